@@ -1,0 +1,244 @@
+"""What capture says to the journal: one struct per thing that happened.
+
+Knows: the vocabulary of events and how one becomes a frame payload.
+Does not know: how events arise (capture/), how frames are stored (writer), what they mean
+together (trajectories/).
+
+Large or repeated content (messages, tool lists, parameters) is not inside an event: it is a blob,
+canonical JSON bytes named by their hash, and the event holds the name (`Ref`). The journal stores
+each blob once per segment.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import msgspec
+
+Ref = bytes
+"""Name of a blob: the first 16 bytes of the BLAKE2b hash of its canonical JSON bytes."""
+
+
+def ref_of(blob: bytes) -> Ref:
+    """Name of a blob."""
+    return hashlib.blake2b(blob, digest_size=16).digest()
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="k"):
+    """Base of all events. `at` is when it happened, in nanoseconds since the epoch."""
+
+    at: int
+
+
+class RunStarted(Event, tag="R"):
+    """An agent was invoked: a new trajectory, or one that is joined again (`resumed`)."""
+
+    trajectory: str  # 32 hex digits
+    span: str  # 16 hex digits
+    trace: str  # 32 hex digits
+    agent: str
+    parent: str | None = None  # span id of an active OpenTelemetry span
+    thread_id: str | None = None
+    user: str | None = None
+    task_id: str | None = None  # as given by burnish.task
+    attempt: int = 1
+    source: str = "production"
+    environment: str | None = None
+    mode: str = "exploit"
+    resumed: bool = False
+    tags: list[str] = []
+    metadata: Ref | None = None
+    input: Ref | None = None
+    entry: str | None = None  # invoke, stream, astream, ... of what type
+
+
+class RunEnded(Event, tag="r"):
+    """The invocation is over."""
+
+    trajectory: str
+    span: str
+    status: str  # a TrajectoryStatus
+    answer: str | None = None
+    output: Ref | None = None
+    error_type: str | None = None
+    error: str | None = None
+    losses: dict[str, int] = {}
+    interrupts: list[str] = []  # ids of the interrupts that it waits for
+
+
+class NodeStarted(Event, tag="N"):
+    """A node of a graph, or another runnable between the agent and its calls."""
+
+    trajectory: str
+    span: str
+    parent: str | None
+    name: str
+    node: str | None = None
+    step: int | None = None
+    namespace: str | None = None
+    attempt: int = 1
+    speaker: str | None = None
+
+
+class NodeEnded(Event, tag="n"):
+    """A node is done; `bubbled` names control flow that is no error (interrupt, hand-off)."""
+
+    trajectory: str
+    span: str
+    error_type: str | None = None
+    error: str | None = None
+    bubbled: str | None = None
+    cut: bool = False  # closed because its parent ended
+
+
+class ModelStarted(Event, tag="M"):
+    """A chat model was asked; the request is known in full before the model is called."""
+
+    trajectory: str
+    span: str
+    parent: str | None
+    messages: list[Ref]
+    tools: Ref | None = None
+    request: Ref | None = None  # tool_choice, response_format, sampling, provider parameters
+    model: str | None = None
+    provider: str | None = None
+    adapter: str | None = None
+    arm: str | None = None
+    node: str | None = None
+    step: int | None = None
+    namespace: str | None = None
+    speaker: str | None = None
+    attempt: int = 1
+    extras: Ref | None = None  # run id, metadata, tags
+
+
+class ModelEnded(Event, tag="m"):
+    """The model answered, failed or was cut off."""
+
+    trajectory: str
+    span: str
+    reply: Ref | None = None
+    adapter: str | None = None  # the version that answered, by the server's own word
+    model: str | None = None
+    finish_reason: str | None = None
+    response_id: str | None = None
+    usage: dict[str, int] | None = None
+    prompt_token_ids: list[int] | None = None
+    token_ids: list[int] | None = None
+    logprobs: list[float] | None = None
+    sampled: bool = True
+    first_token_at: int | None = None
+    error_type: str | None = None
+    error: str | None = None
+    cut: bool = False
+    extras: Ref | None = None  # response metadata, raw arguments, partial output
+
+
+class ToolStarted(Event, tag="T"):
+    """A tool was called."""
+
+    trajectory: str
+    span: str
+    parent: str | None
+    name: str
+    call_id: str | None = None
+    arguments: Ref | None = None
+    raw_arguments: str | None = None
+    node: str | None = None
+    step: int | None = None
+    namespace: str | None = None
+    speaker: str | None = None
+    attempt: int = 1
+    extras: Ref | None = None
+
+
+class ToolEnded(Event, tag="t"):
+    """A tool returned, or raised."""
+
+    trajectory: str
+    span: str
+    result: Ref | None = None  # {"response": ..., "artifact"?: ..., "status"?: ...}
+    is_error: bool = False
+    error_type: str | None = None
+    error: str | None = None
+    bubbled: str | None = None
+    cut: bool = False
+
+
+class OutcomeReported(Event, tag="O"):
+    """A fact from outside, by trajectory or by thread."""
+
+    source: str
+    trajectory: str | None = None
+    thread_id: str | None = None
+    success: bool | None = None
+    score: float | None = None
+    label: str | None = None
+    evidence: Ref | None = None
+    scope: str = "last"
+
+
+class VerdictGiven(Event, tag="V"):
+    """A verifier's conclusion."""
+
+    trajectory: str
+    verifier: str
+    version: str
+    label: str
+    score: float | None = None
+    evidence: Ref | None = None
+    cost_usd: float | None = None
+
+
+class StateRecorded(Event, tag="S"):
+    """The state of the environment at the end of an attempt."""
+
+    trajectory: str
+    state: Ref
+
+
+class Dropped(Event, tag="D"):
+    """What could not be kept, counted by kind."""
+
+    counts: dict[str, int]
+    trajectory: str | None = None
+
+
+AnyEvent = (
+    RunStarted
+    | RunEnded
+    | NodeStarted
+    | NodeEnded
+    | ModelStarted
+    | ModelEnded
+    | ToolStarted
+    | ToolEnded
+    | OutcomeReported
+    | VerdictGiven
+    | StateRecorded
+    | Dropped
+)
+
+_ENCODER = msgspec.msgpack.Encoder()
+_DECODER: msgspec.msgpack.Decoder[AnyEvent] = msgspec.msgpack.Decoder(AnyEvent)
+_JSON = msgspec.json.Encoder(order="sorted")
+
+
+def encode(event: AnyEvent) -> bytes:
+    """An event as the payload of a frame."""
+    return _ENCODER.encode(event)
+
+
+def decode(payload: bytes) -> AnyEvent:
+    """The event of a frame payload.
+
+    Raises:
+        msgspec.DecodeError: If the payload is no event of this version.
+    """
+    return _DECODER.decode(payload)
+
+
+def canonical(value: Any) -> bytes:
+    """Canonical JSON of plain data: sorted keys, no spaces, UTF-8."""
+    return _JSON.encode(value)

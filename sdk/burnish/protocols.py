@@ -1,0 +1,151 @@
+"""The shapes that a third party can implement: sources, environments, verifiers, backends.
+
+Knows: which calls burnish makes and what it expects back.
+Does not know: any implementation. Contract test kits live in `burnish.testing`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+from burnish.records import Json, Message, Span, Tool, Trajectory, Verdict
+
+
+@runtime_checkable
+class SpanSource(Protocol):
+    """A place that spans come from: journal, archive, OTLP file, another platform."""
+
+    def spans(self, since_ns: int | None = None) -> Iterator[Span]:
+        """Yield spans that started at or after `since_ns`, children in any order.
+
+        Must not raise for a damaged item: skip it and count it.
+        """
+        ...
+
+
+@runtime_checkable
+class Environment(Protocol):
+    """The world that an attempt acts on; one instance serves one attempt."""
+
+    def open(self, task: dict[str, Json]) -> None:
+        """Make the world fresh for a task."""
+        ...
+
+    def state(self) -> Json:
+        """The state as plain data; it is recorded at the end of the attempt."""
+        ...
+
+    def close(self) -> None:
+        """Give everything back; called once, also after a failure."""
+        ...
+
+
+@runtime_checkable
+class Verifier(Protocol):
+    """Concludes whether a trajectory succeeded, from facts and never from the agent's claim."""
+
+    name: str
+    version: str
+
+    def verify(self, trajectory: Trajectory) -> Verdict:
+        """Judge one trajectory; anything that cannot be known is "unknown".
+
+        May raise: the caller turns that into "unknown" and keeps the error as evidence.
+        """
+        ...
+
+
+class Generation(Protocol):
+    """What a backend gives back for one request."""
+
+    text: str
+    token_ids: list[int]
+    prompt_token_ids: list[int]
+    logprobs: list[float]
+    adapter: str | None
+    finish_reason: str
+
+
+@runtime_checkable
+class Backend(Protocol):
+    """Something that serves a base model and adapter versions by immutable names."""
+
+    def capabilities(self) -> dict[str, Json]:
+        """Base model, largest rank, whether adapters can be loaded at run time, ..."""
+        ...
+
+    def load(self, version: str, path: Path) -> None:
+        """Make an adapter version servable under its name; loading it twice is harmless."""
+        ...
+
+    def probe(self, version: str) -> dict[str, Json]:
+        """Prove that the served version is the one on disk, by its fingerprint.
+
+        Raises:
+            ServingError: If the served log-probabilities are not nearer to the adapter's.
+        """
+        ...
+
+    def list(self) -> Iterable[str]:
+        """Versions that are loaded now."""
+        ...
+
+    def unload(self, version: str) -> None:
+        """Stop serving a version once its running requests have ended."""
+        ...
+
+    def generate(
+        self, messages: list[Message], tools: list[Tool], adapter: str | None, **sampling: Any
+    ) -> Generation:
+        """Answer one request with the given version, or raise; never with another version."""
+        ...
+
+
+@runtime_checkable
+class Format(Protocol):
+    """Renders dataset rows for one consumer."""
+
+    name: str
+    columns: list[str]
+
+    def render(self, rows: Iterable[dict[str, Json]]) -> Iterator[dict[str, Json]]:
+        """Rows of a dataset version as the consumer wants them."""
+        ...
+
+    def check(self, row: dict[str, Json]) -> None:
+        """Raise ExportError if the consumer would refuse the row."""
+        ...
+
+
+@runtime_checkable
+class ControlStore(Protocol):
+    """One small document per agent, changed by compare-and-set."""
+
+    def read(self, agent: str) -> tuple[dict[str, Json], int]:
+        """The document and its version; `({}, 0)` before the first write."""
+        ...
+
+    def write(self, agent: str, document: dict[str, Json], *, expected_version: int) -> int:
+        """Store the document if its version is still the expected one; returns the new version.
+
+        Raises:
+            ControlConflict: If someone else wrote in between.
+        """
+        ...
+
+    def watch(self, agent: str, changed: Callable[[dict[str, Json], int], None]) -> None:
+        """Call `changed` soon after each write by anyone."""
+        ...
+
+
+__all__ = [
+    "Backend",
+    "ControlStore",
+    "Environment",
+    "Format",
+    "Generation",
+    "SpanSource",
+    "Verifier",
+]

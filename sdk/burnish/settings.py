@@ -1,0 +1,167 @@
+"""Process-wide settings: what can be set, where a value comes from, and the home folder.
+
+Knows: every setting, its environment variable, its default and its range.
+Does not know: agents (project.py) and what a setting does.
+
+A value comes from, in this order: `configure(...)`, `BURNISH_*` in the environment,
+`[burnish]` in burnish.toml, the default.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import os
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from burnish.errors import SettingsError
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Settings:
+    """All settings of a process; each is also `BURNISH_<NAME>` and a key of `[burnish]`."""
+
+    home: Path = Path(".burnish")
+    """Folder of the workspace."""
+    config: Path | None = None
+    """burnish.toml; by default looked for from the current folder upwards."""
+    otlp_endpoint: str | None = None
+    """Base URL of an OTLP/HTTP collector; none means that spans stay in the journal."""
+    exporters: tuple[Any, ...] = ()
+    """OpenTelemetry SpanExporter objects that get every span (only by configure())."""
+    redact: Literal["none", "secrets", "structured"] | Callable[[str], str] = "none"
+    """What is replaced before bytes reach the disk."""
+    capture: Literal["wrapped", "all", "off"] = "wrapped"
+    """Whether runs without a wrapped ancestor are recorded too."""
+    content: Literal["inline", "reference", "none"] = "inline"
+    """Where the content of shipped spans goes; the journal keeps all."""
+    sample: float = 1.0
+    """Share of trajectories that are shipped, 0 to 1; failures always are."""
+    fsync: Literal["always", "interval", "never"] = "interval"
+    """When the journal is forced to the disk."""
+    fsync_interval_s: float = 0.2
+    """Longest time that a frame waits for the disk under `interval`."""
+    segment_bytes: int = 32 * 1024 * 1024
+    """Size at which a segment of the journal is sealed."""
+    keep_days: float = 30.0
+    """Age after which shipped segments may go."""
+    keep_bytes: int = 10 * 1024**3
+    """Size of the journal over which the oldest shipped segments go."""
+    keep_unshipped_days: float = 7.0
+    """Time after which an exporter that does not move loses its claim on segments."""
+
+
+_LOCK = threading.Lock()
+_given: dict[str, Any] = {}
+_current: Settings | None = None
+_listeners: list[Callable[[Settings], None]] = []
+
+
+def current() -> Settings:
+    """The settings in force."""
+    global _current
+    settings = _current
+    if settings is None:
+        with _LOCK:
+            settings = _current = _resolve(_given, os.environ)
+    return settings
+
+
+def configure(**given: Any) -> Settings:
+    """Set process-wide settings; what is not named keeps its value.
+
+    Raises:
+        SettingsError: If a name is unknown or a value is out of range.
+    """
+    global _current
+    _refuse_unknown(given, "configure()")
+    with _LOCK:
+        _given.update(given)
+        _current = _resolve(_given, os.environ)
+        listeners, settings = tuple(_listeners), _current
+    for listener in listeners:
+        listener(settings)
+    return settings
+
+
+def on_change(listener: Callable[[Settings], None]) -> None:
+    """Have `listener` called with the new settings after each configure()."""
+    _listeners.append(listener)
+
+
+def reset() -> None:
+    """Forget everything that configure() was given; for tests."""
+    global _current
+    with _LOCK:
+        _given.clear()
+        _current = None
+
+
+def _resolve(given: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:
+    fields = {field.name: field for field in dataclasses.fields(Settings)}
+    values: dict[str, Any] = {}
+    for name, field in fields.items():
+        variable = f"BURNISH_{name.upper()}"
+        if name in given:
+            values[name] = given[name]
+        elif environ.get(variable):
+            values[name] = environ[variable]
+        else:
+            continue
+        values[name] = _convert(name, values[name], field.default)
+    return Settings(**values)
+
+
+def _convert(name: str, value: Any, default: Any) -> Any:
+    """A value given as text becomes what its default is; a choice is checked."""
+    choices = _CHOICES.get(name)
+    if choices and not callable(value) and value not in choices:
+        raise SettingsError(
+            f"setting {name} is {value!r}",
+            f"one of {', '.join(choices)}",
+            f"burnish.configure({name}={choices[0]!r})",
+        )
+    if name in ("home", "config"):
+        return Path(value).expanduser()
+    if name == "exporters":
+        return tuple(value)
+    if isinstance(default, (int, float)) and not isinstance(default, bool):
+        return _number(name, value, default)
+    return value
+
+
+def _number(name: str, value: Any, default: float) -> float:
+    try:
+        number = type(default)(value)
+    except (TypeError, ValueError):
+        number = -1
+    if number < 0 or (name == "sample" and number > 1):
+        raise SettingsError(
+            f"setting {name} is {value!r}",
+            "a share from 0 to 1" if name == "sample" else "a number of at least 0",
+            f"burnish.configure({name}={default})",
+        )
+    return number
+
+
+_CHOICES = {
+    "redact": ("none", "secrets", "structured"),
+    "capture": ("wrapped", "all", "off"),
+    "content": ("inline", "reference", "none"),
+    "fsync": ("interval", "always", "never"),
+}
+
+
+def _refuse_unknown(given: Mapping[str, Any], where: str) -> None:
+    known = [field.name for field in dataclasses.fields(Settings)]
+    for name in given:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            raise SettingsError(
+                f"unknown setting {name!r} in {where}",
+                f"{near[0]!r}" if near else f"one of {', '.join(known)}",
+                "burnish doctor",
+            )
