@@ -1,0 +1,1 @@
+"""Spans become verified, curated, versioned datasets."""

@@ -1,0 +1,1 @@
+"""Agents polished by their own runs: trace, verify, train, swap."""

@@ -1,0 +1,1 @@
+"""Datasets become adapters that are proven on held-out tasks."""
