@@ -1,0 +1,57 @@
+"""The tree of commands: our own, and those that other packages bring by entry point.
+
+Knows: which commands there are. Does not know: what any of them does.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import entry_points
+from typing import Annotated
+
+import typer
+
+from burnish._version import __version__
+from burnish.cli import canary, doctor, serve, traces
+
+EPILOG = "Exit codes: 0 done, 1 explained error, 2 wrong usage, 3 not promoted, 130 interrupted."
+
+
+def build_app() -> typer.Typer:
+    """The whole command line, with the commands of every installed package."""
+    app = typer.Typer(
+        name="burnish",
+        help="Agents polished by their own runs: trace, verify, train, swap.",
+        epilog=EPILOG,
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="markdown",
+    )
+    app.callback()(_root)
+    app.add_typer(traces.app, name="traces")
+    app.add_typer(canary.app, name="canary")
+    app.command("serve")(serve.serve)
+    app.command("doctor")(doctor.doctor)
+    for entry in sorted(entry_points(group="burnish.commands"), key=lambda found: found.name):
+        _mount(app, entry.name, entry.load())
+    return app
+
+
+def _mount(app: typer.Typer, name: str, command: object) -> None:
+    if isinstance(command, typer.Typer):
+        app.add_typer(command, name=name)
+    elif callable(command):
+        app.command(name)(command)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"burnish {__version__}")
+        raise typer.Exit
+
+
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show it.")
+    ] = False,
+) -> None:
+    """Agents polished by their own runs: trace, verify, train, swap."""

@@ -1,0 +1,89 @@
+"""`burnish canary`: watch and steer the rollout of an adapter.
+
+Knows: how a rollout's status is shown and which moves a person may make.
+Does not know: how arms are compared.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from burnish.cli.output import print_json, print_table
+
+app = typer.Typer(help="Watch and steer a canary.", no_args_is_help=True)
+
+Agent = Annotated[str, typer.Argument(help="Name of the agent in burnish.toml.")]
+Home = Annotated[
+    Path | None, typer.Option("--home", help="Folder of the workspace.", show_default=".burnish")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+
+def _rollout(agent: str, home: Path | None) -> Any:
+    from burnish.workspace import Workspace
+
+    return Workspace(home).canary(agent)
+
+
+def _show(agent: str, status: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print_json(status)
+    else:
+        print_table(f"canary of {agent}", ["fact", "value"], status.items())
+
+
+@app.command("status")
+def status(agent: Agent, home: Home = None, as_json: AsJson = False) -> None:
+    """Show the state, the share, and the evidence so far.
+
+    Example: `burnish canary status support --json`
+    """
+    rollout = _rollout(agent, home)
+    rollout.observe()
+    _show(agent, rollout.status(), as_json)
+
+
+@app.command("promote")
+def promote(
+    agent: Agent,
+    force: Annotated[bool, typer.Option(help="Promote without enough evidence; recorded.")] = False,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Send all traffic to the canary's adapter.
+
+    Example: `burnish canary promote support --force`
+    """
+    rollout = _rollout(agent, home)
+    rollout.promote(force=force)
+    _show(agent, rollout.status(), as_json)
+
+
+@app.command("rollback")
+def rollback(
+    agent: Agent,
+    reason: Annotated[str, typer.Option(help="Why; kept in the audit trail.")] = "by hand",
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Send all traffic back to the stable version at once.
+
+    Example: `burnish canary rollback support --reason "customers complain"`
+    """
+    rollout = _rollout(agent, home)
+    rollout.rollback(reason)
+    _show(agent, rollout.status(), as_json)
+
+
+@app.command("pause")
+def pause(agent: Agent, home: Home = None, as_json: AsJson = False) -> None:
+    """Stop canary traffic without a decision.
+
+    Example: `burnish canary pause support`
+    """
+    rollout = _rollout(agent, home)
+    rollout.pause()
+    _show(agent, rollout.status(), as_json)

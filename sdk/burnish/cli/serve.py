@@ -1,0 +1,29 @@
+"""`burnish serve`: the embedded engine behind an OpenAI-compatible address.
+
+Knows: the command's options. Does not know: HTTP or models (burnish.serving).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+
+def serve(
+    base_model: Annotated[str, typer.Argument(help="Folder of a model, or `starter`.")] = "starter",
+    host: Annotated[
+        str, typer.Option(help="Address; beyond loopback needs --token.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 picks a free one.")] = 8765,
+    token: Annotated[
+        str | None, typer.Option(envvar="BURNISH_TOKEN", help="Bearer token to ask for.")
+    ] = None,
+) -> None:
+    """Serve a model and its adapters over the OpenAI and vLLM adapter routes.
+
+    Example: `burnish serve starter --port 8765`
+    """
+    from burnish.serving.server import serve as run_server
+
+    run_server(base_model, host=host, port=port, token=token)

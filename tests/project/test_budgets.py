@@ -1,0 +1,192 @@
+"""The budgets of our own code: sizes, documentation, layers and cycles, measured on the packages."""
+
+from __future__ import annotations
+
+import ast
+import statistics
+from collections.abc import Iterator
+from pathlib import Path
+
+import grimp
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = {
+    "burnish": ROOT / "sdk/burnish",
+    "burnish_exporters": ROOT / "exporters/burnish_exporters",
+    "burnish_trainer": ROOT / "trainer/burnish_trainer",
+}
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+# Signatures that are a contract with users; their arguments are keywords.
+WIDE_CONTRACTS = {"outcome"}
+
+
+def sources() -> Iterator[Path]:
+    for folder in PACKAGES.values():
+        for path in sorted(folder.rglob("*.py")):
+            if "support_desk" not in path.parts:  # an example of a user's project
+                yield path
+
+
+def functions() -> Iterator[tuple[str, Function]]:
+    for path in sources():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, Function):
+                yield f"{path.relative_to(ROOT)}:{node.lineno} {node.name}", node
+
+
+def lines_of(node: Function) -> int:
+    """Lines of a function without its docstring."""
+    docstring = ast.get_docstring(node, clean=False)
+    own = (node.end_lineno or node.lineno) - node.lineno + 1
+    return own - (docstring.count("\n") + 1 if docstring else 0)
+
+
+def test_no_file_is_longer_than_400_lines() -> None:
+    long = {
+        str(path.relative_to(ROOT)): count
+        for path in sources()
+        if (count := len(path.read_text().splitlines())) > 400
+    }
+
+    assert long == {}
+
+
+def test_no_function_is_longer_than_50_lines_and_most_are_short() -> None:
+    sizes = {name: lines_of(node) for name, node in functions()}
+    ordered = sorted(sizes.values())
+
+    assert {name: size for name, size in sizes.items() if size > 50} == {}
+    assert ordered[int(len(ordered) * 0.95)] <= 32
+    assert statistics.median(ordered) <= 10
+
+
+def test_no_function_takes_more_than_six_arguments() -> None:
+    """Keyword-only options of a contract with users are named above."""
+    wide = {}
+    for name, node in functions():
+        args = node.args
+        names = [arg.arg for arg in (*args.posonlyargs, *args.args, *args.kwonlyargs)]
+        count = len([arg for arg in names if arg not in ("self", "cls")])
+        # langchain-core and typer read their options from the signature itself
+        framework = names[:1] == ["self"] and args.kwarg is not None
+        command = any(
+            isinstance(dec, ast.Call) and "command" in ast.unparse(dec)
+            for dec in node.decorator_list
+        )
+        if count > 6 and not framework and not command and node.name not in WIDE_CONTRACTS:
+            wide[name] = count
+
+    assert wide == {}
+
+
+def test_every_module_says_what_it_knows() -> None:
+    silent = [
+        str(path.relative_to(ROOT))
+        for path in sources()
+        if not ast.get_docstring(ast.parse(path.read_text()))
+    ]
+
+    assert silent == []
+
+
+def _undocumented(tree: ast.Module) -> Iterator[str]:
+    for node in tree.body:
+        if not isinstance(node, (*Function.__args__, ast.ClassDef)) or node.name.startswith("_"):
+            continue
+        if not ast.get_docstring(node):
+            yield node.name
+        if isinstance(node, ast.ClassDef):
+            for member in node.body:
+                if isinstance(member, Function) and not member.name.startswith("_"):
+                    overrides = any("override" in ast.unparse(d) for d in member.decorator_list)
+                    if not ast.get_docstring(member) and not overrides:
+                        yield f"{node.name}.{member.name}"
+
+
+def test_every_public_name_has_a_docstring() -> None:
+    silent = {
+        str(path.relative_to(ROOT)): names
+        for path in sources()
+        if (names := list(_undocumented(ast.parse(path.read_text()))))
+    }
+
+    assert silent == {}
+
+
+def test_no_module_is_a_drawer_for_everything() -> None:
+    drawers = {"utils", "util", "helpers", "common", "misc"}
+
+    assert [path for path in sources() if path.stem in drawers or path.parent.name in drawers] == []
+
+
+def test_no_bare_exception_is_raised() -> None:
+    bare = []
+    for path in sources():
+        for node in ast.walk(ast.parse(path.read_text())):
+            raised = node.exc if isinstance(node, ast.Raise) else None
+            callee = raised.func if isinstance(raised, ast.Call) else raised
+            if isinstance(callee, ast.Name) and callee.id in ("Exception", "BaseException"):
+                bare.append(f"{path.relative_to(ROOT)}:{node.lineno}")
+
+    assert bare == []
+
+
+@pytest.fixture(scope="module")
+def graph() -> grimp.ImportGraph:
+    return grimp.build_graph(*PACKAGES, cache_dir=None)
+
+
+def test_packages_import_only_downwards(graph: grimp.ImportGraph) -> None:
+    def imports(upper: str, lower: str) -> bool:
+        return graph.chain_exists(importer=upper, imported=lower, as_packages=True)
+
+    assert imports("burnish_trainer", "burnish_exporters")
+    assert imports("burnish_exporters", "burnish")
+    assert not imports("burnish", "burnish_exporters")
+    assert not imports("burnish", "burnish_trainer")
+    assert not imports("burnish_exporters", "burnish_trainer")
+
+
+def test_no_two_modules_import_each_other_at_run_time() -> None:
+    """Imports at the top of a module, followed to the end; those inside functions run later."""
+    edges = {name: set(_top_level_imports(path)) for name, path in _modules().items()}
+    rings = [name for name in edges if _reaches(edges, name, name)]
+
+    assert rings == []
+
+
+def _modules() -> dict[str, Path]:
+    found = {}
+    for package, folder in PACKAGES.items():
+        for path in folder.rglob("*.py"):
+            if "support_desk" in path.parts:
+                continue
+            parts = [package, *path.relative_to(folder).with_suffix("").parts]
+            found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+def _top_level_imports(path: Path) -> Iterator[str]:
+    known = _modules()
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name in known)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            for alias in node.names:
+                full = f"{node.module}.{alias.name}"
+                yield full if full in known else node.module
+
+
+def _reaches(edges: dict[str, set[str]], start: str, goal: str) -> bool:
+    seen: set[str] = set()
+    waiting = list(edges.get(start, ()))
+    while waiting:
+        name = waiting.pop()
+        if name == goal:
+            return True
+        if name not in seen:
+            seen.add(name)
+            waiting.extend(edges.get(name, ()))
+    return False
