@@ -1,0 +1,96 @@
+"""Run the code blocks of one Markdown document, in order, in the current folder.
+
+usage: python run_document.py DOCUMENT
+
+`python` blocks share one namespace; each line of a `sh` block is a command that must succeed;
+`toml` blocks are parsed. Commands in LONG are checked for being accepted, and run in full where
+the value says.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+BLOCK = re.compile(r"^```(\w+)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+SHOWN_ONLY = {"text", "json", "mermaid", "html"}
+LONG = {
+    "make": "each target runs in continuous integration; here it must exist",
+    "burnish demo": "tests/end_to_end runs it in full; here its options must exist",
+    "burnish serve": "tests/sdk/serving runs the server; here its options must exist",
+    "pip install": "make installs; the extras must exist",
+}
+
+
+def blocks(document: Path) -> list[tuple[int, str, str]]:
+    """Line number, language and text of each block."""
+    text = document.read_text()
+    return [
+        (text.count("\n", 0, found.start()) + 1, found[1], found[2])
+        for found in BLOCK.finditer(text)
+    ]
+
+
+def run_command(command: str) -> None:
+    """Run one shell command; a long one is checked instead."""
+    if command.startswith("make "):
+        root = Path(__file__).parents[2]
+        subprocess.run(["make", "-n", "-C", str(root), *shlex.split(command)[1:]], check=True)
+    elif command.startswith(("burnish demo", "burnish serve")):
+        _accepts_options(command)
+    elif command.startswith("pip install"):
+        _names_known_extras(command)
+    else:
+        subprocess.run(["bash", "-euo", "pipefail", "-c", command], check=True)
+
+
+def _accepts_options(command: str) -> None:
+    words = shlex.split(command)
+    shown = subprocess.run(
+        [*words[:2], "--help"],
+        check=True,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "COLUMNS": "200", "TERM": "dumb"},
+    ).stdout
+    missing = [
+        word for word in words[2:] if word.startswith("--") and word.split("=")[0] not in shown
+    ]
+    if missing:
+        raise SystemExit(f"{command}: no such option {missing}")
+
+
+def _names_known_extras(command: str) -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    for extras in re.findall(r"burnish\[([\w,]+)\]", command):
+        unknown = set(extras.split(",")) - set(project["optional-dependencies"])
+        if unknown:
+            raise SystemExit(f"{command}: no such extra {unknown}")
+
+
+def run(document: Path) -> None:
+    """Run the blocks of a document in order; the first failure ends the run."""
+    namespace: dict[str, Any] = {"__name__": "__main__"}
+    for line, language, text in blocks(document):
+        print(f"--- {document.name}:{line} ({language})", flush=True)
+        if language == "python":
+            exec(compile("\n" * line + text, str(document), "exec"), namespace)
+        elif language == "sh":
+            for command in text.replace("\\\n", " ").splitlines():
+                if command.strip() and not command.startswith("#"):
+                    run_command(command.split("  #")[0].strip())
+        elif language == "toml":
+            tomllib.loads(text)
+        elif language not in SHOWN_ONLY:
+            raise SystemExit(f"{document.name}:{line}: a block of language {language!r} is not run")
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path.cwd()))
+    run(Path(sys.argv[1]).resolve())
