@@ -12,6 +12,8 @@ each blob once per segment.
 from __future__ import annotations
 
 import hashlib
+import json
+import math
 from typing import Any
 
 import msgspec
@@ -29,9 +31,10 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_f
     """Base of all events. `at` is when it happened, in nanoseconds since the epoch."""
 
     at: int
+    redacted: bool = False  # something in it was replaced before it reached the disk
 
 
-class RunStarted(Event, tag="R"):
+class RunStarted(Event, frozen=True, tag="R"):
     """An agent was invoked: a new trajectory, or one that is joined again (`resumed`)."""
 
     trajectory: str  # 32 hex digits
@@ -53,7 +56,7 @@ class RunStarted(Event, tag="R"):
     entry: str | None = None  # invoke, stream, astream, ... of what type
 
 
-class RunEnded(Event, tag="r"):
+class RunEnded(Event, frozen=True, tag="r"):
     """The invocation is over."""
 
     trajectory: str
@@ -67,7 +70,7 @@ class RunEnded(Event, tag="r"):
     interrupts: list[str] = []  # ids of the interrupts that it waits for
 
 
-class NodeStarted(Event, tag="N"):
+class NodeStarted(Event, frozen=True, tag="N"):
     """A node of a graph, or another runnable between the agent and its calls."""
 
     trajectory: str
@@ -81,7 +84,7 @@ class NodeStarted(Event, tag="N"):
     speaker: str | None = None
 
 
-class NodeEnded(Event, tag="n"):
+class NodeEnded(Event, frozen=True, tag="n"):
     """A node is done; `bubbled` names control flow that is no error (interrupt, hand-off)."""
 
     trajectory: str
@@ -92,7 +95,7 @@ class NodeEnded(Event, tag="n"):
     cut: bool = False  # closed because its parent ended
 
 
-class ModelStarted(Event, tag="M"):
+class ModelStarted(Event, frozen=True, tag="M"):
     """A chat model was asked; the request is known in full before the model is called."""
 
     trajectory: str
@@ -113,7 +116,7 @@ class ModelStarted(Event, tag="M"):
     extras: Ref | None = None  # run id, metadata, tags
 
 
-class ModelEnded(Event, tag="m"):
+class ModelEnded(Event, frozen=True, tag="m"):
     """The model answered, failed or was cut off."""
 
     trajectory: str
@@ -135,7 +138,7 @@ class ModelEnded(Event, tag="m"):
     extras: Ref | None = None  # response metadata, raw arguments, partial output
 
 
-class ToolStarted(Event, tag="T"):
+class ToolStarted(Event, frozen=True, tag="T"):
     """A tool was called."""
 
     trajectory: str
@@ -153,7 +156,7 @@ class ToolStarted(Event, tag="T"):
     extras: Ref | None = None
 
 
-class ToolEnded(Event, tag="t"):
+class ToolEnded(Event, frozen=True, tag="t"):
     """A tool returned, or raised."""
 
     trajectory: str
@@ -166,7 +169,7 @@ class ToolEnded(Event, tag="t"):
     cut: bool = False
 
 
-class OutcomeReported(Event, tag="O"):
+class OutcomeReported(Event, frozen=True, tag="O"):
     """A fact from outside, by trajectory or by thread."""
 
     source: str
@@ -179,7 +182,7 @@ class OutcomeReported(Event, tag="O"):
     scope: str = "last"
 
 
-class VerdictGiven(Event, tag="V"):
+class VerdictGiven(Event, frozen=True, tag="V"):
     """A verifier's conclusion."""
 
     trajectory: str
@@ -191,14 +194,14 @@ class VerdictGiven(Event, tag="V"):
     cost_usd: float | None = None
 
 
-class StateRecorded(Event, tag="S"):
+class StateRecorded(Event, frozen=True, tag="S"):
     """The state of the environment at the end of an attempt."""
 
     trajectory: str
     state: Ref
 
 
-class Dropped(Event, tag="D"):
+class Dropped(Event, frozen=True, tag="D"):
     """What could not be kept, counted by kind."""
 
     counts: dict[str, int]
@@ -223,11 +226,15 @@ AnyEvent = (
 _ENCODER = msgspec.msgpack.Encoder()
 _DECODER: msgspec.msgpack.Decoder[AnyEvent] = msgspec.msgpack.Decoder(AnyEvent)
 _JSON = msgspec.json.Encoder(order="sorted")
+_JSON_DECODER = msgspec.json.Decoder()
 
 
 def encode(event: AnyEvent) -> bytes:
-    """An event as the payload of a frame."""
-    return _ENCODER.encode(event)
+    """An event as the payload of a frame: MessagePack, or JSON where a string is no Unicode."""
+    try:
+        return _ENCODER.encode(event)
+    except (UnicodeEncodeError, OverflowError):
+        return _exact_json(msgspec.to_builtins(event))
 
 
 def decode(payload: bytes) -> AnyEvent:
@@ -236,9 +243,52 @@ def decode(payload: bytes) -> AnyEvent:
     Raises:
         msgspec.DecodeError: If the payload is no event of this version.
     """
+    if payload[:1] == b"{":
+        return msgspec.convert(json.loads(payload), AnyEvent)
     return _DECODER.decode(payload)
 
 
 def canonical(value: Any) -> bytes:
-    """Canonical JSON of plain data: sorted keys, no spaces, UTF-8."""
-    return _JSON.encode(value)
+    """Canonical JSON of plain data: sorted keys, no spaces, UTF-8.
+
+    NaN, the infinities and lone surrogates are kept: such a value is written with every character
+    above ASCII escaped, and `NaN`, `Infinity`, `-Infinity` as Python's own json writes them.
+    """
+    try:
+        blob = _JSON.encode(value)
+    except (UnicodeEncodeError, OverflowError):
+        return _exact_json(value)
+    if b"null" in blob and _holds_non_finite(value):  # msgspec writes NaN as null
+        return _exact_json(value)
+    return blob
+
+
+def ascii_json(value: Any) -> str:
+    """Canonical JSON as text with every character above ASCII escaped, safe in any encoder."""
+    blob = canonical(value)
+    if blob.isascii():
+        return blob.decode("ascii")
+    return _exact_json(value).decode("ascii")
+
+
+def from_json(blob: bytes | str) -> Any:
+    """The value of canonical JSON, with integers of any size, NaN and lone surrogates."""
+    try:
+        return _JSON_DECODER.decode(blob)
+    except (msgspec.DecodeError, UnicodeDecodeError, UnicodeEncodeError):
+        return json.loads(blob)
+
+
+def _exact_json(value: Any) -> bytes:
+    plain = msgspec.to_builtins(value, str_keys=True)
+    return json.dumps(plain, sort_keys=True, separators=(",", ":")).encode("ascii")
+
+
+def _holds_non_finite(value: Any) -> bool:
+    if isinstance(value, float):
+        return not math.isfinite(value)
+    if isinstance(value, dict):
+        return any(_holds_non_finite(item) for item in value.values())
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return any(_holds_non_finite(item) for item in value)
+    return isinstance(value, msgspec.Struct) and _holds_non_finite(msgspec.to_builtins(value))

@@ -1,0 +1,330 @@
+"""Appends events to the journal of this process, so that what was acknowledged is never lost.
+
+Knows: one folder per process, segments, one write per event with its new blobs, group fsync,
+rotation, what to do when the disk is full or the process forks.
+Does not know: what the events say, who reads them.
+
+An event is acknowledged once the kernel has its bytes: it survives the death of the process.
+A background thread forces them to the disk (`fsync`): then it survives the loss of power.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import errno
+import fcntl
+import os
+import threading
+import time
+import weakref
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from burnish import settings as burnish_settings
+from burnish._version import __version__
+from burnish.errors import JournalFull
+from burnish.journal import frames, layout
+from burnish.journal.events import AnyEvent, Ref, encode
+from burnish.settings import Settings
+
+_SEGMENT_AGE_NS = 3600 * 10**9  # an idle process too lets go of its old segments
+_IOV_MAX = 1000
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+class _Segment:
+    """An open segment: its file, how far it is good, and the blobs that it holds."""
+
+    __slots__ = ("blobs", "events", "fd", "known", "number", "opened_ns", "path", "size")
+
+    def __init__(self, path: Path, number: int) -> None:
+        self.path, self.number = path, number
+        self.fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_WRONLY, 0o600)
+        self.size = 0
+        self.events = 0
+        self.known: set[Ref] = set()
+        self.opened_ns = time.time_ns()
+
+    def write(self, parts: list[bytes], total: int) -> None:
+        """Append all parts or none: what a failed write left behind is cut off again."""
+        written = 0
+        try:
+            written = os.writev(self.fd, parts if len(parts) <= _IOV_MAX else [b"".join(parts)])
+            if written < total:
+                rest = memoryview(b"".join(parts))
+                while written < total:
+                    written += os.write(self.fd, rest[written:])
+        except OSError:
+            os.ftruncate(self.fd, self.size)
+            raise
+        self.size += total
+
+
+class JournalWriter:
+    """The journal of one process under `home`; safe for any number of threads and across fork.
+
+    Nothing is created before the first event.
+    """
+
+    def __init__(self, home: Path, settings: Settings | None = None) -> None:
+        self.home = Path(home).absolute()
+        self.settings = settings or burnish_settings.current()
+        self._reset()
+        _writers.add(self)
+
+    def _reset(self) -> None:
+        self._lock = threading.Lock()
+        self._sync_lock = threading.Lock()
+        self._segment: _Segment | None = None
+        self._folder: Path | None = None
+        self._folder_lock: int | None = None
+        self._next = 0
+        self._started = 0
+        self._written = 0  # bytes of all segments, monotone
+        self._synced = 0
+        self._retired: list[int] = []  # files that wait for their last fsync
+        self._dirty = False
+        self._wake = threading.Event()
+        self._stop = threading.Event()
+        self._syncer: threading.Thread | None = None
+
+    @property
+    def folder(self) -> Path | None:
+        """Folder of this process's segments, None before the first event."""
+        return self._folder
+
+    def append(self, event: AnyEvent, blobs: Mapping[Ref, bytes] | tuple[()] = ()) -> None:
+        """Write one event and those of its blobs that the segment does not hold yet.
+
+        Returns once the kernel has the bytes (and the disk, under `fsync="always"`).
+
+        Raises:
+            JournalFull: If the disk has no room; nothing of the event is left behind.
+            WorkspaceTooNew: If a newer burnish wrote the workspace.
+            OSError: If the folder cannot be written.
+        """
+        payload = encode(event)
+        head = frames.prefix(frames.EVENT, payload)
+        with self._lock:
+            try:
+                self._append(head, payload, blobs, event.at)
+            except OSError as error:
+                raise _named(error, self.home) from error
+            position = self._written
+        mode = self.settings.fsync
+        if mode == "always":
+            self._sync(position)
+        elif mode == "interval" and not self._dirty:
+            self._dirty = True
+            self._wake.set()
+
+    def flush(self, timeout_s: float | None = None) -> None:
+        """Force everything that was appended to the disk; `timeout_s` bounds waiting for others."""
+        if self._sync_lock.acquire(timeout=-1 if timeout_s is None else timeout_s):
+            try:
+                self._force()
+            finally:
+                self._sync_lock.release()
+
+    def close(self) -> None:
+        """Seal the open segment and force it to the disk; a later append opens the next one."""
+        with self._lock:
+            with contextlib.suppress(OSError):
+                self._retire()
+            syncer, self._syncer = self._syncer, None
+            self._stop.set()
+            self._wake.set()
+            self._stop, self._wake = threading.Event(), threading.Event()
+        self.flush()
+        if syncer is not None and syncer is not threading.current_thread():
+            syncer.join(timeout=5)
+
+    def _append(
+        self, head: bytes, payload: bytes, blobs: Mapping[Ref, bytes] | tuple[()], at: int
+    ) -> None:
+        segment = self._segment
+        if segment is None or self._is_over(segment, at):
+            segment = self._rotate()
+        known = segment.known
+        fresh = [ref for ref in blobs if ref not in known]
+        total = len(head) + len(payload)
+        if fresh:
+            parts = []
+            for ref in fresh:
+                blob = blobs[ref]  # pyright: ignore[reportCallIssue, reportArgumentType]
+                before = frames.blob_prefix(ref, blob)
+                parts += (before, blob)
+                total += len(before) + len(blob)
+            parts += (head, payload)
+        else:
+            parts = [head, payload]
+        try:
+            segment.write(parts, total)
+        except OSError:
+            if os.fstat(segment.fd).st_size != segment.size:  # half a frame could not be cut off
+                self._retired.append(segment.fd)
+                self._segment = None
+            raise
+        known.update(fresh)
+        segment.events += 1
+        self._written += total
+
+    def _is_over(self, segment: _Segment, at: int) -> bool:
+        if not segment.events:
+            return False
+        return (
+            segment.size >= self.settings.segment_bytes or at - segment.opened_ns > _SEGMENT_AGE_NS
+        )
+
+    def _rotate(self) -> _Segment:
+        """Seal what is open and open the next segment."""
+        self._retire()
+        folder = self._folder or self._open_folder()
+        segment = _Segment(folder / layout.segment_name(self._next), self._next)
+        header = frames.SegmentHeader(
+            format=frames.FORMAT,
+            pid=os.getpid(),
+            host=folder.name.rsplit("-", 2)[0],
+            started=self._started,
+            segment=self._next,
+            burnish=__version__,
+        )
+        self._next += 1
+        content = frames.frame(frames.HEADER, msgspec.msgpack.encode(header))
+        try:
+            segment.write([content], len(content))
+        except OSError:
+            os.close(segment.fd)
+            with contextlib.suppress(OSError):
+                segment.path.unlink()
+            raise
+        self._segment = segment
+        self._written += len(content)
+        if self.settings.fsync == "interval" and self._syncer is None:
+            self._start_syncer()
+        return segment
+
+    def _retire(self) -> None:
+        segment, self._segment = self._segment, None
+        if segment is None:
+            return
+        counts = {"events": segment.events, "blobs": len(segment.known)}
+        content = frames.frame(frames.SEAL, msgspec.msgpack.encode(counts))
+        with contextlib.suppress(OSError):  # an unsealed segment is read just as well
+            segment.write([content], len(content))
+        self._retired.append(segment.fd)
+
+    def _open_folder(self) -> Path:
+        layout.ensure_home(self.home)
+        self._started = time.time_ns()
+        folder = layout.journal_folder(self.home) / layout.process_name(self._started)
+        folder.mkdir(parents=True, mode=0o700)
+        self._folder_lock = os.open(folder / "alive", os.O_CREAT | os.O_RDWR, 0o600)
+        with contextlib.suppress(OSError):  # a file system without locks: age decides then
+            fcntl.flock(self._folder_lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        self._folder = folder
+        return folder
+
+    def _start_syncer(self) -> None:
+        self._syncer = threading.Thread(
+            target=self._sync_in_background,
+            args=(self._wake, self._stop),
+            name="burnish-fsync",
+            daemon=True,
+        )
+        self._syncer.start()
+
+    def _sync_in_background(self, wake: threading.Event, stop: threading.Event) -> None:
+        while not stop.is_set():
+            wake.wait()
+            wake.clear()
+            stop.wait(self.settings.fsync_interval_s)
+            self._dirty = False
+            with self._sync_lock:
+                self._force()
+
+    def _sync(self, position: int) -> None:
+        """Wait until the disk has all bytes before `position`; one thread syncs for many."""
+        with self._sync_lock:
+            if self._synced < position:
+                self._force()
+
+    def _force(self) -> None:
+        """Sync the open segment and the retired ones; the caller holds the sync lock."""
+        with self._lock:
+            retired, self._retired = self._retired, []
+            segment, position = self._segment, self._written
+        for fd in retired:
+            with contextlib.suppress(OSError):
+                os.fdatasync(fd)
+            os.close(fd)
+        if segment is not None and self._synced < position:
+            os.fdatasync(segment.fd)
+        self._synced = position
+
+    def _after_fork(self) -> None:
+        """In the child: let go of the parent's files and begin a journal of our own."""
+        kept = [self._folder_lock, *self._retired]
+        if self._segment is not None:
+            kept.append(self._segment.fd)
+        for fd in kept:
+            if fd is not None:
+                with contextlib.suppress(OSError):
+                    os.close(fd)
+        self._reset()
+
+
+def _named(error: OSError, home: Path) -> OSError:
+    if error.errno in _FULL:
+        return JournalFull(
+            f"no room for the journal in {home}: {error.strerror}",
+            "free space on that disk",
+            "burnish doctor",
+        )
+    return error
+
+
+_writers: weakref.WeakSet[JournalWriter] = weakref.WeakSet()
+_shared: dict[Path, JournalWriter] = {}
+_shared_lock = threading.Lock()
+_last: tuple[Settings, JournalWriter] | None = None
+
+
+def shared() -> JournalWriter:
+    """The journal writer of this process for the home folder in force."""
+    global _last
+    settings = burnish_settings.current()
+    last = _last
+    if last is not None and last[0] is settings:
+        return last[1]
+    with _shared_lock:
+        home = settings.home.absolute()
+        writer = _shared.get(home)
+        if writer is None:
+            writer = _shared[home] = JournalWriter(home, settings)
+        writer.settings = settings
+        _last = (settings, writer)
+    return writer
+
+
+def close_shared() -> None:
+    """Seal all journals of this process; runs at exit."""
+    with _shared_lock:
+        writers = list(_shared.values())
+    for writer in writers:
+        with contextlib.suppress(OSError):
+            writer.close()
+
+
+def _after_fork_in_child() -> None:
+    global _shared_lock
+    _shared_lock = threading.Lock()
+    for writer in list(_writers):
+        writer._after_fork()  # noqa: SLF001 - the module owns its writers
+
+
+atexit.register(close_shared)
+os.register_at_fork(after_in_child=_after_fork_in_child)
