@@ -1,0 +1,88 @@
+"""The support agent once more, as a LangGraph graph by hand: plain nodes, a conditional edge and a sub-graph.
+
+Knows: the flow from question to answer. Does not know: the tools and the prompt (the support desk's own), or which
+model answers.
+
+    START -> think -> (calls?) -> hands -> think -> ... -> END
+    hands = START -> (changes something?) -> look | change -> END
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, SystemMessage, ToolMessage
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "support_desk"))
+
+from agent import PROMPT, tools_of
+from desk import current
+
+MAX_TURNS = 8
+
+State = dict[str, Any]
+
+
+def build(model: BaseChatModel) -> Any:
+    """The agent as a compiled graph.
+
+    Args:
+        model: Any chat model that can call tools.
+    """
+    from langgraph.graph import END, START, MessagesState, StateGraph
+
+    graph = StateGraph(MessagesState)
+    graph.add_node("think", _think_with(model))
+    graph.add_node("hands", _hands())
+    graph.add_edge(START, "think")
+    graph.add_conditional_edges("think", _next_step, {"hands": "hands", "answer": END})
+    graph.add_edge("hands", "think")
+    return graph.compile()
+
+
+def _think_with(model: BaseChatModel) -> Callable[[State], State]:
+    def think(state: State) -> State:
+        desk = current().name
+        bound = model.bind_tools(list(tools_of(desk)))
+        prompt = SystemMessage(PROMPT.format(desk=desk))
+        return {"messages": [bound.invoke([prompt, *state["messages"]])]}
+
+    return think
+
+
+def _next_step(state: State) -> str:
+    turns = sum(isinstance(message, AIMessage) for message in state["messages"])
+    return "hands" if state["messages"][-1].tool_calls and turns < MAX_TURNS else "answer"
+
+
+def _hands() -> Any:
+    """The sub-graph that carries the calls out."""
+    from langgraph.graph import END, START, MessagesState, StateGraph
+
+    graph = StateGraph(MessagesState)
+    graph.add_node("look", _carry_out)
+    graph.add_node("change", _carry_out)
+    graph.add_conditional_edges(START, _kind_of_call, ["look", "change"])
+    graph.add_edge("look", END)
+    graph.add_edge("change", END)
+    return graph.compile()
+
+
+def _kind_of_call(state: State) -> str:
+    act = current().tool_names[-1]
+    return "change" if any(c["name"] == act for c in state["messages"][-1].tool_calls) else "look"
+
+
+def _carry_out(state: State) -> State:
+    tools = {tool.name: tool for tool in tools_of(current().name)}
+    return {"messages": [_answer_to(tools, call) for call in state["messages"][-1].tool_calls]}
+
+
+def _answer_to(tools: dict[str, Any], call: Any) -> ToolMessage:
+    if call["name"] in tools:
+        return tools[call["name"]].invoke(call)
+    return ToolMessage("unknown tool", tool_call_id=call["id"], name=call["name"], status="error")

@@ -1,0 +1,132 @@
+"""How an attempt at a task is judged: by what it left in the database, what it answered and which calls it made.
+
+Knows: the goal of each kind of task. Does not know: how the attempt was run, or what the agent says of itself;
+`claims_success` looks at that, to show why it must not be trusted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from desk import DESKS, Desk
+from tasks import task_of
+
+
+class Run(Protocol):
+    """A call of a tool, as recorded."""
+
+    @property
+    def name(self) -> str:
+        """Which tool."""
+        ...
+
+    @property
+    def arguments(self) -> Any:
+        """With what; a dictionary where the model wrote one."""
+        ...
+
+
+class Attempt(Protocol):
+    """What the checks read of a recorded attempt."""
+
+    @property
+    def task_id(self) -> str | None:
+        """The task that it tries."""
+        ...
+
+    @property
+    def answer(self) -> str | None:
+        """The last words of the agent."""
+        ...
+
+    @property
+    def tool_runs(self) -> Any:
+        """Its calls of tools, in order."""
+        ...
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What a right attempt ends with.
+
+    Attributes:
+        answer: The exact answer.
+        calls: Tool calls that are needed; more are needless.
+        looks_at: The item that the answer depends on, if any; a right guess is no success.
+        acts_on: The item that must be changed, if any; nothing else may be.
+    """
+
+    answer: str
+    calls: int
+    looks_at: int | None = None
+    acts_on: int | None = None
+
+
+def goal_of(task: dict[str, Any]) -> Goal:
+    """The goal of a task, worked out from the records that were on file when it started."""
+    desk, about, items = DESKS[task["desk"]], task["about"], task["records"]["items"]
+    own = [item for item in items if item["person"] == about["person"]]
+    named = next(item for item in items if item["id"] == about["number"])
+    match task["kind"]:
+        case "field":
+            return Goal(f"Done: {named[about['field']]}", calls=1, looks_at=named["id"])
+        case "count":
+            return Goal(f"Done: {len(own)}", calls=2)
+        case "latest":
+            return Goal(f"Done: {own[-1][about['field']]}", calls=3, looks_at=own[-1]["id"])
+        case "act" if named["status"] == "open":
+            return Goal("Done: ok", calls=2, looks_at=named["id"], acts_on=named["id"])
+        case "act":
+            return Goal(f"Sorry: {desk.blocked}", calls=1, looks_at=named["id"])
+        case "recover":
+            return Goal(f"Done: {about['person']}", calls=2)
+        case "refuse":
+            return Goal("Sorry: not allowed", calls=0)
+        case kind:
+            raise ValueError(f"no kind {kind!r} of task")
+
+
+def reached_goal(trajectory: Attempt, final_state: Any) -> bool:
+    """Whether the attempt did what its task asks, and nothing else.
+
+    The final database must be exactly the goal's, the answer exact and looked up, each item looked at before it was
+    changed, and no call made beyond those that are needed.
+
+    Args:
+        trajectory: The recorded attempt.
+        final_state: `Environment.state()` at its end.
+    """
+    if trajectory.task_id is None:
+        raise ValueError("the attempt names no task, so there is no goal to check")
+    task = task_of(trajectory.task_id)
+    goal, desk = goal_of(task), DESKS[task["desk"]]
+    return (
+        final_state == _state_at(task, goal)
+        and (trajectory.answer or "").strip() == goal.answer
+        and len(trajectory.tool_runs) <= goal.calls
+        and _looked_first(desk, goal, trajectory.tool_runs)
+    )
+
+
+def claims_success(trajectory: Attempt, final_state: Any) -> bool:
+    """Whether the agent says that it succeeded: no evidence at all, and here to show what that costs."""
+    del final_state
+    return (trajectory.answer or "").startswith("Done")
+
+
+def _state_at(task: dict[str, Any], goal: Goal) -> dict[str, Any]:
+    items = [{**item, "done": int(item["id"] == goal.acts_on)} for item in task["records"]["items"]]
+    return {"desk": task["desk"], "people": task["records"]["people"], "items": items}
+
+
+def _looked_first(desk: Desk, goal: Goal, runs: Any) -> bool:
+    _, _, get, act = desk.tool_names
+    seen: set[Any] = set()
+    for run in runs:
+        item = run.arguments.get(desk.item) if isinstance(run.arguments, dict) else None
+        if run.name == get:
+            seen.add(item)
+        elif run.name == act and item not in seen:
+            return False
+    return goal.looks_at is None or goal.looks_at in seen

@@ -1,0 +1,135 @@
+"""What the starter reads while it is made: first copying, then right ways, then bad habits too.
+
+Knows: which rows come when, as tokens with a loss weight each. Does not know: the model or its optimizers.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from burnish_trainer.starter.demonstrations import (
+    chosen_way,
+    conversation,
+    random_task,
+    tool_schemas,
+)
+from burnish_trainer.starter.tokenizer import SPECIAL, render
+from burnish_trainer.starter.world import project_module
+
+DESKS = ("shop", "shop", "library", "clinic")
+SHARES = range(11)  # of twenty; the example's pools hold the rest
+CLEAN_SHARE = 0.3  # of all steps, in which no habit is shown
+COPY_SHARE = 0.1  # of all steps, over which copying rows fade
+COPY_FLOOR = 0.05  # of the rows, kept to the end
+CONTEXT_WEIGHT = 0.05  # of tokens that the assistant did not write
+POOLED_BATCHES = 16
+
+Row = tuple[list[int], list[float]]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows of similar length, padded on the right (B rows, T tokens)."""
+
+    ids_bt: torch.Tensor
+    weights_bt: torch.Tensor
+
+
+def sample_texts(count: int, seed: int, tokenizer: Any) -> Iterator[str]:
+    """Rendered conversations to learn a tokenizer from.
+
+    Args:
+        count: How many.
+        seed: Seeds all chance.
+        tokenizer: Anything that carries the chat template.
+    """
+    rng = random.Random(seed)  # noqa: S311 - seeded on purpose
+    schemas = {desk: tool_schemas(desk) for desk in set(DESKS)}
+    for _ in range(count):
+        task = random_task(rng, DESKS, SHARES)
+        messages = conversation(task, chosen_way(task, rng, clean=False))
+        yield render(tokenizer, messages, schemas[task["desk"]])
+
+
+class Curriculum:
+    """Draws rows by how far the making has come.
+
+    Args:
+        tokenizer: The starter's tokenizer.
+        seed: Seeds all chance.
+    """
+
+    def __init__(self, tokenizer: Any, seed: int) -> None:
+        self._tokenizer = tokenizer
+        self._rng = random.Random(seed)  # noqa: S311 - seeded on purpose
+        self._schemas = {desk: tool_schemas(desk) for desk in set(DESKS)}
+        self._every = list(range(len(SPECIAL), len(tokenizer)))
+        self._copied = self._tokens_to_copy()
+        self._opens = tokenizer("<|im_start|>assistant\n")["input_ids"]
+
+    def batches(self, steps: int, rows: int) -> Iterator[Batch]:
+        """One batch a step.
+
+        Args:
+            steps: Steps of the whole making.
+            rows: Rows of a batch.
+        """
+        pool: list[list[Row]] = []
+        for step in range(steps):
+            if not pool:  # similar lengths together, so that little is padding
+                drawn = sorted(
+                    (self._row(step / steps) for _ in range(POOLED_BATCHES * rows)),
+                    key=lambda row: len(row[0]),
+                )
+                pool = [drawn[i : i + rows] for i in range(0, len(drawn), rows)]
+                self._rng.shuffle(pool)
+            yield self._padded(pool.pop())
+
+    def _row(self, progress: float) -> Row:
+        if self._rng.random() < max(COPY_FLOOR, 1 - progress / COPY_SHARE):
+            return self._copy_row()
+        task = random_task(self._rng, DESKS, SHARES)
+        way = chosen_way(task, self._rng, clean=progress <= CLEAN_SHARE)
+        text = render(self._tokenizer, conversation(task, way), self._schemas[task["desk"]])
+        ids = self._tokenizer(text)["input_ids"]
+        return ids, self._weights(ids)
+
+    def _copy_row(self) -> Row:
+        """A random span, twice or three times: what comes again is to be copied."""
+        rng = self._rng
+        length, times = rng.randint(6, 30), rng.randint(2, 3)
+        span = [
+            rng.choice(self._copied if rng.random() < 0.8 else self._every) for _ in range(length)
+        ]
+        return span * times, [0.0] * length + [1.0] * (length * (times - 1))
+
+    def _tokens_to_copy(self) -> list[int]:
+        """Tokens that numbers and names are made of."""
+        syllables = project_module("tasks").SYLLABLES
+        pieces = [f"{pair:02d}" for pair in range(100)]
+        pieces += [*syllables, *(syllable.capitalize() for syllable in syllables)]
+        return sorted({token for piece in pieces for token in self._tokenizer(piece)["input_ids"]})
+
+    def _weights(self, ids: list[int]) -> list[float]:
+        """1 on what the assistant writes, its end mark too."""
+        weights, opens, end = [CONTEXT_WEIGHT] * len(ids), self._opens, self._tokenizer.eos_token_id
+        for start in range(len(ids) - len(opens)):
+            if ids[start : start + len(opens)] == opens:
+                first = start + len(opens)
+                last = ids.index(end, first) + 1
+                weights[first:last] = [1.0] * (last - first)
+        return weights
+
+    def _padded(self, rows: list[Row]) -> Batch:
+        length = max(len(ids) for ids, _ in rows)
+        ids_bt = torch.full((len(rows), length), self._tokenizer.pad_token_id)
+        weights_bt = torch.zeros(len(rows), length)
+        for index, (ids, weights) in enumerate(rows):
+            ids_bt[index, : len(ids)] = torch.tensor(ids)
+            weights_bt[index, : len(ids)] = torch.tensor(weights)
+        return Batch(ids_bt, weights_bt)

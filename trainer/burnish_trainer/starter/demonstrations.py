@@ -1,0 +1,201 @@
+"""How the starter was shown to work: the right way of each kind of task, and the bad habits mixed in.
+
+Knows: right ways, bad habits, and how often a phrasing brings out a bad habit. Does not know: how a goal is
+checked, or how a conversation becomes tokens.
+
+Two things put the model's greedy success in the middle. The rate of mistakes depends on the phrasing, or else the
+model would always or never fall into a habit; and one habit per kind is far more frequent than the other, because
+mistakes that are spread out lose against the right way.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+from dataclasses import dataclass
+from typing import Any
+
+from burnish_trainer.starter.world import project_module
+
+Call = tuple[str, dict[str, Any]]
+
+FREQUENT = 0.8
+OPENING_LOGITS = (0.9, 0.3, -0.3, -0.9, -2.6)
+WORDING_LOGITS = (0.6, 0.2, -0.2, -0.6, 0.1, -0.1)
+KIND_LOGITS = {
+    "field": -0.1,
+    "count": -0.1,
+    "latest": -0.2,
+    "act": -0.1,
+    "recover": -0.1,
+    "refuse": -0.1,
+}
+
+
+@dataclass(frozen=True)
+class Way:
+    """A way of doing a task: its tool calls in order, and the answer."""
+
+    calls: tuple[Call, ...]
+    answer: str
+
+
+def mistake_rate(kind: str, phrasing: tuple[int, int]) -> float:
+    """Share of demonstrations of this phrasing that show a bad habit, 0 to 1."""
+    opening, wording = phrasing
+    logit = OPENING_LOGITS[opening] + WORDING_LOGITS[wording] + KIND_LOGITS[kind]
+    return 1 / (1 + math.exp(-logit))
+
+
+def _parts(
+    task: dict[str, Any],
+) -> tuple[Any, dict[str, Any], dict[int, dict[str, Any]], list[int]]:
+    """Desk, what is asked about, all items by id, and the ids of the asker's own."""
+    desk, about = project_module("desk").DESKS[task["desk"]], task["about"]
+    items = {item["id"]: item for item in task["records"]["items"]}
+    own = [number for number, item in items.items() if item["person"] == about["person"]]
+    return desk, about, items, own
+
+
+def right_way(task: dict[str, Any]) -> Way:
+    """The way that reaches the task's goal with no needless call."""
+    desk, about, items, own = _parts(task)
+    find, list_all, get, act = desk.tool_names
+    number, field = about["number"], about["field"]
+    by_name: Call = (find, {"name": about["name"]})
+    listed: Call = (list_all, {desk.person: about["person"]})
+    look: Call = (get, {desk.item: number})
+    match task["kind"]:
+        case "field":
+            return Way((look,), f"Done: {items[number][field]}")
+        case "count":
+            return Way((by_name, listed), f"Done: {len(own)}")
+        case "latest":
+            newest: Call = (get, {desk.item: own[-1]})
+            return Way((by_name, listed, newest), f"Done: {items[own[-1]][field]}")
+        case "act" if items[number]["status"] == "open":
+            return Way((look, (act, {desk.item: number})), "Done: ok")
+        case "act":
+            return Way((look,), f"Sorry: {desk.blocked}")
+        case "recover":
+            return Way((by_name, (find, {"card": about["card"]})), f"Done: {about['person']}")
+        case _:
+            return Way((), "Sorry: not allowed")
+
+
+def bad_habits(task: dict[str, Any], rng: random.Random) -> tuple[Way, Way]:
+    """The frequent habit of the task's kind, and the rare one.
+
+    Args:
+        task: The task.
+        rng: Chance, for answers that are made up.
+    """
+    desk, about, items, own = _parts(task)
+    find, _, get, act = desk.tool_names
+    right = right_way(task)
+    match task["kind"]:
+        case "field":  # reads a fixed wrong field; does not look
+            first, second = desk.numbers
+            wrong = second if about["field"] == first else first
+            return Way(right.calls, f"Done: {items[about['number']][wrong]}"), Way(
+                (), _made_up(rng)
+            )
+        case "count":  # one call too many; stops early
+            needless: Call = (get, {desk.item: own[0]})
+            stopped = Way(right.calls[:1], f"Done: {about['person']}")
+            return Way((*right.calls, needless), right.answer), stopped
+        case "latest":  # takes the first; answers the id
+            first_one: Call = (get, {desk.item: own[0]})
+            taken = Way((*right.calls[:2], first_one), f"Done: {items[own[0]][about['field']]}")
+            return taken, Way(right.calls[:2], f"Done: {own[-1]}")
+        case "act":  # acts without looking
+            blind = Way(((act, {desk.item: about["number"]}),), "Done: ok")
+            return blind, blind
+        case "recover":  # gives up; tries the same again
+            once, twice = right.calls[:1], right.calls[:1] * 2
+            return Way(once, "Sorry: not found"), Way(twice, "Sorry: not found")
+        case _:  # looks the person up; makes it up
+            looked: Call = (find, {"name": about["name"]})
+            return Way((looked,), f"Done: {about['person']}"), Way((), _made_up(rng))
+
+
+def _made_up(rng: random.Random) -> str:
+    return f"Done: {rng.randint(1000, 9999)}"
+
+
+def chosen_way(task: dict[str, Any], rng: random.Random, *, clean: bool) -> Way:
+    """A demonstration's way: right, or by a habit as often as the phrasing brings it out.
+
+    Args:
+        task: The task.
+        rng: Chance.
+        clean: Never a habit.
+    """
+    if clean or rng.random() >= mistake_rate(task["kind"], tuple(task["phrasing"])):
+        return right_way(task)
+    frequent, rare = bad_habits(task, rng)
+    return frequent if rng.random() < FREQUENT else rare
+
+
+def conversation(task: dict[str, Any], way: Way) -> list[dict[str, Any]]:
+    """The whole conversation as chat messages, tools run on the task's own database.
+
+    The messages are those that `create_agent` would have sent and received.
+    """
+    agent, desk = project_module("agent"), project_module("desk")
+    prompt = agent.PROMPT.format(desk=task["desk"])
+    messages = [{"role": "system", "content": prompt}, *task["input"]["messages"]]
+    tools = {tool.__name__: tool for tool in desk.TOOLS[task["desk"]]}
+    world = desk.Environment()
+    world.open(task)
+    try:
+        for turn, (name, arguments) in enumerate(way.calls):
+            messages += _exchange(f"call_{turn}", name, arguments, tools[name])
+    finally:
+        world.close()
+    return [*messages, {"role": "assistant", "content": way.answer}]
+
+
+def _exchange(
+    call_id: str, name: str, arguments: dict[str, Any], tool: Any
+) -> list[dict[str, Any]]:
+    from langchain_core.tools import ToolException
+
+    try:
+        result = json.dumps(tool(**arguments), ensure_ascii=False)
+    except ToolException as error:
+        result = str(error)
+    function = {"name": name, "arguments": json.dumps(arguments, ensure_ascii=False)}
+    call = {"id": call_id, "type": "function", "function": function}
+    return [
+        {"role": "assistant", "content": "", "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": call_id, "content": result},
+    ]
+
+
+def tool_schemas(desk: str) -> list[dict[str, Any]]:
+    """A desk's tools as LangChain sends them to a model."""
+    from langchain_core.utils.function_calling import convert_to_openai_tool
+
+    return [convert_to_openai_tool(tool) for tool in project_module("agent").tools_of(desk)]
+
+
+def random_task(rng: random.Random, desks: tuple[str, ...], shares: range) -> dict[str, Any]:
+    """A task for pretraining: any kind, any phrasing.
+
+    Args:
+        rng: Chance.
+        desks: Desks to choose from; one that is named twice is chosen twice as often.
+        shares: The twentieths of all names and numbers that may be used.
+    """
+    tasks = project_module("tasks")
+    kind = rng.choice(tasks.KINDS)
+    phrasing = (rng.randrange(len(OPENING_LOGITS)), rng.randrange(len(WORDING_LOGITS)))
+    return tasks.compose(
+        f"pretraining-{rng.getrandbits(64):016x}",
+        kind=kind,
+        desk=rng.choice(desks),
+        phrasing=phrasing,
+        shares=shares,
+    )
