@@ -89,18 +89,19 @@ def frame_at(data: bytes, offset: int) -> tuple[int, int, int] | None:
     return kind, start, end
 
 
-def split(data: bytes, base: int = 0) -> Iterator[Frame | Damage]:
+def split(data: bytes, base: int = 0, *, final: bool = True) -> Iterator[Frame | Damage]:
     """Frames of `data`, whose first byte stands at offset `base` of its segment.
 
     Bytes that are no frame are given as `Damage` up to the next whole frame. What follows the
-    last whole frame is not given: it may still be growing.
+    last whole frame is not given. With `final` off, more bytes may come: a frame that is not
+    whole yet ends the reading.
     """
     offset = 0
     size = len(data)
     while offset < size:
         found = frame_at(data, offset)
         if found is None:
-            again = _next_good(data, offset)
+            again = _next_good(data, offset) if final or not _may_grow(data, offset) else None
             if again is None:
                 return
             yield Damage(base + offset, base + again)
@@ -109,6 +110,15 @@ def split(data: bytes, base: int = 0) -> Iterator[Frame | Damage]:
         kind, start, end = found
         yield Frame(kind, base + offset, base + end, data[start:end])
         offset = end
+
+
+def _may_grow(data: bytes, offset: int) -> bool:
+    """Whether the bytes at `offset` could be the beginning of a frame that is being written."""
+    start = offset + PREFIX.size
+    if start > len(data):
+        return True
+    length, _, kind = PREFIX.unpack_from(data, offset)
+    return kind in KINDS and start + length > len(data)
 
 
 def _next_good(data: bytes, offset: int) -> int | None:

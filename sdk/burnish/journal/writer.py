@@ -223,8 +223,8 @@ class JournalWriter:
         folder = layout.journal_folder(self.home) / layout.process_name(self._started)
         folder.mkdir(parents=True, mode=0o700)
         self._folder_lock = os.open(folder / "alive", os.O_CREAT | os.O_RDWR, 0o600)
-        with contextlib.suppress(OSError):  # a file system without locks: age decides then
-            fcntl.flock(self._folder_lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with contextlib.suppress(OSError):  # a file system without locks
+            fcntl.flock(self._folder_lock, fcntl.LOCK_EX)
         self._folder = folder
         return folder
 

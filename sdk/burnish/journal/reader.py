@@ -1,0 +1,249 @@
+"""Reads the journal back: all processes, without locks, also while it is being written.
+
+Knows: segments, where blobs lie in them, how damage is stepped over and counted, which process
+still writes.
+Does not know: what events mean together (trajectories/), where a trajectory's events are (index).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import heapq
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from burnish._version import __version__
+from burnish.errors import JournalError
+from burnish.journal import frames, layout
+from burnish.journal.events import AnyEvent, Ref, decode, from_json
+from burnish.records import Json
+
+_CHUNK = 1 << 20
+
+
+class ReadReport(msgspec.Struct, kw_only=True):
+    """What a reading met; damage is counted, never raised."""
+
+    segments: int = 0
+    events: int = 0
+    torn_tails: int = 0  # segments whose last frame was not whole
+    torn_bytes: int = 0
+    corrupt: int = 0  # ranges of bytes that were no frame
+    corrupt_bytes: int = 0
+    unknown_events: int = 0  # frames whose payload is no event that we know
+    unreadable: int = 0  # segments without a header, or that could not be opened
+
+
+class SegmentReader:
+    """One segment: yields its events, and what was appended since, and looks up its blobs."""
+
+    def __init__(self, path: Path, report: ReadReport | None = None, position: int = 0) -> None:
+        """Open a segment, to be read from `position`.
+
+        Raises:
+            JournalError: If a newer burnish wrote it.
+            OSError: If the file cannot be opened.
+        """
+        self.path = path
+        self.report = report if report is not None else ReadReport()
+        self.position = position
+        self.sealed = False
+        self._fd = os.open(path, os.O_RDONLY)
+        self._places: dict[Ref, tuple[int, int]] = {}
+        self._values: dict[Ref, Json] = {}
+        self._scanned = position  # blobs before this offset may be missing from _places
+        self._from = position
+        self._check_header()
+
+    def __del__(self) -> None:
+        if getattr(self, "_fd", -1) >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def poll(self, *, final: bool = False) -> Iterator[tuple[int, AnyEvent]]:
+        """Offset and event of each frame since the last poll.
+
+        With `final`, nobody writes any more: what is no frame at the end is counted as torn.
+        """
+        pending = b""
+        while True:
+            chunk = os.pread(self._fd, max(_CHUNK, len(pending)), self.position + len(pending))
+            data = pending + chunk
+            base = self.position
+            for item in frames.split(data, base, final=final and not chunk):
+                self.position = item.end
+                found = self._take(item)
+                if found is not None:
+                    yield found
+            pending = data[self.position - base :]
+            if not chunk:
+                break
+        if final and pending:
+            self.report.torn_tails += 1
+            self.report.torn_bytes += len(pending)
+
+    def _take(self, item: frames.Frame | frames.Damage) -> tuple[int, AnyEvent] | None:
+        if isinstance(item, frames.Damage):
+            self.report.corrupt += 1
+            self.report.corrupt_bytes += item.end - item.start
+        elif item.kind == frames.BLOB:
+            start = item.start + frames.PREFIX.size + frames.REF_BYTES
+            self._places[item.payload[: frames.REF_BYTES]] = (start, item.end - start)
+        elif item.kind == frames.EVENT:
+            try:
+                event = decode(item.payload)
+            except (msgspec.MsgspecError, ValueError):
+                self.report.unknown_events += 1
+                return None
+            self.report.events += 1
+            return item.start, event
+        elif item.kind == frames.SEAL:
+            self.sealed = True
+        return None
+
+    def event_at(self, offset: int) -> AnyEvent | None:
+        """The event whose frame starts at `offset`; None if there is none."""
+        head = os.pread(self._fd, 4096, offset)
+        if len(head) < frames.PREFIX.size:
+            return None
+        whole = frames.PREFIX.size + frames.PREFIX.unpack_from(head)[0]
+        data = head if whole <= len(head) else os.pread(self._fd, whole, offset)
+        found = frames.frame_at(data[:whole], 0)
+        if found is None or found[0] != frames.EVENT:
+            return None
+        try:
+            return decode(data[found[1] : found[2]])
+        except (msgspec.MsgspecError, ValueError):
+            return None
+
+    def __getitem__(self, ref: Ref) -> bytes:
+        """Bytes of a blob.
+
+        Raises:
+            KeyError: If the segment does not hold it.
+        """
+        place = self._places.get(ref)
+        if place is None:
+            self._scan()
+            place = self._places[ref]
+        return os.pread(self._fd, place[1], place[0])
+
+    def value(self, ref: Ref) -> Json:
+        """A blob decoded, once; callers share the object and must not change it.
+
+        Raises:
+            KeyError: If the segment does not hold it.
+        """
+        try:
+            return self._values[ref]
+        except KeyError:
+            value = self._values[ref] = from_json(self[ref])
+            return value
+
+    def _scan(self) -> None:
+        """Find blobs that lie before where reading began, or behind where it stands."""
+        other = SegmentReader(self.path)
+        for _ in other.poll(final=True):
+            pass
+        self._places = other._places
+
+    def _check_header(self) -> None:
+        data = os.pread(self._fd, 4096, 0)
+        found = frames.frame_at(data, 0)
+        if found is None or found[0] != frames.HEADER:
+            return  # a flipped bit in the header costs nothing but the header
+        header = msgspec.msgpack.decode(data[found[1] : found[2]], type=frames.SegmentHeader)
+        if header.format > frames.FORMAT:
+            raise JournalError(
+                f"{self.path} has format {header.format}, written by burnish {header.burnish}",
+                f"format {frames.FORMAT} or older, which burnish {__version__} reads",
+                "pip install --upgrade burnish",
+            )
+
+
+BlobLookup = SegmentReader
+"""Gives the bytes of a blob by its name, `blobs[ref]`, or its value, `blobs.value(ref)`."""
+
+
+def is_alive(folder: Path) -> bool:
+    """Whether the process that writes this folder still runs."""
+    try:
+        fd = os.open(folder / "alive", os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(fd)
+    return False
+
+
+def process_folders(home: Path) -> list[Path]:
+    """Folders of all processes that wrote to the journal, by name."""
+    try:
+        return sorted(path for path in layout.journal_folder(home).iterdir() if path.is_dir())
+    except FileNotFoundError:
+        return []
+
+
+def segments(folder: Path) -> list[Path]:
+    """Segments of one process, oldest first."""
+    return sorted(folder.glob("*.seg"))
+
+
+def open_segment(path: Path, report: ReadReport, position: int = 0) -> SegmentReader | None:
+    """A segment to read, or None and a count where it cannot be opened.
+
+    Raises:
+        JournalError: If a newer burnish wrote it.
+    """
+    try:
+        reader = SegmentReader(path, report, position)
+    except OSError:
+        report.unreadable += 1
+        return None
+    report.segments += 1
+    return reader
+
+
+def read_events(
+    home: Path, since_ns: int | None = None, report: ReadReport | None = None
+) -> Iterator[tuple[AnyEvent, BlobLookup]]:
+    """Events of all processes, merged by time, each with the blobs that it refers to.
+
+    Args:
+        home: Folder of the workspace.
+        since_ns: Only events from then on.
+        report: Counts what was met, damage too.
+
+    Raises:
+        WorkspaceTooNew: If a newer burnish wrote the workspace.
+        JournalError: If a newer burnish wrote a segment.
+    """
+    layout.check_home(home)
+    counted = report if report is not None else ReadReport()
+    streams = [_read_folder(folder, since_ns or 0, counted) for folder in process_folders(home)]
+    return heapq.merge(*streams, key=lambda pair: pair[0].at)
+
+
+def _read_folder(
+    folder: Path, since_ns: int, report: ReadReport
+) -> Iterator[tuple[AnyEvent, BlobLookup]]:
+    for path in segments(folder):
+        try:
+            if path.stat().st_mtime_ns < since_ns:
+                continue
+        except OSError:
+            continue
+        reader = open_segment(path, report)
+        if reader is None:
+            continue
+        final = not is_alive(folder)
+        for _, event in reader.poll(final=final):
+            if event.at >= since_ns:
+                yield event, reader
