@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import itertools
 import os
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from burnish import config_file
 from burnish.errors import SettingsError
 
 
@@ -56,6 +58,7 @@ class Settings:
 
 _LOCK = threading.Lock()
 _given: dict[str, Any] = {}
+_file: dict[str, Any] | None = None  # [burnish] of burnish.toml; None until it was looked for
 _current: Settings | None = None
 _listeners: list[Callable[[Settings], None]] = []
 
@@ -66,7 +69,7 @@ def current() -> Settings:
     settings = _current
     if settings is None:
         with _LOCK:
-            settings = _current = _resolve(_given, os.environ)
+            settings = _current = _resolve(_given, os.environ, _from_file(_given, os.environ))
     return settings
 
 
@@ -76,15 +79,58 @@ def configure(**given: Any) -> Settings:
     Raises:
         SettingsError: If a name is unknown or a value is out of range.
     """
-    global _current
+    global _current, _file
     _refuse_unknown(given, "configure()")
     with _LOCK:
+        merged = {**_given, **given}
+        if "config" in given:
+            _file = None
+        _current = _resolve(merged, os.environ, _from_file(merged, os.environ))
         _given.update(given)
-        _current = _resolve(_given, os.environ)
         listeners, settings = tuple(_listeners), _current
     for listener in listeners:
         listener(settings)
     return settings
+
+
+def use_file(path: Path, tables: Mapping[str, Any]) -> Settings:
+    """Take `[burnish]` of a burnish.toml that was read, below configure() and environment.
+
+    Raises:
+        SettingsError: If a key is unknown or a value is out of range.
+    """
+    global _current, _file
+    taken = _checked_file(path, tables)
+    with _LOCK:
+        settings = _resolve(_given, os.environ, taken)
+        changed = settings != _current
+        _file, _current = taken, settings
+        listeners = tuple(_listeners) if changed else ()
+    for listener in listeners:
+        listener(settings)
+    return settings
+
+
+def describe() -> list[tuple[str, str, Any, str]]:
+    """Every key that `[burnish]` may hold: name, type, default and meaning."""
+    import ast
+    import inspect
+
+    body = ast.parse(inspect.getsource(Settings)).body[0]
+    statements = body.body if isinstance(body, ast.ClassDef) else []
+    help_of = {
+        key.target.id: text.value.value
+        for key, text in itertools.pairwise(statements)
+        if isinstance(key, ast.AnnAssign)
+        and isinstance(key.target, ast.Name)
+        and isinstance(text, ast.Expr)
+        and isinstance(text.value, ast.Constant)
+    }
+    return [
+        (field.name, str(field.type), field.default, str(help_of.get(field.name, "")))
+        for field in dataclasses.fields(Settings)
+        if field.name not in _NOT_IN_FILE
+    ]
 
 
 def on_change(listener: Callable[[Settings], None]) -> None:
@@ -94,13 +140,35 @@ def on_change(listener: Callable[[Settings], None]) -> None:
 
 def reset() -> None:
     """Forget everything that configure() was given; for tests."""
-    global _current
+    global _current, _file
     with _LOCK:
         _given.clear()
-        _current = None
+        _current = _file = None
 
 
-def _resolve(given: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:
+def _from_file(given: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str, Any]:
+    """`[burnish]` of the configured burnish.toml, or of the nearest one; read once."""
+    global _file
+    if _file is None:
+        named = given.get("config") or environ.get("BURNISH_CONFIG")
+        path = Path(named).expanduser() if named else config_file.find()
+        _file = _checked_file(path, config_file.read(path)) if path else {}
+    return _file
+
+
+def _checked_file(path: Path, tables: Mapping[str, Any]) -> dict[str, Any]:
+    taken = tables.get("burnish", {})
+    if not isinstance(taken, dict):
+        raise SettingsError(f"{path}, burnish is {taken!r}", "a table [burnish]", "edit the file")
+    _refuse_unknown(taken, f"{path}, [burnish]", _NOT_IN_FILE)
+    if "home" in taken:
+        taken = {**taken, "home": path.absolute().parent / Path(taken["home"]).expanduser()}
+    return dict(taken)
+
+
+def _resolve(
+    given: Mapping[str, Any], environ: Mapping[str, str], from_file: Mapping[str, Any]
+) -> Settings:
     fields = {field.name: field for field in dataclasses.fields(Settings)}
     values: dict[str, Any] = {}
     for name, field in fields.items():
@@ -109,6 +177,8 @@ def _resolve(given: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:
             values[name] = given[name]
         elif environ.get(variable):
             values[name] = environ[variable]
+        elif name in from_file:
+            values[name] = from_file[name]
         else:
             continue
         values[name] = _convert(name, values[name], field.default)
@@ -118,7 +188,9 @@ def _resolve(given: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:
 def _convert(name: str, value: Any, default: Any) -> Any:
     """A value given as text becomes what its default is; a choice is checked."""
     choices = _CHOICES.get(name)
-    if choices and not callable(value) and value not in choices:
+    if callable(value):
+        return value
+    if choices and value not in choices:
         raise SettingsError(
             f"setting {name} is {value!r}",
             f"one of {', '.join(choices)}",
@@ -155,8 +227,11 @@ _CHOICES = {
 }
 
 
-def _refuse_unknown(given: Mapping[str, Any], where: str) -> None:
-    known = [field.name for field in dataclasses.fields(Settings)]
+_NOT_IN_FILE = ("config", "exporters")
+
+
+def _refuse_unknown(given: Mapping[str, Any], where: str, hidden: tuple[str, ...] = ()) -> None:
+    known = [field.name for field in dataclasses.fields(Settings) if field.name not in hidden]
     for name in given:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)

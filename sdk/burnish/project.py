@@ -1,0 +1,372 @@
+"""burnish.toml: which agents there are and how each is built, verified, trained and released.
+
+Knows: every table and key, its default, its range and its meaning; how "module:function" is
+imported. Does not know: what the stages do with the values; process settings (settings.py).
+
+    [burnish]                      process settings, as in burnish.configure()
+    [agent.support]                build, environment, verify, tasks, base_model, backend
+    [agent.support.dataset]        and train, evaluate, gate, canary, loop
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from burnish import config_file, settings
+from burnish.errors import ImportPathError, SettingsError, UnknownAgent
+
+Share = Annotated[float, Meta(ge=0.0, le=1.0)]
+Count = Annotated[int, Meta(ge=0)]
+Positive = Annotated[int, Meta(ge=1)]
+Seconds = Annotated[float, Meta(gt=0)]
+
+
+class Table(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of all tables: immutable, each key described by its annotation."""
+
+
+class DatasetConfig(Table, frozen=True, kw_only=True):
+    """`[agent.NAME.dataset]`: what may enter a dataset version."""
+
+    max_per_task: Annotated[Positive, Meta(description="Most rows of one task.")] = 4
+    min_rows: Annotated[Positive, Meta(description="Fewer training rows than this stop.")] = 1
+    heldout_pools: Annotated[
+        list[str], Meta(description="Pools of tasks that never enter training.")
+    ] = msgspec.field(default_factory=lambda: ["heldout", "standing", "capability"])
+
+
+class TrainConfig(Table, frozen=True, kw_only=True):
+    """`[agent.NAME.train]`: the recipe of an adapter."""
+
+    rank: Annotated[Positive, Meta(description="Rank of the LoRA matrices.")] = 16
+    alpha: Annotated[float, Meta(gt=0, description="LoRA alpha; the scale is alpha / rank.")] = 32
+    epochs: Annotated[float, Meta(gt=0, description="Passes over the rows.")] = 3
+    learning_rate: Annotated[float, Meta(gt=0, description="Peak learning rate.")] = 2e-4
+    batch_size: Annotated[Positive, Meta(description="Rows of one optimiser step.")] = 16
+    max_length: Annotated[
+        Positive | None, Meta(description="Longest row in tokens; none is the model's limit.")
+    ] = None
+    seed: Annotated[Count, Meta(description="Seed of order and initial weights.")] = 0
+
+
+class EvaluateConfig(Table, frozen=True, kw_only=True):
+    """`[agent.NAME.evaluate]`: how the agent is run on tasks."""
+
+    rollouts: Annotated[
+        Count, Meta(description="Fresh runs on training tasks before a training; 0 is none.")
+    ] = 0
+    rollout_temperature: Annotated[
+        float, Meta(ge=0, description="Sampling temperature of those runs.")
+    ] = 1.0
+    concurrency: Annotated[Positive, Meta(description="Runs at the same time.")] = 64
+    max_steps: Annotated[Positive, Meta(description="Model calls after which a run fails.")] = 12
+    seed: Annotated[Count, Meta(description="Seed of the order and choice of tasks.")] = 0
+
+
+class GateConfig(Table, frozen=True, kw_only=True):
+    """`[agent.NAME.gate]`: what an adapter must show before it may serve."""
+
+    min_gain: Annotated[
+        float, Meta(ge=-1, le=1, description="Gain on held-out tasks that must be shown.")
+    ] = 0.0
+    confidence: Annotated[
+        float, Meta(gt=0.5, lt=1, description="Confidence with which it must be shown.")
+    ] = 0.95
+    max_regression_rate: Annotated[
+        Share, Meta(description="Largest share of solved tasks that may now fail.")
+    ] = 0.1
+    max_capability_drop: Annotated[
+        Share, Meta(description="Largest loss on the capability pool.")
+    ] = 0.05
+    max_cost_ratio: Annotated[
+        float, Meta(gt=0, description="Largest cost of a run, as a multiple of before.")
+    ] = 1.5
+
+
+class GuardsConfig(Table, frozen=True, kw_only=True):
+    """`[agent.NAME.canary.guards]`: what rolls a canary back besides its success."""
+
+    errors: Annotated[bool, Meta(description="Watch the share of threads with a failed run.")] = (
+        True
+    )
+    max_tokens: Annotated[
+        Positive | None,
+        Meta(description="Tokens of a thread over which it counts as too costly; none is off."),
+    ] = None
+    max_latency_s: Annotated[
+        Seconds | None,
+        Meta(description="Seconds of a run over which it counts as too slow; none is off."),
+    ] = None
+
+
+class CanaryConfig(Table, frozen=True, kw_only=True):
+    """`[agent.NAME.canary]`: how an adapter is let at the threads of real users."""
+
+    decides: Annotated[
+        str | None,
+        Meta(description="Outcome source or verifier whose word counts; none: no canary."),
+    ] = None
+    steps: Annotated[
+        list[Share], Meta(min_length=1, description="Share of threads, step by step; ends at 1.")
+    ] = msgspec.field(default_factory=lambda: [0.01, 0.05, 0.25, 0.5, 1.0])
+    min_threads: Annotated[
+        Positive, Meta(description="Fewest judged canary threads before a promotion.")
+    ] = 50
+    margin: Annotated[
+        float,
+        Meta(gt=0, lt=1, description="Loss of success that is still no reason against it."),
+    ] = 0.05
+    alpha: Annotated[
+        float, Meta(gt=0, lt=0.5, description="Chance of a false alarm over the whole rollout.")
+    ] = 0.05
+    maturity_s: Annotated[
+        float, Meta(ge=0, description="Seconds that a thread's outcome is waited for.")
+    ] = 0.0
+    max_threads: Annotated[
+        Positive, Meta(description="Judged threads after which an open rollout pauses.")
+    ] = 8000
+    max_days: Annotated[
+        float, Meta(gt=0, description="Days after which an open rollout pauses.")
+    ] = 14.0
+    holdback: Annotated[
+        float,
+        Meta(ge=0, lt=0.5, description="Share that stays on the previous version afterwards."),
+    ] = 0.05
+    guards: Annotated[GuardsConfig, Meta(description="Further reasons to roll back.")] = (
+        GuardsConfig()
+    )
+
+
+class LoopConfig(Table, frozen=True, kw_only=True):
+    """`[agent.NAME.loop]`: has no keys yet."""
+
+
+class AgentConfig(Table, frozen=True, kw_only=True):
+    """`[agent.NAME]`: one agent."""
+
+    name: str  # the NAME of the table
+    build: Annotated[
+        str, Meta(description='"module:function" that gets a chat model and returns a graph.')
+    ]
+    base_model: Annotated[
+        str, Meta(description="Model that adapters are trained for: a folder or a known name.")
+    ]
+    backend: Annotated[
+        str, Meta(description='What serves it: "embedded", or the URL of an inference server.')
+    ] = "embedded"
+    environment: Annotated[
+        str | None, Meta(description='"module:function" that makes the world of one attempt.')
+    ] = None
+    verify: Annotated[
+        list[str | dict[str, Any]],
+        Meta(description='Verifiers: "outcome", or { goal_state = "module:function" }.'),
+    ] = []
+    tasks: Annotated[
+        str | None, Meta(description='"module:function" that gives the tasks of a pool.')
+    ] = None
+    dataset: DatasetConfig = DatasetConfig()
+    train: TrainConfig = TrainConfig()
+    evaluate: EvaluateConfig = EvaluateConfig()
+    gate: GateConfig = GateConfig()
+    canary: CanaryConfig = CanaryConfig()
+    loop: LoopConfig = LoopConfig()
+
+
+class Project(msgspec.Struct, frozen=True, kw_only=True):
+    """A burnish.toml that was read."""
+
+    path: Path
+    agents: dict[str, AgentConfig]
+    settings: dict[str, Any]
+
+    @property
+    def folder(self) -> Path:
+        """The folder of burnish.toml; import paths are relative to it."""
+        return self.path.parent
+
+    def agent(self, name: str) -> AgentConfig:
+        """The table of one agent.
+
+        Raises:
+            UnknownAgent: If burnish.toml declares no agent of that name.
+        """
+        if name in self.agents:
+            return self.agents[name]
+        raise UnknownAgent(
+            f"agent {name!r} is not in {self.path}",
+            _choice(name, self.agents) if self.agents else "at least one table [agent.NAME]",
+            f'write [agent.{name}] with build = "module:function" into {self.path.name}',
+        )
+
+
+def load_project(path: Path | None = None) -> Project:
+    """Read burnish.toml: the given one, the configured one, or the nearest one upwards.
+
+    Its table `[burnish]` becomes the process's settings, below configure() and environment.
+
+    Raises:
+        SettingsError: If there is none, or a key or value of it is wrong.
+    """
+    found = Path(path) if path is not None else settings.current().config or config_file.find()
+    if found is None:
+        raise SettingsError(
+            f"no {config_file.NAME} in {Path.cwd()} or above",
+            "one that declares the agents",
+            "burnish.configure(config=...), or start from docs/burnish.toml",
+        )
+    found = found.expanduser().absolute()
+    if found.is_dir():
+        found /= config_file.NAME
+    tables = config_file.read(found)
+    _refuse_unknown(tables, ("agent", "burnish"), str(found))
+    settings.use_file(found, tables)
+    agents = {
+        name: _agent(name, table, f"{found}, [agent.{name}]")
+        for name, table in _table(tables.get("agent", {}), f"{found}, [agent]").items()
+    }
+    return Project(path=found, agents=agents, settings=dict(tables.get("burnish", {})))
+
+
+def resolve(spec: str, folder: Path) -> Any:
+    """The object that "module:name" names, imported relative to the folder of burnish.toml.
+
+    Raises:
+        ImportPathError: If the module or the name in it cannot be had; says what was tried.
+    """
+    module_name, colon, attribute = spec.partition(":")
+    if not (colon and module_name and attribute):
+        raise ImportPathError(f"import path {spec!r}", '"module:function"', "edit burnish.toml")
+    folder = folder.absolute()
+    _put_first(folder, module_name)
+    try:
+        found = importlib.import_module(module_name)
+    except Exception as problem:  # the user's module may raise anything
+        raise ImportPathError(
+            f"import path {spec!r} failed: {type(problem).__name__}: {problem}",
+            f"a module {module_name!r} in {folder} or among the installed packages",
+            f'cd {folder} && python -c "import {module_name}"',
+        ) from problem
+    for part in attribute.split("."):
+        if not hasattr(found, part):
+            raise ImportPathError(
+                f"import path {spec!r}: {getattr(found, '__file__', None) or found} has no {part!r}",
+                _choice(part, [name for name in vars(found) if not name.startswith("_")]),
+                "edit burnish.toml",
+            )
+        found = getattr(found, part)
+    return found
+
+
+def describe() -> list[tuple[str, str, str, Any, str]]:
+    """Every key: table, key, type, default and meaning; a required key has `...` as default."""
+    rows = [("burnish", *row) for row in settings.describe()]
+    return rows + list(_describe("agent.NAME", AgentConfig))
+
+
+def _describe(where: str, table: type[Table]) -> Iterable[tuple[str, str, str, Any, str]]:
+    nested = []
+    for field in msgspec.structs.fields(table):
+        default = ... if field.required else field.default
+        if field.default_factory is not msgspec.NODEFAULT:
+            default = field.default_factory()
+        info = msgspec.inspect.type_info(field.type)
+        if isinstance(default, Table):
+            nested.append((f"{where}.{field.name}", type(default)))
+        elif field.name != "name":
+            yield where, field.name, _type_name(info), default, _help(info)
+    for inner, inner_table in nested:
+        yield from _describe(inner, inner_table)
+
+
+def _help(info: msgspec.inspect.Type) -> str:
+    if isinstance(info, msgspec.inspect.Metadata):
+        own = (info.extra_json_schema or {}).get("description")
+        return own or _help(info.type)
+    return ""
+
+
+def _type_name(info: msgspec.inspect.Type) -> str:
+    if isinstance(info, msgspec.inspect.Metadata):
+        return _type_name(info.type)
+    if isinstance(info, msgspec.inspect.UnionType):
+        return " | ".join(_type_name(part) for part in info.types)
+    if isinstance(info, msgspec.inspect.ListType):
+        return f"list of {_type_name(info.item_type)}"
+    return type(info).__name__.removesuffix("Type").lower()
+
+
+def _agent(name: str, given: Any, where: str) -> AgentConfig:
+    table = _table(given, where)
+    _refuse_unknown_keys(table, AgentConfig, where, hidden=("name",))
+    try:
+        agent = msgspec.convert({**table, "name": name}, AgentConfig)
+    except msgspec.ValidationError as problem:
+        raise SettingsError(
+            f"{where}: {problem}", "a value as docs/burnish.toml describes it", "edit the file"
+        ) from problem
+    steps = agent.canary.steps
+    if steps != sorted(set(steps)) or steps[0] == 0 or steps[-1] != 1.0:
+        raise SettingsError(
+            f"{where}: canary.steps is {steps}", "growing shares that end at 1.0", "edit the file"
+        )
+    return agent
+
+
+def _table(given: Any, where: str) -> dict[str, Any]:
+    if not isinstance(given, dict):
+        raise SettingsError(f"{where} is {given!r}", "a table", "edit the file")
+    return given
+
+
+def _refuse_unknown_keys(
+    given: dict[str, Any], table: type[Table], where: str, hidden: tuple[str, ...] = ()
+) -> None:
+    fields = {field.name: field for field in msgspec.structs.fields(table)}
+    _refuse_unknown(given, [name for name in fields if name not in hidden], where)
+    for name, value in given.items():
+        if isinstance(fields[name].default, Table):
+            inner = f"{where[:-1]}.{name}]"
+            _refuse_unknown_keys(_table(value, inner), type(fields[name].default), inner)
+
+
+def _refuse_unknown(given: Iterable[str], known: Iterable[str], where: str) -> None:
+    for name in given:
+        if name not in known:
+            raise SettingsError(
+                f"{where}: unknown key {name!r}", _choice(name, known), "edit the file"
+            )
+
+
+def _choice(name: str, known: Iterable[str]) -> str:
+    """The nearest known name, or all of them."""
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f"{near[0]!r}" if near else f"one of {', '.join(sorted(known)) or 'none'}"
+
+
+_project_folders: list[Path] = []
+
+
+def _put_first(folder: Path, module_name: str) -> None:
+    """Put the folder first on the import path, and forget a namesake of another project."""
+    if sys.path[:1] != [str(folder)]:
+        if str(folder) in sys.path:
+            sys.path.remove(str(folder))
+        sys.path.insert(0, str(folder))
+    if folder not in _project_folders:
+        _project_folders.append(folder)
+    top = module_name.partition(".")[0]
+    loaded = getattr(sys.modules.get(top), "__file__", None)
+    if loaded is None or Path(loaded).is_relative_to(folder):
+        return
+    if any(Path(loaded).is_relative_to(other) for other in _project_folders if other != folder):
+        for name in [name for name in sys.modules if name == top or name.startswith(f"{top}.")]:
+            del sys.modules[name]
+    importlib.invalidate_caches()

@@ -1,0 +1,180 @@
+"""burnish.toml is read whole or refused with one clear error."""
+
+import pickle
+from pathlib import Path
+
+import pytest
+
+from burnish import settings
+from burnish.errors import BurnishError, ImportPathError, SettingsError, UnknownAgent
+from burnish.project import AgentConfig, describe, load_project, resolve
+
+MINIMAL = '[agent.support]\nbuild = "agent:build"\nbase_model = "starter"\n'
+EXAMPLE = Path(__file__).parents[3] / "docs" / "burnish.toml"
+
+
+@pytest.fixture(autouse=True)
+def fresh_settings(tmp_path, monkeypatch):
+    for name in ("BURNISH_HOME", "BURNISH_CONFIG", "BURNISH_SAMPLE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    settings.reset()
+    yield
+    settings.reset()
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "burnish.toml"
+    path.write_text(text)
+    return path
+
+
+def test_an_agent_with_only_the_required_keys_has_the_documented_defaults(tmp_path):
+    agent = load_project(written(tmp_path, MINIMAL)).agent("support")
+
+    assert agent == AgentConfig(name="support", build="agent:build", base_model="starter")
+    assert (agent.backend, agent.train.rank, agent.canary.steps[0]) == ("embedded", 16, 0.01)
+
+
+def test_the_commented_example_parses_to_the_defaults():
+    project = load_project(EXAMPLE)
+
+    assert project.agent("support") == AgentConfig(
+        name="support", build="agent:build", base_model="starter"
+    )
+    assert settings.current() == settings.Settings(home=EXAMPLE.parent / ".burnish")
+
+
+def test_the_example_names_every_key_with_its_meaning():
+    text = EXAMPLE.read_text()
+
+    for table, key, _, default, help_text in describe():
+        assert help_text, f"{table}.{key} says nothing"
+        assert f"# {help_text}\n{'# ' if default is None else ''}{key} = " in text, (table, key)
+
+
+def test_the_file_is_found_from_a_folder_below(tmp_path, monkeypatch):
+    written(tmp_path, MINIMAL)
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "a" / "b")
+
+    assert load_project().folder == tmp_path
+
+
+def test_the_configured_file_goes_before_the_nearest_one(tmp_path):
+    written(tmp_path, MINIMAL)
+    (tmp_path / "other").mkdir()
+    other = written(tmp_path / "other", MINIMAL.replace("support", "sales"))
+    settings.configure(config=other)
+
+    assert list(load_project().agents) == ["sales"]
+
+
+def test_a_missing_file_is_one_error_that_says_where_it_was_looked_for(tmp_path):
+    with pytest.raises(SettingsError, match=rf"no burnish\.toml in {tmp_path}"):
+        load_project()
+
+
+def test_a_file_that_is_no_toml_is_one_error_with_the_line(tmp_path):
+    with pytest.raises(SettingsError, match=r"is no TOML: .*line 1"):
+        load_project(written(tmp_path, "[agent.support\n"))
+
+
+@pytest.mark.parametrize(
+    ("extra", "unknown", "nearest"),
+    [
+        ("bulid = 1\n", "bulid", "build"),
+        ("[agent.support.canary]\nmin_thread = 3\n", "min_thread", "min_threads"),
+        ("[agent.support.canary.guards]\nerror = true\n", "error", "errors"),
+        ("[agents.x]\n", "agents", "agent"),
+        ('[burnish]\nhom = "x"\n', "hom", "home"),
+    ],
+)
+def test_an_unknown_key_is_refused_with_the_nearest_name(tmp_path, extra, unknown, nearest):
+    with pytest.raises(SettingsError, match=rf"'{unknown}'.*expected '{nearest}'"):
+        load_project(written(tmp_path, MINIMAL + extra))
+
+
+@pytest.mark.parametrize(
+    ("extra", "said"),
+    [
+        ("[agent.support.train]\nrank = 0\n", r"rank"),
+        ('[agent.support.train]\nrank = "big"\n', r"rank"),
+        ("[agent.support.canary]\nsteps = [0.5, 0.25, 1.0]\n", r"growing shares"),
+        ("[agent.support.canary]\nsteps = [0.25, 0.5]\n", r"end at 1\.0"),
+        ("[agent.support]\n", r"is no TOML"),
+        ("canary = 3\n", r"expected a table"),
+    ],
+)
+def test_a_value_out_of_range_is_refused_by_its_key(tmp_path, extra, said):
+    with pytest.raises(SettingsError, match=said):
+        load_project(written(tmp_path, MINIMAL + extra))
+
+
+def test_an_agent_without_a_build_path_is_refused(tmp_path):
+    with pytest.raises(SettingsError, match=r"\[agent\.support\].*build"):
+        load_project(written(tmp_path, "[agent.support]\nbase_model = 'starter'\n"))
+
+
+def test_an_unknown_agent_is_answered_with_the_nearest_one(tmp_path):
+    project = load_project(written(tmp_path, MINIMAL))
+
+    with pytest.raises(UnknownAgent, match="expected 'support'") as caught:
+        project.agent("suport")
+    assert isinstance(pickle.loads(pickle.dumps(caught.value)), UnknownAgent)
+
+
+def test_the_settings_table_yields_to_environment_and_configure(tmp_path, monkeypatch):
+    written(tmp_path, MINIMAL + '[burnish]\nhome = "runs"\nsample = 0.25\nkeep_days = 3\n')
+    monkeypatch.setenv("BURNISH_SAMPLE", "0.5")
+    settings.configure(keep_days=9)
+
+    current = settings.current()
+
+    assert (current.home, current.sample, current.keep_days) == (tmp_path / "runs", 0.5, 9)
+
+
+def test_settings_of_a_project_reach_those_who_listen(tmp_path):
+    seen = []
+    settings.on_change(seen.append)
+
+    load_project(written(tmp_path, MINIMAL + "[burnish]\nsample = 0.25\n"))
+
+    assert seen[-1].sample == 0.25
+
+
+def test_a_setting_that_no_file_can_hold_is_refused(tmp_path):
+    with pytest.raises(SettingsError, match="unknown setting 'exporters'"):
+        load_project(written(tmp_path, "[burnish]\nexporters = []\n"))
+
+
+def test_an_import_path_is_followed_relative_to_the_folder(tmp_path):
+    (tmp_path / "burnish_test_agent.py").write_text("class A:\n    def build(): return 7\n")
+
+    assert resolve("burnish_test_agent:A.build", tmp_path)() == 7
+
+
+def test_namesakes_of_two_projects_do_not_mix(tmp_path):
+    for number in (1, 2):
+        (tmp_path / str(number)).mkdir()
+        (tmp_path / str(number) / "burnish_namesake.py").write_text(f"N = {number}\n")
+
+    assert [resolve("burnish_namesake:N", tmp_path / name) for name in "121"] == [1, 2, 1]
+
+
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        ("no_colon", r"expected \"module:function\""),
+        ("not_there_at_all:build", r"ModuleNotFoundError.*not_there_at_all"),
+        ("burnish_broken:build", r"ZeroDivisionError: division by zero"),
+        ("burnish_whole:biuld", r"has no 'biuld'; expected 'build'"),
+    ],
+)
+def test_an_import_that_fails_says_what_was_tried(tmp_path, spec, said):
+    (tmp_path / "burnish_broken.py").write_text("1 / 0\n")
+    (tmp_path / "burnish_whole.py").write_text("def build(): ...\n")
+
+    with pytest.raises(ImportPathError, match=said) as caught:
+        resolve(spec, tmp_path)
+    assert isinstance(caught.value, BurnishError | ImportError)
