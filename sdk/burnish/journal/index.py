@@ -1,0 +1,372 @@
+"""Where the events of each trajectory lie: a SQLite file that can be thrown away at any time.
+
+Knows: which trajectories there are, by agent, thread, time, source and status, and the places of
+their frames; how to catch up with segments that grew.
+Does not know: the content of an event beyond that; the segments are the truth.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from burnish.journal import layout
+from burnish.journal.events import AnyEvent, OutcomeReported, RunEnded, RunStarted
+from burnish.journal.reader import (
+    ReadReport,
+    is_alive,
+    open_segment,
+    process_folders,
+    segments,
+)
+
+_SCHEMA_VERSION = 1
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS segments (
+    id INTEGER PRIMARY KEY, path TEXT UNIQUE, position INTEGER, done INTEGER, report BLOB);
+CREATE TABLE IF NOT EXISTS runs (
+    trajectory TEXT, span TEXT, folder TEXT, started_ns INTEGER, ended_ns INTEGER, status TEXT,
+    resumed INTEGER, agent TEXT, thread_id TEXT, user TEXT, source TEXT,
+    PRIMARY KEY (trajectory, span)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS trajectories (
+    id TEXT PRIMARY KEY, agent TEXT, thread_id TEXT, user TEXT, source TEXT, status TEXT,
+    started_ns INTEGER, ended_ns INTEGER, folder TEXT) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS by_start ON trajectories (started_ns);
+CREATE INDEX IF NOT EXISTS by_thread ON trajectories (thread_id);
+CREATE TABLE IF NOT EXISTS places (trajectory TEXT, segment INTEGER, offsets BLOB);
+CREATE INDEX IF NOT EXISTS places_by_trajectory ON places (trajectory);
+CREATE INDEX IF NOT EXISTS places_by_segment ON places (segment);
+CREATE TABLE IF NOT EXISTS thread_facts (thread_id TEXT, segment INTEGER, offset INTEGER);
+CREATE INDEX IF NOT EXISTS facts_by_thread ON thread_facts (thread_id);
+"""
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """What the index knows of a trajectory."""
+
+    id: str
+    agent: str
+    thread_id: str | None
+    user: str | None
+    source: str
+    status: str
+    started_ns: int
+    ended_ns: int | None
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Frames of one trajectory in one segment."""
+
+    path: Path
+    offsets: list[int]
+
+
+class Query(msgspec.Struct, frozen=True, kw_only=True):
+    """Which trajectories are wanted; None means any."""
+
+    agent: str | None = None
+    since_ns: int | None = None
+    source: str | None = None
+    status: str | None = None
+    thread_id: str | None = None
+    user: str | None = None
+
+
+class Index:
+    """The index of one workspace; `refresh` reads what the journal has grown by."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self._lock = threading.RLock()
+        self._pid = 0
+        self._base: sqlite3.Connection | None = None
+
+    def refresh(self) -> None:
+        """Catch up with the journal.
+
+        Raises:
+            WorkspaceTooNew: If a newer burnish wrote the workspace.
+            JournalError: If a newer burnish wrote a segment.
+        """
+        layout.check_home(self.home)
+        with self._lock:
+            try:
+                _Refresh(self.home, self._open()).run()
+            except sqlite3.DatabaseError as error:
+                if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
+                    raise
+                self._throw_away()
+                _Refresh(self.home, self._open()).run()
+
+    def rebuild(self) -> None:
+        """Throw the index away and read the whole journal again."""
+        with self._lock:
+            self._throw_away()
+            self.refresh()
+
+    def find(self, query: Query) -> list[Entry]:
+        """Trajectories that match, oldest first."""
+        wanted = {
+            "agent": query.agent,
+            "source": query.source,
+            "thread_id": query.thread_id,
+            "user": query.user,
+        }
+        clauses = [f"{name} = ?" for name, value in wanted.items() if value is not None]
+        values: list[str | int] = [_text(value) for value in wanted.values() if value is not None]
+        if query.since_ns is not None:
+            clauses.append("started_ns >= ?")
+            values.append(query.since_ns)
+        where = f"WHERE {' AND '.join(clauses)}" if clauses else ""
+        found = self._entries(f"{where} ORDER BY started_ns, id", values)
+        return [entry for entry in found if query.status in (None, entry.status)]
+
+    def starting_with(self, prefix: str) -> list[Entry]:
+        """Trajectories whose id begins with `prefix`; a whole id gives at most one."""
+        exact = self._entries("WHERE id = ?", [prefix])
+        if exact:
+            return exact
+        return self._entries("WHERE id >= ? AND id < ? ORDER BY id", [prefix, prefix + "\x7f"])
+
+    def places(self, trajectory: str) -> list[Place]:
+        """Where the frames of a trajectory lie."""
+        rows = self._rows(
+            "SELECT path, offsets FROM places JOIN segments ON segments.id = segment "
+            "WHERE trajectory = ? ORDER BY segment, places.rowid",
+            [trajectory],
+        )
+        return [Place(self._path(path), msgspec.msgpack.decode(offsets)) for path, offsets in rows]
+
+    def thread_facts(self, thread_id: str) -> list[Place]:
+        """Where outcomes lie that name this thread and no trajectory."""
+        rows = self._rows(
+            "SELECT path, offset FROM thread_facts JOIN segments ON segments.id = segment "
+            "WHERE thread_id = ? ORDER BY thread_facts.rowid",
+            [_text(thread_id)],
+        )
+        return [Place(self._path(path), [offset]) for path, offset in rows]
+
+    def report(self) -> ReadReport:
+        """What reading the journal met, over all segments."""
+        total = ReadReport()
+        for (blob,) in self._rows("SELECT report FROM segments", []):
+            part = msgspec.msgpack.decode(blob, type=ReadReport)
+            for name in ReadReport.__struct_fields__:
+                setattr(total, name, getattr(total, name) + getattr(part, name))
+        return total
+
+    def _path(self, relative: str) -> Path:
+        return layout.journal_folder(self.home) / relative
+
+    def _entries(self, rest: str, values: list[str | int]) -> list[Entry]:
+        columns = "id, agent, thread_id, user, source, status, started_ns, ended_ns, folder"
+        rows = self._rows(f"SELECT {columns} FROM trajectories {rest}", values)  # noqa: S608 - ours
+        alive: dict[str, bool] = {}
+        found = []
+        for *fields, folder in rows:
+            if fields[5] == "running":
+                if folder not in alive:
+                    alive[folder] = is_alive(self._path(folder))
+                fields[5] = "running" if alive[folder] else "abandoned"
+            found.append(Entry(**dict(zip(Entry.__struct_fields__, fields, strict=True))))
+        return found
+
+    def _rows(self, statement: str, values: list[str | int] | list[str]) -> list[tuple]:
+        with self._lock:
+            return self._open().execute(statement, values).fetchall()
+
+    def _open(self) -> sqlite3.Connection:
+        if self._base is not None and self._pid == os.getpid():
+            return self._base
+        try:
+            base = self._connect(str(self.home / "index.sqlite"))
+        except sqlite3.OperationalError:  # read-only folder, or none yet: keep it in memory
+            base = self._connect(":memory:")
+        except sqlite3.DatabaseError:
+            self._throw_away()
+            base = self._connect(str(self.home / "index.sqlite"))
+        self._base, self._pid = base, os.getpid()
+        return base
+
+    def _connect(self, name: str) -> sqlite3.Connection:
+        base = sqlite3.connect(name, timeout=60, isolation_level=None, check_same_thread=False)
+        try:
+            version = base.execute("PRAGMA user_version").fetchone()[0]
+            base.execute("PRAGMA journal_mode = WAL")
+            base.execute("PRAGMA synchronous = OFF")  # it can be rebuilt
+            if version not in (0, _SCHEMA_VERSION):
+                raise sqlite3.DatabaseError(f"index of version {version}")
+            base.executescript(_SCHEMA)
+            base.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
+        except sqlite3.Error:
+            base.close()
+            raise
+        return base
+
+    def close(self) -> None:
+        """Let go of the file."""
+        with self._lock:
+            base, self._base = self._base, None
+            if base is not None and self._pid == os.getpid():
+                base.close()
+
+    def _throw_away(self) -> None:
+        self.close()
+        for ending in ("", "-wal", "-shm"):
+            with contextlib.suppress(OSError):
+                (self.home / f"index.sqlite{ending}").unlink()
+
+
+class _Refresh:
+    """One catching up, in one transaction."""
+
+    def __init__(self, home: Path, base: sqlite3.Connection) -> None:
+        self.home, self.base = home, base
+        self.touched: set[str] = set()
+
+    def run(self) -> None:
+        self.base.execute("BEGIN IMMEDIATE")
+        try:
+            known = {
+                path: (number, position, done)
+                for number, path, position, done in self.base.execute(
+                    "SELECT id, path, position, done FROM segments"
+                )
+            }
+            seen = set()
+            for path, alive in _all_segments(self.home):
+                name = f"{path.parent.name}/{path.name}"
+                seen.add(name)
+                self._catch_up(path, name, alive, known.get(name))
+            self._forget_segments([known[name][0] for name in known.keys() - seen])
+            self._summarise()
+        except BaseException:
+            self.base.execute("ROLLBACK")
+            raise
+        self.base.execute("COMMIT")
+
+    def _catch_up(
+        self, path: Path, name: str, alive: bool, known: tuple[int, int, int] | None
+    ) -> None:
+        number, position, done = known or (None, 0, 0)
+        if done or (number is not None and alive and path.stat().st_size == position):
+            return
+        report = ReadReport()
+        reader = open_segment(path, report, position)
+        if reader is None:
+            return
+        if number is None:
+            number = self.base.execute(
+                "INSERT INTO segments (path, position, done, report) VALUES (?, 0, 0, x'')", [name]
+            ).lastrowid
+        else:
+            report.segments = 0
+        places: dict[str, list[int]] = {}
+        facts: list[tuple[str, int | None, int]] = []
+        for offset, event in reader.poll(final=not alive):
+            self._take(event, path.parent.name)
+            if event.trajectory is not None:
+                places.setdefault(_text(event.trajectory), []).append(offset)
+            elif isinstance(event, OutcomeReported) and event.thread_id is not None:
+                facts.append((_text(event.thread_id), number, offset))
+        self.touched.update(places)
+        self.base.executemany(
+            "INSERT INTO places VALUES (?, ?, ?)",
+            [(key, number, msgspec.msgpack.encode(offsets)) for key, offsets in places.items()],
+        )
+        self.base.executemany("INSERT INTO thread_facts VALUES (?, ?, ?)", facts)
+        self._remember(number, reader.position, not alive or reader.sealed, report)
+
+    def _remember(self, number: int | None, position: int, done: bool, report: ReadReport) -> None:
+        before = self.base.execute("SELECT report FROM segments WHERE id = ?", [number]).fetchone()[
+            0
+        ]
+        if before:
+            old = msgspec.msgpack.decode(before, type=ReadReport)
+            for name in ReadReport.__struct_fields__:
+                setattr(report, name, getattr(report, name) + getattr(old, name))
+        self.base.execute(
+            "UPDATE segments SET position = ?, done = ?, report = ? WHERE id = ?",
+            [position, int(done), msgspec.msgpack.encode(report), number],
+        )
+
+    def _take(self, event: AnyEvent, folder: str) -> None:
+        if isinstance(event, RunStarted):
+            self.base.execute(
+                "INSERT INTO runs VALUES (?, ?, ?, ?, NULL, 'running', ?, ?, ?, ?, ?) "
+                "ON CONFLICT DO UPDATE SET folder = excluded.folder, "
+                "started_ns = excluded.started_ns, resumed = excluded.resumed, "
+                "agent = excluded.agent, thread_id = excluded.thread_id, user = excluded.user, "
+                "source = excluded.source",
+                [
+                    *(event.trajectory, event.span, folder, event.at, int(event.resumed)),
+                    *(_text(event.agent), _optional(event.thread_id), _optional(event.user)),
+                    _text(event.source),
+                ],
+            )
+        elif isinstance(event, RunEnded):
+            self.base.execute(
+                "INSERT INTO runs (trajectory, span, ended_ns, status) VALUES (?, ?, ?, ?) "
+                "ON CONFLICT DO UPDATE SET ended_ns = excluded.ended_ns, status = excluded.status",
+                [event.trajectory, event.span, event.at, event.status],
+            )
+
+    def _forget_segments(self, gone: list[int]) -> None:
+        for number in gone:
+            lost = self.base.execute("SELECT trajectory FROM places WHERE segment = ?", [number])
+            self.touched.update(key for (key,) in lost)
+            for table, column in (
+                ("places", "segment"),
+                ("thread_facts", "segment"),
+                ("segments", "id"),
+            ):
+                self.base.execute(f"DELETE FROM {table} WHERE {column} = ?", [number])  # noqa: S608
+
+    def _summarise(self) -> None:
+        """Write the row of each trajectory whose runs changed: its first run and its last."""
+        for key in self.touched:
+            runs = self.base.execute(
+                "SELECT started_ns, ended_ns, status, folder, agent, thread_id, user, source, "
+                "resumed FROM runs WHERE trajectory = ? AND started_ns IS NOT NULL "
+                "ORDER BY started_ns, span",
+                [key],
+            ).fetchall()
+            placed = self.base.execute("SELECT 1 FROM places WHERE trajectory = ? LIMIT 1", [key])
+            gone = placed.fetchone() is None
+            if gone:
+                self.base.execute("DELETE FROM runs WHERE trajectory = ?", [key])
+            if gone or not runs:
+                self.base.execute("DELETE FROM trajectories WHERE id = ?", [key])
+                continue
+            roots = [runs[0], *(run for run in runs[1:] if run[8])]
+            first, last = roots[0], roots[-1]
+            self.base.execute(
+                "INSERT OR REPLACE INTO trajectories VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                [
+                    *(key, first[4], first[5], first[6], first[7]),
+                    *(last[2], first[0], last[1], last[3]),
+                ],
+            )
+
+
+def _all_segments(home: Path) -> Iterator[tuple[Path, bool]]:
+    """All segments, and whether somebody may still write to them."""
+    for folder in process_folders(home):
+        alive = is_alive(folder)
+        for path in segments(folder):
+            yield path, alive
+
+
+def _text(value: str) -> str:
+    """Text that SQLite can hold: a lone surrogate is escaped."""
+    return value.encode("utf-8", "backslashreplace").decode()
+
+
+def _optional(value: str | None) -> str | None:
+    return None if value is None else _text(value)

@@ -1,0 +1,78 @@
+"""Gives the events of one trajectory, wherever they lie.
+
+Knows: the index, open segments, which events belong together.
+Does not know: what they mean (telemetry/projection, trajectories/).
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from pathlib import Path
+
+import msgspec
+
+from burnish.journal.events import AnyEvent, Event
+from burnish.journal.index import Entry, Index, Place, Query
+from burnish.journal.reader import ReadReport, SegmentReader, is_alive, open_segment
+
+_OPEN_SEGMENTS = 16
+
+
+class Chapter(msgspec.Struct, frozen=True):
+    """Events of one trajectory out of one process, in the order of writing."""
+
+    events: list[tuple[AnyEvent, SegmentReader]]
+    alive: bool  # whether that process still writes
+
+
+class JournalStore:
+    """Random access to the trajectories of a workspace."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.index = Index(home)
+        self._readers: OrderedDict[Path, SegmentReader] = OrderedDict()
+
+    def find(self, query: Query) -> list[Entry]:
+        """Trajectories that match, oldest first, up to what is written now.
+
+        Raises:
+            WorkspaceTooNew: If a newer burnish wrote the workspace.
+        """
+        self.index.refresh()
+        return self.index.find(query)
+
+    def chapters(self, trajectory: str) -> list[Chapter]:
+        """Events of a trajectory, by process, the earliest process first."""
+        folders: dict[Path, list[tuple[AnyEvent, SegmentReader]]] = {}
+        for place in self.index.places(trajectory):
+            folders.setdefault(place.path.parent, []).extend(self._read(place))
+        found = [Chapter(events, is_alive(folder)) for folder, events in folders.items() if events]
+        return sorted(found, key=_first_time)
+
+    def thread_outcomes(self, thread_id: str) -> list[tuple[AnyEvent, SegmentReader]]:
+        """Outcomes that name this thread and no trajectory."""
+        return [pair for place in self.index.thread_facts(thread_id) for pair in self._read(place)]
+
+    def _read(self, place: Place) -> list[tuple[AnyEvent, SegmentReader]]:
+        reader = self._reader(place.path)
+        if reader is None:
+            return []
+        found = ((reader.event_at(offset), reader) for offset in place.offsets)
+        return [(event, blobs) for event, blobs in found if isinstance(event, Event)]
+
+    def _reader(self, path: Path) -> SegmentReader | None:
+        reader = self._readers.get(path)
+        if reader is None:
+            reader = open_segment(path, ReadReport())
+            if reader is None:
+                return None
+            self._readers[path] = reader
+            if len(self._readers) > _OPEN_SEGMENTS:
+                self._readers.popitem(last=False)
+        self._readers.move_to_end(path)
+        return reader
+
+
+def _first_time(chapter: Chapter) -> int:
+    return chapter.events[0][0].at
