@@ -54,8 +54,7 @@ class SegmentReader:
         self._fd = os.open(path, os.O_RDONLY)
         self._places: dict[Ref, tuple[int, int]] = {}
         self._values: dict[Ref, Json] = {}
-        self._scanned = position  # blobs before this offset may be missing from _places
-        self._from = position
+        self._placed_to = 0  # blobs before this offset are in _places
         self._check_header()
 
     def __del__(self) -> None:
@@ -68,30 +67,40 @@ class SegmentReader:
 
         With `final`, nobody writes any more: what is no frame at the end is counted as torn.
         """
+        for item in self._items(self.position, final):
+            follows = self._placed_to == self.position
+            self.position = item.end
+            if follows:
+                self._placed_to = item.end
+            found = self._take(item)
+            if found is not None:
+                yield found
+        if final:
+            torn = os.fstat(self._fd).st_size - self.position
+            self.report.torn_tails += torn > 0
+            self.report.torn_bytes += torn
+
+    def _items(self, base: int, final: bool) -> Iterator[frames.Frame | frames.Damage]:
+        """Frames from offset `base` to the end, in chunks."""
         pending = b""
         while True:
-            chunk = os.pread(self._fd, max(_CHUNK, len(pending)), self.position + len(pending))
+            chunk = os.pread(self._fd, max(_CHUNK, len(pending)), base + len(pending))
             data = pending + chunk
-            base = self.position
+            end = base
             for item in frames.split(data, base, final=final and not chunk):
-                self.position = item.end
-                found = self._take(item)
-                if found is not None:
-                    yield found
-            pending = data[self.position - base :]
+                end = item.end
+                yield item
+            pending = data[end - base :]
+            base = end
             if not chunk:
-                break
-        if final and pending:
-            self.report.torn_tails += 1
-            self.report.torn_bytes += len(pending)
+                return
 
     def _take(self, item: frames.Frame | frames.Damage) -> tuple[int, AnyEvent] | None:
         if isinstance(item, frames.Damage):
             self.report.corrupt += 1
             self.report.corrupt_bytes += item.end - item.start
         elif item.kind == frames.BLOB:
-            start = item.start + frames.PREFIX.size + frames.REF_BYTES
-            self._places[item.payload[: frames.REF_BYTES]] = (start, item.end - start)
+            self._place(item)
         elif item.kind == frames.EVENT:
             try:
                 event = decode(item.payload)
@@ -145,10 +154,14 @@ class SegmentReader:
 
     def _scan(self) -> None:
         """Find blobs that lie before where reading began, or behind where it stands."""
-        other = SegmentReader(self.path)
-        for _ in other.poll(final=True):
-            pass
-        self._places = other._places
+        for item in self._items(self._placed_to, final=True):
+            self._placed_to = item.end
+            if isinstance(item, frames.Frame) and item.kind == frames.BLOB:
+                self._place(item)
+
+    def _place(self, item: frames.Frame) -> None:
+        start = item.start + frames.PREFIX.size + frames.REF_BYTES
+        self._places[item.payload[: frames.REF_BYTES]] = (start, item.end - start)
 
     def _check_header(self) -> None:
         data = os.pread(self._fd, 4096, 0)

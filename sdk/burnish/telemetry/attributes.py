@@ -1,0 +1,46 @@
+"""How attributes of a span are filled from events and blobs.
+
+Knows: that content may be lost, and that absent is not null. Does not know: which span it is.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from burnish.journal.events import Ref
+from burnish.records import Json
+from burnish.telemetry import semconv as s
+
+Attributes = dict[str, Json]
+
+
+class Blobs(Protocol):
+    """Where the content lies that an event refers to."""
+
+    def value(self, ref: Ref) -> Json:
+        """Decoded content; raises KeyError if it is lost."""
+        ...
+
+
+def put(attributes: Attributes, blobs: Blobs, contents: dict[str, Ref | None]) -> None:
+    """Set attributes to the content of blobs; what is lost is counted."""
+    for name, ref in contents.items():
+        if ref is None:
+            continue
+        try:
+            attributes[name] = blobs.value(ref)
+        except (KeyError, ValueError):
+            count_missing(attributes)
+
+
+def count_missing(attributes: Attributes) -> None:
+    losses = dict(attributes.get(s.LOSSES, {}))
+    losses["missing_blobs"] = losses.get("missing_blobs", 0) + 1
+    attributes[s.LOSSES] = losses
+
+
+def set_present(attributes: Attributes, values: dict[str, Json]) -> None:
+    """Set those attributes that have a value."""
+    for name, value in values.items():
+        if value is not None:
+            attributes[name] = value

@@ -1,0 +1,325 @@
+"""Turns journal events into spans of the GenAI conventions.
+
+Knows: which event opens and closes which span, and which attribute carries which of its fields.
+Does not know: OTLP (otlp), delivery (shipper), what spans mean together (trajectories/).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator
+
+from burnish.journal import events as e
+from burnish.records import Json, Span, SpanKind
+from burnish.telemetry import semconv as s
+from burnish.telemetry.attributes import Attributes, Blobs, count_missing, put, set_present
+from burnish.telemetry.facts import FACTS
+
+_TRACES = 100_000  # trajectories whose trace is remembered for late events
+
+
+_Open = tuple[e.AnyEvent, Blobs, str]
+
+
+class Projector:
+    """Spans of one process, built from its events in their order."""
+
+    def __init__(self) -> None:
+        self._open: dict[str, _Open] = {}
+        self._traces: OrderedDict[str, str] = OrderedDict()
+
+    def feed(self, event: e.AnyEvent, blobs: Blobs) -> Span | None:
+        """The span that this event completes, if it completes one."""
+        if isinstance(event, _STARTS):
+            if isinstance(event, e.RunStarted):
+                self._traces[event.trajectory] = event.trace
+                self._traces.move_to_end(event.trajectory)
+                if len(self._traces) > _TRACES:
+                    self._traces.popitem(last=False)
+            self._open[event.span] = (event, blobs, self._trace(event.trajectory))
+            return None
+        if isinstance(event, _ENDS):
+            opened = self._open.pop(event.span, None)
+            if opened is None:
+                counted = e.Dropped(
+                    at=event.at, trajectory=event.trajectory, counts={"missing_starts": 1}
+                )
+                return self._fact(counted, blobs)
+            return _span(opened, event, blobs)
+        return self._fact(event, blobs)
+
+    def unfinished(self, *, alive: bool) -> Iterator[Span]:
+        """Spans that no event has closed; `alive` says whether one still may."""
+        for opened in self._open.values():
+            span = _span(opened, None, opened[1])
+            if span.kind == "agent":
+                span.attributes[s.STATUS] = "running" if alive else "abandoned"
+            yield span
+
+    def open_spans(self) -> Iterable[str]:
+        """Ids of the spans that are not closed yet."""
+        return self._open.keys()
+
+    def _trace(self, trajectory: str) -> str:
+        return self._traces.get(trajectory, trajectory)
+
+    def _fact(self, event: e.AnyEvent, blobs: Blobs) -> Span:
+        name, attributes = FACTS[type(event)](event, blobs)
+        digest = hashlib.blake2b(e.encode(event), digest_size=24).hexdigest()
+        trajectory = event.trajectory
+        if trajectory is not None:
+            attributes[s.TRAJECTORY] = trajectory
+        return Span(
+            trace_id=self._trace(trajectory) if trajectory is not None else digest[16:],
+            span_id=digest[:16],
+            parent_id=None,
+            kind="fact",
+            name=name,
+            start_ns=event.at,
+            end_ns=event.at,
+            status="unset",
+            attributes=attributes,
+        )
+
+
+def project(chapter: Iterable[tuple[e.AnyEvent, Blobs]], *, alive: bool) -> Iterator[Span]:
+    """All spans of one process's events, also those that were not closed."""
+    projector = Projector()
+    for event, blobs in chapter:
+        span = projector.feed(event, blobs)
+        if span is not None:
+            yield span
+    yield from projector.unfinished(alive=alive)
+
+
+def _span(opened: _Open, end: e.AnyEvent | None, end_blobs: Blobs) -> Span:
+    start, blobs, trace = opened
+    kind, build = _KINDS[type(start)]
+    attributes: Attributes = {s.TRAJECTORY: start.trajectory}
+    name = build(attributes, start, blobs, end, end_blobs)
+    _place(attributes, start)
+    failed = end is not None and _error(attributes, end)
+    if end is None:
+        attributes[s.UNFINISHED] = True
+    elif getattr(end, "cut", False):
+        attributes[s.CUT] = True
+    if start.redacted or (end is not None and end.redacted):
+        attributes[s.REDACTED] = True
+    return Span(
+        trace_id=trace,
+        span_id=start.span,  # pyright: ignore[reportAttributeAccessIssue]
+        parent_id=start.parent,  # pyright: ignore[reportAttributeAccessIssue]
+        kind=kind,
+        name=name,
+        start_ns=start.at,
+        end_ns=None if end is None else end.at,
+        status="error" if failed else "unset" if end is None else "ok",
+        attributes=attributes,
+    )
+
+
+def _place(attributes: Attributes, start: e.AnyEvent) -> None:
+    """Where in the graph it happened, as far as the event says so."""
+    for field, name in _PLACES:
+        value = getattr(start, field, None)
+        if value is not None:
+            attributes[name] = value
+    attempt = getattr(start, "attempt", 1)
+    if attempt != 1:
+        attributes[s.ATTEMPT] = attempt
+
+
+_PLACES = (
+    ("node", s.NODE),
+    ("step", s.STEP),
+    ("namespace", s.NAMESPACE),
+    ("speaker", s.SPEAKER),
+)
+
+
+def _error(attributes: Attributes, end: e.AnyEvent) -> bool:
+    bubbled = getattr(end, "bubbled", None)
+    if bubbled is not None:
+        attributes[s.BUBBLED] = bubbled
+    error_type = getattr(end, "error_type", None)
+    if error_type is None:
+        return False
+    attributes[s.ERROR_TYPE] = error_type
+    attributes[s.ERROR_MESSAGE] = getattr(end, "error", None) or ""
+    return bubbled is None
+
+
+def _run(
+    attributes: Attributes,
+    start: e.RunStarted,
+    blobs: Blobs,
+    end: e.RunEnded | None,
+    end_blobs: Blobs,
+) -> str:
+    set_present(
+        attributes,
+        {
+            s.OPERATION: "invoke_agent",
+            s.AGENT: start.agent,
+            s.CONVERSATION: start.thread_id,
+            s.USER: start.user,
+            s.TASK: start.task_id,
+            s.SOURCE: start.source,
+            s.ENVIRONMENT: start.environment,
+            s.MODE: start.mode,
+            s.ENTRY: start.entry,
+            s.RESUMED: start.resumed or None,
+            s.TAGS: list(start.tags) or None,
+        },
+    )
+    if end is not None:
+        set_present(
+            attributes,
+            {
+                s.STATUS: end.status,
+                s.ANSWER: end.answer,
+                s.LOSSES: dict(end.losses) or None,
+                s.INTERRUPTS: list(end.interrupts) or None,
+            },
+        )
+        put(attributes, end_blobs, {s.OUTPUT: end.output})
+    put(attributes, blobs, {s.INPUT: start.input, s.METADATA: start.metadata})
+    return f"invoke_agent {start.agent}"
+
+
+def _node(
+    attributes: Attributes,
+    start: e.NodeStarted,
+    blobs: Blobs,
+    end: e.NodeEnded | None,
+    end_blobs: Blobs,
+) -> str:
+    return start.name
+
+
+def _model(
+    attributes: Attributes,
+    start: e.ModelStarted,
+    blobs: Blobs,
+    end: e.ModelEnded | None,
+    end_blobs: Blobs,
+) -> str:
+    set_present(
+        attributes,
+        {
+            s.OPERATION: "chat",
+            s.PROVIDER: start.provider or "unknown",
+            s.REQUEST_MODEL: start.model,
+            s.ADAPTER: start.adapter,
+            s.ARM: start.arm,
+        },
+    )
+    attributes[s.INPUT_MESSAGES] = messages = []
+    for ref in start.messages:
+        try:
+            messages.append(blobs.value(ref))
+        except (KeyError, ValueError):
+            messages.append({"role": "unknown", "parts": []})
+            count_missing(attributes)
+    put(attributes, blobs, {s.TOOL_DEFINITIONS: start.tools, s.REQUEST: start.request})
+    request = attributes.get(s.REQUEST)
+    if isinstance(request, dict):
+        _sampling(attributes, request)
+    extras = _extras(attributes, blobs, start.extras)
+    if end is not None:
+        _reply(attributes, end, end_blobs, start.at)
+        extras = {**extras, **_extras(attributes, end_blobs, end.extras)}
+    if extras:
+        attributes[s.EXTRAS] = extras
+    return f"chat {start.model}" if start.model else "chat"
+
+
+def _sampling(attributes: Attributes, request: dict[str, Json]) -> None:
+    sampling = request.get("sampling")
+    for source in (request, sampling if isinstance(sampling, dict) else {}):
+        for key, name in s.SAMPLING.items():
+            value = source.get(key)
+            if value is not None:
+                attributes[name] = [value] if key == "stop" and isinstance(value, str) else value
+
+
+def _extras(attributes: Attributes, blobs: Blobs, ref: e.Ref | None) -> dict[str, Json]:
+    found: Attributes = {}
+    put(found, blobs, {s.EXTRAS: ref})
+    if s.LOSSES in found:
+        count_missing(attributes)
+    value = found.get(s.EXTRAS, {})
+    return value if isinstance(value, dict) else {"extras": value}
+
+
+def _reply(attributes: Attributes, end: e.ModelEnded, blobs: Blobs, started: int) -> None:
+    set_present(
+        attributes,
+        {
+            s.RESPONSE_MODEL: end.model,
+            s.RESPONSE_ID: end.response_id,
+            s.FINISH_REASONS: None if end.finish_reason is None else [end.finish_reason],
+            s.ADAPTER: end.adapter,
+            s.PROMPT_TOKEN_IDS: end.prompt_token_ids,
+            s.TOKEN_IDS: end.token_ids,
+            s.LOGPROBS: end.logprobs,
+            s.SAMPLED: None if end.sampled else False,
+        },
+    )
+    if end.first_token_at is not None:
+        attributes[s.FIRST_CHUNK] = (end.first_token_at - started) / 1e9
+    for key, value in (end.usage or {}).items():
+        if value is not None:
+            attributes[s.USAGE.get(key, f"burnish.usage.{key}")] = value
+    reply: Attributes = {}
+    put(reply, blobs, {s.OUTPUT_MESSAGES: end.reply})
+    if s.OUTPUT_MESSAGES in reply:
+        attributes[s.OUTPUT_MESSAGES] = [reply[s.OUTPUT_MESSAGES]]
+    elif s.LOSSES in reply:
+        count_missing(attributes)
+
+
+def _tool(
+    attributes: Attributes,
+    start: e.ToolStarted,
+    blobs: Blobs,
+    end: e.ToolEnded | None,
+    end_blobs: Blobs,
+) -> str:
+    set_present(
+        attributes,
+        {
+            s.OPERATION: "execute_tool",
+            s.TOOL_NAME: start.name,
+            s.TOOL_TYPE: "function",
+            s.TOOL_CALL_ID: start.call_id,
+            s.RAW_ARGUMENTS: start.raw_arguments,
+        },
+    )
+    put(attributes, blobs, {s.TOOL_ARGUMENTS: start.arguments})
+    extras = dict(_extras(attributes, blobs, start.extras))
+    if end is not None:
+        if end.is_error:
+            attributes[s.IS_ERROR] = True
+        result: Attributes = {}
+        put(result, end_blobs, {s.TOOL_RESULT: end.result})
+        if s.LOSSES in result:
+            count_missing(attributes)
+        value = result.get(s.TOOL_RESULT)
+        if isinstance(value, dict):
+            extras.update((key, item) for key, item in value.items() if key != "response")
+            attributes[s.TOOL_RESULT] = value.get("response")
+    if extras:
+        attributes[s.EXTRAS] = extras
+    return f"execute_tool {start.name}"
+
+
+_STARTS = (e.RunStarted, e.NodeStarted, e.ModelStarted, e.ToolStarted)
+_ENDS = (e.RunEnded, e.NodeEnded, e.ModelEnded, e.ToolEnded)
+_KINDS: dict[type, tuple[SpanKind, Callable[..., str]]] = {
+    e.RunStarted: ("agent", _run),
+    e.NodeStarted: ("node", _node),
+    e.ModelStarted: ("model", _model),
+    e.ToolStarted: ("tool", _tool),
+}

@@ -1,0 +1,117 @@
+"""Names of attributes: OpenTelemetry's GenAI conventions, and ours beside them.
+
+Knows: which name carries which fact, and which of them are JSON.
+Does not know: where the values come from.
+"""
+
+from __future__ import annotations
+
+OPERATION = "gen_ai.operation.name"
+PROVIDER = "gen_ai.provider.name"
+AGENT = "gen_ai.agent.name"
+CONVERSATION = "gen_ai.conversation.id"
+INPUT_MESSAGES = "gen_ai.input.messages"
+OUTPUT_MESSAGES = "gen_ai.output.messages"
+SYSTEM_INSTRUCTIONS = "gen_ai.system_instructions"
+TOOL_DEFINITIONS = "gen_ai.tool.definitions"
+REQUEST_MODEL = "gen_ai.request.model"
+RESPONSE_MODEL = "gen_ai.response.model"
+RESPONSE_ID = "gen_ai.response.id"
+FINISH_REASONS = "gen_ai.response.finish_reasons"
+FIRST_CHUNK = "gen_ai.response.time_to_first_chunk"
+TOOL_NAME = "gen_ai.tool.name"
+TOOL_TYPE = "gen_ai.tool.type"
+TOOL_CALL_ID = "gen_ai.tool.call.id"
+TOOL_ARGUMENTS = "gen_ai.tool.call.arguments"
+TOOL_RESULT = "gen_ai.tool.call.result"
+EVALUATION_EVENT = "gen_ai.evaluation.result"
+EVALUATION_NAME = "gen_ai.evaluation.name"
+SCORE = "gen_ai.evaluation.score.value"
+LABEL = "gen_ai.evaluation.score.label"
+USER = "user.id"
+ERROR_TYPE = "error.type"
+
+KIND = "burnish.kind"
+TRAJECTORY = "burnish.trajectory.id"
+TASK = "burnish.task.id"
+ATTEMPT = "burnish.attempt"
+SOURCE = "burnish.source"
+ENVIRONMENT = "burnish.environment"
+MODE = "burnish.mode"
+RESUMED = "burnish.resumed"
+TAGS = "burnish.tags"
+METADATA = "burnish.metadata"
+INPUT = "burnish.input"
+OUTPUT = "burnish.output"
+ENTRY = "burnish.entry"
+STATUS = "burnish.status"
+ANSWER = "burnish.answer"
+LOSSES = "burnish.losses"
+INTERRUPTS = "burnish.interrupts"
+ERROR_MESSAGE = "burnish.error.message"
+NODE = "burnish.node"
+STEP = "burnish.step"
+NAMESPACE = "burnish.namespace"
+SPEAKER = "burnish.speaker"
+BUBBLED = "burnish.bubbled"
+CUT = "burnish.cut"
+UNFINISHED = "burnish.unfinished"
+REDACTED = "burnish.redacted"
+REQUEST = "burnish.request"
+ADAPTER = "burnish.adapter"
+ARM = "burnish.arm"
+SAMPLED = "burnish.sampled"
+PROMPT_TOKEN_IDS = "burnish.prompt_token_ids"  # noqa: S105 - a name, no secret
+TOKEN_IDS = "burnish.token_ids"  # noqa: S105 - a name, no secret
+LOGPROBS = "burnish.logprobs"
+EXTRAS = "burnish.extras"
+RAW_ARGUMENTS = "burnish.raw_arguments"
+IS_ERROR = "burnish.is_error"
+FACT = "burnish.fact"  # outcome, verdict, state or losses
+SUCCESS = "burnish.success"
+EVIDENCE = "burnish.evidence"
+SCOPE = "burnish.scope"
+VERIFIER_VERSION = "burnish.verifier.version"
+COST_USD = "burnish.cost_usd"
+FINAL_STATE = "burnish.final_state"
+JSON_KEYS = "burnish.json"
+"""Names of those attributes of a shipped span whose values are JSON text."""
+
+USAGE = {
+    "input_tokens": "gen_ai.usage.input_tokens",
+    "output_tokens": "gen_ai.usage.output_tokens",
+    "cached_tokens": "gen_ai.usage.cache_read.input_tokens",
+    "cache_write_tokens": "gen_ai.usage.cache_write.input_tokens",
+    "reasoning_tokens": "gen_ai.usage.reasoning.output_tokens",
+}
+
+SAMPLING = {
+    "temperature": "gen_ai.request.temperature",
+    "top_p": "gen_ai.request.top_p",
+    "top_k": "gen_ai.request.top_k",
+    "seed": "gen_ai.request.seed",
+    "max_tokens": "gen_ai.request.max_tokens",
+    "frequency_penalty": "gen_ai.request.frequency_penalty",
+    "presence_penalty": "gen_ai.request.presence_penalty",
+    "n": "gen_ai.request.choice.count",
+    "stop": "gen_ai.request.stop_sequences",
+    "stream": "gen_ai.request.stream",
+}
+
+JSON_ATTRIBUTES = frozenset(
+    (
+        *(INPUT_MESSAGES, OUTPUT_MESSAGES, SYSTEM_INSTRUCTIONS, TOOL_DEFINITIONS),
+        *(TOOL_ARGUMENTS, TOOL_RESULT, METADATA, INPUT, OUTPUT, REQUEST, EXTRAS),
+        *(EVIDENCE, FINAL_STATE, LOSSES, PROMPT_TOKEN_IDS, TOKEN_IDS, LOGPROBS),
+    )
+)
+"""Attributes that are always JSON text in OTLP, whoever wrote them."""
+
+CONTENT_ATTRIBUTES = frozenset(
+    (
+        *(INPUT_MESSAGES, OUTPUT_MESSAGES, SYSTEM_INSTRUCTIONS, TOOL_DEFINITIONS),
+        *(TOOL_ARGUMENTS, TOOL_RESULT, METADATA, INPUT, OUTPUT, ANSWER, EXTRAS, RAW_ARGUMENTS),
+        *(EVIDENCE, FINAL_STATE, ERROR_MESSAGE, PROMPT_TOKEN_IDS, TOKEN_IDS, LOGPROBS),
+    )
+)
+"""Attributes that hold what people and models said."""
