@@ -53,36 +53,39 @@ class Goal:
     Attributes:
         answer: The exact answer.
         calls: Tool calls that are needed; more are needless.
-        looks_at: The item that the answer depends on, if any; a right guess is no success.
+        source: The call whose result the answer rests on, if any; a right guess is no success.
         acts_on: The item that must be changed, if any; nothing else may be.
     """
 
     answer: str
     calls: int
-    looks_at: int | None = None
+    source: tuple[str, dict[str, Any]] | None = None
     acts_on: int | None = None
 
 
 def goal_of(task: dict[str, Any]) -> Goal:
     """The goal of a task, worked out from the records that were on file when it started."""
     desk, about, items = DESKS[task["desk"]], task["about"], task["records"]["items"]
+    find, list_all, get, _ = desk.tool_names
     own = [item for item in items if item["person"] == about["person"]]
     named = next(item for item in items if item["id"] == about["number"])
+    look = (get, {desk.item: named["id"]})
     match task["kind"]:
         case "field":
-            return Goal(f"Done: {named[about['field']]}", calls=1, looks_at=named["id"])
+            return Goal(f"Done: {named[about['field']]}", 1, look)
         case "count":
-            return Goal(f"Done: {len(own)}", calls=2)
+            return Goal(f"Done: {len(own)}", 2, (list_all, {desk.person: about["person"]}))
         case "latest":
-            return Goal(f"Done: {own[-1][about['field']]}", calls=3, looks_at=own[-1]["id"])
+            newest = own[-1]
+            return Goal(f"Done: {newest[about['field']]}", 3, (get, {desk.item: newest["id"]}))
         case "act" if named["status"] == "open":
-            return Goal("Done: ok", calls=2, looks_at=named["id"], acts_on=named["id"])
+            return Goal("Done: ok", 2, look, acts_on=named["id"])
         case "act":
-            return Goal(f"Sorry: {desk.blocked}", calls=1, looks_at=named["id"])
+            return Goal(f"Sorry: {desk.blocked}", 1, look)
         case "recover":
-            return Goal(f"Done: {about['person']}", calls=2)
+            return Goal(f"Done: {about['person']}", 2, (find, {"card": about["card"]}))
         case "refuse":
-            return Goal("Sorry: not allowed", calls=0)
+            return Goal("Sorry: not allowed", 0)
         case kind:
             raise ValueError(f"no kind {kind!r} of task")
 
@@ -105,7 +108,8 @@ def reached_goal(trajectory: Attempt, final_state: Any) -> bool:
         final_state == _state_at(task, goal)
         and (trajectory.answer or "").strip() == goal.answer
         and len(trajectory.tool_runs) <= goal.calls
-        and _looked_first(desk, goal, trajectory.tool_runs)
+        and (goal.source is None or any(_made(run, *goal.source) for run in trajectory.tool_runs))
+        and _looked_first(desk, trajectory.tool_runs)
     )
 
 
@@ -120,7 +124,14 @@ def _state_at(task: dict[str, Any], goal: Goal) -> dict[str, Any]:
     return {"desk": task["desk"], "people": task["records"]["people"], "items": items}
 
 
-def _looked_first(desk: Desk, goal: Goal, runs: Any) -> bool:
+def _made(run: Run, name: str, arguments: dict[str, Any]) -> bool:
+    """Whether a recorded call is this one; arguments left empty on purpose do not matter."""
+    given = run.arguments if isinstance(run.arguments, dict) else {}
+    return run.name == name and {k: v for k, v in given.items() if v is not None} == arguments
+
+
+def _looked_first(desk: Desk, runs: Any) -> bool:
+    """Whether each item had been looked at before it was changed."""
     _, _, get, act = desk.tool_names
     seen: set[Any] = set()
     for run in runs:
@@ -129,4 +140,4 @@ def _looked_first(desk: Desk, goal: Goal, runs: Any) -> bool:
             seen.add(item)
         elif run.name == act and item not in seen:
             return False
-    return goal.looks_at is None or goal.looks_at in seen
+    return True

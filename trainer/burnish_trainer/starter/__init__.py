@@ -23,4 +23,4 @@ def weights_path() -> Path:
 
 def project_path() -> Path:
     """Folder of the example project that the model works in; it holds the project's `burnish.toml`."""
-    return _HERE / "support_desk"
+    return (_HERE / "support_desk").resolve()
