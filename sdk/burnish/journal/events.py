@@ -123,6 +123,7 @@ class ModelEnded(Event, frozen=True, tag="m"):
     span: str
     reply: Ref | None = None
     adapter: str | None = None  # the version that answered, by the server's own word
+    arm: str | None = None
     model: str | None = None
     finish_reason: str | None = None
     response_id: str | None = None

@@ -261,6 +261,7 @@ def _reply(attributes: Attributes, end: e.ModelEnded, blobs: Blobs, started: int
             s.RESPONSE_ID: end.response_id,
             s.FINISH_REASONS: None if end.finish_reason is None else [end.finish_reason],
             s.ADAPTER: end.adapter,
+            s.ARM: end.arm,
             s.PROMPT_TOKEN_IDS: end.prompt_token_ids,
             s.TOKEN_IDS: end.token_ids,
             s.LOGPROBS: end.logprobs,
