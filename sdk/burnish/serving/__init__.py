@@ -1,0 +1,55 @@
+"""Who answers with which adapter: the embedded engine, vLLM, any OpenAI-compatible endpoint.
+
+    from burnish.serving import EmbeddedChat, open_backend
+
+    chat = EmbeddedChat(base_model="starter", adapter="support@0a1b2c3d4e5f")
+    backend = open_backend("http://127.0.0.1:8000", base_model="starter")
+
+Knows: the names of the area. Does not know: anything before it is used; a model library is only
+imported by the first use of `EmbeddedChat` or of the embedded backend.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from burnish.errors import ServingError
+
+if TYPE_CHECKING:
+    from burnish.serving.backends import EmbeddedBackend, OpenAIBackend, open_backend
+    from burnish.serving.chat import EmbeddedChat
+    from burnish.serving.models import base_sha256, resolve_model
+
+_HOMES = {
+    "EmbeddedBackend": "burnish.serving.backends",
+    "EmbeddedChat": "burnish.serving.chat",
+    "OpenAIBackend": "burnish.serving.backends",
+    "base_sha256": "burnish.serving.models",
+    "open_backend": "burnish.serving.backends",
+    "resolve_model": "burnish.serving.models",
+}
+
+__all__ = [
+    "EmbeddedBackend",
+    "EmbeddedChat",
+    "OpenAIBackend",
+    "base_sha256",
+    "open_backend",
+    "resolve_model",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("burnish"):
+            raise
+        raise ServingError(
+            f"{name} needs the package {error.name!r}, which is not installed",
+            "the packages of the embedded engine",
+            "pip install 'burnish[serve]'",
+        ) from error

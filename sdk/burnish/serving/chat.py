@@ -1,0 +1,330 @@
+"""A LangChain chat model over the embedded engine.
+
+Knows: LangChain's calls (tools, streaming, async) and what they mean for the engine.
+Does not know: which version an agent should use (route), how tokens are made.
+
+`adapter=None` is the base model. An adapter that cannot be found raises; it is never replaced by
+another. `tool_choice="none"` hides the tools; other choices are kept for the record but cannot be
+forced on a model that is only asked, so the agent sees what the model chose.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import json
+import queue
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from typing import Any
+
+from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
+from langchain_core.language_models import BaseChatModel, LangSmithParams, LanguageModelInput
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.messages.ai import UsageMetadata
+from langchain_core.messages.tool import invalid_tool_call, tool_call, tool_call_chunk
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from langchain_core.runnables import Runnable
+from langchain_core.tools import BaseTool
+from langchain_core.utils.function_calling import convert_to_openai_tool
+
+from burnish.errors import ServingError
+from burnish.serving.embedded.engine import Engine
+from burnish.serving.embedded.requests import AnswerFuture
+from burnish.serving.embedded.sampling import Sampling
+from burnish.serving.embedded.session import Ask, Finished, ReplyStream, Session
+from burnish.serving.messages import from_langchain
+from burnish.serving.toolcalls import Call, Piece
+
+_END = -1  # what a stream's queue holds after the last token
+
+
+class EmbeddedChat(BaseChatModel):
+    """Chat with a base model, or an adapter version of it, inside this process.
+
+    Example:
+        `EmbeddedChat(base_model="starter", adapter="support@0a1b2c3d4e5f").invoke("Hello")`
+    """
+
+    base_model: str
+    """A folder, a name such as "starter", or a model of the local model cache."""
+    adapter: str | None = None
+    """A version that is loaded or in the workspace, or a folder; none is the base model."""
+    temperature: float = 0.0
+    """0 takes the likeliest token each time."""
+    max_tokens: int = 512
+    """The longest answer, so that a model that never ends is cut off."""
+    seed: int | None = None
+    """Together with the prompt decides the random numbers; none draws afresh."""
+    top_p: float = 1.0
+    """Share of the probability that tokens are drawn from."""
+
+    @property
+    def model_name(self) -> str:
+        """Who answers: the adapter version, else the base model."""
+        return self.adapter or self.base_model
+
+    @property
+    def _llm_type(self) -> str:
+        return "burnish-embedded"
+
+    @property
+    def _identifying_params(self) -> dict[str, Any]:
+        return {
+            "model_name": self.model_name,
+            "base_model": self.base_model,
+            "adapter": self.adapter,
+            "temperature": self.temperature,
+            "top_p": self.top_p,
+            "max_tokens": self.max_tokens,
+            "seed": self.seed,
+        }
+
+    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
+        return LangSmithParams(
+            ls_provider="burnish",
+            ls_model_name=kwargs.get("adapter", self.adapter) or self.base_model,
+            ls_model_type="chat",
+            ls_temperature=kwargs.get("temperature", self.temperature),
+            ls_max_tokens=kwargs.get("max_tokens", self.max_tokens),
+        )
+
+    def bind_tools(
+        self,
+        tools: Sequence[dict[str, Any] | type | Callable | BaseTool],
+        *,
+        tool_choice: str | dict[str, Any] | bool | None = None,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, AIMessage]:
+        """Offer tools to the model, in any form that LangChain knows."""
+        if tool_choice is not None:
+            kwargs["tool_choice"] = tool_choice
+        return self.bind(tools=[convert_to_openai_tool(tool) for tool in tools], **kwargs)
+
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        session = self._session()
+        ask = self._ask(messages, stop, kwargs)
+        answer = session.engine.generate(session.request(ask))
+        return self._result(session.finish(answer, ask.stop))
+
+    async def _agenerate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        ask = self._ask(messages, stop, kwargs)
+        session = await self._session_off_loop(ask.adapter)
+        answer = await session.engine.agenerate(session.request(ask))
+        return self._result(session.finish(answer, ask.stop))
+
+    def _stream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> Iterator[ChatGenerationChunk]:
+        session, ask = self._session(), self._ask(messages, stop, kwargs)
+        tokens: queue.SimpleQueue[int] = queue.SimpleQueue()
+        future = session.engine.submit(session.request(ask, tokens.put))
+        future.add_done_callback(lambda _: tokens.put(_END))
+        stream = ChunkStream(session, ask)
+        try:
+            while (token := tokens.get()) != _END:
+                for chunk in stream.feed(token):
+                    if run_manager:
+                        run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+                    yield chunk
+            for chunk in self._last_chunks(stream, future):
+                if run_manager:
+                    run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+                yield chunk
+        finally:
+            future.cancel()  # a stream that is left early stops generating
+
+    async def _astream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[ChatGenerationChunk]:
+        ask = self._ask(messages, stop, kwargs)
+        session = await self._session_off_loop(ask.adapter)
+        loop, tokens = asyncio.get_running_loop(), asyncio.Queue[int]()
+
+        def tell(token: int) -> None:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(tokens.put_nowait, token)
+
+        future = session.engine.submit(session.request(ask, tell))
+        future.add_done_callback(lambda _: tell(_END))
+        stream = ChunkStream(session, ask)
+        try:
+            while (token := await tokens.get()) != _END:
+                for chunk in stream.feed(token):
+                    if run_manager:
+                        await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+                    yield chunk
+            for chunk in self._last_chunks(stream, future):
+                if run_manager:
+                    await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
+                yield chunk
+        finally:
+            future.cancel()
+
+    def _session(self) -> Session:
+        return _session(self.base_model)
+
+    async def _session_off_loop(self, adapter: str | None) -> Session:
+        """The session, with whatever takes long (loading) done in another thread."""
+        known = Engine.known(self.base_model)
+        if known is None:
+            await asyncio.to_thread(self._session)
+        session = self._session()
+        if adapter is not None and adapter not in session.engine:
+            await asyncio.to_thread(session.engine.ensure, adapter)
+        return session
+
+    def _ask(self, messages: list[BaseMessage], stop: Any, given: dict[str, Any]) -> Ask:
+        """What this call asks for; a call's own settings go before the model's."""
+        tools = given.get("tools") or ()
+        response_format = given.get("response_format")
+        if response_format is not None:
+            raise ServingError(
+                "response_format was given to the embedded engine",
+                "structured output by tools",
+                'with_structured_output(schema, method="function_calling")',
+            )
+        return Ask(
+            messages=from_langchain(messages),
+            tools=() if given.get("tool_choice") == "none" else tools,
+            adapter=given.get("adapter", self.adapter),
+            max_tokens=given.get("max_tokens", self.max_tokens),
+            sampling=Sampling(
+                temperature=given.get("temperature", self.temperature),
+                top_p=given.get("top_p", self.top_p),
+                seed=given.get("seed", self.seed),
+            ),
+            stop=(stop,) if isinstance(stop, str) else tuple(stop or ()),
+        )
+
+    def _result(self, finished: Finished) -> ChatResult:
+        reply = finished.reply
+        message = AIMessage(
+            content=reply.content,
+            additional_kwargs=_reasoning(reply.reasoning),
+            response_metadata=self._metadata(finished),
+            tool_calls=[
+                tool_call(name=call.name or "", args=call.arguments, id=call.id)
+                for call in reply.calls
+                if call.arguments is not None
+            ],
+            invalid_tool_calls=[
+                invalid_tool_call(name=call.name, args=call.raw, id=call.id, error=None)
+                for call in reply.calls
+                if call.arguments is None
+            ],
+            usage_metadata=_usage(finished),
+        )
+        return ChatResult(
+            generations=[ChatGeneration(message=message)],
+            llm_output={"model_name": message.response_metadata["model_name"]},
+        )
+
+    def _last_chunks(
+        self, stream: ChunkStream, future: AnswerFuture
+    ) -> Iterator[ChatGenerationChunk]:
+        """What a stream still holds, and the facts that are known at its end."""
+        if future.cancelled():
+            return
+        answer = future.result()
+        yield from stream.close()
+        finished = stream.finished(answer)
+        yield ChatGenerationChunk(
+            message=AIMessageChunk(
+                content="",
+                response_metadata=self._metadata(finished),
+                usage_metadata=_usage(finished),
+                chunk_position="last",
+            )
+        )
+
+    def _metadata(self, finished: Finished) -> dict[str, Any]:
+        answer = finished.answer
+        errors = {call.id: call.error for call in finished.reply.calls if call.error}
+        return {
+            "model_name": answer.adapter or self.base_model,
+            "model_provider": "burnish",
+            "finish_reason": finished.finish_reason,
+            "burnish": {
+                "adapter": answer.adapter,
+                "arm": None,
+                "base_model": self.base_model,
+                "prompt_token_ids": answer.prompt_token_ids,
+                "token_ids": answer.token_ids,
+                "logprobs": answer.logprobs,
+                **({"tool_call_errors": errors} if errors else {}),
+            },
+        }
+
+
+class ChunkStream:
+    """Turns the tokens of an answer into LangChain's chunks."""
+
+    def __init__(self, session: Session, ask: Ask) -> None:
+        self._session = session
+        self._ask = ask
+        self._stream = ReplyStream(session, ask.stop)
+        self._calls = 0
+
+    def feed(self, token: int) -> list[ChatGenerationChunk]:
+        """The chunks that a token makes certain."""
+        return [self._chunk(piece) for piece in self._stream.feed(token)]
+
+    def close(self) -> list[ChatGenerationChunk]:
+        """The chunks that were held back."""
+        return [self._chunk(piece) for piece in self._stream.close()]
+
+    def finished(self, answer: Any) -> Finished:
+        """The answer with the reply that was streamed, its call ids included."""
+        return Finished(answer=answer, text="", reply=self._stream.reply)
+
+    def _chunk(self, piece: Piece) -> ChatGenerationChunk:
+        if piece.kind == "reasoning":
+            message = AIMessageChunk(content="", additional_kwargs=_reasoning(piece.text))
+        elif piece.call is not None:
+            message = AIMessageChunk(content="", tool_call_chunks=[self._call(piece.call)])
+        else:
+            message = AIMessageChunk(content=piece.text)
+        return ChatGenerationChunk(message=message)
+
+    def _call(self, call: Call) -> Any:
+        arguments = call.raw if call.arguments is None else json.dumps(call.arguments)
+        self._calls += 1
+        return tool_call_chunk(name=call.name, args=arguments, id=call.id, index=self._calls - 1)
+
+
+@functools.lru_cache(maxsize=64)
+def _session_of(engine: Engine) -> Session:
+    return Session(engine.facts.folder, engine)
+
+
+def _session(base_model: str) -> Session:
+    return _session_of(Engine.shared(base_model))
+
+
+def _reasoning(text: str) -> dict[str, Any]:
+    return {"reasoning_content": text} if text else {}
+
+
+def _usage(finished: Finished) -> UsageMetadata:
+    asked, written = len(finished.answer.prompt_token_ids), len(finished.answer.token_ids)
+    return UsageMetadata(input_tokens=asked, output_tokens=written, total_tokens=asked + written)

@@ -1,0 +1,304 @@
+"""The embedded engine: one base model, many adapter versions, one process.
+
+Knows: versions by name, which requests use which, how a version comes and goes under load.
+Does not know: text and chat templates (renderer), pointers and shares (adapters/, canary/).
+
+    engine = Engine.shared("starter")
+    engine.load("support@0a1b2c3d4e5f", folder)
+    answer = engine.generate(Request(prompt=ids, adapter="support@0a1b2c3d4e5f"))
+
+A version is immutable: its name is never given to other weights, and a request keeps the slot that
+it was admitted with, whatever happens to the name meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import concurrent.futures
+import dataclasses
+import os
+import threading
+import time
+from pathlib import Path
+from typing import Any, ClassVar
+
+from burnish.errors import ServingError, UnknownAdapter
+from burnish.serving.embedded.loader import read_adapter
+from burnish.serving.embedded.model import CausalModel, EngineOptions, ModelFacts
+from burnish.serving.embedded.requests import Answer, AnswerFuture, Request, Running
+from burnish.serving.embedded.slots import Slot
+from burnish.serving.embedded.worker import Worker
+from burnish.serving.models import resolve_model
+from burnish.serving.versions import find_version, version_of
+
+
+class Engine:
+    """Serves a base model and its adapters from one worker thread.
+
+    Args:
+        base_model: A folder or a name, see `burnish.serving.models.resolve_model`.
+        options: How the model is run.
+    """
+
+    _shared: ClassVar[dict[Path, Engine]] = {}
+    _names: ClassVar[dict[str, Engine]] = {}
+    _shared_lock: ClassVar[threading.Lock] = threading.Lock()
+
+    def __init__(self, base_model: str | Path, options: EngineOptions | None = None) -> None:
+        self._model = CausalModel(resolve_model(base_model), options or EngineOptions())
+        self._slots: dict[str, Slot] = {}
+        self._leaving: dict[str, Slot] = {}
+        self._state = threading.Condition()
+        self._loading = threading.Lock()
+        self._worker = Worker(self._model, self._release)
+        self._worker.start()
+
+    @classmethod
+    def shared(cls, base_model: str | Path) -> Engine:
+        """The engine of a base model in this process; made at the first call."""
+        known = cls._names.get(str(base_model))
+        if known is not None:
+            return known
+        with cls._shared_lock:
+            folder = resolve_model(base_model)
+            if folder not in cls._shared:
+                cls._shared[folder] = cls(folder)
+            cls._names[str(base_model)] = cls._shared[folder]
+            return cls._shared[folder]
+
+    @classmethod
+    def known(cls, base_model: str | Path) -> Engine | None:
+        """The shared engine of a base model if it was made already."""
+        return cls._names.get(str(base_model))
+
+    @classmethod
+    def close_shared(cls) -> None:
+        """Close all shared engines; the next shared() makes new ones."""
+        with cls._shared_lock:
+            engines = list(cls._shared.values())
+            cls._forget_shared()
+        for engine in engines:
+            engine.close()
+
+    @classmethod
+    def _forget_shared(cls) -> None:
+        cls._shared.clear()
+        cls._names.clear()
+
+    @classmethod
+    def _after_fork(cls) -> None:
+        """A child has no worker threads: it starts without engines and with a free lock."""
+        cls._shared_lock = threading.Lock()
+        cls._forget_shared()
+
+    @property
+    def facts(self) -> ModelFacts:
+        """Folder, hash, vocabulary and limits of the base model."""
+        return self._model.facts
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """What the worker has done: requests, tokens, prefills, steps, failures."""
+        return dataclasses.asdict(self._worker.counters)
+
+    def load(self, version: str, path: str | Path) -> None:
+        """Make a version servable; loading the same folder twice is harmless.
+
+        Raises:
+            BaseModelMismatch: If the adapter was made for another base model.
+            ServingError: If it is damaged, cannot be served exactly, or the name is taken.
+        """
+        folder = Path(path).expanduser().resolve()
+        with self._loading:
+            with self._state:
+                held = self._slots.get(version)
+            if held is not None and held.path == folder:
+                return
+            if held is not None:
+                raise ServingError(
+                    f"version {version} is loaded from {held.path}, not from {folder}",
+                    "a name that is never given to other weights",
+                    "publish the adapter under a new version",
+                )
+            if not version:
+                raise ServingError("an adapter without a name", "name@sha12", "publish it first")
+            slot = read_adapter(version, folder, self._model)
+            with self._state:
+                self._slots[version] = slot
+
+    def ensure(self, adapter: str) -> str:
+        """Have an adapter loaded, given as a version or a folder; returns its version.
+
+        A version is looked for among the loaded ones, then under `<home>/adapters`.
+
+        Raises:
+            UnknownAdapter: If there is none.
+        """
+        if adapter in self._slots:
+            return adapter
+        folder = find_version(adapter)
+        if folder is None:
+            raise self._unknown(adapter)
+        version = version_of(folder)
+        if version not in self._slots:
+            self.load(version, folder)
+        return version
+
+    def __contains__(self, version: str) -> bool:
+        return version in self._slots
+
+    def list(self) -> list[str]:
+        """Versions that are loaded now."""
+        with self._state:
+            return sorted(self._slots)
+
+    def users(self, version: str) -> int:
+        """Requests that run or wait on a version, also on one that is being unloaded."""
+        with self._state:
+            slot = self._slots.get(version) or self._leaving.get(version)
+            return slot.users if slot else 0
+
+    def slot(self, version: str) -> Slot:
+        """The loaded slot of a version, for its facts.
+
+        Raises:
+            UnknownAdapter: If it is not loaded.
+        """
+        with self._state:
+            if version not in self._slots:
+                raise self._unknown(version)
+            return self._slots[version]
+
+    def unload(self, version: str, timeout_s: float | None = 60.0) -> float:
+        """Take no new requests for a version and wait until its running ones have ended.
+
+        Returns:
+            Seconds until the last one ended.
+
+        Raises:
+            UnknownAdapter: If it is not loaded.
+            ServingError: If requests still run after `timeout_s`; they run on unharmed.
+        """
+        started = time.monotonic()
+        with self._state:
+            slot = self._slots.pop(version, None)
+            if slot is None:
+                raise self._unknown(version)
+            self._leaving[version] = slot
+            drained = self._state.wait_for(lambda: slot.users == 0, timeout_s)
+            if self._leaving.get(version) is slot:
+                del self._leaving[version]
+        if not drained:
+            raise ServingError(
+                f"{slot.users} requests still run on {version} after {timeout_s} s",
+                "its requests to end",
+                "wait for them; new requests are refused already",
+            )
+        return time.monotonic() - started
+
+    def submit(self, request: Request) -> AnswerFuture:
+        """Queue a request; it keeps the slot that its version has now.
+
+        Cancelling the future ends the generation at its next token.
+
+        Raises:
+            UnknownAdapter: If the version is not loaded. Never answers with another one.
+            ServingError: If the prompt cannot be run.
+        """
+        limit = self._limit(request)
+        stream = request.sampling.stream(request.prompt)
+        future: AnswerFuture = concurrent.futures.Future()
+        with self._state:
+            slot = None
+            if request.adapter is not None:
+                slot = self._slots.get(request.adapter)
+                if slot is None:
+                    raise self._unknown(request.adapter)
+                slot.users += 1
+        running = Running(request, slot, future, stream, time.monotonic(), limit)
+        try:
+            self._worker.submit(running)
+        except ServingError:
+            self._release(running)
+            raise
+        return future
+
+    def generate(self, request: Request) -> Answer:
+        """Answer a request; blocks the calling thread."""
+        return self.submit(request).result()
+
+    async def agenerate(self, request: Request) -> Answer:
+        """Answer a request without blocking the event loop."""
+        return await asyncio.wrap_future(self.submit(request))
+
+    def score(
+        self, token_ids: list[int], start: int = 1, adapter: str | None = None
+    ) -> list[float]:
+        """Log-probabilities of `token_ids[start:]`, each given what stands before it."""
+        slot = self.slot(adapter) if adapter is not None else None
+        start = max(start, 1)
+
+        def job(model: CausalModel) -> list[float]:
+            rows = model.score([token_ids], slot)[0]
+            return [float(rows[at - 1, token_ids[at]]) for at in range(start, len(token_ids))]
+
+        self._check_ids(token_ids)
+        return self._worker.call(job).result()
+
+    def top(
+        self, token_ids: list[int], adapter: str | None = None, count: int = 20
+    ) -> list[tuple[int, float]]:
+        """The likeliest next tokens after `token_ids`, with their log-probabilities."""
+        slot = self.slot(adapter) if adapter is not None else None
+
+        def job(model: CausalModel) -> list[tuple[int, float]]:
+            row = model.score([token_ids], slot)[0, -1]
+            best = row.topk(min(count, row.shape[0]))
+            return list(zip(best.indices.tolist(), best.values.tolist(), strict=True))
+
+        self._check_ids(token_ids)
+        return self._worker.call(job).result()
+
+    def close(self) -> None:
+        """Stop the worker; requests that were not answered fail."""
+        self._worker.close()
+
+    def _release(self, running: Running) -> None:
+        if running.slot is None:
+            return
+        with self._state:
+            running.slot.users -= 1
+            if running.slot.users == 0:
+                self._state.notify_all()
+
+    def _limit(self, request: Request) -> int:
+        self._check_ids(request.prompt)
+        room = self.facts.context - len(request.prompt)
+        if room < 1 or request.max_tokens < 1:
+            raise ServingError(
+                f"a prompt of {len(request.prompt)} tokens and max_tokens={request.max_tokens}",
+                f"room for an answer within {self.facts.context} tokens",
+                "shorten the conversation",
+            )
+        return min(room, request.max_tokens)
+
+    def _check_ids(self, ids: Any) -> None:
+        if not ids or min(ids) < 0 or max(ids) >= self.facts.vocabulary:
+            raise ServingError(
+                "a prompt that is empty or holds unknown token ids",
+                f"token ids from 0 to {self.facts.vocabulary - 1}",
+                "render it with the tokenizer of this base model",
+            )
+
+    def _unknown(self, adapter: str) -> UnknownAdapter:
+        return UnknownAdapter(
+            f"adapter {adapter!r} is not loaded and not in the workspace",
+            f"one of {', '.join(sorted(self._slots)) or 'no loaded versions'}, or a folder",
+            "burnish doctor",
+        )
+
+
+atexit.register(Engine.close_shared)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=Engine._after_fork)  # noqa: SLF001 - its own class

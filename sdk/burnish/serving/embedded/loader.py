@@ -1,0 +1,195 @@
+"""From a PEFT adapter folder to a slot, or a clear refusal.
+
+Knows: PEFT's file layout, what slots can represent, and what must match the base model.
+Does not know: the store of versions, the engine's running requests.
+
+Nothing is unpickled: only safetensors are read. An adapter that cannot be served exactly as it was
+trained is refused, where engines at large would serve something else without a word.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from burnish.errors import BaseModelMismatch, ServingError
+from burnish.records import AdapterManifest
+from burnish.serving.embedded.model import CausalModel
+from burnish.serving.embedded.slots import Pair, Slot, SlotLinear
+
+WEIGHTS, CONFIG, MANIFEST = "adapter_model.safetensors", "adapter_config.json", "burnish.json"
+
+_KEY = re.compile(r"^base_model\.model\.(?P<layer>.+)\.lora_(?P<half>[AB])(\.default)?\.weight$")
+# Settings that change what is computed in a way a slot does not have, with the harmless values.
+_HARMLESS: dict[str, tuple[Any, ...]] = {
+    "use_dora": (False, None),
+    "use_qalora": (False, None),
+    "use_bdlora": (None, False),
+    "fan_in_fan_out": (False, None),
+    "lora_bias": (False, None),
+    "bias": ("none", None),
+    "modules_to_save": (None, []),
+    "trainable_token_indices": (None, []),
+    "target_parameters": (None, []),
+    "layer_replication": (None, []),
+    "arrow_config": (None,),
+    "alora_invocation_tokens": (None, []),
+}
+_CHANGED_BASE = ("pissa", "olora", "corda", "loftq")  # their weights belong to a changed base
+
+
+def read_adapter(version: str, folder: Path, model: CausalModel) -> Slot:
+    """Read, check and lay out one adapter version for a model.
+
+    Raises:
+        BaseModelMismatch: If the adapter was made for another base model.
+        ServingError: If the folder is no adapter, is damaged, or needs what slots cannot do.
+    """
+    config = _read_config(version, folder)
+    manifest = _read_manifest(version, folder)
+    if manifest is not None and manifest.base_sha256 not in ("", model.facts.sha256):
+        raise BaseModelMismatch(
+            f"adapter {version} was trained on {manifest.base_model} "
+            f"(weights {manifest.base_sha256[:12]})",
+            f"the base that is served here, {model.facts.folder.name} "
+            f"(weights {model.facts.sha256[:12]})",
+            f"burnish serve {manifest.base_model}, or retrain on this base",
+        )
+    halves = _read_halves(version, folder)
+    pairs: list[Pair | None] = [None] * len(model.slots.layers)
+    for name, half in halves.items():
+        layer = model.slots.layers.get(name)
+        if layer is None:
+            raise BaseModelMismatch(
+                f"adapter {version} has weights for {name}",
+                f"linear layers of {model.facts.folder.name}",
+                "retrain on this base, or serve the base that the adapter names",
+            )
+        pairs[layer.index] = _pair(version, name, half, layer, _scale(config, name, half))
+    rank = max(half["A"].shape[0] for half in halves.values())
+    return Slot(version, folder, tuple(pairs), rank, manifest)
+
+
+def _read_config(version: str, folder: Path) -> Mapping[str, Any]:
+    if not folder.is_dir():
+        raise ServingError(
+            f"no folder {folder} for adapter {version}",
+            "a folder with an adapter",
+            "burnish doctor",
+        )
+    try:
+        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ServingError(
+            f"{folder / CONFIG} cannot be read: {error}",
+            "the folder that PEFT's save_pretrained() writes",
+            "train the adapter again",
+        ) from error
+    kind = config.get("peft_type") if isinstance(config, dict) else None
+    if kind != "LORA":
+        raise ServingError(
+            f"adapter {version} is of the kind {kind!r}", 'peft_type "LORA"', "train a LoRA adapter"
+        )
+    for key, harmless in _HARMLESS.items():
+        if key in config and config[key] not in harmless:
+            raise ServingError(
+                f"adapter {version} sets {key}={config[key]!r}",
+                "a plain LoRA adapter, which can be swapped while the base is served",
+                f"train without {key}, or merge it into the base and serve that",
+            )
+    start = config.get("init_lora_weights")
+    if isinstance(start, str) and start.lower().startswith(_CHANGED_BASE):
+        raise ServingError(
+            f"adapter {version} was started with init_lora_weights={start!r}, "
+            "so it belongs to a base with changed weights",
+            "an adapter over the unchanged base",
+            "save it with path_initial_model_for_weight_conversion",
+        )
+    return config
+
+
+def _read_manifest(version: str, folder: Path) -> AdapterManifest | None:
+    path = folder / MANIFEST
+    if not path.is_file():
+        return None
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=AdapterManifest)
+    except msgspec.DecodeError as error:
+        raise ServingError(
+            f"{path} of adapter {version} is no manifest: {error}",
+            "the file that publication writes",
+            "publish the adapter again",
+        ) from error
+
+
+def _read_halves(version: str, folder: Path) -> dict[str, dict[str, torch.Tensor]]:
+    path = folder / WEIGHTS
+    if not path.is_file():
+        raise ServingError(
+            f"adapter {version} has no {WEIGHTS} in {folder}",
+            "weights as safetensors (pickled files are never opened)",
+            "save the adapter again with save_pretrained()",
+        )
+    try:
+        tensors = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise ServingError(
+            f"{path} is cut or damaged: {error}", "a whole file", "copy or publish it again"
+        ) from error
+    halves: dict[str, dict[str, torch.Tensor]] = {}
+    for key, tensor in tensors.items():
+        match = _KEY.match(key)
+        if match is None or not torch.isfinite(tensor).all():
+            found = "is not finite" if match else "is no LoRA weight of a linear layer"
+            raise ServingError(
+                f"tensor {key} of adapter {version} {found}",
+                "finite lora_A and lora_B weights only",
+                "train the adapter again",
+            )
+        halves.setdefault(match["layer"], {})[match["half"]] = tensor
+    lonely = [name for name, half in halves.items() if len(half) != 2]
+    if lonely or not halves:
+        raise ServingError(
+            f"adapter {version} lacks lora_A or lora_B of {lonely[0] if lonely else 'all layers'}",
+            "both of each layer",
+            "train the adapter again",
+        )
+    return halves
+
+
+def _scale(config: Mapping[str, Any], name: str, half: Mapping[str, torch.Tensor]) -> float:
+    rank = half["A"].shape[0]
+    alpha = float(config.get("lora_alpha") or rank)
+    for pattern, value in (config.get("alpha_pattern") or {}).items():
+        if re.match(rf"(.*\.)?({pattern})$", name):
+            alpha = float(value)
+            break
+    return alpha / (math.sqrt(rank) if config.get("use_rslora") else rank)
+
+
+def _pair(
+    version: str, name: str, half: Mapping[str, torch.Tensor], layer: SlotLinear, scale: float
+) -> Pair:
+    down, up = half["A"], half["B"]
+    rank = down.shape[0]
+    if down.shape != (rank, layer.in_features) or up.shape != (layer.out_features, rank):
+        raise BaseModelMismatch(
+            f"adapter {version} has weights of shape {tuple(down.shape)} and {tuple(up.shape)} "
+            f"for {name}",
+            f"({rank}, {layer.in_features}) and ({layer.out_features}, {rank})",
+            "retrain on this base, or serve the base that the adapter names",
+        )
+    where = {"device": layer.weight.device, "dtype": layer.weight.dtype}
+    return Pair(
+        down=down.to(**where).T.contiguous(),
+        up=(up.float() * scale).to(**where).T.contiguous(),
+    )

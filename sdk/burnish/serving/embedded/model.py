@@ -1,0 +1,218 @@
+"""The base model with its slot layers, and the two forwards that serving needs.
+
+Knows: how a model is loaded, prefilled, stepped and scored.
+Does not know: requests, batching policy, sampling.
+
+Axes: `B` rows, `T` tokens, `V` vocabulary.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import AutoConfig, AutoModelForCausalLM
+from transformers.utils import logging
+
+from burnish.errors import ServingError
+from burnish.serving.embedded.cache import Pool
+from burnish.serving.embedded.renderer import Renderer
+from burnish.serving.embedded.slots import Slot, Slots, install
+from burnish.serving.models import base_sha256
+
+_SMALL = 100_000_000  # parameters below which more threads cost more than they bring
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EngineOptions:
+    """How an engine runs its model."""
+
+    device: str = "cpu"
+    dtype: str = "auto"
+    """"auto" is float32 on a CPU and the stored type elsewhere."""
+    threads: int | None = None
+    """Threads of the worker; by default 1 for models under 100 M parameters, else torch's own."""
+    max_rows: int = 128
+    """Requests that share a forward."""
+    prefill_tokens: int = 4096
+    """Prompt tokens, with padding, that one forward takes in."""
+    gather_ms: float = 2.0
+    """Longest time that a new request waits for others to share its first forward."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelFacts:
+    """What others must know of a loaded model."""
+
+    folder: Path
+    sha256: str
+    vocabulary: int
+    context: int
+    stops: frozenset[int]
+    parameters: int
+    dtype: str
+
+
+class CausalModel:
+    """A causal language model whose linear layers take adapters row by row.
+
+    Everything but loading must run in one thread.
+    """
+
+    def __init__(self, folder: Path, options: EngineOptions) -> None:
+        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+        self.options = options
+        self.device = torch.device(options.device)
+        self._model = _load(folder, options)
+        self.slots: Slots = install(self._model)
+        self._backbone: nn.Module = self._model.base_model
+        self._head: nn.Module = self._model.get_output_embeddings()
+        self.facts = self._facts(folder)
+        self._plain_head = self._head_is_plain()
+
+    def threads(self) -> int | None:
+        """Threads that the worker should use; none leaves torch's choice."""
+        small = self.facts.parameters < _SMALL and self.device.type == "cpu"
+        return self.options.threads or (1 if small else None)
+
+    def pool(self) -> Pool:
+        """An empty key/value pool for this model."""
+        return Pool(int(self._model.config.get_text_config().num_hidden_layers))
+
+    def prefill(
+        self, prompts: Sequence[Sequence[int]], slots: Sequence[Slot | None], pool: Pool, start: int
+    ) -> torch.Tensor:
+        """Run whole prompts into the pool's rows from `start` on.
+
+        Returns:
+            Logits after the last token of each prompt, `B x V`, float32.
+        """
+        ids, last = self._padded(prompts)
+        pool.prefill(start)
+        self.slots.plan.set(slots, self.device)
+        return self._logits(ids, last, past_key_values=pool, use_cache=True)
+
+    def step(
+        self,
+        tokens: Sequence[int],
+        lengths: Sequence[int],
+        slots: Sequence[Slot | None],
+        pool: Pool,
+    ) -> torch.Tensor:
+        """Run one token per running row, stored at each row's own length.
+
+        Returns:
+            Logits after the token, `B x V`, float32.
+        """
+        ids = torch.tensor(tokens, device=self.device)[:, None]
+        at = torch.tensor(lengths, device=self.device)
+        mask = pool.decode(at, max(lengths) + 1)
+        self.slots.plan.set(slots, self.device)
+        last = torch.zeros_like(at)
+        return self._logits(
+            ids,
+            last,
+            past_key_values=pool,
+            use_cache=True,
+            attention_mask=mask,
+            position_ids=at[:, None],
+        )
+
+    def score(self, prompts: Sequence[Sequence[int]], slot: Slot | None) -> torch.Tensor:
+        """Log-probabilities of every next token, right-padded, `B x T x V`, float32."""
+        ids, _ = self._padded(prompts)
+        self.slots.plan.set([slot] * len(prompts), self.device)
+        logits = self._model(input_ids=ids, use_cache=False).logits
+        return logits.float().log_softmax(-1)
+
+    def _padded(self, prompts: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Right-padded ids: under a causal mask a row never sees its own padding."""
+        width = max(map(len, prompts))
+        rows = [[*prompt, *([0] * (width - len(prompt)))] for prompt in prompts]
+        last = [len(prompt) - 1 for prompt in prompts]
+        return torch.tensor(rows, device=self.device), torch.tensor(last, device=self.device)
+
+    def _logits(self, ids: torch.Tensor, last: torch.Tensor, **given: Any) -> torch.Tensor:
+        rows = torch.arange(ids.shape[0], device=self.device)
+        if self._plain_head:
+            hidden = self._backbone(input_ids=ids, **given).last_hidden_state
+            return self._head(hidden[rows, last]).float()
+        kept, where = torch.unique(last, return_inverse=True)
+        logits = self._model(input_ids=ids, logits_to_keep=kept, **given).logits
+        return logits[rows, where].float()
+
+    @torch.inference_mode()
+    def _head_is_plain(self) -> bool:
+        """Whether logits are nothing but the output layer over the last hidden state."""
+        ids = torch.arange(min(8, self.facts.vocabulary), device=self.device)[None]
+        self.slots.plan.set([None], self.device)
+        hidden = self._backbone(input_ids=ids, use_cache=False).last_hidden_state
+        logits = self._model(input_ids=ids, use_cache=False).logits
+        return torch.equal(self._head(hidden), logits)
+
+    def _facts(self, folder: Path) -> ModelFacts:
+        config = self._model.config.get_text_config()
+        stops: set[int] = set()
+        for source in (self._model.generation_config, config):
+            value = getattr(source, "eos_token_id", None)
+            stops.update([value] if isinstance(value, int) else value or ())
+        stops = stops or set(Renderer.shared(folder).stop_ids)
+        return ModelFacts(
+            folder=folder,
+            sha256=base_sha256(folder),
+            vocabulary=int(self._model.get_input_embeddings().weight.shape[0]),
+            context=int(getattr(config, "max_position_embeddings", 0) or 1 << 30),
+            stops=frozenset(stops),
+            parameters=sum(p.numel() for p in self._model.parameters()),
+            dtype=str(self._model.dtype).removeprefix("torch."),
+        )
+
+
+def _load(folder: Path, options: EngineOptions) -> Any:
+    dtype: Any = options.dtype
+    if dtype == "auto" and options.device == "cpu":
+        dtype = torch.float32
+    try:
+        return _read(folder, options, dtype)
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        if isinstance(error, ServingError):
+            raise
+        raise ServingError(
+            f"the model in {folder} cannot be loaded: {error}",
+            "a causal language model saved by transformers as safetensors",
+            "burnish doctor",
+        ) from error
+
+
+def _read(folder: Path, options: EngineOptions, dtype: Any) -> Any:
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        config = AutoConfig.from_pretrained(folder, local_files_only=True)
+        _refuse_unsupported(config.get_text_config(), folder)
+        model = AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=dtype,
+            local_files_only=True,
+            use_safetensors=True,
+            attn_implementation="sdpa",
+        )
+    finally:
+        if shown:
+            logging.enable_progress_bar()
+    return model.to(options.device).eval().requires_grad_(False)
+
+
+def _refuse_unsupported(config: Any, folder: Path) -> None:
+    kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
+    if kinds != {"full_attention"} or getattr(config, "use_sliding_window", False):
+        raise ServingError(
+            f"the model in {folder} has layers of the kinds {', '.join(sorted(kinds))}",
+            "full attention in every layer, which the embedded engine needs",
+            'serve it with vLLM and set backend = "http://..." in burnish.toml',
+        )

@@ -1,0 +1,149 @@
+"""One request in terms of text: rendered, generated, taken apart.
+
+Knows: how messages become a request of the engine and an answer becomes a reply.
+Does not know: LangChain, HTTP.
+
+Rendering and taking apart happen in the caller's thread, never in the engine's.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from burnish.records import Json
+from burnish.serving.embedded.engine import Engine
+from burnish.serving.embedded.renderer import Renderer, TextStream
+from burnish.serving.embedded.requests import Answer, Request
+from burnish.serving.embedded.sampling import Sampling
+from burnish.serving.toolcalls import Piece, Reply, ReplyParser, parse_reply
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Ask:
+    """What to generate, in chat form."""
+
+    messages: Sequence[dict[str, Json]]
+    tools: Sequence[dict[str, Json]] = ()
+    adapter: str | None = None
+    max_tokens: int = 512
+    sampling: Sampling = Sampling()
+    stop: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Finished:
+    """An answer with its text."""
+
+    answer: Answer
+    text: str
+    reply: Reply
+
+    @property
+    def finish_reason(self) -> str:
+        """ "tool_calls" if there is a well-formed one, else "stop" or "length"."""
+        called = any(call.arguments is not None for call in self.reply.calls)
+        return "tool_calls" if called else self.answer.finish_reason
+
+
+class Session:
+    """A model with its tokenizer: text in, text out.
+
+    Args:
+        base_model: A folder or a name, see `burnish.serving.models.resolve_model`.
+        engine: Another engine than the shared one of this process.
+    """
+
+    def __init__(self, base_model: str | Path, engine: Engine | None = None) -> None:
+        self.engine = engine or Engine.shared(base_model)
+        self.renderer = Renderer.shared(self.engine.facts.folder)
+
+    def request(self, ask: Ask, on_token: Callable[[int], None] | None = None) -> Request:
+        """Render a request; loads its adapter from the workspace if needed."""
+        adapter = None if ask.adapter is None else self.engine.ensure(ask.adapter)
+        return Request(
+            prompt=self.renderer.prompt(ask.messages, ask.tools),
+            adapter=adapter,
+            max_tokens=ask.max_tokens,
+            sampling=ask.sampling,
+            stop=self._stopper(ask.stop),
+            on_token=on_token,
+        )
+
+    def finish(self, answer: Answer, stop: Sequence[str] = ()) -> Finished:
+        """The text of an answer, without its end mark and stop text, and its parts."""
+        text = cut(self.renderer.decode(self.written(answer)), stop)
+        return Finished(answer=answer, text=text, reply=parse_reply(text))
+
+    def written(self, answer: Answer) -> list[int]:
+        """The tokens of an answer without the end mark."""
+        return answer.token_ids[:-1] if answer.ended else answer.token_ids
+
+    def is_end(self, token: int) -> bool:
+        """Whether a token is an end mark of the model."""
+        return token in self.engine.facts.stops
+
+    def _stopper(self, stop: tuple[str, ...]) -> Callable[[list[int]], bool] | None:
+        if not stop:
+            return None
+        longest = max(map(len, stop))
+
+        def stopped(tokens: list[int]) -> bool:
+            # A token is at least one character or a part of one: this tail is long enough.
+            tail = self.renderer.decode(tokens[-4 * longest - 4 :])
+            return any(text in tail for text in stop)
+
+        return stopped
+
+
+class ReplyStream:
+    """Pieces of a reply while its tokens come; all of them together are the whole reply."""
+
+    def __init__(self, session: Session, stop: tuple[str, ...] = ()) -> None:
+        self._session = session
+        self._text = TextStream(session.renderer)
+        self._parser = ReplyParser()
+        self._stop = stop
+        self._held = ""  # text that may be the start of a stop text
+        self._over = False
+        self.reply = Reply()
+
+    def feed(self, token: int) -> list[Piece]:
+        """Take the next token; returns the pieces that are now certain."""
+        if self._over or self._session.is_end(token):
+            return []
+        return self._take(self._text.feed(token), last=False)
+
+    def close(self) -> list[Piece]:
+        """The answer is over; returns the rest."""
+        pieces = [] if self._over else self._take(self._text.rest(), last=True)
+        return pieces + self._keep(self._parser.close())
+
+    def _take(self, text: str, *, last: bool) -> list[Piece]:
+        text = self._held + text
+        kept = cut(text, self._stop)
+        self._over = kept != text
+        hold = 0 if last or self._over else _held(text, self._stop)
+        self._held = text[len(text) - hold :]
+        return self._keep(self._parser.feed(kept[: len(kept) - hold]))
+
+    def _keep(self, pieces: list[Piece]) -> list[Piece]:
+        for piece in pieces:
+            self.reply.add(piece)
+        return pieces
+
+
+def cut(text: str, stop: Sequence[str]) -> str:
+    """A text up to the first stop text in it."""
+    found = [at for at in (text.find(mark) for mark in stop) if at >= 0]
+    return text[: min(found)] if found else text
+
+
+def _held(text: str, stop: Sequence[str]) -> int:
+    """Length of the end of a text that could be the start of a stop text."""
+    longest = max(map(len, stop), default=0)
+    for length in range(min(longest - 1, len(text)), 0, -1):
+        if any(mark.startswith(text[-length:]) for mark in stop):
+            return length
+    return 0

@@ -1,0 +1,278 @@
+"""The one thread that owns the model: admits requests between steps and batches all that run.
+
+Knows: when to prefill, when to step, how rows come and go.
+Does not know: names of versions (a request arrives with its slot), text, HTTP.
+
+Rows of any slot and any sampling settings share a forward. A new request joins between two steps; a
+finished one leaves at once. A request that fails alone fails alone.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import dataclasses
+import math
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from burnish.errors import ServingError
+from burnish.serving.embedded.model import CausalModel
+from burnish.serving.embedded.requests import Running
+from burnish.serving.embedded.sampling import choose
+
+Job = tuple[Callable[[CausalModel], Any], "concurrent.futures.Future[Any]"]
+
+
+@dataclasses.dataclass
+class Counters:
+    """What the worker has done so far."""
+
+    requests: int = 0
+    prompt_tokens: int = 0
+    tokens: int = 0
+    prefills: int = 0
+    steps: int = 0
+    failed: int = 0
+
+
+class Worker(threading.Thread):
+    """Runs requests until it is closed; started by its engine."""
+
+    def __init__(self, model: CausalModel, released: Callable[[Running], None]) -> None:
+        super().__init__(name="burnish-engine", daemon=True)
+        self.counters = Counters()
+        self._model = model
+        self._released = released
+        self._wake = threading.Condition()
+        self._waiting: deque[Running] = deque()
+        self._jobs: deque[Job] = deque()
+        self._closed = False
+        self._rows: list[Running] = []
+        self._pool = model.pool()
+
+    def submit(self, running: Running) -> None:
+        """Queue a request."""
+        with self._wake:
+            self._refuse_if_closed()
+            self._waiting.append(running)
+            self._wake.notify()
+
+    def call(self, job: Callable[[CausalModel], Any]) -> concurrent.futures.Future[Any]:
+        """Run a job over the model between two steps."""
+        future: concurrent.futures.Future[Any] = concurrent.futures.Future()
+        with self._wake:
+            self._refuse_if_closed()
+            self._jobs.append((job, future))
+            self._wake.notify()
+        return future
+
+    def close(self) -> None:
+        """Stop after the current step; what was not answered fails."""
+        with self._wake:
+            self._closed = True
+            self._wake.notify()
+        if threading.current_thread() is not self:
+            self.join(timeout=30)
+
+    def run(self) -> None:
+        """The loop; called by start()."""
+        threads = self._model.threads()
+        if threads:
+            torch.set_num_threads(threads)
+        with torch.inference_mode():
+            while self._turn():
+                pass
+        self._fail_all(ServingError("the engine was closed", "a running engine", "ask again"))
+
+    def _turn(self) -> bool:
+        """One round: jobs, admission, one step; false once closed."""
+        with self._wake:
+            while not (self._closed or self._rows or self._waiting or self._jobs):
+                self._wake.wait()
+            if self._closed:
+                return False
+            jobs, self._jobs = self._jobs, deque()
+        for job, future in jobs:
+            self._do(job, future)
+        try:
+            self._admit()
+            self._drop_cancelled()
+            if self._rows:
+                self._step()
+        except Exception as error:  # noqa: BLE001 - a failed forward must not end the worker
+            self._fail_all(_broken(error))
+        return True
+
+    def _do(self, job: Callable[[CausalModel], Any], future: Any) -> None:
+        try:
+            result = job(self._model)
+        except BaseException as error:  # noqa: BLE001 - handed to the caller
+            future.set_exception(error)
+        else:
+            future.set_result(result)
+
+    def _admit(self) -> None:
+        """Prefill waiting requests, as many as fit, those of like length together."""
+        arrived = self._take()
+        arrived.sort(key=lambda running: len(running.request.prompt))
+        try:
+            while arrived:
+                batch = self._fitting(arrived)
+                del arrived[: len(batch)]
+                self._prefill(batch)
+        finally:  # after a failed forward the others are tried again
+            with self._wake:
+                self._waiting.extendleft(reversed(arrived))
+
+    def _take(self) -> list[Running]:
+        """Waiting requests for the free rows; waits a little if more are likely to come."""
+        room = self._model.options.max_rows - len(self._rows)
+        with self._wake:
+            if not self._waiting or room <= 0 or self._better_later():
+                return []
+            count = min(room, len(self._waiting))
+            taken = [self._waiting.popleft() for _ in range(count)]
+        for running in taken:
+            if running.future.cancelled():
+                self._released(running)
+        return [running for running in taken if not running.future.cancelled()]
+
+    def _better_later(self) -> bool:
+        """While others run, a single newcomer may wait some ms for company."""
+        if not self._rows or len(self._waiting) >= max(1, len(self._rows) // 8):
+            return False
+        age_s = time.monotonic() - self._waiting[0].arrived
+        return age_s * 1000 < self._model.options.gather_ms
+
+    def _fitting(self, arrived: list[Running]) -> list[Running]:
+        """The longest start of a sorted list whose padded prompts fit one prefill."""
+        limit = self._model.options.prefill_tokens
+        count = 1
+        while count < len(arrived):
+            if (count + 1) * len(arrived[count].request.prompt) > limit:
+                break
+            count += 1
+        return arrived[:count]
+
+    def _prefill(self, batch: list[Running]) -> None:
+        start = len(self._rows)
+        longest = max(len(running.request.prompt) for running in batch)
+        self._pool.reserve(start + len(batch), longest + 1)
+        self._rows.extend(batch)
+        prompts = [running.request.prompt for running in batch]
+        slots = [running.slot for running in batch]
+        self.counters.prefills += 1
+        self.counters.prompt_tokens += sum(map(len, prompts))
+        logits = self._model.prefill(prompts, slots, self._pool, start)
+        self._extend(start, logits)
+
+    def _step(self) -> None:
+        rows = self._rows
+        lengths = [running.length for running in rows]
+        self._pool.reserve(len(rows), max(lengths) + 1)
+        self.counters.steps += 1
+        logits = self._model.step(
+            [running.tokens[-1] for running in rows],
+            lengths,
+            [running.slot for running in rows],
+            self._pool,
+        )
+        self._extend(0, logits)
+
+    def _extend(self, start: int, logits: torch.Tensor) -> None:
+        """Give the rows from `start` on their next token, and let finished ones go."""
+        rows, stops = self._rows[start:], self._model.facts.stops
+        choice = choose(
+            logits, [row.request.sampling for row in rows], [row.stream for row in rows]
+        )
+        self.counters.tokens += len(rows)
+        over: list[int] = []
+        for at, (row, token, logprob) in enumerate(
+            zip(rows, choice.tokens, choice.logprobs, strict=True)
+        ):
+            if not math.isfinite(logprob):
+                self._pool.clear(start + at)
+            if self._over(row, token, logprob, stops):
+                over.append(start + at)
+        self._remove(over)
+
+    def _over(self, row: Running, token: int, logprob: float, stops: frozenset[int]) -> bool:
+        """Give one row its token; true once its future is settled."""
+        if not math.isfinite(logprob):
+            self._fail(row, _not_finite(row))
+            return True
+        try:
+            reason = row.add(token, logprob, stops)
+        except Exception as error:  # noqa: BLE001 - a listener's fault ends its own request only
+            self._fail(row, _broken(error))
+            return True
+        if reason:
+            self._finish(row, reason)
+        return reason is not None
+
+    def _finish(self, row: Running, reason: str) -> None:
+        self.counters.requests += 1
+        self._released(row)
+        with contextlib.suppress(concurrent.futures.InvalidStateError):  # cancelled meanwhile
+            row.future.set_result(row.answer(reason, self._model.facts.stops))
+
+    def _fail(self, row: Running, error: ServingError) -> None:
+        self.counters.failed += 1
+        self._released(row)
+        with contextlib.suppress(concurrent.futures.InvalidStateError):
+            row.future.set_exception(error)
+
+    def _drop_cancelled(self) -> None:
+        over = [at for at, row in enumerate(self._rows) if row.future.cancelled()]
+        for at in over:
+            self._released(self._rows[at])
+        self._remove(over)
+
+    def _remove(self, over: list[int]) -> None:
+        """Close the gaps that finished rows left, from the last row downwards."""
+        for gap in reversed(over):
+            last = len(self._rows) - 1
+            if gap != last:
+                moved = self._rows[gap] = self._rows[last]
+                self._pool.move(last, gap, moved.length)
+            self._rows.pop()
+
+    def _fail_all(self, error: ServingError) -> None:
+        """Fail what runs and, once closed, what waits; the pool starts anew."""
+        with self._wake:
+            waiting = list(self._waiting) if self._closed else []
+            jobs = list(self._jobs) if self._closed else []
+            if self._closed:
+                self._waiting.clear()
+                self._jobs.clear()
+        for row in (*self._rows, *waiting):
+            self._fail(row, error)
+        for _, future in jobs:
+            future.set_exception(error)
+        self._rows = []
+        self._pool = self._model.pool()
+
+    def _refuse_if_closed(self) -> None:
+        if self._closed:
+            raise ServingError("the engine is closed", "an open engine", "Engine.shared(...)")
+
+
+def _broken(error: Exception) -> ServingError:
+    return ServingError(
+        f"the model failed: {type(error).__name__}: {error}",
+        "a forward without an error",
+        "ask with fewer or shorter requests, or run burnish doctor",
+    )
+
+
+def _not_finite(row: Running) -> ServingError:
+    who = f"adapter {row.slot.version}" if row.slot else "the base model"
+    return ServingError(
+        f"{who} gave logits that are not finite", "finite numbers", "roll the adapter back"
+    )
