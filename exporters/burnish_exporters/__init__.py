@@ -1,1 +1,48 @@
-"""Spans become verified, curated, versioned datasets."""
+"""Spans become verified, curated, versioned datasets.
+
+    from burnish import Workspace
+    from burnish_exporters import build_dataset
+    from burnish_exporters.verify import goal_state
+
+    version = build_dataset(Workspace(), agent="support", verify=[goal_state("checks:reached_goal")])
+    version.to("trl-sft")
+
+Knows: the few names that are promised. Does not know: anything else; a name loads its module when it is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from burnish_exporters.dataset import DatasetVersion, Recipe
+    from burnish_exporters.pipeline import BuildOptions, build_dataset
+    from burnish_exporters.sources import JournalSource
+    from burnish_exporters.verify import make_verifiers, verify_runs
+
+_HOMES = {
+    "BuildOptions": "burnish_exporters.pipeline",
+    "DatasetVersion": "burnish_exporters.dataset",
+    "JournalSource": "burnish_exporters.sources",
+    "Recipe": "burnish_exporters.dataset",
+    "build_dataset": "burnish_exporters.pipeline",
+    "make_verifiers": "burnish_exporters.verify",
+    "verify_runs": "burnish_exporters.verify",
+}
+
+__all__ = [
+    "BuildOptions",
+    "DatasetVersion",
+    "JournalSource",
+    "Recipe",
+    "build_dataset",
+    "make_verifiers",
+    "verify_runs",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

@@ -1,0 +1,71 @@
+"""What a curation step sees, and what it answers.
+
+Knows: the shapes. Does not know: any step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+import msgspec
+
+from burnish.records import Trajectory, Verdict
+
+
+class Item(msgspec.Struct, kw_only=True):
+    """A run on its way: the trajectory, its split, and what the verifiers concluded so far."""
+
+    trajectory: Trajectory
+    split: str = "train"
+    verdict: Verdict | None = None  # the combined one
+    verdicts: list[Verdict] = []
+
+
+class Sample(msgspec.Struct, kw_only=True):
+    """What a step over the whole set sees of a run; its rows are on disk by then.
+
+    Attributes:
+        content_key: Equal for conversations that are the same up to call ids.
+        action_key: Equal for the same request and calls, up to times and generated ids.
+        errors: Tool runs that failed.
+        place: Where the run's rows begin in the spool.
+    """
+
+    trajectory_id: str
+    task_id: str | None
+    user: str | None
+    split: str
+    source: str
+    started_ns: int
+    label: str
+    tags: list[str]
+    rows: int
+    steps: int
+    errors: int
+    tools: list[str]
+    content_key: str
+    action_key: str
+    weight: float = 1.0
+    place: int = 0
+
+    @property
+    def task(self) -> str:
+        """The task's id; a run without one is a task of its own."""
+        return self.task_id or self.trajectory_id
+
+
+class Keep(msgspec.Struct, frozen=True):
+    """The item goes on to the next step."""
+
+
+class Drop(msgspec.Struct, frozen=True):
+    """The item stops here; the pipeline counts the reason."""
+
+    reason: str
+    trajectory_id: str = ""
+
+
+KEEP = Keep()
+
+Step = Callable[[Item], Keep | Drop]
+SetStep = Callable[[Iterable[Sample]], Iterator[Sample | Drop]]

@@ -1,0 +1,47 @@
+"""What kind of lesson a run is: golden, recovery, refusal, abstention.
+
+Knows: the slices and how a run's record tells them. Does not know: how many of each a set should have.
+"""
+
+from __future__ import annotations
+
+import re
+
+from burnish.records import Trajectory
+from burnish_exporters.rows import Row
+
+GOLDEN_STEPS = 15
+
+_REFUSES = re.compile(
+    r"\b(?:sorry|can(?:no|')t|cannot|unable to|not (?:allowed|able|permitted)|won't|decline)\b",
+    re.IGNORECASE,
+)
+_ABSTAINS = re.compile(
+    r"\b(?:(?:do not|don't|does not) (?:know|have (?:that|this|enough))|not (?:sure|certain)"
+    r"|no (?:information|record|data)|could(?: not|n't) (?:find|determine))\b",
+    re.IGNORECASE,
+)
+
+
+def tags_of(trajectory: Trajectory, rows: list[Row]) -> list[str]:
+    """Tags of a verified run: its own, its slices, its environment and source.
+
+    `golden` is fewer than 15 steps without a failed call, `recovery` a failed call on the way, `refusal` an answer that
+    declines without any tool, `abstention` an answer that says that it does not know.
+    """
+    failed = any(run.is_error or run.error is not None for run in trajectory.tool_runs)
+    failed = failed or any(call.error is not None for call in trajectory.model_calls)
+    tags = {tag for tag in trajectory.tags if tag}
+    if failed:
+        tags.add("recovery")
+    elif len(trajectory.model_calls) < GOLDEN_STEPS:
+        tags.add("golden")
+    answer = trajectory.answer or ""
+    if not trajectory.tool_runs and any(row.tools for row in rows) and _REFUSES.search(answer):
+        tags.add("refusal")
+    if _ABSTAINS.search(answer):
+        tags.add("abstention")
+    if trajectory.environment:
+        tags.add(f"environment:{trajectory.environment}")
+    tags.add(f"source:{trajectory.source}")
+    return sorted(tags)

@@ -1,0 +1,67 @@
+"""Cap and balance runs by task.
+
+Knows: how many runs of one task are kept, which ones, and what they weigh.
+Does not know: what a task is about.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+
+from burnish_exporters.curate.sample import Drop, Sample, SetStep
+
+
+def cap_per_task(most: int | None) -> SetStep:
+    """Keep at most so many runs of one task: different actions first, then few errors and few steps.
+
+    Args:
+        most: Runs kept of one task; None keeps all.
+
+    Raises:
+        ValueError: If fewer than one may be kept.
+    """
+    if most is not None and most < 1:
+        raise ValueError(f"max_per_task is {most}, expected at least 1, or None to keep all")
+
+    def step(samples: Iterable[Sample]) -> Iterator[Sample | Drop]:
+        if most is None:
+            yield from samples
+            return
+        groups: dict[tuple[str, str, str], list[Sample]] = defaultdict(list)
+        for sample in samples:
+            groups[sample.split, sample.label, sample.task].append(sample)
+        for group in groups.values():
+            chosen = _best_first(group)
+            yield from chosen[:most]
+            for sample in chosen[most:]:
+                yield Drop("task cap", sample.trajectory_id)
+
+    return step
+
+
+def weigh_by_task() -> SetStep:
+    """Give each task the same total weight; the mean weight of a split stays 1."""
+
+    def step(samples: Iterable[Sample]) -> Iterator[Sample | Drop]:
+        known = list(samples)
+        runs = Counter((sample.split, sample.label, sample.task) for sample in known)
+        totals = Counter((sample.split, sample.label) for sample in known)
+        tasks = Counter((split, label) for split, label, _ in runs)
+        for sample in known:
+            kind = (sample.split, sample.label)
+            sample.weight *= totals[kind] / tasks[kind] / runs[*kind, sample.task]
+            yield sample
+
+    return step
+
+
+def _best_first(group: list[Sample]) -> list[Sample]:
+    """The runs of one task: the n-th run with the same actions comes after all n-1-th ones."""
+    ordered = sorted(group, key=lambda s: (s.errors, s.steps, s.started_ns, s.trajectory_id))
+    seen: Counter[str] = Counter()
+    ranked = []
+    for place, sample in enumerate(ordered):
+        ranked.append((seen[sample.action_key], place, sample))
+        seen[sample.action_key] += 1
+    return [sample for _, _, sample in sorted(ranked, key=lambda entry: entry[:2])]

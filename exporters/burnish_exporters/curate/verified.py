@@ -1,0 +1,39 @@
+"""Keep only runs whose success was confirmed by a verifier.
+
+Knows one thing: which labels admit a run. Does not know how a label came about.
+
+The agent's own words are not looked at here or anywhere else: no verdict, no row.
+"""
+
+from __future__ import annotations
+
+from burnish_exporters.curate.sample import KEEP, Drop, Item, Keep, Step
+
+
+def verified(labels: tuple[str, ...] = ("success",)) -> Step:
+    """Keep runs with one of these labels; "unknown" is never one of them.
+
+    Raises:
+        ValueError: If "unknown" is asked for.
+    """
+    if "unknown" in labels:
+        raise ValueError(
+            "labels holds 'unknown', expected 'success' or 'fail': an unknown result admits no run"
+        )
+
+    def step(item: Item) -> Keep | Drop:
+        if item.verdict is None:
+            return Drop("unverified: no verdict")
+        if item.verdict.label in labels:
+            return KEEP
+        if item.verdict.label == "fail":
+            return Drop("failed")
+        return Drop(f"unverified: {_why(item.verdict.evidence)}")
+
+    return step
+
+
+def _why(evidence: object) -> str:
+    """The kind of unknown, from the evidence; short, so that reasons can be counted."""
+    reason = evidence.get("reason") if isinstance(evidence, dict) else None
+    return str(reason) if reason else "unknown"

@@ -1,0 +1,140 @@
+"""Rows in Parquet files: columns, canonical bytes, token ids stored once.
+
+Knows: how a row is written and read back. Does not know: which rows, and in what order.
+
+A call's prompt repeats the previous call's prompt and reply; only what is new in it is stored (`shared` says how much
+is not), and reading puts it together again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from burnish.journal.events import canonical
+from burnish.records import Json
+from burnish_exporters.rows import Row
+
+_GROUP = 512
+_JSON_COLUMNS = ("messages", "tools", "calls", "verdict")
+
+
+def _schema() -> Any:
+    import pyarrow as pa
+
+    text = pa.string()
+    return pa.schema(
+        [
+            pa.field("row_id", text, nullable=False),
+            pa.field("trajectory_id", text, nullable=False),
+            ("task_id", text),
+            ("user", text),
+            pa.field("split", text, nullable=False),
+            pa.field("source", text, nullable=False),
+            ("kind_tags", pa.list_(text)),
+            pa.field("messages", text, nullable=False),
+            pa.field("tools", text, nullable=False),
+            pa.field("calls", text, nullable=False),
+            pa.field("verdict", text, nullable=False),
+            ("weight", pa.float64()),
+        ]
+    )
+
+
+def stored(row: Row) -> dict[str, Any]:
+    """The row as its columns hold it."""
+    columns = row.as_dict()
+    columns["calls"] = _folded(row.calls)
+    for name in _JSON_COLUMNS:
+        columns[name] = canonical(columns[name]).decode()
+    return columns
+
+
+def loaded(columns: dict[str, Any]) -> dict[str, Any]:
+    """A row as plain data again."""
+    row = dict(columns)
+    for name in _JSON_COLUMNS:
+        row[name] = json.loads(row[name])
+    row["calls"] = _unfolded(row["calls"])
+    return row
+
+
+class ParquetFile:
+    """Writes rows to one file, in groups; the bytes depend on nothing but the rows.
+
+    Args:
+        path: File to write.
+    """
+
+    def __init__(self, path: Path) -> None:
+        import pyarrow.parquet as pq
+
+        self.schema = _schema()
+        self.rows = 0
+        self._pending: list[dict[str, Any]] = []
+        self._writer = pq.ParquetWriter(
+            path, self.schema, compression="zstd", compression_level=3, use_dictionary=True
+        )
+
+    def add(self, columns: dict[str, Any]) -> None:
+        """Append a row as given by stored()."""
+        self._pending.append(columns)
+        self.rows += 1
+        if len(self._pending) >= _GROUP:
+            self._write()
+
+    def close(self) -> None:
+        """Write what is left and finish the file."""
+        self._write()
+        self._writer.close()
+
+    def _write(self) -> None:
+        import pyarrow as pa
+
+        if self._pending:
+            self._writer.write_table(pa.Table.from_pylist(self._pending, schema=self.schema))
+            self._pending = []
+
+
+def read_rows(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the columns of each row of a file, in order, one group at a time in memory."""
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(batch_size=_GROUP):
+            yield from batch.to_pylist()
+
+
+def _folded(calls: list[dict[str, Json]]) -> list[dict[str, Json]]:
+    """Calls with prompts cut to what the previous call has not shown yet."""
+    folded, before = [], []
+    for call in calls:
+        prompt = call.get("prompt_token_ids")
+        if prompt:
+            shared = _shared(before, prompt)
+            before = [*prompt, *call["token_ids"]]
+            call = {**call, "prompt_token_ids": prompt[shared:], "shared": shared}  # noqa: PLW2901
+        folded.append(call)
+    return folded
+
+
+def _unfolded(calls: list[dict[str, Json]]) -> list[dict[str, Json]]:
+    whole, before = [], []
+    for call in calls:
+        if "shared" in call:
+            prompt = [*before[: call["shared"]], *call["prompt_token_ids"]]
+            call = {k: v for k, v in call.items() if k != "shared"}  # noqa: PLW2901
+            call["prompt_token_ids"] = prompt
+            before = [*prompt, *call["token_ids"]]
+        whole.append(call)
+    return whole
+
+
+def _shared(before: list[int], prompt: list[int]) -> int:
+    """Length of the common beginning."""
+    if prompt[: len(before)] == before:
+        return len(before)
+    places = range(min(len(before), len(prompt)))
+    return next((place for place in places if before[place] != prompt[place]), len(places))

@@ -1,0 +1,114 @@
+"""A dataset version comes into being at once, or not at all.
+
+Knows: how rows and a recipe become a hash and a folder. Does not know: how rows were chosen.
+
+The folder is written under a hidden name and renamed; a version that is there already is never written again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import uuid
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+
+from burnish.errors import ExportError
+from burnish.journal.events import canonical
+from burnish.records import DatasetManifest
+from burnish_exporters.dataset.card import card_text
+from burnish_exporters.dataset.parquet import ParquetFile, stored
+from burnish_exporters.rows import Row
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+def check_name(name: str) -> str:
+    """A dataset name that can be a folder name.
+
+    Raises:
+        ExportError: If it cannot.
+    """
+    if not _NAME.fullmatch(name):
+        raise ExportError(
+            f"dataset name {name!r}",
+            "letters, digits, dots, dashes and underscores, at most 100",
+            f"name={re.sub('[^A-Za-z0-9._-]+', '-', name).strip('-.') or 'dataset'!r}",
+        )
+    return name
+
+
+class Draft:
+    """A version that is being written.
+
+    Args:
+        folder: Folder of all versions.
+        recipe: The recipe as plain data.
+    """
+
+    def __init__(self, folder: Path, recipe: object) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._home = folder
+        self._folder = folder / f".draft-{uuid.uuid4().hex}"
+        (self._folder / "rows").mkdir(parents=True)
+        self._hash = hashlib.sha256(canonical(recipe) + b"\n")
+        self._files: dict[str, ParquetFile] = {}
+        self.rows: Counter[str] = Counter()
+
+    def add(self, row: Row, part: str) -> None:
+        """Append a row to a part; rows come in an order that depends on nothing but themselves."""
+        columns = stored(row)
+        self._hash.update(canonical(columns) + b"\n")
+        if part not in self._files:
+            self._files[part] = ParquetFile(self._folder / "rows" / f"{part}.parquet")
+        self._files[part].add(columns)
+        self.rows[part] += 1
+
+    def digest(self) -> str:
+        """SHA-256 over the recipe and all rows so far, in hex."""
+        return self._hash.hexdigest()
+
+    def publish(self, manifest: DatasetManifest) -> Path:
+        """Give the version its name; a version of the same name is left as it is."""
+        for file in self._files.values():
+            file.close()
+        manifest_json = msgspec.json.format(msgspec.json.encode(manifest, order="sorted"), indent=2)
+        (self._folder / "manifest.json").write_bytes(manifest_json + b"\n")
+        (self._folder / "card.md").write_text(card_text(manifest), "utf-8")
+        _sync(self._folder)
+        target = self._home / manifest.id
+        try:
+            self._folder.rename(target)
+        except OSError:
+            if not (target / "manifest.json").is_file():
+                raise
+            self.discard()
+        return target
+
+    def discard(self) -> None:
+        """Forget what was written."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def hash_of(recipe: object, rows: Iterable[dict[str, object]]) -> str:
+    """SHA-256 over a recipe and the stored columns of rows, as publishing computes it."""
+    found = hashlib.sha256(canonical(recipe) + b"\n")
+    for columns in rows:
+        found.update(canonical(columns) + b"\n")
+    return found.hexdigest()
+
+
+def _sync(folder: Path) -> None:
+    """Bring every file of a folder to the disk."""
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            descriptor = os.open(path, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)

@@ -1,0 +1,109 @@
+"""The recipe: every choice that shapes a dataset version, and nothing else.
+
+Knows: which choices there are, their defaults and ranges. Does not know: how a choice is carried out.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import difflib
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from burnish.errors import ExportError
+
+Share = Annotated[float, Meta(ge=0, le=1)]
+Positive = Annotated[int, Meta(ge=1)]
+
+
+class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Every choice that shapes a dataset version; it is part of the version's hash.
+
+    Attributes:
+        max_per_task: Most runs of one task; None keeps all.
+        min_rows: Fewer training rows than this are an error.
+        heldout: Share of groups (task, and user where known) that goes to the split "heldout".
+        heldout_since: ISO date or time; runs from then on form the split "temporal".
+        heldout_pools: Pools of tasks that never enter a dataset.
+        refuse_tasks: Hashes (`task_hash`) of tasks that never enter a dataset.
+        sources: Sources of runs that may be trained on.
+        mask_errors: A reply whose tool call failed carries no loss.
+        weigh: "task" gives each task the same total weight.
+        contrast: Keep verified failures too, apart from the rows, as the rejected side of pairs.
+        steps: Further curation steps of yours, by import path.
+    """
+
+    max_per_task: Positive | None = 4
+    min_rows: Positive = 1
+    heldout: Share = 0.0
+    heldout_since: str | None = None
+    heldout_pools: list[str] = msgspec.field(
+        default_factory=lambda: ["heldout", "standing", "capability"]
+    )
+    refuse_tasks: list[str] = []
+    sources: list[str] = msgspec.field(
+        default_factory=lambda: ["production", "rollout", "demonstration", "teacher"]
+    )
+    mask_errors: bool = True
+    weigh: Literal["none", "task"] = "none"
+    contrast: bool = False
+    steps: list[str] = []
+
+    def since_ns(self) -> int | None:
+        """Beginning of the temporal hold-out, in nanoseconds since the epoch.
+
+        Raises:
+            ExportError: If `heldout_since` is no ISO date or time.
+        """
+        if self.heldout_since is None:
+            return None
+        try:
+            moment = dt.datetime.fromisoformat(self.heldout_since)
+        except ValueError as problem:
+            raise ExportError(
+                f"heldout_since is {self.heldout_since!r}", "an ISO date or time", "2026-11-01"
+            ) from problem
+        return int((moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)).timestamp() * 1e9)
+
+
+def as_recipe(given: Any) -> Recipe:
+    """A recipe from a recipe, a mapping, a struct with some of its fields, or None.
+
+    Raises:
+        ExportError: If a key is unknown or a value is out of range.
+    """
+    if given is None:
+        return Recipe()
+    if isinstance(given, Recipe):
+        return given
+    if isinstance(given, msgspec.Struct):
+        given = msgspec.structs.asdict(given)
+    elif dataclasses.is_dataclass(given) and not isinstance(given, type):
+        given = dataclasses.asdict(given)
+    if not isinstance(given, Mapping):
+        raise ExportError(
+            f"recipe {given!r}", "a Recipe or a mapping", "recipe={'max_per_task': 4}"
+        )
+    _refuse_unknown(given)
+    try:
+        return msgspec.convert(dict(given), Recipe)
+    except msgspec.ValidationError as problem:
+        raise ExportError(
+            f"recipe: {problem}", "values as documented in Recipe", "help(burnish_exporters.Recipe)"
+        ) from problem
+
+
+def _refuse_unknown(given: Mapping[str, Any]) -> None:
+    known = Recipe.__struct_fields__
+    for key in given:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1)
+            raise ExportError(
+                f"recipe: unknown key {key!r}",
+                repr(near[0]) if near else f"one of {', '.join(known)}",
+                "help(burnish_exporters.Recipe)",
+            )

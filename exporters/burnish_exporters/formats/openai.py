@@ -1,0 +1,84 @@
+"""OpenAI's fine-tuning format: one JSON object per line, `messages` and `tools`.
+
+Knows: OpenAI's own rules, through the types of its package. Does not know: how rows were made.
+
+Loss flags become `weight`: 0 on assistant messages that are not to be learned. Reasoning is left out: the format has
+no place for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import cache
+from typing import Any
+
+from burnish.errors import ExportError
+from burnish.records import Json
+
+
+class OpenAIFormat:
+    """Chat fine-tuning rows, checked against `openai.types.chat`."""
+
+    name = "openai"
+    columns: list[str] = ["messages", "tools"]  # noqa: RUF012 - the protocol's shape
+
+    def render(self, rows: Iterable[dict[str, Json]]) -> Iterator[dict[str, Json]]:
+        """Rows in OpenAI's form; `tools` only where there are some."""
+        for row in rows:
+            line: dict[str, Json] = {"messages": [_message(message) for message in row["messages"]]}
+            if row["tools"]:
+                line["tools"] = row["tools"]
+            yield line
+
+    def check(self, row: dict[str, Json]) -> None:
+        """Validate a rendered row with OpenAI's own types.
+
+        Raises:
+            ExportError: If OpenAI would refuse it.
+        """
+        import pydantic
+
+        messages, tools = _validators()
+        try:
+            for message in messages.validate_python(row["messages"]):
+                _exhaust(message)
+            for tool in tools.validate_python(row.get("tools") or []):
+                _exhaust(tool)
+        except pydantic.ValidationError as problem:
+            first = problem.errors()[0]
+            raise ExportError(
+                f"row is not in OpenAI's form: {first['msg']} at {first['loc']}",
+                "messages as in openai.types.chat",
+                "burnish dataset verify ID",
+            ) from problem
+
+
+def _message(message: dict[str, Json]) -> dict[str, Json]:
+    kept = {
+        key: value for key, value in message.items() if key not in ("loss", "reasoning_content")
+    }
+    if message["role"] == "tool":
+        kept.pop("name", None)
+    if message["role"] == "assistant" and not message["loss"]:
+        kept["weight"] = 0
+    return kept
+
+
+@cache
+def _validators() -> tuple[Any, Any]:
+    """OpenAI's types as validators, built once: building them costs a thousand times a check."""
+    from openai.types.chat import ChatCompletionMessageParam, ChatCompletionToolParam
+    from pydantic import TypeAdapter
+
+    messages = TypeAdapter(list[ChatCompletionMessageParam])
+    return messages, TypeAdapter(list[ChatCompletionToolParam])
+
+
+def _exhaust(value: Any) -> None:
+    """Walk through a validated value: iterables inside it are only validated when read."""
+    if isinstance(value, dict):
+        for inner in value.values():
+            _exhaust(inner)
+    elif not isinstance(value, (str, bytes)) and isinstance(value, Iterable):
+        for inner in value:
+            _exhaust(inner)

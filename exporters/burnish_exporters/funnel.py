@@ -1,0 +1,52 @@
+"""How many went in, stayed and left, stage by stage, with reasons.
+
+Knows: counting. Does not know: what a stage does.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+
+class Funnel:
+    """Counts of a pipeline; every run that enters leaves by a row or by a reason."""
+
+    def __init__(self) -> None:
+        self._stages: dict[str, tuple[Counter[str], Counter[str]]] = {}
+
+    def keep(self, stage: str, count: int = 1) -> None:
+        """Count what passed a stage."""
+        self._of(stage)[0]["kept"] += count
+
+    def drop(self, stage: str, reason: str) -> None:
+        """Count what left at a stage, and why."""
+        self._of(stage)[1][reason] += 1
+
+    def stages(self) -> list[dict[str, Any]]:
+        """One entry a stage: `name`, `in`, `kept`, `dropped` by reason."""
+        return [
+            {
+                "name": name,
+                "in": kept["kept"] + dropped.total(),
+                "kept": kept["kept"],
+                "dropped": dict(sorted(dropped.items())),
+            }
+            for name, (kept, dropped) in self._stages.items()
+        ]
+
+    def dropped(self) -> dict[str, int]:
+        """Everything that left, by reason."""
+        total: Counter[str] = Counter()
+        for _, dropped in self._stages.values():
+            total += dropped
+        return dict(sorted(total.items()))
+
+    def sentence(self) -> str:
+        """The funnel in one line, for messages."""
+        entered = self.stages()[0]["in"] if self._stages else 0
+        reasons = ", ".join(f"{count} {reason}" for reason, count in self.dropped().items())
+        return f"{entered} runs came in: {reasons or 'none was dropped'}"
+
+    def _of(self, stage: str) -> tuple[Counter[str], Counter[str]]:
+        return self._stages.setdefault(stage, (Counter(), Counter()))

@@ -1,0 +1,136 @@
+"""Messages of a trajectory in the chat form that trainers and providers read.
+
+Knows: how a message of the GenAI conventions (`role` and `parts`) is written as an OpenAI chat message.
+Does not know: which messages belong together, and which of them are learned.
+
+Thought and call stay one assistant message, arguments are JSON strings, an empty observation stays an empty text.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from burnish.records import Json, Message
+
+Chat = dict[str, Any]
+
+_ROLES = {"system", "developer", "user", "assistant", "tool"}
+_AUDIO = {"audio/wav": "wav", "audio/x-wav": "wav", "audio/mpeg": "mp3", "audio/mp3": "mp3"}
+
+
+class Unrenderable(ValueError):
+    """A message that the chat form cannot hold; the text is the reason that is counted."""
+
+
+def to_chat(message: Message) -> list[Chat]:
+    """The message in chat form; a tool message with several results becomes several.
+
+    Raises:
+        Unrenderable: If a role or part has no place in the chat form.
+    """
+    role, parts = message.get("role"), message.get("parts") or []
+    if role not in _ROLES:
+        raise Unrenderable(f"malformed: message role {role!r}")
+    if role == "assistant":
+        return [_assistant(message, parts)]
+    if role == "tool":
+        return [_tool_result(part) for part in parts]
+    chat: Chat = {"role": role, "content": _content(parts)}
+    if message.get("name"):
+        chat["name"] = message["name"]
+    return [chat]
+
+
+def arguments_text(part: dict[str, Json]) -> str:
+    """Arguments of a call as one JSON string, as the model wrote them where that is known."""
+    raw, arguments = part.get("raw_arguments"), part.get("arguments")
+    if isinstance(raw, str) and raw.strip():
+        return raw
+    if isinstance(arguments, str):
+        return arguments
+    return json.dumps({} if arguments is None else arguments, ensure_ascii=False)
+
+
+def _assistant(message: Message, parts: list[dict[str, Json]]) -> Chat:
+    """Text, reasoning and calls of one reply, in one message."""
+    texts, thoughts, calls = [], [], []
+    for part in parts:
+        kind = part.get("type")
+        if kind == "text":
+            texts.append(part.get("content") or "")
+        elif kind == "reasoning":
+            thoughts.append(part.get("content") or "")
+        elif kind == "tool_call":
+            calls.append(_call(part))
+        else:
+            raise Unrenderable(f"malformed: {kind} in an assistant message")
+    chat: Chat = {"role": "assistant", "content": "".join(texts)}
+    if thoughts:
+        chat["reasoning_content"] = "".join(thoughts)
+    if calls:
+        chat["tool_calls"] = calls
+    if message.get("name"):
+        chat["name"] = message["name"]
+    return chat
+
+
+def _call(part: dict[str, Json]) -> Chat:
+    name, call_id = part.get("name"), part.get("id")
+    if not name or not call_id:
+        raise Unrenderable("malformed: tool call without name or id")
+    function = {"name": name, "arguments": arguments_text(part)}
+    return {"id": call_id, "type": "function", "function": function}
+
+
+def _tool_result(part: dict[str, Json]) -> Chat:
+    if part.get("type") != "tool_call_response":
+        raise Unrenderable(f"malformed: {part.get('type')} in a tool message")
+    if not part.get("id"):
+        raise Unrenderable("malformed: tool result without call id")
+    chat: Chat = {
+        "role": "tool",
+        "tool_call_id": part["id"],
+        "content": _result_text(part.get("response")),
+    }
+    if part.get("name"):
+        chat["name"] = part["name"]
+    return chat
+
+
+def _result_text(response: Json) -> str:
+    """A result as text: text stays, text blocks are joined, all else is JSON."""
+    if response is None:
+        return ""
+    if isinstance(response, str):
+        return response
+    if isinstance(response, list) and response and all(_is_text(item) for item in response):
+        return "".join(item.get("text") or item.get("content") or "" for item in response)
+    return json.dumps(response, ensure_ascii=False)
+
+
+def _is_text(item: Json) -> bool:
+    return isinstance(item, dict) and item.get("type") == "text"
+
+
+def _content(parts: list[dict[str, Json]]) -> str | list[Chat]:
+    if all(part.get("type") == "text" for part in parts):
+        return "".join(part.get("content") or "" for part in parts)
+    return [_block(part) for part in parts]
+
+
+def _block(part: dict[str, Json]) -> Chat:
+    """One part of a message that holds more than text."""
+    kind, mime = part.get("type"), str(part.get("mime_type") or "")
+    if kind == "text":
+        return {"type": "text", "text": part.get("content") or ""}
+    image = part.get("modality") == "image" or mime.startswith("image/")
+    if kind == "uri" and image:
+        return {"type": "image_url", "image_url": {"url": part.get("uri")}}
+    if kind == "blob" and image:
+        url = f"data:{mime or 'image/png'};base64,{part.get('content')}"
+        return {"type": "image_url", "image_url": {"url": url}}
+    if kind == "blob" and mime in _AUDIO:
+        audio = {"data": part.get("content"), "format": _AUDIO[mime]}
+        return {"type": "input_audio", "input_audio": audio}
+    raise Unrenderable(f"malformed: message part of type {kind}")

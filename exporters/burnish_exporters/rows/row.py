@@ -1,0 +1,108 @@
+"""One row of a dataset: a conversation, what is learned of it, and where it comes from.
+
+Knows: the columns of a row and how they are filled from a trajectory.
+Does not know: how rows are chosen and stored.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from burnish.journal.events import canonical
+from burnish.records import Json, Tool, Trajectory, Verdict
+from burnish_exporters.rows.chat import Chat
+from burnish_exporters.rows.contexts import Context, contexts_of
+from burnish_exporters.rows.keys import digest
+from burnish_exporters.rows.validity import problem_of, tool_name
+
+
+class Row(msgspec.Struct, kw_only=True):
+    """One training example; `messages`, `tools` and `calls` are plain data."""
+
+    row_id: str
+    trajectory_id: str
+    task_id: str | None
+    user: str | None
+    split: str
+    source: str
+    kind_tags: list[str]
+    messages: list[Chat]
+    tools: list[Tool]
+    calls: list[dict[str, Json]]
+    verdict: dict[str, Json]
+    weight: float = 1.0
+
+    def as_dict(self) -> dict[str, Any]:
+        """The row as plain data, one key per column."""
+        return {name: getattr(self, name) for name in self.__struct_fields__}
+
+
+class RowSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What may be set about the making of rows."""
+
+    mask_errors: bool = True
+
+
+def build_rows(
+    trajectory: Trajectory, verdict: Verdict, *, split: str, settings: RowSettings | None = None
+) -> tuple[list[Row], str | None]:
+    """The rows of a trajectory, or none and the reason to count.
+
+    Raises:
+        Unrenderable: If a message has no place in the chat form.
+    """
+    settings = settings or RowSettings()
+    contexts = contexts_of(trajectory, mask_errors=settings.mask_errors)
+    if not contexts:
+        return [], "nothing to learn: no reply carries loss"
+    rows = []
+    for place, context in enumerate(contexts):
+        _end_at_last_loss(context)
+        problem = problem_of(context.messages, context.tools)
+        if problem:
+            return [], problem
+        rows.append(_row(trajectory, verdict, context, (split, place)))
+    return rows, None
+
+
+def _end_at_last_loss(context: Context) -> None:
+    """Leave out what stands behind the last reply that is learned."""
+    last = max(place for place, message in enumerate(context.messages) if message["loss"])
+    del context.messages[last + 1 :]
+    context.calls = [call for call in context.calls if int(str(call["message"])) <= last]
+
+
+def _row(trajectory: Trajectory, verdict: Verdict, context: Context, place: tuple[str, int]) -> Row:
+    split, number = place
+    tools = [chat_tool(tool) for tool in context.tools]
+    return Row(
+        row_id=digest([trajectory.id, number, canonical(context.messages).decode()]),
+        trajectory_id=trajectory.id,
+        task_id=trajectory.task_id,
+        user=trajectory.user,
+        split=split,
+        source=trajectory.source,
+        kind_tags=sorted(set(trajectory.tags)),
+        messages=context.messages,
+        tools=tools,
+        calls=context.calls,
+        verdict={
+            "label": verdict.label,
+            "verifier": verdict.verifier,
+            "version": verdict.version,
+            "score": verdict.score,
+        },
+    )
+
+
+def chat_tool(tool: Tool) -> Tool:
+    """A tool schema in the nested form of the chat API."""
+    if isinstance(tool.get("function"), dict):
+        return tool
+    function: dict[str, Json] = {"name": tool_name(tool)}
+    for key in ("description", "parameters", "strict"):
+        if tool.get(key) is not None:
+            function[key] = tool[key]
+    return {"type": "function", "function": function}

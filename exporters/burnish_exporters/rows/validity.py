@@ -1,0 +1,55 @@
+"""What makes a conversation unusable as a row, named so that it can be counted.
+
+Knows: the rules of a tool conversation: names, ids, arguments, order.
+Does not know: what the conversation is about, and whether it went well.
+"""
+
+from __future__ import annotations
+
+import json
+
+from burnish.records import Tool
+from burnish_exporters.rows.chat import Chat
+
+
+def problem_of(messages: list[Chat], tools: list[Tool]) -> str | None:
+    """The first rule that the conversation breaks, as a reason to count; None if it breaks none."""
+    names = {tool_name(tool) for tool in tools}
+    open_calls: set[str] = set()
+    for message in messages:
+        if message["role"] == "tool":
+            if message["tool_call_id"] not in open_calls:
+                return "malformed: tool result without its call"
+            open_calls.discard(message["tool_call_id"])
+            continue
+        if open_calls:
+            return "malformed: tool call without result"
+        calls = message.get("tool_calls") or ()
+        open_calls = {call["id"] for call in calls}
+        if len(open_calls) != len(calls):
+            return "malformed: call id used twice in one message"
+        found = _call_problem(calls, names) if message.get("loss") else None
+        if found:
+            return found
+    return None if any(m["role"] == "user" for m in messages) else "malformed: no user message"
+
+
+def tool_name(tool: Tool) -> str:
+    """Name of a tool, flat or nested under "function"."""
+    function = tool.get("function")
+    return str((function if isinstance(function, dict) else tool).get("name"))
+
+
+def _call_problem(calls: list[Chat], names: set[str]) -> str | None:
+    """What is wrong with calls that would be learned."""
+    for call in calls:
+        function = call["function"]
+        if names and function["name"] not in names:
+            return "malformed: unknown tool name"
+        try:
+            arguments = json.loads(function["arguments"])
+        except ValueError:
+            arguments = None
+        if not isinstance(arguments, dict):
+            return "malformed: arguments are no JSON object"
+    return None

@@ -1,0 +1,11 @@
+"""Where runs come from: anything that gives spans or trajectories.
+
+Knows: how each accepted kind of source is read. Does not know: what is done with what was read.
+"""
+
+from __future__ import annotations
+
+from burnish_exporters.sources.journal import JournalSource
+from burnish_exporters.sources.reading import Source, describe, read
+
+__all__ = ["JournalSource", "Source", "describe", "read"]

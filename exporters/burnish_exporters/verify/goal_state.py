@@ -1,0 +1,127 @@
+"""Did the run reach its goal? A predicate of yours looks at the trajectory and the recorded final state.
+
+Knows: how a predicate is found and called, and what its answers mean.
+Does not know: any goal; that is the predicate's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from burnish.errors import ImportPathError
+from burnish.records import Trajectory, Verdict
+from burnish_exporters.verify.judge_one import shown, unknown
+
+
+@dataclass(frozen=True, kw_only=True)
+class GoalState:
+    """Asks `predicate(trajectory, final_state)`; see goal_state()."""
+
+    predicate: str
+    folder: Path | None = None
+    name: str = "goal_state"
+    version: str = "1"
+    needs_state: bool = True
+    kind = "check"
+
+    def prepare(self) -> None:
+        """Import the predicate, so that a wrong path is an error and not a pile of unknowns."""
+        load_function(self.predicate, self.folder)
+
+    def verify(self, trajectory: Trajectory) -> Verdict:
+        """Judge one trajectory by its recorded final state."""
+        if self.needs_state and trajectory.final_state is None:
+            return unknown(self, "state was not recorded")
+        predicate = load_function(self.predicate, self.folder)
+        return verdict_of(self, predicate(trajectory, trajectory.final_state))
+
+
+def goal_state(
+    predicate: str,
+    *,
+    folder: Path | str | None = None,
+    name: str = "goal_state",
+    version: str | None = None,
+    needs_state: bool = True,
+) -> GoalState:
+    """Verifier that asks a predicate of yours.
+
+    The predicate gets the trajectory and `Environment.state()` as recorded at its end. It returns a bool, a Verdict,
+    or a pair of label (or bool) and evidence; None means unknown.
+
+    Args:
+        predicate: Import path "module:function".
+        folder: Folder that the module is looked for in first; by default the current one.
+        name: Name under which verdicts are stored.
+        version: Version of the check; by default it follows the text of the module, so that a changed check judges
+            anew.
+        needs_state: Whether a run whose state was not recorded is unknown without asking.
+
+    Raises:
+        ImportPathError: If the path has not the form "module:function".
+    """
+    module, colon, function = predicate.partition(":")
+    if not (module and colon and function):
+        raise ImportPathError(
+            f"predicate {predicate!r}", '"module:function"', 'goal_state("checks:reached_goal")'
+        )
+    place = Path(folder).absolute() if folder else Path.cwd()
+    return GoalState(
+        predicate=predicate,
+        folder=place,
+        name=name,
+        version=version or version_of(module, place),
+        needs_state=needs_state,
+    )
+
+
+def version_of(module: str, folder: Path) -> str:
+    """Version that follows the text of a module; "1" where the text is not found."""
+    parts = module.split(".")
+    for root in (folder, *map(Path, sys.path)):
+        for file in (
+            root.joinpath(*parts).with_suffix(".py"),
+            root.joinpath(*parts, "__init__.py"),
+        ):
+            if file.is_file():
+                return "1." + hashlib.sha256(file.read_bytes()).hexdigest()[:8]
+    return "1"
+
+
+@lru_cache(maxsize=64)
+def load_function(path: str, folder: Path | None) -> Callable[..., Any]:
+    """The function that an import path names.
+
+    Raises:
+        ImportPathError: If it cannot be imported, or is no function.
+    """
+    from burnish.project import resolve
+
+    found = resolve(path, folder or Path.cwd())
+    if not callable(found):
+        raise ImportPathError(f"{path} is {shown(found)}", "a function", "name a function")
+    return found
+
+
+def verdict_of(verifier: Any, answer: Any) -> Verdict:
+    """What a predicate's answer means."""
+    evidence: Any = None
+    if isinstance(answer, Verdict):
+        return answer
+    if isinstance(answer, tuple) and len(answer) == 2:
+        answer, evidence = answer
+    if isinstance(answer, bool) or type(answer).__name__ == "bool_":
+        answer = "success" if answer else "fail"
+    if answer is None:
+        return unknown(verifier, "predicate could not tell", shown(evidence) if evidence else "")
+    if answer not in ("success", "fail", "unknown"):
+        return unknown(verifier, "no verdict", f"the predicate returned {shown(answer)}")
+    return Verdict(
+        label=answer, verifier=verifier.name, version=verifier.version, evidence=evidence
+    )

@@ -1,0 +1,82 @@
+"""What became of it, as reported from outside.
+
+Knows: how reported outcomes are read: the newest of each source counts.
+Does not know: who reports, and whether they are right.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from burnish.records import Outcome, Trajectory, Verdict, VerdictLabel
+from burnish_exporters.verify.judge_one import unknown
+
+_WORDS: dict[str, VerdictLabel] = {
+    "success": "success",
+    "pass": "success",
+    "good": "success",
+    "fail": "fail",
+    "failure": "fail",
+    "bad": "fail",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutcomeVerifier:
+    """Reads the outcomes of a trajectory; see outcome()."""
+
+    source: str | None = None
+    at_least: float | None = None
+    name: str = "outcome"
+    version: str = "1"
+    kind = "check"
+    reads_outcomes = True
+    isolated = False  # it runs no code but this: it reads a record
+
+    def verify(self, trajectory: Trajectory) -> Verdict:
+        """Judge one trajectory by what was reported."""
+        newest: dict[str, Outcome] = {}
+        for found in trajectory.outcomes:
+            known = newest.get(found.source)
+            if known is None or found.reported_ns >= known.reported_ns:
+                newest[found.source] = found
+        if self.source is not None:
+            newest = {s: found for s, found in newest.items() if s == self.source}
+        labels = {source: self._label(found) for source, found in sorted(newest.items())}
+        decided = {label for label in labels.values() if label}
+        if not newest:
+            return unknown(self, "no outcome was reported")
+        if len(decided) != 1:
+            reason = "conflicting outcomes" if decided else "outcome says neither"
+            return unknown(self, reason, str(labels))
+        scores = [found.score for found in newest.values() if found.score is not None]
+        return Verdict(
+            label=decided.pop(),
+            verifier=self.name,
+            version=self.version,
+            score=scores[0] if len(scores) == 1 and 0 <= scores[0] <= 1 else None,
+            evidence={"outcomes": labels},
+        )
+
+    def _label(self, found: Outcome) -> VerdictLabel | None:
+        if found.success is not None:
+            return "success" if found.success else "fail"
+        if found.score is not None and self.at_least is not None:
+            return "success" if found.score >= self.at_least else "fail"
+        return _WORDS.get((found.label or "").strip().lower())
+
+
+def outcome(
+    source: str | None = None, *, at_least: float | None = None, name: str = "outcome"
+) -> OutcomeVerifier:
+    """Verifier that believes facts reported through burnish.outcome().
+
+    Sources that contradict each other give unknown.
+
+    Args:
+        source: Only what this source reported; by default all sources.
+        at_least: Score from which on a run counts as success, where only a score was reported.
+        name: Name under which verdicts are stored.
+    """
+    version = "1" if at_least is None else f"1.{at_least:g}"
+    return OutcomeVerifier(source=source, at_least=at_least, name=name, version=version)

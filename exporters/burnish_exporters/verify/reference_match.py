@@ -1,0 +1,162 @@
+"""Is the answer the known one?
+
+Knows: four ways in which an answer can match a reference. Does not know: where references come from.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import unicodedata
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from burnish.errors import VerificationError
+from burnish.journal.events import canonical
+from burnish.records import Json, Trajectory, Verdict
+from burnish_exporters.verify.goal_state import load_function, version_of
+from burnish_exporters.verify.judge_one import unknown
+
+Mode = Literal["exact", "text", "numeric", "set"]
+
+_NUMBER = re.compile(r"[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:[eE][-+]?\d+)?")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReferenceMatch:
+    """Compares the answer with a reference; see reference_match()."""
+
+    references: dict[str, Json] = field(default_factory=dict)
+    function: str | None = None
+    folder: Path | None = None
+    mode: Mode = "text"
+    tolerance: float = 1e-6
+    name: str = "reference_match"
+    version: str = "1"
+    kind = "check"
+
+    def prepare(self) -> None:
+        """Import the function that gives references, if one is named."""
+        if self.function:
+            load_function(self.function, self.folder)
+
+    def verify(self, trajectory: Trajectory) -> Verdict:
+        """Judge one trajectory by its final answer."""
+        expected = self._expected(trajectory)
+        if expected is None:
+            return unknown(self, "no reference for this task")
+        if trajectory.answer is None:
+            label = "fail"
+        else:
+            label = "success" if self._matches(trajectory.answer, expected) else "fail"
+        evidence = {"expected": expected, "answer": (trajectory.answer or "")[:500]}
+        return Verdict(label=label, verifier=self.name, version=self.version, evidence=evidence)
+
+    def _expected(self, trajectory: Trajectory) -> Json:
+        if self.function:
+            return load_function(self.function, self.folder)(trajectory)
+        return self.references.get(trajectory.task_id or "")
+
+    def _matches(self, answer: str, expected: Json) -> bool:
+        return _MATCHERS[self.mode](answer, expected, self.tolerance)
+
+
+def reference_match(
+    references: Mapping[str, Json] | str,
+    *,
+    mode: Mode = "text",
+    tolerance: float = 1e-6,
+    folder: Path | str | None = None,
+    name: str = "reference_match",
+) -> ReferenceMatch:
+    """Verifier that compares the final answer with a reference.
+
+    Args:
+        references: Answers by task id; or a JSON file of them; or "module:function", called with the trajectory. A
+            task without a reference is unknown. A list means that any of its entries is right (mode "set": all).
+        mode: "exact"; "text" ignores case, spacing and end punctuation; "numeric" compares the last number of the
+            answer; "set" compares comma- or line-separated entries in any order.
+        tolerance: Largest relative difference of two equal numbers.
+        folder: Folder that files and modules are looked for in.
+        name: Name under which verdicts are stored.
+
+    Raises:
+        VerificationError: If the mode is unknown, or the file holds no JSON object.
+    """
+    if mode not in _MATCHERS:
+        raise VerificationError(
+            f"mode {mode!r}", f"one of {', '.join(_MATCHERS)}", 'reference_match(..., mode="text")'
+        )
+    place = Path(folder).absolute() if folder else Path.cwd()
+    common: dict[str, Any] = {"mode": mode, "tolerance": tolerance, "folder": place, "name": name}
+    setting = "" if tolerance == 1e-6 else f"~{tolerance:g}"
+    if isinstance(references, str) and not references.endswith(".json"):
+        version = f"{mode}{setting}.{version_of(references.partition(':')[0], place)}"
+        return ReferenceMatch(function=references, version=version, **common)
+    known = _read(place / references) if isinstance(references, str) else dict(references)
+    version = f"{mode}{setting}.{hashlib.sha256(canonical(known)).hexdigest()[:8]}"
+    return ReferenceMatch(references=known, version=version, **common)
+
+
+def _read(file: Path) -> dict[str, Json]:
+    try:
+        found = json.loads(file.read_text("utf-8"))
+    except (OSError, ValueError) as problem:
+        raise VerificationError(
+            f"references {file}: {problem}", "a JSON object of answers by task id", f"ls {file}"
+        ) from problem
+    if not isinstance(found, dict):
+        raise VerificationError(
+            f"references {file}: a {type(found).__name__}", "a JSON object of answers by task id"
+        )
+    return found
+
+
+def normalised(text: Any) -> str:
+    """Text without differences of case, spacing, width and end punctuation."""
+    folded = unicodedata.normalize("NFKC", str(text)).casefold()
+    return " ".join(folded.split()).strip(" .!?;:\"'")
+
+
+def _any(match: Callable[[str, Json, float], bool]) -> Callable[[str, Json, float], bool]:
+    def matches(answer: str, expected: Json, tolerance: float) -> bool:
+        options = expected if isinstance(expected, list) else [expected]
+        return any(match(answer, option, tolerance) for option in options)
+
+    return matches
+
+
+def _exact(answer: str, expected: Json, tolerance: float) -> bool:
+    del tolerance
+    return answer == (expected if isinstance(expected, str) else json.dumps(expected))
+
+
+def _text(answer: str, expected: Json, tolerance: float) -> bool:
+    del tolerance
+    return normalised(answer) == normalised(expected)
+
+
+def _numeric(answer: str, expected: Json, tolerance: float) -> bool:
+    found, wanted = _NUMBER.findall(answer), _NUMBER.findall(str(expected))
+    if not found or not wanted:
+        return False
+    got, want = (float(numbers[-1].replace(",", "")) for numbers in (found, wanted))
+    return abs(got - want) <= tolerance * max(1.0, abs(want))
+
+
+def _set(answer: str, expected: Json, tolerance: float) -> bool:
+    del tolerance
+    entries = expected if isinstance(expected, list) else re.split(r"[,;\n]", str(expected))
+    wanted = {normalised(entry) for entry in entries} - {""}
+    return {normalised(entry) for entry in re.split(r"[,;\n]", answer)} - {""} == wanted
+
+
+_MATCHERS: dict[str, Callable[[str, Json, float], bool]] = {
+    "exact": _any(_exact),
+    "text": _any(_text),
+    "numeric": _any(_numeric),
+    "set": _set,
+}

@@ -1,0 +1,109 @@
+"""Verifiers by name: our own, and those of other packages through entry points.
+
+Knows: how an entry of `verify` in burnish.toml becomes a verifier.
+Does not know: what any verifier does.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Callable, Sequence
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+from burnish.errors import NoVerifier, VerificationError
+from burnish.protocols import Verifier
+from burnish_exporters.verify.goal_state import goal_state
+from burnish_exporters.verify.outcome import outcome
+from burnish_exporters.verify.reference_match import reference_match
+
+GROUP = "burnish.verifiers"
+
+_BUILT_IN: dict[str, Callable[..., Any]] = {
+    "goal_state": goal_state,
+    "outcome": outcome,
+    "reference_match": reference_match,
+}
+
+
+def make_verifiers(config: Sequence[Any], folder: Path | str) -> list[Verifier]:
+    """Verifiers as the key `verify` of burnish.toml declares them.
+
+    Args:
+        config: Each entry is a name ("outcome"), a table with one key and the verifier's main argument
+            ({"goal_state": "checks:reached_goal"}), the same with a table of arguments, or a Verifier.
+        folder: Folder of burnish.toml; modules and files are looked for there first.
+
+    Raises:
+        NoVerifier: If nothing is declared.
+        VerificationError: If a name is unknown, declared twice, or its arguments do not fit.
+    """
+    if not config:
+        raise NoVerifier(
+            "no verifier is declared",
+            "at least one under `verify`",
+            'verify = ["outcome"] in burnish.toml',
+        )
+    made = [_make(entry, Path(folder)) for entry in config]
+    names = [verifier.name for verifier in made]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise VerificationError(
+            f"verifier {twice[0]!r} is declared twice",
+            "a name of its own for each",
+            f'{{{twice[0]} = {{..., name = "second"}}}}',
+        )
+    return made
+
+
+def known_verifiers() -> list[str]:
+    """Names that can be declared."""
+    return sorted({*_BUILT_IN, *(entry.name for entry in entry_points(group=GROUP))})
+
+
+def _make(entry: Any, folder: Path) -> Verifier:
+    if isinstance(entry, Verifier):
+        return entry
+    name, arguments = entry, None
+    if isinstance(entry, dict) and len(entry) == 1:
+        name, arguments = next(iter(entry.items()))
+    if not isinstance(name, str):
+        raise VerificationError(
+            f"verifier {entry!r}",
+            "a name, or a table with one key",
+            '{goal_state = "checks:reached_goal"}',
+        )
+    factory = _factory(name)
+    positional, named = _arguments(arguments)
+    if "folder" in inspect.signature(factory).parameters:
+        named.setdefault("folder", folder)
+    try:
+        return factory(*positional, **named)
+    except TypeError as problem:
+        raise VerificationError(
+            f"verifier {name}: {problem}",
+            f"{name}{inspect.signature(factory)}",
+            "edit burnish.toml",
+        ) from problem
+
+
+def _arguments(given: Any) -> tuple[list[Any], dict[str, Any]]:
+    """Main argument and named ones; in a table the main one may be given by its name."""
+    if given is None:
+        return [], {}
+    return ([], dict(given)) if isinstance(given, dict) else ([given], {})
+
+
+def _factory(name: str) -> Callable[..., Any]:
+    if name in _BUILT_IN:
+        return _BUILT_IN[name]
+    for entry in entry_points(group=GROUP, name=name):
+        return entry.load()
+    near = difflib.get_close_matches(name, known_verifiers(), n=1)
+    raise VerificationError(
+        f"unknown verifier {name!r}",
+        repr(near[0]) if near else f"one of {', '.join(known_verifiers())}",
+        "edit `verify` in burnish.toml",
+    )
