@@ -300,13 +300,19 @@ def shared() -> JournalWriter:
     last = _last
     if last is not None and last[0] is settings:
         return last[1]
+    writer = writer_for(settings.home)
+    _last = (settings, writer)
+    return writer
+
+
+def writer_for(home: Path) -> JournalWriter:
+    """The journal writer of this process for a home folder; all who ask get the same."""
+    home = home.absolute()
     with _shared_lock:
-        home = settings.home.absolute()
         writer = _shared.get(home)
         if writer is None:
-            writer = _shared[home] = JournalWriter(home, settings)
-        writer.settings = settings
-        _last = (settings, writer)
+            writer = _shared[home] = JournalWriter(home)
+        writer.settings = burnish_settings.current()
     return writer
 
 

@@ -27,17 +27,14 @@ class Projector:
 
     def __init__(self) -> None:
         self._open: dict[str, _Open] = {}
-        self._traces: OrderedDict[str, str] = OrderedDict()
+        self._roots: OrderedDict[str, tuple[str, str]] = OrderedDict()  # trace and span
 
     def feed(self, event: e.AnyEvent, blobs: Blobs) -> Span | None:
         """The span that this event completes, if it completes one."""
         if isinstance(event, _STARTS):
             if isinstance(event, e.RunStarted):
-                self._traces[event.trajectory] = event.trace
-                self._traces.move_to_end(event.trajectory)
-                if len(self._traces) > _TRACES:
-                    self._traces.popitem(last=False)
-            self._open[event.span] = (event, blobs, self._trace(event.trajectory))
+                self._remember(event)
+            self._open[event.span] = (event, blobs, self._root(event.trajectory)[0])
             return None
         if isinstance(event, _ENDS):
             opened = self._open.pop(event.span, None)
@@ -61,19 +58,26 @@ class Projector:
         """Ids of the spans that are not closed yet."""
         return self._open.keys()
 
-    def _trace(self, trajectory: str) -> str:
-        return self._traces.get(trajectory, trajectory)
+    def _remember(self, run: e.RunStarted) -> None:
+        self._roots[run.trajectory] = (run.trace, run.span)
+        self._roots.move_to_end(run.trajectory)
+        if len(self._roots) > _TRACES:
+            self._roots.popitem(last=False)
+
+    def _root(self, trajectory: str) -> tuple[str, str | None]:
+        return self._roots.get(trajectory) or (trajectory, None)
 
     def _fact(self, event: e.AnyEvent, blobs: Blobs) -> Span:
         name, attributes = FACTS[type(event)](event, blobs)
         digest = hashlib.blake2b(e.encode(event), digest_size=24).hexdigest()
-        trajectory = event.trajectory
-        if trajectory is not None:
-            attributes[s.TRAJECTORY] = trajectory
+        trace, root = digest[16:], None
+        if event.trajectory is not None:
+            attributes[s.TRAJECTORY] = event.trajectory
+            trace, root = self._root(event.trajectory)
         return Span(
-            trace_id=self._trace(trajectory) if trajectory is not None else digest[16:],
+            trace_id=trace,
             span_id=digest[:16],
-            parent_id=None,
+            parent_id=root,
             kind="fact",
             name=name,
             start_ns=event.at,

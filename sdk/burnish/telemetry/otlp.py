@@ -1,0 +1,250 @@
+"""Spans to OpenTelemetry's own types and to OTLP, and back.
+
+Knows: which attributes travel as JSON text and how that is marked, so that every value comes back
+as it was: integers of any size, NaN, null, lone surrogates.
+Does not know: delivery (shipper), what the spans mean together (trajectories/).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Literal
+
+from burnish._version import __version__
+from burnish.errors import JournalCorrupt
+from burnish.journal.events import ascii_json, from_json
+from burnish.records import Json, Span, SpanKind
+from burnish.telemetry import semconv as s
+
+if TYPE_CHECKING:
+    from opentelemetry.proto.common.v1.common_pb2 import AnyValue
+    from opentelemetry.proto.trace.v1.trace_pb2 import Span as ProtoSpan
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import Event as OtelEvent
+    from opentelemetry.sdk.trace import ReadableSpan
+    from opentelemetry.util.types import AttributeValue
+
+Content = Literal["inline", "reference", "none"]
+_INT64 = 2**63
+_CACHED = 1000  # conversations whose last messages are kept decoded
+_KINDS: dict[str, SpanKind] = {
+    "invoke_agent": "agent",
+    "chat": "model",
+    "text_completion": "model",
+    "generate_content": "model",
+    "execute_tool": "tool",
+}
+
+
+def to_readable(span: Span, content: Content = "inline") -> ReadableSpan:
+    """A span as any OpenTelemetry SpanExporter takes it."""
+    from opentelemetry.sdk.trace import ReadableSpan
+    from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+    from opentelemetry.trace import SpanContext, SpanKind, TraceFlags
+    from opentelemetry.trace.status import Status, StatusCode
+
+    trace_id = _number(span.trace_id, 16)
+    flags = TraceFlags(TraceFlags.SAMPLED)
+    context = SpanContext(trace_id, _number(span.span_id, 8), is_remote=False, trace_flags=flags)
+    parent = None
+    if span.parent_id is not None:
+        parent = SpanContext(trace_id, _number(span.parent_id, 8), is_remote=False)
+    status = Status(StatusCode.UNSET)
+    if span.status == "error":
+        message = "" if content == "none" else str(span.attributes.get(s.ERROR_MESSAGE) or "")
+        status = Status(StatusCode.ERROR, _safe(message))
+    elif span.status == "ok":
+        status = Status(StatusCode.OK)
+    attributes = to_attributes(span, content)
+    return ReadableSpan(
+        name=_safe(span.name),
+        context=context,
+        parent=parent,
+        resource=_resource(),
+        attributes=attributes,
+        events=_events(span, attributes),
+        kind=SpanKind.CLIENT if span.kind == "model" else SpanKind.INTERNAL,
+        instrumentation_scope=InstrumentationScope("burnish", __version__),
+        status=status,
+        start_time=span.start_ns,
+        end_time=span.start_ns if span.end_ns is None else span.end_ns,
+    )
+
+
+def to_attributes(span: Span, content: Content = "inline") -> dict[str, AttributeValue]:
+    """Attributes as OpenTelemetry takes them; what is no plain value becomes JSON text."""
+    encoded: dict[str, AttributeValue] = {s.KIND: span.kind}
+    as_json = []
+    for key, value in span.attributes.items():
+        if content != "inline" and key in s.CONTENT_ATTRIBUTES:
+            if content == "reference":
+                encoded[f"{key}.ref"] = content_ref(value)
+        elif key in s.JSON_ATTRIBUTES:
+            encoded[key] = ascii_json(value)
+        elif _is_plain(value):
+            encoded[key] = tuple(value) if isinstance(value, list) else value
+        else:
+            encoded[key] = ascii_json(value)
+            as_json.append(key)
+    if as_json:
+        encoded[s.JSON_KEYS] = tuple(as_json)
+    return encoded
+
+
+def content_ref(value: Json) -> str:
+    """Name of content that stays behind: the hash of its canonical JSON."""
+    text = ascii_json(value).encode("ascii")
+    return f"blake2b:{hashlib.blake2b(text, digest_size=16).hexdigest()}"
+
+
+def encode(spans: Iterable[Span], content: Content = "inline") -> bytes:
+    """An OTLP ExportTraceServiceRequest of these spans."""
+    from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
+
+    return encode_spans([to_readable(span, content) for span in spans]).SerializeToString()
+
+
+class OtlpReader:
+    """Reads OTLP requests; a conversation that grows is decoded only where it is new."""
+
+    def __init__(self) -> None:
+        self._messages: OrderedDict[str, tuple[str, list[Json]]] = OrderedDict()
+
+    def decode(self, request: bytes) -> Iterator[Span]:
+        """Spans of an ExportTraceServiceRequest.
+
+        Raises:
+            JournalCorrupt: If the bytes are no such request.
+        """
+        from google.protobuf.message import DecodeError
+        from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+            ExportTraceServiceRequest,
+        )
+
+        try:
+            message = ExportTraceServiceRequest.FromString(request)
+        except DecodeError as error:
+            raise JournalCorrupt(
+                f"{len(request)} bytes that are no OTLP request: {error}",
+                "a protobuf ExportTraceServiceRequest",
+                "set the sender's protocol to http/protobuf",
+            ) from error
+        for resource in message.resource_spans:
+            for scope in resource.scope_spans:
+                for span in scope.spans:
+                    yield self._span(span)
+
+    def _span(self, span: ProtoSpan) -> Span:
+        attributes = {item.key: _value(item.value) for item in span.attributes}
+        own = attributes.pop(s.KIND, None)
+        operation = attributes.get(s.OPERATION)
+        kind: SpanKind = own if own else _KINDS.get(str(operation), "node")
+        self._decode_json(attributes)
+        return Span(
+            trace_id=span.trace_id.hex(),
+            span_id=span.span_id.hex(),
+            parent_id=span.parent_span_id.hex() or None,
+            kind=kind,
+            name=span.name,
+            start_ns=span.start_time_unix_nano,
+            end_ns=None if attributes.get(s.UNFINISHED) else span.end_time_unix_nano,
+            status=("unset", "ok", "error")[span.status.code],
+            attributes=attributes,
+        )
+
+    def _decode_json(self, attributes: dict[str, Json]) -> None:
+        marked = attributes.pop(s.JSON_KEYS, ())
+        for key in [key for key in attributes if key in s.JSON_ATTRIBUTES or key in marked]:
+            text = attributes[key]
+            if not isinstance(text, str):
+                continue  # another sender's structured value
+            try:
+                if key == s.INPUT_MESSAGES:
+                    attributes[key] = self._growing(attributes.get(s.TRAJECTORY), text)
+                else:
+                    attributes[key] = from_json(text)
+            except ValueError:
+                if key in marked or s.TRAJECTORY in attributes:
+                    losses = dict(attributes.get(s.LOSSES) or {})
+                    losses["undecodable_attributes"] = losses.get("undecodable_attributes", 0) + 1
+                    attributes[s.LOSSES] = losses
+
+    def _growing(self, trajectory: str | None, text: str) -> Json:
+        """Messages of a request that mostly begins as the request before it did."""
+        before = self._messages.get(trajectory) if trajectory else None
+        if before is not None and text.startswith(before[0]) and text[len(before[0])] in ",]":
+            rest = text[len(before[0]) + 1 : -1]
+            messages = before[1] + (from_json(f"[{rest}]") if rest else [])
+        else:
+            messages = from_json(text)
+        if trajectory and isinstance(messages, list) and messages and text.endswith("]"):
+            self._messages[trajectory] = (text[:-1], messages)
+            self._messages.move_to_end(trajectory)
+            if len(self._messages) > _CACHED:
+                self._messages.popitem(last=False)
+        return messages
+
+
+def _value(value: AnyValue) -> Any:
+    kind = value.WhichOneof("value")
+    if kind == "array_value":
+        return [_value(item) for item in value.array_value.values]
+    if kind == "kvlist_value":
+        return {item.key: _value(item.value) for item in value.kvlist_value.values}
+    return None if kind is None else getattr(value, kind)
+
+
+def _is_plain(value: Json) -> bool:
+    """Whether OpenTelemetry keeps the value exactly."""
+    if isinstance(value, str):
+        return value.isascii() or _is_unicode(value)
+    if isinstance(value, bool):
+        return True
+    if isinstance(value, int):
+        return -_INT64 <= value < _INT64
+    if isinstance(value, list):
+        return bool(value) and all(isinstance(item, str) and _is_plain(item) for item in value)
+    return isinstance(value, float)
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _safe(text: str) -> str:
+    return text if _is_unicode(text) else text.encode("utf-8", "backslashreplace").decode()
+
+
+def _number(digits: str, size: int) -> int:
+    """An id as OpenTelemetry wants it; what is no hex number of that size is hashed to one."""
+    if len(digits) == 2 * size:
+        try:
+            return int(digits, 16) or 1
+        except ValueError:
+            pass
+    hashed = hashlib.blake2b(digits.encode("utf-8", "surrogatepass"), digest_size=size)
+    return int.from_bytes(hashed.digest(), "big") or 1
+
+
+def _events(span: Span, attributes: Mapping[str, AttributeValue]) -> list[OtelEvent]:
+    if span.attributes.get(s.FACT) not in ("outcome", "verdict"):
+        return []
+    from opentelemetry.sdk.trace import Event
+
+    result = {key: value for key, value in attributes.items() if key.startswith("gen_ai.eval")}
+    return [Event(s.EVALUATION_EVENT, result, span.start_ns)]
+
+
+@lru_cache(maxsize=1)
+def _resource() -> Resource:
+    from opentelemetry.sdk.resources import Resource
+
+    return Resource.create({"service.name": os.environ.get("OTEL_SERVICE_NAME", "burnish")})

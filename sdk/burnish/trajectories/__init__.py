@@ -1,0 +1,9 @@
+"""Spans become trajectories.
+
+Knows: what belongs to one attempt, how resumed runs are joined, what was lost.
+Does not know: where spans come from (journal, OTLP, another tool).
+"""
+
+from burnish.trajectories.assembly import assemble
+
+__all__ = ["assemble"]

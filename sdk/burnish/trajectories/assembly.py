@@ -1,0 +1,228 @@
+"""Spans become trajectories.
+
+Knows: what belongs to one attempt, how resumed runs are joined, what counts as lost.
+Does not know: where the spans come from, whether the attempt succeeded.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import msgspec
+
+from burnish.records import ModelCall, Span, ToolRun, Trajectory
+from burnish.telemetry import semconv as s
+from burnish.trajectories import facts, identity
+from burnish.trajectories.calls import CallReader, failure
+from burnish.trajectories.facts import Ended
+
+
+class Parts(msgspec.Struct):
+    """Spans of one trajectory, by what they are."""
+
+    id: str
+    runs: list[Span] = []
+    models: list[Span] = []
+    tools: list[Span] = []
+    nodes: list[Span] = []
+    facts: dict[str, list[Span]] = {}
+
+    def add(self, span: Span) -> None:
+        """Take one more span."""
+        if span.kind == "fact":
+            self.facts.setdefault(str(span.attributes.get(s.FACT)), []).append(span)
+        else:
+            {"agent": self.runs, "model": self.models, "tool": self.tools, "node": self.nodes}[
+                span.kind
+            ].append(span)
+
+
+def assemble(spans: Iterable[Span]) -> Iterator[Trajectory]:
+    """Trajectories of these spans, in the order of their first span.
+
+    Spans may come in any order and more than once. Outcomes that name a thread are given to the
+    trajectories among these spans that they are about.
+    """
+    found: dict[str, Parts] = {}
+    threads: dict[str, list[Span]] = {}
+    for span in spans:
+        key = span.attributes.get(s.TRAJECTORY)
+        if key is None and span.kind == "fact":
+            threads.setdefault(str(span.attributes.get(s.CONVERSATION)), []).append(span)
+            continue
+        key = key or span.trace_id
+        if key not in found:
+            found[key] = Parts(key)
+        found[key].add(span)
+    ended = _ended_by_thread(found.values()) if threads else {}
+    for key in list(found):
+        parts = found.pop(key)
+        thread = _thread(parts)
+        if thread in threads:
+            for span in threads[thread]:
+                if facts.meant(span, key, ended[thread]):
+                    parts.add(span)
+        trajectory = assemble_one(parts)
+        if trajectory is not None:
+            yield trajectory
+
+
+def assemble_one(parts: Parts) -> Trajectory | None:
+    """The trajectory of these spans; None where they tell of no run and no call."""
+    for name in ("runs", "models", "tools"):
+        setattr(parts, name, _once(getattr(parts, name)))
+    if not (parts.runs or parts.models or parts.tools):
+        return None
+    roots = root_runs(parts.runs)
+    first = roots[0] if roots else min(parts.models + parts.tools, key=_moment)
+    last = roots[-1] if roots else first
+    reader = CallReader()
+    calls = [reader.model_call(span) for span in parts.models]
+    tools = [reader.tool_run(span) for span in parts.tools]
+    get = first.attributes.get
+    status = _status(last) if roots else "abandoned"
+    states = parts.facts.get("state", ())
+    return Trajectory(
+        id=parts.id,
+        agent=get(s.AGENT) or "",
+        status=status,
+        thread_id=get(s.CONVERSATION),
+        user=get(s.USER),
+        task_id=get(s.TASK) or identity.task_id(calls),
+        attempt=get(s.ATTEMPT, 1) if roots else 1,
+        source=get(s.SOURCE) or "production",
+        environment=get(s.ENVIRONMENT),
+        mode="explore" if get(s.MODE) == "explore" else "exploit",
+        started_ns=first.start_ns,
+        ended_ns=last.end_ns if roots else max(span.end_ns or 0 for span in _timed(parts)) or None,
+        input=get(s.INPUT),
+        answer=_answer(last, status, calls),
+        final_state=facts.newest_state(states),
+        error=failure(last),
+        policies=_distinct([call.policy for call in calls]),
+        model_calls=calls,
+        tool_runs=tools,
+        outcomes=facts.newest_outcomes(_once(parts.facts.get("outcome", ()))),
+        verdicts=facts.newest_verdicts(_once(parts.facts.get("verdict", ()))),
+        losses=_losses(parts, calls, tools, status),
+        redacted=any(s.REDACTED in span.attributes for span in _timed(parts)),
+        trace_ids=_distinct([span.trace_id for span in sorted(_timed(parts), key=_moment)]),
+        tags=_distinct([tag for run in roots for tag in run.attributes.get(s.TAGS) or ()]),
+        metadata=_metadata(roots),
+    )
+
+
+def root_runs(runs: Sequence[Span]) -> list[Span]:
+    """The runs that make up the trajectory: the first, and each that resumed it.
+
+    A run that began inside another one of the same trajectory is part of that one.
+    """
+    own = {run.span_id for run in runs}
+    tops = [run for run in runs if run.parent_id not in own]
+    return [tops[0], *(run for run in tops[1:] if run.attributes.get(s.RESUMED))] if tops else []
+
+
+def _once(spans: Iterable[Span]) -> list[Span]:
+    """Spans by time, each once; a finished one is taken before an unfinished one."""
+    chosen: dict[str, Span] = {}
+    for span in spans:
+        before = chosen.get(span.span_id)
+        if before is None or before.end_ns is None:
+            chosen[span.span_id] = span
+    return sorted(chosen.values(), key=_moment)
+
+
+def _moment(span: Span) -> tuple[int, str]:
+    return span.start_ns, span.span_id
+
+
+def _timed(parts: Parts) -> list[Span]:
+    return parts.runs + parts.models + parts.tools
+
+
+def _thread(parts: Parts) -> str:
+    runs = root_runs(_once(parts.runs))
+    thread = runs[0].attributes.get(s.CONVERSATION) if runs else None
+    return "" if thread is None else str(thread)
+
+
+def _ended_by_thread(found: Iterable[Parts]) -> dict[str, list[Ended]]:
+    threads: dict[str, list[Ended]] = {}
+    for parts in found:
+        runs = root_runs(_once(parts.runs))
+        if runs:
+            thread = str(runs[0].attributes.get(s.CONVERSATION))
+            threads.setdefault(thread, []).append(Ended(parts.id, runs[-1].end_ns))
+    return threads
+
+
+def _status(run: Span) -> Any:
+    status = run.attributes.get(s.STATUS)
+    if status is not None:
+        return status
+    if run.end_ns is None:
+        return "abandoned"
+    return "failed" if run.status == "error" else "completed"
+
+
+def _answer(run: Span, status: str, calls: list[ModelCall]) -> str | None:
+    """What the run said at its end; else what the model said last, where it called no tool."""
+    answer = run.attributes.get(s.ANSWER)
+    if answer is not None or status != "completed" or not calls:
+        return answer
+    parts = (calls[-1].reply or {}).get("parts") or []
+    if any(part.get("type") == "tool_call" for part in parts):
+        return None
+    texts = [part.get("content") for part in parts if part.get("type") == "text"]
+    return "".join(text for text in texts if isinstance(text, str)) or None
+
+
+def _distinct(values: list[Any]) -> list[Any]:
+    kept: list[Any] = []
+    for value in values:
+        if value not in kept:
+            kept.append(value)
+    return kept
+
+
+def _metadata(runs: list[Span]) -> dict[str, Any]:
+    merged: dict[str, Any] = {}
+    for run in runs:
+        value = run.attributes.get(s.METADATA)
+        merged.update(value if isinstance(value, dict) else {})
+    return merged
+
+
+def _losses(
+    parts: Parts, calls: list[ModelCall], tools: list[ToolRun], status: str
+) -> dict[str, int]:
+    """What capture, storage or delivery could not keep, by kind; empty if nothing."""
+    losses: Counter[str] = Counter()
+    for span in (*_timed(parts), *_once(parts.facts.get("losses", ()))):
+        losses.update(span.attributes.get(s.LOSSES) or {})
+    if status != "running":
+        losses["unfinished_spans"] += sum(span.end_ns is None for span in _timed(parts))
+    losses["missing_root"] += not parts.runs
+    losses["unmatched_tool_ids"] += _unmatched(calls, tools)
+    return {kind: count for kind, count in sorted(losses.items()) if count}
+
+
+def _unmatched(calls: list[ModelCall], tools: list[ToolRun]) -> int:
+    """Tool runs whose call nobody made, as far as the model calls tell."""
+    wanted = {run.call_id for run in tools if run.call_id is not None}
+    if not wanted or not calls:
+        return 0
+    seen: set[int] = set()
+    for call in calls:
+        for message in (call.reply, *call.messages):
+            if message is None or id(message) in seen:
+                continue
+            seen.add(id(message))
+            for part in message.get("parts") or ():
+                if isinstance(part, dict) and part.get("type") == "tool_call":
+                    wanted.discard(part.get("id"))
+        if not wanted:
+            return 0
+    return len(wanted)

@@ -1,0 +1,150 @@
+"""One span becomes one model call or one tool run.
+
+Knows: which attribute is which field. Does not know: other spans.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from burnish.records import Failure, Json, ModelCall, Policy, Span, Tool, ToolRun, Usage
+from burnish.telemetry import semconv as s
+from burnish.trajectories import identity
+
+_REQUEST_FIELDS = ("tool_choice", "response_format", "sampling")
+
+
+class CallReader:
+    """Makes calls of spans; the hash of a tool list that calls share is taken once."""
+
+    def __init__(self) -> None:
+        self._hashed: dict[int, tuple[list[Tool], str | None]] = {}
+
+    def model_call(self, span: Span) -> ModelCall:
+        """The model call of a span of kind "model"."""
+        get = span.attributes.get
+        tools = _listed(get(s.TOOL_DEFINITIONS))
+        messages = _listed(get(s.SYSTEM_INSTRUCTIONS)) and [
+            {"role": "system", "parts": get(s.SYSTEM_INSTRUCTIONS)}
+        ]
+        messages = messages + _listed(get(s.INPUT_MESSAGES)) if messages else _messages(span)
+        replies = _listed(get(s.OUTPUT_MESSAGES))
+        request = get(s.REQUEST)
+        request = request if isinstance(request, dict) else {"sampling": _sampling(span)}
+        finish = _listed(get(s.FINISH_REASONS))
+        return ModelCall(
+            span_id=span.span_id,
+            parent_id=span.parent_id,
+            messages=messages,
+            tools=tools,
+            reply=replies[0] if replies else None,
+            tool_choice=request.get("tool_choice"),
+            response_format=request.get("response_format"),
+            sampling=request.get("sampling") or {},
+            finish_reason=finish[0] if finish else None,
+            usage=_usage(span),
+            prompt_token_ids=get(s.PROMPT_TOKEN_IDS),
+            token_ids=get(s.TOKEN_IDS),
+            logprobs=get(s.LOGPROBS),
+            policy=self._policy(span, messages, tools),
+            response_id=get(s.RESPONSE_ID),
+            error=failure(span),
+            node=get(s.NODE),
+            step=get(s.STEP),
+            speaker=get(s.SPEAKER),
+            attempt=get(s.ATTEMPT, 1),
+            sampled=get(s.SAMPLED, True),
+            started_ns=span.start_ns,
+            ended_ns=span.end_ns,
+            extras=_extras(span, request),
+        )
+
+    def tool_run(self, span: Span) -> ToolRun:
+        """The tool run of a span of kind "tool"."""
+        get = span.attributes.get
+        error = failure(span)
+        return ToolRun(
+            span_id=span.span_id,
+            parent_id=span.parent_id,
+            name=get(s.TOOL_NAME) or span.name.removeprefix("execute_tool "),
+            call_id=get(s.TOOL_CALL_ID),
+            arguments=get(s.TOOL_ARGUMENTS),
+            raw_arguments=get(s.RAW_ARGUMENTS),
+            result=get(s.TOOL_RESULT),
+            is_error=bool(get(s.IS_ERROR)) or error is not None,
+            error=error,
+            node=get(s.NODE),
+            attempt=get(s.ATTEMPT, 1),
+            started_ns=span.start_ns,
+            ended_ns=span.end_ns,
+            extras=_extras(span, {}),
+        )
+
+    def _policy(self, span: Span, messages: list[Any], tools: list[Tool]) -> Policy:
+        get = span.attributes.get
+        known = self._hashed.get(id(tools))
+        if known is None or known[0] is not tools:
+            known = self._hashed[id(tools)] = (tools, identity.tools_hash(tools))
+        return Policy(
+            model=get(s.REQUEST_MODEL) or get(s.RESPONSE_MODEL),
+            adapter=get(s.ADAPTER),
+            arm=get(s.ARM),
+            prompt_hash=identity.prompt_hash(messages),
+            tools_hash=known[1],
+        )
+
+
+def failure(span: Span) -> Failure | None:
+    """What went wrong in a span; control flow is nothing wrong."""
+    if span.status != "error":
+        return None
+    get = span.attributes.get
+    return Failure(type=get(s.ERROR_TYPE) or "Error", message=get(s.ERROR_MESSAGE) or "")
+
+
+def _listed(value: Json) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _messages(span: Span) -> list[Any]:
+    return _listed(span.attributes.get(s.INPUT_MESSAGES))
+
+
+def _usage(span: Span) -> Usage | None:
+    counts = {field: span.attributes.get(name) for field, name in s.USAGE.items()}
+    if all(count is None for count in counts.values()):
+        return None
+    return Usage(**counts)
+
+
+def _sampling(span: Span) -> dict[str, Json]:
+    """Sampling settings out of another tool's attributes."""
+    found = {key: span.attributes.get(name) for key, name in s.SAMPLING.items()}
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def _extras(span: Span, request: Mapping[str, Json]) -> dict[str, Json]:
+    """What has no field of its own."""
+    get = span.attributes.get
+    extras = dict(get(s.EXTRAS) or {})
+    for name, key in _EXTRA_ATTRIBUTES:
+        value = get(key)
+        if value is not None:
+            extras[name] = value
+    more = {key: value for key, value in request.items() if key not in _REQUEST_FIELDS}
+    if more:
+        extras["request"] = more
+    return extras
+
+
+_EXTRA_ATTRIBUTES = (
+    ("provider", s.PROVIDER),
+    ("response_model", s.RESPONSE_MODEL),
+    ("first_token_s", s.FIRST_CHUNK),
+    ("namespace", s.NAMESPACE),
+    ("bubbled", s.BUBBLED),
+    ("cut", s.CUT),
+    ("redacted", s.REDACTED),
+    ("unfinished", s.UNFINISHED),
+)

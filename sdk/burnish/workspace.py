@@ -1,0 +1,251 @@
+"""The folder of one deployment: what was captured, what was made of it, where things lie.
+
+Knows: which part of burnish keeps what under home. Does not know: how each part keeps it.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import importlib
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from burnish import settings as burnish_settings
+from burnish.errors import WorkspaceError
+from burnish.journal import layout
+from burnish.journal.events import (
+    AnyEvent,
+    OutcomeReported,
+    Ref,
+    StateRecorded,
+    VerdictGiven,
+    canonical,
+    ref_of,
+)
+from burnish.journal.index import Entry, Query
+from burnish.journal.reader import ReadReport
+from burnish.journal.store import JournalStore
+from burnish.journal.writer import JournalWriter, writer_for
+from burnish.records import Json, Outcome, Span, Trajectory, Verdict
+from burnish.telemetry.projection import Projector, project
+from burnish.trajectories.assembly import Parts, assemble_one
+from burnish.trajectories.facts import Ended, meant
+
+Since = int | float | dt.datetime | dt.timedelta
+"""A moment: nanoseconds since the epoch, a datetime, or how long ago."""
+
+
+class Workspace:
+    """One deployment's folder, default `BURNISH_HOME`, else `.burnish/`.
+
+    Reading never locks and never waits for a process that writes.
+    """
+
+    def __init__(self, path: Path | str | None = None) -> None:
+        """Open a workspace; the folder is made at the first write.
+
+        Raises:
+            WorkspaceTooNew: If a newer burnish wrote it.
+        """
+        home = burnish_settings.current().home if path is None else Path(path)
+        self.home = home.expanduser().absolute()
+        layout.check_home(self.home)
+        self._store = JournalStore(self.home)
+
+    def __repr__(self) -> str:
+        return f"Workspace({str(self.home)!r})"
+
+    @property
+    def datasets(self) -> Path:
+        """Folder of the dataset versions."""
+        return self.home / "datasets"
+
+    @property
+    def adapters(self) -> Any:
+        """The adapter versions, a `burnish.adapters.AdapterStore`."""
+        return importlib.import_module("burnish.adapters").AdapterStore(self.home)
+
+    def canary(self, agent: str) -> Any:
+        """The rollout of an agent's candidate, a `burnish.canary.Rollout`."""
+        # By name: the canary reads workspaces, and arrows between parts go one way.
+        return importlib.import_module("burnish.canary").Rollout(self.home, agent)
+
+    def trajectories(
+        self,
+        agent: str | None = None,
+        since: Since | None = None,
+        source: str | None = None,
+        status: str | None = None,
+    ) -> Iterator[Trajectory]:
+        """Trajectories that match, oldest first, one at a time.
+
+        Args:
+            agent: Name of the agent.
+            since: Only those that started then or later.
+            source: production, rollout, evaluation, ...
+            status: completed, failed, interrupted, cancelled, abandoned or running.
+
+        Raises:
+            WorkspaceTooNew: If a newer burnish wrote the workspace.
+        """
+        query = Query(agent=agent, since_ns=nanoseconds(since), source=source, status=status)
+        for entry in self._store.find(query):
+            trajectory = self._assemble(entry)
+            if trajectory is not None:
+                yield trajectory
+
+    def trajectory(self, trajectory_id: str) -> Trajectory:
+        """One trajectory, by its id or the beginning of it.
+
+        Raises:
+            WorkspaceError: If there is none, or more than one begins so.
+        """
+        self._store.index.refresh()
+        entries = self._store.index.starting_with(trajectory_id) if trajectory_id else []
+        if len(entries) > 1:
+            raise WorkspaceError(
+                f"{len(entries)} trajectories in {self.home} begin with {trajectory_id!r}",
+                "a longer beginning, or the whole id",
+                "burnish traces list",
+            )
+        trajectory = self._assemble(entries[0]) if entries else None
+        if trajectory is None:
+            raise WorkspaceError(
+                f"no trajectory {trajectory_id!r} in {self.home}",
+                "the id of a recorded trajectory, or its beginning",
+                "burnish traces list",
+            )
+        return trajectory
+
+    def entries(self, query: Query | None = None) -> list[Entry]:
+        """What the index knows of the trajectories that match, without reading them."""
+        return self._store.find(query or Query())
+
+    def spans(self, since_ns: int | None = None) -> Iterator[Span]:
+        """Spans of all trajectories that started at or after `since_ns`, facts included."""
+        for entry in self._store.find(Query(since_ns=since_ns)):
+            yield from self._spans(entry)
+
+    def read_report(self) -> ReadReport:
+        """What reading the journal met: segments, events, damage."""
+        self._store.index.refresh()
+        return self._store.index.report()
+
+    def rebuild_index(self) -> None:
+        """Throw the index away and make it again out of the journal."""
+        self._store.index.rebuild()
+
+    def append_verdict(self, trajectory_id: str, verdict: Verdict) -> None:
+        """Record what a verifier concluded."""
+        evidence, blobs = _blob(verdict.evidence)
+        self._append(
+            VerdictGiven(
+                at=verdict.decided_ns or time.time_ns(),
+                trajectory=trajectory_id,
+                verifier=verdict.verifier,
+                version=verdict.version,
+                label=verdict.label,
+                score=verdict.score,
+                evidence=evidence,
+                cost_usd=verdict.cost_usd,
+            ),
+            blobs,
+        )
+
+    def append_outcome(
+        self,
+        outcome: Outcome,
+        *,
+        trajectory_id: str | None = None,
+        thread_id: str | None = None,
+    ) -> None:
+        """Record a fact from outside, about a trajectory or a thread.
+
+        Raises:
+            WorkspaceError: If neither, or both, are named.
+        """
+        if (trajectory_id is None) == (thread_id is None):
+            raise WorkspaceError(
+                "an outcome names " + ("nothing" if thread_id is None else "two things"),
+                "either a trajectory or a thread",
+                'burnish.outcome(thread_id="t-42", success=True, source="crm")',
+            )
+        evidence, blobs = _blob(outcome.evidence)
+        self._append(
+            OutcomeReported(
+                at=outcome.reported_ns or time.time_ns(),
+                source=outcome.source,
+                trajectory=trajectory_id,
+                thread_id=thread_id,
+                success=outcome.success,
+                score=outcome.score,
+                label=outcome.label,
+                evidence=evidence,
+                scope=outcome.scope,
+            ),
+            blobs,
+        )
+
+    def record_state(self, trajectory_id: str, state: Json) -> None:
+        """Record the state of the environment at the end of an attempt."""
+        content = canonical(state)
+        ref = ref_of(content)
+        event = StateRecorded(at=time.time_ns(), trajectory=trajectory_id, state=ref)
+        self._append(event, {ref: content})
+
+    def lineage(self, identifier: str) -> dict[str, Any]:
+        """Where an adapter version, a dataset version or a trajectory comes from.
+
+        Raises:
+            WorkspaceError: If the workspace holds nothing of that name.
+        """
+        from burnish.lineage import lineage
+
+        return lineage(self, identifier)
+
+    def writer(self) -> JournalWriter:
+        """The journal writer of this process for this workspace."""
+        return writer_for(self.home)
+
+    def _append(self, event: AnyEvent, blobs: dict[Ref, bytes]) -> None:
+        self.writer().append(event, blobs)
+
+    def _assemble(self, entry: Entry) -> Trajectory | None:
+        parts = Parts(entry.id)
+        for span in self._spans(entry):
+            parts.add(span)
+        return assemble_one(parts)
+
+    def _spans(self, entry: Entry) -> Iterator[Span]:
+        for chapter in self._store.chapters(entry.id):
+            yield from project(chapter.events, alive=chapter.alive)
+        if entry.thread_id is None:
+            return
+        outcomes = self._store.thread_outcomes(entry.thread_id)
+        if not outcomes:
+            return
+        others = self._store.index.find(Query(thread_id=entry.thread_id))
+        thread = [Ended(other.id, other.ended_ns) for other in others]
+        projector = Projector()
+        for event, blobs in outcomes:
+            span = projector.feed(event, blobs)
+            if span is not None and meant(span, entry.id, thread):
+                yield span
+
+
+def nanoseconds(since: Since | None) -> int | None:
+    """A moment as nanoseconds since the epoch; a naive datetime is local time."""
+    if isinstance(since, dt.timedelta):
+        return time.time_ns() - int(since.total_seconds() * 1e9)
+    if isinstance(since, dt.datetime):
+        return int(since.timestamp() * 1e9)
+    return None if since is None else int(since)
+
+
+def _blob(value: Json) -> tuple[Ref | None, dict[Ref, bytes]]:
+    if value is None:
+        return None, {}
+    content = canonical(value)
+    return ref_of(content), {ref_of(content): content}
