@@ -1,0 +1,84 @@
+"""What a person sees on the terminal while the loop works.
+
+Knows: lines, stages and progress bars on standard error, and how they are silenced.
+Does not know: what is being done.
+
+Nothing is drawn where standard error is no terminal; lines are still printed there. `BURNISH_QUIET=1` or
+`silenced()` turn all of it off.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from functools import cache
+from typing import Any
+
+_quiet: ContextVar[bool] = ContextVar("burnish_quiet", default=False)
+
+
+@cache
+def _console() -> Any:
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False)
+
+
+def is_quiet() -> bool:
+    """Whether nothing is to be printed."""
+    return _quiet.get() or os.environ.get("BURNISH_QUIET", "") not in ("", "0")
+
+
+@contextlib.contextmanager
+def silenced(quiet: bool = True) -> Iterator[None]:
+    """Print nothing inside, if `quiet`."""
+    token = _quiet.set(quiet or _quiet.get())
+    try:
+        yield
+    finally:
+        _quiet.reset(token)
+
+
+def say(text: str) -> None:
+    """Print one line; rich markup is understood."""
+    if not is_quiet():
+        _console().print(text)
+
+
+def show(renderable: Any) -> None:
+    """Print a rich table or panel."""
+    if not is_quiet():
+        _console().print(renderable)
+
+
+@contextlib.contextmanager
+def bar(label: str, total: int) -> Iterator[Callable[[str], None]]:
+    """A progress bar; the function that it gives moves it by one and shows a short text.
+
+    Args:
+        label: What is being done.
+        total: Number of moves.
+    """
+    if is_quiet() or not _console().is_terminal:
+        yield lambda _text="": None
+        return
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn("  {task.description}"),
+        BarColumn(bar_width=30),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[text]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=_console(), transient=True) as progress:
+        task = progress.add_task(label, total=total, text="")
+        yield lambda text="": progress.update(task, advance=1, text=text)

@@ -1,0 +1,121 @@
+"""A base model with its trainable low-rank adapter.
+
+Knows: how the adapter is put onto every linear layer but the head, and how an earlier one is continued.
+Does not know: data, steps, where adapters are kept.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from burnish.errors import BaseModelMismatch, TrainingError
+from burnish_trainer.recipes import Recipe
+
+
+def load_base(folder: Path, recipe: Recipe) -> tuple[Any, Any]:
+    """The base model, ready to be adapted, and its tokenizer.
+
+    Raises:
+        TrainingError: The folder holds no causal language model.
+    """
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    try:
+        tokenizer: Any = AutoTokenizer.from_pretrained(folder)
+        model: Any = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=getattr(torch, recipe.dtype)
+        )
+    except (OSError, ValueError, KeyError) as error:
+        raise TrainingError(
+            f"no base model could be loaded from {folder}: {error}",
+            "a folder with config.json, safetensors weights and a tokenizer",
+            "burnish doctor",
+        ) from error
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    model.config.use_cache = False
+    return model, tokenizer
+
+
+def adapted(model: Any, recipe: Recipe, start: Path | None) -> Any:
+    """The model with a trainable adapter: a fresh one, or an earlier one that is continued.
+
+    Args:
+        model: The base model.
+        recipe: Rank, alpha, dropout and seed of a fresh adapter.
+        start: Folder of the adapter to go on from.
+
+    Raises:
+        BaseModelMismatch: The earlier adapter does not fit this base model or this recipe.
+    """
+    from peft import LoraConfig, PeftModel, get_peft_model
+
+    if start is None:
+        torch.manual_seed(recipe.seed)
+        config = LoraConfig(
+            r=recipe.rank,
+            lora_alpha=recipe.alpha,  # pyright: ignore[reportArgumentType]
+            lora_dropout=recipe.dropout,
+            target_modules=linear_layers(model),
+            task_type="CAUSAL_LM",
+        )
+        with calm():
+            return get_peft_model(model, config)
+    rank = json.loads((start / "adapter_config.json").read_text())["r"]
+    if rank != recipe.rank:
+        raise BaseModelMismatch(
+            f"the adapter to go on from has rank {rank}",
+            f"the recipe's rank, {recipe.rank}",
+            f"rank = {rank} in [agent.NAME.train] of burnish.toml",
+        )
+    try:
+        with calm():
+            return PeftModel.from_pretrained(model, str(start), is_trainable=True)
+    except RuntimeError as error:
+        raise BaseModelMismatch(
+            f"the adapter in {start} does not fit the base model: {str(error)[:200]}",
+            "an adapter that was trained on this base model",
+            "burnish retrain without init_adapter",
+        ) from error
+
+
+def linear_layers(model: Any) -> list[str]:
+    """Names of all linear layers but the head, each once."""
+    head = model.get_output_embeddings()
+    return sorted(
+        {
+            name.rpartition(".")[2]
+            for name, module in model.named_modules()
+            if isinstance(module, torch.nn.Linear) and module is not head
+        }
+    )
+
+
+@contextlib.contextmanager
+def calm() -> Iterator[None]:
+    """No word, inside, about what the training libraries will rename in future versions."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        yield
+
+
+def trainable(model: Any) -> int:
+    """Number of weights that training changes."""
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)
+
+
+def threads_for(model: Any, recipe: Recipe) -> int:
+    """Processor threads: the recipe's; else one for tiny models, where more only cost and change bytes."""
+    if recipe.threads is not None:
+        return recipe.threads
+    weights = sum(p.numel() for p in model.parameters())
+    return 1 if weights < 50_000_000 else torch.get_num_threads()

@@ -1,0 +1,136 @@
+"""Dataset rows become tokens and labels.
+
+Knows: the order of the work: a row's calls as exact token contexts (calls.py), merged where one call's context
+continues the last one (merge.py), refused where they are too long.
+Does not know: how a row was chosen (burnish_exporters) and what is learned from it (objectives, run/).
+
+Nothing is ever cut: a row that is longer than the model or the recipe allows is dropped and counted.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from burnish.errors import TrainingError
+from burnish_trainer.rows.calls import ChatTokenizer, calls_of
+from burnish_trainer.rows.merge import IGNORE, Sequence, merged, unique_tokens
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRow:
+    """One training sequence.
+
+    Attributes:
+        row_id: The dataset row that it comes from; a row whose contexts do not continue one another gives several.
+        input_ids: The tokens, as the model saw and wrote them.
+        labels: The same where the loss counts, -100 elsewhere.
+        weight: Factor of the row's loss.
+    """
+
+    row_id: str
+    input_ids: list[int]
+    labels: list[int]
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class RowReport:
+    """What became of the rows of a dataset.
+
+    Attributes:
+        rows: Dataset rows that give at least one sequence.
+        sequences: Training sequences.
+        tokens: Tokens over all sequences.
+        unique_tokens: Tokens with a context that no earlier sequence has.
+        loss_tokens: Tokens that are learned.
+        longest: Tokens of the longest sequence.
+        captured: Rows whose tokens were recorded by the server that wrote them.
+        rendered: Rows whose tokens were made from text with the model's own chat template.
+        dropped: Rows that give nothing, by reason.
+    """
+
+    rows: int
+    sequences: int
+    tokens: int
+    unique_tokens: int
+    loss_tokens: int
+    longest: int
+    captured: int
+    rendered: int
+    dropped: dict[str, int]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The report as plain data."""
+        return dataclasses.asdict(self)
+
+
+def tokenise(
+    rows: Iterable[dict[str, Any]], tokenizer: ChatTokenizer, *, max_length: int | None = None
+) -> tuple[list[TokenRow], RowReport]:
+    """Turn dataset rows into training sequences.
+
+    Args:
+        rows: Rows of a dataset version, with `messages`, `tools` and `calls` as JSON text or as plain data.
+        tokenizer: The base model's tokenizer, with its chat template.
+        max_length: Longest sequence in tokens; a row with a longer one is dropped and counted.
+    """
+    found: list[TokenRow] = []
+    counts: Counter[str] = Counter()
+    dropped: Counter[str] = Counter()
+    for row in rows:
+        try:
+            calls, rendered = calls_of(_plain(row), tokenizer)
+        except TrainingError as error:
+            dropped[error.found] += 1
+            continue
+        sequences = merged(calls)
+        reason = _refusal(sequences, max_length)
+        if reason:
+            dropped[reason] += 1
+            continue
+        counts["rows"] += 1
+        counts["rendered" if rendered else "captured"] += 1
+        weight = float(row.get("weight") or 1.0)
+        found += [TokenRow(str(row.get("row_id", "")), s.ids, s.labels, weight) for s in sequences]
+    return found, _report(found, counts, dropped)
+
+
+def _plain(row: dict[str, Any]) -> dict[str, Any]:
+    """The row with its JSON columns read."""
+    read = {
+        key: json.loads(row[key]) if isinstance(row.get(key), str | bytes) else row.get(key)
+        for key in ("messages", "tools", "calls")
+    }
+    return {**row, **read}
+
+
+def _refusal(sequences: list[Sequence], max_length: int | None) -> str | None:
+    if not any(label != IGNORE for sequence in sequences for label in sequence.labels):
+        return "nothing to learn: no message of the row counts"
+    longest = max(len(sequence.ids) for sequence in sequences)
+    if max_length is not None and longest > max_length:
+        return f"too long: over {max_length} tokens"
+    return None
+
+
+def _report(found: list[TokenRow], counts: Counter[str], dropped: Counter[str]) -> RowReport:
+    lengths = [len(row.input_ids) for row in found]
+    return RowReport(
+        rows=counts["rows"],
+        sequences=len(found),
+        tokens=sum(lengths),
+        unique_tokens=unique_tokens(row.input_ids for row in found),
+        loss_tokens=sum(label != IGNORE for row in found for label in row.labels),
+        longest=max(lengths, default=0),
+        captured=counts["captured"],
+        rendered=counts["rendered"],
+        dropped=dict(sorted(dropped.items())),
+    )
+
+
+__all__ = ["IGNORE", "RowReport", "TokenRow", "tokenise"]

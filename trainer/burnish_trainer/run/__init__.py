@@ -1,0 +1,261 @@
+"""One training run, from a dataset version to an adapter version.
+
+Knows: the order of a run: tokens, plan, steps, fingerprint, publication; and what makes it resumable.
+Does not know: how rows were chosen, whether the adapter is any good (evaluation/), where it serves.
+
+    folder/
+      plan.json            everything that decides the bytes, and the estimate
+      metrics.jsonl        one line a logged step
+      checkpoints/         two newest whole ones, each with the hashes of its files
+      adapter/             weights, configuration, fingerprint, card, lineage
+      done.json            id of the published version
+
+The folder is named after the plan, so the same call finds its own half-done work and goes on with it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from burnish import settings
+from burnish.errors import EmptyDataset, TrainingError
+from burnish.journal.events import canonical
+from burnish_trainer import console
+from burnish_trainer.recipes import Recipe, make_recipe
+from burnish_trainer.rows import TokenRow, tokenise
+from burnish_trainer.run.files import locked, newest_checkpoint, write_json
+from burnish_trainer.run.plan import TrainPlan, make_plan
+from burnish_trainer.run.publish import AdapterVersion, card, manifest_of, save_adapter
+
+
+class Dataset(Protocol):
+    """What is needed of a dataset version."""
+
+    @property
+    def id(self) -> str:
+        """Its immutable id."""
+        ...
+
+    def rows(self, split: str = "train") -> Iterable[dict[str, Any]]:
+        """Rows of a split."""
+        ...
+
+
+@dataclass
+class _Job:
+    """What a run holds in hand."""
+
+    recipe: Recipe
+    plan: TrainPlan
+    rows: list[TokenRow]
+    model: Any
+    tokenizer: Any
+    folder: Path
+
+
+def train(
+    dataset: Dataset,
+    *,
+    base_model: str | Path,
+    objective: Literal["sft"] = "sft",
+    recipe: Recipe | dict[str, Any] | None = None,
+    out: str | Path | None = None,
+) -> AdapterVersion:
+    """Train an adapter on the rows of a dataset version and publish it into the workspace.
+
+    A run that was killed goes on from its newest whole checkpoint and gives the same bytes; one that is done is not
+    done again.
+
+    Args:
+        dataset: A dataset version.
+        base_model: Name or folder of the model that the adapter is for.
+        objective: What is optimised; `sft` is the likelihood of the rows' assistant messages.
+        recipe: Settings, as a Recipe or as its fields.
+        out: Folder of the run; by default in the workspace, named after the plan.
+
+    Raises:
+        EmptyDataset: No row can be learned from.
+        TrainingError: The recipe, the base model or the run folder cannot be used.
+    """
+    from burnish_trainer.recipes.lora import threads_for
+
+    settled = make_recipe(recipe)
+    if objective != "sft":
+        raise TrainingError(f"objective {objective!r}", "'sft'", 'train(..., objective="sft")')
+    job = _prepare(dataset, str(base_model), settled, Path(out) if out else None)
+    with locked(job.folder, "a training run"):
+        done = _done(job)
+        if done is not None:
+            console.say(f"  {done.id} is already trained")
+            return done
+        with _threads(threads_for(job.model, settled)):
+            return _run(job)
+
+
+def _prepare(dataset: Dataset, base_model: str, recipe: Recipe, out: Path | None) -> _Job:
+    from burnish.serving.models import base_sha256, resolve_model
+    from burnish_trainer.recipes.lora import adapted, load_base
+
+    base = resolve_model(base_model)
+    model, tokenizer = load_base(base, recipe)
+    limit = recipe.max_length or getattr(model.config, "max_position_embeddings", None)
+    rows, report = tokenise(dataset.rows("train"), tokenizer, max_length=limit)
+    if not rows:
+        raise EmptyDataset(
+            f"dataset {dataset.id} has no row to learn from "
+            f"({json.dumps(report.dropped) if report.dropped else 'it is empty'})",
+            "at least one row with a verified success",
+            f"burnish dataset show {dataset.id}",
+        )
+    start = _start(recipe, base_sha256(base))
+    facts = [[r.row_id, r.input_ids, r.labels, r.weight] for r in rows]
+    plan = make_plan(
+        recipe,
+        objective="sft",
+        base=(base_model, base_sha256(base)),
+        dataset=(dataset.id, hashlib.sha256(canonical(facts)).hexdigest()),
+        rows=report.as_dict(),
+    )
+    folder = out or settings.current().home / "runs" / plan.id
+    return _Job(recipe, plan, rows, adapted(model, recipe, start), tokenizer, folder)
+
+
+def _start(recipe: Recipe, base_sha256: str) -> Path | None:
+    """Folder of the adapter to go on from, which must be of the same base model."""
+    if recipe.init_adapter is None:
+        return None
+    from burnish.adapters import AdapterStore
+    from burnish.errors import BaseModelMismatch
+
+    store = AdapterStore(settings.current().home)
+    manifest = store.get(recipe.init_adapter)
+    if manifest.base_sha256 != base_sha256:
+        raise BaseModelMismatch(
+            f"adapter {manifest.id} was trained on {manifest.base_model} ({manifest.base_sha256[:12]})",
+            f"an adapter of the base model with hash {base_sha256[:12]}",
+            "train without init_adapter",
+        )
+    return store.path(recipe.init_adapter)
+
+
+def _done(job: _Job) -> AdapterVersion | None:
+    """The version that this run already gave, if its folder is of the same plan and holds it whole."""
+    known = job.folder / "plan.json"
+    if known.exists() and json.loads(known.read_text())["id"] != job.plan.id:
+        raise TrainingError(
+            f"{job.folder} holds another run ({json.loads(known.read_text())['id']})",
+            f"an empty folder, or one of {job.plan.id}",
+            "give another folder, or none",
+        )
+    receipt = job.folder / "done.json"
+    if not receipt.exists():
+        return None
+    from burnish.adapters import AdapterStore
+    from burnish.errors import RegistryError
+
+    store = AdapterStore(settings.current().home)
+    facts = json.loads(receipt.read_text())
+    try:
+        store.verify(facts["adapter"])
+        manifest = store.get(facts["adapter"])
+    except RegistryError:
+        return None
+    return AdapterVersion(
+        manifest.id, store.path(manifest.id), manifest, job.folder, job.plan.rows, facts["metrics"]
+    )
+
+
+class _threads:  # noqa: N801 - reads as a clause
+    """Processor threads of torch inside, and what they were before outside."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+
+    def __enter__(self) -> None:
+        import torch
+
+        self._before = torch.get_num_threads()
+        torch.set_num_threads(self._count)
+
+    def __exit__(self, *_: object) -> None:
+        import torch
+
+        torch.set_num_threads(self._before)
+
+
+def _run(job: _Job) -> AdapterVersion:
+    from burnish_trainer.run.cost import announce, estimated
+
+    started = time.monotonic()
+    plan = estimated(job.plan, job.recipe, job.model, job.rows)
+    write_json(job.folder / "plan.json", plan.as_dict())
+    announce(plan)
+    metrics = _steps(job)
+    metrics["seconds"] = round(time.monotonic() - started, 3)
+    version = _publish(job, metrics)
+    facts = {"adapter": version.id, "metrics": metrics}
+    write_json(job.folder / "done.json", facts)
+    shutil.rmtree(job.folder / "checkpoints", ignore_errors=True)
+    console.say(f"  [green]{version.id}[/] in {metrics['seconds']:.0f} s")
+    return version
+
+
+def _steps(job: _Job) -> dict[str, float]:
+    """Train, from the newest whole checkpoint if there is one; gives the last figures."""
+    import datasets
+    from transformers import PrinterCallback
+
+    from burnish_trainer.recipes.lora import calm
+    from burnish_trainer.run.arguments import arguments
+    from burnish_trainer.run.plan import order_of
+    from burnish_trainer.run.progress import Metrics, read_metrics
+    from burnish_trainer.run.trainer import AdapterTrainer, Collator
+
+    checkpoints = job.folder / "checkpoints"
+    checkpoints.mkdir(parents=True, exist_ok=True)
+    columns = ("input_ids", "labels", "weight")
+    table = datasets.Dataset.from_dict({c: [getattr(r, c) for r in job.rows] for c in columns})
+    path = job.folder / "metrics.jsonl"
+    with console.bar("training", job.plan.steps) as advance, calm():
+        watch = Metrics(path, len(job.rows) / job.recipe.batch_size, advance)
+        trainer = AdapterTrainer(
+            order=order_of([len(row.input_ids) for row in job.rows], job.recipe),
+            model=job.model,
+            args=arguments(job.recipe, checkpoints, job.plan.steps),
+            train_dataset=table,
+            data_collator=Collator(job.tokenizer.pad_token_id),
+            processing_class=job.tokenizer,
+            callbacks=[watch],
+        )
+        trainer.remove_callback(PrinterCallback)
+        resumed = newest_checkpoint(checkpoints)
+        trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
+    lines = read_metrics(path)
+    last = lines[-1] if lines else {}
+    return {key: last[key] for key in ("loss", "mean_token_accuracy") if key in last}
+
+
+def _publish(job: _Job, metrics: dict[str, float]) -> AdapterVersion:
+    from burnish.adapters import AdapterStore
+    from burnish_trainer.run.fingerprint import fingerprint, prompts_of
+
+    folder = job.folder / "adapter"
+    save_adapter(job.model, folder, job.plan.base_model)
+    write_json(folder / "fingerprint.json", fingerprint(job.model, prompts_of(job.rows)))
+    manifest = manifest_of(job.plan, job.recipe, folder, metrics)
+    (folder / "card.md").write_text(card(manifest, job.plan.rows))
+    store = AdapterStore(settings.current().home)
+    published = store.publish(folder, manifest)
+    return AdapterVersion(
+        published.id, store.path(published.id), published, job.folder, job.plan.rows, metrics
+    )
+
+
+__all__ = ["AdapterVersion", "Dataset", "train"]

@@ -1,0 +1,49 @@
+"""A recipe in the terms of TRL.
+
+Knows: which of TRL's defaults would harm exact rows on a small machine. Does not know: rows, models.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from trl.trainer.sft_config import SFTConfig
+
+from burnish_trainer.recipes import Recipe
+
+
+def arguments(recipe: Recipe, checkpoints: Path, steps: int) -> SFTConfig:
+    """Arguments of the trainer.
+
+    Args:
+        recipe: The settings.
+        checkpoints: Folder of the checkpoints.
+        steps: Steps of the whole run.
+    """
+    every = max(1, steps // recipe.checkpoints) if recipe.checkpoints else 0
+    return SFTConfig(
+        output_dir=str(checkpoints),
+        per_device_train_batch_size=recipe.batch_size,
+        num_train_epochs=1,  # the plan's order holds all epochs
+        learning_rate=recipe.learning_rate,
+        lr_scheduler_type=recipe.schedule,
+        warmup_steps=min(recipe.warmup_steps, steps),
+        weight_decay=recipe.weight_decay,
+        max_grad_norm=recipe.max_grad_norm,
+        seed=recipe.seed,
+        data_seed=recipe.seed,
+        use_cpu=not torch.cuda.is_available(),
+        bf16=recipe.dtype == "bfloat16",
+        max_length=None,  # rows are whole; TRL would cut at 1,024 without a word
+        packing=False,
+        gradient_checkpointing=False,
+        remove_unused_columns=False,
+        dataset_kwargs={"skip_prepare_dataset": True},
+        dataloader_pin_memory=False,
+        save_strategy="steps" if every else "no",
+        save_steps=every or 1,
+        logging_steps=max(1, steps // 50),
+        report_to=[],
+        disable_tqdm=True,
+    )

@@ -1,0 +1,68 @@
+"""What a training run will cost, measured on one batch before it starts, and the table that says so.
+
+Knows: how time and memory are estimated. Does not know: how the run is done.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import torch
+
+from burnish_trainer import console
+from burnish_trainer.recipes import Recipe
+from burnish_trainer.recipes.lora import trainable
+from burnish_trainer.recipes.memory import memory_bytes
+from burnish_trainer.rows import IGNORE, TokenRow
+from burnish_trainer.run.plan import TrainPlan
+
+_BACKWARD = 2.5  # a step costs so many forward passes more
+
+
+def estimated(plan: TrainPlan, recipe: Recipe, model: Any, rows: Sequence[TokenRow]) -> TrainPlan:
+    """The plan with its estimate of seconds, bytes and trainable weights.
+
+    Args:
+        plan: The plan.
+        recipe: The settings.
+        model: The adapted model; one batch of the longest rows is run through it.
+        rows: The token rows.
+    """
+    longest = sorted(rows, key=lambda row: -len(row.input_ids))[: recipe.batch_size]
+    padded = len(longest[0].input_ids) * len(longest)
+    learned = sum(label != IGNORE for row in longest for label in row.labels)
+    seconds = _forward_seconds(model, longest) / padded
+    estimate = {
+        "seconds": seconds * (1 + _BACKWARD) * int(plan.rows["tokens"]) * recipe.epochs,
+        "memory_bytes": float(memory_bytes(model, batch_tokens=padded, loss_tokens=learned)),
+        "trainable_weights": float(trainable(model)),
+    }
+    return msgspec.structs.replace(plan, estimate=estimate)
+
+
+@torch.no_grad()
+def _forward_seconds(model: Any, rows: Sequence[TokenRow]) -> float:
+    width = len(rows[0].input_ids)
+    ids = torch.tensor([row.input_ids + [0] * (width - len(row.input_ids)) for row in rows])
+    ids = ids.to(next(model.parameters()).device)
+    started = time.perf_counter()
+    model(input_ids=ids, use_cache=False, logits_to_keep=1)
+    return time.perf_counter() - started
+
+
+def announce(plan: TrainPlan) -> None:
+    """Print the plan."""
+    rows, cost = plan.rows, plan.estimate
+    dropped = sum(rows["dropped"].values())
+    console.say(
+        f"  plan [bold]{plan.id}[/]: {rows['rows']} rows ({rows['captured']} with recorded tokens, "
+        f"{rows['rendered']} rendered, {dropped} dropped), {rows['tokens']:,} tokens "
+        f"({rows['unique_tokens']:,} unique, {rows['loss_tokens']:,} learned), {plan.steps} steps; "
+        f"{cost['trainable_weights']:,.0f} weights; about {cost['memory_bytes'] / 2**20:,.0f} MiB "
+        f"and {cost['seconds']:,.0f} s"
+    )
+    for reason, count in rows["dropped"].items():
+        console.say(f"  [yellow]dropped {count}: {reason}[/]")

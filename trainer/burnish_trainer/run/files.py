@@ -1,0 +1,119 @@
+"""Files of a training run that are whole or not there.
+
+Knows: how JSON is written at once, how a folder is hashed, how a run is locked, which checkpoint can be trusted.
+Does not know: what is in them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from burnish.errors import TrainingError
+
+MANIFEST = "MANIFEST.json"
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON so that a reader sees the old file or the new one, never a part."""
+    staged = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with staged.open("w") as file:
+        json.dump(value, file, indent=2, sort_keys=True, ensure_ascii=False)
+        file.write("\n")
+        file.flush()
+        os.fsync(file.fileno())
+    staged.replace(path)
+
+
+def sha256_of(path: Path) -> str:
+    """Hash of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextlib.contextmanager
+def locked(folder: Path, what: str) -> Iterator[None]:
+    """Hold a folder for this process.
+
+    Raises:
+        TrainingError: Another process holds it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            file.seek(0)
+            raise TrainingError(
+                f"{what} in {folder} is already running (process {file.read().strip() or 'unknown'})",
+                "one process at a time on one workspace",
+                "wait until it has ended, or stop it; what it has done so far is kept",
+            ) from error
+        file.seek(0)
+        file.truncate()
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+def seal(staged: Path, final: Path) -> None:
+    """Make a written folder durable and visible: manifest, fsync, rename.
+
+    Args:
+        staged: The folder as it was written.
+        final: Its name from now on; the folder's name must carry its step after the last dash.
+    """
+    files = sorted(p for p in staged.rglob("*") if p.is_file())
+    manifest = {str(p.relative_to(staged)): sha256_of(p) for p in files}
+    write_json(staged / MANIFEST, manifest)
+    for path in [*files, staged]:
+        _sync(path)
+    if final.exists():
+        shutil.rmtree(final)
+    staged.rename(final)
+    _sync(final.parent)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def is_whole(checkpoint: Path) -> bool:
+    """Whether every file of a sealed folder still has its hash."""
+    try:
+        manifest: dict[str, str] = json.loads((checkpoint / MANIFEST).read_text())
+        return all(sha256_of(checkpoint / name) == digest for name, digest in manifest.items())
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
+def newest_checkpoint(folder: Path) -> Path | None:
+    """The newest whole checkpoint; a torn one is passed over."""
+    return next((path for path in reversed(_checkpoints(folder)) if is_whole(path)), None)
+
+
+def keep_newest(folder: Path, count: int) -> None:
+    """Remove all but the newest checkpoints."""
+    for path in _checkpoints(folder)[:-count]:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def step_of(checkpoint: Path) -> int:
+    """The step after which a checkpoint was written."""
+    return int(checkpoint.name.rpartition("-")[2])
+
+
+def _checkpoints(folder: Path) -> list[Path]:
+    found = [p for p in folder.glob("checkpoint-*") if p.name.rpartition("-")[2].isdigit()]
+    return sorted(found, key=step_of)

@@ -1,0 +1,108 @@
+"""The plan of one training run: everything that decides its bytes, and what it will cost.
+
+Knows: settings, hashes of data and base, versions, the order of the sequences, the estimate.
+Does not know: how a step is made.
+
+Two runs with the same plan give the same adapter, bit for bit, on the same machine. The plan's id is a hash over all
+that decides the result; the estimate is no part of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import math
+import random
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from burnish.journal.events import canonical
+from burnish.records import Record
+from burnish_trainer.recipes import Recipe
+
+_WINDOW = 4  # batches whose sequences are sorted by length together
+_PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "burnish")
+
+
+class TrainPlan(Record, frozen=True, kw_only=True):
+    """What a run will do; stored as plan.json."""
+
+    id: str
+    objective: str
+    base_model: str
+    base_sha256: str
+    dataset: str
+    rows_sha256: str
+    recipe: dict[str, Any]
+    parents: list[str]
+    versions: dict[str, str]
+    steps: int
+    rows: dict[str, Any]  # the row report
+    estimate: dict[str, float] = msgspec.field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The plan as plain data."""
+        return msgspec.to_builtins(self)
+
+
+def make_plan(
+    recipe: Recipe,
+    *,
+    objective: str,
+    base: tuple[str, str],
+    dataset: tuple[str, str],
+    rows: dict[str, Any],
+) -> TrainPlan:
+    """The plan of a run.
+
+    Args:
+        recipe: The settings.
+        objective: What is optimised.
+        base: Name and hash of the base model.
+        dataset: Id of the dataset version and hash of its token rows.
+        rows: The row report.
+    """
+    deciding = {
+        "objective": objective,
+        "base_sha256": base[1],
+        "dataset": dataset[0],
+        "rows_sha256": dataset[1],
+        "recipe": msgspec.to_builtins(recipe),
+        "parents": [recipe.init_adapter] if recipe.init_adapter else [],
+        "versions": versions(),
+        "steps": math.ceil(int(rows["sequences"]) * recipe.epochs / recipe.batch_size),
+    }
+    digest = hashlib.sha256(canonical(deciding)).hexdigest()
+    return TrainPlan(id=f"train-{digest[:12]}", base_model=base[0], rows=rows, **deciding)
+
+
+def versions() -> dict[str, str]:
+    """Versions of the packages that have a say in the result."""
+    found: dict[str, str] = {}
+    for package in _PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            found[package] = "absent"
+    return found
+
+
+def order_of(lengths: Sequence[int], recipe: Recipe) -> list[int]:
+    """Indices of the sequences in the order of training, over all epochs.
+
+    Each epoch is shuffled; then sequences of similar length are put next to each other within a window of a few
+    batches, and the batches of a window are shuffled, so that little is padded and much is mixed.
+    """
+    count, batch = len(lengths), recipe.batch_size
+    order: list[int] = []
+    for epoch in range(math.ceil(recipe.epochs)):
+        rng = random.Random(f"{recipe.seed}/{epoch}")  # noqa: S311 - an order, no secret
+        drawn = rng.sample(range(count), count)
+        for start in range(0, count, batch * _WINDOW):
+            window = sorted(drawn[start : start + batch * _WINDOW], key=lambda i: lengths[i])
+            batches = [window[i : i + batch] for i in range(0, len(window), batch)]
+            rng.shuffle(batches)
+            order += [index for one in batches for index in one]
+    return order[: math.ceil(count * recipe.epochs)]

@@ -1,0 +1,82 @@
+"""What a training run tells while it works: lines of metrics.jsonl and a bar on the terminal.
+
+Knows: the trainer's callback points. Does not know: anything that changes the run.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+_KEPT = ("loss", "grad_norm", "learning_rate", "mean_token_accuracy", "num_tokens")
+
+
+class Metrics(TrainerCallback):
+    """Appends one line a logged step; a resumed run first forgets the lines after its checkpoint.
+
+    Args:
+        path: metrics.jsonl of the run.
+        epoch_steps: Steps of one epoch.
+        advance: Moves the bar by one step and shows a text.
+    """
+
+    def __init__(self, path: Path, epoch_steps: float, advance: Callable[[str], None]) -> None:
+        self._path, self._epoch_steps, self._advance = path, epoch_steps, advance
+        self._text = ""
+        self.last: dict[str, float] = {}
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Forget what a killed run wrote after the checkpoint that is resumed from."""
+        lines = read_metrics(self._path)
+        kept = [line for line in lines if line["step"] <= state.global_step]
+        self._path.write_text("".join(json.dumps(line) + "\n" for line in kept))
+        for _ in range(state.global_step):
+            self._advance("resumed")
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Move the bar."""
+        self._advance(self._text)
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Keep the figures of a step."""
+        values = {key: float(logs[key]) for key in _KEPT if logs and key in logs}
+        if "loss" not in values:
+            return
+        self.last = values
+        self._text = f"loss {values['loss']:.3f}"
+        line = {
+            "step": state.global_step,
+            "epoch": round(state.global_step / self._epoch_steps, 4),
+            **values,
+            "at": time.time(),
+        }
+        with self._path.open("a") as file:
+            file.write(json.dumps(line) + "\n")
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """Lines of a metrics file; one that a kill cut off is left out."""
+    found: list[dict[str, Any]] = []
+    if path.exists():
+        for line in path.read_text().splitlines():
+            try:
+                found.append(json.loads(line))
+            except ValueError:
+                continue
+    return found

@@ -1,0 +1,118 @@
+"""A trained adapter becomes an adapter version.
+
+Knows: the files of a version, its lineage, its card, and what makes its configuration the same on every machine.
+Does not know: how it was trained, where versions are kept (burnish.adapters).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from burnish.records import AdapterManifest
+from burnish_trainer.recipes import Recipe
+from burnish_trainer.run.files import write_json
+from burnish_trainer.run.plan import TrainPlan
+
+WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterVersion:
+    """What `train` gives back.
+
+    Attributes:
+        id: `name@sha12`, over weights and configuration.
+        path: Folder of the version.
+        manifest: Its lineage.
+        run: Folder of the run that made it.
+        rows: What became of the dataset's rows.
+        metrics: Last loss, accuracy on the learned tokens, seconds.
+    """
+
+    id: str
+    path: Path
+    manifest: AdapterManifest
+    run: Path
+    rows: dict[str, Any]
+    metrics: dict[str, float]
+
+
+def save_adapter(model: Any, folder: Path, base_model: str) -> None:
+    """Write the adapter's two files, without anything that differs between machines."""
+    shutil.rmtree(folder, ignore_errors=True)
+    staged = folder.with_name(f".{folder.name}")
+    shutil.rmtree(staged, ignore_errors=True)
+    model.save_pretrained(staged)
+    config = json.loads((staged / CONFIG).read_text())
+    config["base_model_name_or_path"] = base_model
+    for key in ("target_modules", "exclude_modules", "modules_to_save"):
+        if isinstance(config.get(key), list):
+            config[key] = sorted(config[key])
+    write_json(staged / CONFIG, config)
+    (staged / "README.md").unlink(missing_ok=True)
+    staged.rename(folder)
+
+
+def targets_of(folder: Path) -> list[str]:
+    """Names of the layers that the adapter changes."""
+    return list(json.loads((folder / CONFIG).read_text()).get("target_modules") or [])
+
+
+def manifest_of(
+    plan: TrainPlan, recipe: Recipe, folder: Path, metrics: dict[str, float]
+) -> AdapterManifest:
+    """Lineage of an adapter that was just written.
+
+    Args:
+        plan: The plan of its run.
+        recipe: The settings.
+        folder: Its folder, which gives id and hash.
+        metrics: How the training ended.
+    """
+    from burnish.adapters import adapter_id
+
+    version, digest = adapter_id(folder, recipe.name)
+    return AdapterManifest(
+        id=version,
+        name=recipe.name,
+        sha256=digest,
+        base_model=plan.base_model,
+        base_sha256=plan.base_sha256,
+        rank=recipe.rank,
+        alpha=recipe.alpha,
+        targets=targets_of(folder),
+        created_at=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        dataset=plan.dataset,
+        parents=plan.parents,
+        plan=plan.as_dict(),
+        metrics=metrics,
+    )
+
+
+def card(manifest: AdapterManifest, rows: dict[str, Any]) -> str:
+    """The adapter's card, in Markdown."""
+    recipe = manifest.plan.get("recipe", {})
+    dropped = ", ".join(f"{reason}: {n}" for reason, n in rows["dropped"].items()) or "none"
+    return f"""# Adapter {manifest.id}
+
+| | |
+|---|---|
+| base model | {manifest.base_model} (sha256 {manifest.base_sha256[:12]}) |
+| dataset | {manifest.dataset} |
+| goes on from | {", ".join(manifest.parents) or "nothing"} |
+| kind | LoRA, rank {manifest.rank}, alpha {manifest.alpha:g}, on {", ".join(manifest.targets)} |
+| training | {recipe.get("epochs")} epochs, learning rate {recipe.get("learning_rate")}, \
+{recipe.get("batch_size")} sequences a step, seed {recipe.get("seed")} |
+| rows | {rows["rows"]} ({rows["captured"]} with recorded tokens, {rows["rendered"]} rendered) |
+| tokens | {rows["tokens"]}, {rows["loss_tokens"]} of them learned |
+| dropped rows | {dropped} |
+| last loss | {manifest.metrics.get("loss", float("nan")):.4f} |
+
+It works on this base model only. What it can do is not told by its loss: see the evaluation that the registry
+keeps beside it. The whole plan is in `burnish.json`.
+"""

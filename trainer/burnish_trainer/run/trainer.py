@@ -1,0 +1,134 @@
+"""TRL's SFTTrainer, taught exact rows, weights and checkpoints that cannot be torn.
+
+Knows: the collator, the loss over the tokens that count, the order of rows, how a checkpoint is written.
+Does not know: where rows come from, what becomes of the adapter.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.nn import functional
+from torch.utils.data import Sampler
+from trl.trainer.sft_trainer import SFTTrainer
+
+from burnish_trainer.rows import IGNORE
+from burnish_trainer.run.files import keep_newest, seal
+
+_STAGED = "staged"
+
+
+class Collator:
+    """Pads rows on the right; a causal model never looks there, so no attention mask is needed."""
+
+    def __init__(self, pad_token_id: int) -> None:
+        self._pad = pad_token_id
+
+    def __call__(self, rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        """Rows as tensors (B, T), with one weight a row (B)."""
+        longest = max(len(row["input_ids"]) for row in rows)
+        ids = torch.full((len(rows), longest), self._pad)
+        labels = torch.full((len(rows), longest), IGNORE)
+        for place, row in enumerate(rows):
+            ids[place, : len(row["input_ids"])] = torch.tensor(row["input_ids"])
+            labels[place, : len(row["labels"])] = torch.tensor(row["labels"])
+        weights = torch.tensor([float(row["weight"]) for row in rows])
+        return {"input_ids": ids, "labels": labels, "weights": weights}
+
+
+class InOrder(Sampler[int]):
+    """Gives the rows in the order of the plan, all epochs in one go, so that resuming is skipping."""
+
+    def __init__(self, order: Sequence[int]) -> None:
+        self._order = order
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._order)
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+
+class AdapterTrainer(SFTTrainer):
+    """Trains on rows that are tokens already.
+
+    Differs from its base in four things: the loss is computed only where a label stands and is weighted by row; rows
+    come in the plan's order; a checkpoint appears whole with its hashes or not at all; nothing is tokenised or cut.
+
+    Args:
+        order: Indices of the rows over all epochs.
+        arguments: What SFTTrainer takes.
+    """
+
+    def __init__(self, *, order: Sequence[int], **arguments: Any) -> None:
+        self._order = order
+        self._checkpoint_folder: str | None = None
+        super().__init__(**arguments)
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
+        del train_dataset
+        return InOrder(self._order)
+
+    def _get_num_items_in_batch(self, batch_samples: list[Any], device: Any) -> torch.Tensor:
+        counted = [_counts(batch["labels"], batch["weights"]).sum() for batch in batch_samples]
+        return torch.stack(counted).sum().to(device)
+
+    def compute_loss(
+        self,
+        model: Any,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: Any = None,
+    ) -> Any:
+        """Weighted mean of -log p over the tokens that count, -sum(w log p) / sum(w).
+
+        Logits are computed only at those positions.
+        """
+        labels, weights = inputs["labels"], inputs["weights"]
+        base = self.accelerator.unwrap_model(model).get_base_model()
+        backbone = getattr(base, base.base_model_prefix)
+        hidden = backbone(input_ids=inputs["input_ids"], use_cache=False).last_hidden_state
+        chosen = labels[:, 1:] != IGNORE
+        logits = base.get_output_embeddings()(hidden[:, :-1][chosen]).float()
+        targets = labels[:, 1:][chosen]
+        losses = functional.cross_entropy(logits, targets, reduction="none")
+        counts = _counts(labels, weights)[chosen]
+        total = counts.sum() if num_items_in_batch is None else num_items_in_batch
+        loss = (losses * counts).sum() / total
+        self._note(logits, targets, inputs["input_ids"], "train" if model.training else "eval")
+        return (loss, {"logits": logits}) if return_outputs else loss
+
+    def _note(
+        self, logits: torch.Tensor, targets: torch.Tensor, ids: torch.Tensor, mode: str
+    ) -> None:
+        with torch.no_grad():
+            right = (logits.argmax(-1) == targets).float().mean().item()
+        self._metrics[mode]["mean_token_accuracy"].append(right)
+        self._total_train_tokens += ids.numel()
+        self._metrics[mode]["num_tokens"] = [self._total_train_tokens]
+
+    def _get_output_dir(self, trial: Any) -> str:
+        return self._checkpoint_folder or super()._get_output_dir(trial)
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        """Write beside, hash, rename: a kill at any moment leaves a whole checkpoint or none."""
+        folder = Path(str(self.args.output_dir))
+        staged = folder / _STAGED
+        shutil.rmtree(staged, ignore_errors=True)
+        self._checkpoint_folder = str(staged)
+        try:
+            super(SFTTrainer, self)._save_checkpoint(model, trial)  # its own would write a card
+        finally:
+            self._checkpoint_folder = None
+        name = f"checkpoint-{self.state.global_step}"
+        seal(staged / name, folder / name)
+        keep_newest(folder, 2)
+
+
+def _counts(labels: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """Weight of each predicted token, (B, T-1); zero where no label stands."""
+    return (labels[:, 1:] != IGNORE) * weights[:, None]
