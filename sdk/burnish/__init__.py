@@ -1,1 +1,106 @@
-"""Agents polished by their own runs: trace, verify, train, swap."""
+"""Agents polished by their own runs: trace, verify, train, swap.
+
+    import burnish
+
+    graph = burnish.wrap(create_agent(model, tools), agent="support")    # 1. decorate
+    burnish.outcome(thread_id="t-42", success=True, source="crm")        # 2. tell what became of it
+    report = burnish.retrain("support")                                  # 3. improve
+
+| name | what it is for |
+|---|---|
+| `wrap` | record what a LangGraph graph or LangChain runnable does |
+| `trace` | the same for any function, generator or coroutine |
+| `task` | name what the runs inside it attempt, and for whom |
+| `outcome` | report what became of a run |
+| `retrain` | dataset, adapter, proof and canary in one call |
+| `route` | let the promoted adapter answer |
+| `configure` | settings of this process |
+| `flush` | make everything captured durable, and ship it |
+| `Workspace` | the folder of one deployment: trajectories, datasets, adapters |
+| `errors`, `records` | what can be raised, what is passed around |
+
+Importing this package loads none of LangChain, LangGraph and torch.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from burnish import errors, records
+from burnish._version import __version__ as __version__
+from burnish.settings import configure
+
+if TYPE_CHECKING:
+    from burnish.capture.scopes import flush, outcome, task
+    from burnish.capture.tracing import trace
+    from burnish.capture.wrapping import wrap
+    from burnish.langchain.routing import route
+    from burnish.workspace import Workspace
+
+__all__ = [
+    "Workspace",
+    "configure",
+    "errors",
+    "flush",
+    "outcome",
+    "records",
+    "retrain",
+    "route",
+    "task",
+    "trace",
+    "wrap",
+]
+
+_HOMES = {
+    "Workspace": "burnish.workspace",
+    "flush": "burnish.capture.scopes",
+    "outcome": "burnish.capture.scopes",
+    "route": "burnish.langchain.routing",
+    "task": "burnish.capture.scopes",
+    "trace": "burnish.capture.tracing",
+    "wrap": "burnish.capture.wrapping",
+}
+
+
+def retrain(agent: str, **overrides: Any) -> records.RetrainReport:
+    """Turn the agent's verified runs into a proven adapter and start its canary.
+
+    Dataset, training, evaluation, gate, registry and canary, each resumable; see `burnish.toml`.
+
+    Args:
+        agent: Name of the agent in `burnish.toml`.
+        **overrides: Settings of `[agent.NAME]` for this call only.
+
+    Raises:
+        BurnishError: With what was found, what was expected, and the next command.
+    """
+    from importlib.metadata import entry_points
+
+    for found in entry_points(group="burnish.retrain", name="retrain"):
+        try:
+            run = found.load()
+        except ImportError as missing:
+            raise errors.TrainingError(
+                f"the trainer cannot be loaded: {missing}",
+                "its packages",
+                "pip install 'burnish[train]'",
+            ) from missing
+        return run(agent, **overrides)
+    raise errors.TrainingError(
+        "no trainer is installed", "the package burnish_trainer", "pip install 'burnish[train]'"
+    )
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'burnish' has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*__all__, "__version__"})

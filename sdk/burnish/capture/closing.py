@@ -1,0 +1,64 @@
+"""How a trajectory ended: status and answer.
+
+Knows: which exceptions mean what, where an output keeps the answer.
+Does not know: whether the answer is right; nobody's own words decide that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from burnish.capture.calls import is_control_flow
+from burnish.capture.live import Run, registry
+from burnish.capture.messages import said
+
+_INTERRUPT = "__interrupt__"
+
+
+def close_root(run: Run, output: Any, error: BaseException | None = None) -> None:
+    """End the trajectory of a root run that returned or raised."""
+    trajectory = run.trajectory
+    if error is not None:
+        registry.end(trajectory, status_of(error), error=error)
+        return
+    answer = answer_of(output)
+    if isinstance(output, dict) and output.get(_INTERRUPT) and not trajectory.interrupts:
+        trajectory.interrupts += [str(getattr(item, "id", item)) for item in output[_INTERRUPT]]
+    status = "interrupted" if trajectory.interrupts else "completed"
+    registry.end(trajectory, status, answer=answer, output=_rest_of(output))
+
+
+def status_of(error: BaseException) -> str:
+    """What an exception that left the agent says about the attempt."""
+    if isinstance(error, GeneratorExit):
+        return "abandoned"
+    if isinstance(error, (asyncio.CancelledError, KeyboardInterrupt)):
+        return "cancelled"
+    if is_control_flow(error):
+        return "interrupted"
+    return "failed"
+
+
+def answer_of(output: Any) -> str | None:
+    """The final text of an output: its last message by the model, or itself."""
+    if isinstance(output, str):
+        return output
+    if isinstance(output, dict):
+        messages = output.get("messages")
+    else:
+        messages = getattr(output, "messages", output)
+    if not isinstance(messages, (list, tuple)):
+        messages = [messages]
+    for message in reversed(messages):
+        if getattr(message, "type", None) in ("ai", "AIMessageChunk"):
+            return said(message)
+    return None
+
+
+def _rest_of(output: Any) -> Any:
+    """The output without its messages, which are kept by the calls that made them."""
+    if not isinstance(output, dict):
+        return None
+    rest = {key: value for key, value in output.items() if key not in ("messages", _INTERRUPT)}
+    return rest or None

@@ -1,0 +1,105 @@
+"""Each message, tool list and parameter set of a trajectory is encoded once and named by its hash.
+
+Knows: how to tell that a message is still the one that was encoded. Does not know: the form of
+messages (messages.py), who stores the bytes.
+
+A message is looked up by identity and compared with the fingerprint taken when it was encoded, so
+one that was changed in between is encoded again.
+"""
+
+from __future__ import annotations
+
+import marshal
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from burnish.capture.messages import encode_for_storage
+from burnish.capture.plain import Losses, plain_bytes
+from burnish.journal.events import Ref, ref_of
+
+if TYPE_CHECKING:
+    from langchain_core.messages import BaseMessage
+
+_MARSHAL = 2  # the last version whose bytes depend on values alone
+_LONG = 4096
+_PARAMETER_SETS = 256
+
+Blobs = dict[Ref, bytes]
+"""Canonical JSON bytes by name."""
+Redactor = Callable[[Any], Any]
+"""Plain data to plain data without what must not be kept."""
+
+
+class Content:
+    """What one trajectory has encoded so far."""
+
+    __slots__ = ("_messages", "_sets", "losses", "redact")
+
+    def __init__(self, losses: Losses, redact: Redactor | None = None) -> None:
+        self.losses = losses
+        self.redact = redact
+        self._messages: dict[int, tuple[BaseMessage, Any, Ref, bytes]] = {}
+        self._sets: dict[bytes, Any] = {}
+
+    def message(self, message: BaseMessage) -> tuple[Ref, bytes]:
+        """Name and bytes of a message."""
+        known = self._messages.get(id(message))
+        fingerprint = _fingerprint(message)
+        if known is not None and fingerprint is not None and known[1] == fingerprint:
+            return known[2], known[3]
+        ref, blob = self.value(encode_for_storage(message))
+        if fingerprint is not None:
+            # The message is held, so that its id cannot become another's.
+            self._messages[id(message)] = (message, fingerprint, ref, blob)
+        return ref, blob
+
+    def messages(self, messages: Iterable[BaseMessage]) -> tuple[list[Ref], Blobs]:
+        """Names of messages in order, and the bytes behind them."""
+        refs: list[Ref] = []
+        blobs: Blobs = {}
+        for message in messages:
+            ref, blob = self.message(message)
+            refs.append(ref)
+            blobs[ref] = blob
+        return refs, blobs
+
+    def value(self, value: Any) -> tuple[Ref, bytes]:
+        """Name and bytes of any value."""
+        if self.redact is not None:
+            value = self.redact(value)
+        blob = plain_bytes(value, self.losses)
+        return ref_of(blob), blob
+
+    def once(self, value: Mapping[str, Any], make: Callable[[Any], Any]) -> Any:
+        """`make(value)`, remembered for values that are equal to the last byte."""
+        try:
+            key = marshal.dumps(value, _MARSHAL)  # pyright: ignore[reportArgumentType]
+        except ValueError:
+            return make(value)
+        made = self._sets.get(key)
+        if made is None:
+            if len(self._sets) >= _PARAMETER_SETS:
+                self._sets.clear()
+            made = self._sets[key] = make(value)
+        return made
+
+
+def _fingerprint(message: BaseMessage) -> Any:
+    """Something that changes when the message does, or None where nothing cheap can tell."""
+    fields: Any = message.__dict__
+    content = fields["content"]
+    metadata = fields["response_metadata"]
+    try:
+        if metadata and "burnish" in metadata:
+            metadata = {key: value for key, value in metadata.items() if key != "burnish"}
+        elif type(content) is str and len(content) < _LONG and fields.get("artifact") is None:
+            return marshal.dumps(fields, _MARSHAL)
+        rest = {
+            key: value
+            for key, value in fields.items()
+            if key not in ("content", "response_metadata", "artifact")
+        }
+        held = content if type(content) is str else marshal.dumps(content, _MARSHAL)
+        return held, marshal.dumps((rest, metadata), _MARSHAL), id(fields.get("artifact"))
+    except ValueError:
+        return None

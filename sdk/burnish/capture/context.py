@@ -1,0 +1,82 @@
+"""Where we are: the run that this code belongs to, the task it attempts, whether to record.
+
+Knows: context variables of capture and LangChain's own. Does not know: events.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+from burnish.capture.live import Run, registry
+
+if TYPE_CHECKING:
+    from burnish.capture.scopes import task
+
+scope: ContextVar[Run | None] = ContextVar("burnish_scope", default=None)
+"""The open `trace` that this code runs in."""
+suppressed: ContextVar[bool] = ContextVar("burnish_suppressed", default=False)
+"""Whether nothing is to be recorded here."""
+current_task: ContextVar[task | None] = ContextVar("burnish_task", default=None)
+"""What runs that start here attempt."""
+
+
+def ambient_config() -> dict[str, Any] | None:
+    """The config of the LangChain run that this code is called from."""
+    module = sys.modules.get("langchain_core.runnables.config")
+    return None if module is None else module.var_child_runnable_config.get()
+
+
+def run_of_config(config: Any) -> Run | None:
+    """The captured run that callbacks of this config belong to."""
+    manager = config.get("callbacks") if config else None
+    parent = getattr(manager, "parent_run_id", None)
+    return None if parent is None else registry.runs.get(parent)
+
+
+def innermost(outer: Run | None, inner: Run | None) -> Run | None:
+    """The deeper of two runs that this code is in, if one holds the other; else the first."""
+    if inner is None or inner.trajectory.ended:
+        return outer
+    if outer is None:
+        return inner
+    above: Run | None = inner
+    while above is not None:
+        if above is outer:
+            return inner
+        above = above.parent
+    return outer
+
+
+def current_run() -> Run | None:
+    """The captured run that this code is called from, or None."""
+    return innermost(run_of_config(ambient_config()), scope.get())
+
+
+def current_trajectory_id() -> str | None:
+    """Id of the trajectory that this code runs in."""
+    run = current_run()
+    return None if run is None else run.trajectory.id
+
+
+def current_thread_id() -> str | None:
+    """The conversation that this code runs in, as the agent's config names it."""
+    run = current_run()
+    if run is not None and run.trajectory.thread_id is not None:
+        return run.trajectory.thread_id
+    configurable = (ambient_config() or {}).get("configurable") or {}
+    thread = configurable.get("thread_id")
+    return None if thread is None else str(thread)
+
+
+@contextlib.contextmanager
+def suppress() -> Iterator[None]:
+    """Record nothing inside: for verifiers, judges and other code that is not the agent."""
+    token = suppressed.set(True)
+    try:
+        yield
+    finally:
+        suppressed.reset(token)

@@ -1,0 +1,236 @@
+"""An agent is invoked: a trajectory starts, is joined, or is taken up again.
+
+Knows: how to tell the three apart, and what RunStarted says. Does not know: how the invocation
+runs (wrapping.py, tracing.py), what happens inside (calls.py).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+import uuid
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from burnish import settings
+from burnish.capture import context, faults, resume, threads
+from burnish.capture.closing import answer_of, status_of
+from burnish.capture.content import Blobs, Redactor
+from burnish.capture.handler import shared_handler
+from burnish.capture.live import LiveTrajectory, Run, registry
+from burnish.capture.redaction import redactor
+from burnish.capture.requests import own_metadata
+from burnish.journal.events import RunStarted
+
+
+class Agent(NamedTuple):
+    """What `wrap` and `trace` were told about an agent."""
+
+    name: str
+    tags: tuple[str, ...] = ()
+
+
+class Start(NamedTuple):
+    """What is known of an invocation before it runs."""
+
+    agent: Agent
+    entry: str
+    input: Any
+    thread_id: str | None = None
+    tags: tuple[str, ...] = ()
+    metadata: Mapping[str, Any] = {}
+    resumes: str | None = None  # trajectory that is taken up again
+
+
+class Invocation:
+    """One invocation that is recorded; `failed` or `done` is called once it is over."""
+
+    __slots__ = ("config", "trajectory")
+
+    def __init__(self, config: dict[str, Any], trajectory: LiveTrajectory | None) -> None:
+        self.config = config
+        self.trajectory = trajectory  # None where it is a part of another's trajectory
+
+    @faults.guarded
+    def failed(self, error: BaseException) -> None:
+        """It raised, was cancelled or left."""
+        if self.trajectory is None:
+            registry.expected.pop(self.config["run_id"], None)
+            return
+        registry.end(self.trajectory, status_of(error), error=error)
+
+    @faults.guarded
+    def done(self, output: Any = None) -> None:
+        """It returned; the callbacks mostly have ended the trajectory before."""
+        if self.trajectory is None:
+            registry.expected.pop(self.config["run_id"], None)
+        elif not self.trajectory.ended:
+            answer = answer_of(output) if output is not None else None
+            registry.end(self.trajectory, "completed", answer=answer)
+
+
+def recording() -> bool:
+    """Whether anything may be recorded here."""
+    return not context.suppressed.get() and settings.current().capture != "off"
+
+
+def begin(start: Start, key: Any) -> LiveTrajectory:
+    """Start a trajectory, or take one up again, and say so."""
+    threads.carry_context()
+    given = context.current_task.get()
+    redact: Redactor | None = redactor(settings.current().redact)
+    trajectory = LiveTrajectory(start.agent.name, start.resumes, redact)
+    trajectory.thread_id = start.thread_id
+    registry.begin(trajectory, key)
+    if given is not None:
+        given.add(trajectory)
+    try:
+        _announce(trajectory, start, given)
+    except Exception:
+        registry.end(trajectory, "completed")
+        raise
+    return trajectory
+
+
+def _announce(trajectory: LiveTrajectory, start: Start, given: Any) -> None:
+    content = trajectory.content
+    blobs: Blobs = {}
+    ref, blob = content.value(start.input)
+    blobs[ref] = blob
+    about = None
+    if start.metadata:
+        about, blob = content.value(dict(start.metadata))
+        blobs[about] = blob
+    trace, parent = _active_span()
+    user = start.metadata.get("user_id")
+    named: dict[str, Any] = {} if given is None else given.named()
+    named.setdefault("user", None if user is None else str(user))
+    trajectory.send(
+        RunStarted(
+            at=time.time_ns(),
+            trajectory=trajectory.id,
+            span=trajectory.root.span,
+            trace=trace or trajectory.id,
+            agent=trajectory.agent,
+            parent=parent,
+            thread_id=trajectory.thread_id,
+            resumed=start.resumes is not None,
+            tags=[*start.agent.tags, *start.tags],
+            metadata=about,
+            input=ref,
+            entry=start.entry,
+            **named,
+        ),
+        blobs,
+    )
+
+
+def _active_span() -> tuple[str | None, str | None]:
+    """Trace and span of an OpenTelemetry span that is active here."""
+    module = sys.modules.get("opentelemetry.trace")
+    if module is None:
+        return None, None
+    found = module.get_current_span().get_span_context()
+    if not found.is_valid:
+        return None, None
+    return f"{found.trace_id:032x}", f"{found.span_id:016x}"
+
+
+def _uuid() -> uuid.UUID:
+    return uuid.UUID(bytes=os.urandom(16), version=4)
+
+
+@faults.guarded
+def enter(agent: Agent, entry: str, graph: Any, input: Any, config: Any) -> Invocation | None:
+    """Record an invocation of a wrapped runnable; None where it is not to be recorded."""
+    return _enter(agent, entry, graph, input, config, None)
+
+
+@faults.guarded
+def enter_resumed(
+    agent: Agent, entry: str, graph: Any, input: Any, config: Any, found: str | None
+) -> Invocation | None:
+    """As `enter`, where the checkpoint was already asked for the trajectory."""
+    return _enter(agent, entry, graph, input, config, found or resume.NOT_FOUND)
+
+
+def _enter(
+    agent: Agent, entry: str, graph: Any, input: Any, config: Any, found: str | None
+) -> Invocation | None:
+    given: dict[str, Any] = dict(config) if config else {}
+    if not recording() or given.get("run_id") in registry.runs:
+        return None  # suppressed, or an entry point that another entry point calls
+    handler = shared_handler()
+    key = given.get("run_id")
+    if key is None:
+        key = given["run_id"] = _uuid()
+    if key in registry.expected:
+        return None
+    parent = _joined(given)
+    if parent is not None:
+        registry.expected[key] = agent.name
+        return Invocation(given, None)
+    configurable = resume.configurable_of(graph, given)
+    thread = configurable.get("thread_id")
+    thread = None if thread is None else str(thread)
+    taken_up = _taken_up(graph, input, given, configurable, found)
+    start = Start(
+        agent=agent,
+        entry=f"{entry} {type(graph).__name__}",
+        input=None if entry.endswith("transform") else resume.readable_input(input),
+        thread_id=thread,
+        tags=tuple(given.get("tags") or ()),
+        metadata=own_metadata(given.get("metadata")),
+        resumes=taken_up,
+    )
+    trajectory = begin(start, key)
+    _attach(given, handler)
+    if resume.keeps_checkpoints(graph, configurable):
+        given["configurable"] = {**(given.get("configurable") or {}), resume.KEY: trajectory.id}
+    return Invocation(given, trajectory)
+
+
+def _taken_up(
+    graph: Any, input: Any, config: dict[str, Any], configurable: dict[str, Any], found: str | None
+) -> str | None:
+    if not resume.is_resume(input, configurable):
+        return None
+    if found is None:
+        found = resume.trajectory_of_checkpoint(graph, config, configurable)
+    if found is None or found == resume.NOT_FOUND:
+        return registry.interrupted.get(str(configurable.get("thread_id")))
+    return found
+
+
+def _joined(config: dict[str, Any]) -> Run | None:
+    """The captured run that this invocation is a part of."""
+    run = context.run_of_config(config) or context.run_of_config(context.ambient_config())
+    if run is None:
+        run = context.scope.get()
+    return None if run is None or run.trajectory.ended else run
+
+
+def _attach(config: dict[str, Any], handler: Any) -> None:
+    """Put the handler into the config, unless it is on its way there anyway."""
+    callbacks = config.get("callbacks")
+    if callbacks is None:
+        ambient = context.ambient_config()
+        callbacks = ambient.get("callbacks") if ambient else None
+    if callbacks is None:
+        config["callbacks"] = [handler]
+    elif isinstance(callbacks, list):
+        if handler not in callbacks:
+            config["callbacks"] = [*callbacks, handler]
+    elif handler not in callbacks.handlers:
+        manager = callbacks.copy()
+        manager.add_handler(handler, inherit=True)
+        config["callbacks"] = manager
+
+
+def adopt(run_id: Any) -> Run | None:
+    """A trajectory for a run that nobody wrapped, where `capture="all"` asks for it."""
+    if settings.current().capture != "all" or context.suppressed.get():
+        return None
+    start = Start(agent=Agent("unnamed"), entry="callback", input=None)
+    return begin(start, run_id).root

@@ -1,0 +1,87 @@
+"""What goes wrong inside capture: counted, said once, and never the agent's problem.
+
+Knows: how a fault is guarded, counted and reported. Does not know: what was being done.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+_log = logging.getLogger("burnish")
+_counts: dict[str, int] = {}
+_said: set[str] = set()
+_raising: bool | None = None  # None: only under pytest
+
+
+def raises_faults() -> bool:
+    """Whether a fault goes on to the caller: under pytest, so that no test passes over one."""
+    return "PYTEST_CURRENT_TEST" in os.environ if _raising is None else _raising
+
+
+def set_raising(value: bool | None) -> bool | None:
+    """Decide whether faults are raised (None: only under pytest); returns what held before."""
+    global _raising
+    before, _raising = _raising, value
+    return before
+
+
+def guarded(entry: Callable[_P, _T]) -> Callable[_P, _T | None]:
+    """An entry of capture that answers None where it fails inside."""
+
+    @functools.wraps(entry)
+    def guard(*args: _P.args, **kwargs: _P.kwargs) -> _T | None:
+        try:
+            return entry(*args, **kwargs)
+        except Exception as fault:  # noqa: BLE001 - nothing of ours may reach the agent
+            report(entry.__name__, fault)
+            return None
+
+    return guard
+
+
+def report(kind: str, fault: BaseException) -> None:
+    """Count a fault, log the first of its kind, and raise it under pytest."""
+    key = f"{kind}: {type(fault).__name__}"
+    count(key)
+    if key not in _said:
+        _said.add(key)
+        _log.warning(
+            "capture failed in %s and goes on without it; further faults of this kind are only "
+            "counted (burnish doctor): %r",
+            kind,
+            fault,
+            exc_info=fault,
+        )
+    if raises_faults():
+        raise fault
+
+
+def say_once(kind: str, message: str) -> None:
+    """Count something that is no fault of ours but worth one line."""
+    count(kind)
+    if kind not in _said:
+        _said.add(kind)
+        _log.warning(message)
+
+
+def count(kind: str, number: int = 1) -> None:
+    """Add to the count of a kind."""
+    _counts[kind] = _counts.get(kind, 0) + number
+
+
+def counts() -> dict[str, int]:
+    """Faults, drops and ignored runs of this process, by kind."""
+    return dict(_counts)
+
+
+def forget() -> None:
+    """Start counting anew; for tests."""
+    _counts.clear()
+    _said.clear()

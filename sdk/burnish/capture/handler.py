@@ -1,0 +1,249 @@
+"""LangChain's callbacks become runs and events.
+
+Knows: which callback opens or closes which kind of run, and where its facts lie.
+Does not know: who starts a trajectory (entry.py), how events are stored (sink.py).
+
+There is one handler per process. It runs inline, acts on nothing, and is guarded at each entry.
+"""
+
+from __future__ import annotations
+
+import functools
+import time
+from contextvars import ContextVar
+from typing import Any
+
+from burnish.capture import faults
+from burnish.capture.calls import (
+    end_model,
+    end_node,
+    end_tool,
+    fail_model,
+    fail_tool,
+    start_completion,
+    start_model,
+    start_node,
+    start_tool,
+)
+from burnish.capture.closing import close_root
+from burnish.capture.context import innermost, scope, suppressed
+from burnish.capture.faults import guarded
+from burnish.capture.live import Run, registry
+
+_runs = registry.runs
+_HIDDEN = "langsmith:hidden"
+
+
+def _parent(run_id: Any, parent_run_id: Any) -> Run | None:
+    """The captured run that a new one belongs to; None where nothing is to be recorded."""
+    if suppressed.get():
+        return None
+    if parent_run_id is not None:
+        parent = _runs.get(parent_run_id)
+        if parent is not None:
+            inner = scope.get()
+            return parent if inner is None else innermost(parent, inner)
+    known = _runs.get(run_id)  # the root of a trajectory, registered before it was started
+    if known is not None:
+        return known
+    joined = scope.get()
+    if joined is not None and parent_run_id is None and not joined.trajectory.ended:
+        return joined
+    return _uninvited(run_id, parent_run_id)
+
+
+def _uninvited(run_id: Any, parent_run_id: Any) -> Run | None:
+    """A run without a captured ancestor: ignored and counted, or a trajectory of its own."""
+    from burnish.capture.entry import adopt
+
+    adopted = adopt(run_id) if parent_run_id is None else None
+    if adopted is None:
+        faults.count("ignored_runs")
+    return adopted
+
+
+class Callbacks:
+    """The callbacks that we listen to, as LangChain names them."""
+
+    run_inline = True
+
+    @property
+    def raise_error(self) -> bool:
+        """Faults of ours stop a test, never an agent."""
+        return faults.raises_faults()
+
+    @guarded
+    def on_chain_start(
+        self, serialized: Any, inputs: Any, *, run_id: Any, parent_run_id: Any = None, **about: Any
+    ) -> None:
+        """A graph, a node or another runnable starts."""
+        parent = _parent(run_id, parent_run_id)
+        if parent is None or parent.key == run_id:
+            return
+        tags = about.get("tags")
+        if tags and _HIDDEN in tags:
+            registry.alias(parent, run_id)
+            return
+        start_node(parent, run_id, about)
+
+    @guarded
+    def on_chain_end(self, outputs: Any, *, run_id: Any, **_: Any) -> None:
+        """It returned."""
+        run = _runs.get(run_id)
+        if run is None:
+            return
+        if run.key != run_id:
+            registry.drop_alias(run, run_id)
+        elif run.parent is None:
+            close_root(run, outputs)
+        else:
+            end_node(run, None)
+
+    @guarded
+    def on_chain_error(self, error: BaseException, *, run_id: Any, **_: Any) -> None:
+        """It raised, or control flow left through it."""
+        run = _runs.get(run_id)
+        if run is None:
+            return
+        if run.key != run_id:
+            registry.drop_alias(run, run_id)
+        elif run.parent is None:
+            close_root(run, None, error)
+        else:
+            end_node(run, error)
+
+    @guarded
+    def on_chat_model_start(
+        self,
+        serialized: Any,
+        messages: list[list[Any]],
+        *,
+        run_id: Any,
+        parent_run_id: Any = None,
+        **about: Any,
+    ) -> None:
+        """A chat model is asked."""
+        parent = _parent(run_id, parent_run_id)
+        if parent is not None:
+            start_model(parent, run_id, messages[0], about)
+
+    @guarded
+    def on_llm_start(
+        self,
+        serialized: Any,
+        prompts: list[str],
+        *,
+        run_id: Any,
+        parent_run_id: Any = None,
+        **about: Any,
+    ) -> None:
+        """A completion model is asked."""
+        parent = _parent(run_id, parent_run_id)
+        if parent is not None:
+            start_completion(parent, run_id, prompts[0], about)
+
+    @guarded
+    def on_llm_new_token(self, token: Any, *, run_id: Any, **_: Any) -> None:
+        """A model streams."""
+        run = _runs.get(run_id)
+        if run is None or run.kind != "model":
+            return
+        if run.chunks is None:
+            run.first_token_at = time.time_ns()
+            run.chunks = []
+        run.chunks.append(token)
+
+    @guarded
+    def on_llm_end(self, response: Any, *, run_id: Any, **_: Any) -> None:
+        """A model answered."""
+        run = _runs.get(run_id)
+        if run is not None and run.kind == "model":
+            end_model(run, response)
+
+    @guarded
+    def on_llm_error(self, error: BaseException, *, run_id: Any, **_: Any) -> None:
+        """A model failed."""
+        run = _runs.get(run_id)
+        if run is not None and run.kind == "model":
+            fail_model(run, error)
+
+    @guarded
+    def on_tool_start(
+        self,
+        serialized: Any,
+        input_str: str,
+        *,
+        run_id: Any,
+        parent_run_id: Any = None,
+        **about: Any,
+    ) -> None:
+        """A tool is called."""
+        parent = _parent(run_id, parent_run_id)
+        if parent is not None:
+            start_tool(parent, run_id, serialized, input_str, about)
+
+    @guarded
+    def on_tool_end(self, output: Any, *, run_id: Any, **_: Any) -> None:
+        """A tool returned."""
+        run = _runs.get(run_id)
+        if run is not None and run.kind == "tool":
+            end_tool(run, output)
+
+    @guarded
+    def on_tool_error(self, error: BaseException, *, run_id: Any, **_: Any) -> None:
+        """A tool raised."""
+        run = _runs.get(run_id)
+        if run is not None and run.kind == "tool":
+            fail_tool(run, error)
+
+    @guarded
+    def on_retriever_start(
+        self,
+        serialized: Any,
+        query: str,
+        *,
+        run_id: Any,
+        parent_run_id: Any = None,
+        **about: Any,
+    ) -> None:
+        """A retriever is asked; it is kept as a tool that the graph itself called."""
+        parent = _parent(run_id, parent_run_id)
+        if parent is not None:
+            about = {**about, "inputs": {"query": query}, "retriever": True}
+            start_tool(parent, run_id, serialized, query, about)
+
+    @guarded
+    def on_retriever_end(self, documents: Any, *, run_id: Any, **_: Any) -> None:
+        """A retriever answered."""
+        run = _runs.get(run_id)
+        if run is not None and run.kind == "tool":
+            end_tool(run, list(documents))
+
+    @guarded
+    def on_retriever_error(self, error: BaseException, *, run_id: Any, **_: Any) -> None:
+        """A retriever failed."""
+        run = _runs.get(run_id)
+        if run is not None and run.kind == "tool":
+            fail_tool(run, error)
+
+    @guarded
+    def on_interrupt(self, event: Any) -> None:
+        """A graph pauses and waits for an answer."""
+        run = _runs.get(event.run_id)
+        if run is not None and run.parent is None:
+            run.trajectory.interrupts += [waiting.id for waiting in event.interrupts]
+
+
+@functools.cache
+def shared_handler() -> Any:
+    """The handler of this process, registered with langchain-core on the first call."""
+    from langchain_core.tracers.context import register_configure_hook
+    from langgraph.callbacks import GraphCallbackHandler
+
+    class Handler(Callbacks, GraphCallbackHandler):  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Callbacks of graphs and of all that runs inside them."""
+
+    made = Handler()
+    # A default, not a value that is set: so also threads without our context have it.
+    register_configure_hook(ContextVar("burnish_handler", default=made), inheritable=True)
+    return made

@@ -1,0 +1,304 @@
+"""Trajectories that are running now, and the runs inside them.
+
+Knows: how runs nest, are numbered, and are closed with their parent; which event each step makes.
+Does not know: LangChain's callbacks (handler.py), who starts a trajectory (entry.py, tracing.py).
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from collections.abc import Mapping
+from typing import Any
+
+from burnish.capture import sink
+from burnish.capture.content import Blobs, Content, Redactor
+from burnish.journal.events import (
+    AnyEvent,
+    ModelEnded,
+    NodeEnded,
+    Ref,
+    RunEnded,
+    StateRecorded,
+    ToolEnded,
+)
+
+_NO_BLOBS: Blobs = {}
+
+
+def new_id(size: int) -> str:
+    """A random id of `size` bytes in hex."""
+    return os.urandom(size).hex()
+
+
+class Run:
+    """One open piece of a trajectory: the invocation itself, a node, a model call or a tool."""
+
+    __slots__ = (
+        "attempt", "children", "chunks", "first_token_at", "holder", "key", "kind", "last_tries",
+        "name", "namespace", "node", "parent", "retry_key", "span", "speaker", "step",
+        "trajectory",
+    )  # fmt: skip
+
+    def __init__(
+        self, trajectory: LiveTrajectory, parent: Run | None, kind: str, span: str
+    ) -> None:
+        self.trajectory = trajectory
+        self.parent = parent
+        self.holder = parent  # whose end closes this run: the parent, or what outlives it
+        self.kind = kind  # "agent", "node", "model", "tool"
+        self.span = span
+        self.key: Any = None  # how the registry knows it
+        self.name: str | None = None
+        self.attempt = 1
+        self.first_token_at: int | None = None
+        self.chunks: list[Any] | None = None
+        self.retry_key: Any = None  # equal for tries of the same thing
+        self.children: dict[Any, Run] = {}
+        self.last_tries: dict[Any, int] | None = None
+        if parent is not None:
+            self.node, self.step = parent.node, parent.step
+            self.namespace, self.speaker = parent.namespace, parent.speaker
+        else:
+            self.node = self.step = self.namespace = None
+            self.speaker: str | None = trajectory.agent
+
+    def count_try(self, key: Any) -> int:
+        """Count one more try of something below this run; returns how many there were."""
+        tries = self.last_tries
+        if tries is None:
+            tries = self.last_tries = {}
+        tries[key] = number = tries.get(key, 0) + 1
+        return number
+
+    def tries(self, key: Any) -> int:
+        """How many tries of something were counted below this run."""
+        return 0 if self.last_tries is None else self.last_tries.get(key, 0)
+
+
+class LiveTrajectory:
+    """One attempt that is running in this process."""
+
+    def __init__(
+        self, agent: str, trajectory_id: str | None = None, redact: Redactor | None = None
+    ) -> None:
+        self.id = trajectory_id or new_id(16)
+        self.agent = agent
+        self.losses: dict[str, int] = {}
+        self.content = Content(self.losses, redact)
+        self.thread_id: str | None = None
+        self.environment: Any = None
+        self.root = Run(self, None, "agent", new_id(8))
+        self.open: dict[Any, Run] = {}
+        self.waiting: deque[AnyEvent] = deque()  # frames of nodes, sent with the next call's
+        self.interrupts: list[str] = []
+        self.last_reply: str | None = None
+        self.raw_arguments: dict[str, str] = {}
+        self.ended = False
+        self.pid = os.getpid()
+
+    def send(self, event: AnyEvent, blobs: Mapping[Ref, bytes] = _NO_BLOBS) -> None:
+        """Make an event durable, and those of nodes that wait before it."""
+        events: list[AnyEvent] = []
+        waiting = self.waiting
+        while waiting:
+            try:
+                events.append(waiting.popleft())
+            except IndexError:  # another thread took the last one
+                break
+        events.append(event)
+        sink.write(events, blobs, self.losses)
+
+    def close_below(self, run: Run, error: BaseException | None) -> None:
+        """Close what is still open below a run, innermost first."""
+        for key, child in list(run.children.items()):
+            if run.children.pop(key, None) is None:
+                continue
+            self.close_below(child, error)
+            self.open.pop(key, None)
+            registry.runs.pop(key, None)
+            self._cut(child, error)
+
+    def _cut(self, run: Run, error: BaseException | None) -> None:
+        now = time.time_ns()
+        name, words = describe(error)
+        place = {"at": now, "trajectory": self.id, "span": run.span, "cut": True}
+        if run.kind == "node":
+            self.waiting.append(NodeEnded(**place))
+            return
+        if run.kind == "tool":
+            self.send(ToolEnded(**place, error_type=name, error=words))
+            return
+        partial = partial_text(run.chunks)
+        blobs: Blobs = {}
+        extras = None
+        if partial:
+            extras, blob = self.content.value({"partial": partial})
+            blobs[extras] = blob
+        self.send(
+            ModelEnded(
+                **place,
+                error_type=name,
+                error=words,
+                extras=extras,
+                first_token_at=run.first_token_at,
+            ),
+            blobs,
+        )
+
+    def finish(
+        self,
+        status: str,
+        *,
+        answer: str | None = None,
+        output: Any = None,
+        error: BaseException | None = None,
+    ) -> None:
+        """End this invocation: close what is open, record the state of the world, say how it went."""
+        if self.ended or self.pid != os.getpid():  # a forked child does not end its parent's run
+            return
+        self.ended = True
+        self.close_below(self.root, error)
+        self._record_state()
+        blobs: Blobs = {}
+        ref = None
+        if output is not None:
+            ref, blob = self.content.value(output)
+            blobs[ref] = blob
+        name, words = describe(error) if status == "failed" else (None, None)
+        self.send(
+            RunEnded(
+                at=time.time_ns(),
+                trajectory=self.id,
+                span=self.root.span,
+                status=status,
+                answer=self._clean(answer if answer is not None else self.last_reply),
+                output=ref,
+                error_type=name,
+                error=self._clean(words),
+                losses=dict(self.losses),
+                interrupts=self.interrupts,
+            ),
+            blobs,
+        )
+
+    def _clean(self, text: str | None) -> str | None:
+        redact = self.content.redact
+        return text if redact is None or text is None else redact(text)
+
+    def _record_state(self) -> None:
+        state = getattr(self.environment, "state", None)
+        if state is None:
+            return
+        try:
+            value = state()
+        except Exception:  # noqa: BLE001 - the user's code; a verifier will find no state
+            self.losses["state_not_recorded"] = self.losses.get("state_not_recorded", 0) + 1
+            return
+        self.record_state(value)
+
+    def record_state(self, value: Any) -> None:
+        """Record the state of the world that this attempt acts on."""
+        ref, blob = self.content.value(value)
+        self.send(StateRecorded(at=time.time_ns(), trajectory=self.id, state=ref), {ref: blob})
+
+
+def describe(error: BaseException | None) -> tuple[str | None, str | None]:
+    """Type and message of an error."""
+    if error is None:
+        return None, None
+    try:
+        return type(error).__name__, str(error)
+    except Exception:  # noqa: BLE001 - the error's own code
+        return type(error).__name__, ""
+
+
+def partial_text(chunks: list[Any] | None) -> str:
+    """The text that a cut-off call had streamed."""
+    return "".join(chunk for chunk in chunks or () if isinstance(chunk, str))
+
+
+class Registry:
+    """All open runs of this process, by the ids that callbacks use."""
+
+    def __init__(self) -> None:
+        self.runs: dict[Any, Run] = {}
+        self.expected: dict[Any, str] = {}  # run id of a nested wrapped agent -> its name
+        self.interrupted: dict[str, str] = {}  # thread -> trajectory that waits for an answer
+        self.active = 0
+
+    def add(self, run: Run, key: Any) -> Run:
+        """Register an open run under its parent."""
+        run.key = key
+        self.runs[key] = run
+        if run.parent is not None:
+            run.trajectory.open[key] = run
+            run.parent.children[key] = run
+        return run
+
+    def remove(self, run: Run) -> bool:
+        """Take a run off; False if it was closed before, with its parent."""
+        self.runs.pop(run.key, None)
+        run.trajectory.open.pop(run.key, None)
+        holder = run.holder
+        if holder is None:
+            return True
+        if holder.children.pop(run.key, None) is None:
+            return False
+        if run.children:  # work in the background outlives what started it
+            for key, child in list(run.children.items()):
+                child.holder = holder
+                holder.children[key] = child
+        return True
+
+    def alias(self, run: Run, key: Any) -> None:
+        """Let what happens under `key` belong to `run`."""
+        self.runs[key] = run
+        run.trajectory.open[key] = run
+
+    def drop_alias(self, run: Run, key: Any) -> None:
+        """End what `alias` began."""
+        self.runs.pop(key, None)
+        run.trajectory.open.pop(key, None)
+
+    def begin(self, trajectory: LiveTrajectory, key: Any) -> None:
+        """Register a trajectory's root run."""
+        self.active += 1
+        self.add(trajectory.root, key)
+
+    def end(self, trajectory: LiveTrajectory, status: str, **how: Any) -> None:
+        """End a trajectory once; later calls do nothing."""
+        if trajectory.ended:
+            return
+        try:
+            trajectory.finish(status, **how)
+        finally:
+            self.active -= 1
+            for key in (trajectory.root.key, *list(trajectory.open)):
+                self.runs.pop(key, None)
+            trajectory.open.clear()
+            self._remember(trajectory, status)
+
+    def _remember(self, trajectory: LiveTrajectory, status: str) -> None:
+        thread = trajectory.thread_id
+        if thread is None:
+            return
+        if status == "interrupted":
+            self.interrupted[thread] = trajectory.id
+            while len(self.interrupted) > _INTERRUPTED:
+                self.interrupted.pop(next(iter(self.interrupted)))
+        else:
+            self.interrupted.pop(thread, None)
+
+
+_INTERRUPTED = 10_000
+registry = Registry()
+
+
+def _after_fork_in_child() -> None:
+    for run in list(registry.runs.values()):
+        run.trajectory.waiting.clear()  # the parent writes them
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -1,0 +1,190 @@
+"""Content blocks and tool calls of a message, as parts of the records' message form, and back.
+
+Knows: how LangChain and the providers spell a block. Does not know: messages.
+
+A block that has a word in the conventions is spelled with it and remembers its own spelling in
+`block`; any other is kept as it is, or inside `{"type": "verbatim", "value": ...}` where it would
+be mistaken for one of ours.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+Part = dict[str, Any]
+
+_RESERVED = frozenset(
+    {
+        "text", "reasoning", "blob", "uri", "tool_call", "tool_call_response",
+        "invalid_tool_call", "verbatim",
+    }
+)  # fmt: skip
+_CALL_KEYS = frozenset({"name", "args", "id", "type"})
+_INVALID_KEYS = frozenset({"name", "args", "id", "error", "type"})
+_NEVER_CONTENT = ("tool_call", "invalid_tool_call")
+
+
+def encode_block(block: Any) -> Part:
+    """One element of a content list."""
+    if isinstance(block, str):
+        return {"type": "text", "content": block, "block": "bare"}
+    if not isinstance(block, dict):
+        return {"type": "verbatim", "value": block}
+    kind = block.get("type")
+    coder = _ENCODERS.get(kind) if isinstance(kind, str) else None
+    part = coder(block) if coder and "content" not in block and "block" not in block else None
+    if part is not None:
+        return part
+    if not isinstance(kind, str) or kind in _RESERVED or "block" in block:
+        return {"type": "verbatim", "value": block}
+    return block
+
+
+def decode_block(part: Part) -> Any:
+    """The block of `encode_block`."""
+    kind, block = part["type"], part.get("block")
+    if kind == "verbatim":
+        return part["value"]
+    if kind == "text":
+        return part["content"] if block == "bare" else _renamed(part, "content", "text")
+    if kind == "reasoning":
+        word = "thinking" if block == "thinking" else "reasoning"
+        return {**_renamed(part, "content", word), "type": word}
+    if kind in ("blob", "uri"):
+        return _decode_media(part)
+    return part
+
+
+def is_content(part: Part) -> bool:
+    """Whether the part stands for a piece of the message's content."""
+    return part.get("type") not in _NEVER_CONTENT and part.get("block") != "reasoning_content"
+
+
+def reasoning_content(text: str) -> Part:
+    """Reasoning that came beside the content, in `additional_kwargs`."""
+    return {"type": "reasoning", "content": text, "block": "reasoning_content"}
+
+
+def encode_call(call: dict[str, Any]) -> Part:
+    """A tool call that the model made."""
+    part: Part = {"type": "tool_call", "name": call["name"], "arguments": call["args"]}
+    if call.get("id") is not None:
+        part["id"] = call["id"]
+    if len(call) > len(_CALL_KEYS) or not call.keys() <= _CALL_KEYS:
+        part["extra"] = {key: value for key, value in call.items() if key not in _CALL_KEYS}
+    return part
+
+
+def decode_calls(encoded: list[Part]) -> list[dict[str, Any]]:
+    """The tool calls among the parts of a message."""
+    return [
+        {
+            "name": part["name"],
+            "args": part["arguments"],
+            "id": part.get("id"),
+            "type": "tool_call",
+            **part.get("extra", {}),
+        }
+        for part in encoded
+        if part.get("type") == "tool_call"
+    ]
+
+
+def encode_invalid_call(call: dict[str, Any]) -> Part:
+    """A tool call whose arguments could not be read; they stay the string that the model wrote."""
+    part: Part = {"type": "invalid_tool_call", "arguments": call.get("args")}
+    for name in ("name", "id", "error"):
+        if call.get(name) is not None:
+            part[name] = call[name]
+    if not call.keys() <= _INVALID_KEYS:
+        part["extra"] = {key: value for key, value in call.items() if key not in _INVALID_KEYS}
+    return part
+
+
+def decode_invalid_calls(encoded: list[Part]) -> list[dict[str, Any]]:
+    """The unreadable tool calls among the parts of a message."""
+    return [
+        {
+            "name": part.get("name"),
+            "args": part["arguments"],
+            "id": part.get("id"),
+            "error": part.get("error"),
+            "type": "invalid_tool_call",
+            **part.get("extra", {}),
+        }
+        for part in encoded
+        if part.get("type") == "invalid_tool_call"
+    ]
+
+
+def _renamed(part: Part, old: str, new: str) -> Part:
+    rest = {key: value for key, value in part.items() if key not in (old, "block")}
+    return {**rest, new: part[old]}
+
+
+def _text(block: Part) -> Part | None:
+    if not isinstance(block.get("text"), str):
+        return None
+    return _renamed(block, "text", "content")
+
+
+def _reasoning(block: Part) -> Part | None:
+    if not isinstance(block.get("reasoning"), str):
+        return None
+    return _renamed(block, "reasoning", "content")
+
+
+def _thinking(block: Part) -> Part | None:
+    if not isinstance(block.get("thinking"), str):
+        return None
+    return {**_renamed(block, "thinking", "content"), "type": "reasoning", "block": "thinking"}
+
+
+def _image_url(block: Part) -> Part | None:
+    image = block.get("image_url")
+    if block.keys() != {"type", "image_url"} or not isinstance(image, dict):
+        return None
+    url = image.get("url")
+    if not isinstance(url, str) or not image.keys() <= {"url", "detail"}:
+        return None
+    part: Part = {"type": "uri", "modality": "image", "uri": url, "block": "image_url"}
+    head, comma, data = url.partition(";base64,")
+    if comma and head.startswith("data:"):
+        part = {"type": "blob", "modality": "image", "mime_type": head[5:], "content": data,
+                "block": "image_url"}  # fmt: skip
+    if "detail" in image:
+        part["detail"] = image["detail"]
+    return part
+
+
+def _image(block: Part) -> Part | None:
+    if not isinstance(block.get("base64"), str) or "modality" in block:
+        return None
+    return {
+        **_renamed(block, "base64", "content"),
+        "type": "blob",
+        "modality": "image",
+        "block": "image",
+    }
+
+
+def _decode_media(part: Part) -> Part:
+    if part["block"] == "image":
+        block = _renamed(part, "content", "base64")
+        del block["modality"]
+        return {**block, "type": "image"}
+    if part["type"] == "blob":
+        url = f"data:{part['mime_type']};base64,{part['content']}"
+    else:
+        url = part["uri"]
+    detail = {"detail": part["detail"]} if "detail" in part else {}
+    return {"type": "image_url", "image_url": {"url": url, **detail}}
+
+
+_ENCODERS = {
+    "text": _text,
+    "reasoning": _reasoning,
+    "thinking": _thinking,
+    "image_url": _image_url,
+    "image": _image,
+}

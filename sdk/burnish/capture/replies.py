@@ -1,0 +1,107 @@
+"""What a chat model answered: reply, usage, token ids, who answered.
+
+Knows: where LangChain, the providers and burnish's own models put these facts.
+Does not know: the request, events' order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+_FINISH = ("finish_reason", "stop_reason", "done_reason")
+_OWN_FACTS = ("adapter", "arm", "prompt_token_ids", "token_ids", "logprobs", "base_model")
+_MODEL = ("model_name", "model", "model_id")
+
+
+class Reply(NamedTuple):
+    """One answer: the message (or bare text) and the facts about it, as ModelEnded's fields."""
+
+    message: Any  # BaseMessage, or None
+    text: str | None
+    facts: dict[str, Any]
+    extras: dict[str, Any]
+
+
+def read_reply(result: Any) -> Reply:
+    """The first generation of an LLMResult; further choices are kept in `extras`."""
+    choices = result.generations[0] if result.generations else []
+    if not choices:
+        return Reply(None, None, {}, {"llm_output": result.llm_output or {}})
+    message = getattr(choices[0], "message", None)
+    info = choices[0].generation_info or {}
+    extras: dict[str, Any] = {}
+    if len(choices) > 1:
+        extras["choices"] = [getattr(choice, "message", choice.text) for choice in choices[1:]]
+    if message is None:
+        return Reply(None, choices[0].text, _facts(info), extras | _rest(info))
+    metadata = message.__dict__["response_metadata"] or {}
+    facts = _facts({**info, **metadata})
+    usage = getattr(message, "usage_metadata", None)
+    if usage:
+        facts["usage"] = read_usage(usage)
+        if usage.get("total_cost") == 0:  # langchain-core's mark of an answer from its cache
+            facts["sampled"] = False
+    return Reply(message, None, facts, extras | _rest({**info, **metadata}))
+
+
+def _facts(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    facts: dict[str, Any] = {
+        "finish_reason": _first(metadata, _FINISH),
+        "model": _first(metadata, _MODEL),
+        "response_id": _first(metadata, ("id", "response_id")),
+        "logprobs": _logprobs(metadata.get("logprobs")),
+    }
+    own = metadata.get("burnish")
+    if isinstance(own, Mapping):
+        for name in ("adapter", "arm", "prompt_token_ids", "token_ids"):
+            facts[name] = own.get(name)
+        facts["logprobs"] = own.get("logprobs") or facts["logprobs"]
+        facts["model"] = facts["model"] or own.get("base_model")
+    return {name: value for name, value in facts.items() if value is not None}
+
+
+def _first(metadata: Mapping[str, Any], names: tuple[str, ...]) -> str | None:
+    for name in names:
+        value = metadata.get(name)
+        if isinstance(value, str) and value:
+            return value
+    return None
+
+
+def _logprobs(given: Any) -> list[float] | None:
+    """Log-probabilities of the sampled tokens, from OpenAI's form or a plain list."""
+    if isinstance(given, Mapping):
+        given = given.get("content")
+    if not isinstance(given, list):
+        return None
+    values = [entry.get("logprob") if isinstance(entry, Mapping) else entry for entry in given]
+    numbers = [float(value) for value in values if isinstance(value, (int, float))]
+    return numbers if len(numbers) == len(values) else None
+
+
+def _rest(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """What belongs to the call and stands neither in the facts nor in the stored message."""
+    kept: dict[str, Any] = {}
+    own = metadata.get("burnish")
+    if isinstance(own, Mapping):
+        more = {key: value for key, value in own.items() if key not in _OWN_FACTS}
+        kept |= {"burnish": more} if more else {}
+    for name in ("logprobs", "system_fingerprint", "service_tier"):
+        if metadata.get(name):
+            kept[name] = metadata[name]
+    return kept
+
+
+def read_usage(usage: Mapping[str, Any]) -> dict[str, int]:
+    """Token counts of LangChain's usage metadata, under the names of `records.Usage`."""
+    read = {
+        "input_tokens": usage.get("input_tokens"),
+        "output_tokens": usage.get("output_tokens"),
+    }
+    inputs = usage.get("input_token_details") or {}
+    outputs = usage.get("output_token_details") or {}
+    read["cached_tokens"] = inputs.get("cache_read")
+    read["cache_write_tokens"] = inputs.get("cache_creation")
+    read["reasoning_tokens"] = outputs.get("reasoning")
+    return {name: value for name, value in read.items() if isinstance(value, int)}

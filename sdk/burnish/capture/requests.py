@@ -1,0 +1,126 @@
+"""What a chat model was asked besides messages: tools, choices, sampling, model.
+
+Knows: how chat models of LangChain spell their parameters. Does not know: events.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from burnish.records import Json, Tool
+
+_NO_PARAMETER = frozenset(
+    {"_type", "model", "model_name", "tools", "functions", "tool_choice", "response_format"}
+)
+_FORMS = ("function", "form")
+
+_PLACE = frozenset(
+    {
+        "langgraph_node", "langgraph_step", "langgraph_checkpoint_ns", "langgraph_triggers",
+        "langgraph_path", "langgraph_request_id", "checkpoint_ns", "thread_id", "lc_agent_name",
+        "lc_versions", "ls_integration", "ls_provider", "ls_model_name", "ls_model_type",
+        "ls_temperature", "ls_max_tokens", "ls_stop", "ls_agent_type",
+    }
+)  # fmt: skip
+
+
+class Request(NamedTuple):
+    """The parameters of a call, apart from its messages."""
+
+    tools: list[Tool] | None
+    parameters: dict[str, Json]  # tool_choice, response_format, sampling
+    model: str | None
+
+
+def read_request(params: Mapping[str, Any]) -> Request:
+    """Invocation parameters of a chat model, sorted into what they are."""
+    offered = params.get("tools") or params.get("functions")
+    sampling = {
+        key: value
+        for key, value in params.items()
+        if value is not None and key not in _NO_PARAMETER
+    }
+    parameters: dict[str, Json] = {}
+    for name in ("tool_choice", "response_format"):
+        if params.get(name) is not None:
+            parameters[name] = params[name]
+    if sampling:
+        parameters["sampling"] = sampling
+    model = params.get("model") or params.get("model_name")
+    return Request(
+        tools=[encode_tool(tool) for tool in offered] if offered else None,
+        parameters=parameters,
+        model=model if isinstance(model, str) else None,
+    )
+
+
+def encode_tool(tool: Any) -> Tool:
+    """A tool definition in the records' form.
+
+    `form` remembers another spelling than OpenAI's nested one, so that `decode_tool` gives the
+    definition back as it was sent.
+    """
+    if not isinstance(tool, dict):
+        tool = _described(tool)
+    function = tool.get("function")
+    if isinstance(function, dict) and "form" not in function:
+        around = {key: value for key, value in tool.items() if key not in ("type", "function")}
+        flat: Tool = {**function, "type": tool.get("type", "function")}
+        if around or "type" in function or "type" not in tool:
+            flat["form"] = {"around": around, "typed": "type" in tool}
+            if "type" in function:
+                flat["form"]["type"] = function["type"]
+        return flat
+    if "input_schema" in tool and "parameters" not in tool:
+        rest = {key: value for key, value in tool.items() if key != "input_schema"}
+        flat = {**rest, "type": "function", "parameters": tool["input_schema"]}
+        flat["form"] = {"input_schema": True, **({"type": tool["type"]} if "type" in tool else {})}
+        return flat
+    if "name" in tool and "type" not in tool:
+        return {**tool, "type": "function", "form": "bare"}
+    return {**tool, "form": "flat"} if "form" not in tool else {"type": "verbatim", "value": tool}
+
+
+def decode_tool(tool: Tool) -> dict[str, Any]:
+    """The definition of `encode_tool` as it was sent."""
+    if tool.get("type") == "verbatim":
+        return tool["value"]
+    form = tool.get("form")
+    rest = {key: value for key, value in tool.items() if key not in ("type", "form")}
+    if form == "flat":
+        return {**rest, "type": tool["type"]} if "type" in tool else rest
+    if form == "bare":
+        return rest
+    if isinstance(form, dict) and "input_schema" in form:
+        rest["input_schema"] = rest.pop("parameters")
+        return {**rest, **({"type": form["type"]} if "type" in form else {})}
+    form = form or {"around": {}, "typed": True}
+    function = {**rest, **({"type": form["type"]} if "type" in form else {})}
+    outer = {"type": tool["type"]} if form["typed"] else {}
+    return {**outer, **form["around"], "function": function}
+
+
+def _described(tool: Any) -> dict[str, Any]:
+    """A tool object that a model bound as it is."""
+    from langchain_core.utils.function_calling import convert_to_openai_tool
+
+    return convert_to_openai_tool(tool)
+
+
+def own_metadata(metadata: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The user's part of a run's metadata, without what the frameworks put in."""
+    if not metadata:
+        return {}
+    return {
+        key: value
+        for key, value in metadata.items()
+        if key not in _PLACE and not key.startswith("__")
+    }
+
+
+def own_tags(tags: list[str] | None) -> list[str]:
+    """The user's tags of a run, without the frameworks' position tags."""
+    if not tags:
+        return []
+    return [tag for tag in tags if not tag.startswith(("seq:step", "graph:step", "map:key"))]

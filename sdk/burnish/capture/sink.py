@@ -1,0 +1,59 @@
+"""Where events go: the journal of this process, or what a test put in its place.
+
+Knows: how an event is handed over and what a refused one costs. Does not know: frames and files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from burnish.capture import faults
+from burnish.journal.events import AnyEvent, Ref
+
+
+class Journal(Protocol):
+    """What takes events; `burnish.journal.writer.JournalWriter` is one."""
+
+    def append(self, event: AnyEvent, blobs: Mapping[Ref, bytes] | tuple[()] = ...) -> None:
+        """Take one event with the blobs it names; returns once it is acknowledged."""
+        ...
+
+    def flush(self, timeout_s: float | None = None) -> None:
+        """Force what was taken to the disk."""
+        ...
+
+
+_replacement: Journal | None = None
+
+
+def replace(journal: Journal | None) -> Journal | None:
+    """Send events to `journal` instead of the process's own; returns what was there before."""
+    global _replacement
+    before, _replacement = _replacement, journal
+    return before
+
+
+def journal() -> Journal:
+    """The journal that events go to now."""
+    if _replacement is not None:
+        return _replacement
+    from burnish.journal.writer import shared
+
+    return shared()
+
+
+def write(events: list[AnyEvent], blobs: Mapping[Ref, bytes], losses: dict[str, int]) -> None:
+    """Hand events over in their order; the blobs go with the last. A refusal is counted."""
+    try:
+        target: Any = journal()
+        for event in events[:-1]:
+            target.append(event)
+        target.append(events[-1], blobs)
+    except Exception as refusal:  # noqa: BLE001 - a full disk must not stop the agent
+        losses["dropped_frames"] = losses.get("dropped_frames", 0) + len(events)
+        faults.count("dropped_frames", len(events))
+        faults.say_once(
+            f"journal refused: {type(refusal).__name__}",
+            f"the journal takes no events, they are dropped and counted: {refusal}",
+        )

@@ -1,0 +1,296 @@
+"""`trace`: agents that are not LangChain runnables, as decorator or context manager.
+
+Knows: how a function, generator or coroutine becomes a trajectory, and calls recorded by hand.
+Does not know: callbacks.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import time
+from collections.abc import Callable, Sequence
+from contextvars import Token
+from types import TracebackType
+from typing import Any, TypeVar
+
+from burnish.capture import context
+from burnish.capture.closing import answer_of, status_of
+from burnish.capture.entry import Agent, Start, begin, recording
+from burnish.capture.faults import guarded
+from burnish.capture.handwritten import HandwrittenModelCall, HandwrittenToolCall
+from burnish.capture.live import LiveTrajectory, Run, describe, new_id, registry
+from burnish.errors import CaptureError
+from burnish.journal.events import NodeEnded, NodeStarted
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+class Scope:
+    """One recorded piece of an agent's work; the object that `with trace(...)` gives.
+
+    Runs of LangChain that start inside belong to it, also without a config.
+    """
+
+    def __init__(self, agent: Agent, thread_id: str | None, given: Any) -> None:
+        self._agent, self._thread_id, self._given = agent, thread_id, given
+        self._run: Run | None = None
+        self._owned: LiveTrajectory | None = None
+        self._answer: Any = None
+
+    @property
+    def trajectory_id(self) -> str | None:
+        """Id of the trajectory, None where nothing is recorded."""
+        return None if self._run is None else self._run.trajectory.id
+
+    def answer(self, value: Any) -> None:
+        """Say what the agent answered, where no function returns it."""
+        self._answer = value
+
+    @guarded
+    def open(self, entry: str) -> None:
+        """Start to record."""
+        if not recording():
+            return
+        parent = context.current_run()
+        key = object()
+        if parent is None or parent.trajectory.ended:
+            start = Start(self._agent, entry, self._given, thread_id=self._thread_id)
+            self._owned = begin(start, key)
+            self._run = self._owned.root
+            return
+        run = Run(parent.trajectory, parent, "node", new_id(8))
+        run.name = run.speaker = self._agent.name
+        run.attempt = parent.attempt + parent.tries(run.name)
+        self._run = registry.add(run, key)
+        run.trajectory.waiting.append(
+            NodeStarted(
+                at=time.time_ns(),
+                trajectory=run.trajectory.id,
+                span=run.span,
+                parent=parent.span,
+                name=run.name,
+                node=run.node,
+                attempt=run.attempt,
+                speaker=run.speaker,
+            )
+        )
+
+    @guarded
+    def close(self, output: Any = None, error: BaseException | None = None) -> None:
+        """End it, once."""
+        run, self._run = self._run, None
+        if run is None:
+            return
+        if self._owned is not None:
+            if error is not None:
+                registry.end(self._owned, status_of(error), error=error)
+                return
+            said = self._answer if self._answer is not None else output
+            registry.end(self._owned, "completed", answer=answer_of(said))
+            return
+        if error is not None and run.parent is not None:
+            run.parent.count_try(run.name)
+            run.trajectory.close_below(run, error)
+        if registry.remove(run):
+            name, words = describe(error)
+            run.trajectory.waiting.append(
+                NodeEnded(
+                    at=time.time_ns(),
+                    trajectory=run.trajectory.id,
+                    span=run.span,
+                    error_type=name,
+                    error=words,
+                )
+            )
+
+    def enter_context(self) -> Token[Run | None] | None:
+        """Let what runs now belong to this scope."""
+        return None if self._run is None else context.scope.set(self._run)
+
+
+def _leave_context(token: Token[Run | None] | None) -> None:
+    if token is not None:
+        context.scope.reset(token)
+
+
+class trace:  # noqa: N801 - used as `@burnish.trace(...)` and `with burnish.trace(...)`
+    """Record an agent that is not a LangChain runnable.
+
+    As a decorator of any function, generator, coroutine or asynchronous generator, or as a context
+    manager. Inside, `trace.model_call(...)` and `trace.tool_call(...)` record by hand; runs of
+    LangChain are recorded by themselves. Inside of another recorded run it becomes a part of it.
+
+    Args:
+        agent: Name of the agent, as in `burnish.toml`.
+        thread_id: The conversation that it belongs to.
+        tags: Labels that each trajectory carries.
+        input: What the agent was asked; a decorated function's arguments by default.
+    """
+
+    def __init__(
+        self,
+        *,
+        agent: str,
+        thread_id: str | None = None,
+        tags: Sequence[str] = (),
+        input: Any = None,
+    ) -> None:
+        if not isinstance(agent, str) or not agent:
+            raise CaptureError(
+                f"trace() got the agent name {agent!r}", "a name", '@burnish.trace(agent="support")'
+            )
+        self._agent = Agent(agent, tuple(tags))
+        self._thread_id, self._input = thread_id, input
+        self._open: list[tuple[Scope, Token[Run | None] | None]] = []
+
+    model_call = HandwrittenModelCall
+    tool_call = HandwrittenToolCall
+
+    def __enter__(self) -> Scope:
+        scope = Scope(self._agent, self._thread_id, self._input)
+        scope.open("with")
+        self._open.append((scope, scope.enter_context()))
+        return scope
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        scope, token = self._open.pop()
+        _leave_context(token)
+        scope.close(error=error)
+
+    async def __aenter__(self) -> Scope:
+        return self.__enter__()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.__exit__(kind, error, trace)
+
+    def __call__(self, function: _F) -> _F:
+        """Record each call of a function."""
+        if inspect.isasyncgenfunction(function):
+            made = _asyncgen(self, function)
+        elif inspect.iscoroutinefunction(function):
+            made = _coroutine(self, function)
+        elif inspect.isgeneratorfunction(function):
+            made = _generator(self, function)
+        else:
+            made = _plain(self, function)
+        return functools.wraps(function)(made)  # pyright: ignore[reportReturnType]
+
+    def _scope(self, function: Any, args: Any, kwargs: Any) -> Scope:
+        given = self._input
+        if given is None:
+            given = _arguments(function, args, kwargs)
+        scope = Scope(self._agent, self._thread_id, given)
+        scope.open(getattr(function, "__name__", "call"))
+        return scope
+
+
+def _arguments(function: Any, args: Any, kwargs: Any) -> dict[str, Any]:
+    try:
+        return dict(inspect.signature(function).bind(*args, **kwargs).arguments)
+    except (TypeError, ValueError):
+        return {"args": list(args), **kwargs}
+
+
+def _plain(maker: Any, function: Any) -> Callable[..., Any]:
+    def call(*args: Any, **kwargs: Any) -> Any:
+        scope = maker._scope(function, args, kwargs)  # noqa: SLF001
+        token = scope.enter_context()
+        try:
+            output = function(*args, **kwargs)
+        except BaseException as error:
+            _leave_context(token)
+            scope.close(error=error)
+            raise
+        _leave_context(token)
+        scope.close(output)
+        return output
+
+    return call
+
+
+def _coroutine(maker: Any, function: Any) -> Callable[..., Any]:
+    async def call(*args: Any, **kwargs: Any) -> Any:
+        scope = maker._scope(function, args, kwargs)  # noqa: SLF001
+        token = scope.enter_context()
+        try:
+            output = await function(*args, **kwargs)
+        except BaseException as error:
+            _leave_context(token)
+            scope.close(error=error)
+            raise
+        _leave_context(token)
+        scope.close(output)
+        return output
+
+    return call
+
+
+def _generator(maker: Any, function: Any) -> Callable[..., Any]:
+    def call(*args: Any, **kwargs: Any) -> Any:
+        scope = maker._scope(function, args, kwargs)  # noqa: SLF001
+        inner = function(*args, **kwargs)
+        step, given = inner.send, None
+        try:
+            while True:
+                token = scope.enter_context()
+                try:
+                    item = step(given)
+                finally:
+                    _leave_context(token)
+                try:
+                    given, step = (yield item), inner.send
+                except GeneratorExit:
+                    inner.close()
+                    raise
+                except BaseException as thrown:  # noqa: BLE001 - it is thrown into the original
+                    given, step = thrown, inner.throw
+        except StopIteration as end:
+            scope.close(end.value)
+            return end.value
+        except BaseException as error:
+            scope.close(error=error)
+            raise
+
+    return call
+
+
+def _asyncgen(maker: Any, function: Any) -> Callable[..., Any]:
+    async def call(*args: Any, **kwargs: Any) -> Any:
+        scope = maker._scope(function, args, kwargs)  # noqa: SLF001
+        inner = function(*args, **kwargs)
+        step, given = inner.asend, None
+        try:
+            while True:
+                token = scope.enter_context()
+                try:
+                    item = await step(given)
+                finally:
+                    _leave_context(token)
+                try:
+                    given, step = (yield item), inner.asend
+                except GeneratorExit:
+                    await inner.aclose()
+                    raise
+                except BaseException as thrown:  # noqa: BLE001 - it is thrown into the original
+                    given, step = thrown, inner.athrow
+        except StopAsyncIteration:
+            scope.close()
+        except BaseException as error:
+            scope.close(error=error)
+            raise
+
+    return call
+
+
+__all__ = ["Scope", "trace"]

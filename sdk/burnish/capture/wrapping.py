@@ -1,0 +1,250 @@
+"""`wrap`: a copy of a runnable whose run entry points record what it does.
+
+Knows: which entry points a runnable has, how a copy gets a class of its own.
+Does not know: what is recorded (entry.py and below).
+
+Each entry point runs the original's with the config that `enter` returns. Entry points that end in
+another one (`invoke` of a graph in its `stream`, `astream_events` in `astream`, `batch` in
+`invoke`) are recognised by the run id.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from typing import Any, TypeVar
+
+from burnish.capture import resume
+from burnish.capture.entry import Agent, Invocation, enter, enter_resumed
+from burnish.capture.handler import shared_handler
+from burnish.errors import CaptureError
+
+_R = TypeVar("_R")
+_MARK = "__burnish__"
+
+
+def wrap(graph: _R, *, agent: str, tags: Sequence[str] = ()) -> _R:
+    """A copy of a LangGraph graph or LangChain runnable whose runs are recorded.
+
+    Behaviour, results, streams and exceptions stay those of the original, which itself stays
+    unrecorded. Wrapping twice is harmless; the last name counts.
+
+    Args:
+        graph: Any compiled graph or runnable.
+        agent: Name of the agent, as in `burnish.toml`.
+        tags: Labels that each trajectory of this agent carries.
+
+    Raises:
+        CaptureError: If `graph` is no runnable, or the name is empty.
+    """
+    if not isinstance(agent, str) or not agent:
+        raise CaptureError(
+            f"wrap() got the agent name {agent!r}", "a name", 'burnish.wrap(graph, agent="support")'
+        )
+    if isinstance(graph, type) or not callable(getattr(graph, "invoke", None)):
+        raise CaptureError(
+            f"wrap() got {type(graph).__name__}, which has no invoke()",
+            "a compiled LangGraph graph or a LangChain runnable",
+            "graph.compile() first, or @burnish.trace(agent=...) for any other function",
+        )
+    shared_handler()
+    twin = copy.copy(graph)
+    original = getattr(type(graph), _MARK, (type(graph), None))[0]
+    object.__setattr__(twin, "__class__", _class_for(original, Agent(agent, tuple(tags))))
+    return twin
+
+
+@functools.cache
+def _class_for(original: type, agent: Agent) -> type:
+    """A subclass that records; one per class and agent."""
+    body: dict[str, Any] = {
+        "__module__": original.__module__,
+        "__qualname__": original.__qualname__,
+        "__doc__": original.__doc__,
+        "__reduce__": _reduce,
+    }
+    for name, recorded in _RECORDED.items():
+        inner = getattr(original, name, None)
+        if inner is not None:
+            body[name] = functools.wraps(inner)(recorded(agent, name, inner))
+    for name, recorded in _RECORDED_LISTS.items():
+        inner = getattr(original, name, None)
+        if inner is not None and not _ends_in_invoke(inner):
+            body[name] = functools.wraps(inner)(recorded(agent, name, inner))
+    made = type(original.__name__, (original,), body)
+    setattr(made, _MARK, (original, agent))
+    return made
+
+
+def _ends_in_invoke(method: Any) -> bool:
+    """Whether a batch method is the default, which calls `invoke` for each input."""
+    return method.__qualname__.startswith("Runnable.")
+
+
+def _reduce(self: Any) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+    original, agent = getattr(type(self), _MARK)
+    plain = copy.copy(self)
+    object.__setattr__(plain, "__class__", original)
+    return _rewrap, (plain, agent.name, agent.tags)
+
+
+def _rewrap(graph: Any, agent: str, tags: tuple[str, ...]) -> Any:
+    return wrap(graph, agent=agent, tags=tags)
+
+
+def _sync(agent: Agent, name: str, inner: Callable[..., Any]) -> Callable[..., Any]:
+    def run(self: Any, input: Any, config: Any = None, *args: Any, **kwargs: Any) -> Any:
+        call = enter(agent, name, self, input, config)
+        if call is None:
+            return inner(self, input, config, *args, **kwargs)
+        try:
+            output = inner(self, input, call.config, *args, **kwargs)
+        except BaseException as error:
+            call.failed(error)
+            raise
+        call.done(output)
+        return output
+
+    return run
+
+
+async def _enter_async(
+    agent: Agent, name: str, graph: Any, input: Any, config: Any
+) -> Invocation | None:
+    found = await resume.trajectory_of_checkpoint_async(graph, input, config)
+    if found is None:
+        return enter(agent, name, graph, input, config)
+    return enter_resumed(agent, name, graph, input, config, found)
+
+
+def _async(agent: Agent, name: str, inner: Callable[..., Any]) -> Callable[..., Any]:
+    async def run(self: Any, input: Any, config: Any = None, *args: Any, **kwargs: Any) -> Any:
+        call = await _enter_async(agent, name, self, input, config)
+        if call is None:
+            return await inner(self, input, config, *args, **kwargs)
+        try:
+            output = await inner(self, input, call.config, *args, **kwargs)
+        except BaseException as error:
+            call.failed(error)
+            raise
+        call.done(output)
+        return output
+
+    return run
+
+
+def _iterating(agent: Agent, name: str, inner: Callable[..., Any]) -> Callable[..., Any]:
+    def run(self: Any, input: Any, config: Any = None, *args: Any, **kwargs: Any) -> Iterator[Any]:
+        call = enter(agent, name, self, input, config)
+        if call is None:
+            return (yield from inner(self, input, config, *args, **kwargs))
+        try:
+            result = yield from inner(self, input, call.config, *args, **kwargs)
+        except BaseException as error:
+            call.failed(error)
+            raise
+        call.done()
+        return result
+
+    return run
+
+
+def _aiterating(agent: Agent, name: str, inner: Callable[..., Any]) -> Callable[..., Any]:
+    async def run(
+        self: Any, input: Any, config: Any = None, *args: Any, **kwargs: Any
+    ) -> AsyncIterator[Any]:
+        call = await _enter_async(agent, name, self, input, config)
+        chunks = inner(self, input, config if call is None else call.config, *args, **kwargs)
+        try:
+            async for chunk in chunks:
+                yield chunk
+        except BaseException as error:
+            await _close(chunks)
+            if call is not None:
+                call.failed(error)
+            raise
+        if call is not None:
+            call.done()
+
+    return run
+
+
+async def _close(chunks: Any) -> None:
+    """Leave the original's generator when ours is left, so that it cleans up now."""
+    aclose = getattr(chunks, "aclose", None)
+    if aclose is not None:
+        await aclose()
+
+
+def _batch(agent: Agent, name: str, inner: Callable[..., Any]) -> Callable[..., Any]:
+    def run(self: Any, inputs: list[Any], config: Any = None, **kwargs: Any) -> Any:
+        calls, configs = _each(agent, name, self, inputs, config)
+        try:
+            outputs = inner(self, inputs, configs, **kwargs)
+        except BaseException as error:
+            _all_failed(calls, error)
+            raise
+        _all_done(calls, outputs)
+        return outputs
+
+    return run
+
+
+def _abatch(agent: Agent, name: str, inner: Callable[..., Any]) -> Callable[..., Any]:
+    async def run(self: Any, inputs: list[Any], config: Any = None, **kwargs: Any) -> Any:
+        calls, configs = _each(agent, name, self, inputs, config)
+        try:
+            outputs = await inner(self, inputs, configs, **kwargs)
+        except BaseException as error:
+            _all_failed(calls, error)
+            raise
+        _all_done(calls, outputs)
+        return outputs
+
+    return run
+
+
+def _each(
+    agent: Agent, name: str, runnable: Any, inputs: list[Any], config: Any
+) -> tuple[list[Invocation | None], Any]:
+    """One invocation for each input of a batch that the runnable runs by itself."""
+    from langchain_core.runnables.config import get_config_list
+
+    if not inputs:
+        return [], config
+    configs = get_config_list(config, len(inputs))
+    calls = [
+        enter(agent, name, runnable, input, given)
+        for input, given in zip(inputs, configs, strict=True)
+    ]
+    return calls, [
+        given if call is None else call.config for call, given in zip(calls, configs, strict=True)
+    ]
+
+
+def _all_failed(calls: list[Invocation | None], error: BaseException) -> None:
+    for call in calls:
+        if call is not None:
+            call.failed(error)
+
+
+def _all_done(calls: list[Invocation | None], outputs: Any) -> None:
+    for call, output in zip(calls, outputs, strict=False):
+        if call is None:
+            continue
+        if isinstance(output, BaseException):
+            call.failed(output)
+        else:
+            call.done(output)
+
+
+_RECORDED: dict[str, Callable[..., Any]] = {
+    "invoke": _sync,
+    "ainvoke": _async,
+    "stream": _iterating,
+    "astream": _aiterating,
+    "transform": _iterating,
+    "atransform": _aiterating,
+}
+_RECORDED_LISTS: dict[str, Callable[..., Any]] = {"batch": _batch, "abatch": _abatch}
