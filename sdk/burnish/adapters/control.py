@@ -1,0 +1,312 @@
+"""Control documents in SQL: one per agent, compare-and-set, with an audit trail beside it.
+
+Knows: the tables `control` and `audit`, transactions, who is told of a change.
+Does not know: what a document means.
+
+SQLite by default; any SQLAlchemy URL works the same way. A change is pushed to the readers of
+this process at once, and seen by others at their next look.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import os
+import socket
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import msgspec
+
+from burnish.errors import ControlConflict, RegistryError
+from burnish.journal.events import canonical
+from burnish.journal.layout import ensure_home
+from burnish.records import Json
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Engine
+
+Changed = Callable[[dict[str, Json], int], None]
+
+POLL_S = 1.0
+_TABLES = (
+    "CREATE TABLE IF NOT EXISTS control (agent TEXT PRIMARY KEY, "
+    "version BIGINT NOT NULL, document TEXT NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS audit (number {serial}, at_ns BIGINT NOT NULL, "
+    "agent TEXT NOT NULL, actor TEXT NOT NULL, action TEXT NOT NULL, detail TEXT NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS candidates (agent TEXT NOT NULL, "
+    "adapter TEXT NOT NULL, decision TEXT NOT NULL, forced BOOLEAN NOT NULL, "
+    "evaluation TEXT NOT NULL, evaluation_sha256 TEXT NOT NULL, at_ns BIGINT NOT NULL, "
+    "PRIMARY KEY (agent, adapter))",
+    "CREATE TABLE IF NOT EXISTS rollouts (rollout TEXT PRIMARY KEY, "
+    "agent TEXT NOT NULL, cursor_ns BIGINT NOT NULL, judge TEXT NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS threads (rollout TEXT NOT NULL, "
+    "thread TEXT NOT NULL, assigned_ns BIGINT NOT NULL, arm TEXT NOT NULL, "
+    "share DOUBLE PRECISION NOT NULL, success BOOLEAN, breaches TEXT, "
+    "state TEXT NOT NULL, PRIMARY KEY (rollout, thread))",
+)
+_APPEND_ONLY = tuple(
+    f"CREATE TRIGGER IF NOT EXISTS audit_{verb.lower()} BEFORE {verb} ON audit "
+    "BEGIN SELECT RAISE(ABORT, 'the audit trail is only appended to'); END"
+    for verb in ("UPDATE", "DELETE")
+)
+
+
+class SqlControlStore:
+    """The control documents of one workspace or fleet (implements `ControlStore`).
+
+    Args:
+        home: Folder of the workspace; its `control.sqlite` is the default database.
+        url: SQLAlchemy URL of another database, for a fleet.
+    """
+
+    def __init__(self, home: Path, *, url: str | None = None) -> None:
+        self.home = Path(home)
+        self.path = None if url else (self.home / "control.sqlite").absolute()
+        self.url = url or f"sqlite:///{self.path}"
+
+    def read(self, agent: str) -> tuple[dict[str, Json], int]:
+        """The document and its version; `({}, 0)` before the first write."""
+        if self.path is not None and not self.path.exists():
+            return {}, 0
+        with self.transaction(write=False) as connection:
+            return self.read_in(connection, agent)
+
+    def read_in(self, connection: Connection, agent: str) -> tuple[dict[str, Json], int]:
+        """The same inside a transaction."""
+        row = connection.execute(
+            _sql("SELECT document, version FROM control WHERE agent = :agent"), {"agent": agent}
+        ).first()
+        return (msgspec.json.decode(row.document), row.version) if row else ({}, 0)
+
+    def write(self, agent: str, document: dict[str, Json], *, expected_version: int) -> int:
+        """Store the document if its version is still the expected one; returns the new version.
+
+        Raises:
+            ControlConflict: If someone else wrote in between.
+        """
+        with self.transaction() as connection:
+            version = self.write_in(connection, agent, document, expected_version)
+        self.pushed(agent)
+        return version
+
+    def write_in(
+        self, connection: Connection, agent: str, document: dict[str, Json], expected_version: int
+    ) -> int:
+        """The same inside a transaction; call `pushed` after it."""
+        from sqlalchemy.exc import IntegrityError
+
+        values = {
+            "agent": agent,
+            "document": canonical(document).decode(),
+            "expected": expected_version,
+            "version": expected_version + 1,
+        }
+        if expected_version:
+            changed = connection.execute(_sql(_UPDATE), values).rowcount == 1
+        else:
+            try:
+                with connection.begin_nested():
+                    connection.execute(_sql(_INSERT), values)
+                changed = True
+            except IntegrityError:
+                changed = False
+        if changed:
+            return expected_version + 1
+        found = self.read_in(connection, agent)[1]
+        raise ControlConflict(
+            f"control document of {agent!r} is at version {found}",
+            f"version {expected_version}, which was read before",
+            "read it again and repeat the change",
+        )
+
+    def watch(self, agent: str, changed: Changed) -> None:
+        """Call `changed` soon after each write by anyone: at once from here, else within 1 s."""
+        _Watch.of(self).add(agent, changed)
+
+    def unwatch(self, agent: str, changed: Changed) -> None:
+        """Stop calling `changed`."""
+        _Watch.of(self).remove(agent, changed)
+
+    def pushed(self, agent: str) -> None:
+        """Tell the readers of this process that a document was written."""
+        for reference in tuple(_push_listeners):
+            listener = reference()
+            if listener is None:
+                _push_listeners.remove(reference)
+            else:
+                listener(self.url, agent)
+
+    def note(self, connection: Connection, agent: str, action: str, detail: Json) -> None:
+        """Append to the audit trail, in the transaction of the deed itself."""
+        connection.execute(
+            _sql(
+                "INSERT INTO audit (at_ns, agent, actor, action, detail) "
+                "VALUES (:at_ns, :agent, :actor, :action, :detail)"
+            ),
+            {
+                "at_ns": time.time_ns(),
+                "agent": agent,
+                "actor": _actor(),
+                "action": action,
+                "detail": canonical(detail).decode(),
+            },
+        )
+
+    def audit(self, agent: str | None = None) -> list[dict[str, Json]]:
+        """The audit trail, oldest first: at_ns, agent, actor, action, detail."""
+        if self.path is not None and not self.path.exists():
+            return []
+        with self.transaction(write=False) as connection:
+            rows = connection.execute(
+                _sql("SELECT at_ns, agent, actor, action, detail FROM audit ORDER BY number")
+            ).mappings()
+            return [
+                {**row, "detail": msgspec.json.decode(row["detail"])}
+                for row in rows
+                if agent in (None, row["agent"])
+            ]
+
+    @contextlib.contextmanager
+    def transaction(self, *, write: bool = True) -> Iterator[Connection]:
+        """A transaction over all tables; a writing one is alone from its first statement.
+
+        Raises:
+            RegistryError: If the database cannot be used.
+        """
+        from sqlalchemy.exc import DatabaseError, IntegrityError
+
+        if self.path is not None and write:
+            ensure_home(self.home)
+        if self.path is not None and not self.path.exists():
+            _engine.cache_clear()  # the tables are made again
+        try:
+            engine = _engine(self.url, os.getpid())
+            connected = engine.connect().execution_options(burnish_write=write)
+            with connected as connection, connection.begin():
+                yield connection
+        except IntegrityError:
+            raise
+        except DatabaseError as problem:
+            raise RegistryError(
+                f"control store {self.url} failed: {problem.orig}",
+                "a database that can be written",
+                "burnish doctor",
+            ) from problem
+
+
+_UPDATE = (
+    "UPDATE control SET document = :document, version = :version "
+    "WHERE agent = :agent AND version = :expected"
+)
+_INSERT = "INSERT INTO control (agent, version, document) VALUES (:agent, :version, :document)"
+_push_listeners: list[Callable[[], Callable[[str, str], None] | None]] = []
+
+
+def on_push(listener: Callable[[str, str], None]) -> None:
+    """Have the method `listener(url, agent)` called after each write, while its object lives."""
+    _push_listeners.append(weakref.WeakMethod(listener))
+
+
+@lru_cache(maxsize=256)
+def _sql(text: str) -> Any:
+    from sqlalchemy import text as statement
+
+    return statement(text)
+
+
+@lru_cache(maxsize=32)
+def _engine(url: str, _process: int) -> Engine:
+    """The engine of a database, one per process; every connection is opened for its use."""
+    from sqlalchemy import create_engine, event
+    from sqlalchemy.pool import NullPool
+
+    engine = create_engine(url, poolclass=NullPool)
+    lite = engine.dialect.name == "sqlite"
+    if lite:
+        event.listen(engine, "connect", _set_up_sqlite)
+    event.listen(engine, "begin", _begin)
+    serial = "INTEGER PRIMARY KEY AUTOINCREMENT" if lite else "BIGSERIAL PRIMARY KEY"
+    with engine.connect().execution_options(burnish_write=True) as connection, connection.begin():
+        for statement in (*_TABLES, *(_APPEND_ONLY if lite else ())):
+            connection.exec_driver_sql(statement.replace("{serial}", serial))
+    return engine
+
+
+def _set_up_sqlite(connection: Any, _record: object) -> None:
+    connection.isolation_level = None  # transactions are begun below, not by the driver
+    for pragma in ("busy_timeout = 10000", "journal_mode = WAL", "synchronous = FULL"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin(connection: Connection) -> None:
+    write = connection.get_execution_options().get("burnish_write", True)
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+    elif write and connection.dialect.name == "postgresql":
+        connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7236411)")
+
+
+def _actor() -> str:
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}:{os.getpid()}"
+
+
+class _Watch:
+    """Tells listeners of one database about changes: pushed from here, polled once a second."""
+
+    _all: ClassVar[dict[tuple[str, int], _Watch]] = {}
+    _lock = threading.Lock()
+
+    def __init__(self, store: SqlControlStore) -> None:
+        self._store = store
+        self._listeners: list[tuple[str, Changed]] = []
+        self._seen: dict[str, int] = {}
+        self._wake = threading.Event()
+        on_push(self._on_push)
+        threading.Thread(target=self._run, name="burnish-control-watch", daemon=True).start()
+
+    @classmethod
+    def of(cls, store: SqlControlStore) -> _Watch:
+        key = (store.url, os.getpid())
+        with cls._lock:
+            if key not in cls._all:
+                cls._all[key] = cls(store)
+            return cls._all[key]
+
+    def add(self, agent: str, changed: Changed) -> None:
+        self._seen.setdefault(agent, self._store.read(agent)[1])
+        self._listeners.append((agent, changed))
+
+    def remove(self, agent: str, changed: Changed) -> None:
+        with contextlib.suppress(ValueError):
+            self._listeners.remove((agent, changed))
+
+    def _on_push(self, url: str, agent: str) -> None:
+        if url == self._store.url and agent in self._seen:
+            self._wake.set()
+
+    def _run(self) -> None:
+        while True:
+            self._wake.wait(POLL_S)
+            self._wake.clear()
+            for agent in {agent for agent, _ in self._listeners}:
+                with contextlib.suppress(RegistryError):
+                    self._look(agent)
+
+    def _look(self, agent: str) -> None:
+        document, version = self._store.read(agent)
+        if version == self._seen.get(agent):
+            return
+        self._seen[agent] = version
+        for listened, changed in tuple(self._listeners):
+            if listened == agent:
+                changed(document, version)

@@ -1,0 +1,273 @@
+"""The pointer of an agent, read on the way of every model call.
+
+Knows: what a pointer says (stable, canary, share, salt), how to read it in a few microseconds,
+what to do when the store cannot be heard. Does not know: how arms are chosen and compared.
+
+A read costs a clock look. Every 5 ms one caller also asks SQLite whether anyone committed
+(`PRAGMA data_version`, 4 µs), so a rollback reaches every process of a host within that time.
+A process that has not heard from the store for 30 s sends no canary traffic: who cannot hear a
+rollback must not run a canary. It keeps the stable version, also over a restart (a snapshot on
+disk).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import quote
+
+import msgspec
+
+from burnish.adapters.control import SqlControlStore, on_push
+from burnish.errors import RegistryError
+from burnish.records import Json, Record
+
+STALE_AFTER_S = 30.0
+_LOOK_S = 0.005
+_POLL_S = 1.0
+
+
+class Target(Record, frozen=True, kw_only=True):
+    """Who answers: a backend, the base model it serves, and the adapter version."""
+
+    backend: str = "embedded"
+    base_model: str = ""
+    adapter: str | None = None
+
+
+class Pointer(Record, frozen=True, kw_only=True):
+    """What the control document of an agent says to routers; the rest of it is for the rollout."""
+
+    stable: Target | None = None  # None: the user's own model, as it is
+    canary: Target | None = None
+    share: float = 0.0
+    salt: str = ""
+    previous: Target | None = None  # what the hold-back stays on
+    holdback: float = 0.0
+    version: int = 0
+
+    def without_canary(self) -> Pointer:
+        """The same with everybody on stable."""
+        return msgspec.structs.replace(self, canary=None, share=0.0, holdback=0.0)
+
+
+class _Source(Protocol):
+    def look(self, agent: str) -> Pointer | None:
+        """The pointer if it may have changed, None if not.
+
+        Raises:
+            RegistryError: If the store does not answer.
+        """
+        ...
+
+
+class PointerReader:
+    """The pointer of one agent, kept fresh.
+
+    Args:
+        home: Folder of the workspace.
+        agent: Name of the agent.
+        store: Another control store than the workspace's own.
+        clock: Seconds that only grow.
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        agent: str,
+        *,
+        store: SqlControlStore | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.agent = agent
+        self._store = store or SqlControlStore(home)
+        self._snapshot = Path(home) / "control" / f"{quote(agent, safe='')}.json"
+        self._source: _Source = (
+            _SqliteSource(self._store.path, self._snapshot, clock)
+            if self._store.path is not None
+            else _WatchedSource(self._store, agent)
+        )
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._pointer = Pointer()
+        self._heard: float | None = None
+        self._next = float("-inf")
+        on_push(self._on_push)
+
+    def read(self) -> Pointer:
+        """The pointer as of at most a few milliseconds ago."""
+        if self._clock() < self._next:
+            return self._pointer
+        return self._refresh()
+
+    @property
+    def silent_s(self) -> float:
+        """Seconds since the store was last heard; infinite if it never was."""
+        return float("inf") if self._heard is None else self._clock() - self._heard
+
+    def _refresh(self) -> Pointer:
+        if not self._lock.acquire(blocking=self._heard is None):
+            return self._pointer  # another thread is looking
+        try:
+            self._look()
+        finally:
+            self._next = self._clock() + _LOOK_S
+            self._lock.release()
+        return self._pointer
+
+    def _look(self) -> None:
+        try:
+            found = self._source.look(self.agent)
+        except RegistryError:
+            if self._heard is None:
+                self._pointer = self._from_snapshot()
+            elif self.silent_s > STALE_AFTER_S:
+                self._pointer = self._pointer.without_canary()
+            return
+        if found is not None:
+            self._pointer = found
+            self._keep_snapshot()
+        self._heard = self._clock()
+
+    def _on_push(self, url: str, agent: str) -> None:
+        if agent == self.agent and url == self._store.url:
+            self._next = float("-inf")
+
+    def _from_snapshot(self) -> Pointer:
+        with contextlib.suppress(OSError, msgspec.DecodeError):
+            kept = msgspec.json.decode(self._snapshot.read_bytes(), type=Pointer)
+            return kept.without_canary()
+        return Pointer()
+
+    def _keep_snapshot(self) -> None:
+        """Best effort: a process that cannot write here still routes."""
+        if not self._pointer.version:
+            return
+        with contextlib.suppress(OSError):
+            self._snapshot.parent.mkdir(parents=True, exist_ok=True)
+            incoming = self._snapshot.with_suffix(f".{uuid.uuid4().hex}")
+            incoming.write_bytes(msgspec.json.encode(self._pointer))
+            incoming.replace(self._snapshot)
+
+
+def pointer_of(document: dict[str, Json], version: int) -> Pointer:
+    """The pointer inside a control document."""
+    return msgspec.convert({**document, "version": version}, Pointer)
+
+
+class _SqliteSource:
+    """Looks into the SQLite file through a connection of its own."""
+
+    def __init__(self, path: Path, snapshot: Path, clock: Callable[[], float]) -> None:
+        self._path = path
+        self._snapshot = snapshot
+        self._clock = clock
+        self._connection: sqlite3.Connection | None = None
+        self._inherited: list[object] = []  # of the parent process: kept open, never touched
+        self._process = self._inode = self._data_version = self._document_version = -1
+        self._next_stat = float("-inf")
+        self._ever = False
+
+    def look(self, agent: str) -> Pointer | None:
+        try:
+            connection = self._connected()
+            if connection is None:
+                return None
+            (data_version,) = connection.execute("PRAGMA data_version").fetchone()
+            if data_version == self._data_version:
+                return None
+            row = connection.execute(
+                "SELECT document, version FROM control WHERE agent = ?", (agent,)
+            ).fetchone()
+        except (sqlite3.Error, OSError) as problem:
+            self._forget()
+            raise RegistryError(f"{self._path}: {problem}", "a readable control store") from problem
+        self._data_version = data_version
+        return self._pointer(row)
+
+    def _pointer(self, row: tuple[str, int] | None) -> Pointer | None:
+        version = row[1] if row else 0
+        if version == self._document_version:
+            return None
+        try:
+            found = pointer_of(msgspec.json.decode(row[0]), version) if row else Pointer()
+        except (msgspec.DecodeError, TypeError) as problem:
+            raise RegistryError(f"{self._path}: {problem}", "a control document") from problem
+        self._document_version = version
+        return found
+
+    def _connected(self) -> sqlite3.Connection | None:
+        """The open connection; None while there is no store yet."""
+        if self._process != os.getpid():
+            self._inherited.append(self._connection)
+            self._connection, self._process, self._next_stat = None, os.getpid(), float("-inf")
+        if self._connection is not None and self._clock() < self._next_stat:
+            return self._connection
+        try:
+            inode = self._path.stat().st_ino
+        except FileNotFoundError:
+            if self._ever or self._snapshot.exists():
+                raise  # there was a store
+            return None
+        self._next_stat = self._clock() + _POLL_S
+        if self._connection is None or inode != self._inode:
+            self._forget()
+            self._connection = sqlite3.connect(
+                f"{self._path.as_uri()}?mode=rw",
+                uri=True,
+                timeout=0.05,
+                check_same_thread=False,
+                isolation_level=None,
+            )
+            self._inode, self._data_version, self._ever = inode, -1, True
+        return self._connection
+
+    def _forget(self) -> None:
+        if self._connection is not None:
+            with contextlib.suppress(sqlite3.Error):
+                self._connection.close()
+        self._connection, self._data_version, self._document_version = None, -1, -1
+
+
+class _WatchedSource:
+    """Listens to a store that cannot be asked in microseconds: pushed, and polled once a second."""
+
+    def __init__(self, store: SqlControlStore, agent: str) -> None:
+        self._store = store
+        self._latest: tuple[dict[str, Json], int] | None = None
+        self._given = -1
+        self._problem: RegistryError | None = None
+        self._started = False
+        self._agent = agent
+
+    def look(self, agent: str) -> Pointer | None:
+        if not self._started:
+            self._latest = self._store.read(agent)
+            self._started = True
+            threading.Thread(target=self._poll, name="burnish-pointer", daemon=True).start()
+            self._store.watch(agent, self._changed)
+        if self._problem is not None:
+            raise self._problem
+        latest = self._latest
+        if latest is None or latest[1] == self._given:
+            return None
+        self._given = latest[1]
+        return pointer_of(*latest)
+
+    def _changed(self, document: dict[str, Json], version: int) -> None:
+        self._latest = (document, version)
+
+    def _poll(self) -> None:
+        while True:
+            try:
+                self._latest, self._problem = self._store.read(self._agent), None
+            except RegistryError as problem:
+                self._problem = problem
+            time.sleep(_POLL_S)

@@ -1,0 +1,155 @@
+"""An e-process: evidence, valid at every look, that one arm's rate is shifted from the other's.
+
+Knows: two arms, outcomes 0 or 1, the probability with which each thread was put on the canary.
+Does not know: what an outcome means, when to act.
+
+Null hypothesis: for every thread, the canary's rate p1 is at most the control's rate p0 minus
+`margin`. For a supposed shift d, with p0 the control's mean so far and q = p0 + d, an outcome y on
+arm a multiplies the evidence by
+
+    alternative(a, y) / null(a, y)
+
+where null is the distribution of the null hypothesis that is nearest (in relative entropy) to the
+alternative. That makes the expected factor at most 1 under *every* distribution of the null,
+whatever the two rates are at that moment: the product stays a valid bet under any number of looks,
+growing shares and drifting rates, and exceeds 1/alpha with probability at most alpha (Ville).
+The evidence is the weighted mean over a grid of shifts. With margin 0 the nearest null gives both
+arms the rate w q + (1 - w) p0 (Turner, Ly and Grünwald, arXiv 2106.02693, per request).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import exp, log, log1p
+
+WORSE_GRID = ((0.05, 1.0), (0.1, 1.0), (0.2, 5.0), (0.3, 2.0), (0.6, 1.0))
+"""Shifts towards failure that are looked for, with their weights."""
+
+NOT_WORSE_GRID = ((0.0, 3.0), (0.05, 1.0), (0.12, 1.0), (0.25, 1.0))
+"""Shifts towards success that are looked for in a candidate that may be just as good."""
+
+EDGE = 1e-3  # a rate is never taken to be nearer to 0 or 1
+NEWTON_STEPS = 4
+
+
+class ShiftTest:
+    """Evidence against "the canary's rate is at most the control's rate minus margin".
+
+    Args:
+        grid: Supposed shifts of the canary's rate with their weights.
+        margin: Distance of the null hypothesis, 0 to 1.
+        prior: The control's rate before the first thread, and how many threads it counts for.
+    """
+
+    __slots__ = ("_log", "_margin", "_prior", "_shifts", "_weights", "hits", "threads")
+
+    def __init__(
+        self,
+        grid: Sequence[tuple[float, float]],
+        *,
+        margin: float = 0.0,
+        prior: tuple[float, float] = (0.5, 1.0),
+    ) -> None:
+        total = sum(weight for _, weight in grid)
+        self._shifts = [shift for shift, _ in grid]
+        self._weights = [weight / total for _, weight in grid]
+        self._margin = margin
+        self._prior = prior
+        self._log = [0.0] * len(grid)
+        self.threads = [0, 0]  # control, canary
+        self.hits = [0, 0]
+
+    def add(self, canary: bool, hit: bool, share: float) -> None:
+        """Take one thread's outcome.
+
+        Args:
+            canary: Whether the thread was on the canary.
+            hit: The outcome, 0 or 1.
+            share: Probability with which it was put there.
+        """
+        rate, weight = self._prior
+        control = (self.hits[0] + rate * weight) / (self.threads[0] + weight)
+        control = min(max(control, EDGE), 1.0 - EDGE)
+        for place, shift in enumerate(self._shifts):
+            shifted = min(max(control + shift, EDGE), 1.0 - EDGE)
+            null = nearest_null(control, shifted, share, self._margin)
+            p, n = (shifted, null - self._margin) if canary else (control, null)
+            self._log[place] += log(p / n) if hit else log((1.0 - p) / (1.0 - n))
+        self.threads[canary] += 1
+        self.hits[canary] += hit
+
+    @property
+    def log_evidence(self) -> float:
+        """Natural logarithm of the evidence; 0 at the start, higher is stronger."""
+        top = max(self._log)
+        pairs = zip(self._weights, self._log, strict=True)
+        return top + log(sum(weight * exp(value - top) for weight, value in pairs))
+
+    def state(self) -> dict[str, list[float]]:
+        """What has been learnt, as plain data."""
+        return {"log": list(self._log), "threads": [*self.threads], "hits": [*self.hits]}
+
+    def restore(self, state: dict[str, list[float]]) -> None:
+        """Go on from a state."""
+        self._log = list(state["log"])
+        self.threads = [int(number) for number in state["threads"]]
+        self.hits = [int(number) for number in state["hits"]]
+
+
+def nearest_null(control: float, shifted: float, share: float, margin: float) -> float:
+    """The control's rate in the null distribution that is nearest to (control, shifted).
+
+    It minimises share * KL(shifted | x - margin) + (1 - share) * KL(control | x) over x, which
+    is convex; Newton's method from the solution for equal variances, kept inside the bracket.
+    """
+    start = share * (shifted + margin) + (1.0 - share) * control
+    if margin == 0.0:
+        return start
+    low, high = max(control, margin + 1e-9), min(shifted + margin, 1.0 - 1e-9)
+    x = min(max(start, low), high)
+    for _ in range(NEWTON_STEPS):
+        y = x - margin
+        slope = share * (y - shifted) / (y * (1.0 - y)) + (1.0 - share) * (x - control) / (
+            x * (1.0 - x)
+        )
+        curve = share * ((1.0 - shifted) / (1.0 - y) ** 2 + shifted / y**2) + (1.0 - share) * (
+            (1.0 - control) / (1.0 - x) ** 2 + control / x**2
+        )
+        x = min(max(x - slope / curve, low), high)
+    return x
+
+
+class RatioTest:
+    """Evidence that threads reach the canary more or less often than planned.
+
+    Each multiplier supposes that the odds of the canary are so many times the planned ones;
+    the share may differ from thread to thread.
+    """
+
+    __slots__ = ("_log",)
+
+    MULTIPLIERS = (0.25, 0.5, 0.7, 0.85, 1.2, 1.5, 2.0, 4.0)
+
+    def __init__(self) -> None:
+        self._log = [0.0] * len(self.MULTIPLIERS)
+
+    def add(self, canary: bool, share: float) -> None:
+        """Take one assignment, whether or not its outcome is known."""
+        if not 0.0 < share < 1.0:
+            return
+        for place, times in enumerate(self.MULTIPLIERS):
+            self._log[place] += (log(times) if canary else 0.0) - log1p((times - 1.0) * share)
+
+    @property
+    def log_evidence(self) -> float:
+        """Natural logarithm of the evidence."""
+        top = max(self._log)
+        return top + log(sum(exp(value - top) for value in self._log) / len(self._log))
+
+    def state(self) -> list[float]:
+        """What has been learnt, as plain data."""
+        return list(self._log)
+
+    def restore(self, state: list[float]) -> None:
+        """Go on from a state."""
+        self._log = list(state)
