@@ -44,20 +44,11 @@ class SegmentHeader(msgspec.Struct, frozen=True, kw_only=True):
     burnish: str = ""
 
 
-class Frame(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """One whole frame; `end` is the offset of the next."""
+DAMAGE = 0
+"""Stands in the place of a kind where bytes are no frame."""
 
-    kind: int
-    start: int
-    end: int
-    payload: bytes
-
-
-class Damage(msgspec.Struct, frozen=True):
-    """Bytes between two offsets that are no frame."""
-
-    start: int
-    end: int
+Found = tuple[int, int, int]
+"""Kind of a frame, the offset where it starts, and the offset where the next one does."""
 
 
 def prefix(kind: int, payload: bytes) -> bytes:
@@ -89,45 +80,37 @@ def frame_at(data: bytes, offset: int) -> tuple[int, int, int] | None:
     return kind, start, end
 
 
-def split(data: bytes, base: int = 0, *, final: bool = True) -> Iterator[Frame | Damage]:
-    """Frames of `data`, whose first byte stands at offset `base` of its segment.
+def split(data: bytes, *, final: bool = True) -> Iterator[Found]:
+    """Frames of `data`, each as kind, start and end; the payload begins nine bytes after start.
 
-    Bytes that are no frame are given as `Damage` up to the next whole frame. What follows the
+    Bytes that are no frame are given as `DAMAGE` up to the next whole frame. What follows the
     last whole frame is not given. With `final` off, more bytes may come: a frame that is not
     whole yet ends the reading.
     """
-    offset = 0
-    size = len(data)
-    while offset < size:
-        found = frame_at(data, offset)
-        if found is None:
-            again = _next_good(data, offset) if final or not _may_grow(data, offset) else None
-            if again is None:
-                return
-            yield Damage(base + offset, base + again)
-            offset = again
+    offset, size, head = 0, len(data), PREFIX.size
+    view, unpack, seeds = memoryview(data), PREFIX.unpack_from, _SEEDS
+    while offset + head <= size:
+        length, crc, kind = unpack(data, offset)
+        end = offset + head + length
+        if kind in seeds and end <= size and _crc32(view[offset + head : end], seeds[kind]) == crc:
+            yield kind, offset, end
+            offset = end
             continue
-        kind, start, end = found
-        yield Frame(kind, base + offset, base + end, data[start:end])
-        offset = end
-
-
-def _may_grow(data: bytes, offset: int) -> bool:
-    """Whether the bytes at `offset` could be the beginning of a frame that is being written."""
-    start = offset + PREFIX.size
-    if start > len(data):
-        return True
-    length, _, kind = PREFIX.unpack_from(data, offset)
-    return kind in KINDS and start + length > len(data)
+        if not final and kind in KINDS and end > size:
+            return
+        again = _next_good(data, offset)
+        if again is None:
+            return
+        yield DAMAGE, offset, again
+        offset = again
 
 
 def _next_good(data: bytes, offset: int) -> int | None:
     """Where the next whole frame starts after bytes at `offset` that are none."""
-    if offset + PREFIX.size <= len(data):  # a flipped bit in the payload leaves the length right
-        length = PREFIX.unpack_from(data, offset)[0]
-        behind = offset + PREFIX.size + length
-        if frame_at(data, behind) is not None:
-            return behind
+    length = PREFIX.unpack_from(data, offset)[0]
+    behind = offset + PREFIX.size + length  # a flipped bit in the payload leaves the length right
+    if frame_at(data, behind) is not None:
+        return behind
     position = offset + 1
     last = len(data) - PREFIX.size
     while position <= last:

@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 
 from burnish.journal import layout
-from burnish.journal.events import AnyEvent, OutcomeReported, RunEnded, RunStarted
+from burnish.journal.events import Brief
 from burnish.journal.reader import (
     ReadReport,
     is_alive,
@@ -27,6 +27,7 @@ from burnish.journal.reader import (
 )
 
 _SCHEMA_VERSION = 1
+_RUN_STARTED, _RUN_ENDED, _OUTCOME = "R", "r", "O"
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS segments (
     id INTEGER PRIMARY KEY, path TEXT UNIQUE, position INTEGER, done INTEGER, report BLOB);
@@ -269,11 +270,11 @@ class _Refresh:
             report.segments = 0
         places: dict[str, list[int]] = {}
         facts: list[tuple[str, int | None, int]] = []
-        for offset, event in reader.poll(final=not alive):
+        for offset, event in reader.briefs(final=not alive):
             self._take(event, path.parent.name)
             if event.trajectory is not None:
                 places.setdefault(_text(event.trajectory), []).append(offset)
-            elif isinstance(event, OutcomeReported) and event.thread_id is not None:
+            elif event.k == _OUTCOME and event.thread_id is not None:
                 facts.append((_text(event.thread_id), number, offset))
         self.touched.update(places)
         self.base.executemany(
@@ -296,8 +297,8 @@ class _Refresh:
             [position, int(done), msgspec.msgpack.encode(report), number],
         )
 
-    def _take(self, event: AnyEvent, folder: str) -> None:
-        if isinstance(event, RunStarted):
+    def _take(self, event: Brief, folder: str) -> None:
+        if event.k == _RUN_STARTED:
             self.base.execute(
                 "INSERT INTO runs VALUES (?, ?, ?, ?, NULL, 'running', ?, ?, ?, ?, ?) "
                 "ON CONFLICT DO UPDATE SET folder = excluded.folder, "
@@ -310,11 +311,11 @@ class _Refresh:
                     _text(event.source),
                 ],
             )
-        elif isinstance(event, RunEnded):
+        elif event.k == _RUN_ENDED:
             self.base.execute(
                 "INSERT INTO runs (trajectory, span, ended_ns, status) VALUES (?, ?, ?, ?) "
                 "ON CONFLICT DO UPDATE SET ended_ns = excluded.ended_ns, status = excluded.status",
-                [event.trajectory, event.span, event.at, event.status],
+                [_text(event.trajectory or ""), event.span, event.at, event.status],
             )
 
     def _forget_segments(self, gone: list[int]) -> None:

@@ -10,18 +10,21 @@ from __future__ import annotations
 import fcntl
 import heapq
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
 from burnish._version import __version__
 from burnish.errors import JournalError
 from burnish.journal import frames, layout
-from burnish.journal.events import AnyEvent, Ref, decode, from_json
+from burnish.journal.events import AnyEvent, Brief, Ref, decode, decode_brief, from_json
 from burnish.records import Json
 
 _CHUNK = 1 << 20
+_WINDOW = 1 << 16
+_T = TypeVar("_T")
 
 
 class ReadReport(msgspec.Struct, kw_only=True):
@@ -54,6 +57,7 @@ class SegmentReader:
         self._fd = os.open(path, os.O_RDONLY)
         self._places: dict[Ref, tuple[int, int]] = {}
         self._values: dict[Ref, Json] = {}
+        self._window = (0, b"")
         self._placed_to = 0  # blobs before this offset are in _places
         self._check_header()
 
@@ -67,64 +71,66 @@ class SegmentReader:
 
         With `final`, nobody writes any more: what is no frame at the end is counted as torn.
         """
-        for item in self._items(self.position, final):
+        return self._decoded(decode, final)
+
+    def briefs(self, *, final: bool = False) -> Iterator[tuple[int, Brief]]:
+        """As `poll`, with only what an index needs of each event."""
+        return self._decoded(decode_brief, final)
+
+    def _decoded(
+        self, decoded: Callable[[memoryview], _T], final: bool
+    ) -> Iterator[tuple[int, _T]]:
+        for kind, start, end, payload in self._items(self.position, final):
             follows = self._placed_to == self.position
-            self.position = item.end
+            self.position = end
             if follows:
-                self._placed_to = item.end
-            found = self._take(item)
-            if found is not None:
-                yield found
+                self._placed_to = end
+            if kind == frames.EVENT:
+                try:
+                    event = decoded(payload)
+                except (msgspec.MsgspecError, ValueError):
+                    self.report.unknown_events += 1
+                    continue
+                self.report.events += 1
+                yield start, event
+            elif kind == frames.BLOB:
+                self._place(payload, start, end)
+            elif kind == frames.DAMAGE:
+                self.report.corrupt += 1
+                self.report.corrupt_bytes += end - start
+            elif kind == frames.SEAL:
+                self.sealed = True
         if final:
             torn = os.fstat(self._fd).st_size - self.position
             self.report.torn_tails += torn > 0
             self.report.torn_bytes += torn
 
-    def _items(self, base: int, final: bool) -> Iterator[frames.Frame | frames.Damage]:
-        """Frames from offset `base` to the end, in chunks."""
+    def _items(self, base: int, final: bool) -> Iterator[tuple[int, int, int, memoryview]]:
+        """Kind, start, end and payload of the frames from offset `base` on, read in chunks."""
         pending = b""
         while True:
             chunk = os.pread(self._fd, max(_CHUNK, len(pending)), base + len(pending))
             data = pending + chunk
-            end = base
-            for item in frames.split(data, base, final=final and not chunk):
-                end = item.end
-                yield item
-            pending = data[end - base :]
-            base = end
+            view = memoryview(data)
+            end = 0
+            for kind, start, end in frames.split(data, final=final and not chunk):
+                yield kind, base + start, base + end, view[start + frames.PREFIX.size : end]
+            pending = data[end:]
+            base += end
             if not chunk:
                 return
 
-    def _take(self, item: frames.Frame | frames.Damage) -> tuple[int, AnyEvent] | None:
-        if isinstance(item, frames.Damage):
-            self.report.corrupt += 1
-            self.report.corrupt_bytes += item.end - item.start
-        elif item.kind == frames.BLOB:
-            self._place(item)
-        elif item.kind == frames.EVENT:
-            try:
-                event = decode(item.payload)
-            except (msgspec.MsgspecError, ValueError):
-                self.report.unknown_events += 1
-                return None
-            self.report.events += 1
-            return item.start, event
-        elif item.kind == frames.SEAL:
-            self.sealed = True
-        return None
-
     def event_at(self, offset: int) -> AnyEvent | None:
         """The event whose frame starts at `offset`; None if there is none."""
-        head = os.pread(self._fd, 4096, offset)
+        head = self._read(offset, frames.PREFIX.size)
         if len(head) < frames.PREFIX.size:
             return None
-        whole = frames.PREFIX.size + frames.PREFIX.unpack_from(head)[0]
-        data = head if whole <= len(head) else os.pread(self._fd, whole, offset)
-        found = frames.frame_at(data[:whole], 0)
+        data = self._read(offset, frames.PREFIX.size + frames.PREFIX.unpack(head)[0])
+        found = frames.frame_at(data, 0)
         if found is None or found[0] != frames.EVENT:
             return None
         try:
-            return decode(data[found[1] : found[2]])
+            return decode(data[found[1] :])
         except (msgspec.MsgspecError, ValueError):
             return None
 
@@ -138,7 +144,7 @@ class SegmentReader:
         if place is None:
             self._scan()
             place = self._places[ref]
-        return os.pread(self._fd, place[1], place[0])
+        return self._read(place[0], place[1])
 
     def value(self, ref: Ref) -> Json:
         """A blob decoded, once; callers share the object and must not change it.
@@ -152,16 +158,33 @@ class SegmentReader:
             value = self._values[ref] = from_json(self[ref])
             return value
 
+    def values(self, refs: list[Ref]) -> list[Json] | None:
+        """The values of blobs that were all decoded before, else None."""
+        values = self._values
+        try:
+            return [values[ref] for ref in refs]
+        except KeyError:
+            return None
+
+    def _read(self, offset: int, size: int) -> bytes:
+        """Bytes of the file, out of a window that neighbours share."""
+        start, window = self._window
+        if offset < start or offset + size > start + len(window):
+            if size > _WINDOW:
+                return os.pread(self._fd, size, offset)
+            start, window = self._window = (offset, os.pread(self._fd, _WINDOW, offset))
+        return window[offset - start : offset - start + size]
+
     def _scan(self) -> None:
         """Find blobs that lie before where reading began, or behind where it stands."""
-        for item in self._items(self._placed_to, final=True):
-            self._placed_to = item.end
-            if isinstance(item, frames.Frame) and item.kind == frames.BLOB:
-                self._place(item)
+        for kind, start, end, payload in self._items(self._placed_to, final=True):
+            self._placed_to = end
+            if kind == frames.BLOB:
+                self._place(payload, start, end)
 
-    def _place(self, item: frames.Frame) -> None:
-        start = item.start + frames.PREFIX.size + frames.REF_BYTES
-        self._places[item.payload[: frames.REF_BYTES]] = (start, item.end - start)
+    def _place(self, payload: memoryview, start: int, end: int) -> None:
+        content = start + frames.PREFIX.size + frames.REF_BYTES
+        self._places[bytes(payload[: frames.REF_BYTES])] = (content, end - content)
 
     def _check_header(self) -> None:
         data = os.pread(self._fd, 4096, 0)

@@ -21,6 +21,10 @@ class Blobs(Protocol):
         """Decoded content; raises KeyError if it is lost."""
         ...
 
+    def values(self, refs: list[Ref]) -> list[Json] | None:
+        """Decoded contents, or None where not all are at hand."""
+        ...
+
 
 def put(attributes: Attributes, blobs: Blobs, contents: dict[str, Ref | None]) -> None:
     """Set attributes to the content of blobs; what is lost is counted."""

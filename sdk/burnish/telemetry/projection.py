@@ -219,13 +219,7 @@ def _model(
             s.ARM: start.arm,
         },
     )
-    attributes[s.INPUT_MESSAGES] = messages = []
-    for ref in start.messages:
-        try:
-            messages.append(blobs.value(ref))
-        except (KeyError, ValueError):
-            messages.append({"role": "unknown", "parts": []})
-            count_missing(attributes)
+    attributes[s.INPUT_MESSAGES] = _messages(attributes, start.messages, blobs)
     put(attributes, blobs, {s.TOOL_DEFINITIONS: start.tools, s.REQUEST: start.request})
     request = attributes.get(s.REQUEST)
     if isinstance(request, dict):
@@ -237,6 +231,20 @@ def _model(
     if extras:
         attributes[s.EXTRAS] = extras
     return f"chat {start.model}" if start.model else "chat"
+
+
+def _messages(attributes: Attributes, refs: list[e.Ref], blobs: Blobs) -> list[Json]:
+    known = blobs.values(refs)
+    if known is not None:
+        return known
+    messages = []
+    for ref in refs:
+        try:
+            messages.append(blobs.value(ref))
+        except (KeyError, ValueError):
+            messages.append({"role": "unknown", "parts": []})
+            count_missing(attributes)
+    return messages
 
 
 def _sampling(attributes: Attributes, request: dict[str, Json]) -> None:

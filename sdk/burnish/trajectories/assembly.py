@@ -6,6 +6,7 @@ Does not know: where the spans come from, whether the attempt succeeded.
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -215,14 +216,15 @@ def _unmatched(calls: list[ModelCall], tools: list[ToolRun]) -> int:
     if not wanted or not calls:
         return 0
     seen: set[int] = set()
-    for call in calls:
-        for message in (call.reply, *call.messages):
-            if message is None or id(message) in seen:
-                continue
-            seen.add(id(message))
-            for part in message.get("parts") or ():
-                if isinstance(part, dict) and part.get("type") == "tool_call":
-                    wanted.discard(part.get("id"))
-        if not wanted:
-            return 0
+    replies = (call.reply for call in calls)
+    requests = (message for call in calls for message in call.messages)
+    for message in itertools.chain(replies, requests):
+        if message is None or id(message) in seen:
+            continue
+        seen.add(id(message))
+        for part in message.get("parts") or ():
+            if isinstance(part, dict) and part.get("type") == "tool_call":
+                wanted.discard(part.get("id"))
+                if not wanted:
+                    return 0
     return len(wanted)

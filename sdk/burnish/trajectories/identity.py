@@ -6,6 +6,7 @@ Knows: how a conversation is normalised. Does not know: spans.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import unicodedata
 from collections.abc import Iterable
 
@@ -30,8 +31,9 @@ def task_id(calls: Iterable[ModelCall]) -> str | None:
 
 
 def prompt_hash(messages: list[Message]) -> str | None:
-    """Hash of the system messages of a request, None without any."""
-    system = [message.get("parts") for message in messages if message.get("role") == "system"]
+    """Hash of the system messages that a request begins with, None without any."""
+    leading = itertools.takewhile(lambda message: message.get("role") == "system", messages)
+    system = [message.get("parts") for message in leading]
     return _digest(system)[:16] if system else None
 
 
