@@ -42,7 +42,7 @@ class EmbeddedChat(BaseChatModel):
     """Chat with a base model, or an adapter version of it, inside this process.
 
     Example:
-        `EmbeddedChat(base_model="starter", adapter="support@0a1b2c3d4e5f").invoke("Hello")`
+        `EmbeddedChat("starter", adapter="support@0a1b2c3d4e5f").invoke("Hello")`
     """
 
     base_model: str
@@ -57,6 +57,9 @@ class EmbeddedChat(BaseChatModel):
     """Together with the prompt decides the random numbers; none draws afresh."""
     top_p: float = 1.0
     """Share of the probability that tokens are drawn from."""
+
+    def __init__(self, base_model: str, adapter: str | None = None, **settings: Any) -> None:
+        super().__init__(base_model=base_model, adapter=adapter, **settings)
 
     @property
     def model_name(self) -> str:
