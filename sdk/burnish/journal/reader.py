@@ -159,11 +159,18 @@ class SegmentReader:
             return value
 
     def values(self, refs: list[Ref]) -> list[Json] | None:
-        """The values of blobs that were all decoded before, else None."""
+        """The values of these blobs, None where one of them is lost.
+
+        Requests of a run grow at their end, so the end is looked at for what is new.
+        """
         values = self._values
         try:
-            return [values[ref] for ref in refs]
-        except KeyError:
+            for ref in reversed(refs):
+                if ref in values:
+                    break
+                self.value(ref)
+            return [values[ref] if ref in values else self.value(ref) for ref in refs]
+        except (KeyError, ValueError):
             return None
 
     def _read(self, offset: int, size: int) -> bytes:

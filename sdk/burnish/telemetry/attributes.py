@@ -22,7 +22,7 @@ class Blobs(Protocol):
         ...
 
     def values(self, refs: list[Ref]) -> list[Json] | None:
-        """Decoded contents, or None where not all are at hand."""
+        """Decoded contents, None where one of them is lost."""
         ...
 
 
