@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -201,11 +201,12 @@ class _Build:
         """What the whole-set steps need to see of a run, once its rows are on disk."""
         assert item.verdict is not None  # noqa: S101 - the step before lets nothing else pass
         settings_ = RowSettings(mask_errors=self.recipe.mask_errors)
+        rows: list[Row] = []
         try:
             rows, problem = build_rows(
                 item.trajectory, item.verdict, split=item.split, settings=settings_
             )
-            sample = _summary(item, rows) if rows else None
+            sample = _summary(item, rows, spool) if rows else None
         except Unrenderable as found:
             sample, problem = None, str(found)
         except (UnicodeError, OverflowError):
@@ -214,7 +215,6 @@ class _Build:
             self.funnel.drop("rows", problem or "nothing to learn")
             return None
         self.funnel.keep("rows")
-        sample.place = spool.add(rows)
         return sample
 
     def _labels(self) -> tuple[str, ...]:
@@ -247,7 +247,7 @@ class _Build:
         }
 
 
-def _summary(item: Item, rows: list[Row]) -> Sample:
+def _summary(item: Item, rows: list[Row], spool: Spool) -> Sample:
     trajectory, verdict = item.trajectory, item.verdict or Verdict(label="unknown", verifier="")
     tags = tags_of(trajectory, rows)
     for row in rows:
@@ -268,6 +268,7 @@ def _summary(item: Item, rows: list[Row]) -> Sample:
         tools=tools,
         content_key=digest([content_key(row.messages) for row in rows]),
         action_key=digest([action_key(row.messages) for row in rows]),
+        place=spool.add(rows),
     )
 
 
@@ -287,10 +288,10 @@ def _rows_in_order(samples: list[Sample], spool: Spool) -> Iterator[tuple[Row, s
 def _user_step(path: str) -> SetStep:
     from burnish.project import resolve
 
-    found = resolve(path, Path.cwd())
+    found: Any = resolve(path, Path.cwd())
     if not callable(found):
         raise ExportError(f"recipe step {path!r} is no function", '"module:function"')
-    return found
+    return cast("SetStep", found)
 
 
 def _home_of(source: Source) -> Path:

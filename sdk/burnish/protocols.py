@@ -46,8 +46,15 @@ class Environment(Protocol):
 class Verifier(Protocol):
     """Concludes whether a trajectory succeeded, from facts and never from the agent's claim."""
 
-    name: str
-    version: str
+    @property
+    def name(self) -> str:
+        """Name under which its verdicts are stored."""
+        ...
+
+    @property
+    def version(self) -> str:
+        """Changes whenever the same run could be judged differently."""
+        ...
 
     def verify(self, trajectory: Trajectory) -> Verdict:
         """Judge one trajectory; anything that cannot be known is "unknown".
@@ -107,8 +114,15 @@ class Backend(Protocol):
 class Format(Protocol):
     """Renders dataset rows for one consumer."""
 
-    name: str
-    columns: list[str]
+    @property
+    def name(self) -> str:
+        """Name that the format is asked for by."""
+        ...
+
+    @property
+    def columns(self) -> list[str]:
+        """Columns of a rendered row."""
+        ...
 
     def render(self, rows: Iterable[dict[str, Json]]) -> Iterator[dict[str, Json]]:
         """Rows of a dataset version as the consumer wants them."""

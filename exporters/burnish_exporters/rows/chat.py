@@ -61,7 +61,7 @@ def _assistant(message: Message, parts: list[dict[str, Json]]) -> Chat:
             texts.append(part.get("content") or "")
         elif kind == "reasoning":
             thoughts.append(part.get("content") or "")
-        elif kind == "tool_call":
+        elif kind in ("tool_call", "invalid_tool_call"):
             calls.append(_call(part))
         else:
             raise Unrenderable(f"malformed: {kind} in an assistant message")

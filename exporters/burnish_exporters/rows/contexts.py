@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from burnish.records import Message, ModelCall, Tool, ToolRun, Trajectory
-from burnish_exporters.rows.chat import Chat, Unrenderable, to_chat
+from burnish_exporters.rows.chat import Chat, to_chat
 
 _CUT = {"length", "max_tokens", "content_filter", "incomplete", "MAX_TOKENS", "SAFETY"}
 _MASKED = {"role": "assistant"}
@@ -27,22 +27,25 @@ class Context:
         tools: Schemas offered in each of its calls.
         messages: Chat messages, each with its `loss` flag.
         calls: Per model call: place of the reply, token ids where captured, policy.
-        masked: Replies that carry no loss, by reason.
+        mask_errors: Whether replies whose tool call failed carry no loss.
     """
 
     tools: list[Tool]
     messages: list[Chat] = field(default_factory=list)
     calls: list[dict[str, object]] = field(default_factory=list)
-    masked: dict[str, int] = field(default_factory=dict)
+    mask_errors: bool = True
     _prompt: list[Message] = field(default_factory=list)
     _reply: list[Chat] = field(default_factory=list)
 
     def continued_by(self, call: ModelCall) -> bool:
         """Whether the call's prompt begins with this context, its last reply included."""
         seen = len(self._prompt)
-        if len(call.messages) <= seen or call.messages[:seen] != self._prompt:
+        if len(call.messages) <= seen or call.tools != self.tools:
             return False
-        return call.tools == self.tools and _same_reply(call.messages[seen], self._reply)
+        begins = call.messages[:seen]
+        if begins != self._prompt and not all(map(_same, begins, self._prompt)):
+            return False
+        return _same_chat(to_chat(call.messages[seen]), self._reply)
 
     def add(self, call: ModelCall, reason: str | None) -> None:
         """Append what is new in the call's prompt, and its reply.
@@ -53,12 +56,20 @@ class Context:
         """
         new = call.messages[len(self._prompt) + 1 :] if self._prompt else call.messages
         for message in new:
-            self.messages += [{**chat, "loss": False} for chat in to_chat(message)]
+            chats = to_chat(message)
+            self.messages += [{**chat, "loss": False} for chat in chats]
+            if self.mask_errors and message.get("status") == "error":
+                self._mask({str(chat.get("tool_call_id")) for chat in chats})
         self._prompt, self._reply = call.messages, to_chat(call.reply or _MASKED)
-        if reason:
-            self.masked[reason] = self.masked.get(reason, 0) + 1
         self.messages += [{**chat, "loss": reason is None} for chat in self._reply]
         self.calls.append(_call_facts(call, len(self.messages) - 1))
+
+    def _mask(self, failed: set[str]) -> None:
+        """Take the loss from replies that made one of these calls."""
+        for message in self.messages:
+            calls = message.get("tool_calls") or ()
+            if message["loss"] and any(call["id"] in failed for call in calls):
+                message["loss"] = False
 
 
 def contexts_of(trajectory: Trajectory, *, mask_errors: bool = True) -> list[Context]:
@@ -78,17 +89,24 @@ def contexts_of(trajectory: Trajectory, *, mask_errors: bool = True) -> list[Con
             continue
         context = next((c for c in reversed(contexts) if c.continued_by(call)), None)
         if context is None:
-            context = Context(tools=call.tools)
+            context = Context(tools=call.tools, mask_errors=mask_errors)
             contexts.append(context)
         context.add(call, _why_masked(call, failed))
     return [c for c in contexts if any(message["loss"] for message in c.messages)]
 
 
-def _same_reply(message: Message, reply: list[Chat]) -> bool:
-    try:
-        return to_chat(message) == reply
-    except Unrenderable:
-        return False
+def _same(one: Message, other: Message) -> bool:
+    """Whether two messages are the same to the model, whatever else they carry."""
+    return one == other or _same_chat(to_chat(one), to_chat(other))
+
+
+def _same_chat(one: list[Chat], other: list[Chat]) -> bool:
+    """Equality up to the names of speakers, which a graph adds to a reply afterwards."""
+    return one == other or [_nameless(c) for c in one] == [_nameless(c) for c in other]
+
+
+def _nameless(chat: Chat) -> Chat:
+    return {key: value for key, value in chat.items() if key != "name"}
 
 
 def _failed_calls(runs: list[ToolRun]) -> set[str]:
@@ -104,6 +122,8 @@ def _why_masked(call: ModelCall, failed: set[str]) -> str | None:
     if call.finish_reason in _CUT:
         return "cut off"
     parts = (call.reply or {}).get("parts") or []
+    if any(part.get("type") == "invalid_tool_call" for part in parts):
+        return "malformed call"
     if any(part.get("type") == "tool_call" and part.get("id") in failed for part in parts):
         return "tool error"
     return None

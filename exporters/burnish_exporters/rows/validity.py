@@ -24,14 +24,14 @@ def problem_of(messages: list[Chat], tools: list[Tool]) -> str | None:
             continue
         if open_calls:
             return "malformed: tool call without result"
-        calls = message.get("tool_calls") or ()
+        calls: list[Chat] = message.get("tool_calls") or []
         open_calls = {call["id"] for call in calls}
         if len(open_calls) != len(calls):
             return "malformed: call id used twice in one message"
         found = _call_problem(calls, names) if message.get("loss") else None
         if found:
             return found
-    return None if any(m["role"] == "user" for m in messages) else "malformed: no user message"
+    return "malformed: empty prompt" if messages[0]["loss"] else None
 
 
 def tool_name(tool: Tool) -> str:

@@ -22,10 +22,7 @@ class JournalSource:
         self.home = Path(home)
 
     def spans(self, since_ns: int | None = None) -> Iterator[Span]:
-        """Yield spans that started at or after `since_ns`; damaged frames are skipped and counted."""
-        from burnish.journal.reader import read_events
-        from burnish.telemetry.projection import project
+        """Yield spans of all trajectories that started at or after `since_ns`, facts included."""
+        from burnish.workspace import Workspace
 
-        for span in project(read_events(self.home)):
-            if since_ns is None or span.start_ns >= since_ns:
-                yield span
+        yield from Workspace(self.home).spans(since_ns)

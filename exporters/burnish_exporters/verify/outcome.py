@@ -42,16 +42,18 @@ class OutcomeVerifier:
                 newest[found.source] = found
         if self.source is not None:
             newest = {s: found for s, found in newest.items() if s == self.source}
-        labels = {source: self._label(found) for source, found in sorted(newest.items())}
-        decided = {label for label in labels.values() if label}
+        labels: dict[str, VerdictLabel | None] = {
+            source: self._label(found) for source, found in sorted(newest.items())
+        }
+        decided = [label for label in labels.values() if label is not None]
         if not newest:
             return unknown(self, "no outcome was reported")
-        if len(decided) != 1:
+        if len(set(decided)) != 1:
             reason = "conflicting outcomes" if decided else "outcome says neither"
             return unknown(self, reason, str(labels))
         scores = [found.score for found in newest.values() if found.score is not None]
         return Verdict(
-            label=decided.pop(),
+            label=decided[0],
             verifier=self.name,
             version=self.version,
             score=scores[0] if len(scores) == 1 and 0 <= scores[0] <= 1 else None,

@@ -228,6 +228,7 @@ class _Worker:
     """One worker process."""
 
     def __init__(self, verifiers: Sequence[Verifier], settings: PoolSettings) -> None:
+        start = {"verifiers": _sendable(verifiers), "memory_bytes": settings.memory_bytes}
         self._process = subprocess.Popen(
             [sys.executable, "-m", "burnish_exporters.verify.worker"],
             stdin=subprocess.PIPE,
@@ -237,7 +238,6 @@ class _Worker:
         )
         assert self._process.stdout is not None  # noqa: S101 - asked for above
         self._answers = _Channel(self._process.stdout.fileno())
-        start = {"verifiers": _sendable(verifiers), "memory_bytes": settings.memory_bytes}
         self._write(pickle.dumps(start, protocol=5))
         self._wait_until_ready(settings.start_limit_s)
 

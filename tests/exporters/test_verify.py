@@ -1,0 +1,416 @@
+"""Verifiers conclude from facts, in a process of their own, and unknown admits nothing."""
+
+import os
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from burnish.errors import ImportPathError, NoVerifier, VerificationError
+from burnish.records import Outcome, Verdict
+from burnish_exporters.verify import (
+    PoolSettings,
+    combine,
+    goal_state,
+    judge_all,
+    make_verifiers,
+    outcome,
+    reference_match,
+    verify_runs,
+)
+
+
+def label_of(verifier, run):
+    return verifier.verify(run).label
+
+
+# --- outcome ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("success", "label"), [(True, "success"), (False, "fail"), (None, "unknown")]
+)
+def test_an_outcome_says_what_was_reported_and_without_one_nothing_is_known(
+    make_run, success, label
+):
+    assert label_of(outcome(), make_run(success=success)) == label
+
+
+def test_the_newest_outcome_of_a_source_counts(make_run):
+    told = [
+        Outcome(source="crm", success=True, reported_ns=9),
+        Outcome(source="crm", success=False, reported_ns=4),
+    ]
+
+    assert label_of(outcome(), make_run(outcomes=told)) == "success"
+
+
+def test_sources_that_contradict_each_other_are_unknown(make_run):
+    told = [Outcome(source="crm", success=True), Outcome(source="survey", success=False)]
+
+    verdict = outcome().verify(make_run(outcomes=told))
+
+    assert verdict.label == "unknown"
+    assert verdict.evidence["reason"] == "conflicting outcomes"
+    assert label_of(outcome("survey"), make_run(outcomes=told)) == "fail"
+
+
+def test_a_score_counts_only_against_a_threshold(make_run):
+    run = make_run(outcomes=[Outcome(source="csat", score=0.7)])
+
+    assert label_of(outcome(), run) == "unknown"
+    assert label_of(outcome(at_least=0.6), run) == "success"
+    assert label_of(outcome(at_least=0.8), run) == "fail"
+
+
+# --- goal_state ---------------------------------------------------------------------------------
+
+
+def test_a_predicate_sees_the_trajectory_and_the_recorded_state(make_run, module):
+    name = module(
+        "def reached(run, state): return state == {'order': 3} and run.task_id == 'task-3'"
+    )
+
+    assert label_of(goal_state(f"{name}:reached"), make_run(3)) == "success"
+    assert label_of(goal_state(f"{name}:reached"), make_run(4)) == "fail"
+
+
+def test_a_state_that_was_not_recorded_is_unknown_without_asking(make_run, module):
+    name = module("def reached(run, state): raise SystemExit('asked')")
+
+    verdict = goal_state(f"{name}:reached").verify(make_run(final_state=None))
+
+    assert (verdict.label, verdict.evidence["reason"]) == ("unknown", "state was not recorded")
+
+
+@pytest.mark.parametrize(
+    ("answer", "label", "evidence"),
+    [
+        ("True, 'seen'", "success", "seen"),
+        ("'fail', {'missing': 1}", "fail", {"missing": 1}),
+        ("Verdict(label='success', verifier='x', score=0.5)", "success", None),
+        ("None", "unknown", {"reason": "predicate could not tell"}),
+    ],
+)
+def test_a_predicate_may_answer_with_evidence(make_run, module, answer, label, evidence):
+    name = module(f"from burnish.records import Verdict\ndef reached(run, state): return {answer}")
+
+    ((_, (verdict,)),) = judge_all([goal_state(f"{name}:reached")], [make_run()])
+
+    assert (verdict.label, verdict.evidence, verdict.verifier) == (label, evidence, "goal_state")
+
+
+def test_an_answer_that_is_none_of_these_is_unknown(make_run, module):
+    name = module("def reached(run, state): return 'maybe'")
+
+    assert label_of(goal_state(f"{name}:reached"), make_run()) == "unknown"
+
+
+def test_a_path_that_leads_nowhere_is_one_error_and_no_pile_of_unknowns(make_run):
+    with pytest.raises(ImportPathError, match="no_such_module"):
+        list(judge_all([goal_state("no_such_module:f")], [make_run()]))
+    with pytest.raises(ImportPathError, match="module:function"):
+        goal_state("no_colon")
+
+
+def test_a_changed_check_has_another_version(module, tmp_path):
+    name = module("def reached(run, state): return True")
+    before = goal_state(f"{name}:reached").version
+    (tmp_path / "modules" / f"{name}.py").write_text("def reached(run, state): return False")
+
+    assert goal_state(f"{name}:reached").version != before
+
+
+# --- reference_match ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("mode", "answer", "expected", "label"),
+    [
+        ("exact", "Berlin", "Berlin", "success"),
+        ("exact", "berlin", "Berlin", "fail"),
+        ("text", "  berlin. ", "Berlin", "success"),
+        ("text", "in Berlin", "Berlin", "fail"),
+        ("numeric", "The total is 1,250.50 EUR", 1250.5, "success"),
+        ("numeric", "first 3, then 4", 3, "fail"),
+        ("numeric", "no number", 3, "fail"),
+        ("set", "b, A", ["a", "b"], "success"),
+        ("set", "a, b, c", ["a", "b"], "fail"),
+        ("text", "Rome", ["Paris", "rome"], "success"),
+    ],
+)
+def test_an_answer_matches_its_reference(make_run, mode, answer, expected, label):
+    verifier = reference_match({"task-1": expected}, mode=mode)
+
+    assert label_of(verifier, make_run(1, answer=answer)) == label
+
+
+def test_a_task_without_a_reference_is_unknown_and_a_run_without_answer_fails(make_run):
+    verifier = reference_match({"task-1": "x"})
+
+    silent = msgspec.structs.replace(make_run(1), answer=None)
+
+    assert label_of(verifier, make_run(2)) == "unknown"
+    assert label_of(verifier, silent) == "fail"
+
+
+def test_references_can_come_from_a_file_or_a_function(make_run, module, tmp_path):
+    (tmp_path / "modules" / "known.json").write_text('{"task-1": "yes"}')
+    name = module("def known(run): return 'yes' if run.task_id == 'task-1' else None")
+
+    for references in ("known.json", f"{name}:known"):
+        assert label_of(reference_match(references), make_run(1, answer="Yes.")) == "success"
+        assert label_of(reference_match(references), make_run(2, answer="Yes.")) == "unknown"
+
+
+# --- processes ----------------------------------------------------------------------------------
+
+
+def test_verification_runs_in_a_process_of_its_own(make_run, module):
+    name = module("import os\ndef reached(run, state): return True, os.getpid()")
+
+    results = list(judge_all([goal_state(f"{name}:reached")], [make_run(n) for n in range(3)]))
+
+    pids = {verdict.evidence for _, (verdict,) in results}
+    assert len(pids) == 1
+    assert os.getpid() not in pids
+
+
+def test_in_process_is_only_for_those_who_ask(make_run, module):
+    name = module("import os\ndef reached(run, state): return True, os.getpid()")
+    settings = PoolSettings(in_process=True)
+
+    ((_, (verdict,)),) = judge_all([goal_state(f"{name}:reached")], [make_run()], settings)
+
+    assert verdict.evidence == os.getpid()
+
+
+def test_a_verifier_that_raises_hangs_exits_or_floods_costs_one_run_only(make_run, module):
+    name = module(
+        "import os, sys, time\n"
+        "def reached(run, state):\n"
+        "    n = state['order']\n"
+        "    if n == 1: raise ValueError('broken')\n"
+        "    if n == 2: time.sleep(600)\n"
+        "    if n == 3: os._exit(3)\n"
+        "    if n == 4:\n"
+        "        for _ in range(300): print('x' * 1_000_000); print('y' * 1_000_000, file=sys.stderr)\n"
+        "    return True\n"
+    )
+    settings = PoolSettings(time_limit_s=3)
+
+    results = list(
+        judge_all([goal_state(f"{name}:reached")], [make_run(n) for n in range(7)], settings)
+    )
+
+    assert [run.id for run, _ in results] == [make_run(n).id for n in range(7)]
+    assert [verdict.label for _, (verdict,) in results] == [
+        "success", "unknown", "unknown", "unknown", "success", "success", "success"
+    ]  # fmt: skip
+    evidence = [verdict.evidence for _, (verdict,) in results]
+    assert evidence[1] == {"reason": "crash", "detail": "ValueError: broken"}
+    assert evidence[2]["reason"] == "time limit of 3 s"
+    assert evidence[3]["reason"] == "verifier process ended"
+
+
+def test_a_verifier_that_wants_all_memory_is_unknown(make_run, module):
+    name = module("def reached(run, state): return len(bytearray(3 * 1024**3)) > 0")
+    settings = PoolSettings(memory_bytes=512 * 1024**2)
+
+    ((_, (verdict,)),) = judge_all([goal_state(f"{name}:reached")], [make_run()], settings)
+
+    assert verdict.label == "unknown"
+
+
+def test_nothing_that_a_verifier_started_outlives_the_pool(make_run, module, tmp_path):
+    name = module(
+        "import subprocess\n"
+        "def reached(run, state):\n"
+        "    return True, subprocess.Popen(['sleep', '300']).pid\n"
+    )
+
+    ((_, (verdict,)),) = judge_all([goal_state(f"{name}:reached")], [make_run()])
+
+    assert _state(verdict.evidence) in ("gone", "Z")
+
+
+def _state(pid):
+    """State letter of a process; killed ones wait for their reaper as "Z"."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return "gone"
+
+
+def test_several_workers_keep_the_order(make_run, module):
+    name = module("import os\ndef reached(run, state): return True, os.getpid()")
+    runs = [make_run(n) for n in range(50)]
+    settings = PoolSettings(workers=2, batch=4)
+
+    results = list(judge_all([goal_state(f"{name}:reached")], runs, settings))
+
+    assert [run.id for run, _ in results] == [run.id for run in runs]
+    assert len({verdict.evidence for _, (verdict,) in results}) == 2
+
+
+def test_evidence_that_is_no_data_is_shown_as_text(make_run, module):
+    name = module("def reached(run, state): return True, object")
+
+    ((_, (verdict,)),) = judge_all([goal_state(f"{name}:reached")], [make_run()])
+
+    assert verdict.evidence == {"shown": "<class 'object'>"}
+
+
+def test_a_verifier_that_cannot_travel_is_refused_with_the_remedy(make_run):
+    class Local:
+        name, version = "local", "1"
+
+        def verify(self, trajectory):
+            return Verdict(label="success", verifier="local")
+
+    with pytest.raises(VerificationError, match="in_process=True"):
+        list(judge_all([Local()], [make_run()]))
+
+
+def test_a_verdict_of_the_same_version_is_believed_again_and_unknown_is_not(make_run, module):
+    name = module("def reached(run, state): return False")
+    verifier = goal_state(f"{name}:reached")
+    known = [
+        Verdict(label=label, verifier="goal_state", version=version, decided_ns=1)
+        for label, version in (
+            ("success", verifier.version),
+            ("unknown", verifier.version),
+            ("success", "0"),
+        )
+    ]
+
+    labels = [
+        verdict.label
+        for _, (verdict,) in judge_all([verifier], [make_run(verdicts=[v]) for v in known])
+    ]
+
+    assert labels == ["success", "fail", "fail"]
+
+
+def test_a_verdict_that_is_older_than_an_outcome_is_not_believed(make_run):
+    old = Verdict(label="success", verifier="outcome", version="1", decided_ns=3)
+    run = make_run(success=False, verdicts=[old])
+
+    ((_, (verdict,)),) = judge_all([outcome()], [run])
+
+    assert verdict.label == "fail"
+
+
+# --- combination --------------------------------------------------------------------------------
+
+
+def verdicts(*labels):
+    return [Verdict(label=label, verifier=f"v{n}") for n, label in enumerate(labels)]
+
+
+@pytest.mark.parametrize(
+    ("labels", "label"),
+    [
+        (("success", "success"), "success"),
+        (("success", "fail"), "fail"),
+        (("success", "unknown"), "unknown"),
+        (("fail", "unknown"), "fail"),
+    ],
+)
+def test_all_checks_must_agree(labels, label):
+    assert combine(verdicts(*labels)).label == label
+
+
+@pytest.mark.parametrize(
+    ("check", "judge", "label"),
+    [
+        ("success", "fail", "success"),
+        ("fail", "success", "fail"),
+        ("unknown", "success", "success"),
+        ("unknown", "fail", "fail"),
+    ],
+)
+def test_a_check_outranks_a_judge_and_the_conflict_is_recorded(check, judge, label):
+    combined = combine(verdicts(check, judge), ["check", "judge"])
+
+    assert combined.label == label
+    assert combined.evidence.get("conflict", False) == (check != "unknown")
+
+
+def test_nothing_to_combine_is_an_error():
+    with pytest.raises(NoVerifier):
+        combine([])
+
+
+# --- declaration --------------------------------------------------------------------------------
+
+
+def test_verifiers_are_declared_by_name_and_argument(tmp_path):
+    made = make_verifiers(
+        [
+            "outcome",
+            {"goal_state": "checks:reached"},
+            {"reference_match": {"references": {}, "mode": "exact"}},
+        ],
+        tmp_path,
+    )
+
+    assert [verifier.name for verifier in made] == ["outcome", "goal_state", "reference_match"]
+    assert made[1].folder == tmp_path
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (["outcom"], "unknown verifier 'outcom'; expected 'outcome'"),
+        (["outcome", "outcome"], "declared twice"),
+        ([{"goal_state": {"predicat": "a:b"}}], "predicat"),
+        ([3], "verifier 3"),
+    ],
+)
+def test_a_wrong_declaration_is_one_clear_error(config, message, tmp_path):
+    with pytest.raises(VerificationError, match=message):
+        make_verifiers(config, tmp_path)
+
+
+def test_no_verifier_is_an_error_that_says_what_to_write(tmp_path):
+    with pytest.raises(NoVerifier, match=r'verify = \["outcome"\]'):
+        make_verifiers([], tmp_path)
+
+
+# --- verdicts as frames -------------------------------------------------------------------------
+
+
+class Store:
+    """Runs in memory that take verdicts, as a workspace does on disk."""
+
+    def __init__(self, runs):
+        self.runs = {run.id: run for run in runs}
+
+    def trajectories(self, agent=None, since=None):
+        yield from list(self.runs.values())
+
+    def append_verdict(self, trajectory_id, verdict):
+        run = self.runs[trajectory_id]
+        given = [*run.verdicts, verdict]
+        self.runs[trajectory_id] = msgspec.structs.replace(run, verdicts=given)
+
+
+def test_finished_runs_get_a_verdict_once(make_run):
+    store = Store([make_run(1), make_run(2, success=False), make_run(3, status="running")])
+
+    first, second = (verify_runs(store, "support", [outcome()]) for _ in range(2))
+
+    assert first.labels == {"outcome": {"success": 1, "fail": 1}}
+    assert (second.seen, second.skipped, second.labels) == (2, 2, {"outcome": {}})
+    assert [len(run.verdicts) for run in store.runs.values()] == [1, 1, 0]
+
+
+def test_an_outcome_that_comes_later_is_judged_anew(make_run):
+    store = Store([make_run(1)])
+    verify_runs(store, "support", [outcome()])
+    (run,) = store.runs.values()
+    later = Outcome(source="crm", success=False, reported_ns=run.verdicts[0].decided_ns + 1)
+    store.runs[run.id] = msgspec.structs.replace(run, outcomes=[later])
+
+    assert verify_runs(store, "support", [outcome()]).labels == {"outcome": {"fail": 1}}
