@@ -58,6 +58,7 @@ class SegmentReader:
         self._places: dict[Ref, tuple[int, int]] = {}
         self._values: dict[Ref, Json] = {}
         self._window = (0, b"")
+        self._neighbours: list[SegmentReader] | None = None
         self._placed_to = 0  # blobs before this offset are in _places
         self._check_header()
 
@@ -143,8 +144,23 @@ class SegmentReader:
         place = self._places.get(ref)
         if place is None:
             self._scan()
-            place = self._places[ref]
+            place = self._places.get(ref)
+        if place is None:
+            return self._from_neighbours(ref)
         return self._read(place[0], place[1])
+
+    def _from_neighbours(self, ref: Ref) -> bytes:
+        """A blob out of the segment before or behind: the same name means the same bytes."""
+        if self._neighbours is None:
+            number = int(self.path.stem)
+            paths = [self.path.with_name(layout.segment_name(n)) for n in (number - 1, number + 1)]
+            self._neighbours = [SegmentReader(path) for path in paths if path.exists()]
+        for reader in self._neighbours:
+            reader._scan()
+            place = reader._places.get(ref)
+            if place is not None:
+                return reader._read(place[0], place[1])
+        raise KeyError(ref)
 
     def value(self, ref: Ref) -> Json:
         """A blob decoded, once; callers share the object and must not change it.

@@ -1,0 +1,207 @@
+"""Ships the journal of many processes to one receiver, each span until it was taken.
+
+Knows: batches by bytes, backoff, whose journals may be shipped, what to do about a span that is
+refused or too large.
+Does not know: settings, the process's threads (shipper), how the receiver is reached (delivery).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import random
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+
+from burnish.errors import JournalError
+from burnish.journal.reader import is_alive, process_folders
+from burnish.records import Span
+from burnish.telemetry import cursor as cursors
+from burnish.telemetry.cursor import Claim, Cursor
+from burnish.telemetry.delivery import Answer, Receiver
+from burnish.telemetry.feed import Feed, Mark, count_after
+from burnish.telemetry.otlp import Content
+
+_LOG = logging.getLogger("burnish.telemetry")
+_BATCH_BYTES = 3_000_000  # below the 4 MiB of a gRPC collector
+_BATCH_SPANS = 512
+_BACKOFF_S = (0.5, 60.0)
+
+Wait = Callable[[float], bool]
+
+
+class Policy(msgspec.Struct, frozen=True, kw_only=True):
+    """What of the journal is shipped, and in which pieces."""
+
+    content: Content = "inline"
+    sample: float = 1.0
+    batch_bytes: int = _BATCH_BYTES
+    batch_spans: int = _BATCH_SPANS
+    first_backoff_s: float = _BACKOFF_S[0]
+    last_backoff_s: float = _BACKOFF_S[1]
+
+
+class _Source:
+    """The journal of one process, with the claim to ship it."""
+
+    def __init__(self, folder: Path, claim: Claim, share: float) -> None:
+        self.claim = claim
+        self.feed = Feed(folder, claim.cursor, share)
+        self._sampled_before = claim.cursor.sampled_out
+
+    def done(self, mark: Mark, delivered: int, refused: int) -> None:
+        """Move the cursor behind what was shipped."""
+        cursor = self.claim.cursor
+        cursor.segment, cursor.offset, cursor.floor = mark.segment, mark.offset, mark.floor
+        cursor.finished = mark.finished
+        cursor.delivered += delivered
+        cursor.refused += refused
+        cursor.sampled_out = self._sampled_before + self.feed.sampled_out
+        self.claim.save()
+
+
+class Channel:
+    """One receiver and all journals of a workspace that this process may ship."""
+
+    def __init__(self, home: Path, receiver: Receiver, policy: Policy) -> None:
+        self.home, self.receiver, self.policy = home, receiver, policy
+        self.last_reason = ""
+        self._sources: dict[Path, _Source] = {}
+        self._backoff = 0.0
+        self._lock = threading.Lock()
+
+    def step(self, own: Path | None, wait: Wait) -> bool:
+        """Ship what there is; False if it was stopped before the receiver had taken it.
+
+        Args:
+            own: Folder of this process's journal.
+            wait: Waits so many seconds before the next try; True if there shall be none.
+        """
+        with self._lock:
+            self._claim(own)
+            return all(self._ship(source, wait) for source in list(self._sources.values()))
+
+    def unshipped(self, own: Path | None) -> int:
+        """Spans that the receiver has not taken yet; waits for nobody."""
+        count = 0
+        for folder in process_folders(self.home):
+            source = self._sources.get(folder)
+            if source is None and folder != own and is_alive(folder):
+                continue  # its own process ships it
+            path = cursors.path_of(self.home, self.receiver.name, folder.name)
+            cursor = source.claim.cursor if source is not None else cursors.read(path)
+            count += count_after(folder, cursor or Cursor())
+        return count
+
+    def close(self) -> None:
+        """Give the claims back and close the receiver."""
+        with self._lock:
+            for source in self._sources.values():
+                source.claim.release()
+            self._sources.clear()
+        with contextlib.suppress(Exception):
+            self.receiver.close()
+
+    def _claim(self, own: Path | None) -> None:
+        """Take up the journals of this process and of those that died."""
+        for folder in process_folders(self.home):
+            if folder in self._sources or (folder != own and is_alive(folder)):
+                continue
+            path = cursors.path_of(self.home, self.receiver.name, folder.name)
+            known = cursors.read(path)
+            if known is not None and known.finished:
+                continue
+            with contextlib.suppress(OSError):  # somebody else ships it
+                self._sources[folder] = _Source(folder, Claim(path), self.policy.sample)
+
+    def _ship(self, source: _Source, wait: Wait) -> bool:
+        for batch, mark in self._batches(source):
+            refused = self._deliver(batch, wait)
+            if refused is None:
+                self._rewind(source)
+                return False
+            source.done(mark, len(batch) - refused, refused)
+        if source.feed.finished:
+            source.claim.release()
+            self._sources.pop(source.feed.folder, None)
+        return True
+
+    def _rewind(self, source: _Source) -> None:
+        """Read again from the cursor next time."""
+        source.feed = Feed(source.feed.folder, source.claim.cursor, self.policy.sample)
+
+    def _batches(self, source: _Source) -> Iterator[tuple[list[Span], Mark]]:
+        batch: list[Span] = []
+        size = 0
+        last: Mark | None = None
+        try:
+            for span, mark in source.feed.read():
+                if span is not None:
+                    weight = weigh(span)
+                    full = size + weight > self.policy.batch_bytes
+                    if batch and (full or len(batch) >= self.policy.batch_spans) and last:
+                        yield batch, last
+                        batch, size = [], 0
+                    batch.append(span)
+                    size += weight
+                last = mark
+        except JournalError as error:
+            self._say(f"{source.feed.folder.name} is not shipped: {error}")
+        if last is not None:
+            yield batch, last
+
+    def _deliver(self, batch: list[Span], wait: Wait) -> int | None:
+        """Send until it is taken; how many were refused, None if asked to stop before."""
+        if not batch:
+            return 0
+        while True:
+            answer = self.receiver.send(batch, self.policy.content)
+            if answer.result == "taken":
+                self._backoff = 0.0
+                self.last_reason = ""
+                return answer.rejected
+            self._say(answer.reason)
+            if answer.result in ("too_large", "refused"):
+                return self._divide(batch, answer, wait)
+            if wait(self._pause(answer)):
+                return None
+
+    def _divide(self, batch: list[Span], answer: Answer, wait: Wait) -> int | None:
+        """Send the halves of what was not taken as a whole; one span alone may be refused."""
+        if len(batch) > 1:
+            middle = len(batch) // 2
+            counts = [self._deliver(part, wait) for part in (batch[:middle], batch[middle:])]
+            return None if None in counts else sum(count or 0 for count in counts)
+        if answer.result == "too_large" and self.policy.content == "inline":
+            again = self.receiver.send(batch, "reference")
+            return 0 if again.result == "taken" else 1
+        return 1
+
+    def _pause(self, answer: Answer) -> float:
+        first, last = self.policy.first_backoff_s, self.policy.last_backoff_s
+        self._backoff = min(last, max(first, self._backoff * 2))
+        jittered = self._backoff * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
+        return max(jittered, answer.retry_after_s or 0.0)
+
+    def _say(self, reason: str) -> None:
+        if reason != self.last_reason:
+            _LOG.warning("%s: spans wait in the journal: %s", self.receiver.name, reason)
+        self.last_reason = reason
+
+
+def weigh(span: Span) -> int:
+    """About how many bytes a span takes in OTLP."""
+    return 300 + sum(len(key) + _weight(value) for key, value in span.attributes.items())
+
+
+def _weight(value: object) -> int:
+    if isinstance(value, str):
+        return len(value) + 8
+    if isinstance(value, dict):
+        return 8 + sum(len(str(key)) + _weight(item) for key, item in value.items())
+    if isinstance(value, (list, tuple)):
+        return 8 + sum(map(_weight, value))
+    return 12

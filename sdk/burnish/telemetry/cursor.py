@@ -1,0 +1,79 @@
+"""How far an exporter has come in the journal of one process, kept on disk.
+
+Knows: the cursor's file, and that only one shipper may move it.
+Does not know: what is shipped, nor how.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from pathlib import Path
+
+import msgspec
+
+from burnish.journal.layout import write_atomically
+
+
+class Cursor(msgspec.Struct, kw_only=True):
+    """Content of a cursor file; everything before `segment` and `offset` is done with."""
+
+    segment: int = 0
+    offset: int = 0
+    floor: int = 0  # first segment that holds the beginning of something unfinished
+    finished: bool = False  # the process is gone and all that it left was shipped
+    delivered: int = 0
+    refused: int = 0  # spans that the receiver would never take
+    sampled_out: int = 0
+    moved_ns: int = 0  # when it last came forward
+
+
+def folder_of(home: Path) -> Path:
+    """Folder of all cursors of a workspace."""
+    return home / "exporters"
+
+
+def path_of(home: Path, exporter: str, process: str) -> Path:
+    """File of one cursor."""
+    return folder_of(home) / f"{exporter}.{process}.cursor"
+
+
+def read(path: Path) -> Cursor | None:
+    """The cursor in a file; None without one, or where the file is broken."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Cursor)
+    except (OSError, msgspec.MsgspecError):
+        return None
+
+
+class Claim:
+    """The right to move one cursor; released when the process ends, however it ends."""
+
+    def __init__(self, path: Path) -> None:
+        """Claim a cursor.
+
+        Raises:
+            BlockingIOError: If another shipper holds it.
+            OSError: If the folder cannot be written.
+        """
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._fd = os.open(path.with_suffix(".lock"), os.O_CREAT | os.O_RDWR, 0o600)
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(self._fd)
+            raise
+        self.cursor = read(path) or Cursor()
+
+    def save(self) -> None:
+        """Write the cursor as it is now."""
+        self.cursor.moved_ns = time.time_ns()
+        write_atomically(self.path, msgspec.json.encode(self.cursor))
+
+    def release(self) -> None:
+        """Let others move the cursor."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1

@@ -1,0 +1,155 @@
+"""Hands batches of spans to a receiver and says what became of them.
+
+Knows: OTLP over HTTP, any OpenTelemetry SpanExporter, which answers mean "later" and which "never".
+Does not know: the journal, cursors, when to try again.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal, Protocol
+from urllib.parse import unquote
+
+import msgspec
+
+from burnish.errors import SettingsError
+from burnish.records import Span
+from burnish.telemetry.otlp import Content, encode, to_readable
+
+if TYPE_CHECKING:
+    import httpx
+    from opentelemetry.sdk.trace.export import SpanExporter
+
+_TIMEOUT_S = 30.0
+_LATER = frozenset((401, 403, 404, 408, 429, 500, 502, 503, 504))
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What became of a batch."""
+
+    result: Literal["taken", "later", "refused", "too_large"]
+    reason: str = ""
+    retry_after_s: float | None = None
+    rejected: int = 0  # spans that a receiver took the rest of the batch without
+
+
+class Receiver(Protocol):
+    """Somebody who takes batches of spans."""
+
+    name: str
+
+    def send(self, spans: Sequence[Span], content: Content) -> Answer:
+        """Hand over a batch; never raises for what the receiver does."""
+        ...
+
+    def close(self) -> None:
+        """Let go of connections."""
+        ...
+
+
+class OtlpHttp:
+    """An OTLP/HTTP endpoint, protobuf and gzip."""
+
+    def __init__(self, endpoint: str, name: str | None = None) -> None:
+        """Prepare for a collector at `endpoint`, a base URL or the whole URL of its traces.
+
+        Raises:
+            SettingsError: If it is no HTTP URL.
+        """
+        if not endpoint.startswith(("http://", "https://")):
+            raise SettingsError(
+                f"otlp_endpoint is {endpoint!r}",
+                "an HTTP URL",
+                'burnish.configure(otlp_endpoint="http://127.0.0.1:4318")',
+            )
+        base = endpoint.rstrip("/")
+        self.url = base if base.endswith("/v1/traces") else f"{base}/v1/traces"
+        self.name = name or "otlp"
+        self._client: httpx.Client | None = None
+
+    def send(self, spans: Sequence[Span], content: Content) -> Answer:
+        """Post a batch as one ExportTraceServiceRequest."""
+        import httpx
+
+        body = gzip.compress(encode(spans, content), compresslevel=1)
+        headers = {
+            "content-type": "application/x-protobuf",
+            "content-encoding": "gzip",
+            **_headers_from_environment(),
+        }
+        try:
+            if self._client is None:
+                self._client = httpx.Client(timeout=_TIMEOUT_S)
+            response = self._client.post(self.url, content=body, headers=headers)
+        except (httpx.HTTPError, OSError) as error:
+            return Answer("later", f"{type(error).__name__}: {error}")
+        return _read_answer(response)
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
+
+class AnyExporter:
+    """An OpenTelemetry SpanExporter that the user gave."""
+
+    def __init__(self, exporter: SpanExporter, name: str) -> None:
+        self.exporter, self.name = exporter, name
+
+    def send(self, spans: Sequence[Span], content: Content) -> Answer:
+        """Export a batch as ReadableSpans."""
+        from opentelemetry.sdk.trace.export import SpanExportResult
+
+        try:
+            result = self.exporter.export([to_readable(span, content) for span in spans])
+        except Exception as error:  # noqa: BLE001 - the user's code; whatever it raises is "later"
+            return Answer("later", f"{type(error).__name__}: {error}")
+        if result is SpanExportResult.SUCCESS:
+            return Answer("taken")
+        return Answer("later", f"{type(self.exporter).__name__} answered {result}")
+
+    def close(self) -> None:
+        """Shut the exporter down."""
+        self.exporter.shutdown()
+
+
+def _read_answer(response: httpx.Response) -> Answer:
+    status = response.status_code
+    if status < 300:
+        return Answer("taken", rejected=_rejected(response.content))
+    reason = f"HTTP {status}"
+    if status == 413:
+        return Answer("too_large", reason)
+    if status in _LATER or status >= 500:
+        return Answer("later", reason, _seconds(response.headers.get("retry-after")))
+    return Answer("refused", f"{reason}: {response.text[:200]}")
+
+
+def _rejected(body: bytes) -> int:
+    from google.protobuf.message import DecodeError
+    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
+
+    try:
+        return ExportTraceServiceResponse.FromString(body).partial_success.rejected_spans
+    except DecodeError:
+        return 0
+
+
+def _seconds(header: str | None) -> float | None:
+    try:
+        return None if header is None else max(0.0, float(header))
+    except ValueError:
+        return None  # a date: our own backoff does as well
+
+
+def _headers_from_environment() -> dict[str, str]:
+    """Headers of OTEL_EXPORTER_OTLP_HEADERS, "name=value,name=value"."""
+    pairs = (item.split("=", 1) for item in os.environ.get(_HEADERS, "").split(",") if "=" in item)
+    return {name.strip(): unquote(value.strip()) for name, value in pairs}
+
+
+_HEADERS = "OTEL_EXPORTER_OTLP_HEADERS"

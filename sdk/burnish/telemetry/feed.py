@@ -1,0 +1,184 @@
+"""Gives the spans of one process that an exporter has not had yet, in the order of the journal.
+
+Knows: where a cursor stands, which spans are open or held back, what sampling leaves out.
+Does not know: how spans are sent (delivery), what they mean together.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from burnish.errors import JournalError
+from burnish.journal.reader import ReadReport, SegmentReader, is_alive, open_segment, segments
+from burnish.records import Span
+from burnish.telemetry import semconv as s
+from burnish.telemetry.cursor import Cursor
+from burnish.telemetry.projection import Projector
+
+_FAILED = ("failed", "abandoned")
+_STARTS = "RNMT"  # tags of the events that begin a span
+
+
+class Mark(msgspec.Struct, frozen=True):
+    """Where the journal stands after an event."""
+
+    segment: int
+    offset: int
+    floor: int
+    finished: bool = False
+
+
+class Sampler:
+    """Chooses trajectories to ship: a share of all, and every failure.
+
+    Spans of a trajectory that is not of the share wait for its end, which tells.
+    """
+
+    def __init__(self, share: float) -> None:
+        self.share = share
+        self.left_out = 0
+        self._held: dict[str, list[Span]] = {}
+        self._since: dict[str, int] = {}
+        self._kept: set[str] = set()
+
+    def feed(self, span: Span, segment: int) -> list[Span]:
+        """The spans to ship now."""
+        trajectory = span.attributes.get(s.TRAJECTORY)
+        if self.share >= 1 or trajectory is None or self._drawn(trajectory):
+            return [span]
+        if trajectory in self._kept:
+            return [span]
+        held = self._held.setdefault(trajectory, [])
+        self._since.setdefault(trajectory, segment)
+        held.append(span)
+        failed = span.status == "error" or span.attributes.get(s.STATUS) in _FAILED
+        failed = failed or span.attributes.get(s.SUCCESS) is False
+        if failed:
+            self._kept.add(trajectory)
+        if not (failed or span.kind in ("agent", "fact")):
+            return []
+        del self._held[trajectory], self._since[trajectory]
+        if failed:
+            return held
+        self.left_out += len(held)
+        return []
+
+    def floor(self, segment: int) -> int:
+        """First segment whose spans are still held back."""
+        return min(self._since.values(), default=segment)
+
+    def _drawn(self, trajectory: str) -> bool:
+        digest = hashlib.blake2b(trajectory.encode("utf-8", "replace"), digest_size=8).digest()
+        return int.from_bytes(digest, "big") < self.share * 2**64
+
+
+class Feed:
+    """Spans of one process folder, from a cursor on."""
+
+    def __init__(self, folder: Path, cursor: Cursor, share: float = 1.0) -> None:
+        self.folder = folder
+        self.report = ReadReport()
+        self._start = (cursor.segment, cursor.offset)
+        self._number = min(cursor.floor, cursor.segment)
+        self._projector = Projector()
+        self._sampler = Sampler(share)
+        self._reader: SegmentReader | None = None
+        self._opened: dict[str, int] = {}
+        self.finished = cursor.finished
+
+    @property
+    def sampled_out(self) -> int:
+        """Spans that sampling has left out so far."""
+        return self._sampler.left_out
+
+    def read(self) -> Iterator[tuple[Span | None, Mark]]:
+        """Spans since the last reading, each with where the journal stands after it.
+
+        A mark without a span says how far all is done with.
+        """
+        while not self.finished:
+            alive = is_alive(self.folder)  # asked before reading: what it wrote is then all there
+            reader = self._open()
+            if reader is not None:
+                yield from self._read_segment(reader, final=not alive)
+            following = self._following()
+            if following is None:
+                if not alive:
+                    yield from self._finish()
+                return
+            if reader is not None and not reader.sealed:  # its last frames came in between
+                yield from self._read_segment(reader, final=True)
+            self._number = following
+            self._reader = None
+
+    def _open(self) -> SegmentReader | None:
+        if self._reader is None:
+            numbers = [int(path.stem) for path in segments(self.folder)]
+            later = [number for number in numbers if number >= self._number]
+            if not later:
+                return None
+            self._number = later[0]
+            self._reader = open_segment(self.folder / f"{later[0]:06d}.seg", self.report)
+        return self._reader
+
+    def _following(self) -> int | None:
+        numbers = [int(path.stem) for path in segments(self.folder)]
+        return min((number for number in numbers if number > self._number), default=None)
+
+    def _read_segment(
+        self, reader: SegmentReader, *, final: bool
+    ) -> Iterator[tuple[Span | None, Mark]]:
+        for _, event in reader.poll(final=final):
+            span = self._projector.feed(event, reader)
+            identity = getattr(event, "span", None)
+            if identity is not None:
+                if span is None:
+                    self._opened[identity] = self._number
+                else:
+                    self._opened.pop(identity, None)
+            mark = self._mark(reader)
+            chosen = [] if span is None else self._sampler.feed(span, self._number)
+            if (mark.segment, mark.offset) <= self._start:
+                continue  # the exporter has it already; read again for what was open then
+            for item in chosen:
+                yield item, mark
+            if not chosen:
+                yield None, mark
+
+    def _mark(self, reader: SegmentReader) -> Mark:
+        floor = min(self._opened.values(), default=self._number)
+        floor = min(floor, self._sampler.floor(self._number))
+        return Mark(self._number, reader.position, floor)
+
+    def _finish(self) -> Iterator[tuple[Span | None, Mark]]:
+        """What a process left open when it died."""
+        self.finished = True
+        position = self._reader.position if self._reader is not None else 0
+        mark = Mark(self._number, position, self._number, finished=True)
+        for span in self._projector.unfinished(alive=False):
+            for item in self._sampler.feed(span, self._number):
+                yield item, mark
+        yield None, mark
+
+
+def count_after(folder: Path, cursor: Cursor) -> int:
+    """About how many spans a journal holds behind a cursor: it counts what ends spans."""
+    count = 0
+    if cursor.finished:
+        return 0
+    for path in segments(folder):
+        number = int(path.stem)
+        if number < cursor.segment:
+            continue
+        try:
+            position = cursor.offset if number == cursor.segment else 0
+            reader = open_segment(path, ReadReport(), position)
+        except JournalError:
+            continue
+        if reader is not None:
+            count += sum(brief.k not in _STARTS for _, brief in reader.briefs())
+    return count

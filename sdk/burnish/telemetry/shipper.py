@@ -1,0 +1,186 @@
+"""The background threads of this process that ship the journal, one for each receiver.
+
+Knows: settings, threads, exit and fork. Does not know: how a batch is made or sent (channel).
+"""
+
+from __future__ import annotations
+
+import atexit
+import hashlib
+import os
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from burnish import settings as burnish_settings
+from burnish.journal.writer import writer_for
+from burnish.records import Span
+from burnish.settings import Settings
+from burnish.telemetry.channel import Channel, Policy, weigh
+from burnish.telemetry.delivery import AnyExporter, OtlpHttp, Receiver
+
+_IDLE_S = 0.5  # how long a span waits at most before it is looked at
+_EXIT_S = 5.0
+
+
+class Shipper:
+    """Ships one workspace to some receivers until it is closed; never blocks who writes."""
+
+    def __init__(self, home: Path, receivers: Sequence[Receiver], policy: Policy) -> None:
+        self.home = home.absolute()
+        self.channels = [Channel(self.home, receiver, policy) for receiver in receivers]
+        self._stop = threading.Event()
+        self._wakes = [threading.Event() for _ in self.channels]
+        self._rounds = [0 for _ in self.channels]
+        self._turned = threading.Condition()
+        self._threads: list[threading.Thread] = []
+
+    def start(self) -> None:
+        """Begin to ship in the background."""
+        for number, channel in enumerate(self.channels):
+            thread = threading.Thread(
+                target=self._run,
+                args=(number, channel),
+                name=f"burnish-ship-{channel.receiver.name}",
+                daemon=True,
+            )
+            self._threads.append(thread)
+            thread.start()
+
+    def flush(self, timeout_s: float = 10.0) -> dict[str, int]:
+        """Offer everything written so far; how many spans each receiver has not taken yet."""
+        deadline = time.monotonic() + timeout_s
+        with self._turned:
+            # a round that runs now may have looked before the last event: wait for the next too
+            wanted = [done + 2 for done in self._rounds]
+            for wake in self._wakes:
+                wake.set()
+            while any(done < want for done, want in zip(self._rounds, wanted, strict=True)):
+                left = deadline - time.monotonic()
+                if left <= 0 or not self._turned.wait(left):
+                    break
+                for wake in self._wakes:
+                    wake.set()
+        own = self._own()
+        return {channel.receiver.name: channel.unshipped(own) for channel in self.channels}
+
+    def close(self, timeout_s: float = _EXIT_S) -> None:
+        """Stop the threads; what is not shipped stays in the journal for the next process."""
+        self._stop.set()
+        for wake in self._wakes:
+            wake.set()
+        for thread in self._threads:
+            thread.join(timeout_s)
+        for channel, thread in zip(self.channels, self._threads, strict=True):
+            if not thread.is_alive():
+                channel.close()
+
+    def _pause(self, wake: threading.Event, seconds: float) -> bool:
+        """Wait before the next try, or until a flush asks for one; True if there shall be none."""
+        wake.wait(seconds)
+        wake.clear()
+        return self._stop.is_set()
+
+    def _own(self) -> Path | None:
+        return writer_for(self.home).folder
+
+    def _run(self, number: int, channel: Channel) -> None:
+        _keep_out_of_traces()
+        wake = self._wakes[number]
+        while not self._stop.is_set():
+            wake.clear()
+            channel.step(self._own(), lambda seconds: self._pause(wake, seconds))
+            with self._turned:
+                self._rounds[number] += 1
+                self._turned.notify_all()
+            wake.wait(_IDLE_S)
+
+
+def receivers_of(settings: Settings) -> list[Receiver]:
+    """Everybody who gets spans under these settings, by stable names."""
+    found: list[Receiver] = []
+    if settings.otlp_endpoint:
+        digest = hashlib.blake2b(settings.otlp_endpoint.encode(), digest_size=4).hexdigest()
+        found.append(OtlpHttp(settings.otlp_endpoint, f"otlp-{digest}"))
+    for number, exporter in enumerate(settings.exporters):
+        name = getattr(exporter, "burnish_name", None) or f"{type(exporter).__name__}-{number}"
+        found.append(AnyExporter(exporter, name))
+    return found
+
+
+def ensure_started() -> Shipper | None:
+    """The shipper of this process, started if the settings name a receiver; else None."""
+    global _running, _running_for
+    settings = burnish_settings.current()
+    if _running_for is settings:
+        return _running
+    with _lock:
+        if _running_for is not settings:
+            if _running is not None:
+                _running.close()
+            receivers = receivers_of(settings)
+            policy = Policy(content=settings.content, sample=settings.sample)
+            _running = Shipper(settings.home, receivers, policy) if receivers else None
+            if _running is not None:
+                _running.start()
+            _running_for = settings
+    return _running
+
+
+def flush(timeout_s: float = 10.0) -> int:
+    """Offer everything to the receivers in force; how many spans one of them has not taken."""
+    shipper = ensure_started()
+    return 0 if shipper is None else sum(shipper.flush(timeout_s).values())
+
+
+def ship_since(
+    spans: Sequence[Span], receiver: Receiver, policy: Policy | None = None
+) -> dict[str, int]:
+    """Send spans again, whatever the cursors say; how many were taken and refused."""
+    chosen = policy or Policy()
+    counts = {"taken": 0, "refused": 0, "failed": 0}
+    batch: list[Span] = []
+    size = 0
+    for span in (*spans, None):
+        weight = 0 if span is None else weigh(span)
+        if batch and (span is None or size + weight > chosen.batch_bytes):
+            answer = receiver.send(batch, chosen.content)
+            key = {"taken": "taken", "later": "failed"}.get(answer.result, "refused")
+            counts[key] += len(batch)
+            batch, size = [], 0
+        if span is not None:
+            batch.append(span)
+            size += weight
+    return counts
+
+
+def _keep_out_of_traces() -> None:
+    """Let no instrumentation trace the shipping itself."""
+    from opentelemetry import context
+
+    key = getattr(context, "_SUPPRESS_INSTRUMENTATION_KEY", "suppress_instrumentation")
+    context.attach(context.set_value(key, True))
+
+
+_lock = threading.Lock()
+_running: Shipper | None = None
+_running_for: Settings | None = None
+
+
+def _at_exit() -> None:
+    shipper = _running
+    if shipper is not None:
+        shipper.flush(_EXIT_S)
+        shipper.close(1.0)
+
+
+def _after_fork_in_child() -> None:
+    global _lock, _running, _running_for
+    _lock = threading.Lock()
+    _running = None
+    _running_for = None
+
+
+atexit.register(_at_exit)
+os.register_at_fork(after_in_child=_after_fork_in_child)
