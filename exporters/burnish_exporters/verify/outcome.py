@@ -45,7 +45,7 @@ class OutcomeVerifier:
         labels: dict[str, VerdictLabel | None] = {
             source: self._label(found) for source, found in sorted(newest.items())
         }
-        decided = [label for label in labels.values() if label is not None]
+        decided: list[VerdictLabel] = [label for label in labels.values() if label is not None]
         if not newest:
             return unknown(self, "no outcome was reported")
         if len(set(decided)) != 1:
