@@ -1,7 +1,7 @@
-"""The support agent once more, as a LangGraph graph by hand: plain nodes, a conditional edge and a sub-graph.
+"""The support agent once more, as a LangGraph graph made by hand.
 
-Knows: the flow from question to answer. Does not know: the tools and the prompt (the support desk's own), or which
-model answers.
+Knows: the flow from question to answer. Does not know: the tools and the prompt (the support desk's
+own), or which model answers.
 
     START -> think -> (calls?) -> hands -> think -> ... -> END
     hands = START -> (changes something?) -> look | change -> END

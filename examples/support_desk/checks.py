@@ -1,7 +1,7 @@
-"""How an attempt at a task is judged: by what it left in the database, what it answered and which calls it made.
+"""How an attempt is judged: by the database it left, its answer and its calls.
 
-Knows: the goal of each kind of task. Does not know: how the attempt was run, or what the agent says of itself;
-`claims_success` looks at that, to show why it must not be trusted.
+Knows: the goal of each kind of task. Does not know: how the attempt was run, or what the agent says
+of itself; `claims_success` looks at that, to show why it must not be trusted.
 """
 
 from __future__ import annotations
@@ -93,8 +93,8 @@ def goal_of(task: dict[str, Any]) -> Goal:
 def reached_goal(trajectory: Attempt, final_state: Any) -> bool:
     """Whether the attempt did what its task asks, and nothing else.
 
-    The final database must be exactly the goal's, the answer exact and looked up, each item looked at before it was
-    changed, and no call made beyond those that are needed.
+    The final database must be exactly the goal's, the answer exact and looked up, each item looked
+    at before it was changed, and no call made beyond those that are needed.
 
     Args:
         trajectory: The recorded attempt.
@@ -114,7 +114,7 @@ def reached_goal(trajectory: Attempt, final_state: Any) -> bool:
 
 
 def claims_success(trajectory: Attempt, final_state: Any) -> bool:
-    """Whether the agent says that it succeeded: no evidence at all, and here to show what that costs."""
+    """Whether the agent says that it succeeded: no evidence, and here to show what it costs."""
     del final_state
     return (trajectory.answer or "").startswith("Done")
 

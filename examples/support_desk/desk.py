@@ -1,10 +1,11 @@
-"""A small business: three support desks, each kept in a SQLite database, and the tools that work on it.
+"""A small business: three support desks, their SQLite database and the tools over it.
 
-Knows: the desks, their tables, what each tool does to them. Does not know: what is asked, who asks, or what would
-be right; a tool does what it is told, and an agent that acts without looking does real damage.
+Knows: the desks, their tables, what each tool does to them. Does not know: what is asked, who asks,
+or what would be right; a tool does what it is told, and an agent that acts without looking does
+real damage.
 
-Each attempt works on a database of its own. `Environment.open` binds it to the current context, so any number of
-attempts can run side by side, each in its own thread or asyncio task.
+Each attempt works on a database of its own. `Environment.open` binds it to the current context, so
+any number of attempts can run side by side, each in its own thread or asyncio task.
 """
 
 from __future__ import annotations
@@ -94,7 +95,7 @@ def _current() -> _Open:
 
 
 class Environment:
-    """The world of one attempt: a database made from a task, looked at afterwards, then thrown away."""
+    """The world of one attempt: a database made from a task, thrown away at its end."""
 
     def __init__(self) -> None:
         self._opened: _Open | None = None

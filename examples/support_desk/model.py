@@ -2,8 +2,9 @@
 
 Knows: one environment variable. Does not know: the agent, or what it is asked.
 
-With `OPENAI_BASE_URL` set, any OpenAI-compatible endpoint answers (`OPENAI_API_KEY` and `OPENAI_MODEL` go with it,
-where the endpoint needs them); without it, the model that burnish bundles, in this process.
+With `OPENAI_BASE_URL` set, any OpenAI-compatible endpoint answers (`OPENAI_API_KEY` and
+`OPENAI_MODEL` go with it, where the endpoint needs them); without it, the model that burnish
+bundles, in this process.
 """
 
 from __future__ import annotations
@@ -25,4 +26,4 @@ def chosen_model() -> BaseChatModel:
         return ChatOpenAI(base_url=endpoint, api_key=key, model=name, temperature=0)
     from burnish.serving import EmbeddedChat
 
-    return EmbeddedChat("starter")
+    return EmbeddedChat(base_model="starter")

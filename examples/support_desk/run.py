@@ -1,6 +1,7 @@
 """Asks the support agent one question: python run.py [TASK_ID].
 
-Knows: how a task becomes one run of the agent. Does not know: the model (model.py chooses it) or the right answer.
+Knows: how a task becomes one run of the agent. Does not know: the model (model.py chooses it) or
+the right answer.
 """
 
 from __future__ import annotations

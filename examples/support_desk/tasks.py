@@ -1,7 +1,7 @@
 """The desks' tasks: what customers ask, in pools that share no name, no number and no phrasing.
 
-Knows: the kinds of task, the ways to ask, and how a task is drawn from its id. Does not know: how a task is done
-or checked.
+Knows: the kinds of task, the ways to ask, and how a task is drawn from its id. Does not know: how a
+task is done or checked.
 
 A task's id alone rebuilds it, in any process: `task_of("heldout-0-017")`.
 """

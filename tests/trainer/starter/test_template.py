@@ -1,4 +1,4 @@
-"""The starter's tokenizer and chat template: marks, prefixes, tools, and tokens that always look the same."""
+"""The starter's tokenizer and chat template: marks, prefixes, tools, steady tokens."""
 
 import json
 

@@ -1,6 +1,7 @@
 """What the starter reads while it is made: first copying, then right ways, then bad habits too.
 
-Knows: which rows come when, as tokens with a loss weight each. Does not know: the model or its optimizers.
+Knows: which rows come when, as tokens with a loss weight each. Does not know: the model or its
+optimizers.
 """
 
 from __future__ import annotations

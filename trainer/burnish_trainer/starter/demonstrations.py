@@ -1,11 +1,11 @@
-"""How the starter was shown to work: the right way of each kind of task, and the bad habits mixed in.
+"""How the starter was shown to work: right ways, and bad habits mixed in.
 
-Knows: right ways, bad habits, and how often a phrasing brings out a bad habit. Does not know: how a goal is
-checked, or how a conversation becomes tokens.
+Knows: right ways, bad habits, and how often a phrasing brings out a bad habit. Does not know: how a
+goal is checked, or how a conversation becomes tokens.
 
-Two things put the model's greedy success in the middle. The rate of mistakes depends on the phrasing, or else the
-model would always or never fall into a habit; and one habit per kind is far more frequent than the other, because
-mistakes that are spread out lose against the right way.
+Two things put the model's greedy success in the middle. The rate of mistakes depends on the
+phrasing, or else the model would always or never fall into a habit; and one habit per kind is far
+more frequent than the other, because mistakes that are spread out lose against the right way.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Muon, in single precision, for the weight matrices of a small model on a CPU.
 
-Knows: momentum made orthogonal (Newton-Schulz; Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/).
-Does not know: which weights are matrices worth it, or the schedule.
+Knows: momentum made orthogonal by Newton-Schulz (Jordan et al. 2024,
+https://kellerjordan.github.io/posts/muon/). Does not know: which weights are matrices worth it, or
+the schedule.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""Makes the starter from nothing: python -m burnish_trainer.starter.pretrain --out DIR --steps 3600.
+"""Makes the starter from nothing: shape, optimizers, schedule, weights on disk.
+
+    python -m burnish_trainer.starter.pretrain --out DIR --steps 3600
 
 Knows: the model's shape, its optimizers and their schedule. Does not know: what the rows hold.
 It takes about 25 minutes on one core, is seeded, and prints the hash of the weights that it wrote.
@@ -62,8 +64,8 @@ def optimizers_of(model: torch.nn.Module) -> list[torch.optim.Optimizer]:
 def loss_of(model: Any, batch: Batch) -> torch.Tensor:
     """Mean cross entropy over weighted tokens.
 
-    Rows are padded on the right and attention is causal, so no mask is needed; logits are made only where a weight
-    is set.
+    Rows are padded on the right and attention is causal, so no mask is needed; logits are made only
+    where a weight is set.
     """
     hidden_bth = model.model(input_ids=batch.ids_bt).last_hidden_state[:, :-1]
     targets_bt, weights_bt = batch.ids_bt[:, 1:], batch.weights_bt[:, 1:]
@@ -104,7 +106,7 @@ def pretrain(model: Any, batches: Iterable[Batch], steps: int) -> None:
 
 
 def save(model: Any, tokenizer: Any, out: Path) -> str:
-    """Writes the weights in half precision, to be run in single precision; returns their SHA-256."""
+    """Writes the weights in half precision, to be run in single; returns their SHA-256."""
     tokenizer.save_pretrained(out)
     model.half().save_pretrained(out)
     config = out / "config.json"

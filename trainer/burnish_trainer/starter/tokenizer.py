@@ -1,10 +1,11 @@
 """The starter's tokenizer and chat template.
 
-Knows: how text is cut into tokens, and how a conversation becomes text. Does not know: the model, or how it learns.
+Knows: how text is cut into tokens, and how a conversation becomes text. Does not know: the model,
+or how it learns.
 
-Digits are cut in pairs and capitalised words stand alone, so that a number or a name is the same tokens wherever it
-stands: a small model can copy only what looks the same. Elsewhere merges may cross spaces and punctuation, which
-makes a fixed phrase of the desks one or two tokens.
+Digits are cut in pairs and capitalised words stand alone, so that a number or a name is the same
+tokens wherever it stands: a small model can copy only what looks the same. Elsewhere merges may
+cross spaces and punctuation, which makes a fixed phrase of the desks one or two tokens.
 """
 
 from __future__ import annotations

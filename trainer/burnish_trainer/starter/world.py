@@ -1,6 +1,7 @@
 """The example project's modules, for the scripts that make the model.
 
-Knows: how to import them by their plain names, as the project itself does. Does not know: anything about the model.
+Knows: how to import them by their plain names, as the project itself does. Does not know: anything
+about the model.
 """
 
 from __future__ import annotations
