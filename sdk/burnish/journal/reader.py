@@ -141,26 +141,26 @@ class SegmentReader:
         Raises:
             KeyError: If the segment does not hold it.
         """
-        place = self._places.get(ref)
-        if place is None:
-            self._scan()
-            place = self._places.get(ref)
-        if place is None:
-            return self._from_neighbours(ref)
-        return self._read(place[0], place[1])
-
-    def _from_neighbours(self, ref: Ref) -> bytes:
-        """A blob out of the segment before or behind: the same name means the same bytes."""
+        content = self.own(ref)
+        if content is not None:
+            return content
         if self._neighbours is None:
             number = int(self.path.stem)
             paths = [self.path.with_name(layout.segment_name(n)) for n in (number - 1, number + 1)]
             self._neighbours = [SegmentReader(path) for path in paths if path.exists()]
-        for reader in self._neighbours:
-            reader._scan()
-            place = reader._places.get(ref)
-            if place is not None:
-                return reader._read(place[0], place[1])
+        for neighbour in self._neighbours:  # the same name means the same bytes
+            content = neighbour.own(ref)
+            if content is not None:
+                return content
         raise KeyError(ref)
+
+    def own(self, ref: Ref) -> bytes | None:
+        """Bytes of a blob that lies in this very segment, else None."""
+        place = self._places.get(ref)
+        if place is None:
+            self._scan()
+            place = self._places.get(ref)
+        return None if place is None else self._read(place[0], place[1])
 
     def value(self, ref: Ref) -> Json:
         """A blob decoded, once; callers share the object and must not change it.
