@@ -1,0 +1,127 @@
+"""Attempts that were recorded become results: success or not, and what they cost.
+
+Knows: how recorded attempts are found again and put before the verifiers.
+Does not know: how attempts are run, what two sets of results say about each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import msgspec
+
+import burnish
+from burnish import settings
+from burnish.records import Json, Record, Trajectory, VerdictLabel
+from burnish_trainer.evaluation.running import Ran
+from burnish_trainer.evaluation.statistics import mean
+from burnish_trainer.evaluation.subject import Subject
+
+_FINISHED = ("completed", "failed")
+
+
+class Result(Record, frozen=True, kw_only=True):
+    """One judged attempt."""
+
+    task_id: str
+    pool: str
+    kind: str
+    attempt: int
+    label: VerdictLabel
+    trajectory_id: str | None = None
+    status: str = "completed"
+    reason: str | None = None  # why the label is unknown, or what ended the attempt
+    adapters: tuple[str | None, ...] = ()  # who answered, by the server's own word
+    cost: dict[str, float] = msgspec.field(
+        default_factory=dict
+    )  # steps, tool_calls, input_tokens, output_tokens, latency_s
+
+
+def judge(subject: Subject, ran: Sequence[Ran], since_ns: int) -> list[Result]:
+    """Results of attempts, in their order; verdicts are recorded beside the trajectories.
+
+    An attempt that the agent did not complete has failed. One that was not recorded, or that no verifier can judge, is
+    unknown.
+
+    Args:
+        subject: The agent.
+        ran: Attempts that were made.
+        since_ns: A moment before the first of them.
+    """
+    from burnish_exporters.verify import combine, judge_all
+
+    burnish.flush()
+    workspace = burnish.Workspace(settings.current().home)
+    wanted = {one.trajectory_id: one for one in ran if one.trajectory_id}
+    found: dict[str, Result] = {}
+    recorded = _recorded(workspace, subject.name, since_ns, wanted.keys())
+    for trajectory, verdicts in judge_all(subject.verifiers, recorded):
+        for verdict in verdicts:
+            workspace.append_verdict(trajectory.id, verdict)
+        verdict = combine(verdicts, [getattr(v, "kind", "check") for v in subject.verifiers])
+        found[trajectory.id] = _result(
+            wanted[trajectory.id], trajectory, verdict.label, _reason(verdict.evidence)
+        )
+    return [found.get(one.trajectory_id or "") or _lost(one) for one in ran]
+
+
+def _recorded(
+    workspace: burnish.Workspace, agent: str, since_ns: int, wanted: Iterable[str]
+) -> Iterator[Trajectory]:
+    ids = set(wanted)
+    for trajectory in workspace.trajectories(agent=agent, since=since_ns):
+        if trajectory.id in ids:
+            yield trajectory
+
+
+def _result(one: Ran, trajectory: Trajectory, label: VerdictLabel, reason: str | None) -> Result:
+    if trajectory.status in _FINISHED and one.error is not None:
+        label = "fail"
+    return Result(
+        task_id=one.task.id,
+        pool=one.pool,
+        kind=one.task.kind,
+        attempt=one.attempt,
+        label=label,
+        trajectory_id=trajectory.id,
+        status=trajectory.status,
+        reason=one.error or reason,
+        adapters=tuple(sorted({c.policy.adapter for c in trajectory.model_calls}, key=str)),
+        cost=cost_of(trajectory),
+    )
+
+
+def cost_of(trajectory: Trajectory) -> dict[str, float]:
+    """Steps, tool calls, tokens and seconds of a run."""
+    usages = [call.usage for call in trajectory.model_calls if call.usage]
+    ended = trajectory.ended_ns or trajectory.started_ns
+    return {
+        "steps": float(len(trajectory.model_calls)),
+        "tool_calls": float(len(trajectory.tool_runs)),
+        "input_tokens": float(sum(usage.input_tokens or 0 for usage in usages)),
+        "output_tokens": float(sum(usage.output_tokens or 0 for usage in usages)),
+        "latency_s": (ended - trajectory.started_ns) / 1e9,
+    }
+
+
+def _reason(evidence: Json) -> str | None:
+    return str(evidence["reason"]) if isinstance(evidence, dict) and "reason" in evidence else None
+
+
+def _lost(one: Ran) -> Result:
+    return Result(
+        task_id=one.task.id,
+        pool=one.pool,
+        kind=one.task.kind,
+        attempt=one.attempt,
+        label="unknown",
+        trajectory_id=one.trajectory_id,
+        status="failed" if one.error else "lost",
+        reason=one.error or "the run was not recorded",
+    )
+
+
+def mean_cost(results: Sequence[Result]) -> dict[str, float]:
+    """Mean of each measure over results that have one."""
+    costs = [result.cost for result in results if result.cost]
+    return {key: mean([cost[key] for cost in costs]) for key in (costs[0] if costs else {})}

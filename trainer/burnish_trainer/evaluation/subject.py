@@ -1,0 +1,165 @@
+"""What is evaluated: an agent of burnish.toml, its tasks, its world, its verifiers, and who answers for it.
+
+Knows: how the entries of burnish.toml become objects. Does not know: how attempts are run and compared.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from burnish.errors import EvaluationError
+from burnish.project import AgentConfig, Project, load_project, resolve
+from burnish.protocols import Verifier
+from burnish.records import Task
+
+POOLS = ("heldout", "standing", "capability")
+"""Pools that an evaluation needs: what the agent never learned from, what must go on working, what the base could."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """An agent with everything that its burnish.toml names, imported when first used.
+
+    Attributes:
+        project: The burnish.toml that declares it.
+        config: Its table.
+    """
+
+    project: Project
+    config: AgentConfig
+
+    @property
+    def name(self) -> str:
+        """Name of the agent."""
+        return self.config.name
+
+    @cached_property
+    def build(self) -> Callable[[Any], Any]:
+        """Makes the graph from a chat model."""
+        return self._import("build", self.config.build)
+
+    def open_environment(self) -> Any:
+        """A new world for one attempt; None if the agent has none."""
+        if self.config.environment is None:
+            return None
+        return self._environment()
+
+    @cached_property
+    def verifiers(self) -> list[Verifier]:
+        """Who says what a success is.
+
+        Raises:
+            NoVerifier: burnish.toml names none.
+        """
+        from burnish_exporters.verify import make_verifiers
+
+        return make_verifiers(self.config.verify, self.project.folder)
+
+    def tasks(self, pool: str, n: int | None = None, seed: int = 0) -> list[Task]:
+        """Tasks of a pool, from the function that burnish.toml names.
+
+        Args:
+            pool: Name of the pool.
+            n: How many; by default as many as the pool holds.
+            seed: Passed on, if the function takes a `seed`.
+
+        Raises:
+            EvaluationError: No function is named, or it gives something that is no task.
+        """
+        if self.config.tasks is None:
+            raise EvaluationError(
+                f"agent {self.name!r} has no tasks",
+                'tasks = "module:function" that gives the tasks of a pool',
+                f"write it into [agent.{self.name}] of burnish.toml",
+            )
+        function = self._import("tasks", self.config.tasks)
+        known = inspect.signature(function).parameters
+        options = {k: v for k, v in {"n": n, "seed": seed}.items() if k in known}
+        try:
+            given = list(function(pool, **options))
+        except (ValueError, TypeError, LookupError) as error:
+            raise EvaluationError(
+                f"{self.config.tasks} gives no tasks of pool {pool!r}: {error}",
+                "a list of tasks, each with id and input",
+                f"call {self.config.tasks}({pool!r}) by hand",
+            ) from error
+        return as_tasks(given)[:n]
+
+    @cached_property
+    def code_sha256(self) -> str:
+        """Hash over the project's burnish.toml and the modules beside it."""
+        digest = hashlib.sha256()
+        for path in sorted([*self.project.folder.glob("*.py"), self.project.path]):
+            digest.update(path.name.encode() + b"\0" + path.read_bytes())
+        return digest.hexdigest()
+
+    @cached_property
+    def _environment(self) -> Callable[[], Any]:
+        assert self.config.environment is not None  # noqa: S101 - asked before
+        return self._import("environment", self.config.environment)
+
+    def _import(self, key: str, spec: str) -> Any:
+        found = resolve(spec, self.project.folder)
+        if not callable(found):
+            raise EvaluationError(
+                f"{key} = {spec!r} names {type(found).__name__}",
+                "a function or class",
+                "edit burnish.toml",
+            )
+        return found
+
+
+def subject_of(agent: str | Subject, path: Path | None = None) -> Subject:
+    """The agent of that name.
+
+    Raises:
+        SettingsError: There is no usable burnish.toml.
+        UnknownAgent: It declares no such agent.
+    """
+    if isinstance(agent, Subject):
+        return agent
+    project = load_project(path)
+    return Subject(project, project.agent(agent))
+
+
+def as_tasks(given: Iterable[Any]) -> list[Task]:
+    """Tasks from the user's own form: mappings with `id` and `input`.
+
+    Raises:
+        EvaluationError: One is neither, or two share an id.
+    """
+    found = [item if isinstance(item, Task) else _task(item) for item in given]
+    ids = [task.id for task in found]
+    twice = next((i for i in ids if ids.count(i) > 1), None) if len(set(ids)) < len(ids) else None
+    if twice is not None:
+        raise EvaluationError(f"two tasks have the id {twice!r}", "an id of its own for each task")
+    return found
+
+
+def _task(item: Any) -> Task:
+    if not isinstance(item, dict) or "id" not in item or "input" not in item:
+        raise EvaluationError(
+            f"a task is {str(item)[:80]!r}",
+            "a mapping with id and input",
+            "look at the function that `tasks` in burnish.toml names",
+        )
+    return Task(
+        id=str(item["id"]),
+        input=item["input"],
+        kind=str(item.get("kind", "default")),
+        data=dict(item),
+    )
+
+
+def tasks_sha256(tasks: Iterable[Task]) -> str:
+    """Hash over tasks, their inputs and their data."""
+    encoder = msgspec.json.Encoder(order="sorted")
+    return hashlib.sha256(encoder.encode(list(tasks))).hexdigest()

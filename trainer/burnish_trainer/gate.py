@@ -1,0 +1,146 @@
+"""The decision: promote, reject or inconclusive, with reasons.
+
+Knows: the rules and how an evaluation is held against them. Does not know: how it was measured, what follows.
+
+A candidate is promoted only if its gain on held-out tasks is shown with the stated confidence, and nothing that
+worked is lost beyond the limits. It is rejected if it is shown to be worse, or breaks a limit. Anything else is
+inconclusive: not enough data is an answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from burnish.errors import EvaluationError
+from burnish.project import GateConfig
+from burnish.records import Decision, Evaluation, PoolComparison
+from burnish_trainer.evaluation.statistics import mcnemar, paired_interval
+
+_COSTS = ("output_tokens", "steps", "tool_calls")
+
+Rules = GateConfig
+Found = tuple[str, str] | None
+"""A verdict that a rule asks for, "reject" or "inconclusive", and why."""
+
+
+def decide(evaluation: Evaluation, rules: Rules | dict[str, Any] | None = None) -> Decision:
+    """Hold an evaluation against the gate's rules.
+
+    Args:
+        evaluation: What was measured.
+        rules: A GateConfig, or some of its fields; by default its defaults.
+
+    Raises:
+        EvaluationError: The rules are wrong, or no held-out tasks were evaluated.
+    """
+    settled = _rules(rules)
+    heldout = evaluation.pools.get("heldout")
+    if heldout is None:
+        raise EvaluationError(
+            f"the evaluation has no held-out tasks, only {', '.join(evaluation.pools) or 'none'}",
+            "the pool heldout",
+            f"burnish eval {evaluation.agent}",
+        )
+    checks: list[Callable[[], Found]] = [
+        lambda: _gain(heldout, settled),
+        lambda: _regressions(evaluation, settled),
+        lambda: _kept(evaluation.pools.get("standing"), 0.0, settled),
+        lambda: _kept(evaluation.pools.get("capability"), settled.max_capability_drop, settled),
+        lambda: _cost(heldout, settled),
+    ]
+    found = [answer for check in checks if (answer := check()) is not None]
+    verdicts = {verdict for verdict, _ in found}
+    decision = "reject" if "reject" in verdicts else "inconclusive" if verdicts else "promote"
+    reasons = [reason for _, reason in found] or [_praise(heldout, evaluation)]
+    return Decision(decision=decision, reasons=reasons, rules=msgspec.to_builtins(settled))
+
+
+def _rules(given: Rules | dict[str, Any] | None) -> Rules:
+    if isinstance(given, Rules):
+        return given
+    unknown = set(given or {}) - set(Rules.__struct_fields__)
+    problem = f"unknown rules: {', '.join(sorted(unknown))}" if unknown else ""
+    try:
+        rules = msgspec.convert(given or {}, Rules)
+    except msgspec.ValidationError as error:
+        rules, problem = Rules(), str(error)
+    if problem:
+        raise EvaluationError(
+            f"the gate's rules are wrong: {problem}",
+            f"some of {', '.join(Rules.__struct_fields__)}",
+            "look at [agent.NAME.gate] in burnish.toml",
+        )
+    return rules
+
+
+def _gain(heldout: PoolComparison, rules: Rules) -> Found:
+    total = heldout.before.total
+    low, high = paired_interval(heldout.won, heldout.lost, total, rules.confidence)
+    told = f"held-out gain {_points(heldout.gain)} [{_points(low)}, {_points(high)}] over {total} tasks"
+    if high <= rules.min_gain or heldout.gain < 0:
+        return "reject", f"{told}: not above {_points(rules.min_gain)}"
+    shown = low > rules.min_gain and mcnemar(heldout.won, heldout.lost) <= 1 - rules.confidence
+    if not shown:
+        return "inconclusive", f"{told}: a gain over {_points(rules.min_gain)} is not shown"
+    return None
+
+
+def _regressions(evaluation: Evaluation, rules: Rules) -> Found:
+    pools = [evaluation.pools[name] for name in ("heldout", "standing") if name in evaluation.pools]
+    solved, lost = sum(p.before.successes for p in pools), sum(p.lost for p in pools)
+    if solved and lost > rules.max_regression_rate * solved:
+        return (
+            "reject",
+            f"{lost} of {solved} tasks that were solved before now fail, "
+            f"more than {rules.max_regression_rate:.0%}",
+        )
+    return None
+
+
+def _kept(pool: PoolComparison | None, allowed: float, rules: Rules) -> Found:
+    """A pool on which nothing may be lost: shown to be below `allowed` rejects, a larger drop leaves doubt."""
+    if pool is None:
+        return None
+    low, high = paired_interval(pool.won, pool.lost, pool.before.total, rules.confidence)
+    told = f"{pool.pool} {_points(pool.gain)} [{_points(low)}, {_points(high)}]"
+    if high < -allowed:
+        return "reject", f"{told}: shown to be below {_points(-allowed)}"
+    if pool.gain < -rules.max_capability_drop:
+        return "inconclusive", f"{told}: may be below {_points(-rules.max_capability_drop)}"
+    return None
+
+
+def _cost(heldout: PoolComparison, rules: Rules) -> Found:
+    for measure in _COSTS:
+        cost = heldout.cost.get(measure)
+        if cost and cost["before"] > 0 and cost["after"] > rules.max_cost_ratio * cost["before"]:
+            return (
+                "reject",
+                f"{measure.replace('_', ' ')} of a run rose from {cost['before']:.1f} to "
+                f"{cost['after']:.1f}, more than {rules.max_cost_ratio:g} times",
+            )
+    return None
+
+
+def _praise(heldout: PoolComparison, evaluation: Evaluation) -> str:
+    low, high = heldout.ci95
+    others = ", ".join(
+        f"{name} {_points(pool.gain)}"
+        for name, pool in evaluation.pools.items()
+        if name != "heldout"
+    )
+    told = (
+        f"held-out gain {_points(heldout.gain)} [{_points(low)}, {_points(high)}] over "
+        f"{heldout.before.total} tasks, {heldout.won} won, {heldout.lost} lost"
+    )
+    return f"{told}; {others}" if others else told
+
+
+def _points(value: float) -> str:
+    return f"{100 * value:+.1f} points"
+
+
+__all__ = ["Rules", "decide"]
