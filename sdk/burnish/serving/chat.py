@@ -11,6 +11,7 @@ forced on a model that is only asked, so the agent sees what the model chose.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import functools
 import json
 import queue
@@ -27,13 +28,14 @@ from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
-from burnish.errors import ServingError
+from burnish.errors import ServingError, UnknownAdapter
 from burnish.serving.embedded.engine import Engine
 from burnish.serving.embedded.requests import AnswerFuture
 from burnish.serving.embedded.sampling import Sampling
 from burnish.serving.embedded.session import Ask, Finished, ReplyStream, Session
 from burnish.serving.messages import from_langchain
 from burnish.serving.toolcalls import Call, Piece
+from burnish.serving.versions import find_version
 
 _END = -1  # what a stream's queue holds after the last token
 
@@ -59,7 +61,8 @@ class EmbeddedChat(BaseChatModel):
     """Share of the probability that tokens are drawn from."""
 
     def __init__(self, base_model: str, adapter: str | None = None, **settings: Any) -> None:
-        super().__init__(base_model=base_model, adapter=adapter, **settings)
+        settings |= {"base_model": base_model, "adapter": adapter}
+        super().__init__(**settings)
 
     @property
     def model_name(self) -> str:
@@ -110,9 +113,8 @@ class EmbeddedChat(BaseChatModel):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        session = self._session()
-        ask = self._ask(messages, stop, kwargs)
-        answer = session.engine.generate(session.request(ask))
+        session, ask = self._session(), self._ask(messages, stop, kwargs)
+        answer = _submit(session, ask).result()
         return self._result(session.finish(answer, ask.stop))
 
     async def _agenerate(
@@ -124,7 +126,7 @@ class EmbeddedChat(BaseChatModel):
     ) -> ChatResult:
         ask = self._ask(messages, stop, kwargs)
         session = await self._session_off_loop(ask.adapter)
-        answer = await session.engine.agenerate(session.request(ask))
+        answer = await asyncio.wrap_future(_submit(session, ask))
         return self._result(session.finish(answer, ask.stop))
 
     def _stream(
@@ -136,7 +138,7 @@ class EmbeddedChat(BaseChatModel):
     ) -> Iterator[ChatGenerationChunk]:
         session, ask = self._session(), self._ask(messages, stop, kwargs)
         tokens: queue.SimpleQueue[int] = queue.SimpleQueue()
-        future = session.engine.submit(session.request(ask, tokens.put))
+        future = _submit(session, ask, tokens.put)
         future.add_done_callback(lambda _: tokens.put(_END))
         stream = ChunkStream(session, ask)
         try:
@@ -167,7 +169,7 @@ class EmbeddedChat(BaseChatModel):
             if not loop.is_closed():
                 loop.call_soon_threadsafe(tokens.put_nowait, token)
 
-        future = session.engine.submit(session.request(ask, tell))
+        future = _submit(session, ask, tell)
         future.add_done_callback(lambda _: tell(_END))
         stream = ChunkStream(session, ask)
         try:
@@ -322,6 +324,23 @@ def _session_of(engine: Engine) -> Session:
 
 def _session(base_model: str) -> Session:
     return _session_of(Engine.shared(base_model))
+
+
+def _submit(
+    session: Session, ask: Ask, on_token: Callable[[int], None] | None = None
+) -> AnswerFuture:
+    """Queue a call; an adapter that is not loaded comes from the workspace, or the call raises."""
+    request = session.request(ask, on_token)
+    if ask.adapter is None:
+        return session.engine.submit(request)
+    for _ in range(3):
+        try:
+            version = session.engine.ensure(ask.adapter)
+            return session.engine.submit(dataclasses.replace(request, adapter=version))
+        except UnknownAdapter:  # unloaded between the two lines, or nowhere to be found
+            if find_version(ask.adapter) is None:
+                raise
+    return session.engine.submit(request)
 
 
 def _reasoning(text: str) -> dict[str, Any]:

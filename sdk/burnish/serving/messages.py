@@ -8,6 +8,7 @@ objects. A malformed call of an earlier answer goes back as the text that the mo
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -139,9 +140,25 @@ def _with_objects(message: dict[str, Json]) -> dict[str, Json]:
     for call in message["tool_calls"]:
         function = dict(call["function"])
         if isinstance(function.get("arguments"), str):
-            try:
+            with contextlib.suppress(ValueError):  # else the template gets the text
                 function["arguments"] = json.loads(function["arguments"] or "{}")
-            except ValueError:
-                pass  # the template gets the text
         calls.append({**call, "function": function})
     return {**message, "content": text_of(message.get("content")), "tool_calls": calls}
+
+
+def to_wire(messages: Iterable[dict[str, Json]]) -> list[dict[str, Json]]:
+    """Chat form as it goes over HTTP: the arguments of tool calls as JSON text."""
+    return [
+        {**message, "tool_calls": [_with_text(call) for call in message["tool_calls"]]}
+        if message.get("tool_calls")
+        else message
+        for message in messages
+    ]
+
+
+def _with_text(call: dict[str, Json]) -> dict[str, Json]:
+    arguments = call["function"].get("arguments")
+    if isinstance(arguments, str):
+        return call
+    text = json.dumps(arguments, ensure_ascii=False)
+    return {**call, "function": {**call["function"], "arguments": text}}

@@ -5,7 +5,8 @@ Does not know: requests, sampling, slots.
 
 Every row starts at column 0 and has its own length, so rows of any age share a forward; a row that
 ends is overwritten by the last one, so the running rows are always the first ones.
-Axes: `B` rows, `H` heads, `T` tokens, `D` head size.
+Buffers lie as `B x T x H x D`, so that a step's tokens are written as whole lines; attention sees
+them as `B x H x T x D`. Axes: `B` rows, `H` heads, `T` tokens, `D` head size.
 """
 
 from __future__ import annotations
@@ -23,12 +24,12 @@ class PoolState:
         self.rows = 0  # capacity in rows
         self.columns = 0  # capacity in tokens
         self.start = 0  # first row of a prefill
-        self.at: tuple[torch.Tensor, torch.Tensor] | None = None  # rows and lengths of a decode
+        self.at: torch.Tensor | None = None  # the length of each row in a decode
         self.width = 0  # columns that a decode looks at
 
 
 class PoolLayer(CacheLayerMixin):
-    """Keys and values of one layer, `B x H x T x D`."""
+    """Keys and values of one layer."""
 
     def __init__(self, state: PoolState) -> None:
         super().__init__()
@@ -36,8 +37,8 @@ class PoolLayer(CacheLayerMixin):
 
     def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
         """Make empty buffers once the shapes are known."""
-        self.keys = key_states.new_empty((0, key_states.shape[1], 0, key_states.shape[3]))
-        self.values = value_states.new_empty((0, value_states.shape[1], 0, value_states.shape[3]))
+        self.keys = key_states.new_empty((0, 0, *key_states.shape[1::2]))
+        self.values = value_states.new_empty((0, 0, *value_states.shape[1::2]))
         self.is_initialized = True
 
     def update(
@@ -55,26 +56,27 @@ class PoolLayer(CacheLayerMixin):
         state = self.state
         if state.at is None:
             end, length = state.start + key_states.shape[0], key_states.shape[2]
-            keys[state.start : end, :, :length] = key_states
-            values[state.start : end, :, :length] = value_states
+            keys[state.start : end, :length] = key_states.transpose(1, 2)
+            values[state.start : end, :length] = value_states.transpose(1, 2)
             return key_states, value_states
-        rows, lengths = state.at
-        keys[rows, :, lengths] = key_states[:, :, 0]
-        values[rows, :, lengths] = value_states[:, :, 0]
-        count = rows.shape[0]
-        return keys[:count, :, : state.width], values[:count, :, : state.width]
+        count, columns = state.at.shape[0], keys.shape[1]
+        lines = torch.arange(count, device=keys.device) * columns + state.at
+        keys.flatten(0, 1).index_copy_(0, lines, key_states[:, :, 0])
+        values.flatten(0, 1).index_copy_(0, lines, value_states[:, :, 0])
+        seen = slice(0, count), slice(0, state.width)
+        return keys[seen].transpose(1, 2), values[seen].transpose(1, 2)
 
     def fit(self) -> None:
         """Grow the buffers to the pool's capacity; what is stored stays."""
         keys, values = self._buffers()
-        if keys.shape[0] >= self.state.rows and keys.shape[2] >= self.state.columns:
+        if keys.shape[0] >= self.state.rows and keys.shape[1] >= self.state.columns:
             return
         self.keys, self.values = self._grown(keys), self._grown(values)
 
     def move(self, source: int, target: int, length: int) -> None:
         """Put a row's first tokens where another row was."""
         for buffer in self._buffers():
-            buffer[target, :, :length] = buffer[source, :, :length]
+            buffer[target, :length] = buffer[source, :length]
 
     def clear(self, row: int) -> None:
         """Zero a row, so that numbers that are not finite never reach a later one."""
@@ -98,10 +100,10 @@ class PoolLayer(CacheLayerMixin):
         return self.keys, self.values
 
     def _grown(self, old: torch.Tensor) -> torch.Tensor:
-        rows, columns = max(self.state.rows, old.shape[0]), max(self.state.columns, old.shape[2])
+        rows, columns = max(self.state.rows, old.shape[0]), max(self.state.columns, old.shape[1])
         # Zeros, for attention multiplies what the mask hides by zero: it must be finite.
-        new = old.new_zeros((rows, old.shape[1], columns, old.shape[3]))
-        new[: old.shape[0], :, : old.shape[2]] = old
+        new = old.new_zeros((rows, columns, *old.shape[2:]))
+        new[: old.shape[0], : old.shape[1]] = old
         return new
 
 
@@ -124,16 +126,17 @@ class Pool(Cache):
         """The next forward brings whole prompts for the rows from `start` on."""
         self.state.start, self.state.at = start, None
 
-    def decode(self, lengths: torch.Tensor, width: int) -> torch.Tensor:
+    def decode(self, lengths: torch.Tensor, width: int, dtype: torch.dtype) -> torch.Tensor:
         """The next forward brings one token per row, to be stored at `lengths`.
 
         Returns:
-            The mask of that forward, `B x 1 x 1 x T`.
+            The mask of that forward, to be added, `B x 1 x 1 x T`.
         """
-        rows = torch.arange(lengths.shape[0], device=lengths.device)
-        self.state.at, self.state.width = (rows, lengths), width
+        self.state.at, self.state.width = lengths, width
         columns = torch.arange(width, device=lengths.device)
-        return (columns[None, :] <= lengths[:, None])[:, None, None, :]
+        mask = torch.zeros((lengths.shape[0], width), device=lengths.device, dtype=dtype)
+        mask.masked_fill_(columns[None, :] > lengths[:, None], float("-inf"))
+        return mask[:, None, None, :]
 
     def move(self, source: int, target: int, length: int) -> None:
         """Put a row where another was, in all layers."""

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import builtins
 import concurrent.futures
 import dataclasses
 import os
@@ -148,10 +149,15 @@ class Engine:
     def __contains__(self, version: str) -> bool:
         return version in self._slots
 
-    def list(self) -> list[str]:
+    def list(self) -> builtins.list[str]:
         """Versions that are loaded now."""
         with self._state:
             return sorted(self._slots)
+
+    def slots(self) -> builtins.list[Slot]:
+        """The slots that are loaded now, by version."""
+        with self._state:
+            return [slot for _, slot in sorted(self._slots.items())]
 
     def users(self, version: str) -> int:
         """Requests that run or wait on a version, also on one that is being unloaded."""
@@ -233,13 +239,13 @@ class Engine:
         return await asyncio.wrap_future(self.submit(request))
 
     def score(
-        self, token_ids: list[int], start: int = 1, adapter: str | None = None
-    ) -> list[float]:
+        self, token_ids: builtins.list[int], start: int = 1, adapter: str | None = None
+    ) -> builtins.list[float]:
         """Log-probabilities of `token_ids[start:]`, each given what stands before it."""
         slot = self.slot(adapter) if adapter is not None else None
         start = max(start, 1)
 
-        def job(model: CausalModel) -> list[float]:
+        def job(model: CausalModel) -> builtins.list[float]:
             rows = model.score([token_ids], slot)[0]
             return [float(rows[at - 1, token_ids[at]]) for at in range(start, len(token_ids))]
 
@@ -247,8 +253,8 @@ class Engine:
         return self._worker.call(job).result()
 
     def top(
-        self, token_ids: list[int], adapter: str | None = None, count: int = 20
-    ) -> list[tuple[int, float]]:
+        self, token_ids: builtins.list[int], adapter: str | None = None, count: int = 20
+    ) -> builtins.list[tuple[int, float]]:
         """The likeliest next tokens after `token_ids`, with their log-probabilities."""
         slot = self.slot(adapter) if adapter is not None else None
 

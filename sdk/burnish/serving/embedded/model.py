@@ -111,7 +111,7 @@ class CausalModel:
         """
         ids = torch.tensor(tokens, device=self.device)[:, None]
         at = torch.tensor(lengths, device=self.device)
-        mask = pool.decode(at, max(lengths) + 1)
+        mask = pool.decode(at, max(lengths) + 1, self._model.dtype)
         self.slots.plan.set(slots, self.device)
         last = torch.zeros_like(at)
         return self._logits(
@@ -195,7 +195,7 @@ def _read(folder: Path, options: EngineOptions, dtype: Any) -> Any:
     try:
         config = AutoConfig.from_pretrained(folder, local_files_only=True)
         _refuse_unsupported(config.get_text_config(), folder)
-        model = AutoModelForCausalLM.from_pretrained(
+        model: Any = AutoModelForCausalLM.from_pretrained(
             folder,
             dtype=dtype,
             local_files_only=True,

@@ -11,7 +11,7 @@ import dataclasses
 import random
 from collections.abc import Callable, Sequence
 
-from burnish.serving.embedded.sampling import Sampling
+from burnish.serving.embedded.sampling import GREEDY, Sampling
 from burnish.serving.embedded.slots import Slot
 
 
@@ -25,7 +25,7 @@ class Request:
     """A loaded adapter version; none is the base model."""
     max_tokens: int = 512
     """The longest answer; every generation ends there."""
-    sampling: Sampling = Sampling()
+    sampling: Sampling = GREEDY
     stop: Callable[[list[int]], bool] | None = None
     """Asked after each token, in the worker's thread; true ends the answer."""
     on_token: Callable[[int], None] | None = None
@@ -42,7 +42,7 @@ class Answer:
     logprobs: list[float]
     """Of each token, by the model itself, before temperature and top-p."""
     finish_reason: str
-    """"stop" or "length"."""
+    """One of "stop" and "length"."""
     ended: bool
     """Whether the last token is the model's end mark."""
     adapter: str | None

@@ -19,8 +19,7 @@ import torch
 
 from burnish.errors import ServingError
 
-
-_GREEDY = 1e-5  # a temperature below takes the likeliest token
+_LEAST = 1e-5  # a temperature below takes the likeliest token
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -44,12 +43,15 @@ class Sampling:
 
     def stream(self, prompt: Sequence[int]) -> random.Random | None:
         """The random numbers of one request; none is needed for greedy choice."""
-        if self.temperature < _GREEDY:
+        if self.temperature < _LEAST:
             return None
         if self.seed is None:
             return random.Random()  # noqa: S311 - sampling, no secret
         key = f"{self.seed}:{','.join(map(str, prompt))}".encode()
         return random.Random(hashlib.blake2b(key, digest_size=16).digest())  # noqa: S311
+
+
+GREEDY = Sampling()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,7 +86,7 @@ def _draw(
     order = None
     if any(s.top_p < 1 for s in settings):
         top = torch.tensor([s.top_p for s in settings], device=logits.device)
-        shares, order = shares.sort(-1, descending=True, stable=True)
+        shares, order = shares.sort(dim=-1, descending=True, stable=True)
         before = shares.cumsum(-1) - shares
         shares = shares.masked_fill(before >= top[:, None], 0.0)
     reach = shares.double().cumsum(-1)

@@ -16,7 +16,8 @@ from burnish.records import Json
 from burnish.serving.embedded.engine import Engine
 from burnish.serving.embedded.renderer import Renderer, TextStream
 from burnish.serving.embedded.requests import Answer, Request
-from burnish.serving.embedded.sampling import Sampling
+from burnish.serving.embedded.sampling import GREEDY, Sampling
+from burnish.serving.messages import chat_call
 from burnish.serving.toolcalls import Piece, Reply, ReplyParser, parse_reply
 
 
@@ -28,7 +29,7 @@ class Ask:
     tools: Sequence[dict[str, Json]] = ()
     adapter: str | None = None
     max_tokens: int = 512
-    sampling: Sampling = Sampling()
+    sampling: Sampling = GREEDY
     stop: tuple[str, ...] = ()
 
 
@@ -41,8 +42,23 @@ class Finished:
     reply: Reply
 
     @property
+    def content(self) -> str:
+        """What was said; a malformed tool call stands in it as it was written."""
+        broken = [call.raw for call in self.reply.calls if call.arguments is None]
+        return "".join((self.reply.content, *broken))
+
+    @property
+    def tool_calls(self) -> list[dict[str, Json]]:
+        """The well-formed tool calls as OpenAI's API has them, arguments as JSON text."""
+        return [
+            chat_call(call.id, call.name or "", call.raw)
+            for call in self.reply.calls
+            if call.arguments is not None
+        ]
+
+    @property
     def finish_reason(self) -> str:
-        """ "tool_calls" if there is a well-formed one, else "stop" or "length"."""
+        """One of "tool_calls" (a well-formed one is there), "stop" and "length"."""
         called = any(call.arguments is not None for call in self.reply.calls)
         return "tool_calls" if called else self.answer.finish_reason
 
@@ -60,11 +76,10 @@ class Session:
         self.renderer = Renderer.shared(self.engine.facts.folder)
 
     def request(self, ask: Ask, on_token: Callable[[int], None] | None = None) -> Request:
-        """Render a request; loads its adapter from the workspace if needed."""
-        adapter = None if ask.adapter is None else self.engine.ensure(ask.adapter)
+        """Render a request."""
         return Request(
             prompt=self.renderer.prompt(ask.messages, ask.tools),
-            adapter=adapter,
+            adapter=ask.adapter,
             max_tokens=ask.max_tokens,
             sampling=ask.sampling,
             stop=self._stopper(ask.stop),

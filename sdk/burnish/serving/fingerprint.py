@@ -1,0 +1,174 @@
+"""The proof that a served version is the adapter on disk, and not its base or something else.
+
+Knows: which prompts tell an adapter from its base, how far two next-token distributions lie apart.
+Does not know: how log-probabilities are got (an engine or a backend gives them).
+
+`fingerprint.json` is `{"dtype", "prompts": [{"token_ids", "adapter": [[id, logprob], ...], "base":
+[[id, logprob], ...]}, ...]}`: the prompts where adapter and base differ most, each with the likeliest
+next tokens of both. The distance of two distributions is their total variation over those tokens,
+from 0 (the same) to 1 (nothing in common).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from burnish.errors import ServingError
+from burnish.records import Json
+
+FILE = "fingerprint.json"
+PROMPTS, TOKENS = 8, 20
+
+Top = Sequence[Sequence[float]]
+"""Pairs of token id and log-probability, likeliest first."""
+
+# How far the same weights may drift between engines and batch shapes, by the type they run in.
+_DRIFT = {"float32": 0.01, "float16": 0.03, "bfloat16": 0.06}
+_WIDEST = 0.10  # for a type that is not in the table
+_APART = 4.0  # an adapter must lie this many drifts from its base to be told from it
+_NEARER = 0.5  # served must lie within this share of the distance to the base
+
+
+class TopSource(Protocol):
+    """What a fingerprint is made with: the embedded engine."""
+
+    def top(
+        self, token_ids: list[int], adapter: str | None = None, count: int = 20
+    ) -> list[tuple[int, float]]:
+        """The likeliest next tokens after `token_ids`, with their log-probabilities."""
+        ...
+
+
+def make_fingerprint(
+    engine: TopSource, version: str, prompts: Iterable[Sequence[int]], *, dtype: str = "float32"
+) -> dict[str, Json]:
+    """The fingerprint of a loaded version, from candidate prompts as token ids.
+
+    Raises:
+        ServingError: If no prompt tells the adapter from its base.
+    """
+    measured: list[tuple[float, dict[str, Json]]] = []
+    for prompt in prompts:
+        ids = list(prompt)
+        adapter, base = engine.top(ids, version, TOKENS), engine.top(ids, None, TOKENS)
+        entry = {
+            "token_ids": ids,
+            "adapter": [[token, logprob] for token, logprob in adapter],
+            "base": [[token, logprob] for token, logprob in base],
+        }
+        measured.append((distance(adapter, base), entry))
+    measured.sort(key=lambda pair: pair[0], reverse=True)
+    best = measured[:PROMPTS]
+    apart = statistics.fmean(value for value, _ in best) if best else 0.0
+    if apart < _APART * drift(dtype):
+        raise ServingError(
+            f"adapter {version} cannot be told from its base: their next-token distributions lie "
+            f"{apart:.4f} apart on the {len(best)} most different of {len(measured)} prompts",
+            f"at least {_APART * drift(dtype):.2f}",
+            "train longer or with a higher learning rate, or keep the base",
+        )
+    return {"dtype": dtype, "prompts": [entry for _, entry in best]}
+
+
+def check_fingerprint(
+    fingerprint: Mapping[str, Json],
+    served: Callable[[list[int]], Top],
+    *,
+    version: str = "",
+    dtype: str | None = None,
+) -> dict[str, Json]:
+    """Compare what is served with the fingerprint; returns what was measured.
+
+    Args:
+        fingerprint: The content of fingerprint.json.
+        served: Gives the likeliest next tokens of the served version after a prompt.
+        version: Named in the error.
+        dtype: The type that it is served in; none if the server does not tell, then more drift is
+            allowed.
+
+    Raises:
+        ServingError: If the served distributions are not clearly nearer to the adapter's.
+    """
+    to_adapter: list[float] = []
+    to_base: list[float] = []
+    for entry in fingerprint["prompts"]:
+        answer = served(list(entry["token_ids"]))
+        to_adapter.append(distance(answer, entry["adapter"]))
+        to_base.append(distance(answer, entry["base"]))
+    near, far = statistics.fmean(to_adapter), statistics.fmean(to_base)
+    limit = max(drift(str(fingerprint.get("dtype", ""))), drift(dtype or ""))
+    passed = near <= limit and near <= _NEARER * far
+    facts = {"to_adapter": near, "to_base": far, "prompts": len(to_adapter), "passed": passed}
+    if not passed:
+        raise ServingError(
+            f"what is served as {version or 'this version'} lies {near:.4f} from the adapter's "
+            f"fingerprint and {far:.4f} from the base's",
+            f"at most {limit:.4f} from the adapter's, and clearly nearer to it",
+            "unload it and load it again from the published folder",
+        )
+    return facts
+
+
+def read_fingerprint(folder: Path) -> dict[str, Json]:
+    """The fingerprint in a version's folder.
+
+    Raises:
+        ServingError: If there is none, or it is damaged.
+    """
+    path = folder / FILE
+    try:
+        fingerprint = json.loads(path.read_text(encoding="utf-8"))
+        whole = bool(fingerprint["prompts"]) and all(
+            entry["token_ids"] and entry["adapter"] and entry["base"]
+            for entry in fingerprint["prompts"]
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _unreadable(path, str(error)) from error
+    if not whole:
+        raise _unreadable(path, "it holds no prompts")
+    return fingerprint
+
+
+def write_fingerprint(folder: Path, fingerprint: Mapping[str, Json]) -> None:
+    """Store a fingerprint in a version's folder, before it is published."""
+    (folder / FILE).write_text(json.dumps(fingerprint), encoding="utf-8")
+
+
+def distance(one: Top, other: Top) -> float:
+    """Total variation of two next-token distributions, from their likeliest tokens.
+
+    A token that only one of them names counts with what the other can at most have given it.
+    """
+    left, right = _shares(one), _shares(other)
+    rest_left, rest_right = 1.0 - sum(left.values()), 1.0 - sum(right.values())
+    total = 0.0
+    for token in left.keys() | right.keys():
+        first, second = left.get(token), right.get(token)
+        if first is None:
+            first = max(0.0, min(rest_left, min(left.values(), default=0.0), second or 0.0))
+        if second is None:
+            second = max(0.0, min(rest_right, min(right.values(), default=0.0), first))
+        total += abs(first - second)
+    return min(1.0, 0.5 * (total + abs(rest_left - rest_right)))
+
+
+def drift(dtype: str) -> float:
+    """Distance that the same weights may show when they run in this type."""
+    return _DRIFT.get(dtype, _WIDEST)
+
+
+def _shares(top: Top) -> dict[int, float]:
+    return {int(pair[0]): math.exp(pair[1]) for pair in top}
+
+
+def _unreadable(path: Path, why: str) -> ServingError:
+    return ServingError(
+        f"{path} cannot be used: {why}",
+        "the fingerprint that publication writes",
+        "publish the adapter again",
+    )

@@ -1,0 +1,364 @@
+"""What each route of `burnish serve` does.
+
+Knows: OpenAI's bodies and vLLM's adapter routes. Does not know: sockets, tokens of access.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from starlette.requests import Request as HttpRequest
+from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from burnish.errors import BurnishError, ServingError, UnknownAdapter
+from burnish.records import Json
+from burnish.serving.embedded.requests import Request
+from burnish.serving.embedded.sampling import Sampling
+from burnish.serving.embedded.session import Ask, Finished, ReplyStream, Session
+from burnish.serving.messages import from_records
+from burnish.serving.toolcalls import Piece
+
+_MOST_LOGPROBS = 20
+Handler = Callable[[dict[str, Any]], Awaitable[Response]]
+
+
+class Refusal(ServingError):
+    """A request that is answered with an error body instead of a result."""
+
+    def __init__(self, message: str, status: int = 400, kind: str = "BadRequestError") -> None:
+        super().__init__(message)
+        self.status, self.kind = status, kind
+
+    def __reduce__(self) -> tuple[type[Refusal], tuple[str, int, str]]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return type(self), (self.found, self.status, self.kind)
+
+
+class Routes:
+    """The routes over one session.
+
+    Args:
+        session: The engine with its tokenizer.
+        name: What clients call the base model.
+    """
+
+    def __init__(self, session: Session, name: str) -> None:
+        self._session = session
+        self._engine = session.engine
+        self._name = name
+        self._started = int(time.time())
+
+    def table(self) -> list[Route]:
+        """The routes, for an application."""
+        posts: dict[str, Handler] = {
+            "/v1/chat/completions": self.chat,
+            "/v1/completions": self.complete,
+            "/v1/load_lora_adapter": self.load,
+            "/v1/unload_lora_adapter": self.unload,
+        }
+        return [
+            Route("/health", self.health, methods=["GET"]),
+            Route("/v1/models", self.models, methods=["GET"]),
+            *(Route(path, _guarded(handler), methods=["POST"]) for path, handler in posts.items()),
+        ]
+
+    async def health(self, request: HttpRequest) -> Response:
+        """200 while the engine runs."""
+        return PlainTextResponse("")
+
+    async def models(self, request: HttpRequest) -> Response:
+        """The base model and the loaded versions."""
+        facts = self._engine.facts
+        base = self._card(self._name, str(facts.folder), None)
+        base.update(max_model_len=facts.context, sha256=facts.sha256, dtype=facts.dtype)
+        adapters = [
+            self._card(slot.version, str(slot.path), self._name) for slot in self._engine.slots()
+        ]
+        return JSONResponse({"object": "list", "data": [base, *adapters]})
+
+    async def load(self, body: dict[str, Any]) -> Response:
+        """VLLM's route to load an adapter; loading in place is refused."""
+        name, path = body.get("lora_name"), body.get("lora_path")
+        if not name or not path or not isinstance(name, str) or not isinstance(path, str):
+            raise Refusal("Both 'lora_name' and 'lora_path' must be provided.", 400, _INPUT)
+        if body.get("load_inplace"):
+            raise Refusal(
+                "'load_inplace' is not supported: a version is never replaced.", 400, _INPUT
+            )
+        if name in self._engine or name == self._name:
+            raise Refusal(
+                f"The lora adapter '{name}' has already been loaded. If you want to load the "
+                "adapter in place, set 'load_inplace' to True.",
+                400,
+                _INPUT,
+            )
+        if not (Path(path) / "adapter_config.json").is_file():
+            raise Refusal(
+                f"Loading lora {name} failed: No adapter found for {path}", 404, "NotFoundError"
+            )
+        try:
+            await asyncio.to_thread(self._engine.load, name, path)
+        except BurnishError as error:
+            raise Refusal(str(error), 500, "InternalServerError") from error
+        return PlainTextResponse(f"Success: LoRA adapter '{name}' added successfully.")
+
+    async def unload(self, body: dict[str, Any]) -> Response:
+        """VLLM's route to unload an adapter; answers when its running requests have ended."""
+        name = body.get("lora_name")
+        if not name:
+            raise Refusal("'lora_name' needs to be provided to unload a LoRA adapter.", 400, _INPUT)
+        try:
+            await asyncio.to_thread(self._engine.unload, name)
+        except UnknownAdapter as error:
+            raise Refusal(
+                f"The lora adapter '{name}' cannot be found.", 404, "NotFoundError"
+            ) from error
+        return PlainTextResponse(f"Success: LoRA adapter '{name}' removed successfully.")
+
+    async def chat(self, body: dict[str, Any]) -> Response:
+        """OpenAI's chat completions."""
+        ask, model = self._ask(body), self._model(body)
+        if body.get("stream"):
+            return await self._stream(ask, model, body)
+        answer = await self._engine.agenerate(self._session.request(ask))
+        finished = self._session.finish(answer, ask.stop)
+        message: dict[str, Json] = {"role": "assistant", "content": finished.content}
+        if finished.reply.reasoning:
+            message["reasoning_content"] = finished.reply.reasoning
+        if finished.tool_calls:
+            message["tool_calls"] = finished.tool_calls
+        choice: dict[str, Json] = {
+            "index": 0,
+            "message": message,
+            "finish_reason": finished.finish_reason,
+            "logprobs": self._logprobs(finished) if body.get("logprobs") else None,
+        }
+        result = {**_head("chat.completion", model), "choices": [choice], "usage": _usage(finished)}
+        if body.get("return_token_ids"):
+            choice["token_ids"] = answer.token_ids
+            result["prompt_token_ids"] = answer.prompt_token_ids
+        return JSONResponse(result)
+
+    async def complete(self, body: dict[str, Any]) -> Response:
+        """OpenAI's completions, for text or token ids; log-probabilities of the first token."""
+        prompt, model = body.get("prompt"), self._model(body)
+        if isinstance(prompt, str):
+            prompt = self._session.renderer.encode(prompt)
+        if not isinstance(prompt, list) or not all(type(token) is int for token in prompt):
+            raise Refusal("'prompt' must be a text or a list of token ids.")
+        count, most = body.get("logprobs"), int(body.get("max_tokens", 16))
+        if count is not None and (not 0 <= int(count) <= _MOST_LOGPROBS or most != 1):
+            raise Refusal("'logprobs' is at most 20 here and needs 'max_tokens': 1.")
+        if body.get("stream"):
+            raise Refusal("'stream' is only supported by /v1/chat/completions.")
+        request = Request(
+            prompt=prompt,
+            adapter=self._adapter(model),
+            max_tokens=most,
+            sampling=_sampling(body),
+        )
+        answer = await self._engine.agenerate(request)
+        finished = self._session.finish(answer)
+        choice: dict[str, Json] = {
+            "index": 0,
+            "text": finished.text,
+            "finish_reason": answer.finish_reason,
+            "token_ids": answer.token_ids,
+            "logprobs": None,
+        }
+        if count is not None:
+            top = await asyncio.to_thread(self._engine.top, prompt, request.adapter, int(count))
+            choice["logprobs"] = {
+                "tokens": [f"token_id:{token}" for token in answer.token_ids],
+                "token_logprobs": answer.logprobs,
+                "top_logprobs": [{f"token_id:{token}": value for token, value in top}],
+                "text_offset": [0],
+            }
+        head = _head("text_completion", model)
+        return JSONResponse({**head, "choices": [choice], "usage": _usage(finished)})
+
+    async def _stream(self, ask: Ask, model: str, body: dict[str, Any]) -> Response:
+        loop, tokens = asyncio.get_running_loop(), asyncio.Queue[int]()
+
+        def tell(token: int) -> None:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(tokens.put_nowait, token)
+
+        future = self._engine.submit(self._session.request(ask, tell))
+        future.add_done_callback(lambda _: tell(-1))
+        stream, head = ReplyStream(self._session, ask.stop), _head("chat.completion.chunk", model)
+
+        async def events() -> AsyncIterator[str]:
+            deltas = _Deltas(head)
+            try:
+                yield deltas.event({"role": "assistant", "content": ""})
+                while (token := await tokens.get()) != -1:
+                    for piece in stream.feed(token):
+                        yield deltas.piece(piece)
+                answer = future.result()
+                for piece in stream.close():
+                    yield deltas.piece(piece)
+                finished = Finished(answer=answer, text="", reply=stream.reply)
+                yield deltas.event({}, finished.finish_reason)
+                if (body.get("stream_options") or {}).get("include_usage"):
+                    yield _event({**head, "choices": [], "usage": _usage(finished)})
+            except ServingError as error:
+                yield _event({"error": _error(str(error), "InternalServerError", 500)})
+            finally:
+                future.cancel()  # a client that leaves early stops the generation
+            yield "data: [DONE]\n\n"
+
+        return StreamingResponse(events(), media_type="text/event-stream")
+
+    def _ask(self, body: dict[str, Any]) -> Ask:
+        messages = body.get("messages")
+        if not isinstance(messages, list) or not messages:
+            raise Refusal("'messages' must be a list with at least one message.")
+        if body.get("n") not in (None, 1):
+            raise Refusal("'n' must be 1.")
+        most = body.get("max_completion_tokens") or body.get("max_tokens") or 512
+        stop = body.get("stop") or ()
+        return Ask(
+            messages=from_records(messages),
+            tools=() if body.get("tool_choice") == "none" else body.get("tools") or (),
+            adapter=self._adapter(self._model(body)),
+            max_tokens=int(most),
+            sampling=_sampling(body),
+            stop=(stop,) if isinstance(stop, str) else tuple(stop),
+        )
+
+    def _model(self, body: dict[str, Any]) -> str:
+        return body.get("model") or self._name
+
+    def _adapter(self, model: str) -> str | None:
+        """The version that a model name asks for; a name that is not served is never answered."""
+        if model == self._name:
+            return None
+        if model not in self._engine:
+            raise Refusal(
+                f"The model `{model}` does not exist. Valid aliases: "
+                f"{', '.join([self._name, *self._engine.list()])}.",
+                404,
+                "NotFoundError",
+            )
+        return model
+
+    def _card(self, name: str, root: str, parent: str | None) -> dict[str, Json]:
+        return {
+            "id": name,
+            "object": "model",
+            "created": self._started,
+            "owned_by": "burnish",
+            "root": root,
+            "parent": parent,
+        }
+
+    def _logprobs(self, finished: Finished) -> dict[str, Json]:
+        answer, decode = finished.answer, self._session.renderer.decode
+        pairs = zip(answer.token_ids, answer.logprobs, strict=True)
+        return {
+            "content": [
+                {"token": decode([token]), "logprob": logprob, "bytes": None, "top_logprobs": []}
+                for token, logprob in pairs
+            ]
+        }
+
+
+class _Deltas:
+    """The events of one streamed answer."""
+
+    def __init__(self, head: dict[str, Json]) -> None:
+        self._head = head
+        self._calls = 0
+
+    def piece(self, piece: Piece) -> str:
+        """The event of one piece of the reply."""
+        if piece.kind == "reasoning":
+            return self.event({"reasoning_content": piece.text})
+        call = piece.call
+        if call is None:
+            return self.event({"content": piece.text})
+        if call.arguments is None:
+            return self.event({"content": call.raw})
+        self._calls += 1
+        function = {"name": call.name, "arguments": call.raw}
+        delta = {"index": self._calls - 1, "id": call.id, "type": "function", "function": function}
+        return self.event({"tool_calls": [delta]})
+
+    def event(self, delta: dict[str, Json], finish_reason: str | None = None) -> str:
+        """The event of one change."""
+        choice = {"index": 0, "delta": delta, "finish_reason": finish_reason}
+        return _event({**self._head, "choices": [choice]})
+
+
+_INPUT = "InvalidUserInput"
+
+
+def _guarded(handler: Handler) -> Callable[[HttpRequest], Awaitable[Response]]:
+    """A route that reads its JSON body and answers errors in OpenAI's form."""
+
+    async def route(request: HttpRequest) -> Response:
+        try:
+            return await handler(await _body(request))
+        except Refusal as refusal:
+            return _failed(refusal.found, refusal.kind, refusal.status)
+        except UnknownAdapter as error:  # unloaded between the check and the request
+            return _failed(str(error), "NotFoundError", 404)
+        except (ServingError, TypeError, ValueError, KeyError, AttributeError) as error:
+            return _failed(str(error), "BadRequestError", 400)
+
+    return route
+
+
+async def _body(request: HttpRequest) -> dict[str, Any]:
+    kind = request.headers.get("content-type", "").partition(";")[0].strip()
+    if kind != "application/json":
+        raise Refusal(f"The content type is {kind!r}, not 'application/json'.", 415)
+    try:
+        body = json.loads(await request.body())
+    except ValueError as error:
+        raise Refusal(f"The body is no JSON: {error}") from error
+    if not isinstance(body, dict):
+        raise Refusal("The body is no JSON object.")
+    return body
+
+
+def _sampling(body: dict[str, Any]) -> Sampling:
+    temperature, top_p = body.get("temperature"), body.get("top_p")
+    return Sampling(
+        temperature=1.0 if temperature is None else float(temperature),
+        top_p=1.0 if top_p is None else float(top_p),
+        seed=body.get("seed"),
+    )
+
+
+def _head(kind: str, model: str) -> dict[str, Json]:
+    identity = f"{'cmpl' if kind == 'text_completion' else 'chatcmpl'}-{uuid.uuid4().hex}"
+    return {"id": identity, "object": kind, "created": int(time.time()), "model": model}
+
+
+def _usage(finished: Finished) -> dict[str, Json]:
+    asked, written = len(finished.answer.prompt_token_ids), len(finished.answer.token_ids)
+    return {
+        "prompt_tokens": asked,
+        "completion_tokens": written,
+        "total_tokens": asked + written,
+    }
+
+
+def _event(value: dict[str, Json]) -> str:
+    return f"data: {json.dumps(value, ensure_ascii=False)}\n\n"
+
+
+def _error(message: str, kind: str, status: int) -> dict[str, Json]:
+    return {"message": message, "type": kind, "param": None, "code": status}
+
+
+def _failed(message: str, kind: str, status: int) -> Response:
+    return JSONResponse({"error": _error(message, kind, status)}, status_code=status)
