@@ -360,8 +360,9 @@ def _all_segments(home: Path) -> Iterator[tuple[Path, bool]]:
     """All segments, and whether somebody may still write to them."""
     for folder in process_folders(home):
         alive = is_alive(folder)
-        for path in segments(folder):
-            yield path, alive
+        paths = segments(folder)
+        for path in paths:
+            yield path, alive and path == paths[-1]
 
 
 def _text(value: str) -> str:

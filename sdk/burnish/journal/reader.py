@@ -293,7 +293,8 @@ def read_events(
 def _read_folder(
     folder: Path, since_ns: int, report: ReadReport
 ) -> Iterator[tuple[AnyEvent, BlobLookup]]:
-    for path in segments(folder):
+    paths = segments(folder)
+    for path in paths:
         try:
             if path.stat().st_mtime_ns < since_ns:
                 continue
@@ -302,7 +303,7 @@ def _read_folder(
         reader = open_segment(path, report)
         if reader is None:
             continue
-        final = not is_alive(folder)
+        final = path != paths[-1] or not is_alive(folder)
         for _, event in reader.poll(final=final):
             if event.at >= since_ns:
                 yield event, reader

@@ -130,10 +130,10 @@ class JournalWriter:
                 self._sync_lock.release()
 
     def close(self) -> None:
-        """Seal the open segment and force it to the disk; a later append opens the next one."""
+        """Seal the open segment and force it to the disk; a later append begins a new folder."""
         with self._lock:
-            with contextlib.suppress(OSError):
-                self._retire()
+            self._retire()
+            self._let_go()
             syncer, self._syncer = self._syncer, None
             self._stop.set()
             self._wake.set()
@@ -141,6 +141,13 @@ class JournalWriter:
         self.flush()
         if syncer is not None and syncer is not threading.current_thread():
             syncer.join(timeout=5)
+
+    def _let_go(self) -> None:
+        """Leave the folder: from now on it counts as one of a process that has ended."""
+        self._folder, self._next = None, 0
+        if self._folder_lock is not None:
+            os.close(self._folder_lock)
+            self._folder_lock = None
 
     def _append(
         self, head: bytes, payload: bytes, blobs: Mapping[Ref, bytes] | tuple[()], at: int

@@ -1,0 +1,331 @@
+"""What the writer promises: acknowledged is kept, a full disk harms nothing else."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+from pathlib import Path
+
+import pytest
+
+from burnish.errors import JournalFull, WorkspaceTooNew
+from burnish.journal import events as e
+from burnish.journal import frames
+from burnish.journal.reader import ReadReport, is_alive, process_folders, read_events, segments
+from burnish.journal.writer import JournalWriter
+from burnish.settings import Settings
+from burnish.testing.recording import Recording
+
+
+def dropped(number: int) -> e.Dropped:
+    return e.Dropped(at=number, counts={"n": number})
+
+
+def journal_segments(home: Path) -> list[Path]:
+    return [path for folder in process_folders(home) for path in segments(folder)]
+
+
+def numbers(home: Path, report: ReadReport | None = None) -> list[int]:
+    return [event.counts["n"] for event, _ in read_events(home, report=report)]
+
+
+def test_nothing_is_created_before_the_first_event(tmp_path):
+    home = tmp_path / "home"
+    JournalWriter(home).close()
+
+    assert not home.exists()
+
+
+def test_events_come_back_in_their_order_with_their_content(tmp_path):
+    writer = JournalWriter(tmp_path)
+    content = e.canonical({"role": "user", "parts": [{"type": "text", "content": "hé \ud800"}]})
+    ref = e.ref_of(content)
+    writer.append(e.StateRecorded(at=1, trajectory="t", state=ref), {ref: content})
+    writer.append(dropped(2))
+
+    (state, blobs), (second, _) = read_events(tmp_path)
+
+    assert blobs[state.state] == content
+    assert blobs.value(ref)["parts"][0]["content"] == "hé \ud800"
+    assert second == dropped(2)
+
+
+def test_content_is_stored_once_in_a_segment(tmp_path):
+    writer = JournalWriter(tmp_path)
+    content = e.canonical("x" * 10_000)
+    ref = e.ref_of(content)
+    for number in range(50):
+        writer.append(e.StateRecorded(at=number, trajectory="t", state=ref), {ref: content})
+    writer.close()
+
+    (segment,) = journal_segments(tmp_path)
+
+    assert segment.stat().st_size < 20_000
+
+
+def test_a_full_segment_is_sealed_and_each_segment_stands_alone(tmp_path):
+    writer = JournalWriter(tmp_path, Settings(segment_bytes=4000))
+    content = e.canonical("x" * 1000)
+    ref = e.ref_of(content)
+    for number in range(200):
+        writer.append(e.StateRecorded(at=number, trajectory="t", state=ref), {ref: content})
+    writer.close()
+    paths = journal_segments(tmp_path)
+    paths[0].unlink()
+
+    read = [(event, blobs[event.state]) for event, blobs in read_events(tmp_path)]
+
+    assert len(paths) > 3
+    assert all(blob == content for _, blob in read)
+    for path in paths[1:]:
+        kinds = [kind for kind, _, _ in frames.split(path.read_bytes())]
+        assert (kinds[0], kinds[-1]) == (frames.HEADER, frames.SEAL)
+
+
+def test_threads_lose_nothing_and_mix_nothing(tmp_path):
+    writer = JournalWriter(tmp_path, Settings(segment_bytes=20_000))
+
+    def write(first: int) -> None:
+        for number in range(first, first + 300):
+            content = e.canonical([number] * 20)
+            ref = e.ref_of(content)
+            event = e.StateRecorded(at=number, trajectory=str(number), state=ref)
+            writer.append(event, {ref: content})
+
+    threads = [threading.Thread(target=write, args=(first * 1000,)) for first in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    found = {event.trajectory: blobs.value(event.state) for event, blobs in read_events(tmp_path)}
+
+    assert found == {
+        str(n): [n] * 20 for first in range(4) for n in range(first * 1000, first * 1000 + 300)
+    }
+
+
+def test_a_forked_child_writes_a_journal_of_its_own(tmp_path):
+    writer = JournalWriter(tmp_path)
+    writer.append(dropped(1))
+    child = os.fork()
+    if child == 0:
+        writer.append(dropped(2))
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    writer.append(dropped(3))
+
+    assert len(process_folders(tmp_path)) == 2
+    assert numbers(tmp_path) == [1, 2, 3]
+    assert [is_alive(folder) for folder in process_folders(tmp_path)].count(True) == 1
+
+
+def test_a_closed_journal_has_ended_and_an_append_begins_another(tmp_path):
+    writer = JournalWriter(tmp_path)
+    writer.append(dropped(1))
+    first = writer.folder
+    writer.close()
+    writer.append(dropped(2))
+
+    assert is_alive(writer.folder)
+    assert not is_alive(first)
+    assert numbers(tmp_path) == [1, 2]
+
+
+@pytest.mark.parametrize("mode", ["always", "interval", "never"])
+def test_every_way_of_syncing_keeps_all_events(tmp_path, mode):
+    writer = JournalWriter(tmp_path, Settings(fsync=mode, fsync_interval_s=0.001))
+    for number in range(20):
+        writer.append(dropped(number))
+    writer.flush()
+    writer.close()
+
+    assert numbers(tmp_path) == list(range(20))
+
+
+def test_a_workspace_of_a_newer_version_takes_no_event(tmp_path):
+    (tmp_path / "workspace.json").write_text('{"format": 99, "burnish": "9.0"}')
+
+    with pytest.raises(WorkspaceTooNew, match=r"format 99.*burnish 9\.0.*pip install"):
+        JournalWriter(tmp_path).append(dropped(1))
+
+    assert [path.name for path in tmp_path.iterdir()] == ["workspace.json"]
+
+
+def state(number: int, content: str) -> tuple[e.StateRecorded, dict[e.Ref, bytes]]:
+    blob = e.canonical(content)
+    ref = e.ref_of(blob)
+    return e.StateRecorded(at=number, trajectory=str(number), state=ref), {ref: blob}
+
+
+def fill(writer: JournalWriter, events: list, written: list[str]) -> None:
+    for event, blobs in events:
+        writer.append(event, blobs)
+        written.append(event.trajectory)
+
+
+FULL_DISK = """
+    import resource, sys
+    from pathlib import Path
+    from burnish.errors import JournalFull
+    from burnish.journal import events as e
+    from burnish.journal.writer import JournalWriter
+
+    def event(number, size):
+        content = e.canonical("x" * size + str(number))
+        ref = e.ref_of(content)
+        return e.StateRecorded(at=number, trajectory=str(number), state=ref), {ref: content}
+
+    writer = JournalWriter(Path(sys.argv[1]))
+    writer.append(*event(1, 100))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5000, resource.RLIM_INFINITY))
+    try:
+        writer.append(*event(2, 50_000))
+    except JournalFull as full:
+        assert isinstance(full, OSError)
+        print(full)
+    writer.append(*event(3, 100))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    writer.append(*event(2, 50_000))
+"""
+
+
+def test_a_full_disk_refuses_one_event_and_harms_no_other(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(FULL_DISK), str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    report = ReadReport()
+
+    read = [
+        event.trajectory
+        for event, blobs in read_events(tmp_path, report=report)
+        if blobs[event.state]
+    ]
+
+    assert read == ["1", "3", "2"]
+    assert (report.corrupt, report.torn_tails) == (0, 0)
+    assert "no room for the journal" in done.stdout
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")
+def test_a_disk_without_space_is_named_and_can_be_used_again(tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=256k", "none", str(disk)],
+        check=False,
+        capture_output=True,
+    )
+    if mounted.returncode:
+        pytest.skip("this machine mounts nothing")
+    try:
+        writer = JournalWriter(disk / "home")
+        written = []
+        events = [state(number, f"{number}" * 2000) for number in range(1000)]
+        with pytest.raises(JournalFull, match="No space left"):
+            fill(writer, events, written)
+        report = ReadReport()
+        read = [event.trajectory for event, _ in read_events(disk / "home", report=report)]
+        writer.close()
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=True)
+
+    assert len(written) > 10
+    assert read == written
+    assert report.corrupt == 0
+
+
+KILLED = """
+    import sys, threading
+    from pathlib import Path
+    from burnish.journal import events as e
+    from burnish.journal.writer import JournalWriter
+    from burnish.settings import Settings
+
+    writer = JournalWriter(Path(sys.argv[1]), Settings(segment_bytes=50_000))
+    lock = threading.Lock()
+
+    def write(first):
+        for number in range(first, first + 1_000_000):
+            content = e.canonical("x" * (number % 3000))
+            ref = e.ref_of(content)
+            writer.append(e.Dropped(at=number, counts={"n": number}), {ref: content})
+            with lock:
+                sys.stdout.write(f"{number}\\n")
+                sys.stdout.flush()
+
+    for first in range(4):
+        threading.Thread(target=write, args=(first * 1_000_000,)).start()
+"""
+
+
+@pytest.mark.parametrize("lines", [1, 50, 400, 1500])
+def test_kill_9_loses_no_acknowledged_event(tmp_path, lines):
+    process = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(KILLED), str(tmp_path)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    acknowledged = [int(process.stdout.readline()) for _ in range(lines)]
+    process.send_signal(signal.SIGKILL)
+    rest = process.stdout.read()
+    acknowledged += [int(line) for line in rest.splitlines(keepends=True) if line.endswith("\n")]
+    process.wait()
+    process.stdout.close()
+
+    found = set(numbers(tmp_path))
+
+    assert set(acknowledged) <= found
+    assert not any(is_alive(folder) for folder in process_folders(tmp_path))
+
+
+def test_two_processes_write_into_one_workspace(tmp_path):
+    code = """
+        import sys
+        from pathlib import Path
+        from burnish.testing.recording import Recording
+        recording = Recording(Path(sys.argv[1]))
+        for number in range(20):
+            recording.whole(f"{sys.argv[2]}{number:031x}")
+    """
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", textwrap.dedent(code), str(tmp_path), name],
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        )
+        for name in "ab"
+    ]
+    assert [process.wait() for process in processes] == [0, 0]
+
+    ended = [
+        event.trajectory for event, _ in read_events(tmp_path) if isinstance(event, e.RunEnded)
+    ]
+
+    assert len(process_folders(tmp_path)) == 2
+    assert sorted(ended) == [f"{name}{number:031x}" for name in "ab" for number in range(20)]
+
+
+def test_a_large_message_is_one_whole_frame(tmp_path):
+    recording = Recording(tmp_path)
+    run = recording.run("a" * 32, task="x" * 5_000_000)
+    run.model_says("done")
+    run.end()
+
+    sizes = [
+        len(blobs[event.messages[1]])
+        for event, blobs in read_events(tmp_path)
+        if isinstance(event, e.ModelStarted)
+    ]
+
+    assert sizes == [
+        5_000_000 + len(e.canonical({"role": "user", "parts": [{"type": "text", "content": ""}]}))
+    ]
