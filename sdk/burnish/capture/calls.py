@@ -41,9 +41,9 @@ def _open(parent: Run, run_id: Any, kind: str, metadata: dict[str, Any]) -> Run:
         run.node = metadata["langgraph_node"]
         run.step = metadata.get("langgraph_step")
         run.namespace = metadata.get("langgraph_checkpoint_ns")
-    speaker = metadata.get("lc_agent_name")
-    if speaker is not None:
-        run.speaker = speaker
+    named = metadata.get("lc_agent_name")
+    if named is not None and named != run.agent_name:
+        run.agent_name = run.speaker = named
     return run
 
 
@@ -55,8 +55,8 @@ def start_node(parent: Run, run_id: Any, about: dict[str, Any]) -> None:
     nested = registry.expected.pop(run_id, None) if registry.expected else None
     if nested is not None:
         run.name = name = run.speaker = nested
-    elif _is_subgraph(name, run, about):
-        run.speaker = name if name != "LangGraph" else run.node
+    elif parent.kind == "node" and _is_node(about):
+        run.speaker = _speaker_of_graph(parent)
     run.attempt = parent.attempt - 1 + parent.count_try((name, run.namespace))
     registry.add(run, run_id)
     run.trajectory.waiting.append(
@@ -75,13 +75,17 @@ def start_node(parent: Run, run_id: Any, about: dict[str, Any]) -> None:
     )
 
 
-def _is_subgraph(name: str, run: Run, about: dict[str, Any]) -> bool:
-    """Whether the run is a graph inside a node of another, which then is who speaks."""
-    metadata = about.get("metadata") or {}
-    if metadata.get("ls_integration") not in ("langgraph", "langchain_create_agent"):
-        return False
-    tags = about.get("tags") or ()
-    return name != run.node and not any(tag.startswith(("graph:step", "seq:step")) for tag in tags)
+def _is_node(about: dict[str, Any]) -> bool:
+    """Whether the run is a node of a graph, so that its parent is that graph."""
+    return any(tag.startswith("graph:step") for tag in about.get("tags") or ())
+
+
+def _speaker_of_graph(graph: Run) -> str | None:
+    """Who speaks inside a graph that runs in a node of another."""
+    above = graph.parent
+    if above is None or graph.speaker != above.speaker:
+        return graph.speaker  # it has said so itself
+    return graph.node if graph.name == "LangGraph" else graph.name
 
 
 def end_node(run: Run, error: BaseException | None) -> None:

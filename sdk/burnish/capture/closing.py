@@ -52,7 +52,7 @@ def answer_of(output: Any) -> str | None:
         messages = [messages]
     for message in reversed(messages):
         if getattr(message, "type", None) in ("ai", "AIMessageChunk"):
-            return said(message)
+            return said(message)  # pyright: ignore[reportArgumentType]
     return None
 
 

@@ -36,7 +36,7 @@ class Run:
     """One open piece of a trajectory: the invocation itself, a node, a model call or a tool."""
 
     __slots__ = (
-        "attempt", "children", "chunks", "first_token_at", "holder", "key", "kind", "last_tries",
+        "agent_name", "attempt", "children", "chunks", "first_token_at", "holder", "key", "kind", "last_tries",
         "name", "namespace", "node", "parent", "retry_key", "span", "speaker", "step",
         "trajectory",
     )  # fmt: skip
@@ -60,9 +60,11 @@ class Run:
         if parent is not None:
             self.node, self.step = parent.node, parent.step
             self.namespace, self.speaker = parent.namespace, parent.speaker
+            self.agent_name = parent.agent_name
         else:
             self.node = self.step = self.namespace = None
             self.speaker: str | None = trajectory.agent
+            self.agent_name: str | None = None  # as create_agent names it, inherited by metadata
 
     def count_try(self, key: Any) -> int:
         """Count one more try of something below this run; returns how many there were."""

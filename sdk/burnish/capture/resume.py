@@ -48,6 +48,27 @@ def readable_input(input: Any) -> Any:
     return input
 
 
+def shows_configs(stream_mode: Any) -> bool:
+    """Whether a stream in this mode shows the configs of checkpoints."""
+    modes = (stream_mode,) if isinstance(stream_mode, str) else stream_mode or ()
+    return any(mode in ("debug", "checkpoints") for mode in modes)
+
+
+def conceal(chunk: Any) -> Any:
+    """The chunk of such a stream without our key, as it would be without us."""
+    if isinstance(chunk, tuple):
+        for item in chunk:
+            conceal(item)
+    elif isinstance(chunk, dict):
+        for name in ("config", "parent_config"):
+            config = chunk.get(name)
+            if isinstance(config, dict) and isinstance(config.get("configurable"), dict):
+                config["configurable"].pop(KEY, None)
+        for name in ("payload", "data"):
+            conceal(chunk.get(name))
+    return chunk
+
+
 def trajectory_of_checkpoint(
     graph: Any, config: dict[str, Any], configurable: dict[str, Any]
 ) -> str | None:

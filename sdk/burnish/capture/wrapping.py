@@ -49,8 +49,8 @@ def wrap(graph: _R, *, agent: str, tags: Sequence[str] = ()) -> _R:
             "graph.compile() first, or @burnish.trace(agent=...) for any other function",
         )
     shared_handler()
-    twin = copy.copy(graph)
     original = getattr(type(graph), _MARK, (type(graph), None))[0]
+    twin = _shallow(graph)
     object.__setattr__(twin, "__class__", _class_for(original, Agent(agent, tuple(tags))))
     return twin
 
@@ -82,9 +82,18 @@ def _ends_in_invoke(method: Any) -> bool:
     return method.__qualname__.startswith("Runnable.")
 
 
+def _shallow(runnable: Any) -> Any:
+    """A shallow copy of the same class; `copy.copy` would go through `__reduce__`, made below."""
+    if hasattr(type(runnable), "__copy__"):
+        return copy.copy(runnable)
+    twin = object.__new__(type(runnable))
+    twin.__dict__.update(runnable.__dict__)
+    return twin
+
+
 def _reduce(self: Any) -> tuple[Callable[..., Any], tuple[Any, ...]]:
     original, agent = getattr(type(self), _MARK)
-    plain = copy.copy(self)
+    plain = _shallow(self)
     object.__setattr__(plain, "__class__", original)
     return _rewrap, (plain, agent.name, agent.tags)
 
@@ -140,7 +149,10 @@ def _iterating(agent: Agent, name: str, inner: Callable[..., Any]) -> Callable[.
         if call is None:
             return (yield from inner(self, input, config, *args, **kwargs))
         try:
-            result = yield from inner(self, input, call.config, *args, **kwargs)
+            chunks = inner(self, input, call.config, *args, **kwargs)
+            if resume.shows_configs(kwargs.get("stream_mode")):
+                chunks = _concealed(chunks)
+            result = yield from chunks
         except BaseException as error:
             call.failed(error)
             raise
@@ -156,9 +168,10 @@ def _aiterating(agent: Agent, name: str, inner: Callable[..., Any]) -> Callable[
     ) -> AsyncIterator[Any]:
         call = await _enter_async(agent, name, self, input, config)
         chunks = inner(self, input, config if call is None else call.config, *args, **kwargs)
+        shown = call is not None and resume.shows_configs(kwargs.get("stream_mode"))
         try:
             async for chunk in chunks:
-                yield chunk
+                yield resume.conceal(chunk) if shown else chunk
         except BaseException as error:
             await _close(chunks)
             if call is not None:
@@ -168,6 +181,14 @@ def _aiterating(agent: Agent, name: str, inner: Callable[..., Any]) -> Callable[
             call.done()
 
     return run
+
+
+def _concealed(chunks: Any) -> Iterator[Any]:
+    try:
+        for chunk in chunks:
+            yield resume.conceal(chunk)
+    finally:
+        chunks.close()
 
 
 async def _close(chunks: Any) -> None:
