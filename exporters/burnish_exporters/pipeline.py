@@ -22,6 +22,7 @@ from burnish import settings
 from burnish.errors import EmptyDataset, ExportError, NoVerifier
 from burnish.protocols import Verifier
 from burnish.records import DatasetManifest, Trajectory, Verdict
+from burnish.redaction import Redactor, workspace_key
 from burnish_exporters import curate
 from burnish_exporters.curate.sample import Drop, Item, Sample, SetStep, Step
 from burnish_exporters.curate.slices import tags_of
@@ -30,6 +31,7 @@ from burnish_exporters.dataset.recipe import Recipe, as_recipe
 from burnish_exporters.dataset.spool import Spool
 from burnish_exporters.dataset.version import PARTS, DatasetVersion
 from burnish_exporters.funnel import Funnel
+from burnish_exporters.redact import Decoder, RowRedactor, finders_of
 from burnish_exporters.rows import Row, Unrenderable, build_rows
 from burnish_exporters.rows.keys import action_key, content_key, digest
 from burnish_exporters.rows.row import RowSettings
@@ -47,11 +49,15 @@ class BuildOptions:
         home: Folder of all versions; by default the workspace's, else `datasets` in the home folder.
         pool: Limits of verification.
         progress: Called with the name of a stage and the runs that it has seen.
+        decoder: Reads captured token ids, so that the leak check looks at them too.
+        key: Key of stand-ins for personal data; by default the workspace's.
     """
 
     home: Path | None = None
     pool: PoolSettings = field(default_factory=PoolSettings)
     progress: Progress | None = None
+    decoder: Decoder | None = None
+    key: bytes | None = None
 
 
 def build_dataset(
@@ -93,6 +99,7 @@ def build_dataset(
         options=options or BuildOptions(),
     )
     home = build.options.home or _home_of(source)
+    build.redactor = _redactor(build.recipe, build.options, home.parent)
     with Spool(home) as spool:
         samples = list(build.samples(read(source, agent), spool))
         chosen = build.choose(samples)
@@ -109,6 +116,7 @@ class _Build:
     name: str
     options: BuildOptions
     funnel: Funnel = field(default_factory=Funnel)
+    redactor: RowRedactor | None = None
 
     def samples(self, trajectories: Iterable[Trajectory], spool: Spool) -> Iterator[Sample]:
         """Verify and curate one by one; rows go to the spool."""
@@ -147,6 +155,8 @@ class _Build:
         draft, slices = Draft(home, recipe), Counter[str]()
         try:
             for row, part in _rows_in_order(samples, spool):
+                if self.redactor:
+                    self.redactor.refuse_leaks(row)
                 draft.add(row, part)
                 if part == "train":
                     slices.update(row.kind_tags)
@@ -163,7 +173,7 @@ class _Build:
                 verifiers=[{"name": v.name, "version": v.version} for v in self.verifiers],
                 sources=[source],
                 slices=dict(sorted(slices.items())),
-                extras={"trajectories": len(samples)},
+                extras=self._extras(samples),
             )
             return DatasetVersion.open(draft.publish(manifest))
         except BaseException:
@@ -206,6 +216,8 @@ class _Build:
             rows, problem = build_rows(
                 item.trajectory, item.verdict, split=item.split, settings=settings_
             )
+            if self.redactor:
+                self.redactor.clean(rows)
             sample = _summary(item, rows, spool) if rows else None
         except Unrenderable as found:
             sample, problem = None, str(found)
@@ -237,6 +249,10 @@ class _Build:
         if self.recipe.weigh == "task":
             steps.append(("weigh", curate.weigh_by_task()))
         return [*steps, *((path, _user_step(path)) for path in self.recipe.steps)]
+
+    def _extras(self, samples: list[Sample]) -> dict[str, Any]:
+        report = self.redactor.report() if self.redactor else None
+        return {"trajectories": len(samples), "redaction": report}
 
     def _recipe_facts(self) -> dict[str, Any]:
         """The recipe as it enters the hash: with agent and verifiers."""
@@ -292,6 +308,16 @@ def _user_step(path: str) -> SetStep:
     if not callable(found):
         raise ExportError(f"recipe step {path!r} is no function", '"module:function"')
     return cast("SetStep", found)
+
+
+def _redactor(recipe: Recipe, options: BuildOptions, home: Path) -> RowRedactor | None:
+    if recipe.redact == "none":
+        return None
+    finders = finders_of(
+        recipe.redact_patterns, engines=recipe.redact == "full", names_model=recipe.names_model
+    )
+    key = options.key or workspace_key(home)
+    return RowRedactor(Redactor(key, finders=finders), options.decoder)
 
 
 def _home_of(source: Source) -> Path:

@@ -34,6 +34,10 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         mask_errors: A reply whose tool call failed carries no loss.
         weigh: "task" gives each task the same total weight.
         contrast: Keep verified failures too, apart from the rows, as the rejected side of pairs.
+        redact: "structured" replaces personal data and secrets that have a form, "full" asks Presidio and detect-secrets
+            too, "none" keeps everything.
+        redact_patterns: Further kinds to replace, each with its regular expression.
+        names_model: spaCy model that finds names of people, with "full".
         steps: Further curation steps of yours, by import path.
     """
 
@@ -51,6 +55,9 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     mask_errors: bool = True
     weigh: Literal["none", "task"] = "none"
     contrast: bool = False
+    redact: Literal["none", "structured", "full"] = "structured"
+    redact_patterns: dict[str, str] = {}
+    names_model: str | None = None
     steps: list[str] = []
 
     def since_ns(self) -> int | None:

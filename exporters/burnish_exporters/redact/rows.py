@@ -1,0 +1,157 @@
+"""One row without personal data and secrets.
+
+Knows: which columns hold text, and that token ids are text in another spelling: where a text of a call was replaced,
+its ids and log-probabilities go too. Does not know: what is looked for.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from burnish.errors import ExportError
+from burnish.journal.events import canonical
+from burnish.records import Json
+from burnish.redaction import Redactor
+from burnish_exporters.rows import Row
+from burnish_exporters.rows.chat import Chat
+
+Decoder = Callable[[list[int]], str]
+"""Turns token ids into text, such as a tokenizer's `decode`."""
+
+_IDS = ("prompt_token_ids", "token_ids", "logprobs")
+
+
+class RowRedactor:
+    """Cleans rows and counts what it replaced.
+
+    Args:
+        redactor: Finds and replaces in texts.
+        decoder: Reads captured ids, so that the leak check can look at them too.
+    """
+
+    def __init__(self, redactor: Redactor, decoder: Decoder | None = None) -> None:
+        self.redactor = redactor
+        self.rows = 0
+        self.stripped_calls = 0
+        self._decoder = decoder
+        self._tools: dict[int, tuple[Any, Any]] = {}
+
+    def clean(self, rows: list[Row]) -> None:
+        """Replace in place whatever is found in the rows of a run."""
+        for row in rows:
+            first = self._clean_messages(row.messages)
+            tools = self._clean_tools(row.tools)
+            if tools is not row.tools:
+                row.tools, first = tools, 0
+            if first is not None:
+                row.calls = [self._without_ids(call, first) for call in row.calls]
+                self.rows += 1
+            row.task_id = self.redactor.clean(row.task_id) if row.task_id else row.task_id
+            row.user = self.redactor.pseudonym("user", row.user) if row.user else row.user
+            row.kind_tags = [self.redactor.clean(tag) for tag in row.kind_tags]
+
+    def leaks(self, row: Row) -> Counter[str]:
+        """What is left in a finished row, by kind; empty if nothing is."""
+        left: Counter[str] = Counter()
+        for text in self._texts(row):
+            found = self.redactor.leaks(text)
+            if found:
+                left.update(finding.kind for finding in found)
+        for text in self._decoded(row):
+            left.update(f"{finding.kind} in token ids" for finding in self.redactor.leaks(text))
+        return left
+
+    def refuse_leaks(self, row: Row) -> None:
+        """Stop the build if something is left in a finished row.
+
+        Raises:
+            ExportError: If the row holds personal data or a secret that is no stand-in.
+        """
+        left = self.leaks(row)
+        if left:
+            raise leak_error(left)
+
+    def report(self) -> dict[str, Json]:
+        """What was replaced, by kind; for the manifest."""
+        return {
+            "replaced": dict(sorted(self.redactor.counts.items())),
+            "rows": self.rows,
+            "calls_without_ids": self.stripped_calls,
+        }
+
+    def _clean_messages(self, messages: list[Chat]) -> int | None:
+        """Clean messages in place; the place of the first that changed."""
+        first = None
+        for place, message in enumerate(messages):
+            cleaned = self._message(message)
+            if cleaned is not message:
+                messages[place] = cleaned
+                first = place if first is None else first
+        return first
+
+    def _message(self, message: Chat) -> Chat:
+        changes: Chat = {}
+        for key in ("content", "reasoning_content", "name"):
+            value = message.get(key)
+            if value:
+                cleaned = self.redactor.clean_value(value)
+                if cleaned is not value and cleaned != value:
+                    changes[key] = cleaned
+        calls = message.get("tool_calls")
+        if calls:
+            cleaned_calls = [self._call(call) for call in calls]
+            if any(new is not old for new, old in zip(cleaned_calls, calls, strict=True)):
+                changes["tool_calls"] = cleaned_calls
+        return {**message, **changes} if changes else message
+
+    def _call(self, call: Chat) -> Chat:
+        arguments = call["function"]["arguments"]
+        cleaned = self.redactor.clean_arguments(arguments)
+        if cleaned == arguments:
+            return call
+        return {**call, "function": {**call["function"], "arguments": cleaned}}
+
+    def _clean_tools(self, tools: list[Any]) -> list[Any]:
+        """Tool schemas are the same objects again and again: each is looked at once."""
+        known = self._tools.get(id(tools))
+        if known is None or known[0] is not tools:
+            cleaned = self.redactor.clean_value(tools)
+            known = self._tools[id(tools)] = (tools, tools if cleaned == tools else cleaned)
+            if len(self._tools) > 1024:
+                self._tools.clear()
+        return known[1]
+
+    def _without_ids(self, call: dict[str, Any], first: int) -> dict[str, Any]:
+        if call["message"] < first or not any(name in call for name in _IDS):
+            return call
+        self.stripped_calls += 1
+        return {key: value for key, value in call.items() if key not in _IDS}
+
+    def _texts(self, row: Row) -> Iterator[str]:
+        """Every text of a row that somebody wrote."""
+        yield from (row.task_id or "", row.user or "", *row.kind_tags)
+        for message in row.messages:
+            content = message["content"]
+            yield content if isinstance(content, str) else canonical(content).decode()
+            yield message.get("reasoning_content") or ""
+            for call in message.get("tool_calls") or ():
+                yield call["function"]["arguments"]
+        yield canonical(row.tools).decode()
+
+    def _decoded(self, row: Row) -> list[str]:
+        if self._decoder is None:
+            return []
+        ids = [call[name] for call in row.calls for name in _IDS[:2] if call.get(name)]
+        return [self._decoder(found) for found in ids]
+
+
+def leak_error(left: Counter[str]) -> ExportError:
+    """The error that stops a build whose rows still hold something."""
+    kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(left.items()))
+    return ExportError(
+        f"the finished rows still hold {kinds}",
+        "none after redaction",
+        "report this as a bug, and build with a recipe step that drops these rows",
+    )

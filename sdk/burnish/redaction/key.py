@@ -1,0 +1,37 @@
+"""The key that makes stand-ins the same from run to run.
+
+Knows: where the key of a workspace is kept. Does not know: what it is used for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from pathlib import Path
+
+VARIABLE = "BURNISH_REDACTION_KEY"
+_FILE = "redaction.key"
+
+
+def workspace_key(home: Path) -> bytes:
+    """The key of a workspace: from BURNISH_REDACTION_KEY, else from its file, which is made once.
+
+    Whoever has the key can tell whether a stand-in belongs to a given original; keep it as secret as the journal.
+    """
+    given = os.environ.get(VARIABLE)
+    if given:
+        return given.encode()
+    file = home / _FILE
+    home.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        draft = home / f".{_FILE}.{os.getpid()}.{secrets.token_hex(4)}"
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            os.write(descriptor, secrets.token_hex(32).encode())
+            os.fsync(descriptor)
+            os.link(draft, file)  # fails where another process was first
+        finally:
+            os.close(descriptor)
+            draft.unlink()
+    return file.read_bytes().strip()

@@ -1,0 +1,149 @@
+"""Stand-ins for personal data: the same for the same original, of the same form, from reserved ranges.
+
+Knows: how a key and an original make a stand-in, and how the key recognises its own.
+Does not know: where originals are found.
+
+A stand-in ends in a check that only the key can compute, so text that merely looks reserved is not taken for one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+
+from burnish.redaction.detectors import digits_of, iban_remainder, luhn
+
+_MAIL = re.compile(r"u([0-9a-f]{8})([0-9a-f]{4})@example\.invalid", re.IGNORECASE)
+_SECRET = re.compile(r"REDACTED-[A-Z0-9-]+?-([0-9a-f]{8})([0-9a-f]{4})")
+
+
+class Pseudonyms:
+    """Makes and recognises stand-ins.
+
+    Args:
+        key: Secret key; another key gives other stand-ins.
+    """
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+
+    def make(self, kind: str, original: str) -> str:
+        """The stand-in of an original."""
+        settled = " ".join(original.split()).lower()
+        maker = _MAKERS.get(kind, _secret)
+        return maker(self, kind, settled)
+
+    def is_mine(self, kind: str, text: str) -> bool:
+        """Whether a text is a stand-in that this key made."""
+        if kind == "email":
+            return self._checked(_MAIL.fullmatch(text), "email")
+        check = _NUMBER_CHECKS.get(kind)
+        if check is not None:
+            return check(self, text)
+        return self._checked(_SECRET.fullmatch(text), "secret")
+
+    def hexadecimal(self, purpose: str, text: str, length: int) -> str:
+        """Hexadecimal digits that depend on key, purpose and text."""
+        message = f"{purpose}\x1f{text}".encode("utf-8", "surrogatepass")
+        return hmac.new(self._key, message, hashlib.sha256).hexdigest()[:length]
+
+    def digits(self, purpose: str, text: str, length: int) -> str:
+        """Decimal digits that depend on key, purpose and text."""
+        number = int(self.hexadecimal(purpose, text, 32), 16) % 10**length
+        return f"{number:0{length}d}"
+
+    def _checked(self, match: re.Match[str] | None, purpose: str) -> bool:
+        if match is None:
+            return False
+        body, check = match.groups()
+        return self.hexadecimal(f"{purpose}-check", body.lower(), 4) == check.lower()
+
+
+def _email(names: Pseudonyms, kind: str, original: str) -> str:
+    body = names.hexadecimal(kind, original.replace("%40", "@"), 8)
+    return f"u{body}{names.hexadecimal('email-check', body, 4)}@example.invalid"
+
+
+def _secret(names: Pseudonyms, kind: str, original: str) -> str:
+    body = names.hexadecimal(kind, original, 8)
+    check = names.hexadecimal("secret-check", body, 4)
+    return f"REDACTED-{kind.upper().replace('_', '-')}-{body}{check}"
+
+
+def _phone(names: Pseudonyms, kind: str, original: str) -> str:
+    """An area code and a line of the 555-01xx range, the last digit a check."""
+    area = 200 + int(names.digits(kind, digits_of(original), 6)) % 790
+    line = names.digits("phone-line", digits_of(original), 1)
+    return f"+1-{area}-555-01{line}{names.digits('phone-check', f'{area}{line}', 1)}"
+
+
+def _is_phone(names: Pseudonyms, text: str) -> bool:
+    match = re.fullmatch(r"(?:\+1-)?(\d{3})-555-01(\d)(\d)", text)
+    if match is None:
+        return False
+    area, line, check = match.groups()
+    return names.digits("phone-check", f"{area}{line}", 1) == check
+
+
+def _card(names: Pseudonyms, kind: str, original: str) -> str:
+    """A number of the test range 400000, with a right check digit."""
+    body = names.digits(kind, digits_of(original), 6)
+    number = "400000" + body + names.digits("card-check", body, 3)
+    return next(number + last for last in "0123456789" if luhn(number + last))
+
+
+def _is_card(names: Pseudonyms, text: str) -> bool:
+    number = digits_of(text)
+    return (
+        len(number) == 16
+        and number.startswith("400000")
+        and names.digits("card-check", number[6:12], 3) == number[12:15]
+    )
+
+
+def _iban(names: Pseudonyms, kind: str, original: str) -> str:
+    """A German account at a bank code that is not given out, with right check digits."""
+    body = names.digits(kind, original.replace(" ", "").replace("-", ""), 6)
+    account = "00000000" + body + names.digits("iban-check", body, 4)
+    return f"DE{98 - iban_remainder(f'DE00{account}'):02d}{account}"
+
+
+def _is_iban(names: Pseudonyms, text: str) -> bool:
+    match = re.fullmatch(r"DE\d\d00000000(\d{6})(\d{4})", text)
+    return bool(match) and names.digits("iban-check", match[1], 4) == match[2]
+
+
+def _ssn(names: Pseudonyms, kind: str, original: str) -> str:
+    body = names.digits(kind, digits_of(original), 6)
+    return f"000-{body[:2]}-{body[2:]}"
+
+
+def _is_ssn(names: Pseudonyms, text: str) -> bool:
+    del names
+    return text.startswith("000-")
+
+
+def _ip(names: Pseudonyms, kind: str, original: str) -> str:
+    """An address of the documentation ranges."""
+    if ":" in original:
+        body = names.hexadecimal(kind, original, 8)
+        return f"2001:db8::{body[:4]}:{body[4:]}"
+    number = int(names.digits(kind, original, 9)) % 762
+    net = ("192.0.2", "198.51.100", "203.0.113")[number // 254]
+    return f"{net}.{1 + number % 254}"
+
+
+def _is_ip(names: Pseudonyms, text: str) -> bool:
+    del names
+    return text.lower().startswith(("192.0.2.", "198.51.100.", "203.0.113.", "2001:db8:"))
+
+
+_MAKERS = {"email": _email, "phone": _phone, "card": _card, "iban": _iban, "ssn": _ssn, "ip": _ip}
+_NUMBER_CHECKS = {
+    "phone": _is_phone,
+    "card": _is_card,
+    "iban": _is_iban,
+    "ssn": _is_ssn,
+    "ip": _is_ip,
+}
