@@ -13,6 +13,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import unquote
 
 from burnish._version import __version__
 from burnish.errors import JournalCorrupt
@@ -55,7 +56,8 @@ def to_readable(span: Span, content: Content = "inline") -> ReadableSpan:
         parent = SpanContext(trace_id, _number(span.parent_id, 8), is_remote=False)
     status = Status(StatusCode.UNSET)
     if span.status == "error":
-        message = "" if content == "none" else str(span.attributes.get(s.ERROR_MESSAGE) or "")
+        told = s.ERROR_MESSAGE if content == "inline" else s.ERROR_TYPE
+        message = str(span.attributes.get(told) or "")
         status = Status(StatusCode.ERROR, _safe(message))
     elif span.status == "ok":
         status = Status(StatusCode.OK)
@@ -247,4 +249,14 @@ def _events(span: Span, attributes: Mapping[str, AttributeValue]) -> list[OtelEv
 def _resource() -> Resource:
     from opentelemetry.sdk.resources import Resource
 
-    return Resource.create({"service.name": os.environ.get("OTEL_SERVICE_NAME", "burnish")})
+    attributes = {"service.name": "burnish"}
+    for item in os.environ.get("OTEL_RESOURCE_ATTRIBUTES", "").split(","):
+        name, equals, value = item.partition("=")
+        if equals:
+            attributes[name.strip()] = unquote(value.strip())
+    name = os.environ.get("OTEL_SERVICE_NAME")
+    if name:
+        attributes["service.name"] = name
+    return Resource(
+        {**attributes, "telemetry.sdk.name": "burnish", "telemetry.sdk.language": "python"}
+    )

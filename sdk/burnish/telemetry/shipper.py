@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import atexit
 import hashlib
+import itertools
 import os
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from burnish import settings as burnish_settings
@@ -135,14 +136,14 @@ def flush(timeout_s: float = 10.0) -> int:
 
 
 def ship_since(
-    spans: Sequence[Span], receiver: Receiver, policy: Policy | None = None
+    spans: Iterable[Span], receiver: Receiver, policy: Policy | None = None
 ) -> dict[str, int]:
     """Send spans again, whatever the cursors say; how many were taken and refused."""
     chosen = policy or Policy()
     counts = {"taken": 0, "refused": 0, "failed": 0}
     batch: list[Span] = []
     size = 0
-    for span in (*spans, None):
+    for span in itertools.chain(spans, (None,)):
         weight = 0 if span is None else weigh(span)
         if batch and (span is None or size + weight > chosen.batch_bytes):
             answer = receiver.send(batch, chosen.content)
