@@ -313,9 +313,11 @@ def _agent(name: str, given: Any, where: str) -> AgentConfig:
             f"{where}: {problem}", "a value as docs/burnish.toml describes it", "edit the file"
         ) from problem
     steps = agent.canary.steps
-    if steps != sorted(set(steps)) or steps[0] == 0 or steps[-1] != 1.0:
+    if steps != sorted(set(steps)) or steps[0] == 0 or steps[-1] != 1.0 or len(steps) == 1:
         raise SettingsError(
-            f"{where}: canary.steps is {steps}", "growing shares that end at 1.0", "edit the file"
+            f"{where}: canary.steps is {steps}",
+            "growing shares below 1.0, and 1.0 at the end",
+            "edit the file",
         )
     return agent
 

@@ -48,7 +48,7 @@ _TABLES = (
     "CREATE TABLE IF NOT EXISTS threads (rollout TEXT NOT NULL, "
     "thread TEXT NOT NULL, assigned_ns BIGINT NOT NULL, arm TEXT NOT NULL, "
     "share DOUBLE PRECISION NOT NULL, success BOOLEAN, breaches TEXT, "
-    "state TEXT NOT NULL, PRIMARY KEY (rollout, thread))",
+    "state TEXT NOT NULL, place BIGINT, PRIMARY KEY (rollout, thread))",
 )
 _APPEND_ONLY = tuple(
     f"CREATE TRIGGER IF NOT EXISTS audit_{verb.lower()} BEFORE {verb} ON audit "
@@ -183,10 +183,8 @@ class SqlControlStore:
 
         if self.path is not None and write:
             ensure_home(self.home)
-        if self.path is not None and not self.path.exists():
-            _engine.cache_clear()  # the tables are made again
         try:
-            engine = _engine(self.url, os.getpid())
+            engine = _engine(self.url, os.getpid(), self._file())
             connected = engine.connect().execution_options(burnish_write=write)
             with connected as connection, connection.begin():
                 yield connection
@@ -198,6 +196,15 @@ class SqlControlStore:
                 "a database that can be written",
                 "burnish doctor",
             ) from problem
+
+    def _file(self) -> int:
+        """Which file the database is, so that a new one at the old place is not mistaken."""
+        if self.path is None:
+            return 0
+        if not self.path.exists():
+            _engine(self.url, os.getpid(), 0)
+            _engine.cache_clear()
+        return self.path.stat().st_ino
 
 
 _UPDATE = (
@@ -221,12 +228,11 @@ def _sql(text: str) -> Any:
 
 
 @lru_cache(maxsize=32)
-def _engine(url: str, _process: int) -> Engine:
-    """The engine of a database, one per process; every connection is opened for its use."""
+def _engine(url: str, _process: int, _file: int) -> Engine:
+    """The engine of a database; one per process, since connections do not survive a fork."""
     from sqlalchemy import create_engine, event
-    from sqlalchemy.pool import NullPool
 
-    engine = create_engine(url, poolclass=NullPool)
+    engine = create_engine(url)
     lite = engine.dialect.name == "sqlite"
     if lite:
         event.listen(engine, "connect", _set_up_sqlite)

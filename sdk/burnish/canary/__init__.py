@@ -11,7 +11,19 @@ rollout.py      one rollout from its first step to its end
 
 from __future__ import annotations
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from burnish.canary.analysis import Analysis, Evidence
 from burnish.canary.assignment import assign
 
-__all__ = ["Analysis", "Evidence", "assign"]
+if TYPE_CHECKING:
+    from burnish.canary.rollout import Rollout
+
+__all__ = ["Analysis", "Evidence", "Rollout", "assign"]
+
+
+def __getattr__(name: str) -> Any:
+    if name != "Rollout":  # reads workspaces; a router does without
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return importlib.import_module("burnish.canary.rollout").Rollout
