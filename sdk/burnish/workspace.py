@@ -133,6 +133,10 @@ class Workspace:
         self._store.index.refresh()
         return self._store.index.report()
 
+    def losses(self) -> dict[str, int]:
+        """What capture could not keep, by kind, over all that the journal holds."""
+        return self.read_report().losses
+
     def rebuild_index(self) -> None:
         """Throw the index away and make it again out of the journal."""
         self._store.index.rebuild()

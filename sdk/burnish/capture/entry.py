@@ -21,6 +21,7 @@ from burnish.capture.handler import shared_handler
 from burnish.capture.live import LiveTrajectory, Run, registry
 from burnish.capture.redaction import redactor
 from burnish.capture.requests import own_metadata
+from burnish.capture.shipping import start_shipping
 from burnish.journal.events import RunStarted
 
 
@@ -90,6 +91,7 @@ def begin(start: Start, key: Any) -> LiveTrajectory:
     except Exception:
         registry.end(trajectory, "completed")
         raise
+    start_shipping()
     return trajectory
 
 

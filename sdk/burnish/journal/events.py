@@ -238,6 +238,8 @@ class Brief(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     source: str = "production"
     resumed: bool = False
     status: str = ""
+    losses: dict[str, int] = {}
+    counts: dict[str, int] = {}
 
 
 _ENCODER = msgspec.msgpack.Encoder()

@@ -26,7 +26,7 @@ from burnish.journal.reader import (
     segments,
 )
 
-_SCHEMA_VERSION = 1
+_SCHEMA_VERSION = 2
 _RUN_STARTED, _RUN_ENDED, _OUTCOME = "R", "r", "O"
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS segments (
@@ -157,9 +157,7 @@ class Index:
         """What reading the journal met, over all segments."""
         total = ReadReport()
         for (blob,) in self._rows("SELECT report FROM segments", []):
-            part = msgspec.msgpack.decode(blob, type=ReadReport)
-            for name in ReadReport.__struct_fields__:
-                setattr(total, name, getattr(total, name) + getattr(part, name))
+            total.add(msgspec.msgpack.decode(blob, type=ReadReport))
         return total
 
     def _path(self, relative: str) -> Path:
@@ -272,6 +270,7 @@ class _Refresh:
         facts: list[tuple[str, int | None, int]] = []
         for offset, event in reader.briefs(final=not alive):
             self._take(event, path.parent.name)
+            report.count_losses(event.losses or event.counts)
             if event.trajectory is not None:
                 places.setdefault(_text(event.trajectory), []).append(offset)
             elif event.k == _OUTCOME and event.thread_id is not None:
@@ -289,9 +288,7 @@ class _Refresh:
             0
         ]
         if before:
-            old = msgspec.msgpack.decode(before, type=ReadReport)
-            for name in ReadReport.__struct_fields__:
-                setattr(report, name, getattr(report, name) + getattr(old, name))
+            report.add(msgspec.msgpack.decode(before, type=ReadReport))
         self.base.execute(
             "UPDATE segments SET position = ?, done = ?, report = ? WHERE id = ?",
             [position, int(done), msgspec.msgpack.encode(report), number],

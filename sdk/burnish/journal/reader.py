@@ -10,7 +10,8 @@ from __future__ import annotations
 import fcntl
 import heapq
 import os
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -37,7 +38,20 @@ class ReadReport(msgspec.Struct, kw_only=True):
     corrupt: int = 0  # ranges of bytes that were no frame
     corrupt_bytes: int = 0
     unknown_events: int = 0  # frames whose payload is no event that we know
-    unreadable: int = 0  # segments without a header, or that could not be opened
+    unreadable: int = 0  # segments that could not be opened
+    losses: dict[str, int] = {}  # what capture could not keep, by kind, where it was counted
+
+    def add(self, other: ReadReport) -> None:
+        """Count what another reading met as well."""
+        for name in self.__struct_fields__:
+            if name != "losses":
+                setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.count_losses(other.losses)
+
+    def count_losses(self, more: Mapping[str, int]) -> None:
+        """Count what capture could not keep."""
+        if more:
+            self.losses = dict(Counter(self.losses) + Counter(more))
 
 
 class SegmentReader:

@@ -182,3 +182,12 @@ def count_after(folder: Path, cursor: Cursor) -> int:
         if reader is not None:
             count += sum(brief.k not in _STARTS for _, brief in reader.briefs())
     return count
+
+
+def bytes_after(folder: Path, cursor: Cursor) -> int:
+    """How many bytes of a journal lie behind a cursor."""
+    if cursor.finished:
+        return 0
+    sizes = {int(path.stem): path.stat().st_size for path in segments(folder)}
+    behind = sum(size for number, size in sizes.items() if number >= cursor.segment)
+    return behind - min(cursor.offset, sizes.get(cursor.segment, 0))

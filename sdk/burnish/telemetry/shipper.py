@@ -15,11 +15,14 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from burnish import settings as burnish_settings
+from burnish.journal.layout import journal_folder
 from burnish.journal.writer import writer_for
 from burnish.records import Span
 from burnish.settings import Settings
+from burnish.telemetry import cursor as cursors
 from burnish.telemetry.channel import Channel, Policy, weigh
 from burnish.telemetry.delivery import AnyExporter, OtlpHttp, Receiver
+from burnish.telemetry.feed import bytes_after
 
 _IDLE_S = 0.5  # how long a span waits at most before it is looked at
 _EXIT_S = 5.0
@@ -133,6 +136,18 @@ def flush(timeout_s: float = 10.0) -> int:
     """Offer everything to the receivers in force; how many spans one of them has not taken."""
     shipper = ensure_started()
     return 0 if shipper is None else sum(shipper.flush(timeout_s).values())
+
+
+def lag(home: Path) -> dict[str, int]:
+    """Bytes of the journal that each exporter with a cursor has not shipped yet, by its name."""
+    behind: dict[str, int] = {}
+    for path in sorted(cursors.folder_of(home).glob("*.cursor")):
+        exporter, process = path.stem.split(".", 1)
+        cursor = cursors.read(path) or cursors.Cursor()
+        behind[exporter] = behind.get(exporter, 0) + bytes_after(
+            journal_folder(home) / process, cursor
+        )
+    return behind
 
 
 def ship_since(
