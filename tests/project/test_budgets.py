@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import statistics
 from collections.abc import Iterator
 from pathlib import Path
@@ -157,6 +158,7 @@ def test_no_two_modules_import_each_other_at_run_time() -> None:
     assert rings == []
 
 
+@functools.cache
 def _modules() -> dict[str, Path]:
     found = {}
     for package, folder in PACKAGES.items():
