@@ -15,7 +15,7 @@ import importlib
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -55,6 +55,10 @@ class TrainConfig(Table, frozen=True, kw_only=True):
         Positive | None, Meta(description="Longest row in tokens; none is the model's limit.")
     ] = None
     seed: Annotated[Count, Meta(description="Seed of order and initial weights.")] = 0
+    start: Annotated[
+        Literal["current", "base"],
+        Meta(description='"current" goes on from the adapter in service, "base" starts afresh.'),
+    ] = "current"
 
 
 class EvaluateConfig(Table, frozen=True, kw_only=True):
