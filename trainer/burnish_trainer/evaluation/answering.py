@@ -5,6 +5,8 @@ Knows: the embedded engine and OpenAI-compatible servers. Does not know: what is
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 from burnish import settings
@@ -13,23 +15,46 @@ from burnish.errors import BaseModelMismatch
 from burnish.project import AgentConfig
 
 
-def chat_model(
-    config: AgentConfig, adapter: str | None, *, temperature: float = 0.0, seed: int | None = None
-) -> Any:
-    """A LangChain chat model of the agent's base model, with or without an adapter.
+@contextlib.contextmanager
+def served(config: AgentConfig, adapter: str | None) -> Iterator[None]:
+    """An adapter version is loaded inside; a version that was not loaded before is not loaded afterwards.
 
     Args:
         config: The agent's table.
         adapter: An adapter version of the workspace; None is the base model.
-        temperature: 0 takes the likeliest token.
-        seed: Of sampling.
 
     Raises:
         UnknownAdapter: The workspace holds no such version.
         BaseModelMismatch: It was trained on another base model.
     """
-    if adapter is not None:
-        check_base(config, adapter)
+    from burnish.serving import open_backend
+
+    if adapter is None:
+        yield
+        return
+    check_base(config, adapter)
+    backend = open_backend(config.backend, base_model=config.base_model)
+    if adapter in set(backend.list()):
+        yield
+        return
+    backend.load(adapter, AdapterStore(settings.current().home).path(adapter))
+    try:
+        yield
+    finally:
+        backend.unload(adapter)
+
+
+def chat_model(
+    config: AgentConfig, adapter: str | None, *, temperature: float = 0.0, seed: int | None = None
+) -> Any:
+    """A LangChain chat model of the agent's base model, with or without an adapter that is served.
+
+    Args:
+        config: The agent's table.
+        adapter: An adapter version; None is the base model.
+        temperature: 0 takes the likeliest token.
+        seed: Of sampling.
+    """
     if config.backend == "embedded":
         from burnish.serving import EmbeddedChat
 
@@ -39,14 +64,9 @@ def chat_model(
     from langchain_openai import ChatOpenAI
     from pydantic import SecretStr
 
-    from burnish.serving import open_backend
-
-    backend: Any = open_backend(config.backend, base_model=config.base_model)
-    if adapter is not None:
-        backend.load(adapter, AdapterStore(settings.current().home).path(adapter))
+    url = config.backend.rstrip("/")
     return ChatOpenAI(
-        base_url=config.backend.rstrip("/")
-        + ("" if config.backend.rstrip("/").endswith("/v1") else "/v1"),
+        base_url=url if url.endswith("/v1") else f"{url}/v1",
         api_key=SecretStr("none"),
         model=adapter or config.base_model,
         temperature=temperature,

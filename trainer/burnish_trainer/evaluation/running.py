@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import burnish
 from burnish.errors import BurnishError, EvaluationError
 from burnish.records import Task
-from burnish_trainer.evaluation.answering import chat_model
+from burnish_trainer.evaluation.answering import chat_model, served
 from burnish_trainer.evaluation.subject import Subject
 
 _T = TypeVar("_T")
@@ -95,9 +95,10 @@ class Runner:
             for pool, several in tasks.items()
             for task in several
         ]
-        for attempt in range(1, self.options.attempts + 1):
-            self._graph(attempt)  # what is wrong with agent or adapter is told before anything runs
-        return run_blocking(self._all(jobs, advance))
+        with served(self.subject.config, self.adapter):
+            for attempt in range(1, self.options.attempts + 1):
+                self._graph(attempt)  # what is wrong with the agent is told before anything runs
+            return run_blocking(self._all(jobs, advance))
 
     async def _all(
         self, jobs: Iterable[tuple[Task, str, int]], advance: Callable[[str], None]

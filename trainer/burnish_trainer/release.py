@@ -1,0 +1,73 @@
+"""A proven adapter goes in front of users: registered, loaded, probed, given its first threads.
+
+Knows: the order of a release and who serves an agent now. Does not know: how an adapter was made or measured.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from burnish import settings
+from burnish.adapters import Registry, Target
+from burnish.canary.rollout import Rollout
+from burnish.records import Decision
+from burnish_trainer.evaluation.subject import Subject
+
+
+def current_adapter(subject: Subject) -> str | None:
+    """The version that serves the agent's stable arm; None is the base model or the user's own model."""
+    stable = Rollout(settings.current().home, subject.name).document().stable
+    return stable.adapter if stable is not None else None
+
+
+def register(
+    subject: Subject, adapter: str, report: Path, decision: Decision, *, forced: bool = False
+) -> dict[str, Any]:
+    """Put a version forward with its evaluation.
+
+    Args:
+        subject: The agent.
+        adapter: The version.
+        report: JSON file of its Evaluation.
+        decision: What the gate said.
+        forced: Let it serve whatever the gate said.
+    """
+    candidate = Registry(settings.current().home).register(
+        subject.name, adapter, report, decision, forced=forced
+    )
+    return {
+        "adapter": candidate.adapter,
+        "decision": candidate.decision,
+        "forced": candidate.forced,
+    }
+
+
+def start_canary(subject: Subject, adapter: str) -> dict[str, Any]:
+    """Load a version beside the others, prove that it is the one that answers, give it its first threads.
+
+    Args:
+        subject: The agent.
+        adapter: A registered version.
+
+    Returns:
+        The rollout's status, with `swap_ms`: the milliseconds from the start until it answers its first threads.
+
+    Raises:
+        ServingError: The backend cannot prove that it serves the version.
+        CanaryError: Another rollout runs.
+    """
+    from burnish.serving import open_backend
+
+    home, config = settings.current().home, subject.config
+    rollout = Rollout(home, subject.name)
+    document = rollout.document()
+    if document.adapter == adapter and document.state in ("CANARY", "PAUSED", "PROMOTED"):
+        return {**rollout.status(), "swap_ms": 0.0}
+    backend = open_backend(config.backend, base_model=config.base_model)
+    target = Target(backend=config.backend, base_model=config.base_model, adapter=adapter)
+    started = time.perf_counter()
+    status = rollout.start(target, config.canary, backend=backend)
+    milliseconds = 1e3 * (time.perf_counter() - started)
+    return {**status, "swap_ms": round(milliseconds, 3)}

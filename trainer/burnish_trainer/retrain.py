@@ -1,0 +1,242 @@
+"""The one call: from recorded runs to an adapter that real threads meet.
+
+Knows: the order of the stages and what each needs of the ones before.
+Does not know: how a stage works.
+
+    readiness -> rollouts -> dataset -> train -> evaluate -> gate -> register -> canary
+
+Every stage leaves a receipt; a call that was interrupted goes on where it stopped, and training goes on inside.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+import burnish
+from burnish import settings
+from burnish.errors import NoVerifier
+from burnish.project import load_project
+from burnish.records import Decision, Evaluation, RetrainReport
+from burnish_trainer import console
+from burnish_trainer.evaluation.subject import Subject
+from burnish_trainer.gate import decide
+from burnish_trainer.overrides import overridden
+from burnish_trainer.run.files import locked, write_json
+from burnish_trainer.stages import Stages, open_run
+
+
+def retrain(
+    agent: str,
+    *,
+    force: bool = False,
+    canary: bool | dict[str, Any] = True,
+    **overrides: Any,
+) -> RetrainReport:
+    """Turn the agent's verified runs into an adapter, prove it, and start its canary.
+
+    Args:
+        agent: Name of the agent in burnish.toml.
+        force: Put the adapter forward whatever the gate says; the registry and the lineage record it.
+        canary: False stops after registration; a mapping overrides settings of the canary.
+        **overrides: Settings of `[agent.NAME]` for this call, such as `train={"epochs": 4}`.
+
+    Returns:
+        What each stage gave; `status` is canary, rejected, inconclusive or stopped.
+
+    Raises:
+        UnknownAgent: burnish.toml declares no such agent.
+        NoVerifier: Nothing can say what a success is.
+        EmptyDataset: No run could be learned from.
+        TrainingError: Another process works on the same workspace, or training failed.
+        BurnishError: Any other fault, told by the area where it happened.
+    """
+    started = time.monotonic()
+    if isinstance(canary, dict):
+        overrides["canary"] = canary
+    subject = overridden(load_project(), agent, overrides)
+    home = Path(settings.current().home)
+    with locked(home / "runs" / f".lock-{agent}", f"a retrain of {agent!r}"):
+        facts = {"config": msgspec.to_builtins(subject.config), "code": subject.code_sha256}
+        stages = open_run(home, agent, {**facts, "force": force, "canary": canary is not False})
+        report = _Retrain(subject, stages, force=force, releases=canary is not False).run()
+        report = msgspec.structs.replace(report, seconds=round(time.monotonic() - started, 3))
+        stages.end(msgspec.to_builtins(report))
+    return report
+
+
+class _Retrain:
+    """One run through the stages."""
+
+    def __init__(self, subject: Subject, stages: Stages, *, force: bool, releases: bool) -> None:
+        self._subject, self._stages = subject, stages
+        self._force, self._releases = force, releases
+
+    def run(self) -> RetrainReport:
+        """All stages, until one says that the rest makes no sense."""
+        ready = self._stages.do("readiness", self._facts(), self._readiness)
+        current: str | None = ready["current"]
+        rolled = self._rollouts(current)
+        dataset = self._stages.do("dataset", [ready, rolled], self._dataset)
+        adapter = self._stages.do(
+            "train", [dataset, current], lambda: self._train(dataset, current)
+        )
+        evaluation, path = self._evaluation(current, adapter["id"])
+        told = self._stages.do("gate", [adapter, str(path)], lambda: self._gate(evaluation))
+        decision = msgspec.convert(told, Decision)
+        report = RetrainReport(
+            agent=self._subject.name,
+            run_id=self._stages.run_id,
+            path=str(self._stages.folder),
+            status="inconclusive" if decision.decision == "inconclusive" else "rejected",
+            dataset=dataset["id"],
+            adapter=adapter["id"],
+            evaluation=evaluation,
+            decision=decision,
+            reasons=decision.reasons,
+        )
+        if decision.decision == "promote" or self._force:
+            report = self._release(report, decision, path)
+        return msgspec.structs.replace(report, stages=self._stages.done)
+
+    def _facts(self) -> Any:
+        return [msgspec.to_builtins(self._subject.config), self._subject.code_sha256]
+
+    def _readiness(self) -> dict[str, Any]:
+        """Everything that can be known to be missing before anything costs time."""
+        from burnish.serving.models import base_sha256, resolve_model
+        from burnish_trainer.evaluation import pools_of
+        from burnish_trainer.release import current_adapter
+
+        subject = self._subject
+        if not subject.config.verify:
+            raise NoVerifier(
+                f"agent {subject.name!r} has no verifier",
+                "at least one that says what a success is",
+                f'verify = ["outcome"] in [agent.{subject.name}] of {subject.project.path}',
+            )
+        verifiers = [verifier.name for verifier in subject.verifiers]
+        _ = subject.build
+        pools = {pool: len(several) for pool, several in pools_of(subject).items()}
+        base = resolve_model(subject.config.base_model)
+        burnish.flush()
+        recorded = sum(1 for _ in burnish.Workspace().entries())
+        console.say(
+            f"  {recorded} recorded runs; judged by {', '.join(verifiers)}; evaluated on "
+            + ", ".join(f"{count} {pool}" for pool, count in pools.items())
+        )
+        return {
+            "current": current_adapter(subject),
+            "base_sha256": base_sha256(base),
+            "pools": pools,
+            "verifiers": verifiers,
+        }
+
+    def _rollouts(self, current: str | None) -> Any:
+        table = self._subject.config.evaluate
+        if table.rollouts == 0:
+            return None
+        inputs = [current, msgspec.to_builtins(table), self._stages.run_id]
+        return self._stages.do("rollouts", inputs, lambda: self._collect(current))
+
+    def _collect(self, current: str | None) -> dict[str, Any]:
+        from burnish_trainer.evaluation import collect
+
+        table = self._subject.config.evaluate
+        seed = table.seed + _number(self._stages.run_id)
+        tasks = self._subject.tasks("train", table.rollouts, seed)
+        found = collect(self._subject, tasks, adapter=current)
+        console.say(f"  {len(found.results)} fresh runs, {found.success_rate:.1%} succeeded")
+        return {"runs": len(found.results), "success_rate": found.success_rate, "seed": seed}
+
+    def _dataset(self) -> dict[str, Any]:
+        from burnish_exporters import build_dataset
+
+        burnish.flush()
+        subject, workspace = self._subject, burnish.Workspace()
+        version = build_dataset(
+            workspace,
+            agent=subject.name,
+            verify=subject.verifiers,
+            recipe=msgspec.structs.asdict(subject.config.dataset),
+        )
+        console.say(f"  [green]{version.id}[/]: {version.manifest.rows.get('train', 0)} rows")
+        return {"id": version.id, "path": str(version.path), "rows": version.manifest.rows}
+
+    def _train(self, dataset: dict[str, Any], current: str | None) -> dict[str, Any]:
+        from burnish_exporters import DatasetVersion
+        from burnish_trainer.run import train
+
+        table = msgspec.structs.asdict(self._subject.config.train)
+        goes_on = table.pop("start", "current") == "current"
+        version = train(
+            DatasetVersion.open(Path(dataset["path"])),
+            base_model=self._subject.config.base_model,
+            recipe={
+                **table,
+                "name": self._subject.name,
+                "init_adapter": current if goes_on else None,
+            },
+        )
+        return {"id": version.id, "run": str(version.run), "metrics": version.metrics}
+
+    def _evaluation(self, current: str | None, adapter: str) -> tuple[Evaluation, Path]:
+        path = self._stages.folder / "evaluation.json"
+        told = self._stages.do(
+            "evaluate", [current, adapter], lambda: self._evaluate(current, adapter)
+        )
+        write_json(path, told)
+        return msgspec.convert(told, Evaluation), path
+
+    def _evaluate(self, current: str | None, adapter: str) -> dict[str, Any]:
+        from burnish_trainer.evaluation import evaluate
+
+        found = evaluate(self._subject, adapters=[current, adapter])
+        for pool in found.pools.values():
+            console.say(
+                f"  {pool.pool}: {pool.before.rate:.1%} -> {pool.after.rate:.1%}, gain "
+                f"{100 * pool.gain:+.1f} [{100 * pool.ci95[0]:+.1f}, {100 * pool.ci95[1]:+.1f}] points"
+            )
+        return msgspec.to_builtins(found)
+
+    def _gate(self, evaluation: Evaluation) -> dict[str, Any]:
+        decision = decide(evaluation, self._subject.config.gate)
+        console.say(f"  [bold]{decision.decision}[/]: {'; '.join(decision.reasons)}")
+        return msgspec.to_builtins(decision)
+
+    def _release(self, report: RetrainReport, decision: Decision, path: Path) -> RetrainReport:
+        from burnish_trainer.release import register, start_canary
+
+        subject, adapter = self._subject, str(report.adapter)
+        forced = self._force and decision.decision != "promote"
+        registered = self._stages.do(
+            "register",
+            [adapter, decision.decision, forced],
+            lambda: register(subject, adapter, path, decision, forced=forced),
+        )
+        missing = None if self._releases else "the canary was not asked for"
+        if not subject.config.canary.decides:
+            missing = (
+                f"nothing says who judges the canary: write `decides` into "
+                f"[agent.{subject.name}.canary] of {subject.project.path}"
+            )
+        if missing:
+            console.say(f"  [yellow]stopped before the canary[/]: {missing}")
+            return msgspec.structs.replace(
+                report, status="stopped", reasons=[*report.reasons, missing]
+            )
+        status = self._stages.do(
+            "canary", [registered, self._stages.run_id], lambda: start_canary(subject, adapter)
+        )
+        console.say(f"  {status['state']} at {100 * status['share']:.0f} % of threads")
+        return msgspec.structs.replace(report, status="canary", canary=status)
+
+
+def _number(run_id: str) -> int:
+    return int(run_id.rpartition("-")[2])
+
+
+__all__ = ["retrain"]

@@ -1,0 +1,112 @@
+"""Stages of a retrain: each leaves a receipt, and one that is done for the same inputs is not done again.
+
+Knows: run folders, receipts, which run is unfinished. Does not know: what a stage does.
+
+    home/runs/retrain-support-0003/
+      run.json               agent, settings, when it began; `ended` once it did
+      stages/dataset.json    hash of the stage's inputs, what came out, seconds
+      report.json            the RetrainReport
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from burnish.journal.events import canonical
+from burnish_trainer import console
+from burnish_trainer.run.files import write_json
+
+Json = Any
+
+
+@dataclass
+class Stages:
+    """The stages of one run, in order.
+
+    Attributes:
+        folder: Folder of the run.
+        done: What was done so far: name, status, seconds, whether it was reused.
+    """
+
+    folder: Path
+    done: list[dict[str, Json]] = field(default_factory=list)
+
+    @property
+    def run_id(self) -> str:
+        """Name of the run."""
+        return self.folder.name
+
+    def do(self, name: str, inputs: Json, work: Callable[[], Json]) -> Json:
+        """Do a stage, or give back what it gave before for the same inputs.
+
+        Args:
+            name: Name of the stage.
+            inputs: Plain data that decides the result.
+            work: Does it; gives plain data.
+        """
+        digest = hashlib.sha256(canonical(inputs)).hexdigest()
+        path = self.folder / "stages" / f"{name}.json"
+        receipt = _read(path)
+        if receipt.get("inputs_sha256") == digest:
+            console.say(f"[bold]{name}[/] [dim]was already done[/]")
+            self._note(name, receipt["seconds"], reused=True)
+            return receipt["output"]
+        console.say(f"[bold]{name}[/]")
+        started = time.monotonic()
+        output = work()
+        seconds = round(time.monotonic() - started, 3)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(path, {"inputs_sha256": digest, "output": output, "seconds": seconds})
+        self._note(name, seconds, reused=False)
+        return output
+
+    def end(self, report: Json) -> None:
+        """Write the report and close the run."""
+        write_json(self.folder / "report.json", report)
+        run = _read(self.folder / "run.json")
+        write_json(self.folder / "run.json", {**run, "ended": time.time()})
+
+    def _note(self, name: str, seconds: float, *, reused: bool) -> None:
+        self.done.append({"name": name, "status": "done", "seconds": seconds, "reused": reused})
+
+
+def open_run(home: Path, agent: str, settings: Json) -> Stages:
+    """The agent's unfinished run with these settings, or a new one.
+
+    Args:
+        home: Folder of the workspace.
+        agent: Name of the agent.
+        settings: All that the run depends on, as plain data.
+    """
+    digest = hashlib.sha256(canonical(settings)).hexdigest()
+    prefix = f"retrain-{agent}-"
+    known = sorted((home / "runs").glob(f"{prefix}[0-9]*"), key=_number)
+    for folder in reversed(known):
+        run = _read(folder / "run.json")
+        if run.get("settings_sha256") == digest and "ended" not in run:
+            console.say(f"going on with [bold]{folder.name}[/]")
+            return Stages(folder)
+    folder = home / "runs" / f"{prefix}{(_number(known[-1]) if known else 0) + 1:04d}"
+    folder.mkdir(parents=True)
+    facts = {"agent": agent, "began": time.time(), "settings": settings, "settings_sha256": digest}
+    write_json(folder / "run.json", facts)
+    return Stages(folder)
+
+
+def _number(folder: Path) -> int:
+    return int(folder.name.rpartition("-")[2])
+
+
+def _read(path: Path) -> dict[str, Json]:
+    """A JSON object; empty where the file is missing or was not written whole."""
+    try:
+        found = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
