@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,7 @@ class OpenAIBackend:
         token = token or os.environ.get("BURNISH_TOKEN")
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._client = httpx.Client(base_url=self.url, headers=headers, timeout=timeout_s)
+        weakref.finalize(self, self._client.close)  # for who forgets close()
         self._base = base_model
         self._paths: dict[str, Path] = {}
 

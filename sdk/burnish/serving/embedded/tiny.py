@@ -24,11 +24,10 @@ _TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "dow
 
 _TEMPLATE = """{%- for m in messages -%}
 {{- '<|im_start|>' + m.role + '\\n' -}}
-{%- if m.role == 'system' -%}{{- m.content -}}{%- endif -%}
-{%- if m.role == 'system' or loop.first -%}
+{{- m.content -}}
+{%- if m.role == 'system' -%}
 {%- for t in tools or [] -%}{{- '\\n' + t.function.name -}}{%- endfor -%}
 {%- endif -%}
-{%- if m.role != 'system' -%}{{- m.content -}}{%- endif -%}
 {%- for c in m.tool_calls or [] -%}
 {{- '<tool_call>{"name": "' + c.function.name + '", "arguments": ' -}}
 {{- c.function.arguments if c.function.arguments is string else c.function.arguments | tojson -}}

@@ -1,0 +1,172 @@
+"""An adapter that cannot be served exactly as trained is refused with a reason."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import msgspec
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from burnish.errors import BaseModelMismatch, ServingError
+from burnish.records import AdapterManifest
+from burnish.serving.embedded.tiny import Size, make_adapter, make_model
+from burnish.serving.models import base_sha256
+
+# PEFT still reads a name that transformers has given up.
+pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing:FutureWarning")
+
+
+@pytest.fixture
+def adapter(tmp_path, base):
+    return make_adapter(tmp_path / "adapter", base)
+
+
+def change_config(folder, **changes):
+    path = folder / "adapter_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def change_weights(folder, change):
+    path = folder / "adapter_model.safetensors"
+    tensors = load_file(path)
+    change(tensors)
+    save_file(tensors, path)
+
+
+def manifest(**changes):
+    facts = {
+        "id": "a@1",
+        "name": "a",
+        "sha256": "",
+        "base_model": "other",
+        "base_sha256": "0" * 64,
+        "rank": 8,
+        "alpha": 16.0,
+        "targets": [],
+        "created_at": "2026-01-01T00:00:00Z",
+    }
+    return msgspec.json.encode(AdapterManifest(**(facts | changes)))
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"use_dora": True}, "use_dora=True"),
+        ({"modules_to_save": ["lm_head"]}, "modules_to_save"),
+        ({"bias": "all"}, "bias='all'"),
+        ({"lora_bias": True}, "lora_bias"),
+        ({"fan_in_fan_out": True}, "fan_in_fan_out"),
+        ({"peft_type": "IA3"}, "IA3"),
+        ({"init_lora_weights": "pissa_niter_4"}, "changed weights"),
+        ({"trainable_token_indices": [1]}, "trainable_token_indices"),
+    ],
+)
+def test_settings_that_a_slot_cannot_follow_are_refused(engine, adapter, changes, said):
+    change_config(adapter, **changes)
+    with pytest.raises(ServingError, match=said):
+        engine.load("a@1", adapter)
+    assert engine.list() == []
+
+
+def test_an_adapter_of_another_size_is_refused_by_its_shapes(engine, tmp_path):
+    other = make_model(tmp_path / "other", size=Size(hidden=96))
+    with pytest.raises(BaseModelMismatch, match=r"shape .* for model\.layers\.0"):
+        engine.load("a@1", make_adapter(tmp_path / "adapter", other))
+
+
+def test_an_adapter_with_more_layers_than_the_base_is_refused(engine, tmp_path):
+    other = make_model(tmp_path / "other", size=Size(layers=3))
+    with pytest.raises(BaseModelMismatch, match=r"model\.layers\.2"):
+        engine.load("a@1", make_adapter(tmp_path / "adapter", other))
+
+
+def test_an_adapter_of_a_base_of_the_same_shape_is_refused_by_its_manifest(engine, adapter, base):
+    (adapter / "burnish.json").write_bytes(manifest())
+    with pytest.raises(BaseModelMismatch, match="was trained on other"):
+        engine.load("a@1", adapter)
+    (adapter / "burnish.json").write_bytes(manifest(base_sha256=base_sha256(base)))
+    engine.load("a@1", adapter)
+    assert engine.list() == ["a@1"]
+
+
+def test_a_damaged_manifest_is_refused(engine, adapter):
+    (adapter / "burnish.json").write_bytes(b'{"id": 1}')
+    with pytest.raises(ServingError, match="no manifest"):
+        engine.load("a@1", adapter)
+
+
+def test_a_cut_file_is_refused(engine, adapter):
+    path = adapter / "adapter_model.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(ServingError, match="cut or damaged"):
+        engine.load("a@1", adapter)
+
+
+def test_pickled_weights_are_never_opened(engine, adapter):
+    path = adapter / "adapter_model.safetensors"
+    torch.save(load_file(path), adapter / "adapter_model.bin")
+    path.unlink()
+    with pytest.raises(ServingError, match="never opened"):
+        engine.load("a@1", adapter)
+
+
+def test_a_missing_folder_or_configuration_is_refused(engine, adapter, tmp_path):
+    with pytest.raises(ServingError, match="no folder"):
+        engine.load("a@1", tmp_path / "nowhere")
+    (adapter / "adapter_config.json").write_text("{")
+    with pytest.raises(ServingError, match="cannot be read"):
+        engine.load("a@1", adapter)
+
+
+def test_half_a_pair_a_stranger_and_broken_numbers_are_refused(engine, adapter, base, tmp_path):
+    key = "base_model.model.model.layers.0.self_attn.q_proj.lora_B.weight"
+    change_weights(adapter, lambda tensors: tensors.pop(key))
+    with pytest.raises(ServingError, match="lacks lora_A or lora_B"):
+        engine.load("a@1", adapter)
+    change_weights(adapter, lambda tensors: tensors.update({key: torch.full((128, 8), torch.nan)}))
+    with pytest.raises(ServingError, match="not finite"):
+        engine.load("a@1", adapter)
+    other = make_adapter(tmp_path / "other", base)
+    change_weights(other, lambda t: t.update({"base_model.model.lm_head.weight": torch.ones(1)}))
+    with pytest.raises(ServingError, match="no LoRA weight"):
+        engine.load("a@1", other)
+
+
+def test_rank_stabilised_scale_and_alpha_patterns_follow_peft(engine, adapter, base, tmp_path):
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    change_config(adapter, use_rslora=True, alpha_pattern={"q_proj": 3}, rank_pattern={})
+    engine.load("a@1", adapter)
+    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+    with torch.inference_mode():
+        logits = PeftModel.from_pretrained(model, adapter)(torch.tensor([[7, 8, 9]])).logits
+    expected = logits[0, -1].log_softmax(-1)
+    for token, logprob in engine.top([7, 8, 9], "a@1", 5):
+        assert logprob == pytest.approx(float(expected[token]), abs=1e-4)
+
+
+def test_a_base_with_sliding_layers_is_refused(tmp_path, base):
+    from burnish.serving.embedded.engine import Engine
+
+    folder = shutil.copytree(base, tmp_path / "model")
+    config = json.loads((folder / "config.json").read_text())
+    config |= {
+        "use_sliding_window": True,
+        "sliding_window": 8,
+        "max_window_layers": 1,
+        "layer_types": ["full_attention", "sliding_attention"],
+    }
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ServingError, match="full attention in every layer"):
+        Engine(folder)
+
+
+def test_a_name_that_is_no_model_says_what_there_is():
+    from burnish.serving.embedded.engine import Engine
+
+    with pytest.raises(ServingError, match="no base model 'nonesuch'"):
+        Engine("nonesuch")
