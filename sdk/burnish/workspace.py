@@ -26,7 +26,7 @@ from burnish.journal.events import (
 )
 from burnish.journal.index import Entry, Query
 from burnish.journal.reader import ReadReport
-from burnish.journal.store import JournalStore
+from burnish.journal.store import Chapter, JournalStore
 from burnish.journal.writer import JournalWriter, writer_for
 from burnish.records import Json, Outcome, Span, Trajectory, Verdict
 from burnish.telemetry.projection import Projector, project
@@ -91,8 +91,8 @@ class Workspace:
             WorkspaceTooNew: If a newer burnish wrote the workspace.
         """
         query = Query(agent=agent, since_ns=nanoseconds(since), source=source, status=status)
-        for entry in self._store.find(query):
-            trajectory = self._assemble(entry)
+        for entry, chapters in self._store.walk(self._store.find(query)):
+            trajectory = self._assemble(entry, chapters)
             if trajectory is not None:
                 yield trajectory
 
@@ -102,7 +102,7 @@ class Workspace:
         Raises:
             WorkspaceError: If there is none, or more than one begins so.
         """
-        self._store.index.refresh()
+        self._store.refresh()
         entries = self._store.index.starting_with(trajectory_id) if trajectory_id else []
         if len(entries) > 1:
             raise WorkspaceError(
@@ -110,7 +110,8 @@ class Workspace:
                 "a longer beginning, or the whole id",
                 "burnish traces list",
             )
-        trajectory = self._assemble(entries[0]) if entries else None
+        found = [self._assemble(entry, chapters) for entry, chapters in self._store.walk(entries)]
+        trajectory = found[0] if found else None
         if trajectory is None:
             raise WorkspaceError(
                 f"no trajectory {trajectory_id!r} in {self.home}",
@@ -125,8 +126,8 @@ class Workspace:
 
     def spans(self, since_ns: int | None = None) -> Iterator[Span]:
         """Spans of all trajectories that started at or after `since_ns`, facts included."""
-        for entry in self._store.find(Query(since_ns=since_ns)):
-            yield from self._spans(entry)
+        for entry, chapters in self._store.walk(self._store.find(Query(since_ns=since_ns))):
+            yield from self._spans(entry, chapters)
 
     def read_report(self) -> ReadReport:
         """What reading the journal met: segments, events, damage."""
@@ -216,14 +217,14 @@ class Workspace:
     def _append(self, event: AnyEvent, blobs: dict[Ref, bytes]) -> None:
         self.writer().append(event, blobs)
 
-    def _assemble(self, entry: Entry) -> Trajectory | None:
+    def _assemble(self, entry: Entry, chapters: list[Chapter]) -> Trajectory | None:
         parts = Parts(entry.id)
-        for span in self._spans(entry):
+        for span in self._spans(entry, chapters):
             parts.add(span)
         return assemble_one(parts)
 
-    def _spans(self, entry: Entry) -> Iterator[Span]:
-        for chapter in self._store.chapters(entry.id):
+    def _spans(self, entry: Entry, chapters: list[Chapter]) -> Iterator[Span]:
+        for chapter in chapters:
             yield from project(chapter.events, alive=chapter.alive)
         if entry.thread_id is None:
             return

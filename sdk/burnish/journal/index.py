@@ -11,7 +11,7 @@ import contextlib
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -86,6 +86,7 @@ class Index:
         self.home = home
         self._lock = threading.RLock()
         self._pid = 0
+        self._paths: dict[str, Path] = {}
         self._base: sqlite3.Connection | None = None
 
     def refresh(self) -> None:
@@ -137,12 +138,24 @@ class Index:
 
     def places(self, trajectory: str) -> list[Place]:
         """Where the frames of a trajectory lie."""
+        return self.places_of([trajectory])[trajectory]
+
+    def places_of(self, trajectories: Sequence[str]) -> dict[str, list[Place]]:
+        """Where the frames of some trajectories lie; at most a few hundred at once."""
+        marks = ", ".join("?" * len(trajectories))
         rows = self._rows(
-            "SELECT path, offsets FROM places JOIN segments ON segments.id = segment "
-            "WHERE trajectory = ? ORDER BY segment, places.rowid",
-            [trajectory],
+            "SELECT trajectory, path, offsets FROM places JOIN segments ON segments.id = segment "  # noqa: S608
+            f"WHERE trajectory IN ({marks}) ORDER BY segment, places.rowid",
+            list(trajectories),
         )
-        return [Place(self._path(path), msgspec.msgpack.decode(offsets)) for path, offsets in rows]
+        found: dict[str, list[Place]] = {key: [] for key in trajectories}
+        for key, path, offsets in rows:
+            found[key].append(Place(self._path(path), msgspec.msgpack.decode(offsets)))
+        return found
+
+    def told_threads(self) -> set[str]:
+        """Threads that some outcome names."""
+        return {name for (name,) in self._rows("SELECT DISTINCT thread_id FROM thread_facts", [])}
 
     def thread_facts(self, thread_id: str) -> list[Place]:
         """Where outcomes lie that name this thread and no trajectory."""
@@ -161,7 +174,10 @@ class Index:
         return total
 
     def _path(self, relative: str) -> Path:
-        return layout.journal_folder(self.home) / relative
+        path = self._paths.get(relative)
+        if path is None:
+            path = self._paths[relative] = layout.journal_folder(self.home) / relative
+        return path
 
     def _entries(self, rest: str, values: list[str | int]) -> list[Entry]:
         columns = "id, agent, thread_id, user, source, status, started_ns, ended_ns, folder"

@@ -137,15 +137,20 @@ class SegmentReader:
 
     def event_at(self, offset: int) -> AnyEvent | None:
         """The event whose frame starts at `offset`; None if there is none."""
-        head = self._read(offset, frames.PREFIX.size)
-        if len(head) < frames.PREFIX.size:
+        head = frames.PREFIX.size
+        first = self._read(offset, head)
+        if len(first) < head:
             return None
-        data = self._read(offset, frames.PREFIX.size + frames.PREFIX.unpack(head)[0])
-        found = frames.frame_at(data, 0)
+        start, window = self._window
+        at = offset - start
+        end = at + head + frames.PREFIX.unpack(first)[0]
+        if end > len(window):  # too long for the window
+            at, window = 0, os.pread(self._fd, end - at, offset)
+        found = frames.frame_at(window, at)
         if found is None or found[0] != frames.EVENT:
             return None
         try:
-            return decode(data[found[1] :])
+            return decode(window[found[1] : found[2]])
         except (msgspec.MsgspecError, ValueError):
             return None
 

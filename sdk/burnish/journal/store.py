@@ -7,6 +7,7 @@ Does not know: what they mean (telemetry/projection, trajectories/).
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -16,6 +17,7 @@ from burnish.journal.index import Entry, Index, Place, Query
 from burnish.journal.reader import ReadReport, SegmentReader, is_alive, open_segment
 
 _OPEN_SEGMENTS = 16
+_TOGETHER = 256  # trajectories whose places are asked for at once
 
 
 class Chapter(msgspec.Struct, frozen=True):
@@ -31,6 +33,8 @@ class JournalStore:
     def __init__(self, home: Path) -> None:
         self.home = home
         self.index = Index(home)
+        self._alive: dict[str, bool] = {}
+        self._told: set[str] = set()
         self._readers: OrderedDict[Path, SegmentReader] = OrderedDict()
 
     def find(self, query: Query) -> list[Entry]:
@@ -39,16 +43,41 @@ class JournalStore:
         Raises:
             WorkspaceTooNew: If a newer burnish wrote the workspace.
         """
-        self.index.refresh()
+        self.refresh()
         return self.index.find(query)
 
-    def chapters(self, trajectory: str) -> list[Chapter]:
-        """Events of a trajectory, by process, the earliest process first."""
-        folders: dict[Path, list[tuple[AnyEvent, SegmentReader]]] = {}
-        for place in self.index.places(trajectory):
-            folders.setdefault(place.path.parent, []).extend(self._read(place))
-        found = [Chapter(events, is_alive(folder)) for folder, events in folders.items() if events]
-        return sorted(found, key=_first_time)
+    def refresh(self) -> None:
+        """Catch up with the journal.
+
+        Raises:
+            WorkspaceTooNew: If a newer burnish wrote the workspace.
+        """
+        self.index.refresh()
+        self._alive.clear()
+        self._told = self.index.told_threads()
+
+    def walk(self, entries: Sequence[Entry]) -> Iterator[tuple[Entry, list[Chapter]]]:
+        """Each of these trajectories with its events."""
+        for start in range(0, len(entries), _TOGETHER):
+            some = entries[start : start + _TOGETHER]
+            places = self.index.places_of([entry.id for entry in some])
+            for entry in some:
+                yield entry, self._chapters(places[entry.id])
+
+    def _chapters(self, places: list[Place]) -> list[Chapter]:
+        """Events by process, the earliest process first."""
+        folders: dict[str, list[tuple[AnyEvent, SegmentReader]]] = {}
+        for place in places:
+            folders.setdefault(str(place.path.parent), []).extend(self._read(place))
+        found = [
+            Chapter(events, self._is_alive(folder)) for folder, events in folders.items() if events
+        ]
+        return sorted(found, key=_first_time) if len(found) > 1 else found
+
+    def _is_alive(self, folder: str) -> bool:
+        if folder not in self._alive:
+            self._alive[folder] = is_alive(Path(folder))
+        return self._alive[folder]
 
     def thread_outcomes(self, thread_id: str) -> list[tuple[AnyEvent, SegmentReader]]:
         """Outcomes that name this thread and no trajectory."""

@@ -18,7 +18,7 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -106,11 +106,19 @@ class JournalWriter:
             WorkspaceTooNew: If a newer burnish wrote the workspace.
             OSError: If the folder cannot be written.
         """
-        payload = encode(event)
-        head = frames.prefix(frames.EVENT, payload)
+        self.append_all((event,), blobs)
+
+    def append_all(
+        self, events: Sequence[AnyEvent], blobs: Mapping[Ref, bytes] | tuple[()] = ()
+    ) -> None:
+        """As `append`, for several events in one write: all of them or none."""
+        framed: list[bytes] = []
+        for event in events:
+            payload = encode(event)
+            framed += (frames.prefix(frames.EVENT, payload), payload)
         with self._lock:
             try:
-                self._append(head, payload, blobs, event.at)
+                self._append(framed, blobs, events[-1].at)
             except OSError as error:
                 raise _named(error, self.home) from error
             position = self._written
@@ -149,15 +157,14 @@ class JournalWriter:
             os.close(self._folder_lock)
             self._folder_lock = None
 
-    def _append(
-        self, head: bytes, payload: bytes, blobs: Mapping[Ref, bytes] | tuple[()], at: int
-    ) -> None:
+    def _append(self, framed: list[bytes], blobs: Mapping[Ref, bytes] | tuple[()], at: int) -> None:
         segment = self._segment
         if segment is None or self._is_over(segment, at):
             segment = self._rotate()
         known = segment.known
         fresh = [ref for ref in blobs if ref not in known]
-        total = len(head) + len(payload)
+        parts = framed
+        total = sum(map(len, framed))
         if fresh:
             parts = []
             for ref in fresh:
@@ -165,9 +172,7 @@ class JournalWriter:
                 before = frames.blob_prefix(ref, blob)
                 parts += (before, blob)
                 total += len(before) + len(blob)
-            parts += (head, payload)
-        else:
-            parts = [head, payload]
+            parts += framed
         try:
             segment.write(parts, total)
         except OSError:
@@ -176,7 +181,7 @@ class JournalWriter:
                 self._segment = None
             raise
         known.update(fresh)
-        segment.events += 1
+        segment.events += len(framed) // 2
         self._written += total
 
     def _is_over(self, segment: _Segment, at: int) -> bool:

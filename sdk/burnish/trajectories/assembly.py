@@ -27,17 +27,19 @@ class Parts(msgspec.Struct):
     runs: list[Span] = []
     models: list[Span] = []
     tools: list[Span] = []
-    nodes: list[Span] = []
     facts: dict[str, list[Span]] = {}
 
     def add(self, span: Span) -> None:
         """Take one more span."""
-        if span.kind == "fact":
+        kind = span.kind
+        if kind == "model":
+            self.models.append(span)
+        elif kind == "tool":
+            self.tools.append(span)
+        elif kind == "agent":
+            self.runs.append(span)
+        elif kind == "fact":
             self.facts.setdefault(str(span.attributes.get(s.FACT)), []).append(span)
-        else:
-            {"agent": self.runs, "model": self.models, "tool": self.tools, "node": self.nodes}[
-                span.kind
-            ].append(span)
 
 
 def assemble(spans: Iterable[Span]) -> Iterator[Trajectory]:
