@@ -33,8 +33,9 @@ from burnish_exporters.dataset.version import PARTS, DatasetVersion
 from burnish_exporters.funnel import Funnel
 from burnish_exporters.redact import Decoder, RowRedactor, finders_of
 from burnish_exporters.rows import Row, Unrenderable, build_rows
-from burnish_exporters.rows.keys import action_key, content_key, digest
+from burnish_exporters.rows.keys import action_key, content_key
 from burnish_exporters.rows.row import RowSettings
+from burnish_exporters.rows.stable import digest
 from burnish_exporters.sources import Source, describe, read
 from burnish_exporters.verify import PoolSettings, combine, judge_all, make_verifiers
 

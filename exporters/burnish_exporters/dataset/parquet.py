@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from burnish.journal.events import canonical
 from burnish.records import Json
 from burnish_exporters.rows import Row
+from burnish_exporters.rows.stable import stable_json
 
 _GROUP = 512
 _JSON_COLUMNS = ("messages", "tools", "calls", "verdict")
@@ -48,7 +48,7 @@ def stored(row: Row) -> dict[str, Any]:
     columns = row.as_dict()
     columns["calls"] = _folded(row.calls)
     for name in _JSON_COLUMNS:
-        columns[name] = canonical(columns[name]).decode()
+        columns[name] = stable_json(columns[name]).decode()
     return columns
 
 

@@ -19,11 +19,11 @@ from pathlib import Path
 import msgspec
 
 from burnish.errors import ExportError
-from burnish.journal.events import canonical
 from burnish.records import DatasetManifest
 from burnish_exporters.dataset.card import card_text
 from burnish_exporters.dataset.parquet import ParquetFile, stored
 from burnish_exporters.rows import Row
+from burnish_exporters.rows.stable import stable_json
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -56,14 +56,14 @@ class Draft:
         self._home = folder
         self._folder = folder / f".draft-{uuid.uuid4().hex}"
         (self._folder / "rows").mkdir(parents=True)
-        self._hash = hashlib.sha256(canonical(recipe) + b"\n")
+        self._hash = hashlib.sha256(stable_json(recipe) + b"\n")
         self._files: dict[str, ParquetFile] = {}
         self.rows: Counter[str] = Counter()
 
     def add(self, row: Row, part: str) -> None:
         """Append a row to a part; rows come in an order that depends on nothing but themselves."""
         columns = stored(row)
-        self._hash.update(canonical(columns) + b"\n")
+        self._hash.update(stable_json(columns) + b"\n")
         if part not in self._files:
             self._files[part] = ParquetFile(self._folder / "rows" / f"{part}.parquet")
         self._files[part].add(columns)
@@ -97,9 +97,9 @@ class Draft:
 
 def hash_of(recipe: object, rows: Iterable[dict[str, object]]) -> str:
     """SHA-256 over a recipe and the stored columns of rows, as publishing computes it."""
-    found = hashlib.sha256(canonical(recipe) + b"\n")
+    found = hashlib.sha256(stable_json(recipe) + b"\n")
     for columns in rows:
-        found.update(canonical(columns) + b"\n")
+        found.update(stable_json(columns) + b"\n")
     return found.hexdigest()
 
 

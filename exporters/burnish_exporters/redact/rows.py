@@ -11,15 +11,16 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from burnish.errors import ExportError
-from burnish.journal.events import canonical
 from burnish.records import Json
 from burnish.redaction import Redactor
 from burnish_exporters.rows import Row
 from burnish_exporters.rows.chat import Chat
+from burnish_exporters.rows.stable import stable_json
 
 Decoder = Callable[[list[int]], str]
 """Turns token ids into text, such as a tokenizer's `decode`."""
 
+_KEPT_TOOLS = 1024
 _IDS = ("prompt_token_ids", "token_ids", "logprobs")
 
 
@@ -36,7 +37,7 @@ class RowRedactor:
         self.rows = 0
         self.stripped_calls = 0
         self._decoder = decoder
-        self._tools: dict[int, tuple[Any, Any]] = {}
+        self._tools: dict[bytes, list[Any]] = {}
 
     def clean(self, rows: list[Row]) -> None:
         """Replace in place whatever is found in the rows of a run."""
@@ -114,14 +115,15 @@ class RowRedactor:
         return {**call, "function": {**call["function"], "arguments": cleaned}}
 
     def _clean_tools(self, tools: list[Any]) -> list[Any]:
-        """Tool schemas are the same objects again and again: each is looked at once."""
-        known = self._tools.get(id(tools))
-        if known is None or known[0] is not tools:
-            cleaned = self.redactor.clean_value(tools)
-            known = self._tools[id(tools)] = (tools, tools if cleaned == tools else cleaned)
-            if len(self._tools) > 1024:
+        """Tool schemas are the same again and again: each list is looked at once."""
+        key = stable_json(tools)
+        known = self._tools.get(key)
+        if known is None:
+            if len(self._tools) > _KEPT_TOOLS:
                 self._tools.clear()
-        return known[1]
+            cleaned = self.redactor.clean_value(tools)
+            known = self._tools[key] = cleaned
+        return tools if known == tools else known
 
     def _without_ids(self, call: dict[str, Any], first: int) -> dict[str, Any]:
         if call["message"] < first or not any(name in call for name in _IDS):
@@ -134,11 +136,11 @@ class RowRedactor:
         yield from (row.task_id or "", row.user or "", *row.kind_tags)
         for message in row.messages:
             content = message["content"]
-            yield content if isinstance(content, str) else canonical(content).decode()
+            yield content if isinstance(content, str) else stable_json(content).decode()
             yield message.get("reasoning_content") or ""
             for call in message.get("tool_calls") or ():
                 yield call["function"]["arguments"]
-        yield canonical(row.tools).decode()
+        yield stable_json(row.tools).decode()
 
     def _decoded(self, row: Row) -> list[str]:
         if self._decoder is None:

@@ -6,13 +6,12 @@ Does not know: which of two equal runs is kept (curate/).
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from typing import Any
 
-from burnish.journal.events import canonical
 from burnish_exporters.rows.chat import Chat
+from burnish_exporters.rows.stable import digest
 
 _GENERATED = re.compile(
     r"""
@@ -24,11 +23,6 @@ _GENERATED = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE,
 )
-
-
-def digest(value: Any) -> str:
-    """Hash of plain data, 32 hex digits."""
-    return hashlib.blake2b(canonical(value), digest_size=16).hexdigest()
 
 
 def content_key(messages: list[Chat]) -> str:

@@ -10,11 +10,10 @@ from typing import Any
 
 import msgspec
 
-from burnish.journal.events import canonical
 from burnish.records import Json, Tool, Trajectory, Verdict
 from burnish_exporters.rows.chat import Chat
 from burnish_exporters.rows.contexts import Context, contexts_of
-from burnish_exporters.rows.keys import digest
+from burnish_exporters.rows.stable import digest
 from burnish_exporters.rows.validity import problem_of, tool_name
 
 
@@ -78,7 +77,7 @@ def _row(trajectory: Trajectory, verdict: Verdict, context: Context, place: tupl
     split, number = place
     tools = [chat_tool(tool) for tool in context.tools]
     return Row(
-        row_id=digest([trajectory.id, number, canonical(context.messages).decode()]),
+        row_id=digest([trajectory.id, number, context.messages]),
         trajectory_id=trajectory.id,
         task_id=trajectory.task_id,
         user=trajectory.user,

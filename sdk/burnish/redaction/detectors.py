@@ -126,7 +126,8 @@ def _is_secret_value(text: str) -> bool:
         or text.startswith(("${", "<", "{{", "REDACTED-"))
     ):
         return False
-    return any(char.isdigit() or not char.isalnum() for char in text) or len(text) >= 20
+    bare = text.rstrip(".!?:")
+    return len(bare) >= 20 or not bare.replace("-", "").isalpha()
 
 
 _PLACEHOLDERS = {

@@ -1,0 +1,132 @@
+"""`burnish dataset` builds and shows versions of a real workspace."""
+
+import json
+
+import pytest
+from langchain_core.messages import AIMessage
+from langchain_core.tools import tool
+from typer.testing import CliRunner
+
+import burnish
+from burnish.errors import EmptyDataset, ExportError, NoVerifier, UnknownAgent, VersionConflict
+from burnish.testing import ScriptedChatModel
+from burnish_exporters.commands import app
+
+CHECKS = """
+def reached(run, state):
+    return state == {"cancelled": [3]}
+"""
+CONFIG = """
+[agent.support]
+build = "agent:build"
+verify = [{ goal_state = "desk_checks:reached" }]
+base_model = "starter"
+"""
+
+
+class Desk:
+    """A world with one action."""
+
+    def __init__(self):
+        self.cancelled = []
+
+    def state(self):
+        return {"cancelled": self.cancelled}
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A folder with burnish.toml, a check, and two captured runs: one reached its goal, one did not."""
+    from langchain.agents import create_agent
+
+    (tmp_path / "burnish.toml").write_text(CONFIG)
+    (tmp_path / "desk_checks.py").write_text(CHECKS)
+    monkeypatch.chdir(tmp_path)
+    for order in (3, 4):
+        desk = Desk()
+
+        @tool
+        def cancel(order: int) -> str:
+            """Cancel an order."""
+            desk.cancelled.append(order)  # noqa: B023 - used before the loop goes on
+            return "done"
+
+        call = {"name": "cancel", "args": {"order": order}, "id": f"c{order}"}
+        model = ScriptedChatModel(script=[AIMessage("", tool_calls=[call]), "Cancelled."])
+        graph = burnish.wrap(create_agent(model, [cancel]), agent="support")
+        with burnish.task(id=f"cancel-{order}", environment=desk):
+            graph.invoke({"messages": [("user", f"Cancel order {order}.")]})
+    burnish.flush(5)
+    return tmp_path
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, arguments, catch_exceptions=False)
+
+
+def test_build_verifies_by_final_state_and_prints_the_manifest(project):
+    shown = json.loads(run("build", "support", "--json").stdout)
+
+    assert shown["rows"] == {"train": 1}
+    assert shown["verifiers"][0]["name"] == "goal_state"
+    dropped = {r: n for stage in shown["funnel"] for r, n in stage["dropped"].items()}
+    assert dropped == {"failed": 1}
+
+
+def test_show_finds_a_version_by_name_and_prints_rows(project):
+    built = json.loads(run("build", "support", "--json").stdout)
+
+    shown = json.loads(run("show", "support", "--rows", "1", "--json").stdout)
+
+    assert shown["id"] == built["id"]
+    assert shown["first_rows"][0]["task_id"] == "cancel-3"
+
+
+def test_tables_tell_rows_funnel_and_verifiers(project):
+    run("build", "support")
+
+    output = run("show", "support").stdout
+
+    for text in ("support@", "train 1", "goal_state", "failed 1"):
+        assert text in output
+
+
+def test_list_has_every_version_and_verify_accepts_it(project):
+    built = json.loads(run("build", "support", "--json").stdout)
+    run("build", "support", "--name", "other")
+
+    names = [entry["name"] for entry in json.loads(run("list", "--json").stdout)]
+
+    assert sorted(names) == ["other", "support"]
+    assert "is unaltered" in run("verify", built["id"]).stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (["build", "suport"], UnknownAgent),
+        (["show", "nothing"], ExportError),
+    ],
+)
+def test_what_is_not_there_is_one_clear_error(project, arguments, error):
+    with pytest.raises(error):
+        run(*arguments)
+
+
+def test_an_agent_without_verifier_or_without_runs_cannot_be_built(project):
+    config = project / "burnish.toml"
+    config.write_text(CONFIG.replace('[{ goal_state = "desk_checks:reached" }]', "[]"))
+    with pytest.raises(NoVerifier):
+        run("build", "support")
+    config.write_text(CONFIG.replace("agent.support", "agent.idle"))
+    with pytest.raises(EmptyDataset, match="0 runs came in"):
+        run("build", "idle")
+
+
+def test_an_altered_version_is_refused(project):
+    built = json.loads(run("build", "support", "--json").stdout)
+    manifest = project / "home" / "datasets" / built["id"] / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"max_per_task": 4', '"max_per_task": 5'))
+
+    with pytest.raises(VersionConflict):
+        run("verify", built["id"])
