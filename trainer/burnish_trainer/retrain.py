@@ -10,7 +10,9 @@ Every stage leaves a receipt; a call that was interrupted goes on where it stopp
 
 from __future__ import annotations
 
+import dataclasses
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,7 @@ def retrain(
     *,
     force: bool = False,
     canary: bool | dict[str, Any] = True,
+    learn_from: list[Any] | None = None,
     **overrides: Any,
 ) -> RetrainReport:
     """Turn the agent's verified runs into an adapter, prove it, and start its canary.
@@ -42,6 +45,8 @@ def retrain(
         agent: Name of the agent in burnish.toml.
         force: Put the adapter forward whatever the gate says; the registry and the lineage record it.
         canary: False stops after registration; a mapping overrides settings of the canary.
+        learn_from: Verifiers that decide what is learned, as `verify` in burnish.toml; by default those. The adapter is
+            judged by the ones of burnish.toml all the same.
         **overrides: Settings of `[agent.NAME]` for this call, such as `train={"epochs": 4}`.
 
     Returns:
@@ -61,19 +66,28 @@ def retrain(
     home = Path(settings.current().home)
     with locked(home / "runs" / f".lock-{agent}", f"a retrain of {agent!r}"):
         facts = {"config": msgspec.to_builtins(subject.config), "code": subject.code_sha256}
-        stages = open_run(home, agent, {**facts, "force": force, "canary": canary is not False})
-        report = _Retrain(subject, stages, force=force, releases=canary is not False).run()
+        choice = _Choice(force, canary is not False, learn_from)
+        stages = open_run(home, agent, {**facts, "choice": dataclasses.asdict(choice)})
+        report = _Retrain(subject, stages, choice).run()
         report = msgspec.structs.replace(report, seconds=round(time.monotonic() - started, 3))
         stages.end(msgspec.to_builtins(report))
     return report
 
 
+@dataclass(frozen=True)
+class _Choice:
+    """What a call asks for beside burnish.toml."""
+
+    force: bool
+    releases: bool
+    learn_from: list[Any] | None
+
+
 class _Retrain:
     """One run through the stages."""
 
-    def __init__(self, subject: Subject, stages: Stages, *, force: bool, releases: bool) -> None:
-        self._subject, self._stages = subject, stages
-        self._force, self._releases = force, releases
+    def __init__(self, subject: Subject, stages: Stages, choice: _Choice) -> None:
+        self._subject, self._stages, self._choice = subject, stages, choice
 
     def run(self) -> RetrainReport:
         """All stages, until one says that the rest makes no sense."""
@@ -98,7 +112,7 @@ class _Retrain:
             decision=decision,
             reasons=decision.reasons,
         )
-        if decision.decision == "promote" or self._force:
+        if decision.decision == "promote" or self._choice.force:
             report = self._release(report, decision, path)
         return msgspec.structs.replace(report, stages=self._stages.done)
 
@@ -153,14 +167,15 @@ class _Retrain:
         return {"runs": len(found.results), "success_rate": found.success_rate, "seed": seed}
 
     def _dataset(self) -> dict[str, Any]:
-        from burnish_exporters import build_dataset
+        from burnish_exporters import build_dataset, make_verifiers
 
         burnish.flush()
         subject, workspace = self._subject, burnish.Workspace()
+        learn_from = self._choice.learn_from or subject.config.verify
         version = build_dataset(
             workspace,
             agent=subject.name,
-            verify=subject.verifiers,
+            verify=make_verifiers(learn_from, subject.project.folder),
             recipe=msgspec.structs.asdict(subject.config.dataset),
         )
         console.say(f"  [green]{version.id}[/]: {version.manifest.rows.get('train', 0)} rows")
@@ -211,13 +226,13 @@ class _Retrain:
         from burnish_trainer.release import register, start_canary
 
         subject, adapter = self._subject, str(report.adapter)
-        forced = self._force and decision.decision != "promote"
+        forced = self._choice.force and decision.decision != "promote"
         registered = self._stages.do(
             "register",
             [adapter, decision.decision, forced],
             lambda: register(subject, adapter, path, decision, forced=forced),
         )
-        missing = None if self._releases else "the canary was not asked for"
+        missing = None if self._choice.releases else "the canary was not asked for"
         if not subject.config.canary.decides:
             missing = (
                 f"nothing says who judges the canary: write `decides` into "

@@ -1,0 +1,189 @@
+"""`burnish retrain`, `burnish eval` and `burnish demo`.
+
+Knows: arguments, exit codes, what is printed. Does not know: how the work is done.
+
+Exit codes: 0 done, 1 an error of ours that says what to do, 2 wrong usage, 3 the gate did not promote, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+import typer
+
+from burnish.cli.output import print_json
+from burnish.errors import SettingsError
+
+NOT_PROMOTED = 3
+
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the report as JSON.")]
+Home = Annotated[
+    Path | None, typer.Option("--home", help="Folder of the workspace.", show_default=".burnish")
+]
+
+
+def retrain_app(
+    agent: Annotated[str, typer.Argument(help="Agent, as declared in burnish.toml.")],
+    setting: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="A setting for this call, such as train.epochs=4."),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Release it whatever the gate says; it is recorded.")
+    ] = False,
+    canary: Annotated[bool, typer.Option(help="Start the canary at the end.")] = True,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Turn the verified runs of an agent into an adapter, prove it, and start its canary.
+
+    A call that was interrupted goes on where it stopped.
+
+    Examples: `burnish retrain support`, `burnish retrain support --set train.epochs=4 --no-canary`
+    """
+    from burnish import configure
+    from burnish_trainer import console
+    from burnish_trainer.retrain import retrain
+
+    if home is not None:
+        configure(home=home)
+    overrides = _settings(setting or [])
+    if not canary and "canary" in overrides:
+        raise SettingsError(
+            "--no-canary and a setting of the canary", "one of them", "leave one out"
+        )
+    chosen: Any = overrides.pop("canary", canary)
+    with console.silenced(as_json):
+        report = retrain(agent, force=force, canary=chosen, **overrides)
+    if as_json:
+        print_json(report)
+    else:
+        console.say(f"[bold]{report.status}[/]: {'; '.join(report.reasons)}")
+        console.say(f"  report in {report.path}")
+    if report.status in ("rejected", "inconclusive"):
+        raise typer.Exit(NOT_PROMOTED)
+
+
+def eval_app(
+    agent: Annotated[str, typer.Argument(help="Agent, as declared in burnish.toml.")],
+    adapter: Annotated[
+        str | None, typer.Option(help="Version to measure; by default the one in service.")
+    ] = None,
+    against: Annotated[
+        str | None, typer.Option(help="Version to compare with; by default the base model.")
+    ] = None,
+    pool: Annotated[
+        list[str] | None, typer.Option(help="Only these pools: heldout, standing, capability.")
+    ] = None,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run the agent with two versions on the same tasks and compare them.
+
+    Examples: `burnish eval support`, `burnish eval support --adapter support@0a1b2c3d4e5f --json`
+    """
+    from burnish import configure
+    from burnish_trainer import console
+    from burnish_trainer.evaluation import evaluate, pools_of
+    from burnish_trainer.evaluation.subject import POOLS, subject_of
+    from burnish_trainer.gate import decide
+    from burnish_trainer.release import current_adapter
+
+    if home is not None:
+        configure(home=home)
+    subject = subject_of(agent)
+    tasks = {name: subject.tasks(name) for name in pool or POOLS}
+    pools_of(subject, tasks)
+    after = adapter or current_adapter(subject)
+    with console.silenced(as_json):
+        found = evaluate(subject, adapters=[against, after], tasks=tasks)
+    decision = decide(found, subject.config.gate) if "heldout" in found.pools else None
+    if as_json:
+        print_json({**msgspec.to_builtins(found), "decision": msgspec.to_builtins(decision)})
+    else:
+        _print_evaluation(found)
+        if decision is not None:
+            console.say(f"[bold]{decision.decision}[/]: {'; '.join(decision.reasons)}")
+    if decision is not None and decision.decision != "promote":
+        raise typer.Exit(NOT_PROMOTED)
+
+
+def demo_app(
+    rounds: Annotated[int, typer.Option(min=1, max=20, help="Rounds of retraining.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Of tasks, sampling and training.")] = 0,
+    verify: Annotated[
+        Literal["goal_state", "claim"],
+        typer.Option(
+            help="What decides what is learned: the goal state, or the agent's own claim."
+        ),
+    ] = "goal_state",
+    json_path: Annotated[
+        Path | None, typer.Option("--json", help="Write the facts there, as JSON.")
+    ] = None,
+    html: Annotated[Path | None, typer.Option(help="Write the page with pictures there.")] = None,
+    home: Annotated[Path, typer.Option(help="Folder that holds the demos.")] = Path(
+        ".burnish-demo"
+    ),
+) -> None:
+    """Show the whole loop on the bundled model: no key, no GPU, no network.
+
+    An agent that fails often, one retrain, an agent that fails seldom, a canary that promotes it, and a bad adapter
+    that is rolled back by itself. An interrupted demo goes on where it stopped.
+
+    Examples: `burnish demo`, `burnish demo --rounds 3 --json facts.json`, `burnish demo --verify claim`
+    """
+    from burnish_trainer.demo import DemoOptions, run_demo
+    from burnish_trainer.run.files import write_json
+
+    facts = run_demo(DemoOptions(rounds=rounds, seed=seed, verify=verify, home=home, html=html))
+    if json_path is not None:
+        json_path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(json_path.absolute(), facts)
+
+
+def _settings(given: list[str]) -> dict[str, Any]:
+    """Overrides from `table.key=value`; values are JSON, or text where they are none.
+
+    Raises:
+        SettingsError: One has another form.
+    """
+    found: dict[str, Any] = {}
+    for one in given:
+        path, equals, text = one.partition("=")
+        keys = path.split(".")
+        if not equals or not all(keys) or len(keys) > 2:
+            raise SettingsError(f"--set {one}", "table.key=value", "--set train.epochs=4")
+        try:
+            value: Any = msgspec.json.decode(text.encode())
+        except msgspec.DecodeError:
+            value = text
+        if len(keys) == 1:
+            found[keys[0]] = value
+        else:
+            found.setdefault(keys[0], {})[keys[1]] = value
+    return found
+
+
+def _print_evaluation(found: Any) -> None:
+    from burnish.cli.output import print_table
+
+    def told(rate: Any) -> str:
+        return f"{100 * rate.rate:.1f} % [{100 * rate.low:.0f}, {100 * rate.high:.0f}]"
+
+    rows = [
+        (
+            name,
+            told(pool.before),
+            told(pool.after),
+            f"{100 * pool.gain:+.1f} [{100 * pool.ci95[0]:+.1f}, {100 * pool.ci95[1]:+.1f}]",
+            pool.won,
+            pool.lost,
+            f"{pool.p_value:.2g}",
+        )
+        for name, pool in found.pools.items()
+    ]
+    columns = ["pool", found.before or "base", found.after or "base", "gain", "won", "lost", "p"]
+    print_table(f"{found.agent} on {found.base_model}", columns, rows)

@@ -1,0 +1,133 @@
+"""Pictures of a demo as SVG text: funnel, success by round, evidence of a canary.
+
+Knows: matplotlib. Does not know: what a good number is.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from typing import Any
+
+Json = dict[str, Any]
+
+_INK, _OLD, _NEW, _BAD = "#26323b", "#9aa7b0", "#1f7a5c", "#b5413a"
+
+
+def _figure(width: float, height: float) -> tuple[Any, Any]:
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    mpl.rcParams.update(
+        {
+            "svg.fonttype": "none",
+            "svg.hashsalt": "burnish",
+            "font.size": 10,
+            "axes.edgecolor": _INK,
+            "axes.labelcolor": _INK,
+            "xtick.color": _INK,
+            "ytick.color": _INK,
+        }
+    )
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes = figure.subplots()
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def _svg(figure: Any) -> str:
+    out = io.StringIO()
+    figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
+    text = out.getvalue()
+    return text[text.index("<svg") :]
+
+
+def funnel(stages: Sequence[Json]) -> str:
+    """How many runs each stage of the dataset kept.
+
+    Args:
+        stages: Name, kept, dropped by reason, in order.
+    """
+    figure, axes = _figure(7.2, 0.5 + 0.42 * len(stages))
+    names = [stage["name"] for stage in stages]
+    kept = [stage["kept"] for stage in stages]
+    dropped = [sum((stage.get("dropped") or {}).values()) for stage in stages]
+    axes.barh(names, kept, color=_NEW, height=0.62)
+    axes.barh(names, dropped, left=kept, color=_OLD, height=0.62)
+    for place, stage in enumerate(stages):
+        why = ", ".join(
+            f"{count} {reason}" for reason, count in (stage.get("dropped") or {}).items()
+        )
+        axes.text(
+            kept[place] + dropped[place],
+            place,
+            f"  {kept[place]}" + (f" (out: {why})" if why else ""),
+            va="center",
+        )
+    axes.invert_yaxis()
+    axes.set_xlim(0, 1.6 * max([1, *(k + d for k, d in zip(kept, dropped, strict=True))]))
+    axes.set_xlabel("runs")
+    return _svg(figure)
+
+
+def success(rounds: Sequence[Json]) -> str:
+    """Success on held-out tasks before and after each round, by kind, with 95 % intervals.
+
+    Args:
+        rounds: Facts of the rounds.
+    """
+    kinds = [*rounds[0]["by_kind"], "all"]
+    arms = [_arm("before", rounds[0], "before")]
+    arms += [_arm(f"round {n}", one, "after") for n, one in enumerate(rounds, 1)]
+    figure, axes = _figure(7.2, 3.2)
+    width = 0.8 / len(arms)
+    for place, (name, cells) in enumerate(arms):
+        xs = [i - 0.4 + width * (place + 0.5) for i in range(len(kinds))]
+        heights = [100 * rate for rate, _ in cells]
+        errors = [
+            [max(0.0, 100 * (rate - ends[0])) for rate, ends in cells],
+            [max(0.0, 100 * (ends[1] - rate)) for rate, ends in cells],
+        ]
+        shade = _OLD if place == 0 else _NEW
+        alpha = 1.0 if place == 0 else 0.45 + 0.55 * place / len(rounds)
+        axes.bar(xs, heights, width, label=name, color=shade, alpha=alpha)
+        axes.errorbar(xs, heights, yerr=errors, fmt="none", ecolor=_INK, elinewidth=0.8, capsize=2)
+    axes.set_xticks(range(len(kinds)), kinds)
+    axes.set_ylim(0, 105)
+    axes.set_ylabel("success, %")
+    axes.legend(frameon=False, ncols=len(arms), loc="lower center", bbox_to_anchor=(0.5, 1.0))
+    return _svg(figure)
+
+
+def _arm(name: str, one: Json, key: str) -> tuple[str, list[tuple[float, list[float]]]]:
+    cells = [*one["by_kind"].values(), one["heldout"]]
+    return name, [(cell[key], cell[f"{key}_ci95"]) for cell in cells]
+
+
+def evidence(trail: Sequence[Json], events: Sequence[Json]) -> str:
+    """Evidence of a canary after each judged thread.
+
+    Args:
+        trail: Per judged thread: arm, share, evidence of worse and of not worse.
+        events: Moves of the rollout.
+    """
+    figure, axes = _figure(7.2, 2.8)
+    xs = list(range(1, len(trail) + 1))
+    for key, shade, name in (("not_worse", _NEW, "not worse"), ("worse", _BAD, "worse")):
+        axes.plot(xs, [min(1e12, max(1e-6, one[key])) for one in trail], color=shade, label=name)
+    axes.axhline(20, color=_INK, linewidth=0.8, linestyle=":")
+    last = None
+    for x, one in zip(xs, trail, strict=True):
+        if one["share"] != last:
+            axes.axvline(x, color=_OLD, linewidth=0.8)
+            axes.text(x, axes.get_ylim()[1], f" {100 * one['share']:.0f} %", va="top", color=_INK)
+            last = one["share"]
+    axes.set_yscale("log")
+    axes.set_xlabel("judged threads")
+    axes.set_ylabel("evidence (e-value)")
+    axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    if events:
+        axes.set_title(
+            f"{events[-1]['state']}: {events[-1]['reason']}", fontsize=9, color=_INK, loc="left"
+        )
+    return _svg(figure)

@@ -1,0 +1,125 @@
+"""The story of a demo as one page that needs nothing else: text, one table, pictures.
+
+Knows: the page. Does not know: how anything was measured.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+from pathlib import Path
+from typing import Any
+
+from burnish_trainer.demo import pictures
+from burnish_trainer.demo.scene import Scene
+
+Json = dict[str, Any]
+
+_STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; color: #26323b; background: #fbfaf7; max-width: 52rem; margin: 3rem auto;
+       padding: 0 1.2rem }
+h1 { font-weight: 600; letter-spacing: -.01em } h2 { margin-top: 2.4rem; font-size: 1.1rem }
+table { border-collapse: collapse; width: 100% } th, td { text-align: right; padding: .25rem .6rem }
+th:first-child, td:first-child { text-align: left } tr + tr td { border-top: 1px solid #dfe3e0 }
+td small { color: #6a7780 } .big { font-size: 1.9rem } svg { max-width: 100%; height: auto }
+pre { overflow: auto; background: #f0efe9; padding: 1rem; font-size: .8rem }
+"""
+
+
+def write_report(scene: Scene, facts: Json) -> Path:
+    """Write the page and give its path.
+
+    Args:
+        scene: The demo.
+        facts: As `burnish demo --json` writes them.
+    """
+    path = scene.options.html or scene.folder / "report.html"
+    path = path.expanduser().absolute()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(page(facts), encoding="utf-8")
+    return path
+
+
+def page(facts: Json) -> str:
+    """The page as HTML."""
+    last = facts["rounds"][-1]
+    parts = [
+        "<h1>An agent, polished by its own runs</h1>",
+        f"<p class=big>{_percent(facts['rounds'][0]['heldout']['before'])} → "
+        f"{_percent(last['heldout']['after'])} of held-out tasks</p>",
+        f"<p>{_story(facts)}</p>",
+        "<h2>Success by round</h2>",
+        pictures.success(facts["rounds"]),
+        _table(facts),
+    ]
+    for number, one in enumerate(facts["rounds"], 1):
+        parts += [f"<h2>Round {number}: what was learned from</h2>", pictures.funnel(one["funnel"])]
+        parts += [
+            f"<p>Gate: <b>{_text(one['gate']['decision'])}</b>. {_text('; '.join(one['gate']['reasons']))}</p>"
+        ]
+        parts += _canary(f"Round {number}: canary", one["canary"])
+    parts += _canary("The bad adapter: rollback", facts["rollback"])
+    shown = {k: v for k, v in facts.items() if k not in ("rounds", "canary", "rollback")}
+    parts += [f"<h2>Conditions</h2><pre>{_text(json.dumps(shown, indent=2))}</pre>"]
+    body = "\n".join(parts)
+    return (
+        "<!doctype html><html lang=en><meta charset=utf-8><title>burnish demo</title>"
+        f"<meta name=viewport content='width=device-width'><style>{_STYLE}</style><body>{body}</body></html>\n"
+    )
+
+
+def _story(facts: Json) -> str:
+    canary, bad, cost = facts["canary"], facts["rollback"], facts["overhead"]
+    told = [
+        f"{facts['trajectories']} recorded runs, {facts['seconds_total']:.0f} seconds, one small model on this machine."
+    ]
+    if canary:
+        told.append(
+            f"The canary {_text(canary['decision'])} the new adapter after {canary['canary_threads']} threads on it."
+        )
+    if bad:
+        told.append(
+            f"A bad adapter, forced past the gate, was {_text(bad['decision'].replace('_', ' '))} after "
+            f"{bad['canary_threads']} threads."
+        )
+    told.append(f"Recording cost {cost['per_run_ms']:.2f} ms a run.")
+    if facts["options"]["verify"] == "claim":
+        told.append(
+            "It learned from what the agent says of itself, which is why it did not get better."
+        )
+    return " ".join(told)
+
+
+def _table(facts: Json) -> str:
+    head = "".join(f"<th>round {n}</th>" for n in range(1, len(facts["rounds"]) + 1))
+    rows = [f"<tr><th></th><th>before</th>{head}</tr>"]
+    names = [*facts["rounds"][0]["by_kind"], "heldout", "standing", "capability"]
+    for name in names:
+        cells = [one["by_kind"].get(name) or one[name] for one in facts["rounds"]]
+        told = _cell(cells[0], "before") + "".join(_cell(cell, "after") for cell in cells)
+        rows.append(f"<tr><td>{_text(name)}</td>{told}</tr>")
+    return f"<table>{''.join(rows)}</table>"
+
+
+def _cell(cell: Json, key: str) -> str:
+    low, high = cell[f"{key}_ci95"]
+    return f"<td>{_percent(cell[key])} <small>{100 * low:.0f} to {100 * high:.0f}</small></td>"
+
+
+def _canary(title: str, facts: Json | None) -> list[str]:
+    if not facts or not facts.get("trail"):
+        return []
+    return [
+        f"<h2>{_text(title)}</h2>",
+        pictures.evidence(facts["trail"], facts["events"]),
+        f"<p>{_text(facts['decision'])} after {facts['threads']} threads, {facts['canary_threads']} on the new adapter: "
+        f"{_text(facts['reason'])}</p>",
+    ]
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+def _text(value: object) -> str:
+    return html.escape(str(value))

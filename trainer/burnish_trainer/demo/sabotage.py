@@ -1,0 +1,92 @@
+"""A bad adapter, made from the agent's failed runs and forced past the gate; the canary must end it.
+
+Knows: how the bad adapter is made and let loose. Does not know: how the canary finds out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+import burnish
+from burnish.records import Decision, Evaluation
+from burnish_exporters import DatasetVersion, build_dataset
+from burnish_trainer import console
+from burnish_trainer.demo.scene import AGENT, Scene
+from burnish_trainer.demo.traffic import canary_until_decided
+from burnish_trainer.evaluation import evaluate
+from burnish_trainer.gate import decide
+from burnish_trainer.release import current_adapter, register, start_canary
+from burnish_trainer.run import train
+from burnish_trainer.run.files import write_json
+
+_PLACE = 99
+
+
+class Failures:
+    """The failed runs that a dataset version keeps apart, as if they were worth learning."""
+
+    def __init__(self, version: DatasetVersion) -> None:
+        self._version = version
+        self.id = f"{version.id}+failures"
+
+    def rows(self, split: str = "train") -> Iterable[dict[str, Any]]:
+        """The failed runs of a split."""
+        return self._version.rows(f"{split}-contrast")
+
+
+def sabotage(scene: Scene) -> dict[str, Any]:
+    """Train a bad adapter, measure it, force it past the gate, and watch it being rolled back.
+
+    Args:
+        scene: The demo.
+    """
+    console.say("\n[bold cyan]a bad adapter[/], trained on failed runs and forced past the gate")
+    current, do = current_adapter(scene.subject), scene.stages.do
+    made = do("bad-train", scene.inputs(), lambda: _bad(scene))
+    told = do("bad-evaluate", scene.inputs(made), lambda: _measured(scene, current, made["id"]))
+    started = do("bad-release", scene.inputs(told), lambda: _forced(scene, made["id"], told))
+    ended = do("bad-canary", scene.inputs(started), lambda: canary_until_decided(scene, _PLACE))
+    console.say(f"  [bold]{ended['decision']}[/]: {ended['reason']}")
+    return {"adapter": made["id"], "evaluation": told, "release": started, "canary": ended}
+
+
+def _bad(scene: Scene) -> dict[str, Any]:
+    table = msgspec.structs.asdict(scene.subject.config.dataset)
+    version = build_dataset(
+        burnish.Workspace(),
+        agent=AGENT,
+        verify=scene.subject.verifiers,
+        recipe={**table, "contrast": True},
+        name=f"{AGENT}-bad",
+    )
+    settings = msgspec.structs.asdict(scene.subject.config.train)
+    settings.pop("start")
+    adapter = train(
+        Failures(version),
+        base_model=scene.subject.config.base_model,
+        recipe={**settings, "name": f"{AGENT}-bad", "seed": scene.options.seed},
+    )
+    return {"id": adapter.id, "rows": adapter.rows["rows"]}
+
+
+def _measured(scene: Scene, current: str | None, bad: str) -> dict[str, Any]:
+    found = evaluate(scene.subject, adapters=[current, bad])
+    heldout = found.pools["heldout"]
+    console.say(f"  held-out: {heldout.before.rate:.1%} -> {heldout.after.rate:.1%}")
+    return msgspec.to_builtins(found)
+
+
+def _forced(scene: Scene, bad: str, told: dict[str, Any]) -> dict[str, Any]:
+    path = Path(scene.folder / "bad-evaluation.json")
+    write_json(path, told)
+    decision: Decision = decide(msgspec.convert(told, Evaluation), scene.subject.config.gate)
+    console.say(
+        f"  gate: [bold]{decision.decision}[/]: {'; '.join(decision.reasons)}; forced all the same"
+    )
+    register(scene.subject, bad, path, decision, forced=True)
+    status = start_canary(scene.subject, bad)
+    return {"gate": msgspec.to_builtins(decision), "swap_ms": status["swap_ms"], "forced": True}

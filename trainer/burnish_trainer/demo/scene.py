@@ -1,0 +1,124 @@
+"""The folder of a demo: the example project, a workspace of its own, receipts of what was done.
+
+Knows: where things lie, and which demo is unfinished. Does not know: what is played.
+
+    .burnish-demo/0001/
+      project/      the support desk with its burnish.toml
+      workspace/    trajectories, datasets, adapters, runs
+      receipts/     one a stage; an interrupted demo goes on behind the last
+      facts.json    the story as data, once it is over
+      report.html
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from burnish import settings
+from burnish.project import load_project
+from burnish_trainer import console
+from burnish_trainer.demo.options import DemoOptions
+from burnish_trainer.evaluation.subject import Subject
+from burnish_trainer.overrides import overridden
+from burnish_trainer.run.files import locked, write_json
+from burnish_trainer.stages import Stages
+
+AGENT = "support"
+
+
+@dataclass
+class Scene:
+    """One demo in its folder.
+
+    Attributes:
+        folder: Its folder.
+        options: What was chosen.
+        stages: Receipts.
+        subject: The agent of the example project, judged by facts.
+    """
+
+    folder: Path
+    options: DemoOptions
+    stages: Stages
+    subject: Subject
+
+    @property
+    def workspace(self) -> Path:
+        """Folder of the workspace."""
+        return self.folder / "workspace"
+
+    def inputs(self, *more: Any) -> list[Any]:
+        """What a stage depends on: the choices, the agent's code, and what came before."""
+        chosen = [self.options.seed, self.options.verify, self.options.runs]
+        return [*chosen, self.subject.code_sha256, *more]
+
+    def seconds(self, now: float) -> float:
+        """Seconds of work over all parts of a demo that was interrupted."""
+        path = self.folder / "receipts" / "seconds.json"
+        before = json.loads(path.read_text()) if path.exists() else 0.0
+        write_json(path, before + now)
+        return round(before + now, 3)
+
+    def end(self, facts: dict[str, Any]) -> None:
+        """Keep the facts; the next demo gets a folder of its own."""
+        write_json(self.folder / "facts.json", facts)
+
+
+@contextlib.contextmanager
+def open_scene(options: DemoOptions) -> Iterator[Scene]:
+    """The unfinished demo with the same choices, or a new one; the process works in its workspace inside.
+
+    Raises:
+        TrainingError: Another process plays the same demo.
+    """
+    folder = _folder(options)
+    with locked(folder, "a demo"), _settings_for(folder):
+        project = load_project(folder / "project" / "burnish.toml")
+        subject = overridden(project, AGENT, {})
+        yield Scene(folder, options, Stages(folder / "receipts"), subject)
+
+
+def _folder(options: DemoOptions) -> Path:
+    home = options.home.expanduser().absolute()
+    chosen = {
+        k: str(v) for k, v in dataclasses.asdict(options).items() if k not in ("html", "quiet")
+    }
+    known = sorted(path for path in home.glob("[0-9]*") if (path / "options.json").exists())
+    for folder in reversed(known):
+        same = json.loads((folder / "options.json").read_text()) == chosen
+        if same and not (folder / "facts.json").exists():
+            console.say(f"going on with the demo in [bold]{folder}[/]")
+            return folder
+    folder = home / f"{(int(known[-1].name) if known else 0) + 1:04d}"
+    folder.mkdir(parents=True)
+    from burnish_trainer.starter import project_path
+
+    ignored = shutil.ignore_patterns("__pycache__", ".*")
+    shutil.copytree(project_path(), folder / "project", ignore=ignored)
+    write_json(folder / "options.json", chosen)
+    console.say(f"a small support desk, its agent and the bundled model, in [bold]{folder}[/]")
+    return folder
+
+
+@contextlib.contextmanager
+def _settings_for(folder: Path) -> Iterator[None]:
+    """The process's home and burnish.toml are the demo's inside, and what they were outside."""
+    before = settings.current()
+    given = {"home": folder / "workspace", "config": folder / "project" / "burnish.toml"}
+    settings.configure(**given)
+    offline = os.environ.get("HF_HUB_OFFLINE")
+    os.environ["HF_HUB_OFFLINE"] = "1"  # the demo needs no network and uses none
+    try:
+        yield
+    finally:
+        settings.configure(home=before.home, config=before.config)
+        if offline is None:
+            del os.environ["HF_HUB_OFFLINE"]

@@ -1,0 +1,111 @@
+"""Users of the demo: threads of the routed agent, recorded as production and judged.
+
+Knows: how a wave of threads is made and when the canary looks at it. Does not know: what the canary concludes.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import burnish
+from burnish.canary.rollout import Rollout
+from burnish.records import Task
+from burnish_trainer import console
+from burnish_trainer.demo.scene import AGENT, Scene
+from burnish_trainer.evaluation.judging import Result, judge
+from burnish_trainer.evaluation.running import Runner, RunOptions, since_now
+
+WAVE = 24
+_MOST_WAVES = 60
+_TEMPERATURE = 1.0
+
+
+def wave(scene: Scene, tasks: list[Task], seed: int) -> list[Result]:
+    """So many users ask, each in a thread of its own, and every run is judged.
+
+    Args:
+        scene: The demo.
+        tasks: What they ask.
+        seed: Of sampling.
+    """
+    from burnish.serving import EmbeddedChat
+
+    base = EmbeddedChat(
+        base_model=scene.subject.config.base_model, temperature=_TEMPERATURE, seed=seed
+    )
+    model = burnish.route(base, agent=AGENT)
+    options = RunOptions(source="production", concurrency=min(64, len(tasks)))
+    runner, since = Runner(scene.subject, None, options, model), since_now()
+    with console.bar("users", len(tasks)) as advance:
+        ran = runner.run({"train": tasks}, advance)
+    return judge(scene.subject, ran, since)
+
+
+def users(scene: Scene, number: int) -> dict[str, Any]:
+    """The traffic of one round, before anything is learned from it.
+
+    Args:
+        scene: The demo.
+        number: The round, from 1.
+    """
+    seed = 1000 * scene.options.seed + number
+    results = wave(scene, scene.subject.tasks("train", scene.options.runs, seed), seed)
+    good = sum(result.label == "success" for result in results)
+    console.say(f"  {len(results)} threads of users, {good / len(results):.1%} served well")
+    return {"runs": len(results), "success_rate": good / len(results)}
+
+
+def canary_until_decided(scene: Scene, place: int) -> dict[str, Any]:
+    """Waves of users until the canary has decided: promoted, rolled back, or paused.
+
+    Args:
+        scene: The demo.
+        place: Which canary of the demo, so that no two meet the same tasks.
+    """
+    rollout, started = Rollout(scene.workspace, AGENT), time.monotonic()
+    tasks, told = _tasks(scene, place), ""
+    results: list[Result] = []
+    for number in range(_MOST_WAVES):
+        results += wave(
+            scene, list(itertools.islice(tasks, WAVE)), seed=7_000_000 + 1000 * place + number
+        )
+        status = rollout.observe()
+        told = _told(status, told)
+        if status["state"] != "CANARY":
+            break
+    else:
+        status = rollout.pause("the demo has no more users")
+    candidate = status["candidate"]
+    return {
+        "decision": status["state"].lower(),
+        "adapter": candidate,
+        "reason": status["reason"],
+        "threads": len(results),
+        "canary_threads": sum(candidate in result.adapters for result in results),
+        "dropped": sum(result.reason is not None and not result.cost for result in results),
+        "mixed": sum(len(result.adapters) > 1 for result in results),
+        "events": status["events"],
+        "trail": rollout.trail(),
+        "seconds": round(time.monotonic() - started, 3),
+    }
+
+
+def _tasks(scene: Scene, place: int) -> Iterator[Task]:
+    for part in itertools.count(1):
+        seed = 500_000 + 10_000 * scene.options.seed + 100 * place + part
+        yield from scene.subject.tasks("train", 10 * WAVE, seed)
+
+
+def _told(status: dict[str, Any], before: str) -> str:
+    threads, evidence = status["threads"], status["evidence"]
+    line = (
+        f"  {status['state']} at {100 * status['share']:.0f} %: "
+        f"{threads['canary']} canary and {threads['stable']} stable threads judged; evidence "
+        f"worse {evidence['worse']:.2g}, not worse {evidence['not_worse']:.2g}"
+    )
+    if line != before:
+        console.say(line)
+    return line
