@@ -9,9 +9,9 @@ import time
 from typing import Any
 
 from burnish.capture.content import Blobs
-from burnish.capture.live import Run, describe, partial_text, registry
+from burnish.capture.live import Run, partial_text, registry
 from burnish.capture.messages import said
-from burnish.capture.replies import read_reply
+from burnish.capture.replies import Reply, read_reply
 from burnish.capture.requests import own_metadata, own_tags, read_request
 from burnish.journal.events import (
     ModelEnded,
@@ -23,6 +23,7 @@ from burnish.journal.events import (
     ToolStarted,
 )
 
+TOKENS = ("prompt_token_ids", "token_ids", "logprobs")
 _SPAN_BITS = (1 << 64) - 1
 
 
@@ -96,7 +97,7 @@ def end_node(run: Run, error: BaseException | None) -> None:
         if is_control_flow(error):
             bubbled = type(error).__name__
         else:
-            name, words = describe(error)
+            name, words = run.trajectory.describe(error)
         run.trajectory.close_below(run, error)
     if not registry.remove(run):
         return
@@ -139,6 +140,7 @@ def _start_model(
     extras = _extras(run, run_id, about)
     if extras is not None:
         blobs[extras[0]] = extras[1]
+    run.redacted = trajectory.content.redacted(blobs)
     run.retry_key = tuple(refs)
     run.attempt = parent.attempt + parent.tries(run.retry_key)
     registry.add(run, run_id)
@@ -159,6 +161,7 @@ def _start_model(
             speaker=run.speaker,
             attempt=run.attempt,
             extras=extras and extras[0],
+            redacted=run.redacted,
         ),
         blobs,
     )
@@ -225,6 +228,10 @@ def end_model(run: Run, result: Any) -> None:
         )
         blobs[ref] = blob
         trajectory.last_reply = reply.text
+    facts = reply.facts
+    redacted = run.redacted or content.redacted(blobs)
+    if redacted:
+        facts, reply = _without_tokens(reply)
     if reply.extras:
         extras, blob = content.value(reply.extras)
         blobs[extras] = blob
@@ -236,11 +243,19 @@ def end_model(run: Run, result: Any) -> None:
             reply=ref,
             first_token_at=run.first_token_at,
             extras=extras,
-            **reply.facts,
+            redacted=redacted,
+            **facts,
         ),
         blobs,
     )
     _close_bare(run, "completed")
+
+
+def _without_tokens(reply: Reply) -> tuple[dict[str, Any], Reply]:
+    """Token ids are the text in another spelling: they go with what was replaced in it."""
+    facts = {name: value for name, value in reply.facts.items() if name not in TOKENS}
+    extras = {name: value for name, value in reply.extras.items() if name not in TOKENS}
+    return facts, reply._replace(extras=extras)
 
 
 def fail_model(run: Run, error: BaseException) -> None:
@@ -249,7 +264,7 @@ def fail_model(run: Run, error: BaseException) -> None:
     if not registry.remove(run):
         return
     trajectory = run.trajectory
-    name, words = describe(error)
+    name, words = run.trajectory.describe(error)
     blobs: Blobs = {}
     extras = None
     partial = partial_text(run.chunks)
@@ -302,6 +317,7 @@ def start_tool(
             call_id=call_id,
             arguments=ref,
             raw_arguments=trajectory.raw_arguments.get(call_id) if call_id else None,
+            redacted=trajectory.content.redacted(blobs),
             node=run.node,
             step=run.step,
             namespace=run.namespace,
@@ -327,6 +343,7 @@ def end_tool(run: Run, output: Any) -> None:
             span=run.span,
             result=ref,
             is_error=is_error,
+            redacted=trajectory.content.redacted({ref: blob}),
         ),
         {ref: blob},
     )
@@ -354,7 +371,7 @@ def fail_tool(run: Run, error: BaseException) -> None:
     if not registry.remove(run):
         return
     bubbled = type(error).__name__ if is_control_flow(error) else None
-    name, words = (None, None) if bubbled else describe(error)
+    name, words = (None, None) if bubbled else run.trajectory.describe(error)
     run.trajectory.send(
         ToolEnded(
             at=time.time_ns(),

@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from burnish.capture.messages import encode_for_storage
-from burnish.capture.plain import Losses, plain_bytes
+from burnish.capture.plain import Losses, plain_bytes, to_plain
+from burnish.capture.redaction import Guarded
 from burnish.journal.events import Ref, ref_of
 
 if TYPE_CHECKING:
@@ -26,18 +27,17 @@ _PARAMETER_SETS = 256
 
 Blobs = dict[Ref, bytes]
 """Canonical JSON bytes by name."""
-Redactor = Callable[[Any], Any]
-"""Plain data to plain data without what must not be kept."""
 
 
 class Content:
     """What one trajectory has encoded so far."""
 
-    __slots__ = ("_messages", "_sets", "losses", "redact")
+    __slots__ = ("_messages", "_sets", "cleaned", "door", "losses")
 
-    def __init__(self, losses: Losses, redact: Redactor | None = None) -> None:
+    def __init__(self, losses: Losses, door: Guarded | None = None) -> None:
         self.losses = losses
-        self.redact = redact
+        self.door = door
+        self.cleaned: set[Ref] = set()  # names of what is not as it was given
         self._messages: dict[int, tuple[BaseMessage, Any, Ref, bytes]] = {}
         self._sets: dict[bytes, Any] = {}
 
@@ -65,10 +65,27 @@ class Content:
 
     def value(self, value: Any) -> tuple[Ref, bytes]:
         """Name and bytes of any value."""
-        if self.redact is not None:
-            value = self.redact(value)
+        if self.door is not None:
+            return self._cleaned(value, self.door)
         blob = plain_bytes(value, self.losses)
         return ref_of(blob), blob
+
+    def _cleaned(self, value: Any, door: Guarded) -> tuple[Ref, bytes]:
+        given = to_plain(value, self.losses)
+        kept = door.value(given)
+        blob = plain_bytes(kept)
+        ref = ref_of(blob)
+        if kept is not given and kept != given:
+            self.cleaned.add(ref)
+        return ref, blob
+
+    def redacted(self, blobs: Blobs) -> bool:
+        """Whether any of these is not as it was given."""
+        return bool(self.cleaned) and not self.cleaned.isdisjoint(blobs)
+
+    def text(self, text: str | None) -> str | None:
+        """A text that an event carries itself, as it may be kept."""
+        return text if self.door is None else self.door.text(text)
 
     def once(self, value: Mapping[str, Any], make: Callable[[Any], Any]) -> Any:
         """`make(value)`, remembered for values that are equal to the last byte."""

@@ -14,14 +14,13 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from burnish import settings
-from burnish.capture import context, faults, resume, threads
+from burnish.capture import context, faults, resume, shipping, threads
 from burnish.capture.closing import answer_of, status_of
-from burnish.capture.content import Blobs, Redactor
+from burnish.capture.content import Blobs
 from burnish.capture.handler import shared_handler
 from burnish.capture.live import LiveTrajectory, Run, registry
-from burnish.capture.redaction import redactor
+from burnish.capture.redaction import door
 from burnish.capture.requests import own_metadata
-from burnish.capture.shipping import start_shipping
 from burnish.journal.events import RunStarted
 
 
@@ -79,9 +78,9 @@ def recording() -> bool:
 def begin(start: Start, key: Any) -> LiveTrajectory:
     """Start a trajectory, or take one up again, and say so."""
     threads.carry_context()
+    shipping.start()
     given = context.current_task.get()
-    redact: Redactor | None = redactor(settings.current().redact)
-    trajectory = LiveTrajectory(start.agent.name, start.resumes, redact)
+    trajectory = LiveTrajectory(start.agent.name, start.resumes, door())
     trajectory.thread_id = start.thread_id
     registry.begin(trajectory, key)
     if given is not None:
@@ -91,7 +90,6 @@ def begin(start: Start, key: Any) -> LiveTrajectory:
     except Exception:
         registry.end(trajectory, "completed")
         raise
-    start_shipping()
     return trajectory
 
 
@@ -107,7 +105,7 @@ def _announce(trajectory: LiveTrajectory, start: Start, given: Any) -> None:
     trace, parent = _active_span()
     user = start.metadata.get("user_id")
     named: dict[str, Any] = {} if given is None else given.named()
-    named.setdefault("user", None if user is None else str(user))
+    named["user"] = content.text(named.get("user") or (None if user is None else str(user)))
     trajectory.send(
         RunStarted(
             at=time.time_ns(),
@@ -116,12 +114,13 @@ def _announce(trajectory: LiveTrajectory, start: Start, given: Any) -> None:
             trace=trace or trajectory.id,
             agent=trajectory.agent,
             parent=parent,
-            thread_id=trajectory.thread_id,
+            thread_id=content.text(trajectory.thread_id),
             resumed=start.resumes is not None,
             tags=[*start.agent.tags, *start.tags],
             metadata=about,
             input=ref,
             entry=start.entry,
+            redacted=content.redacted(blobs),
             **named,
         ),
         blobs,

@@ -11,10 +11,11 @@ from types import TracebackType
 from typing import Any, Self
 
 from burnish.capture import context
+from burnish.capture.calls import TOKENS
 from burnish.capture.chat_form import encode_chat
 from burnish.capture.content import Blobs
 from burnish.capture.faults import guarded
-from burnish.capture.live import Run, describe, new_id, registry
+from burnish.capture.live import Run, new_id, registry
 from burnish.capture.messages import text_of
 from burnish.capture.replies import read_usage
 from burnish.capture.requests import read_request
@@ -145,6 +146,7 @@ class HandwrittenModelCall(_Handwritten):
         blobs.update(item for item in (tools, parameters) if item is not None)
         parent = run.parent
         assert parent is not None  # noqa: S101 - opened below the current run
+        run.redacted = content.redacted(blobs)
         run.retry_key = tuple(refs)
         run.attempt = parent.attempt + parent.tries(run.retry_key)
         run.trajectory.send(
@@ -161,6 +163,7 @@ class HandwrittenModelCall(_Handwritten):
                 node=run.node,
                 speaker=run.speaker,
                 attempt=run.attempt,
+                redacted=run.redacted,
             ),
             blobs,
         )
@@ -181,7 +184,10 @@ class HandwrittenModelCall(_Handwritten):
             run.trajectory.last_reply = text_of(message)
         if error is not None and run.parent is not None:
             run.parent.count_try(run.retry_key)
-        name, words = describe(error)
+        redacted = run.redacted or run.trajectory.content.redacted(blobs)
+        if redacted:
+            facts = {name: value for name, value in facts.items() if name not in TOKENS}
+        name, words = run.trajectory.describe(error)
         run.trajectory.send(
             ModelEnded(
                 at=time.time_ns(),
@@ -190,6 +196,7 @@ class HandwrittenModelCall(_Handwritten):
                 reply=ref,
                 error_type=name,
                 error=words,
+                redacted=redacted,
                 **facts,
             ),
             blobs,
@@ -260,7 +267,7 @@ class HandwrittenToolCall(_Handwritten):
         if self._result is not None:
             ref, blob = run.trajectory.content.value(self._result)
             blobs[ref] = blob
-        name, words = describe(error)
+        name, words = run.trajectory.describe(error)
         run.trajectory.send(
             ToolEnded(
                 at=time.time_ns(),

@@ -13,7 +13,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from burnish.capture import sink
-from burnish.capture.content import Blobs, Content, Redactor
+from burnish.capture.content import Blobs, Content
+from burnish.capture.redaction import Guarded
 from burnish.journal.events import (
     AnyEvent,
     ModelEnded,
@@ -37,7 +38,7 @@ class Run:
 
     __slots__ = (
         "agent_name", "attempt", "children", "chunks", "first_token_at", "holder", "key", "kind", "last_tries",
-        "name", "namespace", "node", "parent", "retry_key", "span", "speaker", "step",
+        "name", "namespace", "node", "parent", "redacted", "retry_key", "span", "speaker", "step",
         "trajectory",
     )  # fmt: skip
 
@@ -54,6 +55,7 @@ class Run:
         self.attempt = 1
         self.first_token_at: int | None = None
         self.chunks: list[Any] | None = None
+        self.redacted = False
         self.retry_key: Any = None  # equal for tries of the same thing
         self.children: dict[Any, Run] = {}
         self.last_tries: dict[Any, int] | None = None
@@ -83,12 +85,12 @@ class LiveTrajectory:
     """One attempt that is running in this process."""
 
     def __init__(
-        self, agent: str, trajectory_id: str | None = None, redact: Redactor | None = None
+        self, agent: str, trajectory_id: str | None = None, door: Guarded | None = None
     ) -> None:
         self.id = trajectory_id or new_id(16)
         self.agent = agent
         self.losses: dict[str, int] = {}
-        self.content = Content(self.losses, redact)
+        self.content = Content(self.losses, door)
         self.thread_id: str | None = None
         self.environment: Any = None
         self.root = Run(self, None, "agent", new_id(8))
@@ -124,7 +126,7 @@ class LiveTrajectory:
 
     def _cut(self, run: Run, error: BaseException | None) -> None:
         now = time.time_ns()
-        name, words = describe(error)
+        name, words = self.describe(error)
         place = {"at": now, "trajectory": self.id, "span": run.span, "cut": True}
         if run.kind == "node":
             self.waiting.append(NodeEnded(**place))
@@ -168,26 +170,32 @@ class LiveTrajectory:
         if output is not None:
             ref, blob = self.content.value(output)
             blobs[ref] = blob
-        name, words = describe(error) if status == "failed" else (None, None)
+        name, words = self.describe(error) if status == "failed" else (None, None)
         self.send(
             RunEnded(
                 at=time.time_ns(),
                 trajectory=self.id,
                 span=self.root.span,
                 status=status,
-                answer=self._clean(answer if answer is not None else self.last_reply),
+                answer=self.content.text(answer if answer is not None else self.last_reply),
                 output=ref,
                 error_type=name,
-                error=self._clean(words),
+                error=words,
                 losses=dict(self.losses),
                 interrupts=self.interrupts,
             ),
             blobs,
         )
 
-    def _clean(self, text: str | None) -> str | None:
-        redact = self.content.redact
-        return text if redact is None or text is None else redact(text)
+    def describe(self, error: BaseException | None) -> tuple[str | None, str | None]:
+        """Type and message of an error."""
+        if error is None:
+            return None, None
+        try:
+            words = str(error)
+        except Exception:  # noqa: BLE001 - the error's own code
+            words = ""
+        return type(error).__name__, self.content.text(words)
 
     def _record_state(self) -> None:
         state = getattr(self.environment, "state", None)
@@ -204,16 +212,6 @@ class LiveTrajectory:
         """Record the state of the world that this attempt acts on."""
         ref, blob = self.content.value(value)
         self.send(StateRecorded(at=time.time_ns(), trajectory=self.id, state=ref), {ref: blob})
-
-
-def describe(error: BaseException | None) -> tuple[str | None, str | None]:
-    """Type and message of an error."""
-    if error is None:
-        return None, None
-    try:
-        return type(error).__name__, str(error)
-    except Exception:  # noqa: BLE001 - the error's own code
-        return type(error).__name__, ""
 
 
 def partial_text(chunks: list[Any] | None) -> str:

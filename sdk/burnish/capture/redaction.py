@@ -1,31 +1,116 @@
 """What is replaced before bytes reach the disk.
 
-Knows: which detectors the setting `redact` stands for. Does not know: messages and events.
+Knows: which detectors the setting `redact` stands for. Does not know: messages and events; what
+else must go with a replaced text (calls.py).
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
-from burnish.capture.plain import to_plain
+from burnish import settings
+from burnish.capture import faults
+from burnish.records import Json
 
 
-def redactor(setting: str | Callable[[str], str]) -> Callable[[Any], Any] | None:
-    """Plain data to plain data without what the setting forbids; None where all is kept."""
-    if setting == "none":
+class Door(Protocol):
+    """Cleans values and texts; gives back the same object where nothing was found."""
+
+    def clean_value(self, value: Json) -> Json:
+        """Plain data with every text cleaned."""
+        ...
+
+    def clean(self, text: str, /) -> str:
+        """One text, cleaned."""
+        ...
+
+    def clean_arguments(self, text: str, /) -> str:
+        """A JSON object as text, cleaned."""
+        ...
+
+
+class Guarded:
+    """A door that lets nothing through where its detectors fail."""
+
+    def __init__(self, door: Door) -> None:
+        self._door = door
+
+    def value(self, value: Json) -> Json:
+        """Plain data without what must not be kept."""
+        try:
+            return self._door.clean_value(value)
+        except Exception as fault:  # noqa: BLE001 - it may be the user's own detector
+            _say(fault)
+            return {"$withheld": "redaction failed"}
+
+    def text(self, text: str | None) -> str | None:
+        """A text without what must not be kept."""
+        return self._text(self._door.clean, text)
+
+    def arguments(self, text: str | None) -> str | None:
+        """Raw arguments without what must not be kept."""
+        return self._text(self._door.clean_arguments, text)
+
+    def _text(self, clean: Callable[[str], str], text: str | None) -> str | None:
+        if text is None:
+            return None
+        try:
+            return clean(text)
+        except Exception as fault:  # noqa: BLE001 - it may be the user's own detector
+            _say(fault)
+            return "[withheld: redaction failed]"
+
+
+def _say(fault: Exception) -> None:
+    faults.say_once(
+        "redaction_failed", f"redaction failed, what it looked at is withheld: {fault!r}"
+    )
+
+
+def door() -> Guarded | None:
+    """The door that the settings ask for; None where all is kept."""
+    now = settings.current()
+    if now.redact == "none":
         return None
+    return _door(now.redact, now.home.absolute())
+
+
+@functools.lru_cache(maxsize=8)
+def _door(setting: str | Callable[[str], str], home: Path) -> Guarded:
     if callable(setting):
-        clean = setting
-        return lambda value: _walk(to_plain(value), clean)
-    return None
+        return Guarded(_Own(setting))
+    from burnish.redaction import SECRETS, STRUCTURED, Redactor, workspace_key
+
+    detectors = SECRETS if setting == "secrets" else SECRETS + STRUCTURED
+    return Guarded(Redactor(workspace_key(home), detectors))
 
 
-def _walk(value: Any, clean: Callable[[str], str]) -> Any:
-    if isinstance(value, str):
-        return clean(value)
-    if isinstance(value, dict):
-        return {key: _walk(item, clean) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_walk(item, clean) for item in value]
-    return value
+class _Own:
+    """The user's own function of one text, applied to every text of a value."""
+
+    def __init__(self, clean: Callable[[str], str]) -> None:
+        self.clean = clean
+        self.clean_arguments = clean
+
+    def clean_value(self, value: Any) -> Any:
+        """Plain data with every text cleaned, keys too."""
+        if isinstance(value, str):
+            return self.clean(value)
+        if isinstance(value, list):
+            items = [self.clean_value(item) for item in value]
+            same = all(map(_is, items, value))
+            return value if same else items
+        if isinstance(value, dict):
+            cleaned = {self.clean(key): self.clean_value(item) for key, item in value.items()}
+            same = cleaned.keys() == value.keys() and all(
+                _is(cleaned[key], item) for key, item in value.items()
+            )
+            return value if same else cleaned
+        return value
+
+
+def _is(one: Any, other: Any) -> bool:
+    return one is other or (isinstance(one, str) and one == other)

@@ -10,7 +10,7 @@ from contextvars import Token
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from burnish.capture import sink
+from burnish.capture import shipping, sink
 from burnish.capture.content import Blobs
 from burnish.capture.context import (
     current_run,
@@ -203,9 +203,7 @@ def flush(timeout_s: float = 5.0) -> int:
     """
     deadline = time.monotonic() + timeout_s
     sink.journal().flush(timeout_s)
-    from burnish.capture.shipping import flush_shippers
-
-    return flush_shippers(max(0.0, deadline - time.monotonic()))
+    return shipping.flush(max(0.0, deadline - time.monotonic()))
 
 
 __all__ = [

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
-
 from burnish import settings
-from burnish.capture import faults
+from burnish.capture.faults import guarded
+
+_seen: settings.Settings | None = None
 
 
-@faults.guarded
-def start_shipping() -> None:
-    """Have a background thread ship the journal, where the settings name a receiver."""
-    wanted = settings.current()
-    if wanted.otlp_endpoint or wanted.exporters:
-        importlib.import_module("burnish.telemetry.shipper").ensure_started()
+@guarded
+def start() -> None:
+    """Have a shipper run where the settings name someone to ship to."""
+    global _seen
+    now = settings.current()
+    if now is _seen:
+        return
+    _seen = now
+    if now.otlp_endpoint or now.exporters:
+        from burnish.telemetry import shipper
+
+        shipper.ensure_started()
 
 
-def flush_shippers(timeout_s: float) -> int:
+def flush(timeout_s: float) -> int:
     """Have what was captured shipped; returns the number of spans that are left."""
-    if importlib.util.find_spec("burnish.telemetry.shipper") is None:
+    now = settings.current()
+    if not (now.otlp_endpoint or now.exporters):
         return 0
-    shipper = importlib.import_module("burnish.telemetry.shipper")
-    flush = getattr(shipper, "flush", None)
-    return int(flush(timeout_s) or 0) if flush is not None else 0
+    from burnish.telemetry import shipper
+
+    return shipper.flush(timeout_s)

@@ -5,8 +5,8 @@ Knows: how an event is handed over and what a refused one costs. Does not know: 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 from burnish.capture import faults
 from burnish.journal.events import AnyEvent, Ref
@@ -17,6 +17,12 @@ class Journal(Protocol):
 
     def append(self, event: AnyEvent, blobs: Mapping[Ref, bytes] | tuple[()] = ...) -> None:
         """Take one event with the blobs it names; returns once it is acknowledged."""
+        ...
+
+    def append_all(
+        self, events: Sequence[AnyEvent], blobs: Mapping[Ref, bytes] | tuple[()] = ...
+    ) -> None:
+        """Take several events at once."""
         ...
 
     def flush(self, timeout_s: float | None = None) -> None:
@@ -46,10 +52,7 @@ def journal() -> Journal:
 def write(events: list[AnyEvent], blobs: Mapping[Ref, bytes], losses: dict[str, int]) -> None:
     """Hand events over in their order; the blobs go with the last. A refusal is counted."""
     try:
-        target: Any = journal()
-        for event in events[:-1]:
-            target.append(event)
-        target.append(events[-1], blobs)
+        journal().append_all(events, blobs)
     except Exception as refusal:  # noqa: BLE001 - a full disk must not stop the agent
         losses["dropped_frames"] = losses.get("dropped_frames", 0) + len(events)
         faults.count("dropped_frames", len(events))

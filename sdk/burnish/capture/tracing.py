@@ -19,7 +19,7 @@ from burnish.capture.closing import answer_of, status_of
 from burnish.capture.entry import Agent, Start, begin, recording
 from burnish.capture.faults import guarded
 from burnish.capture.handwritten import HandwrittenModelCall, HandwrittenToolCall
-from burnish.capture.live import LiveTrajectory, Run, describe, new_id, registry
+from burnish.capture.live import LiveTrajectory, Run, new_id, registry
 from burnish.errors import CaptureError
 from burnish.journal.events import NodeEnded, NodeStarted
 
@@ -93,7 +93,7 @@ class Scope:
             run.parent.count_try(run.name)
             run.trajectory.close_below(run, error)
         if registry.remove(run):
-            name, words = describe(error)
+            name, words = run.trajectory.describe(error)
             run.trajectory.waiting.append(
                 NodeEnded(
                     at=time.time_ns(),

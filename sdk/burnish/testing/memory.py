@@ -6,7 +6,7 @@ Knows: what was appended. Does not know: frames.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from burnish.capture import faults, sink
@@ -28,10 +28,16 @@ class MemoryJournal:
 
     def append(self, event: AnyEvent, blobs: Mapping[Ref, bytes] | tuple[()] = ()) -> None:
         """Take one event with its blobs."""
+        self.append_all((event,), blobs)
+
+    def append_all(
+        self, events: Sequence[AnyEvent], blobs: Mapping[Ref, bytes] | tuple[()] = ()
+    ) -> None:
+        """Take several events with their blobs."""
         if self.fail_with is not None:
             raise self.fail_with
         self.blobs.update(blobs)
-        self.events.append(event)
+        self.events.extend(events)
 
     def flush(self, timeout_s: float | None = None) -> None:
         """Do nothing: there is no disk."""

@@ -1,0 +1,210 @@
+"""What capture costs: CPU of one run of 3 model and 3 tool calls, and throughput of 50 at once.
+
+Traced and untraced blocks alternate in one process and are compared in pairs; the figure is the
+median over the pairs. CPU time is that of the whole process, the journal's own thread included.
+The model answers from a script without latency, so everything that is measured is Python. In
+untraced blocks the handler is taken off langchain-core's list as if burnish had never been there.
+
+    python benchmarks/capture/overhead.py [--quick] [--json FILE] [--profile]
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import cProfile
+import gc
+import json
+import os
+import platform
+import pstats
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+PEERS = ("opentelemetry-genai", "openinference", "openllmetry")
+ASK = {"messages": [("user", "what is 3 + 7?")]}
+
+
+def build() -> Any:
+    """The agent: three model calls, two tools at once and one more."""
+    from burnish.testing import ScriptedChatModel
+    from langchain.agents import create_agent
+    from langchain_core.messages import AIMessage
+    from langchain_core.tools import tool
+
+    @tool
+    def add(a: int, b: int) -> int:
+        """Add two numbers."""
+        return a + b
+
+    @tool
+    def multiply(a: int, b: int) -> int:
+        """Multiply two numbers."""
+        return a * b
+
+    def call(a: int, b: int, number: int) -> dict[str, Any]:
+        return {"name": "add", "args": {"a": a, "b": b}, "id": f"call_{number}"}
+
+    script = [
+        AIMessage("I add both pairs.", tool_calls=[call(1, 2, 1), call(3, 4, 2)]),
+        AIMessage("Now the sums.", tool_calls=[call(3, 7, 3)]),
+        AIMessage("The sum of the sums is ten."),
+    ]
+
+    def answer(messages: list[Any]) -> AIMessage:
+        return script[sum(message.type == "ai" for message in messages)]
+
+    model = ScriptedChatModel(script=[answer], repeat=True)
+    return create_agent(model, [add, multiply], system_prompt="You add numbers. " * 20)
+
+
+@contextlib.contextmanager
+def unhooked() -> Iterator[None]:
+    """As if burnish had never registered its handler."""
+    from langchain_core.tracers import context
+
+    before = list(context._configure_hooks)
+    context._configure_hooks[:] = [hook for hook in before if hook[0].name != "burnish_handler"]
+    try:
+        yield
+    finally:
+        context._configure_hooks[:] = before
+
+
+def cpu_of(run: Callable[[], None]) -> float:
+    gc.collect()
+    before = time.process_time()
+    run()
+    return time.process_time() - before
+
+
+def pairs(off: Callable[[], None], on: Callable[[], None], count: int) -> list[tuple[float, float]]:
+    """CPU seconds of untraced and traced blocks, in alternating order."""
+    measured = []
+    for turn in range(count):
+        found = {}
+        for traced in ((False, True) if turn % 2 else (True, False)):
+            if traced:
+                found[traced] = cpu_of(on)
+            else:
+                with unhooked():
+                    found[traced] = cpu_of(off)
+        measured.append((found[False], found[True]))
+    return measured
+
+
+def added(measured: list[tuple[float, float]], runs: int) -> tuple[float, float]:
+    """Median added milliseconds a run, and in percent of the untraced median."""
+    extra = statistics.median(on - off for off, on in measured)
+    base = statistics.median(off for off, _ in measured)
+    return 1000 * extra / runs, 100 * extra / base
+
+
+def blocks(graph: Any, runs: int, width: int) -> dict[str, Callable[[], None]]:
+    def sync() -> None:
+        for _ in range(runs):
+            graph.invoke(ASK)
+
+    async def in_turn() -> None:
+        for _ in range(runs):
+            await graph.ainvoke(ASK)
+
+    async def at_once() -> None:
+        await asyncio.gather(*(graph.ainvoke(ASK) for _ in range(width)))
+
+    return {
+        "sync": sync,
+        "async": lambda: asyncio.run(in_turn()),
+        "concurrent": lambda: asyncio.run(at_once()),
+    }
+
+
+def measure(quick: bool) -> tuple[dict[str, float], dict[str, Any]]:
+    import burnish
+
+    graph = build()
+    traced = burnish.wrap(graph, agent="adder")
+    runs, count = (10, 12) if quick else (20, 60)
+    plain, recorded = blocks(graph, runs, 50), blocks(traced, runs, 50)
+    for block in (*plain.values(), *recorded.values()):
+        block()
+    figures: dict[str, float] = {}
+    bases = {}
+    for way in ("sync", "async"):
+        measured = pairs(plain[way], recorded[way], count)
+        figures[f"{way}_ms"], figures[f"{way}_percent"] = added(measured, runs)
+        bases[f"untraced_{way}_ms"] = 1000 * statistics.median(off for off, _ in measured) / runs
+    measured = pairs(plain["concurrent"], recorded["concurrent"], max(4, count // 3))
+    figures["concurrent_ratio"] = statistics.median(off / on for off, on in measured)
+    control = pairs(plain["sync"], plain["sync"], max(4, count // 3))
+    bases["control_ms"] = added(control, runs)[0]
+    return figures, {"runs_per_block": runs, "pairs": count, **bases}
+
+
+def peers(quick: bool) -> dict[str, dict[str, float]]:
+    """Each installed peer in a process of its own, on the same agent."""
+    script = Path(__file__).with_name("peers.py")
+    found = {}
+    for name in PEERS if script.exists() else ():
+        command = [sys.executable, str(script), name, *(["--quick"] if quick else [])]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode == 0:
+            found[name] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def profile() -> None:
+    """Where the time goes in traced runs."""
+    import burnish
+
+    graph = burnish.wrap(build(), agent="adder")
+    for _ in range(50):
+        graph.invoke(ASK)
+    profiler = cProfile.Profile()
+    profiler.enable()
+    for _ in range(60):
+        graph.invoke(ASK)
+    profiler.disable()
+    pstats.Stats(profiler).sort_stats("tottime").print_stats("burnish|blake2b|marshal|writev", 45)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="under 50 s on 2 cores")
+    parser.add_argument("--json", type=Path, help="write the figures there")
+    parser.add_argument("--profile", action="store_true", help="show where the time goes")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as home:
+        os.environ["BURNISH_HOME"] = home
+        if options.profile:
+            profile()
+            return
+        figures, conditions = measure(options.quick)
+    others = peers(options.quick)
+    if others:
+        figures["peer_best_ms"] = min(other["sync_ms"] for other in others.values())
+        conditions["peers"] = others
+    conditions |= {
+        "python": platform.python_version(),
+        "cpus": os.cpu_count(),
+        "load": os.getloadavg()[0],
+        "quick": options.quick,
+    }
+    report = {
+        "figures": {name: round(value, 3) for name, value in figures.items()},
+        "conditions": conditions,
+    }
+    print(json.dumps(report, indent=2))
+    if options.json:
+        options.json.write_text(json.dumps(report, indent=2))
+
+
+if __name__ == "__main__":
+    main()
