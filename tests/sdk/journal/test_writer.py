@@ -15,7 +15,14 @@ import pytest
 from burnish.errors import JournalFull, WorkspaceTooNew
 from burnish.journal import events as e
 from burnish.journal import frames
-from burnish.journal.reader import ReadReport, is_alive, process_folders, read_events, segments
+from burnish.journal.reader import (
+    ReadReport,
+    SegmentReader,
+    is_alive,
+    process_folders,
+    read_events,
+    segments,
+)
 from burnish.journal.writer import JournalWriter
 from burnish.settings import Settings
 from burnish.testing.recording import Recording
@@ -329,3 +336,19 @@ def test_a_large_message_is_one_whole_frame(tmp_path):
     assert sizes == [
         5_000_000 + len(e.canonical({"role": "user", "parts": [{"type": "text", "content": ""}]}))
     ]
+
+
+def test_events_that_belong_together_stand_in_one_segment_with_their_content(tmp_path):
+    writer = JournalWriter(tmp_path, Settings(segment_bytes=300))
+    for number in range(20):
+        event, blobs = state(number, f"{number}" * 100)
+        writer.append_all([event, dropped(number)], blobs)
+    writer.close()
+
+    for path in journal_segments(tmp_path):
+        reader = SegmentReader(path)
+        events = [event for _, event in reader.poll(final=True)]
+        assert [type(event) for event in events] == [e.StateRecorded, e.Dropped] * (
+            len(events) // 2
+        )
+        assert all(reader.own(event.state) for event in events[::2])
