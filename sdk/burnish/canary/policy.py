@@ -22,7 +22,7 @@ Move = Literal["stay", "step", "promote", "rollback", "pause"]
 
 SUCCESS_PART = 0.8
 RATIO_ALARM = 1000.0
-LEANS_AGAINST = 0.5  # evidence of "worse" at which a step may be taken
+LEANS_AGAINST = 0.25  # evidence of "worse" at which a step may be taken
 
 
 class Advice(Record, frozen=True, kw_only=True):

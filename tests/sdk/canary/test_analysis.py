@@ -1,0 +1,246 @@
+"""The evidence is a fair bet under the null hypothesis and grows under the alternative."""
+
+import importlib.util
+import math
+import random
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from burnish.canary import Analysis
+from burnish.canary.shift import (
+    NOT_WORSE_GRID,
+    WORSE_GRID,
+    RatioTest,
+    ShiftTest,
+    nearest_null,
+)
+
+ROOT = Path(__file__).parents[3]
+
+
+def simulation():
+    path = ROOT / "benchmarks" / "canary" / "simulation.py"
+    spec = importlib.util.spec_from_file_location("canary_simulation", path)
+    module = importlib.util.module_from_spec(spec)
+    import sys
+
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def expected_factor(test, share, stable, canary):
+    """The mean of the next factor, by going through all four cases."""
+    before = test.state()
+    total = 0.0
+    for on_canary, hit in product((False, True), repeat=True + 1):
+        arm = share if on_canary else 1 - share
+        rate = canary if on_canary else stable
+        test.restore(before)
+        start = test.log_evidence
+        test.add(on_canary, hit, share)
+        total += arm * (rate if hit else 1 - rate) * math.exp(test.log_evidence - start)
+    test.restore(before)
+    return total
+
+
+def fed(test, seed, share, stable, canary, threads):
+    chance = random.Random(seed)
+    for _ in range(threads):
+        on_canary = chance.random() < share
+        hit = chance.random() < (canary if on_canary else stable)
+        test.add(on_canary, hit, share)
+    return test
+
+
+@given(
+    st.integers(0, 9),
+    st.integers(0, 60),
+    st.floats(0.01, 0.95),
+    st.floats(0.0, 1.0),
+    st.floats(0.0, 1.0),
+)
+def test_no_null_distribution_makes_the_bet_favourable(seed, threads, share, stable, better):
+    """Margin 0, the canary fails at most as often: the next factor's mean is at most 1."""
+    test = fed(ShiftTest(WORSE_GRID), seed, 0.3, 0.2, 0.4, threads)
+
+    assert expected_factor(test, share, stable, stable * better) <= 1 + 1e-9
+
+
+@given(
+    st.integers(0, 9),
+    st.integers(0, 60),
+    st.floats(0.01, 0.95),
+    st.floats(0.05, 1.0),
+    st.floats(0.0, 1.0),
+)
+def test_nor_does_one_at_or_below_the_margin(seed, threads, share, stable, worse):
+    """Margin 5 points, the canary's success is at most stable's minus the margin."""
+    test = fed(ShiftTest(NOT_WORSE_GRID, margin=0.05), seed, 0.3, 0.8, 0.8, threads)
+
+    assert expected_factor(test, share, stable, (stable - 0.05) * worse) <= 1 + 1e-6
+
+
+def test_equal_arms_make_the_bet_against_worse_exactly_fair():
+    test = fed(ShiftTest(WORSE_GRID), 1, 0.5, 0.2, 0.3, 40)
+
+    assert expected_factor(test, 0.25, 0.37, 0.37) == pytest.approx(1.0, abs=1e-12)
+
+
+def test_one_factor_by_hand():
+    """Prior rate .5 for one thread, one shift of .2, share .25, the canary fails.
+
+    q = .7; the nearest null gives both arms .25 * .7 + .75 * .5 = .55; the factor is .7 / .55.
+    """
+    test = ShiftTest(((0.2, 1.0),))
+    test.add(canary=True, hit=True, share=0.25)
+
+    assert math.exp(test.log_evidence) == pytest.approx(0.7 / 0.55)
+
+
+@given(
+    st.floats(0.001, 0.999),
+    st.floats(0.0, 0.9),
+    st.floats(0.01, 0.99),
+    st.floats(0.01, 0.3),
+)
+def test_the_nearest_null_is_the_nearest(control, gain, share, margin):
+    """No other distribution on the border has a smaller relative entropy."""
+    shifted = min(control + gain, 0.999)
+    found = nearest_null(control, shifted, share, margin)
+
+    def entropy(x):
+        return share * kl(shifted, x - margin) + (1 - share) * kl(control, x)
+
+    assert entropy(found) <= entropy(np.linspace(margin + 1e-6, 1 - 1e-6, 2000)).min() + 1e-9
+
+
+def kl(p, q):
+    return p * np.log(p / q) + (1 - p) * np.log((1 - p) / (1 - q))
+
+
+def test_the_arithmetic_of_the_benchmark_is_that_of_the_product():
+    fleet = simulation()
+    rng = np.random.default_rng(0)
+    rollouts, threads = 6, 150
+    for grid, margin in ((WORSE_GRID, 0.0), (NOT_WORSE_GRID, 0.05)):
+        many = fleet.ShiftTests(rollouts, grid, margin=margin, prior=(0.7, 9.0))
+        singles = [ShiftTest(grid, margin=margin, prior=(0.7, 9.0)) for _ in range(rollouts)]
+        for _ in range(threads):
+            share = rng.choice([0.01, 0.25, 0.5], rollouts)
+            canary, hit = rng.random(rollouts) < share, rng.random(rollouts) < 0.7
+            many.add(canary, hit, share)
+            for row, single in enumerate(singles):
+                single.add(bool(canary[row]), bool(hit[row]), float(share[row]))
+
+        assert many.log_evidence() == pytest.approx([s.log_evidence for s in singles], abs=1e-9)
+
+
+def test_equal_arms_seldom_raise_a_false_alarm_however_often_one_looks():
+    """300 rollouts of 1,000 threads: at most 5 % plus three deviations."""
+    fleet = simulation()
+    world = fleet.World(rate=lambda _: 0.7, gain=0.0, threads=1000, steps=(0.25, 0.5, 1.0))
+    done = fleet.Fleet(world, 300, seed=11).run()
+
+    assert done.share("back") <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / 300)
+
+
+def test_an_arm_that_is_twenty_points_worse_is_found_soon():
+    fleet = simulation()
+    world = fleet.World(rate=lambda _: 0.8, gain=-0.2, threads=2500, steps=(0.1, 1.0))
+    done = fleet.Fleet(world, 400, seed=12).run()
+
+    assert done.share("back") > 0.98
+    assert done.canary_threads(0.5) <= 40
+
+
+def test_a_canary_that_is_as_good_is_shown_to_be_within_the_margin():
+    analysis, chance = Analysis(margin=0.1), random.Random(5)
+    for _ in range(3000):
+        analysis.add(chance.choice(("stable", "canary")), chance.random() < 0.8, 0.5)
+
+    evidence = analysis.evidence()
+    assert evidence.not_worse > 20
+    assert evidence.worse < 1
+
+
+def test_successes_and_threads_are_counted_by_arm():
+    analysis = Analysis()
+    for arm, success in (("stable", True), ("canary", False), ("stable", False)):
+        analysis.add(arm, success, 0.5)
+
+    evidence = analysis.evidence()
+    assert evidence.threads == {"stable": 2, "canary": 1}
+    assert evidence.successes == {"stable": 1, "canary": 0}
+    assert (evidence.rate("stable"), evidence.rate("canary")) == (0.5, 0.0)
+    assert Analysis().evidence().rate("canary") is None
+
+
+def test_a_guard_is_watched_apart_from_success():
+    analysis = Analysis(guards=("errors",))
+    for number in range(120):
+        arm = "canary" if number % 2 else "stable"
+        analysis.add(arm, True, 0.5, {"errors": arm == "canary" and number % 4 == 1})
+
+    evidence = analysis.evidence()
+    assert evidence.guards["errors"] > 100
+    assert evidence.worse < 1
+
+
+def test_history_sharpens_the_first_look_and_is_capped():
+    def after_ten_failures(history):
+        analysis = Analysis(history=history)
+        for _ in range(10):
+            analysis.add("canary", False, 0.25)
+        return analysis.evidence().worse
+
+    assert after_ten_failures((28, 30)) > after_ten_failures((0, 0))
+    assert after_ten_failures((2800, 3000)) == pytest.approx(
+        after_ten_failures((280, 300)), rel=0.1
+    )
+
+
+def test_the_state_is_plain_data_from_which_another_process_goes_on():
+    import json
+
+    one, chance = Analysis(margin=0.07, guards=("errors",), history=(5, 9)), random.Random(1)
+
+    def feed(analysis):
+        arm = chance.choice(("stable", "canary"))
+        analysis.add(arm, chance.random() < 0.7, 0.5, {"errors": chance.random() < 0.1})
+        analysis.assigned(arm, 0.5)
+
+    for _ in range(40):
+        feed(one)
+    other = Analysis.restore(json.loads(json.dumps(one.state())))
+    assert other.evidence() == one.evidence()
+    saved = chance.getstate()
+    feed(one)
+    chance.setstate(saved)
+    feed(other)
+    assert other.evidence() == one.evidence()
+
+
+def test_threads_that_do_not_reach_the_canary_as_planned_raise_the_ratio_alarm():
+    """Planned 10 %, real 5 %."""
+    test, chance = RatioTest(), random.Random(3)
+    needed = 0
+    while test.log_evidence < math.log(1000) and needed < 3000:
+        test.add(chance.random() < 0.05, 0.1)
+        needed += 1
+
+    assert 100 < needed < 1500
+
+
+def test_threads_that_do_raise_none():
+    for seed in range(40):
+        test, chance = RatioTest(), random.Random(seed)
+        for number in range(1500):
+            share = 0.05 if number < 700 else 0.25
+            test.add(chance.random() < share, share)
+            assert test.log_evidence < math.log(1000)
