@@ -26,9 +26,10 @@ from burnish.redaction import Redactor, workspace_key
 from burnish_exporters import curate
 from burnish_exporters.curate.sample import Drop, Item, Sample, SetStep, Step
 from burnish_exporters.curate.slices import tags_of
+from burnish_exporters.dataset.parquet import stored
 from burnish_exporters.dataset.publish import Draft, check_name
 from burnish_exporters.dataset.recipe import Recipe, as_recipe
-from burnish_exporters.dataset.spool import Spool
+from burnish_exporters.dataset.spool import Columns, Spool
 from burnish_exporters.dataset.version import PARTS, DatasetVersion
 from burnish_exporters.funnel import Funnel
 from burnish_exporters.redact import Decoder, RowRedactor, finders_of
@@ -155,12 +156,10 @@ class _Build:
         recipe = self._recipe_facts()
         draft, slices = Draft(home, recipe), Counter[str]()
         try:
-            for row, part in _rows_in_order(samples, spool):
-                if self.redactor:
-                    self.redactor.refuse_leaks(row)
-                draft.add(row, part)
+            for columns, part in _rows_in_order(samples, spool):
+                draft.add(columns, part)
                 if part == "train":
-                    slices.update(row.kind_tags)
+                    slices.update(columns["kind_tags"])
             sha = draft.digest()
             manifest = DatasetManifest(
                 id=f"{self.name}@{sha[:12]}",
@@ -219,6 +218,7 @@ class _Build:
             )
             if self.redactor:
                 self.redactor.clean(rows)
+                self.redactor.refuse_leaks(rows)
             sample = _summary(item, rows, spool) if rows else None
         except Unrenderable as found:
             sample, problem = None, str(found)
@@ -285,7 +285,7 @@ def _summary(item: Item, rows: list[Row], spool: Spool) -> Sample:
         tools=tools,
         content_key=digest([content_key(row.messages) for row in rows]),
         action_key=digest([action_key(row.messages) for row in rows]),
-        place=spool.add(rows),
+        place=spool.add([stored(row) for row in rows]),
     )
 
 
@@ -293,12 +293,12 @@ def _part(sample: Sample) -> str:
     return sample.split if sample.label == "success" else f"{sample.split}-contrast"
 
 
-def _rows_in_order(samples: list[Sample], spool: Spool) -> Iterator[tuple[Row, str]]:
-    """Rows in the order of parts and ids, whatever order the source had."""
+def _rows_in_order(samples: list[Sample], spool: Spool) -> Iterator[tuple[Columns, str]]:
+    """Columns of rows in the order of parts and ids, whatever order the source had."""
     order = {part: place for place, part in enumerate(PARTS)}
     for sample in sorted(samples, key=lambda s: (order[_part(s)], s.trajectory_id)):
         for row in spool.read(sample.place):
-            row.weight = round(sample.weight, 9)
+            row["weight"] = round(sample.weight, 9)
             yield row, _part(sample)
 
 

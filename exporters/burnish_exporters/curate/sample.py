@@ -28,7 +28,7 @@ class Sample(msgspec.Struct, kw_only=True):
         content_key: Equal for conversations that are the same up to call ids.
         action_key: Equal for the same request and calls, up to times and generated ids.
         errors: Tool runs that failed.
-        place: Where the run's rows begin in the spool.
+        place: Where the run's rows are in the spool.
     """
 
     trajectory_id: str
@@ -46,7 +46,7 @@ class Sample(msgspec.Struct, kw_only=True):
     content_key: str
     action_key: str
     weight: float = 1.0
-    place: int = 0
+    place: tuple[int, int] = (0, 0)
 
     @property
     def task(self) -> str:

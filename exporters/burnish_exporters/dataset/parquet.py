@@ -94,7 +94,9 @@ class ParquetFile:
         import pyarrow as pa
 
         if self._pending:
-            self._writer.write_table(pa.Table.from_pylist(self._pending, schema=self.schema))
+            columns = [[row[name] for row in self._pending] for name in self.schema.names]
+            arrays = [pa.array(c, type=t) for c, t in zip(columns, self.schema.types, strict=True)]
+            self._writer.write_table(pa.Table.from_arrays(arrays, schema=self.schema))
             self._pending = []
 
 

@@ -15,16 +15,17 @@ import uuid
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from burnish.errors import ExportError
 from burnish.records import DatasetManifest
 from burnish_exporters.dataset.card import card_text
-from burnish_exporters.dataset.parquet import ParquetFile, stored
-from burnish_exporters.rows import Row
+from burnish_exporters.dataset.parquet import ParquetFile
 from burnish_exporters.rows.stable import stable_json
 
+_ENCODER = msgspec.msgpack.Encoder(order="sorted")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -60,10 +61,9 @@ class Draft:
         self._files: dict[str, ParquetFile] = {}
         self.rows: Counter[str] = Counter()
 
-    def add(self, row: Row, part: str) -> None:
-        """Append a row to a part; rows come in an order that depends on nothing but themselves."""
-        columns = stored(row)
-        self._hash.update(stable_json(columns) + b"\n")
+    def add(self, columns: dict[str, Any], part: str) -> None:
+        """Append a row's columns to a part; rows come in an order that depends on nothing but themselves."""
+        self._hash.update(_row_bytes(columns))
         if part not in self._files:
             self._files[part] = ParquetFile(self._folder / "rows" / f"{part}.parquet")
         self._files[part].add(columns)
@@ -95,12 +95,17 @@ class Draft:
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
-def hash_of(recipe: object, rows: Iterable[dict[str, object]]) -> str:
+def hash_of(recipe: object, rows: Iterable[dict[str, Any]]) -> str:
     """SHA-256 over a recipe and the stored columns of rows, as publishing computes it."""
     found = hashlib.sha256(stable_json(recipe) + b"\n")
     for columns in rows:
-        found.update(stable_json(columns) + b"\n")
+        found.update(_row_bytes(columns))
     return found.hexdigest()
+
+
+def _row_bytes(columns: dict[str, Any]) -> bytes:
+    """A row as bytes that are the same before and after it was stored."""
+    return _ENCODER.encode(columns)
 
 
 def _sync(folder: Path) -> None:

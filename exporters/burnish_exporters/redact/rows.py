@@ -64,13 +64,13 @@ class RowRedactor:
             left.update(f"{finding.kind} in token ids" for finding in self.redactor.leaks(text))
         return left
 
-    def refuse_leaks(self, row: Row) -> None:
-        """Stop the build if something is left in a finished row.
+    def refuse_leaks(self, rows: list[Row]) -> None:
+        """Stop the build if something is left in finished rows.
 
         Raises:
-            ExportError: If the row holds personal data or a secret that is no stand-in.
+            ExportError: If a row holds personal data or a secret that is no stand-in.
         """
-        left = self.leaks(row)
+        left = sum(map(self.leaks, rows), Counter())
         if left:
             raise leak_error(left)
 

@@ -15,6 +15,7 @@ from burnish.records import Json, Message
 
 Chat = dict[str, Any]
 
+_write = json.JSONEncoder(ensure_ascii=False).encode
 _ROLES = {"system", "developer", "user", "assistant", "tool"}
 _AUDIO = {"audio/wav": "wav", "audio/x-wav": "wav", "audio/mpeg": "mp3", "audio/mp3": "mp3"}
 
@@ -49,7 +50,7 @@ def arguments_text(part: dict[str, Json]) -> str:
         return raw
     if isinstance(arguments, str):
         return arguments
-    return json.dumps({} if arguments is None else arguments, ensure_ascii=False)
+    return _write({} if arguments is None else arguments)
 
 
 def _assistant(message: Message, parts: list[dict[str, Json]]) -> Chat:
@@ -106,7 +107,7 @@ def _result_text(response: Json) -> str:
         return response
     if isinstance(response, list) and response and all(_is_text(item) for item in response):
         return "".join(item.get("text") or item.get("content") or "" for item in response)
-    return json.dumps(response, ensure_ascii=False)
+    return _write(response)
 
 
 def _is_text(item: Json) -> bool:

@@ -35,6 +35,7 @@ class Context:
     calls: list[dict[str, object]] = field(default_factory=list)
     mask_errors: bool = True
     _prompt: list[Message] = field(default_factory=list)
+    _said: Message | None = None
     _reply: list[Chat] = field(default_factory=list)
 
     def continued_by(self, call: ModelCall) -> bool:
@@ -45,7 +46,8 @@ class Context:
         begins = call.messages[:seen]
         if begins != self._prompt and not all(map(_same, begins, self._prompt)):
             return False
-        return _same_chat(to_chat(call.messages[seen]), self._reply)
+        said = call.messages[seen]
+        return said == self._said or _same_chat(to_chat(said), self._reply)
 
     def add(self, call: ModelCall, reason: str | None) -> None:
         """Append what is new in the call's prompt, and its reply.
@@ -60,7 +62,8 @@ class Context:
             self.messages += [{**chat, "loss": False} for chat in chats]
             if self.mask_errors and message.get("status") == "error":
                 self._mask({str(chat.get("tool_call_id")) for chat in chats})
-        self._prompt, self._reply = call.messages, to_chat(call.reply or _MASKED)
+        self._prompt, self._said = call.messages, call.reply
+        self._reply = to_chat(call.reply or _MASKED)
         self.messages += [{**chat, "loss": reason is None} for chat in self._reply]
         self.calls.append(_call_facts(call, len(self.messages) - 1))
 

@@ -10,8 +10,10 @@ import json
 import re
 from typing import Any
 
+import msgspec
+
 from burnish_exporters.rows.chat import Chat
-from burnish_exporters.rows.stable import digest
+from burnish_exporters.rows.stable import digest, stable_json
 
 _GENERATED = re.compile(
     r"""
@@ -23,6 +25,9 @@ _GENERATED = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE,
 )
+
+
+_SUSPECT = re.compile(r"[0-9a-fA-F]{8}|\d-\d\d[T ]\d\d:|_[0-9A-Za-z]{12}")
 
 
 def content_key(messages: list[Chat]) -> str:
@@ -52,14 +57,18 @@ def action_key(messages: list[Chat]) -> str:
 
 def without_generated(text: str) -> str:
     """Text with times and generated ids replaced by one mark, and spaces made even."""
-    return " ".join(_GENERATED.sub("*", text).split())
+    if _SUSPECT.search(text):
+        text = _GENERATED.sub("*", text)
+    return " ".join(text.split())
 
 
 def _settled(arguments: str) -> str:
+    """Arguments whatever the order of their keys."""
     try:
-        return without_generated(json.dumps(json.loads(arguments), sort_keys=True))
-    except ValueError:
+        value = msgspec.json.decode(arguments)
+    except (msgspec.DecodeError, UnicodeEncodeError):
         return without_generated(arguments)
+    return without_generated(stable_json(value).decode())
 
 
 def _text(message: Chat) -> str:

@@ -77,7 +77,7 @@ def _row(trajectory: Trajectory, verdict: Verdict, context: Context, place: tupl
     split, number = place
     tools = [chat_tool(tool) for tool in context.tools]
     return Row(
-        row_id=digest([trajectory.id, number, context.messages]),
+        row_id=digest([trajectory.id, number]),
         trajectory_id=trajectory.id,
         task_id=trajectory.task_id,
         user=trajectory.user,

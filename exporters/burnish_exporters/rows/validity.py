@@ -6,10 +6,12 @@ Does not know: what the conversation is about, and whether it went well.
 
 from __future__ import annotations
 
-import json
+import msgspec
 
 from burnish.records import Tool
 from burnish_exporters.rows.chat import Chat
+
+_DECODER = msgspec.json.Decoder()
 
 
 def problem_of(messages: list[Chat], tools: list[Tool]) -> str | None:
@@ -47,8 +49,8 @@ def _call_problem(calls: list[Chat], names: set[str]) -> str | None:
         if names and function["name"] not in names:
             return "malformed: unknown tool name"
         try:
-            arguments = json.loads(function["arguments"])
-        except ValueError:
+            arguments = _DECODER.decode(function["arguments"])
+        except (msgspec.DecodeError, UnicodeEncodeError):
             arguments = None
         if not isinstance(arguments, dict):
             return "malformed: arguments are no JSON object"
