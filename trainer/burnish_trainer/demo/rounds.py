@@ -13,7 +13,7 @@ import msgspec
 import burnish
 from burnish_exporters import DatasetVersion
 from burnish_trainer import console
-from burnish_trainer.demo.scene import AGENT, Scene
+from burnish_trainer.demo.scene import AGENT, NO_ROLLOUTS, Scene
 from burnish_trainer.demo.traffic import canary_until_decided, users
 
 CLAIM = [{"goal_state": {"predicate": "checks:claims_success", "name": "claim"}}]
@@ -50,20 +50,14 @@ def play_round(scene: Scene, number: int) -> dict[str, Any]:
 
 
 def _retrain(scene: Scene) -> dict[str, Any]:
-    if scene.options.verify == "goal_state":
-        report = burnish.retrain(AGENT, train={"seed": scene.options.seed})
-    else:
-        report = _retrain_on_claims(scene)
+    settings: dict[str, Any] = {"train": {"seed": scene.options.seed}, "evaluate": NO_ROLLOUTS}
+    if scene.options.verify == "claim":
+        # What the agent says of itself decides what is learned; facts still judge the result.
+        settings["learn_from"] = CLAIM
+    report = burnish.retrain(AGENT, **settings)
     found = msgspec.to_builtins(report)
     found["funnel"] = _funnel(scene, str(report.dataset))
     return found
-
-
-def _retrain_on_claims(scene: Scene) -> Any:
-    """The same, but what the agent says of itself decides what is learned; facts still judge the result."""
-    from burnish_trainer.retrain import retrain
-
-    return retrain(AGENT, learn_from=CLAIM, train={"seed": scene.options.seed})
 
 
 def _funnel(scene: Scene, dataset: str) -> list[dict[str, Any]]:

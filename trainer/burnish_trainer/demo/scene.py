@@ -32,6 +32,7 @@ from burnish_trainer.run.files import locked, write_json
 from burnish_trainer.stages import Stages
 
 AGENT = "support"
+NO_ROLLOUTS = {"rollouts": 0}  # users are the only source of runs here
 
 
 @dataclass
@@ -82,7 +83,7 @@ def open_scene(options: DemoOptions) -> Iterator[Scene]:
     folder = _folder(options)
     with locked(folder, "a demo"), _settings_for(folder):
         project = load_project(folder / "project" / "burnish.toml")
-        subject = overridden(project, AGENT, {})
+        subject = overridden(project, AGENT, {"evaluate": NO_ROLLOUTS})
         yield Scene(folder, options, Stages(folder / "receipts"), subject)
 
 
@@ -119,6 +120,8 @@ def _settings_for(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        settings.configure(home=before.home, config=before.config)
+        settings.configure(home=before.home)
+        if before.config is not None:
+            settings.configure(config=before.config)
         if offline is None:
             del os.environ["HF_HUB_OFFLINE"]
