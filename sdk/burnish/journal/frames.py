@@ -23,12 +23,15 @@ EVENT = ord("E")
 """One event as `burnish.journal.events.encode` writes it."""
 SEAL = ord("Z")
 """Last frame of a segment that nobody writes any more: a MessagePack map of counts."""
-KINDS = frozenset((HEADER, BLOB, EVENT, SEAL))
+ERASED = ord("X")
+"""What stood here was removed on somebody's request; the payload is zeros of the same length."""
+KINDS = frozenset((HEADER, BLOB, EVENT, SEAL, ERASED))
+"""The kinds that this version knows; frames of other kinds are passed over."""
 
 PREFIX = struct.Struct("<IIB")
 REF_BYTES = 16
 
-_SEEDS = {kind: zlib.crc32(bytes((kind,))) for kind in KINDS}
+_SEEDS = [zlib.crc32(bytes((kind,))) for kind in range(256)]
 _crc32 = zlib.crc32
 _pack = PREFIX.pack
 
@@ -73,7 +76,7 @@ def frame_at(data: bytes, offset: int) -> tuple[int, int, int] | None:
         return None
     length, crc, kind = PREFIX.unpack_from(data, offset)
     end = start + length
-    if kind not in KINDS or end > len(data):
+    if end > len(data):
         return None
     if _crc32(memoryview(data)[start:end], _SEEDS[kind]) != crc:
         return None
@@ -92,17 +95,22 @@ def split(data: bytes, *, final: bool = True) -> Iterator[Found]:
     while offset + head <= size:
         length, crc, kind = unpack(data, offset)
         end = offset + head + length
-        if kind in seeds and end <= size and _crc32(view[offset + head : end], seeds[kind]) == crc:
+        if end <= size and _crc32(view[offset + head : end], seeds[kind]) == crc:
             yield kind, offset, end
             offset = end
             continue
-        if not final and kind in KINDS and end > size:
+        if not final and end > size:
             return
         again = _next_good(data, offset)
         if again is None:
             return
         yield DAMAGE, offset, again
         offset = again
+
+
+def erased(size: int) -> bytes:
+    """A frame of `size` bytes in all that says nothing."""
+    return frame(ERASED, bytes(size - PREFIX.size))
 
 
 def _next_good(data: bytes, offset: int) -> int | None:

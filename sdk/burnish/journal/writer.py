@@ -1,7 +1,7 @@
 """Appends events to the journal of this process, so that what was acknowledged is never lost.
 
 Knows: one folder per process, segments, one write per event with its new blobs, group fsync,
-rotation, what to do when the disk is full or the process forks.
+rotation, when to let go of old segments, what to do when the disk is full or the process forks.
 Does not know: what the events say, who reads them.
 
 An event is acknowledged once the kernel has its bytes: it survives the death of the process.
@@ -28,9 +28,11 @@ from burnish._version import __version__
 from burnish.errors import JournalFull
 from burnish.journal import frames, layout
 from burnish.journal.events import AnyEvent, Ref, encode
+from burnish.journal.retention import keep
 from burnish.settings import Settings
 
 _SEGMENT_AGE_NS = 3600 * 10**9  # an idle process too lets go of its old segments
+_QUOTA_PAUSE_S = 0.5  # between two looks whether there is room again
 _IOV_MAX = 1000
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -87,6 +89,8 @@ class JournalWriter:
         self._synced = 0
         self._retired: list[int] = []  # files that wait for their last fsync
         self._dirty = False
+        self._rotated = False
+        self._over_quota = False
         self._wake = threading.Event()
         self._stop = threading.Event()
         self._syncer: threading.Thread | None = None
@@ -161,6 +165,9 @@ class JournalWriter:
         segment = self._segment
         if segment is None or self._is_over(segment, at):
             segment = self._rotate()
+        if self._over_quota:
+            self._wake.set()  # look again whether something was shipped
+            raise OSError(errno.EDQUOT, "keep_bytes is used up by spans that wait to be shipped")
         known = segment.known
         fresh = [ref for ref in blobs if ref not in known]
         parts = framed
@@ -215,8 +222,10 @@ class JournalWriter:
             raise
         self._segment = segment
         self._written += len(content)
-        if self.settings.fsync == "interval" and self._syncer is None:
+        self._rotated = True
+        if self._syncer is None:
             self._start_syncer()
+        self._wake.set()
         return segment
 
     def _retire(self) -> None:
@@ -254,9 +263,15 @@ class JournalWriter:
             wake.wait()
             wake.clear()
             stop.wait(self.settings.fsync_interval_s)
-            self._dirty = False
-            with self._sync_lock:
-                self._force()
+            with contextlib.suppress(OSError):  # the next append meets a broken disk itself
+                if self.settings.fsync == "interval":
+                    self._dirty = False
+                    with self._sync_lock:
+                        self._force()
+                if self._rotated or self._over_quota:
+                    self._rotated = False
+                    self._over_quota = keep(self.home, self.settings).over_quota
+                    stop.wait(_QUOTA_PAUSE_S if self._over_quota else 0)
 
     def _sync(self, position: int) -> None:
         """Wait until the disk has all bytes before `position`; one thread syncs for many."""

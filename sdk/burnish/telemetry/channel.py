@@ -17,10 +17,10 @@ from pathlib import Path
 import msgspec
 
 from burnish.errors import JournalError
+from burnish.journal import cursor as cursors
+from burnish.journal.cursor import Claim, Cursor
 from burnish.journal.reader import is_alive, process_folders
 from burnish.records import Span
-from burnish.telemetry import cursor as cursors
-from burnish.telemetry.cursor import Claim, Cursor
 from burnish.telemetry.delivery import Answer, Receiver
 from burnish.telemetry.feed import Feed, Mark, count_after
 from burnish.telemetry.otlp import Content

@@ -13,10 +13,10 @@ from pathlib import Path
 import msgspec
 
 from burnish.errors import JournalError
+from burnish.journal.cursor import Cursor
 from burnish.journal.reader import ReadReport, SegmentReader, is_alive, open_segment, segments
 from burnish.records import Span
 from burnish.telemetry import semconv as s
-from burnish.telemetry.cursor import Cursor
 from burnish.telemetry.projection import Projector
 
 _FAILED = ("failed", "abandoned")

@@ -15,11 +15,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from burnish import settings as burnish_settings
+from burnish.journal import cursor as cursors
 from burnish.journal.layout import journal_folder
 from burnish.journal.writer import writer_for
 from burnish.records import Span
 from burnish.settings import Settings
-from burnish.telemetry import cursor as cursors
 from burnish.telemetry.channel import Channel, Policy, weigh
 from burnish.telemetry.delivery import AnyExporter, OtlpHttp, Receiver
 from burnish.telemetry.feed import bytes_after

@@ -14,11 +14,12 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from burnish.errors import SettingsError
+from burnish.journal import cursor
 from burnish.journal import events as e
 from burnish.journal.reader import is_alive, process_folders
 from burnish.journal.writer import JournalWriter, writer_for
 from burnish.settings import Settings
-from burnish.telemetry import cursor, shipper
+from burnish.telemetry import shipper
 from burnish.telemetry.channel import Policy
 from burnish.telemetry.delivery import AnyExporter, OtlpHttp
 from burnish.telemetry.shipper import Shipper
