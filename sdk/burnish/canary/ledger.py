@@ -130,7 +130,7 @@ class Ledger:
         rows = self._run(
             "SELECT state, COUNT(*) FROM threads WHERE rollout = :rollout GROUP BY state"
         )
-        return {"open": 0, "judged": 0, "missed": 0, **dict(rows.tuples().all())}
+        return {"open": 0, "judged": 0, "missed": 0} | dict(rows.all())
 
     def _run(self, statement: str, **values: Json) -> Any:
         from sqlalchemy import text

@@ -13,7 +13,7 @@ of the user's model. A call that has begun keeps its version to the end.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing, contextmanager, suppress
 from contextvars import ContextVar
 from functools import lru_cache, wraps
 from pathlib import Path
@@ -110,6 +110,19 @@ class _Call:
         self.way: Way = way_to(self.choice.target, _plain(model), kwargs)
         self._first = True
 
+    def __enter__(self) -> Way:
+        return self.way
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        """A failure carries its version too: capture and canary count it for the right arm."""
+        target, arm = self.choice
+        if error is not None:
+            with suppress(AttributeError, TypeError):  # an exception that takes no attribute
+                error.burnish_answered = {  # type: ignore[attr-defined]
+                    "adapter": target.adapter if target is not None else None,
+                    "arm": arm,
+                }
+
     def result(self, result: ChatResult) -> ChatResult:
         """The answer with its stamp."""
         if self.way.answers_by_tool:
@@ -152,44 +165,44 @@ def _generate(
     self: Any, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any
 ) -> ChatResult:
     call = _Call(self, run_manager, kwargs)
-    model, given, _ = call.way
-    return call.result(model._generate(messages, stop=stop, run_manager=run_manager, **given))
+    with call as (model, given, _):
+        return call.result(model._generate(messages, stop=stop, run_manager=run_manager, **given))
 
 
 async def _agenerate(
     self: Any, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any
 ) -> ChatResult:
     call = _Call(self, run_manager, kwargs)
-    model, given, _ = call.way
-    return call.result(
-        await model._agenerate(messages, stop=stop, run_manager=run_manager, **given)
-    )
+    with call as (model, given, _):
+        return call.result(
+            await model._agenerate(messages, stop=stop, run_manager=run_manager, **given)
+        )
 
 
 def _stream(
     self: Any, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any
 ) -> Iterator[ChatGenerationChunk]:
     call = _Call(self, run_manager, kwargs)
-    model, given, by_tool = call.way
-    if by_tool:
-        yield call.whole(model._generate(messages, stop=stop, run_manager=run_manager, **given))
-        return
-    for chunk in model._stream(messages, stop=stop, run_manager=run_manager, **given):
-        yield call.chunk(chunk)
+    with call as (model, given, by_tool):
+        if by_tool:
+            yield call.whole(model._generate(messages, stop=stop, run_manager=run_manager, **given))
+            return
+        for chunk in model._stream(messages, stop=stop, run_manager=run_manager, **given):
+            yield call.chunk(chunk)
 
 
 async def _astream(
     self: Any, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any
 ) -> AsyncIterator[ChatGenerationChunk]:
     call = _Call(self, run_manager, kwargs)
-    model, given, by_tool = call.way
-    if by_tool:
-        yield call.whole(
-            await model._agenerate(messages, stop=stop, run_manager=run_manager, **given)
-        )
-        return
-    async for chunk in model._astream(messages, stop=stop, run_manager=run_manager, **given):
-        yield call.chunk(chunk)
+    with call as (model, given, by_tool):
+        if by_tool:
+            yield call.whole(
+                await model._agenerate(messages, stop=stop, run_manager=run_manager, **given)
+            )
+            return
+        async for chunk in model._astream(messages, stop=stop, run_manager=run_manager, **given):
+            yield call.chunk(chunk)
 
 
 def _entry_points(given: type[BaseChatModel]) -> dict[str, Any]:

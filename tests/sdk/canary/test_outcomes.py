@@ -1,0 +1,242 @@
+"""The canary reads its threads from what was captured: a real graph, a routed model, facts later."""
+
+import contextlib
+import time
+
+import pytest
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage
+from langchain_core.outputs import ChatGeneration, ChatResult
+from langgraph.graph import END, START, MessagesState, StateGraph
+
+import burnish
+from burnish import Workspace, settings
+from burnish.adapters import SqlControlStore, Target
+from burnish.canary import Rollout, assign
+from burnish.canary.outcomes import breached, decided
+from burnish.langchain.routing import route
+from burnish.project import CanaryConfig, GuardsConfig
+from burnish.records import ModelCall, Outcome, Trajectory, Usage, Verdict
+
+CANDIDATE = Target(backend="embedded", base_model="m", adapter=None)
+NO_GUARDS = GuardsConfig(errors=False)
+
+
+class PoliteChat(BaseChatModel):
+    """Answers with the version that it is told to be; one version cannot do its work."""
+
+    base_model: str = "m"
+    adapter: str | None = None
+
+    @property
+    def _llm_type(self):
+        return "polite"
+
+    def _generate(self, messages, stop=None, run_manager=None, **kwargs):
+        adapter = kwargs.get("adapter", self.adapter)
+        if adapter and "broken" in adapter:
+            raise RuntimeError("no answer")
+        message = AIMessage(content=str(adapter))
+        return ChatResult(generations=[ChatGeneration(message=message)])
+
+
+@pytest.fixture
+def home(tmp_path):
+    settings.reset()
+    burnish.configure(home=tmp_path)
+    yield tmp_path
+    burnish.flush()
+    settings.reset()
+
+
+@pytest.fixture
+def graph(home):
+    model = route(PoliteChat(), agent="support")
+
+    def answer(state):
+        return {"messages": [model.invoke(state["messages"])]}
+
+    built = StateGraph(MessagesState)
+    built.add_node("answer", answer)
+    built.add_edge(START, "answer")
+    built.add_edge("answer", END)
+    return burnish.wrap(built.compile(), agent="support")
+
+
+def started(home, *, adapter="support@" + "b" * 12, **changes):
+    """A rollout at half of the threads; the registry has its own tests."""
+    given = {"steps": [0.5, 1.0], "min_threads": 400, "decides": "crm", "guards": NO_GUARDS}
+    rollout = Rollout(home, "support")
+    rollout.start(Target(base_model="m"), CanaryConfig(**given | changes))
+    store = SqlControlStore(home)
+    document, version = store.read("support")
+    target = {"backend": "embedded", "base_model": "m", "adapter": adapter}
+    document |= {"candidate": target, "canary": target}
+    store.write("support", document, expected_version=version)
+    return rollout
+
+
+def run(graph, thread):
+    return graph.invoke({"messages": [("user", "hi")]}, {"configurable": {"thread_id": thread}})[
+        "messages"
+    ][-1]
+
+
+def test_threads_are_judged_by_the_outcomes_of_the_source_that_decides(home, graph):
+    rollout = started(home)
+    salt = rollout.document().salt
+    for number in range(12):
+        run(graph, f"t{number}")
+        burnish.outcome(thread_id=f"t{number}", success=number % 2 == 0, source="crm")
+        burnish.outcome(thread_id=f"t{number}", success=False, source="gossip")
+
+    status = rollout.observe()
+
+    canary = [number for number in range(12) if assign(f"t{number}", salt, 0.5)]
+    assert status["threads"] == {"stable": 12 - len(canary), "canary": len(canary)}
+    assert status["successes"]["canary"] == sum(number % 2 == 0 for number in canary)
+    assert status["waiting"] == 0
+
+
+def test_an_outcome_that_comes_later_is_found_at_the_next_look(home, graph):
+    rollout = started(home)
+    run(graph, "t1")
+    run(graph, "t2")
+    assert rollout.observe()["waiting"] == 2
+
+    burnish.outcome(thread_id="t1", success=True, source="crm")
+    status = rollout.observe()
+
+    assert (sum(status["threads"].values()), status["waiting"]) == (1, 1)
+    assert rollout.observe()["threads"] == status["threads"]
+
+
+def test_a_thread_counts_once_however_many_runs_it_has(home, graph):
+    rollout = started(home)
+    for _ in range(3):
+        run(graph, "t1")
+        burnish.outcome(thread_id="t1", success=True, source="crm")
+        status = rollout.observe()
+
+    assert sum(status["threads"].values()) == 1
+
+
+def test_verdicts_of_the_verifier_that_decides_count_too(home, graph):
+    rollout = started(home, decides="goal_state")
+    run(graph, "t1")
+    workspace = Workspace(home)
+    trajectory = next(iter(workspace.trajectories(agent="support")))
+    workspace.append_verdict(
+        trajectory.id, Verdict(label="success", verifier="goal_state", decided_ns=time.time_ns())
+    )
+
+    status = workspace.canary("support").observe()
+
+    assert sum(status["successes"].values()) == 1
+    assert rollout.status()["threads"] == status["threads"]
+
+
+def test_runs_that_were_not_routed_or_came_before_are_no_part_of_it(home, graph):
+    run(graph, "early")
+    burnish.outcome(thread_id="early", success=True, source="crm")
+    rollout = started(home)
+    plain = burnish.wrap(_plain_graph(), agent="support")
+    run(plain, "unrouted")
+    burnish.outcome(thread_id="unrouted", success=True, source="crm")
+
+    status = rollout.observe()
+
+    assert status["threads"] == {"stable": 0, "canary": 0}
+    assert status["waiting"] == 0
+
+
+def _plain_graph():
+    built = StateGraph(MessagesState)
+    built.add_node("answer", lambda state: {"messages": [PoliteChat().invoke(state["messages"])]})
+    built.add_edge(START, "answer")
+    built.add_edge("answer", END)
+    return built.compile()
+
+
+def test_outcomes_are_waited_for_in_the_order_of_assignment(home, graph):
+    """With a maturity window of an hour nothing is judged yet, however early it is known."""
+    rollout = started(home, maturity_s=3600.0)
+    run(graph, "t1")
+    run(graph, "t2")
+    burnish.outcome(thread_id="t2", success=True, source="crm")
+
+    status = rollout.observe()
+
+    assert (sum(status["threads"].values()), status["waiting"]) == (0, 2)
+
+
+def test_a_thread_without_an_outcome_is_missed_when_its_time_is_over(home, graph):
+    rollout = started(home, maturity_s=0.05)
+    run(graph, "t1")
+    run(graph, "t2")
+    burnish.outcome(thread_id="t2", success=True, source="crm")
+    deadline = time.monotonic() + 20
+    while (status := rollout.observe())["waiting"] and time.monotonic() < deadline:
+        pass
+
+    assert (sum(status["threads"].values()), status["missed"]) == (1, 1)
+
+
+def test_a_version_whose_runs_fail_is_rolled_back_by_the_guard(home, graph):
+    """By what is reported both arms do equally well; a failed call still names its version."""
+    guarded = GuardsConfig(errors=True)
+    rollout = started(home, adapter="broken@" + "c" * 12, guards=guarded, decides="crm")
+    for number in range(60):
+        with contextlib.suppress(RuntimeError):
+            run(graph, f"t{number}")
+        burnish.outcome(thread_id=f"t{number}", success=True, source="crm")
+    status = rollout.observe()
+
+    assert status["state"] == "ROLLED_BACK"
+    assert "guard 'errors'" in status["reason"]
+    assert run(graph, "after").content == "None"
+
+
+def test_the_newest_fact_of_the_one_who_decides_wins():
+    run = Trajectory(
+        id="1",
+        agent="a",
+        status="completed",
+        outcomes=[
+            Outcome(source="crm", success=True, reported_ns=1),
+            Outcome(source="crm", success=False, reported_ns=3),
+            Outcome(source="other", success=True, reported_ns=9),
+            Outcome(source="crm", score=1.0, reported_ns=10),
+        ],
+        verdicts=[
+            Verdict(label="success", verifier="goal_state(checks:ok)", decided_ns=2),
+            Verdict(label="unknown", verifier="goal_state", decided_ns=8),
+        ],
+    )
+
+    assert decided([run], "crm") is False
+    assert decided([run], "goal_state") is True
+    assert decided([run], "goal_state(checks:ok)") is True
+    assert decided([run], "nobody") is None
+    assert decided([run], None) is None
+
+
+def test_guards_look_at_errors_tokens_and_latency_of_the_whole_thread():
+    call = ModelCall(
+        span_id="s", parent_id=None, messages=[], tools=[], usage=Usage(input_tokens=60)
+    )
+    runs = [
+        Trajectory(
+            id=str(number),
+            agent="a",
+            status=status,
+            model_calls=[call],
+            started_ns=0,
+            ended_ns=2 * 10**9,
+        )
+        for number, status in enumerate(("completed", "failed"))
+    ]
+    guards = GuardsConfig(max_tokens=100, max_latency_s=3.0)
+
+    assert breached(runs, guards) == {"errors": True, "tokens": True, "latency": False}
+    assert breached(runs[:1], guards) == {"errors": False, "tokens": False, "latency": False}
