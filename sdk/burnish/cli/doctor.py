@@ -1,0 +1,178 @@
+"""`burnish doctor`: is everything in place, and what was lost or damaged.
+
+Knows: what to look at and how to say it. Does not know: how to mend anything; each finding names
+the command that does.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+
+from burnish.cli.output import print_json, print_table
+from burnish.errors import BurnishError
+
+PACKAGES = (
+    "langchain-core",
+    "langgraph",
+    "opentelemetry-sdk",
+    "torch",
+    "transformers",
+    "trl",
+    "peft",
+)
+LOW_DISK_BYTES = 1024**3
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that was looked at."""
+
+    name: str
+    ok: bool
+    detail: str
+    fix: str = ""
+
+
+def doctor(
+    home: Annotated[
+        Path | None,
+        typer.Option("--home", help="Folder of the workspace.", show_default=".burnish"),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """Check the installation, burnish.toml and the workspace; exit code 1 if something is wrong.
+
+    Example: `burnish doctor --home .burnish`
+    """
+    findings = list(look(home))
+    if as_json:
+        print_json(findings)
+    else:
+        print_table(
+            "burnish doctor",
+            ["", "what", "found", "try"],
+            (
+                ("[green]ok[/]" if item.ok else "[red]!![/]", item.name, item.detail, item.fix)
+                for item in findings
+            ),
+        )
+    if not all(item.ok for item in findings):
+        raise typer.Exit(1)
+
+
+def look(home: Path | None = None) -> Iterator[Finding]:
+    """Everything that doctor looks at, in order; a check that fails to run is a finding."""
+    yield _versions()
+    for name, check in (
+        ("burnish.toml", _project),
+        ("workspace", lambda: _workspace(home)),
+        ("disk", lambda: _disk(home)),
+        ("journal", lambda: _journal(home)),
+        ("shipping", lambda: _shipping(home)),
+        ("losses", lambda: _losses(home)),
+    ):
+        yield _guarded(name, check)
+
+
+def _guarded(name: str, check: Callable[[], Finding]) -> Finding:
+    try:
+        return check()
+    except BurnishError as error:
+        return Finding(name=name, ok=False, detail=error.found, fix=error.fix)
+    except OSError as error:
+        return Finding(name=name, ok=False, detail=str(error), fix="check the folder's owner")
+
+
+def _versions() -> Finding:
+    found = [f"Python {platform.python_version()}"]
+    for package in ("burnish", *PACKAGES):
+        try:
+            found.append(f"{package} {importlib.metadata.version(package)}")
+        except importlib.metadata.PackageNotFoundError:
+            found.append(f"{package} -")
+    return Finding(name="versions", ok=True, detail=", ".join(found))
+
+
+def _project() -> Finding:
+    from burnish import config_file, settings
+    from burnish.project import load_project
+
+    if settings.current().config is None and config_file.find() is None:
+        return Finding(name="burnish.toml", ok=True, detail="none here; capture works without")
+    project = load_project()
+    agents = ", ".join(sorted(project.agents)) or "no agents"
+    return Finding(name="burnish.toml", ok=True, detail=f"{project.path}: {agents}")
+
+
+def _workspace(home: Path | None) -> Finding:
+    from burnish.workspace import Workspace
+
+    folder = Workspace(home).home
+    if not folder.exists():
+        return Finding(name="workspace", ok=True, detail=f"{folder} is made at the first event")
+    writable = os.access(folder, os.W_OK)
+    detail = f"{folder}{'' if writable else ' cannot be written'}"
+    return Finding(
+        name="workspace", ok=writable, detail=detail, fix="" if writable else f"chmod u+w {folder}"
+    )
+
+
+def _disk(home: Path | None) -> Finding:
+    from burnish.workspace import Workspace
+
+    folder = Workspace(home).home
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    enough = free >= LOW_DISK_BYTES
+    fix = "" if enough else "free some space, or set keep_bytes"
+    return Finding(name="disk", ok=enough, detail=f"{free / 1024**3:.1f} GiB free", fix=fix)
+
+
+def _journal(home: Path | None) -> Finding:
+    from burnish.workspace import Workspace
+
+    report = Workspace(home).read_report()
+    damage = {
+        name: count
+        for name in ("torn_tails", "corrupt", "unknown_events", "unreadable")
+        if (count := getattr(report, name))
+    }
+    detail = f"{report.segments} segments, {report.events} events"
+    if damage:
+        detail += "; " + ", ".join(f"{name} {count}" for name, count in damage.items())
+    # A torn tail is what a killed process leaves; everything before it was read.
+    ok = not set(damage) - {"torn_tails"}
+    return Finding(
+        name="journal", ok=ok, detail=detail, fix="" if ok else "docs/journal.md, damage"
+    )
+
+
+def _shipping(home: Path | None) -> Finding:
+    from burnish import settings
+    from burnish.telemetry.shipper import lag
+    from burnish.workspace import Workspace
+
+    waiting = lag(Workspace(home).home)
+    if not waiting:
+        target = settings.current().otlp_endpoint
+        return Finding(name="shipping", ok=True, detail=f"to {target}" if target else "no exporter")
+    detail = ", ".join(f"{name}: {count} bytes unshipped" for name, count in waiting.items())
+    return Finding(name="shipping", ok=True, detail=detail)
+
+
+def _losses(home: Path | None) -> Finding:
+    from burnish.workspace import Workspace
+
+    counts = Workspace(home).losses()
+    detail = ", ".join(f"{name} {count}" for name, count in sorted(counts.items())) or "none"
+    fix = "the log of the process says why, once a kind" if counts else ""
+    return Finding(name="losses", ok=not counts, detail=detail, fix=fix)
