@@ -1,7 +1,7 @@
 """An agent is invoked: a trajectory starts, is joined, or is taken up again.
 
 Knows: how to tell the three apart, and what RunStarted says. Does not know: how the invocation
-runs (wrapping.py, tracing.py), what happens inside (calls.py).
+runs (wrapping.py, tracing.py), what happens inside (handler.py).
 """
 
 from __future__ import annotations

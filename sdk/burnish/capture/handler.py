@@ -14,21 +14,13 @@ from contextvars import ContextVar
 from typing import Any
 
 from burnish.capture import faults
-from burnish.capture.calls import (
-    end_model,
-    end_node,
-    end_tool,
-    fail_model,
-    fail_tool,
-    start_completion,
-    start_model,
-    start_node,
-    start_tool,
-)
 from burnish.capture.closing import close_root
 from burnish.capture.context import innermost, scope, suppressed
 from burnish.capture.faults import guarded
 from burnish.capture.live import Run, registry
+from burnish.capture.models import end_model, fail_model, start_completion, start_model
+from burnish.capture.nodes import end_node, start_node
+from burnish.capture.tools import end_tool, fail_tool, start_tool
 
 _runs = registry.runs
 _HIDDEN = "langsmith:hidden"

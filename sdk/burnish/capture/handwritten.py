@@ -11,12 +11,12 @@ from types import TracebackType
 from typing import Any, Self
 
 from burnish.capture import context
-from burnish.capture.calls import TOKENS
 from burnish.capture.chat_form import encode_chat
 from burnish.capture.content import Blobs
 from burnish.capture.faults import guarded
 from burnish.capture.live import Run, new_id, registry
 from burnish.capture.messages import text_of
+from burnish.capture.models import TOKENS
 from burnish.capture.replies import read_usage
 from burnish.capture.requests import read_request
 from burnish.errors import CaptureError

@@ -122,9 +122,10 @@ class LiveTrajectory:
             self.close_below(child, error)
             self.open.pop(key, None)
             registry.runs.pop(key, None)
-            self._cut(child, error)
+            self.cut(child, error)
 
-    def _cut(self, run: Run, error: BaseException | None) -> None:
+    def cut(self, run: Run, error: BaseException | None) -> None:
+        """Close a run that did not say how it ended."""
         now = time.time_ns()
         name, words = self.describe(error)
         place = {"at": now, "trajectory": self.id, "span": run.span, "cut": True}

@@ -42,6 +42,8 @@ _CLASSES = {
     "chat": "ChatMessage",
     "remove": "RemoveMessage",
 }
+_TOOL_KINDS = ("tool", "ToolMessageChunk")
+_AI_KINDS = ("ai", "AIMessageChunk")
 _PLAIN_KIND = {"user": "human", "assistant": "ai", "system": "system", "tool": "tool"}
 _OWN = frozenset(
     {
@@ -73,13 +75,13 @@ def encode_for_storage(message: BaseMessage) -> Message:
 
 def _encode(fields: Mapping[str, Any], extra: dict[str, Any] | None, metadata: Any) -> Message:
     kind = fields["type"]
-    role = _ROLES.get(kind) or fields.get("role") or kind
+    role = _ROLES.get(kind) or fields.get("role", kind)
     content = fields["content"]
     encoded: Message = {"role": role, "parts": []}
     if _PLAIN_KIND.get(role) != kind:
         encoded["class"] = kind
     kwargs = fields["additional_kwargs"]
-    if role == "tool":
+    if kind in _TOOL_KINDS:
         encoded["parts"] = [
             {"type": "tool_call_response", "id": fields["tool_call_id"], "response": content}
         ]
@@ -138,14 +140,14 @@ def decode_message(encoded: Message) -> BaseMessage:
         for name, value in encoded.items()
         if name not in ("role", "parts", "class", "form", "extra")
     }
-    if role == "tool":
+    if kind in _TOOL_KINDS:
         (part,) = encoded["parts"]
         fields |= {"tool_call_id": part["id"], "content": part["response"]}
         fields.setdefault("artifact", None)
     else:
         fields["content"] = _content(encoded)
         _restore_kwargs(fields, encoded["parts"])
-    if role == "assistant":
+    if kind in _AI_KINDS:
         fields["tool_calls"] = parts.decode_calls(encoded["parts"])
         fields["invalid_tool_calls"] = parts.decode_invalid_calls(encoded["parts"])
     if kind == "chat" or kind.startswith("ChatMessage"):
@@ -169,9 +171,6 @@ def _restore_kwargs(fields: dict[str, Any], encoded: list[dict[str, Any]]) -> No
 
 def text_of(message: Message) -> str:
     """The text that a message says, without reasoning and calls."""
-    if message["role"] == "tool":
-        response = message["parts"][0]["response"]
-        return response if isinstance(response, str) else ""
     return "".join(
         part["content"]
         for part in message["parts"]

@@ -1,7 +1,7 @@
 """What is replaced before bytes reach the disk.
 
 Knows: which detectors the setting `redact` stands for. Does not know: messages and events; what
-else must go with a replaced text (calls.py).
+else must go with a replaced text (models.py).
 """
 
 from __future__ import annotations

@@ -1,0 +1,165 @@
+"""Calls of models: the exact request, the reply, and what is known about both.
+
+Knows: what LangChain says about a call. Does not know: how callbacks arrive, how a trajectory ends.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from burnish.capture.content import Blobs
+from burnish.capture.live import Run, partial_text, registry
+from burnish.capture.messages import said
+from burnish.capture.placing import close_bare, closes, count_failure, describe_run, open_run
+from burnish.capture.replies import Reply, read_reply
+from burnish.capture.requests import read_request
+from burnish.journal.events import ModelEnded, ModelStarted, Ref
+
+TOKENS = ("prompt_token_ids", "token_ids", "logprobs")
+
+
+def start_model(parent: Run, run_id: Any, messages: list[Any], about: dict[str, Any]) -> None:
+    """A chat model is asked."""
+    content = parent.trajectory.content
+    refs, blobs = content.messages(messages)
+    _start_model(parent, run_id, refs, blobs, about)
+
+
+def start_completion(parent: Run, run_id: Any, prompt: str, about: dict[str, Any]) -> None:
+    """A completion model is asked; its prompt is kept as one user message."""
+    message = {"role": "user", "parts": [{"type": "text", "content": prompt}], "class": "prompt"}
+    ref, blob = parent.trajectory.content.value(message)
+    _start_model(parent, run_id, [ref], {ref: blob}, about)
+
+
+def _start_model(
+    parent: Run, run_id: Any, refs: list[Ref], blobs: Blobs, about: dict[str, Any]
+) -> None:
+    metadata = about.get("metadata") or {}
+    trajectory = parent.trajectory
+    run = open_run(parent, run_id, "model", metadata)
+    tools, request, model = trajectory.content.once(
+        about.get("invocation_params") or {}, lambda given: _stored_request(trajectory, given)
+    )
+    _store(blobs, tools, request)
+    extras = describe_run(run, run_id, about)
+    if extras is not None:
+        blobs[extras[0]] = extras[1]
+    run.redacted = trajectory.content.redacted(blobs)
+    run.retry_key = tuple(refs)
+    run.attempt = parent.attempt + parent.tries(run.retry_key)
+    registry.add(run, run_id)
+    trajectory.send(
+        ModelStarted(
+            at=time.time_ns(),
+            trajectory=trajectory.id,
+            span=run.span,
+            parent=parent.span,
+            messages=refs,
+            tools=tools and tools[0],
+            request=request and request[0],
+            model=model or metadata.get("ls_model_name"),
+            provider=metadata.get("ls_provider"),
+            node=run.node,
+            step=run.step,
+            namespace=run.namespace,
+            speaker=run.speaker,
+            attempt=run.attempt,
+            extras=extras and extras[0],
+            redacted=run.redacted,
+        ),
+        blobs,
+    )
+
+
+def _stored_request(trajectory: Any, given: dict[str, Any]) -> tuple[Any, Any, str | None]:
+    request = read_request(given)
+    value = trajectory.content.value
+    tools = value(request.tools) if request.tools else None
+    parameters = value(request.parameters) if request.parameters else None
+    return tools, parameters, request.model
+
+
+def _store(blobs: Blobs, *stored: tuple[Ref, bytes] | None) -> None:
+    for item in stored:
+        if item is not None:
+            blobs[item[0]] = item[1]
+
+
+@closes
+def end_model(run: Run, result: Any) -> None:
+    """A model answered."""
+    trajectory = run.trajectory
+    content = trajectory.content
+    reply = read_reply(result)
+    blobs: Blobs = {}
+    ref = extras = None
+    if reply.message is not None:
+        ref, blobs_of = content.message(reply.message)
+        blobs[ref] = blobs_of
+        trajectory.last_reply = said(reply.message)
+    elif reply.text is not None:
+        ref, blob = content.value(
+            {"role": "assistant", "parts": [{"type": "text", "content": reply.text}]}
+        )
+        blobs[ref] = blob
+        trajectory.last_reply = reply.text
+    facts = reply.facts
+    redacted = run.redacted or content.redacted(blobs)
+    if redacted:
+        facts, reply = _without_tokens(reply)
+    if reply.extras:
+        extras, blob = content.value(reply.extras)
+        blobs[extras] = blob
+    trajectory.send(
+        ModelEnded(
+            at=time.time_ns(),
+            trajectory=trajectory.id,
+            span=run.span,
+            reply=ref,
+            first_token_at=run.first_token_at,
+            extras=extras,
+            redacted=redacted,
+            **facts,
+        ),
+        blobs,
+    )
+    close_bare(run, "completed")
+
+
+def _without_tokens(reply: Reply) -> tuple[dict[str, Any], Reply]:
+    """Token ids are the text in another spelling: they go with what was replaced in it."""
+    facts = {name: value for name, value in reply.facts.items() if name not in TOKENS}
+    extras = {name: value for name, value in reply.extras.items() if name not in TOKENS}
+    return facts, reply._replace(extras=extras)
+
+
+@closes
+def fail_model(run: Run, error: BaseException) -> None:
+    """A model failed, or its stream was left."""
+    count_failure(run)
+    trajectory = run.trajectory
+    name, words = run.trajectory.describe(error)
+    blobs: Blobs = {}
+    extras = None
+    partial = partial_text(run.chunks)
+    if partial:
+        extras, blob = trajectory.content.value({"partial": partial})
+        blobs[extras] = blob
+    left = isinstance(error, GeneratorExit)
+    trajectory.send(
+        ModelEnded(
+            at=time.time_ns(),
+            trajectory=trajectory.id,
+            span=run.span,
+            error_type=None if left else name,
+            error=None if left else words,
+            cut=left,
+            first_token_at=run.first_token_at,
+            extras=extras,
+            **getattr(error, "burnish_answered", {}),  # adapter and arm, where it was routed
+        ),
+        blobs,
+    )
+    close_bare(run, "failed")
