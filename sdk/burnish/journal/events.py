@@ -209,6 +209,30 @@ class Dropped(Event, frozen=True, tag="D"):
     trajectory: str | None = None
 
 
+class SpanReceived(Event, frozen=True, tag="X"):
+    """A whole span that another process shipped to this workspace."""
+
+    trajectory: str | None
+    span: str
+    trace: str
+    kind: str  # a SpanKind
+    name: str
+    parent: str | None = None
+    ended: int | None = None
+    state: str = "unset"  # unset, ok or error
+    plain: dict[str, Any] = {}  # attributes that are short
+    contents: dict[str, Ref] = {}  # attributes that are blobs
+    lists: dict[str, list[Ref]] = {}  # attributes that are lists of blobs: messages
+    # what an index needs of a run or an outcome
+    agent: str = ""
+    thread_id: str | None = None
+    user: str | None = None
+    source: str = "production"
+    status: str = ""
+    resumed: bool = False
+    losses: dict[str, int] = {}
+
+
 AnyEvent = (
     RunStarted
     | RunEnded
@@ -222,6 +246,7 @@ AnyEvent = (
     | VerdictGiven
     | StateRecorded
     | Dropped
+    | SpanReceived
 )
 
 
@@ -238,6 +263,8 @@ class Brief(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     source: str = "production"
     resumed: bool = False
     status: str = ""
+    kind: str = ""
+    ended: int | None = None
     losses: dict[str, int] = {}
     counts: dict[str, int] = {}
 

@@ -27,7 +27,8 @@ from burnish.journal.reader import (
 )
 
 _SCHEMA_VERSION = 2
-_RUN_STARTED, _RUN_ENDED, _OUTCOME = "R", "r", "O"
+_RUN_STARTED, _RUN_ENDED, _RECEIVED = "R", "r", "X"
+_OUTCOMES = "OX"  # may name a thread and no trajectory
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS segments (
     id INTEGER PRIMARY KEY, path TEXT UNIQUE, position INTEGER, done INTEGER, report BLOB);
@@ -289,7 +290,7 @@ class _Refresh:
             report.count_losses(event.losses or event.counts)
             if event.trajectory is not None:
                 places.setdefault(_text(event.trajectory), []).append(offset)
-            elif event.k == _OUTCOME and event.thread_id is not None:
+            elif event.k in _OUTCOMES and event.thread_id is not None:
                 facts.append((_text(event.thread_id), number, offset))
         self.touched.update(places)
         self.base.executemany(
@@ -311,25 +312,32 @@ class _Refresh:
         )
 
     def _take(self, event: Brief, folder: str) -> None:
-        if event.k == _RUN_STARTED:
-            self.base.execute(
-                "INSERT INTO runs VALUES (?, ?, ?, ?, NULL, 'running', ?, ?, ?, ?, ?) "
-                "ON CONFLICT DO UPDATE SET folder = excluded.folder, "
-                "started_ns = excluded.started_ns, resumed = excluded.resumed, "
-                "agent = excluded.agent, thread_id = excluded.thread_id, user = excluded.user, "
-                "source = excluded.source",
-                [
-                    *(event.trajectory, event.span, folder, event.at, int(event.resumed)),
-                    *(_text(event.agent), _optional(event.thread_id), _optional(event.user)),
-                    _text(event.source),
-                ],
-            )
-        elif event.k == _RUN_ENDED:
+        whole = event.k == _RECEIVED and event.kind == "agent"
+        if event.k == _RUN_STARTED or whole:
+            self._run(event, folder)
+        if event.k == _RUN_ENDED or whole:
             self.base.execute(
                 "INSERT INTO runs (trajectory, span, ended_ns, status) VALUES (?, ?, ?, ?) "
                 "ON CONFLICT DO UPDATE SET ended_ns = excluded.ended_ns, status = excluded.status",
-                [_text(event.trajectory or ""), event.span, event.at, event.status],
+                [
+                    *(_text(event.trajectory or ""), event.span),
+                    *(event.ended if whole else event.at, _text(event.status)),
+                ],
             )
+
+    def _run(self, event: Brief, folder: str) -> None:
+        self.base.execute(
+            "INSERT INTO runs VALUES (?, ?, ?, ?, NULL, 'running', ?, ?, ?, ?, ?) "
+            "ON CONFLICT DO UPDATE SET folder = excluded.folder, "
+            "started_ns = excluded.started_ns, resumed = excluded.resumed, "
+            "agent = excluded.agent, thread_id = excluded.thread_id, user = excluded.user, "
+            "source = excluded.source",
+            [
+                *(_text(event.trajectory or ""), event.span, folder, event.at, int(event.resumed)),
+                *(_text(event.agent), _optional(event.thread_id), _optional(event.user)),
+                _text(event.source),
+            ],
+        )
 
     def _forget_segments(self, gone: list[int]) -> None:
         for number in gone:

@@ -1,6 +1,6 @@
 """Hands batches of spans to a receiver and says what became of them.
 
-Knows: OTLP over HTTP, any OpenTelemetry SpanExporter, which answers mean "later" and which "never".
+Knows: OTLP over HTTP and gRPC, any OpenTelemetry SpanExporter, which answers mean "later" and which "never".
 Does not know: the journal, cursors, when to try again.
 """
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace.export import SpanExporter
 
 _TIMEOUT_S = 30.0
+_NEVER = frozenset(("INVALID_ARGUMENT", "OUT_OF_RANGE", "DATA_LOSS"))
+GRPC_METHOD = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 _LATER = frozenset((401, 403, 404, 408, 429, 500, 502, 503, 504))
 
 
@@ -92,6 +94,54 @@ class OtlpHttp:
         if self._client is not None:
             self._client.close()
             self._client = None
+
+
+class OtlpGrpc:
+    """An OTLP/gRPC endpoint, named as grpc://HOST:PORT or grpcs://HOST:PORT."""
+
+    def __init__(self, endpoint: str, name: str | None = None) -> None:
+        """Prepare for a collector.
+
+        Raises:
+            SettingsError: If the package grpcio is missing.
+        """
+        try:
+            import grpc
+        except ImportError as error:
+            raise SettingsError(
+                f"otlp_endpoint is {endpoint!r}, and the package grpcio is missing",
+                "it to be installed",
+                "pip install grpcio",
+            ) from error
+        self.name = name or "otlp-grpc"
+        scheme, _, address = endpoint.partition("://")
+        options = [("grpc.max_send_message_length", -1)]
+        self._channel = (
+            grpc.secure_channel(address, grpc.ssl_channel_credentials(), options)
+            if scheme == "grpcs"
+            else grpc.insecure_channel(address, options)
+        )
+        self._call = self._channel.unary_unary(GRPC_METHOD)
+
+    def send(self, spans: Sequence[Span], content: Content) -> Answer:
+        """Export a batch as one ExportTraceServiceRequest."""
+        import grpc
+
+        pairs = _headers_from_environment().items()
+        metadata = tuple((key.lower(), value) for key, value in pairs)
+        try:
+            body = self._call(encode(spans, content), timeout=_TIMEOUT_S, metadata=metadata)
+        except grpc.RpcError as error:
+            code = error.code()  # pyright: ignore[reportAttributeAccessIssue]
+            reason = f"gRPC {code.name}"
+            if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
+                return Answer("too_large" if len(spans) > 1 else "later", reason)
+            return Answer("refused" if code.name in _NEVER else "later", reason)
+        return Answer("taken", rejected=_rejected(body))
+
+    def close(self) -> None:
+        """Close the channel."""
+        self._channel.close()
 
 
 class AnyExporter:

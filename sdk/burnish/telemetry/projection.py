@@ -15,6 +15,7 @@ from burnish.records import Json, Span, SpanKind
 from burnish.telemetry import semconv as s
 from burnish.telemetry.attributes import Attributes, Blobs, count_missing, put, set_present
 from burnish.telemetry.facts import FACTS
+from burnish.telemetry.received import restore
 
 _TRACES = 100_000  # trajectories whose trace is remembered for late events
 
@@ -44,6 +45,8 @@ class Projector:
                 )
                 return self._fact(counted, blobs)
             return _span(opened, event, blobs)
+        if isinstance(event, e.SpanReceived):
+            return restore(event, blobs)
         return self._fact(event, blobs)
 
     def unfinished(self, *, alive: bool) -> Iterator[Span]:

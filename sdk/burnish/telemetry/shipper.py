@@ -21,7 +21,7 @@ from burnish.journal.writer import writer_for
 from burnish.records import Span
 from burnish.settings import Settings
 from burnish.telemetry.channel import Channel, Policy, weigh
-from burnish.telemetry.delivery import AnyExporter, OtlpHttp, Receiver
+from burnish.telemetry.delivery import AnyExporter, OtlpGrpc, OtlpHttp, Receiver
 from burnish.telemetry.feed import bytes_after
 
 _IDLE_S = 0.5  # how long a span waits at most before it is looked at
@@ -106,7 +106,9 @@ def receivers_of(settings: Settings) -> list[Receiver]:
     found: list[Receiver] = []
     if settings.otlp_endpoint:
         digest = hashlib.blake2b(settings.otlp_endpoint.encode(), digest_size=4).hexdigest()
-        found.append(OtlpHttp(settings.otlp_endpoint, f"otlp-{digest}"))
+        over_grpc = settings.otlp_endpoint.startswith(("grpc://", "grpcs://"))
+        kind = OtlpGrpc if over_grpc else OtlpHttp
+        found.append(kind(settings.otlp_endpoint, f"otlp-{digest}"))
     for number, exporter in enumerate(settings.exporters):
         name = getattr(exporter, "burnish_name", None) or f"{type(exporter).__name__}-{number}"
         found.append(AnyExporter(exporter, name))

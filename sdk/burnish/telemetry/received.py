@@ -1,0 +1,122 @@
+"""Spans that came from elsewhere become events of our journal, and spans again.
+
+Knows: how a span is taken apart so that what it shares with others is stored once.
+Does not know: how it arrived (receiver).
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+from burnish.journal.events import Ref, SpanReceived, canonical, ref_of
+from burnish.records import Json, Span, SpanKind
+from burnish.telemetry import semconv as s
+from burnish.telemetry.attributes import Attributes, Blobs, count_missing, put
+
+_SHORT = 200
+_INT64 = 2**63
+_LISTS = (s.INPUT_MESSAGES, s.OUTPUT_MESSAGES)
+
+
+def take_apart(span: Span) -> tuple[SpanReceived, dict[Ref, bytes]]:
+    """A span as one event, with its content as blobs."""
+    blobs: dict[Ref, bytes] = {}
+    plain: dict[str, Json] = {}
+    contents: dict[str, Ref] = {}
+    lists: dict[str, list[Ref]] = {}
+
+    def name(value: Json) -> Ref:
+        blob = canonical(value)
+        ref = ref_of(blob)
+        blobs[ref] = blob
+        return ref
+
+    for key, value in span.attributes.items():
+        if key in _LISTS and isinstance(value, list):
+            lists[key] = [name(item) for item in value]
+        elif _is_short(value):
+            plain[key] = value
+        else:
+            contents[key] = name(value)
+    get = span.attributes.get
+    is_run = span.kind == "agent"
+    event = SpanReceived(
+        at=span.start_ns,
+        trajectory=_trajectory(span),
+        span=span.span_id,
+        trace=span.trace_id,
+        kind=span.kind,
+        name=span.name,
+        parent=span.parent_id,
+        ended=span.end_ns,
+        state=span.status,
+        plain=plain,
+        contents=contents,
+        lists=lists,
+        agent=_text(get(s.AGENT)) or "",
+        thread_id=_text(get(s.CONVERSATION)),
+        user=_text(get(s.USER)),
+        source=_text(get(s.SOURCE)) or "production",
+        status=_status(span) if is_run else "",
+        resumed=bool(get(s.RESUMED)),
+        losses=get(s.LOSSES) or {},
+    )
+    return event, blobs
+
+
+def restore(event: SpanReceived, blobs: Blobs) -> Span:
+    """The span that was taken apart."""
+    attributes: Attributes = dict(event.plain)
+    lost: Attributes = {}
+    put(lost, blobs, dict(event.contents))
+    missing = lost.pop(s.LOSSES, None) if s.LOSSES not in event.contents else None
+    attributes.update(lost)
+    for key, refs in event.lists.items():
+        values = blobs.values(refs)
+        if values is None:
+            count_missing(attributes)
+        attributes[key] = values or []
+    if missing:
+        count_missing(attributes)
+    return Span(
+        trace_id=event.trace,
+        span_id=event.span,
+        parent_id=event.parent,
+        kind=cast("SpanKind", event.kind),
+        name=event.name,
+        start_ns=event.at,
+        end_ns=event.ended,
+        status="error" if event.state == "error" else "ok" if event.state == "ok" else "unset",
+        attributes=attributes,
+    )
+
+
+def _trajectory(span: Span) -> str | None:
+    named = _text(span.attributes.get(s.TRAJECTORY))
+    if named is not None or span.kind == "fact":
+        return named
+    return span.trace_id
+
+
+def _status(span: Span) -> str:
+    named = span.attributes.get(s.STATUS)
+    if isinstance(named, str):
+        return named
+    if span.end_ns is None:
+        return "abandoned"
+    return "failed" if span.status == "error" else "completed"
+
+
+def _text(value: Json) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _is_short(value: Json) -> bool:
+    """Whether MessagePack holds the value exactly and in few bytes."""
+    if isinstance(value, str):
+        return len(value) <= _SHORT and value.isascii()
+    if isinstance(value, bool) or value is None:
+        return True
+    if isinstance(value, int):
+        return -_INT64 <= value < _INT64
+    return isinstance(value, float)
