@@ -11,12 +11,19 @@ known, a crash and a time-out included, is "unknown", and unknown admits nothing
 from __future__ import annotations
 
 from burnish_exporters.verify.combine import combine
+from burnish_exporters.verify.compose import all_of, any_of, weighted
+from burnish_exporters.verify.dom_assert import dom_assert
 from burnish_exporters.verify.goal_state import GoalState, goal_state
+from burnish_exporters.verify.json_schema import json_schema
 from burnish_exporters.verify.outcome import OutcomeVerifier, outcome
 from burnish_exporters.verify.pool import PoolSettings, judge_all
 from burnish_exporters.verify.reference_match import ReferenceMatch, reference_match
 from burnish_exporters.verify.registry import make_verifiers
+from burnish_exporters.verify.rules import rules
 from burnish_exporters.verify.runs import VerifyReport, verify_runs
+from burnish_exporters.verify.sql_result_set import sql_result_set
+from burnish_exporters.verify.tool_calls import check_call, tool_calls
+from burnish_exporters.verify.tool_results import exit_code, http_status
 
 __all__ = [
     "GoalState",
@@ -24,11 +31,22 @@ __all__ = [
     "PoolSettings",
     "ReferenceMatch",
     "VerifyReport",
+    "all_of",
+    "any_of",
+    "check_call",
     "combine",
+    "dom_assert",
+    "exit_code",
     "goal_state",
+    "http_status",
+    "json_schema",
     "judge_all",
     "make_verifiers",
     "outcome",
     "reference_match",
+    "rules",
+    "sql_result_set",
+    "tool_calls",
     "verify_runs",
+    "weighted",
 ]

@@ -15,17 +15,32 @@ from typing import Any
 
 from burnish.errors import NoVerifier, VerificationError
 from burnish.protocols import Verifier
+from burnish_exporters.verify.compose import all_of, any_of
+from burnish_exporters.verify.dom_assert import dom_assert
 from burnish_exporters.verify.goal_state import goal_state
+from burnish_exporters.verify.json_schema import json_schema
 from burnish_exporters.verify.outcome import outcome
 from burnish_exporters.verify.reference_match import reference_match
+from burnish_exporters.verify.rules import rules
+from burnish_exporters.verify.sql_result_set import sql_result_set
+from burnish_exporters.verify.tool_calls import tool_calls
+from burnish_exporters.verify.tool_results import exit_code, http_status
 
 GROUP = "burnish.verifiers"
 
 _BUILT_IN: dict[str, Callable[..., Any]] = {
+    "dom_assert": dom_assert,
+    "exit_code": exit_code,
     "goal_state": goal_state,
+    "http_status": http_status,
+    "json_schema": json_schema,
     "outcome": outcome,
     "reference_match": reference_match,
+    "rules": rules,
+    "sql_result_set": sql_result_set,
+    "tool_calls": tool_calls,
 }
+_COMPOSED = {"all_of": all_of, "any_of": any_of}
 
 
 def make_verifiers(config: Sequence[Any], folder: Path | str) -> list[Verifier]:
@@ -33,7 +48,8 @@ def make_verifiers(config: Sequence[Any], folder: Path | str) -> list[Verifier]:
 
     Args:
         config: Each entry is a name ("outcome"), a table with one key and the verifier's main argument
-            ({"goal_state": "checks:reached_goal"}), the same with a table of arguments, or a Verifier.
+            ({"goal_state": "checks:reached_goal"}), the same with a table of arguments, or a Verifier;
+            {"all_of": [...]} and {"any_of": [...]} hold further entries.
         folder: Folder of burnish.toml; modules and files are looked for there first.
 
     Raises:
@@ -60,7 +76,7 @@ def make_verifiers(config: Sequence[Any], folder: Path | str) -> list[Verifier]:
 
 def known_verifiers() -> list[str]:
     """Names that can be declared."""
-    return sorted({*_BUILT_IN, *(entry.name for entry in entry_points(group=GROUP))})
+    return sorted({*_BUILT_IN, *_COMPOSED, *(entry.name for entry in entry_points(group=GROUP))})
 
 
 def _make(entry: Any, folder: Path) -> Verifier:
@@ -75,6 +91,8 @@ def _make(entry: Any, folder: Path) -> Verifier:
             "a name, or a table with one key",
             '{goal_state = "checks:reached_goal"}',
         )
+    if name in _COMPOSED and isinstance(arguments, list):
+        return _COMPOSED[name](*(_make(part, folder) for part in arguments))
     factory = _factory(name)
     positional, named = _arguments(arguments)
     if "folder" in inspect.signature(factory).parameters:

@@ -1,0 +1,118 @@
+"""Does the answer have the form that was asked for?
+
+Knows: finding JSON in an answer, and checking it. Does not know: whether its content is right.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from burnish.errors import VerificationError
+from burnish.journal.events import canonical
+from burnish.records import Json, Trajectory, Verdict
+
+_FENCE = re.compile(r"```(?:json)?\s*(.*?)```", re.DOTALL)
+
+
+@dataclass(frozen=True, kw_only=True)
+class JsonSchema:
+    """Checks the answer against a schema; see json_schema()."""
+
+    schema: dict[str, Json]
+    strict: bool = False
+    name: str = "json_schema"
+    version: str = "1"
+    kind = "check"
+
+    def verify(self, trajectory: Trajectory) -> Verdict:
+        """Judge the final answer."""
+        problem = self._problem(trajectory.answer)
+        label = "fail" if problem else "success"
+        evidence = {"problem": problem} if problem else None
+        return Verdict(label=label, verifier=self.name, version=self.version, evidence=evidence)
+
+    def _problem(self, answer: str | None) -> str | None:
+        if answer is None:
+            return "no answer"
+        try:
+            value = json.loads(answer if self.strict else json_text(answer))
+        except ValueError as problem:
+            return f"no JSON: {problem}"
+        return schema_problem(self.schema, value)
+
+
+def json_schema(
+    schema: Mapping[str, Json] | str,
+    *,
+    strict: bool = False,
+    folder: Path | str | None = None,
+    name: str = "json_schema",
+) -> JsonSchema:
+    """Verifier that checks the final answer against a JSON schema.
+
+    Args:
+        schema: The schema, or a JSON file that holds it.
+        strict: Whether the answer must be JSON and nothing else; otherwise a fenced block or the outermost braces do.
+        folder: Folder that a file is looked for in.
+        name: Name under which verdicts are stored.
+
+    Raises:
+        VerificationError: If the schema is none.
+    """
+    return JsonSchema(schema=read_schema(schema, folder), strict=strict, name=name,
+                      version=schema_version(read_schema(schema, folder)))  # fmt: skip
+
+
+def read_schema(schema: Mapping[str, Json] | str, folder: Path | str | None) -> dict[str, Json]:
+    """A schema, from itself or from a file, checked.
+
+    Raises:
+        VerificationError: If it is none.
+    """
+    from jsonschema import Draft202012Validator
+    from jsonschema.exceptions import SchemaError
+
+    try:
+        found = schema
+        if isinstance(schema, str):
+            found = json.loads((Path(folder or ".") / schema).read_text("utf-8"))
+        if not isinstance(found, Mapping):
+            raise ValueError(f"a {type(found).__name__}")  # noqa: TRY301, TRY004 - told below with the rest
+        Draft202012Validator.check_schema(dict(found))
+    except (OSError, ValueError, SchemaError) as problem:
+        raise VerificationError(
+            f"JSON schema: {str(problem).splitlines()[0]}",
+            "a JSON schema, or a file that holds one",
+        ) from problem
+    return dict(found)
+
+
+def schema_version(schema: dict[str, Json]) -> str:
+    """Version that follows the schema."""
+    return "1." + hashlib.sha256(canonical(schema)).hexdigest()[:8]
+
+
+def schema_problem(schema: dict[str, Json], value: Any) -> str | None:
+    """The first way in which a value breaks a schema; None if it does not."""
+    from jsonschema import Draft202012Validator
+
+    error = next(iter(Draft202012Validator(schema).iter_errors(value)), None)
+    if error is None:
+        return None
+    return f"at {'/'.join(map(str, error.absolute_path)) or 'top'}: {error.message[:300]}"
+
+
+def json_text(answer: str) -> str:
+    """The JSON in an answer: a fenced block, the outermost brackets, or all of it."""
+    fenced = _FENCE.search(answer)
+    if fenced:
+        return fenced[1]
+    starts = [place for place in (answer.find("{"), answer.find("[")) if place >= 0]
+    end = max(answer.rfind("}"), answer.rfind("]"))
+    return answer[min(starts) : end + 1] if starts and end > min(starts) else answer

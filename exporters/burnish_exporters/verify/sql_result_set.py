@@ -1,0 +1,137 @@
+"""Does the agent's query give the rows that the reference query gives?
+
+Knows: running two queries on one SQLite database that neither can change, and comparing what they give.
+Does not know: what the data means.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+import sqlite3
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from burnish.errors import VerificationError
+from burnish.journal.events import canonical
+from burnish.records import Trajectory, Verdict
+from burnish_exporters.verify.judge_one import unknown
+
+_STEPS = 20_000_000
+_ROWS = 100_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class SqlResultSet:
+    """Compares the rows of two queries; see sql_result_set()."""
+
+    database: Path
+    references: dict[str, str] = field(default_factory=dict)
+    tool: str | None = None
+    argument: str = "query"
+    name: str = "sql_result_set"
+    version: str = "1"
+    kind = "check"
+
+    def verify(self, trajectory: Trajectory) -> Verdict:
+        """Judge the last query of the run."""
+        reference = self.references.get(trajectory.task_id or "")
+        if reference is None:
+            return unknown(self, "no reference for this task")
+        query = self._query(trajectory)
+        if query is None:
+            return self._verdict("fail", {"problem": "the run made no query"})
+        try:
+            expected = rows_of(self.database, reference)
+        except sqlite3.Error as problem:
+            return unknown(self, "the reference query fails", str(problem))
+        try:
+            found = rows_of(self.database, query)
+        except sqlite3.Error as problem:
+            return self._verdict("fail", {"problem": f"the query fails: {problem}"})
+        ordered = re.search(r"(?i)\border\s+by\b", reference) is not None
+        same = found == expected if ordered else Counter(found) == Counter(expected)
+        evidence = {"rows": len(found), "expected_rows": len(expected), "ordered": ordered}
+        return self._verdict("success" if same else "fail", evidence)
+
+    def _query(self, trajectory: Trajectory) -> str | None:
+        for run in reversed(trajectory.tool_runs):
+            arguments = run.arguments
+            if (self.tool is None or run.name == self.tool) and isinstance(arguments, dict):
+                query = arguments.get(self.argument)
+                if isinstance(query, str):
+                    return query
+        return None
+
+    def _verdict(self, label: Any, evidence: dict[str, Any]) -> Verdict:
+        return Verdict(label=label, verifier=self.name, version=self.version, evidence=evidence)
+
+
+def sql_result_set(
+    references: Mapping[str, str],
+    *,
+    database: Path | str,
+    tool: str | None = None,
+    argument: str = "query",
+    folder: Path | str | None = None,
+    name: str = "sql_result_set",
+) -> SqlResultSet:
+    """Verifier that runs the agent's last query and a reference query and compares their rows.
+
+    The database is opened read-only. Order counts where the reference orders; column names do not.
+
+    Args:
+        references: Reference queries by task id.
+        database: SQLite file.
+        tool: Tool that queries; by default any that has the argument.
+        argument: Name of the tool's argument that holds the query.
+        folder: Folder that the file is looked for in.
+        name: Name under which verdicts are stored.
+
+    Raises:
+        VerificationError: If the file is not there.
+    """
+    file = (Path(folder or ".") / database).absolute()
+    if not file.is_file():
+        raise VerificationError(f"no database {file}", "a SQLite file", f"ls {file.parent}")
+    digest = hashlib.sha256(canonical(dict(references)) + file.read_bytes()).hexdigest()
+    return SqlResultSet(
+        database=file, references=dict(references), tool=tool, argument=argument, name=name,
+        version=f"1.{digest[:8]}",
+    )  # fmt: skip
+
+
+def rows_of(database: Path, query: str) -> list[tuple[Any, ...]]:
+    """Rows of a query on a database that it cannot change, within limits.
+
+    Raises:
+        sqlite3.Error: If the query fails, changes something or takes too long.
+    """
+    with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as connection:
+        connection.execute("PRAGMA query_only = ON")
+        connection.set_authorizer(_only_reading)
+        connection.set_progress_handler(lambda: 1, _STEPS)
+        return [tuple(map(_settled, row)) for row in connection.execute(query).fetchmany(_ROWS)]
+
+
+def _only_reading(action: int, *details: object) -> int:
+    del details
+    allowed = (
+        sqlite3.SQLITE_SELECT,
+        sqlite3.SQLITE_READ,
+        sqlite3.SQLITE_FUNCTION,
+        33,
+    )  # 33: recursive
+    return sqlite3.SQLITE_OK if action in allowed else sqlite3.SQLITE_DENY
+
+
+def _settled(value: Any) -> Any:
+    """Numbers that differ in their last digits, or in type alone, are equal."""
+    if isinstance(value, (int, float)) and math.isfinite(value):
+        return float(f"{value:.9g}")
+    return value
