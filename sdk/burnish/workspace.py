@@ -14,6 +14,7 @@ from typing import Any
 
 from burnish import settings as burnish_settings
 from burnish.errors import WorkspaceError
+from burnish.forgetting import ForgetReport, forget
 from burnish.journal import layout
 from burnish.journal.events import (
     AnyEvent,
@@ -209,6 +210,17 @@ class Workspace:
         from burnish.lineage import lineage
 
         return lineage(self, identifier)
+
+    def forget(self, *, thread_id: str | None = None, user: str | None = None) -> ForgetReport:
+        """Remove what was recorded of a thread or a user; names what was built from it.
+
+        A tombstone stays, which holds no name. What was shipped to a collector, or stands in a
+        frozen dataset, is not touched.
+
+        Raises:
+            WorkspaceError: If neither or both are named.
+        """
+        return forget(self._store, thread_id=thread_id, user=user)
 
     def writer(self) -> JournalWriter:
         """The journal writer of this process for this workspace."""

@@ -11,24 +11,19 @@ import contextlib
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
 from burnish.journal import layout
-from burnish.journal.events import Brief
+from burnish.journal.catching_up import CatchingUp, plain_text
 from burnish.journal.reader import (
     ReadReport,
     is_alive,
-    open_segment,
-    process_folders,
-    segments,
 )
 
 _SCHEMA_VERSION = 2
-_RUN_STARTED, _RUN_ENDED, _RECEIVED = "R", "r", "X"
-_OUTCOMES = "OX"  # may name a thread and no trajectory
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS segments (
     id INTEGER PRIMARY KEY, path TEXT UNIQUE, position INTEGER, done INTEGER, report BLOB);
@@ -100,12 +95,12 @@ class Index:
         layout.check_home(self.home)
         with self._lock:
             try:
-                _Refresh(self.home, self._open()).run()
+                CatchingUp(self.home, self._open()).run()
             except sqlite3.DatabaseError as error:
                 if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
                     raise
                 self._throw_away()
-                _Refresh(self.home, self._open()).run()
+                CatchingUp(self.home, self._open()).run()
 
     def rebuild(self) -> None:
         """Throw the index away and read the whole journal again."""
@@ -122,7 +117,9 @@ class Index:
             "user": query.user,
         }
         clauses = [f"{name} = ?" for name, value in wanted.items() if value is not None]
-        values: list[str | int] = [_text(value) for value in wanted.values() if value is not None]
+        values: list[str | int] = [
+            plain_text(value) for value in wanted.values() if value is not None
+        ]
         if query.since_ns is not None:
             clauses.append("started_ns >= ?")
             values.append(query.since_ns)
@@ -163,7 +160,7 @@ class Index:
         rows = self._rows(
             "SELECT path, offset FROM thread_facts JOIN segments ON segments.id = segment "
             "WHERE thread_id = ? ORDER BY thread_facts.rowid",
-            [_text(thread_id)],
+            [plain_text(thread_id)],
         )
         return [Place(self._path(path), [offset]) for path, offset in rows]
 
@@ -237,159 +234,3 @@ class Index:
         for ending in ("", "-wal", "-shm"):
             with contextlib.suppress(OSError):
                 (self.home / f"index.sqlite{ending}").unlink()
-
-
-class _Refresh:
-    """One catching up, in one transaction."""
-
-    def __init__(self, home: Path, base: sqlite3.Connection) -> None:
-        self.home, self.base = home, base
-        self.touched: set[str] = set()
-
-    def run(self) -> None:
-        self.base.execute("BEGIN IMMEDIATE")
-        try:
-            known = {
-                path: (number, position, done)
-                for number, path, position, done in self.base.execute(
-                    "SELECT id, path, position, done FROM segments"
-                )
-            }
-            seen = set()
-            for path, alive in _all_segments(self.home):
-                name = f"{path.parent.name}/{path.name}"
-                seen.add(name)
-                self._catch_up(path, name, alive, known.get(name))
-            self._forget_segments([known[name][0] for name in known.keys() - seen])
-            self._summarise()
-        except BaseException:
-            self.base.execute("ROLLBACK")
-            raise
-        self.base.execute("COMMIT")
-
-    def _catch_up(
-        self, path: Path, name: str, alive: bool, known: tuple[int, int, int] | None
-    ) -> None:
-        number, position, done = known or (None, 0, 0)
-        if done or (number is not None and alive and path.stat().st_size == position):
-            return
-        report = ReadReport()
-        reader = open_segment(path, report, position)
-        if reader is None:
-            return
-        if number is None:
-            number = self.base.execute(
-                "INSERT INTO segments (path, position, done, report) VALUES (?, 0, 0, x'')", [name]
-            ).lastrowid
-        else:
-            report.segments = 0
-        places: dict[str, list[int]] = {}
-        facts: list[tuple[str, int | None, int]] = []
-        for offset, event in reader.briefs(final=not alive):
-            self._take(event, path.parent.name)
-            report.count_losses(event.losses or event.counts)
-            if event.trajectory is not None:
-                places.setdefault(_text(event.trajectory), []).append(offset)
-            elif event.k in _OUTCOMES and event.thread_id is not None:
-                facts.append((_text(event.thread_id), number, offset))
-        self.touched.update(places)
-        self.base.executemany(
-            "INSERT INTO places VALUES (?, ?, ?)",
-            [(key, number, msgspec.msgpack.encode(offsets)) for key, offsets in places.items()],
-        )
-        self.base.executemany("INSERT INTO thread_facts VALUES (?, ?, ?)", facts)
-        self._remember(number, reader.position, not alive or reader.sealed, report)
-
-    def _remember(self, number: int | None, position: int, done: bool, report: ReadReport) -> None:
-        before = self.base.execute("SELECT report FROM segments WHERE id = ?", [number]).fetchone()[
-            0
-        ]
-        if before:
-            report.add(msgspec.msgpack.decode(before, type=ReadReport))
-        self.base.execute(
-            "UPDATE segments SET position = ?, done = ?, report = ? WHERE id = ?",
-            [position, int(done), msgspec.msgpack.encode(report), number],
-        )
-
-    def _take(self, event: Brief, folder: str) -> None:
-        whole = event.k == _RECEIVED and event.kind == "agent"
-        if event.k == _RUN_STARTED or whole:
-            self._run(event, folder)
-        if event.k == _RUN_ENDED or whole:
-            self.base.execute(
-                "INSERT INTO runs (trajectory, span, ended_ns, status) VALUES (?, ?, ?, ?) "
-                "ON CONFLICT DO UPDATE SET ended_ns = excluded.ended_ns, status = excluded.status",
-                [
-                    *(_text(event.trajectory or ""), event.span),
-                    *(event.ended if whole else event.at, _text(event.status)),
-                ],
-            )
-
-    def _run(self, event: Brief, folder: str) -> None:
-        self.base.execute(
-            "INSERT INTO runs VALUES (?, ?, ?, ?, NULL, 'running', ?, ?, ?, ?, ?) "
-            "ON CONFLICT DO UPDATE SET folder = excluded.folder, "
-            "started_ns = excluded.started_ns, resumed = excluded.resumed, "
-            "agent = excluded.agent, thread_id = excluded.thread_id, user = excluded.user, "
-            "source = excluded.source",
-            [
-                *(_text(event.trajectory or ""), event.span, folder, event.at, int(event.resumed)),
-                *(_text(event.agent), _optional(event.thread_id), _optional(event.user)),
-                _text(event.source),
-            ],
-        )
-
-    def _forget_segments(self, gone: list[int]) -> None:
-        for number in gone:
-            lost = self.base.execute("SELECT trajectory FROM places WHERE segment = ?", [number])
-            self.touched.update(key for (key,) in lost)
-            for table, column in (
-                ("places", "segment"),
-                ("thread_facts", "segment"),
-                ("segments", "id"),
-            ):
-                self.base.execute(f"DELETE FROM {table} WHERE {column} = ?", [number])  # noqa: S608
-
-    def _summarise(self) -> None:
-        """Write the row of each trajectory whose runs changed: its first run and its last."""
-        for key in self.touched:
-            runs = self.base.execute(
-                "SELECT started_ns, ended_ns, status, folder, agent, thread_id, user, source, "
-                "resumed FROM runs WHERE trajectory = ? AND started_ns IS NOT NULL "
-                "ORDER BY started_ns, span",
-                [key],
-            ).fetchall()
-            placed = self.base.execute("SELECT 1 FROM places WHERE trajectory = ? LIMIT 1", [key])
-            gone = placed.fetchone() is None
-            if gone:
-                self.base.execute("DELETE FROM runs WHERE trajectory = ?", [key])
-            if gone or not runs:
-                self.base.execute("DELETE FROM trajectories WHERE id = ?", [key])
-                continue
-            roots = [runs[0], *(run for run in runs[1:] if run[8])]
-            first, last = roots[0], roots[-1]
-            self.base.execute(
-                "INSERT OR REPLACE INTO trajectories VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                [
-                    *(key, first[4], first[5], first[6], first[7]),
-                    *(last[2], first[0], last[1], last[3]),
-                ],
-            )
-
-
-def _all_segments(home: Path) -> Iterator[tuple[Path, bool]]:
-    """All segments, and whether somebody may still write to them."""
-    for folder in process_folders(home):
-        alive = is_alive(folder)
-        paths = segments(folder)
-        for path in paths:
-            yield path, alive and path == paths[-1]
-
-
-def _text(value: str) -> str:
-    """Text that SQLite can hold: a lone surrogate is escaped."""
-    return value.encode("utf-8", "backslashreplace").decode()
-
-
-def _optional(value: str | None) -> str | None:
-    return None if value is None else _text(value)

@@ -56,6 +56,10 @@ class JournalStore:
         self._alive.clear()
         self._told = self.index.told_threads()
 
+    def close(self) -> None:
+        """Let go of open segments and of what was decoded."""
+        self._readers.clear()
+
     def walk(self, entries: Sequence[Entry]) -> Iterator[tuple[Entry, list[Chapter]]]:
         """Each of these trajectories with its events."""
         for start in range(0, len(entries), _TOGETHER):

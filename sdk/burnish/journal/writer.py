@@ -27,6 +27,7 @@ from burnish import settings as burnish_settings
 from burnish._version import __version__
 from burnish.errors import JournalFull
 from burnish.journal import frames, layout
+from burnish.journal.erasure import erase_pending
 from burnish.journal.events import AnyEvent, Ref, encode
 from burnish.journal.retention import keep
 from burnish.settings import Settings
@@ -154,6 +155,11 @@ class JournalWriter:
         if syncer is not None and syncer is not threading.current_thread():
             syncer.join(timeout=5)
 
+    def rotate(self) -> None:
+        """Seal the open segment; the next event opens another."""
+        with self._lock:
+            self._retire()
+
     def _let_go(self) -> None:
         """Leave the folder: from now on it counts as one of a process that has ended."""
         self._folder, self._next = None, 0
@@ -271,6 +277,7 @@ class JournalWriter:
                 if self._rotated or self._over_quota:
                     self._rotated = False
                     self._over_quota = keep(self.home, self.settings).over_quota
+                    erase_pending(self.home)
                     stop.wait(_QUOTA_PAUSE_S if self._over_quota else 0)
 
     def _sync(self, position: int) -> None:

@@ -1,0 +1,133 @@
+"""Forgets a person: what was recorded goes, what was built of it is named.
+
+Knows: where content of a trajectory can lie. Does not know: how a segment is blanked (erasure).
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import secrets
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from burnish.errors import WorkspaceError
+from burnish.journal import erasure
+from burnish.journal.erasure import Tombstone
+from burnish.journal.index import Query
+from burnish.journal.store import JournalStore
+from burnish.journal.writer import writer_for
+from burnish.records import Json, Record
+
+
+class ForgetReport(Record, frozen=True, kw_only=True):
+    """What was removed, and what was built from it and stays until somebody decides."""
+
+    id: str
+    trajectories: list[str]
+    frames: int  # blanked in the journal
+    pending: list[str]  # segments that are blanked once their process closes them
+    datasets: list[str]  # frozen versions with rows of these trajectories
+    adapters: list[str]  # versions that were trained on those datasets
+    deployments: list[str]  # agents whose pointer names such an adapter
+
+
+def forget(
+    store: JournalStore, *, thread_id: str | None = None, user: str | None = None
+) -> ForgetReport:
+    """Remove what was recorded of a thread or a user, and keep a tombstone.
+
+    Raises:
+        WorkspaceError: If neither or both are named.
+    """
+    if (thread_id is None) == (user is None):
+        raise WorkspaceError(
+            "forget() was given " + ("nothing" if user is None else "a thread and a user"),
+            "either a thread or a user",
+            'workspace.forget(thread_id="t-42")',
+        )
+    home = store.home
+    entries = store.find(Query(thread_id=thread_id, user=user))
+    threads = {thread_id, *(entry.thread_id for entry in entries)} - {None}
+    stone = Tombstone(
+        id=secrets.token_hex(4),
+        at=time.time_ns(),
+        kind="thread" if user is None else "user",
+        digest=erasure.digest_of(str(thread_id if user is None else user)),
+        trajectories=[entry.id for entry in entries],
+        threads=sorted(erasure.digest_of(str(name)) for name in threads),
+    )
+    erasure.save(home, stone)  # first the promise: what fails below is done at the next keeping
+    writer_for(home).rotate()
+    erasure.erase_journal(home, stone)
+    store.close()
+    store.index.rebuild()  # a database keeps the bytes of deleted rows
+    store.refresh()
+    datasets = sorted(_datasets_with(home, set(stone.trajectories)))
+    adapters = _adapters_of(home, datasets)
+    return ForgetReport(
+        id=stone.id,
+        trajectories=stone.trajectories,
+        frames=stone.frames,
+        pending=stone.pending,
+        datasets=datasets,
+        adapters=adapters,
+        deployments=_deployments_of(home, adapters),
+    )
+
+
+def _datasets_with(home: Path, trajectories: set[str]) -> Iterator[str]:
+    """Dataset versions that hold a row of one of these trajectories."""
+    paths = sorted((home / "datasets").glob("*/rows/*.parquet")) if trajectories else []
+    if not paths:
+        return
+    from pyarrow import parquet
+
+    seen = set()
+    for path in paths:
+        version = path.parent.parent.name
+        if version in seen or "trajectory_id" not in parquet.read_schema(path).names:
+            continue
+        column = parquet.read_table(path, columns=["trajectory_id"]).column("trajectory_id")
+        if not trajectories.isdisjoint(column.to_pylist()):
+            seen.add(version)
+            yield version
+
+
+def _adapters_of(home: Path, datasets: list[str]) -> list[str]:
+    """Adapter versions that come from these datasets, also by way of other adapters."""
+    manifests = {
+        path.parent.name: json.loads(path.read_bytes())
+        for path in (home / "adapters").glob("*/burnish.json")
+    }
+    tainted = set(datasets)
+    grown = True
+    while grown:
+        found = {
+            name
+            for name, manifest in manifests.items()
+            if tainted & {manifest.get("dataset"), *manifest.get("parents", ())}
+        }
+        grown = not found <= tainted
+        tainted |= found
+    return sorted(tainted & manifests.keys())
+
+
+def _deployments_of(home: Path, adapters: list[str]) -> list[str]:
+    """Agents whose control document names one of these adapters."""
+    if not adapters or not (home / "control.sqlite").exists():
+        return []
+    control = importlib.import_module("burnish.adapters")
+    registry = control.Registry(home)
+    store = control.SqlControlStore(home)
+    agents = {candidate.agent for candidate in registry.list()}
+    return sorted(agent for agent in agents if _names(store.read(agent)[0], set(adapters)))
+
+
+def _names(value: Json, wanted: set[str]) -> bool:
+    if isinstance(value, dict):
+        return any(_names(item, wanted) for item in value.values())
+    if isinstance(value, list):
+        return any(_names(item, wanted) for item in value)
+    return value in wanted if isinstance(value, str) else False

@@ -1,0 +1,179 @@
+"""What forgetting promises: nothing of the person is left, and nothing of others is lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+
+from burnish.errors import WorkspaceError
+from burnish.journal import erasure
+from burnish.journal import events as e
+from burnish.journal.reader import ReadReport, read_events
+from burnish.journal.writer import JournalWriter, writer_for
+from burnish.records import Outcome
+from burnish.settings import Settings
+from burnish.testing.recording import Recording
+from burnish.workspace import Workspace
+
+
+def stored(home):
+    return b"".join(path.read_bytes() for path in sorted(home.rglob("*")) if path.is_file())
+
+
+def comparable(trajectories):
+    return {trajectory.id: e.canonical(trajectory) for trajectory in trajectories}
+
+
+@pytest.fixture
+def recording(tmp_path):
+    made = Recording(tmp_path, writer_for(tmp_path))
+    made.whole("a" * 32, thread_id="anna-1", user="anna", task="ANNAS wish")
+    made.whole("b" * 32, thread_id="bert-1", user="bert", task="berts wish")
+    made.whole("c" * 32, thread_id="anna-2", user="anna", task="ANNAS other wish")
+    workspace = Workspace(tmp_path)
+    evidence = {"letter": "ANNAS letter"}
+    workspace.append_outcome(
+        Outcome(source="crm", success=True, evidence=evidence), thread_id="anna-1"
+    )
+    workspace.append_outcome(Outcome(source="crm", success=False), thread_id="bert-1")
+    workspace.record_state("a" * 32, {"row": "ANNAS row"})
+    return made
+
+
+def test_nothing_of_a_user_is_left_and_others_keep_all(recording, tmp_path):
+    workspace = Workspace(tmp_path)
+    before = comparable(workspace.trajectories())
+    report = workspace.forget(user="anna")
+
+    assert report.trajectories == ["a" * 32, "c" * 32]
+    assert report.frames > 10
+    assert report.pending == []
+    assert b"ANNAS" not in stored(tmp_path)
+    assert b"anna" not in stored(tmp_path)
+    assert comparable(workspace.trajectories()) == {"b" * 32: before["b" * 32]}
+    assert comparable(Workspace(tmp_path).trajectories()) == {"b" * 32: before["b" * 32]}
+
+
+def test_a_thread_is_forgotten_alone_and_may_begin_anew(recording, tmp_path):
+    workspace = Workspace(tmp_path)
+    assert workspace.forget(thread_id="anna-1").trajectories == ["a" * 32]
+    recording.whole("d" * 32, thread_id="anna-1", user="anna")
+
+    assert [t.id[0] for t in workspace.trajectories()] == ["b", "c", "d"]
+    assert workspace.trajectory("d").outcomes == []
+    assert workspace.trajectory("d").losses == {}
+
+
+def test_blanked_frames_are_no_damage(recording, tmp_path):
+    Workspace(tmp_path).forget(user="anna")
+    report = ReadReport()
+    kept = {event.trajectory for event, _ in read_events(tmp_path, report=report)}
+
+    assert (report.corrupt, report.torn_tails, report.unknown_events) == (0, 0, 0)
+    assert kept == {"b" * 32, None}
+
+
+def test_an_index_made_again_does_not_bring_back_what_was_forgotten(recording, tmp_path):
+    workspace = Workspace(tmp_path)
+    workspace.forget(user="anna")
+    workspace.rebuild_index()
+
+    assert [t.id for t in workspace.trajectories()] == ["b" * 32]
+
+
+def test_the_tombstone_names_nobody(recording, tmp_path):
+    report = Workspace(tmp_path).forget(user="anna")
+    (stone,) = erasure.tombstones(tmp_path)
+
+    assert (stone.id, stone.kind, stone.digest) == (report.id, "user", erasure.digest_of("anna"))
+    assert "anna" not in json.dumps(erasure.msgspec.to_builtins(stone))
+
+
+def test_what_another_process_is_writing_is_hidden_at_once_and_goes_when_it_is_closed(tmp_path):
+    code = f"""
+        import sys
+        from pathlib import Path
+        from burnish.testing.recording import Recording
+        recording = Recording(Path({str(tmp_path)!r}))
+        recording.whole("a" * 32, user="anna", task="ANNAS wish")
+        print("written", flush=True)
+        sys.stdin.read()
+    """
+    env = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    process = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env,
+    )  # fmt: skip
+    assert process.stdout.readline() == b"written\n"
+    workspace = Workspace(tmp_path)
+    report = workspace.forget(user="anna")
+    assert list(workspace.trajectories()) == []
+    assert len(report.pending) == 1
+    assert b"ANNAS" in stored(tmp_path)
+
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    process.stdin.close()
+    process.stdout.close()
+
+    assert erasure.erase_pending(tmp_path) > 0
+    assert b"ANNAS" not in stored(tmp_path)
+    assert erasure.tombstones(tmp_path)[0].pending == []
+
+
+def test_old_segments_are_cleaned_too(tmp_path):
+    writer = JournalWriter(tmp_path, Settings(segment_bytes=3000))
+    recording = Recording(tmp_path, writer)
+    for number in range(10):
+        recording.whole(
+            f"{number:032x}",
+            user="anna" if number % 2 else "bert",
+            task=f"ANNAS {number}" if number % 2 else "x",
+        )
+    writer.close()
+    workspace = Workspace(tmp_path)
+    workspace.forget(user="anna")
+
+    assert b"ANNAS" not in stored(tmp_path)
+    assert [t.losses for t in workspace.trajectories()] == [{}] * 5
+
+
+def test_what_was_built_from_it_is_named(recording, tmp_path):
+    rows = tmp_path / "datasets/d@1/rows"
+    rows.mkdir(parents=True)
+    parquet.write_table(pa.table({"trajectory_id": ["a" * 32, "b" * 32]}), rows / "train.parquet")
+    other = tmp_path / "datasets/d@2/rows"
+    other.mkdir(parents=True)
+    parquet.write_table(pa.table({"trajectory_id": ["b" * 32]}), other / "train.parquet")
+    for name, manifest in {
+        "a@1": {"dataset": "d@1", "parents": []},
+        "a@2": {"dataset": "d@2", "parents": ["a@1"]},
+        "a@3": {"dataset": "d@2", "parents": []},
+    }.items():
+        (tmp_path / "adapters" / name).mkdir(parents=True)
+        (tmp_path / "adapters" / name / "burnish.json").write_text(json.dumps(manifest))
+    report = Workspace(tmp_path).forget(user="anna")
+
+    assert report.datasets == ["d@1"]
+    assert report.adapters == ["a@1", "a@2"]
+
+
+@pytest.mark.parametrize("given", [{}, {"thread_id": "t", "user": "u"}])
+def test_forgetting_names_one_thing(tmp_path, given):
+    with pytest.raises(WorkspaceError, match="either a thread or a user"):
+        Workspace(tmp_path).forget(**given)
+
+
+def test_forgetting_somebody_unknown_removes_nothing(recording, tmp_path):
+    report = Workspace(tmp_path).forget(user="nobody")
+
+    assert (report.trajectories, report.frames) == ([], 0)
+    assert len(list(Workspace(tmp_path).trajectories())) == 3
