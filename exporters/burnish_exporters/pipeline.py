@@ -24,7 +24,7 @@ from burnish.protocols import Verifier
 from burnish.records import DatasetManifest, Trajectory, Verdict
 from burnish.redaction import Redactor, workspace_key
 from burnish_exporters import curate
-from burnish_exporters.curate.sample import Drop, Item, Sample, SetStep, Step
+from burnish_exporters.curate.sample import KEEP, Drop, Item, Keep, Sample, SetStep, Step
 from burnish_exporters.curate.slices import tags_of
 from burnish_exporters.dataset.parquet import stored
 from burnish_exporters.dataset.publish import Draft, check_name
@@ -34,7 +34,7 @@ from burnish_exporters.dataset.version import PARTS, DatasetVersion
 from burnish_exporters.funnel import Funnel
 from burnish_exporters.redact import Decoder, RowRedactor, finders_of
 from burnish_exporters.rows import Row, Unrenderable, build_rows
-from burnish_exporters.rows.keys import action_key, content_key
+from burnish_exporters.rows.keys import action_key, actions_of, content_key
 from burnish_exporters.rows.row import RowSettings
 from burnish_exporters.rows.stable import digest
 from burnish_exporters.sources import Source, describe, read
@@ -123,7 +123,10 @@ class _Build:
     def samples(self, trajectories: Iterable[Trajectory], spool: Spool) -> Iterator[Sample]:
         """Verify and curate one by one; rows go to the spool."""
         items = self._passing("source", self._source_steps(), map(self._item, trajectories))
-        judged = self._passing("verify", [curate.verified(self._labels())], self._verified(items))
+        steps = [curate.verified(self._labels())]
+        if self.recipe.luck in ("observations", "both"):
+            steps.append(_for_success(curate.supported_by_observations()))
+        judged = self._passing("verify", steps, self._verified(items))
         for item in judged:
             sample = self._sample(item, spool)
             if sample is not None:
@@ -231,7 +234,8 @@ class _Build:
         return sample
 
     def _labels(self) -> tuple[str, ...]:
-        return ("success", "fail") if self.recipe.contrast else ("success",)
+        both = self.recipe.contrast or self.recipe.luck in ("siblings", "both")
+        return ("success", "fail") if both else ("success",)
 
     def _source_steps(self) -> list[Step]:
         recipe = self.recipe
@@ -242,11 +246,15 @@ class _Build:
         ]
 
     def _set_steps(self) -> list[tuple[str, SetStep]]:
-        steps: list[tuple[str, SetStep]] = [
-            ("split", curate.no_shared_tasks()),
-            ("duplicates", curate.exact_duplicates()),
-            ("balance", curate.cap_per_task(self.recipe.max_per_task)),
-        ]
+        steps: list[tuple[str, SetStep]] = [("split", curate.no_shared_tasks())]
+        if self.recipe.luck in ("siblings", "both"):
+            steps.append(("luck", curate.unlike_siblings()))
+            if not self.recipe.contrast:
+                steps.append(("failures", _without_failures))
+        steps.append(("duplicates", curate.exact_duplicates()))
+        if self.recipe.near_duplicates:
+            steps.append(("near duplicates", curate.near_duplicates()))
+        steps.append(("balance", curate.cap_per_task(self.recipe.max_per_task)))
         if self.recipe.weigh == "task":
             steps.append(("weigh", curate.weigh_by_task()))
         return [*steps, *((path, _user_step(path)) for path in self.recipe.steps)]
@@ -285,6 +293,7 @@ def _summary(item: Item, rows: list[Row], spool: Spool) -> Sample:
         tools=tools,
         content_key=digest([content_key(row.messages) for row in rows]),
         action_key=digest([action_key(row.messages) for row in rows]),
+        actions=[action for row in rows for action in actions_of(row.messages)],
         place=spool.add([stored(row) for row in rows]),
     )
 
@@ -300,6 +309,22 @@ def _rows_in_order(samples: list[Sample], spool: Spool) -> Iterator[tuple[Column
         for row in spool.read(sample.place):
             row["weight"] = round(sample.weight, 9)
             yield row, _part(sample)
+
+
+def _for_success(step: Step) -> Step:
+    """A step that looks at successes only."""
+
+    def checked(item: Item) -> Keep | Drop:
+        failed = item.verdict is None or item.verdict.label != "success"
+        return KEEP if failed else step(item)
+
+    return checked
+
+
+def _without_failures(samples: Iterable[Sample]) -> Iterator[Sample | Drop]:
+    """Failures have told what they know about luck."""
+    for sample in samples:
+        yield sample if sample.label == "success" else Drop("failed", sample.trajectory_id)
 
 
 def _user_step(path: str) -> SetStep:

@@ -8,9 +8,10 @@ of them, or a Drop in its place. A step needs no base class; a user's own is nam
 
 from __future__ import annotations
 
-from burnish_exporters.curate.duplicates import exact_duplicates
+from burnish_exporters.curate.duplicates import exact_duplicates, near_duplicates
 from burnish_exporters.curate.finished import finished
 from burnish_exporters.curate.losses import without_losses
+from burnish_exporters.curate.luck import supported_by_observations, unlike_siblings
 from burnish_exporters.curate.pools import refuse_pools
 from burnish_exporters.curate.sample import Drop, Item, Keep, Sample, SetStep, Step
 from burnish_exporters.curate.split import assign_split, no_shared_tasks
@@ -28,8 +29,11 @@ __all__ = [
     "cap_per_task",
     "exact_duplicates",
     "finished",
+    "near_duplicates",
     "no_shared_tasks",
     "refuse_pools",
+    "supported_by_observations",
+    "unlike_siblings",
     "verified",
     "weigh_by_task",
     "without_losses",

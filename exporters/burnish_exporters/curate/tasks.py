@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 
+from burnish_exporters.curate.duplicates import effort
 from burnish_exporters.curate.sample import Drop, Sample, SetStep
 
 
@@ -58,7 +59,7 @@ def weigh_by_task() -> SetStep:
 
 def _best_first(group: list[Sample]) -> list[Sample]:
     """The runs of one task: the n-th run with the same actions comes after all n-1-th ones."""
-    ordered = sorted(group, key=lambda s: (s.errors, s.steps, s.started_ns, s.trajectory_id))
+    ordered = sorted(group, key=effort)
     seen: Counter[str] = Counter()
     ranked = []
     for place, sample in enumerate(ordered):

@@ -31,6 +31,9 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         heldout_pools: Pools of tasks that never enter a dataset.
         refuse_tasks: Hashes (`task_hash`) of tasks that never enter a dataset.
         sources: Sources of runs that may be trained on.
+        near_duplicates: Keep one of the runs with the same request and calls, up to times and generated ids.
+        luck: "observations" drops runs whose answer nothing that they saw supports, "siblings" those that went on from a
+            step after which other attempts at the task mostly failed, "both" drops both.
         mask_errors: A reply whose tool call failed carries no loss.
         weigh: "task" gives each task the same total weight.
         contrast: Keep verified failures too, apart from the rows, as the rejected side of pairs.
@@ -52,6 +55,8 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     sources: list[str] = msgspec.field(
         default_factory=lambda: ["production", "rollout", "demonstration", "teacher"]
     )
+    near_duplicates: bool = False
+    luck: Literal["none", "observations", "siblings", "both"] = "none"
     mask_errors: bool = True
     weigh: Literal["none", "task"] = "none"
     contrast: bool = False

@@ -6,6 +6,7 @@ Does not know: which of two equal runs is kept (curate/).
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from typing import Any
@@ -45,30 +46,54 @@ def content_key(messages: list[Chat]) -> str:
 
 
 def action_key(messages: list[Chat]) -> str:
-    """Equal for runs with the same request and the same calls, up to times and generated ids."""
-    asked = [without_generated(_text(m)) for m in messages if m["role"] == "user"]
-    calls = [
-        [call["function"]["name"], _settled(call["function"]["arguments"])]
-        for message in messages
-        for call in message.get("tool_calls") or ()
-    ]
-    return digest([asked, calls])
+    """Equal for runs with the same request and the same calls, up to times and generated ids.
+
+    An id that the request names is part of the request. One that a tool gave stands for its place in the results, so
+    that two runs that picked different entries stay different.
+    """
+    asked = [" ".join(_text(m).split()) for m in messages if m["role"] == "user"]
+    return digest([asked, actions_of(messages)])
 
 
-def without_generated(text: str) -> str:
-    """Text with times and generated ids replaced by one mark, and spaces made even."""
-    if _SUSPECT.search(text):
-        text = _GENERATED.sub("*", text)
-    return " ".join(text.split())
+def actions_of(messages: list[Chat]) -> list[str]:
+    """Key of each call, in order, up to times and generated ids."""
+    ids = _Ids([" ".join(_text(m).split()) for m in messages if m["role"] == "user"])
+    calls = []
+    for message in messages:
+        if message["role"] == "tool":
+            ids.seen(_text(message))
+        for call in message.get("tool_calls") or ():
+            function = call["function"]
+            calls.append(f"{function['name']}({ids.settled(function['arguments'])})")
+    return calls
 
 
-def _settled(arguments: str) -> str:
-    """Arguments whatever the order of their keys."""
-    try:
-        value = msgspec.json.decode(arguments)
-    except (msgspec.DecodeError, UnicodeEncodeError):
-        return without_generated(arguments)
-    return without_generated(stable_json(value).decode())
+class _Ids:
+    """Names for the generated ids and times of one run."""
+
+    def __init__(self, asked: list[str]) -> None:
+        self._asked = "\n".join(asked)
+        self._names: dict[str, str] = {}
+        self._results = 0
+
+    def seen(self, result: str) -> None:
+        """Take note of what a tool gave."""
+        self._results += 1
+        if _SUSPECT.search(result):
+            for place, match in enumerate(_GENERATED.finditer(result)):
+                self._names.setdefault(match.group(), f"*{self._results}.{place}")
+
+    def settled(self, arguments: str) -> str:
+        """Arguments with their ids by name, whatever the order of the keys."""
+        with contextlib.suppress(msgspec.DecodeError, UnicodeEncodeError, OverflowError):
+            arguments = stable_json(msgspec.json.decode(arguments)).decode()
+        if _SUSPECT.search(arguments):
+            arguments = _GENERATED.sub(self._name, arguments)
+        return " ".join(arguments.split())
+
+    def _name(self, match: re.Match[str]) -> str:
+        value = match.group()
+        return value if value in self._asked else self._names.get(value, "*")
 
 
 def _text(message: Chat) -> str:
