@@ -13,7 +13,7 @@ import time
 from contextvars import ContextVar
 from typing import Any
 
-from burnish.capture import faults
+from burnish.capture import faults, wire_tap
 from burnish.capture.closing import close_root
 from burnish.capture.context import innermost, scope, suppressed
 from burnish.capture.faults import guarded
@@ -135,7 +135,7 @@ class Callbacks:
             start_completion(parent, run_id, prompts[0], about)
 
     @guarded
-    def on_llm_new_token(self, token: Any, *, run_id: Any, **_: Any) -> None:
+    def on_llm_new_token(self, token: Any, *, chunk: Any = None, run_id: Any, **_: Any) -> None:
         """A model streams."""
         run = _runs.get(run_id)
         if run is None or run.kind != "model":
@@ -144,6 +144,11 @@ class Callbacks:
             run.first_token_at = time.time_ns()
             run.chunks = []
         run.chunks.append(token)
+        said = wire_tap.take(chunk) if chunk is not None else None
+        if said is not None:
+            if run.wire is None:
+                run.wire = []
+            run.wire.append(said)
 
     @guarded
     def on_llm_end(self, response: Any, *, run_id: Any, **_: Any) -> None:

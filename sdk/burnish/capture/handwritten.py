@@ -24,7 +24,7 @@ from burnish.journal.events import ModelEnded, ModelStarted, ToolEnded, ToolStar
 
 _FACTS = (
     "finish_reason", "response_id", "usage", "adapter", "arm", "prompt_token_ids", "token_ids",
-    "logprobs", "model", "sampled", "first_token_at",
+    "logprobs", "model", "sampled", "first_token_at", "extras",
 )  # fmt: skip
 
 
@@ -176,7 +176,8 @@ class HandwrittenModelCall(_Handwritten):
                 name: value for name, value in usage.items() if name.endswith("_tokens")
             }
         blobs: Blobs = {}
-        ref = None
+        ref = extras = None
+        said = facts.pop("extras", None)
         if self._reply is not None:
             message = encode_chat(self._reply)
             ref, blob = run.trajectory.content.value(message)
@@ -187,7 +188,12 @@ class HandwrittenModelCall(_Handwritten):
         redacted = run.redacted or run.trajectory.content.redacted(blobs)
         if redacted:
             facts = {name: value for name, value in facts.items() if name not in TOKENS}
-        name, words = run.trajectory.describe(error)
+            said = {name: value for name, value in (said or {}).items() if name not in TOKENS}
+        if said:
+            extras, blob = run.trajectory.content.value(said)
+            blobs[extras] = blob
+        left = isinstance(error, GeneratorExit)
+        name, words = run.trajectory.describe(None if left else error)
         run.trajectory.send(
             ModelEnded(
                 at=time.time_ns(),
@@ -196,6 +202,8 @@ class HandwrittenModelCall(_Handwritten):
                 reply=ref,
                 error_type=name,
                 error=words,
+                extras=extras,
+                cut=left,
                 redacted=redacted,
                 **facts,
             ),

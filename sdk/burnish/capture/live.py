@@ -39,7 +39,7 @@ class Run:
     __slots__ = (
         "agent_name", "attempt", "children", "chunks", "first_token_at", "holder", "key", "kind", "last_tries",
         "name", "namespace", "node", "parent", "redacted", "retry_key", "span", "speaker", "step",
-        "trajectory",
+        "trajectory", "wire",
     )  # fmt: skip
 
     def __init__(
@@ -56,6 +56,7 @@ class Run:
         self.first_token_at: int | None = None
         self.chunks: list[Any] | None = None
         self.redacted = False
+        self.wire: list[dict[str, Any]] | None = None  # chunks as the server sent them
         self.retry_key: Any = None  # equal for tries of the same thing
         self.children: dict[Any, Run] = {}
         self.last_tries: dict[Any, int] | None = None

@@ -8,9 +8,10 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from burnish.capture import wire_tap
 from burnish.capture.content import Blobs
 from burnish.capture.live import Run, partial_text, registry
-from burnish.capture.messages import said
+from burnish.capture.messages import encode_for_storage, said
 from burnish.capture.placing import close_bare, closes, count_failure, describe_run, open_run
 from burnish.capture.replies import Reply, read_reply
 from burnish.capture.requests import read_request
@@ -36,6 +37,7 @@ def start_completion(parent: Run, run_id: Any, prompt: str, about: dict[str, Any
 def _start_model(
     parent: Run, run_id: Any, refs: list[Ref], blobs: Blobs, about: dict[str, Any]
 ) -> None:
+    wire_tap.install()
     metadata = about.get("metadata") or {}
     trajectory = parent.trajectory
     run = open_run(parent, run_id, "model", metadata)
@@ -96,8 +98,8 @@ def end_model(run: Run, result: Any) -> None:
     blobs: Blobs = {}
     ref = extras = None
     if reply.message is not None:
-        ref, blobs_of = content.message(reply.message)
-        blobs[ref] = blobs_of
+        reply, ref, blob = _with_wire(run, reply)
+        blobs[ref] = blob
         trajectory.last_reply = said(reply.message)
     elif reply.text is not None:
         ref, blob = content.value(
@@ -126,6 +128,25 @@ def end_model(run: Run, result: Any) -> None:
         blobs,
     )
     close_bare(run, "completed")
+
+
+def _with_wire(run: Run, reply: Reply) -> tuple[Reply, Ref, bytes]:
+    """The reply with what the server said and the chat model dropped, and its stored form."""
+    content = run.trajectory.content
+    wire = wire_tap.reply_of(reply.message, run.wire)
+    if wire is None:
+        return reply, *content.message(reply.message)
+    content.message(reply.message)  # as the next call will send it
+    ref, blob = content.value(wire.enrich(encode_for_storage(reply.message)))
+    raw = wire.raw_arguments()
+    door = content.door
+    run.trajectory.raw_arguments |= (
+        raw if door is None else {key: door.arguments(text) or "" for key, text in raw.items()}
+    )
+    usage = {**wire.facts.get("usage", {}), **reply.facts.get("usage", {})}
+    facts = {**wire.facts, **reply.facts, **({"usage": usage} if usage else {})}
+    facts["model"] = wire.facts.get("model") or facts.get("model")
+    return reply._replace(facts=facts, extras={**wire.extras, **reply.extras}), ref, blob
 
 
 def _without_tokens(reply: Reply) -> tuple[dict[str, Any], Reply]:

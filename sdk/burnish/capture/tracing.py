@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 import time
 from collections.abc import Callable, Sequence
 from contextvars import Token
@@ -18,11 +19,13 @@ from burnish.capture import context
 from burnish.capture.closing import answer_of, status_of
 from burnish.capture.entry import Agent, Start, begin, recording
 from burnish.capture.faults import guarded
+from burnish.capture.handler import shared_handler
 from burnish.capture.handwritten import HandwrittenModelCall, HandwrittenToolCall
 from burnish.capture.live import LiveTrajectory, Run, new_id, registry
 from burnish.errors import CaptureError
 from burnish.journal.events import NodeEnded, NodeStarted
 
+_C = TypeVar("_C")
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
@@ -52,6 +55,8 @@ class Scope:
         """Start to record."""
         if not recording():
             return
+        if "langchain_core.callbacks" in sys.modules:  # else there is nothing to hear
+            shared_handler()
         parent = context.current_run()
         key = object()
         if parent is None or parent.trajectory.ended:
@@ -146,6 +151,13 @@ class trace:  # noqa: N801 - used as `@burnish.trace(...)` and `with burnish.tra
 
     model_call = HandwrittenModelCall
     tool_call = HandwrittenToolCall
+
+    @staticmethod
+    def openai(client: _C) -> _C:
+        """A copy of an OpenAI client whose chat completions are recorded inside a trace."""
+        from burnish.capture.openai_client import recording_client
+
+        return recording_client(client)
 
     def __enter__(self) -> Scope:
         scope = Scope(self._agent, self._thread_id, self._input)

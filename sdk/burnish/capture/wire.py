@@ -1,0 +1,154 @@
+"""What a server said, as far as an OpenAI-compatible reply carries it and chat models drop it.
+
+Knows: the fields of vLLM, SGLang and llama-server beside OpenAI's own, whole and in chunks.
+Does not know: how replies are come by (wire_tap.py, openai_client.py), events.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from burnish.capture.chat_form import parsed_arguments
+from burnish.records import Message
+
+_ADAPTER = re.compile(r".+@[0-9a-f]{12}")
+_REASONING = ("reasoning_content", "reasoning")
+_STOPS = ("stop_reason", "matched_stop", "stopping_word")
+_KNOWN_TOP = frozenset(
+    {
+        "id", "object", "created", "model", "choices", "usage", "system_fingerprint",
+        "service_tier", "prompt_token_ids", "__verbose", "burnish",
+    }
+)  # fmt: skip
+
+
+class WireReply:
+    """One reply, put together from the whole or from its chunks."""
+
+    def __init__(self) -> None:
+        self.facts: dict[str, Any] = {}
+        self.extras: dict[str, Any] = {}
+        self.reasoning = ""
+        self.content: str | None = None
+        self.calls: dict[int, dict[str, Any]] = {}  # by index: id, name, arguments as written
+
+    def add(self, reply: Mapping[str, Any]) -> None:
+        """Take a whole reply or the next chunk."""
+        self._top(reply)
+        choices = reply.get("choices") or (reply.get("chunk") or {}).get("choices") or ()
+        for choice in choices:
+            if not choice.get("index"):  # the first choice is the one that the agent goes on with
+                self._choice(choice)
+
+    def _top(self, reply: Mapping[str, Any]) -> None:
+        verbose = reply.get("__verbose") or {}  # llama-server
+        found = {
+            "response_id": reply.get("id"),
+            "model": reply.get("model"),
+            "prompt_token_ids": _ids(reply.get("prompt_token_ids")),
+            "token_ids": _ids(verbose.get("tokens")),
+        }
+        self.facts |= {name: value for name, value in found.items() if value}
+        model = reply.get("model")
+        if isinstance(model, str) and _ADAPTER.fullmatch(model):
+            self.facts["adapter"] = model
+        own = reply.get("burnish")
+        if isinstance(own, Mapping):
+            self.facts |= {
+                name: own[name] for name in ("adapter", "arm") if isinstance(own.get(name), str)
+            }
+        for name in ("system_fingerprint", "service_tier"):
+            if reply.get(name):
+                self.extras[name] = reply[name]
+        if isinstance(verbose.get("prompt"), str):
+            self.extras["rendered_prompt"] = verbose["prompt"]
+        more = {k: v for k, v in reply.items() if k not in _KNOWN_TOP and v is not None}
+        if more:
+            self.extras.setdefault("server", {}).update(more)
+        if reply.get("usage"):
+            self.facts["usage"] = read_usage(reply["usage"])
+
+    def _choice(self, choice: Mapping[str, Any]) -> None:
+        if choice.get("finish_reason"):
+            self.facts["finish_reason"] = choice["finish_reason"]
+        for name in _STOPS:
+            if choice.get(name) is not None:
+                self.extras["stop_reason"] = choice[name]
+        ids = _ids(choice.get("token_ids"))
+        if ids:
+            self.facts["token_ids"] = [*self.facts.get("token_ids", ()), *ids]
+        logprobs = (choice.get("logprobs") or {}).get("content")
+        if logprobs:
+            kept = self.extras.setdefault("logprobs", {"content": []})
+            kept["content"] = [*kept["content"], *logprobs]
+            values = [entry["logprob"] for entry in kept["content"]]
+            self.facts["logprobs"] = values
+        self._message(choice.get("message") or choice.get("delta") or {})
+
+    def _message(self, message: Mapping[str, Any]) -> None:
+        for name in _REASONING:
+            if isinstance(message.get(name), str):
+                self.reasoning += message[name]
+                break
+        if isinstance(message.get("content"), str):
+            self.content = (self.content or "") + message["content"]
+        for place, call in enumerate(message.get("tool_calls") or ()):
+            index = call.get("index")
+            kept = self.calls.setdefault(place if index is None else index, {"arguments": ""})
+            function = call.get("function") or {}
+            if call.get("id"):
+                kept["id"] = call["id"]
+            if function.get("name"):
+                kept["name"] = function["name"]
+            if isinstance(function.get("arguments"), str):
+                kept["arguments"] += function["arguments"]
+
+    def raw_arguments(self) -> dict[str, str]:
+        """Arguments as the model wrote them, by call id."""
+        return {call["id"]: call["arguments"] for call in self.calls.values() if "id" in call}
+
+    def enrich(self, message: Message) -> Message:
+        """The reply as LangChain gives it, with what it dropped."""
+        parts = [dict(part) for part in message["parts"]]
+        if self.reasoning and not any(part.get("type") == "reasoning" for part in parts):
+            parts.insert(0, {"type": "reasoning", "content": self.reasoning, "block": "wire"})
+        raw = self.raw_arguments()
+        for part in parts:
+            if part.get("type") in ("tool_call", "invalid_tool_call") and part.get("id") in raw:
+                part["raw_arguments"] = raw[part["id"]]
+        return {**message, "parts": parts}
+
+    def message(self) -> Message:
+        """The reply by itself, in the records' form."""
+        parts: list[dict[str, Any]] = []
+        if self.reasoning:
+            parts.append({"type": "reasoning", "content": self.reasoning, "block": "wire"})
+        if self.content:
+            parts.append({"type": "text", "content": self.content})
+        for _, call in sorted(self.calls.items()):
+            arguments = {"arguments": parsed_arguments(call["arguments"])}
+            named = {name: call[name] for name in ("id", "name") if name in call}
+            raw = {"raw_arguments": call["arguments"]}
+            parts.append({"type": "tool_call", **named, **arguments, **raw})
+        return {"role": "assistant", "parts": parts}
+
+
+def read_usage(usage: Mapping[str, Any]) -> dict[str, int]:
+    """Token counts in OpenAI's form, under the names of `records.Usage`."""
+    prompt = usage.get("prompt_tokens_details") or {}
+    completion = usage.get("completion_tokens_details") or {}
+    read = {
+        "input_tokens": usage.get("prompt_tokens"),
+        "output_tokens": usage.get("completion_tokens"),
+        "cached_tokens": prompt.get("cached_tokens"),
+        "reasoning_tokens": completion.get("reasoning_tokens"),
+    }
+    return {name: value for name, value in read.items() if isinstance(value, int)}
+
+
+def _ids(value: Any) -> list[int] | None:
+    if isinstance(value, list) and all(isinstance(item, int) for item in value):
+        return value
+    return None
