@@ -66,16 +66,144 @@ def test_different_arguments_survive_arrow_without_invented_nulls(make_run):
         assert [read(value) for value in found] == given
 
 
+def contrasted(make_run):
+    """Tasks 0 to 2, each with a success and a failure that calls the tool for another order, ids captured."""
+    runs = []
+    for task in range(3):
+        for side, success in enumerate((True, False)):
+            run = make_run(10 * task + side, calls=3, success=success, task_id=f"t{task}",
+                           request=f"Where is {task}?")  # fmt: skip
+            calls = [
+                msgspec.structs.replace(
+                    call, prompt_token_ids=[1, 2, step], token_ids=[3, 4], logprobs=[-0.1, -0.2]
+                )
+                for step, call in enumerate(run.model_calls)
+            ]
+            runs.append(msgspec.structs.replace(run, model_calls=calls))
+    return build_dataset(runs, agent="support", verify=["outcome"], recipe={"contrast": True})
+
+
 @pytest.mark.parametrize("name", sorted(FORMATS))
-def test_every_format_passes_its_own_check(version, name):
+def test_every_format_passes_its_own_check_and_loads_as_a_dataset(make_run, name):
+    version = contrasted(make_run)
     form = find_format(name)
 
-    rows = list(form.render(version.rows()))
+    data = version.to(name)
 
-    assert rows
-    for row in rows:
+    assert len(data) > 0
+    assert set(data.column_names) == set(form.columns)
+    for row in data:
         form.check(row)
-        assert set(form.columns) >= set(row)
+
+
+def test_prompt_and_completion_are_cut_at_each_learned_reply_only(make_run):
+    version = build_dataset([make_run(calls=3, failed=[0])], agent="support", verify=["outcome"])
+
+    rows = list(version.to("trl-prompt-completion"))
+
+    assert [len(row["prompt"]) for row in rows] == [4, 6]
+    assert all(len(row["completion"]) == 1 for row in rows)
+
+
+def test_a_pair_shares_its_prompt_and_parts_at_a_reply_of_the_same_task(make_run):
+    pairs = list(contrasted(make_run).to("trl-dpo"))
+
+    assert len(pairs) == 3
+    for task, pair in enumerate(sorted(pairs, key=lambda p: p["prompt"][1]["content"])):
+        assert [m["role"] for m in pair["prompt"]] == ["system", "user"]
+        assert pair["prompt"][1]["content"] == f"Where is {task}?"
+        assert len(pair["chosen"]) == len(pair["rejected"]) == 5
+        asked = [json.loads(side[0]["tool_calls"][0]["function"]["arguments"])["order"]
+                 for side in (pair["chosen"], pair["rejected"])]  # fmt: skip
+        assert asked == [10 * task, 10 * task + 1]
+
+
+def test_a_step_pair_is_one_reply_against_another(make_run):
+    pairs = list(contrasted(make_run).to("trl-dpo-step"))
+
+    assert [(len(pair["chosen"]), len(pair["rejected"])) for pair in pairs] == [(1, 1)] * 3
+
+
+def test_a_failed_call_and_its_retry_make_a_step_pair(make_run):
+    version = build_dataset(
+        [make_run(calls=3, failed=[0])],
+        agent="support",
+        verify=["outcome"],
+        recipe={"contrast": True},
+    )
+
+    (pair,) = version.to("trl-dpo-step")
+
+    orders = [json.loads(side[0]["tool_calls"][0]["function"]["arguments"])["order"]
+              for side in (pair["chosen"], pair["rejected"])]  # fmt: skip
+    assert orders == [1, 0]
+    assert len(pair["prompt"]) == 2
+
+
+def test_pairs_never_cross_tasks_or_tools_and_are_capped(make_run):
+    from burnish_exporters.formats import run_pairs
+
+    runs = [
+        make_run(n, success=n % 2 == 0, task_id=f"t{n // 6}", request="same") for n in range(12)
+    ]
+    version = build_dataset(
+        runs, agent="support", verify=["outcome"], recipe={"contrast": True, "max_per_task": None}
+    )
+    rows = [*version.rows(), *version.rows("train-contrast")]
+
+    pairs = list(run_pairs(rows, most=4))
+
+    assert [sum(pair.task_id == task for pair in pairs) for task in ("t0", "t1")] == [4, 4]
+    for row in rows[: len(rows) // 2]:
+        row["tools"] = []
+    assert not list(run_pairs(rows)) or all(pair.tools for pair in run_pairs(rows))
+
+
+def test_a_version_without_failures_says_how_to_get_them(version):
+    with pytest.raises(ExportError, match="contrast"):
+        version.to("trl-dpo")
+
+
+def test_a_length_bias_is_measured_and_warned_of(make_run):
+    """Three pairs whose chosen side is always longer: AUC 1."""
+    from burnish_exporters.formats import Pair, length_auc, pair_report
+
+    def pair(good, bad):
+        sides = [[{"role": "assistant", "content": "x" * size}] for size in (good, bad)]
+        return Pair(
+            task_id="t", prompt=[], chosen=sides[0], rejected=sides[1], tools=[], origin="siblings"
+        )
+
+    longer = [pair(30, 10), pair(40, 20), pair(50, 15)]
+
+    assert length_auc(longer) == 1.0
+    assert "longer than rejected" in pair_report(longer)["warnings"][0]
+    assert pair_report([pair(5, 5)])["warnings"] == []
+    assert length_auc([]) == 0.5
+
+
+def test_steps_for_rl_carry_ids_reward_and_a_state_that_siblings_share(make_run):
+    steps = list(contrasted(make_run).to("rl-steps"))
+
+    assert len(steps) == 6 * 3
+    assert {step["reward"] for step in steps} == {0.0, 1.0}
+    first = [step for step in steps if step["step"] == 0 and step["group"] == "t0"]
+    assert len({step["state_key"] for step in first}) == 1
+    assert (
+        len({step["state_key"] for step in steps if step["group"] == "t0" and step["step"] == 1})
+        == 2
+    )
+    assert all(len(step["logprobs"]) == len(step["response_ids"]) == 2 for step in steps)
+
+
+def test_sharegpt_writes_thought_and_call_in_one_turn(version):
+    row = version.to("sharegpt")[0]
+
+    turns = [turn["from"] for turn in row["conversations"]]
+    assert turns == ["human", "function_call", "observation", "function_call", "observation", "gpt"]
+    thought, call = row["conversations"][1]["value"].split("\n")
+    assert thought == "Let me see."
+    assert json.loads(call)["name"] == "look_up"
 
 
 def test_openai_rows_mark_what_is_not_learned_by_weight_zero(make_run):

@@ -83,8 +83,10 @@ def attempt_of(sample: Sample) -> Attempt | None:
 
 
 def claims_of(trajectory: Trajectory) -> list[str]:
-    """What the answer states as fact and the request does not: words with a digit, or capitalised where no
-    sentence begins."""
+    """What the answer states as fact and the request does not.
+
+    A fact is a word with a digit, or one that is capitalised where no sentence begins.
+    """
     asked = _Text(_requests(trajectory))
     words = [match.group() for match in _WORD.finditer(trajectory.answer or "")]
     alone = len(words) == 1

@@ -5,6 +5,7 @@ Knows: the folder of a version. Does not know: how it was made.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from burnish.errors import ExportError, VersionConflict
+from burnish.protocols import Format
 from burnish.records import DatasetManifest
 from burnish_exporters.dataset.parquet import loaded, read_rows
 from burnish_exporters.dataset.publish import hash_of
@@ -84,7 +86,8 @@ class DatasetVersion:
         """
         from burnish_exporters.formats import find_format, to_dataset
 
-        return to_dataset(find_format(format), self.rows(split))
+        found = find_format(format)
+        return to_dataset(found, self._rows_for(found, split))
 
     def write(self, format: str, path: Path | str, split: str = "train") -> Path:  # noqa: A002
         """Write the rows of a split as JSON lines in a consumer's format; returns the file.
@@ -95,7 +98,8 @@ class DatasetVersion:
         """
         from burnish_exporters.formats import find_format, write_lines
 
-        return write_lines(find_format(format), self.rows(split), Path(path))
+        found = find_format(format)
+        return write_lines(found, self._rows_for(found, split), Path(path))
 
     def verify(self) -> None:
         """Check that rows and recipe are those that the version's name was made from.
@@ -110,6 +114,22 @@ class DatasetVersion:
                 f"{self.manifest.sha256[:12]}, as on the day it was published",
                 f"burnish dataset rebuild {self.id}",
             )
+
+    def _rows_for(self, form: Format, split: str) -> Iterator[dict[str, Any]]:
+        """Rows of a split, with the failures beside them where a format contrasts the two.
+
+        Raises:
+            ExportError: If the format needs failures, and the version was built without.
+        """
+        if not getattr(form, "contrast", False):
+            return self.rows(split)
+        if not self.manifest.recipe.get("contrast"):
+            raise ExportError(
+                f"{self.id} holds no failures, which {form.name} needs",
+                "a version that was built with contrast",
+                'build_dataset(..., recipe={"contrast": True})',
+            )
+        return itertools.chain(self.rows(split), self.rows(f"{split}-contrast"))
 
     def _stored(self) -> Iterator[dict[str, Any]]:
         for part in PARTS:

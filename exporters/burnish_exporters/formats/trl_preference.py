@@ -1,0 +1,81 @@
+"""TRL's forms for preferences: DPO by run and by step, KTO.
+
+Knows: what `DPOTrainer` and `KTOTrainer` read. Does not know: which runs make a pair (pairs.py).
+
+These forms need failures too: build with the recipe's `contrast`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from burnish.errors import ExportError
+from burnish.records import Json
+from burnish_exporters.formats.pairs import run_pairs, step_pairs
+from burnish_exporters.formats.trl_sft import chat_message, check_messages
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrlDpo:
+    """Prompt, chosen and rejected.
+
+    Attributes:
+        steps: Whether a side is the one reply at the fork; otherwise the rest of the run.
+        contrast: That the form needs failures too.
+    """
+
+    name: str = "trl-dpo"
+    columns: list[str] = field(default_factory=lambda: ["prompt", "chosen", "rejected", "tools"])
+    steps: bool = False
+    contrast: bool = True
+
+    def render(self, rows: Iterable[dict[str, Json]]) -> Iterator[dict[str, Json]]:
+        """One row per pair."""
+        for pair in (step_pairs if self.steps else run_pairs)(rows):
+            yield {
+                "prompt": [chat_message(message) for message in pair.prompt],
+                "chosen": [chat_message(message) for message in pair.chosen],
+                "rejected": [chat_message(message) for message in pair.rejected],
+                "tools": pair.tools,
+            }
+
+    def check(self, row: dict[str, Json]) -> None:
+        """Check what chat templates rely on, and that the two sides differ.
+
+        Raises:
+            ExportError: If a side has not the form that templates read, or teaches nothing.
+        """
+        for side in ("chosen", "rejected"):
+            check_messages([*row["prompt"], *row[side]])
+        if row["chosen"] == row["rejected"]:
+            raise ExportError("a pair whose sides are the same", "two different continuations")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrlKto:
+    """Prompt, completion and whether it is wanted; no pairs needed."""
+
+    name: str = "trl-kto"
+    columns: list[str] = field(default_factory=lambda: ["prompt", "completion", "label", "tools"])
+    contrast: bool = True
+
+    def render(self, rows: Iterable[dict[str, Json]]) -> Iterator[dict[str, Json]]:
+        """One row per run, cut at its first reply that was sampled."""
+        for row in rows:
+            messages = [chat_message(message) for message in row["messages"]]
+            first = next(p for p, m in enumerate(row["messages"]) if m["loss"])
+            yield {
+                "prompt": messages[:first],
+                "completion": messages[first:],
+                "label": row["verdict"]["label"] == "success",
+                "tools": row["tools"],
+            }
+
+    def check(self, row: dict[str, Json]) -> None:
+        """Check what chat templates rely on.
+
+        Raises:
+            ExportError: If prompt or completion has not the form that templates read.
+        """
+        check_messages([*row["prompt"], *row["completion"]])
