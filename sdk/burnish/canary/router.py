@@ -57,18 +57,24 @@ class Router:
         if thread_id is None:
             self.counts["no_thread"] += counted
             return Choice(pointer.stable, "stable")
-        if pointer.salt != self._salt:
-            self._begin(pointer.salt)
-        if pointer.canary is None or self._pins.get(thread_id) is None:
+        if pointer.canary is None:
             choice = Choice(*choose(pointer, thread_id))
-            if pointer.canary is not None:
-                self._pin(thread_id, choice.arm)
-        elif self._pins[thread_id] == "canary":
+        elif self._pinned(pointer, thread_id) == "canary":
             choice = Choice(pointer.canary, "canary")
         else:
             choice = Choice(pointer.stable, "stable")
         self.counts[choice.arm] += counted
         return choice
+
+    def _pinned(self, pointer: Pointer, thread_id: str) -> Arm:
+        """The arm of the thread's first call in this rollout."""
+        if pointer.salt != self._salt:
+            self._begin(pointer.salt)
+        arm = self._pins.get(thread_id)
+        if arm is None:
+            arm = choose(pointer, thread_id)[1]
+            self._pin(thread_id, arm)
+        return arm
 
     def _begin(self, salt: str) -> None:
         with self._lock:

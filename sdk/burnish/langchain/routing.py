@@ -17,7 +17,7 @@ from contextlib import aclosing, contextmanager, suppress
 from contextvars import ContextVar
 from functools import lru_cache, wraps
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessageChunk
@@ -33,15 +33,32 @@ from burnish.langchain.targets import Way, as_structured, stamped, way_to
 Model = TypeVar("Model", bound=BaseChatModel)
 
 
-class Route(NamedTuple):
-    """Whose pointer a routed model follows."""
+class Route:
+    """Whose pointer a routed model follows.
 
-    agent: str
-    home: Path | None  # None: the home of the process's settings
+    Args:
+        agent: Name of the agent.
+        home: Folder of the workspace; None is the home of the settings, at each call.
+    """
+
+    __slots__ = ("_router", "_settings", "agent", "home")
+
+    def __init__(self, agent: str, home: Path | None) -> None:
+        self.agent = agent
+        self.home = home
+        self._settings: settings.Settings | None = None
+        self._router: Router | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Route, (self.agent, self.home)
 
     def router(self) -> Router:
         """The router of this process."""
-        return Router.shared(self.home or settings.current().home, self.agent)
+        now = settings.current()
+        if self._router is None or now is not self._settings:
+            self._router = Router.shared(self.home or now.home, self.agent)
+            self._settings = now
+        return self._router
 
 
 def route(model: Model, *, agent: str, home: Path | str | None = None) -> Model:
@@ -290,7 +307,8 @@ def _routed_class(given: type[BaseChatModel]) -> type[BaseChatModel]:
 
 
 def _choice(model: Any, run_manager: Any) -> Choice:
-    return model._burnish_route.router().choose(current_thread(run_manager))
+    way: Route = model.__pydantic_private__["_burnish_route"]
+    return way.router().choose(current_thread(run_manager))
 
 
 def _plain(model: Any) -> Any:

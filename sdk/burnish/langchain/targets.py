@@ -42,7 +42,7 @@ def way_to(target: Target | None, own: BaseChatModel, kwargs: dict[str, Any]) ->
     """
     if target is None:
         return Way(own, kwargs)
-    if "adapter" in type(own).model_fields and target.backend == EMBEDDED:
+    if target.backend == EMBEDDED and _takes_adapters(type(own)):
         if target.base_model in ("", getattr(own, "base_model", "")):
             return Way(own, {**kwargs, "adapter": target.adapter})
     elif target.backend == OWN or _same_server(target.backend, own):
@@ -93,6 +93,11 @@ def _chat_model(target: Target, sampling: tuple[tuple[str, Any], ...]) -> BaseCh
         model=target.adapter or target.base_model,
         **dict(sampling),
     )
+
+
+@lru_cache(maxsize=256)
+def _takes_adapters(model: type[BaseChatModel]) -> bool:
+    return "adapter" in model.model_fields
 
 
 def _same_server(backend: str, own: BaseChatModel) -> bool:

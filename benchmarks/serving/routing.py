@@ -1,0 +1,93 @@
+"""What routing adds to one model call.
+
+usage: python benchmarks/serving/routing.py [--quick] [--json FILE]
+
+Timed one by one: find the thread, read the pointer, choose the arm, make the way to the target, and
+stamp the answer; everything that a routed model does besides asking the model. A canary runs at
+25 %, threads come and come again, and another process moves the pointer ten times a second.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from langchain_core.messages import AIMessage
+from langchain_core.outputs import ChatGeneration, ChatResult
+from langchain_core.runnables.config import var_child_runnable_config
+
+from burnish.adapters import SqlControlStore
+from burnish.langchain.routing import _Call, route
+from burnish.testing.chat_model import ScriptedChatModel
+
+STABLE, CANARY = (
+    {"backend": "own", "base_model": "base", "adapter": f"support@{letter * 12}"} for letter in "ab"
+)
+
+
+def move_pointer(home, stop):
+    """Another process changes the share again and again."""
+    store = SqlControlStore(home)
+    while not stop.wait(0.1):
+        document, version = store.read("support")
+        document["share"] = 0.5 - document["share"] + 0.01
+        store.write("support", document, expected_version=version)
+
+
+def one_call(model, answer):
+    """All that routing does in one call."""
+    call = _Call(model, None, {"tools": []})
+    with call:
+        call.result(answer)
+
+
+def answers(number):
+    return [
+        ChatResult(generations=[ChatGeneration(message=AIMessage(content="x"))])
+        for _ in range(number)
+    ]
+
+
+def measure(home, calls):
+    model = route(ScriptedChatModel(script=["x"], repeat=True), agent="support", home=home)
+    taken, results = np.empty(calls), answers(calls)
+    for number in range(calls):
+        thread = f"thread-{number % (calls // 8)}"
+        var_child_runnable_config.set({"configurable": {"thread_id": thread}})
+        started = time.perf_counter_ns()
+        one_call(model, results[number])
+        taken[number] = time.perf_counter_ns() - started
+    return taken[calls // 20 :] / 1000
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--json", type=Path)
+    args = parser.parse_args()
+    calls = 20_000 if args.quick else 200_000
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder)
+        document = {"stable": STABLE, "canary": CANARY, "share": 0.25, "salt": "s"}
+        SqlControlStore(home).write("support", document, expected_version=0)
+        context = multiprocessing.get_context("spawn")
+        stop = context.Event()
+        mover = context.Process(target=move_pointer, args=(home, stop))
+        mover.start()
+        taken = measure(home, calls)
+        stop.set()
+        mover.join()
+    figures = {f"p{part}_us": round(float(np.percentile(taken, part)), 2) for part in (50, 99)}
+    conditions = {"calls": calls, "pointer_moves_per_s": 10, "max_us": round(float(taken.max()), 1)}
+    print(json.dumps({**figures, **conditions}))
+    if args.json:
+        args.json.write_text(json.dumps({"figures": figures, "conditions": conditions}, indent=2))
+
+
+if __name__ == "__main__":
+    main()
