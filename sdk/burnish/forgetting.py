@@ -14,6 +14,7 @@ from pathlib import Path
 
 from burnish.errors import WorkspaceError
 from burnish.journal import erasure
+from burnish.journal.archive import erase_archive
 from burnish.journal.erasure import Tombstone
 from burnish.journal.index import Query
 from burnish.journal.store import JournalStore
@@ -61,6 +62,8 @@ def forget(
     erasure.save(home, stone)  # first the promise: what fails below is done at the next keeping
     writer_for(home).rotate()
     erasure.erase_journal(home, stone)
+    stone.frames += erase_archive(home, erasure.Forgotten([stone]))
+    erasure.save(home, stone)
     store.close()
     store.index.rebuild()  # a database keeps the bytes of deleted rows
     store.refresh()

@@ -16,6 +16,7 @@ from burnish import settings as burnish_settings
 from burnish.errors import WorkspaceError
 from burnish.forgetting import ForgetReport, forget
 from burnish.journal import layout
+from burnish.journal.archive import ArchiveReport, archive
 from burnish.journal.events import (
     AnyEvent,
     OutcomeReported,
@@ -210,6 +211,17 @@ class Workspace:
         from burnish.lineage import lineage
 
         return lineage(self, identifier)
+
+    def archive(self, url: str) -> ArchiveReport:
+        """Move closed segments of the journal as Parquet to any fsspec URL.
+
+        Their trajectories are found as before. What an exporter still has to ship stays.
+
+        Raises:
+            JournalError: If the URL cannot be written.
+        """
+        self._store.close()
+        return archive(self.home, url, burnish_settings.current())
 
     def forget(self, *, thread_id: str | None = None, user: str | None = None) -> ForgetReport:
         """Remove what was recorded of a thread or a user; names what was built from it.

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 
+from burnish.journal.archive import fetch, read_list
 from burnish.journal.erasure import Forgotten, tombstones
 from burnish.journal.events import Brief
 from burnish.journal.reader import (
@@ -49,7 +50,13 @@ class CatchingUp:
             for path, alive in _all_segments(self.home):
                 name = f"{path.parent.name}/{path.name}"
                 seen.add(name)
-                self._catch_up(path, name, alive, known.get(name))
+                self._catch_up(path, name, alive=alive, known=known.get(name))
+            for name in sorted(read_list(self.home).keys() - seen):
+                seen.add(name)
+                if not known.get(name, (0, 0, 0))[2]:
+                    path = fetch(self.home, name)
+                    if path is not None:
+                        self._catch_up(path, name, alive=False, known=known.get(name))
             self._forget_segments([known[name][0] for name in known.keys() - seen])
             for key in self.forgotten.trajectories:
                 for table, column in (("trajectories", "id"), *_BY_TRAJECTORY):
@@ -61,7 +68,7 @@ class CatchingUp:
         self.base.execute("COMMIT")
 
     def _catch_up(
-        self, path: Path, name: str, alive: bool, known: tuple[int, int, int] | None
+        self, path: Path, name: str, *, alive: bool, known: tuple[int, int, int] | None
     ) -> None:
         number, position, done = known or (None, 0, 0)
         if done or (number is not None and alive and path.stat().st_size == position):

@@ -143,7 +143,7 @@ class Index:
         marks = ", ".join("?" * len(trajectories))
         rows = self._rows(
             "SELECT trajectory, path, offsets FROM places JOIN segments ON segments.id = segment "  # noqa: S608
-            f"WHERE trajectory IN ({marks}) ORDER BY segment, places.rowid",
+            f"WHERE trajectory IN ({marks}) ORDER BY path, places.rowid",
             list(trajectories),
         )
         found: dict[str, list[Place]] = {key: [] for key in trajectories}

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 
+from burnish.journal.archive import fetch
 from burnish.journal.events import AnyEvent, Event
 from burnish.journal.index import Entry, Index, Place, Query
 from burnish.journal.reader import ReadReport, SegmentReader, is_alive, open_segment
@@ -94,16 +95,19 @@ class JournalStore:
         found = ((reader.event_at(offset), reader) for offset in place.offsets)
         return [(event, blobs) for event, blobs in found if isinstance(event, Event)]
 
-    def _reader(self, path: Path) -> SegmentReader | None:
-        reader = self._readers.get(path)
+    def _reader(self, place: Path) -> SegmentReader | None:
+        path = place
+        reader = self._readers.get(place)
         if reader is None:
+            if not path.exists():
+                path = fetch(self.home, f"{path.parent.name}/{path.name}") or path
             reader = open_segment(path, ReadReport())
             if reader is None:
                 return None
-            self._readers[path] = reader
+            self._readers[place] = reader
             if len(self._readers) > _OPEN_SEGMENTS:
                 self._readers.popitem(last=False)
-        self._readers.move_to_end(path)
+        self._readers.move_to_end(place)
         return reader
 
 
