@@ -66,7 +66,7 @@ class EmbeddedBackend:
         slot = self.engine.slot(version)
         return check_fingerprint(
             read_fingerprint(slot.path),
-            lambda ids: self.engine.top(ids, version),
+            lambda prompts: [*self.engine.tops(prompts, version)],
             version=version,
             dtype=self.engine.facts.dtype,
         )

@@ -34,13 +34,17 @@ _APART = 4.0  # an adapter must lie this many drifts from its base to be told fr
 _NEARER = 0.5  # served must lie within this share of the distance to the base
 
 
+Served = Callable[[list[list[int]]], list[Top]]
+"""Gives the likeliest next tokens after each of some prompts, as a version is served."""
+
+
 class TopSource(Protocol):
     """What a fingerprint is made with: the embedded engine."""
 
-    def top(
-        self, token_ids: list[int], adapter: str | None = None, count: int = 20
-    ) -> list[tuple[int, float]]:
-        """The likeliest next tokens after `token_ids`, with their log-probabilities."""
+    def tops(
+        self, prompts: Sequence[Sequence[int]], adapter: str | None = None, count: int = 20
+    ) -> list[list[tuple[int, float]]]:
+        """The likeliest next tokens after each prompt, with their log-probabilities."""
         ...
 
 
@@ -52,10 +56,11 @@ def make_fingerprint(
     Raises:
         ServingError: If no prompt tells the adapter from its base.
     """
+    asked = [list(prompt) for prompt in prompts]
+    adapters = engine.tops(asked, version, TOKENS) if asked else []
+    bases = engine.tops(asked, None, TOKENS) if asked else []
     measured: list[tuple[float, dict[str, Json]]] = []
-    for prompt in prompts:
-        ids = list(prompt)
-        adapter, base = engine.top(ids, version, TOKENS), engine.top(ids, None, TOKENS)
+    for ids, adapter, base in zip(asked, adapters, bases, strict=True):
         entry = {
             "token_ids": ids,
             "adapter": [[token, logprob] for token, logprob in adapter],
@@ -77,7 +82,7 @@ def make_fingerprint(
 
 def check_fingerprint(
     fingerprint: Mapping[str, Json],
-    served: Callable[[list[int]], Top],
+    served: Served,
     *,
     version: str = "",
     dtype: str | None = None,
@@ -86,7 +91,7 @@ def check_fingerprint(
 
     Args:
         fingerprint: The content of fingerprint.json.
-        served: Gives the likeliest next tokens of the served version after a prompt.
+        served: Asked once, for all prompts of the fingerprint.
         version: Named in the error.
         dtype: The type that it is served in; none if the server does not tell, then more drift is
             allowed.
@@ -94,12 +99,11 @@ def check_fingerprint(
     Raises:
         ServingError: If the served distributions are not clearly nearer to the adapter's.
     """
-    to_adapter: list[float] = []
-    to_base: list[float] = []
-    for entry in fingerprint["prompts"]:
-        answer = served(list(entry["token_ids"]))
-        to_adapter.append(distance(answer, entry["adapter"]))
-        to_base.append(distance(answer, entry["base"]))
+    entries = fingerprint["prompts"]
+    answers = served([list(entry["token_ids"]) for entry in entries])
+    pairs = list(zip(answers, entries, strict=True))
+    to_adapter = [distance(answer, entry["adapter"]) for answer, entry in pairs]
+    to_base = [distance(answer, entry["base"]) for answer, entry in pairs]
     near, far = statistics.fmean(to_adapter), statistics.fmean(to_base)
     limit = max(drift(str(fingerprint.get("dtype", ""))), drift(dtype or ""))
     passed = near <= limit and near <= _NEARER * far

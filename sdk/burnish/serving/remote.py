@@ -131,10 +131,9 @@ class OpenAIBackend:
                 "a version that was loaded through this backend, or lies in the workspace",
                 "load it through this backend",
             )
-        fingerprint = read_fingerprint(folder)
         return check_fingerprint(
-            fingerprint,
-            lambda ids: self._top(version, ids),
+            read_fingerprint(folder),
+            lambda prompts: [self._top(version, ids) for ids in prompts],
             version=version,
             dtype=self.capabilities()["dtype"],
         )

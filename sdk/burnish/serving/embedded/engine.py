@@ -21,6 +21,7 @@ import dataclasses
 import os
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -256,14 +257,21 @@ class Engine:
         self, token_ids: builtins.list[int], adapter: str | None = None, count: int = 20
     ) -> builtins.list[tuple[int, float]]:
         """The likeliest next tokens after `token_ids`, with their log-probabilities."""
+        return self.tops([token_ids], adapter, count)[0]
+
+    def tops(
+        self, prompts: Sequence[Sequence[int]], adapter: str | None = None, count: int = 20
+    ) -> builtins.list[builtins.list[tuple[int, float]]]:
+        """The likeliest next tokens after each prompt, in one forward."""
         slot = self.slot(adapter) if adapter is not None else None
+        for prompt in prompts:
+            self._check_ids(prompt)
 
-        def job(model: CausalModel) -> list[tuple[int, float]]:
-            row = model.score([token_ids], slot)[0, -1]
-            best = row.topk(min(count, row.shape[0]))
-            return list(zip(best.indices.tolist(), best.values.tolist(), strict=True))
+        def job(model: CausalModel) -> builtins.list[builtins.list[tuple[int, float]]]:
+            best = model.next(prompts, slot).topk(min(count, model.facts.vocabulary))
+            pairs = zip(best.indices.tolist(), best.values.tolist(), strict=True)
+            return [list(zip(ids, values, strict=True)) for ids, values in pairs]
 
-        self._check_ids(token_ids)
         return self._worker.call(job).result()
 
     def close(self) -> None:

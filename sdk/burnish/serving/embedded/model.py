@@ -39,8 +39,8 @@ class EngineOptions:
     """Threads of the worker; by default 1 for models under 100 M parameters, else torch's own."""
     max_rows: int = 128
     """Requests that share a forward."""
-    prefill_tokens: int = 4096
-    """Prompt tokens, with padding, that one forward takes in."""
+    prefill_tokens: int = 1024
+    """Prompt tokens, with padding, that one forward takes in; more is no faster, and others wait."""
     gather_ms: float = 2.0
     """Longest time that a new request waits for others to share its first forward."""
 
@@ -122,6 +122,12 @@ class CausalModel:
             attention_mask=mask,
             position_ids=at[:, None],
         )
+
+    def next(self, prompts: Sequence[Sequence[int]], slot: Slot | None) -> torch.Tensor:
+        """Log-probabilities of the next token after each prompt, `B x V`, float32."""
+        ids, last = self._padded(prompts)
+        self.slots.plan.set([slot] * len(prompts), self.device)
+        return self._logits(ids, last, use_cache=False).log_softmax(-1)
 
     def score(self, prompts: Sequence[Sequence[int]], slot: Slot | None) -> torch.Tensor:
         """Log-probabilities of every next token, right-padded, `B x T x V`, float32."""

@@ -22,6 +22,7 @@ from typing import Any
 import torch
 
 from burnish.errors import ServingError
+from burnish.serving.embedded import turns
 from burnish.serving.embedded.model import CausalModel
 from burnish.serving.embedded.requests import Running
 from burnish.serving.embedded.sampling import choose
@@ -85,22 +86,24 @@ class Worker(threading.Thread):
         threads = self._model.threads()
         if threads:
             torch.set_num_threads(threads)
+        turns.begin()
         with torch.inference_mode():
             while self._turn():
                 pass
+        turns.end()
         self._fail_all(ServingError("the engine was closed", "a running engine", "ask again"))
 
     def _turn(self) -> bool:
         """One round: jobs, admission, one step; false once closed."""
         with self._wake:
-            while not (self._closed or self._rows or self._waiting or self._jobs):
-                self._wake.wait()
+            if not self._busy():
+                turns.end()
+                self._wake.wait_for(self._busy)
+                turns.begin()
             if self._closed:
                 return False
-            jobs, self._jobs = self._jobs, deque()
-        for job, future in jobs:
-            self._do(job, future)
         try:
+            self._do_jobs()
             self._admit()
             self._drop_cancelled()
             if self._rows:
@@ -109,13 +112,20 @@ class Worker(threading.Thread):
             self._fail_all(_broken(error))
         return True
 
-    def _do(self, job: Callable[[CausalModel], Any], future: Any) -> None:
-        try:
-            result = job(self._model)
-        except BaseException as error:  # noqa: BLE001 - handed to the caller
-            future.set_exception(error)
-        else:
-            future.set_result(result)
+    def _busy(self) -> bool:
+        return bool(self._closed or self._rows or self._waiting or self._jobs)
+
+    def _do_jobs(self) -> None:
+        """Run what call() was given; whoever swaps waits for one forward at most."""
+        with self._wake:
+            jobs, self._jobs = self._jobs, deque()
+        for job, future in jobs:
+            try:
+                result = job(self._model)
+            except BaseException as error:  # noqa: BLE001 - handed to the caller
+                future.set_exception(error)
+            else:
+                future.set_result(result)
 
     def _admit(self) -> None:
         """Prefill waiting requests, as many as fit, those of like length together."""
@@ -126,6 +136,7 @@ class Worker(threading.Thread):
                 batch = self._fitting(arrived)
                 del arrived[: len(batch)]
                 self._prefill(batch)
+                self._do_jobs()
         finally:  # after a failed forward the others are tried again
             with self._wake:
                 self._waiting.extendleft(reversed(arrived))

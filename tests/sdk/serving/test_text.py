@@ -1,0 +1,96 @@
+"""Conversations keep their meaning from one form to the other; names find their files."""
+
+from __future__ import annotations
+
+import pytest
+from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
+
+from burnish.errors import ServingError
+from burnish.serving.embedded.renderer import Renderer, TextStream
+from burnish.serving.messages import from_langchain, from_records, to_wire, tools_from_records
+from burnish.serving.models import base_sha256, resolve_model
+from burnish.serving.versions import find_version, version_of
+
+CALL = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": {"x": 1}}}
+
+
+def test_langchains_messages_and_the_records_give_the_same_chat():
+    langchain = from_langchain(
+        [
+            HumanMessage([{"type": "text", "text": "Hi"}]),
+            AIMessage("On it.", tool_calls=[{"name": "f", "args": {"x": 1}, "id": "c1"}]),
+            ToolMessage("7", tool_call_id="c1"),
+        ]
+    )
+    records = from_records(
+        [
+            {"role": "user", "parts": [{"type": "text", "content": "Hi"}]},
+            {
+                "role": "assistant",
+                "parts": [
+                    {"type": "text", "content": "On it."},
+                    {"type": "tool_call", "id": "c1", "name": "f", "arguments": {"x": 1}},
+                ],
+            },
+            {
+                "role": "tool",
+                "parts": [{"type": "tool_call_response", "id": "c1", "response": "7"}],
+            },
+        ]
+    )
+    assert langchain == records
+    assert records[1]["tool_calls"] == [CALL]
+    assert from_records(to_wire(records)) == records
+    assert to_wire(records)[1]["tool_calls"][0]["function"]["arguments"] == '{"x": 1}'
+
+
+def test_a_malformed_call_goes_back_as_the_model_wrote_it():
+    raw = '<tool_call>{"name": "f"'
+    broken = {"name": "f", "args": raw, "id": "c", "error": None}
+    (chat,) = from_langchain([AIMessage("Hm. ", invalid_tool_calls=[broken])])
+    assert chat["content"] == f"Hm. {raw}"
+
+
+def test_tools_of_the_records_become_openais():
+    tool = {"type": "function", "name": "f", "description": "d", "parameters": {}}
+    (openai,) = tools_from_records([tool])
+    assert openai["function"] == {"name": "f", "description": "d", "parameters": {}}
+    assert tools_from_records([openai]) == [openai]
+
+
+def test_a_part_that_is_no_text_is_refused():
+    with pytest.raises(ServingError, match="blob"):
+        from_records([{"role": "user", "parts": [{"type": "blob"}]}])
+
+
+def test_text_that_comes_token_by_token_never_holds_half_a_character(taught):
+    renderer = Renderer.shared(taught)
+    text = "Zoë sagt: 你好 🙂!"
+    stream, said = TextStream(renderer), []
+    for token in renderer.encode(text):
+        said.append(stream.feed(token))
+        assert "\ufffd" not in said[-1]
+    assert "".join(said) + stream.rest() == text
+
+
+def test_a_template_that_refuses_a_conversation_is_named(base):
+    with pytest.raises(ServingError, match="chat template of tiny"):
+        Renderer.shared(base).prompt([{"content": "who says this?"}])
+
+
+def test_a_version_is_found_in_the_workspace_only_by_a_plain_name(home, adapters, tmp_path):
+    (name, folder), *_ = adapters.items()
+    assert find_version(name) is None
+    (home / "adapters").mkdir(parents=True)
+    (home / "adapters" / name).symlink_to(folder)
+    assert find_version(name) == folder
+    assert find_version("") is None
+    assert find_version("..") is None
+    assert find_version(str(tmp_path / "nowhere")) is None
+    assert version_of(folder).startswith("one@")
+
+
+def test_the_hash_of_a_base_is_over_its_weights(base, taught, tmp_path):
+    assert base_sha256(base) == base_sha256(resolve_model(base)) != base_sha256(taught)
+    with pytest.raises(ServingError, match=r"no \*.safetensors"):
+        base_sha256(tmp_path)
