@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from burnish._version import __version__
-from burnish.cli import canary, doctor, serve, traces
+from burnish.cli import canary, doctor, journal, serve, traces
 
 EPILOG = "Exit codes: 0 done, 1 explained error, 2 wrong usage, 3 not promoted, 130 interrupted."
 
@@ -27,10 +27,14 @@ def build_app() -> typer.Typer:
         rich_markup_mode="markdown",
     )
     app.callback()(_root)
+    traces.app.command("ship")(journal.ship)
     app.add_typer(traces.app, name="traces")
     app.add_typer(canary.app, name="canary")
     app.command("serve")(serve.serve)
     app.command("doctor")(doctor.doctor)
+    app.command("receive")(journal.receive)
+    app.command("forget")(journal.forget)
+    app.command("archive")(journal.archive)
     for entry in sorted(entry_points(group="burnish.commands"), key=lambda found: found.name):
         _mount(app, entry.name, entry.load())
     return app

@@ -1,0 +1,142 @@
+"""`burnish receive`, `forget`, `archive` and `traces ship`: what can be done with the journal.
+
+Knows: the commands' options and what they print. Does not know: frames, OTLP.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from burnish.cli.output import print_json, print_table
+from burnish.errors import SettingsError
+
+if TYPE_CHECKING:
+    from burnish.telemetry.receiver import OtlpServer
+
+Home = Annotated[
+    Path | None, typer.Option("--home", help="Folder of the workspace.", show_default=".burnish")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
+
+
+def receive(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    http_port: Annotated[int, typer.Option(min=0, max=65535, help="Port of OTLP/HTTP.")] = 4318,
+    grpc_port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Port of OTLP/gRPC; none by default.")
+    ] = None,
+    home: Home = None,
+) -> None:
+    """Take OTLP from other processes and hosts into this workspace, until interrupted.
+
+    Example: `burnish receive --http-port 4318 --grpc-port 4317`
+    """
+    from burnish.telemetry.receiver import serve
+    from burnish.workspace import Workspace
+
+    def ready(server: OtlpServer) -> None:
+        ports = [f"http://{host}:{server.http_port}"]
+        if server.grpc_port is not None:
+            ports.append(f"grpc://{host}:{server.grpc_port}")
+        typer.echo(f"receiving on {' and '.join(ports)}; Ctrl-C ends it")
+
+    serve(Workspace(home).home, host, http_port, grpc_port, ready)
+
+
+def forget(
+    thread: Annotated[str | None, typer.Option(help="Id of a thread.")] = None,
+    user: Annotated[str | None, typer.Option(help="Id of a user.")] = None,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Remove what was recorded of a thread or a user, and name what was built from it.
+
+    Example: `burnish forget --user u-17`
+    """
+    from burnish.workspace import Workspace
+
+    report = Workspace(home).forget(thread_id=thread, user=user)
+    if as_json:
+        print_json(report)
+        return
+    print_table(
+        f"forgotten ({report.id})",
+        ["what", "number", "names"],
+        (
+            ("trajectories", len(report.trajectories), ""),
+            ("frames blanked", report.frames, ""),
+            ("segments that wait", len(report.pending), ", ".join(report.pending)),
+            ("datasets that hold it", len(report.datasets), ", ".join(report.datasets)),
+            ("adapters trained on it", len(report.adapters), ", ".join(report.adapters)),
+            ("agents that serve it", len(report.deployments), ", ".join(report.deployments)),
+        ),
+    )
+
+
+def archive(
+    url: Annotated[str, typer.Argument(help="Folder or any fsspec URL, such as s3://bucket/x.")],
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Move closed segments of the journal to Parquet; their trajectories are found as before.
+
+    Example: `burnish archive file:///mnt/archive`
+    """
+    from burnish.workspace import Workspace
+
+    report = Workspace(home).archive(url)
+    if as_json:
+        print_json(report)
+        return
+    typer.echo(
+        f"{report.archived} segments archived, {report.bytes_before} -> {report.bytes_after} bytes; "
+        f"{report.claimed} wait for an exporter, {report.damaged} stay because of damage"
+    )
+
+
+def ship(
+    since: Annotated[str, typer.Option(help="How long ago, such as 90m, 6h or 2d.")],
+    endpoint: Annotated[
+        str | None, typer.Option(help="OTLP endpoint; that of the settings by default.")
+    ] = None,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Send the spans of trajectories that started since then again, whatever was shipped.
+
+    Example: `burnish traces ship --since 6h`
+    """
+    from burnish import settings
+    from burnish.telemetry.shipper import receivers_of, ship_since
+    from burnish.workspace import Workspace, nanoseconds
+
+    chosen = settings.configure(otlp_endpoint=endpoint) if endpoint else settings.current()
+    receivers = receivers_of(chosen)
+    if not receivers:
+        raise SettingsError(
+            "no OTLP endpoint is set", "a collector's URL", "burnish traces ship --endpoint URL"
+        )
+    spans = list(Workspace(home).spans(nanoseconds(_ago(since))))
+    counts = {receiver.name: ship_since(spans, receiver) for receiver in receivers}
+    for receiver in receivers:
+        receiver.close()
+    if as_json:
+        print_json(counts)
+    else:
+        rows = ((name, c["taken"], c["refused"], c["failed"]) for name, c in counts.items())
+        print_table("shipped", ["to", "taken", "refused", "failed"], rows)
+    if any(count["failed"] for count in counts.values()):
+        raise typer.Exit(1)
+
+
+def _ago(text: str) -> dt.timedelta:
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([mhd])", text.strip())
+    if found is None:
+        raise SettingsError(f"--since is {text!r}", "a number and m, h or d", "--since 6h")
+    return dt.timedelta(**{_UNITS[found[2]]: float(found[1])})
