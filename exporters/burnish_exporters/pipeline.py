@@ -24,6 +24,7 @@ from burnish.protocols import Verifier
 from burnish.records import DatasetManifest, Trajectory, Verdict
 from burnish.redaction import Redactor, workspace_key
 from burnish_exporters import curate
+from burnish_exporters.curate.contamination import benchmark_texts
 from burnish_exporters.curate.sample import KEEP, Drop, Item, Keep, Sample, SetStep, Step
 from burnish_exporters.curate.slices import tags_of
 from burnish_exporters.dataset.parquet import stored
@@ -34,7 +35,7 @@ from burnish_exporters.dataset.version import PARTS, DatasetVersion
 from burnish_exporters.funnel import Funnel
 from burnish_exporters.redact import Decoder, RowRedactor, finders_of
 from burnish_exporters.rows import Row, Unrenderable, build_rows
-from burnish_exporters.rows.keys import action_key, actions_of, content_key
+from burnish_exporters.rows.keys import action_key, actions_of, content_key, request_of
 from burnish_exporters.rows.row import RowSettings
 from burnish_exporters.rows.stable import digest
 from burnish_exporters.sources import Source, describe, read
@@ -246,7 +247,11 @@ class _Build:
         ]
 
     def _set_steps(self) -> list[tuple[str, SetStep]]:
-        steps: list[tuple[str, SetStep]] = [("split", curate.no_shared_tasks())]
+        texts = [t for path in self.recipe.benchmarks for t in benchmark_texts(Path(path))]
+        steps: list[tuple[str, SetStep]] = [
+            ("split", curate.no_shared_tasks()),
+            ("decontamination", curate.without_overlap(texts)),
+        ]
         if self.recipe.luck in ("siblings", "both"):
             steps.append(("luck", curate.unlike_siblings()))
             if not self.recipe.contrast:
@@ -293,6 +298,7 @@ def _summary(item: Item, rows: list[Row], spool: Spool) -> Sample:
         tools=tools,
         content_key=digest([content_key(row.messages) for row in rows]),
         action_key=digest([action_key(row.messages) for row in rows]),
+        request=request_of(rows[0].messages),
         actions=[action for row in rows for action in actions_of(row.messages)],
         place=spool.add([stored(row) for row in rows]),
     )

@@ -8,6 +8,7 @@ of them, or a Drop in its place. A step needs no base class; a user's own is nam
 
 from __future__ import annotations
 
+from burnish_exporters.curate.contamination import without_overlap
 from burnish_exporters.curate.duplicates import exact_duplicates, near_duplicates
 from burnish_exporters.curate.finished import finished
 from burnish_exporters.curate.losses import without_losses
@@ -37,4 +38,5 @@ __all__ = [
     "verified",
     "weigh_by_task",
     "without_losses",
+    "without_overlap",
 ]

@@ -27,6 +27,7 @@ class Sample(msgspec.Struct, kw_only=True):
     Attributes:
         content_key: Equal for conversations that are the same up to call ids.
         action_key: Equal for the same request and calls, up to times and generated ids.
+        request: What the users of the run said.
         actions: Key of each call, in order.
         errors: Tool runs that failed.
         place: Where the run's rows are in the spool.
@@ -46,6 +47,7 @@ class Sample(msgspec.Struct, kw_only=True):
     tools: list[str]
     content_key: str
     action_key: str
+    request: str = ""
     actions: list[str] = []
     weight: float = 1.0
     place: tuple[int, int] = (0, 0)

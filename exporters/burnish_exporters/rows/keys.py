@@ -45,6 +45,11 @@ def content_key(messages: list[Chat]) -> str:
     return digest(reduced)
 
 
+def request_of(messages: list[Chat]) -> str:
+    """What users said, with even spaces."""
+    return "\n".join(" ".join(_text(m).split()) for m in messages if m["role"] == "user")
+
+
 def action_key(messages: list[Chat]) -> str:
     """Equal for runs with the same request and the same calls, up to times and generated ids.
 

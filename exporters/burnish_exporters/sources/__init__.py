@@ -5,7 +5,9 @@ Knows: how each accepted kind of source is read. Does not know: what is done wit
 
 from __future__ import annotations
 
+from burnish_exporters.sources.demonstrations import Demonstrations
 from burnish_exporters.sources.journal import JournalSource
+from burnish_exporters.sources.otlp_files import OtlpFiles
 from burnish_exporters.sources.reading import Source, describe, read
 
-__all__ = ["JournalSource", "Source", "describe", "read"]
+__all__ = ["Demonstrations", "JournalSource", "OtlpFiles", "Source", "describe", "read"]

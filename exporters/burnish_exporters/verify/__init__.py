@@ -17,6 +17,7 @@ from burnish_exporters.verify.goal_state import GoalState, goal_state
 from burnish_exporters.verify.json_schema import json_schema
 from burnish_exporters.verify.outcome import OutcomeVerifier, outcome
 from burnish_exporters.verify.pool import PoolSettings, judge_all
+from burnish_exporters.verify.quality import audit, audit_sample, tpe, wilson
 from burnish_exporters.verify.reference_match import ReferenceMatch, reference_match
 from burnish_exporters.verify.registry import make_verifiers
 from burnish_exporters.verify.rules import rules
@@ -33,6 +34,8 @@ __all__ = [
     "VerifyReport",
     "all_of",
     "any_of",
+    "audit",
+    "audit_sample",
     "check_call",
     "combine",
     "dom_assert",
@@ -47,6 +50,8 @@ __all__ = [
     "rules",
     "sql_result_set",
     "tool_calls",
+    "tpe",
     "verify_runs",
     "weighted",
+    "wilson",
 ]

@@ -1,0 +1,127 @@
+"""Remove training runs that overlap with what the model will be measured on.
+
+Knows: three kinds of overlap: the same request, a shared run of 13 words, nearly the same words.
+Does not know: which texts are held out: splits and named files say so.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from burnish.errors import ExportError
+from burnish_exporters.curate.sample import Drop, Sample, SetStep
+
+WORDS = 13
+NEAR = 0.8
+
+_WORD = re.compile(r"\w+", re.UNICODE)
+
+
+def without_overlap(benchmarks: Iterable[str] = ()) -> SetStep:
+    """Drop training samples whose request overlaps with held-out samples or benchmark texts."""
+    named = list(benchmarks)
+
+    def step(samples: Iterable[Sample]) -> Iterator[Sample | Drop]:
+        known = list(samples)
+        index = Overlap([*named, *(s.request for s in known if s.split != "train")])
+        for sample in known:
+            kind = index.kind(sample.request) if sample.split == "train" else None
+            yield Drop(f"contamination: {kind}", sample.trajectory_id) if kind else sample
+
+    return step
+
+
+class Overlap:
+    """Texts that are held out, ready to be compared with.
+
+    Args:
+        texts: The held-out texts.
+    """
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        self._exact: set[tuple[str, ...]] = set()
+        self._grams: set[tuple[str, ...]] = set()
+        self._sets: list[frozenset[str]] = []
+        self._by_word: dict[str, list[int]] = {}
+        for text in texts:
+            self._add(_words(text))
+
+    def kind(self, text: str) -> str | None:
+        """How a text overlaps: "exact", "13-gram", "near duplicate"; None if it does not."""
+        words = _words(text)
+        if not words:
+            return None
+        if words in self._exact:
+            return "exact"
+        if any(gram in self._grams for gram in _grams(words)):
+            return f"{WORDS}-gram"
+        return "near duplicate" if self._is_near(frozenset(words)) else None
+
+    def _add(self, words: tuple[str, ...]) -> None:
+        if not words or words in self._exact:
+            return
+        self._exact.add(words)
+        self._grams.update(_grams(words))
+        found = frozenset(words)
+        for word in found:
+            self._by_word.setdefault(word, []).append(len(self._sets))
+        self._sets.append(found)
+
+    def _is_near(self, words: frozenset[str]) -> bool:
+        """Whether the share of common words reaches the limit with any text; numbers must all agree.
+
+        A text with another number is another request, however alike: order 17 is not order 18.
+        """
+        rarest = sorted(words, key=lambda word: len(self._by_word.get(word, ())))
+        must = rarest[: len(words) - int(NEAR * len(words)) + 1]
+        candidates = {place for word in must for place in self._by_word.get(word, ())}
+        for place in candidates:
+            other = self._sets[place]
+            different = words ^ other
+            if any(char.isdigit() for word in different for char in word):
+                continue
+            if len(words & other) / len(words | other) >= NEAR:
+                return True
+        return False
+
+
+def benchmark_texts(path: Path) -> list[str]:
+    """Texts of a benchmark file: lines, or JSON lines with a text, question, prompt, input or messages.
+
+    Raises:
+        ExportError: If the file cannot be read.
+    """
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as problem:
+        raise ExportError(f"benchmark file {path}: {problem}", "a readable text file") from problem
+    return [text for line in lines if line.strip() for text in _texts_of(line)]
+
+
+def _texts_of(line: str) -> list[str]:
+    try:
+        value = json.loads(line)
+    except ValueError:
+        return [line]
+    if isinstance(value, str):
+        return [value]
+    if not isinstance(value, dict):
+        return [line]
+    found = [
+        value[k] for k in ("text", "question", "prompt", "input") if isinstance(value.get(k), str)
+    ]
+    messages = value.get("messages") or ()
+    asked = [m.get("content") for m in messages if isinstance(m, dict) and m.get("role") == "user"]
+    return [*found, *(text for text in asked if isinstance(text, str))]
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(_WORD.findall(text.casefold()))
+
+
+def _grams(words: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    for start in range(len(words) - WORDS + 1):
+        yield words[start : start + WORDS]

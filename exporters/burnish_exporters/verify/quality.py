@@ -1,0 +1,144 @@
+"""How far a verifier, a judge or a reward can be trusted, measured against labels.
+
+Knows: precision and recall with Wilson intervals, ranking by AUC. Does not know: who gives the labels.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+from burnish.records import Rate, Trajectory, VerdictLabel
+
+FLOOR = 0.9
+_Z = 1.959964
+
+
+class Quality(msgspec.Struct, frozen=True, kw_only=True):
+    """What an audit found of a verifier.
+
+    Attributes:
+        precision: Share of its successes that are successes.
+        recall: Share of the successes that it recognises.
+        unknown: Runs that it could not judge.
+        labelled: Runs that had a label.
+        trusted: Whether the lower bound of precision reaches the floor.
+    """
+
+    precision: Rate
+    recall: Rate
+    unknown: int
+    labelled: int
+    trusted: bool
+
+
+class RewardCheck(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether a reward ranks successes above failures.
+
+    Attributes:
+        auc: Share of pairs ranked right, 0 to 1.
+        accepted: Whether the share reaches the threshold.
+        counterexamples: The worst pairs: index of the success, of the failure, and their rewards.
+    """
+
+    auc: float
+    accepted: bool
+    counterexamples: list[dict[str, Any]]
+
+
+def wilson(successes: int, total: int) -> Rate:
+    """A share with its 95 % Wilson interval."""
+    if total == 0:
+        return Rate(successes=0, total=0, rate=0.0, low=0.0, high=1.0)
+    share = successes / total
+    centre = share + _Z**2 / (2 * total)
+    spread = _Z * math.sqrt(share * (1 - share) / total + _Z**2 / (4 * total**2))
+    scale = 1 + _Z**2 / total
+    low, high = max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale)
+    return Rate(successes=successes, total=total, rate=share, low=low, high=high)
+
+
+def audit(pairs: Iterable[tuple[VerdictLabel, VerdictLabel]], *, floor: float = FLOOR) -> Quality:
+    """Measure a verifier against labels.
+
+    Args:
+        pairs: What the verifier said, and what is true; pairs whose truth is unknown say nothing.
+        floor: Least lower bound of precision, 0 to 1, at which its success admits runs to training.
+    """
+    known = [(said, true) for said, true in pairs if true != "unknown"]
+    claimed = [true for said, true in known if said == "success"]
+    right = sum(true == "success" for true in claimed)
+    actual = sum(true == "success" for _, true in known)
+    precision = wilson(right, len(claimed))
+    return Quality(
+        precision=precision,
+        recall=wilson(right, actual),
+        unknown=sum(said == "unknown" for said, _ in known),
+        labelled=len(known),
+        trusted=precision.low >= floor,
+    )
+
+
+def audit_sample(
+    trajectories: Iterable[Trajectory], size: int, *, seed: int = 0
+) -> list[Trajectory]:
+    """A random sample of runs for labelling, without holding all of them."""
+    rng, sample = random.Random(seed), []  # noqa: S311 - a sample, no secret
+    for place, trajectory in enumerate(trajectories):
+        if place < size:
+            sample.append(trajectory)
+        elif (slot := rng.randint(0, place)) < size:
+            sample[slot] = trajectory
+    return sample
+
+
+def tpe(
+    reward: Callable[[Any], float],
+    successes: Sequence[Any],
+    failures: Sequence[Any],
+    *,
+    threshold: float = FLOOR,
+) -> RewardCheck:
+    """Accept a reward function only if it ranks successes above failures (trajectory preference evaluation).
+
+    Args:
+        reward: The function, higher is better; a run on which it raises counts as ranked wrong.
+        successes: Runs known to be good.
+        failures: Runs known to be bad.
+        threshold: Least AUC, 0 to 1.
+    """
+    good = [_reward(reward, run, -math.inf) for run in successes]
+    bad = [_reward(reward, run, math.inf) for run in failures]
+    if not good or not bad:
+        return RewardCheck(auc=0.5, accepted=False, counterexamples=[])
+    wins = sum(1.0 if g > b else 0.5 if g == b else 0.0 for g in good for b in bad)
+    auc = wins / (len(good) * len(bad))
+    wrong = sorted(
+        (
+            (g - b, place, other)
+            for place, g in enumerate(good)
+            for other, b in enumerate(bad)
+            if g <= b
+        )
+    )
+    worst = [
+        {"success": i, "failure": j, "rewards": [_finite(good[i]), _finite(bad[j])]}
+        for _, i, j in wrong[:5]
+    ]
+    return RewardCheck(auc=auc, accepted=auc >= threshold, counterexamples=worst)
+
+
+def _reward(reward: Callable[[Any], float], run: Any, if_broken: float) -> float:
+    try:
+        value = float(reward(run))
+    except Exception:  # noqa: BLE001 - a user's function may raise anything
+        return if_broken
+    return if_broken if math.isnan(value) else value
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
