@@ -116,7 +116,7 @@ def _announce(trajectory: LiveTrajectory, start: Start, given: Any) -> None:
             parent=parent,
             thread_id=content.text(trajectory.thread_id),
             resumed=start.resumes is not None,
-            tags=[*start.agent.tags, *start.tags],
+            tags=[content.text(tag) or "" for tag in (*start.agent.tags, *start.tags)],
             metadata=about,
             input=ref,
             entry=start.entry,

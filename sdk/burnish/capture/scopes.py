@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 from burnish.capture import shipping, sink
-from burnish.capture.content import Blobs
+from burnish.capture.content import Blobs, Content
 from burnish.capture.context import (
     current_run,
     current_task,
@@ -20,9 +20,9 @@ from burnish.capture.context import (
     suppress,
 )
 from burnish.capture.live import LiveTrajectory
-from burnish.capture.plain import plain_bytes
+from burnish.capture.redaction import door
 from burnish.errors import CaptureError
-from burnish.journal.events import OutcomeReported, Ref, ref_of
+from burnish.journal.events import OutcomeReported, Ref
 
 _SOURCES = ("production", "rollout", "evaluation", "demonstration", "teacher")
 
@@ -156,17 +156,17 @@ def outcome(
         )
     if scope not in ("last", "thread"):
         raise CaptureError(f"scope is {scope!r}", '"last" or "thread"')
+    content = Content({}, door())
     blobs: Blobs = {}
     ref: Ref | None = None
     if evidence is not None:
-        blob = plain_bytes(evidence)
-        ref = ref_of(blob)
+        ref, blob = content.value(evidence)
         blobs[ref] = blob
     event = OutcomeReported(
         at=time.time_ns(),
         source=source,
         trajectory=trajectory_id,
-        thread_id=None if thread_id is None else str(thread_id),
+        thread_id=None if thread_id is None else content.text(str(thread_id)),
         success=success,
         score=None if score is None else float(score),
         label=label,
