@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import time
 from pathlib import Path
 
@@ -36,7 +37,7 @@ def folder_of(home: Path) -> Path:
 
 def path_of(home: Path, exporter: str, process: str) -> Path:
     """File of one cursor."""
-    return folder_of(home) / f"{exporter}.{process}.cursor"
+    return folder_of(home) / f"{re.sub('[^A-Za-z0-9_-]', '_', exporter)}.{process}.cursor"
 
 
 def read(path: Path) -> Cursor | None:

@@ -9,6 +9,7 @@ import atexit
 import hashlib
 import itertools
 import os
+import sys
 import threading
 import time
 from collections.abc import Iterable, Sequence
@@ -125,7 +126,7 @@ def ensure_started() -> Shipper | None:
         if _running_for is not settings:
             if _running is not None:
                 _running.close()
-            receivers = receivers_of(settings)
+            receivers = [*receivers_of(settings), *_meters(settings)]
             policy = Policy(content=settings.content, sample=settings.sample)
             _running = Shipper(settings.home, receivers, policy) if receivers else None
             if _running is not None:
@@ -171,6 +172,17 @@ def ship_since(
             batch.append(span)
             size += weight
     return counts
+
+
+def _meters(settings: Settings) -> list[Receiver]:
+    """The user's meter, if there is one; it hears of every span that the journal holds."""
+    if "opentelemetry.sdk.metrics" not in sys.modules:
+        return []
+    from burnish.telemetry.metrics import meter_receiver
+
+    home = settings.home.absolute()
+    made = meter_receiver(lambda: lag(home))
+    return [] if made is None else [made]
 
 
 def _keep_out_of_traces() -> None:

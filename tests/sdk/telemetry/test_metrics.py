@@ -1,0 +1,49 @@
+"""What the user's meter hears."""
+
+from __future__ import annotations
+
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+
+from burnish.journal.writer import writer_for
+from burnish.telemetry.channel import Policy
+from burnish.telemetry.metrics import MeterReceiver
+from burnish.telemetry.shipper import Shipper, lag
+from burnish.testing.recording import Recording
+
+
+def points(reader):
+    data = reader.get_metrics_data()
+    (resource,) = data.resource_metrics
+    (scope,) = resource.scope_metrics
+    return {metric.name: list(metric.data.data_points) for metric in scope.metrics}
+
+
+def test_durations_tokens_losses_and_what_waits_are_on_the_meter(tmp_path):
+    reader = InMemoryMetricReader()
+    provider = MeterProvider([reader])
+    receiver = MeterReceiver(provider.get_meter("burnish"), lambda: lag(tmp_path))
+    shipper = Shipper(tmp_path, [receiver], Policy())
+    shipper.start()
+    recording = Recording(tmp_path, writer_for(tmp_path))
+    run = recording.run("a" * 32)
+    run.model_says("hm", usage={"input_tokens": 7, "output_tokens": 3})
+    run.tool("c0", {}, "x")
+    run.end(losses={"dropped_frames": 2})
+
+    assert shipper.flush(20) == {"metrics": 0}
+    found = points(reader)
+    shipper.close()
+    provider.shutdown()
+    operations = {
+        p.attributes["gen_ai.operation.name"]: p for p in found["gen_ai.client.operation.duration"]
+    }
+    tokens = {p.attributes["gen_ai.token.type"]: p.sum for p in found["gen_ai.client.token.usage"]}
+    assert operations.keys() == {"chat", "execute_tool", "invoke_agent"}
+    assert operations["chat"].count == 1
+    assert operations["chat"].attributes["gen_ai.request.model"] == "tiny"
+    assert tokens == {"input": 7, "output": 3}
+    assert [(p.value, p.attributes["kind"]) for p in found["burnish.losses"]] == [
+        (2, "dropped_frames")
+    ]
+    assert found["burnish.journal.unshipped"][0].attributes["exporter"] == "metrics"
