@@ -10,6 +10,7 @@ stamp the answer; everything that a routed model does besides asking the model. 
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import multiprocessing
 import tempfile
@@ -46,23 +47,27 @@ def one_call(model, answer):
         call.result(answer)
 
 
-def answers(number):
-    return [
-        ChatResult(generations=[ChatGeneration(message=AIMessage(content="x"))])
-        for _ in range(number)
-    ]
+def an_answer():
+    return ChatResult(generations=[ChatGeneration(message=AIMessage(content="x"))])
 
 
 def measure(home, calls):
+    """Microseconds of each call, and of making its answer, which routes nothing."""
     model = route(ScriptedChatModel(script=["x"], repeat=True), agent="support", home=home)
-    taken, results = np.empty(calls), answers(calls)
+    taken, idle = np.empty(calls), np.empty(calls)
+    gc.collect()
+    gc.freeze()
     for number in range(calls):
         thread = f"thread-{number % (calls // 8)}"
         var_child_runnable_config.set({"configurable": {"thread_id": thread}})
         started = time.perf_counter_ns()
-        one_call(model, results[number])
-        taken[number] = time.perf_counter_ns() - started
-    return taken[calls // 20 :] / 1000
+        answer = an_answer()
+        made = time.perf_counter_ns()
+        one_call(model, answer)
+        taken[number] = time.perf_counter_ns() - made
+        idle[number] = made - started
+    skip = calls // 20
+    return taken[skip:] / 1000, idle[skip:] / 1000
 
 
 def main():
@@ -79,11 +84,17 @@ def main():
         stop = context.Event()
         mover = context.Process(target=move_pointer, args=(home, stop))
         mover.start()
-        taken = measure(home, calls)
+        taken, idle = measure(home, calls)
         stop.set()
         mover.join()
     figures = {f"p{part}_us": round(float(np.percentile(taken, part)), 2) for part in (50, 99)}
-    conditions = {"calls": calls, "pointer_moves_per_s": 10, "max_us": round(float(taken.max()), 1)}
+    conditions = {
+        "calls": calls,
+        "pointer_moves_per_s": 10,
+        "max_us": round(float(taken.max()), 1),
+        "answer_p50_us": round(float(np.percentile(idle, 50)), 2),
+        "answer_p99_us": round(float(np.percentile(idle, 99)), 2),
+    }
     print(json.dumps({**figures, **conditions}))
     if args.json:
         args.json.write_text(json.dumps({"figures": figures, "conditions": conditions}, indent=2))

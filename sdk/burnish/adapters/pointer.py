@@ -3,7 +3,7 @@
 Knows: what a pointer says (stable, canary, share, salt), how to read it in a few microseconds,
 what to do when the store cannot be heard. Does not know: how arms are chosen and compared.
 
-A read costs a clock look. Every 20 ms one caller also asks SQLite whether anyone committed
+A read costs a clock look. Every 40 ms one caller also asks SQLite whether anyone committed
 (`PRAGMA data_version`, a few µs), so a rollback reaches every process of a host within that time.
 A process that has not heard from the store for 30 s sends no canary traffic: who cannot hear a
 rollback must not run a canary. It keeps the stable version, also over a restart (a snapshot on
@@ -30,7 +30,7 @@ from burnish.errors import RegistryError
 from burnish.records import Json, Record
 
 STALE_AFTER_S = 30.0
-_LOOK_S = 0.02
+_LOOK_S = 0.04
 _POLL_S = 1.0
 
 

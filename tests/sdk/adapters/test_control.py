@@ -155,7 +155,7 @@ def test_a_reader_follows_writes_of_others_within_its_interval(store, tmp_path):
     raw.close()
 
     assert reader.read().share == 0.5
-    clock.now += 0.021
+    clock.now += 0.041
 
     assert reader.read() == Pointer(version=2)
 
