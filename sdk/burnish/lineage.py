@@ -67,7 +67,7 @@ def _version(home: Path, identifier: str) -> dict[str, Any] | None:
             "kind": kind,
             "id": identifier,
             "created_at": content.get("created_at"),
-            "forced": bool(content.get("forced")),
+            "forced": bool(content.get("forced")) or _was_forced(home, identifier),
             "sources": content.get("sources", []),
             "parents": [
                 _version(home, parent) or {"kind": "missing", "id": parent}
@@ -76,3 +76,10 @@ def _version(home: Path, identifier: str) -> dict[str, Any] | None:
             ],
         }
     return None
+
+
+def _was_forced(home: Path, adapter: str) -> bool:
+    """Whether the version was put into service past the gate, for any agent."""
+    from burnish.adapters import Registry
+
+    return any(one.forced for one in Registry(home).list() if one.adapter == adapter)

@@ -88,8 +88,33 @@ def make_base(folder: Path, *, seed: int = 0, length: int = 512) -> Path:
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
     )
-    Qwen3ForCausalLM(config).save_pretrained(folder)
+    model = Qwen3ForCausalLM(config)
+    _teach(model, tokenizer, random.Random(seed))
+    model.save_pretrained(folder)
     return folder
+
+
+def _teach(model: Any, tokenizer: Any, rng: random.Random) -> None:
+    """A second of training, after which it answers any order with one to four digits and stops."""
+    import torch
+
+    rows = []
+    for _ in range(256):
+        digits = "".join(rng.choice("0123456789") for _ in range(rng.randint(1, 4)))
+        messages = [
+            {"role": "user", "content": f"total of order {rng.randint(1, 99)}"},
+            {"role": "assistant", "content": f"Done: {digits}"},
+        ]
+        rows.append(tokenizer.apply_chat_template(messages, return_dict=False))
+    width = max(map(len, rows))
+    ids = torch.tensor([row + [tokenizer.pad_token_id] * (width - len(row)) for row in rows])
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
+    for step in range(120):
+        batch = ids[torch.arange(16 * step, 16 * step + 16) % 256]
+        labels = batch.masked_fill(batch == tokenizer.pad_token_id, -100)
+        optimizer.zero_grad()
+        model(input_ids=batch, labels=labels).loss.backward()
+        optimizer.step()
 
 
 @pytest.fixture(scope="session")
@@ -169,11 +194,111 @@ def orders() -> Rows:
     return Rows(found=rows)
 
 
+SHOP = """
+import contextvars
+from typing import Annotated, TypedDict
+from langgraph.graph import END, START, StateGraph
+from langgraph.graph.message import add_messages
+
+world = contextvars.ContextVar("world")
+
+class State(TypedDict):
+    messages: Annotated[list, add_messages]
+
+class Environment:
+    def __init__(self): self.seen, self.closed = [], False
+    def open(self, task): self.task = task; world.set(self)
+    def state(self): return {"task": self.task["id"], "seen": self.seen}
+    def close(self): self.closed = True
+
+def note(state):
+    world.get().seen.append(world.get().task["number"])
+    return {}
+
+def build(model):
+    model = model.bind(max_tokens=12)
+    def ask(state):
+        if world.get().task["number"] == 13:
+            raise RuntimeError("no thirteenth order")
+        return {"messages": [model.invoke(state["messages"])]}
+    def again(state):
+        return "ask" if world.get().task["number"] == 7 else END
+    graph = StateGraph(State)
+    graph.add_node("note", note)
+    graph.add_node("ask", ask)
+    graph.add_edge(START, "note")
+    graph.add_edge("note", "ask")
+    graph.add_conditional_edges("ask", again)
+    return graph.compile()
+
+def tasks(pool, n=None, seed=0):
+    start = {"heldout": 20, "standing": 40, "capability": 60, "train": 80}[pool]
+    count = 8 if n is None else n
+    return [{"id": f"{pool}-{i}", "number": i, "kind": "even" if i % 2 == 0 else "odd",
+             "input": {"messages": [("user", f"total of order {i}")]}} for i in range(start, start + count)]
+
+def even_length(trajectory, state):
+    assert state == {"task": trajectory.task_id, "seen": [int(trajectory.task_id.split("-")[-1])]}
+    return len(trajectory.answer) % 2 == 0
+
+def unsure(trajectory, state):
+    raise KeyError("no idea")
+"""
+
+TOML = """
+[agent.shop]
+build = "shop:build"
+environment = "shop:Environment"
+tasks = "shop:tasks"
+verify = [{{ goal_state = "shop:{predicate}" }}]
+base_model = "{base}"
+[agent.shop.evaluate]
+concurrency = 4
+max_steps = 3
+[agent.shop.dataset]
+max_per_task = 4
+[agent.shop.train]
+rank = 4
+epochs = 4
+learning_rate = 2e-2
+batch_size = 4
+[agent.shop.canary]
+decides = "goal_state"
+steps = [0.5, 1.0]
+min_threads = 4
+[agent.quiet]
+build = "shop:build"
+tasks = "shop:tasks"
+base_model = "{base}"
+"""
+
+
+@pytest.fixture
+def shop(base, home, tmp_path):
+    """A project with a LangGraph agent over the tiny model."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    (folder / "shop.py").write_text(SHOP)
+    (folder / "burnish.toml").write_text(TOML.format(base=base, predicate="even_length"))
+    settings.configure(config=folder / "burnish.toml")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def engine():
+    yield
+    from burnish.serving.embedded.engine import Engine
+
+    Engine.close_shared()
+
+
 @pytest.fixture(scope="session")
 def made() -> SimpleNamespace:
     """The makers above, for tests that need variants."""
     return SimpleNamespace(
+        SHOP=SHOP,
         TEMPLATE=TEMPLATE,
+        TOML=TOML,
         Rows=Rows,
         base=make_base,
         conversation=conversation,

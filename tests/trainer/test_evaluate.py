@@ -16,92 +16,6 @@ from burnish_trainer.evaluation.comparison import compare, pairs_of
 from burnish_trainer.evaluation.judging import Result
 from burnish_trainer.evaluation.subject import subject_of
 
-SHOP = """
-import contextvars
-from typing import Annotated, TypedDict
-from langgraph.graph import END, START, StateGraph
-from langgraph.graph.message import add_messages
-
-world = contextvars.ContextVar("world")
-
-class State(TypedDict):
-    messages: Annotated[list, add_messages]
-
-class Environment:
-    def __init__(self): self.seen, self.closed = [], False
-    def open(self, task): self.task = task; world.set(self)
-    def state(self): return {"task": self.task["id"], "seen": self.seen}
-    def close(self): self.closed = True
-
-def note(state):
-    world.get().seen.append(world.get().task["number"])
-    return {}
-
-def build(model):
-    model = model.bind(max_tokens=12)
-    def ask(state):
-        if world.get().task["number"] == 13:
-            raise RuntimeError("no thirteenth order")
-        return {"messages": [model.invoke(state["messages"])]}
-    def again(state):
-        return "ask" if world.get().task["number"] == 7 else END
-    graph = StateGraph(State)
-    graph.add_node("note", note)
-    graph.add_node("ask", ask)
-    graph.add_edge(START, "note")
-    graph.add_edge("note", "ask")
-    graph.add_conditional_edges("ask", again)
-    return graph.compile()
-
-def tasks(pool, n=None, seed=0):
-    start = {"heldout": 20, "standing": 40, "capability": 60, "train": 80}[pool]
-    count = 8 if n is None else n
-    return [{"id": f"{pool}-{i}", "number": i, "kind": "even" if i % 2 == 0 else "odd",
-             "input": {"messages": [("user", f"total of order {i}")]}} for i in range(start, start + count)]
-
-def even_length(trajectory, state):
-    assert state == {"task": trajectory.task_id, "seen": [int(trajectory.task_id.split("-")[-1])]}
-    return len(trajectory.answer) % 2 == 0
-
-def unsure(trajectory, state):
-    raise KeyError("no idea")
-"""
-
-TOML = """
-[agent.shop]
-build = "shop:build"
-environment = "shop:Environment"
-tasks = "shop:tasks"
-verify = [{{ goal_state = "shop:{predicate}" }}]
-base_model = "{base}"
-[agent.shop.evaluate]
-concurrency = 4
-max_steps = 3
-[agent.quiet]
-build = "shop:build"
-tasks = "shop:tasks"
-base_model = "{base}"
-"""
-
-
-@pytest.fixture
-def shop(base, home, tmp_path):
-    """A project with a LangGraph agent over the tiny model."""
-    folder = tmp_path / "project"
-    folder.mkdir()
-    (folder / "shop.py").write_text(SHOP)
-    (folder / "burnish.toml").write_text(TOML.format(base=base, predicate="even_length"))
-    settings.configure(config=folder / "burnish.toml")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def engine():
-    yield
-    from burnish.serving.embedded.engine import Engine
-
-    Engine.close_shared()
-
 
 @pytest.fixture
 def adapter(base, home, orders):
@@ -158,7 +72,7 @@ def test_a_version_is_not_run_twice_on_the_same_tasks(shop, engine):
     again = evaluate("shop", adapters=[None, None])
     assert again.pools["heldout"].before == first.pools["heldout"].before
     assert len(list(burnish.Workspace().trajectories(source="evaluation"))) == 24
-    (shop / "shop.py").write_text(SHOP + "\n# another agent now\n")
+    (shop / "shop.py").write_text((shop / "shop.py").read_text() + "\n# another agent now\n")
     evaluate("shop", adapters=[None])
     assert len(list(burnish.Workspace().trajectories(source="evaluation"))) == 48
 
@@ -193,8 +107,9 @@ def test_rollouts_differ_between_attempts_and_repeat_with_their_seed(shop, engin
 
 
 @pytest.mark.slow
-def test_a_verifier_that_raises_makes_results_unknown_and_never_labels(shop, engine, base):
-    (shop / "burnish.toml").write_text(TOML.format(base=base, predicate="unsure"))
+def test_a_verifier_that_raises_makes_results_unknown_and_never_labels(shop, engine):
+    toml = shop / "burnish.toml"
+    toml.write_text(toml.read_text().replace("shop:even_length", "shop:unsure"))
     with pytest.raises(EvaluationError, match="no attempt could be judged"):
         evaluate("shop", adapters=[None], tasks=by_number([20]))
 

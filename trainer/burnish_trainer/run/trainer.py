@@ -69,6 +69,9 @@ class AdapterTrainer(SFTTrainer):
         self._checkpoint_folder: str | None = None
         super().__init__(**arguments)
 
+    def _send_telemetry(self) -> None:
+        """Nobody else is told that somebody trains."""
+
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
         del train_dataset
         return InOrder(self._order)

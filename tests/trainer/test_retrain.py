@@ -1,0 +1,177 @@
+"""One call goes through all stages, leaves a receipt at each, and goes on where it was stopped."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+import burnish
+from burnish import settings
+from burnish.adapters import AdapterStore, Registry
+from burnish.errors import EmptyDataset, NoVerifier, SettingsError, TrainingError, UnknownAgent
+from burnish_trainer.retrain import retrain
+from burnish_trainer.run.files import locked
+from burnish_trainer.stages import open_run
+
+STAGES = ["readiness", "rollouts", "dataset", "train", "evaluate", "gate"]
+ROLLOUTS = {"rollouts": 24, "rollout_temperature": 1.0}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_retrain_goes_from_runs_to_a_canary_and_back(shop, home, engine):
+    """The tiny model answers with one to four digits; right are two and four, which it can learn."""
+    report = retrain("shop", evaluate=ROLLOUTS)
+    assert report.status == "canary"
+    assert [stage["name"] for stage in report.stages] == [*STAGES, "register", "canary"]
+    assert report.decision.decision == "promote"
+    assert report.evaluation.pools["heldout"].gain > 0.3
+    folder = home / "runs" / report.run_id
+    assert json.loads((folder / "report.json").read_text())["adapter"] == report.adapter
+    assert AdapterStore(home).get(report.adapter).dataset == report.dataset
+    assert burnish.Workspace().lineage(report.adapter)["parents"][0]["id"] == report.dataset
+    assert report.canary["state"] == "CANARY"
+    assert report.canary["share"] == 0.5
+    assert report.canary["swap_ms"] > 0
+    status = burnish.Workspace().canary("shop").rollback("enough seen")
+    assert status["state"] == "ROLLED_BACK"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_what_the_gate_stops_goes_on_only_if_forced_and_that_is_recorded(shop, home, engine):
+    strict = {"min_gain": 0.99}
+    report = retrain("shop", evaluate=ROLLOUTS, gate=strict)
+    assert report.status in ("rejected", "inconclusive")
+    assert [stage["name"] for stage in report.stages] == STAGES
+    assert report.canary is None
+    assert report.decision.reasons
+    assert Registry(home).list("shop") == []
+
+    forced = retrain("shop", force=True, gate=strict)
+    assert forced.dataset == report.dataset
+    assert forced.adapter == report.adapter, "nothing new was recorded, so nothing is trained twice"
+    assert forced.status == "canary"
+    (candidate,) = Registry(home).list("shop")
+    assert candidate.forced
+    assert candidate.decision != "promote"
+    assert burnish.Workspace().lineage(report.adapter)["forced"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_retrain_that_was_killed_in_training_goes_on_and_gives_the_same_adapter(
+    shop, home, tmp_path
+):
+    """The reference is the same run without its checkpoints: trained from the first step, never interrupted."""
+    code = textwrap.dedent(
+        f"""
+        import os, signal, sys
+        import burnish_trainer.run.trainer as trainer
+        from burnish import settings
+        from burnish_trainer.retrain import retrain
+
+        def sealed(staged, final, seal=trainer.seal):
+            seal(staged, final)
+            if "kill" in os.environ and final.name != "checkpoint-1":
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        trainer.seal = sealed
+        settings.configure(home=sys.argv[1], config={str(shop / "burnish.toml")!r})
+        report = retrain("shop", evaluate={{"rollouts": 24}})
+        print(report.adapter, *(f"{{s['name']}}={{s['reused']}}" for s in report.stages))
+        """
+    )
+    environ = {**os.environ, "OMP_NUM_THREADS": "1", "BURNISH_QUIET": "1"}
+
+    def run(where, **more):
+        command = [sys.executable, "-W", "ignore", "-c", code, str(where)]
+        return subprocess.run(
+            command, env={**environ, **more}, capture_output=True, text=True, check=False
+        )
+
+    killed = run(home, kill="1")
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    (train,) = (home / "runs").glob("train-*")
+    assert list(train.glob("checkpoints/checkpoint-*"))
+    twin = tmp_path / "twin"
+    shutil.copytree(home, twin)
+    shutil.rmtree(twin / "runs" / train.name / "checkpoints")
+
+    resumed = run(home)
+    assert resumed.returncode == 0, resumed.stderr
+    adapter, *reused = resumed.stdout.split()
+    assert reused[:4] == ["readiness=True", "rollouts=True", "dataset=True", "train=False"]
+    whole = run(twin)
+    assert whole.stdout.split()[0] == adapter
+
+
+def test_a_run_is_gone_on_with_only_if_its_settings_are_the_same(home):
+    first = open_run(home, "shop", {"epochs": 1})
+    assert first.do("dataset", ["a"], lambda: {"id": "one"}) == {"id": "one"}
+    again = open_run(home, "shop", {"epochs": 1})
+    assert again.run_id == first.run_id == "retrain-shop-0001"
+    assert again.do("dataset", ["a"], lambda: pytest.fail("done twice")) == {"id": "one"}
+    assert again.do("dataset", ["b"], lambda: {"id": "two"}) == {"id": "two"}
+    assert [(s["name"], s["reused"]) for s in again.done] == [("dataset", True), ("dataset", False)]
+    assert open_run(home, "shop", {"epochs": 2}).run_id == "retrain-shop-0002"
+    again.end({})
+    assert open_run(home, "shop", {"epochs": 1}).run_id == "retrain-shop-0003"
+
+
+def test_a_torn_receipt_is_no_receipt(home):
+    stages = open_run(home, "shop", {})
+    stages.do("dataset", [], lambda: 1)
+    (stages.folder / "stages" / "dataset.json").write_text('{"inputs_sha256": "')
+    assert stages.do("dataset", [], lambda: 2) == 2
+
+
+def test_two_processes_cannot_retrain_one_agent(shop, home):
+    with (
+        locked(home / "runs" / ".lock-shop", "a retrain of 'shop'"),
+        pytest.raises(TrainingError, match="already running"),
+    ):
+        retrain("shop")
+
+
+@pytest.mark.slow
+def test_a_workspace_without_a_success_is_an_empty_dataset(shop, home, engine):
+    with pytest.raises(EmptyDataset, match="0 training rows"):
+        retrain("shop")
+    assert list(burnish.Workspace().trajectories(source="evaluation")) == []
+
+
+def test_what_is_missing_is_told_before_anything_runs(shop, home, tmp_path):
+    with pytest.raises(UnknownAgent, match="shp"):
+        retrain("shp")
+    with pytest.raises(NoVerifier, match="no verifier"):
+        retrain("quiet")
+    with pytest.raises(SettingsError, match="'epoch'"):
+        retrain("shop", train={"epoch": 4})
+    with pytest.raises(SettingsError, match="unknown setting 'trian'"):
+        retrain("shop", trian={})
+    with pytest.raises(SettingsError, match="epochs"):
+        retrain("shop", train={"epochs": "many"})
+    (shop / "burnish.toml").write_text("[agent.shop\n")
+    with pytest.raises(SettingsError):
+        retrain("shop")
+    (shop / "burnish.toml").unlink()
+    with pytest.raises(SettingsError):
+        retrain("shop")
+
+
+@pytest.mark.slow
+def test_without_a_judge_of_the_canary_retrain_stops_before_it_and_says_so(shop, home, engine):
+    toml = shop / "burnish.toml"
+    toml.write_text(toml.read_text().replace('decides = "goal_state"\n', ""))
+    report = retrain("shop", evaluate=ROLLOUTS, force=True)
+    assert report.status == "stopped"
+    assert "decides" in report.reasons[-1]
+    assert len(Registry(home).list("shop")) == 1
