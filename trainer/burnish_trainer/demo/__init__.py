@@ -36,12 +36,13 @@ def run_demo(options: DemoOptions | None = None) -> dict[str, Any]:
     """
     options = options or DemoOptions()
     with console.silenced(options.quiet), open_scene(options) as scene:
-        facts = _play(scene)
+        facts = play(scene)
         scene.end(facts)
     return facts
 
 
-def _play(scene: Scene) -> dict[str, Any]:
+def play(scene: Scene) -> dict[str, Any]:
+    """Play all of a demo that is open, and give its facts."""
     from burnish_trainer.demo.facts import assemble
     from burnish_trainer.demo.overhead import overhead
     from burnish_trainer.demo.report import write_report
@@ -61,4 +62,4 @@ def _play(scene: Scene) -> dict[str, Any]:
     return facts
 
 
-__all__ = ["DemoOptions", "run_demo"]
+__all__ = ["DemoOptions", "play", "run_demo"]

@@ -48,7 +48,7 @@ def sabotage(scene: Scene) -> dict[str, Any]:
     current, do = current_adapter(scene.subject), scene.stages.do
     made = do("bad-train", scene.inputs(), lambda: _bad(scene))
     told = do("bad-evaluate", scene.inputs(made), lambda: _measured(scene, current, made["id"]))
-    started = do("bad-release", scene.inputs(told), lambda: _forced(scene, made["id"], told))
+    started = do("bad-release", scene.inputs(told), lambda: let_loose(scene, made["id"], told))
     ended = do("bad-canary", scene.inputs(started), lambda: canary_until_decided(scene, _PLACE))
     console.say(f"  [bold]{ended['decision']}[/]: {ended['reason']}")
     return {"adapter": made["id"], "evaluation": told, "release": started, "canary": ended}
@@ -80,7 +80,14 @@ def _measured(scene: Scene, current: str | None, bad: str) -> dict[str, Any]:
     return msgspec.to_builtins(found)
 
 
-def _forced(scene: Scene, bad: str, told: dict[str, Any]) -> dict[str, Any]:
+def let_loose(scene: Scene, bad: str, told: dict[str, Any]) -> dict[str, Any]:
+    """Force a bad adapter past the gate and give it its first threads.
+
+    Args:
+        scene: The demo.
+        bad: The adapter version.
+        told: Its evaluation, as plain data.
+    """
     path = Path(scene.folder / "bad-evaluation.json")
     write_json(path, told)
     decision: Decision = decide(msgspec.convert(told, Evaluation), scene.subject.config.gate)
