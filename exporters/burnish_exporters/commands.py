@@ -6,13 +6,16 @@ Knows: the commands and how their results are printed. Does not know: how a vers
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import typer
 
 from burnish.cli.output import print_json, print_table
-from burnish.errors import ExportError
+
+if TYPE_CHECKING:
+    from burnish_exporters.dataset import DatasetVersion
+    from burnish_exporters.dataset.shelf import Shelf
 
 app = typer.Typer(help="Build and look at dataset versions.", no_args_is_help=True)
 
@@ -56,7 +59,7 @@ def build(
         recipe=recipe,
         name=name,
     )
-    _print_version(version.path, as_json)
+    _print_version(version, as_json)
 
 
 @app.command("show")
@@ -72,7 +75,7 @@ def show(
 
     Example: `burnish dataset show support --rows 1`
     """
-    _print_version(find_version(version, home), as_json, rows)
+    _print_version(_shelf(home).find(version), as_json, rows)
 
 
 @app.command("list")
@@ -81,9 +84,7 @@ def list_versions(home: Home = None, as_json: AsJson = False) -> None:
 
     Example: `burnish dataset list`
     """
-    from burnish_exporters.dataset import DatasetVersion
-
-    found = [DatasetVersion.open(folder).manifest for folder in _folders(home)]
+    found = [version.manifest for version in _shelf(home).versions()]
     if as_json:
         print_json(found)
         return
@@ -101,62 +102,144 @@ def verify_version(
 
     Example: `burnish dataset verify support@4f1c2a`
     """
-    from burnish_exporters.dataset import DatasetVersion
-
-    found = DatasetVersion.open(find_version(version, home))
+    found = _shelf(home).find(version)
     found.verify()
     typer.echo(f"{found.id} is unaltered")
 
 
-def find_version(wanted: str, home: Path | None) -> Path:
-    """Folder of the newest version whose id begins with `wanted`.
+@app.command("rebuild")
+def rebuild(
+    version: Annotated[str, typer.Argument(help="Id of a version, or its beginning.")],
+    home: Home = None,
+) -> None:
+    """Build a version again from its recipe; the same runs give the same version.
 
-    Raises:
-        ExportError: If there is none.
+    Example: `burnish dataset rebuild support@4f1c2a`
     """
-    for folder in _folders(home):
-        if folder.name == wanted or folder.name.startswith(wanted):
-            return folder
-    known = ", ".join(folder.name for folder in _folders(home)[:5])
-    raise ExportError(
-        f"no dataset version {wanted!r}",
-        f"one of {known}" if known else "a version that was built",
-        "burnish dataset build AGENT",
+    from burnish.project import load_project
+    from burnish.workspace import Workspace
+    from burnish_exporters.dataset.recipe import recipe_of
+    from burnish_exporters.pipeline import build_dataset
+    from burnish_exporters.verify import make_verifiers
+
+    old = _shelf(home).find(version)
+    project = load_project()
+    config = project.agent(old.manifest.agent)
+    new = build_dataset(
+        Workspace(home),
+        agent=config.name,
+        verify=make_verifiers(config.verify, project.folder),
+        recipe=recipe_of(old.manifest),
+        name=old.manifest.name,
     )
+    same = new.id == old.id
+    typer.echo(f"{new.id}: the same version" if same else f"{new.id}: not the same as {old.id}")
+    if not same:
+        typer.echo(f"see: burnish dataset diff {old.id} {new.id}")
+        raise typer.Exit(1)
 
 
-def _folders(home: Path | None) -> list[Path]:
-    """Folders of all versions, newest first."""
+@app.command("diff")
+def diff(
+    old: Annotated[str, typer.Argument(help="Id of the older version, or its beginning.")],
+    new: Annotated[str, typer.Argument(help="Id of the newer version, or its beginning.")],
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show which runs came and went between two versions, and why.
+
+    Example: `burnish dataset diff support@4f1c2a support@9b3e00`
+    """
+    from burnish_exporters.dataset.shelf import compare
+
+    shelf = _shelf(home)
+    found = compare(shelf.find(old), shelf.find(new))
+    if as_json:
+        print_json(found)
+        return
+    columns = ["split", "added", "removed", "changed"]
+    cells = (
+        (part, len(found.added[part]), len(found.removed[part]), len(found.changed[part]))
+        for part in found.added
+    )
+    print_table("runs", columns, cells)
+    print_table("recipe", ["key", "old", "new"], ((k, *v) for k, v in found.recipe.items()))
+    print_table("dropped", ["reason", "old", "new"], ((k, *v) for k, v in found.dropped.items()))
+
+
+@app.command("push")
+def push(
+    version: Annotated[str, typer.Argument(help="Id of a version, or its beginning.")],
+    url: Annotated[str, typer.Argument(help="Folder on any fsspec URL.")],
+    home: Home = None,
+) -> None:
+    """Copy a version to a folder or an object store.
+
+    Example: `burnish dataset push support@4f1c2a s3://team/datasets`
+    """
+    shelf = _shelf(home)
+    typer.echo(shelf.push(shelf.find(version), url))
+
+
+@app.command("pull")
+def pull(
+    url: Annotated[str, typer.Argument(help="Where push() put a version.")], home: Home = None
+) -> None:
+    """Fetch a version and check it.
+
+    Example: `burnish dataset pull s3://team/datasets/support@4f1c2a90b3e0`
+    """
+    typer.echo(_shelf(home).pull(url).id)
+
+
+@app.command("gc")
+def collect_garbage(
+    keep: Annotated[int, typer.Option(min=1, help="Newest versions of each name that stay.")] = 5,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Remove them; otherwise they are listed.")
+    ] = False,
+    home: Home = None,
+) -> None:
+    """Remove old versions that no adapter and no other version refers to.
+
+    Example: `burnish dataset gc --keep 3 --yes`
+    """
+    shelf = _shelf(home)
+    for version in shelf.unneeded(keep, _used(shelf.folder.parent)):
+        if yes:
+            shelf.remove(version)
+        typer.echo(f"{'removed' if yes else 'could go'}: {version.id}")
+
+
+def _shelf(home: Path | None) -> Shelf:
     from burnish import settings
+    from burnish_exporters.dataset.shelf import Shelf
 
-    datasets = (home or settings.current().home) / "datasets"
-    found = [path.parent for path in datasets.glob("[!.]*@*/manifest.json")]
-    return sorted(found, key=_age, reverse=True)
+    return Shelf((home or settings.current().home) / "datasets")
 
 
-def _age(folder: Path) -> tuple[float, str]:
-    return (folder / "manifest.json").stat().st_mtime, folder.name
+def _used(home: Path) -> list[str]:
+    """Datasets that adapters of the workspace were trained on."""
+    found = [msgspec.json.decode(p.read_bytes()) for p in home.glob("adapters/*/burnish.json")]
+    return [manifest["dataset"] for manifest in found if manifest.get("dataset")]
 
 
 def _counts(counts: dict[str, int]) -> str:
     return ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
 
 
-def _print_version(path: Path, as_json: bool, rows: int = 0) -> None:
+def _print_version(version: DatasetVersion, as_json: bool, rows: int = 0) -> None:
     from itertools import islice
 
-    from burnish_exporters.dataset import DatasetVersion
-
-    version = DatasetVersion.open(path)
     manifest = version.manifest
     shown = list(islice(version.rows(), rows))
     if as_json:
-        facts = {**msgspec.to_builtins(manifest), "path": str(path)}
+        facts = {**msgspec.to_builtins(manifest), "path": str(version.path)}
         print_json({**facts, "first_rows": shown} if rows else facts)
         return
     verified = ", ".join(f"{v['name']} {v['version']}" for v in manifest.verifiers)
     facts = [
-        ("folder", path),
+        ("folder", version.path),
         ("rows", _counts(manifest.rows)),
         ("verified by", verified),
         ("slices", _counts(manifest.slices)),

@@ -41,6 +41,23 @@ class DatasetConfig(Table, frozen=True, kw_only=True):
     heldout_pools: Annotated[
         list[str], Meta(description="Pools of tasks that never enter training.")
     ] = msgspec.field(default_factory=lambda: ["heldout", "standing", "capability"])
+    heldout: Annotated[
+        float, Meta(ge=0, le=1, description="Share of groups (task and user) kept out of training.")
+    ] = 0.0
+    near_duplicates: Annotated[
+        bool, Meta(description="Keep one of the runs with the same request and calls.")
+    ] = False
+    luck: Annotated[
+        Literal["none", "observations", "siblings", "both"],
+        Meta(description="Sign of luck that drops a run: its answer, or how others fared."),
+    ] = "none"
+    mask_errors: Annotated[
+        bool, Meta(description="Learn nothing from replies whose tool call failed.")
+    ] = True
+    redact: Annotated[
+        Literal["none", "structured", "full"],
+        Meta(description="Personal data and secrets that are replaced."),
+    ] = "structured"
 
 
 class TrainConfig(Table, frozen=True, kw_only=True):

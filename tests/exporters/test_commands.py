@@ -130,3 +130,61 @@ def test_an_altered_version_is_refused(project):
 
     with pytest.raises(VersionConflict):
         run("verify", built["id"])
+
+
+def test_rebuilding_gives_the_same_version(project):
+    built = json.loads(run("build", "support", "--max-per-task", "3", "--json").stdout)
+
+    assert f"{built['id']}: the same version" in run("rebuild", "support").stdout
+
+
+def test_a_version_travels_and_is_checked_on_arrival(project, tmp_path):
+    built = json.loads(run("build", "support", "--json").stdout)
+    target = run("push", "support", f"file://{tmp_path}/store").stdout.strip()
+
+    assert run("pull", target, "--home", str(tmp_path / "elsewhere")).stdout.strip() == built["id"]
+    with pytest.raises(VersionConflict, match="exists"):
+        run("push", "support", f"file://{tmp_path}/store")
+    manifest = tmp_path / "store" / built["id"] / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"min_rows": 1', '"min_rows": 2'))
+    with pytest.raises(VersionConflict, match="was altered"):
+        run("pull", target, "--home", str(tmp_path / "third"))
+    assert not list((tmp_path / "third" / "datasets").iterdir())
+
+
+def test_diff_tells_what_came_and_went_and_why(make_run):
+    from burnish_exporters import build_dataset
+    from burnish_exporters.dataset import compare
+
+    old, new = (
+        build_dataset(runs, agent="support", verify=["outcome"], recipe=recipe)
+        for runs, recipe in (
+            ([make_run(1), make_run(2)], {}),
+            ([make_run(2, calls=3), make_run(3), make_run(4, success=False)], {"max_per_task": 2}),
+        )
+    )
+
+    found = compare(old, new)
+
+    one, two, three = (make_run(n).id for n in (1, 2, 3))
+    assert (found.added, found.removed, found.changed) == (
+        {"train": [three]}, {"train": [one]}, {"train": [two]}
+    )  # fmt: skip
+    assert found.recipe == {"max_per_task": [4, 2]}
+    assert found.dropped == {"failed": [0, 1]}
+
+
+def test_gc_lists_and_then_removes_what_nothing_refers_to(project, home):
+    for most in ("1", "2", "3"):
+        run("build", "support", "--max-per-task", most)
+    ids = [entry["id"] for entry in json.loads(run("list", "--json").stdout)]
+    adapter = home / "adapters" / "a@1"
+    adapter.mkdir(parents=True)
+    (adapter / "burnish.json").write_text(json.dumps({"dataset": ids[2]}))
+
+    listed = run("gc", "--keep", "1").stdout
+    run("gc", "--keep", "1", "--yes")
+
+    assert listed.strip() == f"could go: {ids[1]}"
+    left = [entry["id"] for entry in json.loads(run("list", "--json").stdout)]
+    assert sorted(left) == sorted([ids[0], ids[2]])

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Meta
 
 from burnish.errors import ExportError
+from burnish.records import DatasetManifest
 
 Share = Annotated[float, Meta(ge=0, le=1)]
 Positive = Annotated[int, Meta(ge=1)]
@@ -109,6 +110,16 @@ def as_recipe(given: Any) -> Recipe:
         raise ExportError(
             f"recipe: {problem}", "values as documented in Recipe", "help(burnish_exporters.Recipe)"
         ) from problem
+
+
+def recipe_of(manifest: DatasetManifest) -> Recipe:
+    """The recipe that a version was built by.
+
+    Raises:
+        ExportError: If this burnish does not know one of its keys.
+    """
+    known = {key: value for key, value in manifest.recipe.items() if key not in ("agent", "verify")}
+    return as_recipe(known)
 
 
 def _refuse_unknown(given: Mapping[str, Any]) -> None:

@@ -1,0 +1,183 @@
+"""The versions of a workspace: find, compare, copy elsewhere, throw away.
+
+Knows: the folder of all versions. Does not know: how a version is made.
+"""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+from collections.abc import Iterable
+from pathlib import Path
+
+import fsspec
+import msgspec
+
+from burnish.errors import ExportError, VersionConflict
+from burnish_exporters.dataset.version import PARTS, DatasetVersion
+
+
+class Difference(msgspec.Struct, frozen=True, kw_only=True):
+    """What distinguishes a version from an older one.
+
+    Attributes:
+        added: Trajectories that came in, by split.
+        removed: Trajectories that went, by split.
+        changed: Trajectories whose rows differ, by split.
+        recipe: Keys of the recipe with their old and new values.
+        dropped: Reasons for drops with their old and new counts.
+    """
+
+    added: dict[str, list[str]]
+    removed: dict[str, list[str]]
+    changed: dict[str, list[str]]
+    recipe: dict[str, list[object]]
+    dropped: dict[str, list[int]]
+
+
+class Shelf:
+    """All versions in one folder.
+
+    Args:
+        folder: Folder of all versions, such as `Workspace().datasets`.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def versions(self) -> list[DatasetVersion]:
+        """All versions, newest first."""
+        found = [path.parent for path in self.folder.glob("[!.]*@*/manifest.json")]
+        ordered = sorted(found, key=_age, reverse=True)
+        return [DatasetVersion.open(path) for path in ordered]
+
+    def find(self, wanted: str) -> DatasetVersion:
+        """The newest version whose id is, or begins with, `wanted`.
+
+        Raises:
+            ExportError: If there is none.
+        """
+        known = self.versions()
+        for version in known:
+            if version.id == wanted or version.id.startswith(wanted):
+                return version
+        names = ", ".join(version.id for version in known[:5])
+        raise ExportError(
+            f"no dataset version {wanted!r}",
+            f"one of {names}" if names else "a version that was built",
+            "burnish dataset build AGENT",
+        )
+
+    def push(self, version: DatasetVersion, url: str) -> str:
+        """Copy a version to an fsspec URL; returns where it is. Nothing there is written over.
+
+        Raises:
+            VersionConflict: If something of that name is there.
+        """
+        target = f"{url.rstrip('/')}/{version.id}"
+        files, place = fsspec.url_to_fs(target)
+        if files.exists(place):
+            raise VersionConflict(f"{target} exists", "a place without this version")
+        files.makedirs(f"{place}/rows", exist_ok=True)
+        paths = [p for p in sorted(version.path.rglob("*")) if p.is_file()]
+        for path in sorted(
+            paths, key=lambda p: p.name == "manifest.json"
+        ):  # last: it makes the version whole
+            files.put_file(str(path), f"{place}/{path.relative_to(version.path).as_posix()}")
+        return target
+
+    def pull(self, url: str) -> DatasetVersion:
+        """Fetch a version from an fsspec URL, check it, and put it on the shelf.
+
+        Raises:
+            ExportError: If the URL holds no version.
+            VersionConflict: If its rows are not those that its name was made from.
+        """
+        files, place = fsspec.url_to_fs(url.rstrip("/"))
+        if not files.exists(f"{place}/manifest.json"):
+            raise ExportError(
+                f"no dataset version at {url}", "a folder with manifest.json and rows/"
+            )
+        draft = self.folder / f".draft-{uuid.uuid4().hex}"
+        try:
+            for found in files.find(place):
+                target = draft / str(found)[len(place) :].lstrip("/")
+                target.parent.mkdir(parents=True, exist_ok=True)
+                files.get_file(found, str(target))
+            version = DatasetVersion.open(draft)
+            version.verify()
+            final = self.folder / version.id
+            if not final.exists():
+                draft.rename(final)
+            return DatasetVersion.open(final)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+
+    def unneeded(self, keep: int, used: Iterable[str] = ()) -> list[DatasetVersion]:
+        """Versions that may go: older than the newest `keep` of their name, not used, and nobody's parent.
+
+        Args:
+            keep: Newest versions of each name that stay.
+            used: Ids that something else refers to, such as adapters.
+        """
+        known = self.versions()
+        needed = {*used, *(parent for version in known for parent in version.manifest.parents)}
+        seen: dict[str, int] = {}
+        old = []
+        for version in known:
+            seen[version.manifest.name] = seen.get(version.manifest.name, 0) + 1
+            if seen[version.manifest.name] > keep and version.id not in needed:
+                old.append(version)
+        return old
+
+    def remove(self, version: DatasetVersion) -> None:
+        """Throw a version away; it disappears at once or not at all."""
+        hidden = self.folder / f".draft-{uuid.uuid4().hex}"
+        version.path.rename(hidden)
+        shutil.rmtree(hidden)
+
+
+def compare(old: DatasetVersion, new: DatasetVersion) -> Difference:
+    """Which runs came and went between two versions, and why."""
+    added, removed, changed = {}, {}, {}
+    for part in PARTS:
+        before, after = _contents(old, part), _contents(new, part)
+        if before or after:
+            added[part] = sorted(after.keys() - before.keys())
+            removed[part] = sorted(before.keys() - after.keys())
+            both = before.keys() & after.keys()
+            changed[part] = sorted(run for run in both if before[run] != after[run])
+    one, other = old.manifest.recipe, new.manifest.recipe
+    keys = sorted(one.keys() | other.keys())
+    reasons = [_reasons(version) for version in (old, new)]
+    names = sorted(reasons[0].keys() | reasons[1].keys())
+    return Difference(
+        added=added,
+        removed=removed,
+        changed=changed,
+        recipe={k: [one.get(k), other.get(k)] for k in keys if one.get(k) != other.get(k)},
+        dropped={n: [counts.get(n, 0) for counts in reasons] for n in names},
+    )
+
+
+def _contents(version: DatasetVersion, part: str) -> dict[str, list[object]]:
+    """What each run of a part teaches."""
+    found: dict[str, list[object]] = {}
+    for row in version.rows(part):
+        found.setdefault(row["trajectory_id"], []).append(
+            [row["messages"], row["tools"], row["weight"]]
+        )
+    return found
+
+
+def _reasons(version: DatasetVersion) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for stage in version.manifest.funnel:
+        for reason, count in stage["dropped"].items():
+            counts[reason] = counts.get(reason, 0) + count
+    return counts
+
+
+def _age(folder: Path) -> tuple[str, str]:
+    manifest = msgspec.json.decode((folder / "manifest.json").read_bytes())
+    return str(manifest.get("created_at")), folder.name
