@@ -231,8 +231,15 @@ class OpenAIBackend:
             raise self._refused(f"probe {version}", response)
         answer = response.json()
         self._check_model(answer, version)
-        first = answer["choices"][0]["logprobs"]["top_logprobs"][0]
-        pairs = [(int(token.rpartition(":")[2]), value) for token, value in first.items()]
+        try:
+            first = answer["choices"][0]["logprobs"]["top_logprobs"][0]
+            pairs = [(int(token.rpartition(":")[2]), value) for token, value in first.items()]
+        except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+            raise ServingError(
+                f"{self.url} gives no log-probabilities by token id, so {version} cannot be proven",
+                "vLLM's answer to logprobs and return_tokens_as_token_ids",
+                "serve with vLLM or burnish serve",
+            ) from error
         return sorted(pairs, key=lambda pair: -pair[1])
 
     def _models(self) -> list[dict[str, Any]]:

@@ -16,6 +16,7 @@ from burnish.records import AdapterManifest
 from burnish.settings import current
 
 _FILES = ("adapter_model.safetensors", "adapter_config.json")
+_MANIFEST = "burnish.json"
 
 
 def find_version(adapter: str) -> Path | None:
@@ -28,11 +29,20 @@ def find_version(adapter: str) -> Path | None:
     return folder.resolve() if adapter and (folder / _FILES[1]).is_file() else None
 
 
-@functools.lru_cache(maxsize=1024)
 def version_of(folder: Path) -> str:
-    """The version that a folder holds: its manifest's id, else its name and content hash."""
+    """The version that a folder holds: its manifest's id, else its name and content hash.
+
+    A folder whose files were written anew holds another version.
+    """
+    names = (*_FILES, _MANIFEST)
+    files = [folder / name for name in names if (folder / name).is_file()]
+    return _version_of(folder, tuple(file.stat().st_mtime_ns for file in files))
+
+
+@functools.lru_cache(maxsize=1024)
+def _version_of(folder: Path, written_ns: tuple[int, ...]) -> str:
     try:
-        manifest = msgspec.json.decode((folder / "burnish.json").read_bytes(), type=AdapterManifest)
+        manifest = msgspec.json.decode((folder / _MANIFEST).read_bytes(), type=AdapterManifest)
     except (OSError, msgspec.DecodeError):
         return f"{folder.name.partition('@')[0]}@{content_sha256(folder)[:12]}"
     return manifest.id

@@ -186,6 +186,18 @@ def test_an_adapter_is_found_in_the_workspace_and_by_its_folder(base, adapters, 
     assert by_version.content == by_folder.content != plain.invoke("x").content
 
 
+def test_a_folder_that_is_trained_anew_is_another_version(base, tmp_path):
+    from burnish.serving.embedded.tiny import make_adapter
+
+    folder = tmp_path / "latest"
+    chat = EmbeddedChat(str(base), str(make_adapter(folder, base, seed=1)), max_tokens=8)
+    first = chat.invoke("x")
+    make_adapter(folder, base, seed=2)
+    second = chat.invoke("x")
+    assert first.response_metadata["model_name"] != second.response_metadata["model_name"]
+    assert first.content != second.content
+
+
 def test_an_unknown_adapter_raises_in_every_way_of_asking(taught, home):
     chat = EmbeddedChat(str(taught), "gone@000000000000")
     with pytest.raises(UnknownAdapter):
@@ -209,8 +221,7 @@ def test_structured_output_goes_through_tools(chat):
     class add(BaseModel):  # noqa: N801 - the name is what the model was taught to call
         """Add things."""
 
-        a: int
-        b: list
+        a: list
 
     result = chat.with_structured_output(add).invoke("add")
     assert result.a == [1]
