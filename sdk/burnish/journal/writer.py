@@ -14,6 +14,7 @@ import atexit
 import contextlib
 import errno
 import fcntl
+import logging
 import os
 import threading
 import time
@@ -32,6 +33,7 @@ from burnish.journal.events import AnyEvent, Ref, encode
 from burnish.journal.retention import keep
 from burnish.settings import Settings
 
+_LOG = logging.getLogger("burnish.journal")
 _SEGMENT_AGE_NS = 3600 * 10**9  # an idle process too lets go of its old segments
 _QUOTA_PAUSE_S = 0.5  # between two looks whether there is room again
 _IOV_MAX = 1000
@@ -92,6 +94,7 @@ class JournalWriter:
         self._dirty = False
         self._rotated = False
         self._over_quota = False
+        self._faults: set[type] = set()
         self._wake = threading.Event()
         self._stop = threading.Event()
         self._syncer: threading.Thread | None = None
@@ -269,16 +272,24 @@ class JournalWriter:
             wake.wait()
             wake.clear()
             stop.wait(self.settings.fsync_interval_s)
-            with contextlib.suppress(OSError):  # the next append meets a broken disk itself
-                if self.settings.fsync == "interval":
-                    self._dirty = False
-                    with self._sync_lock:
-                        self._force()
-                if self._rotated or self._over_quota:
-                    self._rotated = False
-                    self._over_quota = keep(self.home, self.settings).over_quota
-                    erase_pending(self.home)
-                    stop.wait(_QUOTA_PAUSE_S if self._over_quota else 0)
+            try:
+                self._keep_house(stop)
+            except Exception as fault:  # noqa: BLE001 - this thread must outlive any fault
+                if type(fault) not in self._faults:
+                    self._faults.add(type(fault))
+                    _LOG.warning("journal of %s: %r", self.home, fault)
+
+    def _keep_house(self, stop: threading.Event) -> None:
+        """Sync, let go of old segments, blank what was forgotten."""
+        if self.settings.fsync == "interval":
+            self._dirty = False
+            with self._sync_lock:
+                self._force()
+        if self._rotated or self._over_quota:
+            self._rotated = False
+            self._over_quota = keep(self.home, self.settings).over_quota
+            erase_pending(self.home)
+            stop.wait(_QUOTA_PAUSE_S if self._over_quota else 0)
 
     def _sync(self, position: int) -> None:
         """Wait until the disk has all bytes before `position`; one thread syncs for many."""

@@ -124,7 +124,8 @@ def test_a_port_that_is_taken_is_named(server, central):
 
 EDGE = """
     import itertools, sys
-        import burnish.settings
+    from pathlib import Path
+    import burnish.settings
     from burnish.journal.writer import shared
     from burnish.telemetry import shipper
     from burnish.testing.recording import Recording
