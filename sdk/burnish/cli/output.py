@@ -6,18 +6,20 @@ Knows: how things look on a terminal. Does not know: where the values come from.
 from __future__ import annotations
 
 import datetime as dt
+import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
 
 from burnish.errors import BurnishError
+from burnish.journal.events import canonical, from_json
 
 
 def print_json(value: Any) -> None:
     """Print records or plain data as one JSON document on standard output."""
-    encoded = msgspec.json.encode(value)
-    print(msgspec.json.format(encoded, indent=2).decode())  # noqa: T201
+    exact = from_json(canonical(msgspec.to_builtins(value)))
+    print(json.dumps(exact, indent=2))  # noqa: T201
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

@@ -111,7 +111,7 @@ class OtlpGrpc:
             raise SettingsError(
                 f"otlp_endpoint is {endpoint!r}, and the package grpcio is missing",
                 "it to be installed",
-                "pip install grpcio",
+                "pip install 'burnish[grpc]'",
             ) from error
         self.name = name or "otlp-grpc"
         scheme, _, address = endpoint.partition("://")

@@ -220,7 +220,9 @@ def _grpc_server(address: str, intake: Intake) -> tuple[grpc.Server, int]:
         import grpc
     except ImportError as error:
         raise SettingsError(
-            "OTLP over gRPC needs the package grpcio", "it to be installed", "pip install grpcio"
+            "OTLP over gRPC needs the package grpcio",
+            "it to be installed",
+            "pip install 'burnish[grpc]'",
         ) from error
     from concurrent.futures import ThreadPoolExecutor
 
