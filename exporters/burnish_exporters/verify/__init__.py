@@ -15,7 +15,8 @@ from burnish_exporters.verify.compose import all_of, any_of, weighted
 from burnish_exporters.verify.dom_assert import dom_assert
 from burnish_exporters.verify.goal_state import GoalState, goal_state
 from burnish_exporters.verify.json_schema import json_schema
-from burnish_exporters.verify.outcome import OutcomeVerifier, outcome
+from burnish_exporters.verify.judge import judge_by
+from burnish_exporters.verify.outcome import OutcomeVerifier, human, outcome
 from burnish_exporters.verify.pool import PoolSettings, judge_all
 from burnish_exporters.verify.quality import audit, audit_sample, tpe, wilson
 from burnish_exporters.verify.reference_match import ReferenceMatch, reference_match
@@ -42,8 +43,10 @@ __all__ = [
     "exit_code",
     "goal_state",
     "http_status",
+    "human",
     "json_schema",
     "judge_all",
+    "judge_by",
     "make_verifiers",
     "outcome",
     "reference_match",

@@ -82,3 +82,8 @@ def outcome(
     """
     version = "1" if at_least is None else f"1.{at_least:g}"
     return OutcomeVerifier(source=source, at_least=at_least, name=name, version=version)
+
+
+def human(*, name: str = "human") -> OutcomeVerifier:
+    """Verifier that believes people: outcomes reported with the source "human", such as labels."""
+    return OutcomeVerifier(source="human", name=name)

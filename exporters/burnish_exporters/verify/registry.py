@@ -19,7 +19,8 @@ from burnish_exporters.verify.compose import all_of, any_of
 from burnish_exporters.verify.dom_assert import dom_assert
 from burnish_exporters.verify.goal_state import goal_state
 from burnish_exporters.verify.json_schema import json_schema
-from burnish_exporters.verify.outcome import outcome
+from burnish_exporters.verify.judge import judge_by
+from burnish_exporters.verify.outcome import human, outcome
 from burnish_exporters.verify.reference_match import reference_match
 from burnish_exporters.verify.rules import rules
 from burnish_exporters.verify.sql_result_set import sql_result_set
@@ -33,7 +34,9 @@ _BUILT_IN: dict[str, Callable[..., Any]] = {
     "exit_code": exit_code,
     "goal_state": goal_state,
     "http_status": http_status,
+    "human": human,
     "json_schema": json_schema,
+    "judge": judge_by,
     "outcome": outcome,
     "reference_match": reference_match,
     "rules": rules,
