@@ -44,7 +44,7 @@ def silenced(quiet: bool = True) -> Iterator[None]:
 def say(text: str) -> None:
     """Print one line; rich markup is understood."""
     if not is_quiet():
-        _console().print(text)
+        _console().print(text, soft_wrap=True)
 
 
 def show(renderable: Any) -> None:

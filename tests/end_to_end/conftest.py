@@ -1,0 +1,41 @@
+"""One demo, played once through the command line; its facts serve every test here."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+@dataclass(frozen=True)
+class Played:
+    """What a demo left."""
+
+    facts: dict[str, Any]
+    folder: Path
+    shown: str
+
+
+def burnish(*arguments: str, cwd: Path, **more: Any) -> subprocess.CompletedProcess[str]:
+    """Run the command line as a user would."""
+    environ = {**os.environ, "COLUMNS": "120", **more.pop("env", {})}
+    command = [sys.executable, "-m", "burnish.cli", *arguments]
+    return subprocess.run(
+        command, cwd=cwd, env=environ, capture_output=True, text=True, check=False, **more
+    )
+
+
+@pytest.fixture(scope="session")
+def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
+    """A whole demo of one round."""
+    folder = tmp_path_factory.mktemp("demo")
+    done = burnish("demo", "--json", "facts.json", "--home", "demos", cwd=folder)
+    assert done.returncode == 0, done.stderr[-4000:]
+    facts = json.loads((folder / "facts.json").read_text())
+    return Played(facts, Path(facts["folder"]), done.stderr)
