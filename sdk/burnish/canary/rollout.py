@@ -26,7 +26,7 @@ from burnish.canary.document import RUNNING, Document
 from burnish.canary.judge import Judge
 from burnish.canary.ledger import Ledger, Thread
 from burnish.canary.outcomes import Seen, ThreadReader
-from burnish.errors import CanaryError, ServingError
+from burnish.errors import BurnishError, CanaryError
 from burnish.project import CanaryConfig
 from burnish.protocols import Backend
 from burnish.records import Json
@@ -73,6 +73,7 @@ class Rollout:
             RegistryError: If the version has no evaluation report or did not pass the gate.
             CanaryError: If another rollout runs, or the version serves already.
             ServingError: If the backend cannot prove that it serves the version.
+            BaseModelMismatch: If the version was made for another base model.
         """
         target = candidate if isinstance(candidate, Target) else self._target(candidate)
         forced = bool(target.adapter) and self.registry.require(self.agent, target.adapter).forced
@@ -240,7 +241,7 @@ class Rollout:
         try:
             backend.load(version, self.registry.adapters.path(version))
             backend.probe(version)
-        except ServingError as problem:
+        except BurnishError as problem:
             reason = f"could not be served: {problem.found}"
             self._change(lambda _, document: moves.rolled_back(document, reason))
             raise

@@ -9,7 +9,7 @@ import pytest
 
 from burnish.adapters import PointerReader, SqlControlStore, Target
 from burnish.canary import Rollout, assign
-from burnish.errors import CanaryError, RegistryError, ServingError
+from burnish.errors import BaseModelMismatch, CanaryError, RegistryError, ServingError
 from burnish.project import CanaryConfig, GuardsConfig
 
 CANDIDATE = Target(base_model="starter")
@@ -298,14 +298,15 @@ def test_a_version_is_loaded_and_proven_before_any_traffic(rollout, version):
     assert rollout.in_service() == [version]
 
 
-def test_a_version_that_cannot_be_proven_gets_no_traffic(rollout, version):
-    problem = ServingError("served log-probabilities are the base's", "the adapter's", "")
+@pytest.mark.parametrize("kind", [ServingError, BaseModelMismatch])
+def test_a_version_that_cannot_be_proven_gets_no_traffic(rollout, version, kind):
+    problem = kind("another base", "this one", "")
 
-    with pytest.raises(ServingError):
+    with pytest.raises(kind):
         rollout.start(version, DEMO, backend=Backend(problem))
 
     assert states(rollout) == ["STAGED", "ROLLED_BACK"]
-    assert rollout.status()["reason"].startswith("could not be served: served log-prob")
+    assert rollout.status()["reason"] == "could not be served: another base"
 
 
 class Died(BaseException):
