@@ -13,7 +13,6 @@ import textwrap
 import pytest
 
 import burnish
-from burnish import settings
 from burnish.adapters import AdapterStore, Registry
 from burnish.errors import EmptyDataset, NoVerifier, SettingsError, TrainingError, UnknownAgent
 from burnish_trainer.retrain import retrain
