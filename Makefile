@@ -17,7 +17,7 @@ export TOKENIZERS_PARALLELISM = false
 	touch $@
 
 demo: .venv/runtime          ## the whole loop on the bundled model, in a few minutes
-	$(BIN)/burnish demo --home out/demo
+	$(BIN)/burnish demo --home out/demo --html out/demo/report.html
 
 test: .venv/dev              ## all tests
 	$(BIN)/python -m pytest -n 2 --dist loadgroup

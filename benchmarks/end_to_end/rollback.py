@@ -1,0 +1,101 @@
+"""A bad adapter, forced past the gate, under many seeds of traffic: how soon it is gone, and who answered.
+
+usage: python benchmarks/end_to_end/rollback.py [--quick] [--seeds 20] [--json FILE]
+
+A demo is played first, then its bad adapter is let loose again for each seed.
+Figures: canary_threads_median and _max until the rollback, rolled_back (share of seeds), dropped (threads without an
+answer), calls (model calls that were looked at), wrong (those whose recorded log-probabilities are not those of the
+version stamped on them).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from burnish.records import ModelCall
+from burnish.serving.embedded.engine import Engine
+from burnish.workspace import Workspace
+from burnish_trainer.demo import DemoOptions, play
+from burnish_trainer.demo.sabotage import let_loose
+from burnish_trainer.demo.scene import Scene, open_scene
+from burnish_trainer.demo.traffic import canary_until_decided
+
+PLACES = 200  # behind all canaries of the demo itself
+TOLERANCE = 1e-3  # of a log-probability; batches round differently
+
+
+def once(scene: Scene, adapter: str, seed: int) -> dict[str, Any]:
+    """Let the bad adapter loose under one seed of traffic."""
+    let_loose(scene, adapter, json.loads((scene.folder / "bad-evaluation.json").read_text()))
+    ended = canary_until_decided(scene, PLACES + seed)
+    return {key: ended[key] for key in ("decision", "canary_threads", "dropped", "seconds")}
+
+
+def calls(workspace: Workspace, since_ns: int) -> Iterator[ModelCall]:
+    """Answered model calls of users' threads since a moment."""
+    for trajectory in workspace.trajectories(since=since_ns, source="production"):
+        yield from (call for call in trajectory.model_calls if call.token_ids and call.logprobs)
+
+
+def wrong(engine: Engine, recorded: Iterator[ModelCall]) -> tuple[int, int]:
+    """Calls that were looked at, and those that the stamped version did not answer."""
+    looked = found = 0
+    for call in recorded:
+        prompt, answer = call.prompt_token_ids or [], call.token_ids or []
+        truth = engine.score([*prompt, *answer], len(prompt), call.policy.adapter)
+        told = call.logprobs or []
+        looked += 1
+        found += any(abs(a - b) > TOLERANCE for a, b in zip(truth, told, strict=True))
+    return looked, found
+
+
+def measure(home: Path, seeds: int) -> dict[str, Any]:
+    """Play a demo, then the seeds."""
+    with open_scene(DemoOptions(home=home, quiet=True)) as scene:
+        adapter = play(scene)["rollback"]["injected"]
+        since = time.time_ns()
+        rows = []
+        for seed in range(seeds):
+            rows.append(once(scene, adapter, seed))
+            print(json.dumps(rows[-1]), flush=True)
+        engine = Engine.shared(scene.subject.config.base_model)
+        looked, found = wrong(engine, calls(Workspace(scene.workspace), since))
+    threads = [row["canary_threads"] for row in rows]
+    return {
+        "rolled_back": sum(row["decision"] == "rolled_back" for row in rows) / len(rows),
+        "canary_threads_median": statistics.median(threads),
+        "canary_threads_max": max(threads),
+        "dropped": sum(row["dropped"] for row in rows),
+        "calls": looked,
+        "wrong": found,
+    }
+
+
+def main() -> None:
+    """Measure, print and keep the figures."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="two seeds")
+    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--json", type=Path)
+    args = parser.parse_args()
+    seeds = 2 if args.quick else args.seeds
+    with tempfile.TemporaryDirectory() as home:
+        found = {
+            "figures": measure(Path(home), seeds),
+            "conditions": {"seeds": seeds, "cores": os.cpu_count()},
+        }
+    print(json.dumps(found["figures"], indent=1))
+    if args.json:
+        args.json.write_text(json.dumps(found, indent=1))
+
+
+if __name__ == "__main__":
+    main()
