@@ -33,7 +33,7 @@ from burnish.serving.swap import Swap, SwapTimes, swap
 
 STARTER = Size(hidden=192, layers=4, heads=6, mlp=512, vocabulary=896)  # the bundled model's size
 PROMPTS = [[20 + at, 30 + at, 40 + at, *range(50, 50 + 5 * at)] for at in range(8)]
-TOKENS = 16
+TOKENS = 8
 
 
 class Load:

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 __all__ = ["EmbeddedBackend", "OpenAIBackend", "Served", "open_backend"]
 
 
+_ASKED = 4  # prompts of a probe in this process: half of them, for running requests wait for it
+
+
 class EmbeddedBackend:
     """The engine of this process as a backend.
 
@@ -69,6 +72,7 @@ class EmbeddedBackend:
             lambda prompts: [*self.engine.tops(prompts, version)],
             version=version,
             dtype=self.engine.facts.dtype,
+            limit=_ASKED,
         )
 
     def list(self) -> list[str]:

@@ -86,6 +86,7 @@ def check_fingerprint(
     *,
     version: str = "",
     dtype: str | None = None,
+    limit: int = PROMPTS,
 ) -> dict[str, Json]:
     """Compare what is served with the fingerprint; returns what was measured.
 
@@ -95,24 +96,25 @@ def check_fingerprint(
         version: Named in the error.
         dtype: The type that it is served in; none if the server does not tell, then more drift is
             allowed.
+        limit: Prompts to ask, those that differ most first.
 
     Raises:
         ServingError: If the served distributions are not clearly nearer to the adapter's.
     """
-    entries = fingerprint["prompts"]
+    entries = fingerprint["prompts"][:limit]
     answers = served([list(entry["token_ids"]) for entry in entries])
     pairs = list(zip(answers, entries, strict=True))
     to_adapter = [distance(answer, entry["adapter"]) for answer, entry in pairs]
     to_base = [distance(answer, entry["base"]) for answer, entry in pairs]
     near, far = statistics.fmean(to_adapter), statistics.fmean(to_base)
-    limit = max(drift(str(fingerprint.get("dtype", ""))), drift(dtype or ""))
-    passed = near <= limit and near <= _NEARER * far
+    allowed = max(drift(str(fingerprint.get("dtype", ""))), drift(dtype or ""))
+    passed = near <= allowed and near <= _NEARER * far
     facts = {"to_adapter": near, "to_base": far, "prompts": len(to_adapter), "passed": passed}
     if not passed:
         raise ServingError(
             f"what is served as {version or 'this version'} lies {near:.4f} from the adapter's "
             f"fingerprint and {far:.4f} from the base's",
-            f"at most {limit:.4f} from the adapter's, and clearly nearer to it",
+            f"at most {allowed:.4f} from the adapter's, and clearly nearer to it",
             "unload it and load it again from the published folder",
         )
     return facts
