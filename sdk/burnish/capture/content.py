@@ -79,6 +79,11 @@ class Content:
             self.cleaned.add(ref)
         return ref, blob
 
+    def forget(self) -> None:
+        """Let go of everything, once the trajectory is over."""
+        self._messages.clear()
+        self._sets.clear()
+
     def redacted(self, blobs: Blobs) -> bool:
         """Whether any of these is not as it was given."""
         return bool(self.cleaned) and not self.cleaned.isdisjoint(blobs)

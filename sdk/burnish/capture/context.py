@@ -34,7 +34,7 @@ def run_of_config(config: Any) -> Run | None:
     """The captured run that callbacks of this config belong to."""
     manager = config.get("callbacks") if config else None
     parent = getattr(manager, "parent_run_id", None)
-    return None if parent is None else registry.runs.get(parent)
+    return None if parent is None else registry.runs.get(parent.int)
 
 
 def innermost(outer: Run | None, inner: Run | None) -> Run | None:

@@ -56,7 +56,7 @@ class Invocation:
     def failed(self, error: BaseException) -> None:
         """It raised, was cancelled or left."""
         if self.trajectory is None:
-            registry.expected.pop(self.config["run_id"], None)
+            registry.expected.pop(self.config["run_id"].int, None)
             return
         registry.end(self.trajectory, status_of(error), error=error)
 
@@ -64,7 +64,7 @@ class Invocation:
     def done(self, output: Any = None) -> None:
         """It returned; the callbacks mostly have ended the trajectory before."""
         if self.trajectory is None:
-            registry.expected.pop(self.config["run_id"], None)
+            registry.expected.pop(self.config["run_id"].int, None)
         elif not self.trajectory.ended:
             answer = answer_of(output) if output is not None else None
             registry.end(self.trajectory, "completed", answer=answer)
@@ -160,14 +160,14 @@ def _enter(
     agent: Agent, entry: str, graph: Any, input: Any, config: Any, found: str | None
 ) -> Invocation | None:
     given: dict[str, Any] = dict(config) if config else {}
-    if not recording() or given.get("run_id") in registry.runs:
-        return None  # suppressed, or an entry point that another entry point calls
-    handler = shared_handler()
-    key = given.get("run_id")
-    if key is None:
-        key = given["run_id"] = _uuid()
-    if key in registry.expected:
+    if not recording():
         return None
+    if given.get("run_id") is None:
+        given["run_id"] = _uuid()
+    key = given["run_id"].int
+    if key in registry.runs or key in registry.expected:
+        return None  # an entry point that another entry point calls
+    handler = shared_handler()
     parent = _joined(given)
     if parent is not None:
         registry.expected[key] = agent.name
@@ -229,9 +229,9 @@ def _attach(config: dict[str, Any], handler: Any) -> None:
         config["callbacks"] = manager
 
 
-def adopt(run_id: Any) -> Run | None:
+def adopt(key: int) -> Run | None:
     """A trajectory for a run that nobody wrapped, where `capture="all"` asks for it."""
     if settings.current().capture != "all" or context.suppressed.get():
         return None
     start = Start(agent=Agent("unnamed"), entry="callback", input=None)
-    return begin(start, run_id).root
+    return begin(start, key).root

@@ -22,33 +22,34 @@ from burnish.capture.models import end_model, fail_model, start_completion, star
 from burnish.capture.nodes import end_node, start_node
 from burnish.capture.tools import end_tool, fail_tool, start_tool
 
+# The registry's keys are the ids' integers: those hash without a call into uuid.
 _runs = registry.runs
 _HIDDEN = "langsmith:hidden"
 
 
-def _parent(run_id: Any, parent_run_id: Any) -> Run | None:
+def _parent(key: int, parent_run_id: Any) -> Run | None:
     """The captured run that a new one belongs to; None where nothing is to be recorded."""
     if suppressed.get():
         return None
     if parent_run_id is not None:
-        parent = _runs.get(parent_run_id)
+        parent = _runs.get(parent_run_id.int)
         if parent is not None:
             inner = scope.get()
             return parent if inner is None else innermost(parent, inner)
-    known = _runs.get(run_id)  # the root of a trajectory, registered before it was started
+    known = _runs.get(key)  # the root of a trajectory, registered before it was started
     if known is not None:
         return known
     joined = scope.get()
     if joined is not None and parent_run_id is None and not joined.trajectory.ended:
         return joined
-    return _uninvited(run_id, parent_run_id)
+    return _uninvited(key, parent_run_id)
 
 
-def _uninvited(run_id: Any, parent_run_id: Any) -> Run | None:
+def _uninvited(key: int, parent_run_id: Any) -> Run | None:
     """A run without a captured ancestor: ignored and counted, or a trajectory of its own."""
     from burnish.capture.entry import adopt
 
-    adopted = adopt(run_id) if parent_run_id is None else None
+    adopted = adopt(key) if parent_run_id is None else None
     if adopted is None:
         faults.count("ignored_runs")
     return adopted
@@ -69,23 +70,24 @@ class Callbacks:
         self, serialized: Any, inputs: Any, *, run_id: Any, parent_run_id: Any = None, **about: Any
     ) -> None:
         """A graph, a node or another runnable starts."""
-        parent = _parent(run_id, parent_run_id)
-        if parent is None or parent.key == run_id:
+        key = run_id.int
+        parent = _parent(key, parent_run_id)
+        if parent is None or parent.key == key:
             return
         tags = about.get("tags")
         if tags and _HIDDEN in tags:
-            registry.alias(parent, run_id)
+            registry.alias(parent, key)
             return
-        start_node(parent, run_id, about)
+        start_node(parent, key, about)
 
     @guarded
     def on_chain_end(self, outputs: Any, *, run_id: Any, **_: Any) -> None:
         """It returned."""
-        run = _runs.get(run_id)
+        run = _runs.get(run_id.int)
         if run is None:
             return
-        if run.key != run_id:
-            registry.drop_alias(run, run_id)
+        if run.key != run_id.int:
+            registry.drop_alias(run, run_id.int)
         elif run.parent is None:
             close_root(run, outputs)
         else:
@@ -94,11 +96,11 @@ class Callbacks:
     @guarded
     def on_chain_error(self, error: BaseException, *, run_id: Any, **_: Any) -> None:
         """It raised, or control flow left through it."""
-        run = _runs.get(run_id)
+        run = _runs.get(run_id.int)
         if run is None:
             return
-        if run.key != run_id:
-            registry.drop_alias(run, run_id)
+        if run.key != run_id.int:
+            registry.drop_alias(run, run_id.int)
         elif run.parent is None:
             close_root(run, None, error)
         else:
@@ -115,9 +117,10 @@ class Callbacks:
         **about: Any,
     ) -> None:
         """A chat model is asked."""
-        parent = _parent(run_id, parent_run_id)
+        key = run_id.int
+        parent = _parent(key, parent_run_id)
         if parent is not None:
-            start_model(parent, run_id, messages[0], about)
+            start_model(parent, key, messages[0], about)
 
     @guarded
     def on_llm_start(
@@ -130,14 +133,15 @@ class Callbacks:
         **about: Any,
     ) -> None:
         """A completion model is asked."""
-        parent = _parent(run_id, parent_run_id)
+        key = run_id.int
+        parent = _parent(key, parent_run_id)
         if parent is not None:
-            start_completion(parent, run_id, prompts[0], about)
+            start_completion(parent, key, prompts[0], about)
 
     @guarded
     def on_llm_new_token(self, token: Any, *, chunk: Any = None, run_id: Any, **_: Any) -> None:
         """A model streams."""
-        run = _runs.get(run_id)
+        run = _runs.get(run_id.int)
         if run is None or run.kind != "model":
             return
         if run.chunks is None:
@@ -153,14 +157,14 @@ class Callbacks:
     @guarded
     def on_llm_end(self, response: Any, *, run_id: Any, **_: Any) -> None:
         """A model answered."""
-        run = _runs.get(run_id)
+        run = _runs.get(run_id.int)
         if run is not None and run.kind == "model":
             end_model(run, response)
 
     @guarded
     def on_llm_error(self, error: BaseException, *, run_id: Any, **_: Any) -> None:
         """A model failed."""
-        run = _runs.get(run_id)
+        run = _runs.get(run_id.int)
         if run is not None and run.kind == "model":
             fail_model(run, error)
 
@@ -175,21 +179,22 @@ class Callbacks:
         **about: Any,
     ) -> None:
         """A tool is called."""
-        parent = _parent(run_id, parent_run_id)
+        key = run_id.int
+        parent = _parent(key, parent_run_id)
         if parent is not None:
-            start_tool(parent, run_id, serialized, input_str, about)
+            start_tool(parent, key, serialized, input_str, about)
 
     @guarded
     def on_tool_end(self, output: Any, *, run_id: Any, **_: Any) -> None:
         """A tool returned."""
-        run = _runs.get(run_id)
+        run = _runs.get(run_id.int)
         if run is not None and run.kind == "tool":
             end_tool(run, output)
 
     @guarded
     def on_tool_error(self, error: BaseException, *, run_id: Any, **_: Any) -> None:
         """A tool raised."""
-        run = _runs.get(run_id)
+        run = _runs.get(run_id.int)
         if run is not None and run.kind == "tool":
             fail_tool(run, error)
 
@@ -204,29 +209,30 @@ class Callbacks:
         **about: Any,
     ) -> None:
         """A retriever is asked; it is kept as a tool that the graph itself called."""
-        parent = _parent(run_id, parent_run_id)
+        key = run_id.int
+        parent = _parent(key, parent_run_id)
         if parent is not None:
             about = {**about, "inputs": {"query": query}, "retriever": True}
-            start_tool(parent, run_id, serialized, query, about)
+            start_tool(parent, key, serialized, query, about)
 
     @guarded
     def on_retriever_end(self, documents: Any, *, run_id: Any, **_: Any) -> None:
         """A retriever answered."""
-        run = _runs.get(run_id)
+        run = _runs.get(run_id.int)
         if run is not None and run.kind == "tool":
             end_tool(run, list(documents))
 
     @guarded
     def on_retriever_error(self, error: BaseException, *, run_id: Any, **_: Any) -> None:
         """A retriever failed."""
-        run = _runs.get(run_id)
+        run = _runs.get(run_id.int)
         if run is not None and run.kind == "tool":
             fail_tool(run, error)
 
     @guarded
     def on_interrupt(self, event: Any) -> None:
         """A graph pauses and waits for an answer."""
-        run = _runs.get(event.run_id)
+        run = None if event.run_id is None else _runs.get(event.run_id.int)
         if run is not None and run.parent is None:
             run.trajectory.interrupts += [waiting.id for waiting in event.interrupts]
 

@@ -36,11 +36,15 @@ def new_id(size: int) -> str:
 class Run:
     """One open piece of a trajectory: the invocation itself, a node, a model call or a tool."""
 
-    __slots__ = (
-        "agent_name", "attempt", "children", "chunks", "first_token_at", "holder", "key", "kind", "last_tries",
-        "name", "namespace", "node", "parent", "redacted", "retry_key", "span", "speaker", "step",
-        "trajectory", "wire",
-    )  # fmt: skip
+    # What most runs leave as it is stands here once.
+    attempt = 1
+    chunks: list[Any] | None = None
+    first_token_at: int | None = None
+    last_tries: dict[Any, int] | None = None
+    name: str | None = None
+    redacted = False
+    retry_key: Any = None  # equal for tries of the same thing
+    wire: list[dict[str, Any]] | None = None  # chunks as the server sent them
 
     def __init__(
         self, trajectory: LiveTrajectory, parent: Run | None, kind: str, span: str
@@ -51,15 +55,7 @@ class Run:
         self.kind = kind  # "agent", "node", "model", "tool"
         self.span = span
         self.key: Any = None  # how the registry knows it
-        self.name: str | None = None
-        self.attempt = 1
-        self.first_token_at: int | None = None
-        self.chunks: list[Any] | None = None
-        self.redacted = False
-        self.wire: list[dict[str, Any]] | None = None  # chunks as the server sent them
-        self.retry_key: Any = None  # equal for tries of the same thing
         self.children: dict[Any, Run] = {}
-        self.last_tries: dict[Any, int] | None = None
         if parent is not None:
             self.node, self.step = parent.node, parent.step
             self.namespace, self.speaker = parent.namespace, parent.speaker
@@ -95,7 +91,7 @@ class LiveTrajectory:
         self.thread_id: str | None = None
         self.environment: Any = None
         self.root = Run(self, None, "agent", new_id(8))
-        self.open: dict[Any, Run] = {}
+        self.aliases: set[Any] = set()  # ids of runs that are not kept for themselves
         self.waiting: deque[AnyEvent] = deque()  # frames of nodes, sent with the next call's
         self.interrupts: list[str] = []
         self.last_reply: str | None = None
@@ -105,8 +101,11 @@ class LiveTrajectory:
 
     def send(self, event: AnyEvent, blobs: Mapping[Ref, bytes] = _NO_BLOBS) -> None:
         """Make an event durable, and those of nodes that wait before it."""
-        events: list[AnyEvent] = []
         waiting = self.waiting
+        if not waiting:
+            sink.write((event,), blobs, self.losses)
+            return
+        events: list[AnyEvent] = []
         while waiting:
             try:
                 events.append(waiting.popleft())
@@ -121,7 +120,6 @@ class LiveTrajectory:
             if run.children.pop(key, None) is None:
                 continue
             self.close_below(child, error)
-            self.open.pop(key, None)
             registry.runs.pop(key, None)
             self.cut(child, error)
 
@@ -235,14 +233,12 @@ class Registry:
         run.key = key
         self.runs[key] = run
         if run.parent is not None:
-            run.trajectory.open[key] = run
             run.parent.children[key] = run
         return run
 
     def remove(self, run: Run) -> bool:
         """Take a run off; False if it was closed before, with its parent."""
         self.runs.pop(run.key, None)
-        run.trajectory.open.pop(run.key, None)
         holder = run.holder
         if holder is None:
             return True
@@ -257,12 +253,12 @@ class Registry:
     def alias(self, run: Run, key: Any) -> None:
         """Let what happens under `key` belong to `run`."""
         self.runs[key] = run
-        run.trajectory.open[key] = run
+        run.trajectory.aliases.add(key)
 
     def drop_alias(self, run: Run, key: Any) -> None:
         """End what `alias` began."""
         self.runs.pop(key, None)
-        run.trajectory.open.pop(key, None)
+        run.trajectory.aliases.discard(key)
 
     def begin(self, trajectory: LiveTrajectory, key: Any) -> None:
         """Register a trajectory's root run."""
@@ -277,9 +273,9 @@ class Registry:
             trajectory.finish(status, **how)
         finally:
             self.active -= 1
-            for key in (trajectory.root.key, *list(trajectory.open)):
+            for key in (trajectory.root.key, *trajectory.aliases):
                 self.runs.pop(key, None)
-            trajectory.open.clear()
+            trajectory.content.forget()
             self._remember(trajectory, status)
 
     def _remember(self, trajectory: LiveTrajectory, status: str) -> None:

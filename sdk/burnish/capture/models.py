@@ -12,7 +12,14 @@ from burnish.capture import wire_tap
 from burnish.capture.content import Blobs
 from burnish.capture.live import Run, partial_text, registry
 from burnish.capture.messages import encode_for_storage, said
-from burnish.capture.placing import close_bare, closes, count_failure, describe_run, open_run
+from burnish.capture.placing import (
+    close_bare,
+    closes,
+    count_failure,
+    describe_run,
+    open_run,
+    run_id_of,
+)
 from burnish.capture.replies import Reply, read_reply
 from burnish.capture.requests import read_request
 from burnish.journal.events import ModelEnded, ModelStarted, Ref
@@ -20,44 +27,45 @@ from burnish.journal.events import ModelEnded, ModelStarted, Ref
 TOKENS = ("prompt_token_ids", "token_ids", "logprobs")
 
 
-def start_model(parent: Run, run_id: Any, messages: list[Any], about: dict[str, Any]) -> None:
+def start_model(parent: Run, key: int, messages: list[Any], about: dict[str, Any]) -> None:
     """A chat model is asked."""
     content = parent.trajectory.content
     refs, blobs = content.messages(messages)
-    _start_model(parent, run_id, refs, blobs, about)
+    _start_model(parent, key, refs, blobs, about)
 
 
-def start_completion(parent: Run, run_id: Any, prompt: str, about: dict[str, Any]) -> None:
+def start_completion(parent: Run, key: int, prompt: str, about: dict[str, Any]) -> None:
     """A completion model is asked; its prompt is kept as one user message."""
     message = {"role": "user", "parts": [{"type": "text", "content": prompt}], "class": "prompt"}
     ref, blob = parent.trajectory.content.value(message)
-    _start_model(parent, run_id, [ref], {ref: blob}, about)
+    _start_model(parent, key, [ref], {ref: blob}, about)
 
 
 def _start_model(
-    parent: Run, run_id: Any, refs: list[Ref], blobs: Blobs, about: dict[str, Any]
+    parent: Run, key: int, refs: list[Ref], blobs: Blobs, about: dict[str, Any]
 ) -> None:
     wire_tap.install()
     metadata = about.get("metadata") or {}
     trajectory = parent.trajectory
-    run = open_run(parent, run_id, "model", metadata)
+    run = open_run(parent, key, "model", metadata)
     tools, request, model = trajectory.content.once(
         about.get("invocation_params") or {}, lambda given: _stored_request(trajectory, given)
     )
     _store(blobs, tools, request)
-    extras = describe_run(run, run_id, about)
+    extras = describe_run(run, about)
     if extras is not None:
         blobs[extras[0]] = extras[1]
     run.redacted = trajectory.content.redacted(blobs)
     run.retry_key = tuple(refs)
     run.attempt = parent.attempt + parent.tries(run.retry_key)
-    registry.add(run, run_id)
+    registry.add(run, key)
     trajectory.send(
         ModelStarted(
             at=time.time_ns(),
             trajectory=trajectory.id,
             span=run.span,
             parent=parent.span,
+            run_id=run_id_of(key),
             messages=refs,
             tools=tools and tools[0],
             request=request and request[0],

@@ -13,18 +13,18 @@ from burnish.capture.placing import closes, is_control_flow, open_run
 from burnish.journal.events import NodeEnded, NodeStarted
 
 
-def start_node(parent: Run, run_id: Any, about: dict[str, Any]) -> None:
+def start_node(parent: Run, key: int, about: dict[str, Any]) -> None:
     """A node, a sub-graph, a nested agent or another runnable starts."""
     metadata = about.get("metadata") or {}
-    run = open_run(parent, run_id, "node", metadata)
+    run = open_run(parent, key, "node", metadata)
     run.name = name = about.get("name") or "runnable"
-    nested = registry.expected.pop(run_id, None) if registry.expected else None
+    nested = registry.expected.pop(key, None) if registry.expected else None
     if nested is not None:
         run.name = name = run.speaker = nested
     elif parent.kind == "node" and _is_node(about):
         run.speaker = _speaker_of_graph(parent)
     run.attempt = parent.attempt - 1 + parent.count_try((name, run.namespace))
-    registry.add(run, run_id)
+    registry.add(run, key)
     run.trajectory.waiting.append(
         NodeStarted(
             at=time.time_ns(),

@@ -17,16 +17,12 @@ _E = TypeVar("_E")
 _SPAN_BITS = (1 << 64) - 1
 
 
-def _span_of(run_id: Any) -> str:
-    return f"{run_id.int & _SPAN_BITS:016x}"
-
-
-def open_run(parent: Run, run_id: Any, kind: str, metadata: dict[str, Any]) -> Run:
+def open_run(parent: Run, key: int, kind: str, metadata: dict[str, Any]) -> Run:
     """A run below its parent, placed where its metadata says."""
-    if parent.key == run_id:  # the wrapped runnable is itself a model or a tool
-        span = f"{(run_id.int >> 64) & _SPAN_BITS ^ (run_id.int & _SPAN_BITS):016x}"
-    else:
-        span = _span_of(run_id)
+    low = key & _SPAN_BITS
+    if parent.key == key:  # the wrapped runnable is itself a model or a tool
+        low ^= key >> 64
+    span = f"{low:016x}"
     run = Run(parent.trajectory, parent, kind, span)
     if "langgraph_node" in metadata:
         run.node = metadata["langgraph_node"]
@@ -71,9 +67,15 @@ def close_bare(run: Run, status: str) -> None:
         registry.end(run.trajectory, status)
 
 
-def describe_run(run: Run, run_id: Any, about: dict[str, Any]) -> tuple[Ref, bytes] | None:
-    """Facts that LangChain gives about any run: its id, and the user's tags and metadata."""
-    extras: dict[str, Any] = {"run_id": str(run_id)}
+def run_id_of(key: int) -> str:
+    """LangChain's id of a run, as text."""
+    digits = f"{key:032x}"
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+
+def describe_run(run: Run, about: dict[str, Any]) -> tuple[Ref, bytes] | None:
+    """What the user gave along with a run: tags and metadata; None where there is nothing."""
+    extras: dict[str, Any] = {}
     tags, metadata = own_tags(about.get("tags")), own_metadata(about.get("metadata"))
     if tags:
         extras["tags"] = tags
@@ -84,7 +86,7 @@ def describe_run(run: Run, run_id: Any, about: dict[str, Any]) -> tuple[Ref, byt
         structured = options.get("ls_structured_output_format")
         if structured:
             extras["structured_output"] = structured
-    return run.trajectory.content.value(extras)
+    return run.trajectory.content.value(extras) if extras else None
 
 
 def is_control_flow(error: BaseException) -> bool:

@@ -53,7 +53,7 @@ def _facts(metadata: Mapping[str, Any]) -> dict[str, Any]:
         "logprobs": _logprobs(metadata.get("logprobs")),
     }
     own = metadata.get("burnish")
-    if isinstance(own, Mapping):
+    if isinstance(own, dict):
         for name in ("adapter", "arm", "prompt_token_ids", "token_ids"):
             facts[name] = own.get(name)
         facts["logprobs"] = own.get("logprobs") or facts["logprobs"]
@@ -71,11 +71,11 @@ def _first(metadata: Mapping[str, Any], names: tuple[str, ...]) -> str | None:
 
 def _logprobs(given: Any) -> list[float] | None:
     """Log-probabilities of the sampled tokens, from OpenAI's form or a plain list."""
-    if isinstance(given, Mapping):
+    if isinstance(given, dict):
         given = given.get("content")
     if not isinstance(given, list):
         return None
-    values = [entry.get("logprob") if isinstance(entry, Mapping) else entry for entry in given]
+    values = [entry.get("logprob") if isinstance(entry, dict) else entry for entry in given]
     numbers = [float(value) for value in values if isinstance(value, (int, float))]
     return numbers if len(numbers) == len(values) else None
 
@@ -84,7 +84,7 @@ def _rest(metadata: Mapping[str, Any]) -> dict[str, Any]:
     """What belongs to the call and stands neither in the facts nor in the stored message."""
     kept: dict[str, Any] = {}
     own = metadata.get("burnish")
-    if isinstance(own, Mapping):
+    if isinstance(own, dict):
         more = {key: value for key, value in own.items() if key not in _OWN_FACTS}
         kept |= {"burnish": more} if more else {}
     for name in ("logprobs", "system_fingerprint", "service_tier"):

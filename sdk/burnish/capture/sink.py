@@ -5,7 +5,7 @@ Knows: how an event is handed over and what a refused one costs. Does not know: 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from burnish.capture import faults
@@ -31,6 +31,7 @@ class Journal(Protocol):
 
 
 _replacement: Journal | None = None
+_shared: Callable[[], Journal] | None = None
 
 
 def replace(journal: Journal | None) -> Journal | None:
@@ -44,12 +45,18 @@ def journal() -> Journal:
     """The journal that events go to now."""
     if _replacement is not None:
         return _replacement
+    return (_shared or _load())()
+
+
+def _load() -> Callable[[], Journal]:
+    global _shared
     from burnish.journal.writer import shared
 
-    return shared()
+    _shared = shared
+    return shared
 
 
-def write(events: list[AnyEvent], blobs: Mapping[Ref, bytes], losses: dict[str, int]) -> None:
+def write(events: Sequence[AnyEvent], blobs: Mapping[Ref, bytes], losses: dict[str, int]) -> None:
     """Hand events over in their order; the blobs go with the last. A refusal is counted."""
     try:
         journal().append_all(events, blobs)

@@ -14,21 +14,22 @@ from burnish.capture.placing import (
     describe_run,
     is_control_flow,
     open_run,
+    run_id_of,
 )
 from burnish.journal.events import ToolEnded, ToolStarted
 
 
 def start_tool(
-    parent: Run, run_id: Any, serialized: Any, input_str: str, about: dict[str, Any]
+    parent: Run, key: int, serialized: Any, input_str: str, about: dict[str, Any]
 ) -> None:
     """A tool is called."""
     trajectory = parent.trajectory
-    run = open_run(parent, run_id, "tool", about.get("metadata") or {})
+    run = open_run(parent, key, "tool", about.get("metadata") or {})
     call_id = about.get("tool_call_id")
     inputs = about.get("inputs")
     ref, blob = trajectory.content.value(inputs if inputs is not None else input_str)
     blobs: Blobs = {ref: blob}
-    extras = describe_run(run, run_id, about)
+    extras = describe_run(run, about)
     if extras is not None:
         blobs[extras[0]] = extras[1]
     if call_id is None:
@@ -36,13 +37,14 @@ def start_tool(
         run.attempt = parent.attempt + parent.tries(ref)
     else:
         run.attempt = max(parent.attempt, trajectory.root.count_try(call_id))
-    registry.add(run, run_id)
+    registry.add(run, key)
     trajectory.send(
         ToolStarted(
             at=time.time_ns(),
             trajectory=trajectory.id,
             span=run.span,
             parent=parent.span,
+            run_id=run_id_of(key),
             name=about.get("name") or (serialized or {}).get("name") or "tool",
             call_id=call_id,
             arguments=ref,

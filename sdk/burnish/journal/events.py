@@ -113,7 +113,8 @@ class ModelStarted(Event, frozen=True, tag="M"):
     namespace: str | None = None
     speaker: str | None = None
     attempt: int = 1
-    extras: Ref | None = None  # run id, metadata, tags
+    run_id: str | None = None  # LangChain's, for joining with other tools
+    extras: Ref | None = None  # metadata, tags
 
 
 class ModelEnded(Event, frozen=True, tag="m"):
@@ -154,6 +155,7 @@ class ToolStarted(Event, frozen=True, tag="T"):
     namespace: str | None = None
     speaker: str | None = None
     attempt: int = 1
+    run_id: str | None = None
     extras: Ref | None = None
 
 

@@ -33,6 +33,9 @@ _BACKOFF_S = (0.5, 60.0)
 Wait = Callable[[float], bool]
 
 
+_jitter = random.Random()  # noqa: S311 - no secret; the program's own sequence stays as it is
+
+
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """What of the journal is shipped, and in which pieces."""
 
@@ -183,7 +186,7 @@ class Channel:
     def _pause(self, answer: Answer) -> float:
         first, last = self.policy.first_backoff_s, self.policy.last_backoff_s
         self._backoff = min(last, max(first, self._backoff * 2))
-        jittered = self._backoff * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
+        jittered = self._backoff * _jitter.uniform(0.5, 1.0)
         return max(jittered, answer.retry_after_s or 0.0)
 
     def _say(self, reason: str) -> None:

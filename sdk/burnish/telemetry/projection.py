@@ -227,7 +227,7 @@ def _model(
     request = attributes.get(s.REQUEST)
     if isinstance(request, dict):
         _sampling(attributes, request)
-    extras = _extras(attributes, blobs, start.extras)
+    extras = _run_id(start) | _extras(attributes, blobs, start.extras)
     if end is not None:
         _reply(attributes, end, end_blobs, start.at)
         extras = {**extras, **_extras(attributes, end_blobs, end.extras)}
@@ -257,6 +257,10 @@ def _sampling(attributes: Attributes, request: dict[str, Json]) -> None:
             value = source.get(key)
             if value is not None:
                 attributes[name] = [value] if key == "stop" and isinstance(value, str) else value
+
+
+def _run_id(start: e.ModelStarted | e.ToolStarted) -> dict[str, Json]:
+    return {} if start.run_id is None else {"run_id": start.run_id}
 
 
 def _extras(attributes: Attributes, blobs: Blobs, ref: e.Ref | None) -> dict[str, Json]:
@@ -314,7 +318,7 @@ def _tool(
         },
     )
     put(attributes, blobs, {s.TOOL_ARGUMENTS: start.arguments})
-    extras = dict(_extras(attributes, blobs, start.extras))
+    extras = _run_id(start) | _extras(attributes, blobs, start.extras)
     if end is not None:
         if end.is_error:
             attributes[s.IS_ERROR] = True

@@ -1,5 +1,7 @@
 """All 54 fields of a model call that training or audit needs stand on the call itself, structured."""
 
+from uuid import UUID
+
 import pytest
 from langchain.agents import create_agent
 from langchain.agents.middleware import AgentMiddleware, wrap_tool_call
@@ -226,7 +228,7 @@ def test_all_fields_are_structured_on_the_call(recorded):
         "graph step": (first.step, 1),
         "checkpoint namespace": (first.namespace.split(":")[0], "model"),
         "agent name": (first.speaker, "F-agent"),
-        "LangChain run id": (len(extras["run_id"]), 36),
+        "LangChain run id": (str(UUID(first.run_id)), first.run_id),
         "arguments of the run": (journal.value(tool_started.arguments), ARGUMENTS),
     }
 

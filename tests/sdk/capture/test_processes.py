@@ -13,6 +13,7 @@ from burnish import settings
 from burnish.journal.events import ModelStarted, RunEnded, RunStarted
 from burnish.journal.reader import read_events
 from burnish.journal.writer import close_shared, shared
+from burnish.telemetry import shipper
 
 AGENT = """
 import asyncio, operator, os, sys
@@ -167,8 +168,9 @@ if __name__ == "__main__":
 def home(tmp_path):
     burnish.configure(home=tmp_path / "home")
     yield tmp_path / "home"
-    close_shared()
     settings.reset()
+    shipper.ensure_started()  # under the settings of before: the test's own shipper is closed
+    close_shared()
 
 
 def test_flush_makes_it_durable_and_has_nothing_to_ship(home, agents):
