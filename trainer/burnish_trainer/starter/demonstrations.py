@@ -3,9 +3,11 @@
 Knows: right ways, bad habits, and how often a phrasing brings out a bad habit. Does not know: how a
 goal is checked, or how a conversation becomes tokens.
 
-Two things put the model's greedy success in the middle. The rate of mistakes depends on the
-phrasing, or else the model would always or never fall into a habit; and one habit per kind is far
-more frequent than the other, because mistakes that are spread out lose against the right way.
+Three things put the model's success in the middle. The rate of mistakes depends on the phrasing, or
+else the greedy model would always or never fall into a habit. One habit per kind is far more
+frequent than the other, because mistakes that are spread out lose against the right way. And a
+frequent habit parts from the right way in one token (answer or call), never in a number: between two
+numbers a small model mixes the digits, and samples neither.
 """
 
 from __future__ import annotations
@@ -26,10 +28,10 @@ WORDING_LOGITS = (0.6, 0.2, -0.2, -0.6, 0.1, -0.1)
 KIND_LOGITS = {
     "field": -0.1,
     "count": -0.1,
-    "latest": -0.2,
-    "act": -0.1,
-    "recover": -0.1,
-    "refuse": -0.1,
+    "latest": -0.3,
+    "act": -0.3,
+    "recover": -0.3,
+    "refuse": 0.2,
 }
 
 
@@ -95,20 +97,18 @@ def bad_habits(task: dict[str, Any], rng: random.Random) -> tuple[Way, Way]:
     find, _, get, act = desk.tool_names
     right = right_way(task)
     match task["kind"]:
-        case "field":  # reads a fixed wrong field; does not look
+        case "field":  # does not look; reads a fixed wrong field
             first, second = desk.numbers
             wrong = second if about["field"] == first else first
-            return Way(right.calls, f"Done: {items[about['number']][wrong]}"), Way(
-                (), _made_up(rng)
-            )
+            misread = Way(right.calls, f"Done: {items[about['number']][wrong]}")
+            return Way((), _made_up(rng)), misread
         case "count":  # one call too many; stops early
             needless: Call = (get, {desk.item: own[0]})
             stopped = Way(right.calls[:1], f"Done: {about['person']}")
             return Way((*right.calls, needless), right.answer), stopped
-        case "latest":  # takes the first; answers the id
-            first_one: Call = (get, {desk.item: own[0]})
-            taken = Way((*right.calls[:2], first_one), f"Done: {items[own[0]][about['field']]}")
-            return taken, Way(right.calls[:2], f"Done: {own[-1]}")
+        case "latest":  # answers the item's id; answers the person's id
+            listed_only = Way(right.calls[:2], f"Done: {own[-1]}")
+            return listed_only, Way(right.calls[:1], f"Done: {about['person']}")
         case "act":  # acts without looking
             blind = Way(((act, {desk.item: about["number"]}),), "Done: ok")
             return blind, blind
