@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
 import subprocess
@@ -14,7 +13,8 @@ import pytest
 from burnish import settings
 from burnish.workspace import Workspace
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
+# One worker plays the demo, and all tests of it read what it left.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500), pytest.mark.xdist_group("demo")]
 
 KINDS = {"field", "count", "latest", "act", "recover", "refuse"}
 
@@ -101,7 +101,7 @@ def test_the_bad_adapter_is_twenty_points_worse_forced_and_rolled_back_soon(play
     assert bad["gate"]["decision"] == "reject"
     assert bad["heldout"]["gain"] <= -0.20
     assert bad["decision"] == "rolled_back"
-    assert bad["canary_threads"] <= 60
+    assert bad["canary_threads"] <= 40
     assert bad["dropped"] == bad["mixed"] == 0
     lineage = Workspace(played.folder / "workspace").lineage(bad["injected"])
     assert lineage["forced"]
@@ -143,10 +143,6 @@ def test_the_terminal_tells_each_stage_and_ends_with_the_table(played):
     assert played.shown.index("CANARY at 25 %") < played.shown.index("PROMOTED")
 
 
-def test_the_whole_demo_takes_less_than_five_minutes_of_two_processors(played):
-    assert played.facts["seconds_total"] < 300 or os.getloadavg()[0] > 2.5
-
-
 def test_an_interrupted_demo_says_so_and_goes_on(tmp_path):
     command = [sys.executable, "-m", "burnish.cli", "demo", "--home", "demos"]
     with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as running:
@@ -169,7 +165,6 @@ def test_an_interrupted_demo_says_so_and_goes_on(tmp_path):
         (folder / "facts.json").write_text(json.dumps({}))
     with open_scene(DemoOptions(home=tmp_path / "demos", quiet=True)) as scene:
         assert scene.folder.name == "0002"
-    settings.reset()
 
 
 def test_learning_from_the_agents_own_claim_makes_it_no_better(tmp_path):
