@@ -3,8 +3,8 @@
 usage: python benchmarks/end_to_end/loop.py [--quick] [--seeds 0 1 2] [--json FILE]
 
 Figures, shares from 0 to 1, smallest and largest over the seeds where the name says so:
-base, round1, gain_min, gain_ci_low_min (lower end of the 95 % interval), round3_min, seconds_round1_max (the whole
-demo of one round), claim_after_max and claim_gain_max (the same loop where the agent's own claim decides).
+base, round1, gain_min, gain_ci_low_min (lower end of the 95 % interval), round3_min (the third candidate), served3_min
+(the version that answers after three rounds), seconds_round1_max (the whole demo of one round), claim_after_max and claim_gain_max (the same loop where the agent's own claim decides).
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ def figures(played: list[dict[str, Any]]) -> dict[str, float]:
     }
     if played[0]["three"]:
         found["round3_min"] = min(one["three"]["rounds"][-1]["heldout"]["after"] for one in played)
+        found["served3_min"] = min(one["three"]["served"]["heldout"] for one in played)
         claims = [one["claim"]["rounds"][-1]["heldout"] for one in played]
         found["claim_after_max"] = max(pool["after"] for pool in claims)
         found["claim_gain_max"] = max(pool["gain"] for pool in claims)

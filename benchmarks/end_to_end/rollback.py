@@ -57,9 +57,9 @@ def wrong(engine: Engine, recorded: Iterator[ModelCall]) -> tuple[int, int]:
     return looked, found
 
 
-def measure(home: Path, seeds: int) -> dict[str, Any]:
+def measure(home: Path, seeds: int, runs: int) -> dict[str, Any]:
     """Play a demo, then the seeds."""
-    with open_scene(DemoOptions(home=home, quiet=True)) as scene:
+    with open_scene(DemoOptions(home=home, runs=runs, quiet=True)) as scene:
         adapter = play(scene)["rollback"]["injected"]
         since = time.time_ns()
         rows = []
@@ -89,7 +89,7 @@ def main() -> None:
     seeds = 2 if args.quick else args.seeds
     with tempfile.TemporaryDirectory() as home:
         found = {
-            "figures": measure(Path(home), seeds),
+            "figures": measure(Path(home), seeds, 128 if args.quick else 384),
             "conditions": {"seeds": seeds, "cores": os.cpu_count()},
         }
     print(json.dumps(found["figures"], indent=1))

@@ -6,11 +6,14 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from burnish import settings
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,12 @@ def burnish(*arguments: str, cwd: Path, **more: Any) -> subprocess.CompletedProc
     return subprocess.run(
         command, cwd=cwd, env=environ, capture_output=True, text=True, check=False, **more
     )
+
+
+@pytest.fixture(autouse=True)
+def _settings_of_this_test_alone() -> Iterator[None]:
+    yield
+    settings.reset()
 
 
 @pytest.fixture(scope="session")

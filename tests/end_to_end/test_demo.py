@@ -10,7 +10,6 @@ import sys
 
 import pytest
 
-from burnish import settings
 from burnish.workspace import Workspace
 
 # One worker plays the demo, and all tests of it read what it left.
@@ -108,6 +107,7 @@ def test_the_bad_adapter_is_twenty_points_worse_forced_and_rolled_back_soon(play
 
 
 def test_afterwards_the_promoted_adapter_serves(played):
+    assert played.facts["served"]["adapter"] == played.facts["rounds"][0]["adapter"]
     status = Workspace(played.folder / "workspace").canary("support").status()
     assert status["state"] == "ROLLED_BACK"
     assert status["stable"] == played.facts["rounds"][0]["adapter"]
@@ -175,4 +175,4 @@ def test_learning_from_the_agents_own_claim_makes_it_no_better(tmp_path):
     assert heldout["after"] <= heldout["before"]
     assert facts["rounds"][0]["gate"]["decision"] == "reject"
     assert facts["canary"] is None
-    settings.reset()
+    assert facts["served"]["adapter"] is None

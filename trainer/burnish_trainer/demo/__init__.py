@@ -53,7 +53,8 @@ def play(scene: Scene) -> dict[str, Any]:
     started = time.monotonic()
     cost = scene.stages.do("overhead", scene.inputs(), lambda: overhead(scene))
     rounds = [play_round(scene, number) for number in range(1, scene.options.rounds + 1)]
-    bad = sabotage(scene) if scene.options.sabotage and rounds[-1]["canary"] else None
+    released = any(one["canary"] for one in rounds)
+    bad = sabotage(scene) if scene.options.sabotage and released else None
     facts = assemble(scene, rounds, bad, cost)
     facts["seconds_total"] = scene.seconds(time.monotonic() - started)
     show(facts)

@@ -25,7 +25,7 @@ def assemble(scene: Scene, rounds: list[Json], bad: Json | None, overhead: Json)
         bad: What became of the bad adapter.
         overhead: What recording costs.
     """
-    last = rounds[-1]
+    canaries = [one["canary"] for one in rounds if one["canary"]]
     swaps = [r["report"]["canary"]["swap_ms"] for r in rounds if r["report"].get("canary")]
     swaps += [bad["release"]["swap_ms"]] if bad else []
     first = rounds[0]["report"]["evaluation"]["pools"]
@@ -36,8 +36,9 @@ def assemble(scene: Scene, rounds: list[Json], bad: Json | None, overhead: Json)
             "sampled": rounds[0]["users"]["success_rate"],
         },
         "rounds": [_round(one) for one in rounds],
-        "canary": _canary(last["canary"]),
+        "canary": _canary(canaries[-1] if canaries else None),
         "rollback": _rollback(bad),
+        "served": _served(rounds),
         "swap_ms": round(max(swaps), 3) if swaps else None,
         "overhead": overhead,
         "trajectories": len(burnish.Workspace(scene.workspace).entries()),
@@ -49,6 +50,17 @@ def assemble(scene: Scene, rounds: list[Json], bad: Json | None, overhead: Json)
         },
         "folder": str(scene.folder),
     }
+
+
+def _served(rounds: list[Json]) -> Json:
+    """Who answers at the end, and how well it did on held-out tasks."""
+    for one in reversed(rounds):
+        if one["canary"] and one["canary"]["decision"] == "promoted":
+            report = one["report"]
+            rate = report["evaluation"]["pools"]["heldout"]["after"]["rate"]
+            return {"adapter": report["adapter"], "round": one["number"], "heldout": rate}
+    rate = rounds[0]["report"]["evaluation"]["pools"]["heldout"]["before"]["rate"]
+    return {"adapter": None, "round": None, "heldout": rate}
 
 
 def _round(one: Json) -> Json:
