@@ -31,6 +31,7 @@ from burnish.journal import frames, layout
 from burnish.journal.erasure import erase_pending
 from burnish.journal.events import AnyEvent, Ref, encode
 from burnish.journal.retention import keep
+from burnish.journal.syscalls import SMALL, write_small
 from burnish.settings import Settings
 
 _LOG = logging.getLogger("burnish.journal")
@@ -57,7 +58,10 @@ class _Segment:
         """Append all parts or none: what a failed write left behind is cut off again."""
         written = 0
         try:
-            written = os.writev(self.fd, parts if len(parts) <= _IOV_MAX else [b"".join(parts)])
+            if total <= SMALL:
+                written = write_small(self.fd, b"".join(parts))
+            else:
+                written = os.writev(self.fd, parts if len(parts) <= _IOV_MAX else [b"".join(parts)])
             if written < total:
                 rest = memoryview(b"".join(parts))
                 while written < total:
