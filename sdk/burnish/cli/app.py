@@ -6,20 +6,39 @@ Knows: which commands there are. Does not know: what any of them does.
 from __future__ import annotations
 
 from importlib.metadata import entry_points
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from burnish._version import __version__
 from burnish.cli import canary, doctor, journal, serve, traces
+from burnish.cli.output import INTERRUPTED, report_interrupt
 
 EPILOG = "Exit codes: 0 done, 1 explained error, 2 wrong usage, 3 not promoted, 130 interrupted."
+
+
+class Commands(TyperGroup):
+    """The root of the tree: says so when a command is interrupted, which typer does not."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the chosen command.
+
+        Args:
+            ctx: What was typed, as typer understood it.
+        """
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            report_interrupt()
+            raise typer.Exit(INTERRUPTED) from None
 
 
 def build_app() -> typer.Typer:
     """The whole command line, with the commands of every installed package."""
     app = typer.Typer(
         name="burnish",
+        cls=Commands,
         help="Agents polished by their own runs: trace, verify, train, swap.",
         epilog=EPILOG,
         no_args_is_help=True,

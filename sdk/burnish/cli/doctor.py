@@ -1,24 +1,28 @@
 """`burnish doctor`: is everything in place, and what was lost or damaged.
 
-Knows: what to look at and how to say it. Does not know: how to mend anything; each finding names
-the command that does.
+Knows: what to look at and how to say it, and the keys of burnish.toml. Does not know: how to mend
+anything; each finding says what does.
 """
 
 from __future__ import annotations
 
 import importlib.metadata
+import itertools
 import os
 import platform
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import typer
 
 from burnish.cli.output import print_json, print_table
 from burnish.errors import BurnishError
+
+if TYPE_CHECKING:
+    from rich.text import Text
 
 PACKAGES = (
     "langchain-core",
@@ -29,7 +33,13 @@ PACKAGES = (
     "trl",
     "peft",
 )
+KEYS = "burnish doctor --keys lists what it may hold"
 LOW_DISK_BYTES = 1024**3
+DAMAGE_FIXES = {
+    "unreadable": "chmod -R u+rX {home}/journal",
+    "unknown_events": "pip install --upgrade burnish",
+    "corrupt": "put {home}/journal back from a backup; what is whole was read",
+}
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,11 +57,17 @@ def doctor(
         typer.Option("--home", help="Folder of the workspace.", show_default=".burnish"),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    keys: Annotated[
+        bool, typer.Option("--keys", help="Check nothing; list what burnish.toml may hold.")
+    ] = False,
 ) -> None:
     """Check the installation, burnish.toml and the workspace; exit code 1 if something is wrong.
 
-    Example: `burnish doctor --home .burnish`
+    Examples: `burnish doctor --home .burnish`, `burnish doctor --keys`
     """
+    if keys:
+        _print_keys(as_json)
+        return
     findings = list(look(home))
     if as_json:
         print_json(findings)
@@ -59,13 +75,49 @@ def doctor(
         print_table(
             "burnish doctor",
             ["", "what", "found", "try"],
-            (
-                ("[green]ok[/]" if item.ok else "[red]!![/]", item.name, item.detail, item.fix)
-                for item in findings
-            ),
+            ((_mark(item.ok), item.name, item.detail, item.fix) for item in findings),
         )
     if not all(item.ok for item in findings):
         raise typer.Exit(1)
+
+
+def _mark(ok: bool) -> Text:
+    from rich.text import Text
+
+    return Text("ok", style="green") if ok else Text("!!", style="red")
+
+
+def _print_keys(as_json: bool) -> None:
+    from burnish.project import describe
+
+    rows = describe()
+    if as_json:
+        names = ("table", "key", "type", "default", "meaning")
+        found: list[dict[str, Any]] = [dict(zip(names, row, strict=True)) for row in rows]
+        for row in found:
+            row["required"] = row["default"] is ...
+            row["default"] = _plain_default(row["default"])
+        print_json(found)
+        return
+    for table, group in itertools.groupby(rows, key=lambda row: row[0]):
+        print_table(
+            f"[{table}]",
+            ["key", "type", "default", "meaning"],
+            ((key, kind, _shown_default(value), told) for _, key, kind, value, told in group),
+        )
+
+
+def _plain_default(default: Any) -> Any:
+    if default is ...:
+        return None
+    return str(default) if isinstance(default, Path) else default
+
+
+def _shown_default(default: Any) -> str:
+    if default is ...:
+        return "required"
+    plain = _plain_default(default)
+    return "-" if plain is None else msgspec.json.encode(plain).decode()
 
 
 def look(home: Path | None = None) -> Iterator[Finding]:
@@ -109,7 +161,7 @@ def _project() -> Finding:
         return Finding(name="burnish.toml", ok=True, detail="none here; capture works without")
     project = load_project()
     agents = ", ".join(sorted(project.agents)) or "no agents"
-    return Finding(name="burnish.toml", ok=True, detail=f"{project.path}: {agents}")
+    return Finding(name="burnish.toml", ok=True, detail=f"{project.path}: {agents}; {KEYS}")
 
 
 def _workspace(home: Path | None) -> Finding:
@@ -140,20 +192,19 @@ def _disk(home: Path | None) -> Finding:
 def _journal(home: Path | None) -> Finding:
     from burnish.workspace import Workspace
 
-    report = Workspace(home).read_report()
+    workspace = Workspace(home)
+    report = workspace.read_report()
     damage = {
-        name: count
-        for name in ("torn_tails", "corrupt", "unknown_events", "unreadable")
-        if (count := getattr(report, name))
+        name: count for name in ("torn_tails", *DAMAGE_FIXES) if (count := getattr(report, name))
     }
     detail = f"{report.segments} segments, {report.events} events"
     if damage:
         detail += "; " + ", ".join(f"{name} {count}" for name, count in damage.items())
     # A torn tail is what a killed process leaves; everything before it was read.
-    ok = not set(damage) - {"torn_tails"}
-    return Finding(
-        name="journal", ok=ok, detail=detail, fix="" if ok else "docs/journal.md, damage"
-    )
+    fixes = [
+        fix.format(home=workspace.home) for name, fix in DAMAGE_FIXES.items() if name in damage
+    ]
+    return Finding(name="journal", ok=not fixes, detail=detail, fix="; ".join(fixes))
 
 
 def _shipping(home: Path | None) -> Finding:

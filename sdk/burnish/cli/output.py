@@ -7,13 +7,19 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import sys
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from burnish.errors import BurnishError
 from burnish.journal.events import canonical, from_json
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+INTERRUPTED = 130  # exit code
 
 
 def print_json(value: Any) -> None:
@@ -23,22 +29,22 @@ def print_json(value: Any) -> None:
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print rows as a table; one line says so where there are none."""
+    """Print rows as a table; one line says so where there are none.
+
+    Cells are shown as they are, brackets included; a cell that is a rich `Text` keeps its style.
+    The first column, where ids and names stand, is never broken over lines.
+    """
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table(title=title, title_justify="left")
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    count = 0
+    table = Table(title=Text(title), title_justify="left")
+    for number, column in enumerate(columns):
+        table.add_column(Text(column), overflow="fold", no_wrap=number == 0)
     for row in rows:
-        table.add_row(*("" if cell is None else str(cell) for cell in row))
-        count += 1
+        table.add_row(*(_cell(cell) for cell in row))
     console = Console()
-    if count:
-        console.print(table)
-    else:
-        console.print(f"{title}: none")
+    console.print(table if table.row_count else Text(f"{title}: none"))
 
 
 def report_error(error: BurnishError) -> None:
@@ -53,6 +59,11 @@ def report_error(error: BurnishError) -> None:
         console.print(f"  try: [bold]{_plain(error.fix)}[/]", soft_wrap=True)
 
 
+def report_interrupt() -> None:
+    """Say on standard error that a command was interrupted, and that nothing is lost by it."""
+    print("interrupted; the same command goes on", file=sys.stderr)  # noqa: T201
+
+
 def when(time_ns: int | None) -> str:
     """A time in UTC to the second, or a dash."""
     if not time_ns:
@@ -65,6 +76,13 @@ def shorten(text: str | None, width: int = 60) -> str:
     """Text on one line, cut to a width in characters."""
     line = " ".join((text or "").split())
     return line if len(line) <= width else line[: width - 1] + "…"
+
+
+def _cell(value: object) -> Text:
+    """What is shown of a value: never read as markup, for it may be what a model said."""
+    from rich.text import Text
+
+    return value if isinstance(value, Text) else Text("" if value is None else str(value))
 
 
 def _plain(text: str) -> str:

@@ -108,7 +108,7 @@ def _print_trajectory(trajectory: Trajectory) -> None:
     from rich.markup import escape
 
     console = Console(highlight=False)
-    console.print(f"[bold]trajectory[/] {trajectory.id}")
+    console.print(f"[bold]trajectory[/] {escape(trajectory.id)}")
     facts = {
         "agent": trajectory.agent,
         "thread": trajectory.thread_id,
