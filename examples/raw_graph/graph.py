@@ -10,12 +10,12 @@ own), or which model answers.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage, SystemMessage, ToolMessage
+from langchain_core.messages import AIMessage, SystemMessage, ToolCall, ToolMessage
+from langgraph.graph import END, START, MessagesState, StateGraph  # noqa: TID253 - a graph
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "support_desk"))
 
@@ -24,7 +24,7 @@ from desk import current
 
 MAX_TURNS = 8
 
-State = dict[str, Any]
+Update = dict[str, list[Any]]
 
 
 def build(model: BaseChatModel) -> Any:
@@ -33,8 +33,6 @@ def build(model: BaseChatModel) -> Any:
     Args:
         model: Any chat model that can call tools.
     """
-    from langgraph.graph import END, START, MessagesState, StateGraph
-
     graph = StateGraph(MessagesState)
     graph.add_node("think", _think_with(model))
     graph.add_node("hands", _hands())
@@ -44,8 +42,8 @@ def build(model: BaseChatModel) -> Any:
     return graph.compile()
 
 
-def _think_with(model: BaseChatModel) -> Callable[[State], State]:
-    def think(state: State) -> State:
+def _think_with(model: BaseChatModel) -> Any:
+    def think(state: MessagesState) -> Update:
         desk = current().name
         bound = model.bind_tools(list(tools_of(desk)))
         prompt = SystemMessage(PROMPT.format(desk=desk))
@@ -54,15 +52,19 @@ def _think_with(model: BaseChatModel) -> Callable[[State], State]:
     return think
 
 
-def _next_step(state: State) -> str:
+def _next_step(state: MessagesState) -> str:
     turns = sum(isinstance(message, AIMessage) for message in state["messages"])
-    return "hands" if state["messages"][-1].tool_calls and turns < MAX_TURNS else "answer"
+    return "hands" if _calls(state) and turns < MAX_TURNS else "answer"
+
+
+def _calls(state: MessagesState) -> list[ToolCall]:
+    """What the model asked for last."""
+    last = state["messages"][-1]
+    return last.tool_calls if isinstance(last, AIMessage) else []
 
 
 def _hands() -> Any:
     """The sub-graph that carries the calls out."""
-    from langgraph.graph import END, START, MessagesState, StateGraph
-
     graph = StateGraph(MessagesState)
     graph.add_node("look", _carry_out)
     graph.add_node("change", _carry_out)
@@ -72,17 +74,17 @@ def _hands() -> Any:
     return graph.compile()
 
 
-def _kind_of_call(state: State) -> str:
+def _kind_of_call(state: MessagesState) -> str:
     act = current().tool_names[-1]
-    return "change" if any(c["name"] == act for c in state["messages"][-1].tool_calls) else "look"
+    return "change" if any(c["name"] == act for c in _calls(state)) else "look"
 
 
-def _carry_out(state: State) -> State:
+def _carry_out(state: MessagesState) -> Update:
     tools = {tool.name: tool for tool in tools_of(current().name)}
-    return {"messages": [_answer_to(tools, call) for call in state["messages"][-1].tool_calls]}
+    return {"messages": [_answer_to(tools, call) for call in _calls(state)]}
 
 
-def _answer_to(tools: dict[str, Any], call: Any) -> ToolMessage:
+def _answer_to(tools: dict[str, Any], call: ToolCall) -> ToolMessage:
     if call["name"] in tools:
         return tools[call["name"]].invoke(call)
     return ToolMessage("unknown tool", tool_call_id=call["id"], name=call["name"], status="error")
