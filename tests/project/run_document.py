@@ -3,8 +3,8 @@
 usage: python run_document.py DOCUMENT
 
 `python` blocks share one namespace; each line of a `sh` block is a command that must succeed;
-`toml` blocks are parsed. Commands in LONG are checked for being accepted, and run in full where
-the value says.
+`toml` blocks are parsed. A command in LONG is not run but checked: its target, options or extras
+exist.
 """
 
 from __future__ import annotations
@@ -20,12 +20,6 @@ from typing import Any
 
 BLOCK = re.compile(r"^```(\w+)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SHOWN_ONLY = {"text", "json", "mermaid", "html"}
-LONG = {
-    "make": "each target runs in continuous integration; here it must exist",
-    "burnish demo": "tests/end_to_end runs it in full; here its options must exist",
-    "burnish serve": "tests/sdk/serving runs the server; here its options must exist",
-    "pip install": "make installs; the extras must exist",
-}
 
 
 def blocks(document: Path) -> list[tuple[int, str, str]]:
@@ -39,15 +33,16 @@ def blocks(document: Path) -> list[tuple[int, str, str]]:
 
 def run_command(command: str) -> None:
     """Run one shell command; a long one is checked instead."""
-    if command.startswith("make "):
-        root = Path(__file__).parents[2]
-        subprocess.run(["make", "-n", "-C", str(root), *shlex.split(command)[1:]], check=True)
-    elif command.startswith(("burnish demo", "burnish serve")):
-        _accepts_options(command)
-    elif command.startswith("pip install"):
-        _names_known_extras(command)
-    else:
-        subprocess.run(["bash", "-euo", "pipefail", "-c", command], check=True)
+    for beginning, check in LONG.items():
+        if command.startswith(f"{beginning} "):
+            check(command)
+            return
+    subprocess.run(["bash", "-euo", "pipefail", "-c", command], check=True)
+
+
+def _is_a_target(command: str) -> None:
+    root = Path(__file__).parents[2]
+    subprocess.run(["make", "-n", "-C", str(root), *shlex.split(command)[1:]], check=True)
 
 
 def _accepts_options(command: str) -> None:
@@ -72,6 +67,14 @@ def _names_known_extras(command: str) -> None:
         unknown = set(extras.split(",")) - set(project["optional-dependencies"])
         if unknown:
             raise SystemExit(f"{command}: no such extra {unknown}")
+
+
+LONG = {
+    "make": _is_a_target,  # continuous integration runs each target
+    "burnish demo": _accepts_options,  # tests/end_to_end runs it in full
+    "burnish serve": _accepts_options,  # tests/sdk/serving runs the server
+    "pip install": _names_known_extras,
+}
 
 
 def run(document: Path) -> None:

@@ -26,9 +26,12 @@ DOCUMENTS = sorted(
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_the_blocks_of_a_document_run(document: Path, tmp_path: Path) -> None:
-    """In a folder that holds the support desk, as a reader who copied the example has it."""
-    project = tmp_path / "project"
-    shutil.copytree(ROOT / "examples/support_desk", project)
+    """In a copy of the examples: that of the document itself, otherwise the support desk."""
+    examples = tmp_path / "examples"
+    left_out = shutil.ignore_patterns("__pycache__", ".burnish*")
+    shutil.copytree(ROOT / "examples", examples, ignore=left_out)
+    is_of_an_example = document.parent.parent == ROOT / "examples"
+    project = examples / (document.parent.name if is_of_an_example else "support_desk")
     environment = {
         key: value
         for key, value in os.environ.items()
