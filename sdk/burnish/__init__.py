@@ -27,8 +27,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from burnish import errors, records
+from burnish import settings as _settings
 from burnish._version import __version__ as __version__
-from burnish.settings import configure
 
 if TYPE_CHECKING:
     from burnish.capture.scopes import flush, outcome, task
@@ -60,6 +60,24 @@ _HOMES = {
     "trace": "burnish.capture.tracing",
     "wrap": "burnish.capture.wrapping",
 }
+
+
+def configure(**given: Any) -> _settings.Settings:
+    """Set process-wide settings; what is not named keeps its value.
+
+    Each is also `BURNISH_<NAME>` in the environment and a key of `[burnish]` in burnish.toml:
+    `home`, `otlp_endpoint`, `exporters`, `redact`, `capture`, `content`, `sample`, `fsync` and the
+    rest of `burnish.settings.Settings`.
+
+    Raises:
+        SettingsError: If a name is unknown or a value is out of range.
+    """
+    chosen = _settings.configure(**given)
+    if given.get("capture") == "all":  # nothing may ever be wrapped in this process
+        from burnish.capture.entry import listen
+
+        listen()
+    return chosen
 
 
 def retrain(agent: str, **overrides: Any) -> records.RetrainReport:

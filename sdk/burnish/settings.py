@@ -44,7 +44,7 @@ class Settings:
     """Share of trajectories that are shipped, 0 to 1; failures always are."""
     fsync: Literal["always", "interval", "never"] = "interval"
     """When the journal is forced to the disk."""
-    fsync_interval_s: float = 0.2
+    fsync_interval_s: float = 1.0
     """Longest time that a frame waits for the disk under `interval`."""
     segment_bytes: int = 32 * 1024 * 1024
     """Size at which a segment of the journal is sealed."""

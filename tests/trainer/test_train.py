@@ -77,10 +77,7 @@ def test_the_fingerprint_holds_the_prompts_where_adapter_and_base_differ(trained
     assert len(fingerprint["prompts"]) == 8
     for prompt in fingerprint["prompts"]:
         assert len(prompt["adapter"]) == len(prompt["base"]) == 20
-        assert (
-            prompt["adapter"][0][0] != prompt["base"][0][0]
-            or prompt["adapter"][0][1] > prompt["base"][0][1]
-        )
+        assert prompt["adapter"] != prompt["base"]
 
 
 @pytest.mark.slow

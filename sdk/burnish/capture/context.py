@@ -9,19 +9,14 @@ import contextlib
 import sys
 from collections.abc import Iterator
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from burnish.capture.live import Run, registry
-
-if TYPE_CHECKING:
-    from burnish.capture.scopes import task
 
 scope: ContextVar[Run | None] = ContextVar("burnish_scope", default=None)
 """The open `trace` that this code runs in."""
 suppressed: ContextVar[bool] = ContextVar("burnish_suppressed", default=False)
 """Whether nothing is to be recorded here."""
-current_task: ContextVar[task | None] = ContextVar("burnish_task", default=None)
-"""What runs that start here attempt."""
 
 
 def ambient_config() -> dict[str, Any] | None:

@@ -14,10 +14,10 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from burnish import settings
-from burnish.capture import context, faults, resume, shipping, threads
+from burnish.capture import context, faults, resume, scopes, shipping, threads
 from burnish.capture.closing import answer_of, status_of
 from burnish.capture.content import Blobs
-from burnish.capture.handler import shared_handler
+from burnish.capture.handler import on_uninvited, shared_handler
 from burnish.capture.live import LiveTrajectory, Run, registry
 from burnish.capture.redaction import door
 from burnish.capture.requests import own_metadata
@@ -79,7 +79,7 @@ def begin(start: Start, key: Any) -> LiveTrajectory:
     """Start a trajectory, or take one up again, and say so."""
     threads.carry_context()
     shipping.start()
-    given = context.current_task.get()
+    given = scopes.current_task.get()
     trajectory = LiveTrajectory(start.agent.name, start.resumes, door())
     trajectory.thread_id = start.thread_id
     registry.begin(trajectory, key)
@@ -229,6 +229,12 @@ def _attach(config: dict[str, Any], handler: Any) -> None:
         config["callbacks"] = manager
 
 
+def listen() -> None:
+    """Hear of every run from now on, also where nothing was wrapped yet."""
+    shared_handler()
+
+
+@on_uninvited
 def adopt(key: int) -> Run | None:
     """A trajectory for a run that nobody wrapped, where `capture="all"` asks for it."""
     if settings.current().capture != "all" or context.suppressed.get():

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import time
+from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
 
@@ -25,6 +26,7 @@ from burnish.capture.tools import end_tool, fail_tool, start_tool
 # The registry's keys are the ids' integers: those hash without a call into uuid.
 _runs = registry.runs
 _HIDDEN = "langsmith:hidden"
+_adopters: list[Callable[[int], Run | None]] = []
 
 
 def _parent(key: int, parent_run_id: Any) -> Run | None:
@@ -45,14 +47,20 @@ def _parent(key: int, parent_run_id: Any) -> Run | None:
     return _uninvited(key, parent_run_id)
 
 
+def on_uninvited(adopt: Callable[[int], Run | None]) -> Callable[[int], Run | None]:
+    """Have `adopt` asked whether a run without a captured ancestor starts a trajectory."""
+    _adopters.append(adopt)
+    return adopt
+
+
 def _uninvited(key: int, parent_run_id: Any) -> Run | None:
     """A run without a captured ancestor: ignored and counted, or a trajectory of its own."""
-    from burnish.capture.entry import adopt
-
-    adopted = adopt(key) if parent_run_id is None else None
-    if adopted is None:
-        faults.count("ignored_runs")
-    return adopted
+    for adopt in _adopters if parent_run_id is None else ():
+        adopted = adopt(key)
+        if adopted is not None:
+            return adopted
+    faults.count("ignored_runs")
+    return None
 
 
 class Callbacks:

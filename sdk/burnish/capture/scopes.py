@@ -6,7 +6,7 @@ Knows: `task`, `outcome`, `flush`, `record_state`. Does not know: how runs are f
 from __future__ import annotations
 
 import time
-from contextvars import Token
+from contextvars import ContextVar, Token
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -14,7 +14,6 @@ from burnish.capture import shipping, sink
 from burnish.capture.content import Blobs, Content
 from burnish.capture.context import (
     current_run,
-    current_task,
     current_thread_id,
     current_trajectory_id,
     suppress,
@@ -25,6 +24,9 @@ from burnish.errors import CaptureError
 from burnish.journal.events import OutcomeReported, Ref
 
 _SOURCES = ("production", "rollout", "evaluation", "demonstration", "teacher")
+
+current_task: ContextVar[task | None] = ContextVar("burnish_task", default=None)
+"""What runs that start here attempt."""
 
 
 class task:  # noqa: N801 - used as `with burnish.task(...)`, like open()

@@ -6,20 +6,36 @@ and contract kits. Does not know: any test.
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from burnish.testing.clock import CountingClock
 from burnish.testing.memory import MemoryJournal, capturing, production_faults
 
 if TYPE_CHECKING:
+    from burnish.testing.backend_kit import CHECKS, BackendCase, run_all
     from burnish.testing.chat_model import ScriptedChatModel
 
-__all__ = ["CountingClock", "MemoryJournal", "ScriptedChatModel", "capturing", "production_faults"]
+__all__ = [
+    "CHECKS",
+    "BackendCase",
+    "CountingClock",
+    "MemoryJournal",
+    "ScriptedChatModel",
+    "capturing",
+    "production_faults",
+    "run_all",
+]
+
+_LATER = {
+    "CHECKS": "backend_kit",
+    "BackendCase": "backend_kit",
+    "run_all": "backend_kit",
+    "ScriptedChatModel": "chat_model",  # brings langchain-core
+}
 
 
 def __getattr__(name: str) -> Any:
-    if name == "ScriptedChatModel":  # brings langchain-core
-        from burnish.testing.chat_model import ScriptedChatModel
-
-        return ScriptedChatModel
+    if name in _LATER:
+        return getattr(import_module(f"burnish.testing.{_LATER[name]}"), name)
     raise AttributeError(f"module 'burnish.testing' has no attribute {name!r}")

@@ -107,9 +107,15 @@ class Server(BaseHTTPRequestHandler):
         pass
 
 
+class Accepting(ThreadingHTTPServer):
+    """Takes many connections at once; the default queue refuses the sixth on a busy machine."""
+
+    request_queue_size = 128
+
+
 @pytest.fixture(scope="module")
 def url():
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Server)
+    server = Accepting(("127.0.0.1", 0), Server)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     yield f"http://127.0.0.1:{server.server_address[1]}/v1"
