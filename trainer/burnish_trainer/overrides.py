@@ -66,5 +66,5 @@ def _unknown(name: str, known: list[str], where: str) -> SettingsError:
     return SettingsError(
         f"unknown setting {name!r} in {where}",
         repr(near[0]) if near else f"one of {', '.join(known)}",
-        "burnish doctor lists what burnish.toml may hold",
+        "burnish doctor --keys",
     )
