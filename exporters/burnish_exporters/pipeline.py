@@ -334,7 +334,7 @@ def _without_failures(samples: Iterable[Sample]) -> Iterator[Sample | Drop]:
 
 
 def _user_step(path: str) -> SetStep:
-    from burnish.project import resolve
+    from burnish.import_path import resolve
 
     found: Any = resolve(path, Path.cwd())
     if not callable(found):

@@ -1,7 +1,8 @@
 """burnish.toml: which agents there are and how each is built, verified, trained and released.
 
-Knows: every table and key, its default, its range and its meaning; how "module:function" is
-imported. Does not know: what the stages do with the values; process settings (settings.py).
+Knows: every table and key, its default, its range and its meaning. Does not know: what the stages
+do with the values; how "module:function" is followed (import_path.py); process settings
+(settings.py).
 
     [burnish]                      process settings, as in burnish.configure()
     [agent.support]                build, environment, verify, tasks, base_model, backend
@@ -11,8 +12,6 @@ imported. Does not know: what the stages do with the values; process settings (s
 from __future__ import annotations
 
 import difflib
-import importlib
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -21,7 +20,7 @@ import msgspec
 from msgspec import Meta
 
 from burnish import config_file, settings
-from burnish.errors import ImportPathError, SettingsError, UnknownAgent
+from burnish.errors import SettingsError, UnknownAgent
 
 Share = Annotated[float, Meta(ge=0.0, le=1.0)]
 Count = Annotated[int, Meta(ge=0)]
@@ -256,36 +255,6 @@ def load_project(path: Path | None = None) -> Project:
     return Project(path=found, agents=agents, settings=dict(tables.get("burnish", {})))
 
 
-def resolve(spec: str, folder: Path) -> Any:
-    """The object that "module:name" names, imported relative to the folder of burnish.toml.
-
-    Raises:
-        ImportPathError: If the module or the name in it cannot be had; says what was tried.
-    """
-    module_name, colon, attribute = spec.partition(":")
-    if not (colon and module_name and attribute):
-        raise ImportPathError(f"import path {spec!r}", '"module:function"', "edit burnish.toml")
-    folder = folder.absolute()
-    _put_first(folder, module_name)
-    try:
-        found = importlib.import_module(module_name)
-    except Exception as problem:  # the user's module may raise anything
-        raise ImportPathError(
-            f"import path {spec!r} failed: {type(problem).__name__}: {problem}",
-            f"a module {module_name!r} in {folder} or among the installed packages",
-            f'cd {folder} && python -c "import {module_name}"',
-        ) from problem
-    for part in attribute.split("."):
-        if not hasattr(found, part):
-            raise ImportPathError(
-                f"import path {spec!r}: {getattr(found, '__file__', None) or found} has no {part!r}",
-                _choice(part, [name for name in vars(found) if not name.startswith("_")]),
-                "edit burnish.toml",
-            )
-        found = getattr(found, part)
-    return found
-
-
 def describe() -> list[tuple[str, str, str, Any, str]]:
     """Every key: table, key, type, default and meaning; a required key has `...` as default."""
     rows = [("burnish", *row) for row in settings.describe()]
@@ -372,24 +341,3 @@ def _choice(name: str, known: Iterable[str]) -> str:
     """The nearest known name, or all of them."""
     near = difflib.get_close_matches(name, list(known), n=1)
     return f"{near[0]!r}" if near else f"one of {', '.join(sorted(known)) or 'none'}"
-
-
-_project_folders: list[Path] = []
-
-
-def _put_first(folder: Path, module_name: str) -> None:
-    """Put the folder first on the import path, and forget a namesake of another project."""
-    if sys.path[:1] != [str(folder)]:
-        if str(folder) in sys.path:
-            sys.path.remove(str(folder))
-        sys.path.insert(0, str(folder))
-    if folder not in _project_folders:
-        _project_folders.append(folder)
-    top = module_name.partition(".")[0]
-    loaded = getattr(sys.modules.get(top), "__file__", None)
-    if loaded is None or Path(loaded).is_relative_to(folder):
-        return
-    if any(Path(loaded).is_relative_to(other) for other in _project_folders if other != folder):
-        for name in [name for name in sys.modules if name == top or name.startswith(f"{top}.")]:
-            del sys.modules[name]
-    importlib.invalidate_caches()

@@ -101,7 +101,7 @@ def load_function(path: str, folder: Path | None) -> Callable[..., Any]:
     Raises:
         ImportPathError: If it cannot be imported, or is no function.
     """
-    from burnish.project import resolve
+    from burnish.import_path import resolve
 
     found = resolve(path, folder or Path.cwd())
     if not callable(found):

@@ -7,7 +7,8 @@ import pytest
 
 from burnish import settings
 from burnish.errors import BurnishError, ImportPathError, SettingsError, UnknownAgent
-from burnish.project import AgentConfig, describe, load_project, resolve
+from burnish.import_path import resolve
+from burnish.project import AgentConfig, describe, load_project
 
 MINIMAL = '[agent.support]\nbuild = "agent:build"\nbase_model = "starter"\n'
 EXAMPLE = Path(__file__).parents[3] / "docs" / "burnish.toml"
@@ -161,6 +162,16 @@ def test_namesakes_of_two_projects_do_not_mix(tmp_path):
         (tmp_path / str(number) / "burnish_namesake.py").write_text(f"N = {number}\n")
 
     assert [resolve("burnish_namesake:N", tmp_path / name) for name in "121"] == [1, 2, 1]
+
+
+def test_what_a_module_imports_comes_from_its_own_project(tmp_path):
+    for number in (1, 2):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        (folder / "burnish_inner.py").write_text(f"N = {number}\n")
+        (folder / "burnish_outer.py").write_text("from burnish_inner import N\n")
+
+    assert [resolve("burnish_outer:N", tmp_path / name) for name in "121"] == [1, 2, 1]
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,8 @@ from typing import Any
 import msgspec
 
 from burnish.errors import EvaluationError
-from burnish.project import AgentConfig, Project, load_project, resolve
+from burnish.import_path import resolve
+from burnish.project import AgentConfig, Project, load_project
 from burnish.protocols import Verifier
 from burnish.records import Task
 
