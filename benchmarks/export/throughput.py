@@ -24,7 +24,20 @@ from typing import Any
 
 AGENT = "throughput"
 SIZES = (4, 16, 64)
-WORDS = "order parcel street invoice total refund city warehouse ticket customer delay price".split()
+WORDS = [
+    "order",
+    "parcel",
+    "street",
+    "invoice",
+    "total",
+    "refund",
+    "city",
+    "warehouse",
+    "ticket",
+    "customer",
+    "delay",
+    "price",
+]
 
 TOOLS = [
     {
@@ -115,7 +128,10 @@ class Run:
                 refs.append(reply)
                 blobs = {}
                 yield from self._tool(at + 4, root, (call_id, step), (put, blobs, refs))
-        yield e.RunEnded(at=at + 9, trajectory=self.id, span=root, status="completed", answer="done"), {}
+        yield (
+            e.RunEnded(at=at + 9, trajectory=self.id, span=root, status="completed", answer="done"),
+            {},
+        )
         yield e.OutcomeReported(at=at + 10, source="crm", trajectory=self.id, success=True), {}
 
     def _tool(

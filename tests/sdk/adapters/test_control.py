@@ -75,9 +75,7 @@ def _increments(home, count, results):
 def test_two_processes_lose_no_update_to_each_other(tmp_path):
     context = multiprocessing.get_context("spawn")
     results = context.Queue()
-    processes = [
-        context.Process(target=_increments, args=(tmp_path, 8, results)) for _ in range(2)
-    ]
+    processes = [context.Process(target=_increments, args=(tmp_path, 8, results)) for _ in range(2)]
     for process in processes:
         process.start()
     for _ in processes:
