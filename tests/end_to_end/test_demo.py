@@ -140,7 +140,7 @@ def test_the_terminal_tells_each_stage_and_ends_with_the_table(played):
         "demo settings",
     ):
         assert word in played.shown
-    assert played.shown.index("CANARY at 25 %") < played.shown.index("PROMOTED")
+    assert played.shown.index("CANARY at 25 %") < played.shown.index("promoted: not worse")
 
 
 def test_an_interrupted_demo_says_so_and_goes_on(tmp_path):

@@ -89,9 +89,8 @@ def open_scene(options: DemoOptions) -> Iterator[Scene]:
 
 def _folder(options: DemoOptions) -> Path:
     home = options.home.expanduser().absolute()
-    chosen = {
-        k: str(v) for k, v in dataclasses.asdict(options).items() if k not in ("html", "quiet")
-    }
+    elsewhere = ("home", "html", "quiet")  # these choose no other demo
+    chosen = {k: str(v) for k, v in dataclasses.asdict(options).items() if k not in elsewhere}
     known = sorted(path for path in home.glob("[0-9]*") if (path / "options.json").exists())
     for folder in reversed(known):
         same = json.loads((folder / "options.json").read_text()) == chosen

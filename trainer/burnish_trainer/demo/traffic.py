@@ -100,6 +100,8 @@ def _tasks(scene: Scene, place: int) -> Iterator[Task]:
 
 
 def _told(status: dict[str, Any], before: str) -> str:
+    if status["state"] != "CANARY":
+        return before
     threads, evidence = status["threads"], status["evidence"]
     line = (
         f"  {status['state']} at {100 * status['share']:.0f} %: "
