@@ -38,14 +38,14 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     """Base of all records: immutable, keyword-only."""
 
 
-class Failure(Record):
+class Failure(Record, frozen=True, kw_only=True):
     """What went wrong in a call; control flow such as an interrupt is none."""
 
     type: str
     message: str
 
 
-class Span(Record):
+class Span(Record, frozen=True, kw_only=True):
     """One timed piece of a trajectory, in semantic-convention terms.
 
     `kind` is ours; `name` and `attributes` follow the GenAI conventions, with values kept
@@ -63,7 +63,7 @@ class Span(Record):
     attributes: dict[str, Json]
 
 
-class Policy(Record):
+class Policy(Record, frozen=True, kw_only=True):
     """Who produced the tokens of a call."""
 
     model: str | None = None
@@ -73,7 +73,7 @@ class Policy(Record):
     tools_hash: str | None = None
 
 
-class Usage(Record):
+class Usage(Record, frozen=True, kw_only=True):
     """Tokens of a call, as the provider counted them."""
 
     input_tokens: int | None = None
@@ -83,7 +83,7 @@ class Usage(Record):
     reasoning_tokens: int | None = None
 
 
-class ModelCall(Record):
+class ModelCall(Record, frozen=True, kw_only=True):
     """One call of a chat model, with the exact request and the reply."""
 
     span_id: str
@@ -112,7 +112,7 @@ class ModelCall(Record):
     extras: dict[str, Json] = {}  # run id, metadata, tags, provider fields
 
 
-class ToolRun(Record):
+class ToolRun(Record, frozen=True, kw_only=True):
     """One execution of a tool."""
 
     span_id: str
@@ -131,7 +131,7 @@ class ToolRun(Record):
     extras: dict[str, Json] = {}
 
 
-class Outcome(Record):
+class Outcome(Record, frozen=True, kw_only=True):
     """A fact reported from outside."""
 
     source: str
@@ -143,7 +143,7 @@ class Outcome(Record):
     scope: Literal["last", "thread"] = "last"
 
 
-class Verdict(Record):
+class Verdict(Record, frozen=True, kw_only=True):
     """What a verifier concludes about a trajectory."""
 
     label: VerdictLabel
@@ -155,7 +155,7 @@ class Verdict(Record):
     decided_ns: int = 0
 
 
-class Trajectory(Record):
+class Trajectory(Record, frozen=True, kw_only=True):
     """One attempt at one task, from an input to the final answer, failure or abandonment."""
 
     id: str
@@ -186,7 +186,7 @@ class Trajectory(Record):
     metadata: dict[str, Json] = {}
 
 
-class Task(Record):
+class Task(Record, frozen=True, kw_only=True):
     """Something to attempt, as the function named by `tasks` in burnish.toml gives it."""
 
     id: str
@@ -195,7 +195,7 @@ class Task(Record):
     data: dict[str, Json] = {}  # the rest of what the user's function gave
 
 
-class DatasetManifest(Record):
+class DatasetManifest(Record, frozen=True, kw_only=True):
     """What a dataset version is made of; stored as manifest.json."""
 
     id: str  # "name@sha12"
@@ -214,7 +214,7 @@ class DatasetManifest(Record):
     extras: dict[str, Json] = {}
 
 
-class AdapterManifest(Record):
+class AdapterManifest(Record, frozen=True, kw_only=True):
     """What an adapter version is and where it comes from; stored as burnish.json."""
 
     id: str  # "name@sha12"
@@ -234,7 +234,7 @@ class AdapterManifest(Record):
     extras: dict[str, Json] = {}
 
 
-class Rate(Record):
+class Rate(Record, frozen=True, kw_only=True):
     """A share of successes with its 95 % Wilson interval."""
 
     successes: int
@@ -244,7 +244,7 @@ class Rate(Record):
     high: float
 
 
-class PoolComparison(Record):
+class PoolComparison(Record, frozen=True, kw_only=True):
     """Base and candidate on the same tasks of one pool."""
 
     pool: str
@@ -259,7 +259,7 @@ class PoolComparison(Record):
     cost: dict[str, dict[str, float]] = {}  # measure -> {"before", "after"}: steps, tokens, latency
 
 
-class Evaluation(Record):
+class Evaluation(Record, frozen=True, kw_only=True):
     """What was measured of a candidate adapter against the current one."""
 
     agent: str
@@ -273,7 +273,7 @@ class Evaluation(Record):
     extras: dict[str, Json] = {}
 
 
-class Decision(Record):
+class Decision(Record, frozen=True, kw_only=True):
     """What the gate says, with its reasons."""
 
     decision: Literal["promote", "reject", "inconclusive"]
@@ -281,7 +281,7 @@ class Decision(Record):
     rules: dict[str, Json] = {}
 
 
-class RetrainReport(Record):
+class RetrainReport(Record, frozen=True, kw_only=True):
     """What one call of retrain did, stage by stage."""
 
     agent: str
