@@ -283,3 +283,44 @@ def test_a_run_folder_of_another_plan_is_left_alone(home, base, orders, tmp_path
     (tmp_path / "run" / "plan.json").write_text('{"id": "train-other"}')
     with pytest.raises(TrainingError, match="holds another run"):
         train(orders, base_model=base, recipe=QUICK, out=Path(tmp_path / "run"))
+
+
+@pytest.mark.slow
+def test_a_full_disk_is_one_clear_error_and_the_run_goes_on_once_there_is_room(base, tmp_path):
+    """The limit on the size of a file stands in for the disk; it is lifted in the same process."""
+    code = textwrap.dedent(
+        f"""
+        import resource
+        from types import SimpleNamespace
+        from burnish import settings
+        from burnish.errors import TrainingError
+        from burnish_trainer import train
+
+        def limited(most):
+            resource.setrlimit(resource.RLIMIT_FSIZE, (most, resource.RLIM_INFINITY))
+
+        settings.configure(home={str(tmp_path / "home")!r})
+        message = [
+            {{"role": "user", "content": "total", "loss": False}},
+            {{"role": "assistant", "content": "Done: 12", "loss": True}},
+        ]
+        row = {{"row_id": "1", "messages": message, "tools": [], "calls": [], "weight": 1.0}}
+        rows = SimpleNamespace(id="shop@000000000000", rows=lambda split: [row] * 8)
+        recipe = {{"rank": 8, "epochs": 4, "batch_size": 4, "learning_rate": 1e-2}}
+        try:
+            limited(20_000)
+            train(rows, base_model={str(base)!r}, recipe=recipe)
+        except TrainingError as error:
+            print("told:", error)
+        limited(resource.RLIM_INFINITY)
+        print(train(rows, base_model={str(base)!r}, recipe=recipe).id)
+        """
+    )
+    environ = {**os.environ, "OMP_NUM_THREADS": "1", "BURNISH_QUIET": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    told, version = done.stdout.strip().splitlines()
+    assert told.startswith("told: no space to write into")
+    assert version.startswith("adapter@")

@@ -27,7 +27,7 @@ from burnish_trainer import console
 from burnish_trainer.evaluation.subject import Subject
 from burnish_trainer.gate import decide
 from burnish_trainer.overrides import overridden
-from burnish_trainer.run.files import locked, write_json
+from burnish_trainer.run.files import locked, room, write_json
 from burnish_trainer.stages import Stages, open_run
 
 
@@ -64,7 +64,7 @@ def retrain(
         overrides["canary"] = canary
     subject = overridden(load_project(), agent, overrides)
     home = Path(settings.current().home)
-    with locked(home / "runs" / f".lock-{agent}", f"a retrain of {agent!r}"):
+    with locked(home / "runs" / f".lock-{agent}", f"a retrain of {agent!r}"), room(home):
         facts = {"config": msgspec.to_builtins(subject.config), "code": subject.code_sha256}
         choice = _Choice(force, canary is not False, learn_from)
         stages = open_run(home, agent, {**facts, "choice": dataclasses.asdict(choice)})

@@ -30,7 +30,7 @@ from burnish.journal.events import canonical
 from burnish_trainer import console
 from burnish_trainer.recipes import Recipe, make_recipe
 from burnish_trainer.rows import TokenRow, tokenise
-from burnish_trainer.run.files import locked, newest_checkpoint, write_json
+from burnish_trainer.run.files import locked, newest_checkpoint, room, write_json
 from burnish_trainer.run.plan import TrainPlan, make_plan
 from burnish_trainer.run.publish import AdapterVersion, card, manifest_of, save_adapter
 
@@ -95,7 +95,7 @@ def train(
         if done is not None:
             console.say(f"  {done.id} is already trained")
             return done
-        with _threads(threads_for(job.model, settled)):
+        with _threads(threads_for(job.model, settled)), room(job.folder):
             return _run(job)
 
 

@@ -7,6 +7,7 @@ Does not know: what is in them.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import json
@@ -16,9 +17,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from burnish.errors import TrainingError
+from burnish.errors import BurnishError, TrainingError
 
 MANIFEST = "MANIFEST.json"
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_SAID = ("No space left", "Disk quota exceeded", "File too large", "PytorchStreamWriter failed")
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -30,6 +34,27 @@ def write_json(path: Path, value: Any) -> None:
         file.flush()
         os.fsync(file.fileno())
     staged.replace(path)
+
+
+@contextlib.contextmanager
+def room(folder: Path) -> Iterator[None]:
+    """Say in one clear error, inside, that a disk is full; what is whole already stays.
+
+    Raises:
+        TrainingError: Nothing more could be written.
+    """
+    try:
+        yield
+    except Exception as error:  # each library has its own class for it
+        full = getattr(error, "errno", None) in _FULL or any(word in str(error) for word in _SAID)
+        if isinstance(error, BurnishError) or not full:
+            raise
+        free = shutil.disk_usage(folder).free
+        raise TrainingError(
+            f"no space to write into {folder} ({free / 2**20:,.0f} MiB free on its disk): {error}",
+            "a disk with room for checkpoints and the adapter",
+            "make room and give the same command again; it goes on where it stopped",
+        ) from error
 
 
 def sha256_of(path: Path) -> str:
