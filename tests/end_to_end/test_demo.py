@@ -136,7 +136,7 @@ def test_the_terminal_tells_each_stage_and_ends_with_the_table(played):
         "evaluate",
         "gate",
         "canary",
-        "all held-out",
+        "success in %",
         "demo settings",
     ):
         assert word in played.shown

@@ -54,18 +54,11 @@ def funnel(stages: Sequence[Json]) -> str:
     dropped = [sum((stage.get("dropped") or {}).values()) for stage in stages]
     axes.barh(names, kept, color=_NEW, height=0.62)
     axes.barh(names, dropped, left=kept, color=_OLD, height=0.62)
-    for place, stage in enumerate(stages):
-        why = ", ".join(
-            f"{count} {reason}" for reason, count in (stage.get("dropped") or {}).items()
-        )
-        axes.text(
-            kept[place] + dropped[place],
-            place,
-            f"  {kept[place]}" + (f" (out: {why})" if why else ""),
-            va="center",
-        )
+    for place, (kept_here, dropped_here) in enumerate(zip(kept, dropped, strict=True)):
+        told = f"  {kept_here}" + (f", {dropped_here} dropped" if dropped_here else "")
+        axes.text(kept_here + dropped_here, place, told, va="center")
     axes.invert_yaxis()
-    axes.set_xlim(0, 1.6 * max([1, *(k + d for k, d in zip(kept, dropped, strict=True))]))
+    axes.set_xlim(0, 1.3 * max([1, *(k + d for k, d in zip(kept, dropped, strict=True))]))
     axes.set_xlabel("runs")
     return _svg(figure)
 

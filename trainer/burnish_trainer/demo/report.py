@@ -54,6 +54,7 @@ def page(facts: Json) -> str:
     ]
     for number, one in enumerate(facts["rounds"], 1):
         parts += [f"<h2>Round {number}: what was learned from</h2>", pictures.funnel(one["funnel"])]
+        parts += [f"<p>{_text(_dropped(one['dropped']))}</p>"]
         parts += [
             f"<p>Gate: <b>{_text(one['gate']['decision'])}</b>. {_text('; '.join(one['gate']['reasons']))}</p>"
         ]
@@ -66,6 +67,11 @@ def page(facts: Json) -> str:
         "<!doctype html><html lang=en><meta charset=utf-8><title>burnish demo</title>"
         f"<meta name=viewport content='width=device-width'><style>{_STYLE}</style><body>{body}</body></html>\n"
     )
+
+
+def _dropped(reasons: dict[str, int]) -> str:
+    told = ", ".join(f"{count} for {reason!r}" for reason, count in reasons.items())
+    return f"Dropped: {told}." if told else "Nothing was dropped."
 
 
 def _story(facts: Json) -> str:

@@ -15,13 +15,20 @@ def show(facts: Json) -> None:
     Args:
         facts: As `burnish demo --json` writes them.
     """
+    from rich import box
     from rich.table import Table
 
-    table = Table(title="held-out success", title_justify="left", show_footer=False)
-    table.add_column("kind of task")
-    table.add_column("before", justify="right")
+    table = Table(
+        title="success in %, with 95 % intervals",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 2, 0, 0),
+        pad_edge=False,
+    )
+    table.add_column("tasks", no_wrap=True)
+    table.add_column("before", justify="right", no_wrap=True)
     for number in range(1, len(facts["rounds"]) + 1):
-        table.add_column(f"round {number}", justify="right")
+        table.add_column(f"round {number}", justify="right", no_wrap=True)
     first = facts["rounds"][0]
     for kind in first["by_kind"]:
         cells = [one["by_kind"][kind] for one in facts["rounds"]]
@@ -30,7 +37,7 @@ def show(facts: Json) -> None:
     for pool in ("heldout", "standing", "capability"):
         _row(
             table,
-            "all held-out" if pool == "heldout" else pool,
+            "held-out" if pool == "heldout" else pool,
             [one[pool] for one in facts["rounds"]],
         )
     console.say("")
@@ -46,7 +53,7 @@ def _row(table: Any, name: str, cells: list[Json]) -> None:
 
 
 def _rate(rate: float, ends: list[float]) -> str:
-    return f"{100 * rate:5.1f} % [{100 * ends[0]:.0f}, {100 * ends[1]:.0f}]"
+    return f"{100 * rate:.1f} [{100 * ends[0]:.0f}, {100 * ends[1]:.0f}]"
 
 
 def _lines(facts: Json) -> list[str]:

@@ -79,13 +79,16 @@ def adapted(model: Any, recipe: Recipe, start: Path | None) -> Any:
         )
     try:
         with calm():
-            return PeftModel.from_pretrained(model, str(start), is_trainable=True)
+            continued: Any = PeftModel.from_pretrained(model, str(start), is_trainable=True)
     except RuntimeError as error:
         raise BaseModelMismatch(
             f"the adapter in {start} does not fit the base model: {str(error)[:200]}",
             "an adapter that was trained on this base model",
             "burnish retrain without init_adapter",
         ) from error
+    # The version names its base; here it is a folder, so that nothing is looked up elsewhere.
+    continued.peft_config["default"].base_model_name_or_path = model.name_or_path
+    return continued
 
 
 def linear_layers(model: Any) -> list[str]:
