@@ -22,7 +22,7 @@ def show(facts: Json) -> None:
         title="success in %, with 95 % intervals",
         title_justify="left",
         box=box.SIMPLE_HEAD,
-        padding=(0, 2, 0, 0),
+        padding=(0, 1, 0, 0),
         pad_edge=False,
     )
     table.add_column("tasks", no_wrap=True)
@@ -53,7 +53,7 @@ def _row(table: Any, name: str, cells: list[Json]) -> None:
 
 
 def _rate(rate: float, ends: list[float]) -> str:
-    return f"{100 * rate:.1f} [{100 * ends[0]:.0f}, {100 * ends[1]:.0f}]"
+    return f"{100 * rate:.1f} [{100 * ends[0]:.0f},{100 * ends[1]:.0f}]"
 
 
 def _lines(facts: Json) -> list[str]:
