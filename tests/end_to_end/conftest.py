@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import subprocess
@@ -42,9 +43,16 @@ def _settings_of_this_test_alone() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
-    """A whole demo of one round."""
-    folder = tmp_path_factory.mktemp("demo")
-    done = burnish("demo", "--json", "facts.json", "--home", "demos", cwd=folder)
-    assert done.returncode == 0, done.stderr[-4000:]
+    """A whole demo of one round, played by the first worker that asks; the others wait for it."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "played-demo"
+    folder.mkdir(exist_ok=True)
+    shown = folder / "shown.txt"
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not shown.exists():
+            done = burnish("demo", "--json", "facts.json", "--home", "demos", cwd=folder)
+            assert done.returncode == 0, done.stderr[-4000:]
+            shown.write_text(done.stderr)
     facts = json.loads((folder / "facts.json").read_text())
-    return Played(facts, Path(facts["folder"]), done.stderr)
+    return Played(facts, Path(facts["folder"]), shown.read_text())
