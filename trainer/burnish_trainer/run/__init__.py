@@ -244,11 +244,11 @@ def _steps(job: _Job) -> dict[str, float]:
 
 def _publish(job: _Job, metrics: dict[str, float]) -> AdapterVersion:
     from burnish.adapters import AdapterStore
-    from burnish_trainer.run.fingerprint import fingerprint, prompts_of
+    from burnish_trainer.run.fingerprint import fingerprint
 
     folder = job.folder / "adapter"
     save_adapter(job.model, folder, job.plan.base_model)
-    write_json(folder / "fingerprint.json", fingerprint(job.model, prompts_of(job.rows)))
+    write_json(folder / "fingerprint.json", fingerprint(job.model, job.rows))
     manifest = manifest_of(job.plan, job.recipe, folder, metrics)
     (folder / "card.md").write_text(card(manifest, job.plan.rows))
     store = AdapterStore(settings.current().home)
