@@ -14,7 +14,14 @@ import pytest
 
 import burnish
 from burnish.adapters import AdapterStore, Registry
-from burnish.errors import EmptyDataset, NoVerifier, SettingsError, TrainingError, UnknownAgent
+from burnish.errors import (
+    CanaryError,
+    EmptyDataset,
+    NoVerifier,
+    SettingsError,
+    TrainingError,
+    UnknownAgent,
+)
 from burnish_trainer.retrain import retrain
 from burnish_trainer.run.files import locked
 from burnish_trainer.stages import open_run
@@ -39,6 +46,10 @@ def test_a_retrain_goes_from_runs_to_a_canary_and_back(shop, home, engine):
     assert report.canary["state"] == "CANARY"
     assert report.canary["share"] == 0.5
     assert report.canary["swap_ms"] > 0
+    recorded = len(burnish.Workspace().entries())
+    with pytest.raises(CanaryError, match=f"a rollout of {report.adapter} is CANARY"):
+        retrain("shop", evaluate=ROLLOUTS)
+    assert len(burnish.Workspace().entries()) == recorded, "it is told before anything runs"
     status = burnish.Workspace().canary("shop").rollback("enough seen")
     assert status["state"] == "ROLLED_BACK"
 

@@ -11,7 +11,9 @@ from typing import Any
 
 from burnish import settings
 from burnish.adapters import Registry, Target
+from burnish.canary.document import RUNNING
 from burnish.canary.rollout import Rollout
+from burnish.errors import CanaryError
 from burnish.records import Decision
 from burnish_trainer.evaluation.subject import Subject
 
@@ -20,6 +22,21 @@ def current_adapter(subject: Subject) -> str | None:
     """The version that serves the agent's stable arm; None is the base model or the user's own model."""
     stable = Rollout(settings.current().home, subject.name).document().stable
     return stable.adapter if stable is not None else None
+
+
+def refuse_while_running(subject: Subject) -> None:
+    """Say at once that a rollout runs, instead of after the work.
+
+    Raises:
+        CanaryError: A rollout of the agent has not ended.
+    """
+    document = Rollout(settings.current().home, subject.name).document()
+    if document.state in RUNNING:
+        raise CanaryError(
+            f"a rollout of {document.adapter} is {document.state}",
+            "none, or one that has ended",
+            f"burnish canary status {subject.name}, or burnish retrain {subject.name} --no-canary",
+        )
 
 
 def register(

@@ -123,9 +123,11 @@ class _Retrain:
         """Everything that can be known to be missing before anything costs time."""
         from burnish.serving.models import base_sha256, resolve_model
         from burnish_trainer.evaluation import pools_of
-        from burnish_trainer.release import current_adapter
+        from burnish_trainer.release import current_adapter, refuse_while_running
 
         subject = self._subject
+        if self._choice.releases and subject.config.canary.decides:
+            refuse_while_running(subject)
         if not subject.config.verify:
             raise NoVerifier(
                 f"agent {subject.name!r} has no verifier",
