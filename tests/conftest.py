@@ -1,9 +1,24 @@
-"""What every test relies on: an interrupt reaches the programs that tests start."""
+"""What every test relies on: an interrupt reaches the programs that tests start, and no test sets burnish for another."""
 
 import contextlib
+import os
 import signal
+
+import pytest
 
 # A shell that runs the suite in the background has interrupts ignored, and so would have every child.
 with contextlib.suppress(ValueError):  # not the main thread
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _no_setting_outlives_its_module():
+    """Programs that later tests start would inherit it."""
+    before = _settings()
+    yield
+    assert _settings() == before, "set it with monkeypatch, or in the environment of the child"
+
+
+def _settings() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name.startswith("BURNISH_")}

@@ -14,7 +14,7 @@ import pytest
 
 from burnish.adapters import AdapterStore
 from burnish.errors import BaseModelMismatch, EmptyDataset, TrainingError
-from burnish_trainer import Recipe, train
+from burnish_trainer import Recipe, console, train
 from burnish_trainer.run.files import is_whole, newest_checkpoint, seal
 
 QUICK = Recipe(name="shop", rank=4, epochs=4, learning_rate=1e-2, batch_size=4, warmup_steps=2)
@@ -35,8 +35,8 @@ def trained(base, tmp_path_factory, made):
     ]
     home = tmp_path_factory.mktemp("home")
     settings.configure(home=home)
-    os.environ["BURNISH_QUIET"] = "1"
-    version = train(made.Rows(found=rows), base_model=base, recipe=QUICK)
+    with console.silenced():
+        version = train(made.Rows(found=rows), base_model=base, recipe=QUICK)
     settings.reset()
     return home, made.Rows(found=rows), version
 
