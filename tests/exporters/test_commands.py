@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 import burnish
 from burnish.errors import EmptyDataset, ExportError, NoVerifier, UnknownAgent, VersionConflict
 from burnish.testing import ScriptedChatModel
-from burnish_exporters.commands import app
+from burnish_exporters.commands.dataset import app
 
 CHECKS = """
 def reached(run, state):
