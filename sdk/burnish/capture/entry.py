@@ -14,13 +14,14 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from burnish import settings
-from burnish.capture import context, faults, resume, scopes, shipping, threads
+from burnish.capture import context, faults, memory, resume, scopes, shipping, threads
 from burnish.capture.closing import answer_of, status_of
 from burnish.capture.content import Blobs
 from burnish.capture.handler import on_uninvited, shared_handler
 from burnish.capture.live import LiveTrajectory, Run, registry
 from burnish.capture.redaction import door
 from burnish.capture.requests import own_metadata
+from burnish.capture.workflows import AGENT, operation_of
 from burnish.journal.events import RunStarted
 
 
@@ -41,6 +42,7 @@ class Start(NamedTuple):
     tags: tuple[str, ...] = ()
     metadata: Mapping[str, Any] = {}
     resumes: str | None = None  # trajectory that is taken up again
+    operation: str = AGENT
 
 
 class Invocation:
@@ -78,6 +80,7 @@ def recording() -> bool:
 def begin(start: Start, key: Any) -> LiveTrajectory:
     """Start a trajectory, or take one up again, and say so."""
     threads.carry_context()
+    memory.listen()
     shipping.start()
     given = scopes.current_task.get()
     trajectory = LiveTrajectory(start.agent.name, start.resumes, door())
@@ -120,6 +123,7 @@ def _announce(trajectory: LiveTrajectory, start: Start, given: Any) -> None:
             metadata=about,
             input=ref,
             entry=start.entry,
+            operation=start.operation,
             redacted=content.redacted(blobs),
             **named,
         ),
@@ -184,6 +188,7 @@ def _enter(
         tags=tuple(given.get("tags") or ()),
         metadata=own_metadata(given.get("metadata")),
         resumes=taken_up,
+        operation=operation_of(graph),
     )
     trajectory = begin(start, key)
     _attach(given, handler)

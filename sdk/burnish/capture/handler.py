@@ -21,6 +21,7 @@ from burnish.capture.faults import guarded
 from burnish.capture.live import Run, registry
 from burnish.capture.models import end_model, fail_model, start_completion, start_model
 from burnish.capture.nodes import end_node, start_node
+from burnish.capture.retrieval import end_retrieval, start_retrieval
 from burnish.capture.tools import end_tool, fail_tool, start_tool
 
 # The registry's keys are the ids' integers: those hash without a call into uuid.
@@ -220,15 +221,14 @@ class Callbacks:
         key = run_id.int
         parent = _parent(key, parent_run_id)
         if parent is not None:
-            about = {**about, "inputs": {"query": query}, "retriever": True}
-            start_tool(parent, key, serialized, query, about)
+            start_retrieval(parent, key, serialized, query, about)
 
     @guarded
     def on_retriever_end(self, documents: Any, *, run_id: Any, **_: Any) -> None:
         """A retriever answered."""
         run = _runs.get(run_id.int)
         if run is not None and run.kind == "tool":
-            end_tool(run, list(documents))
+            end_retrieval(run, documents)
 
     @guarded
     def on_retriever_error(self, error: BaseException, *, run_id: Any, **_: Any) -> None:

@@ -56,6 +56,7 @@ def start_tool(
             speaker=run.speaker,
             attempt=run.attempt,
             extras=extras and extras[0],
+            operation=about.get("operation", "execute_tool"),
         ),
         blobs,
     )

@@ -54,6 +54,7 @@ class RunStarted(Event, frozen=True, tag="R"):
     metadata: Ref | None = None
     input: Ref | None = None
     entry: str | None = None  # invoke, stream, astream, ... of what type
+    operation: str = "invoke_agent"  # or "invoke_workflow", where no model decides the path
 
 
 class RunEnded(Event, frozen=True, tag="r"):
@@ -141,7 +142,7 @@ class ModelEnded(Event, frozen=True, tag="m"):
 
 
 class ToolStarted(Event, frozen=True, tag="T"):
-    """A tool was called."""
+    """A tool was called, a retriever asked, a memory read or written: `operation` says which."""
 
     trajectory: str
     span: str
@@ -157,6 +158,7 @@ class ToolStarted(Event, frozen=True, tag="T"):
     attempt: int = 1
     run_id: str | None = None
     extras: Ref | None = None
+    operation: str = "execute_tool"  # or "retrieval", "search_memory", "upsert_memory", ...
 
 
 class ToolEnded(Event, frozen=True, tag="t"):

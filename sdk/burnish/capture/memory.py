@@ -1,0 +1,160 @@
+"""Reads and writes of a LangGraph store inside a recorded run.
+
+Knows: the entry points of a store, and the conventions' form of a memory record.
+Does not know: how a run is kept (tools.py), what an agent remembers and why.
+
+A store has no callbacks, so its class is given entry points that look whether they are called from
+a recorded run. Where they are not, nothing but that look is added.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+import sys
+from collections.abc import Callable, Iterable
+from contextvars import ContextVar
+from typing import Any
+
+from burnish.capture import context
+from burnish.capture.faults import guarded
+from burnish.capture.live import Run, registry
+from burnish.capture.tools import end_tool, fail_tool, start_tool
+from burnish.records import Json
+
+_OPERATIONS = {
+    "get": "search_memory",
+    "search": "search_memory",
+    "put": "upsert_memory",
+    "delete": "delete_memory",
+}
+_MARK = "__burnish_memory__"
+_inside: ContextVar[bool] = ContextVar("burnish_memory", default=False)
+_seen: Any = None
+
+
+def listen() -> None:
+    """Have the stores of this process say what is read and written; done once."""
+    global _seen
+    module = sys.modules.get("langgraph.store.base")
+    if module is None or module is _seen:
+        return
+    _seen = module
+    for kind in _with_subclasses(module.BaseStore):
+        for name, operation in _OPERATIONS.items():
+            for method, recorded in ((name, _sync), (f"a{name}", _async)):
+                original = kind.__dict__.get(method)
+                if original is not None and not hasattr(original, _MARK):
+                    setattr(kind, method, recorded(original, name, operation))
+
+
+def _with_subclasses(kind: type) -> Iterable[type]:
+    yield kind
+    for below in kind.__subclasses__():
+        yield from _with_subclasses(below)
+
+
+def _sync(original: Callable[..., Any], name: str, operation: str) -> Callable[..., Any]:
+    signature = inspect.signature(original)
+
+    @functools.wraps(original)
+    def entry(*args: Any, **kwargs: Any) -> Any:
+        run = _start(signature, name, operation, args, kwargs)
+        if run is None:
+            return original(*args, **kwargs)
+        token = _inside.set(True)
+        try:
+            result = original(*args, **kwargs)
+        except BaseException as error:
+            _fail(run, error)
+            raise
+        finally:
+            _inside.reset(token)
+        _end(run, result)
+        return result
+
+    setattr(entry, _MARK, True)
+    return entry
+
+
+def _async(original: Callable[..., Any], name: str, operation: str) -> Callable[..., Any]:
+    signature = inspect.signature(original)
+
+    @functools.wraps(original)
+    async def entry(*args: Any, **kwargs: Any) -> Any:
+        run = _start(signature, name, operation, args, kwargs)
+        if run is None:
+            return await original(*args, **kwargs)
+        token = _inside.set(True)
+        try:
+            result = await original(*args, **kwargs)
+        except BaseException as error:
+            _fail(run, error)
+            raise
+        finally:
+            _inside.reset(token)
+        _end(run, result)
+        return result
+
+    setattr(entry, _MARK, True)
+    return entry
+
+
+@guarded
+def _start(
+    signature: inspect.Signature,
+    name: str,
+    operation: str,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+) -> Run | None:
+    """The run of this access; None where it is none of ours, or inside another one."""
+    if not registry.active or _inside.get() or context.suppressed.get():
+        return None
+    parent = context.current_run()
+    if parent is None or parent.trajectory.ended:
+        return None
+    given = signature.bind(*args, **kwargs).arguments
+    _, *named = given.items()
+    inputs = {
+        "namespace" if key.startswith("namespace") else key: value
+        for key, value in named
+        if key in _KEPT and value is not None
+    }
+    key = int.from_bytes(os.urandom(16), "big")
+    about = {"name": f"store.{name}", "inputs": inputs, "operation": operation}
+    start_tool(parent, key, None, "", about)
+    return registry.runs.get(key)
+
+
+_KEPT = ("namespace", "namespace_prefix", "key", "value", "query", "filter", "limit", "offset")
+
+
+@guarded
+def _end(run: Run, result: Any) -> None:
+    if result is not None:
+        result = [_record(item) for item in (result if isinstance(result, list) else [result])]
+    end_tool(run, result)
+
+
+@guarded
+def _fail(run: Run, error: BaseException) -> None:
+    fail_tool(run, error)
+
+
+def _record(item: Any) -> Json:
+    """An item as the conventions have a memory record."""
+    record: dict[str, Json] = {
+        "id": item.key,
+        "content": item.value,
+        "metadata": {
+            "namespace": list(item.namespace),
+            "created_at": item.created_at,
+            "updated_at": item.updated_at,
+        },
+    }
+    score = getattr(item, "score", None)
+    if score is not None:
+        record["score"] = float(score)
+    return record
