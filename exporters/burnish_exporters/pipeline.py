@@ -346,7 +346,10 @@ def _redactor(recipe: Recipe, options: BuildOptions, home: Path) -> RowRedactor 
     if recipe.redact == "none":
         return None
     finders = finders_of(
-        recipe.redact_patterns, engines=recipe.redact == "full", names_model=recipe.names_model
+        recipe.redact_patterns,
+        recipe.redact_terms,
+        engines=recipe.redact == "full",
+        names_model=recipe.names_model,
     )
     key = options.key or workspace_key(home)
     return RowRedactor(Redactor(key, finders=finders), options.decoder)

@@ -1,6 +1,7 @@
 """Rows leave without personal data, and token ids of replaced text leave with it."""
 
 import json
+import sys
 
 import msgspec
 import pytest
@@ -101,9 +102,9 @@ def test_a_wrong_pattern_is_refused(make_run):
         build([make_run()], {"redact_patterns": {"badge": "("}})
 
 
-def test_missing_engines_say_what_to_install(make_run):
-    try:
-        import presidio_analyzer  # noqa: F401
-    except ImportError:
-        with pytest.raises(ExportError, match=r"burnish\[redact\]"):
-            build([make_run()], {"redact": "full"})
+@pytest.mark.parametrize("package", ["presidio_analyzer", "detect_secrets.core.scan"])
+def test_missing_engines_say_what_to_install(make_run, monkeypatch, package):
+    monkeypatch.setitem(sys.modules, package, None)
+
+    with pytest.raises(ExportError, match=r"burnish\[redact\]"):
+        build([make_run()], {"redact": "full"})

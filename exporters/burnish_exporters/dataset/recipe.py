@@ -42,6 +42,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         redact: "structured" replaces personal data and secrets that have a form, "full" asks Presidio and detect-secrets
             too, "none" keeps everything.
         redact_patterns: Further kinds to replace, each with its regular expression.
+        redact_terms: Further kinds to replace, each with a file of its terms, one a line.
         names_model: spaCy model that finds names of people, with "full".
         steps: Further curation steps of yours, by import path.
     """
@@ -65,6 +66,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     contrast: bool = False
     redact: Literal["none", "structured", "full"] = "structured"
     redact_patterns: dict[str, str] = {}
+    redact_terms: dict[str, str] = {}
     names_model: str | None = None
     steps: list[str] = []
 

@@ -1,4 +1,4 @@
-"""Further eyes: Presidio for names, detect-secrets for what has no known form.
+"""Further eyes: own patterns and lists, Presidio for names and more kinds, detect-secrets for more secrets.
 
 Knows: how the two packages are set up so that they work offline and do not fire on ordinary words.
 Does not know: what is done with what they find. Both are optional: `pip install 'burnish[redact]'`.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 from burnish.errors import ExportError
@@ -24,22 +25,29 @@ _PRESIDIO_KINDS = {
     "US_SSN": "ssn",
 }
 _THRESHOLD = 0.4
+_SECRET = re.compile(r"[\w+/=.-]+")
 
 
 def finders_of(
-    patterns: dict[str, str], *, engines: bool, names_model: str | None = None
+    patterns: dict[str, str],
+    terms: dict[str, str] | None = None,
+    *,
+    engines: bool,
+    names_model: str | None = None,
 ) -> list[Finder]:
-    """What is asked besides our own patterns.
+    """What is asked besides the patterns that burnish brings.
 
     Args:
         patterns: Own kinds and their regular expressions.
+        terms: Own kinds and files of their terms, one a line, such as the names of customers.
         engines: Whether Presidio and detect-secrets look too.
         names_model: spaCy model for names of people; none works without.
 
     Raises:
-        ExportError: If a pattern is wrong, or a package is not installed.
+        ExportError: If a pattern is wrong, a file cannot be read, or a package is not installed.
     """
     found = [_own(kind, pattern) for kind, pattern in sorted(patterns.items())]
+    found += [_listed(kind, Path(file)) for kind, file in sorted((terms or {}).items())]
     return [*found, presidio(names_model), secrets_detector()] if engines else found
 
 
@@ -59,6 +67,21 @@ def _own(kind: str, pattern: str) -> Finder:
     return finder
 
 
+def _listed(kind: str, file: Path) -> Finder:
+    """Finds the terms of a file as whole words, whatever their case and spacing."""
+    try:
+        lines = file.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as problem:
+        raise ExportError(
+            f"terms of {kind}: {problem}", "a readable text file with one term a line"
+        ) from problem
+    terms = sorted({" ".join(line.split()) for line in lines if line.strip()}, key=len)
+    if not terms:
+        raise ExportError(f"{file} holds no term of {kind}", "a text file with one term a line")
+    longest_first = (re.escape(term).replace(r"\ ", r"\s+") for term in reversed(terms))
+    return _own(kind, rf"(?i)(?<!\w)(?:{'|'.join(longest_first)})(?!\w)")
+
+
 def presidio(names_model: str | None = None) -> Finder:
     """Presidio's analyzer, without a language model unless one is named.
 
@@ -66,8 +89,8 @@ def presidio(names_model: str | None = None) -> Finder:
         ExportError: If Presidio is not installed.
     """
     try:
-        from presidio_analyzer import AnalyzerEngine, RecognizerRegistry  # pyright: ignore[reportMissingImports]
-        from presidio_analyzer.nlp_engine import NlpEngineProvider  # pyright: ignore[reportMissingImports]
+        from presidio_analyzer import AnalyzerEngine, RecognizerRegistry
+        from presidio_analyzer.nlp_engine import NlpEngineProvider
     except ImportError as problem:
         raise _missing("presidio-analyzer") from problem
     _stay_offline()
@@ -99,35 +122,39 @@ def secrets_detector() -> Finder:
         ExportError: If detect-secrets is not installed.
     """
     try:
-        from detect_secrets.core.scan import scan_line  # pyright: ignore[reportMissingImports]
-        from detect_secrets.settings import default_settings  # pyright: ignore[reportMissingImports]
+        from detect_secrets.core.scan import scan_line
+        from detect_secrets.settings import default_settings
     except ImportError as problem:
         raise _missing("detect-secrets") from problem
 
     def finder(text: str) -> Iterator[Finding]:
         with default_settings() as settings:
             settings.disable_plugins("Base64HighEntropyString", "HexHighEntropyString")
-            place = 0
-            for line in text.splitlines(keepends=True):
-                for secret in scan_line(line):
-                    value = secret.secret_value
-                    if value and value in line:
-                        start = place + line.index(value)
-                        yield Finding("secret", start, start + len(value), value)
-                place += len(line)
+            for line in set(text.splitlines()):
+                values = {secret.secret_value for secret in scan_line(line)}
+                for value in sorted({_whole(str(v), line) for v in values if v}):
+                    for match in re.finditer(re.escape(value), text):
+                        yield Finding("secret", match.start(), match.end(), value)
 
     return finder
 
 
+def _whole(value: str, line: str) -> str:
+    """All of a secret: some detectors give its first letters only."""
+    start = line.find(value)
+    token = next((m for m in _SECRET.finditer(line) if m.start() <= start < m.end()), None)
+    return token.group() if token and token.group().startswith(value) else value
+
+
 def _no_model() -> Any:
-    from presidio_analyzer.nlp_engine import NoOpNlpEngine  # pyright: ignore[reportMissingImports]
+    from presidio_analyzer.nlp_engine import NoOpNlpEngine
 
     return NoOpNlpEngine(models=[{"lang_code": "en", "model_name": "none"}])
 
 
 def _stay_offline() -> None:
     """Give the domain list that Presidio asks for its bundled snapshot; it would be downloaded otherwise."""
-    import tldextract  # pyright: ignore[reportMissingImports]
+    import tldextract
 
     tldextract.tldextract.TLD_EXTRACTOR = tldextract.TLDExtract(suffix_list_urls=(), cache_dir=None)
 

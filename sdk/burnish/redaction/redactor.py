@@ -114,10 +114,14 @@ class Redactor:
 
     def _find(self, text: str) -> list[Finding]:
         found = find(text, self._detectors)
+        kinds = {finding.text: finding.kind for finding in found}
+        taken = [(f.start, f.end) for f in found] + self._names.places(text)
         for finder in self._finders:
             for finding in finder(text):
-                if not any(finding.start < f.end and f.start < finding.end for f in found):
-                    found.append(finding)
+                if not any(finding.start < end and start < finding.end for start, end in taken):
+                    taken.append((finding.start, finding.end))
+                    kind = kinds.setdefault(finding.text, finding.kind)
+                    found.append(Finding(kind, finding.start, finding.end, finding.text))
         return sorted(found, key=lambda finding: finding.start)
 
     def _look(self, text: str) -> tuple[str, Counter[str]]:
