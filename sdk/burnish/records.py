@@ -177,6 +177,7 @@ class Trajectory(Record, frozen=True, kw_only=True):
     policies: list[Policy] = []
     model_calls: list[ModelCall] = []
     tool_runs: list[ToolRun] = []
+    memory: list[ToolRun] = []  # reads and writes of a memory store; `operation` in their extras
     outcomes: list[Outcome] = []
     verdicts: list[Verdict] = []
     losses: dict[str, int] = {}  # what capture could not keep, by kind

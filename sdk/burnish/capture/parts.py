@@ -15,7 +15,7 @@ Part = dict[str, Any]
 
 _RESERVED = frozenset(
     {
-        "text", "reasoning", "blob", "uri", "tool_call", "tool_call_response",
+        "text", "reasoning", "blob", "uri", "file", "tool_call", "tool_call_response",
         "invalid_tool_call", "verbatim",
     }
 )  # fmt: skip
@@ -50,7 +50,7 @@ def decode_block(part: Part) -> Any:
     if kind == "reasoning":
         word = "thinking" if block == "thinking" else "reasoning"
         return {**_renamed(part, "content", word), "type": word}
-    if kind in ("blob", "uri"):
+    if kind in _SOURCES.values() and block is not None:
         return _decode_media(part)
     return part
 
@@ -157,22 +157,22 @@ def _image_url(block: Part) -> Part | None:
     return part
 
 
-def _image(block: Part) -> Part | None:
-    if not isinstance(block.get("base64"), str) or "modality" in block:
+def _media(block: Part) -> Part | None:
+    """A block of LangChain's own that holds, links or names an image, a sound, a film or a file."""
+    given = [key for key in _SOURCES if key in block]
+    if len(given) != 1 or not isinstance(block[given[0]], str) or block.keys() & _MEDIA_KEYS:
         return None
-    return {
-        **_renamed(block, "base64", "content"),
-        "type": "blob",
-        "modality": "image",
-        "block": "image",
-    }
+    kind = block["type"]
+    part = _renamed(block, given[0], _FIELDS[given[0]])
+    return {**part, "type": _SOURCES[given[0]], "modality": _MODALITIES[kind], "block": kind}
 
 
 def _decode_media(part: Part) -> Part:
-    if part["block"] == "image":
-        block = _renamed(part, "content", "base64")
+    if part["block"] in _MODALITIES:
+        source = next(key for key, kind in _SOURCES.items() if kind == part["type"])
+        block = _renamed(part, _FIELDS[source], source)
         del block["modality"]
-        return {**block, "type": "image"}
+        return {**block, "type": part["block"]}
     if part["type"] == "blob":
         url = f"data:{part['mime_type']};base64,{part['content']}"
     else:
@@ -181,10 +181,14 @@ def _decode_media(part: Part) -> Part:
     return {"type": "image_url", "image_url": {"url": url, **detail}}
 
 
+_SOURCES = {"base64": "blob", "url": "uri", "file_id": "file"}  # LangChain's key, our type
+_FIELDS = {"base64": "content", "url": "uri", "file_id": "file_id"}  # LangChain's key, our key
+_MEDIA_KEYS = frozenset({"modality", "content", "uri", "block"})
+_MODALITIES = {"image": "image", "audio": "audio", "video": "video", "file": "document"}
 _ENCODERS = {
     "text": _text,
     "reasoning": _reasoning,
     "thinking": _thinking,
     "image_url": _image_url,
-    "image": _image,
+    **dict.fromkeys(_MODALITIES, _media),
 }

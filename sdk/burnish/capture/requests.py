@@ -72,6 +72,8 @@ def encode_tool(tool: Any) -> Tool:
             if "type" in function:
                 flat["form"]["type"] = function["type"]
         return flat
+    if "form" in tool:
+        return {"type": "verbatim", "name": "verbatim", "value": tool}
     if "input_schema" in tool and "parameters" not in tool:
         rest = {key: value for key, value in tool.items() if key != "input_schema"}
         flat = {**rest, "type": "function", "parameters": tool["input_schema"]}
@@ -79,7 +81,9 @@ def encode_tool(tool: Any) -> Tool:
         return flat
     if "name" in tool and "type" not in tool:
         return {**tool, "type": "function", "form": "bare"}
-    return {**tool, "form": "flat"} if "form" not in tool else {"type": "verbatim", "value": tool}
+    kind = str(tool.get("type", "tool"))
+    lacking = {key: kind for key in ("name", "type") if key not in tool}
+    return {**tool, **lacking, "form": {"lacking": sorted(lacking)} if lacking else "flat"}
 
 
 def decode_tool(tool: Tool) -> dict[str, Any]:
@@ -90,6 +94,12 @@ def decode_tool(tool: Tool) -> dict[str, Any]:
     rest = {key: value for key, value in tool.items() if key not in ("type", "form")}
     if form == "flat":
         return {**rest, "type": tool["type"]} if "type" in tool else rest
+    if isinstance(form, dict) and "lacking" in form:
+        return {
+            key: value
+            for key, value in tool.items()
+            if key not in form["lacking"] and key != "form"
+        }
     if form == "bare":
         return rest
     if isinstance(form, dict) and "input_schema" in form:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from burnish.journal.events import Ref
+from burnish.journal.events import ModelStarted, Ref, ToolStarted
 from burnish.records import Json
 from burnish.telemetry import semconv as s
 
@@ -49,3 +49,18 @@ def set_present(attributes: Attributes, values: dict[str, Json]) -> None:
     for name, value in values.items():
         if value is not None:
             attributes[name] = value
+
+
+def run_id_of(start: ModelStarted | ToolStarted) -> dict[str, Json]:
+    """LangChain's id of a run, as one of its extras."""
+    return {} if start.run_id is None else {"run_id": start.run_id}
+
+
+def extras_of(attributes: Attributes, blobs: Blobs, ref: Ref | None) -> dict[str, Json]:
+    """What an event says beside its fields; counted in `attributes` where it is lost."""
+    found: Attributes = {}
+    put(found, blobs, {s.EXTRAS: ref})
+    if s.LOSSES in found:
+        count_missing(attributes)
+    value = found.get(s.EXTRAS, {})
+    return value if isinstance(value, dict) else {"extras": value}

@@ -34,10 +34,17 @@ _INT64 = 2**63
 _CACHED = 1000  # conversations whose last messages are kept decoded
 _KINDS: dict[str, SpanKind] = {
     "invoke_agent": "agent",
+    "invoke_workflow": "agent",
     "chat": "model",
     "text_completion": "model",
     "generate_content": "model",
     "execute_tool": "tool",
+    "retrieval": "tool",
+    "search_memory": "tool",
+    "create_memory": "tool",
+    "update_memory": "tool",
+    "upsert_memory": "tool",
+    "delete_memory": "tool",
 }
 
 

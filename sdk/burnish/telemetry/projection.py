@@ -13,7 +13,16 @@ from collections.abc import Callable, Iterable, Iterator
 from burnish.journal import events as e
 from burnish.records import Json, Span, SpanKind
 from burnish.telemetry import semconv as s
-from burnish.telemetry.attributes import Attributes, Blobs, count_missing, put, set_present
+from burnish.telemetry.accesses import describe_tool
+from burnish.telemetry.attributes import (
+    Attributes,
+    Blobs,
+    count_missing,
+    extras_of,
+    put,
+    run_id_of,
+    set_present,
+)
 from burnish.telemetry.facts import FACTS
 from burnish.telemetry.received import restore
 
@@ -167,8 +176,9 @@ def _run(
     set_present(
         attributes,
         {
-            s.OPERATION: "invoke_agent",
+            s.OPERATION: start.operation,
             s.AGENT: start.agent,
+            s.WORKFLOW: start.agent if start.operation == "invoke_workflow" else None,
             s.CONVERSATION: start.thread_id,
             s.USER: start.user,
             s.TASK: start.task_id,
@@ -192,7 +202,7 @@ def _run(
         )
         put(attributes, end_blobs, {s.OUTPUT: end.output})
     put(attributes, blobs, {s.INPUT: start.input, s.METADATA: start.metadata})
-    return f"invoke_agent {start.agent}"
+    return f"{start.operation} {start.agent}"
 
 
 def _node(
@@ -227,10 +237,10 @@ def _model(
     request = attributes.get(s.REQUEST)
     if isinstance(request, dict):
         _sampling(attributes, request)
-    extras = _run_id(start) | _extras(attributes, blobs, start.extras)
+    extras = run_id_of(start) | extras_of(attributes, blobs, start.extras)
     if end is not None:
         _reply(attributes, end, end_blobs, start.at)
-        extras = {**extras, **_extras(attributes, end_blobs, end.extras)}
+        extras = {**extras, **extras_of(attributes, end_blobs, end.extras)}
     if extras:
         attributes[s.EXTRAS] = extras
     return f"chat {start.model}" if start.model else "chat"
@@ -257,19 +267,6 @@ def _sampling(attributes: Attributes, request: dict[str, Json]) -> None:
             value = source.get(key)
             if value is not None:
                 attributes[name] = [value] if key == "stop" and isinstance(value, str) else value
-
-
-def _run_id(start: e.ModelStarted | e.ToolStarted) -> dict[str, Json]:
-    return {} if start.run_id is None else {"run_id": start.run_id}
-
-
-def _extras(attributes: Attributes, blobs: Blobs, ref: e.Ref | None) -> dict[str, Json]:
-    found: Attributes = {}
-    put(found, blobs, {s.EXTRAS: ref})
-    if s.LOSSES in found:
-        count_missing(attributes)
-    value = found.get(s.EXTRAS, {})
-    return value if isinstance(value, dict) else {"extras": value}
 
 
 def _reply(attributes: Attributes, end: e.ModelEnded, blobs: Blobs, started: int) -> None:
@@ -300,46 +297,11 @@ def _reply(attributes: Attributes, end: e.ModelEnded, blobs: Blobs, started: int
         count_missing(attributes)
 
 
-def _tool(
-    attributes: Attributes,
-    start: e.ToolStarted,
-    blobs: Blobs,
-    end: e.ToolEnded | None,
-    end_blobs: Blobs,
-) -> str:
-    set_present(
-        attributes,
-        {
-            s.OPERATION: "execute_tool",
-            s.TOOL_NAME: start.name,
-            s.TOOL_TYPE: "function",
-            s.TOOL_CALL_ID: start.call_id,
-            s.RAW_ARGUMENTS: start.raw_arguments,
-        },
-    )
-    put(attributes, blobs, {s.TOOL_ARGUMENTS: start.arguments})
-    extras = _run_id(start) | _extras(attributes, blobs, start.extras)
-    if end is not None:
-        if end.is_error:
-            attributes[s.IS_ERROR] = True
-        result: Attributes = {}
-        put(result, end_blobs, {s.TOOL_RESULT: end.result})
-        if s.LOSSES in result:
-            count_missing(attributes)
-        value = result.get(s.TOOL_RESULT)
-        if isinstance(value, dict):
-            extras.update((key, item) for key, item in value.items() if key != "response")
-            attributes[s.TOOL_RESULT] = value.get("response")
-    if extras:
-        attributes[s.EXTRAS] = extras
-    return f"execute_tool {start.name}"
-
-
 _STARTS = (e.RunStarted, e.NodeStarted, e.ModelStarted, e.ToolStarted)
 _ENDS = (e.RunEnded, e.NodeEnded, e.ModelEnded, e.ToolEnded)
 _KINDS: dict[type, tuple[SpanKind, Callable[..., str]]] = {
     e.RunStarted: ("agent", _run),
     e.NodeStarted: ("node", _node),
     e.ModelStarted: ("model", _model),
-    e.ToolStarted: ("tool", _tool),
+    e.ToolStarted: ("tool", describe_tool),
 }

@@ -24,6 +24,14 @@ TOOL_TYPE = "gen_ai.tool.type"
 TOOL_CALL_ID = "gen_ai.tool.call.id"
 TOOL_ARGUMENTS = "gen_ai.tool.call.arguments"
 TOOL_RESULT = "gen_ai.tool.call.result"
+WORKFLOW = "gen_ai.workflow.name"
+RETRIEVAL_QUERY = "gen_ai.retrieval.query.text"
+RETRIEVAL_DOCUMENTS = "gen_ai.retrieval.documents"
+MEMORY_STORE = "gen_ai.memory.store.id"
+MEMORY_RECORD = "gen_ai.memory.record.id"
+MEMORY_COUNT = "gen_ai.memory.record.count"
+MEMORY_QUERY = "gen_ai.memory.query.text"
+MEMORY_RECORDS = "gen_ai.memory.records"
 EVALUATION_EVENT = "gen_ai.evaluation.result"
 EVALUATION_NAME = "gen_ai.evaluation.name"
 SCORE = "gen_ai.evaluation.score.value"
@@ -103,6 +111,7 @@ JSON_ATTRIBUTES = frozenset(
         *(INPUT_MESSAGES, OUTPUT_MESSAGES, SYSTEM_INSTRUCTIONS, TOOL_DEFINITIONS),
         *(TOOL_ARGUMENTS, TOOL_RESULT, METADATA, INPUT, OUTPUT, REQUEST, EXTRAS),
         *(EVIDENCE, FINAL_STATE, LOSSES, PROMPT_TOKEN_IDS, TOKEN_IDS, LOGPROBS),
+        *(RETRIEVAL_DOCUMENTS, MEMORY_RECORDS),
     )
 )
 """Attributes that are always JSON text in OTLP, whoever wrote them."""
@@ -112,6 +121,7 @@ CONTENT_ATTRIBUTES = frozenset(
         *(INPUT_MESSAGES, OUTPUT_MESSAGES, SYSTEM_INSTRUCTIONS, TOOL_DEFINITIONS),
         *(TOOL_ARGUMENTS, TOOL_RESULT, METADATA, INPUT, OUTPUT, ANSWER, EXTRAS, RAW_ARGUMENTS),
         *(EVIDENCE, FINAL_STATE, ERROR_MESSAGE, PROMPT_TOKEN_IDS, TOKEN_IDS, LOGPROBS),
+        *(RETRIEVAL_QUERY, RETRIEVAL_DOCUMENTS, MEMORY_QUERY, MEMORY_RECORDS),
     )
 )
 """Attributes that hold what people and models said."""

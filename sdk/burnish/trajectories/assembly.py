@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from burnish.records import ModelCall, Span, ToolRun, Trajectory
+from burnish.telemetry import accesses
 from burnish.telemetry import semconv as s
 from burnish.trajectories import facts, identity
 from burnish.trajectories.calls import CallReader, failure
@@ -106,7 +107,8 @@ def assemble_one(parts: Parts) -> Trajectory | None:
         error=failure(last),
         policies=_distinct([call.policy for call in calls]),
         model_calls=calls,
-        tool_runs=tools,
+        tool_runs=[run for run in tools if not accesses.is_memory(run)],
+        memory=[run for run in tools if accesses.is_memory(run)],
         outcomes=facts.newest_outcomes(_once(parts.facts.get("outcome", ()))),
         verdicts=facts.newest_verdicts(_once(parts.facts.get("verdict", ()))),
         losses=_losses(parts, calls, tools, status),

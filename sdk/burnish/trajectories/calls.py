@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from burnish.records import Failure, Json, ModelCall, Policy, Span, Tool, ToolRun, Usage
+from burnish.telemetry import accesses
 from burnish.telemetry import semconv as s
 from burnish.trajectories import identity
 
@@ -67,18 +68,18 @@ class CallReader:
         return ToolRun(
             span_id=span.span_id,
             parent_id=span.parent_id,
-            name=get(s.TOOL_NAME) or span.name.removeprefix("execute_tool "),
+            name=get(s.TOOL_NAME) or span.name.partition(" ")[2] or span.name,
             call_id=get(s.TOOL_CALL_ID),
-            arguments=get(s.TOOL_ARGUMENTS),
+            arguments=accesses.arguments_of(span),
             raw_arguments=get(s.RAW_ARGUMENTS),
-            result=get(s.TOOL_RESULT),
+            result=accesses.result_of(span),
             is_error=bool(get(s.IS_ERROR)) or error is not None,
             error=error,
             node=get(s.NODE),
             attempt=get(s.ATTEMPT, 1),
             started_ns=span.start_ns,
             ended_ns=span.end_ns,
-            extras=_extras(span, {}),
+            extras={**_extras(span, {}), **accesses.operation_of(span)},
         )
 
     def _policy(self, span: Span, messages: list[Any], tools: list[Tool]) -> Policy:

@@ -1,0 +1,152 @@
+"""Tools, retrievers and memories: one event each, and each its own words in the conventions.
+
+Knows: which attributes tell what was asked and what came back, in both directions.
+Does not know: how a call was captured, what it was good for.
+"""
+
+from __future__ import annotations
+
+from burnish.journal import events as e
+from burnish.records import Json, Span, ToolRun
+from burnish.telemetry import semconv as s
+from burnish.telemetry.attributes import (
+    Attributes,
+    Blobs,
+    count_missing,
+    extras_of,
+    put,
+    run_id_of,
+    set_present,
+)
+
+_TOOL, _RETRIEVAL, _SEARCH = "execute_tool", "retrieval", "search_memory"
+
+
+def describe_tool(
+    attributes: Attributes,
+    start: e.ToolStarted,
+    blobs: Blobs,
+    end: e.ToolEnded | None,
+    end_blobs: Blobs,
+) -> str:
+    """Fill the attributes of a tool's span; returns its name."""
+    attributes[s.OPERATION] = start.operation
+    given: Attributes = {}
+    put(given, blobs, {s.INPUT: start.arguments})
+    if s.LOSSES in given:
+        count_missing(attributes)
+    extras = run_id_of(start) | extras_of(attributes, blobs, start.extras)
+    got: Attributes = {}
+    if end is not None:
+        if end.is_error:
+            attributes[s.IS_ERROR] = True
+        put(got, end_blobs, {s.OUTPUT: end.result})
+        if s.LOSSES in got:
+            count_missing(attributes)
+        value = got.pop(s.OUTPUT, None)
+        if isinstance(value, dict):
+            extras.update((key, item) for key, item in value.items() if key != "response")
+            got[s.OUTPUT] = value.get("response")
+    if extras:
+        attributes[s.EXTRAS] = extras
+    set_present(attributes, {s.TOOL_NAME: start.name})
+    _DESCRIBE.get(start.operation, _memory)(attributes, start, given, got)
+    return f"{start.operation} {start.name}"
+
+
+def _tool(attributes: Attributes, start: e.ToolStarted, given: Attributes, got: Attributes) -> None:
+    set_present(
+        attributes,
+        {
+            s.TOOL_TYPE: "function",
+            s.TOOL_CALL_ID: start.call_id,
+            s.RAW_ARGUMENTS: start.raw_arguments,
+        },
+    )
+    if s.INPUT in given:
+        attributes[s.TOOL_ARGUMENTS] = given[s.INPUT]
+    if s.OUTPUT in got:
+        attributes[s.TOOL_RESULT] = got[s.OUTPUT]
+
+
+def _retrieval(
+    attributes: Attributes, start: e.ToolStarted, given: Attributes, got: Attributes
+) -> None:
+    attributes.update(given)
+    query = _named(given, "query")
+    set_present(attributes, {s.RETRIEVAL_QUERY: query if isinstance(query, str) else None})
+    _answer(attributes, got, s.RETRIEVAL_DOCUMENTS)
+
+
+def _memory(
+    attributes: Attributes, start: e.ToolStarted, given: Attributes, got: Attributes
+) -> None:
+    attributes.update(given)
+    namespace, key, query = (_named(given, name) for name in ("namespace", "key", "query"))
+    set_present(
+        attributes,
+        {
+            s.MEMORY_STORE: "/".join(map(str, namespace)) if isinstance(namespace, list) else None,
+            s.MEMORY_RECORD: key if isinstance(key, str) else None,
+            s.MEMORY_QUERY: query if isinstance(query, str) else None,
+        },
+    )
+    if start.operation == _SEARCH:
+        _answer(attributes, got, s.MEMORY_RECORDS)
+        records = attributes.get(s.MEMORY_RECORDS)
+        attributes[s.MEMORY_COUNT] = len(records) if isinstance(records, list) else 0
+        return
+    attributes.update(got)
+    attributes[s.MEMORY_COUNT] = 1
+    value = _named(given, "value")
+    if value is not None:
+        attributes[s.MEMORY_RECORDS] = [{"id": str(key), "content": value}]
+
+
+_DESCRIBE = {_TOOL: _tool, _RETRIEVAL: _retrieval}
+
+
+def _answer(attributes: Attributes, got: Attributes, name: str) -> None:
+    """What came back, under the conventions' name where it has their form."""
+    value = got.get(s.OUTPUT)
+    if isinstance(value, list):
+        attributes[name] = value
+    else:
+        attributes.update(got)
+
+
+def _named(given: Attributes, name: str) -> Json:
+    value = given.get(s.INPUT)
+    return value.get(name) if isinstance(value, dict) else None
+
+
+def arguments_of(span: Span) -> Json:
+    """What a tool, a retriever or a memory was asked."""
+    get = span.attributes.get
+    if s.INPUT in span.attributes or get(s.OPERATION) in (None, _TOOL):
+        return get(s.TOOL_ARGUMENTS, get(s.INPUT))
+    asked = {"query": get(s.RETRIEVAL_QUERY) or get(s.MEMORY_QUERY), "key": get(s.MEMORY_RECORD)}
+    found = {name: value for name, value in asked.items() if value is not None}
+    return found or get(s.TOOL_ARGUMENTS)
+
+
+def result_of(span: Span) -> Json:
+    """What it gave back."""
+    get = span.attributes.get
+    name = {_RETRIEVAL: s.RETRIEVAL_DOCUMENTS, _SEARCH: s.MEMORY_RECORDS}.get(
+        get(s.OPERATION) or ""
+    )
+    if name is not None and name in span.attributes:
+        return get(name)
+    return get(s.TOOL_RESULT, get(s.OUTPUT))
+
+
+def operation_of(span: Span) -> dict[str, Json]:
+    """What was done, where it is no tool's execution."""
+    operation = span.attributes.get(s.OPERATION)
+    return {} if operation in (None, _TOOL) else {"operation": operation}
+
+
+def is_memory(run: ToolRun) -> bool:
+    """Whether this was an access to a memory."""
+    return str(run.extras.get("operation", "")).endswith("_memory")
