@@ -10,6 +10,8 @@ known, a crash and a time-out included, is "unknown", and unknown admits nothing
 
 from __future__ import annotations
 
+from burnish_exporters.verify.code import code
+from burnish_exporters.verify.code_tests import passes_tests
 from burnish_exporters.verify.combine import combine
 from burnish_exporters.verify.compose import all_of, any_of, weighted
 from burnish_exporters.verify.dom_assert import dom_assert
@@ -38,6 +40,7 @@ __all__ = [
     "audit",
     "audit_sample",
     "check_call",
+    "code",
     "combine",
     "dom_assert",
     "exit_code",
@@ -49,6 +52,7 @@ __all__ = [
     "judge_by",
     "make_verifiers",
     "outcome",
+    "passes_tests",
     "reference_match",
     "rules",
     "sql_result_set",

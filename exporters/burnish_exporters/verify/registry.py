@@ -15,6 +15,8 @@ from typing import Any
 
 from burnish.errors import NoVerifier, VerificationError
 from burnish.protocols import Verifier
+from burnish_exporters.verify.code import code
+from burnish_exporters.verify.code_tests import passes_tests
 from burnish_exporters.verify.compose import all_of, any_of
 from burnish_exporters.verify.dom_assert import dom_assert
 from burnish_exporters.verify.goal_state import goal_state
@@ -30,6 +32,7 @@ from burnish_exporters.verify.tool_results import exit_code, http_status
 GROUP = "burnish.verifiers"
 
 _BUILT_IN: dict[str, Callable[..., Any]] = {
+    "code": code,
     "dom_assert": dom_assert,
     "exit_code": exit_code,
     "goal_state": goal_state,
@@ -41,6 +44,7 @@ _BUILT_IN: dict[str, Callable[..., Any]] = {
     "reference_match": reference_match,
     "rules": rules,
     "sql_result_set": sql_result_set,
+    "tests": passes_tests,
     "tool_calls": tool_calls,
 }
 _COMPOSED = {"all_of": all_of, "any_of": any_of}

@@ -1,0 +1,130 @@
+"""Where agent-written code lies in a run, and what its end means.
+
+Knows: code in answers, final states and whatever a function of yours gives; the five classes of an end.
+Does not know: how code is run.
+
+| class | meaning |
+|---|---|
+| `pass` | it did what was asked |
+| `wrong output` | it ended well, with another result |
+| `exception` | it raised, ended with another code than 0, or left in the middle |
+| `time-out` | it took too long |
+| `resource limit` | memory, processes, open files, disk or output |
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from burnish.errors import VerificationError
+from burnish.records import Trajectory
+from burnish_exporters.verify.goal_state import load_function
+from burnish_exporters.verify.sandbox import Limits, Ran
+
+EndClass = Literal["pass", "wrong output", "exception", "time-out", "resource limit"]
+
+_FENCE = re.compile(r"```[ \t]*([\w+-]*)[^\n]*\n(.*?)```", re.DOTALL)
+_LIMITS = re.compile(
+    rb"^(?:MemoryError|OSError: \[Errno (?:12|24|27|28)\]|BlockingIOError: \[Errno 11\]"
+    rb"|RuntimeError: can't start new thread)",
+    re.MULTILINE,
+)
+
+
+def code_of(
+    trajectory: Trajectory, where: str, folder: Path | None, main: str
+) -> dict[str, str] | None:
+    """Files of agent-written code by path; None where they were not recorded.
+
+    Args:
+        trajectory: The run.
+        where: "answer" (its last fenced block, else all of it), "state:KEY" (a text, or texts by path, in the final
+            state), or "module:function", called with the trajectory.
+        folder: Folder that the module is looked for in.
+        main: Path of a file that has no name.
+    """
+    found: Any
+    if where == "answer":
+        found = _in_answer(trajectory.answer)
+    elif where.startswith("state:"):
+        state = trajectory.final_state
+        found = state.get(where.removeprefix("state:")) if isinstance(state, dict) else None
+    else:
+        found = load_function(where, folder)(trajectory)
+    if isinstance(found, str):
+        return {main: found}
+    if isinstance(found, Mapping) and all(isinstance(text, str) for text in found.values()):
+        return {str(path): text for path, text in found.items()}
+    return None
+
+
+def check_where(where: str, folder: Path | None) -> None:
+    """Refuse a place that code cannot be read from.
+
+    Raises:
+        VerificationError: If it is no place.
+        ImportPathError: If a function does not import.
+    """
+    if where == "answer" or where.startswith("state:"):
+        return
+    if ":" not in where:
+        raise VerificationError(
+            f"program {where!r}", '"answer", "state:KEY" or "module:function"', 'program = "answer"'
+        )
+    load_function(where, folder)
+
+
+def limits_of(given: Limits | Mapping[str, Any] | None) -> Limits:
+    """Limits as burnish.toml writes them.
+
+    Raises:
+        VerificationError: If a key or a value is none.
+    """
+    if isinstance(given, Limits):
+        return given
+    try:
+        made = msgspec.convert(dict(given or {}), Limits)
+        unknown = set(given or {}) - set(Limits.__dataclass_fields__)
+    except msgspec.ValidationError as problem:
+        raise VerificationError(f"limits: {problem}", "numbers", "limits = {wall_s = 5}") from None
+    if unknown:
+        raise VerificationError(
+            f"limits: {sorted(unknown)}",
+            f"of {list(Limits.__dataclass_fields__)}",
+            "limits = {wall_s = 5}",
+        )
+    return made
+
+
+def class_of(ran: Ran) -> EndClass:
+    """The class of an end; "pass" where the program ended well."""
+    if ran.ended == "time limit":
+        return "time-out"
+    if ran.ended in ("memory limit", "process limit", "output limit"):
+        return "resource limit"
+    if ran.code == 0:
+        return "pass"
+    if ran.code == -25 or _LIMITS.search(ran.stderr):  # 25: the size of a file
+        return "resource limit"
+    return "exception"
+
+
+def last_words(ran: Ran) -> str:
+    """The end of what a program printed as errors, else how it ended."""
+    lines = ran.stderr.decode("utf-8", "replace").strip().splitlines()
+    if ran.ended != "exit" or not lines:
+        return ran.ended if ran.ended != "exit" else f"exit code {ran.code}"
+    return lines[-1][:300]
+
+
+def _in_answer(answer: str | None) -> str | None:
+    blocks = _FENCE.findall(answer or "")
+    python = [
+        text for language, text in blocks if language.lower() in ("python", "py", "python3", "")
+    ]
+    return python[-1] if python else blocks[-1][1] if blocks else answer

@@ -1,0 +1,200 @@
+"""Runs tests, in a sandbox of its own, against code that lies in another one.
+
+Knows: functions `test_*`, classes `Test*` and `unittest.TestCase`, marks of `pytest.mark.parametrize`.
+Does not know: the code: what tests import of it are stand-ins (exam_wire.py).
+
+This text runs inside a sandbox. The settings come as JSON in `exam.json`, the report goes to descriptor 5.
+"""
+
+from __future__ import annotations
+
+import importlib.abc
+import importlib.machinery
+import inspect
+import itertools
+import json
+import os
+import sys
+import types
+import unittest
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from burnish_exporters.verify.exam_wire import Ended, Peer
+
+_MOST_TESTS = 10_000
+
+
+class CodeUnderTest(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Imports of the code under test give stand-ins."""
+
+    def __init__(self, peer: Peer, modules: Sequence[str]) -> None:
+        self._peer, self._modules = peer, set(modules)
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: types.ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        """A module of the code, if it is one."""
+        del path, target
+        if fullname.partition(".")[0] not in self._modules:
+            return None
+        return importlib.machinery.ModuleSpec(fullname, self, is_package=True)
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> types.ModuleType:
+        """The stand-in of a module."""
+        far = self._peer.ask("import", spec.name)
+        return _Module(spec.name, far, self._peer.ask("dir", far))
+
+    def exec_module(self, module: types.ModuleType) -> None:
+        """Nothing is left to do: the other side has run it."""
+
+
+class _Module(types.ModuleType):
+    def __init__(self, name: str, far: Any, names: Sequence[str]) -> None:
+        super().__init__(name)
+        self.__dict__["_far"] = far
+        self.__dict__["__all__"] = [found for found in names if not found.startswith("_")]
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(self.__dict__["_far"], name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name.startswith("__") or isinstance(value, types.ModuleType):
+            self.__dict__[name] = value
+        else:
+            setattr(self.__dict__["_far"], name, value)
+
+
+def main() -> None:
+    """Run the tests and report."""
+    with open("exam.json", encoding="utf-8") as file:  # noqa: PTH123
+        exam = json.load(file)
+    peer = Peer(3, 4, guarded=True)
+    sys.meta_path.insert(0, CodeUnderTest(peer, exam["modules"]))
+    report: dict[str, Any] = {"tests": [], "problem": None, "at": "tests"}
+    try:
+        tests = list(itertools.islice(_collected(exam["tests"]), _MOST_TESTS))
+        report["tests"] = [_result(name, test, peer) for name, test in tests]
+    except BaseException as problem:  # noqa: BLE001 - whatever importing the tests raises
+        report["problem"] = _shown(problem)
+        far = "burnish_remote" in getattr(problem, "__dict__", {}) or isinstance(problem, Ended)
+        report["at"] = "code" if far else "tests"
+    report["ended"] = peer.ended
+    with os.fdopen(5, "w") as out:
+        json.dump(report, out)
+
+
+def _result(name: str, test: Callable[[], object], peer: Peer) -> dict[str, Any]:
+    if peer.ended:
+        return {"name": name, "kind": "exception", "detail": "the program ended"}
+    try:
+        test()
+    except (unittest.SkipTest, AssertionError) as problem:
+        skipped = isinstance(problem, unittest.SkipTest)
+        far = "burnish_remote" in problem.__dict__
+        kind = "exception" if far else "skipped" if skipped else "wrong output"
+        return {"name": name, "kind": kind, "detail": _shown(problem)}
+    except BaseException as problem:  # noqa: BLE001 - sys.exit() of the code under test included
+        kind = "resource limit" if _is_limit(problem) else "exception"
+        if type(problem).__name__ == "Failed":  # pytest.raises() saw no exception
+            kind = "wrong output"
+        return {"name": name, "kind": kind, "detail": _shown(problem)}
+    return {"name": name, "kind": "pass", "detail": ""}
+
+
+def _is_limit(problem: BaseException) -> bool:
+    limits = (
+        11,
+        12,
+        24,
+        27,
+        28,
+    )  # processes, memory, open files, size of a file, size of the folder
+    threads = isinstance(problem, RuntimeError) and "start new thread" in str(problem)
+    return (
+        isinstance(problem, MemoryError)
+        or threads
+        or (isinstance(problem, OSError) and problem.errno in limits)
+    )
+
+
+def _collected(source: str) -> Iterator[tuple[str, Callable[[], object]]]:
+    """Tests in the order in which they are written."""
+    module = types.ModuleType("burnish_tests")
+    sys.modules[module.__name__] = module
+    exec(compile(source, "tests.py", "exec"), module.__dict__)  # noqa: S102 - in a sandbox
+    for name, found in list(vars(module).items()):
+        if isinstance(found, type) and issubclass(found, unittest.TestCase):
+            for method in unittest.defaultTestLoader.getTestCaseNames(found):
+                yield f"{name}.{method}", _of_unittest(found, method)
+        elif isinstance(found, type) and name.startswith("Test"):
+            for method in [m for m in vars(found) if m.startswith("test")]:
+                yield from _expanded(
+                    f"{name}.{method}", _bound(found, method), getattr(found, method)
+                )
+        elif inspect.isfunction(found) and name.startswith("test"):
+            yield from _expanded(name, found, found)
+
+
+def _of_unittest(case: type[unittest.TestCase], method: str) -> Callable[[], object]:
+    def test() -> None:
+        made = case(method)
+        case.setUpClass()
+        made.debug()
+
+    return test
+
+
+def _bound(kind: type, method: str) -> Callable[..., object]:
+    def test(**arguments: Any) -> None:
+        made = kind()
+        getattr(made, "setup_method", lambda: None)()
+        getattr(made, method)(**arguments)
+
+    return test
+
+
+def _expanded(
+    name: str, call: Callable[..., object], written: Callable[..., object]
+) -> Iterator[tuple[str, Callable[[], object]]]:
+    """A test for each combination of parameters."""
+    rows: list[dict[str, Any]] = [{}]
+    for mark in getattr(written, "pytestmark", ()):
+        if mark.name == "parametrize":
+            names = mark.args[0]
+            names = [n.strip() for n in names.split(",")] if isinstance(names, str) else list(names)
+            values = [_row(value, len(names)) for value in mark.args[1]]
+            rows = [
+                {**row, **dict(zip(names, value, strict=True))} for row in rows for value in values
+            ]
+    needed = {
+        p.name
+        for p in inspect.signature(written).parameters.values()
+        if p.default is p.empty and p.kind is not p.VAR_KEYWORD and p.name != "self"
+    }
+    for place, row in enumerate(rows):
+        if needed - row.keys():
+            raise TypeError(
+                f"{name} asks for {sorted(needed - row.keys())}: fixtures are not known here"
+            )
+        yield f"{name}[{place}]" if row else name, lambda row=row: call(**row)
+
+
+def _row(value: Any, names: int) -> Sequence[Any]:
+    if type(value).__name__ == "ParameterSet":  # pytest.param(...)
+        return value.values
+    return value if names > 1 else (value,)
+
+
+def _shown(problem: BaseException) -> str:
+    try:
+        text = f"{type(problem).__name__}: {problem}"
+    except BaseException:  # noqa: BLE001 - the exception's own text raises
+        text = type(problem).__name__
+    return text[:300]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,380 @@
+"""Runs programs that nobody vouches for: no network, no files but their own folder, limits on everything.
+
+Knows: bubblewrap and the kernel's namespaces, which of them this machine has, and how a program's end is told.
+Does not know: what the program should do.
+
+Inside, a program sees the interpreter and the system's libraries, read-only, and the empty folder `/box`, which is
+its home and vanishes with it. It runs as a user that owns nothing. When it ends, or is ended, so does everything that
+it started. Where neither way works there is one error, and nothing runs.
+
+Memory and processes of the whole sandbox are watched from outside, besides the kernel's limits for each process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import selectors
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import lru_cache
+from itertools import count
+from pathlib import Path
+from typing import Any, BinaryIO, Literal
+
+import msgspec
+
+from burnish.errors import VerificationError
+
+Way = Literal["bubblewrap", "namespaces"]
+BOX = "/box"
+
+_INSIDE = Path(__file__).with_name("sandbox_inside.py")
+_LOOK_EVERY_S = 0.05
+_FIRST_USER, _USERS = 2_000_000, 1_000_000  # users that no system hands out
+_ROOTS = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
+_users = count(os.getpid())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What a program may use.
+
+    Attributes:
+        wall_s: Seconds by the clock.
+        cpu_s: Seconds of processor time of each process; whole seconds, at least 1.
+        memory_bytes: Memory of all its processes together, and address space of each.
+        disk_bytes: Size of its folder.
+        processes: Processes and threads at one time.
+        output_bytes: Most that it may print.
+    """
+
+    wall_s: float = 10.0
+    cpu_s: float = 10.0
+    memory_bytes: int = 1024**3
+    disk_bytes: int = 64 * 1024**2
+    processes: int = 64
+    output_bytes: int = 1024**2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Program:
+    """What is run.
+
+    Attributes:
+        command: Program and arguments; by default this Python on `main.py`.
+        files: Content by path inside the folder.
+        stdin: What it can read.
+        environment: Variables besides PATH, HOME and the language.
+        descriptors: Open descriptors that it finds as 3, 4, ...
+    """
+
+    command: Sequence[str] = (sys.executable, "main.py")
+    files: Mapping[str, str] = field(default_factory=dict)
+    stdin: bytes = b""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    descriptors: tuple[int, ...] = ()
+
+
+class Ran(msgspec.Struct, frozen=True, kw_only=True):
+    """How a program ended.
+
+    Attributes:
+        ended: "exit" by itself, or what ended it; "lost" if the sandbox itself broke.
+        code: Exit code; minus the signal where one ended it; None if it was ended from outside.
+        stdout: What it printed, as bytes.
+        stderr: What it printed as errors, as bytes.
+        seconds: How long it ran, by the clock.
+    """
+
+    ended: Literal["exit", "time limit", "memory limit", "process limit", "output limit", "lost"]
+    code: int | None
+    stdout: bytes
+    stderr: bytes
+    seconds: float
+
+
+class Box:
+    """One sandbox with one program, which starts at once.
+
+    Raises:
+        VerificationError: If a file's path leads out of the folder.
+    """
+
+    def __init__(self, program: Program, limits: Limits, way: Way) -> None:
+        self.limits, self.ended = limits, ""
+        self.output: dict[int, bytearray] = {}
+        self._started = time.monotonic()
+        read_end, write_end = os.pipe()
+        with tempfile.TemporaryFile() as settings, tempfile.TemporaryFile() as stdin:
+            user = _FIRST_USER + next(_users) % _USERS if os.geteuid() == 0 else None
+            settings.write(json.dumps(_settings(program, limits, way, user)).encode())
+            settings.flush()
+            stdin.write(program.stdin)
+            stdin.seek(0)
+            passed = (settings.fileno(), write_end, *program.descriptors)
+            self.process = subprocess.Popen(  # noqa: S603 - shutting it in is what this is for
+                _command(way, passed[:2], limits, user),
+                stdin=stdin,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                pass_fds=passed,
+                env={"PATH": os.environ.get("PATH", os.defpath)},
+            )
+        os.close(write_end)
+        self._report = os.fdopen(read_end, "rb", buffering=0)
+        for stream in self.streams():
+            os.set_blocking(stream.fileno(), False)
+            self.output[stream.fileno()] = bytearray()
+
+    def streams(self) -> list[BinaryIO]:
+        """Standard output, standard error and the report, to be read until they end."""
+        assert self.process.stdout is not None  # noqa: S101 - asked for above
+        assert self.process.stderr is not None  # noqa: S101
+        return [self.process.stdout, self.process.stderr, self._report]  # type: ignore[list-item]
+
+    def read(self, stream: BinaryIO) -> bool:
+        """Take what a stream has; False at its end."""
+        chunk = os.read(stream.fileno(), 1 << 16)
+        self.output[stream.fileno()] += chunk
+        if sum(map(len, self.output.values())) > self.limits.output_bytes + 4096:
+            self.end("output limit")
+        return bool(chunk)
+
+    def look(self) -> None:
+        """End the program if it uses too much."""
+        if time.monotonic() - self._started > self.limits.wall_s:
+            self.end("time limit")
+            return
+        processes, memory = _usage(self.process.pid)
+        if memory > self.limits.memory_bytes:
+            self.end("memory limit")
+        elif processes > self.limits.processes + 8:
+            self.end("process limit")
+
+    def end(self, why: str) -> None:
+        """End the program and all that it started; the first reason counts."""
+        self.ended = self.ended or why
+        for pid in _children(self.process.pid):  # process 1 of the sandbox, which takes all with it
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            self.process.kill()
+
+    def close(self) -> Ran:
+        """Wait for the end and tell it."""
+        stdout, stderr, told = (bytes(self.output[s.fileno()]) for s in self.streams())
+        self.process.wait()
+        for stream in self.streams():
+            stream.close()
+        report: dict[str, Any] = {}
+        with contextlib.suppress(ValueError):
+            report = json.loads(told)
+        most = self.limits.output_bytes
+        detail = report.get("problem", "")
+        if report.get("code") in (-9, -24) and report["cpu_s"] > 0.8 * self.limits.cpu_s:
+            self.ended = self.ended or "time limit"
+        return Ran(
+            ended=self.ended or ("exit" if "code" in report else "lost"),  # type: ignore[arg-type]
+            code=None if self.ended else report.get("code"),
+            stdout=stdout[:most],
+            stderr=(stderr + detail.encode())[:most],
+            seconds=time.monotonic() - self._started,
+        )
+
+
+def run(program: Program, limits: Limits | None = None, *, way: Way | None = None) -> Ran:
+    """Run one program to its end.
+
+    Args:
+        program: What is run.
+        limits: What it may use.
+        way: How it is shut in; by default as ways() prefers.
+
+    Raises:
+        VerificationError: If this machine has no way to shut a program in.
+    """
+    box = Box(program, limits or Limits(), way or best_way())
+    return run_together([box])[0]
+
+
+def run_together(boxes: Sequence[Box], *, until: Box | None = None) -> list[Ran]:
+    """Watch several sandboxes until all have ended, or the one that the others are there for."""
+    with selectors.DefaultSelector() as selector:
+        for box in boxes:
+            for stream in box.streams():
+                selector.register(stream, selectors.EVENT_READ, box)
+        try:
+            _watch(selector, boxes, until)
+        except BaseException:
+            for box in boxes:
+                box.end("time limit")
+            raise
+        finally:
+            ran = [box.close() for box in boxes]
+    return ran
+
+
+def _watch(selector: selectors.BaseSelector, boxes: Sequence[Box], until: Box | None) -> None:
+    look_next = 0.0
+    while selector.get_map():
+        for key, _ in selector.select(_LOOK_EVERY_S):
+            stream: Any = key.fileobj
+            if not key.data.read(stream):
+                selector.unregister(stream)
+        open_boxes = {id(key.data) for key in selector.get_map().values()}
+        if time.monotonic() >= look_next:
+            for box in boxes:
+                if id(box) in open_boxes:
+                    box.look()
+            look_next = time.monotonic() + _LOOK_EVERY_S
+        if until is not None and id(until) not in open_boxes:
+            for box in boxes:
+                if id(box) in open_boxes:
+                    box.end("exit")
+
+
+@lru_cache(maxsize=1)
+def ways() -> tuple[Way, ...]:
+    """The ways that work here, each proven by running a program; the preferred one first."""
+    candidates: tuple[Way, ...] = ("bubblewrap", "namespaces")
+    return tuple(way for way in candidates if _works(way))
+
+
+def best_way() -> Way:
+    """The preferred way that works here.
+
+    Raises:
+        VerificationError: If there is none.
+    """
+    if not ways():
+        raise VerificationError(
+            f"no sandbox on this machine ({sys.platform}): neither bubblewrap nor kernel namespaces work",
+            "one of them, because agent-written code never runs without",
+            "apt-get install bubblewrap",
+        )
+    return ways()[0]
+
+
+def _works(way: Way) -> bool:
+    if sys.platform != "linux" or (way == "bubblewrap" and shutil.which("bwrap") is None):
+        return False
+    program = Program(files={"main.py": "print('works')"})
+    try:
+        ran = run(program, Limits(wall_s=20), way=way)
+    except OSError:
+        return False
+    return ran.ended == "exit" and ran.stdout == b"works\n"
+
+
+def _settings(program: Program, limits: Limits, way: Way, user: int | None) -> dict[str, Any]:
+    for name in program.files:
+        if Path(name).is_absolute() or ".." in Path(name).parts:
+            raise VerificationError(
+                f"a file named {name!r}", "a path inside the folder", "rename it"
+            )
+    environment = {
+        "PATH": "/usr/local/bin:/usr/bin:/bin",
+        "HOME": BOX,
+        "TMPDIR": BOX,
+        "LANG": "C.UTF-8",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "OMP_NUM_THREADS": "1",
+        **program.environment,
+    }
+    return {
+        "namespaces": way == "namespaces",
+        "uid": user,
+        "limits": asdict(limits),
+        "command": list(program.command),
+        "files": dict(program.files),
+        "environment": environment,
+        "descriptors": list(program.descriptors),
+        "readable": [*_readable(), *_devices()],
+        "links": _links(),
+    }
+
+
+def _command(way: Way, passed: tuple[int, ...], limits: Limits, user: int | None) -> list[str]:
+    python = [sys.executable, "-I", "-S"]
+    given = [str(descriptor) for descriptor in passed]
+    if way == "namespaces":
+        return [*python, str(_INSIDE), *given]
+    walls = [
+        "--unshare-pid",
+        "--unshare-net",
+        "--unshare-ipc",
+        "--unshare-uts",
+        "--unshare-cgroup-try",
+    ]
+    if user is None:
+        walls += ["--unshare-user", "--uid", "1000", "--gid", "1000"]
+    else:
+        walls += ["--cap-add", "ALL"]
+    shown = [*_readable(), *_devices()]
+    above = {str(folder) for path in shown for folder in Path(path).parents} - {"/"}
+    for folder in sorted(above - set(shown)):
+        walls += ["--perms", "0755", "--dir", folder]
+    for path in _readable():
+        walls += ["--ro-bind", path, path]
+    for path in _devices():
+        walls += ["--dev-bind", path, path]
+    for path, target in _links():
+        walls += ["--symlink", target, path]
+    walls += ["--perms", "0755", "--size", str(limits.disk_bytes), "--tmpfs", BOX]
+    walls += ["--die-with-parent", "--as-pid-1", "--remount-ro", "/", "--chdir", BOX]
+    return ["bwrap", *walls, "--", *python, "-c", _INSIDE.read_text("utf-8"), *given]
+
+
+@lru_cache(maxsize=1)
+def _readable() -> tuple[str, ...]:
+    """The system's and the interpreter's folders; nothing that belongs to a person."""
+    found = ["/usr"]
+    found += [name for name in _ROOTS if Path(name).is_dir() and not Path(name).is_symlink()]
+    for prefix in (sys.base_prefix, sys.base_exec_prefix, sys.prefix):
+        if len(Path(prefix).parts) > 1 and not any(_within(prefix, known) for known in found):
+            found.append(prefix)
+    cache = "/etc/ld.so.cache"
+    return (*found, cache) if Path(cache).is_file() else tuple(found)
+
+
+def _within(path: str, folder: str) -> bool:
+    return Path(path).resolve().is_relative_to(Path(folder).resolve())
+
+
+def _devices() -> tuple[str, ...]:
+    return tuple(f"/dev/{name}" for name in ("null", "zero", "full", "random", "urandom"))
+
+
+@lru_cache(maxsize=1)
+def _links() -> list[tuple[str, str]]:
+    links = [(name, str(Path(name).readlink())) for name in _ROOTS if Path(name).is_symlink()]
+    return [*links, ("/tmp", BOX), ("/dev/shm", BOX)]  # noqa: S108
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        text = Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii")
+    except OSError:
+        return []
+    return [int(child) for child in text.split()]
+
+
+def _usage(pid: int) -> tuple[int, int]:
+    """Processes below a process, and the bytes that they keep in memory."""
+    processes, pages, below = 0, 0, _children(pid)
+    while below:
+        child = below.pop()
+        below += _children(child)
+        with contextlib.suppress(OSError, IndexError, ValueError):
+            resident, shared = Path(f"/proc/{child}/statm").read_text("ascii").split()[1:3]
+            pages += int(resident) - int(shared)
+            processes += 1
+    return processes, pages * os.sysconf("SC_PAGE_SIZE")

@@ -1,0 +1,250 @@
+"""What runs inside a sandbox before the program does: shuts the doors, then starts and outlives it.
+
+Knows: Linux: namespaces, mounts, limits, system calls. Does not know: what the program is, and what its end means.
+
+This text runs alone, `python -I -S` on the file or on its source: it imports nothing but the standard library, and
+nothing of ours. It is called with two descriptors: the settings (JSON) and the place of its report (JSON).
+
+As process 1 of a process namespace it cannot be signalled by the program, and when it ends the kernel ends
+everything that the program started.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import fcntl
+import json
+import os
+import resource
+import signal
+import struct
+import sys
+from typing import Any
+
+BOX = "/box"
+UNPRIVILEGED = 1000
+
+_NEW_NS, _NEW_CGROUP, _NEW_UTS, _NEW_IPC = 0x20000, 0x2000000, 0x4000000, 0x8000000
+_NEW_USER, _NEW_PID, _NEW_NET = 0x10000000, 0x20000000, 0x40000000
+_MS_NOSUID, _MS_NODEV, _MS_REMOUNT, _MS_RDONLY = 0x2, 0x4, 0x20, 0x1
+_MS_BIND, _MS_REC, _MS_PRIVATE = 0x1000, 0x4000, 0x40000
+_DETACH = 2
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_SECCOMP, _PR_CAPBSET_DROP = 1, 4, 22, 24
+_PR_SET_NO_NEW_PRIVS = 38
+_MOUNT_SETATTR = 442
+_AT_RECURSIVE = 0x8000
+
+# What could keep memory past every limit, undo the walls, or look into process 1: x86_64, arm64.
+_DENIED = {
+    0xC000003E: (
+        29, 30, 64, 68, 101, 155, 165, 166, 167, 175, 246, 248, 249, 250, 272, 298, 304, 308, 310, 311, 313, 319, 321,
+        323, 425, 428, 429, 430, 431, 432, 438, 442, 447,
+    ),
+    0xC00000B7: (
+        39, 40, 41, 97, 104, 105, 117, 186, 190, 194, 196, 217, 218, 219, 224, 241, 265, 268, 270, 271, 273, 279, 280,
+        282, 425, 428, 429, 430, 431, 432, 438, 442, 447,
+    ),
+}  # fmt: skip
+_CLONE = {0xC000003E: 56, 0xC00000B7: 220}
+_CLONE3, _EPERM, _ENOSYS = 435, 1, 38
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def main() -> None:
+    """Shut the doors, run the program, report how it ended."""
+    with os.fdopen(int(sys.argv[1]), "rb") as settings:
+        settings.seek(0)
+        config: dict[str, Any] = json.load(settings)
+    report = int(sys.argv[2])
+    if config["namespaces"]:
+        _enter_namespaces(config)
+    try:
+        ended = _run(config)
+    except OSError as problem:
+        ended = {"problem": f"{type(problem).__name__}: {problem}"}
+    os.write(report, json.dumps(ended).encode())
+    os._exit(0)
+
+
+def _enter_namespaces(config: dict[str, Any]) -> None:
+    """Return as process 1 of new namespaces, on a file system of its own; the caller waits outside."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    _unshare(config)
+    child = os.fork()
+    if child:
+        os.waitpid(child, 0)
+        os._exit(0)
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    _build_root(config)
+
+
+def _unshare(config: dict[str, Any]) -> None:
+    """New namespaces of every kind; a user namespace only where the others need one."""
+    kinds = _NEW_NS | _NEW_PID | _NEW_NET | _NEW_IPC | _NEW_UTS | _NEW_CGROUP
+    user, group = os.geteuid(), os.getegid()
+    if user == 0 and _libc.unshare(kinds) == 0:
+        return
+    config["uid"] = None
+    _must(_libc.unshare(kinds | _NEW_USER), "unshare")
+    for name, line in (
+        ("setgroups", "deny"),
+        ("uid_map", f"{UNPRIVILEGED} {user} 1"),
+        ("gid_map", f"{UNPRIVILEGED} {group} 1"),
+    ):
+        with open(f"/proc/self/{name}", "w") as file:  # noqa: PTH123 - pathlib is not needed here
+            file.write(line)
+
+
+def _build_root(config: dict[str, Any]) -> None:
+    """A root of read-only pieces and one folder of limited size; the old root is gone afterwards."""
+    _mount(None, "/", None, _MS_REC | _MS_PRIVATE)
+    _mount("tmpfs", "/tmp", "tmpfs", _MS_NOSUID | _MS_NODEV, "size=1m,mode=755")  # noqa: S108
+    os.mkdir("/tmp/old", 0o700)  # noqa: S108, PTH102
+    _must(_libc.pivot_root(b"/tmp", b"/tmp/old"), "pivot_root")
+    os.chdir("/")
+    for path in config["readable"]:
+        _show(path)
+    for path, target in config["links"]:
+        os.symlink(target, path)  # noqa: PTH211
+    os.mkdir(BOX)  # noqa: PTH102
+    size = f"size={config['limits']['disk_bytes']},nr_inodes=20000,mode=777"
+    _mount("tmpfs", BOX, "tmpfs", _MS_NOSUID | _MS_NODEV, size)
+    _must(_libc.umount2(b"/old", _DETACH), "umount")
+    os.rmdir("/old")  # noqa: PTH106
+    _mount(None, "/", None, _MS_REMOUNT | _MS_BIND | _MS_RDONLY | _MS_NOSUID | _MS_NODEV)
+
+
+def _show(path: str) -> None:
+    """Make a path of the old root visible, read-only."""
+    source = f"/old{path}"
+    if os.path.isdir(source):  # noqa: PTH112
+        os.makedirs(path, 0o755, exist_ok=True)  # noqa: PTH103
+    else:
+        os.makedirs(os.path.dirname(path), 0o755, exist_ok=True)  # noqa: PTH103, PTH120
+        os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o644))
+    _mount(source, path, None, _MS_BIND | _MS_REC)
+    read_only = 0x1 | 0x2 | (0 if path.startswith("/dev/") else 0x4)
+    attributes = struct.pack("QQQQ", read_only, 0, 0, 0)
+    done = _libc.syscall(
+        _MOUNT_SETATTR, -100, path.encode(), _AT_RECURSIVE, attributes, len(attributes)
+    )
+    _must(done, f"read-only {path}")
+
+
+def _run(config: dict[str, Any]) -> dict[str, Any]:
+    """Start the program as nobody in particular, wait for its end."""
+    os.umask(0o022)
+    _become_nobody(config["uid"])
+    _prctl(_PR_SET_DUMPABLE, 0)
+    os.chdir(BOX)
+    for name, text in config["files"].items():
+        os.makedirs(os.path.dirname(f"{BOX}/{name}"), exist_ok=True)  # noqa: PTH103, PTH120
+        with open(f"{BOX}/{name}", "w", encoding="utf-8", errors="surrogateescape") as file:  # noqa: PTH123
+            file.write(text)
+    child = os.fork()
+    if child == 0:
+        _become_program(config)
+    while True:
+        ended, status, used = os.wait4(-1, 0)
+        if ended == child:
+            return {
+                "code": os.waitstatus_to_exitcode(status),
+                "cpu_s": used.ru_utime + used.ru_stime,
+                "most_bytes": used.ru_maxrss * 1024,
+            }
+
+
+def _become_nobody(uid: int | None) -> None:
+    """Give up every privilege for good."""
+    if uid is not None:
+        os.chmod(BOX, 0o777)  # noqa: PTH101, S103
+        for capability in range(64):
+            _libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0)
+        os.setgroups([])
+        os.setresgid(uid, uid, uid)
+        os.setresuid(uid, uid, uid)
+    header, none = struct.pack("Ii", 0x20080522, 0), struct.pack("IIIIII", 0, 0, 0, 0, 0, 0)
+    _must(_libc.capset(header, none), "capset")
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+
+
+def _become_program(config: dict[str, Any]) -> None:
+    """Turn into the program; never returns."""
+    try:
+        os.setsid()
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+        kept = _placed(config["descriptors"])
+        os.closerange(3 + len(kept), 65536)
+        for kind, most in _limits(config["limits"]):
+            hard = resource.getrlimit(kind)[1]
+            least = most if hard == resource.RLIM_INFINITY else min(most, hard)
+            resource.setrlimit(kind, (least, least))
+        _deny_calls()
+        os.execvpe(config["command"][0], config["command"], config["environment"])  # noqa: S606
+    except OSError as problem:
+        with contextlib.suppress(OSError):
+            os.write(2, f"{type(problem).__name__}: {problem}\n".encode())
+    finally:
+        os._exit(127)
+
+
+def _placed(descriptors: list[int]) -> list[int]:
+    """The descriptors that the program is given, moved to 3, 4, ..."""
+    high = [fcntl.fcntl(found, fcntl.F_DUPFD_CLOEXEC, 256) for found in descriptors]
+    return [os.dup2(found, 3 + place, inheritable=True) for place, found in enumerate(high)]
+
+
+def _limits(limits: dict[str, Any]) -> list[tuple[int, int]]:
+    return [
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_AS, limits["memory_bytes"]),
+        (resource.RLIMIT_CPU, max(1, round(limits["cpu_s"]))),
+        (resource.RLIMIT_FSIZE, limits["disk_bytes"]),
+        (resource.RLIMIT_NOFILE, 128),
+        (resource.RLIMIT_NPROC, limits["processes"] + 1),
+        (resource.RLIMIT_MSGQUEUE, 0),
+        (resource.RLIMIT_MEMLOCK, 0),
+    ]
+
+
+def _deny_calls() -> None:
+    """A filter of system calls (seccomp), where the machine is one that we know."""
+    machine = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}.get(os.uname().machine)
+    if machine is None:
+        return
+    load, equal, least, bits, give = 0x20, 0x15, 0x35, 0x45, 0x06
+    allow, refuse, absent = 0x7FFF0000, 0x50000 | _EPERM, 0x50000 | _ENOSYS
+    code = [(load, 0, 0, 4), (equal, 1, 0, machine), (give, 0, 0, refuse), (load, 0, 0, 0)]
+    code += [(least, 0, 1, 0x40000000), (give, 0, 0, refuse)]
+    for number in _DENIED[machine]:
+        code += [(equal, 0, 1, number), (give, 0, 0, refuse)]
+    code += [(equal, 0, 1, _CLONE3), (give, 0, 0, absent)]
+    code += [(equal, 0, 3, _CLONE[machine]), (load, 0, 0, 16), (bits, 0, 1, _NEW_USER | _NEW_NS)]
+    code += [(give, 0, 0, refuse), (give, 0, 0, allow)]
+    program = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *line) for line in code))
+    filtered = struct.pack("HxxxxxxP", len(code), ctypes.addressof(program))
+    _must(_libc.prctl(_PR_SET_SECCOMP, 2, filtered, 0, 0), "seccomp")
+
+
+def _mount(source: str | None, target: str, kind: str | None, flags: int, data: str = "") -> None:
+    given = [None if value is None else value.encode() for value in (source, target, kind)]
+    done = _libc.mount(*given, ctypes.c_ulong(flags), data.encode() or None)
+    _must(done, f"mount {target}")
+
+
+def _prctl(option: int, value: int) -> None:
+    _must(_libc.prctl(option, value, 0, 0, 0), f"prctl {option}")
+
+
+def _must(done: int, what: str) -> None:
+    if done != 0:
+        raise OSError(ctypes.get_errno(), f"{what}: {os.strerror(ctypes.get_errno())}")
+
+
+if __name__ == "__main__":
+    main()
