@@ -140,46 +140,9 @@ def test_a_failed_call_and_its_retry_make_a_step_pair(make_run):
     assert len(pair["prompt"]) == 2
 
 
-def test_pairs_never_cross_tasks_or_tools_and_are_capped(make_run):
-    from burnish_exporters.formats import run_pairs
-
-    runs = [
-        make_run(n, success=n % 2 == 0, task_id=f"t{n // 6}", request="same") for n in range(12)
-    ]
-    version = build_dataset(
-        runs, agent="support", verify=["outcome"], recipe={"contrast": True, "max_per_task": None}
-    )
-    rows = [*version.rows(), *version.rows("train-contrast")]
-
-    pairs = list(run_pairs(rows, most=4))
-
-    assert [sum(pair.task_id == task for pair in pairs) for task in ("t0", "t1")] == [4, 4]
-    for row in rows[: len(rows) // 2]:
-        row["tools"] = []
-    assert not list(run_pairs(rows)) or all(pair.tools for pair in run_pairs(rows))
-
-
 def test_a_version_without_failures_says_how_to_get_them(version):
     with pytest.raises(ExportError, match="contrast"):
         version.to("trl-dpo")
-
-
-def test_a_length_bias_is_measured_and_warned_of(make_run):
-    """Three pairs whose chosen side is always longer: AUC 1."""
-    from burnish_exporters.formats import Pair, length_auc, pair_report
-
-    def pair(good, bad):
-        sides = [[{"role": "assistant", "content": "x" * size}] for size in (good, bad)]
-        return Pair(
-            task_id="t", prompt=[], chosen=sides[0], rejected=sides[1], tools=[], origin="siblings"
-        )
-
-    longer = [pair(30, 10), pair(40, 20), pair(50, 15)]
-
-    assert length_auc(longer) == 1.0
-    assert "longer than rejected" in pair_report(longer)["warnings"][0]
-    assert pair_report([pair(5, 5)])["warnings"] == []
-    assert length_auc([]) == 0.5
 
 
 def test_steps_for_rl_carry_ids_reward_and_a_state_that_siblings_share(make_run):

@@ -19,7 +19,9 @@ from burnish_exporters.dataset.parquet import loaded, read_rows
 from burnish_exporters.dataset.publish import hash_of
 
 if TYPE_CHECKING:
-    from datasets import Dataset
+    from datasets import Dataset, IterableDataset
+
+    from burnish_exporters.formats import Export
 
 PARTS = ("train", "heldout", "temporal", "train-contrast", "heldout-contrast", "temporal-contrast")
 
@@ -78,28 +80,72 @@ class DatasetVersion:
         for columns in read_rows(file):
             yield loaded(columns)
 
-    def to(self, format: str, split: str = "train") -> Dataset:  # noqa: A002 - the contract's name
+    def to(
+        self,
+        format: str,  # noqa: A002 - the contract's name
+        split: str = "train",
+        *,
+        max_tokens: int | None = None,
+    ) -> Dataset:
         """The rows of a split as a `datasets.Dataset` in a consumer's format.
+
+        Args:
+            format: Name of the format.
+            split: Which rows.
+            max_tokens: Rows with a longer model call, by captured counts, are left out and counted.
 
         Raises:
             ExportError: If the format is unknown, or a row breaks the consumer's rules.
         """
-        from burnish_exporters.formats import find_format, to_dataset
+        return self.export(format, split, max_tokens=max_tokens).dataset()
 
-        found = find_format(format)
-        return to_dataset(found, self._rows_for(found, split))
+    def stream(
+        self,
+        format: str,  # noqa: A002
+        split: str = "train",
+        *,
+        max_tokens: int | None = None,
+    ) -> IterableDataset:
+        """The same as a `datasets.IterableDataset`: rows are made while they are read, not held in memory.
 
-    def write(self, format: str, path: Path | str, split: str = "train") -> Path:  # noqa: A002
+        Raises:
+            ExportError: If the format is unknown; while it is read, if a row breaks the consumer's rules.
+        """
+        return self.export(format, split, max_tokens=max_tokens).stream()
+
+    def write(
+        self,
+        format: str,  # noqa: A002
+        path: Path | str,
+        split: str = "train",
+        *,
+        max_tokens: int | None = None,
+    ) -> Path:
         """Write the rows of a split as JSON lines in a consumer's format; returns the file.
 
         Raises:
             ExportError: If the format is unknown, or a row breaks the consumer's rules.
             VersionConflict: If the file exists.
         """
-        from burnish_exporters.formats import find_format, write_lines
+        return self.export(format, split, max_tokens=max_tokens).write(Path(path))
+
+    def export(
+        self,
+        format: str,  # noqa: A002
+        split: str = "train",
+        *,
+        max_tokens: int | None = None,
+    ) -> Export:
+        """The rows of a split in a consumer's format, to iterate, with a report of what was left out.
+
+        Raises:
+            ExportError: If the format is unknown, or needs failures that the version was built without.
+        """
+        from burnish_exporters.formats import Export, find_format
 
         found = find_format(format)
-        return write_lines(found, self._rows_for(found, split), Path(path))
+        self._rows_for(found, split)
+        return Export(found, lambda: self._rows_for(found, split), max_tokens)
 
     def verify(self) -> None:
         """Check that rows and recipe are those that the version's name was made from.

@@ -14,6 +14,7 @@ from typing import Any
 
 from burnish.errors import ExportError
 from burnish.records import Json
+from burnish_exporters.formats.columns import require
 
 
 class OpenAIFormat:
@@ -38,6 +39,7 @@ class OpenAIFormat:
         """
         import pydantic
 
+        require(row, ["messages"])
         messages, tools = _validators()
         try:
             for message in messages.validate_python(row["messages"]):

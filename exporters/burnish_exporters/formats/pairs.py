@@ -1,176 +1,71 @@
 """Pairs that teach: a verified success against a verified failure of the same task.
 
-Knows: which runs make a pair, where they part, and what tells the two sides from each other.
-Does not know: any consumer's form.
+Knows: which runs make a pair, where they part, and which steps of one run can be set against each other.
+Does not know: any consumer's form; what tells the sides of pairs from each other (contrast.py).
 
-A pair never crosses tasks or tool schemas, the chosen side is always a verified success, and a task gives only so many
-pairs.
+A pair never crosses tasks or tool schemas, the chosen side always comes from a verified success, no pair comes twice,
+and a task gives only so many. Steps are mined from three places:
+
+- siblings: where a failure leaves what a success did; an action that another success took there is not rejected;
+- retries: a call that failed, against the call of the same tool that was made instead of it;
+- rejected calls: one that a person or the runtime did not let through, against what the run did next.
+
+A retry that says what only the failure told (an id out of the error's text) is left out: at the fork nobody knew it.
 """
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+import json
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
 
 import msgspec
 
 from burnish.records import Json
+from burnish_exporters.formats.plain import Chat, arguments_of, text_of
 from burnish_exporters.rows.stable import digest
 
-Chat = dict[str, Json]
-
 MOST_PER_TASK = 4
-BIASED = 0.6
+_MOST_COMPARED = 32  # runs of a side, per task
+_DENIED = re.compile(
+    r"\b(?:rejected|denied|declined|refused|not (?:a valid tool|allowed|permitted|approved))\b",
+    re.I,
+)  # as LangChain's ToolNode and human-in-the-loop middleware answer, and others
 
 
 class Pair(msgspec.Struct, frozen=True, kw_only=True):
-    """One pair; the prompt is what both sides share."""
+    """One pair; the prompt is what both sides share.
+
+    Attributes:
+        origin: "siblings", "retry" or "rejected call".
+    """
 
     task_id: str | None
     prompt: list[Chat]
     chosen: list[Chat]
     rejected: list[Chat]
     tools: list[Json]
-    origin: str  # "siblings" or "retry"
+    origin: str
 
 
 def run_pairs(rows: Iterable[dict[str, Any]], most: int = MOST_PER_TASK) -> Iterator[Pair]:
     """Whole runs from the point where they part."""
-    for good, bad in _couples(rows, most):
-        place = _parting(good["messages"], bad["messages"])
-        pair = _pair(good, bad["messages"], place, (None, "siblings"))
-        if pair:
-            yield pair
+    yield from _chosen_few(_siblings(rows, steps=False), most)
 
 
 def step_pairs(rows: Iterable[dict[str, Any]], most: int = MOST_PER_TASK) -> Iterator[Pair]:
-    """Single replies at the fork: siblings that part there, and calls that failed and were then made right."""
+    """Single replies at the fork: of siblings, of a call and its retry, of a rejected call and what came instead."""
     known = list(rows)
-    for good, bad in _couples(known, most):
-        place = _parting(good["messages"], bad["messages"])
-        pair = _pair(good, bad["messages"], place, (1, "siblings"))
-        if pair:
-            yield pair
-    for row in known:
-        if row["verdict"]["label"] == "success":
-            yield from _retries(row, most)
+    within = [
+        pair for row in known if row["verdict"]["label"] == "success" for pair in _mended(row)
+    ]
+    yield from _chosen_few([*_siblings(known, steps=True), *within], most)
 
 
-def length_auc(pairs: Sequence[Pair]) -> float:
-    """How well length tells chosen from rejected, 0 to 1: 0.5 is not at all, above 0.6 is a bias."""
-    if not pairs:
-        return 0.5
-    sizes = [(_size(pair.chosen), _size(pair.rejected)) for pair in pairs]
-    wins = sum(
-        1.0 if good > bad else 0.5 if good == bad else 0.0 for good, _ in sizes for _, bad in sizes
-    )
-    return wins / len(sizes) ** 2
-
-
-def pair_report(pairs: Sequence[Pair]) -> dict[str, Json]:
-    """What distinguishes chosen from rejected: tools, arguments, steps, length; with warnings."""
-    auc = length_auc(pairs)
-    long = f"chosen is {'longer' if auc > 0.5 else 'shorter'} than rejected (AUC {auc:.2f})"
-    biased = max(auc, 1 - auc) > BIASED
-    return {
-        "pairs": len(pairs),
-        "tasks": len({pair.task_id for pair in pairs}),
-        "origins": dict(Counter(pair.origin for pair in pairs)),
-        "length_auc": round(auc, 4),
-        "tools": {
-            side: dict(Counter(name for pair in pairs for name, _ in _calls(getattr(pair, side))))
-            for side in ("chosen", "rejected")
-        },
-        "first_difference": dict(Counter(_difference(pair) for pair in pairs)),
-        "mean_steps": {
-            side: round(sum(_steps(getattr(p, side)) for p in pairs) / max(1, len(pairs)), 2)
-            for side in ("chosen", "rejected")
-        },
-        "warnings": [long] if pairs and biased else [],
-    }
-
-
-def _couples(
-    rows: Iterable[dict[str, Any]], most: int
-) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    """Successes and failures of the same task and tools, the best known combinations first."""
-    groups: dict[tuple[str, str], dict[str, list[dict[str, Any]]]] = defaultdict(
-        lambda: {"success": [], "fail": []}
-    )
-    for row in rows:
-        label = row["verdict"]["label"]
-        if row["task_id"] and label in ("success", "fail"):
-            groups[row["task_id"], digest(row["tools"])][label].append(row)
-    for key in sorted(groups):
-        good, bad = groups[key]["success"], groups[key]["fail"]
-        couples = [
-            (good[(shift + place) % len(good)], failure)
-            for shift in range(len(good))
-            for place, failure in enumerate(bad)
-        ]
-        yield from couples[:most]
-
-
-def _parting(good: list[Chat], bad: list[Chat]) -> int:
-    """Place of the first message in which two conversations differ."""
-    for place, (one, other) in enumerate(zip(good, bad, strict=False)):
-        if _said(one) != _said(other):
-            return place
-    return min(len(good), len(bad))
-
-
-def _pair(
-    good: dict[str, Any], bad: list[Chat], place: int, cut: tuple[int | None, str]
-) -> Pair | None:
-    """The pair of two conversations from a place on; None if they do not part at a reply."""
-    length, origin = cut
-    end = None if length is None else place + length
-    chosen, rejected = good["messages"][place:end], bad[place:end]
-    replies = [side[0]["role"] == "assistant" for side in (chosen, rejected) if side]
-    if len(replies) < 2 or not all(replies) or place == 0:
-        return None
-    return Pair(
-        task_id=good["task_id"],
-        prompt=good["messages"][:place],
-        chosen=chosen,
-        rejected=rejected,
-        tools=good["tools"],
-        origin=origin,
-    )
-
-
-def _retries(row: dict[str, Any], most: int) -> Iterator[Pair]:
-    """Calls that failed, against the next call of the same tool that carries loss, at the failed call's place."""
-    messages, found = row["messages"], 0
-    for place, message in enumerate(messages):
-        if message["role"] != "assistant" or message["loss"] or found >= most:
-            continue
-        names = {name for name, _ in _calls([message])}
-        later = (m for m in messages[place + 1 :] if m["role"] == "assistant" and m["loss"])
-        better = next((m for m in later if names & {name for name, _ in _calls([m])}), None)
-        if better is not None and place and row["calls"] and _was_sampled(row, place):
-            found += 1
-            yield Pair(
-                task_id=row["task_id"],
-                prompt=messages[:place],
-                chosen=[better],
-                rejected=[message],
-                tools=row["tools"],
-                origin="retry",
-            )
-
-
-def _was_sampled(row: dict[str, Any], place: int) -> bool:
-    return any(call["message"] == place for call in row["calls"])
-
-
-def _said(message: Chat) -> list[Json]:
-    """A message up to the ids of its calls."""
-    return [message["role"], message["content"], *([list(c) for c in _calls([message])])]
-
-
-def _calls(messages: list[Chat]) -> list[tuple[str, str]]:
+def calls_of(messages: Iterable[Chat]) -> list[tuple[str, str]]:
+    """Names and arguments of the calls in messages."""
     return [
         (call["function"]["name"], call["function"]["arguments"])
         for message in messages
@@ -178,22 +73,159 @@ def _calls(messages: list[Chat]) -> list[tuple[str, str]]:
     ]
 
 
-def _size(messages: list[Chat]) -> int:
-    """Characters that the assistant wrote."""
-    said = [message for message in messages if message["role"] == "assistant"]
-    calls = sum(len(name) + len(arguments) for name, arguments in _calls(said))
-    return calls + sum(len(m["content"] or "") for m in said)
+def _chosen_few(pairs: Iterable[Pair], most: int) -> Iterator[Pair]:
+    """Each pair once, at most so many of a task; origins take turns where a task has too many."""
+    tasks: dict[str | None, dict[str, list[Pair]]] = {}
+    seen: set[str] = set()
+    for pair in pairs:
+        key = digest([pair.task_id, *map(_said_all, (pair.prompt, pair.chosen, pair.rejected))])
+        if key not in seen:
+            seen.add(key)
+            tasks.setdefault(pair.task_id, {}).setdefault(pair.origin, []).append(pair)
+    for origins in tasks.values():
+        longest = max(map(len, origins.values()))
+        turns = [found[turn] for turn in range(longest) for found in origins.values() if turn < len(found)]  # fmt: skip
+        yield from turns[:most]
 
 
-def _steps(messages: list[Chat]) -> int:
-    return sum(message["role"] == "assistant" for message in messages)
+class _Task(NamedTuple):
+    """Runs of one task with the same tools, and every beginning that led to success."""
+
+    good: list[dict[str, Any]]
+    bad: list[dict[str, Any]]
+    proven: set[str]
 
 
-def _difference(pair: Pair) -> str:
-    """What the first replies of the two sides differ in."""
-    one, other = _calls(pair.chosen[:1]), _calls(pair.rejected[:1])
-    if bool(one) != bool(other):
-        return "call against answer"
-    if [name for name, _ in one] != [name for name, _ in other]:
-        return "other tool"
-    return "other arguments" if one != other else "other words"
+def _siblings(rows: Iterable[dict[str, Any]], *, steps: bool) -> Iterator[Pair]:
+    """Pairs of a success and a failure; of each failure those come first that part from it latest."""
+    for task in _tasks(rows):
+        ranked = [sorted(task.good, key=lambda good: -_parting(good, bad)) for bad in task.bad]
+        for shift in range(len(task.good)):
+            for best, bad in zip(ranked, task.bad, strict=True):
+                pair = _parted(best[shift], bad, steps=steps)
+                if pair and not (steps and _ending(pair.prompt + pair.rejected) in task.proven):
+                    yield pair
+
+
+def _tasks(rows: Iterable[dict[str, Any]]) -> Iterator[_Task]:
+    groups: dict[tuple[str, str], _Task] = defaultdict(lambda: _Task([], [], set()))
+    for row in rows:
+        label = row["verdict"]["label"]
+        if row["task_id"] and label in ("success", "fail"):
+            task = groups[row["task_id"], digest(row["tools"])]
+            side = task.good if label == "success" else task.bad
+            if len(side) < _MOST_COMPARED:
+                side.append(row)
+            if label == "success":
+                found = _beginnings(row["messages"])
+                task.proven.update(key for key, is_learned in found if is_learned)
+    yield from (groups[key] for key in sorted(groups))
+
+
+def _parting(good: dict[str, Any], bad: dict[str, Any]) -> int:
+    """Place of the first message in which two runs differ."""
+    one, other = good["messages"], bad["messages"]
+    for place, (here, there) in enumerate(zip(one, other, strict=False)):
+        if _said(here) != _said(there):
+            return place
+    return min(len(one), len(other))
+
+
+def _parted(good: dict[str, Any], bad: dict[str, Any], *, steps: bool) -> Pair | None:
+    """The pair of two runs from where they part; None if that is not at a reply of both."""
+    place = _parting(good, bad)
+    end = place + 1 if steps else None
+    chosen, rejected = good["messages"][place:end], bad["messages"][place:end]
+    replies = [side[0]["role"] == "assistant" for side in (chosen, rejected) if side]
+    if place == 0 or replies != [True, True] or (steps and not chosen[0]["loss"]):
+        return None
+    return _pair(good, place, (chosen, rejected), "siblings")
+
+
+def _pair(row: dict[str, Any], place: int, sides: tuple[list[Chat], list[Chat]], origin: str) -> Pair:  # fmt: skip
+    return Pair(
+        task_id=row["task_id"],
+        prompt=row["messages"][:place],
+        chosen=sides[0],
+        rejected=sides[1],
+        tools=row["tools"],
+        origin=origin,
+    )
+
+
+def _mended(row: dict[str, Any]) -> Iterator[Pair]:
+    """Calls of a success that failed or were not let through, against what was done instead."""
+    messages = row["messages"]
+    for place in sorted({int(call["message"]) for call in row["calls"]}):
+        failed = messages[place]
+        if place == 0 or failed["loss"] or not failed.get("tool_calls"):
+            continue
+        denied = _was_denied(row, place)
+        names = {name for name, _ in calls_of([failed])}
+        later = ((p, m) for p, m in enumerate(messages) if p > place and m["loss"])
+        instead = (
+            (p, m) for p, m in later if denied or names & {name for name, _ in calls_of([m])}
+        )
+        at, better = next(instead, (0, None))
+        if better is not None and _could_know(better, messages[:place], messages[place:at]):
+            yield _pair(row, place, ([better], [failed]), "rejected call" if denied else "retry")
+
+
+def _was_denied(row: dict[str, Any], place: int) -> bool:
+    """Whether a reply's calls were not let through: unknown tool, no arguments, a person's no."""
+    known = {tool["function"]["name"] for tool in row["tools"]}
+    asked = row["messages"][place]["tool_calls"]
+    if any(not isinstance(arguments_of(call), dict) for call in asked):
+        return True
+    if known and any(call["function"]["name"] not in known for call in asked):
+        return True
+    ids = {call["id"] for call in asked}
+    answers = row["messages"][place + 1 : place + 1 + len(asked)]
+    return any(m.get("tool_call_id") in ids and _DENIED.search(text_of(m)) for m in answers)
+
+
+def _could_know(better: Chat, before: list[Chat], since: list[Chat]) -> bool:
+    """Whether a reply holds no value that was first said between the fork and the reply."""
+    known, new = _words(before), _words(since[1:])
+    used = [word for call in better.get("tool_calls") or () for word in _leaves(arguments_of(call))]
+    return not any(word in new and word not in known for word in used)
+
+
+def _words(messages: list[Chat]) -> str:
+    return "\n".join([text_of(m) for m in messages] + [a for _, a in calls_of(messages)])
+
+
+def _leaves(value: Json) -> Iterator[str]:
+    """Texts and numbers in arguments that are long enough to be told apart."""
+    if isinstance(value, dict):
+        for inner in value.values():
+            yield from _leaves(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _leaves(inner)
+    elif isinstance(value, str) and len(value) > 2:
+        yield value
+    elif isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) > 9:
+        yield json.dumps(value)
+
+
+def _beginnings(messages: list[Chat]) -> Iterator[tuple[str, bool]]:
+    """Key of each beginning, and whether its last message is learned."""
+    key = ""
+    for message in messages:
+        key = digest([key, _said(message)])
+        yield key, bool(message["loss"])
+
+
+def _ending(messages: list[Chat]) -> str:
+    """Key of the beginning that is all of these messages."""
+    return [key for key, _ in _beginnings(messages)][-1]
+
+
+def _said_all(messages: list[Chat]) -> list[Json]:
+    return [_said(message) for message in messages]
+
+
+def _said(message: Chat) -> list[Json]:
+    """A message up to the ids of its calls."""
+    return [message["role"], message["content"], *([list(c) for c in calls_of([message])])]

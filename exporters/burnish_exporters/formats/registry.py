@@ -11,22 +11,28 @@ from importlib.metadata import entry_points
 
 from burnish.errors import ExportError
 from burnish.protocols import Format
+from burnish_exporters.formats.adp import Adp
+from burnish_exporters.formats.atif import Atif
 from burnish_exporters.formats.openai import OpenAIFormat
 from burnish_exporters.formats.rl_steps import RlSteps
 from burnish_exporters.formats.sharegpt import ShareGpt
 from burnish_exporters.formats.trl_completion import TrlPromptCompletion
 from burnish_exporters.formats.trl_preference import TrlDpo, TrlKto
+from burnish_exporters.formats.trl_prm import TrlPrm
 from burnish_exporters.formats.trl_sft import TrlSft
 
 GROUP = "burnish.formats"
 
 FORMATS: dict[str, Callable[[], Format]] = {
+    "adp": Adp,
+    "atif": Atif,
     "openai": OpenAIFormat,
     "rl-steps": RlSteps,
     "sharegpt": ShareGpt,
     "trl-dpo": TrlDpo,
     "trl-dpo-step": lambda: TrlDpo(name="trl-dpo-step", steps=True),
     "trl-kto": TrlKto,
+    "trl-prm": TrlPrm,
     "trl-prompt-completion": TrlPromptCompletion,
     "trl-sft": TrlSft,
     "trl-sft-objects": lambda: TrlSft(name="trl-sft-objects", objects=True),

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from burnish.errors import ExportError
 from burnish.records import Json
+from burnish_exporters.formats.columns import require
 from burnish_exporters.rows.keys import actions_of
 from burnish_exporters.rows.stable import digest
 
@@ -56,6 +57,7 @@ class RlSteps:
         Raises:
             ExportError: If their lengths differ.
         """
+        require(row, [name for name in self.columns if name != "logprobs"])
         logprobs = row["logprobs"]
         if logprobs is not None and len(logprobs) != len(row["response_ids"]):
             raise ExportError(

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 
 from burnish.errors import ExportError
 from burnish.records import Json
+from burnish_exporters.formats.columns import require
+from burnish_exporters.formats.plain import text_of, turn_text
 
 _SPEAKERS = {"user": "human", "assistant": "gpt", "tool": "observation"}
 
@@ -24,6 +26,7 @@ class ShareGpt:
 
     name: str = "sharegpt"
     columns: list[str] = field(default_factory=lambda: ["conversations", "system", "tools"])
+    kinds: dict[str, str] = field(default_factory=lambda: {"tools": "text"})
 
     def render(self, rows: Iterable[dict[str, Json]]) -> Iterator[dict[str, Json]]:
         """Rows as turns."""
@@ -31,7 +34,7 @@ class ShareGpt:
             turns, system = [], []
             for message in row["messages"]:
                 if message["role"] in ("system", "developer"):
-                    system.append(_text(message))
+                    system.append(text_of(message))
                 else:
                     turns.append(_turn(message))
             tools = [tool["function"] for tool in row["tools"]]
@@ -47,28 +50,12 @@ class ShareGpt:
         Raises:
             ExportError: If the conversation does not end with the model.
         """
+        require(row, self.columns)
         speakers = [turn["from"] for turn in row["conversations"]]
         if not speakers or speakers[-1] not in ("gpt", "function_call"):
             raise ExportError(f"a conversation that ends with {speakers[-1:]}", "the model's turn")
 
 
 def _turn(message: dict[str, Json]) -> dict[str, Json]:
-    calls = message.get("tool_calls") or ()
-    if not calls:
-        return {"from": _SPEAKERS[message["role"]], "value": _text(message)}
-    written = [json.dumps(_call(call["function"]), ensure_ascii=False) for call in calls]
-    value = "\n".join([part for part in [_text(message)] if part] + written)
-    return {"from": "function_call", "value": value}
-
-
-def _call(function: dict[str, Json]) -> dict[str, Json]:
-    try:
-        arguments = json.loads(function["arguments"])
-    except ValueError:
-        arguments = function["arguments"]  # a failed call of a recovery
-    return {"name": function["name"], "arguments": arguments}
-
-
-def _text(message: dict[str, Json]) -> str:
-    content = message["content"]
-    return content if isinstance(content, str) else json.dumps(content, ensure_ascii=False)
+    speaker = "function_call" if message.get("tool_calls") else _SPEAKERS[message["role"]]
+    return {"from": speaker, "value": turn_text(message)}

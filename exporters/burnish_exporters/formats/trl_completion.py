@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from burnish.errors import ExportError
 from burnish.records import Json
+from burnish_exporters.formats.columns import require
 from burnish_exporters.formats.trl_sft import chat_message, check_messages
 
 
@@ -38,6 +39,7 @@ class TrlPromptCompletion:
         Raises:
             ExportError: If prompt or completion has not the form that templates read.
         """
+        require(row, self.columns)
         check_messages([*row["prompt"], *row["completion"]])
         if not row["prompt"] or row["completion"][-1]["role"] != "assistant":
             raise ExportError("a completion without prompt, or not by the assistant")

@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 
 from burnish.errors import ExportError
 from burnish.records import Json
-from burnish_exporters.formats.pairs import run_pairs, step_pairs
+from burnish_exporters.formats.columns import require
+from burnish_exporters.formats.contrast import Tally
+from burnish_exporters.formats.pairs import MOST_PER_TASK, run_pairs, step_pairs
 from burnish_exporters.formats.trl_sft import chat_message, check_messages
 
 
@@ -23,16 +25,21 @@ class TrlDpo:
     Attributes:
         steps: Whether a side is the one reply at the fork; otherwise the rest of the run.
         contrast: That the form needs failures too.
+        most_per_task: Most pairs of one task.
     """
 
     name: str = "trl-dpo"
     columns: list[str] = field(default_factory=lambda: ["prompt", "chosen", "rejected", "tools"])
     steps: bool = False
     contrast: bool = True
+    most_per_task: int = MOST_PER_TASK
+    tally: Tally = field(default_factory=Tally)
 
     def render(self, rows: Iterable[dict[str, Json]]) -> Iterator[dict[str, Json]]:
         """One row per pair."""
-        for pair in (step_pairs if self.steps else run_pairs)(rows):
+        self.tally.clear()
+        for pair in (step_pairs if self.steps else run_pairs)(rows, self.most_per_task):
+            self.tally.add(pair)
             yield {
                 "prompt": [chat_message(message) for message in pair.prompt],
                 "chosen": [chat_message(message) for message in pair.chosen],
@@ -40,12 +47,17 @@ class TrlDpo:
                 "tools": pair.tools,
             }
 
+    def facts(self) -> dict[str, Json]:
+        """What distinguishes the sides of the pairs that were rendered last."""
+        return self.tally.report()
+
     def check(self, row: dict[str, Json]) -> None:
         """Check what chat templates rely on, and that the two sides differ.
 
         Raises:
             ExportError: If a side has not the form that templates read, or teaches nothing.
         """
+        require(row, self.columns)
         for side in ("chosen", "rejected"):
             check_messages([*row["prompt"], *row[side]])
         if row["chosen"] == row["rejected"]:
@@ -78,4 +90,5 @@ class TrlKto:
         Raises:
             ExportError: If prompt or completion has not the form that templates read.
         """
+        require(row, self.columns)
         check_messages([*row["prompt"], *row["completion"]])

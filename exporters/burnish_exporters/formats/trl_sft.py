@@ -15,6 +15,7 @@ from typing import Any
 
 from burnish.errors import ExportError
 from burnish.records import Json
+from burnish_exporters.formats.columns import require
 
 _ROLES = {"system", "developer", "user", "assistant", "tool"}
 
@@ -43,6 +44,7 @@ class TrlSft:
         Raises:
             ExportError: If a role, a content or a call has not the form that templates read.
         """
+        require(row, self.columns)
         check_messages(row["messages"])
 
 

@@ -1,9 +1,6 @@
-"""Rendered rows as a `datasets.Dataset` or as JSON lines.
+"""Rendered rows as a `datasets.Dataset`, as a stream, or as JSON lines.
 
-Knows: how rows reach Arrow and files unchanged. Does not know: any format.
-
-Values that differ in shape from row to row (messages, tools, arguments) are stored as JSON features: Arrow would
-otherwise give each of them every key of all the others, with null.
+Knows: how rows reach Arrow and files unchanged. Does not know: any format, which rows there are.
 """
 
 from __future__ import annotations
@@ -18,39 +15,36 @@ import msgspec
 
 from burnish.errors import ExportError, VersionConflict
 from burnish.protocols import Format
+from burnish_exporters.formats.columns import features_of
 
 if TYPE_CHECKING:
-    from datasets import Dataset
-
-_LISTS = ("messages", "prompt", "completion", "chosen", "rejected", "conversations")
+    from datasets import Dataset, IterableDataset
 
 
-def checked(format: Format, rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:  # noqa: A002
-    """Yield rendered rows, each checked by the consumer's rules.
-
-    Raises:
-        ExportError: If a row breaks them.
-    """
-    for row in format.render(rows):
-        format.check(row)
-        yield row
-
-
-def to_dataset(format: Format, rows: Iterable[dict[str, Any]]) -> Dataset:  # noqa: A002
-    """The rows in a format as a dataset in memory."""
-    try:
-        import datasets
-    except ImportError as problem:
-        raise ExportError(
-            "the package datasets is not installed", "datasets>=5", "pip install 'burnish[export]'"
-        ) from problem
-    rendered = list(checked(format, rows))
-    columns = {name: [row.get(name) for row in rendered] for name in format.columns}
-    features = {name: _feature(name, values) for name, values in columns.items()}
-    return datasets.Dataset.from_dict(columns, features=datasets.Features(features))
+def to_dataset(format: Format, rendered: Iterable[dict[str, Any]]) -> Dataset:  # noqa: A002
+    """Rendered rows as a dataset in memory."""
+    datasets = _datasets()
+    features = features_of(format)
+    columns: dict[str, list[Any]] = {name: [] for name in format.columns}
+    for row in rendered:
+        for name, values in columns.items():
+            values.append(row.get(name))
+    return datasets.Dataset.from_dict(columns, features=features)
 
 
-def write_lines(format: Format, rows: Iterable[dict[str, Any]], path: Path) -> Path:  # noqa: A002
+def to_stream(format: Format, rendered: Iterable[dict[str, Any]]) -> IterableDataset:  # noqa: A002
+    """Rendered rows as a dataset that reads them again each time it is gone through."""
+    datasets = _datasets()
+    features = features_of(format)
+
+    def rows() -> Iterator[dict[str, Any]]:
+        for row in rendered:
+            yield {name: row.get(name) for name in format.columns}
+
+    return datasets.IterableDataset.from_generator(rows, features=features)
+
+
+def write_lines(rendered: Iterable[dict[str, Any]], path: Path) -> Path:
     """Write rows as JSON lines; the file appears when it is whole.
 
     Raises:
@@ -62,7 +56,7 @@ def write_lines(format: Format, rows: Iterable[dict[str, Any]], path: Path) -> P
     draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         with draft.open("wb") as file:
-            for row in checked(format, rows):
+            for row in rendered:
                 file.write(msgspec.json.encode(row) + b"\n")
             file.flush()
             os.fsync(file.fileno())
@@ -72,17 +66,11 @@ def write_lines(format: Format, rows: Iterable[dict[str, Any]], path: Path) -> P
     return path
 
 
-def _feature(name: str, values: list[Any]) -> Any:
-    """The feature of a column: plain types as they are, everything structured as JSON."""
-    import datasets
-
-    known = [value for value in values if value is not None]
-    if name in _LISTS and all(isinstance(value, list) for value in known):
-        return datasets.List(datasets.Json())
-    kinds = {type(value) for value in known}
-    plain = {str: "string", bool: "bool", int: "int64", float: "float64"}
-    if len(kinds) == 1 and (kind := kinds.pop()) in plain:
-        return datasets.Value(plain[kind])
-    if known and all(isinstance(v, list) and all(type(i) is int for i in v) for v in known):
-        return datasets.List(datasets.Value("int64"))
-    return datasets.Json()
+def _datasets() -> Any:
+    try:
+        import datasets
+    except ImportError as problem:
+        raise ExportError(
+            "the package datasets is not installed", "datasets>=5", "pip install 'burnish[export]'"
+        ) from problem
+    return datasets

@@ -141,6 +141,8 @@ def _call_facts(call: ModelCall, place: int) -> dict[str, object]:
         facts |= {"prompt_token_ids": call.prompt_token_ids, "token_ids": call.token_ids}
         if call.logprobs:
             facts["logprobs"] = call.logprobs
+    if call.usage and call.usage.input_tokens is not None and call.usage.output_tokens is not None:
+        facts["tokens"] = call.usage.input_tokens + call.usage.output_tokens
     if call.speaker:
         facts["speaker"] = call.speaker
     return facts

@@ -15,11 +15,14 @@ from burnish.testing.memory import MemoryJournal, capturing, production_faults
 if TYPE_CHECKING:
     from burnish.testing.backend_kit import CHECKS, BackendCase, run_all
     from burnish.testing.chat_model import ScriptedChatModel
+    from burnish.testing.format_kit import FORMAT_CHECKS, FormatCase
 
 __all__ = [
     "CHECKS",
+    "FORMAT_CHECKS",
     "BackendCase",
     "CountingClock",
+    "FormatCase",
     "MemoryJournal",
     "ScriptedChatModel",
     "capturing",
@@ -30,6 +33,8 @@ __all__ = [
 _LATER = {
     "CHECKS": "backend_kit",
     "BackendCase": "backend_kit",
+    "FORMAT_CHECKS": "format_kit",
+    "FormatCase": "format_kit",
     "run_all": "backend_kit",
     "ScriptedChatModel": "chat_model",  # brings langchain-core
 }

@@ -1,0 +1,188 @@
+"""The Agent Data Protocol (arXiv 2510.24702): a run as a line of actions and observations.
+
+Knows: the protocol's version 1.5.0 as far as tool calls go, and its rules of ids. Does not know: how rows were made.
+
+`details` holds what the protocol has no place for: system prompt, tool schemas, verdict, and the places in `content`
+that are learned. A call whose arguments are no JSON object cannot be written: the row is left out and counted.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import msgspec
+
+from burnish.errors import ExportError
+from burnish.records import Json
+from burnish_exporters.formats.plain import Chat, Unfit, arguments_of, only_text_of
+
+VERSION = "1.5.0"
+
+
+class _ApiAction(
+    msgspec.Struct, tag_field="class_", tag="api_action", forbid_unknown_fields=True, kw_only=True
+):
+    function: str
+    kwargs: dict[str, Any]
+    description: str | None = None
+    reasoning_content: str | None = None
+    tool_call_id: str | None = None
+
+
+class _MessageAction(
+    msgspec.Struct, tag_field="class_", tag="message_action", forbid_unknown_fields=True
+):
+    content: str
+    description: str | None = None
+    reasoning_content: str | None = None
+
+
+class _TextObservation(
+    msgspec.Struct, tag_field="class_", tag="text_observation", forbid_unknown_fields=True
+):
+    content: str
+    source: Literal["user", "agent", "environment"]
+    tool_call_id: str | None = None
+
+
+class _Trajectory(msgspec.Struct, forbid_unknown_fields=True):
+    schema_version: Literal["1.5.0"]
+    id: str
+    content: list[_ApiAction | _MessageAction | _TextObservation]
+    details: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adp:
+    """One trajectory per row."""
+
+    name: str = "adp"
+    columns: list[str] = field(
+        default_factory=lambda: ["schema_version", "id", "content", "details"]
+    )
+    kinds: dict[str, str] = field(
+        default_factory=lambda: {"schema_version": "text", "id": "text", "content": "list of json"}
+    )
+    refused: Counter[str] = field(default_factory=Counter)
+
+    def render(self, rows: Iterable[dict[str, Json]]) -> Iterator[dict[str, Json]]:
+        """Rows as trajectories."""
+        self.refused.clear()
+        for row in rows:
+            try:
+                content, learned = _content(row["messages"])
+            except Unfit as reason:
+                self.refused[str(reason)] += 1
+                continue
+            yield {
+                "schema_version": VERSION,
+                "id": row["row_id"],
+                "content": content,
+                "details": _details(row, learned),
+            }
+
+    def check(self, row: dict[str, Json]) -> None:
+        """Check the protocol's schema, and that each observed call has one observation.
+
+        Raises:
+            ExportError: If a field is unknown, missing or of another type, or ids do not match.
+        """
+        try:
+            found = msgspec.convert(row, _Trajectory)
+        except msgspec.ValidationError as problem:
+            raise ExportError(
+                f"row is no ADP trajectory: {problem}", f"fields of version {VERSION}"
+            ) from problem
+        _check_links(found.content)
+
+
+def _check_links(content: list[Any]) -> None:
+    """Each id stands for one call and, later, one observation."""
+    called: set[str] = set()
+    observed: set[str] = set()
+    for item in content:
+        call_id = getattr(item, "tool_call_id", None)
+        if call_id is None:
+            continue
+        known, before = (called, None) if isinstance(item, _ApiAction) else (observed, called)
+        if call_id in known or (before is not None and call_id not in before):
+            raise ExportError(
+                f"call id {call_id!r} twice, or before its call", "one call, one result"
+            )
+        known.add(call_id)
+    if called != observed:
+        raise ExportError(f"calls without result: {sorted(called - observed)}", "no id on them")
+
+
+def _content(messages: list[Chat]) -> tuple[list[dict[str, Json]], list[int]]:
+    """Actions and observations, and the places of those that are learned."""
+    ids = _names([m["tool_call_id"] for m in messages if m["role"] == "tool"])
+    content: list[dict[str, Json]] = []
+    learned: list[int] = []
+    for message in messages:
+        if message["role"] in ("system", "developer"):
+            continue
+        start = len(content)
+        if message["role"] == "assistant":
+            content += _actions(message, ids)
+        else:
+            content.append(_observation(message, ids))
+        if message["loss"]:
+            learned += range(start, len(content))
+    return content, learned
+
+
+def _names(call_ids: list[str]) -> dict[str, list[str]]:
+    """Ids of calls with results, once for the call and once for the result; one that is used again gets a number."""
+    found: dict[str, list[str]] = {}
+    for call_id in call_ids:
+        uses = found.setdefault(call_id, [])
+        uses.append(call_id if not uses else f"{call_id}-{len(uses) + 1}")
+    return {call_id: [use for use in uses for _ in range(2)] for call_id, uses in found.items()}
+
+
+def _actions(message: Chat, ids: dict[str, list[str]]) -> Iterator[dict[str, Json]]:
+    """One action per call, the thought with the first; a message where there is none."""
+    text = only_text_of(message, "ADP")
+    calls = message.get("tool_calls") or ()
+    thought: dict[str, Json] = {}
+    if message.get("reasoning_content"):
+        thought["reasoning_content"] = message["reasoning_content"]
+    if not calls:
+        yield {"class_": "message_action", "content": text, **thought}
+    for call in calls:
+        kwargs = arguments_of(call)
+        if not isinstance(kwargs, dict):
+            raise Unfit("ADP has no place for arguments that are no JSON object")
+        action = {"class_": "api_action", "function": call["function"]["name"], "kwargs": kwargs}
+        if text:
+            action["description"] = text
+        yield {**action, **thought, **_link(call["id"], ids)}
+        text, thought = "", {}
+
+
+def _observation(message: Chat, ids: dict[str, list[str]]) -> dict[str, Json]:
+    source = "user" if message["role"] == "user" else "environment"
+    told = {"class_": "text_observation", "content": only_text_of(message, "ADP"), "source": source}
+    return told if source == "user" else {**told, **_link(message["tool_call_id"], ids)}
+
+
+def _link(call_id: str, ids: dict[str, list[str]]) -> dict[str, Json]:
+    uses = ids.get(call_id)
+    return {"tool_call_id": uses.pop(0)} if uses else {}
+
+
+def _details(row: dict[str, Json], learned: list[int]) -> dict[str, Json]:
+    system = [only_text_of(m, "ADP") for m in row["messages"] if m["role"] in ("system", "developer")]  # fmt: skip
+    return {
+        "system": "\n\n".join(system),
+        "tools": row["tools"],
+        "trajectory_id": row["trajectory_id"],
+        "task_id": row["task_id"],
+        "source": row["source"],
+        "verdict": row["verdict"],
+        "learned": learned,
+    }
