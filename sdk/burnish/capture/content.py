@@ -9,9 +9,10 @@ one that was changed in between is encoded again.
 
 from __future__ import annotations
 
-import marshal
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from burnish.capture.messages import encode_for_storage
 from burnish.capture.plain import Losses, plain_bytes, to_plain
@@ -21,9 +22,10 @@ from burnish.journal.events import Ref, ref_of
 if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage
 
-_MARSHAL = 2  # the last version whose bytes depend on values alone
 _LONG = 4096
 _PARAMETER_SETS = 256
+_packed = msgspec.msgpack.Encoder().encode  # tells 1, 1.0 and True apart, which == does not
+_UNPACKABLE = (TypeError, ValueError, OverflowError, RecursionError)
 
 Blobs = dict[Ref, bytes]
 """Canonical JSON bytes by name."""
@@ -57,8 +59,13 @@ class Content:
         """Names of messages in order, and the bytes behind them."""
         refs: list[Ref] = []
         blobs: Blobs = {}
+        known = self._messages.get
         for message in messages:
-            ref, blob = self.message(message)
+            held = known(id(message))
+            if held is None or held[1] != _fingerprint(message):
+                ref, blob = self.message(message)
+            else:
+                _, _, ref, blob = held
             refs.append(ref)
             blobs[ref] = blob
         return refs, blobs
@@ -95,8 +102,8 @@ class Content:
     def once(self, value: Mapping[str, Any], make: Callable[[Any], Any]) -> Any:
         """`make(value)`, remembered for values that are equal to the last byte."""
         try:
-            key = marshal.dumps(value, _MARSHAL)  # pyright: ignore[reportArgumentType]
-        except ValueError:
+            key = _packed(value)
+        except _UNPACKABLE:
             return make(value)
         made = self._sets.get(key)
         if made is None:
@@ -115,13 +122,13 @@ def _fingerprint(message: BaseMessage) -> Any:
         if metadata and "burnish" in metadata:
             metadata = {key: value for key, value in metadata.items() if key != "burnish"}
         elif type(content) is str and len(content) < _LONG and fields.get("artifact") is None:
-            return marshal.dumps(fields, _MARSHAL)
+            return _packed(fields)
         rest = {
             key: value
             for key, value in fields.items()
             if key not in ("content", "response_metadata", "artifact")
         }
-        held = content if type(content) is str else marshal.dumps(content, _MARSHAL)
-        return held, marshal.dumps((rest, metadata), _MARSHAL), id(fields.get("artifact"))
-    except ValueError:
+        held = content if type(content) is str else _packed(content)
+        return held, _packed((rest, metadata)), id(fields.get("artifact"))
+    except _UNPACKABLE:
         return None

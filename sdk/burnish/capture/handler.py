@@ -65,7 +65,11 @@ def _uninvited(key: int, parent_run_id: Any) -> Run | None:
 
 
 class Callbacks:
-    """The callbacks that we listen to, as LangChain names them."""
+    """The callbacks that we listen to, as LangChain names them.
+
+    Those that every run goes through guard themselves: a wrapper around each would cost as much
+    as what some of them do.
+    """
 
     run_inline = True
 
@@ -74,33 +78,37 @@ class Callbacks:
         """Faults of ours stop a test, never an agent."""
         return faults.raises_faults()
 
-    @guarded
     def on_chain_start(
         self, serialized: Any, inputs: Any, *, run_id: Any, parent_run_id: Any = None, **about: Any
     ) -> None:
         """A graph, a node or another runnable starts."""
-        key = run_id.int
-        parent = _parent(key, parent_run_id)
-        if parent is None or parent.key == key:
-            return
-        tags = about.get("tags")
-        if tags and _HIDDEN in tags:
-            registry.alias(parent, key)
-            return
-        start_node(parent, key, about)
+        try:
+            key = run_id.int
+            parent = _parent(key, parent_run_id)
+            if parent is None or parent.key == key:
+                return
+            tags = about.get("tags")
+            if tags and _HIDDEN in tags:
+                registry.alias(parent, key)
+            else:
+                start_node(parent, key, about)
+        except Exception as fault:  # noqa: BLE001 - nothing of ours may reach the agent
+            faults.report("on_chain_start", fault)
 
-    @guarded
     def on_chain_end(self, outputs: Any, *, run_id: Any, **_: Any) -> None:
         """It returned."""
-        run = _runs.get(run_id.int)
-        if run is None:
-            return
-        if run.key != run_id.int:
-            registry.drop_alias(run, run_id.int)
-        elif run.parent is None:
-            close_root(run, outputs)
-        else:
-            end_node(run, None)
+        try:
+            run = _runs.get(run_id.int)
+            if run is None:
+                return
+            if run.key != run_id.int:
+                registry.drop_alias(run, run_id.int)
+            elif run.parent is None:
+                close_root(run, outputs)
+            else:
+                end_node(run, None)
+        except Exception as fault:  # noqa: BLE001
+            faults.report("on_chain_end", fault)
 
     @guarded
     def on_chain_error(self, error: BaseException, *, run_id: Any, **_: Any) -> None:
@@ -115,7 +123,6 @@ class Callbacks:
         else:
             end_node(run, error)
 
-    @guarded
     def on_chat_model_start(
         self,
         serialized: Any,
@@ -126,10 +133,13 @@ class Callbacks:
         **about: Any,
     ) -> None:
         """A chat model is asked."""
-        key = run_id.int
-        parent = _parent(key, parent_run_id)
-        if parent is not None:
-            start_model(parent, key, messages[0], about)
+        try:
+            key = run_id.int
+            parent = _parent(key, parent_run_id)
+            if parent is not None:
+                start_model(parent, key, messages[0], about)
+        except Exception as fault:  # noqa: BLE001
+            faults.report("on_chat_model_start", fault)
 
     @guarded
     def on_llm_start(
@@ -147,28 +157,32 @@ class Callbacks:
         if parent is not None:
             start_completion(parent, key, prompts[0], about)
 
-    @guarded
     def on_llm_new_token(self, token: Any, *, chunk: Any = None, run_id: Any, **_: Any) -> None:
         """A model streams."""
-        run = _runs.get(run_id.int)
-        if run is None or run.kind != "model":
-            return
-        if run.chunks is None:
-            run.first_token_at = time.time_ns()
-            run.chunks = []
-        run.chunks.append(token)
-        said = wire_tap.take(chunk) if chunk is not None else None
-        if said is not None:
-            if run.wire is None:
-                run.wire = []
-            run.wire.append(said)
+        try:
+            run = _runs.get(run_id.int)
+            if run is None or run.kind != "model":
+                return
+            if run.chunks is None:
+                run.first_token_at = time.time_ns()
+                run.chunks = []
+            run.chunks.append(token)
+            said = wire_tap.take(chunk) if chunk is not None else None
+            if said is not None:
+                if run.wire is None:
+                    run.wire = []
+                run.wire.append(said)
+        except Exception as fault:  # noqa: BLE001
+            faults.report("on_llm_new_token", fault)
 
-    @guarded
     def on_llm_end(self, response: Any, *, run_id: Any, **_: Any) -> None:
         """A model answered."""
-        run = _runs.get(run_id.int)
-        if run is not None and run.kind == "model":
-            end_model(run, response)
+        try:
+            run = _runs.get(run_id.int)
+            if run is not None and run.kind == "model":
+                end_model(run, response)
+        except Exception as fault:  # noqa: BLE001
+            faults.report("on_llm_end", fault)
 
     @guarded
     def on_llm_error(self, error: BaseException, *, run_id: Any, **_: Any) -> None:
@@ -177,7 +191,6 @@ class Callbacks:
         if run is not None and run.kind == "model":
             fail_model(run, error)
 
-    @guarded
     def on_tool_start(
         self,
         serialized: Any,
@@ -188,17 +201,22 @@ class Callbacks:
         **about: Any,
     ) -> None:
         """A tool is called."""
-        key = run_id.int
-        parent = _parent(key, parent_run_id)
-        if parent is not None:
-            start_tool(parent, key, serialized, input_str, about)
+        try:
+            key = run_id.int
+            parent = _parent(key, parent_run_id)
+            if parent is not None:
+                start_tool(parent, key, serialized, input_str, about)
+        except Exception as fault:  # noqa: BLE001
+            faults.report("on_tool_start", fault)
 
-    @guarded
     def on_tool_end(self, output: Any, *, run_id: Any, **_: Any) -> None:
         """A tool returned."""
-        run = _runs.get(run_id.int)
-        if run is not None and run.kind == "tool":
-            end_tool(run, output)
+        try:
+            run = _runs.get(run_id.int)
+            if run is not None and run.kind == "tool":
+                end_tool(run, output)
+        except Exception as fault:  # noqa: BLE001
+            faults.report("on_tool_end", fault)
 
     @guarded
     def on_tool_error(self, error: BaseException, *, run_id: Any, **_: Any) -> None:

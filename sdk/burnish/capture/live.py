@@ -106,11 +106,11 @@ class LiveTrajectory:
             sink.write((event,), blobs, self.losses)
             return
         events: list[AnyEvent] = []
-        while waiting:
-            try:
+        try:
+            while waiting:
                 events.append(waiting.popleft())
-            except IndexError:  # another thread took the last one
-                break
+        except IndexError:  # another thread took the last one
+            pass
         events.append(event)
         sink.write(events, blobs, self.losses)
 

@@ -51,6 +51,8 @@ _OWN = frozenset(
         "invalid_tool_calls", "tool_call_id",
     }
 )  # fmt: skip
+_NOTHING = object()
+_PLAIN = {"status": "success", "example": False, "tool_call_chunks": []}  # as if it were not there
 _MEASURED = ("burnish", "logprobs")
 
 
@@ -118,10 +120,9 @@ def _add_calls(into: list[dict[str, Any]], fields: Mapping[str, Any]) -> None:
 
 
 def _add_facts(encoded: Message, fields: Mapping[str, Any], extra: dict[str, Any] | None) -> None:
-    for name, value in fields.items():
-        if name in _OWN or value is None or (name == "status" and value == "success"):
-            continue
-        if name in ("example", "tool_call_chunks") and not value:
+    for name in fields.keys() - _OWN:
+        value = fields[name]
+        if value is None or value == _PLAIN.get(name, _NOTHING):
             continue
         encoded[name] = value
     if extra:

@@ -67,21 +67,21 @@ def close_bare(run: Run, status: str) -> None:
         registry.end(run.trajectory, status)
 
 
-def run_id_of(key: int) -> str:
-    """LangChain's id of a run, as text."""
-    digits = f"{key:032x}"
-    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+def run_id_of(key: int) -> bytes:
+    """LangChain's id of a run, as the journal keeps it."""
+    return key.to_bytes(16, "big")
 
 
 def describe_run(run: Run, about: dict[str, Any]) -> tuple[Ref, bytes] | None:
     """What the user gave along with a run: tags and metadata; None where there is nothing."""
     extras: dict[str, Any] = {}
-    tags, metadata = own_tags(about.get("tags")), own_metadata(about.get("metadata"))
+    given, metadata, options = about.get("tags"), about.get("metadata"), about.get("options")
+    tags = own_tags(given) if given else None
     if tags:
         extras["tags"] = tags
-    if metadata:
-        extras["metadata"] = metadata
-    options = about.get("options")
+    own = own_metadata(metadata) if metadata else None
+    if own:
+        extras["metadata"] = own
     if options and len(options) > 1:
         structured = options.get("ls_structured_output_format")
         if structured:

@@ -35,14 +35,19 @@ def read_reply(result: Any) -> Reply:
         extras["choices"] = [getattr(choice, "message", choice.text) for choice in choices[1:]]
     if message is None:
         return Reply(None, choices[0].text, _facts(info), extras | _rest(info))
-    metadata = message.__dict__["response_metadata"] or {}
-    facts = _facts({**info, **metadata})
-    usage = getattr(message, "usage_metadata", None)
+    fields = message.__dict__
+    said = fields["response_metadata"]
+    said = {**info, **said} if info and said else said or info
+    facts: dict[str, Any] = {}
+    if said:
+        facts = _facts(said)
+        extras |= _rest(said)
+    usage = fields.get("usage_metadata")
     if usage:
         facts["usage"] = read_usage(usage)
         if usage.get("total_cost") == 0:  # langchain-core's mark of an answer from its cache
             facts["sampled"] = False
-    return Reply(message, None, facts, extras | _rest({**info, **metadata}))
+    return Reply(message, None, facts, extras)
 
 
 def _facts(metadata: Mapping[str, Any]) -> dict[str, Any]:

@@ -120,7 +120,7 @@ def _described(tool: Any) -> dict[str, Any]:
 
 def own_metadata(metadata: Mapping[str, Any] | None) -> dict[str, Any]:
     """The user's part of a run's metadata, without what the frameworks put in."""
-    if not metadata:
+    if not metadata or metadata.keys() <= _PLACE:
         return {}
     return {
         key: value

@@ -59,7 +59,7 @@ def _load() -> Callable[[], Journal]:
 def write(events: Sequence[AnyEvent], blobs: Mapping[Ref, bytes], losses: dict[str, int]) -> None:
     """Hand events over in their order; the blobs go with the last. A refusal is counted."""
     try:
-        journal().append_all(events, blobs)
+        (_replacement or (_shared or _load())()).append_all(events, blobs)
     except Exception as refusal:  # noqa: BLE001 - a full disk must not stop the agent
         losses["dropped_frames"] = losses.get("dropped_frames", 0) + len(events)
         faults.count("dropped_frames", len(events))

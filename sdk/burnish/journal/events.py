@@ -114,7 +114,7 @@ class ModelStarted(Event, frozen=True, tag="M"):
     namespace: str | None = None
     speaker: str | None = None
     attempt: int = 1
-    run_id: str | None = None  # LangChain's, for joining with other tools
+    run_id: bytes | None = None  # LangChain's UUID, for joining with other tools
     extras: Ref | None = None  # metadata, tags
 
 
@@ -156,7 +156,7 @@ class ToolStarted(Event, frozen=True, tag="T"):
     namespace: str | None = None
     speaker: str | None = None
     attempt: int = 1
-    run_id: str | None = None
+    run_id: bytes | None = None
     extras: Ref | None = None
     operation: str = "execute_tool"  # or "retrieval", "search_memory", "upsert_memory", ...
 

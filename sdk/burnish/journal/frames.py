@@ -32,6 +32,7 @@ PREFIX = struct.Struct("<IIB")
 REF_BYTES = 16
 
 _SEEDS = [zlib.crc32(bytes((kind,))) for kind in range(256)]
+_EVENT_SEED, _BLOB_SEED = _SEEDS[EVENT], _SEEDS[BLOB]
 _crc32 = zlib.crc32
 _pack = PREFIX.pack
 
@@ -59,9 +60,14 @@ def prefix(kind: int, payload: bytes) -> bytes:
     return _pack(len(payload), _crc32(payload, _SEEDS[kind]), kind)
 
 
+def event_frame(payload: bytes) -> bytes:
+    """The whole frame of an event."""
+    return _pack(len(payload), _crc32(payload, _EVENT_SEED), EVENT) + payload
+
+
 def blob_prefix(ref: bytes, blob: bytes) -> bytes:
     """The nine bytes before a blob's payload, and its name."""
-    return _pack(REF_BYTES + len(blob), _crc32(blob, _crc32(ref, _SEEDS[BLOB])), BLOB) + ref
+    return _pack(REF_BYTES + len(blob), _crc32(blob, _crc32(ref, _BLOB_SEED)), BLOB) + ref
 
 
 def frame(kind: int, payload: bytes) -> bytes:

@@ -30,6 +30,7 @@ from burnish.errors import JournalFull
 from burnish.journal import frames, layout
 from burnish.journal.erasure import erase_pending
 from burnish.journal.events import AnyEvent, Ref, encode
+from burnish.journal.frames import blob_prefix, event_frame
 from burnish.journal.retention import keep
 from burnish.journal.syscalls import SMALL, write_small
 from burnish.settings import Settings
@@ -37,7 +38,6 @@ from burnish.settings import Settings
 _LOG = logging.getLogger("burnish.journal")
 _SEGMENT_AGE_NS = 3600 * 10**9  # an idle process too lets go of its old segments
 _QUOTA_PAUSE_S = 0.5  # between two looks whether there is room again
-_IOV_MAX = 1000
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -54,18 +54,13 @@ class _Segment:
         self.known: set[Ref] = set()
         self.opened_ns = time.time_ns()
 
-    def write(self, parts: list[bytes], total: int) -> None:
-        """Append all parts or none: what a failed write left behind is cut off again."""
-        written = 0
+    def write(self, data: bytes) -> None:
+        """Append all of it or nothing: what a failed write left behind is cut off again."""
+        total = len(data)
         try:
-            if total <= SMALL:
-                written = write_small(self.fd, b"".join(parts))
-            else:
-                written = os.writev(self.fd, parts if len(parts) <= _IOV_MAX else [b"".join(parts)])
-            if written < total:
-                rest = memoryview(b"".join(parts))
-                while written < total:
-                    written += os.write(self.fd, rest[written:])
+            written = write_small(self.fd, data) if total <= SMALL else os.write(self.fd, data)
+            while written < total:
+                written += os.write(self.fd, memoryview(data)[written:])
         except OSError:
             os.ftruncate(self.fd, self.size)
             raise
@@ -124,10 +119,7 @@ class JournalWriter:
         self, events: Sequence[AnyEvent], blobs: Mapping[Ref, bytes] | tuple[()] = ()
     ) -> None:
         """As `append`, for several events in one write: all of them or none."""
-        framed: list[bytes] = []
-        for event in events:
-            payload = encode(event)
-            framed += (frames.prefix(frames.EVENT, payload), payload)
+        framed = [event_frame(encode(event)) for event in events]
         with self._lock:
             try:
                 self._append(framed, blobs, events[-1].at)
@@ -176,40 +168,35 @@ class JournalWriter:
 
     def _append(self, framed: list[bytes], blobs: Mapping[Ref, bytes] | tuple[()], at: int) -> None:
         segment = self._segment
-        if segment is None or self._is_over(segment, at):
+        if segment is None or (
+            segment.events
+            and (
+                segment.size >= self.settings.segment_bytes
+                or at - segment.opened_ns > _SEGMENT_AGE_NS
+            )
+        ):
             segment = self._rotate()
         if self._over_quota:
             self._wake.set()  # look again whether something was shipped
             raise OSError(errno.EDQUOT, "keep_bytes is used up by spans that wait to be shipped")
         known = segment.known
         fresh = [ref for ref in blobs if ref not in known]
-        parts = framed
-        total = sum(map(len, framed))
-        if fresh:
-            parts = []
-            for ref in fresh:
-                blob = blobs[ref]  # pyright: ignore[reportCallIssue, reportArgumentType]
-                before = frames.blob_prefix(ref, blob)
-                parts += (before, blob)
-                total += len(before) + len(blob)
-            parts += framed
+        parts: list[bytes] = []
+        for ref in fresh:
+            blob = blobs[ref]  # pyright: ignore[reportCallIssue, reportArgumentType]
+            parts += (blob_prefix(ref, blob), blob)
+        parts += framed
+        data = b"".join(parts)
         try:
-            segment.write(parts, total)
+            segment.write(data)
         except OSError:
             if os.fstat(segment.fd).st_size != segment.size:  # half a frame could not be cut off
                 self._retired.append(segment.fd)
                 self._segment = None
             raise
         known.update(fresh)
-        segment.events += len(framed) // 2
-        self._written += total
-
-    def _is_over(self, segment: _Segment, at: int) -> bool:
-        if not segment.events:
-            return False
-        return (
-            segment.size >= self.settings.segment_bytes or at - segment.opened_ns > _SEGMENT_AGE_NS
-        )
+        segment.events += len(framed)
+        self._written += len(data)
 
     def _rotate(self) -> _Segment:
         """Seal what is open and open the next segment."""
@@ -227,7 +214,7 @@ class JournalWriter:
         self._next += 1
         content = frames.frame(frames.HEADER, msgspec.msgpack.encode(header))
         try:
-            segment.write([content], len(content))
+            segment.write(content)
         except OSError:
             os.close(segment.fd)
             with contextlib.suppress(OSError):
@@ -248,17 +235,19 @@ class JournalWriter:
         counts = {"events": segment.events, "blobs": len(segment.known)}
         content = frames.frame(frames.SEAL, msgspec.msgpack.encode(counts))
         with contextlib.suppress(OSError):  # an unsealed segment is read just as well
-            segment.write([content], len(content))
+            segment.write(content)
         self._retired.append(segment.fd)
 
     def _open_folder(self) -> Path:
         layout.ensure_home(self.home)
         self._started = time.time_ns()
         folder = layout.journal_folder(self.home) / layout.process_name(self._started)
-        folder.mkdir(parents=True, mode=0o700)
-        self._folder_lock = os.open(folder / "alive", os.O_CREAT | os.O_RDWR, 0o600)
+        hidden = folder.with_name(f".{folder.name}")  # until it is known to be alive
+        hidden.mkdir(parents=True, mode=0o700)
+        self._folder_lock = os.open(hidden / "alive", os.O_CREAT | os.O_RDWR, 0o600)
         with contextlib.suppress(OSError):  # a file system without locks
             fcntl.flock(self._folder_lock, fcntl.LOCK_EX)
+        hidden.rename(folder)
         self._folder = folder
         return folder
 

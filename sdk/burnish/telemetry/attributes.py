@@ -6,6 +6,7 @@ Knows: that content may be lost, and that absent is not null. Does not know: whi
 from __future__ import annotations
 
 from typing import Protocol
+from uuid import UUID
 
 from burnish.journal.events import ModelStarted, Ref, ToolStarted
 from burnish.records import Json
@@ -53,7 +54,7 @@ def set_present(attributes: Attributes, values: dict[str, Json]) -> None:
 
 def run_id_of(start: ModelStarted | ToolStarted) -> dict[str, Json]:
     """LangChain's id of a run, as one of its extras."""
-    return {} if start.run_id is None else {"run_id": start.run_id}
+    return {} if start.run_id is None else {"run_id": str(UUID(bytes=start.run_id))}
 
 
 def extras_of(attributes: Attributes, blobs: Blobs, ref: Ref | None) -> dict[str, Json]:

@@ -228,7 +228,7 @@ def test_all_fields_are_structured_on_the_call(recorded):
         "graph step": (first.step, 1),
         "checkpoint namespace": (first.namespace.split(":")[0], "model"),
         "agent name": (first.speaker, "F-agent"),
-        "LangChain run id": (str(UUID(first.run_id)), first.run_id),
+        "LangChain run id": (UUID(bytes=first.run_id).version, 7),
         "arguments of the run": (journal.value(tool_started.arguments), ARGUMENTS),
     }
 
