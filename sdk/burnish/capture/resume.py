@@ -15,6 +15,8 @@ KEY = "burnish_trajectory"
 NOT_FOUND = "-"
 """The checkpoint was read and names no trajectory."""
 _CHECKPOINTER = "__pregel_checkpointer"
+_EDITED = ("update", "fork")  # checkpoints of `update_state`, which keep no id
+_EDITS = 100  # how many edits in a row are looked behind
 
 
 def configurable_of(graph: Any, config: dict[str, Any]) -> dict[str, Any]:
@@ -75,12 +77,16 @@ def trajectory_of_checkpoint(
     """The trajectory that the checkpoint belongs to, or NOT_FOUND."""
     if not keeps_checkpoints(graph, configurable) or not hasattr(graph, "get_state"):
         return NOT_FOUND
+    place: Any = {"configurable": dict(config.get("configurable") or {})}
     try:
-        state = graph.get_state({"configurable": dict(config.get("configurable") or {})})
+        for _ in range(_EDITS):
+            state = graph.get_state(place)
+            place = _before_the_edit(state)
+            if place is None:
+                return _named(state)
     except Exception as error:  # noqa: BLE001 - the user's store; the run itself will tell
         faults.count(f"checkpoint not read: {type(error).__name__}")
-        return NOT_FOUND
-    return _named(state)
+    return NOT_FOUND
 
 
 async def trajectory_of_checkpoint_async(
@@ -93,12 +99,22 @@ async def trajectory_of_checkpoint_async(
         return None
     if not keeps_checkpoints(graph, configurable):
         return NOT_FOUND
+    place: Any = {"configurable": dict(given.get("configurable") or {})}
     try:
-        state = await graph.aget_state({"configurable": dict(given.get("configurable") or {})})
+        for _ in range(_EDITS):
+            state = await graph.aget_state(place)
+            place = _before_the_edit(state)
+            if place is None:
+                return _named(state)
     except Exception as error:  # noqa: BLE001 - the user's store; the run itself will tell
         faults.count(f"checkpoint not read: {type(error).__name__}")
-        return NOT_FOUND
-    return _named(state)
+    return NOT_FOUND
+
+
+def _before_the_edit(state: Any) -> Any:
+    """The config of the checkpoint before, where this one was made by a person's edit."""
+    metadata = state.metadata or {}
+    return None if KEY in metadata or metadata.get("source") not in _EDITED else state.parent_config
 
 
 def _named(state: Any) -> str:

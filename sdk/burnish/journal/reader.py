@@ -264,7 +264,8 @@ def is_alive(folder: Path) -> bool:
 def process_folders(home: Path) -> list[Path]:
     """Folders of all processes that wrote to the journal, by name."""
     try:
-        return sorted(path for path in layout.journal_folder(home).iterdir() if path.is_dir())
+        found = layout.journal_folder(home).iterdir()
+        return sorted(path for path in found if path.is_dir() and not path.name.startswith("."))
     except FileNotFoundError:
         return []
 

@@ -1,26 +1,18 @@
-"""What a wrapped agent did stands in the journal: once, complete, in its place."""
+"""What a wrapped agent did stands in the journal: exact, numbered, with who spoke and what went wrong.
 
-import asyncio
+That each call is there once and in its place is checked for every scenario in test_every_scenario.py.
+"""
+
 import contextvars
-import operator
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import Annotated, TypedDict
 
 import pytest
-from langchain.agents import create_agent
-from langchain_core.messages import AIMessage, HumanMessage
-from langchain_core.tools import tool
-from langgraph.checkpoint.memory import InMemorySaver
-from langgraph.func import entrypoint
-from langgraph.func import task as graph_task
-from langgraph.graph import END, START, StateGraph
-from langgraph.graph.message import add_messages
-from langgraph.types import CachePolicy, Command, RetryPolicy, Send, interrupt
+from langchain_core.messages import HumanMessage
+from scenarios.agents import EMPTY, graph_of
+from scenarios.playing import paths_of
 
 import burnish
-from burnish.capture import faults
-from burnish.capture.context import current_thread_id, current_trajectory_id, suppress
 from burnish.journal.events import (
     ModelEnded,
     ModelStarted,
@@ -28,69 +20,18 @@ from burnish.journal.events import (
     NodeStarted,
     RunEnded,
     RunStarted,
-    StateRecorded,
     ToolEnded,
     ToolStarted,
 )
 from burnish.testing import ScriptedChatModel
 
 
-class State(TypedDict):
-    messages: Annotated[list, add_messages]
-    notes: Annotated[list, operator.add]
-
-
-def graph_of(*nodes, **options):
-    """Nodes one after the other."""
-    builder = StateGraph(State)
-    before = START
-    for node in nodes:
-        builder.add_node(node.__name__, node, **options)
-        builder.add_edge(before, node.__name__)
-        before = node.__name__
-    builder.add_edge(before, END)
-    return builder
-
-
-def asking(*answers, **fields):
-    return ScriptedChatModel(script=list(answers), **fields)
-
-
-EMPTY = {"messages": [("user", "go")], "notes": []}
-
-
-def whole(journal, models, tools=0, status="completed"):
-    """One trajectory with every call, nothing open, no false error."""
-    started = journal.of(RunStarted)
-    assert len({event.trajectory for event in journal.events}) == 1
-    assert len(journal.of(ModelStarted)) == models
-    assert len(journal.of(ToolStarted)) == tools
-    assert journal.still_open() == set()
-    spans = {event.span for event in journal.events if hasattr(event, "parent")}
-    parents = {
-        event.parent
-        for event in journal.events
-        if hasattr(event, "parent") and not isinstance(event, RunStarted)
-    }
-    assert parents <= spans
-    assert journal.of(RunEnded)[-1].status == status
-    return started[0]
-
-
-def errors(journal):
-    return [
-        event.error_type
-        for event in journal.events
-        if getattr(event, "error_type", None) is not None
-    ]
-
-
-def test_a_tool_loop_is_one_trajectory_with_exact_requests(agents, journal):
+def test_a_tool_loop_is_recorded_with_its_exact_requests(agents, journal):
     graph = burnish.wrap(agents.adding_agent(), agent="adder", tags=["t"])
 
     result = graph.invoke(agents.ask, {"configurable": {"thread_id": "th"}, "tags": ["mine"]})
 
-    started = whole(journal, models=3, tools=3)
+    (started,) = journal.of(RunStarted)
     assert (started.agent, started.thread_id, started.tags) == ("adder", "th", ["t", "mine"])
     last = journal.of(ModelStarted)[-1]
     texts = [journal.value(ref)["role"] for ref in last.messages]
@@ -98,14 +39,11 @@ def test_a_tool_loop_is_one_trajectory_with_exact_requests(agents, journal):
     (offered,) = journal.value(last.tools)
     assert offered["name"] == "add"
     assert offered["parameters"]["required"] == ["a", "b"]
-    ended = journal.of(RunEnded)[0]
-    assert ended.answer == result["messages"][-1].content == "the sum is ten"
-    assert errors(journal) == []
-    assert ended.losses == {}
+    assert journal.of(RunEnded)[0].answer == result["messages"][-1].content == "the sum is ten"
 
 
-def test_tool_runs_carry_arguments_results_and_the_call_they_answer(agents, journal):
-    burnish.wrap(agents.adding_agent(), agent="adder").invoke(agents.ask)
+def test_tool_runs_carry_arguments_results_and_the_call_they_answer(recorded):
+    journal = recorded("invoke")
 
     runs = {event.call_id: event for event in journal.of(ToolStarted)}
     results = {event.span: journal.value(event.result) for event in journal.of(ToolEnded)}
@@ -115,16 +53,15 @@ def test_tool_runs_carry_arguments_results_and_the_call_they_answer(agents, jour
     assert runs["c3"].node == "tools"
 
 
-def test_a_message_is_stored_once_however_often_it_is_sent(agents, journal):
-    burnish.wrap(agents.adding_agent(), agent="adder").invoke(agents.ask)
+def test_a_message_is_stored_once_however_often_it_is_sent(recorded):
+    asked = recorded("invoke").of(ModelStarted)
 
-    first, last = journal.of(ModelStarted)[0], journal.of(ModelStarted)[-1]
-    assert last.messages[: len(first.messages)] == first.messages
+    assert asked[-1].messages[: len(asked[0].messages)] == asked[0].messages
 
 
 def test_a_message_that_is_changed_between_calls_is_recorded_as_it_was_each_time(journal):
     message = HumanMessage("go", additional_kwargs={"deep": {"list": [1]}})
-    model = asking("a", "b", "c")
+    model = ScriptedChatModel(script=["a", "b", "c"])
 
     def node(state):
         model.invoke([message])
@@ -142,229 +79,101 @@ def test_a_message_that_is_changed_between_calls_is_recorded_as_it_was_each_time
     assert [message["parts"][0]["content"] for message in sent] == ["go", "go", "stop"]
 
 
-async def test_async_runs_are_whole(agents, journal):
-    await burnish.wrap(agents.adding_agent(), agent="adder").ainvoke(agents.ask)
+@pytest.mark.parametrize(
+    "name", ["astream_events_v2", "astream_events_v3", "stream_events_v3", "stream_messages"]
+)
+def test_a_stream_knows_when_its_first_token_came(recorded, name):
+    journal = recorded(name)
 
-    whole(journal, models=3, tools=3)
-
-
-async def test_streams_and_events_are_whole(agents, journal):
-    graph = burnish.wrap(agents.adding_agent(), agent="adder")
-
-    [chunk async for chunk in graph.astream_events(agents.ask, version="v2")]
-
-    whole(journal, models=3, tools=3)
-    assert journal.of(ModelEnded)[0].first_token_at is not None
+    for asked, answered in zip(journal.of(ModelStarted), journal.of(ModelEnded), strict=True):
+        assert asked.at <= answered.first_token_at <= answered.at
 
 
-def test_each_input_of_a_batch_is_a_trajectory(agents, journal):
-    burnish.wrap(agents.adding_agent(), agent="adder").batch([agents.ask] * 3)
-
-    assert len({event.trajectory for event in journal.of(RunStarted)}) == 3
-    assert len(journal.of(ToolStarted)) == 9
-    assert journal.still_open() == set()
-
-
-def test_two_agents_are_two_trajectories(agents, journal):
-    burnish.wrap(agents.adding_agent(), agent="one").invoke(agents.ask)
-    burnish.wrap(agents.adding_agent(), agent="two").invoke(agents.ask)
-
-    assert [event.agent for event in journal.of(RunStarted)] == ["one", "two"]
-
-
-def test_a_nested_wrapped_agent_is_a_part_of_the_outer_trajectory(agents, journal):
-    inner = burnish.wrap(agents.adding_agent(), agent="inner")
-
-    def node(state):
-        return {"messages": inner.invoke(agents.ask)["messages"][-1:]}
-
-    burnish.wrap(graph_of(node).compile(), agent="outer").invoke(EMPTY)
-
-    started = whole(journal, models=3, tools=3)
-    assert started.agent == "outer"
-    assert {event.speaker for event in journal.of(ModelStarted)} == {"inner"}
+SPEAKERS = {
+    "a_hand_off_out_of_a_sub_graph": ["first_agent", "agent"],
+    "a_sub_graph_as_a_node": ["sub"],
+    "a_supervisor_and_its_team": [
+        "supervisor", "researcher", "researcher", "supervisor", "writer", "supervisor",
+    ],
+    "a_wrapped_agent_inside_a_node": ["inner", "outer"],
+    "a_wrapped_agent_inside_a_tool": ["boss", "helper", "boss"],
+    "an_agent_inside_a_tool": ["boss", "helper", "boss"],
+    "an_agent_inside_an_async_tool": ["boss", "helper", "boss"],
+    "peers_that_hand_off_to_each_other": ["alice", "bob", "alice"],
+}  # fmt: skip
 
 
-async def test_an_agent_inside_a_tool_is_a_part_of_the_trajectory(journal):
-    helper = create_agent(asking("helped", repeat=True), [], name="helper")
-
-    @tool
-    async def ask_helper(question: str) -> str:
-        """Ask."""
-        answer = await helper.ainvoke({"messages": [("user", question)]})
-        return answer["messages"][-1].content
-
-    call = AIMessage("", tool_calls=[{"name": "ask_helper", "args": {"question": "q"}, "id": "c"}])
-    graph = create_agent(asking(call, "done"), [ask_helper], name="boss")
-
-    await burnish.wrap(graph, agent="boss").ainvoke({"messages": [("user", "go")]})
-
-    whole(journal, models=3, tools=1)
-    assert [event.speaker for event in journal.of(ModelStarted)] == ["boss", "helper", "boss"]
+@pytest.mark.parametrize("name", SPEAKERS)
+def test_each_call_says_which_agent_spoke(recorded, name):
+    assert [event.speaker for event in recorded(name).of(ModelStarted)] == SPEAKERS[name]
 
 
-def test_sub_graphs_keep_their_parents(journal):
-    def inner(state):
-        return {"messages": [asking("inner").invoke(state["messages"])]}
+@pytest.mark.parametrize("name", SPEAKERS)
+def test_each_tool_run_says_which_agent_asked_for_it(recorded, name):
+    journal = recorded(name)
+    speakers = {
+        call["id"]: asked.speaker
+        for asked, answered in zip(journal.of(ModelStarted), journal.of(ModelEnded), strict=False)
+        for call in journal.value(answered.reply)["parts"]
+        if call["type"] == "tool_call"
+    }
 
-    sub = graph_of(inner).compile(name="sub")
-    builder = StateGraph(State)
-    builder.add_node("outer", sub)
-    builder.add_edge(START, "outer")
-
-    burnish.wrap(builder.compile(), agent="nest").invoke(EMPTY)
-
-    whole(journal, models=1)
-    names = {event.span: event.name for event in journal.of(NodeStarted)}
-    chain, parent = [], journal.of(ModelStarted)[0].parent
-    by_span = {event.span: event for event in journal.of(NodeStarted)}
-    while parent in by_span:
-        chain.append(names[parent])
-        parent = by_span[parent].parent
-    assert chain == ["inner", "sub", "outer"]
-    assert journal.of(ModelStarted)[0].speaker == "sub"
+    runs = {event.call_id: event.speaker for event in journal.of(ToolStarted)}
+    assert all(runs[call_id] == speakers[call_id] for call_id in runs)
 
 
-async def test_gathered_calls_belong_to_their_node(journal):
-    async def node(state):
-        model = asking(*"abc")
-        await asyncio.gather(*(model.ainvoke([HumanMessage(str(n))]) for n in range(3)))
-        return {"notes": ["done"]}
+@pytest.mark.parametrize(
+    "name", ["a_hand_off_out_of_a_sub_graph", "a_supervisor_and_its_team", "interrupt_and_resume"]
+)
+def test_control_flow_is_named_and_is_no_error(recorded, name):
+    journal = recorded(name)
 
-    await burnish.wrap(graph_of(node).compile(), agent="g").ainvoke(EMPTY)
-
-    whole(journal, models=3)
-
-
-def test_map_reduce_with_send_is_whole(journal):
-    def spread(state):
-        return [Send("work", {"messages": [], "notes": [n]}) for n in range(5)]
-
-    def work(state):
-        asking("x").invoke([HumanMessage(str(state["notes"][0]))])
-        return {"notes": ["done"]}
-
-    builder = StateGraph(State)
-    builder.add_node("work", work)
-    builder.add_conditional_edges(START, spread, ["work"])
-
-    burnish.wrap(builder.compile(), agent="map").invoke(EMPTY)
-
-    whole(journal, models=5)
-    assert len(journal.of(NodeStarted)) == 5
-    assert {event.attempt for event in journal.of(NodeStarted)} == {1}
+    ended = [*journal.of(NodeEnded), *journal.of(ToolEnded)]
+    bubbled = {event.bubbled for event in ended} - {None}
+    assert bubbled == {"GraphInterrupt" if "interrupt" in name else "ParentCommand"}
+    assert not any(event.error_type for event in ended)
+    assert not any(event.is_error for event in journal.of(ToolEnded))
 
 
-def test_a_hand_off_is_no_error_and_keeps_who_spoke(journal):
-    def first(state):
-        asking("to second").invoke(state["messages"])
-        return Command(goto="second", graph=Command.PARENT)
+def test_a_node_retry_shows_the_failed_attempt(recorded):
+    journal = recorded("a_node_that_is_tried_again")
 
-    def second(state):
-        return {"messages": [asking("done").invoke(state["messages"])]}
-
-    builder = StateGraph(State)
-    builder.add_node("first", graph_of(first).compile(name="first_agent"), destinations=("second",))
-    builder.add_node("second", second)
-    builder.add_edge(START, "first")
-
-    burnish.wrap(builder.compile(), agent="team").invoke(EMPTY)
-
-    whole(journal, models=2)
-    assert errors(journal) == []
-    assert "ParentCommand" in {event.bubbled for event in journal.of(NodeEnded)}
-    assert [event.speaker for event in journal.of(ModelStarted)] == ["first_agent", "team"]
-
-
-def test_the_functional_api_is_whole(journal):
-    @graph_task
-    def ask(question):
-        return asking("answer").invoke(question).content
-
-    @entrypoint()
-    def flow(question):
-        futures = [ask(question), ask(question)]
-        return [future.result() for future in futures]
-
-    burnish.wrap(flow, agent="flow").invoke("q")
-
-    whole(journal, models=2)
-
-
-def test_a_node_retry_shows_the_failed_attempt(journal):
-    model = asking(ConnectionError("down"), "up")
-
-    def node(state):
-        return {"messages": [model.invoke(state["messages"])]}
-
-    builder = graph_of(node, retry_policy=RetryPolicy(initial_interval=0.001, jitter=False))
-    burnish.wrap(builder.compile(), agent="retry").invoke(EMPTY)
-
-    whole(journal, models=2)
     assert [event.attempt for event in journal.of(NodeStarted)] == [1, 2]
     assert [event.attempt for event in journal.of(ModelStarted)] == [1, 2]
     assert [event.error_type for event in journal.of(ModelEnded)] == ["ConnectionError", None]
     assert journal.of(RunEnded)[0].status == "completed"
 
 
-def test_model_retries_are_numbered(journal):
-    model = asking(ConnectionError("down"), "up").with_retry(
-        wait_exponential_jitter=False, stop_after_attempt=2
-    )
-
-    def node(state):
-        return {"messages": [model.invoke(state["messages"])]}
-
-    burnish.wrap(graph_of(node).compile(), agent="retry").invoke(EMPTY)
-
-    whole(journal, models=2)
-    assert [event.attempt for event in journal.of(ModelStarted)] == [1, 2]
+@pytest.mark.parametrize(
+    "name", ["a_model_that_is_tried_again", "middleware_that_tries_the_model_again"]
+)
+def test_model_retries_are_numbered(recorded, name):
+    assert [event.attempt for event in recorded(name).of(ModelStarted)] == [1, 2]
 
 
-def test_fallbacks_show_both_models(journal):
-    model = asking(ConnectionError("down"), model="big").with_fallbacks(
-        [asking("up", model="small")]
-    )
+def test_tool_retries_are_numbered(recorded):
+    journal = recorded("middleware_that_tries_a_tool_again")
 
-    def node(state):
-        return {"messages": [model.invoke(state["messages"])]}
-
-    burnish.wrap(graph_of(node).compile(), agent="fall").invoke(EMPTY)
-
-    whole(journal, models=2)
-    assert [event.model for event in journal.of(ModelStarted)] == ["big", "small"]
+    assert [event.attempt for event in journal.of(ToolStarted)] == [1, 2]
 
 
-def test_raw_threads_of_a_pool_keep_the_trajectory(journal):
-    model = asking("a", "b")
+@pytest.mark.parametrize("name", ["a_model_with_a_fallback", "middleware_that_falls_back"])
+def test_fallbacks_show_both_models(recorded, name):
+    assert [event.model for event in recorded(name).of(ModelStarted)] == ["big", "small"]
 
-    @tool
-    def many(question: str) -> str:
-        """Ask twice at once."""
-        with ThreadPoolExecutor(2) as pool:
-            return " ".join(pool.map(lambda text: model.invoke(text).text, [question, question]))
 
-    call = AIMessage("", tool_calls=[{"name": "many", "args": {"question": "q"}, "id": "c"}])
-    graph = create_agent(asking(call, "done"), [many])
+def test_parallel_branches_are_no_further_attempts(recorded):
+    journal = recorded("map_reduce_with_send")
 
-    burnish.wrap(graph, agent="pool").invoke({"messages": [("user", "go")]})
+    assert {event.attempt for event in journal.of(NodeStarted)} == {1}
 
-    whole(journal, models=4, tools=1)
-    inside = [e for e in journal.of(ModelStarted) if e.parent == journal.of(ToolStarted)[0].span]
+
+def test_calls_in_threads_belong_to_their_tool(recorded):
+    journal = recorded("a_pool_of_threads_in_a_tool")
+
+    (tool,) = journal.of(ToolStarted)
+    inside = [event for event in journal.of(ModelStarted) if event.parent == tool.span]
     assert len(inside) == 2
-
-
-async def test_run_in_executor_keeps_the_trajectory(journal):
-    model = asking("a")
-
-    async def node(state):
-        loop = asyncio.get_running_loop()
-        await loop.run_in_executor(None, model.invoke, "q")
-        return {"notes": ["x"]}
-
-    await burnish.wrap(graph_of(node).compile(), agent="pool").ainvoke(EMPTY)
-
-    whole(journal, models=1)
 
 
 def test_pools_outside_of_recorded_runs_get_no_context(agents, journal):
@@ -376,325 +185,105 @@ def test_pools_outside_of_recorded_runs_get_no_context(agents, journal):
         assert pool.submit(variable.get).result() == "unset"
 
 
-async def test_an_abandoned_async_stream_is_closed_and_keeps_what_was_said(journal):
-    model = asking("one two three four")
+def test_what_was_said_before_a_stream_was_left_is_kept(recorded):
+    journal = recorded("an_abandoned_async_stream")
 
-    async def node(state):
-        text = [chunk.text async for chunk in model.astream("q")]
-        return {"notes": text}
-
-    graph = burnish.wrap(graph_of(node).compile(), agent="left")
-    stream = graph.astream(EMPTY, stream_mode="messages")
-    async for _ in stream:
-        break
-    await stream.aclose()
-
-    whole(journal, models=1, status="abandoned")
+    (ended,) = journal.of(ModelEnded)
+    assert journal.value(ended.extras) == {"partial": "one "}
 
 
-def test_an_abandoned_stream_is_closed(agents, journal):
-    stream = burnish.wrap(agents.adding_agent(), agent="left").stream(agents.ask)
-    next(stream)
-    stream.close()
+def test_a_failed_run_says_what_failed(recorded):
+    ended = recorded("a_node_that_raises").of(RunEnded)[0]
 
-    assert journal.of(RunEnded)[0].status == "abandoned"
-    assert journal.still_open() == set()
-
-
-async def test_a_task_cancelled_in_the_middle_of_a_model_call_is_closed(journal):
-    asked = asyncio.Event()
-
-    async def never(messages):
-        asked.set()
-        await asyncio.Event().wait()
-
-    model = asking(never)
-
-    async def node(state):
-        await model.ainvoke("q")
-
-    running = asyncio.create_task(
-        burnish.wrap(graph_of(node).compile(), agent="cancelled").ainvoke(EMPTY)
-    )
-    await asked.wait()
-    running.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await running
-
-    whole(journal, models=1, status="cancelled")
-    assert journal.of(ModelEnded)[0].cut
-
-
-async def test_a_time_out_inside_a_tool_closes_the_call_that_it_cut(journal):
-    async def never(messages):
-        await asyncio.Event().wait()
-
-    slow = asking(never)
-
-    @tool
-    async def impatient(question: str) -> str:
-        """Ask, but not for long."""
-        try:
-            await asyncio.wait_for(slow.ainvoke(question), 0.01)
-        except TimeoutError:
-            return "too slow"
-        return "fast"
-
-    call = AIMessage("", tool_calls=[{"name": "impatient", "args": {"question": "q"}, "id": "c"}])
-    graph = create_agent(asking(call, "done"), [impatient])
-
-    await burnish.wrap(graph, agent="late").ainvoke({"messages": [("user", "go")]})
-
-    whole(journal, models=3, tools=1)
-    assert [event.cut for event in journal.of(ModelEnded)].count(True) == 1
-
-
-def test_a_failed_run_says_what_failed(journal):
-    def node(state):
-        raise LookupError("no such order")
-
-    with pytest.raises(LookupError):
-        burnish.wrap(graph_of(node).compile(), agent="bad").invoke(EMPTY)
-
-    ended = journal.of(RunEnded)[0]
     assert (ended.status, ended.error_type, ended.error) == (
         "failed", "LookupError", "no such order",
     )  # fmt: skip
-    assert journal.still_open() == set()
 
 
-def test_a_tool_that_raises_is_an_error_of_the_tool(agents, journal):
-    from langchain.agents.middleware import wrap_tool_call
-    from langchain_core.messages import ToolMessage
+def test_a_tool_that_raises_is_an_error_of_the_tool(recorded):
+    ended = recorded("a_tool_that_raises_and_is_caught").of(ToolEnded)[0]
 
-    @wrap_tool_call
-    def caught(request, handler):
-        try:
-            return handler(request)
-        except ValueError as error:
-            return ToolMessage(str(error), tool_call_id=request.tool_call["id"], status="error")
-
-    call = agents.call("fail", {"reason": "broken"}, "c1")
-    graph = create_agent(asking(call, "sorry"), [agents.tools["fail"]], middleware=[caught])
-
-    burnish.wrap(graph, agent="tools").invoke({"messages": [("user", "go")]})
-
-    whole(journal, models=2, tools=1)
-    ended = journal.of(ToolEnded)[0]
-    assert (ended.is_error, ended.error_type, ended.error) == (True, "ValueError", "broken")
+    assert (ended.is_error, ended.error_type, ended.error) == (True, "ValueError", "rust")
 
 
-def paused(saver, model):
-    def ask(state):
-        model.invoke("before")
-        answer = interrupt("who?")
-        return {"notes": [answer]}
+RESUMED = [
+    "a_person_approves_a_tool_call",
+    "a_person_edits_the_state_instead_of_answering",
+    "an_interrupt_in_a_sub_graph",
+    "an_interrupt_in_a_tool",
+    "interrupt_and_resume",
+    "interrupt_and_resume_async",
+    "interrupt_and_resume_streamed",
+    "interrupt_and_resume_where_only_the_end_is_saved",
+    "interrupt_and_resume_with_events_v3",
+    "the_functional_api_interrupted",
+]
 
-    def tell(state):
-        return {"messages": [model.invoke("after")]}
 
-    return graph_of(ask, tell).compile(checkpointer=saver)
+@pytest.mark.parametrize("name", RESUMED)
+def test_a_resumed_run_says_so_and_what_it_waited_for(recorded, name):
+    journal = recorded(name)
 
-
-@pytest.mark.parametrize("way", ["invoke", "stream", "ainvoke"])
-async def test_interrupt_and_resume_are_one_trajectory(journal, way):
-    graph = burnish.wrap(paused(InMemorySaver(), asking(*"abc")), agent="asker")
-    config = {"configurable": {"thread_id": "t"}}
-
-    async def go(value):
-        if way == "ainvoke":
-            return await graph.ainvoke(value, config)
-        return graph.invoke(value, config) if way == "invoke" else list(graph.stream(value, config))
-
-    await go(EMPTY)
-    await go(Command(resume="me"))
-
-    whole(journal, models=3)
-    assert [event.status for event in journal.of(RunEnded)] == ["interrupted", "completed"]
     assert [event.resumed for event in journal.of(RunStarted)] == [False, True]
-    assert journal.of(RunEnded)[0].interrupts
-    assert errors(journal) == []
+    assert [bool(event.interrupts) for event in journal.of(RunEnded)] == [True, False]
 
 
-def test_a_new_question_on_the_same_thread_is_a_new_trajectory(agents, journal):
-    graph = burnish.wrap(agents.adding_agent(checkpointer=InMemorySaver()), agent="adder")
-    config = {"configurable": {"thread_id": "t"}}
+@pytest.mark.parametrize("name", ["time_travel", "time_travel_with_an_edited_state"])
+def test_time_travel_goes_on_with_the_trajectory_it_returns_to(recorded, name):
+    first, second = recorded(name).of(RunStarted)
 
-    graph.invoke(agents.ask, config)
-    graph.invoke(agents.ask, config)
-
-    first, second = journal.of(RunStarted)
-    assert first.trajectory != second.trajectory
-    assert first.thread_id == second.thread_id == "t"
-
-
-def test_time_travel_goes_on_with_the_trajectory_it_returns_to(agents, journal):
-    graph = burnish.wrap(agents.adding_agent(checkpointer=InMemorySaver()), agent="adder")
-    config = {"configurable": {"thread_id": "t"}}
-    graph.invoke(agents.ask, config)
-    earlier = [state for state in graph.get_state_history(config) if state.next == ("model",)][-1]
-
-    graph.invoke(None, earlier.config)
-
-    first, second = journal.of(RunStarted)
     assert first.trajectory == second.trajectory
     assert second.resumed
 
 
-def test_a_node_cache_hit_makes_no_call(journal):
-    from langgraph.cache.memory import InMemoryCache
+def test_what_a_person_edited_is_in_the_next_request_and_no_reply_of_the_model(recorded):
+    journal = recorded("time_travel_with_an_edited_state")
 
-    model = asking("once")
-
-    def node(state):
-        return {"messages": [model.invoke("q")]}
-
-    graph = graph_of(node, cache_policy=CachePolicy(key_func=lambda state: b"same")).compile(
-        cache=InMemoryCache()
-    )
-    wrapped = burnish.wrap(graph, agent="cached")
-
-    wrapped.invoke(EMPTY)
-    wrapped.invoke(EMPTY)
-
-    assert len(journal.of(ModelStarted)) == 1
-    assert [event.status for event in journal.of(RunEnded)] == ["completed"] * 2
+    asked = journal.of(ModelStarted)[-1]
+    texts = [journal.value(ref)["parts"][0].get("content") for ref in asked.messages]
+    assert texts[-1] == "be short"
+    assert "be short" not in str([journal.value(e.reply) for e in journal.of(ModelEnded)])
 
 
-def test_an_answer_from_the_model_cache_is_marked_as_not_sampled(journal):
-    from langchain_core.caches import InMemoryCache
+def test_a_new_question_on_the_same_thread_is_a_new_trajectory(recorded):
+    first, second = recorded("a_new_question_on_the_same_thread").of(RunStarted)
 
-    model = ScriptedChatModel(script=["once"], cache=InMemoryCache())
-
-    def node(state):
-        model.invoke("q")
-        return {"messages": [model.invoke("q")]}
-
-    burnish.wrap(graph_of(node).compile(), agent="cached").invoke(EMPTY)
-
-    assert [event.sampled for event in journal.of(ModelEnded)] == [True, False]
-
-
-def test_nothing_is_recorded_under_suppress(agents, journal):
-    graph = burnish.wrap(agents.adding_agent(), agent="adder")
-
-    with suppress():
-        graph.invoke(agents.ask)
-
-    assert journal.events == []
-
-
-def test_a_judge_inside_a_run_records_nothing_under_suppress(journal):
-    def node(state):
-        with suppress():
-            asking("judged").invoke("q")
-        return {"messages": [asking("said").invoke("q")]}
-
-    burnish.wrap(graph_of(node).compile(), agent="judged").invoke(EMPTY)
-
-    whole(journal, models=1)
-
-
-def test_runs_that_nobody_wrapped_are_counted_and_not_recorded(agents, journal):
-    burnish.wrap(agents.adding_agent(), agent="adder")  # the handler is there from now on
-
-    asking("x").invoke("q")
-
-    assert journal.events == []
-    assert faults.counts()["ignored_runs"] >= 1
-
-
-def test_all_runs_are_recorded_where_the_setting_asks_for_it(agents, journal):
-    burnish.wrap(agents.adding_agent(), agent="adder")
-    burnish.configure(capture="all")
-    try:
-        asking("x").invoke("q")
-        agents.adding_agent().invoke(agents.ask)
-    finally:
-        burnish.configure(capture="wrapped")
-
-    assert len(journal.of(RunStarted)) == 2
-    assert len(journal.of(ModelStarted)) == 4
-    assert journal.still_open() == set()
-
-
-def test_capture_can_be_switched_off(agents, journal):
-    burnish.configure(capture="off")
-    try:
-        burnish.wrap(agents.adding_agent(), agent="adder").invoke(agents.ask)
-    finally:
-        burnish.configure(capture="wrapped")
-
-    assert journal.events == []
-
-
-class World:
-    def __init__(self):
-        self.value = 1
-
-    def state(self):
-        return {"value": self.value}
-
-
-def test_a_task_names_the_runs_inside_it_and_records_the_state_of_its_world(journal):
-    world = World()
-
-    def node(state):
-        world.value = 2
-        return {"notes": ["x"]}
-
-    graph = burnish.wrap(graph_of(node).compile(), agent="worker")
-
-    with burnish.task(
-        id="k1", user="u", attempt=2, source="rollout", environment=world, explore=True
-    ) as scope:
-        graph.invoke(EMPTY)
-
-    (started,) = journal.of(RunStarted)
-    assert (started.task_id, started.user, started.attempt, started.source, started.mode) == (
-        "k1", "u", 2, "rollout", "explore",
-    )  # fmt: skip
-    assert started.environment == "World"
-    assert scope.trajectory_ids == [started.trajectory]
-    (state,) = journal.of(StateRecorded)
-    assert journal.value(state.state) == {"value": 2}
-    assert journal.events.index(state) < journal.events.index(journal.of(RunEnded)[0])
-
-
-def test_a_world_that_cannot_tell_its_state_is_a_counted_loss(journal):
-    class Broken:
-        def state(self):
-            raise OSError("gone")
-
-    def node(state):
-        return {"notes": ["x"]}
-
-    with burnish.task(environment=Broken()):
-        burnish.wrap(graph_of(node).compile(), agent="worker").invoke(EMPTY)
-
-    assert journal.of(RunEnded)[0].losses == {"state_not_recorded": 1}
+    assert first.trajectory != second.trajectory
+    assert first.thread_id == second.thread_id == "t"
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"attempt": 0}, {"source": "dream"}, {"explore": True, "source": "production"}]
+    "name", ["a_hit_in_the_cache_of_a_model", "a_hit_in_the_cache_of_a_model_async"]
 )
-def test_a_task_that_makes_no_sense_is_refused(wrong):
-    with pytest.raises(burnish.errors.CaptureError):
-        burnish.task(**wrong)
+def test_an_answer_from_the_model_cache_is_marked_as_not_sampled(recorded, name):
+    assert [event.sampled for event in recorded(name).of(ModelEnded)] == [True, False]
 
 
-def test_where_we_are_is_known_inside_and_not_outside(journal):
-    seen = []
+def test_a_summary_stands_in_the_requests_that_follow(recorded):
+    journal = recorded("middleware_that_summarises")
 
-    def node(state):
-        seen.append((current_trajectory_id(), current_thread_id()))
-        return {"notes": ["x"]}
+    (summary, answer) = journal.of(ModelStarted)
+    assert "say 0" in str([journal.value(ref) for ref in summary.messages])
+    sent = str([journal.value(ref) for ref in answer.messages])
+    assert "they talked" in sent
+    assert "say 0" not in sent
 
-    graph = burnish.wrap(graph_of(node).compile(), agent="here")
-    graph.invoke(EMPTY, {"configurable": {"thread_id": 7}})
 
-    assert seen == [(journal.of(RunStarted)[0].trajectory, "7")]
-    assert (current_trajectory_id(), current_thread_id()) == (None, None)
+def test_an_unreadable_tool_call_is_kept_as_the_model_wrote_it(recorded):
+    journal = recorded("an_invalid_tool_call_beside_a_valid_one")
+
+    reply = journal.value(journal.of(ModelEnded)[0].reply)
+    (broken,) = [part for part in reply["parts"] if part["type"] == "invalid_tool_call"]
+    assert (broken["arguments"], broken["id"]) == ('{"at": ', "c2")
+
+
+def test_a_nested_agent_is_named_in_the_path_of_its_calls(recorded):
+    journal = recorded("a_sub_graph_called_in_a_node")
+
+    paths = paths_of(journal.events)
+    assert {paths[event.span] for event in journal.of(ModelStarted)} == {
+        "outer/sub/inner/[scripted]"
+    }
 
 
 def test_concurrent_runs_do_not_mix(agents, journal):

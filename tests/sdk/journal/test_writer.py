@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -129,6 +130,24 @@ def test_a_forked_child_writes_a_journal_of_its_own(tmp_path):
     assert len(process_folders(tmp_path)) == 2
     assert numbers(tmp_path) == [1, 2, 3]
     assert [is_alive(folder) for folder in process_folders(tmp_path)].count(True) == 1
+
+
+def test_a_folder_is_seen_only_once_its_process_is_known_to_be_alive(tmp_path, monkeypatch):
+    seen_before = []
+    lock = fcntl.flock
+
+    def watched(*args):
+        seen_before.append(process_folders(tmp_path))
+        return lock(*args)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(fcntl, "flock", watched)
+        writer = JournalWriter(tmp_path)
+        writer.append(dropped(1))
+
+    assert seen_before == [[]]
+    assert process_folders(tmp_path) == [writer.folder]
+    assert is_alive(writer.folder)
 
 
 def test_a_closed_journal_has_ended_and_an_append_begins_another(tmp_path):
