@@ -17,8 +17,10 @@ from burnish.capture.faults import guarded
 from burnish.capture.live import Run, new_id, registry
 from burnish.capture.messages import text_of
 from burnish.capture.models import TOKENS
+from burnish.capture.plain import to_plain
 from burnish.capture.replies import read_usage
 from burnish.capture.requests import read_request
+from burnish.capture.spelled import without_spelling
 from burnish.errors import CaptureError
 from burnish.journal.events import ModelEnded, ModelStarted, ToolEnded, ToolStarted
 
@@ -188,7 +190,7 @@ class HandwrittenModelCall(_Handwritten):
         redacted = run.redacted or run.trajectory.content.redacted(blobs)
         if redacted:
             facts = {name: value for name, value in facts.items() if name not in TOKENS}
-            said = {name: value for name, value in (said or {}).items() if name not in TOKENS}
+            said = without_spelling(to_plain(said or {}))
         if said:
             extras, blob = run.trajectory.content.value(said)
             blobs[extras] = blob

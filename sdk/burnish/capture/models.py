@@ -20,8 +20,10 @@ from burnish.capture.placing import (
     open_run,
     run_id_of,
 )
+from burnish.capture.plain import to_plain
 from burnish.capture.replies import Reply, read_reply
 from burnish.capture.requests import read_request
+from burnish.capture.spelled import without_spelling
 from burnish.journal.events import ModelEnded, ModelStarted, Ref
 
 TOKENS = ("prompt_token_ids", "token_ids", "logprobs")
@@ -160,8 +162,7 @@ def _with_wire(run: Run, reply: Reply) -> tuple[Reply, Ref, bytes]:
 def _without_tokens(reply: Reply) -> tuple[dict[str, Any], Reply]:
     """Token ids are the text in another spelling: they go with what was replaced in it."""
     facts = {name: value for name, value in reply.facts.items() if name not in TOKENS}
-    extras = {name: value for name, value in reply.extras.items() if name not in TOKENS}
-    return facts, reply._replace(extras=extras)
+    return facts, reply._replace(extras=without_spelling(to_plain(reply.extras)))
 
 
 @closes

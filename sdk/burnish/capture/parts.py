@@ -50,7 +50,7 @@ def decode_block(part: Part) -> Any:
     if kind == "reasoning":
         word = "thinking" if block == "thinking" else "reasoning"
         return {**_renamed(part, "content", word), "type": word}
-    if kind in _SOURCES.values() and block is not None:
+    if kind in _FIELDS and block is not None:
         return _decode_media(part)
     return part
 
@@ -159,18 +159,20 @@ def _image_url(block: Part) -> Part | None:
 
 def _media(block: Part) -> Part | None:
     """A block of LangChain's own that holds, links or names an image, a sound, a film or a file."""
-    given = [key for key in _SOURCES if key in block]
-    if len(given) != 1 or not isinstance(block[given[0]], str) or block.keys() & _MEDIA_KEYS:
+    older = "source_type" in block
+    given = [_OLDER.get(block["source_type"], "")] if older else [k for k in _NEWER if k in block]
+    if len(given) != 1 or not isinstance(block.get(given[0]), str) or block.keys() & _MEDIA_KEYS:
         return None
-    kind = block["type"]
-    part = _renamed(block, given[0], _FIELDS[given[0]])
-    return {**part, "type": _SOURCES[given[0]], "modality": _MODALITIES[kind], "block": kind}
+    kind, source = block["type"], _SOURCES[given[0]]
+    part = _renamed(block, given[0], _FIELDS[source])
+    return {**part, "type": source, "modality": _MODALITIES[kind], "block": kind}
 
 
 def _decode_media(part: Part) -> Part:
     if part["block"] in _MODALITIES:
-        source = next(key for key, kind in _SOURCES.items() if kind == part["type"])
-        block = _renamed(part, _FIELDS[source], source)
+        keys = _OLDER.values() if "source_type" in part else _NEWER
+        source = next(key for key in keys if _SOURCES[key] == part["type"])
+        block = _renamed(part, _FIELDS[part["type"]], source)
         del block["modality"]
         return {**block, "type": part["block"]}
     if part["type"] == "blob":
@@ -181,8 +183,10 @@ def _decode_media(part: Part) -> Part:
     return {"type": "image_url", "image_url": {"url": url, **detail}}
 
 
-_SOURCES = {"base64": "blob", "url": "uri", "file_id": "file"}  # LangChain's key, our type
-_FIELDS = {"base64": "content", "url": "uri", "file_id": "file_id"}  # LangChain's key, our key
+_NEWER = ("base64", "url", "file_id")
+_OLDER = {"base64": "data", "url": "url", "id": "id"}  # by `source_type`
+_SOURCES = {"base64": "blob", "data": "blob", "url": "uri", "file_id": "file", "id": "file"}
+_FIELDS = {"blob": "content", "uri": "uri", "file": "file_id"}
 _MEDIA_KEYS = frozenset({"modality", "content", "uri", "block"})
 _MODALITIES = {"image": "image", "audio": "audio", "video": "video", "file": "document"}
 _ENCODERS = {

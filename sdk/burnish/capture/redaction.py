@@ -1,7 +1,7 @@
 """What is replaced before bytes reach the disk.
 
 Knows: which detectors the setting `redact` stands for. Does not know: messages and events; what
-else must go with a replaced text (models.py).
+else is decided by a replaced text (models.py).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from burnish import settings
 from burnish.capture import faults
+from burnish.capture.spelled import clean_bytes, without_spelling
 from burnish.records import Json
 
 
@@ -39,9 +40,11 @@ class Guarded:
         self._door = door
 
     def value(self, value: Json) -> Json:
-        """Plain data without what must not be kept."""
+        """Plain data without what must not be kept, in no spelling."""
         try:
-            return self._door.clean_value(value)
+            cleaned = clean_bytes(self._door.clean_value(value), self._door.clean)
+            same = cleaned is value or cleaned == value
+            return value if same else without_spelling(cleaned)
         except Exception as fault:  # noqa: BLE001 - it may be the user's own detector
             _say(fault)
             return {"$withheld": "redaction failed"}

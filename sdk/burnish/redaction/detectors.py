@@ -8,6 +8,7 @@ text that must occur, spares most texts most patterns.
 
 from __future__ import annotations
 
+import base64
 import ipaddress
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -99,7 +100,7 @@ def iban_remainder(text: str) -> int:
 
 def _is_card(text: str) -> bool:
     number = digits_of(text)
-    return 13 <= len(number) <= 19 and number[0] in "3456" and len(set(number)) > 1 and luhn(number)
+    return _ISSUED.fullmatch(number) is not None and len(set(number)) > 1 and luhn(number)
 
 
 def _is_iban(text: str) -> bool:
@@ -124,12 +125,33 @@ def _is_secret_value(text: str) -> bool:
         len(text) < 6
         or text.lower() in _PLACEHOLDERS
         or text.startswith(("${", "<", "{{", "REDACTED-"))
+        or _LOOKED_UP.match(text)
     ):
         return False
     bare = text.rstrip(".!?:")
     return len(bare) >= 20 or not bare.replace("-", "").isalpha()
 
 
+def _is_long_key(text: str) -> bool:
+    """Whether a value beside the word "key" is one, and no hash, id or name."""
+    kinds = (str.isupper, str.islower, str.isdigit)
+    return all(any(map(kind, text)) for kind in kinds) and not _HASH.fullmatch(text)
+
+
+def _is_login(text: str) -> bool:
+    """Whether Base64 says "user:password"."""
+    try:
+        return ":" in base64.b64decode(text, validate=True).decode()
+    except ValueError:
+        return False
+
+
+_ISSUED = re.compile(  # beginnings and lengths of the networks
+    r"4(?:\d{12}|\d{15}|\d{18})|5[1-5]\d{14}|2[2-7]\d{14}|3[47]\d{13}|30\d{12}|3[689]\d{12}"
+    r"|35\d{14}|6\d{15,18}|5[06-8]\d{11,17}"
+)
+_LOOKED_UP = re.compile(r"[A-Za-z_]\w*(?:\.\w+)+[\[(]|getenv\(")  # code that reads a value
+_HASH = re.compile(r"[0-9a-fA-F-]+")
 _PLACEHOLDERS = {
     "******",
     "********",
@@ -145,7 +167,8 @@ _MAIL = r"(?<![A-Za-z0-9._%+'-])[A-Za-z0-9._%+'-]{1,64}(?:@|%40|\s?\[at\]\s?)(?:
 _PHONE = r"""
     (?<![\w+.])
     (?:
-        \+\d{1,3}[\s./-]?(?:\(0?\d{1,4}\)[\s./-]?)?\d{1,5}(?:[\s./-]?\d{2,5}){1,4}      # international
+        (?!\+\d+\.\d+(?![\d.]|[\s/-]\d))                                                  # no decimal
+        \+[1-9]\d{0,2}[\s./-]?(?:\(0?\d{1,4}\)[\s./-]?)?\d{1,5}(?:[\s./-]?\d{2,5}){1,4}      # international
       | 00[1-9]\d{0,2}[\s/-]\d{1,4}(?:[\s/-]?\d{2,5}){1,4}
       | (?:1[\s.-])?(?:\(\d{3}\)\s?|\d{3}[.-])\d{3}[.-]\d{4}                              # North American
       | \(0\d{1,4}\)\s?\d{2,4}(?:[\s-]?\d{2,4}){1,3}                                      # national, in brackets
@@ -153,8 +176,8 @@ _PHONE = r"""
     (?![\w-]|\.\d)
 """
 _NEAR_PHONE = r"""
-    (?:\b(?:phone|tel(?:ephone)?|mobile|cell|call\ (?:me\ )?(?:at|on)|fax|whatsapp)(?:\s?(?:no\.?|number))?
-    ["']?\s?(?:is|:|=)?\s?["']?)
+    (?:\b(?:phone|tel(?:ephone)?|mobile|cell|call\ (?:me\ )?(?:at|on)|fax|whatsapp)(?:[\s_]?(?:no\.?|number))?
+    \.?["']?\s?(?:is|:|=)?\s?["']?)
     (?P<value>\+?\(?\d[\d\s()/.-]{5,18}\d)(?!\w)
 """
 _NEAR = ("phone", "tel", "mobile", "cell", "call", "fax", "whatsapp")
@@ -214,8 +237,24 @@ SECRETS: tuple[Detector, ...] = (
     _of("huggingface_token", r"\bhf_[A-Za-z0-9]{30,}\b", "hf_"),
     _of("npm_token", r"\bnpm_[A-Za-z0-9]{36}\b", "npm_"),
     _of("sendgrid_key", r"\bSG\.[\w-]{16,}\.[\w-]{16,}", "sg."),
-    _of("url_password", r"\b[a-z][a-z0-9+.-]*://[^\s:/@]+:(?P<value>[^\s/@]+)@", "://"),
+    _of("pypi_token", r"\bpypi-[\w-]{32,}", "pypi-"),
+    _of("digitalocean_token", r"\bdo[opr]_v1_[0-9a-f]{64}\b", "_v1_"),
+    _of("databricks_token", r"\bdapi[0-9a-f]{32}(?:-\d)?\b", "dapi"),
+    _of("telegram_token", r"\b\d{8,10}:AA[\w-]{33}(?![\w-])", ":aa"),
+    _of("url_password", r"\b[a-z][a-z0-9+.-]*://[^\s:/@]*:(?P<value>[^\s/@]+)@", "://"),
     _of("bearer", r"(?i)\bbearer\s+(?P<value>[A-Za-z0-9._~+/=-]{16,})", "bearer"),
+    Detector(
+        "basic",
+        re.compile(r"(?i)\bbasic\s+(?P<value>[A-Za-z0-9+/]{8,}={0,2})"),
+        _is_login,
+        ("basic",),
+    ),
+    Detector(
+        "long_key",
+        re.compile(r"""(?i)key["']?\s*[:=]\s*["']?(?P<value>[A-Za-z0-9+/_-]{32,}={0,2})"""),
+        _is_long_key,
+        ("key",),
+    ),
     Detector(
         "password",
         re.compile(_ASSIGNED),
