@@ -104,7 +104,8 @@ class CodeTests:
             return self._failed(stopped, last_words(candidate), report.tests)
         if report.problem or report.ended:
             detail = report.problem or "the program ended while it was tested"
-            return self._failed("exception", detail, report.tests)
+            kind = "resource limit" if report.at == "limits" else "exception"
+            return self._failed(kind, detail, report.tests)
         if not ran:
             return unknown(self, "no test ran")
         if bad:

@@ -20,7 +20,7 @@ import unittest
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from burnish_exporters.verify.exam_wire import Ended, Peer
+from burnish_exporters.verify.exam_wire import Ended, Peer, Remote
 
 _MOST_TESTS = 10_000
 
@@ -43,7 +43,11 @@ class CodeUnderTest(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> types.ModuleType:
         """The stand-in of a module."""
         far = self._peer.ask("import", spec.name)
-        return _Module(spec.name, far, self._peer.ask("dir", far))
+        names = self._peer.ask("dir", far)
+        if not isinstance(far, Remote) or not isinstance(names, list):
+            self._peer.ended = True
+            raise Ended("no module")
+        return _Module(spec.name, far, [str(name) for name in names])
 
     def exec_module(self, module: types.ModuleType) -> None:
         """Nothing is left to do: the other side has run it."""
@@ -79,11 +83,20 @@ def main() -> None:
         report["tests"] = [_result(name, test, peer) for name, test in tests]
     except BaseException as problem:  # noqa: BLE001 - whatever importing the tests raises
         report["problem"] = _shown(problem)
-        far = "burnish_remote" in getattr(problem, "__dict__", {}) or isinstance(problem, Ended)
-        report["at"] = "code" if far else "tests"
+        report["at"] = _fault(problem, exam["modules"])
     report["ended"] = peer.ended
     with os.fdopen(5, "w") as out:
         json.dump(report, out)
+
+
+def _fault(problem: BaseException, modules: Sequence[str]) -> str:
+    """Whose fault it is that the tests could not be read: the tests', the code's, or its limits."""
+    missing = isinstance(problem, ImportError) and (problem.name or "").partition(".")[0] in modules
+    if missing or isinstance(problem, Ended):
+        return "code"
+    if "burnish_remote" not in getattr(problem, "__dict__", {}):
+        return "tests"
+    return "limits" if _is_limit(problem) else "code"
 
 
 def _result(name: str, test: Callable[[], object], peer: Peer) -> dict[str, Any]:

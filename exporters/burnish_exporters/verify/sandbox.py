@@ -162,11 +162,10 @@ class Box:
     def end(self, why: str) -> None:
         """End the program and all that it started; the first reason counts."""
         self.ended = self.ended or why
-        for pid in _children(self.process.pid):  # process 1 of the sandbox, which takes all with it
+        # Process 1 of the sandbox takes all with it; whoever waits for it leaves when all are gone.
+        for pid in _children(self.process.pid) or [self.process.pid]:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        with contextlib.suppress(ProcessLookupError):
-            self.process.kill()
 
     def close(self) -> Ran:
         """Wait for the end and tell it."""
