@@ -1,0 +1,147 @@
+"""Memory: what burnish takes when it is set up, and how much more after many runs.
+
+Two processes run the same agent, one without burnish and one with it. Both warm up first. The
+set-up is what resident memory gains from `import burnish` to the end of the first recorded run.
+The growth is what the recorded runs gain over the unrecorded ones, per 10,000 runs; resident
+memory is read after a garbage collection and after free pages were given back.
+
+    python benchmarks/capture/memory.py [--quick] [--json FILE]
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import gc
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+ASK = {"messages": [("user", "what is 3 + 7?")]}
+READINGS = 10
+WARM = 300
+
+
+def resident() -> int:
+    """Bytes of memory that are resident now."""
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def build() -> Any:
+    """The agent of overhead.py, on a model that brings nothing of burnish with it."""
+    from langchain.agents import create_agent
+    from langchain_core.language_models import BaseChatModel
+    from langchain_core.messages import AIMessage
+    from langchain_core.outputs import ChatGeneration, ChatResult
+    from langchain_core.tools import tool
+
+    class Model(BaseChatModel):
+        @property
+        def _llm_type(self) -> str:
+            return "model"
+
+        def bind_tools(self, tools: Any, **kwargs: Any) -> Any:
+            return self.bind(tools=[{"name": one.name} for one in tools])
+
+        def _generate(
+            self, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any
+        ) -> ChatResult:
+            turn = sum(message.type == "ai" for message in messages)
+            calls = [
+                {"name": "add", "args": {"a": turn, "b": number}, "id": f"c{turn}{number}"}
+                for number in range(2 - turn)
+            ]
+            return ChatResult(
+                generations=[ChatGeneration(message=AIMessage("go", tool_calls=calls))]
+            )
+
+    @tool
+    def add(a: int, b: int) -> int:
+        """Add two numbers."""
+        return a + b
+
+    return create_agent(Model(), [add], system_prompt="You add numbers. " * 20)
+
+
+def measure(traced: bool, runs: int) -> dict[str, Any]:
+    """Megabytes for the set-up, and the slope over the runs in megabytes per 10,000."""
+    graph = build()
+    for _ in range(WARM):
+        graph.invoke(ASK)
+    before = resident()
+    if traced:
+        import burnish
+
+        graph = burnish.wrap(graph, agent="adder")
+    graph.invoke(ASK)
+    set_up = resident() - before
+    for _ in range(WARM):
+        graph.invoke(ASK)
+    readings = [resident()]
+    for _ in range(READINGS):
+        for _ in range(runs // READINGS):
+            graph.invoke(ASK)
+        readings.append(resident())
+    done = [place * (runs // READINGS) for place in range(READINGS + 1)]
+    slope = statistics.linear_regression(done, readings).slope
+    return {
+        "set_up_mb": set_up / 1e6,
+        "growth_mb": slope * 10_000 / 1e6,
+        "readings_mb": [round((reading - readings[0]) / 1e6, 2) for reading in readings],
+    }
+
+
+def in_own_process(traced: bool, runs: int) -> dict[str, Any]:
+    """As `measure`, in a fresh process."""
+    with tempfile.TemporaryDirectory() as home:
+        command = [sys.executable, __file__, "--runs", str(runs), *(["--traced"] if traced else [])]
+        done = subprocess.run(
+            command, env={**os.environ, "BURNISH_HOME": home}, capture_output=True, check=True
+        )
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="under 50 s on 2 cores")
+    parser.add_argument("--json", type=Path, help="write the figures there")
+    parser.add_argument("--runs", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--traced", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.runs:
+        print(json.dumps(measure(options.traced, options.runs)))
+        return
+    runs = 1_000 if options.quick else 10_000
+    plain, traced = (in_own_process(traced, runs) for traced in (False, True))
+    figures = {
+        "set_up_mb": traced["set_up_mb"] - plain["set_up_mb"],
+        "growth_mb_per_10000": traced["growth_mb"] - plain["growth_mb"],
+    }
+    report = {
+        "figures": {name: round(value, 3) for name, value in figures.items()},
+        "conditions": {
+            "runs": runs,
+            "untraced": plain,
+            "traced": traced,
+            "python": platform.python_version(),
+            "cpus": os.cpu_count(),
+            "load": os.getloadavg()[0],
+            "quick": options.quick,
+        },
+    }
+    print(json.dumps(report, indent=2))
+    if options.json:
+        options.json.write_text(json.dumps(report, indent=2))
+
+
+if __name__ == "__main__":
+    main()
