@@ -3,8 +3,8 @@
     python read_journal.py .burnish            one line of JSON for each event
     python read_journal.py .burnish --content  with messages, arguments and results in their place
 
-The format is described in docs/journal.md. This reader follows it to the letter: it steps over
-damage, leaves a torn tail alone, and refuses a format that is newer than it knows.
+The format is described in docs/journal.md. This reader steps over damage, leaves a torn tail
+alone, and refuses a format that is newer than it knows.
 """
 
 import json
@@ -17,9 +17,10 @@ from pathlib import Path
 
 from msgspec import msgpack
 
-FORMAT = 1
+FORMAT = 2
+INT = struct.Struct("<I")
 PREFIX = struct.Struct("<IIB")  # length of the payload, crc32 of kind and payload, kind
-HEADER, BLOB, EVENT, SEAL = b"H", b"B", b"E", b"Z"
+HEADER, BLOB, SPLICED, LINK, EVENT = b"H", b"B", b"C", b"L", b"E"
 REFS = {"input", "output", "metadata", "tools", "request", "extras", "reply", "arguments"}
 REFS |= {"result", "evidence", "state"}
 
@@ -31,7 +32,7 @@ def frames(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         length, crc, number = PREFIX.unpack_from(data, offset)
         kind, start = bytes([number]), offset + PREFIX.size
         payload = data[start : start + length]
-        if kind in b"HBEZ" and len(payload) == length and zlib.crc32(kind + payload) == crc:
+        if kind in b"HBCLEZX" and len(payload) == length and zlib.crc32(kind + payload) == crc:
             yield kind, payload
             offset = start + length
         else:
@@ -40,14 +41,12 @@ def frames(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 def event_of(payload: bytes) -> dict:
     """An event is MessagePack, or JSON where one of its texts is no valid Unicode."""
-    if payload[:1] == b"{":
-        return json.loads(payload)
-    return msgpack.decode(payload)
+    return json.loads(payload) if payload[:1] == b"{" else msgpack.decode(payload)
 
 
 def segment(path: Path) -> tuple[list[dict], dict[bytes, bytes]]:
     """Events of a segment, and its contents by their names."""
-    events, blobs = [], {}
+    events, blobs, links = [], {}, {}
     for kind, payload in frames(path.read_bytes()):
         if kind == HEADER:
             header = msgpack.decode(payload)
@@ -55,19 +54,31 @@ def segment(path: Path) -> tuple[list[dict], dict[bytes, bytes]]:
                 raise SystemExit(f"{path}: format {header['format']}, this reads up to {FORMAT}")
         elif kind == BLOB:
             blobs[payload[:16]] = payload[16:]
+        elif kind == SPLICED:  # the bytes of another content belong in the middle
+            inner, (at,), around = payload[16:32], INT.unpack(payload[32:36]), payload[36:]
+            blobs[payload[:16]] = around[:at] + blobs.get(inner, b'"?"') + around[at:]
+        elif kind == LINK:  # a part of a list of messages, after the link that it names first
+            rest = [payload[at : at + 16] for at in range(32, len(payload), 16)]
+            links[payload[:16]] = links.get(payload[16:32], []) + rest
         elif kind == EVENT:
-            events.append(event_of(payload))
+            event = event_of(payload)
+            if "before" in event:
+                event["messages"] = links.get(as_bytes(event.pop("before")), []) + event["messages"]
+            events.append(event)
     return events, blobs
+
+
+def as_bytes(ref: bytes | str) -> bytes:
+    """A reference; an event that is JSON has it in base64."""
+    return b64decode(ref) if isinstance(ref, str) else ref
 
 
 def shown(event: dict, blobs: dict[bytes, bytes], *, content: bool) -> dict:
     """The event with its references as hex, or as the contents that they name."""
 
     def resolved(ref: bytes | str) -> object:
-        ref = b64decode(ref) if isinstance(ref, str) else ref  # of an event written as JSON
-        if content and ref in blobs:
-            return json.loads(blobs[ref])
-        return ref.hex()
+        ref = as_bytes(ref)
+        return json.loads(blobs[ref]) if content and ref in blobs else ref.hex()
 
     for name in REFS & event.keys():
         event[name] = resolved(event[name])

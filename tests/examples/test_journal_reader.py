@@ -12,6 +12,8 @@ import msgspec
 from burnish.journal import events as e
 from burnish.journal import frames
 from burnish.journal.reader import process_folders, read_events, segments
+from burnish.journal.sharing import Spliced
+from burnish.journal.writer import JournalWriter
 from burnish.testing.recording import Recording
 
 READER = Path(__file__).parents[2] / "examples/journal_reader/read_journal.py"
@@ -78,4 +80,24 @@ def test_it_refuses_a_newer_format(tmp_path):
 
     assert found == []
     assert done.returncode == 1
-    assert "format 2, this reads up to 1" in done.stderr
+    assert f"format {frames.FORMAT + 1}, this reads up to {frames.FORMAT}" in done.stderr
+
+
+def test_it_puts_shared_texts_and_long_lists_together(tmp_path):
+    text = "a long page " * 200
+    inner = e.canonical(text)
+    blobs = [
+        e.canonical({"parts": [{"content": f"{number} {'' if number else text}"}]})
+        for number in range(70)
+    ]
+    held = e.canonical({"parts": [{"content": text}]})
+    sent = {e.ref_of(blob): blob for blob in blobs}
+    sent[e.ref_of(held)] = Spliced.of(held, inner, e.ref_of(inner))
+    writer = JournalWriter(tmp_path)
+    asked = e.ModelStarted(at=1, trajectory="t", span="s", parent=None, messages=list(sent))
+    writer.append(asked, sent)
+    writer.close()
+
+    (found,), _ = read(tmp_path, "--content")
+
+    assert found["messages"] == [e.from_json(blob) for blob in sent.values()]

@@ -18,12 +18,14 @@ from burnish.capture.messages import encode_for_storage
 from burnish.capture.plain import Losses, plain_bytes, to_plain
 from burnish.capture.redaction import Guarded
 from burnish.journal.events import Ref, ref_of
+from burnish.journal.sharing import LONG_TEXT, Spliced
 
 if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage
 
 _LONG = 4096
 _PARAMETER_SETS = 256
+_TEXTS = 64
 _packed = msgspec.msgpack.Encoder().encode  # tells 1, 1.0 and True apart, which == does not
 _UNPACKABLE = (TypeError, ValueError, OverflowError, RecursionError)
 
@@ -34,7 +36,7 @@ Blobs = dict[Ref, bytes]
 class Content:
     """What one trajectory has encoded so far."""
 
-    __slots__ = ("_messages", "_sets", "cleaned", "door", "losses")
+    __slots__ = ("_messages", "_sets", "_texts", "cleaned", "door", "losses")
 
     def __init__(self, losses: Losses, door: Guarded | None = None) -> None:
         self.losses = losses
@@ -42,6 +44,7 @@ class Content:
         self.cleaned: set[Ref] = set()  # names of what is not as it was given
         self._messages: dict[int, tuple[BaseMessage, Any, Ref, bytes]] = {}
         self._sets: dict[bytes, Any] = {}
+        self._texts: dict[str, tuple[Ref, bytes]] = {}  # long texts: they come again in messages
 
     def message(self, message: BaseMessage) -> tuple[Ref, bytes]:
         """Name and bytes of a message."""
@@ -49,7 +52,7 @@ class Content:
         fingerprint = _fingerprint(message)
         if known is not None and fingerprint is not None and known[1] == fingerprint:
             return known[2], known[3]
-        ref, blob = self.value(encode_for_storage(message))
+        ref, blob = self.sharing(encode_for_storage(message))
         if fingerprint is not None:
             # The message is held, so that its id cannot become another's.
             self._messages[id(message)] = (message, fingerprint, ref, blob)
@@ -73,14 +76,33 @@ class Content:
     def value(self, value: Any) -> tuple[Ref, bytes]:
         """Name and bytes of any value."""
         if self.door is not None:
-            return self._cleaned(value, self.door)
+            return self._named(*self._cleaned(value, self.door))
         blob = plain_bytes(value, self.losses)
         return ref_of(blob), blob
 
-    def _cleaned(self, value: Any, door: Guarded) -> tuple[Ref, bytes]:
+    def sharing(self, value: dict[str, Any]) -> tuple[Ref, bytes]:
+        """As `value`, for a message or a tool's result: a long text in it is stored once for all."""
+        given = kept = value
+        if self.door is not None:
+            given, kept = self._cleaned(value, self.door)
+        ref, blob = self._named(given, kept)
+        text = _long_text(kept)
+        if text is None:
+            return ref, blob
+        known = self._texts.get(text)
+        if known is None:
+            if len(self._texts) >= _TEXTS:
+                self._texts.clear()
+            inner = plain_bytes(text)
+            known = self._texts[text] = (ref_of(inner), inner)
+        return ref, Spliced.of(blob, known[1], known[0])
+
+    def _cleaned(self, value: Any, door: Guarded) -> tuple[Any, Any]:
         given = to_plain(value, self.losses)
-        kept = door.value(given)
-        blob = plain_bytes(kept)
+        return given, door.value(given)
+
+    def _named(self, given: Any, kept: Any) -> tuple[Ref, bytes]:
+        blob = plain_bytes(kept, self.losses)
         ref = ref_of(blob)
         if kept is not given and kept != given:
             self.cleaned.add(ref)
@@ -89,6 +111,7 @@ class Content:
     def forget(self) -> None:
         """Let go of everything, once the trajectory is over."""
         self._messages.clear()
+        self._texts.clear()
         self._sets.clear()
 
     def redacted(self, blobs: Blobs) -> bool:
@@ -111,6 +134,15 @@ class Content:
                 self._sets.clear()
             made = self._sets[key] = make(value)
         return made
+
+
+def _long_text(stored: dict[str, Any]) -> str | None:
+    """The long text of a message or a tool's result, None where there is none."""
+    for part in stored.get("parts") or (stored,):
+        text = part.get("response") or part.get("content")
+        if type(text) is str and len(text) >= LONG_TEXT:
+            return text
+    return None
 
 
 def _fingerprint(message: BaseMessage) -> Any:

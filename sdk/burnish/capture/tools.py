@@ -67,7 +67,7 @@ def end_tool(run: Run, output: Any) -> None:
     """A tool returned."""
     trajectory = run.trajectory
     result, is_error = _result(output)
-    ref, blob = trajectory.content.value(result)
+    ref, blob = trajectory.content.sharing(result)
     trajectory.send(
         ToolEnded(
             at=time.time_ns(),

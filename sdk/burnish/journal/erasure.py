@@ -26,6 +26,7 @@ from burnish.journal.events import (
     decode,
 )
 from burnish.journal.reader import is_alive, process_folders, segments
+from burnish.journal.sharing import inner_of, refs_of_link
 
 _SEAL_BYTES = 64  # more than any seal takes
 
@@ -145,12 +146,18 @@ def erase(path: Path, forgotten: Forgotten) -> int:
 def forgotten_ranges(data: bytes, forgotten: Forgotten) -> list[tuple[int, int]]:
     """Where the frames lie that have to go."""
     contents: dict[Ref, list[tuple[int, int]]] = {}
+    held: dict[Ref, list[Ref]] = {}  # contents that a content holds in turn
     events: list[tuple[int, int]] = []
     kept: set[Ref] = set()
     for kind, start, end in frames.split(data):
         payload = data[start + frames.PREFIX.size : end]
-        if kind == frames.BLOB:
-            contents.setdefault(payload[: frames.REF_BYTES], []).append((start, end))
+        if kind in frames.CONTENTS:
+            name, rest = payload[: frames.REF_BYTES], payload[frames.REF_BYTES :]
+            contents.setdefault(name, []).append((start, end))
+            if kind == frames.LINK:
+                held[name] = list(refs_of_link(rest))
+            elif kind == frames.SPLICED:
+                held[name] = [inner_of(rest)]
         elif kind == frames.EVENT:
             try:
                 event = decode(payload)
@@ -160,6 +167,11 @@ def forgotten_ranges(data: bytes, forgotten: Forgotten) -> list[tuple[int, int]]
                 events.append((start, end))
             else:
                 kept.update(refs_of(event))
+    waiting = list(kept)
+    while waiting:
+        more = set(held.get(waiting.pop(), ())) - kept
+        kept |= more
+        waiting += more
     gone = [place for ref in contents.keys() - kept for place in contents[ref]]
     return sorted(events + gone) if events else []
 

@@ -103,6 +103,7 @@ class ModelStarted(Event, frozen=True, tag="M"):
     span: str
     parent: str | None
     messages: list[Ref]
+    before: Ref | None = None  # in the journal alone: link with the messages before these
     tools: Ref | None = None
     request: Ref | None = None  # tool_choice, response_format, sampling, provider parameters
     model: str | None = None

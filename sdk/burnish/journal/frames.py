@@ -12,20 +12,26 @@ from collections.abc import Iterator
 
 import msgspec
 
-FORMAT = 1
+FORMAT = 2
 """Version of the journal's format that this burnish writes; it reads this and all before."""
 
 HEADER = ord("H")
 """First frame of a segment: a MessagePack map of format, pid, host, started and segment."""
 BLOB = ord("B")
 """Sixteen bytes of name, then canonical JSON."""
+SPLICED = ord("C")
+"""Name, name of a content inside it, u32 offset of that, then the JSON around it."""
+LINK = ord("L")
+"""Name, name of the link before (or zeros), then references: a part of a list of messages."""
+CONTENTS = frozenset((BLOB, SPLICED, LINK))
+"""The kinds that begin with a name."""
 EVENT = ord("E")
 """One event as `burnish.journal.events.encode` writes it."""
 SEAL = ord("Z")
 """Last frame of a segment that nobody writes any more: a MessagePack map of counts."""
 ERASED = ord("X")
 """What stood here was removed on somebody's request; the payload is zeros of the same length."""
-KINDS = frozenset((HEADER, BLOB, EVENT, SEAL, ERASED))
+KINDS = frozenset((HEADER, BLOB, SPLICED, LINK, EVENT, SEAL, ERASED))
 """The kinds that this version knows; frames of other kinds are passed over."""
 
 PREFIX = struct.Struct("<IIB")
@@ -68,6 +74,11 @@ def event_frame(payload: bytes) -> bytes:
 def blob_prefix(ref: bytes, blob: bytes) -> bytes:
     """The nine bytes before a blob's payload, and its name."""
     return _pack(REF_BYTES + len(blob), _crc32(blob, _crc32(ref, _BLOB_SEED)), BLOB) + ref
+
+
+def named_frame(kind: int, ref: bytes, content: bytes) -> bytes:
+    """The whole frame of a content that is stored in another way."""
+    return frame(kind, ref + content)
 
 
 def frame(kind: int, payload: bytes) -> bytes:

@@ -20,10 +20,20 @@ import msgspec
 from burnish._version import __version__
 from burnish.errors import JournalError
 from burnish.journal import frames, layout
-from burnish.journal.events import AnyEvent, Brief, Ref, decode, decode_brief, from_json
+from burnish.journal.events import (
+    AnyEvent,
+    Brief,
+    ModelStarted,
+    Ref,
+    decode,
+    decode_brief,
+    from_json,
+)
+from burnish.journal.sharing import inner_of, join, unfold
 from burnish.records import Json
 
 _CHUNK = 1 << 20
+_VALUES = 8192  # decoded blobs that a segment keeps
 _WINDOW = 1 << 16
 _T = TypeVar("_T")
 
@@ -86,7 +96,8 @@ class SegmentReader:
 
         With `final`, nobody writes any more: what is no frame at the end is counted as torn.
         """
-        return self._decoded(decode, final)
+        for offset, event in self._decoded(decode, final):
+            yield offset, unfold(event, self.own) if type(event) is ModelStarted else event
 
     def briefs(self, *, final: bool = False) -> Iterator[tuple[int, Brief]]:
         """As `poll`, with only what an index needs of each event."""
@@ -108,8 +119,8 @@ class SegmentReader:
                     continue
                 self.report.events += 1
                 yield start, event
-            elif kind == frames.BLOB:
-                self._place(payload, start, end)
+            elif kind in frames.CONTENTS:
+                self._place(kind, payload, start, end)
             elif kind == frames.DAMAGE:
                 self.report.corrupt += 1
                 self.report.corrupt_bytes += end - start
@@ -150,9 +161,10 @@ class SegmentReader:
         if found is None or found[0] != frames.EVENT:
             return None
         try:
-            return decode(window[found[1] : found[2]])
+            event = decode(window[found[1] : found[2]])
         except (msgspec.MsgspecError, ValueError):
             return None
+        return unfold(event, self.own) if type(event) is ModelStarted else event
 
     def __getitem__(self, ref: Ref) -> bytes:
         """Bytes of a blob.
@@ -179,10 +191,17 @@ class SegmentReader:
         if place is None:
             self._scan()
             place = self._places.get(ref)
-        return None if place is None else self._read(place[0], place[1])
+        if place is None:
+            return None
+        offset, size = place
+        if size >= 0:
+            return self._read(offset, size)
+        stored = self._read(offset, -size)
+        text = self.own(inner_of(stored))
+        return None if text is None else join(stored, text)
 
     def value(self, ref: Ref) -> Json:
-        """A blob decoded, once; callers share the object and must not change it.
+        """A blob decoded, once for many uses; callers share the object and must not change it.
 
         Raises:
             KeyError: If the segment does not hold it.
@@ -190,6 +209,8 @@ class SegmentReader:
         try:
             return self._values[ref]
         except KeyError:
+            if len(self._values) >= _VALUES:  # a long segment is read in constant memory
+                self._values.clear()
             value = self._values[ref] = from_json(self[ref])
             return value
 
@@ -221,12 +242,13 @@ class SegmentReader:
         """Find blobs that lie before where reading began, or behind where it stands."""
         for kind, start, end, payload in self._items(self._placed_to, final=True):
             self._placed_to = end
-            if kind == frames.BLOB:
-                self._place(payload, start, end)
+            if kind in frames.CONTENTS:
+                self._place(kind, payload, start, end)
 
-    def _place(self, payload: memoryview, start: int, end: int) -> None:
+    def _place(self, kind: int, payload: memoryview, start: int, end: int) -> None:
         content = start + frames.PREFIX.size + frames.REF_BYTES
-        self._places[bytes(payload[: frames.REF_BYTES])] = (content, end - content)
+        size = content - end if kind == frames.SPLICED else end - content  # the sign tells
+        self._places[bytes(payload[: frames.REF_BYTES])] = (content, size)
 
     def _check_header(self) -> None:
         data = os.pread(self._fd, 4096, 0)

@@ -29,9 +29,10 @@ from burnish._version import __version__
 from burnish.errors import JournalFull
 from burnish.journal import frames, layout
 from burnish.journal.erasure import erase_pending
-from burnish.journal.events import AnyEvent, Ref, encode
+from burnish.journal.events import AnyEvent, ModelStarted, Ref, encode
 from burnish.journal.frames import blob_prefix, event_frame
 from burnish.journal.retention import keep
+from burnish.journal.sharing import CHUNK, Spliced, fold
 from burnish.journal.syscalls import SMALL, write_small
 from burnish.settings import Settings
 
@@ -119,6 +120,9 @@ class JournalWriter:
         self, events: Sequence[AnyEvent], blobs: Mapping[Ref, bytes] | tuple[()] = ()
     ) -> None:
         """As `append`, for several events in one write: all of them or none."""
+        if type(events[-1]) is ModelStarted and len(events[-1].messages) > CHUNK:
+            folded, links = fold(events[-1])
+            events, blobs = [*events[:-1], folded], {**dict(blobs), **links}
         framed = [event_frame(encode(event)) for event in events]
         with self._lock:
             try:
@@ -182,9 +186,13 @@ class JournalWriter:
         known = segment.known
         fresh = [ref for ref in blobs if ref not in known]
         parts: list[bytes] = []
+        inner: list[Ref] = []
         for ref in fresh:
             blob = blobs[ref]  # pyright: ignore[reportCallIssue, reportArgumentType]
-            parts += (blob_prefix(ref, blob), blob)
+            if type(blob) is bytes:
+                parts += (blob_prefix(ref, blob), blob)
+            else:
+                parts += _shared_frames(ref, blob, known, inner)
         parts += framed
         data = b"".join(parts)
         try:
@@ -195,6 +203,7 @@ class JournalWriter:
                 self._segment = None
             raise
         known.update(fresh)
+        known.update(inner)
         segment.events += len(framed)
         self._written += len(data)
 
@@ -313,6 +322,18 @@ class JournalWriter:
                 with contextlib.suppress(OSError):
                     os.close(fd)
         self._reset()
+
+
+def _shared_frames(ref: Ref, blob: bytes, known: set[Ref], inner: list[Ref]) -> list[bytes]:
+    """Frames of a content that shares bytes, and of the text in it, whose name goes to `inner`."""
+    if not isinstance(blob, Spliced):
+        return [frames.named_frame(frames.LINK, ref, blob)]
+    made = [frames.named_frame(frames.SPLICED, ref, blob.stored)]
+    if blob.inner not in known:
+        inner.append(blob.inner)
+        text = blob.text
+        made[:0] = [blob_prefix(blob.inner, text), text]
+    return made
 
 
 def _named(error: OSError, home: Path) -> OSError:

@@ -103,7 +103,7 @@ def test_a_segment_of_a_newer_format_is_refused_by_name(tmp_path):
     )
     path.write_bytes(frames.frame(frames.HEADER, msgspec.msgpack.encode(header)))
 
-    with pytest.raises(JournalError, match=r"format 2, written by burnish 9\.1.*pip install"):
+    with pytest.raises(JournalError, match=r"format 3, written by burnish 9\.1.*pip install"):
         numbers(tmp_path)
 
 
