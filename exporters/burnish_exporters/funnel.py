@@ -6,6 +6,7 @@ Knows: counting. Does not know: what a stage does.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 
@@ -22,6 +23,16 @@ class Funnel:
     def drop(self, stage: str, reason: str) -> None:
         """Count what left at a stage, and why."""
         self._of(stage)[1][reason] += 1
+
+    def add(self, stages: Iterable[Mapping[str, Any]]) -> None:
+        """Add what another funnel counted, as its stages() tell."""
+        for stage in stages:
+            self.keep(stage["name"], stage["kept"])
+            self._of(stage["name"])[1].update(stage["dropped"])
+
+    def entered(self) -> int:
+        """How many came in so far."""
+        return next(iter(self.stages()), {"in": 0})["in"]
 
     def stages(self) -> list[dict[str, Any]]:
         """One entry a stage: `name`, `in`, `kept`, `dropped` by reason."""

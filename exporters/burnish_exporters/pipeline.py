@@ -1,10 +1,10 @@
 """source -> verify -> curate -> dataset version, with the funnel.
 
-Knows: the order of the stages, and that each run leaves by a row or by a counted reason.
-Does not know: what a stage does.
+Knows: the order of the halves: pieces of runs (pieces/), what else goes in (mixing.py), the choice among all of them
+(selecting.py), publication. Does not know: what a step does.
 
 Runs stream through: of each, only a few hundred bytes stay in memory, its rows wait on disk until the steps over the
-whole set have spoken.
+whole set have spoken. Of a workspace, finished pieces wait on disk too: a build that was killed goes on with them.
 """
 
 from __future__ import annotations
@@ -14,49 +14,51 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
-
-import msgspec
+from typing import Any
 
 from burnish import settings
-from burnish.errors import EmptyDataset, ExportError, NoVerifier
-from burnish.protocols import Verifier
-from burnish.records import DatasetManifest, Trajectory, Verdict
-from burnish.redaction import Redactor, workspace_key
-from burnish_exporters import curate
-from burnish_exporters.curate.contamination import benchmark_texts
-from burnish_exporters.curate.sample import KEEP, Drop, Item, Keep, Sample, SetStep, Step
-from burnish_exporters.curate.slices import tags_of
-from burnish_exporters.dataset.parquet import stored
+from burnish.errors import BurnishError, EmptyDataset, ExportError, NoVerifier
+from burnish.journal.erasure import Forgotten, tombstones
+from burnish.records import DatasetManifest, Trajectory
+from burnish.redaction import workspace_key
+from burnish.workspace import Workspace
+from burnish_exporters import curate, mixing
+from burnish_exporters.curate.sample import Sample
 from burnish_exporters.dataset.publish import Draft, check_name
-from burnish_exporters.dataset.recipe import Recipe, as_recipe
-from burnish_exporters.dataset.spool import Columns, Spool
+from burnish_exporters.dataset.recipe import as_recipe
+from burnish_exporters.dataset.shelf import Shelf
+from burnish_exporters.dataset.spool import Columns, Spool, quieted
 from burnish_exporters.dataset.version import PARTS, DatasetVersion
 from burnish_exporters.funnel import Funnel
-from burnish_exporters.redact import Decoder, RowRedactor, finders_of
-from burnish_exporters.rows import Row, Unrenderable, build_rows
-from burnish_exporters.rows.keys import action_key, actions_of, content_key, request_of
-from burnish_exporters.rows.row import RowSettings
-from burnish_exporters.rows.stable import digest
-from burnish_exporters.sources import Source, describe, read
-from burnish_exporters.verify import PoolSettings, combine, judge_all, make_verifiers
+from burnish_exporters.pieces import Decoder, Job, Piece, PieceStore, Plan, made
+from burnish_exporters.pieces.making import PieceMaker
+from burnish_exporters.redact import report
+from burnish_exporters.selecting import chosen
+from burnish_exporters.sources import Source, describe, read, workspace_of
+from burnish_exporters.sources.cutting import cuts_of, numbered
+from burnish_exporters.verify import PoolSettings, make_verifiers
 
-Progress = Callable[[str, int], None]
+Progress = Callable[[Funnel], None]
 
 
 @dataclass(frozen=True, kw_only=True)
 class BuildOptions:
-    """What shapes the work, but not the version.
+    """What shapes the work, but not the rows of a run.
 
     Attributes:
         home: Folder of all versions; by default the workspace's, else `datasets` in the home folder.
+        from_: Parent, whose rows of runs that the source has lost are carried over: "newest" is the newest version of
+            that name where the source is a workspace, None begins anew, else the id of a version.
+        workers: Processes that make pieces of a workspace's runs side by side.
         pool: Limits of verification.
-        progress: Called with the name of a stage and the runs that it has seen.
+        progress: Called now and then with the funnel so far: what came in, stayed and left, by reason.
         decoder: Reads captured token ids, so that the leak check looks at them too.
         key: Key of stand-ins for personal data; by default the workspace's.
     """
 
     home: Path | None = None
+    from_: str | None = "newest"
+    workers: int = 1
     pool: PoolSettings = field(default_factory=PoolSettings)
     progress: Progress | None = None
     decoder: Decoder | None = None
@@ -80,7 +82,7 @@ def build_dataset(
         verify: Verifiers, or their names as in burnish.toml; all of them must say success.
         recipe: A `Recipe`, or a mapping of some of its fields.
         name: Name of the dataset; by default the agent's.
-        options: Where and how, none of which changes the version.
+        options: Where and how.
 
     Returns:
         The version `name@sha12`; the same inputs and recipe give the same one.
@@ -88,94 +90,147 @@ def build_dataset(
     Raises:
         NoVerifier: If there is no verifier.
         EmptyDataset: If fewer rows than the recipe's `min_rows` are left.
-        ExportError: If the recipe or the name is wrong.
+        ExportError: If the recipe or the name is wrong, or too little data from outside is left.
     """
     if not verify:
         raise NoVerifier(
             "no verifier was given", "at least one", 'build_dataset(..., verify=["outcome"])'
         )
-    build = _Build(
+    options = options or BuildOptions()
+    home = options.home or _home_of(source)
+    plan = Plan(
         agent=agent,
         verifiers=make_verifiers(list(verify), Path.cwd()),
         recipe=as_recipe(recipe),
-        name=check_name(name or agent),
-        options=options or BuildOptions(),
+        key=options.key or workspace_key(home.parent),
+        pool=options.pool,
+        decoder=options.decoder,
     )
-    home = build.options.home or _home_of(source)
-    build.redactor = _redactor(build.recipe, build.options, home.parent)
-    with Spool(home) as spool:
-        samples = list(build.samples(read(source, agent), spool))
-        chosen = build.choose(samples)
-        return build.publish(chosen, spool, home, describe(source))
+    build = _Build(plan=plan, name=check_name(name or agent), options=options, home=home)
+    return build.run(source)
 
 
 @dataclass(kw_only=True)
 class _Build:
     """One run of the pipeline."""
 
-    agent: str
-    verifiers: list[Verifier]
-    recipe: Recipe
+    plan: Plan
     name: str
     options: BuildOptions
+    home: Path
     funnel: Funnel = field(default_factory=Funnel)
-    redactor: RowRedactor | None = None
+    replaced: Counter[str] = field(default_factory=Counter)
+    kinds: dict[str, list[int]] = field(default_factory=dict)
+    parents: list[str] = field(default_factory=list)
 
-    def samples(self, trajectories: Iterable[Trajectory], spool: Spool) -> Iterator[Sample]:
-        """Verify and curate one by one; rows go to the spool."""
-        items = self._passing("source", self._source_steps(), map(self._item, trajectories))
-        steps = [curate.verified(self._labels())]
-        if self.recipe.luck in ("observations", "both"):
-            steps.append(_for_success(curate.supported_by_observations()))
-        judged = self._passing("verify", steps, self._verified(items))
-        for item in judged:
-            sample = self._sample(item, spool)
-            if sample is not None:
-                yield sample
+    def run(self, source: Source) -> DatasetVersion:
+        """From a source to a version; finished pieces are thrown away once they are not needed any more."""
+        workspace = workspace_of(source)
+        store = PieceStore.of(self.home, self.plan.fingerprint())
+        try:
+            with Spool(self.home) as spool:
+                samples: list[Sample] = []
+                for piece in self._pieces(source, workspace, store):
+                    samples += self._taken(piece, spool)
+                recipe, folder = self.plan.recipe, self.plan.folder
+                samples = chosen(samples, recipe, self.funnel, folder)
+                version = self._publish(samples, spool, describe(source))
+        except BurnishError:
+            store.clear()
+            raise
+        store.clear()
+        return version
 
-    def choose(self, samples: list[Sample]) -> list[Sample]:
-        """Apply the steps that look at the whole set."""
-        for stage, step in self._set_steps():
-            kept = []
-            for found in step(samples):
-                if isinstance(found, Drop):
-                    self.funnel.drop(stage, found.reason)
-                else:
-                    kept.append(found)
-            self.funnel.keep(stage, len(kept))
-            samples = kept
-        return samples
+    def _pieces(
+        self, source: Source, workspace: Workspace | None, store: PieceStore
+    ) -> Iterator[Piece]:
+        """What the source holds, what the parent holds beside it, and general data."""
+        present: set[str] = set()
+        if workspace is None:
+            runs = _noted(read(source, self.plan.agent), present)
+            yield from PieceMaker(self.plan, self._watched).run(numbered(runs))
+        else:
+            cuts = cuts_of(workspace, self.plan.agent)
+            present |= {entry.id for cut in cuts for entry in cut.entries}
+            job = Job(plan=self.plan, home=workspace.home, store=store, cuts=cuts)
+            yield from made(job, self.options.workers, self._watched)
+        parent = self._parent(workspace)
+        if parent is not None:
+            self.parents = [parent.id]
+            present |= Forgotten(tombstones(self.home.parent)).trajectories
+            yield mixing.carried(parent, present, self.plan)
+        if self.plan.recipe.general:
+            yield mixing.general(self.plan)
 
-    def publish(
-        self, samples: list[Sample], spool: Spool, home: Path, source: dict[str, Any]
+    def _parent(self, workspace: Workspace | None) -> DatasetVersion | None:
+        """The version to go on from.
+
+        Raises:
+            ExportError: If there is none of the id that was asked for, or it is another agent's.
+        """
+        wanted, shelf = self.options.from_, Shelf(self.home)
+        if wanted is None or (wanted == "newest" and workspace is None):
+            return None
+        if wanted == "newest":
+            known = (v for v in shelf.versions() if v.manifest.name == self.name)
+            return next((v for v in known if v.manifest.agent == self.plan.agent), None)
+        found = shelf.find(wanted)
+        if found.manifest.agent != self.plan.agent:
+            raise ExportError(
+                f"{found.id} holds runs of {found.manifest.agent!r}",
+                f"a version of {self.plan.agent!r}",
+                "burnish dataset list",
+            )
+        return found
+
+    def _taken(self, piece: Piece, spool: Spool) -> Iterator[Sample]:
+        """Count a piece, and yield its samples with their places in the spool."""
+        self.funnel.add(piece.stages)
+        self.replaced.update(piece.replaced)
+        for kind, counts in piece.kinds.items():
+            known = self.kinds.setdefault(kind, [0, 0])
+            known[:] = [one + other for one, other in zip(known, counts, strict=True)]
+        start = spool.append(piece.rows)
+        for sample in piece.samples:
+            sample.place = start + sample.place[0], sample.place[1]
+            yield sample
+        if self.options.progress:
+            self.options.progress(self.funnel)
+
+    def _watched(self, funnel: Funnel) -> None:
+        """Tell the progress within a piece."""
+        if self.options.progress:
+            both = Funnel()
+            both.add(self.funnel.stages())
+            both.add(funnel.stages())
+            self.options.progress(both)
+
+    def _publish(
+        self, samples: list[Sample], spool: Spool, source: dict[str, Any]
     ) -> DatasetVersion:
         """Write the chosen rows and give the version its name."""
-        train = sum(s.rows for s in samples if _part(s) == "train")
-        if train < self.recipe.min_rows:
-            raise EmptyDataset(
-                f"{train} training rows are left. {self.funnel.sentence()}",
-                f"at least {self.recipe.min_rows} (min_rows)",
-                f"burnish traces list --agent {self.agent}",
-            )
-        recipe = self._recipe_facts()
-        draft, slices = Draft(home, recipe), Counter[str]()
+        self._check(samples)
+        facts = self.plan.facts()
+        draft, slices = Draft(self.home, facts), Counter[str]()
         try:
             for columns, part in _rows_in_order(samples, spool):
                 draft.add(columns, part)
                 if part == "train":
                     slices.update(columns["kind_tags"])
             sha = draft.digest()
+            found = f"{self.name}@{sha[:12]}"
             manifest = DatasetManifest(
-                id=f"{self.name}@{sha[:12]}",
+                id=found,
                 name=self.name,
                 sha256=sha,
-                agent=self.agent,
+                agent=self.plan.agent,
                 created_at=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
                 rows=dict(draft.rows),
                 funnel=self.funnel.stages(),
-                recipe=recipe,
-                verifiers=[{"name": v.name, "version": v.version} for v in self.verifiers],
+                recipe=facts,
+                verifiers=[{"name": v.name, "version": v.version} for v in self.plan.verifiers],
                 sources=[source],
+                parents=[parent for parent in self.parents if parent != found],
                 slices=dict(sorted(slices.items())),
                 extras=self._extras(samples),
             )
@@ -184,124 +239,41 @@ class _Build:
             draft.discard()
             raise
 
-    def _item(self, trajectory: Trajectory) -> Item:
-        """A run with its split, which depends on nothing but the run."""
-        since_ns = self.recipe.since_ns()
-        split = curate.assign_split(trajectory, heldout=self.recipe.heldout, since_ns=since_ns)
-        return Item(trajectory=trajectory, split=split)
-
-    def _verified(self, items: Iterable[Item]) -> Iterator[Item]:
-        """Items with what the verifiers say."""
-        kinds = [getattr(verifier, "kind", "check") for verifier in self.verifiers]
-        trajectories = (item.trajectory for item in items)
-        for trajectory, verdicts in judge_all(self.verifiers, trajectories, self.options.pool):
-            item = self._item(trajectory)
-            item.verdict, item.verdicts = combine(verdicts, kinds), verdicts
-            yield item
-
-    def _passing(self, stage: str, steps: list[Step], items: Iterable[Item]) -> Iterator[Item]:
-        for count, item in enumerate(items, 1):
-            answers = (step(item) for step in steps)
-            dropped = next((answer for answer in answers if isinstance(answer, Drop)), None)
-            if dropped is None:
-                self.funnel.keep(stage)
-                yield item
-            else:
-                self.funnel.drop(stage, dropped.reason)
-            if self.options.progress:
-                self.options.progress(stage, count)
-
-    def _sample(self, item: Item, spool: Spool) -> Sample | None:
-        """What the whole-set steps need to see of a run, once its rows are on disk."""
-        assert item.verdict is not None  # noqa: S101 - the step before lets nothing else pass
-        settings_ = RowSettings(mask_errors=self.recipe.mask_errors)
-        rows: list[Row] = []
-        try:
-            rows, problem = build_rows(
-                item.trajectory, item.verdict, split=item.split, settings=settings_
+    def _check(self, samples: list[Sample]) -> None:
+        """Refuse a set that is too small, or has too little from outside."""
+        recipe, train = self.plan.recipe, sum(s.rows for s in samples if _part(s) == "train")
+        if train < recipe.min_rows:
+            raise EmptyDataset(
+                f"{train} training rows are left. {self.funnel.sentence()}",
+                f"at least {recipe.min_rows} (min_rows)",
+                f"burnish traces list --agent {self.plan.agent}",
             )
-            if self.redactor:
-                self.redactor.clean(rows)
-                self.redactor.refuse_leaks(rows)
-            sample = _summary(item, rows, spool) if rows else None
-        except Unrenderable as found:
-            sample, problem = None, str(found)
-        except (UnicodeError, OverflowError):
-            sample, problem = None, "malformed: text or numbers that JSON cannot hold"
-        if sample is None:
-            self.funnel.drop("rows", problem or "nothing to learn")
-            return None
-        self.funnel.keep("rows")
-        return sample
-
-    def _labels(self) -> tuple[str, ...]:
-        both = self.recipe.contrast or self.recipe.luck in ("siblings", "both")
-        return ("success", "fail") if both else ("success",)
-
-    def _source_steps(self) -> list[Step]:
-        recipe = self.recipe
-        return [
-            curate.finished(self.agent),
-            curate.refuse_pools(recipe.heldout_pools, recipe.refuse_tasks, recipe.sources),
-            curate.without_losses(),
-        ]
-
-    def _set_steps(self) -> list[tuple[str, SetStep]]:
-        texts = [t for path in self.recipe.benchmarks for t in benchmark_texts(Path(path))]
-        steps: list[tuple[str, SetStep]] = [
-            ("split", curate.no_shared_tasks()),
-            ("decontamination", curate.without_overlap(texts)),
-        ]
-        if self.recipe.luck in ("siblings", "both"):
-            steps.append(("luck", curate.unlike_siblings()))
-            if not self.recipe.contrast:
-                steps.append(("failures", _without_failures))
-        steps.append(("duplicates", curate.exact_duplicates()))
-        if self.recipe.near_duplicates:
-            steps.append(("near duplicates", curate.near_duplicates()))
-        steps.append(("balance", curate.cap_per_task(self.recipe.max_per_task)))
-        if self.recipe.weigh == "task":
-            steps.append(("weigh", curate.weigh_by_task()))
-        return [*steps, *((path, _user_step(path)) for path in self.recipe.steps)]
+        outside = curate.external_share(samples)
+        if outside < recipe.min_external:
+            raise ExportError(
+                f"{outside:.1%} of the training runs come from outside",
+                f"at least {recipe.min_external:.1%} (min_external)",
+                "burnish import demonstrations, or lower min_external",
+            )
 
     def _extras(self, samples: list[Sample]) -> dict[str, Any]:
-        report = self.redactor.report() if self.redactor else None
-        return {"trajectories": len(samples), "redaction": report}
-
-    def _recipe_facts(self) -> dict[str, Any]:
-        """The recipe as it enters the hash: with agent and verifiers."""
+        recipe = self.plan.recipe
+        table = curate.coverage(self.kinds, samples)
         return {
-            **msgspec.to_builtins(self.recipe),
-            "agent": self.agent,
-            "verify": [[verifier.name, verifier.version] for verifier in self.verifiers],
+            "trajectories": len(samples),
+            "redaction": None if recipe.redact == "none" else report(self.replaced),
+            "coverage": table,
+            "warnings": curate.gaps(table, recipe.kinds),
+            "external_share": round(curate.external_share(samples), 6),
+            "licenses": recipe.licenses,
+            "rights": recipe.rights,
         }
 
 
-def _summary(item: Item, rows: list[Row], spool: Spool) -> Sample:
-    trajectory, verdict = item.trajectory, item.verdict or Verdict(label="unknown", verifier="")
-    tags = tags_of(trajectory, rows)
-    for row in rows:
-        row.kind_tags = tags
-    tools = [run.name for run in trajectory.tool_runs]
-    return Sample(
-        trajectory_id=trajectory.id,
-        task_id=trajectory.task_id,
-        user=trajectory.user,
-        split=item.split,
-        source=trajectory.source,
-        started_ns=trajectory.started_ns,
-        label=verdict.label,
-        tags=tags,
-        rows=len(rows),
-        steps=len(trajectory.model_calls),
-        errors=sum(run.is_error or run.error is not None for run in trajectory.tool_runs),
-        tools=tools,
-        content_key=digest([content_key(row.messages) for row in rows]),
-        action_key=digest([action_key(row.messages) for row in rows]),
-        request=request_of(rows[0].messages),
-        actions=[action for row in rows for action in actions_of(row.messages)],
-        place=spool.add([stored(row) for row in rows]),
-    )
+def _noted(runs: Iterable[Trajectory], seen: set[str]) -> Iterator[Trajectory]:
+    for run in runs:
+        seen.add(run.id)
+        yield run
 
 
 def _part(sample: Sample) -> str:
@@ -312,47 +284,10 @@ def _rows_in_order(samples: list[Sample], spool: Spool) -> Iterator[tuple[Column
     """Columns of rows in the order of parts and ids, whatever order the source had."""
     order = {part: place for place, part in enumerate(PARTS)}
     for sample in sorted(samples, key=lambda s: (order[_part(s)], s.trajectory_id)):
-        for row in spool.read(sample.place):
-            row["weight"] = round(sample.weight, 9)
+        rows = spool.read(sample.place)
+        for row in quieted(rows, sample.quiet) if sample.quiet else rows:
+            row["weight"], row["kind_tags"] = round(sample.weight, 9), sample.tags
             yield row, _part(sample)
-
-
-def _for_success(step: Step) -> Step:
-    """A step that looks at successes only."""
-
-    def checked(item: Item) -> Keep | Drop:
-        failed = item.verdict is None or item.verdict.label != "success"
-        return KEEP if failed else step(item)
-
-    return checked
-
-
-def _without_failures(samples: Iterable[Sample]) -> Iterator[Sample | Drop]:
-    """Failures have told what they know about luck."""
-    for sample in samples:
-        yield sample if sample.label == "success" else Drop("failed", sample.trajectory_id)
-
-
-def _user_step(path: str) -> SetStep:
-    from burnish.import_path import resolve
-
-    found: Any = resolve(path, Path.cwd())
-    if not callable(found):
-        raise ExportError(f"recipe step {path!r} is no function", '"module:function"')
-    return cast("SetStep", found)
-
-
-def _redactor(recipe: Recipe, options: BuildOptions, home: Path) -> RowRedactor | None:
-    if recipe.redact == "none":
-        return None
-    finders = finders_of(
-        recipe.redact_patterns,
-        recipe.redact_terms,
-        engines=recipe.redact == "full",
-        names_model=recipe.names_model,
-    )
-    key = options.key or workspace_key(home)
-    return RowRedactor(Redactor(key, finders=finders), options.decoder)
 
 
 def _home_of(source: Source) -> Path:

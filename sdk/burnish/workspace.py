@@ -8,7 +8,7 @@ from __future__ import annotations
 import datetime as dt
 import importlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -93,10 +93,7 @@ class Workspace:
             WorkspaceTooNew: If a newer burnish wrote the workspace.
         """
         query = Query(agent=agent, since_ns=nanoseconds(since), source=source, status=status)
-        for entry, chapters in self._store.walk(self._store.find(query)):
-            trajectory = self._assemble(entry, chapters)
-            if trajectory is not None:
-                yield trajectory
+        yield from self.read(self._store.find(query))
 
     def trajectory(self, trajectory_id: str) -> Trajectory:
         """One trajectory, by its id or the beginning of it.
@@ -125,6 +122,21 @@ class Workspace:
     def entries(self, query: Query | None = None) -> list[Entry]:
         """What the index knows of the trajectories that match, without reading them."""
         return self._store.find(query or Query())
+
+    def read(self, entries: Sequence[Entry]) -> Iterator[Trajectory]:
+        """The trajectories of these entries, in their order, one at a time."""
+        self._store.refresh()
+        for entry, chapters in self._store.walk(entries):
+            trajectory = self._assemble(entry, chapters)
+            if trajectory is not None:
+                yield trajectory
+
+    def fingerprint(self, entries: Sequence[Entry]) -> str:
+        """Hash of where everything lies that is recorded about these entries, 32 hex digits.
+
+        It changes whenever a frame about one of them is added: an event, an outcome, a verdict.
+        """
+        return self._store.fingerprint(entries)
 
     def spans(self, since_ns: int | None = None) -> Iterator[Span]:
         """Spans of all trajectories that started at or after `since_ns`, facts included."""

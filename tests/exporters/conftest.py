@@ -39,7 +39,7 @@ def result_message(call_id, response):
 
 def build_run(n=0, *, calls=2, request=None, answer=None, success=True, failed=(), **fields):
     """A run with `calls` model calls, all but the last of which call the tool once."""
-    run_id = f"{n:032x}"
+    run_id, began = f"{n:032x}", fields.get("started_ns", n * 1000)
     messages = [text("system", "You help."), text("user", request or f"Where is order {n}?")]
     model_calls, tool_runs = [], []
     for step in range(calls):
@@ -58,7 +58,7 @@ def build_run(n=0, *, calls=2, request=None, answer=None, success=True, failed=(
                     arguments={"order": n + step},
                     result=result,
                     is_error=error,
-                    started_ns=n * 1000 + step,
+                    started_ns=began + step,
                 )
             )
             messages += [reply, result_message(call_id, result)]
@@ -72,7 +72,7 @@ def build_run(n=0, *, calls=2, request=None, answer=None, success=True, failed=(
                 tools=[TOOL],
                 reply=reply,
                 policy=Policy(model="tiny"),
-                started_ns=n * 1000 + step,
+                started_ns=began + step,
             )
         )
     outcomes = [] if success is None else [Outcome(source="crm", success=success, reported_ns=5)]
@@ -81,7 +81,7 @@ def build_run(n=0, *, calls=2, request=None, answer=None, success=True, failed=(
         "agent": "support",
         "status": "completed",
         "task_id": f"task-{n}",
-        "started_ns": n * 1000,
+        "started_ns": began,
         "answer": answer or f"Order {n} is in town.",
         "final_state": {"order": n},
         "model_calls": model_calls,

@@ -209,7 +209,7 @@ TOOLS = [{"type": "function", "name": "known", "parameters": {}}]
         ([{"type": "tool_call", "id": "a", "name": "known", "arguments": "[1"}],
          "malformed: arguments are no JSON object"),
         ([{"type": "tool_call", "id": "a", "name": "known", "arguments": {}}] * 2,
-         "malformed: call id used twice in one message"),
+         "malformed: call id used twice"),
     ],
 )  # fmt: skip
 def test_a_bad_call_that_would_be_learned_drops_the_run(make_run, parts, reason):

@@ -1,22 +1,26 @@
 """Drop runs that reached the goal by luck.
 
-Knows: two signs of luck: an answer that nothing supports that the run saw, and a step from which other attempts at the
-same task mostly failed. Does not know: who verified the run.
+Knows: three signs of luck: an answer that nothing supports that the run saw, a step from which other attempts at the
+same task mostly failed, and a success that does not come again when the run is replayed.
+Does not know: who verified the run, and how it is replayed.
 
 The first sign is blind where answers are worked out rather than read (sums and counts of what was seen are recognised,
-other arithmetic is not), so neither is looked for unless the recipe asks.
+other arithmetic is not), so none is looked for unless the recipe asks.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from burnish.records import Trajectory
 from burnish_exporters.curate.sample import KEEP, Drop, Item, Keep, Sample, SetStep, Step
 from burnish_exporters.curate.values import Attempt, step_values
+
+Replay = Callable[[Trajectory], Iterable[bool]]
+"""Plays the actions of a run again, as often as it likes, and tells each time whether they reach the goal."""
 
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _WORD = re.compile(r"[\w'-]+(?:\.\w+)*", re.UNICODE)
@@ -69,6 +73,22 @@ def unlike_siblings(*, below: float = 0.2, siblings: int = 5) -> SetStep:
                 yield Drop("luck: others failed from the same step", sample.trajectory_id)
             else:
                 yield sample
+
+    return step
+
+
+def succeeds_again(replay: Replay, *, at_least: float = 0.5) -> Step:
+    """Keep runs whose actions reach the goal again; one that cannot be replayed says nothing and is kept.
+
+    Args:
+        replay: Plays a run again.
+        at_least: Share of the replays, 0 to 1, that must succeed.
+    """
+
+    def step(item: Item) -> Keep | Drop:
+        ends = list(replay(item.trajectory))
+        lucky = bool(ends) and sum(ends) < at_least * len(ends)
+        return Drop("luck: does not succeed again") if lucky else KEEP
 
     return step
 

@@ -27,8 +27,10 @@ class Sample(msgspec.Struct, kw_only=True):
     Attributes:
         content_key: Equal for conversations that are the same up to call ids.
         action_key: Equal for the same request and calls, up to times and generated ids.
-        request: What the users of the run said.
-        actions: Key of each call, in order.
+        kind: Kind of task (`slices.kind_of`).
+        request: What the users of the run said; empty unless the recipe compares requests.
+        actions: Key of each call, in order; empty unless the recipe compares attempts.
+        quiet: Places among the actions whose turns carry no loss.
         errors: Tool runs that failed.
         place: Where the run's rows are in the spool.
     """
@@ -44,11 +46,12 @@ class Sample(msgspec.Struct, kw_only=True):
     rows: int
     steps: int
     errors: int
-    tools: list[str]
     content_key: str
     action_key: str
+    kind: str = ""
     request: str = ""
     actions: list[str] = []
+    quiet: list[int] = []
     weight: float = 1.0
     place: tuple[int, int] = (0, 0)
 

@@ -1,4 +1,4 @@
-"""What kind of lesson a run is: golden, recovery, refusal, abstention.
+"""What kind of lesson a run is: golden, recovery, refusal, abstention; and which kind of task it is about.
 
 Knows: the slices and how a run's record tells them. Does not know: how many of each a set should have.
 """
@@ -21,6 +21,16 @@ _ABSTAINS = re.compile(
     r"|no (?:information|record|data)|could(?: not|n't) (?:find|determine))\b",
     re.IGNORECASE,
 )
+
+
+def kind_of(trajectory: Trajectory) -> str:
+    """Kind of a run's task: its metadata `kind`, its tag `kind:NAME`, else the tools that it used."""
+    told = trajectory.metadata.get("kind")
+    kind = next((tag[5:] for tag in trajectory.tags if tag.startswith("kind:")), told)
+    if isinstance(kind, str) and kind:
+        return kind
+    used = sorted({run.name for run in trajectory.tool_runs})
+    return f"uses {', '.join(used)}" if used else "no tool"
 
 
 def tags_of(trajectory: Trajectory, rows: list[Row]) -> list[str]:

@@ -36,6 +36,25 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         near_duplicates: Keep one of the runs with the same request and calls, up to times and generated ids.
         luck: "observations" drops runs whose answer nothing that they saw supports, "siblings" those that went on from a
             step after which other attempts at the task mostly failed, "both" drops both.
+        replay: Import path of a function that plays a run again and yields whether it reached the goal; runs that mostly
+            do not are dropped.
+        ambiguous: What becomes of runs of which one verifier says otherwise than the others, or cannot tell.
+        max_repeated_calls: Most calls of a run that brought nothing new (same tool, arguments and result); None: any.
+        scorer: Import path of a function `(text, continuation) -> log-probabilities`; runs with a call that gains less
+            than `min_call_gain` by it are dropped.
+        min_call_gain: Least gain of a call, in nats.
+        max_message_chars: Longest text of a message; a run with a longer one is dropped. None sets no limit.
+        critical_steps: Share of a run's calls that carry loss: those that decided, judged by other attempts at the task.
+        tool_docs: JSON file with a text for each tool name, written into the system message.
+        tool_docs_share: Share of runs that get it.
+        general: Files of chat rows, one a line, that are mixed into training under the tag and source "general".
+        general_share: Share of the training rows that they make up.
+        max_external: Largest share of training runs from demonstrations and teachers.
+        min_external: Least share of training runs from outside; less is an error.
+        kinds: Kinds of task that the set should cover; the manifest warns of those that are missing.
+        rare_below: Share of training runs below which a kind of task is tagged "rare".
+        licenses: Licences of the data, as SPDX ids, written into manifest and card.
+        rights: What the data may be used for, such as "consent:2026-05" or "internal", written into manifest and card.
         mask_errors: A reply whose tool call failed carries no loss.
         weigh: "task" gives each task the same total weight.
         contrast: Keep verified failures too, apart from the rows, as the rejected side of pairs.
@@ -61,6 +80,21 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     )
     near_duplicates: bool = False
     luck: Literal["none", "observations", "siblings", "both"] = "none"
+    replay: str | None = None
+    ambiguous: Literal["drop", "keep"] = "drop"
+    max_repeated_calls: Annotated[int, Meta(ge=0)] | None = None
+    scorer: str | None = None
+    min_call_gain: float = 0.5
+    max_message_chars: Positive | None = 1_000_000
+    critical_steps: Annotated[float, Meta(gt=0, le=1)] | None = None
+    tool_docs: str | None = None
+    tool_docs_share: Share = 0.5
+    general: list[str] = []
+    general_share: Annotated[float, Meta(ge=0, lt=1)] = 0.0
+    max_external: Share = 1.0
+    min_external: Share = 0.0
+    kinds: list[str] = []
+    rare_below: Share = 0.05
     mask_errors: bool = True
     weigh: Literal["none", "task"] = "none"
     contrast: bool = False
@@ -69,6 +103,29 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     redact_terms: dict[str, str] = {}
     names_model: str | None = None
     steps: list[str] = []
+    licenses: list[str] = []
+    rights: list[str] = []
+
+    def luck_signs(self) -> frozenset[str]:
+        """The signs of luck that are looked for: observations, siblings."""
+        both = ("observations", "siblings")
+        return frozenset(both if self.luck == "both" else {self.luck} & {*both})
+
+    def needs_failures(self) -> bool:
+        """Whether a step, or the version itself, looks at verified failures too."""
+        return self.contrast or "siblings" in self.luck_signs() or self.critical_steps is not None
+
+    def needs(self) -> frozenset[str]:
+        """What the steps over the whole set compare: request, actions."""
+        apart = self.heldout or self.heldout_since is not None or self.benchmarks
+        alike = "siblings" in self.luck_signs() or self.critical_steps is not None
+        asked = {"request": bool(apart), "actions": alike or bool(self.steps)}
+        return frozenset(name for name, wanted in asked.items() if wanted or self.steps)
+
+    def files(self) -> list[str]:
+        """Files whose content shapes the version."""
+        named = [self.tool_docs] if self.tool_docs else []
+        return [*named, *self.general, *self.benchmarks, *self.redact_terms.values()]
 
     def since_ns(self) -> int | None:
         """Beginning of the temporal hold-out, in nanoseconds since the epoch.

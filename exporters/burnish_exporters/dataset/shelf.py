@@ -114,14 +114,14 @@ class Shelf:
             shutil.rmtree(draft, ignore_errors=True)
 
     def unneeded(self, keep: int, used: Iterable[str] = ()) -> list[DatasetVersion]:
-        """Versions that may go: older than the newest `keep` of their name, not used, and nobody's parent.
+        """Versions that may go: older than the newest `keep` of their name, not used, and not carried over by another.
 
         Args:
             keep: Newest versions of each name that stay.
             used: Ids that something else refers to, such as adapters.
         """
         known = self.versions()
-        needed = {*used, *(parent for version in known for parent in version.manifest.parents)}
+        needed = {*used, *(parent for version in known for parent in _carried_from(version))}
         seen: dict[str, int] = {}
         old = []
         for version in known:
@@ -158,6 +158,13 @@ def compare(old: DatasetVersion, new: DatasetVersion) -> Difference:
         recipe={k: [one.get(k), other.get(k)] for k in keys if one.get(k) != other.get(k)},
         dropped={n: [counts.get(n, 0) for counts in reasons] for n in names},
     )
+
+
+def _carried_from(version: DatasetVersion) -> list[str]:
+    """Parents without which a version could not be built again, because the source has lost their runs."""
+    stages = version.manifest.funnel
+    carried = any(stage["name"] == "carried over" and stage["kept"] for stage in stages)
+    return version.manifest.parents if carried else []
 
 
 def _contents(version: DatasetVersion, part: str) -> dict[str, list[object]]:

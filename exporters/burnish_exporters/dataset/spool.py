@@ -5,16 +5,26 @@ Knows: where each run's rows begin. Does not know: which rows will be kept.
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, Self
 
 import msgspec
 
+from burnish_exporters.rows.stable import stable_json
+
 Columns = dict[str, Any]
 
+_ENCODER = msgspec.msgpack.Encoder()
 _DECODER = msgspec.msgpack.Decoder(list[Columns])
+
+
+def packed(rows: list[Columns]) -> bytes:
+    """The rows of one run as the spool holds them."""
+    return _ENCODER.encode(rows)
 
 
 class Spool:
@@ -35,18 +45,35 @@ class Spool:
     def __exit__(self, *exception: object) -> None:
         self._file.close()
 
-    def add(self, rows: list[Columns]) -> tuple[int, int]:
-        """Store the rows of one run; returns the place and size to read them by."""
-        payload = msgspec.msgpack.encode(rows)
-        place = self._end, len(payload)
+    def append(self, payload: bytes) -> int:
+        """Store packed rows of some runs one behind the other; returns where they begin."""
+        start = self._end
         self._file.write(payload)
         self._end += len(payload)
-        return place
+        return start
 
     def read(self, place: tuple[int, int]) -> list[Columns]:
-        """The rows that were stored at a place."""
+        """The rows of one run, by their place and size."""
         if self._written < self._end:
             self._file.flush()
             self._written = self._end
         start, size = place
         return _DECODER.decode(os.pread(self._file.fileno(), size, start))
+
+
+def quieted(rows: list[Columns], quiet: Collection[int]) -> Iterator[Columns]:
+    """Rows without loss on the turns that only make these calls.
+
+    Args:
+        rows: The rows of one run.
+        quiet: Places of calls, counted through all rows.
+    """
+    place = 0
+    for row in rows:
+        messages = json.loads(row["messages"])
+        for message in messages:
+            calls = range(place, place + len(message.get("tool_calls") or ()))
+            place = calls.stop
+            if calls and all(call in quiet for call in calls):
+                message["loss"] = False
+        yield {**row, "messages": stable_json(messages).decode()}

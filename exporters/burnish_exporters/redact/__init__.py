@@ -7,6 +7,6 @@ Does not know: what personal data looks like (`burnish.redaction`).
 from __future__ import annotations
 
 from burnish_exporters.redact.engines import finders_of
-from burnish_exporters.redact.rows import Decoder, RowRedactor
+from burnish_exporters.redact.rows import Decoder, RowRedactor, report
 
-__all__ = ["Decoder", "RowRedactor", "finders_of"]
+__all__ = ["Decoder", "RowRedactor", "finders_of", "report"]

@@ -21,6 +21,7 @@ Decoder = Callable[[list[int]], str]
 """Turns token ids into text, such as a tokenizer's `decode`."""
 
 _KEPT_TOOLS = 1024
+_ROWS, _CALLS = "/rows", "/calls"  # beside the kinds, whose names hold no slash
 _IDS = ("prompt_token_ids", "token_ids", "logprobs")
 
 
@@ -74,13 +75,9 @@ class RowRedactor:
         if left:
             raise leak_error(left)
 
-    def report(self) -> dict[str, Json]:
-        """What was replaced, by kind; for the manifest."""
-        return {
-            "replaced": dict(sorted(self.redactor.counts.items())),
-            "rows": self.rows,
-            "calls_without_ids": self.stripped_calls,
-        }
+    def totals(self) -> Counter[str]:
+        """What was replaced so far, by kind, and under `_ROWS` and `_CALLS` how many of them it concerned."""
+        return self.redactor.counts + Counter({_ROWS: self.rows, _CALLS: self.stripped_calls})
 
     def _clean_messages(self, messages: list[Chat]) -> int | None:
         """Clean messages in place; the place of the first that changed."""
@@ -147,6 +144,12 @@ class RowRedactor:
             return []
         ids = [call[name] for call in row.calls for name in _IDS[:2] if call.get(name)]
         return [self._decoder(found) for found in ids]
+
+
+def report(totals: Counter[str]) -> dict[str, Json]:
+    """What was replaced, by kind; for the manifest."""
+    replaced = {k: n for k, n in sorted(totals.items()) if k not in (_ROWS, _CALLS)}
+    return {"replaced": replaced, "rows": totals[_ROWS], "calls_without_ids": totals[_CALLS]}
 
 
 def leak_error(left: Counter[str]) -> ExportError:

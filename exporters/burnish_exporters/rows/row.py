@@ -14,7 +14,7 @@ from burnish.records import Json, Tool, Trajectory, Verdict
 from burnish_exporters.rows.chat import Chat
 from burnish_exporters.rows.contexts import Context, contexts_of
 from burnish_exporters.rows.stable import digest
-from burnish_exporters.rows.validity import problem_of, tool_name
+from burnish_exporters.rows.validity import MAX_CHARS, problem_of, tool_name
 
 
 class Row(msgspec.Struct, kw_only=True):
@@ -42,6 +42,7 @@ class RowSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What may be set about the making of rows."""
 
     mask_errors: bool = True
+    max_chars: int | None = MAX_CHARS
 
 
 def build_rows(
@@ -59,7 +60,7 @@ def build_rows(
     rows = []
     for place, context in enumerate(contexts):
         _end_at_last_loss(context)
-        problem = problem_of(context.messages, context.tools)
+        problem = problem_of(context.messages, context.tools, settings.max_chars)
         if problem:
             return [], problem
         rows.append(_row(trajectory, verdict, context, (split, place)))

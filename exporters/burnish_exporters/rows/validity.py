@@ -14,11 +14,26 @@ from burnish_exporters.rows.chat import Chat
 _DECODER = msgspec.json.Decoder()
 
 
-def problem_of(messages: list[Chat], tools: list[Tool]) -> str | None:
-    """The first rule that the conversation breaks, as a reason to count; None if it breaks none."""
+MAX_CHARS = 1_000_000
+
+
+def problem_of(
+    messages: list[Chat], tools: list[Tool], max_chars: int | None = MAX_CHARS
+) -> str | None:
+    """The first rule that the conversation breaks, as a reason to count; None if it breaks none.
+
+    Args:
+        messages: The conversation in chat form, with loss flags.
+        tools: The tools that were offered.
+        max_chars: Longest text of a message, in characters; None sets no limit.
+    """
     names = {tool_name(tool) for tool in tools}
     open_calls: set[str] = set()
+    seen: set[str] = set()
     for message in messages:
+        content = message["content"]
+        if max_chars is not None and len(content) > max_chars:
+            return "malformed: huge message"
         if message["role"] == "tool":
             if message["tool_call_id"] not in open_calls:
                 return "malformed: tool result without its call"
@@ -28,8 +43,11 @@ def problem_of(messages: list[Chat], tools: list[Tool]) -> str | None:
             return "malformed: tool call without result"
         calls: list[Chat] = message.get("tool_calls") or []
         open_calls = {call["id"] for call in calls}
-        if len(open_calls) != len(calls):
-            return "malformed: call id used twice in one message"
+        if len(open_calls) != len(calls) or not seen.isdisjoint(open_calls):
+            return "malformed: call id used twice"
+        seen |= open_calls
+        if message.get("loss") and not (content or calls):
+            return "malformed: empty reply"
         found = _call_problem(calls, names) if message.get("loss") else None
         if found:
             return found

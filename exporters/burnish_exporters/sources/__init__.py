@@ -8,6 +8,14 @@ from __future__ import annotations
 from burnish_exporters.sources.demonstrations import Demonstrations
 from burnish_exporters.sources.journal import JournalSource
 from burnish_exporters.sources.otlp_files import OtlpFiles
-from burnish_exporters.sources.reading import Source, describe, read
+from burnish_exporters.sources.reading import Source, describe, read, workspace_of
 
-__all__ = ["Demonstrations", "JournalSource", "OtlpFiles", "Source", "describe", "read"]
+__all__ = [
+    "Demonstrations",
+    "JournalSource",
+    "OtlpFiles",
+    "Source",
+    "describe",
+    "read",
+    "workspace_of",
+]

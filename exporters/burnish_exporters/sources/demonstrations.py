@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any, Literal
 
@@ -24,13 +25,14 @@ _SHAREGPT = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "
 
 
 class Demonstrations:
-    """Trajectories of a file of conversations; a line that is none is skipped and counted in `skipped`.
+    """Trajectories of a file of conversations; a line that is none is skipped and counted in `reasons`.
 
     Args:
         url: File on any fsspec URL.
         agent: Agent that the demonstrations are for.
         source: Tag that tells where they come from.
         model: Who wrote the assistant's words.
+        form: How lines are written; None takes either.
     """
 
     def __init__(
@@ -38,11 +40,18 @@ class Demonstrations:
         url: str,
         *,
         agent: str,
-        source: Literal["demonstration", "teacher"] = "demonstration",
+        source: Literal["demonstration", "teacher", "general"] = "demonstration",
         model: str | None = None,
+        form: Literal["openai", "sharegpt"] | None = None,
     ) -> None:
         self.url, self.agent, self.source, self.model = str(url), agent, source, model
-        self.skipped = 0
+        self.form = form
+        self.reasons: Counter[str] = Counter()
+
+    @property
+    def skipped(self) -> int:
+        """Lines that are no conversation, so far."""
+        return self.reasons.total()
 
     def trajectories(self, agent: str | None = None) -> Iterator[Trajectory]:
         """Yield one trajectory per line."""
@@ -53,11 +62,17 @@ class Demonstrations:
                 if not line.strip():
                     continue
                 try:
-                    yield self._trajectory(json.loads(line), number)
-                except (ValueError, KeyError, TypeError, AttributeError):
-                    self.skipped += 1
+                    found = self._trajectory(_read(line), number)
+                except (ValueError, LookupError, TypeError, AttributeError) as problem:
+                    self.reasons[_reason(problem)] += 1
+                    continue
+                yield found
 
     def _trajectory(self, line: dict[str, Any], number: int) -> Trajectory:
+        form = "openai" if "messages" in line else "sharegpt"
+        if self.form not in (None, form) or (form == "sharegpt" and "conversations" not in line):
+            wanted = {"openai": "messages", "sharegpt": "conversations"}.get(self.form or "")
+            raise _NoRun(f"no {wanted or 'messages and no conversations'}")
         messages = [_message(m) for m in line["messages"]] if "messages" in line else _turns(line)
         tools = line.get("tools") or []
         tools = [_tool(tool) for tool in (json.loads(tools) if isinstance(tools, str) else tools)]
@@ -66,7 +81,7 @@ class Demonstrations:
         )
         calls = self._calls(messages, tools)
         if not calls:
-            raise ValueError("no reply of an assistant")
+            raise _NoRun("no reply of an assistant")
         success = line.get("success")
         outcomes = [Outcome(source="import", success=success)] if success is not None else []
         return Trajectory(
@@ -99,6 +114,31 @@ class Demonstrations:
             for place, message in enumerate(messages)
             if message["role"] == "assistant"
         ]
+
+
+class _NoRun(ValueError):
+    """A line that tells of no run; the text is the reason that is counted."""
+
+
+def _read(line: str) -> dict[str, Any]:
+    try:
+        found = json.loads(line)
+    except ValueError as problem:
+        raise _NoRun("no JSON") from problem
+    if not isinstance(found, dict):
+        raise _NoRun("no JSON object")
+    return found
+
+
+def _reason(problem: Exception) -> str:
+    """Why a line tells of no run, as few different texts as help."""
+    if isinstance(problem, _NoRun):
+        return str(problem)
+    if isinstance(problem, KeyError):
+        return f"no {problem.args[0]}, or an unknown one"
+    if isinstance(problem, IndexError):
+        return "a result without its call"
+    return "arguments or tools that are no JSON" if isinstance(problem, ValueError) else "a value of the wrong type"  # fmt: skip
 
 
 def _message(chat: dict[str, Any]) -> Message:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from burnish.records import Span
+from burnish.records import Span, Trajectory
 
 
 class JournalSource:
@@ -20,6 +20,12 @@ class JournalSource:
 
     def __init__(self, home: Path | str) -> None:
         self.home = Path(home)
+
+    def trajectories(self, agent: str | None = None) -> Iterator[Trajectory]:
+        """Yield assembled trajectories, of one agent or of all, one at a time."""
+        from burnish.workspace import Workspace
+
+        yield from Workspace(self.home).trajectories(agent=agent)
 
     def spans(self, since_ns: int | None = None) -> Iterator[Span]:
         """Yield spans of all trajectories that started at or after `since_ns`, facts included."""

@@ -12,6 +12,7 @@ from typing import Any, Protocol, runtime_checkable
 from burnish.errors import ExportError
 from burnish.protocols import SpanSource
 from burnish.records import Trajectory
+from burnish.workspace import Workspace
 
 
 @runtime_checkable
@@ -46,6 +47,11 @@ def read(source: Source, agent: str) -> Iterator[Trajectory]:
         yield from _checked(source)
     else:
         raise _no_source(source)
+
+
+def workspace_of(source: Source) -> Workspace | None:
+    """The workspace behind a source, whose runs can be read one by one; None if there is none."""
+    return source if isinstance(source, Workspace) else None
 
 
 def describe(source: Source) -> dict[str, Any]:

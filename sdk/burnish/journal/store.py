@@ -6,9 +6,11 @@ Does not know: what they mean (telemetry/projection, trajectories/).
 
 from __future__ import annotations
 
+import hashlib
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -68,6 +70,24 @@ class JournalStore:
             places = self.index.places_of([entry.id for entry in some])
             for entry in some:
                 yield entry, self._chapters(places[entry.id])
+
+    def fingerprint(self, entries: Sequence[Entry]) -> str:
+        """Hash of where the frames about these entries lie, those about their threads included."""
+        seen = hashlib.blake2b(digest_size=16)
+        for start in range(0, len(entries), _TOGETHER):
+            some = entries[start : start + _TOGETHER]
+            places = self.index.places_of([entry.id for entry in some])
+            for entry in some:
+                facts = [entry, places[entry.id], self._about_thread(entry.thread_id)]
+                seen.update(msgspec.json.encode(facts, enc_hook=str))
+        return seen.hexdigest()
+
+    def _about_thread(self, thread_id: str | None) -> list[Any]:
+        """Outcomes that name a thread, and the runs that they may be meant for."""
+        if thread_id is None or thread_id not in self._told:
+            return []
+        others = self.index.find(Query(thread_id=thread_id))
+        return [self.index.thread_facts(thread_id), [(o.id, o.ended_ns) for o in others]]
 
     def _chapters(self, places: list[Place]) -> list[Chapter]:
         """Events by process, the earliest process first."""

@@ -1,0 +1,61 @@
+"""What the per-run half of a build needs to know; plain enough to be sent to another process.
+
+Knows: agent, verifiers, recipe, limits and key, and the hash by which finished pieces are found again.
+Does not know: which runs there are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from burnish._version import __version__
+from burnish.protocols import Verifier
+from burnish_exporters.dataset.recipe import Recipe
+from burnish_exporters.redact import Decoder
+from burnish_exporters.rows.stable import digest
+from burnish_exporters.verify import PoolSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Everything that decides what becomes of one run.
+
+    Attributes:
+        agent: Whose runs.
+        verifiers: Who judges them.
+        recipe: The choices.
+        key: Key of stand-ins for personal data.
+        pool: Limits of verification.
+        decoder: Reads captured token ids for the leak check.
+        folder: Import paths of the recipe are relative to it.
+    """
+
+    agent: str
+    verifiers: list[Verifier]
+    recipe: Recipe
+    key: bytes
+    pool: PoolSettings = field(default_factory=PoolSettings)
+    decoder: Decoder | None = None
+    folder: Path = field(default_factory=Path.cwd)
+
+    def facts(self) -> dict[str, Any]:
+        """The recipe as it enters a version's hash: with agent and verifiers."""
+        return {
+            **msgspec.to_builtins(self.recipe),
+            "agent": self.agent,
+            "verify": [[verifier.name, verifier.version] for verifier in self.verifiers],
+        }
+
+    def fingerprint(self) -> str:
+        """Hash of all that shapes a piece, the files that the recipe names included; 32 hex digits."""
+        files = [Path(path) for path in self.recipe.files()]
+        contents = [
+            hashlib.sha256(file.read_bytes()).hexdigest() for file in files if file.exists()
+        ]
+        secret = hashlib.sha256(self.key).hexdigest()
+        return digest([__version__, self.facts(), contents, secret, self.decoder is not None])

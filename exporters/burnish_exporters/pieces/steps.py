@@ -1,0 +1,67 @@
+"""The steps over one run that a recipe asks for, in their order.
+
+Knows: which choice of a recipe is which step. Does not know: what a step looks at.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from burnish.errors import ExportError
+from burnish.import_path import resolve
+from burnish_exporters import curate
+from burnish_exporters.curate.sample import KEEP, Drop, Item, Keep, Step
+from burnish_exporters.pieces.plan import Plan
+
+
+def source_steps(plan: Plan) -> list[Step]:
+    """What is asked before anything is verified."""
+    recipe = plan.recipe
+    return [
+        curate.finished(plan.agent),
+        curate.refuse_pools(recipe.heldout_pools, recipe.refuse_tasks, recipe.sources),
+        curate.without_losses(),
+        curate.well_formed(),
+    ]
+
+
+def verified_steps(plan: Plan) -> list[Step]:
+    """What is asked of a run with its verdicts.
+
+    Raises:
+        ImportPathError: If the recipe names a function that is not there.
+        ExportError: If what it names is no function.
+    """
+    recipe, signs = plan.recipe, plan.recipe.luck_signs()
+    labels = ("success", "fail") if recipe.needs_failures() else ("success",)
+    steps = [curate.verified(labels)]
+    if recipe.ambiguous == "drop":
+        steps.append(curate.unambiguous())
+    for_success: list[Step] = []
+    if recipe.max_repeated_calls is not None:
+        for_success.append(curate.without_repeated_calls(recipe.max_repeated_calls))
+    if "observations" in signs:
+        for_success.append(curate.supported_by_observations())
+    if recipe.replay is not None:
+        for_success.append(curate.succeeds_again(_function(recipe.replay, plan)))
+    if recipe.scorer is not None:
+        scorer = _function(recipe.scorer, plan)
+        for_success.append(curate.needed_calls(scorer, at_least=recipe.min_call_gain))
+    return [*steps, *map(_for_success, for_success)]
+
+
+def _for_success(step: Step) -> Step:
+    """A step that looks at successes only."""
+
+    def checked(item: Item) -> Keep | Drop:
+        failed = item.verdict is None or item.verdict.label != "success"
+        return KEEP if failed else step(item)
+
+    return checked
+
+
+def _function(path: str, plan: Plan) -> Any:
+    found = resolve(path, plan.folder)
+    if not callable(found):
+        raise ExportError(f"{path!r} names {type(found).__name__}", '"module:function"')
+    return found

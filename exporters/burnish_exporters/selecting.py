@@ -1,0 +1,81 @@
+"""The half of a build that looks at the whole set: which of the verified runs are chosen, and how they count.
+
+Knows: the order of these steps. Does not know: what a step looks at, and where rows are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, cast
+
+from burnish.errors import ExportError
+from burnish.import_path import resolve
+from burnish_exporters import curate
+from burnish_exporters.curate.contamination import benchmark_texts
+from burnish_exporters.curate.sample import Drop, Sample, SetStep
+from burnish_exporters.dataset.recipe import Recipe
+from burnish_exporters.funnel import Funnel
+
+
+def chosen(samples: list[Sample], recipe: Recipe, funnel: Funnel, folder: Path) -> list[Sample]:
+    """Apply the steps of a recipe that look at the whole set.
+
+    Args:
+        samples: What came out of the steps over single runs.
+        recipe: The choices.
+        funnel: Counts what stays and what leaves.
+        folder: Import paths of the recipe are relative to it.
+
+    Raises:
+        ExportError: If the recipe names something that is not there.
+    """
+    for stage, step in _steps(recipe, folder):
+        kept = []
+        for found in step(samples):
+            if isinstance(found, Drop):
+                funnel.drop(stage, found.reason)
+            else:
+                kept.append(found)
+        funnel.keep(stage, len(kept))
+        samples = kept
+    return samples
+
+
+def _steps(recipe: Recipe, folder: Path) -> Iterator[tuple[str, SetStep]]:
+    texts = [t for path in recipe.benchmarks for t in benchmark_texts(Path(path))]
+    yield "split", curate.no_shared_tasks()
+    yield "decontamination", curate.without_overlap(texts)
+    if "siblings" in recipe.luck_signs():
+        yield "luck", curate.unlike_siblings()
+    if recipe.critical_steps is not None:
+        yield "critical steps", curate.only_critical(recipe.critical_steps)
+    if recipe.needs_failures() and not recipe.contrast:
+        yield "failures", _without_failures
+    yield "duplicates", curate.exact_duplicates()
+    if recipe.near_duplicates:
+        yield "near duplicates", curate.near_duplicates()
+    yield "balance", curate.cap_per_task(recipe.max_per_task)
+    if recipe.max_external < 1:
+        share = curate.cap_share(recipe.max_external, curate.EXTERNAL, "external share")
+        yield "external data", share
+    if recipe.general:
+        yield "general data", curate.cap_share(recipe.general_share, ["general"], "general share")
+    yield "rare", curate.mark_rare(recipe.rare_below)
+    if recipe.weigh == "task":
+        yield "weigh", curate.weigh_by_task()
+    for path in recipe.steps:
+        yield path, _user_step(path, folder)
+
+
+def _without_failures(samples: Iterable[Sample]) -> Iterator[Sample | Drop]:
+    """Failures have told what they know about luck and about what mattered."""
+    for sample in samples:
+        yield Drop("failed", sample.trajectory_id) if sample.label == "fail" else sample
+
+
+def _user_step(path: str, folder: Path) -> SetStep:
+    found: Any = resolve(path, folder)
+    if not callable(found):
+        raise ExportError(f"recipe step {path!r} is no function", '"module:function"')
+    return cast("SetStep", found)
