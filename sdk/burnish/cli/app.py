@@ -60,10 +60,25 @@ def build_app() -> typer.Typer:
 
 
 def _mount(app: typer.Typer, name: str, command: object) -> None:
+    """Add a command or a group of them.
+
+    One that is named "group.name" joins a group that another package brought; a Typer whose only command has the name
+    is that command.
+    """
+    group, dot, leaf = name.rpartition(".")
+    if dot:
+        groups = {known.name: known.typer_instance for known in app.registered_groups}
+        if group not in groups:
+            return
+        app = groups[group] or app
+        app.registered_commands = [known for known in app.registered_commands if known.name != leaf]
     if isinstance(command, typer.Typer):
-        app.add_typer(command, name=name)
-    elif callable(command):
-        app.command(name)(command)
+        if [known.name for known in command.registered_commands] != [leaf]:
+            app.add_typer(command, name=leaf)
+            return
+        command = command.registered_commands[0].callback
+    if callable(command):
+        app.command(leaf)(command)
 
 
 def _show_version(wanted: bool) -> None:

@@ -1,0 +1,240 @@
+"""`burnish dataset preview`: what is learned from a row, token by token.
+
+Knows: which tokens of a row carry loss, by the trainer's own rendering, and how they are shown.
+Does not know: how rows are rendered (rows/) and chosen (burnish_exporters).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator
+from itertools import groupby, islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from burnish.cli.output import print_json
+from burnish.errors import ExportError
+from burnish_trainer.rows import IGNORE, tokenise
+from burnish_trainer.rows.calls import ChatTokenizer
+
+if TYPE_CHECKING:
+    from burnish_exporters.dataset import DatasetVersion
+
+Row = dict[str, Any]
+app = typer.Typer()
+MARKS = ("⟦", "⟧")
+"""What encloses learned text where there is no colour."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Piece:
+    """Tokens in a row that are all learned, or none of them."""
+
+    text: str
+    tokens: int
+    learned: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Shown:
+    """One training sequence of a row; or why there is none.
+
+    Attributes:
+        row_id: The row.
+        part: Which side of a pair it is; empty for a row of its own.
+        origin: "captured" tokens of the server that wrote them, or "rendered" with the chat template.
+        pieces: The sequence, in order.
+        dropped: Why training takes nothing from the row; None where it does.
+    """
+
+    row_id: str
+    part: str
+    origin: str
+    pieces: list[Piece]
+    dropped: str | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """As plain data, with the numbers of tokens."""
+        sizes = {
+            "tokens": sum(piece.tokens for piece in self.pieces),
+            "loss_tokens": sum(piece.tokens for piece in self.pieces if piece.learned),
+        }
+        return {**dataclasses.asdict(self), **sizes}
+
+
+def shown(
+    rows: Iterable[Row], tokenizer: ChatTokenizer, *, max_length: int | None = None
+) -> Iterator[Shown]:
+    """The training sequences of rows, cut where loss begins and ends.
+
+    Args:
+        rows: Rows of a dataset version, or of a format as rows_of() gives them.
+        tokenizer: The base model's tokenizer, with its chat template.
+        max_length: Longest sequence in tokens, as for training.
+    """
+    for row in rows:
+        found, report = tokenise([row], tokenizer, max_length=max_length)
+        name, part = str(row.get("row_id", "")), str(row.get("part", ""))
+        origin = "captured" if report.captured else "rendered"
+        for reason in report.dropped:
+            yield Shown(name, part, origin, [], reason)
+        for sequence in found:
+            yield Shown(name, part, origin, list(_pieces(sequence.input_ids, sequence.labels, tokenizer)))  # fmt: skip
+
+
+def _pieces(ids: list[int], labels: list[int], tokenizer: ChatTokenizer) -> Iterator[Piece]:
+    pairs = zip(ids, (label != IGNORE for label in labels), strict=True)
+    for learned, group in groupby(pairs, key=lambda pair: pair[1]):
+        tokens = [token for token, _ in group]
+        yield Piece(str(tokenizer.decode(tokens)), len(tokens), learned)
+
+
+def rows_of(version: DatasetVersion, form: str | None, split: str = "train") -> Iterator[Row]:
+    """Rows of a version, or of a format of conversations, in the form that the trainer reads.
+
+    Raises:
+        ExportError: If the format is unknown, or is no conversation that a chat template renders.
+    """
+    if form is None:
+        yield from version.rows(split)
+        return
+    export = version.export(form, split)
+    read = next((r for columns, r in _READERS.items() if columns <= set(export.format.columns)), None)  # fmt: skip
+    if read is None:
+        raise ExportError(
+            f"format {form!r} is no conversation for a chat template",
+            "one of trl-sft, trl-prompt-completion, trl-dpo, trl-dpo-step, trl-kto, openai",
+            "burnish dataset preview NAME",
+        )
+    for number, row in enumerate(export):
+        for part, messages in read(row).items():
+            yield {"row_id": f"{form} {number + 1}", "part": part, "messages": messages, "tools": row.get("tools")}  # fmt: skip
+
+
+def _conversation(row: Row) -> dict[str, list[Row]]:
+    """All that the assistant says is learned, but for what OpenAI's weight leaves out."""
+    return {"": [{**m, "loss": m["role"] == "assistant" and m.get("weight", 1) != 0} for m in row["messages"]]}  # fmt: skip
+
+
+def _completion(row: Row) -> dict[str, list[Row]]:
+    wanted = "" if row.get("label", True) else "unwanted"
+    return {wanted: _after(row["prompt"], row["completion"])}
+
+
+def _sides(row: Row) -> dict[str, list[Row]]:
+    return {side: _after(row["prompt"], row[side]) for side in ("chosen", "rejected")}
+
+
+def _after(prompt: list[Row], said: list[Row]) -> list[Row]:
+    """A prompt without loss, and what is compared behind it."""
+    quiet = [{**message, "loss": False} for message in prompt]
+    return [*quiet, *({**message, "loss": message["role"] == "assistant"} for message in said)]
+
+
+_READERS: dict[frozenset[str], Callable[[Row], dict[str, list[Row]]]] = {
+    frozenset({"prompt", "chosen", "rejected"}): _sides,
+    frozenset({"prompt", "completion"}): _completion,
+    frozenset({"messages"}): _conversation,
+}
+
+
+@app.command("preview")
+def preview(
+    dataset: Annotated[
+        str,
+        typer.Argument(help="Name or id of a version, or the folder of one.", metavar="NAME|PATH"),
+    ],
+    rows: Annotated[int, typer.Option(min=1, help="How many rows.")] = 1,
+    tokenizer: Annotated[
+        str,
+        typer.Option(
+            help="Base model whose tokenizer and chat template count: a folder or a name."
+        ),
+    ] = "starter",
+    form: Annotated[
+        str | None,
+        typer.Option(
+            "--format", help="Show a format of conversations, such as trl-dpo, instead of rows."
+        ),
+    ] = None,
+    split: Annotated[str, typer.Option(help="train, heldout or temporal.")] = "train",
+    max_length: Annotated[
+        int | None, typer.Option(min=1, help="Longest sequence in tokens, as in the recipe.")
+    ] = None,
+    home: Annotated[
+        Path | None,
+        typer.Option("--home", help="Folder of the workspace.", show_default=".burnish"),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
+) -> None:
+    """Show what is learned from rows: learned text in colour, or in ⟦ ⟧ where there is no colour.
+
+    Tokens are made as training makes them, so this is exactly what it sees.
+
+    Examples: `burnish dataset preview support`, `burnish dataset preview support --format trl-dpo-step --rows 3`
+    """  # fmt: skip
+    version = _version(dataset, home)
+    chosen = _first(rows_of(version, form, split), rows)
+    found = list(shown(chosen, load_tokenizer(tokenizer), max_length=max_length))
+    if as_json:
+        print_json({"version": version.id, "sequences": [sequence.as_dict() for sequence in found]})
+        return
+    for sequence in found:
+        _print(sequence)
+
+
+def load_tokenizer(name: str) -> ChatTokenizer:
+    """The tokenizer of a base model, from the disk alone.
+
+    Raises:
+        ServingError: If no folder with a model is found.
+        ExportError: If the folder holds no tokenizer that can be read.
+    """
+    from transformers import AutoTokenizer
+
+    from burnish.serving.models import resolve_model
+
+    folder = resolve_model(name)
+    try:
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError) as problem:
+        raise ExportError(
+            f"no tokenizer in {folder}: {problem}", "the tokenizer files of the base model"
+        ) from problem
+
+
+def _version(dataset: str, home: Path | None) -> DatasetVersion:
+    from burnish import settings
+    from burnish_exporters.dataset import DatasetVersion
+    from burnish_exporters.dataset.shelf import Shelf
+
+    if (Path(dataset) / "manifest.json").is_file():
+        return DatasetVersion.open(dataset)
+    return Shelf((home or settings.current().home) / "datasets").find(dataset)
+
+
+def _first(rows: Iterable[Row], number: int) -> Iterator[Row]:
+    """So many rows, each with all its parts."""
+    for _, parts in islice(groupby(rows, key=lambda row: row["row_id"]), number):
+        yield from parts
+
+
+def _print(sequence: Shown) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    coloured = console.is_terminal and not console.no_color
+    facts = sequence.as_dict()
+    title = " ".join(part for part in (sequence.row_id, sequence.part) if part)
+    said = sequence.dropped or f"{facts['loss_tokens']} of {facts['tokens']} tokens learned, {sequence.origin}"  # fmt: skip
+    console.print(Text(f"{title}: {said}", style="bold"), soft_wrap=True)
+    text = Text()
+    for piece in sequence.pieces:
+        if coloured:
+            text.append(piece.text, style="bold green" if piece.learned else "dim")
+        else:
+            text.append(piece.text.join(MARKS) if piece.learned else piece.text)
+    console.print(text, soft_wrap=True)
