@@ -141,31 +141,6 @@ def _reason(problem: Exception) -> str:
     return "arguments or tools that are no JSON" if isinstance(problem, ValueError) else "a value of the wrong type"  # fmt: skip
 
 
-class _NoRun(ValueError):
-    """A line that tells of no run; the text is the reason that is counted."""
-
-
-def _read(line: str) -> dict[str, Any]:
-    try:
-        found = json.loads(line)
-    except ValueError as problem:
-        raise _NoRun("no JSON") from problem
-    if not isinstance(found, dict):
-        raise _NoRun("no JSON object")
-    return found
-
-
-def _reason(problem: Exception) -> str:
-    """Why a line tells of no run, as few different texts as help."""
-    if isinstance(problem, _NoRun):
-        return str(problem)
-    if isinstance(problem, KeyError):
-        return f"no {problem.args[0]}, or an unknown one"
-    if isinstance(problem, IndexError):
-        return "a result without its call"
-    return "arguments or tools that are no JSON" if isinstance(problem, ValueError) else "a value of the wrong type"  # fmt: skip
-
-
 def _message(chat: dict[str, Any]) -> Message:
     """An OpenAI message in the records' form."""
     role, content = chat["role"], chat.get("content")
