@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from burnish import settings
 from burnish.capture.faults import guarded
 
@@ -30,3 +32,11 @@ def flush(timeout_s: float) -> int:
     from burnish.telemetry import shipper
 
     return shipper.flush(timeout_s)
+
+
+def _after_fork_in_child() -> None:
+    global _seen
+    _seen = None  # threads are not inherited: the child has no shipper yet
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)

@@ -1,10 +1,11 @@
-"""One trajectory across processes: resumed elsewhere, forked, killed; journals on a real disk."""
+"""Processes that are forked, spawned or killed; journals on a real disk."""
 
 import json
 import os
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 
@@ -15,58 +16,14 @@ from burnish.journal.reader import read_events
 from burnish.journal.writer import close_shared, shared
 from burnish.telemetry import shipper
 
-AGENT = """
-import asyncio, operator, os, sys
-from typing import Annotated, TypedDict
-import burnish
-from burnish.testing import ScriptedChatModel
-from langgraph.graph import START, StateGraph
-from langgraph.types import Command, interrupt
-
-class State(TypedDict):
-    notes: Annotated[list, operator.add]
-
-def build(saver):
-    model = ScriptedChatModel(script=["said"], repeat=True)
-
-    def ask(state):
-        model.invoke("before")
-        return {"notes": [interrupt("who?")]}
-
-    def tell(state):
-        model.invoke("after")
-        return {"notes": ["told"]}
-
-    builder = StateGraph(State)
-    builder.add_node("ask", ask)
-    builder.add_node("tell", tell)
-    builder.add_edge(START, "ask")
-    builder.add_edge("ask", "tell")
-    return burnish.wrap(builder.compile(checkpointer=saver), agent="asker")
-
-CONFIG = {"configurable": {"thread_id": "t"}}
-"""
-SYNC = """
-from langgraph.checkpoint.sqlite import SqliteSaver
-with SqliteSaver.from_conn_string(sys.argv[1]) as saver:
-    build(saver).invoke(VALUE, CONFIG)
-"""
-ASYNC = """
-from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
-async def main():
-    async with AsyncSqliteSaver.from_conn_string(sys.argv[1]) as saver:
-        await build(saver).ainvoke(VALUE, CONFIG)
-asyncio.run(main())
-"""
-START = '{"notes": []}'
-ANSWER = 'Command(resume="me")'
+HERE = str(Path(__file__).parent)  # the programs import the agent from asker.py
 
 
-def process(code, home, *arguments):
-    environment = {**os.environ, "BURNISH_HOME": str(home)}
+def process(code, home):
+    environment = {**os.environ, "BURNISH_HOME": str(home), "PYTHONPATH": HERE}
     environment.pop("PYTEST_CURRENT_TEST", None)
     return subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code), *map(str, arguments)],
+        [sys.executable, "-c", textwrap.dedent(code)],
         env=environment,
         capture_output=True,
         text=True,
@@ -83,33 +40,13 @@ def of(kind, found):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("way", [SYNC, ASYNC], ids=["sync", "async"])
-def test_a_run_that_is_resumed_in_another_process_stays_one_trajectory(tmp_path, way):
-    home, checkpoints = tmp_path / "home", tmp_path / "checkpoints.sqlite"
-
-    for value in (START, ANSWER):
-        done = process(AGENT + way.replace("VALUE", value), home, checkpoints)
-        assert done.returncode == 0, done.stderr
-
-    found = events(home)
-    assert len({event.trajectory for event in found}) == 1
-    assert [event.status for event in of(RunEnded, found)] == ["interrupted", "completed"]
-    assert len(of(ModelStarted, found)) == 3
-
-
-@pytest.mark.slow
 def test_what_was_recorded_before_a_kill_is_there(tmp_path):
-    code = (
-        AGENT
-        + """
-import signal
-from langgraph.checkpoint.memory import InMemorySaver
-graph = build(InMemorySaver())
-graph.invoke({"notes": []}, CONFIG)
-print("done", flush=True)
-os.kill(os.getpid(), signal.SIGKILL)
-"""
-    )
+    code = """
+        import os, signal, asker
+        asker.run("memory", "", "sync", "ask")
+        print("done", flush=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+    """
 
     done = process(code, tmp_path / "home")
 
@@ -118,50 +55,86 @@ os.kill(os.getpid(), signal.SIGKILL)
     assert of(RunEnded, found)[0].status == "interrupted"
 
 
-@pytest.mark.slow
-def test_forked_and_spawned_children_record_their_own_and_do_not_end_the_parents(tmp_path):
-    code = (
-        AGENT
-        + """
-import json, multiprocessing
-from langgraph.checkpoint.memory import InMemorySaver
+FORKING = """
+    import operator, os
+    from typing import Annotated, TypedDict
+    import burnish
+    from burnish.testing import ScriptedChatModel
+    from langgraph.graph import START, StateGraph
 
-def child(kind):
-    build(InMemorySaver()).invoke({"notes": []}, CONFIG)
+    class State(TypedDict):
+        notes: Annotated[list, operator.add]
 
-def fork(state):
-    model = ScriptedChatModel(script=["in the child"])
-    pid = os.fork()
-    if pid == 0:
-        model.invoke("in the child")
-        os._exit(0)
-    os.waitpid(pid, 0)
-    return {"notes": ["forked"]}
+    def fork(state):
+        model = ScriptedChatModel(script=["said"], repeat=True)
+        model.invoke("before")
+        pid = os.fork()
+        if pid == 0:
+            model.invoke("in the child")
+            os._exit(0)
+        os.waitpid(pid, 0)
+        model.invoke("after")
+        return {"notes": ["forked"]}
 
-if __name__ == "__main__":
     builder = StateGraph(State)
     builder.add_node("fork", fork)
     builder.add_edge(START, "fork")
     burnish.wrap(builder.compile(), agent="forker").invoke({"notes": []})
-    worker = multiprocessing.get_context("fork").Process(target=child, args=("fork",))
+"""
+
+
+@pytest.mark.slow
+def test_a_child_forked_inside_a_run_records_into_it_and_does_not_end_it(tmp_path):
+    done = process(FORKING, tmp_path / "home")
+
+    assert done.returncode == 0, done.stderr
+    found = events(tmp_path / "home")
+    assert len({event.trajectory for event in found}) == 1
+    assert [event.status for event in of(RunEnded, found)] == ["completed"]
+    assert len(of(ModelStarted, found)) == 3
+    assert len({event.span for event in of(ModelStarted, found)}) == 3
+    assert len(of(RunStarted, found)) == 1
+    (trajectory,) = burnish.Workspace(tmp_path / "home").trajectories()
+    assert [call.node for call in trajectory.model_calls] == ["fork"] * 3
+
+
+WORKERS = """
+    import multiprocessing
+    from concurrent.futures import ProcessPoolExecutor
+    import asker
+
+    def work(number):
+        asker.run("memory", "", "sync", "ask")
+        return number
+
+    asker.run("memory", "", "sync", "ask")  # the parent has recorded before it forks
+    worker = multiprocessing.get_context("fork").Process(target=work, args=(0,))
     worker.start()
     worker.join()
     assert worker.exitcode == 0
+    with ProcessPoolExecutor(2, multiprocessing.get_context("fork")) as pool:
+        assert list(pool.map(work, range(3))) == [0, 1, 2]
+    given = ("memory", "", "sync", "ask")
+    for way in ("spawn", "forkserver"):
+        worker = multiprocessing.get_context(way).Process(target=asker.run, args=given)
+        worker.start()
+        worker.join()
+        assert worker.exitcode == 0
 """
-    )
-    home = tmp_path / "home"
 
-    done = process(code, home)
+
+@pytest.mark.slow
+def test_worker_processes_record_runs_of_their_own(tmp_path):
+    done = process(WORKERS, tmp_path / "home")
 
     assert done.returncode == 0, done.stderr
-    found = events(home)
-    parents = [event for event in of(RunStarted, found) if event.agent == "forker"]
-    assert len(parents) == 1
-    mine = [event for event in found if event.trajectory == parents[0].trajectory]
-    assert len(of(RunEnded, mine)) == 1
-    assert len(of(ModelStarted, mine)) == 1
-    (other,) = [event for event in of(RunStarted, found) if event.agent == "asker"]
-    assert other.trajectory != parents[0].trajectory
+    found = events(tmp_path / "home")
+    runs = {event.trajectory for event in of(RunStarted, found)}
+    assert len(runs) == len(of(RunStarted, found)) == 7
+    for run in runs:
+        mine = [event for event in found if getattr(event, "trajectory", None) == run]
+        assert len(of(ModelStarted, mine)) == 1
+        assert [event.status for event in of(RunEnded, mine)] == ["interrupted"]
 
 
 @pytest.fixture
