@@ -69,25 +69,53 @@ def judge_all(
         VerificationError: If the verifiers cannot be sent to or prepared in a worker.
         ImportPathError: If an import path of a verifier leads nowhere.
     """
-    settings = settings or PoolSettings()
-    apart = [
-        verifier
-        for verifier in verifiers
-        if getattr(verifier, "isolated", True) and not settings.in_process
-    ]
-    if not apart:
-        _prepare(verifiers)
-        for trajectory in trajectories:
-            yield trajectory, [_here(v, trajectory, settings) for v in verifiers]
-        return
-    with _Pool(apart, settings) as pool:
-        for trajectory, answers in pool.run(trajectories):
-            remote = {
-                verifier.name: answer for verifier, answer in zip(apart, answers, strict=True)
-            }
+    with Verification(verifiers, settings) as verification:
+        yield from verification.judge(trajectories)
+
+
+class Verification:
+    """Verifiers that are made ready once, for as many rounds of trajectories as come.
+
+    Args:
+        verifiers: Who judges.
+        settings: Limits of verification.
+    """
+
+    def __init__(self, verifiers: Sequence[Verifier], settings: PoolSettings | None = None) -> None:
+        self._verifiers, self._settings = list(verifiers), settings or PoolSettings()
+        apart = [v for v in verifiers if getattr(v, "isolated", True)]
+        self._apart = [] if self._settings.in_process else apart
+        self._pool = _Pool(self._apart, self._settings)
+
+    def __enter__(self) -> Self:
+        if not self._apart:
+            _prepare(self._verifiers)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._pool.close()
+
+    def judge(
+        self, trajectories: Iterable[Trajectory]
+    ) -> Iterator[tuple[Trajectory, list[Verdict]]]:
+        """Yield each trajectory with the verdict of each verifier, in order.
+
+        Raises:
+            VerificationError: If the verifiers cannot be sent to or prepared in a worker.
+            ImportPathError: If an import path of a verifier leads nowhere.
+        """
+        if not self._apart:
+            for trajectory in trajectories:
+                yield trajectory, [_here(v, trajectory, self._settings) for v in self._verifiers]
+            return
+        for trajectory, answers in self._pool.run(trajectories):
+            remote = {v.name: answer for v, answer in zip(self._apart, answers, strict=True)}
             yield (
                 trajectory,
-                [remote.get(v.name) or _here(v, trajectory, settings) for v in verifiers],
+                [
+                    remote.get(v.name) or _here(v, trajectory, self._settings)
+                    for v in self._verifiers
+                ],
             )
 
 
@@ -123,10 +151,8 @@ class _Pool:
         self._idle: list[_Worker] = []
         self._all: list[_Worker] = []
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
+    def close(self) -> None:
+        """End the workers."""
         for worker in self._all:
             worker.close()
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
-from burnish.records import Rate, Trajectory, VerdictLabel
+from burnish.records import Rate, VerdictLabel
+
+T = TypeVar("T")
 
 FLOOR = 0.9
 _Z = 1.959964
@@ -83,16 +85,14 @@ def audit(pairs: Iterable[tuple[VerdictLabel, VerdictLabel]], *, floor: float = 
     )
 
 
-def audit_sample(
-    trajectories: Iterable[Trajectory], size: int, *, seed: int = 0
-) -> list[Trajectory]:
+def audit_sample(runs: Iterable[T], size: int, *, seed: int = 0) -> list[T]:
     """A random sample of runs for labelling, without holding all of them."""
     rng, sample = random.Random(seed), []  # noqa: S311 - a sample, no secret
-    for place, trajectory in enumerate(trajectories):
+    for place, run in enumerate(runs):
         if place < size:
-            sample.append(trajectory)
+            sample.append(run)
         elif (slot := rng.randint(0, place)) < size:
-            sample[slot] = trajectory
+            sample[slot] = run
     return sample
 
 

@@ -18,7 +18,8 @@ from burnish.records import Trajectory, Verdict
 from burnish_exporters.verify.judge_one import earlier
 from burnish_exporters.verify.pool import PoolSettings, judge_all
 
-_ENDED = ("completed", "failed", "cancelled", "abandoned")
+ENDED = ("completed", "failed", "cancelled", "abandoned")
+"""Statuses of runs that have come to an end."""
 
 
 class VerdictStore(Protocol):
@@ -76,7 +77,7 @@ def verify_runs(
 
     def unjudged() -> Iterator[Trajectory]:
         for trajectory in workspace.trajectories(agent=agent, since=since):
-            if trajectory.status not in _ENDED:
+            if trajectory.status not in ENDED:
                 continue
             counts["seen"] += 1
             if all(earlier(verifier, trajectory) for verifier in verifiers):

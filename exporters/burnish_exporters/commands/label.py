@@ -1,0 +1,209 @@
+"""`burnish label`: people say of runs whether they were good.
+
+Knows: how a run is shown to a person and what keys mean. Does not know: what labels are used for.
+"""
+
+from __future__ import annotations
+
+import getpass
+import json
+import sys
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from burnish.cli.output import print_json, print_table
+
+if TYPE_CHECKING:
+    from burnish.records import Trajectory
+    from burnish_exporters.labels import Label
+
+app = typer.Typer(help="Label runs by hand; export and import labels.", no_args_is_help=True)
+
+Home = Annotated[
+    Path | None, typer.Option("--home", help="Folder of the workspace.", show_default=".burnish")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+Queue = Annotated[
+    Literal["audit", "unknown", "disagree", "random"],
+    typer.Option("--queue", help="The audit's sample; what verifiers do not know or dispute; any."),
+]
+Reviewer = Annotated[str | None, typer.Option(help="Who labels; by default the user's name.")]
+_KEYS = "[a]ccept  [r]eject  [u]nsure  [e]dit the answer  [s]kip  [q]uit"
+_NAMES: dict[str, Literal["accept", "reject", "unsure"]] = {
+    "a": "accept",
+    "r": "reject",
+    "u": "unsure",
+}
+
+
+@app.command("run")
+def label_runs(
+    agent: Annotated[str, typer.Argument(help="Whose runs.")],
+    queue: Queue = "audit",
+    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 100,
+    reviewer: Reviewer = None,
+    seed: Annotated[int, typer.Option(help="Seed of the order, with --queue random.")] = 0,
+    home: Home = None,
+) -> None:
+    """Show runs one by one and ask whether they were good; what verifiers say is not shown.
+
+    Each label is kept at once: q or Ctrl-C ends, the same command goes on.
+
+    Example: `burnish label run support --queue unknown`
+    """
+    from burnish.workspace import Workspace
+    from burnish_exporters.labels import give, waiting
+
+    workspace, given = Workspace(home), 0
+    for run in islice(waiting(workspace, agent, queue, seed=seed), limit):
+        _show(run)
+        label = _asked(run, reviewer or getpass.getuser())
+        if label == "quit":
+            break
+        if label != "skip":
+            give(workspace, label)
+            given += 1
+    workspace.writer().flush()
+    typer.echo(f"{given} labels were given")
+
+
+@app.command("give")
+def give_label(
+    trajectory: Annotated[str, typer.Argument(help="Id of a run, or its beginning.")],
+    label: Annotated[
+        Literal["accept", "reject", "unsure", "edit"], typer.Argument(help="What you say of it.")
+    ],
+    answer: Annotated[
+        str | None, typer.Option(help="With edit: the answer as it should be.")
+    ] = None,
+    note: Annotated[str | None, typer.Option(help="Why.")] = None,
+    reviewer: Reviewer = None,
+    home: Home = None,
+) -> None:
+    """Label one run without being asked.
+
+    Example: `burnish label give 4f1c2a edit --answer "Order 17 is in Oslo."`
+    """
+    from burnish.workspace import Workspace
+    from burnish_exporters.labels import Label, give
+
+    workspace = Workspace(home)
+    run = workspace.trajectory(trajectory)
+    who = reviewer or getpass.getuser()
+    give(
+        workspace, Label(trajectory_id=run.id, label=label, answer=answer, note=note, reviewer=who)
+    )
+    workspace.writer().flush()
+    typer.echo(f"{run.id[:12]}: {label}")
+
+
+@app.command("export")
+def export_labels(
+    file: Annotated[
+        Path | None, typer.Argument(help="File of JSON lines; else the terminal.")
+    ] = None,
+    agent: Annotated[str | None, typer.Option(help="Only this agent's runs.")] = None,
+    home: Home = None,
+) -> None:
+    """Write all labels as JSON lines, each with what the run was asked to do and answered.
+
+    Example: `burnish label export labels.jsonl --agent support`
+    """
+    from burnish.workspace import Workspace
+    from burnish_exporters.labels import exported
+
+    lines = [json.dumps(label) for label in exported(Workspace(home), agent)]
+    text = "".join(f"{line}\n" for line in lines)
+    if file is None:
+        sys.stdout.write(text)
+        return
+    file.write_text(text, "utf-8")
+    typer.echo(f"{len(lines)} labels in {file}")
+
+
+@app.command("import")
+def import_file(
+    file: Annotated[Path, typer.Argument(help="JSON lines with trajectory_id and label.")],
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Take labels from JSON lines, as `burnish label export` writes them; each is taken once.
+
+    A line needs `trajectory_id` and `label` (accept, reject, unsure, edit with `answer`).
+
+    Example: `burnish label import labels.jsonl`
+    """
+    from burnish.workspace import Workspace
+    from burnish_exporters.labels import import_labels
+
+    workspace = Workspace(home)
+    report = import_labels(file, workspace)
+    workspace.writer().flush()
+    if as_json:
+        print_json(report)
+        return
+    print_table(
+        "labels",
+        ["lines", "number"],
+        [("imported", report.imported), ("there already", report.known)],
+    )
+    print_table("dropped", ["reason", "lines"], report.dropped.items())
+
+
+@app.command("list")
+def list_labels(
+    agent: Annotated[str | None, typer.Option(help="Only this agent's runs.")] = None,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """List what people said of runs.
+
+    Example: `burnish label list --agent support`
+    """
+    from burnish.workspace import Workspace
+    from burnish_exporters.labels import labels_of
+
+    found = [label for run in Workspace(home).trajectories(agent=agent) for label in labels_of(run)]
+    if as_json:
+        print_json(found)
+        return
+    cells = ((label.trajectory_id[:12], label.label, label.reviewer, label.note) for label in found)
+    print_table("labels", ["run", "label", "reviewer", "note"], cells)
+
+
+def _asked(run: Trajectory, reviewer: str) -> Label | Literal["skip", "quit"]:
+    """What a person says of a run that was shown."""
+    from burnish_exporters.labels import Label
+
+    while True:
+        key = typer.prompt(_KEYS, prompt_suffix=" > ").strip().lower()[:1]
+        if key in ("s", "q"):
+            return "skip" if key == "s" else "quit"
+        if key in _NAMES:
+            return Label(trajectory_id=run.id, label=_NAMES[key], reviewer=reviewer)
+        if key == "e":
+            answer = typer.prompt("the answer as it should be", default=run.answer or None)
+            return Label(trajectory_id=run.id, label="edit", answer=answer, reviewer=reviewer)
+
+
+def _show(run: Trajectory) -> None:
+    """Requests, calls, results and the answer; no verdict, so that nobody is led."""
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    console.rule(Text(f"run {run.id[:12]}"))
+    last = run.model_calls[-1] if run.model_calls else None
+    for message in [*last.messages, *([last.reply] if last.reply else [])] if last else []:
+        for part in message.get("parts") or ():
+            said = part.get("content") or part.get("response") or part.get("arguments") or ""
+            text = said if isinstance(said, str) else json.dumps(said, ensure_ascii=False)
+            name = f" {part['name']}" if part.get("name") else ""
+            console.print(Text(f"{message.get('role')}{name}: {text}"))
+    if run.final_state is not None:
+        state = json.dumps(run.final_state, ensure_ascii=False, default=str)
+        console.print(Text(f"final state: {state[:2000]}"))
+    console.print(Text(f"answer: {run.answer}", style="bold"))

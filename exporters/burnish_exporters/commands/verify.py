@@ -1,0 +1,154 @@
+"""`burnish verify`: verify finished runs as they come, and measure who verifies.
+
+Knows: the commands and how their results are printed. Does not know: how a verifier concludes.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+import typer
+
+from burnish.cli.output import print_json, print_table, shorten
+
+if TYPE_CHECKING:
+    from burnish.records import Rate, Trajectory, Verdict
+    from burnish_exporters.verify.auditing import AuditReport
+
+app = typer.Typer(help="Verify runs, and measure who verifies.", no_args_is_help=True)
+
+Agent = Annotated[str, typer.Argument(help="Agent, as declared in burnish.toml.")]
+Home = Annotated[
+    Path | None, typer.Option("--home", help="Folder of the workspace.", show_default=".burnish")
+]
+
+
+@app.command("watch")
+def watch(
+    agent: Agent,
+    once: Annotated[bool, typer.Option("--once", help="Look once, then end.")] = False,
+    every: Annotated[float, typer.Option(min=0.05, help="Seconds between looks.")] = 2.0,
+    source: Annotated[
+        str, typer.Option(help='Only runs of this source; "all" takes every one.')
+    ] = "production",
+    home: Home = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON line for each verdict.")
+    ] = False,
+) -> None:
+    """Verify finished runs as they come, and record the verdicts; a canary can live on them.
+
+    Ctrl-C ends it; the same command goes on and verifies nothing twice.
+
+    Examples: `burnish verify watch support`, `burnish verify watch support --once --json`
+    """
+    from burnish.workspace import Workspace
+    from burnish_exporters.verify.watching import Watch
+
+    verifiers = _verifiers(agent)
+    chosen = None if source == "all" else source
+    with Watch(Workspace(home), agent, verifiers, source=chosen) as watching:
+        while True:
+            for trajectory, verdict in watching.look():
+                _print_verdict(trajectory, verdict, as_json)
+            if once:
+                return
+            time.sleep(every)
+
+
+@app.command("audit")
+def audit(
+    agent: Agent,
+    draw: Annotated[
+        int | None, typer.Option(min=1, help="Choose so many runs for people to label.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the choice.")] = 0,
+    floor: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Least lower bound of precision.")
+    ] = None,
+    home: Home = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+) -> None:
+    """Measure the verifiers against people's labels of a random sample.
+
+    A verifier whose lower bound of precision lies below the floor admits no run to training.
+
+    Examples: `burnish verify audit support --draw 100`, then `burnish label run support`, then
+    `burnish verify audit support`
+    """
+    from burnish.workspace import Workspace
+    from burnish_exporters.verify.auditing import audit_agent
+    from burnish_exporters.verify.auditing import draw as draw_sample
+    from burnish_exporters.verify.quality import FLOOR
+
+    workspace, verifiers = Workspace(home), _verifiers(agent)
+    if draw is not None:
+        drawn = draw_sample(workspace, agent, draw, seed=seed)
+        if as_json:
+            print_json(drawn)
+        else:
+            typer.echo(f"{len(drawn.ids)} of {drawn.of} finished runs were drawn")
+            typer.echo(f"now label them: burnish label run {agent}")
+        return
+    report = audit_agent(workspace, agent, verifiers, floor=FLOOR if floor is None else floor)
+    if as_json:
+        print_json(report)
+    else:
+        _print_report(report)
+
+
+def _verifiers(agent: str) -> list[Any]:
+    from burnish.project import load_project
+    from burnish_exporters.verify import make_verifiers
+
+    project = load_project()
+    return make_verifiers(project.agent(agent).verify, project.folder)
+
+
+def _print_verdict(trajectory: Trajectory, verdict: Verdict, as_json: bool) -> None:
+    if as_json:
+        facts = {"trajectory_id": trajectory.id, "thread_id": trajectory.thread_id}
+        said = {k: v for k, v in msgspec.to_builtins(verdict).items() if v is not None}
+        typer.echo(json.dumps({**facts, **said}))
+        return
+    typer.echo(
+        f"{trajectory.id[:12]}  {verdict.label:8}{verdict.verifier}  {shorten(trajectory.answer, 50)}"
+    )
+
+
+def _print_report(report: AuditReport) -> None:
+    typer.echo(f"{report.labelled} of {report.drawn} drawn runs are labelled")
+    columns = ["verifier", "precision", "recall", "unknown", "trusted"]
+    print_table(
+        f"verifiers of {report.agent} (floor {report.floor:g})",
+        columns,
+        (
+            (name, _share(q.precision), _share(q.recall), q.unknown, "yes" if q.trusted else "no")
+            for name, q in report.verifiers.items()
+        ),
+    )
+    for judge, rounds in report.rounds.items():
+        print_table(
+            f"{judge} against the checks, round by round",
+            ["adapter", "runs", "judge", "checks", "differ"],
+            (
+                (
+                    r.adapter or "base",
+                    r.runs,
+                    f"{r.judge:.0%}",
+                    f"{r.check:.0%}",
+                    f"{r.divergence:.0%}",
+                )
+                for r in rounds
+            ),
+        )
+
+
+def _share(rate: Rate) -> str:
+    return (
+        f"{rate.rate:.0%} [{rate.low:.0%}, {rate.high:.0%}] of {rate.total}" if rate.total else "-"
+    )

@@ -1,0 +1,252 @@
+"""What people say of runs: accept, reject, unsure, or the answer as it should have been.
+
+Knows: that a label is an outcome of the source "human", which runs wait for one, and the file form of labels.
+Does not know: how people are asked (commands/label.py), and what is trained on.
+
+The newest label of a run counts; older ones stay in the journal. A run whose answer a person has rewritten is a
+failure, and its corrected copy a demonstration that the person has accepted.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from burnish.capture.redaction import door
+from burnish.capture.whole import events_of
+from burnish.errors import VerificationError
+from burnish.journal.index import Query
+from burnish.records import Json, Outcome, Trajectory
+from burnish.workspace import Workspace
+from burnish_exporters.rows.stable import digest
+from burnish_exporters.verify.auditing import present
+from burnish_exporters.verify.runs import ENDED
+from burnish_exporters.verify.trust import QualityStore
+
+SOURCE = "human"
+LabelName = Literal["accept", "reject", "unsure", "edit"]
+Waiting = Literal["audit", "unknown", "disagree", "random"]
+_SUCCESS: dict[str, bool | None] = {"accept": True, "reject": False, "unsure": None, "edit": False}
+
+
+class Label(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What one person said of one run.
+
+    Attributes:
+        trajectory_id: Id of the run.
+        label: What was said.
+        reviewer: Who said it.
+        answer: With "edit", the answer as it should have been.
+        note: Why, in words.
+        labelled_ns: When, in nanoseconds since the epoch; 0 is now.
+    """
+
+    trajectory_id: str
+    label: LabelName
+    reviewer: str | None = None
+    answer: str | None = None
+    note: str | None = None
+    labelled_ns: int = 0
+
+
+class LabelImport(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of the lines of a file of labels.
+
+    Attributes:
+        imported: Labels that are in the journal now.
+        known: Labels that were there already.
+        dropped: Lines that are none, by reason.
+    """
+
+    imported: int
+    known: int
+    dropped: dict[str, int]
+
+
+def give(workspace: Workspace, label: Label) -> None:
+    """Record a label; an edited answer becomes a demonstration too.
+
+    Raises:
+        VerificationError: If an edit brings no answer, or the run has no reply to put it into.
+        WorkspaceError: If there is no such run.
+    """
+    run = workspace.trajectory(label.trajectory_id)
+    corrected = _corrected(run, label) if label.label == "edit" else None
+    facts = {"reviewer": label.reviewer, "answer": label.answer, "note": label.note}
+    evidence: Json = {name: value for name, value in facts.items() if value is not None} or None
+    outcome = Outcome(
+        source=SOURCE,
+        success=_SUCCESS[label.label],
+        label=label.label,
+        evidence=evidence,
+        reported_ns=label.labelled_ns or time.time_ns(),
+    )
+    workspace.append_outcome(outcome, trajectory_id=run.id)
+    if corrected is not None and present(workspace, corrected.id) is None:
+        told = list(events_of(corrected, time.time_ns(), door()))
+        blobs = {ref: blob for _, contents in told for ref, blob in contents.items()}
+        workspace.writer().append_all([event for event, _ in told], blobs)
+
+
+def labels_of(run: Trajectory) -> list[Label]:
+    """The labels of a run, oldest first."""
+    found = [_label(run.id, outcome) for outcome in run.outcomes if outcome.source == SOURCE]
+    return sorted((label for label in found if label), key=lambda label: label.labelled_ns)
+
+
+def waiting(
+    workspace: Workspace, agent: str, which: Waiting = "audit", *, seed: int = 0
+) -> Iterator[Trajectory]:
+    """Runs that wait for a label.
+
+    Args:
+        workspace: Where the runs are.
+        agent: Whose runs.
+        which: "audit": those of the drawn sample; "unknown": those that a verifier could not judge; "disagree": those of
+            which verifiers say different things; "random": any, in random order.
+        seed: Seed of the random order.
+
+    Raises:
+        VerificationError: If the sample of the audit is wanted and none was drawn.
+    """
+    for trajectory_id in _candidates(workspace, agent, which, seed):
+        run = present(workspace, trajectory_id)
+        if run is None or labels_of(run):
+            continue
+        said = {verdict.verifier: verdict.label for verdict in run.verdicts}
+        known = set(said.values()) - {"unknown"}
+        if which == "unknown" and "unknown" not in said.values():
+            continue
+        if which == "disagree" and len(known) < 2:
+            continue
+        yield run
+
+
+def exported(workspace: Workspace, agent: str | None = None) -> Iterator[dict[str, Json]]:
+    """All labels with what the run was asked and answered, one a line of the file form."""
+    for run in workspace.trajectories(agent=agent):
+        for label in labels_of(run):
+            facts = {k: v for k, v in msgspec.to_builtins(label).items() if v is not None}
+            said = {verdict.verifier: verdict.label for verdict in run.verdicts}
+            run_facts = {"agent": run.agent, "task_id": run.task_id, "answered": run.answer}
+            yield {**facts, "run": {**run_facts, "verdicts": said}}
+
+
+def import_labels(path: Path, workspace: Workspace) -> LabelImport:
+    """Take the labels of a file; a label that is there already is not taken twice.
+
+    Raises:
+        VerificationError: If the file cannot be read.
+    """
+    counts: Counter[str] = Counter()
+    dropped: Counter[str] = Counter()
+    try:
+        lines = path.read_text("utf-8", errors="replace").splitlines()
+    except OSError as problem:
+        raise VerificationError(
+            f"{path}: {problem}", "a file of JSON lines", f"ls {path.parent}"
+        ) from problem
+    for line in filter(str.strip, lines):
+        try:
+            given = json.loads(line)
+            given.pop("run", None)
+            label = msgspec.convert(given, Label)
+        except (ValueError, AttributeError, msgspec.ValidationError):
+            dropped["malformed: no label"] += 1
+            continue
+        run = present(workspace, label.trajectory_id)
+        if run is None:
+            dropped["no such run"] += 1
+        elif label.labelled_ns and any(_same(label, known) for known in labels_of(run)):
+            counts["known"] += 1
+        elif label.label == "edit" and not (label.answer or "").strip():
+            dropped["malformed: an edit without an answer"] += 1
+        else:
+            give(workspace, msgspec.structs.replace(label, trajectory_id=run.id))
+            counts["imported"] += 1
+    return LabelImport(
+        imported=counts["imported"], known=counts["known"], dropped=dict(sorted(dropped.items()))
+    )
+
+
+def _candidates(workspace: Workspace, agent: str, which: Waiting, seed: int) -> list[str]:
+    if which == "audit":
+        drawn = QualityStore(workspace.home).read(agent).drawn
+        if drawn is None:
+            raise VerificationError(
+                f"no sample of {agent!r} was drawn",
+                "runs to label",
+                f"burnish verify audit {agent} --draw 100",
+            )
+        return drawn.ids
+    ids = [e.id for e in workspace.entries(Query(agent=agent)) if e.status in ENDED]
+    if which == "random":
+        random.Random(seed).shuffle(ids)  # noqa: S311 - an order, no secret
+    return ids
+
+
+def _label(trajectory_id: str, outcome: Outcome) -> Label | None:
+    """A label from its outcome; one that was reported otherwise than through give() has its success alone."""
+    names = {True: "accept", False: "reject", None: "unsure"}
+    name = outcome.label if outcome.label in _SUCCESS else names[outcome.success]
+    facts = outcome.evidence if isinstance(outcome.evidence, dict) else {}
+    texts = {key: facts.get(key) for key in ("reviewer", "answer", "note")}
+    return msgspec.convert(
+        {
+            "trajectory_id": trajectory_id,
+            "label": name,
+            "labelled_ns": outcome.reported_ns,
+            **{key: text for key, text in texts.items() if isinstance(text, str)},
+        },
+        Label,
+    )
+
+
+def _same(one: Label, other: Label) -> bool:
+    return (one.labelled_ns, one.label, one.reviewer) == (
+        other.labelled_ns, other.label, other.reviewer,
+    )  # fmt: skip
+
+
+def _corrected(run: Trajectory, label: Label) -> Trajectory:
+    """The run with the answer as it should have been."""
+    answer = (label.answer or "").strip()
+    if not answer or not run.model_calls or run.model_calls[-1].reply is None:
+        raise VerificationError(
+            f"an edit of run {run.id[:12]} with {len(answer)} characters",
+            "an answer, and a run that ended with a reply",
+            "burnish label give ID edit --answer '...'",
+        )
+    last = run.model_calls[-1]
+    reply = {"role": "assistant", "parts": [{"type": "text", "content": answer}]}
+    call = msgspec.structs.replace(
+        last,
+        reply=reply,
+        token_ids=None,
+        prompt_token_ids=None,
+        logprobs=None,
+        finish_reason="stop",
+    )
+    name = digest([run.id, answer])
+    accepted = Outcome(source=SOURCE, success=True, label="accept", reported_ns=label.labelled_ns)
+    return msgspec.structs.replace(
+        run,
+        id=name,
+        thread_id=None,
+        source="demonstration",
+        status="completed",
+        answer=answer,
+        error=None,
+        model_calls=[*run.model_calls[:-1], call],
+        outcomes=[accepted],
+        verdicts=[],
+        trace_ids=[],
+        tags=[*run.tags, f"edited:{run.id}"],
+    )

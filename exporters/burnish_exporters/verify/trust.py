@@ -1,0 +1,199 @@
+"""How far verifiers were found to be right, kept beside the runs, and what follows from it.
+
+Knows: where measurements lie, and that the success of a verifier below the floor admits nothing.
+Does not know: how a measurement comes about (auditing.py).
+
+A check that was never measured is believed: it looks at facts. A judge that was never measured is not: it looks at
+texts. Failures count from anyone.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+
+from burnish.errors import VerificationError
+from burnish.protocols import Verifier
+from burnish.records import Trajectory, Verdict
+from burnish_exporters.verify.judge_one import judge, unknown
+from burnish_exporters.verify.quality import FLOOR, Quality
+
+
+class Measurement(msgspec.Struct, frozen=True, kw_only=True):
+    """What an audit found of one version of a verifier.
+
+    Attributes:
+        verifier: Its name.
+        version: Its version; another one must be measured anew.
+        quality: Precision and recall.
+        floor: Least lower bound of precision that was asked for.
+        measured_ns: When, in nanoseconds since the epoch.
+    """
+
+    verifier: str
+    version: str
+    quality: Quality
+    floor: float
+    measured_ns: int
+
+
+class Drawn(msgspec.Struct, frozen=True, kw_only=True):
+    """The random sample of runs that people label for an audit.
+
+    Attributes:
+        ids: Ids of the runs.
+        seed: Seed of the choice.
+        of: Finished runs that it was drawn from.
+    """
+
+    ids: list[str]
+    seed: int
+    of: int
+
+
+class Ledger(msgspec.Struct, frozen=True, kw_only=True):
+    """All that is kept of one agent's audits."""
+
+    drawn: Drawn | None = None
+    measured: list[Measurement] = []
+
+
+class QualityStore:
+    """The audits of a workspace: one small file for each agent.
+
+    Args:
+        home: Folder of the workspace.
+    """
+
+    def __init__(self, home: Path) -> None:
+        self._folder = home / "quality"
+
+    def read(self, agent: str) -> Ledger:
+        """What is kept of an agent; empty where nothing is.
+
+        Raises:
+            VerificationError: If the file is damaged.
+        """
+        path = self._path(agent)
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=Ledger)
+        except FileNotFoundError:
+            return Ledger()
+        except msgspec.DecodeError as problem:
+            raise VerificationError(
+                f"{path}: {problem}",
+                "what `burnish verify audit` wrote",
+                f"mv {path} {path}.broken, then burnish verify audit {agent} --draw 100",
+            ) from problem
+
+    def write(self, agent: str, ledger: Ledger) -> None:
+        """Keep something else of an agent, whole or not at all."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        path = self._path(agent)
+        scratch = path.with_suffix(f".{os.getpid()}.new")
+        scratch.write_bytes(msgspec.json.format(msgspec.json.encode(ledger)))
+        scratch.replace(path)
+
+    def put(self, agent: str, measurements: Sequence[Measurement]) -> None:
+        """Add measurements; one of the same version is replaced."""
+        ledger = self.read(agent)
+        new = {(found.verifier, found.version) for found in measurements}
+        kept = [old for old in ledger.measured if (old.verifier, old.version) not in new]
+        self.write(agent, msgspec.structs.replace(ledger, measured=[*kept, *measurements]))
+
+    def of(self, agent: str, verifier: Verifier) -> Measurement | None:
+        """What was found of the present version of a verifier."""
+        wanted = (verifier.name, verifier.version)
+        known = self.read(agent).measured
+        return next((found for found in known if (found.verifier, found.version) == wanted), None)
+
+    def _path(self, agent: str) -> Path:
+        return self._folder / f"{quote(agent, safe='')}.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Untrusted:
+    """A verifier whose success is unknown, because it was not shown to be right often enough."""
+
+    verifier: Any
+    reason: str
+
+    @property
+    def name(self) -> str:
+        """Name of the verifier itself."""
+        return self.verifier.name
+
+    @property
+    def version(self) -> str:
+        """Another one than the verifier's own, whose verdicts stay what they are."""
+        return f"{self.verifier.version}-untrusted"
+
+    @property
+    def kind(self) -> str:
+        """Whether it checks or judges."""
+        return getattr(self.verifier, "kind", "check")
+
+    @property
+    def isolated(self) -> bool:
+        """Whether it needs a process of its own."""
+        return getattr(self.verifier, "isolated", True)
+
+    @property
+    def reads_outcomes(self) -> bool:
+        """Whether it judges anew once an outcome was reported."""
+        return getattr(self.verifier, "reads_outcomes", False)
+
+    def prepare(self) -> None:
+        """Prepare the verifier."""
+        prepare = getattr(self.verifier, "prepare", None)
+        if prepare is not None:
+            prepare()
+
+    def verify(self, trajectory: Trajectory) -> Verdict:
+        """What the verifier says, but for success."""
+        verdict = judge(self.verifier, trajectory)
+        return unknown(self, self.reason) if verdict.label == "success" else verdict
+
+
+def trusting(
+    verifiers: Sequence[Verifier], store: QualityStore, agent: str, *, floor: float = FLOOR
+) -> list[Verifier]:
+    """The verifiers as an admission to training believes them.
+
+    Args:
+        verifiers: Who judges.
+        store: What was measured of them.
+        agent: Whose runs they judge.
+        floor: Least lower bound of precision, 0 to 1, at which a success counts.
+    """
+    return [_believed(verifier, store.of(agent, verifier), floor) for verifier in verifiers]
+
+
+def facts_of(verifier: Verifier, store: QualityStore, agent: str) -> dict[str, Any]:
+    """Name, version and measured quality of a verifier, for a manifest."""
+    own: Any = verifier.verifier if isinstance(verifier, Untrusted) else verifier
+    facts: dict[str, Any] = {"name": own.name, "version": own.version}
+    found = store.of(agent, own)
+    if found is not None:
+        facts["quality"] = msgspec.to_builtins(found.quality)
+    if isinstance(verifier, Untrusted):
+        facts["untrusted"] = verifier.reason
+    return facts
+
+
+def _believed(verifier: Verifier, found: Measurement | None, floor: float) -> Verifier:
+    if found is None:
+        judges = getattr(verifier, "kind", "check") == "judge"
+        return (
+            Untrusted(verifier=verifier, reason="judge was never measured") if judges else verifier
+        )
+    low = found.quality.precision.low
+    if low >= floor:
+        return verifier
+    return Untrusted(verifier=verifier, reason=f"precision of {verifier.name} is below {floor:g}")

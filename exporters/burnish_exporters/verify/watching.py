@@ -1,0 +1,86 @@
+"""Verify finished runs as they come.
+
+Knows: which runs of a workspace have come to an end since the last look, and that a verdict is a frame.
+Does not know: how a verifier concludes, and who reads the verdicts: a canary where nobody reports outcomes, or a loop.
+
+What was verified is known from the frames alone: a watch that was stopped goes on where it was, and two watches of one
+workspace give the same verdicts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Self
+
+from burnish.errors import NoVerifier
+from burnish.journal.index import Query
+from burnish.protocols import Verifier
+from burnish.records import Trajectory, Verdict
+from burnish.workspace import Since, Workspace, nanoseconds
+from burnish_exporters.verify.judge_one import earlier
+from burnish_exporters.verify.pool import PoolSettings, Verification
+from burnish_exporters.verify.runs import ENDED
+
+
+class Watch:
+    """Looks at a workspace again and again; the verifiers' process stays between looks.
+
+    Args:
+        workspace: Where runs are read and verdicts appended.
+        agent: Whose runs.
+        verifiers: Who judges.
+        source: Only runs of this source; None takes all.
+        settings: Limits of verification.
+
+    Raises:
+        NoVerifier: If there is no verifier.
+    """
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        agent: str,
+        verifiers: Sequence[Verifier],
+        *,
+        source: str | None = "production",
+        settings: PoolSettings | None = None,
+    ) -> None:
+        if not verifiers:
+            raise NoVerifier("no verifier", "at least one", 'verify = ["outcome"] in burnish.toml')
+        self._workspace, self._agent, self._source = workspace, agent, source
+        self._verifiers = list(verifiers)
+        self._verification = Verification(verifiers, settings)
+        self._done: set[str] = set()
+
+    def __enter__(self) -> Self:
+        self._verification.__enter__()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._verification.__exit__(*exception)
+
+    def look(self, since: Since | None = None) -> Iterator[tuple[Trajectory, Verdict]]:
+        """Verify what has ended and has no verdict yet; yields each verdict once its frame is written.
+
+        A verifier that reads outcomes judges a run again at the next look after a later outcome.
+
+        Args:
+            since: Only runs that started then or later.
+        """
+        for trajectory, verdicts in self._verification.judge(self._unjudged(since)):
+            for verifier, verdict in zip(self._verifiers, verdicts, strict=True):
+                if earlier(verifier, trajectory) is None:
+                    self._workspace.append_verdict(trajectory.id, verdict)
+                    yield trajectory, verdict
+
+    def _unjudged(self, since: Since | None) -> Iterator[Trajectory]:
+        query = Query(agent=self._agent, source=self._source, since_ns=nanoseconds(since))
+        for entry in self._workspace.entries(query):
+            if entry.id in self._done or entry.status not in ENDED:
+                continue
+            trajectory = self._workspace.trajectory(entry.id)
+            if all(earlier(verifier, trajectory) for verifier in self._verifiers):
+                if not any(getattr(v, "reads_outcomes", False) for v in self._verifiers):
+                    self._done.add(entry.id)
+            else:
+                yield trajectory
