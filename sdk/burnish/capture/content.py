@@ -4,13 +4,15 @@ Knows: how to tell that a message is still the one that was encoded. Does not kn
 messages (messages.py), who stores the bytes.
 
 A message is looked up by identity and compared with the fingerprint taken when it was encoded, so
-one that was changed in between is encoded again.
+one that was changed in between is encoded again. Most calls send what the call before sent and a
+little more: their fingerprints are taken and compared in one go.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -26,23 +28,34 @@ if TYPE_CHECKING:
 _LONG = 4096
 _PARAMETER_SETS = 256
 _TEXTS = 64
+_TOKENS = ("prompt_token_ids", "token_ids", "logprobs")
 _packed = msgspec.msgpack.Encoder().encode  # tells 1, 1.0 and True apart, which == does not
+_fields_of = attrgetter("__dict__")
 _UNPACKABLE = (TypeError, ValueError, OverflowError, RecursionError)
 
 Blobs = dict[Ref, bytes]
 """Canonical JSON bytes by name."""
 
 
+class _Sent(NamedTuple):
+    """The messages of a call: a fingerprint and a name of each, and the bytes behind them."""
+
+    prints: list[bytes]
+    refs: list[Ref]
+    blobs: Blobs
+
+
 class Content:
     """What one trajectory has encoded so far."""
 
-    __slots__ = ("_messages", "_sets", "_texts", "cleaned", "door", "losses")
+    __slots__ = ("_last", "_messages", "_sets", "_texts", "cleaned", "door", "losses")
 
     def __init__(self, losses: Losses, door: Guarded | None = None) -> None:
         self.losses = losses
         self.door = door
         self.cleaned: set[Ref] = set()  # names of what is not as it was given
         self._messages: dict[int, tuple[BaseMessage, Any, Ref, bytes]] = {}
+        self._last: _Sent | None = _Sent([], [], {})  # None once one is too heavy to compare
         self._sets: dict[bytes, Any] = {}
         self._texts: dict[str, tuple[Ref, bytes]] = {}  # long texts: they come again in messages
 
@@ -58,10 +71,28 @@ class Content:
             self._messages[id(message)] = (message, fingerprint, ref, blob)
         return ref, blob
 
-    def messages(self, messages: Iterable[BaseMessage]) -> tuple[list[Ref], Blobs]:
+    def messages(self, messages: Sequence[BaseMessage]) -> tuple[list[Ref], Blobs]:
         """Names of messages in order, and the bytes behind them."""
-        refs: list[Ref] = []
-        blobs: Blobs = {}
+        last = self._last
+        if last is None:
+            return self._each(messages, [], {})
+        try:
+            prints = list(map(_packed, map(_fields_of, messages)))
+        except _UNPACKABLE:
+            self._last = None
+            return self._each(messages, [], {})
+        if prints[: len(last.prints)] == last.prints:
+            messages = messages[len(last.prints) :]
+            refs, blobs = self._each(messages, last.refs.copy(), last.blobs.copy())
+        else:
+            refs, blobs = self._each(messages, [], {})
+        heavy = any(map(_is_heavy, messages))
+        self._last = None if heavy else _Sent(prints, refs, blobs)
+        return refs.copy(), blobs.copy()
+
+    def _each(
+        self, messages: Iterable[BaseMessage], refs: list[Ref], blobs: Blobs
+    ) -> tuple[list[Ref], Blobs]:
         known = self._messages.get
         for message in messages:
             held = known(id(message))
@@ -111,6 +142,7 @@ class Content:
     def forget(self) -> None:
         """Let go of everything, once the trajectory is over."""
         self._messages.clear()
+        self._last = None
         self._texts.clear()
         self._sets.clear()
 
@@ -134,6 +166,16 @@ class Content:
                 self._sets.clear()
             made = self._sets[key] = make(value)
         return made
+
+
+def _is_heavy(message: BaseMessage) -> bool:
+    """Whether reading all of a message again for each call would cost too much."""
+    fields = message.__dict__
+    content = fields["content"]
+    if type(content) is not str or len(content) >= _LONG or fields.get("artifact") is not None:
+        return True
+    metadata = fields["response_metadata"]
+    return bool(metadata) and any(map(metadata.get("burnish", {}).get, _TOKENS))
 
 
 def _long_text(stored: dict[str, Any]) -> str | None:
