@@ -37,6 +37,7 @@ from burnish_exporters.selecting import chosen
 from burnish_exporters.sources import Source, describe, read, workspace_of
 from burnish_exporters.sources.cutting import cuts_of, numbered
 from burnish_exporters.verify import PoolSettings, make_verifiers
+from burnish_exporters.verify.trust import QualityStore, facts_of, unbelieved
 
 Progress = Callable[[Funnel], None]
 
@@ -98,10 +99,13 @@ def build_dataset(
         )
     options = options or BuildOptions()
     home = options.home or _home_of(source)
+    full, store = as_recipe(recipe), QualityStore(home.parent)
+    verifiers = make_verifiers(list(verify), Path.cwd())
     plan = Plan(
         agent=agent,
-        verifiers=make_verifiers(list(verify), Path.cwd()),
-        recipe=as_recipe(recipe),
+        verifiers=verifiers,
+        unbelieved=unbelieved(verifiers, store, agent, floor=full.verifier_floor),
+        recipe=full,
         key=options.key or workspace_key(home.parent),
         pool=options.pool,
         decoder=options.decoder,
@@ -228,7 +232,7 @@ class _Build:
                 rows=dict(draft.rows),
                 funnel=self.funnel.stages(),
                 recipe=facts,
-                verifiers=[{"name": v.name, "version": v.version} for v in self.plan.verifiers],
+                verifiers=self._verifiers(),
                 sources=[source],
                 parents=[parent for parent in self.parents if parent != found],
                 slices=dict(sorted(slices.items())),
@@ -238,6 +242,11 @@ class _Build:
         except BaseException:
             draft.discard()
             raise
+
+    def _verifiers(self) -> list[dict[str, Any]]:
+        """Who judged, and how far that was found to be right."""
+        store = QualityStore(self.home.parent)
+        return [facts_of(verifier, store, self.plan.agent) for verifier in self.plan.verifiers]
 
     def _check(self, samples: list[Sample]) -> None:
         """Refuse a set that is too small, or has too little from outside."""

@@ -50,6 +50,10 @@ class DatasetConfig(Table, frozen=True, kw_only=True):
         Literal["none", "observations", "siblings", "both"],
         Meta(description="Sign of luck that drops a run: its answer, or how others fared."),
     ] = "none"
+    verifier_floor: Annotated[
+        Share,
+        Meta(description="Least lower bound of a verifier's measured precision to be believed."),
+    ] = 0.9
     mask_errors: Annotated[
         bool, Meta(description="Learn nothing from replies whose tool call failed.")
     ] = True

@@ -49,7 +49,7 @@ def watch(
     from burnish.workspace import Workspace
     from burnish_exporters.verify.watching import Watch
 
-    verifiers = _verifiers(agent)
+    verifiers, _ = _declared(agent)
     chosen = None if source == "all" else source
     with Watch(Workspace(home), agent, verifiers, source=chosen) as watching:
         while True:
@@ -68,7 +68,8 @@ def audit(
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the choice.")] = 0,
     floor: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Least lower bound of precision.")
+        float | None,
+        typer.Option(min=0, max=1, help="Least lower bound of precision; else of burnish.toml."),
     ] = None,
     home: Home = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
@@ -83,9 +84,8 @@ def audit(
     from burnish.workspace import Workspace
     from burnish_exporters.verify.auditing import audit_agent
     from burnish_exporters.verify.auditing import draw as draw_sample
-    from burnish_exporters.verify.quality import FLOOR
 
-    workspace, verifiers = Workspace(home), _verifiers(agent)
+    workspace, (verifiers, declared) = Workspace(home), _declared(agent)
     if draw is not None:
         drawn = draw_sample(workspace, agent, draw, seed=seed)
         if as_json:
@@ -94,19 +94,21 @@ def audit(
             typer.echo(f"{len(drawn.ids)} of {drawn.of} finished runs were drawn")
             typer.echo(f"now label them: burnish label run {agent}")
         return
-    report = audit_agent(workspace, agent, verifiers, floor=FLOOR if floor is None else floor)
+    report = audit_agent(workspace, agent, verifiers, floor=declared if floor is None else floor)
     if as_json:
         print_json(report)
     else:
         _print_report(report)
 
 
-def _verifiers(agent: str) -> list[Any]:
+def _declared(agent: str) -> tuple[list[Any], float]:
+    """Verifiers and floor of burnish.toml."""
     from burnish.project import load_project
     from burnish_exporters.verify import make_verifiers
 
     project = load_project()
-    return make_verifiers(project.agent(agent).verify, project.folder)
+    config = project.agent(agent)
+    return make_verifiers(config.verify, project.folder), config.dataset.verifier_floor
 
 
 def _print_verdict(trajectory: Trajectory, verdict: Verdict, as_json: bool) -> None:

@@ -55,6 +55,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         rare_below: Share of training runs below which a kind of task is tagged "rare".
         licenses: Licences of the data, as SPDX ids, written into manifest and card.
         rights: What the data may be used for, such as "consent:2026-05" or "internal", written into manifest and card.
+        verifier_floor: Least lower bound of a verifier's measured precision at which its success admits a run.
         mask_errors: A reply whose tool call failed carries no loss.
         weigh: "task" gives each task the same total weight.
         contrast: Keep verified failures too, apart from the rows, as the rejected side of pairs.
@@ -95,6 +96,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     min_external: Share = 0.0
     kinds: list[str] = []
     rare_below: Share = 0.05
+    verifier_floor: Share = 0.9
     mask_errors: bool = True
     weigh: Literal["none", "task"] = "none"
     contrast: bool = False

@@ -28,6 +28,7 @@ class Plan:
     Attributes:
         agent: Whose runs.
         verifiers: Who judges them.
+        unbelieved: Verifiers whose success alone admits no run, with the reason.
         recipe: The choices.
         key: Key of stand-ins for personal data.
         pool: Limits of verification.
@@ -42,6 +43,7 @@ class Plan:
     pool: PoolSettings = field(default_factory=PoolSettings)
     decoder: Decoder | None = None
     folder: Path = field(default_factory=Path.cwd)
+    unbelieved: dict[str, str] = field(default_factory=dict)
 
     def facts(self) -> dict[str, Any]:
         """The recipe as it enters a version's hash: with agent and verifiers."""
@@ -58,4 +60,5 @@ class Plan:
             hashlib.sha256(file.read_bytes()).hexdigest() for file in files if file.exists()
         ]
         secret = hashlib.sha256(self.key).hexdigest()
-        return digest([__version__, self.facts(), contents, secret, self.decoder is not None])
+        settings = [secret, self.decoder is not None, self.unbelieved]
+        return digest([__version__, self.facts(), contents, settings])

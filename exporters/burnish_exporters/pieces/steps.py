@@ -34,7 +34,7 @@ def verified_steps(plan: Plan) -> list[Step]:
     """
     recipe, signs = plan.recipe, plan.recipe.luck_signs()
     labels = ("success", "fail") if recipe.needs_failures() else ("success",)
-    steps = [curate.verified(labels)]
+    steps = [curate.verified(labels, plan.unbelieved)]
     if recipe.ambiguous == "drop":
         steps.append(curate.unambiguous())
     for_success: list[Step] = []

@@ -1,17 +1,16 @@
 """How far verifiers were found to be right, kept beside the runs, and what follows from it.
 
-Knows: where measurements lie, and that the success of a verifier below the floor admits nothing.
+Knows: where measurements lie, and which verifiers' success admits nothing.
 Does not know: how a measurement comes about (auditing.py).
 
 A check that was never measured is believed: it looks at facts. A judge that was never measured is not: it looks at
-texts. Failures count from anyone.
+texts. Failures and doubts count from anyone.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -20,8 +19,6 @@ import msgspec
 
 from burnish.errors import VerificationError
 from burnish.protocols import Verifier
-from burnish.records import Trajectory, Verdict
-from burnish_exporters.verify.judge_one import judge, unknown
 from burnish_exporters.verify.quality import FLOOR, Quality
 
 
@@ -117,54 +114,10 @@ class QualityStore:
         return self._folder / f"{quote(agent, safe='')}.json"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Untrusted:
-    """A verifier whose success is unknown, because it was not shown to be right often enough."""
-
-    verifier: Any
-    reason: str
-
-    @property
-    def name(self) -> str:
-        """Name of the verifier itself."""
-        return self.verifier.name
-
-    @property
-    def version(self) -> str:
-        """Another one than the verifier's own, whose verdicts stay what they are."""
-        return f"{self.verifier.version}-untrusted"
-
-    @property
-    def kind(self) -> str:
-        """Whether it checks or judges."""
-        return getattr(self.verifier, "kind", "check")
-
-    @property
-    def isolated(self) -> bool:
-        """Whether it needs a process of its own."""
-        return getattr(self.verifier, "isolated", True)
-
-    @property
-    def reads_outcomes(self) -> bool:
-        """Whether it judges anew once an outcome was reported."""
-        return getattr(self.verifier, "reads_outcomes", False)
-
-    def prepare(self) -> None:
-        """Prepare the verifier."""
-        prepare = getattr(self.verifier, "prepare", None)
-        if prepare is not None:
-            prepare()
-
-    def verify(self, trajectory: Trajectory) -> Verdict:
-        """What the verifier says, but for success."""
-        verdict = judge(self.verifier, trajectory)
-        return unknown(self, self.reason) if verdict.label == "success" else verdict
-
-
-def trusting(
+def unbelieved(
     verifiers: Sequence[Verifier], store: QualityStore, agent: str, *, floor: float = FLOOR
-) -> list[Verifier]:
-    """The verifiers as an admission to training believes them.
+) -> dict[str, str]:
+    """Verifiers whose success alone admits no run to training, with the reason.
 
     Args:
         verifiers: Who judges.
@@ -172,28 +125,22 @@ def trusting(
         agent: Whose runs they judge.
         floor: Least lower bound of precision, 0 to 1, at which a success counts.
     """
-    return [_believed(verifier, store.of(agent, verifier), floor) for verifier in verifiers]
+    reasons = {v.name: _doubt(v, store.of(agent, v), floor) for v in verifiers}
+    return {name: reason for name, reason in reasons.items() if reason is not None}
 
 
 def facts_of(verifier: Verifier, store: QualityStore, agent: str) -> dict[str, Any]:
     """Name, version and measured quality of a verifier, for a manifest."""
-    own: Any = verifier.verifier if isinstance(verifier, Untrusted) else verifier
-    facts: dict[str, Any] = {"name": own.name, "version": own.version}
-    found = store.of(agent, own)
+    facts: dict[str, Any] = {"name": verifier.name, "version": verifier.version}
+    found = store.of(agent, verifier)
     if found is not None:
         facts["quality"] = msgspec.to_builtins(found.quality)
-    if isinstance(verifier, Untrusted):
-        facts["untrusted"] = verifier.reason
     return facts
 
 
-def _believed(verifier: Verifier, found: Measurement | None, floor: float) -> Verifier:
+def _doubt(verifier: Verifier, found: Measurement | None, floor: float) -> str | None:
     if found is None:
         judges = getattr(verifier, "kind", "check") == "judge"
-        return (
-            Untrusted(verifier=verifier, reason="judge was never measured") if judges else verifier
-        )
+        return f"{verifier.name} was never measured" if judges else None
     low = found.quality.precision.low
-    if low >= floor:
-        return verifier
-    return Untrusted(verifier=verifier, reason=f"precision of {verifier.name} is below {floor:g}")
+    return f"precision of {verifier.name} is below the floor" if low < floor else None
