@@ -22,6 +22,8 @@ from burnish.errors import (
     TrainingError,
     UnknownAgent,
 )
+from burnish_exporters import DatasetVersion
+from burnish_exporters.curate.pools import task_hash
 from burnish_trainer.retrain import retrain
 from burnish_trainer.run.files import locked
 from burnish_trainer.stages import open_run
@@ -46,6 +48,11 @@ def test_a_retrain_goes_from_runs_to_a_canary_and_back(shop, home, engine):
     assert report.canary["state"] == "CANARY"
     assert report.canary["share"] == 0.5
     assert report.canary["swap_ms"] > 0
+    refused = set(
+        DatasetVersion.open(home / "datasets" / report.dataset).manifest.recipe["refuse_tasks"]
+    )
+    assert {task_hash(f"{pool}-{n}") for pool, n in (("heldout", 20), ("standing", 47))} <= refused
+    assert task_hash("train-80") not in refused
     recorded = len(burnish.Workspace().entries())
     with pytest.raises(CanaryError, match=f"a rollout of {report.adapter} is CANARY"):
         retrain("shop", evaluate=ROLLOUTS)

@@ -178,10 +178,21 @@ class _Retrain:
             workspace,
             agent=subject.name,
             verify=make_verifiers(learn_from, subject.project.folder),
-            recipe=msgspec.structs.asdict(subject.config.dataset),
+            recipe={
+                **msgspec.structs.asdict(subject.config.dataset),
+                "refuse_tasks": self._measured_on(),
+            },
         )
         console.say(f"  [green]{version.id}[/]: {version.manifest.rows.get('train', 0)} rows")
         return {"id": version.id, "path": str(version.path), "rows": version.manifest.rows}
+
+    def _measured_on(self) -> list[str]:
+        """Hashes of the tasks that the adapter will be measured on, so that none of them is trained on."""
+        from burnish_exporters.curate.pools import task_hash
+        from burnish_trainer.evaluation import pools_of
+
+        pools = pools_of(self._subject)
+        return sorted({task_hash(task.id) for several in pools.values() for task in several})
 
     def _train(self, dataset: dict[str, Any], current: str | None) -> dict[str, Any]:
         from burnish_exporters import DatasetVersion

@@ -34,14 +34,14 @@ def kind_of(trajectory: Trajectory) -> str:
 
 
 def tags_of(trajectory: Trajectory, rows: list[Row]) -> list[str]:
-    """Tags of a verified run: its own, its slices, its environment and source.
+    """Tags of a verified run: those of its rows, its slices, its environment and source.
 
     `golden` is fewer than 15 steps without a failed call, `recovery` a failed call on the way, `refusal` an answer that
     declines without any tool, `abstention` an answer that says that it does not know.
     """
     failed = any(run.is_error or run.error is not None for run in trajectory.tool_runs)
     failed = failed or any(call.error is not None for call in trajectory.model_calls)
-    tags = {tag for tag in trajectory.tags if tag}
+    tags = {tag for row in rows for tag in row.kind_tags if tag}
     if failed:
         tags.add("recovery")
     elif len(trajectory.model_calls) < GOLDEN_STEPS:

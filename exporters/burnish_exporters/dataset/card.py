@@ -44,6 +44,14 @@ with the exact tools that were offered; each message says whether it carries los
 |---|---|
 {slices or "| none | 0 |"}
 
+{_coverage(manifest)}## Personal data
+
+{_redaction(manifest)}
+
+## Rights
+
+{_rights(manifest)}
+
 ## Reproduce
 
 The SHA-256 over the recipe and the rows is `{manifest.sha256}`; `burnish dataset verify {manifest.id}` checks it.
@@ -69,13 +77,57 @@ tags:
 - agent
 - tool-calling
 - burnish
-size_categories:
+{_licenses(manifest)}size_categories:
 - {size}
 configs:
 - config_name: default
   data_files:
 {files}
 ---"""
+
+
+def _licenses(manifest: DatasetManifest) -> str:
+    """The licence as hubs read it: one word, or a list."""
+    found = manifest.extras.get("licenses") or []
+    if len(found) == 1:
+        return f"license: {found[0]}\n"
+    return "license:\n" + "".join(f"- {name}\n" for name in found) if found else ""
+
+
+def _coverage(manifest: DatasetManifest) -> str:
+    table = manifest.extras.get("coverage")
+    if not table:
+        return ""
+    lines = "\n".join(
+        f"| {kind} | {counts['runs']} | {counts['successes']} | {counts['rows']} |"
+        for kind, counts in sorted(table.items())
+    )
+    warnings = "".join(f"\n- {text}" for text in manifest.extras.get("warnings") or ())
+    head = "| kind of task | runs | verified successes | rows |\n|---|---|---|---|"
+    return f"## Coverage\n\n{head}\n{lines}\n{warnings}\n\n"
+
+
+def _redaction(manifest: DatasetManifest) -> str:
+    report = manifest.extras.get("redaction")
+    if not report:
+        return "Nothing was replaced: the recipe asked for that."
+    kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(report["replaced"].items()))
+    return (
+        f"Replaced by stand-ins: {kinds or 'nothing was found'}. After that the finished rows were looked at again, "
+        "and nothing was left."
+    )
+
+
+def _rights(manifest: DatasetManifest) -> str:
+    rights = manifest.extras.get("rights") or []
+    share = manifest.extras.get("external_share") or 0.0
+    parents = ", ".join(f"`{parent}`" for parent in manifest.parents) or "none"
+    return (
+        f"- licences: {', '.join(manifest.extras.get('licenses') or []) or 'none was named'}\n"
+        f"- may be used for: {', '.join(rights) or 'nothing was said'}\n"
+        f"- from outside (demonstrations, teachers): {share:.1%} of the training runs\n"
+        f"- goes on from: {parents}"
+    )
 
 
 def _short(size: int | None) -> str:
