@@ -9,7 +9,6 @@ failure, and its corrected copy a demonstration that the person has accepted.
 
 from __future__ import annotations
 
-import json
 import random
 import time
 from collections import Counter
@@ -155,10 +154,9 @@ def import_labels(path: Path, workspace: Workspace) -> LabelImport:
         ) from problem
     for line in filter(str.strip, lines):
         try:
-            given = json.loads(line)
-            given.pop("run", None)
-            label = msgspec.convert(given, Label)
-        except (ValueError, AttributeError, msgspec.ValidationError):
+            given = msgspec.json.decode(line, type=dict[str, Json])
+            label = msgspec.convert({k: v for k, v in given.items() if k != "run"}, Label)
+        except (msgspec.DecodeError, msgspec.ValidationError):
             dropped["malformed: no label"] += 1
             continue
         run = present(workspace, label.trajectory_id)
