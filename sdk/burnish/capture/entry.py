@@ -14,7 +14,17 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from burnish import settings
-from burnish.capture import context, faults, memory, resume, scopes, shipping, threads
+from burnish.capture import (
+    context,
+    faults,
+    memory,
+    originals,
+    resume,
+    scopes,
+    shipping,
+    telling,
+    threads,
+)
 from burnish.capture.closing import answer_of, status_of
 from burnish.capture.content import Blobs
 from burnish.capture.handler import on_uninvited, shared_handler
@@ -61,6 +71,7 @@ class Invocation:
             registry.expected.pop(self.config["run_id"].int, None)
             return
         registry.end(self.trajectory, status_of(error), error=error)
+        telling.tell()
 
     @faults.guarded
     def done(self, output: Any = None) -> None:
@@ -70,6 +81,7 @@ class Invocation:
         elif not self.trajectory.ended:
             answer = answer_of(output) if output is not None else None
             registry.end(self.trajectory, "completed", answer=answer)
+        telling.tell()
 
 
 def recording() -> bool:
@@ -80,8 +92,10 @@ def recording() -> bool:
 def begin(start: Start, key: Any) -> LiveTrajectory:
     """Start a trajectory, or take one up again, and say so."""
     threads.carry_context()
+    originals.install()
     memory.listen()
     shipping.start()
+    telling.tell()
     given = scopes.current_task.get()
     trajectory = LiveTrajectory(start.agent.name, start.resumes, door())
     trajectory.thread_id = start.thread_id

@@ -17,6 +17,9 @@ _T = TypeVar("_T")
 _log = logging.getLogger("burnish")
 _counts: dict[str, int] = {}
 _said: set[str] = set()
+_told: dict[str, int] = {}
+_news = False
+_QUIET = ("ignored_runs", "dropped_frames")  # no fault; told by the trajectory itself
 _raising: bool | None = None  # None: only under pytest
 
 
@@ -73,7 +76,32 @@ def say_once(kind: str, message: str) -> None:
 
 def count(kind: str, number: int = 1) -> None:
     """Add to the count of a kind."""
+    global _news
     _counts[kind] = _counts.get(kind, 0) + number
+    if kind not in _QUIET:
+        _news = True
+
+
+def has_news() -> bool:
+    """Whether something was counted that was not told to the journal yet."""
+    return _news
+
+
+def untold() -> dict[str, int]:
+    """Counts of faults since the last `told`."""
+    return {
+        kind: number - _told.get(kind, 0)
+        for kind, number in list(_counts.items())
+        if kind not in _QUIET and number > _told.get(kind, 0)
+    }
+
+
+def told(news: dict[str, int]) -> None:
+    """The journal has these counts now."""
+    global _news
+    for kind, number in news.items():
+        _told[kind] = _told.get(kind, 0) + number
+    _news = bool(untold())
 
 
 def counts() -> dict[str, int]:
@@ -83,5 +111,8 @@ def counts() -> dict[str, int]:
 
 def forget() -> None:
     """Start counting anew; for tests."""
+    global _news
+    _news = False
+    _told.clear()
     _counts.clear()
     _said.clear()

@@ -76,12 +76,13 @@ def _special(value: Any, losses: Losses | None, depth: int) -> Json:
 
 def _object(value: Any, losses: Losses | None, depth: int) -> Json:
     try:
-        data = _data_of(value)
+        give = _data_of(value)
+        data = value if give is None else give()
     except Exception:  # noqa: BLE001 - the object's own code; what it is worth is its repr
-        data = None
-    if data is None:
+        data = value
+    if data is value:
         return _lost(value, losses, "unserialisable")
-    return to_plain(data(), losses, depth + 1)
+    return to_plain(data, losses, depth + 1)
 
 
 def _data_of(value: Any) -> Callable[[], Any] | None:

@@ -10,7 +10,7 @@ from contextvars import ContextVar, Token
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from burnish.capture import shipping, sink
+from burnish.capture import shipping, sink, telling
 from burnish.capture.content import Blobs, Content
 from burnish.capture.context import (
     current_run,
@@ -204,6 +204,7 @@ def flush(timeout_s: float = 5.0) -> int:
         Number of spans that are not shipped yet; 0 where nothing is to be shipped.
     """
     deadline = time.monotonic() + timeout_s
+    telling.tell()
     sink.journal().flush(timeout_s)
     return shipping.flush(max(0.0, deadline - time.monotonic()))
 

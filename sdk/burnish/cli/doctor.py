@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import importlib.metadata
 import itertools
-import os
 import platform
 import shutil
+import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -35,6 +36,8 @@ PACKAGES = (
 )
 KEYS = "burnish doctor --keys lists what it may hold"
 LOW_DISK_BYTES = 1024**3
+STUCK_NS = 3600 * 10**9  # an exporter that has not moved for so long is named
+LOG = "the log of the process says why, once a kind"
 DAMAGE_FIXES = {
     "unreadable": "chmod -R u+rX {home}/journal",
     "unknown_events": "pip install --upgrade burnish",
@@ -130,6 +133,7 @@ def look(home: Path | None = None) -> Iterator[Finding]:
         ("journal", lambda: _journal(home)),
         ("shipping", lambda: _shipping(home)),
         ("losses", lambda: _losses(home)),
+        ("faults", lambda: _faults(home)),
     ):
         yield _guarded(name, check)
 
@@ -168,13 +172,24 @@ def _workspace(home: Path | None) -> Finding:
     from burnish.workspace import Workspace
 
     folder = Workspace(home).home
-    if not folder.exists():
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    reason = _why_not_writable(existing)
+    if reason:
+        detail = f"{existing} cannot be written: {reason}"
+        fix = "set home to a folder that can be written, or mend its rights"
+        return Finding(name="workspace", ok=False, detail=detail, fix=fix)
+    if existing != folder:
         return Finding(name="workspace", ok=True, detail=f"{folder} is made at the first event")
-    writable = os.access(folder, os.W_OK)
-    detail = f"{folder}{'' if writable else ' cannot be written'}"
-    return Finding(
-        name="workspace", ok=writable, detail=detail, fix="" if writable else f"chmod u+w {folder}"
-    )
+    return Finding(name="workspace", ok=True, detail=str(folder))
+
+
+def _why_not_writable(folder: Path) -> str:
+    """Why no file can be made there; empty if one can."""
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            return ""
+    except OSError as error:
+        return error.strerror or str(error)
 
 
 def _disk(home: Path | None) -> Finding:
@@ -217,13 +232,48 @@ def _shipping(home: Path | None) -> Finding:
         target = settings.current().otlp_endpoint
         return Finding(name="shipping", ok=True, detail=f"to {target}" if target else "no exporter")
     detail = ", ".join(f"{name}: {count} bytes unshipped" for name, count in waiting.items())
-    return Finding(name="shipping", ok=True, detail=detail)
+    stuck = _stuck(Workspace(home).home, waiting)
+    if stuck:
+        detail += "; not moved for over an hour: " + ", ".join(stuck)
+    fix = "is the receiver up? the log of the process names the reason" if stuck else ""
+    return Finding(name="shipping", ok=not stuck, detail=detail, fix=fix)
+
+
+def _stuck(home: Path, waiting: dict[str, int]) -> list[str]:
+    """Exporters that have something to ship and have shipped nothing for long."""
+    from burnish.journal import cursor as cursors
+
+    moved: dict[str, int] = {}
+    for path in cursors.folder_of(home).glob("*.cursor"):
+        name = path.stem.split(".", 1)[0]
+        cursor = cursors.read(path)
+        moved[name] = max(moved.get(name, 0), cursor.moved_ns if cursor else 0)
+    now = time.time_ns()
+    return [name for name, count in waiting.items() if count and now - moved[name] > STUCK_NS]
 
 
 def _losses(home: Path | None) -> Finding:
+    from burnish.capture.telling import PREFIX
     from burnish.workspace import Workspace
 
     counts = Workspace(home).losses()
-    detail = ", ".join(f"{name} {count}" for name, count in sorted(counts.items())) or "none"
-    fix = "the log of the process says why, once a kind" if counts else ""
-    return Finding(name="losses", ok=not counts, detail=detail, fix=fix)
+    lost = {name: count for name, count in counts.items() if not name.startswith(PREFIX)}
+    return Finding(name="losses", ok=not lost, detail=_counted(lost), fix=LOG if lost else "")
+
+
+def _faults(home: Path | None) -> Finding:
+    """What went wrong inside burnish, in any process, without the agents noticing."""
+    from burnish.capture.telling import PREFIX
+    from burnish.workspace import Workspace
+
+    counts = Workspace(home).losses()
+    found = {
+        name.removeprefix(PREFIX): count
+        for name, count in counts.items()
+        if name.startswith(PREFIX)
+    }
+    return Finding(name="faults", ok=not found, detail=_counted(found), fix=LOG if found else "")
+
+
+def _counted(counts: dict[str, int]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in sorted(counts.items())) or "none"

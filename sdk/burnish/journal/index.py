@@ -16,6 +16,7 @@ from pathlib import Path
 
 import msgspec
 
+from burnish.errors import JournalError
 from burnish.journal import layout
 from burnish.journal.catching_up import CatchingUp, plain_text
 from burnish.journal.reader import (
@@ -98,9 +99,22 @@ class Index:
                 CatchingUp(self.home, self._open()).run()
             except sqlite3.DatabaseError as error:
                 if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
-                    raise
+                    raise JournalError(
+                        f"the index of {self.home} is held by another process",
+                        "nobody to hold it for a minute",
+                        "the same again",
+                    ) from error
                 self._throw_away()
-                CatchingUp(self.home, self._open()).run()
+                self._start_again()
+
+    def _start_again(self) -> None:
+        """Read the whole journal; without room on the disk, into memory."""
+        try:
+            CatchingUp(self.home, self._open()).run()
+        except sqlite3.OperationalError:
+            self._throw_away()
+            self._base, self._pid = self._connect(":memory:"), os.getpid()
+            CatchingUp(self.home, self._base).run()
 
     def rebuild(self) -> None:
         """Throw the index away and read the whole journal again."""

@@ -44,9 +44,10 @@ def keep(home: Path, settings: Settings, now_ns: int | None = None) -> Retention
     """Remove segments that are older than `keep_days`, and the oldest above `keep_bytes`.
 
     Segments that an exporter has not shipped stay, unless it has not come forward for
-    `keep_unshipped_days`. Two processes that keep at the same time do not harm each other.
+    `keep_unshipped_days`. Two processes that keep at the same time do not harm each other. In a
+    process whose clock has jumped by more than a day nothing counts as old.
     """
-    now = time.time_ns() if now_ns is None else now_ns
+    now = _trusted_now() if now_ns is None else now_ns
     report = RetentionReport()
     with _keeper(home) as ours:
         if not ours:
@@ -71,6 +72,19 @@ def keep(home: Path, settings: Settings, now_ns: int | None = None) -> Retention
         report.over_quota = total > settings.keep_bytes
         _remove_empty(home)
     return report
+
+
+def _trusted_now() -> int:
+    """The time; 0, before everything, where the clock was set by more than a day meanwhile."""
+    now = time.time_ns()
+    return 0 if abs(now - _since_boot() - _BOOTED_NS) > _DAY_NS else now
+
+
+def _since_boot() -> int:
+    return time.clock_gettime_ns(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+
+
+_BOOTED_NS = time.time_ns() - _since_boot()
 
 
 class Claims:

@@ -118,7 +118,10 @@ class Channel:
             if known is not None and known.finished:
                 continue
             with contextlib.suppress(OSError):  # somebody else ships it
-                self._sources[folder] = _Source(folder, Claim(path), self.policy.sample)
+                claim = Claim(path)
+                if known is None:
+                    claim.save()  # so that nobody lets go of what was never shipped
+                self._sources[folder] = _Source(folder, claim, self.policy.sample)
 
     def _ship(self, source: _Source, wait: Wait) -> bool:
         for batch, mark in self._batches(source):

@@ -1,10 +1,15 @@
 """Every command explains itself, and every command that reads has JSON."""
 
+import msgspec
 import pytest
 import typer
 
 from burnish.cli.app import build_app
 from burnish.errors import CanaryError
+from burnish.journal import cursor
+from burnish.journal.events import Dropped
+from burnish.journal.reader import process_folders
+from burnish.journal.writer import JournalWriter
 from burnish.project import describe
 
 
@@ -88,6 +93,25 @@ def test_the_doctor_says_what_mends_a_damaged_journal(project, burnish):
     assert not found["journal"]["ok"]
     assert "corrupt" in found["journal"]["detail"]
     assert "from a backup" in found["journal"]["fix"]
+
+
+def test_the_doctor_names_an_exporter_that_is_stuck_and_faults_of_any_process(project, burnish):
+    home = project / ".burnish"
+    (folder,) = process_folders(home)
+    claim = cursor.Claim(cursor.path_of(home, "otlp", folder.name))
+    claim.save()
+    claim.release()
+    JournalWriter(home).append(Dropped(at=1, counts={"fault on_llm_end: KeyError": 3, "queue": 2}))
+
+    found = {item["name"]: item for item in burnish("doctor", "--json", code=1)}
+    assert found["shipping"]["ok"]
+    assert found["faults"]["detail"] == "on_llm_end: KeyError 3"
+    assert found["losses"]["detail"] == "queue 2"
+    stuck = cursor.Cursor(moved_ns=1)
+    claim.path.write_bytes(msgspec.json.encode(stuck))
+    found = {item["name"]: item for item in burnish("doctor", "--json", code=1)}
+    assert not found["shipping"]["ok"]
+    assert "not moved for over an hour: otlp" in found["shipping"]["detail"]
 
 
 @pytest.mark.parametrize("move", ["promote", "rollback", "pause"])

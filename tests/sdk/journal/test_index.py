@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
+import subprocess
+import sys
+import textwrap
 
 import pytest
 
@@ -11,6 +15,7 @@ from burnish.journal.reader import process_folders, segments
 from burnish.journal.writer import JournalWriter
 from burnish.settings import Settings
 from burnish.testing.recording import Recording
+from burnish.workspace import Workspace
 
 
 @pytest.fixture
@@ -143,3 +148,22 @@ def test_a_workspace_that_cannot_be_written_is_read_all_the_same(recorded, tmp_p
     index.refresh()
 
     assert len(index.find(Query())) == 12
+
+
+def test_a_full_disk_leaves_the_workspace_readable(recorded, tmp_path):
+    (tmp_path / "index.sqlite").unlink(missing_ok=True)
+    code = """
+        import resource, sys
+        from pathlib import Path
+        from burnish.workspace import Workspace
+
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+        print(len(list(Workspace(Path(sys.argv[1])).trajectories())))
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code), str(tmp_path)],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+
+    assert int(done.stdout) == len(list(Workspace(tmp_path).trajectories())) > 0

@@ -181,3 +181,17 @@ def wait_for_room(writer):
         except JournalFull:
             if time.monotonic() > deadline:
                 raise
+
+
+@pytest.mark.parametrize("days", [3650, -3650])
+def test_a_clock_that_was_set_meanwhile_lets_nothing_go(tmp_path, monkeypatch, days):
+    _, paths = record(tmp_path)
+    claim(tmp_path, "otlp")
+    right = time.time_ns
+    monkeypatch.setattr(time, "time_ns", lambda: right() + days * DAY_S * 10**9)
+    report = keep(tmp_path, Settings(keep_days=1))
+    monkeypatch.undo()
+
+    assert (report.removed, report.lost_claims) == (0, [])
+    assert journal_segments(tmp_path) == paths
+    assert keep(tmp_path, Settings(keep_days=1, keep_unshipped_days=0)).removed > 0

@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 
+import pytest
+
 from burnish.telemetry.delivery import OtlpHttp
 from burnish.testing.recording import Recording
 from burnish.trajectories import assemble
@@ -65,18 +67,28 @@ def test_ship_sends_again(tmp_path, collector):
     )
 
 
-def test_receive_takes_spans_until_it_is_interrupted(tmp_path):
-    record(tmp_path / "edge")
+@pytest.fixture
+def receiving(tmp_path):
+    """A receiver in a process of its own that does not outlive the test, and its URL."""
+    command = (sys.executable, "-m", "burnish.cli", "receive", "--http-port", "0")
     process = subprocess.Popen(
-        [sys.executable, "-m", "burnish.cli", "receive", "--http-port", "0", "--home", str(tmp_path / "home")],
+        [*command, "--home", str(tmp_path / "home")],
         stdout=subprocess.PIPE, text=True, env=ENVIRONMENT,
     )  # fmt: skip
-    line = process.stdout.readline()
-    sender = OtlpHttp(line.split()[2].rstrip(";"))
+    with process:
+        try:
+            yield process, process.stdout.readline().split()[2].rstrip(";")
+        finally:
+            process.kill()
+
+
+def test_receive_takes_spans_until_it_is_interrupted(tmp_path, receiving):
+    process, url = receiving
+    record(tmp_path / "edge")
+    sender = OtlpHttp(url)
     answer = sender.send(list(Workspace(tmp_path / "edge").spans()), "inline")
     sender.close()
     process.send_signal(signal.SIGINT)
-    process.stdout.close()
 
     assert answer.result == "taken"
     assert process.wait(20) == 0

@@ -17,6 +17,7 @@ from burnish.errors import SettingsError
 from burnish.journal import cursor
 from burnish.journal import events as e
 from burnish.journal.reader import is_alive, process_folders
+from burnish.journal.retention import keep
 from burnish.journal.writer import JournalWriter, writer_for
 from burnish.settings import Settings
 from burnish.telemetry import shipper
@@ -143,7 +144,8 @@ def test_a_restart_knows_what_was_open_in_an_earlier_segment(tmp_path, collector
     assert comparable(assemble(collector.spans())) == comparable(Workspace(tmp_path).trajectories())
 
 
-def test_what_a_killed_process_left_is_shipped_by_the_next(tmp_path, collector, shipping):
+@pytest.mark.parametrize("death", ["SIGKILL", "SIGTERM"])
+def test_what_a_killed_process_left_is_shipped_by_the_next(tmp_path, collector, shipping, death):
     code = f"""
         import os, signal
         from pathlib import Path
@@ -152,7 +154,7 @@ def test_what_a_killed_process_left_is_shipped_by_the_next(tmp_path, collector, 
         recording.whole("a" * 32)
         run = recording.run("b" * 32)
         run.model_starts()
-        os.kill(os.getpid(), signal.SIGKILL)
+        os.kill(os.getpid(), signal.{death})
     """
     env = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=False, env=env)
@@ -275,6 +277,23 @@ def test_without_a_receiver_nothing_waits(tmp_path, configured):
 def test_an_endpoint_that_is_no_url_is_named():
     with pytest.raises(SettingsError, match="an HTTP URL"):
         OtlpHttp("collector:4318")
+
+
+def test_what_was_never_shipped_is_claimed_from_the_first_try(
+    tmp_path, collector, shipping, recording
+):
+    collector.down = True
+    running = shipping()
+    recording.whole("a" * 32)
+    collector.wait_for(lambda: collector.asked)
+
+    recording.writer.rotate()
+    recording.whole("b" * 32)
+    report = keep(tmp_path, Settings(keep_days=0, keep_bytes=0))
+    assert (report.removed, report.claimed) == (0, 1)
+    assert shipper.lag(tmp_path)["otlp"] > 0
+    collector.down = False
+    assert running.flush(20) == {"otlp": 0}
 
 
 def test_sampling_ships_a_share_and_every_failure(tmp_path, collector, shipping, recording):
