@@ -25,13 +25,41 @@ REPEATS = {16, 17, 18}
 ADDRESS = re.compile(r"[\w.]+@firm-mail\.com")
 
 
-def build_agent() -> Any:
-    """A create_agent graph: five tool calls with a thought each, then the answer."""
-    from langchain.agents import create_agent
-    from langchain_core.messages import AIMessage
-    from langchain_core.tools import tool
+def next_step(messages: list[dict[str, Any]]) -> dict[str, Any]:
+    """What the scripted model says next to a conversation in OpenAI's form: five calls with a thought each, then the answer."""
+    asked = str(next(m["content"] for m in reversed(messages) if m["role"] == "user"))
+    number = int(re.findall(r"number (\d+)", asked)[0])
+    step = sum(message["role"] == "tool" for message in messages)
+    if step == CALLS - 1:
+        wrong = "(wrong) " if "wrong" in asked else ""
+        return {"content": f"{wrong}The total of list {number} is {number}.50 EUR."}
+    name, arguments = (
+        ("search", {"query": f"item{number}", "limit": step + 1})
+        if step % 2 == 0
+        else ("price", {"item": f"item{number}-{step - 1}"})
+    )
+    call = {"name": name, "args": arguments, "id": f"call_{number}_{step}"}
+    return {"content": f"Step {step}: I look further.", "tool_calls": [call]}
 
-    from burnish.testing import ScriptedChatModel
+
+def requests() -> list[tuple[str, bool]]:
+    """What the 20 runs are asked, and whether their answer will be wrong."""
+    found = []
+    for run in range(RUNS):
+        number = 0 if run in REPEATS else run
+        kind = "wrong list" if run in FAILED else "list"
+        text = (
+            f"Add up {kind} number {number}. Reply to customer{number}@firm-mail.com, "
+            f"copy to boss.{number}@firm-mail.com."
+        )
+        found.append((text, run in FAILED))
+    return found
+
+
+def build_agent(model: Any) -> Any:
+    """A create_agent graph with two tools."""
+    from langchain.agents import create_agent
+    from langchain_core.tools import tool
 
     @tool
     def search(query: str, limit: int = 5) -> dict[str, Any]:
@@ -43,40 +71,31 @@ def build_agent() -> Any:
         """Price of an item, in euros; empty if there is none."""
         return "" if item.endswith("0") else f"{len(item)}.50"
 
-    def answer(messages: list[Any]) -> AIMessage:
-        asked = str(next(m.content for m in reversed(messages) if m.type == "human"))
-        number = int(re.findall(r"number (\d+)", asked)[0])
-        step = sum(message.type == "tool" for message in messages)
-        if step == CALLS - 1:
-            wrong = "(wrong) " if "wrong" in asked else ""
-            return AIMessage(f"{wrong}The total of list {number} is {number}.50 EUR.")
-        name, arguments = (
-            ("search", {"query": f"item{number}", "limit": step + 1})
-            if step % 2 == 0
-            else ("price", {"item": f"item{number}-{step - 1}"})
-        )
-        call = {"name": name, "args": arguments, "id": f"call_{number}_{step}"}
-        return AIMessage(f"Step {step}: I look further.", tool_calls=[call])
-
-    model = ScriptedChatModel(script=[answer], repeat=True)
     return create_agent(model, [search, price], system_prompt="You add up shopping lists.")
+
+
+def scripted_model() -> Any:
+    """A chat model in this process that follows the script."""
+    from langchain_core.messages import AIMessage, convert_to_openai_messages
+
+    from burnish.testing import ScriptedChatModel
+
+    def answer(messages: list[Any]) -> AIMessage:
+        said: Any = convert_to_openai_messages(messages)
+        return AIMessage(**next_step(said))
+
+    return ScriptedChatModel(script=[answer], repeat=True)
 
 
 def capture_runs() -> None:
     """Run the agent 20 times under capture, and report what became of each run."""
     import burnish
 
-    graph = burnish.wrap(build_agent(), agent=AGENT)
-    for run in range(RUNS):
-        number = 0 if run in REPEATS else run
-        kind = "wrong list" if run in FAILED else "list"
-        request = (
-            f"Add up {kind} number {number}. Reply to customer{number}@firm-mail.com, "
-            f"copy to boss.{number}@firm-mail.com."
-        )
+    graph = burnish.wrap(build_agent(scripted_model()), agent=AGENT)
+    for run, (request, fails) in enumerate(requests()):
         config = {"configurable": {"thread_id": f"thread-{run}"}}
         graph.invoke({"messages": [("user", request)]}, config=config)
-        burnish.outcome(thread_id=f"thread-{run}", success=run not in FAILED, source="audit")
+        burnish.outcome(thread_id=f"thread-{run}", success=not fails, source="audit")
     burnish.flush(10)
 
 
