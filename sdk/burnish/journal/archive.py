@@ -13,7 +13,7 @@ import contextlib
 import posixpath
 import time
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -97,6 +97,36 @@ def fetch(home: Path, name: str) -> Path | None:
         layout.write_atomically(path, content)
         _bound_cache(home, path)
     return path
+
+
+def copy_back(url: str, home: Path) -> tuple[int, int]:
+    """Write all segments that were archived under a URL into the journal of another home.
+
+    Returns:
+        How many were written, and how many could not be read.
+
+    Raises:
+        JournalError: If the package pyarrow is missing, or the URL cannot be listed.
+    """
+    _, _, fsspec = _stack()
+    written = broken = 0
+    try:
+        files, place = fsspec.url_to_fs(url)
+        found = [path for path in sorted(files.find(place)) if path.endswith(".parquet")]
+    except (OSError, ValueError, ImportError) as error:
+        raise _unreachable(url, error) from error
+    for path in found:
+        try:
+            content = _read_table(files.unstrip_protocol(path))
+        except (JournalError, OSError, ValueError, KeyError):
+            broken += 1
+            continue
+        process, name = PurePosixPath(path).parts[-2:]
+        folder = layout.journal_folder(home) / process
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        layout.write_atomically(folder / f"{PurePosixPath(name).stem}.seg", content)
+        written += 1
+    return written, broken
 
 
 def erase_archive(home: Path, forgotten: Forgotten) -> int:
@@ -208,7 +238,7 @@ def _stack() -> tuple[Any, Any, Any]:
     return pa, parquet, fsspec
 
 
-def _unreachable(url: str, error: OSError) -> JournalError:
+def _unreachable(url: str, error: Exception) -> JournalError:
     return JournalError(
         f"{url} cannot be reached: {error}", "a URL that fsspec knows", "burnish doctor"
     )

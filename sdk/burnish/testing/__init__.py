@@ -16,15 +16,18 @@ if TYPE_CHECKING:
     from burnish.testing.backend_kit import CHECKS, BackendCase, run_all
     from burnish.testing.chat_model import ScriptedChatModel
     from burnish.testing.format_kit import FORMAT_CHECKS, FormatCase
+    from burnish.testing.source_kit import SOURCE_CHECKS, SourceCase
 
 __all__ = [
     "CHECKS",
     "FORMAT_CHECKS",
+    "SOURCE_CHECKS",
     "BackendCase",
     "CountingClock",
     "FormatCase",
     "MemoryJournal",
     "ScriptedChatModel",
+    "SourceCase",
     "capturing",
     "production_faults",
     "run_all",
@@ -36,6 +39,8 @@ _LATER = {
     "FORMAT_CHECKS": "format_kit",
     "FormatCase": "format_kit",
     "run_all": "backend_kit",
+    "SOURCE_CHECKS": "source_kit",
+    "SourceCase": "source_kit",
     "ScriptedChatModel": "chat_model",  # brings langchain-core
 }
 
