@@ -10,6 +10,7 @@ prompt that the model saw. Each reply carries loss in one context only.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 
 from burnish.records import Message, ModelCall, Tool, ToolRun, Trajectory
@@ -104,12 +105,25 @@ def _same(one: Message, other: Message) -> bool:
 
 
 def _same_chat(one: list[Chat], other: list[Chat]) -> bool:
-    """Equality up to the names of speakers, which a graph adds to a reply afterwards."""
-    return one == other or [_nameless(c) for c in one] == [_nameless(c) for c in other]
+    """Equality up to what becomes of a reply in later prompts: a speaker's name, arguments written another way."""
+    return one == other or [_settled(c) for c in one] == [_settled(c) for c in other]
 
 
-def _nameless(chat: Chat) -> Chat:
-    return {key: value for key, value in chat.items() if key != "name"}
+def _settled(chat: Chat) -> Chat:
+    settled = {key: value for key, value in chat.items() if key != "name"}
+    if "tool_calls" in chat:
+        settled["tool_calls"] = [
+            [call["id"], call["function"]["name"], _parsed(call["function"]["arguments"])]
+            for call in chat["tool_calls"]
+        ]
+    return settled
+
+
+def _parsed(arguments: str) -> object:
+    try:
+        return json.loads(arguments)
+    except ValueError:
+        return arguments
 
 
 def _failed_calls(runs: list[ToolRun]) -> set[str]:
