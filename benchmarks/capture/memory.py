@@ -26,6 +26,8 @@ from typing import Any
 ASK = {"messages": [("user", "what is 3 + 7?")]}
 READINGS = 10
 WARM = 300
+FIRST_SEGMENT = 6_500  # runs that fill it
+QUICK = {"BURNISH_SEGMENT_BYTES": "1000000"}  # filled after some 200 runs
 
 
 def resident() -> int:
@@ -72,8 +74,8 @@ def build() -> Any:
     return create_agent(Model(), [add], system_prompt="You add numbers. " * 20)
 
 
-def measure(traced: bool, runs: int) -> dict[str, Any]:
-    """Megabytes for the set-up, and the slope over the runs in megabytes per 10,000."""
+def measure(traced: bool, runs: int, warm: int) -> dict[str, Any]:
+    """Megabytes for the set-up and when settled; the slope in megabytes per 10,000 runs."""
     graph = build()
     for _ in range(WARM):
         graph.invoke(ASK)
@@ -84,7 +86,7 @@ def measure(traced: bool, runs: int) -> dict[str, Any]:
         graph = burnish.wrap(graph, agent="adder")
     graph.invoke(ASK)
     set_up = resident() - before
-    for _ in range(WARM):
+    for _ in range(warm):
         graph.invoke(ASK)
     readings = [resident()]
     for _ in range(READINGS):
@@ -95,18 +97,19 @@ def measure(traced: bool, runs: int) -> dict[str, Any]:
     slope = statistics.linear_regression(done, readings).slope
     return {
         "set_up_mb": set_up / 1e6,
+        "settled_mb": (statistics.median(readings) - before) / 1e6,
         "growth_mb": slope * 10_000 / 1e6,
         "readings_mb": [round((reading - readings[0]) / 1e6, 2) for reading in readings],
     }
 
 
-def in_own_process(traced: bool, runs: int) -> dict[str, Any]:
+def in_own_process(traced: bool, quick: bool) -> dict[str, Any]:
     """As `measure`, in a fresh process."""
     with tempfile.TemporaryDirectory() as home:
-        command = [sys.executable, __file__, "--runs", str(runs), *(["--traced"] if traced else [])]
-        done = subprocess.run(
-            command, env={**os.environ, "BURNISH_HOME": home}, capture_output=True, check=True
-        )
+        env = {**os.environ, "BURNISH_HOME": home, **(QUICK if quick else {})}
+        command = [sys.executable, __file__, "--measure", *(["--traced"] if traced else [])]
+        command += ["--quick"] if quick else []
+        done = subprocess.run(command, env=env, capture_output=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])
 
 
@@ -114,16 +117,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="under 50 s on 2 cores")
     parser.add_argument("--json", type=Path, help="write the figures there")
-    parser.add_argument("--runs", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--measure", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--traced", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.runs:
-        print(json.dumps(measure(options.traced, options.runs)))
+    runs, warm = (1_000, WARM) if options.quick else (10_000, FIRST_SEGMENT)
+    if options.measure:
+        print(json.dumps(measure(options.traced, runs, warm)))
         return
-    runs = 1_000 if options.quick else 10_000
-    plain, traced = (in_own_process(traced, runs) for traced in (False, True))
+    plain, traced = (in_own_process(traced, options.quick) for traced in (False, True))
     figures = {
         "set_up_mb": traced["set_up_mb"] - plain["set_up_mb"],
+        "settled_mb": traced["settled_mb"] - plain["settled_mb"],
         "growth_mb_per_10000": traced["growth_mb"] - plain["growth_mb"],
     }
     report = {
