@@ -1,16 +1,17 @@
 """Each message, tool list and parameter set of a trajectory is encoded once and named by its hash.
 
-Knows: how to tell that a message is still the one that was encoded. Does not know: the form of
+Knows: how to tell that a message is one that was encoded before. Does not know: the form of
 messages (messages.py), who stores the bytes.
 
-A message is looked up by identity and compared with the fingerprint taken when it was encoded, so
-one that was changed in between is encoded again. Most calls send what the call before sent and a
-little more: their fingerprints are taken and compared in one go.
+A message is known by a fingerprint of all that it holds, taken anew for each call, so one that was
+changed in between is encoded again. Most calls send what the call before sent and a little more:
+their fingerprints are compared in one go. Once a message is too heavy for that, those of its
+trajectory are looked up by identity, and only what can change in them is compared.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -31,6 +32,7 @@ _TEXTS = 64
 _TOKENS = ("prompt_token_ids", "token_ids", "logprobs")
 _packed = msgspec.msgpack.Encoder().encode  # tells 1, 1.0 and True apart, which == does not
 _fields_of = attrgetter("__dict__")
+_extra_of = attrgetter("__pydantic_extra__")
 _UNPACKABLE = (TypeError, ValueError, OverflowError, RecursionError)
 
 Blobs = dict[Ref, bytes]
@@ -48,61 +50,68 @@ class _Sent(NamedTuple):
 class Content:
     """What one trajectory has encoded so far."""
 
-    __slots__ = ("_last", "_messages", "_sets", "_texts", "cleaned", "door", "losses")
+    __slots__ = ("_held", "_known", "_last", "_sets", "_texts", "cleaned", "door", "losses")
 
     def __init__(self, losses: Losses, door: Guarded | None = None) -> None:
         self.losses = losses
         self.door = door
         self.cleaned: set[Ref] = set()  # names of what is not as it was given
-        self._messages: dict[int, tuple[BaseMessage, Any, Ref, bytes]] = {}
+        self._known: dict[bytes, tuple[Ref, bytes]] = {}  # messages by their fingerprints
+        self._held: dict[int, tuple[BaseMessage, Any, Ref, bytes]] = {}  # heavy ones
         self._last: _Sent | None = _Sent([], [], {})  # None once one is too heavy to compare
         self._sets: dict[bytes, Any] = {}
         self._texts: dict[str, tuple[Ref, bytes]] = {}  # long texts: they come again in messages
 
     def message(self, message: BaseMessage) -> tuple[Ref, bytes]:
         """Name and bytes of a message."""
-        known = self._messages.get(id(message))
-        fingerprint = _fingerprint(message)
-        if known is not None and fingerprint is not None and known[1] == fingerprint:
-            return known[2], known[3]
-        ref, blob = self.sharing(encode_for_storage(message))
-        if fingerprint is not None:
-            # The message is held, so that its id cannot become another's.
-            self._messages[id(message)] = (message, fingerprint, ref, blob)
-        return ref, blob
+        prints = None if self._last is None else _prints_of((message,))
+        return self._of(message, prints[0] if prints else None)
 
     def messages(self, messages: Sequence[BaseMessage]) -> tuple[list[Ref], Blobs]:
         """Names of messages in order, and the bytes behind them."""
         last = self._last
-        if last is None:
-            return self._each(messages, [], {})
-        try:
-            prints = list(map(_packed, map(_fields_of, messages)))
-        except _UNPACKABLE:
+        prints = None if last is None else _prints_of(messages)
+        refs: list[Ref] = []
+        blobs: Blobs = {}
+        if last is None or prints is None:
             self._last = None
-            return self._each(messages, [], {})
-        if prints[: len(last.prints)] == last.prints:
-            messages = messages[len(last.prints) :]
-            refs, blobs = self._each(messages, last.refs.copy(), last.blobs.copy())
+            for message in messages:
+                ref, blob = self._of(message, None)
+                refs.append(ref)
+                blobs[ref] = blob
+            return refs, blobs
+        count = len(last.prints)
+        if prints[:count] == last.prints:
+            refs, blobs = last.refs.copy(), last.blobs.copy()
         else:
-            refs, blobs = self._each(messages, [], {})
-        heavy = any(map(_is_heavy, messages))
-        self._last = None if heavy else _Sent(prints, refs, blobs)
-        return refs.copy(), blobs.copy()
-
-    def _each(
-        self, messages: Iterable[BaseMessage], refs: list[Ref], blobs: Blobs
-    ) -> tuple[list[Ref], Blobs]:
-        known = self._messages.get
-        for message in messages:
-            held = known(id(message))
-            if held is None or held[1] != _fingerprint(message):
-                ref, blob = self.message(message)
-            else:
-                _, _, ref, blob = held
+            count = 0
+        for message, print_ in zip(messages[count:], prints[count:], strict=True):
+            ref, blob = self._known.get(print_) or self._of(message, print_)
             refs.append(ref)
             blobs[ref] = blob
-        return refs, blobs
+        if self._last is not None:
+            self._last = _Sent(prints, refs, blobs)
+        return refs.copy(), blobs.copy()
+
+    def _of(self, message: BaseMessage, print_: bytes | None) -> tuple[Ref, bytes]:
+        """Name and bytes of a message, encoded anew where no fingerprint says that it is known."""
+        if print_ is not None:
+            found = self._known.get(print_)
+            if found is not None:
+                return found
+            if not _is_heavy(message):
+                found = self._known[print_] = self.sharing(encode_for_storage(message))
+                return found
+            self._last = None
+        held = self._held.get(id(message))
+        fingerprint = _fingerprint(message)
+        if held is not None and fingerprint is not None and held[1] == fingerprint:
+            return held[2], held[3]
+        ref, blob = self.sharing(encode_for_storage(message))
+        if fingerprint is not None:
+            # The message is held, so that its id cannot become another's.
+            self._held[id(message)] = (message, fingerprint, ref, blob)
+        return ref, blob
 
     def value(self, value: Any) -> tuple[Ref, bytes]:
         """Name and bytes of any value."""
@@ -141,7 +150,8 @@ class Content:
 
     def forget(self) -> None:
         """Let go of everything, once the trajectory is over."""
-        self._messages.clear()
+        self._known.clear()
+        self._held.clear()
         self._last = None
         self._texts.clear()
         self._sets.clear()
@@ -187,22 +197,31 @@ def _long_text(stored: dict[str, Any]) -> str | None:
     return None
 
 
+def _prints_of(messages: Sequence[BaseMessage]) -> list[bytes] | None:
+    """All that each message holds, in few bytes; None where one holds what is no data."""
+    if any(map(_extra_of, messages)):
+        return None
+    try:
+        return list(map(_packed, map(_fields_of, messages)))
+    except _UNPACKABLE:
+        return None
+
+
 def _fingerprint(message: BaseMessage) -> Any:
-    """Something that changes when the message does, or None where nothing cheap can tell."""
+    """Something that changes when a heavy message does, or None where nothing cheap can tell."""
     fields: Any = message.__dict__
     content = fields["content"]
     metadata = fields["response_metadata"]
     try:
         if metadata and "burnish" in metadata:
             metadata = {key: value for key, value in metadata.items() if key != "burnish"}
-        elif type(content) is str and len(content) < _LONG and fields.get("artifact") is None:
-            return _packed(fields)
         rest = {
             key: value
             for key, value in fields.items()
             if key not in ("content", "response_metadata", "artifact")
         }
         held = content if type(content) is str else _packed(content)
-        return held, _packed((rest, metadata)), id(fields.get("artifact"))
+        extra = message.__pydantic_extra__
+        return held, _packed((rest, metadata, extra)), id(fields.get("artifact"))
     except _UNPACKABLE:
         return None

@@ -123,7 +123,7 @@ class JournalWriter:
         if type(events[-1]) is ModelStarted and len(events[-1].messages) > CHUNK:
             folded, links = fold(events[-1])
             events, blobs = [*events[:-1], folded], {**dict(blobs), **links}
-        framed = [event_frame(encode(event)) for event in events]
+        framed = list(map(event_frame, map(encode, events)))
         with self._lock:
             try:
                 self._append(framed, blobs, events[-1].at)
@@ -171,6 +171,7 @@ class JournalWriter:
             self._folder_lock = None
 
     def _append(self, framed: list[bytes], blobs: Mapping[Ref, bytes] | tuple[()], at: int) -> None:
+        count = len(framed)
         segment = self._segment
         if segment is None or (
             segment.events
@@ -183,18 +184,11 @@ class JournalWriter:
         if self._over_quota:
             self._wake.set()  # look again whether something was shipped
             raise OSError(errno.EDQUOT, "keep_bytes is used up by spans that wait to be shipped")
-        known = segment.known
-        fresh = [ref for ref in blobs if ref not in known]
-        parts: list[bytes] = []
-        inner: list[Ref] = []
-        for ref in fresh:
-            blob = blobs[ref]  # pyright: ignore[reportCallIssue, reportArgumentType]
-            if type(blob) is bytes:
-                parts += (blob_prefix(ref, blob), blob)
-            else:
-                parts += _shared_frames(ref, blob, known, inner)
-        parts += framed
-        data = b"".join(parts)
+        fresh = None
+        if blobs:
+            fresh, parts = _fresh(blobs, segment.known)
+            framed = parts + framed
+        data = b"".join(framed)
         try:
             segment.write(data)
         except OSError:
@@ -202,9 +196,9 @@ class JournalWriter:
                 self._retired.append(segment.fd)
                 self._segment = None
             raise
-        known.update(fresh)
-        known.update(inner)
-        segment.events += len(framed)
+        if fresh:
+            segment.known.update(fresh)
+        segment.events += count
         self._written += len(data)
 
     def _rotate(self) -> _Segment:
@@ -322,6 +316,20 @@ class JournalWriter:
                 with contextlib.suppress(OSError):
                     os.close(fd)
         self._reset()
+
+
+def _fresh(blobs: Mapping[Ref, bytes], known: set[Ref]) -> tuple[list[Ref], list[bytes]]:
+    """Names and frames of the contents that a segment does not hold yet."""
+    fresh = [ref for ref in blobs if ref not in known]
+    parts: list[bytes] = []
+    inner: list[Ref] = []
+    for ref in fresh:
+        blob = blobs[ref]
+        if type(blob) is bytes:
+            parts += (blob_prefix(ref, blob), blob)
+        else:
+            parts += _shared_frames(ref, blob, known, inner)
+    return fresh + inner, parts
 
 
 def _shared_frames(ref: Ref, blob: bytes, known: set[Ref], inner: list[Ref]) -> list[bytes]:
