@@ -1,0 +1,157 @@
+"""TRL's own trainers take our formats: what they make of the rows is what the rows say."""
+
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+
+import burnish
+from burnish import settings
+from burnish_exporters import build_dataset
+
+AUDIT = Path(__file__).parents[2] / "benchmarks" / "export" / "audit.py"
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(600),
+    pytest.mark.xdist_group("trl"),
+    pytest.mark.filterwarnings("ignore::FutureWarning"),  # TRL asks transformers by old names
+]
+
+
+@pytest.fixture(scope="module")
+def stack():
+    """TRL, the bundled model and its tokenizer."""
+    import trl
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from burnish_trainer.starter import weights_path
+
+    tokenizer = AutoTokenizer.from_pretrained(weights_path())
+    return trl, AutoModelForCausalLM.from_pretrained(weights_path()), tokenizer
+
+
+@pytest.fixture(scope="module")
+def audited(tmp_path_factory):
+    """The audit fixture: the twelve rows of successes, and the failures beside them."""
+    spec = importlib.util.spec_from_file_location("audit_fixture", AUDIT)
+    audit = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(audit)
+    burnish.configure(home=tmp_path_factory.mktemp("audit"))
+    try:
+        audit.capture_runs()
+        return build_dataset(
+            burnish.Workspace(), agent=audit.AGENT, verify=["outcome"], recipe={"contrast": True}
+        )
+    finally:
+        settings.reset()
+
+
+@pytest.fixture
+def options(tmp_path):
+    return {
+        "output_dir": str(tmp_path / "out"),
+        "report_to": [],
+        "use_cpu": True,
+        "max_steps": 1,
+        "per_device_train_batch_size": 2,
+        "save_strategy": "no",
+        "disable_tqdm": True,
+        "max_length": None,
+        "gradient_checkpointing": False,
+        "dataloader_pin_memory": False,
+    }
+
+
+def test_sft_learns_each_conversation_whole(stack, audited, options):
+    """In memory: twelve rows, each with its five calls once and its answer."""
+    trl, model, tokenizer = stack
+    trainer = trl.SFTTrainer(
+        model=model,
+        args=trl.SFTConfig(**options),
+        train_dataset=audited.to("trl-sft-objects"),
+        processing_class=tokenizer,
+    )
+
+    texts = [tokenizer.decode(row["input_ids"]) for row in trainer.train_dataset]
+
+    assert len(texts) == 12
+    assert [text.count("<tool_call>{") for text in texts] == [5] * 12
+    assert all("EUR." in text and '"limit": 1' in text and "null" not in text for text in texts)
+    assert "firm-mail" not in "".join(texts)
+
+
+def test_sft_trains_on_a_stream(stack, audited, options):
+    trl, model, tokenizer = stack
+    trainer = trl.SFTTrainer(
+        model=model,
+        args=trl.SFTConfig(**options),
+        train_dataset=audited.stream("trl-prompt-completion"),
+        processing_class=tokenizer,
+    )
+
+    assert trainer.train().global_step == 1
+
+
+def test_prompt_and_completion_are_cut_where_the_rows_say(stack, audited, options):
+    """Six replies of each of twelve rows; what TRL masks in is the reply alone."""
+    trl, model, tokenizer = stack
+    data = audited.to("trl-prompt-completion")
+    trainer = trl.SFTTrainer(
+        model=model,
+        args=trl.SFTConfig(**options),
+        train_dataset=data,
+        processing_class=tokenizer,
+    )
+
+    assert len(trainer.train_dataset) == len(data) == 72
+    for given, row in zip(data, trainer.train_dataset, strict=True):
+        learned = tokenizer.decode([token for token in row["labels"] if token != -100])
+        (reply,) = given["completion"]
+        assert learned.startswith(reply["content"])
+        calls = [call["function"]["name"] for call in reply.get("tool_calls") or ()]
+        assert [name for name in ("search", "price") if f'"name": "{name}"' in learned] == calls
+
+
+@pytest.fixture
+def contrasted(make_run):
+    """Three tasks, each with a right and a wrong order looked up."""
+    runs = [
+        make_run(10 * task + bad, calls=3, success=not bad, task_id=f"t{task}", request=f"Where is {task}?")
+        for task in range(3) for bad in (0, 1)
+    ]  # fmt: skip
+    return build_dataset(runs, agent="support", verify=["outcome"], recipe={"contrast": True})
+
+
+@pytest.mark.parametrize("name", ["trl-dpo", "trl-dpo-step"])
+def test_dpo_compares_the_two_sides_behind_the_same_prompt(stack, contrasted, options, name):
+    trl, model, tokenizer = stack
+    data = contrasted.to(name)
+    trainer = trl.DPOTrainer(
+        model=model,
+        args=trl.DPOConfig(**options),
+        train_dataset=data,
+        processing_class=tokenizer,
+    )
+
+    for given, row in zip(data, trainer.train_dataset, strict=True):
+        for side in ("chosen", "rejected"):
+            call = given[side][0]["tool_calls"][0]["function"]
+            text = tokenizer.decode(row[f"{side}_ids"])
+            assert str(json.loads(call["arguments"])["order"]) in text
+        assert "Where is" in tokenizer.decode(row["prompt_ids"])
+    assert trainer.train().global_step == 1
+
+
+def test_kto_takes_runs_unpaired(stack, contrasted, options):
+    trl, model, tokenizer = stack
+    data = contrasted.to("trl-kto")
+    trainer = trl.KTOTrainer(
+        model=model,
+        args=trl.KTOConfig(**options),
+        train_dataset=data,
+        processing_class=tokenizer,
+    )
+
+    assert sorted(row["label"] for row in trainer.train_dataset) == [False] * 3 + [True] * 3
+    assert trainer.train().global_step == 1
