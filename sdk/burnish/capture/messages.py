@@ -92,7 +92,7 @@ def _encode(fields: Mapping[str, Any], extra: dict[str, Any] | None, metadata: A
             kwargs = dict(kwargs)
             encoded["parts"].append(parts.reasoning_content(kwargs.pop("reasoning_content")))
         _add_content(encoded, content)
-        _add_calls(encoded["parts"], fields)
+        _add_calls(encoded, fields)
     if kwargs:
         encoded["additional_kwargs"] = kwargs
     if metadata:
@@ -110,13 +110,14 @@ def _add_content(encoded: Message, content: Any) -> None:
     encoded["parts"].extend(parts.encode_block(block) for block in content)
 
 
-def _add_calls(into: list[dict[str, Any]], fields: Mapping[str, Any]) -> None:
+def _add_calls(encoded: Message, fields: Mapping[str, Any]) -> None:
     calls = fields.get("tool_calls")
     if calls:
-        into.extend(parts.encode_call(call) for call in calls)
+        coded = [parts.encode_call(call) for call in calls]
+        encoded["parts"] = parts.place_calls(encoded["parts"], coded)
     invalid = fields.get("invalid_tool_calls")
     if invalid:
-        into.extend(parts.encode_invalid_call(call) for call in invalid)
+        encoded["parts"].extend(parts.encode_invalid_call(call) for call in invalid)
 
 
 def _add_facts(encoded: Message, fields: Mapping[str, Any], extra: dict[str, Any] | None) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from burnish.capture import wire_tap
+from burnish.capture import originals, wire_tap
 from burnish.capture.content import Blobs
 from burnish.capture.live import Run, partial_text, registry
 from burnish.capture.messages import encode_for_storage, said
@@ -32,7 +32,7 @@ TOKENS = ("prompt_token_ids", "token_ids", "logprobs")
 def start_model(parent: Run, key: int, messages: list[Any], about: dict[str, Any]) -> None:
     """A chat model is asked."""
     content = parent.trajectory.content
-    refs, blobs = content.messages(messages)
+    refs, blobs = content.messages(originals.as_sent(messages))
     _start_model(parent, key, refs, blobs, about)
 
 
@@ -155,8 +155,11 @@ def _with_wire(run: Run, reply: Reply) -> tuple[Reply, Ref, bytes]:
     )
     usage = {**wire.facts.get("usage", {}), **reply.facts.get("usage", {})}
     facts = {**wire.facts, **reply.facts, **({"usage": usage} if usage else {})}
+    extras = {**wire.extras, **reply.extras}
+    for held, sent in ((facts, wire.facts), (extras, wire.extras)):  # of chunks, not the last one
+        held |= {name: sent[name] for name in TOKENS if name in sent}
     facts["model"] = wire.facts.get("model") or facts.get("model")
-    return reply._replace(facts=facts, extras={**wire.extras, **reply.extras}), ref, blob
+    return reply._replace(facts=facts, extras=extras), ref, blob
 
 
 def _without_tokens(reply: Reply) -> tuple[dict[str, Any], Reply]:

@@ -26,7 +26,7 @@ _done = False
 def install() -> None:
     """Watch langchain-core's chat models once they are loaded."""
     global _done
-    module = sys.modules.get("langchain_core.language_models.chat_models")
+    module: Any = sys.modules.get("langchain_core.language_models.chat_models")
     if _done or module is None:
         return
     _done = True

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from burnish.journal.events import canonical
+
 Part = dict[str, Any]
 
 _RESERVED = frozenset(
@@ -50,6 +52,9 @@ def decode_block(part: Part) -> Any:
     if kind == "reasoning":
         word = "thinking" if block == "thinking" else "reasoning"
         return {**_renamed(part, "content", word), "type": word}
+    if kind == "tool_call":
+        call = {"id": part["id"], "name": part["name"], "args": part["arguments"]}
+        return {**call, **part["block"], "type": kind}
     if kind in _FIELDS and block is not None:
         return _decode_media(part)
     return part
@@ -57,7 +62,36 @@ def decode_block(part: Part) -> Any:
 
 def is_content(part: Part) -> bool:
     """Whether the part stands for a piece of the message's content."""
-    return part.get("type") not in _NEVER_CONTENT and part.get("block") != "reasoning_content"
+    block = part.get("block")
+    if part.get("type") in _NEVER_CONTENT:
+        return block is not None
+    return block != "reasoning_content"
+
+
+def place_calls(content: list[Part], calls: list[Part]) -> list[Part]:
+    """Content and tool calls; calls that the content shows too, as in LangChain's v1, stand once."""
+    shown = [part["value"] for part in content if _shows_call(part)]
+    placed = [_placed(block, call) for block, call in zip(shown, calls, strict=False)]
+    if not placed or len(shown) != len(calls) or None in placed:
+        return [*content, *calls]
+    ready = iter(placed)
+    return [(next(ready) or part) if _shows_call(part) else part for part in content]
+
+
+def _shows_call(part: Part) -> bool:
+    value = part["value"] if part["type"] == "verbatim" else None
+    return isinstance(value, dict) and value.get("type") == "tool_call"
+
+
+def _placed(block: Part, call: Part) -> Part | None:
+    """The call with what its block says besides; None where they differ."""
+    rest = {key: value for key, value in block.items() if key not in _CALL_KEYS}
+    try:
+        said = canonical([block["id"], block["name"], block["args"]])
+        same = said == canonical([call["id"], call["name"], call["arguments"]])
+    except (KeyError, TypeError, ValueError, RecursionError):
+        return None
+    return {**call, "block": rest} if same else None
 
 
 def reasoning_content(text: str) -> Part:

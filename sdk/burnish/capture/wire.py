@@ -78,13 +78,12 @@ class WireReply:
                 self.extras["stop_reason"] = choice[name]
         ids = _ids(choice.get("token_ids"))
         if ids:
-            self.facts["token_ids"] = [*self.facts.get("token_ids", ()), *ids]
+            self.facts.setdefault("token_ids", []).extend(ids)
         logprobs = (choice.get("logprobs") or {}).get("content")
         if logprobs:
-            kept = self.extras.setdefault("logprobs", {"content": []})
-            kept["content"] = [*kept["content"], *logprobs]
-            values = [entry["logprob"] for entry in kept["content"]]
-            self.facts["logprobs"] = values
+            self.extras.setdefault("logprobs", {"content": []})["content"].extend(logprobs)
+            values = [entry["logprob"] for entry in logprobs]
+            self.facts.setdefault("logprobs", []).extend(values)
         self._message(choice.get("message") or choice.get("delta") or {})
 
     def _message(self, message: Mapping[str, Any]) -> None:
@@ -150,5 +149,5 @@ def read_usage(usage: Mapping[str, Any]) -> dict[str, int]:
 
 def _ids(value: Any) -> list[int] | None:
     if isinstance(value, list) and all(isinstance(item, int) for item in value):
-        return value
+        return value.copy()
     return None

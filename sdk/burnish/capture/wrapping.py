@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -68,17 +69,24 @@ def _class_for(original: type, agent: Agent) -> type:
         inner = getattr(original, name, None)
         if inner is not None:
             body[name] = functools.wraps(inner)(recorded(agent, name, inner))
-    for name, recorded in _RECORDED_LISTS.items():
+    further = _RECORDED_LISTS if _is_graph(original) else _RECORDED_LISTS | _RECORDED_READINGS
+    for name, recorded in further.items():
         inner = getattr(original, name, None)
-        if inner is not None and not _ends_in_invoke(inner):
+        if inner is not None and not _is_default(inner):
             body[name] = functools.wraps(inner)(recorded(agent, name, inner))
     made = type(original.__name__, (original,), body)
     setattr(made, _MARK, (original, agent))
     return made
 
 
-def _ends_in_invoke(method: Any) -> bool:
-    """Whether a batch method is the default, which calls `invoke` for each input."""
+def _is_graph(kind: type) -> bool:
+    """Whether its `stream_events` ends in its `stream`, whatever the version."""
+    module = sys.modules.get("langgraph.pregel")
+    return module is not None and issubclass(kind, module.Pregel)
+
+
+def _is_default(method: Any) -> bool:
+    """Whether a method is any runnable's, which calls `invoke` or `stream` for each input."""
     return method.__qualname__.startswith("Runnable.")
 
 
@@ -183,6 +191,24 @@ def _aiterating(agent: Agent, name: str, inner: Callable[..., Any]) -> Callable[
     return run
 
 
+def _reading(agent: Agent, name: str, inner: Callable[..., Any]) -> Callable[..., Any]:
+    def run(self: Any, input: Any, config: Any = None, *args: Any, **kwargs: Any) -> Any:
+        if kwargs.get("version") != "v3":  # the others end in another entry point
+            return inner(self, input, config, *args, **kwargs)
+        call = enter(agent, name, self, input, config)
+        if call is None:
+            return inner(self, input, config, *args, **kwargs)
+        if call.trajectory is None:
+            call.done()  # its run is a part of another's, which ends it
+        try:
+            return inner(self, input, call.config, *args, **kwargs)
+        except BaseException as error:
+            call.failed(error)
+            raise
+
+    return run
+
+
 def _concealed(chunks: Any) -> Iterator[Any]:
     try:
         for chunk in chunks:
@@ -267,5 +293,10 @@ _RECORDED: dict[str, Callable[..., Any]] = {
     "astream": _aiterating,
     "transform": _iterating,
     "atransform": _aiterating,
+}
+# A chat model runs while its events are read, and ends the trajectory with its call.
+_RECORDED_READINGS: dict[str, Callable[..., Any]] = {
+    "stream_events": _reading,
+    "astream_events": _reading,
 }
 _RECORDED_LISTS: dict[str, Callable[..., Any]] = {"batch": _batch, "abatch": _abatch}

@@ -49,7 +49,22 @@ blocks = st.one_of(
         st.sampled_from(["image/png", "", "a;b"]),
     ),
     st.builds(lambda url: {"type": "image_url", "image_url": {"url": url}}, texts),
-    st.builds(lambda data: {"type": "image", "base64": data, "mime_type": "image/png"}, texts),
+    st.builds(
+        lambda kind, spelling, data: {"type": kind, **spelling(data), "mime_type": "a/b"},
+        st.sampled_from(["image", "audio", "video", "file"]),
+        st.sampled_from(
+            [
+                lambda data: {"base64": data},
+                lambda data: {"source_type": "base64", "data": data},
+                lambda data: {"source_type": "base64", "base64": data},
+                lambda data: {"base64": data, "data": data},
+                lambda data: {"url": data},
+                lambda data: {"source_type": "url", "url": data},
+                lambda data: {"file_id": data},
+            ]
+        ),
+        texts,
+    ),
     st.builds(lambda more: {**more, "type": "tool_use", "id": "x", "input": {}}, objects),
     st.builds(
         lambda kind, more: {**more, "type": kind},
@@ -102,8 +117,22 @@ def built(kind, **fields):
     return st.builds(kind.model_construct, **common, **fields)
 
 
+def showing(message, more, shown):
+    """The message with some of its calls in its content too, as LangChain's v1 has them."""
+    if isinstance(message.content, list):
+        blocks = [{**more, **call} for call in message.tool_calls[:shown]]
+        message.content = [*message.content, *blocks, "after"]
+    return message
+
+
 messages = st.one_of(
     built(HumanMessage),
+    st.builds(
+        showing,
+        built(AIMessage, tool_calls=calls, invalid_tool_calls=invalid),
+        st.dictionaries(st.sampled_from(["index", "extras", "block", "value"]), plain),
+        st.integers(1, 2),
+    ),
     built(SystemMessage),
     built(
         AIMessage,

@@ -163,15 +163,28 @@ def check(journal, mark, ended=None):
     return reply
 
 
+async def run(graph, asked, way):
+    if way == "sync":
+        return graph.invoke(asked)
+    if way == "async":
+        return await graph.ainvoke(asked)
+    if way == "events":
+        return graph.stream_events(asked, version="v3").output
+    events = await graph.astream_events(asked, version="v3")
+    return await events.output()
+
+
+@pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainBetaWarning")
 @pytest.mark.parametrize("streaming", [False, True])
-@pytest.mark.parametrize("way", ["sync", "async"])
+@pytest.mark.parametrize("way", ["sync", "async", "events", "async events"])
 async def test_a_reply_of_chat_openai_is_kept_whole(journal, url, streaming, way):
     graph = burnish.wrap(create_agent(chat(url, streaming=streaming), [look]), agent="wire")
     asked = {"messages": [("user", "look 5")]}
 
-    result = graph.invoke(asked) if way == "sync" else await graph.ainvoke(asked)
+    result = await run(graph, asked, way)
 
     reply = check(journal, 5)
+    assert [part["type"] for part in reply["parts"]] == ["reasoning", "text", "tool_call"]
     assert reply["parts"][2]["raw_arguments"] == RAW
     assert reply["parts"][2]["arguments"] == {"at": 1, "text": "é"}
     assert journal.of(ToolStarted)[0].raw_arguments == RAW

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 
 from langchain_core.prompts import ChatPromptTemplate
-from langchain_core.runnables import RunnableLambda
+from langchain_core.runnables import RunnableBinding, RunnableLambda
 from langgraph.checkpoint.memory import InMemorySaver
 
 from scenarios.agents import ASK, EMPTY, graph_of, witnessed_adder
@@ -170,7 +170,7 @@ async def a_plain_chain_in_batches(play):
     return chain.batch([QUESTION] * 3), await chain.abatch([QUESTION] * 2)
 
 
-@scenario({"[scripted]": 4}, statuses=("completed",) * 4, trajectories=4)
+@scenario({"[scripted]": 6}, statuses=("completed",) * 6, trajectories=6)
 async def a_bare_chat_model(play):
     model = play.wrap(play.model("yes", repeat=True))
     return [
@@ -178,6 +178,26 @@ async def a_bare_chat_model(play):
         await model.ainvoke("?"),
         [chunk.text for chunk in model.stream("?")],
         [chunk.text async for chunk in model.astream("?")],
+        str(model.stream_events("?", version="v3").text),
+        await (await model.astream_events("?", version="v3")).text,
+    ]
+
+
+@scenario({"[scripted]": 3, "node/[scripted]": 1}, statuses=("completed",) * 4, trajectories=4)
+async def a_bound_runnable_that_streams_events_v3(play):
+    def node(state):
+        return {"messages": [model.invoke("q")]}
+
+    model = play.model("yes", repeat=True)
+    with_tools = play.wrap(model.bind_tools([witnessed_adder]))
+    with_tags = play.wrap(model.with_config(tags=["x"]))
+    graph = play.wrap(RunnableBinding(bound=graph_of(node).compile()))
+    run = await graph.astream_events(EMPTY, version="v3")
+    return [
+        str(with_tools.stream_events("?", version="v3").text),
+        str(with_tags.stream_events("?", version="v3").text),
+        await (await with_tags.astream_events("?", version="v3")).text,
+        await run.output(),
     ]
 
 
