@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import sys
 
 import pytest
 
@@ -22,3 +23,20 @@ def _no_setting_outlives_its_module():
 
 def _settings() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name.startswith("BURNISH_")}
+
+
+@pytest.fixture
+def command_line(monkeypatch, capsys):
+    """`burnish ...` in this process: call it with the arguments; gives exit code, output and errors."""
+
+    def call(*arguments):
+        from burnish.cli import main
+
+        monkeypatch.setenv("COLUMNS", "160")
+        monkeypatch.setattr(sys, "argv", ["burnish", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        printed = capsys.readouterr()
+        return ended.value.code or 0, printed.out, printed.err
+
+    return call

@@ -87,9 +87,9 @@ def _environment(name: str) -> Path:
 
 def _quietly(command: list[str], limit_s: int, environment: dict[str, str] | None = None) -> str:
     try:
-        done = subprocess.run(
-            command, env=environment, capture_output=True, text=True, timeout=limit_s, check=False
-        )
+        done = subprocess.run(  # there, since one of them leaves a log where it runs
+            command, cwd=OUT, env=environment, capture_output=True, text=True, timeout=limit_s, check=False
+        )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired) as problem:
         raise Missing(f"{command[0]}: {problem}") from problem
     if done.returncode:

@@ -1,28 +1,17 @@
 """`burnish dataset export` writes a version for a consumer and tells what became of its rows."""
 
 import json
-import sys
+from functools import partial
 
 import pytest
 
-from burnish.cli import main
 from burnish.cli.app import build_app
 from burnish_exporters import build_dataset
 
 
 @pytest.fixture
-def cli(monkeypatch, capsys):
-    """The command line in this process: exit code, output, errors."""
-    monkeypatch.setenv("COLUMNS", "160")
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["burnish", "dataset", "export", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        printed = capsys.readouterr()
-        return ended.value.code or 0, printed.out, printed.err
-
-    return call
+def cli(command_line):
+    return partial(command_line, "dataset", "export")
 
 
 @pytest.fixture

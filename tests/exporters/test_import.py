@@ -1,12 +1,10 @@
 """`burnish import`: lines of people and teachers become runs like all others."""
 
 import json
-import sys
 
 import pytest
 
 import burnish
-from burnish.cli import main
 from burnish.errors import ExportError
 from burnish_exporters import build_dataset
 from burnish_exporters.importing import Origins, import_runs
@@ -163,33 +161,19 @@ def test_a_file_that_is_not_there_is_one_clear_error(tmp_path):
         import_runs(tmp_path / "none.jsonl", burnish.Workspace(), HUMAN)
 
 
-@pytest.fixture
-def cli(monkeypatch, capsys):
-    """The command line in this process: exit code, output, errors."""
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["burnish", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        printed = capsys.readouterr()
-        return ended.value.code or 0, printed.out, printed.err
-
-    return call
-
-
-def test_the_command_imports_tells_and_ends_as_documented(written, tmp_path, cli):
+def test_the_command_imports_tells_and_ends_as_documented(written, tmp_path, command_line):
     file = written(chat(), "{", SHARED)
     given = ["import", file, "--agent", "support", "--source", "human", "--home", tmp_path / "w"]
 
-    done = cli(*given, "--license", "MIT", "--json")
-    table = cli(*given)
-    missing = cli("import", "none.jsonl", *given[2:])
-    wrong = cli("import", file, "--agent", "a", "--source", "robot")
+    done = command_line(*given, "--license", "MIT", "--json")
+    table = command_line(*given)
+    missing = command_line("import", "none.jsonl", *given[2:])
+    wrong = command_line("import", file, "--agent", "a", "--source", "robot")
 
     assert json.loads(done[1]) == {"imported": 2, "known": 0, "dropped": {"no JSON": 1}}
     assert [code for code, _, _ in (done, table, missing, wrong)] == [0, 0, 1, 2]
     assert "there already" in table[1]
     assert "cannot be read" in missing[2]
-    assert "burnish import" in cli("import", "--help")[1]
+    assert "burnish import" in command_line("import", "--help")[1]
     tags = {tag for run in burnish.Workspace(tmp_path / "w").trajectories() for tag in run.tags}
     assert tags == {"license:MIT"}

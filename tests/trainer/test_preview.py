@@ -9,7 +9,6 @@ import sys
 
 import pytest
 
-from burnish.cli import main
 from burnish_exporters import build_dataset
 from burnish_exporters.sources import Demonstrations
 from burnish_trainer.preview import load_tokenizer, rows_of, shown
@@ -92,16 +91,12 @@ def test_formats_show_what_they_would_teach(version):
 
 
 @pytest.fixture
-def cli(monkeypatch, capsys):
-    """The command line in this process: exit code and what was printed."""
-    monkeypatch.setenv("COLUMNS", "200")
+def cli(command_line):
+    """Exit code and all that was printed."""
 
     def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["burnish", "dataset", "preview", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        printed = capsys.readouterr()
-        return ended.value.code or 0, printed.out + printed.err
+        code, printed, errors = command_line("dataset", "preview", *arguments)
+        return code, printed + errors
 
     return call
 

@@ -17,7 +17,7 @@ import msgspec
 
 from burnish.errors import ExportError
 from burnish.records import Json
-from burnish_exporters.formats.plain import Chat, Unfit, arguments_of, only_text_of
+from burnish_exporters.formats.plain import Chat, Unfit, arguments_of, each_fit, only_text_of
 
 VERSION = "1.5.0"
 
@@ -70,19 +70,7 @@ class Adp:
 
     def render(self, rows: Iterable[dict[str, Json]]) -> Iterator[dict[str, Json]]:
         """Rows as trajectories."""
-        self.refused.clear()
-        for row in rows:
-            try:
-                content, learned = _content(row["messages"])
-            except Unfit as reason:
-                self.refused[str(reason)] += 1
-                continue
-            yield {
-                "schema_version": VERSION,
-                "id": row["row_id"],
-                "content": content,
-                "details": _details(row, learned),
-            }
+        return each_fit(rows, _trajectory, self.refused)
 
     def check(self, row: dict[str, Json]) -> None:
         """Check the protocol's schema, and that each observed call has one observation.
@@ -97,6 +85,16 @@ class Adp:
                 f"row is no ADP trajectory: {problem}", f"fields of version {VERSION}"
             ) from problem
         _check_links(found.content)
+
+
+def _trajectory(row: dict[str, Json]) -> dict[str, Json]:
+    content, learned = _content(row["messages"])
+    return {
+        "schema_version": VERSION,
+        "id": row["row_id"],
+        "content": content,
+        "details": _details(row, learned),
+    }
 
 
 def _check_links(content: list[Any]) -> None:

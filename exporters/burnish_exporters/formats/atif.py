@@ -17,7 +17,7 @@ import msgspec
 
 from burnish.errors import ExportError
 from burnish.records import Json
-from burnish_exporters.formats.plain import Chat, Unfit, arguments_of
+from burnish_exporters.formats.plain import Chat, Unfit, arguments_of, each_fit
 
 VERSION = "ATIF-v1.7"
 _IMAGES = {kind: f"image/{kind}" for kind in ("jpeg", "png", "gif", "webp")}
@@ -109,21 +109,7 @@ class Atif:
 
     def render(self, rows: Iterable[dict[str, Json]]) -> Iterator[dict[str, Json]]:
         """Rows as trajectories; the session is the run, the trajectory the row."""
-        self.refused.clear()
-        for row in rows:
-            try:
-                steps = _steps(row)
-            except Unfit as reason:
-                self.refused[str(reason)] += 1
-                continue
-            yield {
-                "schema_version": VERSION,
-                "session_id": row["trajectory_id"],
-                "trajectory_id": row["row_id"],
-                "agent": _agent(row),
-                "steps": steps,
-                "extra": {key: row[key] for key in ("task_id", "source", "split", "verdict")},
-            }
+        return each_fit(rows, _trajectory, self.refused)
 
     def check(self, row: dict[str, Json]) -> None:
         """Check the schema, the numbers of steps and what results refer to.
@@ -139,6 +125,17 @@ class Atif:
             ) from problem
         for number, step in enumerate(found.steps, 1):
             _check_step(step, number)
+
+
+def _trajectory(row: dict[str, Json]) -> dict[str, Json]:
+    return {
+        "schema_version": VERSION,
+        "session_id": row["trajectory_id"],
+        "trajectory_id": row["row_id"],
+        "agent": _agent(row),
+        "steps": _steps(row),
+        "extra": {key: row[key] for key in ("task_id", "source", "split", "verdict")},
+    }
 
 
 def _check_step(step: _Step, number: int) -> None:

@@ -6,6 +6,8 @@ Knows: how content blocks and calls read as text, and when they do not. Does not
 from __future__ import annotations
 
 import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 
 from burnish.records import Json
 
@@ -14,6 +16,20 @@ Chat = dict[str, Json]
 
 class Unfit(ValueError):
     """A row that a form has no place for; the text is the reason that is counted."""
+
+
+def each_fit(
+    rows: Iterable[Chat], make: Callable[[Chat], Chat], refused: Counter[str]
+) -> Iterator[Chat]:
+    """What `make` gives of each row; one that is unfit is left out, its reason counted in `refused`."""
+    refused.clear()
+    for row in rows:
+        try:
+            made = make(row)
+        except Unfit as reason:
+            refused[str(reason)] += 1
+        else:
+            yield made
 
 
 def text_of(message: Chat) -> str:
