@@ -11,18 +11,25 @@ from typing import Any
 
 
 class Funnel:
-    """Counts of a pipeline; every run that enters leaves by a row or by a reason."""
+    """Counts of a pipeline; every run that enters leaves by a row or by a reason.
+
+    Attributes:
+        gone: Each run that left, with the stage and the reason.
+    """
 
     def __init__(self) -> None:
+        self.gone: list[tuple[str, str, str]] = []
         self._stages: dict[str, tuple[Counter[str], Counter[str]]] = {}
 
     def keep(self, stage: str, count: int = 1) -> None:
         """Count what passed a stage."""
         self._of(stage)[0]["kept"] += count
 
-    def drop(self, stage: str, reason: str) -> None:
-        """Count what left at a stage, and why."""
+    def drop(self, stage: str, reason: str, run: str = "") -> None:
+        """Count what left at a stage, and why; the run is noted if its id is given."""
         self._of(stage)[1][reason] += 1
+        if run:
+            self.gone.append((run, stage, reason))
 
     def add(self, stages: Iterable[Mapping[str, Any]]) -> None:
         """Add what another funnel counted, as its stages() tell."""

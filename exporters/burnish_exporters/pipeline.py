@@ -10,6 +10,7 @@ whole set have spoken. Of a workspace, finished pieces wait on disk too: a build
 from __future__ import annotations
 
 import datetime as dt
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -50,6 +51,7 @@ class BuildOptions:
         home: Folder of all versions; by default the workspace's, else `datasets` in the home folder.
         from_: Parent, whose rows of runs that the source has lost are carried over: "newest" is the newest version of
             that name where the source is a workspace, None begins anew, else the id of a version.
+        as_of_ns: Only what was recorded up to this moment counts, in nanoseconds since the epoch; None: everything.
         workers: Processes that make pieces of a workspace's runs side by side.
         pool: Limits of verification.
         progress: Called now and then with the funnel so far: what came in, stayed and left, by reason.
@@ -59,6 +61,7 @@ class BuildOptions:
 
     home: Path | None = None
     from_: str | None = "newest"
+    as_of_ns: int | None = None
     workers: int = 1
     pool: PoolSettings = field(default_factory=PoolSettings)
     progress: Progress | None = None
@@ -109,6 +112,7 @@ def build_dataset(
         key=options.key or workspace_key(home.parent),
         pool=options.pool,
         decoder=options.decoder,
+        as_of_ns=options.as_of_ns,
     )
     build = _Build(plan=plan, name=check_name(name or agent), options=options, home=home)
     return build.run(source)
@@ -129,7 +133,7 @@ class _Build:
 
     def run(self, source: Source) -> DatasetVersion:
         """From a source to a version; finished pieces are thrown away once they are not needed any more."""
-        workspace = workspace_of(source)
+        began, workspace = self.plan.as_of_ns or time.time_ns(), workspace_of(source)
         store = PieceStore.of(self.home, self.plan.fingerprint())
         try:
             with Spool(self.home) as spool:
@@ -138,7 +142,8 @@ class _Build:
                     samples += self._taken(piece, spool)
                 recipe, folder = self.plan.recipe, self.plan.folder
                 samples = chosen(samples, recipe, self.funnel, folder)
-                version = self._publish(samples, spool, describe(source))
+                told = {**describe(source), "as_of_ns": began}
+                version = self._publish(samples, spool, told)
         except BurnishError:
             store.clear()
             raise
@@ -190,6 +195,7 @@ class _Build:
     def _taken(self, piece: Piece, spool: Spool) -> Iterator[Sample]:
         """Count a piece, and yield its samples with their places in the spool."""
         self.funnel.add(piece.stages)
+        self.funnel.gone += piece.gone
         self.replaced.update(piece.replaced)
         for kind, counts in piece.kinds.items():
             known = self.kinds.setdefault(kind, [0, 0])
@@ -228,7 +234,7 @@ class _Build:
                 name=self.name,
                 sha256=sha,
                 agent=self.plan.agent,
-                created_at=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+                created_at=dt.datetime.now(dt.UTC).isoformat(timespec="microseconds"),
                 rows=dict(draft.rows),
                 funnel=self.funnel.stages(),
                 recipe=facts,
@@ -238,6 +244,7 @@ class _Build:
                 slices=dict(sorted(slices.items())),
                 extras=self._extras(samples),
             )
+            draft.note_dropped(self.funnel.gone)
             return DatasetVersion.open(draft.publish(manifest))
         except BaseException:
             draft.discard()

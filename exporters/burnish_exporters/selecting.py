@@ -34,7 +34,7 @@ def chosen(samples: list[Sample], recipe: Recipe, funnel: Funnel, folder: Path) 
         kept = []
         for found in step(samples):
             if isinstance(found, Drop):
-                funnel.drop(stage, found.reason)
+                funnel.drop(stage, found.reason, found.trajectory_id)
             else:
                 kept.append(found)
         funnel.keep(stage, len(kept))

@@ -109,6 +109,28 @@ def read_rows(path: Path) -> Iterator[dict[str, Any]]:
             yield from batch.to_pylist()
 
 
+def write_dropped(path: Path, gone: list[tuple[str, str, str]]) -> None:
+    """Write which runs left, at which stage and why."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    names = ("trajectory_id", "stage", "reason")
+    columns = {name: [entry[place] for entry in gone] for place, name in enumerate(names)}
+    schema = pa.schema([(name, pa.string()) for name in names])
+    pq.write_table(pa.table(columns, schema=schema), path, compression="zstd")
+
+
+def read_dropped(path: Path) -> dict[str, tuple[str, str]]:
+    """Stage and reason by run; empty where nothing was written down."""
+    import pyarrow.parquet as pq
+
+    if not path.is_file():
+        return {}
+    columns = pq.read_table(path).to_pydict()
+    keys, stages, reasons = (columns[name] for name in ("trajectory_id", "stage", "reason"))
+    return {key: (stage, why) for key, stage, why in zip(keys, stages, reasons, strict=True)}
+
+
 def _folded(calls: list[dict[str, Json]]) -> list[dict[str, Json]]:
     """Calls with prompts cut to what the previous call has not shown yet."""
     folded, before = [], []

@@ -22,8 +22,10 @@ import msgspec
 from burnish.errors import ExportError
 from burnish.records import DatasetManifest
 from burnish_exporters.dataset.card import card_text
-from burnish_exporters.dataset.parquet import ParquetFile
+from burnish_exporters.dataset.parquet import ParquetFile, write_dropped
 from burnish_exporters.rows.stable import stable_json
+
+DROPPED = "dropped.parquet"
 
 _ENCODER = msgspec.msgpack.Encoder(order="sorted")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -68,6 +70,10 @@ class Draft:
             self._files[part] = ParquetFile(self._folder / "rows" / f"{part}.parquet")
         self._files[part].add(columns)
         self.rows[part] += 1
+
+    def note_dropped(self, gone: Iterable[tuple[str, str, str]]) -> None:
+        """Write down which runs left at which stage and why, beside the rows and apart from the hash."""
+        write_dropped(self._folder / DROPPED, sorted(gone))
 
     def digest(self) -> str:
         """SHA-256 over the recipe and all rows so far, in hex."""

@@ -26,6 +26,7 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
         changed: Trajectories whose rows differ, by split.
         recipe: Keys of the recipe with their old and new values.
         dropped: Reasons for drops with their old and new counts.
+        why: Of each run that came, went or changed: the reason.
     """
 
     added: dict[str, list[str]]
@@ -33,6 +34,7 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
     changed: dict[str, list[str]]
     recipe: dict[str, list[object]]
     dropped: dict[str, list[int]]
+    why: dict[str, str] = {}
 
 
 class Shelf:
@@ -139,7 +141,8 @@ class Shelf:
 
 def compare(old: DatasetVersion, new: DatasetVersion) -> Difference:
     """Which runs came and went between two versions, and why."""
-    added, removed, changed = {}, {}, {}
+    added, removed, changed, why = {}, {}, {}, {}
+    was, left = old.dropped(), new.dropped()
     for part in PARTS:
         before, after = _contents(old, part), _contents(new, part)
         if before or after:
@@ -147,6 +150,11 @@ def compare(old: DatasetVersion, new: DatasetVersion) -> Difference:
             removed[part] = sorted(before.keys() - after.keys())
             both = before.keys() & after.keys()
             changed[part] = sorted(run for run in both if before[run] != after[run])
+            why |= {run: f"was left out: {was[run][1]}" if run in was else "was not there"
+                    for run in added[part]}  # fmt: skip
+            why |= {run: left[run][1] if run in left else "is not there any more"
+                    for run in removed[part]}  # fmt: skip
+            why |= {run: _other(before[run], after[run]) for run in changed[part]}
     one, other = old.manifest.recipe, new.manifest.recipe
     keys = sorted(one.keys() | other.keys())
     reasons = [_reasons(version) for version in (old, new)]
@@ -157,6 +165,7 @@ def compare(old: DatasetVersion, new: DatasetVersion) -> Difference:
         changed=changed,
         recipe={k: [one.get(k), other.get(k)] for k in keys if one.get(k) != other.get(k)},
         dropped={n: [counts.get(n, 0) for counts in reasons] for n in names},
+        why=why,
     )
 
 
@@ -175,6 +184,16 @@ def _contents(version: DatasetVersion, part: str) -> dict[str, list[object]]:
             [row["messages"], row["tools"], row["weight"]]
         )
     return found
+
+
+def _other(before: list[object], after: list[object]) -> str:
+    """Which columns of a run's rows differ."""
+    if len(before) != len(after):
+        return f"{len(after)} rows instead of {len(before)}"
+    names = ("messages", "tools", "weight")
+    pairs = [(one, two) for one, two in zip(before, after, strict=True) if one != two]
+    found = {n for one, two in pairs for n, a, b in zip(names, one, two, strict=True) if a != b}  # pyright: ignore[reportArgumentType]
+    return f"other {', '.join(sorted(found))}"
 
 
 def _reasons(version: DatasetVersion) -> dict[str, int]:

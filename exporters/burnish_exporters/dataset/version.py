@@ -15,8 +15,8 @@ import msgspec
 from burnish.errors import ExportError, VersionConflict
 from burnish.protocols import Format
 from burnish.records import DatasetManifest
-from burnish_exporters.dataset.parquet import loaded, read_rows
-from burnish_exporters.dataset.publish import hash_of
+from burnish_exporters.dataset.parquet import loaded, read_dropped, read_rows
+from burnish_exporters.dataset.publish import DROPPED, hash_of
 
 if TYPE_CHECKING:
     from datasets import Dataset, IterableDataset
@@ -146,6 +146,10 @@ class DatasetVersion:
         found = find_format(format)
         self._rows_for(found, split)
         return Export(found, lambda: self._rows_for(found, split), max_tokens)
+
+    def dropped(self) -> dict[str, tuple[str, str]]:
+        """The runs that came in and left: by id, the stage and the reason."""
+        return read_dropped(self.path / DROPPED)
 
     def verify(self) -> None:
         """Check that rows and recipe are those that the version's name was made from.

@@ -24,6 +24,7 @@ from burnish_exporters.curate.slices import kind_of, tags_of
 from burnish_exporters.dataset.parquet import stored
 from burnish_exporters.dataset.spool import packed
 from burnish_exporters.funnel import Funnel
+from burnish_exporters.pieces.moment import known_at
 from burnish_exporters.pieces.plan import Plan
 from burnish_exporters.pieces.steps import source_steps, verified_steps
 from burnish_exporters.redact import RowRedactor, finders_of
@@ -48,6 +49,7 @@ class Piece(msgspec.Struct, kw_only=True):
         replaced: What was redacted, by kind, and how many rows and calls it concerned.
         kinds: Runs and verified successes, by kind of task.
         rows: The rows, as the spool holds them.
+        gone: Runs that left, each with stage and reason.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Piece(msgspec.Struct, kw_only=True):
     replaced: dict[str, int] = {}
     kinds: dict[str, list[int]] = {}
     rows: bytes = b""
+    gone: list[tuple[str, str, str]] = []
 
 
 class _Open:
@@ -88,6 +91,7 @@ class _Open:
             replaced=dict(replaced),
             kinds=self.kinds,
             rows=bytes(self._rows),
+            gone=self.funnel.gone,
         )
 
 
@@ -146,7 +150,10 @@ class PieceMaker:
         return self._close()
 
     def _entering(self, runs: Iterable[tuple[str, Trajectory]]) -> Iterator[tuple[Item, _Open]]:
-        for count, (name, trajectory) in enumerate(runs, 1):
+        for count, (name, run) in enumerate(runs, 1):
+            trajectory = known_at(run, self._plan.as_of_ns)
+            if trajectory is None:
+                continue
             if not self._open or self._open[-1].name != name:
                 self._open.append(_Open(name))
             item = Item(trajectory=trajectory, split=self._split(trajectory))
@@ -187,7 +194,7 @@ class PieceMaker:
                 piece.funnel.keep(stage)
                 yield item, piece
             else:
-                piece.funnel.drop(stage, dropped.reason)
+                piece.funnel.drop(stage, dropped.reason, item.trajectory.id)
 
     def _sample(self, item: Item, piece: _Open, stage: str = "rows") -> Sample | None:
         """What the whole-set steps need to see of a run, once its rows are stored."""
@@ -199,7 +206,7 @@ class PieceMaker:
         except (UnicodeError, OverflowError):
             sample, problem = None, "malformed: text or numbers that JSON cannot hold"
         if sample is None:
-            piece.funnel.drop(stage, problem or "nothing to learn")
+            piece.funnel.drop(stage, problem or "nothing to learn", item.trajectory.id)
         else:
             piece.funnel.keep(stage)
         return sample

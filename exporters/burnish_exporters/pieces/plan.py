@@ -33,6 +33,7 @@ class Plan:
         key: Key of stand-ins for personal data.
         pool: Limits of verification.
         decoder: Reads captured token ids for the leak check.
+        as_of_ns: Only what was recorded up to this moment counts, in nanoseconds since the epoch; None: everything.
         folder: Import paths of the recipe are relative to it.
     """
 
@@ -42,6 +43,7 @@ class Plan:
     key: bytes
     pool: PoolSettings = field(default_factory=PoolSettings)
     decoder: Decoder | None = None
+    as_of_ns: int | None = None
     folder: Path = field(default_factory=Path.cwd)
     unbelieved: dict[str, str] = field(default_factory=dict)
 
@@ -60,5 +62,5 @@ class Plan:
             hashlib.sha256(file.read_bytes()).hexdigest() for file in files if file.exists()
         ]
         secret = hashlib.sha256(self.key).hexdigest()
-        settings = [secret, self.decoder is not None, self.unbelieved]
+        settings = [secret, self.decoder is not None, self.unbelieved, self.as_of_ns]
         return digest([__version__, self.facts(), contents, settings])

@@ -1,0 +1,31 @@
+"""A run as it was known at a moment, so that a version can be built again after more was recorded.
+
+Knows: which facts of a run have a time. Does not know: why somebody looks back.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from burnish.records import Trajectory
+
+
+def known_at(trajectory: Trajectory, moment_ns: int | None) -> Trajectory | None:
+    """The run without what was recorded after a moment; None if it had not begun.
+
+    Args:
+        trajectory: The run as it is known now.
+        moment_ns: The moment, in nanoseconds since the epoch; None means now.
+    """
+    if moment_ns is None:
+        return trajectory
+    if trajectory.started_ns > moment_ns:
+        return None
+    outcomes = [o for o in trajectory.outcomes if o.reported_ns <= moment_ns]
+    verdicts = [v for v in trajectory.verdicts if v.decided_ns <= moment_ns]
+    ended = trajectory.ended_ns is not None and trajectory.ended_ns <= moment_ns
+    later = trajectory.ended_ns is not None and not ended
+    if not later and (outcomes, verdicts) == (trajectory.outcomes, trajectory.verdicts):
+        return trajectory
+    status = "running" if later else trajectory.status
+    return msgspec.structs.replace(trajectory, outcomes=outcomes, verdicts=verdicts, status=status)
