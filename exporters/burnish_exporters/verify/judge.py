@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from burnish.errors import VerificationError
-from burnish.records import Json, Trajectory, Verdict, VerdictLabel
+from burnish.records import Json, Message, Trajectory, Verdict, VerdictLabel
+from burnish_exporters.verify.claims import without_claims
 from burnish_exporters.verify.goal_state import load_function, version_of
 from burnish_exporters.verify.judge_one import unknown
 
@@ -136,10 +137,13 @@ def judge_by(
 
 
 def transcript(trajectory: Trajectory) -> str:
-    """The run as JSON lines: requests, calls, results and the answer; the middle is left out where it is long."""
+    """The run as JSON lines: requests, calls, results and the answer; the middle is left out where it is long.
+
+    What the assistant thinks and claims of itself is not shown.
+    """
     last = trajectory.model_calls[-1] if trajectory.model_calls else None
     messages = [*last.messages, *([last.reply] if last.reply else [])] if last else []
-    facts = [{"role": m.get("role"), "parts": m.get("parts")} for m in messages]
+    facts = [{"role": m.get("role"), "parts": _parts(m)} for m in messages]
     if trajectory.final_state is not None:
         facts.append({"final_state": trajectory.final_state})
     text = "\n".join(json.dumps(fact, ensure_ascii=False, default=str) for fact in facts)
@@ -147,6 +151,20 @@ def transcript(trajectory: Trajectory) -> str:
         return text
     half = _MOST_CHARS // 2
     return f"{text[:half]}\n... {len(text) - _MOST_CHARS} characters left out ...\n{text[-half:]}"
+
+
+def _parts(message: Message) -> list[Json]:
+    """What a message says; of the assistant, neither what it thought nor what it claims of itself."""
+    parts = [part for part in message.get("parts") or () if isinstance(part, dict)]
+    if message.get("role") != "assistant":
+        return parts
+    return [
+        {**part, "content": without_claims(part["content"])}
+        if part.get("type") == "text" and isinstance(part.get("content"), str)
+        else part
+        for part in parts
+        if part.get("type") != "reasoning"
+    ]
 
 
 def _same_family(model: Any, trajectory: Trajectory) -> str | None:

@@ -17,6 +17,7 @@ from typing import Any, Literal
 from burnish.errors import VerificationError
 from burnish.journal.events import canonical
 from burnish.records import Json, Trajectory, Verdict
+from burnish_exporters.verify.claims import without_claims
 from burnish_exporters.verify.goal_state import load_function, version_of
 from burnish_exporters.verify.judge_one import unknown
 
@@ -140,7 +141,7 @@ def _text(answer: str, expected: Json, tolerance: float) -> bool:
 
 
 def _numeric(answer: str, expected: Json, tolerance: float) -> bool:
-    found, wanted = _NUMBER.findall(answer), _NUMBER.findall(str(expected))
+    found, wanted = _NUMBER.findall(without_claims(answer)), _NUMBER.findall(str(expected))
     if not found or not wanted:
         return False
     got, want = (float(numbers[-1].replace(",", "")) for numbers in (found, wanted))

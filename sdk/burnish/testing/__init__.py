@@ -17,17 +17,20 @@ if TYPE_CHECKING:
     from burnish.testing.chat_model import ScriptedChatModel
     from burnish.testing.format_kit import FORMAT_CHECKS, FormatCase
     from burnish.testing.source_kit import SOURCE_CHECKS, SourceCase
+    from burnish.testing.verifier_kit import VERIFIER_CHECKS, VerifierCase
 
 __all__ = [
     "CHECKS",
     "FORMAT_CHECKS",
     "SOURCE_CHECKS",
+    "VERIFIER_CHECKS",
     "BackendCase",
     "CountingClock",
     "FormatCase",
     "MemoryJournal",
     "ScriptedChatModel",
     "SourceCase",
+    "VerifierCase",
     "capturing",
     "production_faults",
     "run_all",
@@ -38,6 +41,8 @@ _LATER = {
     "BackendCase": "backend_kit",
     "FORMAT_CHECKS": "format_kit",
     "FormatCase": "format_kit",
+    "VERIFIER_CHECKS": "verifier_kit",
+    "VerifierCase": "verifier_kit",
     "run_all": "backend_kit",
     "SOURCE_CHECKS": "source_kit",
     "SourceCase": "source_kit",

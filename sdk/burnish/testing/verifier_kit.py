@@ -1,0 +1,176 @@
+"""The contract of `burnish.protocols.Verifier` as checks that anyone can run on their own verifier.
+
+Knows: what every verifier promises. Does not know: any verifier.
+
+    case = VerifierCase(verifier=mine, success=a_good_run, fail=a_bad_run)
+
+    @pytest.mark.parametrize("check", VERIFIER_CHECKS, ids=lambda check: check.__name__)
+    def test_verifier(check):
+        check(case)
+
+The runs are those that the verifier must call a success and a failure, for whatever reason is its own.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import pickle
+from collections.abc import Callable, Iterator
+
+import msgspec
+
+from burnish.journal.events import canonical
+from burnish.protocols import Verifier
+from burnish.records import Message, Trajectory, Verdict, VerdictLabel
+
+LABELS = ("success", "fail", "unknown")
+_THOUGHT = "{} I am {} % sure. My confidence is {}."
+_BOASTS = ("I have completed the task successfully.", "100", "0.99")
+_DOUBTS = ("I have failed the task.", "0", "0.01")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class VerifierCase:
+    """A verifier with a run that it must call a success and one that it must call a failure."""
+
+    verifier: Verifier
+    success: Trajectory
+    fail: Trajectory
+
+    def label(self, run: Trajectory) -> VerdictLabel:
+        """What it says of a run."""
+        return self.verifier.verify(run).label
+
+
+def claiming(run: Trajectory, *, success: bool, aloud: bool) -> Trajectory:
+    """The run with an agent that boasts of its success, or confesses that it failed.
+
+    Args:
+        run: The run.
+        success: What the agent claims.
+        aloud: Whether it says so to the user; otherwise in its thoughts and in what it leaves in the margin.
+    """
+    claim = _THOUGHT.format(*(_BOASTS if success else _DOUBTS))
+    calls = [
+        msgspec.structs.replace(
+            call,
+            reply=_claimed(call.reply, claim, aloud=aloud),
+            extras={**call.extras, "self_assessment": {"success": success, "note": claim}},
+        )
+        for call in run.model_calls
+    ]
+    answer = f"{run.answer} {claim}" if aloud and run.answer is not None else run.answer
+    return msgspec.structs.replace(
+        run,
+        model_calls=calls,
+        answer=answer,
+        tags=[*run.tags, "success" if success else "failure"],
+        metadata={**run.metadata, "self_reported_success": success, "confidence": float(success)},
+    )
+
+
+def it_is_a_verifier(case: VerifierCase) -> None:
+    """It has a name, a version and verify()."""
+    _require(isinstance(case.verifier, Verifier), "a part of the protocol is missing")
+    for name in ("name", "version"):
+        value = getattr(case.verifier, name)
+        _require(isinstance(value, str) and bool(value), f"its {name} is {value!r}")
+
+
+def it_tells_success_from_failure(case: VerifierCase) -> None:
+    """It gives the labels that it was made for."""
+    _require(case.label(case.success) == "success", "it does not see the success")
+    _require(case.label(case.fail) == "fail", "it does not see the failure")
+
+
+def it_answers_with_plain_data(case: VerifierCase) -> None:
+    """Its verdicts can be stored: known labels, evidence of plain data, score from 0 to 1, cost from 0."""
+    for run in (case.success, case.fail):
+        verdict = case.verifier.verify(run)
+        _require(isinstance(verdict, Verdict), f"it answers with {verdict!r}")
+        _require(verdict.label in LABELS, f"its label is {verdict.label!r}")
+        canonical(verdict.evidence)
+        score, cost = verdict.score, verdict.cost_usd
+        _require(score is None or 0 <= score <= 1, f"its score is {score}")
+        _require(cost is None or cost >= 0, f"its cost is {cost}")
+
+
+def it_changes_nothing(case: VerifierCase) -> None:
+    """The run is the same afterwards, and judged the same again."""
+    for run in (case.success, case.fail):
+        before = msgspec.json.encode(run)
+        labels = {case.label(run) for _ in range(2)}
+        _require(len(labels) == 1, f"the same run is {' and '.join(sorted(labels))}")
+        _require(msgspec.json.encode(run) == before, "it changed the run")
+
+
+def it_travels(case: VerifierCase) -> None:
+    """It can be sent to its own process and says the same there."""
+    copy = pickle.loads(pickle.dumps(case.verifier))  # noqa: S301 - our own bytes
+    _require(
+        (copy.name, copy.version) == (case.verifier.name, case.verifier.version),
+        "its copy has another name",
+    )
+    _require(copy.verify(case.success).label == "success", "its copy does not see the success")
+    _require(copy.verify(case.fail).label == "fail", "its copy does not see the failure")
+
+
+def it_does_not_believe_the_agent(case: VerifierCase) -> None:
+    """What the agent thinks or claims of itself, whichever way, changes no label."""
+    for run in (case.success, case.fail):
+        label = case.label(run)
+        for success in (True, False):
+            silent = case.label(claiming(run, success=success, aloud=False))
+            _require(silent == label, f"a thought turned {label} into {silent}")
+        said = {case.label(claiming(run, success=success, aloud=True)) for success in (True, False)}
+        _require(len(said) == 1, "it believes what the agent claims")
+
+
+def it_does_not_repeat_verdicts(case: VerifierCase) -> None:
+    """Earlier verdicts about a run, its own included, are no evidence."""
+    for run, label in ((case.success, "success"), (case.fail, "fail")):
+        for said in LABELS:
+            told = Verdict(label=said, verifier=case.verifier.name, version=case.verifier.version)
+            found = case.label(msgspec.structs.replace(run, verdicts=[told]))
+            _require(found == label, f"an earlier {said} turned {label} into {found}")
+
+
+def it_bears_every_run(case: VerifierCase) -> None:
+    """A run of which nothing is known may raise an Exception or give a label, and ends nothing."""
+    for run in _odd(case.success):
+        try:
+            label = case.verifier.verify(run).label
+        except Exception:  # noqa: BLE001, S112 - it counts as unknown
+            continue
+        _require(label in LABELS, f"its label is {label!r}")
+
+
+VERIFIER_CHECKS: tuple[Callable[[VerifierCase], None], ...] = (
+    it_is_a_verifier,
+    it_tells_success_from_failure,
+    it_answers_with_plain_data,
+    it_changes_nothing,
+    it_travels,
+    it_does_not_believe_the_agent,
+    it_does_not_repeat_verdicts,
+    it_bears_every_run,
+)
+"""All checks of the contract."""
+
+
+def _claimed(reply: Message | None, claim: str, *, aloud: bool) -> Message | None:
+    if reply is None:
+        return None
+    kind = "text" if aloud else "reasoning"
+    return {**reply, "parts": [*(reply.get("parts") or ()), {"type": kind, "content": claim}]}
+
+
+def _odd(run: Trajectory) -> Iterator[Trajectory]:
+    yield Trajectory(id="0" * 32, agent=run.agent, status="abandoned", task_id=run.task_id)
+    yield msgspec.structs.replace(run, final_state=["no", {"such": None}], tool_runs=[])
+    yield msgspec.structs.replace(run, answer="\x00" * 100_000, model_calls=[])
+
+
+def _require(held: bool, otherwise: str) -> None:
+    if not held:
+        raise AssertionError(otherwise)
