@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import gzip
 import os
+import time
 from collections.abc import Sequence
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Literal, Protocol
 from urllib.parse import unquote
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace.export import SpanExporter
 
 _TIMEOUT_S = 30.0
+_LONGEST_S = 3600.0
 _NEVER = frozenset(("INVALID_ARGUMENT", "OUT_OF_RANGE", "DATA_LOSS"))
 GRPC_METHOD = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 _LATER = frozenset((401, 403, 404, 408, 429, 500, 502, 503, 504))
@@ -190,10 +193,17 @@ def _rejected(body: bytes) -> int:
 
 
 def _seconds(header: str | None) -> float | None:
+    """Seconds of a Retry-After, which gives them or a date; at most an hour is waited."""
+    if header is None:
+        return None
     try:
-        return None if header is None else max(0.0, float(header))
+        wanted = float(header)
     except ValueError:
-        return None  # a date: our own backoff does as well
+        try:
+            wanted = parsedate_to_datetime(header).timestamp() - time.time()
+        except ValueError:
+            return None  # our own backoff does as well
+    return min(max(0.0, wanted), _LONGEST_S) if wanted == wanted else None
 
 
 def _headers_from_environment() -> dict[str, str]:

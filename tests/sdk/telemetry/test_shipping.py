@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import subprocess
 import sys
 import textwrap
 import threading
 import time
+from email.utils import format_datetime
 
 import pytest
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
@@ -107,6 +109,24 @@ def test_a_retry_waits_as_long_as_the_receiver_asks(collector, shipping, recordi
     collector.wait_for(lambda: collector.requests)
 
     assert time.monotonic() - before >= 0.5
+
+
+def test_a_retry_may_be_named_by_its_date(collector):
+    receiver = OtlpHttp(collector.url)
+    wait = []
+    for answer in (
+        format_datetime(dt.datetime.now(dt.UTC) + dt.timedelta(seconds=100), usegmt=True),
+        "Thu, 01 Jan 1970 00:00:00 GMT",
+        "1e99",
+        "nan",
+        "soon",
+    ):
+        collector.answers = [(503, {"retry-after": answer})]
+        wait.append(receiver.send([], "inline").retry_after_s)
+    receiver.close()
+
+    assert 90 < wait[0] <= 100
+    assert wait[1:] == [0, 3600, None, None]
 
 
 def test_a_restart_continues_where_the_cursor_stands(tmp_path, collector, shipping, recording):
