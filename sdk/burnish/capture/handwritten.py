@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from types import TracebackType
-from typing import Any, Self
+from typing import Any, TypeVar, cast
 
 from burnish.capture import context
 from burnish.capture.chat_form import encode_chat
 from burnish.capture.content import Blobs
+from burnish.capture.entering import Entered
 from burnish.capture.faults import guarded
 from burnish.capture.live import Run, new_id, registry
 from burnish.capture.messages import text_of
@@ -24,14 +24,15 @@ from burnish.capture.spelled import without_spelling
 from burnish.errors import CaptureError
 from burnish.journal.events import ModelEnded, ModelStarted, ToolEnded, ToolStarted
 
+_C = TypeVar("_C")
 _FACTS = (
     "finish_reason", "response_id", "usage", "adapter", "arm", "prompt_token_ids", "token_ids",
     "logprobs", "model", "sampled", "first_token_at", "extras",
 )  # fmt: skip
 
 
-class _Handwritten:
-    """A run below the current one, open between `__enter__` and `__exit__`."""
+class _Handwritten(Entered[_C]):
+    """A run below the current one, open as long as it is entered."""
 
     kind = ""
 
@@ -61,31 +62,15 @@ class _Handwritten:
         if run is not None and registry.remove(run):
             self._end(run, error)
 
-    def __enter__(self) -> Self:
+    def _enter(self) -> _C:
         self.open()
-        return self
+        return cast("_C", self)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def _leave(self, error: BaseException | None) -> None:
         self.close(error)
 
-    async def __aenter__(self) -> Self:
-        return self.__enter__()
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.__exit__(kind, error, trace)
-
-
-class HandwrittenModelCall(_Handwritten):
+class HandwrittenModelCall(_Handwritten["HandwrittenModelCall"]):
     """Records one call of a model: `with trace.model_call(messages, model="m") as call`.
 
     Args:
@@ -213,7 +198,7 @@ class HandwrittenModelCall(_Handwritten):
         )
 
 
-class HandwrittenToolCall(_Handwritten):
+class HandwrittenToolCall(_Handwritten["HandwrittenToolCall"]):
     """Records one run of a tool: `with trace.tool_call("search", {"q": "x"}) as call`.
 
     Args:

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import time
 from contextvars import ContextVar, Token
-from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 from burnish.capture import shipping, sink, telling
 from burnish.capture.content import Blobs, Content
@@ -18,6 +17,7 @@ from burnish.capture.context import (
     current_trajectory_id,
     suppress,
 )
+from burnish.capture.entering import Entered
 from burnish.capture.live import LiveTrajectory
 from burnish.capture.redaction import door
 from burnish.errors import CaptureError
@@ -29,7 +29,7 @@ current_task: ContextVar[task | None] = ContextVar("burnish_task", default=None)
 """What runs that start here attempt."""
 
 
-class task:  # noqa: N801 - used as `with burnish.task(...)`, like open()
+class task(Entered["task"]):  # noqa: N801 - used as `with burnish.task(...)`, like open()
     """Names what the runs inside it attempt, and for whom.
 
     Usable with `with` and `async with`; `trajectory_ids` then names the runs that were recorded.
@@ -92,28 +92,12 @@ class task:  # noqa: N801 - used as `with burnish.task(...)`, like open()
         self.trajectory_ids.append(trajectory.id)
         trajectory.environment = self.environment
 
-    def __enter__(self) -> Self:
+    def _enter(self) -> task:
         self._tokens.append(current_task.set(self))
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def _leave(self, error: BaseException | None) -> None:
         current_task.reset(self._tokens.pop())
-
-    async def __aenter__(self) -> Self:
-        return self.__enter__()
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.__exit__(kind, error, trace)
 
 
 def outcome(

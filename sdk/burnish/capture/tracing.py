@@ -12,11 +12,11 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextvars import Token
-from types import TracebackType
 from typing import Any, TypeVar
 
 from burnish.capture import context
 from burnish.capture.closing import answer_of, status_of
+from burnish.capture.entering import Entered
 from burnish.capture.entry import Agent, Start, begin, recording
 from burnish.capture.faults import guarded
 from burnish.capture.handler import shared_handler
@@ -119,7 +119,7 @@ def _leave_context(token: Token[Run | None] | None) -> None:
         context.scope.reset(token)
 
 
-class trace:  # noqa: N801 - used as `@burnish.trace(...)` and `with burnish.trace(...)`
+class trace(Entered[Scope]):  # noqa: N801 - used as `@burnish.trace(...)` and `with burnish.trace(...)`
     """Record an agent that is not a LangChain runnable.
 
     As a decorator of any function, generator, coroutine or asynchronous generator, or as a context
@@ -159,32 +159,16 @@ class trace:  # noqa: N801 - used as `@burnish.trace(...)` and `with burnish.tra
 
         return recording_client(client)
 
-    def __enter__(self) -> Scope:
+    def _enter(self) -> Scope:
         scope = Scope(self._agent, self._thread_id, self._input)
         scope.open("with")
         self._open.append((scope, scope.enter_context()))
         return scope
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def _leave(self, error: BaseException | None) -> None:
         scope, token = self._open.pop()
         _leave_context(token)
         scope.close(error=error)
-
-    async def __aenter__(self) -> Scope:
-        return self.__enter__()
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.__exit__(kind, error, trace)
 
     def __call__(self, function: _F) -> _F:
         """Record each call of a function."""
