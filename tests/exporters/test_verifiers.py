@@ -1,4 +1,4 @@
-"""Golden cases of the verifiers that read answers, calls, results, pages and rules."""
+"""What verifiers do beside their golden cases: mutated calls, wrong settings, evidence, gates."""
 
 import copy
 import random
@@ -11,7 +11,6 @@ from burnish.errors import VerificationError
 from burnish.records import ToolRun, Verdict
 from burnish_exporters.verify import (
     all_of,
-    any_of,
     check_call,
     dom_assert,
     exit_code,
@@ -151,36 +150,6 @@ ORDER = {
 }
 
 
-@pytest.mark.parametrize(
-    ("answer", "label"),
-    [
-        ('{"id": 1}', "success"),
-        ('{"id": 1, "tags": ["a"]}', "success"),
-        ('{"id": 1, "more": null}', "success"),
-        ('Here it is:\n```json\n{"id": 2}\n```\nDone.', "success"),
-        ('```\n{"id": 2}\n```', "success"),
-        ('The order is {"id": 3}.', "success"),
-        ('  {"id": 4}  ', "success"),
-        ('{"id": 1, "tags": []}', "success"),
-        ('{"id": "1"}', "fail"),
-        ('{"id": 1.5}', "fail"),
-        ("{}", "fail"),
-        ('{"id": 1, "tags": ["a", "b", "c"]}', "fail"),
-        ('{"id": 1, "tags": "a"}', "fail"),
-        ("[1]", "fail"),
-        ("1", "fail"),
-        ("id: 1", "fail"),
-        ('{"id": 1', "fail"),
-        ("", "fail"),
-        ('{"id": true}', "fail"),
-        ("null", "fail"),
-    ],
-)
-def test_an_answer_has_the_form_of_a_schema(make_run, answer, label):
-    run = msgspec.structs.replace(make_run(1), answer=answer)
-    assert json_schema(ORDER).verify(run).label == label
-
-
 def test_strict_takes_json_and_nothing_else_and_no_answer_fails(make_run):
     run = run_with(make_run, answer='Here: {"id": 1}')
 
@@ -197,76 +166,11 @@ def test_a_wrong_schema_is_refused(schema):
 # --- exit codes and statuses --------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("result", "label"),
-    [
-        ({"exit_code": 0}, "success"),
-        ({"exit_code": 1}, "fail"),
-        ({"returncode": 0, "stdout": "exit code 1"}, "success"),
-        ({"returncode": -9}, "fail"),
-        ({"exit_status": 0}, "success"),
-        ({"code": 2}, "fail"),
-        ({"exit_code": "0"}, "success"),
-        ({"exit_code": "1"}, "fail"),
-        ('{"exit_code": 0, "out": ""}', "success"),
-        ('{"exit_code": 3}', "fail"),
-        ("done\nexit code: 0", "success"),
-        ("Process exited with code 127", "fail"),
-        ("Exited with status 0", "success"),
-        ("return code = 0", "success"),
-        ("exit status 2", "fail"),
-        ("all fine", "unknown"),
-        ({"stdout": "all fine"}, "unknown"),
-        ({"exit_code": True}, "unknown"),
-        (None, "unknown"),
-        ([0], "unknown"),
-    ],
-)
-def test_the_exit_code_of_the_last_command_decides(make_run, result, label):
-    run = run_with(make_run, tool_runs=[tool_run({"exit_code": 5}), tool_run(result)])
-
-    assert exit_code("shell").verify(run).label == label
-
-
 def test_by_default_the_last_result_with_a_code_counts(make_run):
     runs = [tool_run({"exit_code": 1}), tool_run("some text", name="note")]
 
     assert exit_code().verify(run_with(make_run, tool_runs=runs)).label == "fail"
     assert exit_code(expected=1).verify(run_with(make_run, tool_runs=runs)).label == "success"
-
-
-BODY = {"type": "object", "required": ["id"]}
-
-
-@pytest.mark.parametrize(
-    ("result", "options", "label"),
-    [
-        ({"status": 200}, {}, "success"),
-        ({"status": 204}, {}, "success"),
-        ({"status_code": 299}, {}, "success"),
-        ({"status": 300}, {}, "fail"),
-        ({"status": 404}, {}, "fail"),
-        ({"status": 500}, {}, "fail"),
-        ({"status": "201"}, {}, "success"),
-        ("HTTP/1.1 200 OK", {}, "success"),
-        ("HTTP 503", {}, "fail"),
-        ("status code: 404", {}, "fail"),
-        ("all good", {}, "unknown"),
-        ({"status": "ok"}, {}, "unknown"),
-        (None, {}, "unknown"),
-        ({"status": 404}, {"expected": [404]}, "success"),
-        ({"status": 200}, {"expected": [201]}, "fail"),
-        ({"status": 200, "json": {"id": 1}}, {"schema": BODY}, "success"),
-        ({"status": 200, "body": '{"id": 1}'}, {"schema": BODY}, "success"),
-        ({"status": 200, "json": {}}, {"schema": BODY}, "fail"),
-        ({"status": 200, "body": "oops"}, {"schema": BODY}, "fail"),
-        ('{"status": 200, "data": {"id": 1}}', {"schema": BODY}, "success"),
-    ],
-)
-def test_a_status_and_its_body_decide(make_run, result, options, label):
-    run = run_with(make_run, tool_runs=[tool_run(result)])
-
-    assert http_status("shell", **options).verify(run).label == label
 
 
 def test_every_request_or_the_last_one(make_run):
@@ -296,38 +200,21 @@ ALL = "SELECT id FROM orders"
 
 
 @pytest.mark.parametrize(
-    ("reference", "query", "label"),
+    "query",
     [
-        (ALL, "SELECT id FROM orders", "success"),
-        (ALL, "SELECT id AS number FROM orders ORDER BY id DESC", "success"),
-        (ALL, "SELECT id FROM orders WHERE 1 = 1", "success"),
-        (ALL, "SELECT id FROM orders WHERE city = 'Oslo'", "fail"),
-        (ALL, "SELECT id, city FROM orders", "fail"),
-        (ALL, "SELECT id FROM orders UNION ALL SELECT 1", "fail"),
-        (ALL, "SELECT id FROM ordres", "fail"),
-        (ALL, "not sql", "fail"),
-        (ALL, "DROP TABLE orders", "fail"),
-        (ALL, "DELETE FROM orders", "fail"),
-        (ALL, "ATTACH DATABASE ':memory:' AS x", "fail"),
-        (f"{ALL} ORDER BY id", "SELECT id FROM orders ORDER BY id", "success"),
-        (f"{ALL} ORDER BY id", "SELECT id FROM orders ORDER BY id DESC", "fail"),
-        ("SELECT count(*) FROM orders", "SELECT 3", "success"),
-        ("SELECT count(*) FROM orders", "SELECT 3.0", "success"),
-        ("SELECT total FROM orders WHERE id = 3", "SELECT 0.3", "success"),
-        ("SELECT total FROM orders WHERE id = 3", "SELECT 0.31", "fail"),
-        ("SELECT city FROM orders GROUP BY city", "SELECT DISTINCT city FROM orders", "success"),
-        ("SELECT x FROM orders", "SELECT 1", "unknown"),
-        (ALL, "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n WHERE i < 0", "fail"),
+        "DROP TABLE orders",
+        "DELETE FROM orders",
+        "ATTACH DATABASE ':memory:' AS x",
+        "PRAGMA user_version = 7",
     ],
-)  # fmt: skip
-def test_a_query_gives_the_rows_of_the_reference(make_run, database, reference, query, label):
-    verifier = sql_result_set({"task-1": reference}, database=database)
+)
+def test_a_query_that_changes_something_fails_and_changes_nothing(make_run, database, query):
+    verifier = sql_result_set({"task-1": ALL}, database=database)
     run = run_with(make_run, tool_runs=[tool_run(arguments={"query": query}, name="sql")])
+    before = database.read_bytes()
 
-    assert verifier.verify(run).label == label
-    with sqlite3.connect(database) as connection:
-        assert connection.execute("SELECT count(*) FROM orders").fetchone() == (3,)
-    connection.close()
+    assert verifier.verify(run).label == "fail"
+    assert database.read_bytes() == before
 
 
 def test_a_run_without_query_fails_and_a_task_without_reference_is_unknown(make_run, database):
@@ -347,37 +234,6 @@ PAGE = """
 <form><input name="mail" value="a@b" disabled><button class="send" data-state="done">Send</button></form>
 <script>var x = "<li class='item'>no</li>"</script></body></html>
 """
-
-
-@pytest.mark.parametrize(
-    ("assertion", "holds"),
-    [
-        ({"selector": "#title"}, True),
-        ({"selector": "#missing"}, False),
-        ({"selector": "h1", "text": "Order 17"}, True),
-        ({"selector": "h1", "text": "Order"}, False),
-        ({"selector": "h1", "contains": "Order"}, True),
-        ({"selector": "h1 b", "text": "17"}, True),
-        ({"selector": "b h1"}, False),
-        ({"selector": "body ul .item", "count": 2}, True),
-        ({"selector": "li", "count": 3}, False),
-        ({"selector": "ul.items.big"}, True),
-        ({"selector": "ul.items.small"}, False),
-        ({"selector": ".error", "absent": True}, True),
-        ({"selector": ".item", "absent": True}, False),
-        ({"selector": "[data-state=done]"}, True),
-        ({"selector": "button[data-state='open']"}, False),
-        ({"selector": "input[disabled]"}, True),
-        ({"selector": "input", "attribute": "value", "value": "a@b"}, True),
-        ({"selector": "input", "attribute": "value", "value": "c@d"}, False),
-        ({"selector": ".missing, button"}, True),
-        ({"selector": "li", "text": "Chair"}, True),
-    ],
-)
-def test_an_assertion_on_the_page(make_run, assertion, holds):
-    run = run_with(make_run, final_state={"html": PAGE})
-
-    assert dom_assert([assertion]).verify(run).label == ("success" if holds else "fail")
 
 
 def test_a_page_that_was_not_recorded_is_unknown_and_an_unknown_key_refused(make_run):
@@ -443,22 +299,6 @@ class Says:
 
 def say(*labels):
     return [Says(label, f"v{n}") for n, label in enumerate(labels)]
-
-
-@pytest.mark.parametrize(
-    ("labels", "all_label", "any_label"),
-    [
-        (("success", "success"), "success", "success"),
-        (("success", "fail"), "fail", "success"),
-        (("success", "unknown"), "unknown", "success"),
-        (("fail", "unknown"), "fail", "unknown"),
-        (("fail", "fail"), "fail", "fail"),
-        (("unknown", "unknown"), "unknown", "unknown"),
-    ],
-)
-def test_all_and_any(make_run, labels, all_label, any_label):
-    assert all_of(*say(*labels)).verify(make_run()).label == all_label
-    assert any_of(*say(*labels)).verify(make_run()).label == any_label
 
 
 def test_weights_add_up_and_unknown_stays_unknown(make_run):
