@@ -24,29 +24,6 @@ def test_trl_gets_messages_and_tools(version):
     assert all("loss" not in message for message in data[0]["messages"])
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(600)
-def test_trl_renders_the_rows_with_a_chat_template(version):
-    """TRL's own loader, with its Qwen3 template: every call once, each with its arguments as an object."""
-    from pathlib import Path
-
-    import trl
-    from tokenizers import Tokenizer, models
-    from transformers import PreTrainedTokenizerFast
-    from trl.data_utils import apply_chat_template, is_conversational
-
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.WordLevel({"x": 0}, "x")))
-    template = Path(trl.__file__).parent / "chat_templates" / "qwen3.jinja"
-    tokenizer.chat_template = template.read_text()
-
-    row = version.to("trl-sft")[0]
-    text = apply_chat_template(row, tokenizer)["text"]
-
-    assert is_conversational(row)
-    assert text.count("<tool_call>\n{") == 2
-    assert '"arguments": {"order":' in text
-
-
 def test_different_arguments_survive_arrow_without_invented_nulls(make_run):
     def with_arguments(n, arguments):
         text = msgspec.json.encode(make_run(n)).decode()

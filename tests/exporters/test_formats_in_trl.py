@@ -155,3 +155,43 @@ def test_kto_takes_runs_unpaired(stack, contrasted, options):
 
     assert sorted(row["label"] for row in trainer.train_dataset) == [False] * 3 + [True] * 3
     assert trainer.train().global_step == 1
+
+
+TEMPLATES = {
+    "qwen3": "trl-sft",
+    "qwen3_instruct_2507": "trl-sft",
+    "deepseekv3": "trl-sft",
+    "qwen2_5": "trl-sft-objects",
+    "qwen3_6": "trl-sft-objects",
+    "llama3_1": "trl-sft-objects",
+    "gptoss": "trl-sft-objects",
+    "glm4moe": "trl-sft-objects",
+    "nemotron_3_nano": "trl-sft-objects",
+}
+FORGETFUL = {"llama3_1", "gptoss", "deepseekv3"}  # they leave out text beside a call
+
+
+@pytest.mark.parametrize(("template", "name"), TEMPLATES.items())
+def test_chat_templates_of_nine_families_render_every_turn(stack, make_run, template, name):
+    """Two calls with a thought each, their results, the answer; arguments as values, not as quoted text."""
+    from tokenizers import Tokenizer, models
+    from transformers import PreTrainedTokenizerFast
+    from trl.data_utils import apply_chat_template, is_conversational
+
+    trl, _, _ = stack
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer(models.WordLevel({"x": 0}, "x")), bos_token="<s>", eos_token="</s>"
+    )  # fmt: skip
+    folder = Path(trl.__file__).parent / "chat_templates"
+    tokenizer.chat_template = (folder / f"{template}.jinja").read_text()
+    version = build_dataset([make_run(4711, calls=3)], agent="support", verify=["outcome"])
+    (row,) = version.to(name)
+
+    text = apply_chat_template(row, tokenizer)["text"]
+
+    assert is_conversational(row)
+    said = ("Where is order 4711?", "city 0", "city 1", "Order 4711 is in town.", "4712")
+    assert [text.count(part) for part in said] == [1] * len(said)
+    assert '\\"order' not in text
+    assert "null" not in text
+    assert text.count("Let me see.") == 2 or template in FORGETFUL

@@ -47,8 +47,9 @@ def _is_a_target(command: str) -> None:
 
 def _accepts_options(command: str) -> None:
     words = shlex.split(command)
+    program = words[: 3 if words[1] == "-m" else 2]
     shown = subprocess.run(
-        [*words[:2], "--help"],
+        [*program, "--help"],
         check=True,
         capture_output=True,
         text=True,
@@ -74,6 +75,7 @@ LONG = {
     "burnish demo": _accepts_options,  # tests/end_to_end runs it in full
     "burnish serve": _accepts_options,  # tests/sdk/serving runs the server
     "pip install": _names_known_extras,
+    "python -m burnish_trainer.starter.pretrain": _accepts_options,  # tests/trainer/starter makes a few steps
 }
 
 

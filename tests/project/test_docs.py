@@ -18,6 +18,7 @@ DOCUMENTS = sorted(
         ROOT / "CONTRIBUTING.md",
         *ROOT.glob("docs/*.md"),
         *ROOT.glob("examples/*/README.md"),
+        ROOT / "trainer" / "burnish_trainer" / "starter" / "README.md",
     ]
 )
 

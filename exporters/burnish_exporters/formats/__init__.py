@@ -6,7 +6,7 @@ Does not know: how rows were made.
 | name | for | honours loss flags |
 |---|---|---|
 | `trl-sft` | TRL's SFTTrainer, `messages` + `tools`, arguments as JSON strings | no |
-| `trl-sft-objects` | the same for chat templates that print arguments with `tojson` (Qwen2.5, Llama 3) | no |
+| `trl-sft-objects` | the same with arguments as objects, which most chat templates want (docs/formats.md) | no |
 | `trl-prompt-completion` | TRL's SFTTrainer, a row for each reply | yes |
 | `trl-dpo` | TRL's DPOTrainer, whole runs from where they part | by pair |
 | `trl-dpo-step` | TRL's DPOTrainer, single replies at the fork | by pair |
