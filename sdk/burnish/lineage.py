@@ -1,16 +1,26 @@
-"""Where a version comes from: adapter, dataset, trajectories.
+"""Where a thing comes from and what was made of it: span, trajectory, row, dataset, adapter, deployment.
 
-Knows: which file of a version names its parents. Does not know: how versions are made.
+Knows: which file of a version names its parents, and which column of its rows their runs.
+Does not know: how versions are made.
+
+Each thing is a dict with `kind` and `id`. What it comes from is under `parents`, what was made of it under `children`;
+parents have parents, children have children.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
 from burnish.errors import WorkspaceError
-from burnish.records import Trajectory
+from burnish.records import Span, Trajectory
+
+Node = dict[str, Any]
+
+_FILES = {"adapter": "burnish.json", "dataset": "manifest.json"}
+_SHORTEST_SPAN = 16  # hex digits
 
 
 class Place(Protocol):
@@ -22,60 +32,194 @@ class Place(Protocol):
         """One trajectory; raises WorkspaceError without it."""
         ...
 
+    def spans(self, since_ns: int | None = None) -> Iterator[Span]:
+        """Spans of all trajectories."""
+        ...
 
-def lineage(workspace: Place, identifier: str) -> dict[str, Any]:
-    """What `identifier` is, and its parents down to the data.
+
+def lineage(workspace: Place, identifier: str) -> Node:
+    """What `identifier` is, what it comes from, and what was made of it.
+
+    Args:
+        workspace: Where to look.
+        identifier: Id of an adapter or dataset version, name of an agent that is deployed, or id of a row, a
+            trajectory (or its beginning) or a span.
 
     Raises:
         WorkspaceError: If the workspace holds nothing of that name.
     """
-    found = _version(workspace.home, identifier)
-    if found is not None:
+    home = workspace.home
+    version = _version(home, identifier)
+    if version is not None:
+        return {**version, "children": _children(home, version["kind"], identifier)}
+    deployed = _deployment(home, identifier)
+    if deployed is not None:
+        return {**deployed, "children": []}
+    try:
+        trajectory = workspace.trajectory(identifier)
+    except WorkspaceError:
+        found = _row(workspace, identifier) or _span(workspace, identifier)
+        if found is None:
+            raise
         return found
-    trajectory = workspace.trajectory(identifier)
+    return {**_run(home, trajectory), "children": _rows_of(home, trajectory.id)}
+
+
+def _run(home: Path, trajectory: Trajectory) -> Node:
+    """A trajectory with the adapters that wrote its replies."""
+    adapters = sorted({p.adapter for p in trajectory.policies if p.adapter})
     return {
         "kind": "trajectory",
         "id": trajectory.id,
         "agent": trajectory.agent,
         "policies": [policy.adapter for policy in trajectory.policies],
-        "parents": [
-            made
-            for adapter in sorted({p.adapter for p in trajectory.policies if p.adapter})
-            if (made := _version(workspace.home, adapter)) is not None
-        ],
+        "parents": [made for name in adapters if (made := _version(home, name)) is not None],
     }
 
 
-def _version(home: Path, identifier: str) -> dict[str, Any] | None:
+def _span(workspace: Place, identifier: str) -> Node | None:
+    """A span, found by reading the journal through."""
+    if len(identifier) != _SHORTEST_SPAN:
+        return None
+    span = next((span for span in workspace.spans() if span.span_id == identifier), None)
+    if span is None:
+        return None
+    trajectory = workspace.trajectory(
+        str(span.attributes.get("burnish.trajectory.id") or span.trace_id)
+    )
+    run = {**_run(workspace.home, trajectory), "children": _rows_of(workspace.home, trajectory.id)}
+    facts = {"kind": "span", "id": identifier, "name": span.name}
+    return {**facts, "parents": run["parents"], "children": [{**run, "parents": []}]}
+
+
+def _row(workspace: Place, identifier: str) -> Node | None:
+    """A row of a dataset, with the run that it was made of."""
+    found = list(_rows(workspace.home, "row_id", identifier))
+    if not found:
+        return None
+    _, _, run_id = found[0]
+    try:
+        parent = _run(workspace.home, workspace.trajectory(run_id))
+    except WorkspaceError:  # its run was forgotten, or kept no longer
+        parent = _missing(run_id)
+    datasets = [_made(workspace.home, "dataset", name) for name, _, _ in found]
+    return {"kind": "row", "id": identifier, "parents": [parent], "children": datasets}
+
+
+def _rows_of(home: Path, trajectory_id: str) -> list[Node]:
+    """The rows that were made of a run, each with the datasets that hold it."""
+    holders: dict[str, list[str]] = {}
+    for dataset, row, _ in _rows(home, "trajectory_id", trajectory_id):
+        holders.setdefault(row, []).append(dataset)
+    return [
+        {"kind": "row", "id": row, "children": [_made(home, "dataset", d) for d in datasets]}
+        for row, datasets in sorted(holders.items())
+    ]
+
+
+def _rows(home: Path, column: str, value: str) -> Iterator[tuple[str, str, str]]:
+    """Dataset, row and trajectory of the rows with a value in a column."""
+    paths = sorted((home / "datasets").glob("[!.]*/rows/*.parquet"))
+    if not paths:
+        return
+    from pyarrow import parquet
+
+    for path in paths:
+        if not {"row_id", "trajectory_id"} <= set(parquet.read_schema(path).names):
+            continue
+        names = ["row_id", "trajectory_id"]
+        table = parquet.read_table(path, columns=names, filters=[(column, "==", value)])
+        for row in table.to_pylist():
+            yield path.parent.parent.name, row["row_id"], row["trajectory_id"]
+
+
+def _made(home: Path, kind: str, identifier: str) -> Node:
+    """A version with what was made of it."""
+    return {"kind": kind, "id": identifier, "children": _children(home, kind, identifier)}
+
+
+def _children(home: Path, kind: str, identifier: str) -> list[Node]:
+    """What names a version as its parent: versions, and agents that are served by it."""
+    found = [
+        _made(home, other, path.parent.name)
+        for other, name in _FILES.items()
+        for path in sorted(home.glob(f"{other}s/[!.]*/{name}"))
+        if path.parent.name != identifier and identifier in _parents(_read(path))
+    ]
+    if kind == "adapter":
+        for agent in _agents(home):
+            deployed = _deployment(home, agent) or {"parents": []}
+            told = [parent for parent in deployed["parents"] if parent["id"] == identifier]
+            found += [
+                {"kind": "deployment", "id": agent, "as": parent["as"], "children": []}
+                for parent in told
+            ]
+    return found
+
+
+def _deployment(home: Path, agent: str) -> Node | None:
+    """What an agent is served by, as its control document says; None if it has none."""
+    from burnish.adapters.control import SqlControlStore
+
+    if not (home / "control.sqlite").exists():
+        return None
+    document, version = SqlControlStore(home).read(agent)
+    if not version:
+        return None
+    arms = {arm: document.get(arm) for arm in ("stable", "canary")}
+    served = {arm: told["adapter"] for arm, told in arms.items() if told and told.get("adapter")}
+    parents = [
+        {**(_version(home, name) or _missing(name)), "as": arm} for arm, name in served.items()
+    ]
+    return {"kind": "deployment", "id": agent, "state": document.get("state"), "parents": parents}
+
+
+def _version(home: Path, identifier: str) -> Node | None:
     """An adapter or dataset version with its parents; None if there is no such folder."""
     if not identifier or "/" in identifier or identifier.startswith("."):
         return None
-    for kind, name in (("adapter", "burnish.json"), ("dataset", "manifest.json")):
+    for kind, name in _FILES.items():
         manifest = home / f"{kind}s" / identifier / name
         if not manifest.is_file():
             continue
-        try:
-            content = json.loads(manifest.read_bytes())
-        except ValueError as error:
-            raise WorkspaceError(
-                f"{manifest} cannot be read: {error}", "a JSON object", "burnish doctor"
-            ) from error
-        parents = [*content.get("parents", ())]
-        if content.get("dataset"):
-            parents.append(content["dataset"])
+        content = _read(manifest)
+        parents = [parent for parent in _parents(content) if parent != identifier]
         return {
             "kind": kind,
             "id": identifier,
             "created_at": content.get("created_at"),
             "forced": bool(content.get("forced")) or _was_forced(home, identifier),
             "sources": content.get("sources", []),
-            "parents": [
-                _version(home, parent) or {"kind": "missing", "id": parent}
-                for parent in dict.fromkeys(parents)
-                if parent != identifier
-            ],
+            "trajectories": (content.get("extras") or {}).get("trajectories"),
+            "parents": [_version(home, parent) or _missing(parent) for parent in parents],
         }
     return None
+
+
+def _parents(content: Node) -> list[str]:
+    """The versions that a manifest names, each once."""
+    named = [*content.get("parents", ()), content.get("dataset")]
+    return list(dict.fromkeys(str(name) for name in named if name))
+
+
+def _read(manifest: Path) -> Node:
+    try:
+        return json.loads(manifest.read_bytes())
+    except ValueError as error:
+        raise WorkspaceError(
+            f"{manifest} cannot be read: {error}", "a JSON object", "burnish doctor"
+        ) from error
+
+
+def _missing(identifier: str) -> Node:
+    return {"kind": "missing", "id": identifier, "parents": []}
+
+
+def _agents(home: Path) -> list[str]:
+    """Agents for which an adapter was ever put forward."""
+    from burnish.adapters import Registry
+
+    return sorted({one.agent for one in Registry(home).list()})
 
 
 def _was_forced(home: Path, adapter: str) -> bool:

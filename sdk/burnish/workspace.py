@@ -215,7 +215,7 @@ class Workspace:
         self._append(event, {ref: content})
 
     def lineage(self, identifier: str) -> dict[str, Any]:
-        """Where an adapter version, a dataset version or a trajectory comes from.
+        """Where a version, a deployed agent, a row, a trajectory or a span comes from, and what was made of it.
 
         Raises:
             WorkspaceError: If the workspace holds nothing of that name.

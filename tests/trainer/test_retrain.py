@@ -48,6 +48,16 @@ def test_a_retrain_goes_from_runs_to_a_canary_and_back(shop, home, engine):
     assert report.canary["state"] == "CANARY"
     assert report.canary["share"] == 0.5
     assert report.canary["swap_ms"] > 0
+    row = next(DatasetVersion.open(home / "datasets" / report.dataset).rows())
+    (made,) = burnish.Workspace().lineage(row["trajectory_id"])["children"]
+    (dataset,) = made["children"]
+    (adapter,) = dataset["children"]
+    assert (dataset["id"], adapter["id"]) == (report.dataset, report.adapter)
+    assert [(child["kind"], child["id"]) for child in adapter["children"]] == [
+        ("deployment", "shop")
+    ]
+    (served,) = burnish.Workspace().lineage("shop")["parents"]
+    assert (served["id"], served["as"]) == (report.adapter, "canary")
     refused = set(
         DatasetVersion.open(home / "datasets" / report.dataset).manifest.recipe["refuse_tasks"]
     )

@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from burnish._version import __version__
-from burnish.cli import canary, doctor, journal, serve, traces
+from burnish.cli import canary, doctor, journal, lineage, serve, traces
 from burnish.cli.output import INTERRUPTED, report_interrupt
 
 EPILOG = "Exit codes: 0 done, 1 explained error, 2 wrong usage, 3 not promoted, 130 interrupted."
@@ -51,6 +51,7 @@ def build_app() -> typer.Typer:
     app.add_typer(canary.app, name="canary")
     app.command("serve")(serve.serve)
     app.command("doctor")(doctor.doctor)
+    app.command("lineage")(lineage.lineage)
     app.command("receive")(journal.receive)
     app.command("forget")(journal.forget)
     app.command("archive")(journal.archive)

@@ -1,0 +1,57 @@
+"""`burnish lineage`: where something comes from and what was made of it.
+
+Knows: how the two directions are printed. Does not know: how they are found.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from burnish.cli.output import print_json
+
+_FACTS = ("name", "agent", "as", "state", "created_at", "trajectories")
+
+
+def lineage(
+    identifier: Annotated[
+        str,
+        typer.Argument(
+            help="A dataset or adapter version, an agent, a row, a trajectory or a span."
+        ),
+    ],
+    home: Annotated[
+        Path | None,
+        typer.Option("--home", help="Folder of the workspace.", show_default=".burnish"),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a tree.")] = False,
+) -> None:
+    """Show what a thing comes from, and what was made of it.
+
+    Example: `burnish lineage support@4f1c2a90b3e0`
+    """
+    from burnish.workspace import Workspace
+
+    found = Workspace(home).lineage(identifier)
+    if as_json:
+        print_json(found)
+        return
+    typer.echo(_line(found))
+    for title, direction in (("comes from", "parents"), ("was made into", "children")):
+        typer.echo(f"{title}:{'' if found.get(direction) else ' nothing'}")
+        for node in found.get(direction) or ():
+            _print(node, direction, 1)
+
+
+def _print(node: dict[str, Any], direction: str, depth: int) -> None:
+    typer.echo(f"{'  ' * depth}{_line(node)}")
+    for further in node.get(direction) or ():
+        _print(further, direction, depth + 1)
+
+
+def _line(node: dict[str, Any]) -> str:
+    facts = [f"{name} {node[name]}" for name in _FACTS if node.get(name)]
+    told = [*facts, *(["put into service by force"] if node.get("forced") else [])]
+    return f"{node['kind']} {node['id']}" + (f" ({', '.join(told)})" if told else "")
