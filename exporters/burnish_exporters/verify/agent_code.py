@@ -29,6 +29,7 @@ from burnish_exporters.verify.sandbox import Limits, Ran
 EndClass = Literal["pass", "wrong output", "exception", "time-out", "resource limit"]
 
 _FENCE = re.compile(r"```[ \t]*([\w+-]*)[^\n]*\n(.*?)```", re.DOTALL)
+_COMPILER = re.compile(r"(?:^|[\s:])(?:SyntaxError|IndentationError|TabError)\b")
 _LIMITS = re.compile(
     rb"^(?:MemoryError|OSError: \[Errno (?:12|24|27|28)\]|BlockingIOError: \[Errno 11\]"
     rb"|RuntimeError: can't start new thread)",
@@ -112,6 +113,13 @@ def class_of(ran: Ran) -> EndClass:
     if ran.code == -25 or _LIMITS.search(ran.stderr):  # 25: the size of a file
         return "resource limit"
     return "exception"
+
+
+def stage_of(kind: str, detail: str) -> str:
+    """Where a failure showed: "compile", "test" (it ran, with another result) or "run"."""
+    if kind == "wrong output":
+        return "test"
+    return "compile" if _COMPILER.search(detail) else "run"
 
 
 def last_words(ran: Ran) -> str:

@@ -25,6 +25,7 @@ from burnish_exporters.verify.agent_code import (
     code_of,
     last_words,
     limits_of,
+    stage_of,
 )
 from burnish_exporters.verify.judge_one import unknown
 from burnish_exporters.verify.sandbox import Limits, Program, best_way, run
@@ -87,7 +88,9 @@ class Code:
             if found != "pass":
                 shown = ran.stdout[-300:].decode("utf-8", "replace")
                 detail = shown if found == "wrong output" else last_words(ran)
-                return self._verdict("fail", {"class": found, "case": place, "detail": detail})
+                stage = stage_of(found, detail)
+                evidence = {"class": found, "stage": stage, "case": place, "detail": detail}
+                return self._verdict("fail", evidence)
         return self._verdict("success", {"class": "pass", "cases": len(cases)})
 
     def _verdict(self, label: Any, evidence: dict[str, Any]) -> Verdict:

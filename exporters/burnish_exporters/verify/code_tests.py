@@ -28,6 +28,7 @@ from burnish_exporters.verify.agent_code import (
     code_of,
     last_words,
     limits_of,
+    stage_of,
 )
 from burnish_exporters.verify.judge_one import unknown
 from burnish_exporters.verify.sandbox import Box, Limits, Program, Ran, best_way, run_together
@@ -116,7 +117,8 @@ class CodeTests:
 
     def _failed(self, kind: str, detail: str, tests: list[_Test]) -> Verdict:
         passed = sum(test.kind == "pass" for test in tests)
-        evidence = {"class": kind, "detail": detail, "passed": passed, "tests": len(tests)}
+        counts = {"passed": passed, "tests": len(tests)}
+        evidence = {"class": kind, "stage": stage_of(kind, detail), "detail": detail, **counts}
         return Verdict(label="fail", verifier=self.name, version=self.version, evidence=evidence)
 
 
