@@ -133,7 +133,7 @@ def test_an_altered_version_is_refused(project):
 
 
 def test_rebuilding_gives_the_same_version(project):
-    built = json.loads(run("build", "support", "--max-per-task", "3", "--json").stdout)
+    built = json.loads(run("build", "support", "--set", "max_per_task=3", "--json").stdout)
 
     assert f"{built['id']}: the same version" in run("rebuild", "support").stdout
 
@@ -176,7 +176,7 @@ def test_diff_tells_what_came_and_went_and_why(make_run):
 
 def test_gc_lists_and_then_removes_what_nothing_refers_to(project, home):
     for most in ("1", "2", "3"):
-        run("build", "support", "--max-per-task", most)
+        run("build", "support", "--set", f"max_per_task={most}")
     ids = [entry["id"] for entry in json.loads(run("list", "--json").stdout)]
     adapter = home / "adapters" / "a@1"
     adapter.mkdir(parents=True)
@@ -188,3 +188,48 @@ def test_gc_lists_and_then_removes_what_nothing_refers_to(project, home):
     assert listed.strip() == f"could go: {ids[1]}"
     left = [entry["id"] for entry in json.loads(run("list", "--json").stdout)]
     assert sorted(left) == sorted([ids[0], ids[2]])
+
+
+def test_choices_of_the_recipe_are_typed_or_read_from_a_file(project):
+    (project / "recipe.toml").write_text('kinds = ["refund"]\nrights = ["internal"]\n')
+
+    output = run(
+        "build", "support", "--set", "heldout=0.0", "--set", "weigh=task", "--set", "@recipe.toml"
+    ).stdout
+    shown = json.loads(run("show", "support", "--json").stdout)
+
+    assert (shown["recipe"]["weigh"], shown["recipe"]["kinds"]) == ("task", ["refund"])
+    assert shown["extras"]["rights"] == ["internal"]
+    assert "warning: no run of kind 'refund' was recorded" in output
+
+
+@pytest.mark.parametrize("choice", ["weigh", "=3", "@missing.toml", "max_per_tusk=3"])
+def test_a_choice_that_is_none_is_refused(project, choice):
+    with pytest.raises(ExportError):
+        run("build", "support", "--set", choice)
+
+
+def test_a_version_goes_on_from_the_newest_one_unless_told_otherwise(project):
+    first = json.loads(run("build", "support", "--json").stdout)
+
+    second = json.loads(run("build", "support", "--set", "weigh=task", "--json").stdout)
+    third = json.loads(
+        run("build", "support", "--set", "max_per_task=9", "--from", "none", "--json").stdout
+    )
+
+    assert (first["parents"], second["parents"], third["parents"]) == ([], [first["id"]], [])
+    assert "is not there any more" not in run("diff", first["id"], second["id"]).stdout
+
+
+def test_progress_is_told_with_the_commonest_reasons():
+    from burnish_exporters.commands.choices import told
+    from burnish_exporters.funnel import Funnel
+
+    funnel = Funnel()
+    funnel.keep("source", 1500)
+    for reason, count in (("failed", 400), ("a", 2), ("b", 3), ("c", 1)):
+        for _ in range(count):
+            funnel.drop("verify", reason)
+    funnel.keep("rows", 1094)
+
+    assert told(funnel) == "1,500 runs, 1,094 kept, 400 failed, 3 b, 2 a"

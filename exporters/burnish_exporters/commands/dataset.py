@@ -6,7 +6,7 @@ Knows: the commands and how their results are printed. Does not know: how a vers
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
@@ -29,36 +29,44 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tabl
 def build(
     agent: Annotated[str, typer.Argument(help="Agent, as declared in burnish.toml.")],
     name: Annotated[str | None, typer.Option(help="Name of the dataset.")] = None,
-    max_per_task: Annotated[
-        int | None, typer.Option(min=1, help="Most runs of one task; else as in burnish.toml.")
+    choices: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="A choice of the recipe, KEY=VALUE, or @FILE with TOML lines."),
     ] = None,
-    heldout: Annotated[
-        float, typer.Option(min=0, max=1, help="Share of groups that is held out.")
-    ] = 0.0,
+    parent: Annotated[
+        str, typer.Option("--from", help="Version to go on from; none begins anew.")
+    ] = "newest",
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
     """Turn the verified runs of an agent into a dataset version.
 
-    Example: `burnish dataset build support --heldout 0.1`
+    A build that was interrupted goes on where it stopped. The choices are those of `[agent.NAME.dataset]`, and more:
+    `python -c "import burnish_exporters; help(burnish_exporters.Recipe)"`.
+
+    Example: `burnish dataset build support --set heldout=0.1 --set 'kinds=["update", "refund"]'`
     """
     from burnish.project import load_project
     from burnish.workspace import Workspace
-    from burnish_exporters.pipeline import build_dataset
+    from burnish_exporters.commands.choices import chosen, watched, workers_for
+    from burnish_exporters.pipeline import BuildOptions, build_dataset
     from burnish_exporters.verify import make_verifiers
 
-    project = load_project()
+    project, workspace = load_project(), Workspace(home)
     config = project.agent(agent)
-    recipe: dict[str, Any] = {**msgspec.structs.asdict(config.dataset), "heldout": heldout}
-    if max_per_task is not None:
-        recipe["max_per_task"] = max_per_task
-    version = build_dataset(
-        Workspace(home),
-        agent=agent,
-        verify=make_verifiers(config.verify, project.folder),
-        recipe=recipe,
-        name=name,
-    )
+    with watched() as progress:
+        version = build_dataset(
+            workspace,
+            agent=agent,
+            verify=make_verifiers(config.verify, project.folder),
+            recipe={**msgspec.structs.asdict(config.dataset), **chosen(choices or ())},
+            name=name,
+            options=BuildOptions(
+                from_=None if parent == "none" else parent,
+                workers=workers_for(workspace, agent),
+                progress=progress,
+            ),
+        )
     _print_version(version, as_json)
 
 
@@ -112,14 +120,14 @@ def rebuild(
     version: Annotated[str, typer.Argument(help="Id of a version, or its beginning.")],
     home: Home = None,
 ) -> None:
-    """Build a version again from its recipe; the same runs give the same version.
+    """Build a version again from its recipe, as of the day it was built; the same runs give the same version.
 
     Example: `burnish dataset rebuild support@4f1c2a`
     """
     from burnish.project import load_project
     from burnish.workspace import Workspace
     from burnish_exporters.dataset.recipe import recipe_of
-    from burnish_exporters.pipeline import build_dataset
+    from burnish_exporters.pipeline import BuildOptions, build_dataset
     from burnish_exporters.verify import make_verifiers
 
     old = _shelf(home).find(version)
@@ -131,6 +139,10 @@ def rebuild(
         verify=make_verifiers(config.verify, project.folder),
         recipe=recipe_of(old.manifest),
         name=old.manifest.name,
+        options=BuildOptions(
+            from_=next(iter(old.manifest.parents), None),
+            as_of_ns=next((s["as_of_ns"] for s in old.manifest.sources if "as_of_ns" in s), None),
+        ),
     )
     same = new.id == old.id
     typer.echo(f"{new.id}: the same version" if same else f"{new.id}: not the same as {old.id}")
@@ -165,6 +177,12 @@ def diff(
     print_table("runs", columns, cells)
     print_table("recipe", ["key", "old", "new"], ((k, *v) for k, v in found.recipe.items()))
     print_table("dropped", ["reason", "old", "new"], ((k, *v) for k, v in found.dropped.items()))
+    moved = [(run, "came") for part in found.added.values() for run in part]
+    moved += [(run, "went") for part in found.removed.values() for run in part]
+    moved += [(run, "changed") for part in found.changed.values() for run in part]
+    print_table("why", ["run", "it", "because"], ((r, how, found.why[r]) for r, how in moved[:50]))
+    if len(moved) > 50:
+        typer.echo(f"... and {len(moved) - 50} more: see --json")
 
 
 @app.command("push")
@@ -243,6 +261,7 @@ def _print_version(version: DatasetVersion, as_json: bool, rows: int = 0) -> Non
         ("rows", _counts(manifest.rows)),
         ("verified by", verified),
         ("slices", _counts(manifest.slices)),
+        ("goes on from", ", ".join(manifest.parents) or "nothing"),
         ("created", manifest.created_at),
     ]
     print_table(manifest.id, ["what", "is"], facts)
@@ -251,5 +270,7 @@ def _print_version(version: DatasetVersion, as_json: bool, rows: int = 0) -> Non
         ["stage", "in", "kept", "dropped"],
         ((s["name"], s["in"], s["kept"], _counts(s["dropped"])) for s in manifest.funnel),
     )
+    for warning in manifest.extras.get("warnings") or ():
+        typer.echo(f"warning: {warning}")
     for row in shown:
         print_json(row)

@@ -1,0 +1,83 @@
+"""What the commands that build have in common: choices of a recipe as typed, and progress on the terminal.
+
+Knows: how both look. Does not know: which choices there are.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tomllib
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from burnish.errors import ExportError
+from burnish.journal.index import Query
+from burnish.workspace import Workspace
+from burnish_exporters.funnel import Funnel
+
+_MANY = 4096
+_MOST_WORKERS = 8
+
+
+def chosen(given: Iterable[str]) -> dict[str, Any]:
+    """Choices of a recipe from `KEY=VALUE` and `@FILE`; a value is read as TOML, else it is a text.
+
+    Raises:
+        ExportError: If one is neither, or a file cannot be read.
+    """
+    found: dict[str, Any] = {}
+    for text in given:
+        key, equals, value = text.partition("=")
+        if text.startswith("@"):
+            found |= _file(Path(text[1:]))
+        elif equals and key.strip():
+            found[key.strip()] = _value(value.strip())
+        else:
+            raise ExportError(f"--set {text!r}", "KEY=VALUE or @FILE", "--set max_per_task=4")
+    return found
+
+
+def workers_for(workspace: Workspace, agent: str) -> int:
+    """Processes for a build: one, but for many runs one for each processor."""
+    many = len(workspace.entries(Query(agent=agent))) >= _MANY
+    return min(os.cpu_count() or 1, _MOST_WORKERS) if many else 1
+
+
+@contextmanager
+def watched() -> Iterator[Callable[[Funnel], None]]:
+    """Show on a terminal how far a build is, with the reasons for which runs left; elsewhere nothing."""
+    from rich.console import Console
+
+    console = Console(stderr=True, highlight=False)
+    if not sys.stderr.isatty():
+        yield lambda funnel: None
+        return
+    with console.status("reading") as status:
+        yield lambda funnel: status.update(told(funnel))
+
+
+def told(funnel: Funnel) -> str:
+    """How far a build is, in one line: runs that came in, rows' runs so far, the commonest reasons."""
+    kept = next((stage["kept"] for stage in funnel.stages() if stage["name"] == "rows"), 0)
+    commonest = sorted(funnel.dropped().items(), key=lambda entry: (-entry[1], entry[0]))[:3]
+    reasons = "".join(f", {count:,} {reason}" for reason, count in commonest)
+    return f"{funnel.entered():,} runs, {kept:,} kept{reasons}"
+
+
+def _file(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as problem:
+        raise ExportError(
+            f"--set @{path}: {problem}", "a TOML file with lines KEY = VALUE"
+        ) from problem
+
+
+def _value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
