@@ -43,6 +43,16 @@ def test_different_arguments_survive_arrow_without_invented_nulls(make_run):
         assert [read(value) for value in found] == given
 
 
+@pytest.mark.parametrize("name", ["trl-sft", "trl-prompt-completion", "openai", "atif"])
+def test_a_tool_schema_keeps_the_order_in_which_clients_send_it(version, name):
+    """Chat templates print schemas as they come: sorted keys would be another prompt than the model saw."""
+    row = version.to(name)[0]
+    tools = row["agent"]["tool_definitions"] if name == "atif" else row["tools"]
+
+    assert [list(tool) for tool in tools] == [["type", "function"]]
+    assert list(tools[0]["function"]) == ["name", "description", "parameters"]
+
+
 def contrasted(make_run):
     """Tasks 0 to 2, each with a success and a failure that calls the tool for another order, ids captured."""
     runs = []

@@ -15,6 +15,7 @@ from typing import Any
 
 from burnish.records import Json
 from burnish_exporters.rows import Row
+from burnish_exporters.rows.row import chat_tool
 from burnish_exporters.rows.stable import stable_json
 
 _GROUP = 512
@@ -58,6 +59,7 @@ def loaded(columns: dict[str, Any]) -> dict[str, Any]:
     for name in _JSON_COLUMNS:
         row[name] = json.loads(row[name])
     row["calls"] = _unfolded(row["calls"])
+    row["tools"] = [chat_tool(tool) for tool in row["tools"]]  # stored with sorted keys
     return row
 
 

@@ -98,11 +98,20 @@ def _row(trajectory: Trajectory, verdict: Verdict, context: Context, place: tupl
 
 
 def chat_tool(tool: Tool) -> Tool:
-    """A tool schema in the nested form of the chat API."""
-    if isinstance(tool.get("function"), dict):
-        return tool
-    function: dict[str, Json] = {"name": tool_name(tool)}
-    for key in ("description", "parameters", "strict"):
-        if tool.get(key) is not None:
-            function[key] = tool[key]
-    return {"type": "function", "function": function}
+    """A tool schema in the nested form of the chat API, its keys in the order in which clients send them.
+
+    Chat templates print a schema as it comes, so another order would be another prompt.
+    """
+    given = tool.get("function")
+    nested = isinstance(given, dict)
+    inner: dict[str, Json] = given if nested else tool  # pyright: ignore[reportAssignmentType]
+    known = ("name", "description", "parameters", "strict")
+    function = {key: inner[key] for key in known if inner.get(key) is not None}
+    if not nested:
+        return {"type": "function", "function": {"name": tool_name(tool), **function}}
+    rest = {key: value for key, value in tool.items() if key not in ("type", "function")}
+    return {
+        "type": tool.get("type", "function"),
+        "function": {**function, **inner, **function},
+        **rest,
+    }
