@@ -9,7 +9,7 @@ from burnish_exporters.verify.judge_one import judge
 from burnish_exporters.verify.registry import known_verifiers
 
 CASES = [
-    pytest.param(case, id=f"{name}-{place}", marks=pytest.mark.xdist_group("golden"))
+    pytest.param(case, id=f"{name}-{place}")
     for name, cases in GOLDEN.items()
     for place, case in enumerate(cases)
 ]
@@ -48,8 +48,8 @@ def test_what_the_agent_claims_changes_no_label(name):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", IN_SANDBOXES)
 def test_what_the_agent_claims_changes_no_label_of_its_code(name):
-    """Every third case, as each is three runs of programs."""
-    for verifier, run, label in GOLDEN[name][::3]:
+    """Every fourth case, as each is three runs of programs."""
+    for verifier, run, label in GOLDEN[name][::4]:
         thought = claiming(run, success=True, aloud=False)
         said = {judge(verifier, claiming(run, success=s, aloud=True)).label for s in (True, False)}
         assert judge(verifier, thought).label == label

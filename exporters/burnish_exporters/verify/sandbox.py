@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import random
 import selectors
 import shutil
 import signal
@@ -25,7 +26,6 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
-from itertools import count
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
@@ -38,9 +38,8 @@ BOX = "/box"
 
 _INSIDE = Path(__file__).with_name("sandbox_inside.py")
 _LOOK_EVERY_S = 0.05
-_FIRST_USER, _USERS = 2_000_000, 1_000_000  # users that no system hands out
+_LEAST_USER = 1000
 _ROOTS = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
-_users = count(os.getpid())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +113,7 @@ class Box:
         self._started = time.monotonic()
         read_end, write_end = os.pipe()
         with tempfile.TemporaryFile() as settings, tempfile.TemporaryFile() as stdin:
-            user = _FIRST_USER + next(_users) % _USERS if os.geteuid() == 0 else None
+            user = _nobody() if os.geteuid() == 0 else None
             settings.write(json.dumps(_settings(program, limits, way, user)).encode())
             settings.flush()
             stdin.write(program.stdin)
@@ -346,6 +345,15 @@ def _readable() -> tuple[str, ...]:
 
 def _within(path: str, folder: str) -> bool:
     return Path(path).resolve().is_relative_to(Path(folder).resolve())
+
+
+def _nobody() -> int | None:
+    """A user at random that nobody is likely to be, as limits count the processes of a user; None if there is none."""
+    lines = Path("/proc/self/uid_map").read_text("ascii").splitlines()
+    last = max(int(start) + int(length) - 1 for start, _, length in map(str.split, lines))
+    last = min(last, 2**31 - 1)
+    first = max(_LEAST_USER, last // 2)
+    return random.SystemRandom().randint(first, last - 1) if last > first else None
 
 
 def _devices() -> tuple[str, ...]:

@@ -85,7 +85,7 @@ def _unshare(config: dict[str, Any]) -> None:
     """New namespaces of every kind; a user namespace only where the others need one."""
     kinds = _NEW_NS | _NEW_PID | _NEW_NET | _NEW_IPC | _NEW_UTS | _NEW_CGROUP
     user, group = os.geteuid(), os.getegid()
-    if user == 0 and _libc.unshare(kinds) == 0:
+    if user == 0 and config["uid"] is not None and _libc.unshare(kinds) == 0:
         return
     config["uid"] = None
     _must(_libc.unshare(kinds | _NEW_USER), "unshare")
