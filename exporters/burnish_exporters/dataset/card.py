@@ -146,6 +146,11 @@ def _stage(entry: dict[str, Json]) -> str:
 
 
 def _verifier(entry: dict[str, Json]) -> str:
-    quality = entry.get("quality")
-    said = f"measured: {quality}" if quality else "its precision has not been measured"
+    wrong, said = entry.get("wrong_rows"), "its precision has not been measured"
+    if wrong:
+        labelled = entry["quality"]["labelled"]
+        said = (
+            f"measured on {labelled} labelled runs: {wrong['rate']:.1%} of the rows that it let in are expected to be "
+            f"wrong (95 % interval {wrong['low']:.1%} to {wrong['high']:.1%})"
+        )
     return f"- `{entry['name']}` version `{entry['version']}`; {said}"

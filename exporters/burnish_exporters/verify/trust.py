@@ -130,11 +130,16 @@ def unbelieved(
 
 
 def facts_of(verifier: Verifier, store: QualityStore, agent: str) -> dict[str, Any]:
-    """Name, version and measured quality of a verifier, for a manifest."""
+    """Name, version and measured quality of a verifier, for a manifest.
+
+    Of the rows that it let in, the share `wrong_rows` is expected to be wrong: one minus its precision.
+    """
     facts: dict[str, Any] = {"name": verifier.name, "version": verifier.version}
     found = store.of(agent, verifier)
     if found is not None:
         facts["quality"] = msgspec.to_builtins(found.quality)
+        said = found.quality.precision
+        facts["wrong_rows"] = {"rate": 1 - said.rate, "low": 1 - said.high, "high": 1 - said.low}
     return facts
 
 
