@@ -281,8 +281,8 @@ class _Build:
             "coverage": table,
             "warnings": curate.gaps(table, recipe.kinds),
             "external_share": round(curate.external_share(samples), 6),
-            "licenses": recipe.licenses,
-            "rights": recipe.rights,
+            "licenses": _named(recipe.licenses, "license:", samples),
+            "rights": _named(recipe.rights, "rights:", samples),
         }
 
 
@@ -290,6 +290,12 @@ def _noted(runs: Iterable[Trajectory], seen: set[str]) -> Iterator[Trajectory]:
     for run in runs:
         seen.add(run.id)
         yield run
+
+
+def _named(given: list[str], prefix: str, samples: list[Sample]) -> list[str]:
+    """What the recipe names and what the tags of the chosen runs name."""
+    tags = {tag for sample in samples for tag in sample.tags if tag.startswith(prefix)}
+    return sorted({*given, *(tag.removeprefix(prefix) for tag in tags)})
 
 
 def _part(sample: Sample) -> str:

@@ -354,9 +354,13 @@ def test_documentation_that_cannot_be_read_is_refused(make_run, tmp_path, conten
 
 
 def test_rights_and_licences_are_written_into_manifest_and_card(make_run):
-    version = build([make_run(1)], {"licenses": ["cc-by-4.0"], "rights": ["consent:2026-05"]})
+    runs = [make_run(1), make_run(2, tags=["license:mit", "rights:research"]), make_run(3)]
 
-    assert version.manifest.extras["rights"] == ["consent:2026-05"]
+    version = build(runs, {"licenses": ["cc-by-4.0"], "rights": ["consent:2026-05"]})
+
+    assert version.manifest.extras["licenses"] == ["cc-by-4.0", "mit"]
+    assert version.manifest.extras["rights"] == ["consent:2026-05", "research"]
     card = (version.path / "card.md").read_text()
-    assert "license: cc-by-4.0" in card
-    assert "consent:2026-05" in card
+    assert "license:\n- cc-by-4.0\n- mit\n" in card
+    assert "consent:2026-05, research" in card
+    assert "license: mit" in (build([runs[1]], {"max_per_task": 9}).path / "card.md").read_text()
