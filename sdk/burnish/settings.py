@@ -40,6 +40,10 @@ class Settings:
     """Whether runs without a wrapped ancestor are recorded too."""
     content: Literal["inline", "reference", "none"] = "inline"
     """Where the content of shipped spans goes; the journal keeps all."""
+    content_url: str | None = None
+    """Folder or fsspec URL of what spans refer to; written when shipping, looked up when reading."""
+    propagate: bool = False
+    """Whether HTTP calls and spans inside a tool become children of the tool's span."""
     sample: float = 1.0
     """Share of trajectories that are shipped, 0 to 1; failures always are."""
     fsync: Literal["always", "interval", "never"] = "interval"
@@ -200,9 +204,20 @@ def _convert(name: str, value: Any, default: Any) -> Any:
         return Path(value).expanduser()
     if name == "exporters":
         return tuple(value)
-    if isinstance(default, (int, float)) and not isinstance(default, bool):
+    if isinstance(default, bool):
+        return _boolean(name, value)
+    if isinstance(default, (int, float)):
         return _number(name, value, default)
     return value
+
+
+def _boolean(name: str, value: Any) -> bool:
+    known = _BOOLEANS.get(str(value).lower())
+    if known is None:
+        raise SettingsError(
+            f"setting {name} is {value!r}", "true or false", f"burnish.configure({name}=True)"
+        )
+    return known
 
 
 def _number(name: str, value: Any, default: float) -> float:
@@ -219,6 +234,7 @@ def _number(name: str, value: Any, default: float) -> float:
     return number
 
 
+_BOOLEANS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 _CHOICES = {
     "redact": ("none", "secrets", "structured"),
     "capture": ("wrapped", "all", "off"),

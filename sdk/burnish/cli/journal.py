@@ -113,6 +113,7 @@ def ship(
     Example: `burnish traces ship --since 6h`
     """
     from burnish import settings
+    from burnish.telemetry.channel import policy_of
     from burnish.telemetry.shipper import receivers_of, ship_since
     from burnish.workspace import Workspace, nanoseconds
 
@@ -123,7 +124,7 @@ def ship(
             "no OTLP endpoint is set", "a collector's URL", "burnish traces ship --endpoint URL"
         )
     spans = list(Workspace(home).spans(nanoseconds(_ago(since))))
-    counts = {receiver.name: ship_since(spans, receiver) for receiver in receivers}
+    counts = {each.name: ship_since(spans, each, policy_of(chosen)) for each in receivers}
     for receiver in receivers:
         receiver.close()
     if as_json:

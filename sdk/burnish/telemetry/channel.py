@@ -21,9 +21,11 @@ from burnish.journal import cursor as cursors
 from burnish.journal.cursor import Claim, Cursor
 from burnish.journal.reader import is_alive, process_folders
 from burnish.records import Span
+from burnish.settings import Settings
 from burnish.telemetry.delivery import Answer, Receiver
 from burnish.telemetry.feed import Feed, Mark, count_after
 from burnish.telemetry.otlp import Content
+from burnish.telemetry.references import ContentStore, contents_of, open_store
 
 _LOG = logging.getLogger("burnish.telemetry")
 _BATCH_BYTES = 3_000_000  # below the 4 MiB of a gRPC collector
@@ -40,11 +42,36 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """What of the journal is shipped, and in which pieces."""
 
     content: Content = "inline"
+    store: ContentStore | None = None  # gets what spans refer to
     sample: float = 1.0
     batch_bytes: int = _BATCH_BYTES
     batch_spans: int = _BATCH_SPANS
     first_backoff_s: float = _BACKOFF_S[0]
     last_backoff_s: float = _BACKOFF_S[1]
+
+
+def policy_of(settings: Settings) -> Policy:
+    """What the settings say about shipping.
+
+    Raises:
+        SettingsError: If nothing can be kept under `content_url`.
+    """
+    url = settings.content_url
+    store = open_store(url) if url is not None else None
+    return Policy(content=settings.content, store=store, sample=settings.sample)
+
+
+def send(
+    receiver: Receiver, batch: list[Span], content: Content, store: ContentStore | None
+) -> Answer:
+    """Hand over a batch; what it refers to is put into the store before."""
+    if content == "reference" and store is not None:
+        try:
+            for span in batch:
+                store.put(contents_of(span))
+        except Exception as error:  # noqa: BLE001 - whatever a file system raises is "later"
+            return Answer("later", f"content cannot be kept: {type(error).__name__}: {error}")
+    return receiver.send(batch, content)
 
 
 class _Source:
@@ -125,7 +152,7 @@ class Channel:
 
     def _ship(self, source: _Source, wait: Wait) -> bool:
         for batch, mark in self._batches(source):
-            refused = self._deliver(batch, wait)
+            refused = self._deliver(batch, wait, self.policy.content)
             if refused is None:
                 self._rewind(source)
                 return False
@@ -159,31 +186,33 @@ class Channel:
         if last is not None:
             yield batch, last
 
-    def _deliver(self, batch: list[Span], wait: Wait) -> int | None:
+    def _deliver(self, batch: list[Span], wait: Wait, content: Content) -> int | None:
         """Send until it is taken; how many were refused, None if asked to stop before."""
         if not batch:
             return 0
         while True:
-            answer = self.receiver.send(batch, self.policy.content)
+            answer = send(self.receiver, batch, content, self.policy.store)
             if answer.result == "taken":
                 self._backoff = 0.0
                 self.last_reason = ""
                 return answer.rejected
             self._say(answer.reason)
             if answer.result in ("too_large", "refused"):
-                return self._divide(batch, answer, wait)
+                return self._divide(batch, answer, wait, content)
             if wait(self._pause(answer)):
                 return None
 
-    def _divide(self, batch: list[Span], answer: Answer, wait: Wait) -> int | None:
+    def _divide(
+        self, batch: list[Span], answer: Answer, wait: Wait, content: Content
+    ) -> int | None:
         """Send the halves of what was not taken as a whole; one span alone may be refused."""
         if len(batch) > 1:
             middle = len(batch) // 2
-            counts = [self._deliver(part, wait) for part in (batch[:middle], batch[middle:])]
+            parts = (batch[:middle], batch[middle:])
+            counts = [self._deliver(part, wait, content) for part in parts]
             return None if None in counts else sum(count or 0 for count in counts)
-        if answer.result == "too_large" and self.policy.content == "inline":
-            again = self.receiver.send(batch, "reference")
-            return 0 if again.result == "taken" else 1
+        if answer.result == "too_large" and content == "inline":
+            return self._deliver(batch, wait, "reference")
         return 1
 
     def _pause(self, answer: Answer) -> float:

@@ -20,6 +20,7 @@ from burnish.errors import JournalCorrupt
 from burnish.journal.events import ascii_json, from_json
 from burnish.records import Json, Span, SpanKind
 from burnish.telemetry import semconv as s
+from burnish.telemetry.references import ENDING, refer
 
 if TYPE_CHECKING:
     from opentelemetry.proto.common.v1.common_pb2 import AnyValue
@@ -91,7 +92,8 @@ def to_attributes(span: Span, content: Content = "inline") -> dict[str, Attribut
     for key, value in span.attributes.items():
         if content != "inline" and key in s.CONTENT_ATTRIBUTES:
             if content == "reference":
-                encoded[f"{key}.ref"] = content_ref(value)
+                names, _ = refer(key, value)
+                encoded[f"{key}{ENDING}"] = names if isinstance(names, str) else tuple(names)
         elif key in s.JSON_ATTRIBUTES:
             encoded[key] = ascii_json(value)
         elif _is_plain(value):
@@ -102,12 +104,6 @@ def to_attributes(span: Span, content: Content = "inline") -> dict[str, Attribut
     if as_json:
         encoded[s.JSON_KEYS] = tuple(as_json)
     return encoded
-
-
-def content_ref(value: Json) -> str:
-    """Name of content that stays behind: the hash of its canonical JSON."""
-    text = ascii_json(value).encode("ascii")
-    return f"blake2b:{hashlib.blake2b(text, digest_size=16).hexdigest()}"
 
 
 def encode(spans: Iterable[Span], content: Content = "inline") -> bytes:

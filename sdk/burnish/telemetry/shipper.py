@@ -21,7 +21,7 @@ from burnish.journal.layout import journal_folder
 from burnish.journal.writer import writer_for
 from burnish.records import Span
 from burnish.settings import Settings
-from burnish.telemetry.channel import Channel, Policy, weigh
+from burnish.telemetry.channel import Channel, Policy, policy_of, send, weigh
 from burnish.telemetry.delivery import AnyExporter, OtlpGrpc, OtlpHttp, Receiver
 from burnish.telemetry.feed import bytes_after
 
@@ -127,8 +127,7 @@ def ensure_started() -> Shipper | None:
             if _running is not None:
                 _running.close()
             receivers = [*receivers_of(settings), *_meters(settings)]
-            policy = Policy(content=settings.content, sample=settings.sample)
-            _running = Shipper(settings.home, receivers, policy) if receivers else None
+            _running = Shipper(settings.home, receivers, policy_of(settings)) if receivers else None
             if _running is not None:
                 _running.start()
             _running_for = settings
@@ -164,7 +163,7 @@ def ship_since(
     for span in itertools.chain(spans, (None,)):
         weight = 0 if span is None else weigh(span)
         if batch and (span is None or size + weight > chosen.batch_bytes):
-            answer = receiver.send(batch, chosen.content)
+            answer = send(receiver, batch, chosen.content, chosen.store)
             key = {"taken": "taken", "later": "failed"}.get(answer.result, "refused")
             counts[key] += len(batch)
             batch, size = [], 0

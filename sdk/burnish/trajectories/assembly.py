@@ -16,6 +16,7 @@ import msgspec
 from burnish.records import ModelCall, Span, ToolRun, Trajectory
 from burnish.telemetry import accesses
 from burnish.telemetry import semconv as s
+from burnish.telemetry.references import resolved
 from burnish.trajectories import facts, identity
 from burnish.trajectories.calls import CallReader, failure
 from burnish.trajectories.facts import Ended
@@ -31,7 +32,8 @@ class Parts(msgspec.Struct):
     facts: dict[str, list[Span]] = {}
 
     def add(self, span: Span) -> None:
-        """Take one more span."""
+        """Take one more span, with the content that it refers to."""
+        span = resolved(span)
         kind = span.kind
         if kind == "model":
             self.models.append(span)

@@ -1,0 +1,171 @@
+"""Content that stays out of spans: named by its hash, kept under a URL, found again by its name.
+
+Knows: how content is named, where it lies under the URL, what a span says instead of it.
+Does not know: when spans are shipped, who may read the URL.
+
+A span holds names only, never places: whoever reads it looks under a URL of its own settings, so
+no sender can make a reader open anything else.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import posixpath
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from burnish import settings
+from burnish.errors import SettingsError
+from burnish.journal.events import ascii_json, from_json
+from burnish.records import Json, Span
+from burnish.telemetry import semconv as s
+from burnish.telemetry.attributes import Attributes
+
+ENDING = ".ref"
+_SCHEME = "blake2b:"
+_LISTS = (s.INPUT_MESSAGES, s.OUTPUT_MESSAGES)
+_KEPT_NAMES = 100_000
+
+
+def name_of(content: bytes) -> str:
+    """Name of content, from its bytes."""
+    return f"{_SCHEME}{hashlib.blake2b(content, digest_size=16).hexdigest()}"
+
+
+def refer(key: str, value: Json) -> tuple[str | list[str], dict[str, bytes]]:
+    """What a span says instead of a content attribute, and the content behind each name.
+
+    Messages are named one by one, so that a conversation that grows is kept once.
+    """
+    items = value if key in _LISTS and isinstance(value, list) and value else [value]
+    contents: dict[str, bytes] = {}
+    names = []
+    for item in items:
+        content = ascii_json(item).encode("ascii")
+        names.append(name_of(content))
+        contents[names[-1]] = content
+    return (names if items is value else names[0]), contents
+
+
+class ContentStore:
+    """Content by name, under any fsspec URL."""
+
+    def __init__(self, url: str) -> None:
+        """Prepare for a URL.
+
+        Raises:
+            SettingsError: If no file system is known for it.
+        """
+        from fsspec.core import url_to_fs
+
+        try:
+            self._files, self._root = url_to_fs(url)
+        except (ValueError, ImportError) as error:
+            raise SettingsError(
+                f"content_url is {url!r}: {error}",
+                "a folder or an fsspec URL",
+                'burnish.configure(content_url="file:///mnt/content")',
+            ) from error
+        self._known: dict[str, None] = {}  # in the order of their coming
+
+    def put(self, contents: Mapping[str, bytes]) -> None:
+        """Keep content that is not kept yet.
+
+        Raises:
+            OSError: If it cannot be written; other errors as the file system has them.
+        """
+        for name, content in contents.items():
+            if name in self._known:
+                continue
+            path = self._path(name)
+            if not self._is_whole(path, len(content)):
+                self._files.makedirs(posixpath.dirname(path), exist_ok=True)
+                self._files.pipe_file(path, content)
+            self._known[name] = None
+            if len(self._known) > _KEPT_NAMES:
+                del self._known[next(iter(self._known))]
+
+    def get(self, name: str) -> Json:
+        """The value behind a name.
+
+        Raises:
+            KeyError: If it is not there, or its bytes are others than its name says.
+        """
+        try:
+            content = self._files.cat_file(self._path(name))
+        except OSError as error:
+            raise KeyError(name) from error
+        if name_of(content) != name:
+            raise KeyError(name)
+        return from_json(content)
+
+    def _is_whole(self, path: str, size: int) -> bool:
+        """Whether it is there already, and was not cut off while it was written."""
+        try:
+            return self._files.info(path)["size"] == size
+        except FileNotFoundError:
+            return False
+
+    def _path(self, name: str) -> str:
+        digest = name.removeprefix(_SCHEME)
+        if len(digest) != 32 or not set(digest) <= set("0123456789abcdef"):
+            raise KeyError(name)  # it may come from any sender
+        return posixpath.join(self._root, digest[:2], f"{digest}.json")
+
+
+@functools.lru_cache(maxsize=8)
+def open_store(url: str) -> ContentStore:
+    """The store under a URL; one a process.
+
+    Raises:
+        SettingsError: If no file system is known for it.
+    """
+    return ContentStore(url)
+
+
+def contents_of(span: Span) -> dict[str, bytes]:
+    """All content that a span refers to where it is shipped by reference."""
+    found: dict[str, bytes] = {}
+    for key, value in span.attributes.items():
+        if key in s.CONTENT_ATTRIBUTES:
+            found.update(refer(key, value)[1])
+    return found
+
+
+def resolved(span: Span) -> Span:
+    """The span with its content, where the settings say under which URL that lies.
+
+    What is not found there is counted in the span's losses.
+    """
+    names = dict(_references(span))
+    url = settings.current().content_url if names else None
+    if url is None:
+        return span
+    store = open_store(url)
+    attributes: Attributes = {k: v for k, v in span.attributes.items() if k not in names}
+    missing = 0
+    for key, value in names.items():
+        try:
+            attributes[key.removesuffix(ENDING)] = _found(store, value)
+        except KeyError:
+            attributes[key] = value
+            missing += 1
+    if missing:
+        losses: dict[str, Any] = dict(attributes.get(s.LOSSES) or {})
+        attributes[s.LOSSES] = {**losses, "missing_content": missing}
+    return msgspec.structs.replace(span, attributes=attributes)
+
+
+def _references(span: Span) -> Iterator[tuple[str, Json]]:
+    for key, value in span.attributes.items():
+        if key.endswith(ENDING) and key.removesuffix(ENDING) in s.CONTENT_ATTRIBUTES:
+            yield key, value
+
+
+def _found(store: ContentStore, names: Json) -> Json:
+    if isinstance(names, (list, tuple)):
+        return [store.get(str(name)) for name in names]
+    return store.get(str(names))
