@@ -61,6 +61,10 @@ class DatasetConfig(Table, frozen=True, kw_only=True):
         Literal["none", "structured", "full"],
         Meta(description="Personal data and secrets that are replaced."),
     ] = "structured"
+    recipe: Annotated[
+        dict[str, Any],
+        Meta(description="Further choices, by their names in the exporters' Recipe."),
+    ] = {}
 
 
 class TrainConfig(Table, frozen=True, kw_only=True):

@@ -203,6 +203,18 @@ def test_choices_of_the_recipe_are_typed_or_read_from_a_file(project):
     assert "warning: no run of kind 'refund' was recorded" in output
 
 
+def test_burnish_toml_adds_any_choice_of_the_recipe(project):
+    table = '[agent.support.dataset]\nrecipe = { kinds = ["refund"], weigh = "task" }\n'
+    (project / "burnish.toml").write_text(CONFIG + table)
+
+    shown = json.loads(run("build", "support", "--json").stdout)
+
+    assert (shown["recipe"]["weigh"], shown["recipe"]["kinds"]) == ("task", ["refund"])
+    (project / "burnish.toml").write_text(CONFIG + table.replace("weigh", "wiegh"))
+    with pytest.raises(ExportError, match="expected 'weigh'"):
+        run("build", "support")
+
+
 @pytest.mark.parametrize("choice", ["weigh", "=3", "@missing.toml", "max_per_tusk=3"])
 def test_a_choice_that_is_none_is_refused(project, choice):
     with pytest.raises(ExportError):

@@ -164,9 +164,11 @@ def as_recipe(given: Any) -> Recipe:
         raise ExportError(
             f"recipe {given!r}", "a Recipe or a mapping", "recipe={'max_per_task': 4}"
         )
+    given = dict(given)
+    given |= given.pop("recipe", {})  # what burnish.toml adds to the keys that it names
     _refuse_unknown(given)
     try:
-        return msgspec.convert(dict(given), Recipe)
+        return msgspec.convert(given, Recipe)
     except msgspec.ValidationError as problem:
         raise ExportError(
             f"recipe: {problem}", "values as documented in Recipe", "help(burnish_exporters.Recipe)"
