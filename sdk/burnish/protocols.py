@@ -112,7 +112,12 @@ class Backend(Protocol):
 
 @runtime_checkable
 class Format(Protocol):
-    """Renders dataset rows for one consumer."""
+    """Renders dataset rows for one consumer.
+
+    It may also have: `contrast`, true if it needs failures beside successes; `kinds`, what its columns hold where that is
+    not JSON (`{"labels": "list of bool"}`); `refused`, a Counter of rows that it left out, by reason; `facts()`, what it
+    has to tell of the rows that it rendered last.
+    """
 
     @property
     def name(self) -> str:

@@ -92,6 +92,31 @@ def test_prompt_and_completion_are_cut_at_each_learned_reply_only(make_run):
     assert all(len(row["completion"]) == 1 for row in rows)
 
 
+def test_each_reply_has_exactly_the_prompt_and_the_tools_that_its_call_had(make_run):
+    """The middle call saw a trimmed history, the last one another list of tools."""
+    from burnish_exporters.rows.chat import to_chat
+    from burnish_exporters.rows.row import chat_tool
+
+    run = make_run(calls=4)
+    calls = list(run.model_calls)
+    calls[2] = msgspec.structs.replace(
+        calls[2], messages=[calls[2].messages[0], *calls[2].messages[-2:]]
+    )
+    other = {**calls[3].tools[0], "name": "give_up"}
+    calls[3] = msgspec.structs.replace(calls[3], tools=[*calls[3].tools, other])
+    run = msgspec.structs.replace(run, model_calls=calls)
+    version = build_dataset([run], agent="support", verify=["outcome"])
+
+    rows = list(version.to("trl-prompt-completion"))
+
+    def seen(call):
+        prompt = [chat for message in call.messages for chat in to_chat(message)]
+        return json.dumps([prompt, [chat_tool(tool) for tool in call.tools]], sort_keys=True)
+
+    taught = sorted(json.dumps([row["prompt"], row["tools"]], sort_keys=True) for row in rows)
+    assert taught == sorted(map(seen, calls))
+
+
 def test_a_pair_shares_its_prompt_and_parts_at_a_reply_of_the_same_task(make_run):
     pairs = list(contrasted(make_run).to("trl-dpo"))
 

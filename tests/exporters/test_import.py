@@ -134,6 +134,19 @@ def test_lines_of_another_form_than_was_said_are_dropped(written):
     assert found["sharegpt"].dropped == {"no conversations": 1}
 
 
+def test_bytes_that_are_no_text_and_empty_lines_stop_nothing(tmp_path):
+    """The line with broken bytes is a run that is kept as it is, and no row: JSON cannot hold it."""
+    file = tmp_path / "runs.jsonl"
+    broken = json.dumps(chat(5)).encode().replace(b"Oslo", b"Os\xfflo")
+    file.write_bytes(b"\n\n".join([json.dumps(chat(3)).encode(), broken, b"\xff\xfe", b"  "]))
+
+    report = import_runs(file, burnish.Workspace(), HUMAN)
+
+    assert (report.imported, report.dropped) == (2, {"no JSON": 1})
+    version = build_dataset(burnish.Workspace(), agent="support", verify=["outcome"])
+    assert version.manifest.rows == {"train": 1}
+
+
 def test_what_is_redacted_at_the_door_is_redacted_here_too(written, home):
     burnish.configure(home=home, redact="structured")
     file = written(chat(answer="Ask ann.smith@firm-mail.com."))

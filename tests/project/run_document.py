@@ -75,7 +75,7 @@ LONG = {
     "burnish demo": _accepts_options,  # tests/end_to_end runs it in full
     "burnish serve": _accepts_options,  # tests/sdk/serving runs the server
     "pip install": _names_known_extras,
-    "python -m burnish_trainer.starter.pretrain": _accepts_options,  # tests/trainer/starter makes a few steps
+    "python -m burnish_trainer.starter.pretrain": _accepts_options,  # an hour; tests/trainer/starter tries its parts
 }
 
 
