@@ -161,6 +161,20 @@ def test_without_a_sandbox_nothing_runs_and_the_error_says_what_to_install(make_
     assert "try: apt-get install bubblewrap" in ran.stdout
 
 
+def test_a_container_whose_root_owns_one_user_only_has_a_sandbox_too():
+    """No other user can be become there: the program gets a user namespace."""
+    script = (
+        "from burnish_exporters.verify.sandbox import *\n"
+        'text = \'import os; print(os.getuid()); open("/usr/mine", "w")\'\n'
+        "for way in ways(): ran = run(Program(files={'main.py': text}), way=way); print(ran.code, ran.stdout)\n"
+    )
+    command = ["unshare", "--user", "--map-root-user", sys.executable, "-c", script]
+
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+    assert set(said.splitlines()) == {"1 b'1000\\n'"}
+
+
 def test_limits_are_told_apart(way):
     slow = sandbox.run(Program(files={"main.py": "while True: pass"}), Limits(wall_s=0.5))
     big = sandbox.run(

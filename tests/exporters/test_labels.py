@@ -43,6 +43,15 @@ def test_accept_reject_unsure_and_edit_are_keys_and_become_outcomes(workspace):
     assert {label.reviewer for label in labels if label.reviewer} == {"ann"}
 
 
+def test_ctrl_c_or_the_end_of_the_input_keeps_what_was_labelled(workspace):
+    words = ("label", "run", "support", "--queue", "random")
+    result = CliRunner().invoke(build_app(), words, input="a\nr\n")
+
+    assert result.exit_code == 130
+    assert "2 labels were given" in result.stdout
+    assert sum(len(labels_of(run)) for run in workspace.trajectories()) == 2
+
+
 def test_a_person_is_shown_the_run_but_not_what_verifiers_say(workspace, make_run):
     (first,) = list(workspace.trajectories())[:1]
     workspace.append_verdict(first.id, Verdict(label="fail", verifier="the-verifier", decided_ns=1))

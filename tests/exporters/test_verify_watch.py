@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 from stored_runs import put
@@ -119,3 +120,32 @@ def test_what_cannot_be_watched_is_one_clear_error(project, make_run, tmp_path):
     with pytest.raises(ImportPathError, match="unreached"):
         watch_once()
     assert verdicts(project) == {make_run(1).id: []}
+
+
+def test_a_judge_of_the_policys_family_is_warned_of_once(project, make_run, tmp_path):
+    (tmp_path / "desk_judges_of_watch.py").write_text(
+        "from burnish.testing import ScriptedChatModel\n"
+        "def make(): return ScriptedChatModel(script=['A'], repeat=True, model='tiny-judge-7b')\n"
+    )
+    judge = '{ judge = { model = "desk_judges_of_watch:make", rubric = "Found.", votes = 1 } }'
+    before = '{ goal_state = "desk_checks_of_watch:reached" }'
+    (tmp_path / "burnish.toml").write_text(CONFIG.replace(before, judge))
+    for n in range(2):
+        put(project, make_run(n))
+
+    done = CliRunner().invoke(build_app(), ("verify", "watch", "support", "--once", "--json"))
+
+    assert [json.loads(line)["label"] for line in done.stdout.splitlines()] == ["unknown"] * 2
+    assert done.stderr == "warning: judge: judge and policy are of one family: tiny\n"
+
+
+def test_a_run_that_arrives_late_is_verified_too(project, make_run):
+    """From another host, with a start before that of runs which were verified already."""
+    day = 24 * 3600 * 10**9
+    put(project, make_run(1))
+    with Watch(project, "support", [outcome()]) as watching:
+        first = [run.id for run, _ in watching.look()]
+        put(project, make_run(2), time.time_ns() - day // 2)
+        later = [run.id for run, _ in watching.look()]
+
+    assert (first, later) == ([make_run(1).id], [make_run(2).id])

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from burnish.cli.output import print_json, print_table
+from burnish.cli.output import INTERRUPTED, print_json, print_table, report_interrupt
 
 if TYPE_CHECKING:
     from burnish.records import Trajectory
@@ -58,16 +58,21 @@ def label_runs(
     from burnish_exporters.labels import give, waiting
 
     workspace, given = Workspace(home), 0
-    for run in islice(waiting(workspace, agent, queue, seed=seed), limit):
-        _show(run)
-        label = _asked(run, reviewer or getpass.getuser())
-        if label == "quit":
-            break
-        if label != "skip":
-            give(workspace, label)
-            given += 1
-    workspace.writer().flush()
-    typer.echo(f"{given} labels were given")
+    try:
+        for run in islice(waiting(workspace, agent, queue, seed=seed), limit):
+            _show(run)
+            label = _asked(run, reviewer or getpass.getuser())
+            if label == "quit":
+                break
+            if label != "skip":
+                give(workspace, label)
+                given += 1
+    except typer.Abort:  # Ctrl-C, or the end of the input
+        report_interrupt()
+        raise typer.Exit(INTERRUPTED) from None
+    finally:
+        workspace.writer().flush()
+        typer.echo(f"{given} labels were given")
 
 
 @app.command("give")

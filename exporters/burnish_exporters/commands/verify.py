@@ -51,10 +51,12 @@ def watch(
 
     verifiers, _ = _declared(agent)
     chosen = None if source == "all" else source
+    warned: set[str] = set()
     with Watch(Workspace(home), agent, verifiers, source=chosen) as watching:
         while True:
             for trajectory, verdict in watching.look():
                 _print_verdict(trajectory, verdict, as_json)
+                _warn(verdict, warned)
             if once:
                 return
             time.sleep(every)
@@ -120,6 +122,14 @@ def _print_verdict(trajectory: Trajectory, verdict: Verdict, as_json: bool) -> N
     typer.echo(
         f"{trajectory.id[:12]}  {verdict.label:8}{verdict.verifier}  {shorten(trajectory.answer, 50)}"
     )
+
+
+def _warn(verdict: Verdict, warned: set[str]) -> None:
+    """Tell what a verifier warns of, once, on standard error."""
+    found = verdict.evidence.get("warning") if isinstance(verdict.evidence, dict) else None
+    if isinstance(found, str) and found not in warned:
+        warned.add(found)
+        typer.echo(f"warning: {verdict.verifier}: {found}", err=True)
 
 
 def _print_report(report: AuditReport) -> None:

@@ -21,6 +21,8 @@ from burnish_exporters.verify.judge_one import earlier
 from burnish_exporters.verify.pool import PoolSettings, Verification
 from burnish_exporters.verify.runs import ENDED
 
+_LATE_NS = 24 * 3600 * 10**9  # what comes from elsewhere may come so late
+
 
 class Watch:
     """Looks at a workspace again and again; the verifiers' process stays between looks.
@@ -51,6 +53,7 @@ class Watch:
         self._verifiers = list(verifiers)
         self._verification = Verification(verifiers, settings)
         self._done: set[str] = set()
+        self._open_since_ns: int | None = None
 
     def __enter__(self) -> Self:
         self._verification.__enter__()
@@ -74,8 +77,15 @@ class Watch:
                     yield trajectory, verdict
 
     def _unjudged(self, since: Since | None) -> Iterator[Trajectory]:
-        query = Query(agent=self._agent, source=self._source, since_ns=nanoseconds(since))
-        for entry in self._workspace.entries(query):
+        asked, known = nanoseconds(since), self._open_since_ns
+        first = max((moment for moment in (asked, known) if moment is not None), default=None)
+        query = Query(agent=self._agent, source=self._source, since_ns=first)
+        entries = self._workspace.entries(query)
+        undone = [entry.started_ns for entry in entries if entry.id not in self._done]
+        latest = max((entry.started_ns for entry in entries), default=known)
+        oldest = min(undone, default=latest)
+        self._open_since_ns = None if oldest is None else oldest - _LATE_NS
+        for entry in entries:
             if entry.id in self._done or entry.status not in ENDED:
                 continue
             trajectory = self._workspace.trajectory(entry.id)
