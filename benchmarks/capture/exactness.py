@@ -10,6 +10,7 @@ messages. All is recorded into a journal on the disk, read again, and compared a
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import platform
 import random
@@ -17,6 +18,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
@@ -30,9 +32,22 @@ LONG_EVERY = 50
 SEED = 20261121
 
 
-def record(wanted: int) -> list[bytes]:
+class Asked(NamedTuple):
+    """A request by its digest, which is all that is kept of it."""
+
+    digest: bytes
+    size: int
+    messages: int
+
+
+def asked(request: bytes) -> Asked:
+    digest = hashlib.blake2b(request, digest_size=16).digest()
+    return Asked(digest, len(request), len(json.loads(request)[0]))
+
+
+def record(wanted: int) -> list[Asked]:
     """Hold conversations until so many requests were really made; what the model got."""
-    really: list[bytes] = []
+    really: list[Asked] = []
     draw = random.Random(SEED)
 
     @seed(SEED)
@@ -50,7 +65,7 @@ def record(wanted: int) -> list[bytes]:
         given_messages, options, steps, value = conversation
         if draw.randrange(LONG_EVERY) == 0:
             given_messages = given_messages * (1_000 // len(given_messages))
-        really.extend(exactness.hold((given_messages, options, steps, value)))
+        really.extend(map(asked, exactness.hold((given_messages, options, steps, value))))
 
     while len(really) < wanted:
         talk()
@@ -70,14 +85,14 @@ def main() -> None:
         burnish.configure(home=Path(folder))
         really = record(wanted)
         burnish.flush(60)
-        stored = exactness.rebuilt_from(Path(folder))
+        stored = list(map(asked, exactness.rebuilt_from(Path(folder))))
         size = sum(path.stat().st_size for path in Path(folder).glob("journal/*/*.seg"))
     figures = {
         "requests": len(really),
         "rebuilt": len(stored),
         "different": sum(a != b for a, b in zip(really, stored, strict=False)),
-        "largest_messages": max(len(json.loads(request)[0]) for request in really),
-        "asked_bytes": sum(map(len, really)),
+        "largest_messages": max(request.messages for request in really),
+        "asked_bytes": sum(request.size for request in really),
         "stored_bytes": size,
         "seconds": round(time.monotonic() - started, 1),
     }

@@ -3,7 +3,7 @@
 Knows: the place in langchain-core that rewrites images, files and untyped blocks for tracers.
 Does not know: events, what a message holds.
 
-The message that was sent is found again by the very object that was made of it. Where
+The messages that were sent are found again by the very list that was made of them. Where
 langchain-core has changed shape, capture goes on with what callbacks are shown.
 """
 
@@ -13,13 +13,14 @@ import functools
 import sys
 from collections import OrderedDict
 from collections.abc import Callable
+from operator import is_not
 from typing import Any
 
 from burnish.capture import faults
 from burnish.capture.live import registry
 
-_KEPT = 256
-_sent: OrderedDict[int, tuple[Any, Any]] = OrderedDict()
+_KEPT = 64
+_sent: OrderedDict[int, tuple[list[Any], list[Any]]] = OrderedDict()
 _done = False
 
 
@@ -54,16 +55,13 @@ def _watched(rewrite: Callable[[list[Any]], list[Any]]) -> Callable[[list[Any]],
 
 @faults.guarded
 def _remember(shown: list[Any], sent: list[Any]) -> None:
-    for made, message in zip(shown, sent, strict=False):
-        if made is not message:
-            # The object is held, so that its id cannot become another's.
-            _sent[id(made)] = (made, message)
+    if any(map(is_not, shown, sent)):
+        # The list is held, so that its id cannot become another's.
+        _sent[id(shown)] = (shown, list(sent))
     while len(_sent) > _KEPT:
         _sent.popitem(last=False)
 
 
 def as_sent(shown: list[Any]) -> list[Any]:
     """The messages behind those that a callback was shown."""
-    if not _sent:
-        return shown
-    return [_sent.pop(id(message), (None, message))[1] for message in shown]
+    return _sent.pop(id(shown), (shown, shown))[1] if _sent else shown

@@ -55,6 +55,16 @@ def test_a_block_is_recorded_as_it_was_sent(journal, kind, way):
     assert originals._sent == {}
 
 
+def test_many_images_in_one_request_are_recorded_as_they_were_sent(journal):
+    image = BLOCKS["image"]
+    history = [HumanMessage([{**image, "base64": str(n)}]) for n in range(1000)]
+
+    burnish.wrap(ScriptedChatModel(script=["seen"]), agent="eye").invoke(history)
+
+    (asked,) = journal.of(ModelStarted)
+    assert [decode_message(journal.value(ref)) for ref in asked.messages] == history
+
+
 async def test_coroutines_and_streams_of_them_record_it_too(journal):
     message = HumanMessage([BLOCKS["image"]])
     model = burnish.wrap(ScriptedChatModel(script=["seen"], repeat=True), agent="eye")

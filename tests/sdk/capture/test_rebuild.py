@@ -34,7 +34,7 @@ def on_disk(home, play):
     try:
         really = play()
         burnish.flush()
-        return rebuilt_from(home), really
+        return list(rebuilt_from(home)), really
     finally:
         settings.reset()
         close_shared()

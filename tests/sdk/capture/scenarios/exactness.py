@@ -6,7 +6,7 @@ Knows: how to generate and hold a conversation, how a request is rebuilt. Does n
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -152,10 +152,10 @@ def rebuilt(event: ModelStarted, value: Callable[[Any], Any]) -> bytes:
     return canonical([[encode_for_storage(message) for message in stored], sent])
 
 
-def rebuilt_from(home: Path) -> list[bytes]:
+def rebuilt_from(home: Path) -> Iterator[bytes]:
     """All requests that the journal of a workspace holds."""
-    return [
-        rebuilt(event, lambda ref, blobs=blobs: None if ref is None else from_json(blobs[ref]))
-        for event, blobs in read_events(home)
-        if isinstance(event, ModelStarted)
-    ]
+    for event, blobs in read_events(home):
+        if isinstance(event, ModelStarted):
+            yield rebuilt(
+                event, lambda ref, blobs=blobs: None if ref is None else from_json(blobs[ref])
+            )
