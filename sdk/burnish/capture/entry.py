@@ -120,6 +120,7 @@ def _announce(trajectory: LiveTrajectory, start: Start, given: Any) -> None:
         about, blob = content.value(dict(start.metadata))
         blobs[about] = blob
     trace, parent = _active_span()
+    trajectory.trace = trace
     user = start.metadata.get("user_id")
     named: dict[str, Any] = {} if given is None else given.named()
     named["user"] = content.text(named.get("user") or (None if user is None else str(user)))

@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from typing import Any, TypeVar, cast
 
-from burnish.capture import context
+from burnish.capture import context, propagation
 from burnish.capture.chat_form import encode_chat
 from burnish.capture.content import Blobs
 from burnish.capture.entering import Entered
@@ -255,8 +255,10 @@ class HandwrittenToolCall(_Handwritten["HandwrittenToolCall"]):
             ),
             {ref: blob},
         )
+        propagation.enter(run)
 
     def _end(self, run: Run, error: BaseException | None) -> None:
+        propagation.leave(run)
         blobs: Blobs = {}
         ref = None
         if self._result is not None:

@@ -42,6 +42,7 @@ class Run:
     first_token_at: int | None = None
     last_tries: dict[Any, int] | None = None
     name: str | None = None
+    outside: Any = None  # OpenTelemetry's context before it, where it was made current
     redacted = False
     retry_key: Any = None  # equal for tries of the same thing
     wire: list[dict[str, Any]] | None = None  # chunks as the server sent them
@@ -80,6 +81,8 @@ class Run:
 
 class LiveTrajectory:
     """One attempt that is running in this process."""
+
+    trace: str | None = None  # of an OpenTelemetry span that was active; else its own id is
 
     def __init__(
         self, agent: str, trajectory_id: str | None = None, door: Guarded | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from burnish.capture import propagation
 from burnish.capture.content import Blobs
 from burnish.capture.live import Run, registry
 from burnish.capture.placing import (
@@ -60,11 +61,17 @@ def start_tool(
         ),
         blobs,
     )
+    propagation.enter(run)
+
+
+def end_tool(run: Run, output: Any) -> None:
+    """A tool returned."""
+    propagation.leave(run)
+    _end(run, output)
 
 
 @closes
-def end_tool(run: Run, output: Any) -> None:
-    """A tool returned."""
+def _end(run: Run, output: Any) -> None:
     trajectory = run.trajectory
     result, is_error = _result(output)
     ref, blob = trajectory.content.sharing(result)
@@ -96,9 +103,14 @@ def _result(output: Any) -> tuple[dict[str, Any], bool]:
     return result, is_error
 
 
-@closes
 def fail_tool(run: Run, error: BaseException) -> None:
     """A tool raised, or control flow left through it."""
+    propagation.leave(run)
+    _fail(run, error)
+
+
+@closes
+def _fail(run: Run, error: BaseException) -> None:
     count_failure(run)
     bubbled = type(error).__name__ if is_control_flow(error) else None
     name, words = (None, None) if bubbled else run.trajectory.describe(error)

@@ -1,0 +1,51 @@
+"""While a tool runs, OpenTelemetry's current span is the tool's.
+
+Knows: how a run's ids become OpenTelemetry's context, and how what was there before comes back.
+Does not know: who asks for the context: an instrumented HTTP client, a tracer, a propagator.
+
+What was current is put back by its value, not by a token: a token fails where a callback arrives
+in another context than the one before it.
+"""
+
+from __future__ import annotations
+
+from burnish import settings
+from burnish.capture.faults import guarded
+from burnish.capture.live import Run
+
+
+def enter(run: Run) -> None:
+    """Make a run current, where the settings ask for it."""
+    if settings.current().propagate:
+        _enter(run)
+
+
+@guarded
+def _enter(run: Run) -> None:
+    from opentelemetry import context, trace
+
+    ids = trace.SpanContext(
+        trace_id=int(run.trajectory.trace or run.trajectory.id, 16),
+        span_id=int(run.span, 16),
+        is_remote=False,
+        trace_flags=trace.TraceFlags(trace.TraceFlags.SAMPLED),
+    )
+    if not ids.is_valid:
+        return
+    before = context.get_current()
+    context.attach(trace.set_span_in_context(trace.NonRecordingSpan(ids), before))
+    run.outside = before
+
+
+def leave(run: Run) -> None:
+    """Put back what was current before a run."""
+    if run.outside is not None:
+        _leave(run)
+
+
+@guarded
+def _leave(run: Run) -> None:
+    from opentelemetry import context
+
+    before, run.outside = run.outside, None
+    context.attach(before)
