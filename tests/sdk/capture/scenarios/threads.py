@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 from langchain.agents import create_agent
@@ -59,6 +61,23 @@ async def to_thread_in_a_node(play):
         return {"messages": said}
 
     return await play.wrap(graph_of(node).compile()).ainvoke(EMPTY)
+
+
+@scenario({"node/[scripted]": 1})
+def a_thread_that_is_given_the_context(play):
+    model = play.model("said")
+
+    def node(state):
+        said = []
+        context = contextvars.copy_context()
+        thread = threading.Thread(
+            target=context.run, args=(lambda: said.append(model.invoke("q")),)
+        )
+        thread.start()
+        thread.join()
+        return {"messages": said}
+
+    return play.wrap(graph_of(node).compile()).invoke(EMPTY)
 
 
 @scenario({"node/[scripted]": 1, "node/[inner]": 1})
