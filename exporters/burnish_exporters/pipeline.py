@@ -41,6 +41,7 @@ from burnish_exporters.verify import PoolSettings, make_verifiers
 from burnish_exporters.verify.trust import QualityStore, facts_of, unbelieved
 
 Progress = Callable[[Funnel], None]
+_FEW = 500
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -279,7 +280,7 @@ class _Build:
             "trajectories": len(samples),
             "redaction": None if recipe.redact == "none" else report(self.replaced),
             "coverage": table,
-            "warnings": curate.gaps(table, recipe.kinds),
+            "warnings": [*_too_few(samples), *curate.gaps(table, recipe.kinds)],
             "external_share": round(curate.external_share(samples), 6),
             "licenses": _named(recipe.licenses, "license:", samples),
             "rights": _named(recipe.rights, "rights:", samples),
@@ -290,6 +291,12 @@ def _noted(runs: Iterable[Trajectory], seen: set[str]) -> Iterator[Trajectory]:
     for run in runs:
         seen.add(run.id)
         yield run
+
+
+def _too_few(samples: list[Sample]) -> list[str]:
+    """A warning where so few runs are trained on that only the held-out result can say whether they are enough."""
+    runs = sum(_part(sample) == "train" for sample in samples)
+    return [f"{runs} training runs, fewer than {_FEW}"] if runs < _FEW else []
 
 
 def _named(given: list[str], prefix: str, samples: list[Sample]) -> list[str]:

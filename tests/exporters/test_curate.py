@@ -272,6 +272,7 @@ def test_coverage_counts_by_kind_and_warns_of_what_is_missing(make_run):
         "update": {"runs": 1, "successes": 1, "rows": 1},
     }
     assert extras["warnings"] == [
+        "2 training runs, fewer than 500",
         "no row of kind 'chain' is left (1 runs, 0 verified successes)",
         "no run of kind 'refusal' was recorded",
     ]
@@ -301,6 +302,7 @@ def test_slices_by_lesson_environment_and_source_have_their_own_counts(make_run)
         "golden": 3, "recovery": 1, "refusal": 1, "abstention": 1
     }  # fmt: skip
     assert (slices["environment:desk"], slices["environment:shop"]) == (2, 1)
+    assert (slices["recovery:tool result"], slices["tool-success"]) == (1, 4)
     assert [slices[f"source:{s}"] for s in ("production", "rollout", "teacher", "demonstration")] == [
         2, 1, 1, 1
     ]  # fmt: skip

@@ -36,16 +36,19 @@ def kind_of(trajectory: Trajectory) -> str:
 def tags_of(trajectory: Trajectory, rows: list[Row]) -> list[str]:
     """Tags of a verified run: those of its rows, its slices, its environment and source.
 
-    `golden` is fewer than 15 steps without a failed call, `recovery` a failed call on the way, `refusal` an answer that
-    declines without any tool, `abstention` an answer that says that it does not know.
+    `golden` is fewer than 15 steps without a failed call, `recovery` a failed call on the way (and `recovery:TYPE` which
+    fault it was), `tool-success` a call that worked, `refusal` an answer that declines without any tool, `abstention` an
+    answer that says that it does not know.
     """
     failed = any(run.is_error or run.error is not None for run in trajectory.tool_runs)
     failed = failed or any(call.error is not None for call in trajectory.model_calls)
     tags = {tag for row in rows for tag in row.kind_tags if tag}
     if failed:
-        tags.add("recovery")
+        tags |= {"recovery", *(f"recovery:{kind}" for kind in _faults(trajectory))}
     elif len(trajectory.model_calls) < GOLDEN_STEPS:
         tags.add("golden")
+    if any(not run.is_error and run.error is None for run in trajectory.tool_runs):
+        tags.add("tool-success")
     answer = trajectory.answer or ""
     if not trajectory.tool_runs and any(row.tools for row in rows) and _REFUSES.search(answer):
         tags.add("refusal")
@@ -55,3 +58,11 @@ def tags_of(trajectory: Trajectory, rows: list[Row]) -> list[str]:
         tags.add(f"environment:{trajectory.environment}")
     tags.add(f"source:{trajectory.source}")
     return sorted(tags)
+
+
+def _faults(trajectory: Trajectory) -> set[str]:
+    """The types of what went wrong on the way; a result that is an error has none of its own."""
+    errors = [piece.error for piece in (*trajectory.model_calls, *trajectory.tool_runs)]
+    found = {error.type for error in errors if error is not None}
+    told = any(run.is_error and run.error is None for run in trajectory.tool_runs)
+    return found | ({"tool result"} if told else set())
