@@ -200,3 +200,53 @@ def test_the_report_comes_with_the_export(make_run):
     assert report.facts["origins"] == {"siblings": 3}
     assert report.facts["length_auc"] == 1.0
     assert len(report.warnings) == 1
+
+
+def test_what_a_person_rejected_in_a_real_graph_stands_against_what_came_next():
+    """LangChain's own human-in-the-loop middleware: an interrupt, a no, another tool, a good end."""
+    from langchain.agents import create_agent
+    from langchain.agents.middleware import HumanInTheLoopMiddleware
+    from langchain_core.messages import AIMessage
+    from langchain_core.tools import tool
+    from langgraph.checkpoint.memory import InMemorySaver
+    from langgraph.types import Command
+
+    import burnish
+    from burnish.testing import ScriptedChatModel
+
+    @tool
+    def delete(order: int) -> str:
+        """Delete an order."""
+        raise AssertionError("nobody let it")
+
+    @tool
+    def look_up(order: int) -> str:
+        """Look an order up."""
+        return "paid"
+
+    asked = [AIMessage("", tool_calls=[{"name": name, "args": {"order": 3}, "id": f"c-{name}"}])
+             for name in ("delete", "look_up")]  # fmt: skip
+    graph = create_agent(
+        ScriptedChatModel(script=[*asked, "It is paid."]),
+        [delete, look_up],
+        middleware=[HumanInTheLoopMiddleware(interrupt_on={"delete": True})],
+        checkpointer=InMemorySaver(),
+    )
+    wrapped = burnish.wrap(graph, agent="support")
+    thread = {"configurable": {"thread_id": "t"}}
+    wrapped.invoke({"messages": [("user", "What of order 3?")]}, config=thread)
+    wrapped.invoke(Command(resume={"decisions": [{"type": "reject"}]}), config=thread)
+    burnish.outcome(thread_id="t", success=True, source="crm")
+    burnish.flush(5)
+
+    version = build_dataset(
+        burnish.Workspace(), agent="support", verify=["outcome"], recipe={"contrast": True}
+    )
+
+    rows = list(version.rows())
+    (found,) = step_pairs(rows)
+    names = [
+        side[0]["tool_calls"][0]["function"]["name"] for side in (found.chosen, found.rejected)
+    ]
+    assert (found.origin, names) == ("rejected call", ["look_up", "delete"])
+    assert [m["content"] for m in found.prompt] == ["What of order 3?"]

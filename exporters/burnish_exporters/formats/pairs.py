@@ -29,6 +29,7 @@ from burnish_exporters.rows.stable import digest
 
 MOST_PER_TASK = 4
 _MOST_COMPARED = 32  # runs of a side, per task
+_COMPARED = ("task_id", "messages", "tools")
 _DENIED = re.compile(
     r"\b(?:rejected|denied|declined|refused|not (?:a valid tool|allowed|permitted|approved))\b",
     re.I,
@@ -57,11 +58,16 @@ def run_pairs(rows: Iterable[dict[str, Any]], most: int = MOST_PER_TASK) -> Iter
 
 def step_pairs(rows: Iterable[dict[str, Any]], most: int = MOST_PER_TASK) -> Iterator[Pair]:
     """Single replies at the fork: of siblings, of a call and its retry, of a rejected call and what came instead."""
-    known = list(rows)
-    within = [
-        pair for row in known if row["verdict"]["label"] == "success" for pair in _mended(row)
-    ]
-    yield from _chosen_few([*_siblings(known, steps=True), *within], most)
+    within: list[Pair] = []
+
+    def looked_through() -> Iterator[dict[str, Any]]:
+        for row in rows:
+            if row["verdict"]["label"] == "success":
+                within.extend(_mended(row))
+            yield row
+
+    siblings = list(_siblings(looked_through(), steps=True))
+    yield from _chosen_few([*siblings, *within], most)
 
 
 def calls_of(messages: Iterable[Chat]) -> list[tuple[str, str]]:
@@ -115,7 +121,7 @@ def _tasks(rows: Iterable[dict[str, Any]]) -> Iterator[_Task]:
             task = groups[row["task_id"], digest(row["tools"])]
             side = task.good if label == "success" else task.bad
             if len(side) < _MOST_COMPARED:
-                side.append(row)
+                side.append({name: row[name] for name in _COMPARED})  # without its token ids
             if label == "success":
                 found = _beginnings(row["messages"])
                 task.proven.update(key for key, is_learned in found if is_learned)

@@ -43,17 +43,16 @@ class TrlPrm:
 
     def render(self, rows: Iterable[dict[str, Json]]) -> Iterator[dict[str, Json]]:
         """Runs as steps; the values of steps come from all of them, so all are read first."""
-        known = [(row, _attempt(row)) for row in rows if row["calls"]]
-        values = step_values(attempt for _, attempt in known)
-        for row, attempt in known:
-            places = _replies(row)
+        known = [(row["messages"], _replies(row), _attempt(row)) for row in rows if row["calls"]]
+        values = step_values(attempt for _, _, attempt in known)
+        for messages, places, attempt in known:
             labels = []
             for number, place in enumerate(places, 1):
                 won, _ = values[attempt.task, attempt.actions[:number]]
-                labels.append(won > 0 and bool(row["messages"][place]["loss"]))
+                labels.append(won > 0 and bool(messages[place]["loss"]))
             yield {
-                "prompt": _told(row["messages"][: places[0]]),
-                "completions": _steps(row["messages"], places),
+                "prompt": _told(messages[: places[0]]),
+                "completions": _steps(messages, places),
                 "labels": labels,
             }
 
