@@ -121,7 +121,9 @@ def _print_trajectory(trajectory: Trajectory) -> None:
     }
     for name, value in facts.items():
         console.print(f"  {name}: {escape(str(value))}")
-    steps: list[ModelCall | ToolRun] = [*trajectory.model_calls, *trajectory.tool_runs]
+    steps: list[ModelCall | ToolRun] = [
+        *trajectory.model_calls, *trajectory.tool_runs, *trajectory.memory,
+    ]  # fmt: skip
     for step in sorted(steps, key=lambda item: item.started_ns):
         line = _model_line(step) if isinstance(step, ModelCall) else _tool_line(step)
         console.print(escape(line))
@@ -147,4 +149,5 @@ def _tool_line(run: ToolRun) -> str:
 
     mark = " !!" if run.is_error else ""
     arguments = canonical(run.arguments).decode()
-    return f"  tool  {run.name}({arguments}){mark} -> {shorten(str(run.result), 80)}"
+    kind = {"retrieval": "find", None: "tool"}.get(run.extras.get("operation"), "store")
+    return f"  {kind:5} {run.name}({arguments}){mark} -> {shorten(str(run.result), 80)}"
