@@ -1,10 +1,13 @@
 """Every source of spans keeps the same contract, and the same runs give the same version whichever way they come."""
 
+import random
+
 import pytest
 
 import burnish
 from burnish.errors import ExportError, JournalError
 from burnish.testing import SOURCE_CHECKS, SourceCase
+from burnish.trajectories import assemble_many
 from burnish.workspace import Workspace
 from burnish_exporters import build_dataset
 from burnish_exporters.sources import ArchiveSource, JournalSource, OtlpFiles
@@ -121,6 +124,21 @@ def test_the_same_runs_from_journal_and_archive_give_the_same_version(journal, h
 
     assert one.id == two.id
     assert one.manifest.rows == {"train": RUNS}
+
+
+def test_many_spans_wait_in_files_and_make_the_same_runs(journal):
+    """Outcomes name threads, and threads are told apart by when their runs ended."""
+    record(0, 2)  # a second run in two of the threads
+    spans = list(journal.spans())
+    random.Random(5).shuffle(spans)
+
+    few, many = (
+        {run.id: run for run in assemble_many(iter(spans), held)} for held in (len(spans), 7)
+    )
+
+    assert len(few) == RUNS + 2
+    assert few == many
+    assert all(run.outcomes for run in many.values())
 
 
 def test_an_archive_in_an_object_store_is_a_source(journal, home, tmp_path):

@@ -40,9 +40,9 @@ def read(source: Source, agent: str) -> Iterator[Trajectory]:
     if isinstance(source, TrajectorySource):
         yield from source.trajectories(agent=agent)
     elif isinstance(source, SpanSource):
-        from burnish.trajectories import assemble
+        from burnish.trajectories import assemble_many
 
-        yield from assemble(source.spans())
+        yield from assemble_many(source.spans())
     elif isinstance(source, Iterable) and not isinstance(source, (str, bytes, dict)):
         yield from _checked(source)
     else:

@@ -5,5 +5,6 @@ Does not know: where spans come from (journal, OTLP, another tool).
 """
 
 from burnish.trajectories.assembly import assemble
+from burnish.trajectories.spilling import assemble_many
 
-__all__ = ["assemble"]
+__all__ = ["assemble", "assemble_many"]

@@ -54,19 +54,36 @@ def assemble(spans: Iterable[Span]) -> Iterator[Trajectory]:
     found: dict[str, Parts] = {}
     threads: dict[str, list[Span]] = {}
     for span in spans:
-        key = span.attributes.get(s.TRAJECTORY)
-        if key is None and span.kind == "fact":
+        key = owner(span)
+        if key is None:
             threads.setdefault(str(span.attributes.get(s.CONVERSATION)), []).append(span)
             continue
-        key = key or span.trace_id
         if key not in found:
             found[key] = Parts(key)
         found[key].add(span)
-    ended = _ended_by_thread(found.values()) if threads else {}
+    yield from finished(found, threads, ended_by_thread(found.values()) if threads else {})
+
+
+def owner(span: Span) -> str | None:
+    """The trajectory that a span belongs to; None for a fact about a thread."""
+    key = span.attributes.get(s.TRAJECTORY)
+    return None if key is None and span.kind == "fact" else key or span.trace_id
+
+
+def finished(
+    found: dict[str, Parts], threads: dict[str, list[Span]], ended: dict[str, list[Ended]]
+) -> Iterator[Trajectory]:
+    """The trajectories of gathered parts, which are given up one by one.
+
+    Args:
+        found: Parts by trajectory.
+        threads: Facts about threads.
+        ended: When the trajectories of each thread ended, those in other hands included.
+    """
     for key in list(found):
         parts = found.pop(key)
         thread = _thread(parts)
-        if thread in threads:
+        if thread in threads and thread in ended:
             for span in threads[thread]:
                 if facts.meant(span, key, ended[thread]):
                     parts.add(span)
@@ -155,7 +172,8 @@ def _thread(parts: Parts) -> str:
     return "" if thread is None else str(thread)
 
 
-def _ended_by_thread(found: Iterable[Parts]) -> dict[str, list[Ended]]:
+def ended_by_thread(found: Iterable[Parts]) -> dict[str, list[Ended]]:
+    """When the trajectories of each thread ended."""
     threads: dict[str, list[Ended]] = {}
     for parts in found:
         runs = root_runs(_once(parts.runs))
