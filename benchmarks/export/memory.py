@@ -1,0 +1,107 @@
+"""How much memory a build takes, and that it takes no more per span when there are many.
+
+Runs of four model calls are written to a journal as capture writes them and built in a process of its own: one process,
+then two. The peak is what the kernel says of that process (`ru_maxrss`), redaction included.
+
+    python benchmarks/export/memory.py [--quick] [--json FILE]
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+CALLS = 4
+SPANS = 1_000_000
+QUICK_SPANS = 60_000
+SPANS_PER_RUN = (
+    16  # a run, and of each call a node and a model call, of each but the last a node and a tool
+)
+
+BUILD = """
+import json, resource, sys, time
+from pathlib import Path
+from burnish.workspace import Workspace
+from burnish_exporters import BuildOptions, build_dataset
+
+began, cpu = time.perf_counter(), time.process_time()
+version = build_dataset(
+    Workspace(Path(sys.argv[1])), agent="throughput", verify=["outcome"],
+    options=BuildOptions(home=Path(sys.argv[2]), key=b"key", workers=int(sys.argv[3]), from_=None),
+)
+kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+print(json.dumps({
+    "id": version.id, "rows": version.manifest.rows["train"], "peak_mb": kilobytes / 1024,
+    "worker_peak_mb": children / 1024, "seconds": time.perf_counter() - began,
+}))
+"""
+
+
+def write(home: Path, runs: int) -> None:
+    """Write a journal of so many runs."""
+    path = Path(__file__).with_name("throughput.py")
+    spec = importlib.util.spec_from_file_location("throughput_runs", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    module.write_runs(home, runs, CALLS)
+
+
+def build(home: Path, versions: Path, workers: int) -> dict[str, Any]:
+    """Build in another process, and what it says of itself."""
+    command = [sys.executable, "-c", BUILD, str(home), str(versions), str(workers)]
+    return json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+
+
+def measure(spans: int) -> dict[str, float]:
+    """Figures of one size."""
+    runs = spans // SPANS_PER_RUN
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder)
+        began = time.perf_counter()
+        write(home / "workspace", runs)
+        print(f"{runs * SPANS_PER_RUN:,} spans written in {time.perf_counter() - began:.0f} s")
+        one = build(home / "workspace", home / "one", 1)
+        two = build(home / "workspace", home / "two", 2)
+    if one["rows"] != runs or one["id"] != two["id"]:
+        raise SystemExit(f"{one} and {two} of {runs} runs: the benchmark is wrong")
+    return {
+        "spans": runs * SPANS_PER_RUN,
+        "peak_mb": one["peak_mb"],
+        "seconds": one["seconds"],
+        "peak_mb_two_workers": two["peak_mb"],
+        "worker_peak_mb": two["worker_peak_mb"],
+        "seconds_two_workers": two["seconds"],
+    }
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="under 50 s on 2 cores")
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
+    options = parser.parse_args()
+    figures = measure(QUICK_SPANS if options.quick else SPANS)
+    figures = {name: round(value, 1) for name, value in figures.items()}
+    conditions = {
+        "python": platform.python_version(), "cpus": os.cpu_count(), "load": os.getloadavg()[0]
+    }  # fmt: skip
+    for name, value in figures.items():
+        print(f"{name:24} {value:,}")
+    if options.json:
+        options.json.write_text(json.dumps({"figures": figures, "conditions": conditions}))
+
+
+if __name__ == "__main__":
+    main()
