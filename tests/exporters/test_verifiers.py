@@ -11,6 +11,7 @@ from burnish.errors import VerificationError
 from burnish.records import ToolRun, Verdict
 from burnish_exporters.verify import (
     all_of,
+    any_of,
     check_call,
     dom_assert,
     exit_code,
@@ -331,6 +332,50 @@ def test_compositions_are_declared_in_burnish_toml(make_run, tmp_path):
     (made,) = make_verifiers([{"any_of": ["outcome", {"tool_calls": {"tolerate": 1}}]}], tmp_path)
 
     assert made.verify(make_run(success=None)).label == "success"
+
+
+def test_gates_weights_and_thresholds_are_declared_too(make_run, tmp_path):
+    """The outcome weighs 3 of 4: without it 0.25, which is below .5; the broken rule closes the gate."""
+    law = {"rules": {"constitution": {"deny_tools": ["look_up"]}}}
+    parts = [["outcome", 3], ["tool_calls", 1]]
+    open_, closed = make_verifiers(
+        [
+            {"weighted": {"parts": parts, "threshold": 0.5}},
+            {"all_of": {"parts": ["outcome"], "gates": [law], "name": "lawful"}},
+        ],
+        tmp_path,
+    )
+
+    good, bad = open_.verify(make_run()), open_.verify(make_run(success=False))
+    assert ((good.label, good.score), (bad.label, bad.score)) == (("success", 1), ("fail", 0.25))
+    assert (closed.name, closed.verify(make_run()).label) == ("lawful", "fail")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"all_of": 3}, {"all_of": []}, {"any_of": {"part": ["outcome"]}}, {"weighted": ["outcome"]},
+        {"weighted": {"parts": [["outcome", "much"]]}}, {"all_of": {"parts": ["outcome"], "threshold": 1}},
+    ],
+)  # fmt: skip
+def test_a_composition_that_is_none_is_one_clear_error(wrong, tmp_path):
+    with pytest.raises(VerificationError):
+        make_verifiers([wrong], tmp_path)
+
+
+def test_a_judge_that_can_make_the_success_makes_the_whole_a_judge():
+    judge, check = Says("success", "judge"), Says("success", "check")
+    judge.kind = "judge"
+
+    kinds = [
+        all_of(check, judge),
+        all_of(judge),
+        any_of(check, judge),
+        weighted([(check, 1), (judge, 1)]),
+    ]
+
+    assert [made.kind for made in kinds] == ["check", "judge", "judge", "judge"]
+    assert any_of(check).kind == "check"
 
 
 @pytest.mark.parametrize("wrong", [all_of, lambda: weighted([(outcome(), 0)])])

@@ -16,6 +16,7 @@ from burnish.cli.app import build_app
 from burnish.errors import ImportPathError, NoVerifier, UnknownAgent
 from burnish.records import Outcome
 from burnish_exporters.verify import outcome
+from burnish_exporters.verify.registry import known_verifiers
 from burnish_exporters.verify.watching import Watch
 
 CHECKS = "def reached(run, state): return state['order'] < 2, os.getpid()\nimport os\n"
@@ -149,3 +150,10 @@ def test_a_run_that_arrives_late_is_verified_too(project, make_run):
         later = [run.id for run, _ in watching.look()]
 
     assert (first, later) == ([make_run(1).id], [make_run(2).id])
+
+
+def test_the_verifiers_that_can_be_declared_are_listed():
+    shown = json.loads(CliRunner().invoke(build_app(), ("verify", "list", "--json")).stdout)
+
+    assert set(known_verifiers()) == set(shown)
+    assert all(len(text) > 20 for text in shown.values())

@@ -103,6 +103,23 @@ def audit(
         _print_report(report)
 
 
+@app.command("list")
+def list_verifiers(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """List the verifiers that `verify` in burnish.toml can name.
+
+    Example: `burnish verify list`
+    """
+    from burnish_exporters.verify.registry import described
+
+    found = described()
+    if as_json:
+        print_json(found)
+    else:
+        print_table("verifiers", ["name", "what it is"], found.items())
+
+
 def _declared(agent: str) -> tuple[list[Any], float]:
     """Verifiers and floor of burnish.toml."""
     from burnish.project import load_project

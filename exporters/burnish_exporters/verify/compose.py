@@ -27,7 +27,12 @@ class Composed:
     threshold: float = 0.5
     name: str = "composed"
     version: str = "1"
-    kind = "check"
+
+    @property
+    def kind(self) -> str:
+        """A judge, where a judge among the parts can make the success."""
+        judges = [getattr(part, "kind", "check") == "judge" for part in self.parts]
+        return "judge" if (all if self.how == "all_of" else any)(judges) else "check"
 
     @property
     def isolated(self) -> bool:

@@ -17,7 +17,7 @@ from burnish.errors import NoVerifier, VerificationError
 from burnish.protocols import Verifier
 from burnish_exporters.verify.code import code
 from burnish_exporters.verify.code_tests import passes_tests
-from burnish_exporters.verify.compose import all_of, any_of
+from burnish_exporters.verify.compose import all_of, any_of, weighted
 from burnish_exporters.verify.dom_assert import dom_assert
 from burnish_exporters.verify.goal_state import goal_state
 from burnish_exporters.verify.json_schema import json_schema
@@ -47,7 +47,7 @@ _BUILT_IN: dict[str, Callable[..., Any]] = {
     "tests": passes_tests,
     "tool_calls": tool_calls,
 }
-_COMPOSED = {"all_of": all_of, "any_of": any_of}
+_COMPOSED = {"all_of": all_of, "any_of": any_of, "weighted": weighted}
 
 
 def make_verifiers(config: Sequence[Any], folder: Path | str) -> list[Verifier]:
@@ -56,7 +56,7 @@ def make_verifiers(config: Sequence[Any], folder: Path | str) -> list[Verifier]:
     Args:
         config: Each entry is a name ("outcome"), a table with one key and the verifier's main argument
             ({"goal_state": "checks:reached_goal"}), the same with a table of arguments, or a Verifier;
-            {"all_of": [...]} and {"any_of": [...]} hold further entries.
+            {"all_of": [...]}, {"any_of": [...]} and {"weighted": ...} hold further entries; see _composed().
         folder: Folder of burnish.toml; modules and files are looked for there first.
 
     Raises:
@@ -86,6 +86,12 @@ def known_verifiers() -> list[str]:
     return sorted({*_BUILT_IN, *_COMPOSED, *(entry.name for entry in entry_points(group=GROUP))})
 
 
+def described() -> dict[str, str]:
+    """What each verifier that can be declared does, by name."""
+    made = {name: _COMPOSED.get(name) or _factory(name) for name in known_verifiers()}
+    return {name: (inspect.getdoc(one) or "").partition("\n")[0] for name, one in made.items()}
+
+
 def _make(entry: Any, folder: Path) -> Verifier:
     if isinstance(entry, Verifier):
         return entry
@@ -98,8 +104,8 @@ def _make(entry: Any, folder: Path) -> Verifier:
             "a name, or a table with one key",
             '{goal_state = "checks:reached_goal"}',
         )
-    if name in _COMPOSED and isinstance(arguments, list):
-        return _COMPOSED[name](*(_make(part, folder) for part in arguments))
+    if name in _COMPOSED:
+        return _composed(name, arguments, folder)
     factory = _factory(name)
     positional, named = _arguments(arguments)
     if "folder" in inspect.signature(factory).parameters:
@@ -111,6 +117,29 @@ def _make(entry: Any, folder: Path) -> Verifier:
             f"verifier {name}: {problem}",
             f"{name}{inspect.signature(factory)}",
             "edit burnish.toml",
+        ) from problem
+
+
+def _composed(name: str, given: Any, folder: Path) -> Verifier:
+    """Several entries as one: a list of them, or a table of `parts`, `gates` and `name`.
+
+    The parts of "weighted" are pairs of entry and weight, and it may have a `threshold`.
+    """
+    table = dict(given) if isinstance(given, dict) else {"parts": given}
+    parts, gates = table.pop("parts", None), table.pop("gates", [])
+    try:
+        closed = [_make(entry, folder) for entry in gates]
+        if name == "weighted":
+            pairs = [(_make(entry, folder), float(weight)) for entry, weight in parts]
+            return weighted(pairs, gates=closed, **table)
+        return _COMPOSED[name](*(_make(entry, folder) for entry in parts), gates=closed, **table)
+    except (TypeError, ValueError) as problem:
+        if isinstance(problem, VerificationError):
+            raise
+        raise VerificationError(
+            f"verifier {name}: {problem}",
+            'a list of verifiers; for "weighted", of pairs with a weight',
+            '{ all_of = { parts = ["outcome", "tool_calls"], gates = [{ rules = "constitution.toml" }] } }',
         ) from problem
 
 
