@@ -35,8 +35,12 @@ def receive(
 ) -> None:
     """Take OTLP from other processes and hosts into this workspace, until interrupted.
 
+    What `redact` names is replaced before it reaches the disk.
+
     Example: `burnish receive --http-port 4318 --grpc-port 4317`
     """
+    from burnish import settings
+    from burnish.capture.redaction import door
     from burnish.telemetry.receiver import serve
     from burnish.workspace import Workspace
 
@@ -46,7 +50,11 @@ def receive(
             ports.append(f"grpc://{host}:{server.grpc_port}")
         typer.echo(f"receiving on {' and '.join(ports)}; Ctrl-C ends it")
 
-    serve(Workspace(home).home, host, http_port, grpc_port, ready)
+    folder = Workspace(home).home
+    settings.configure(home=folder)
+    guard = door()
+    clean = None if guard is None else guard.value
+    serve(folder, host, http_port, grpc_port, clean=clean, ready=ready)
 
 
 def forget(

@@ -6,16 +6,34 @@ Does not know: how it arrived (receiver).
 
 from __future__ import annotations
 
-from typing import cast
+from collections.abc import Callable
+from typing import Any, cast
+
+import msgspec
 
 from burnish.journal.events import Ref, SpanReceived, canonical, ref_of
 from burnish.records import Json, Span, SpanKind
 from burnish.telemetry import semconv as s
 from burnish.telemetry.attributes import Attributes, Blobs, count_missing, put
 
+Clean = Callable[[Any], Any]
+"""Plain data in, plain data out; the same where nothing was found."""
+
+_SPELLED = (s.TOKEN_IDS, s.PROMPT_TOKEN_IDS, s.LOGPROBS)
 _SHORT = 200
 _INT64 = 2**63
 _LISTS = (s.INPUT_MESSAGES, s.OUTPUT_MESSAGES)
+
+
+def cleaned(span: Span, clean: Clean) -> Span:
+    """The span without what must not be kept; token ids go with what was replaced."""
+    attributes = clean(dict(span.attributes))
+    if attributes == span.attributes:
+        return span
+    if s.TRAJECTORY in span.attributes:
+        attributes[s.TRAJECTORY] = span.attributes[s.TRAJECTORY]
+    kept = {key: value for key, value in attributes.items() if key not in _SPELLED}
+    return msgspec.structs.replace(span, attributes={**kept, s.REDACTED: True})
 
 
 def take_apart(span: Span) -> tuple[SpanReceived, dict[Ref, bytes]]:

@@ -21,7 +21,7 @@ from burnish.journal.events import Ref, SpanReceived
 from burnish.journal.writer import JournalWriter, writer_for
 from burnish.telemetry.delivery import GRPC_METHOD
 from burnish.telemetry.otlp import OtlpReader
-from burnish.telemetry.received import take_apart
+from burnish.telemetry.received import Clean, cleaned, take_apart
 
 if TYPE_CHECKING:
     import grpc
@@ -39,6 +39,7 @@ class OtlpServer:
         host: Address to listen on; only the loopback by default.
         http_port: Port for OTLP/HTTP, 0 for any free one, None for none.
         grpc_port: Port for OTLP/gRPC, 0 for any free one, None for none.
+        clean: What is done to the attributes of each span before they reach the disk.
     """
 
     def __init__(
@@ -47,8 +48,9 @@ class OtlpServer:
         host: str = "127.0.0.1",
         http_port: int | None = 4318,
         grpc_port: int | None = None,
+        clean: Clean | None = None,
     ) -> None:
-        self.intake = Intake(writer_for(home))
+        self.intake = Intake(writer_for(home), clean)
         self.http_port: int | None = None
         self.grpc_port: int | None = None
         self._http: _HttpServer | None = None
@@ -91,8 +93,9 @@ class OtlpServer:
 class Intake:
     """From the bytes of a request to the journal."""
 
-    def __init__(self, writer: JournalWriter) -> None:
+    def __init__(self, writer: JournalWriter, clean: Clean | None = None) -> None:
         self.writer = writer
+        self._clean = clean
         self.spans = 0
         self.refused = 0
 
@@ -106,7 +109,7 @@ class Intake:
         events: list[SpanReceived] = []
         contents: dict[Ref, bytes] = {}
         for span in OtlpReader().decode(request):
-            event, blobs = take_apart(span)
+            event, blobs = take_apart(span if self._clean is None else cleaned(span, self._clean))
             events.append(event)
             contents.update(blobs)
         if events:
@@ -256,6 +259,8 @@ def serve(
     host: str = "127.0.0.1",
     http_port: int | None = 4318,
     grpc_port: int | None = None,
+    *,
+    clean: Clean | None = None,
     ready: Callable[[OtlpServer], None] | None = None,
 ) -> None:
     """Receive until the user interrupts; what `burnish receive` runs.
@@ -265,9 +270,10 @@ def serve(
         host: Address to listen on.
         http_port: Port for OTLP/HTTP, None for none.
         grpc_port: Port for OTLP/gRPC, None for none.
+        clean: What is done to the attributes of each span before they reach the disk.
         ready: Called once it listens.
     """
-    server = OtlpServer(home, host, http_port, grpc_port)
+    server = OtlpServer(home, host, http_port, grpc_port, clean)
     server.start()
     try:
         if ready is not None:

@@ -69,17 +69,39 @@ def test_ship_sends_again(tmp_path, collector):
 
 @pytest.fixture
 def receiving(tmp_path):
-    """A receiver in a process of its own that does not outlive the test, and its URL."""
+    """A receiver that redacts, in a process that does not outlive the test, and its URL."""
     command = (sys.executable, "-m", "burnish.cli", "receive", "--http-port", "0")
     process = subprocess.Popen(
         [*command, "--home", str(tmp_path / "home")],
-        stdout=subprocess.PIPE, text=True, env=ENVIRONMENT,
+        stdout=subprocess.PIPE, text=True, env=ENVIRONMENT | {"BURNISH_REDACT": "structured"},
     )  # fmt: skip
     with process:
         try:
             yield process, process.stdout.readline().split()[2].rstrip(";")
         finally:
             process.kill()
+
+
+def test_receive_replaces_what_the_settings_name(tmp_path, receiving):
+    process, url = receiving
+    recording = Recording(tmp_path / "edge")
+    run = recording.run("a" * 32, task="write to anna@firm.com", user="anna@firm.com")
+    run.model_says("anna@firm.com it is", token_ids=[1, 2], prompt_token_ids=[3])
+    run.end(answer="anna@firm.com")
+    recording.writer.close()
+    sender = OtlpHttp(url)
+    answer = sender.send(list(Workspace(tmp_path / "edge").spans()), "inline")
+    sender.close()
+
+    assert answer.result == "taken"
+    (run,) = Workspace(tmp_path / "home").trajectories()
+    stored = b"".join(path.read_bytes() for path in tmp_path.glob("home/journal/*/*.seg"))
+    assert b"firm.com" not in stored
+    assert run.user == run.answer
+    assert run.answer.endswith("@example.invalid")
+    assert run.redacted
+    assert run.model_calls[0].token_ids is None
+    assert process.poll() is None
 
 
 def test_receive_takes_spans_until_it_is_interrupted(tmp_path, receiving):
