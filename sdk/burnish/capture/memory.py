@@ -31,16 +31,17 @@ _OPERATIONS = {
 }
 _MARK = "__burnish_memory__"
 _inside: ContextVar[bool] = ContextVar("burnish_memory", default=False)
-_seen: Any = None
+_kinds = 0  # direct subclasses of BaseStore that were seen
 
 
 def listen() -> None:
-    """Have the stores of this process say what is read and written; done once."""
-    global _seen
+    """Have the stores of this process say what is read and written; also kinds that came since."""
+    global _kinds
     module = sys.modules.get("langgraph.store.base")
-    if module is None or module is _seen:
+    kinds = 0 if module is None else len(module.BaseStore.__subclasses__())
+    if module is None or kinds == _kinds:
         return
-    _seen = module
+    _kinds = kinds
     for kind in _with_subclasses(module.BaseStore):
         for name, operation in _OPERATIONS.items():
             for method, recorded in ((name, _sync), (f"a{name}", _async)):

@@ -13,6 +13,7 @@ from langchain_core.retrievers import BaseRetriever
 from langchain_core.tools import tool
 from langgraph.config import get_store
 from langgraph.graph import END, START, StateGraph
+from langgraph.store.base import BaseStore
 from langgraph.store.memory import InMemoryStore
 from langgraph.types import Command
 from tests.sdk.telemetry.published import ITEMS, PARTS, problems
@@ -255,6 +256,32 @@ async def test_an_async_store_is_recorded_once_an_access(tmp_path, configured):
     (trajectory,) = Workspace(tmp_path).trajectories()
     assert result == {"said": "1"}
     assert [run.name for run in trajectory.memory] == ["store.put", "store.search"]
+
+
+def test_a_store_of_a_kind_that_is_defined_later_is_recorded_too(recorded):
+    recorded(graph_of(say, store=InMemoryStore()), {"said": ""})
+
+    class Own(InMemoryStore):
+        def get(self, namespace, key, *, refresh_ttl=None):
+            return super().get(namespace, key)
+
+    class Other(BaseStore):
+        def batch(self, ops):
+            return [None for _ in ops]
+
+        async def abatch(self, ops):
+            return self.batch(ops)
+
+        def get(self, namespace, key, *, refresh_ttl=None):
+            return None
+
+    def look(state):
+        get_store().get(("a",), "b")
+        return {"said": "x"}
+
+    for made in (Own, Other):
+        trajectory, _ = recorded(graph_of(look, store=made()), {"said": ""})
+        assert [run.name for run in trajectory.memory] == ["store.get"], made
 
 
 def test_a_store_that_fails_fails_the_agent_as_it_would_and_is_an_error(recorded):
