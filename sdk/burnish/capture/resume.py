@@ -45,8 +45,8 @@ def is_resume(input: Any, configurable: dict[str, Any]) -> bool:
 def readable_input(input: Any) -> Any:
     """The input of an invocation as it is recorded."""
     if type(input).__name__ == "Command":
-        fields = ("resume", "update", "goto")
-        return {name: getattr(input, name) for name in fields if getattr(input, name, None)}
+        given = {name: getattr(input, name, None) for name in ("resume", "update", "goto")}
+        return {name: value for name, value in given.items() if value is not None and value != ()}
     return input
 
 

@@ -228,6 +228,15 @@ def test_a_resumed_run_says_so_and_what_it_waited_for(recorded, name):
     assert [bool(event.interrupts) for event in journal.of(RunEnded)] == [True, False]
 
 
+@pytest.mark.parametrize(
+    ("name", "said"), [("interrupt_and_resume", "me"), ("interrupt_and_resume_with_no", False)]
+)
+def test_what_a_person_answered_is_the_input_of_the_resumed_run(recorded, name, said):
+    journal = recorded(name)
+
+    assert journal.value(journal.of(RunStarted)[1].input) == {"resume": said}
+
+
 @pytest.mark.parametrize("name", ["time_travel", "time_travel_with_an_edited_state"])
 def test_time_travel_goes_on_with_the_trajectory_it_returns_to(recorded, name):
     first, second = recorded(name).of(RunStarted)

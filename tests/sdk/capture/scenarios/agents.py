@@ -8,6 +8,7 @@ from typing import Annotated, Any, TypedDict
 from langchain.agents import create_agent
 from langchain_core.messages import AIMessage
 from langchain_core.tools import tool
+from langgraph.config import get_stream_writer
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.message import add_messages
 
@@ -83,6 +84,7 @@ def witnessed_adder(play: Any, *, parallel: bool = True, **options: Any) -> Any:
 
     def add(a: int, b: int) -> int:
         """Add two numbers."""
+        get_stream_writer()({"adding": [a, b]})
         return a + b
 
     model = play.model(adding_answers(parallel), repeat=True)

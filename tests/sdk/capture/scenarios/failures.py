@@ -171,6 +171,14 @@ def an_abandoned_stream(play):
     return first
 
 
+@scenario({"model/[scripted]": 1}, statuses=("abandoned",))
+def an_abandoned_stream_of_events_v3(play):
+    run = play.wrap(witnessed_adder(play)).stream_events(ASK, version="v3")
+    said = next(str(message.text) for message in run.messages)
+    run.abort()
+    return said
+
+
 @scenario({"model/[scripted]": 1}, statuses=("cancelled",), errors=("model: CancelledError",))
 async def an_abandoned_stream_of_events(play):
     stream = play.wrap(witnessed_adder(play)).astream_events(ASK, version="v2")

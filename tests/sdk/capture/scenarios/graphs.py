@@ -10,11 +10,21 @@ from langchain_core.messages import AIMessage, HumanMessage
 from langgraph.func import entrypoint
 from langgraph.func import task as graph_task
 from langgraph.graph import END, START, StateGraph
+from langgraph.prebuilt import create_react_agent
 from langgraph.types import Command, Send
 from pydantic import BaseModel
 
-from scenarios.agents import EMPTY, GO, State, call, graph_of
+from scenarios.agents import EMPTY, GO, State, adding_script, call, graph_of
 from scenarios.playing import scenario
+
+
+@scenario({"agent/RunnableSequence/[scripted]": 3, "tools/add()": 3})
+async def the_prebuilt_react_agent(play):
+    def add(a: int, b: int) -> int:
+        return a + b
+
+    model = play.model(*adding_script())
+    return await play.wrap(create_react_agent(model, [play.tool(add)])).ainvoke(GO)
 
 
 @scenario({"first/[scripted]": 1, "second/[scripted]": 2})

@@ -42,6 +42,12 @@ def interrupt_and_resume(play):
 
 
 @scenario(CALLS, statuses=PAUSED)
+def interrupt_and_resume_with_no(play):
+    graph = _paused(play)
+    return graph.invoke(EMPTY, THREAD), graph.invoke(Command(resume=False), THREAD)
+
+
+@scenario(CALLS, statuses=PAUSED)
 def interrupt_and_resume_streamed(play):
     graph = _paused(play)
     return list(graph.stream(EMPTY, THREAD)), list(graph.stream(RESUME, THREAD))

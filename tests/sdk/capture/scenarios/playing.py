@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from langchain_core._api import LangChainBetaWarning, LangChainDeprecationWarning
+from langchain_core._api import LangChainBetaWarning
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.tools import BaseTool, StructuredTool
 from langgraph.types import Command
@@ -133,7 +133,7 @@ def perform(scene: Scenario, wrapped: bool) -> tuple[Play, Any]:
     try:
         with warnings.catch_warnings():  # what is beta or deprecated is tried like the rest
             warnings.simplefilter("ignore", LangChainBetaWarning)
-            warnings.simplefilter("ignore", LangChainDeprecationWarning)
+            warnings.simplefilter("ignore", DeprecationWarning)
             given = scene.act(play)
             if inspect.iscoroutine(given):
                 given = asyncio.run(given)
