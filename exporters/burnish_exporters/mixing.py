@@ -5,6 +5,7 @@ Knows: how both become a piece like any other. Does not know: how many of them a
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -53,7 +54,7 @@ def _conversations(plan: Plan) -> Iterator[Trajectory]:
 def carried(parent: DatasetVersion, present: set[str], plan: Plan) -> Piece:
     """The rows of runs that the parent holds and the source does not any more, as a piece.
 
-    What the source still holds is judged anew; a run that it has lost is believed.
+    What the source still holds is judged anew; a run that it has lost is believed, if its verifier still is.
 
     Args:
         parent: The version to go on from.
@@ -61,8 +62,13 @@ def carried(parent: DatasetVersion, present: set[str], plan: Plan) -> Piece:
         plan: What decides about a run.
     """
     piece = Piece(name="carried over")
-    redactor, rows = redactor_of(plan), bytearray()
+    redactor, rows, seen = redactor_of(plan), bytearray(), 0
+    dropped: Counter[str] = Counter()
     for part, found in _gone(parent, present):
+        seen += 1
+        if doubt := _doubt(found[0], plan):
+            dropped[f"unverified: {doubt}"] += 1
+            continue
         if redactor:
             redactor.clean(found)
             redactor.refuse_leaks(found)
@@ -70,9 +76,17 @@ def carried(parent: DatasetVersion, present: set[str], plan: Plan) -> Piece:
         piece.samples.append(_sample(part, found, (len(rows), len(payload)), plan))
         rows += payload
     piece.stages = [
-        {"name": piece.name, "in": len(piece.samples), "kept": len(piece.samples), "dropped": {}}
+        {"name": piece.name, "in": seen, "kept": len(piece.samples), "dropped": dict(dropped)}
     ]
     return msgspec.structs.replace(piece, rows=bytes(rows))
+
+
+def _doubt(row: Row, plan: Plan) -> str | None:
+    """Why nobody who is believed has called a row's run a success; None where somebody has, or it failed."""
+    if row.verdict["label"] != "success":
+        return None
+    reasons = [plan.unbelieved.get(name) for name in str(row.verdict["verifier"]).split("+")]
+    return reasons[0] if all(reasons) else None
 
 
 def _gone(parent: DatasetVersion, present: set[str]) -> Iterator[tuple[str, list[Row]]]:

@@ -13,6 +13,7 @@ from burnish.errors import EmptyDataset, VerificationError
 from burnish.records import Policy, Verdict
 from burnish_exporters import build_dataset
 from burnish_exporters.labels import Label, give
+from burnish_exporters.pipeline import BuildOptions
 from burnish_exporters.verify import PoolSettings, goal_state, make_verifiers, outcome
 from burnish_exporters.verify.auditing import audit_agent, draw, rounds_of
 from burnish_exporters.verify.trust import QualityStore
@@ -150,6 +151,22 @@ class Says:
 
     def verify(self, trajectory):
         return Verdict(label=self.label, verifier=self.name)
+
+
+def test_rows_of_an_earlier_version_go_with_the_trust_in_their_verifier(project, make_run):
+    """The first version holds a run that the journal has lost since; the second is built after the audit."""
+    check = Says("success", "check")
+    before = build_dataset([make_run(1), make_run(99)], agent="support", verify=[check])
+    options = BuildOptions(home=project.datasets, from_=before.id)
+    believed = build_dataset([make_run(1)], agent="support", verify=[check], options=options)
+    draw(project, "support", 60)
+    label_all(project, lambda order: order % 2 == 0)
+    audit_agent(project, "support", [check], settings=HERE)
+
+    with pytest.raises(EmptyDataset, match="2 unverified: precision of check"):
+        build_dataset([make_run(1)], agent="support", verify=[check], options=options)
+
+    assert {row["trajectory_id"] for row in believed.rows()} == {make_run(1).id, make_run(99).id}
 
 
 def test_a_judge_admits_nothing_until_it_was_measured(project, make_run):
