@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import ipaddress
 import re
 
 from burnish.redaction.detectors import digits_of, iban_remainder, luhn
 
 _MAIL = re.compile(r"u([0-9a-f]{8})([0-9a-f]{4})@example\.invalid", re.IGNORECASE)
 _SECRET = re.compile(r"REDACTED-[A-Z0-9-]+?-([0-9a-f]{8})([0-9a-f]{4})")
+_UNUSED = int(ipaddress.IPv4Address("240.0.0.0"))
 
 
 class Pseudonyms:
@@ -123,28 +125,41 @@ def _is_iban(names: Pseudonyms, text: str) -> bool:
 
 
 def _ssn(names: Pseudonyms, kind: str, original: str) -> str:
-    body = names.digits(kind, digits_of(original), 6)
-    return f"000-{body[:2]}-{body[2:]}"
+    """A number of an area that is not given out, the last two digits a check."""
+    body = names.digits(kind, digits_of(original), 4)
+    number = body + names.digits("ssn-check", body, 2)
+    return f"000-{number[:2]}-{number[2:]}"
 
 
 def _is_ssn(names: Pseudonyms, text: str) -> bool:
-    del names
-    return text.startswith("000-")
+    match = re.fullmatch(r"000[- ](\d\d)[- ](\d\d)(\d\d)", text)
+    return bool(match) and names.digits("ssn-check", match[1] + match[2], 2) == match[3]
 
 
 def _ip(names: Pseudonyms, kind: str, original: str) -> str:
-    """An address of the documentation ranges."""
+    """An address that belongs to nobody: of 2001:db8::/32 for documentation, or of 240.0.0.0/4, which is not used.
+
+    The documentation ranges of IPv4 hold too few addresses for a check.
+    """
     if ":" in original:
         body = names.hexadecimal(kind, original, 8)
-        return f"2001:db8::{body[:4]}:{body[4:]}"
-    number = int(names.digits(kind, original, 9)) % 762
-    net = ("192.0.2", "198.51.100", "203.0.113")[number // 254]
-    return f"{net}.{1 + number % 254}"
+        check = names.hexadecimal("ip-check", body, 4)
+        return f"2001:db8:{body[:4]}:{body[4:]}::{check}"
+    body = names.hexadecimal(kind, original, 4)
+    number = int(body + names.hexadecimal("ip-check", body, 3), 16)
+    return str(ipaddress.IPv4Address(_UNUSED + number))
 
 
 def _is_ip(names: Pseudonyms, text: str) -> bool:
-    del names
-    return text.lower().startswith(("192.0.2.", "198.51.100.", "203.0.113.", "2001:db8:"))
+    if ":" in text:
+        match = re.fullmatch(r"2001:db8:([0-9a-f]{4}):([0-9a-f]{4})::([0-9a-f]{4})", text.lower())
+        return bool(match) and names.hexadecimal("ip-check", match[1] + match[2], 4) == match[3]
+    try:
+        number = int(ipaddress.IPv4Address(text)) - _UNUSED
+    except ValueError:
+        return False
+    digits = f"{number:07x}"
+    return number >= 0 and names.hexadecimal("ip-check", digits[:4], 3) == digits[4:]
 
 
 _MAKERS = {"email": _email, "phone": _phone, "card": _card, "iban": _iban, "ssn": _ssn, "ip": _ip}

@@ -117,7 +117,16 @@ def test_the_same_original_has_the_same_stand_in_everywhere(redactor):
     assert one != Redactor(b"other key").clean("write to Anna@Firm.com")
 
 
-@pytest.mark.parametrize("text", ["u12345678abcd@example.invalid", "+1-202-555-0173"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "u12345678abcd@example.invalid",
+        "+1-202-555-0173",
+        "240.1.2.3",
+        "192.0.2.17",
+        "2001:db8:0a1b:2c3d::4e5f",
+    ],
+)
 def test_what_only_looks_like_a_stand_in_is_replaced(redactor, text):
     assert redactor.clean(text) != text
 
@@ -142,7 +151,7 @@ def test_stand_ins_keep_their_form_and_stay_in_reserved_ranges(redactor):
     assert stand_ins["card"].startswith("400000")
     assert iban_remainder(stand_ins["iban"]) == 1
     assert "-555-01" in stand_ins["phone"]
-    assert stand_ins["ip"].rpartition(".")[0] in ("192.0.2", "198.51.100", "203.0.113")
+    assert 240 <= int(stand_ins["ip"].partition(".")[0]) <= 255
     assert stand_ins["ssn"].startswith("000-")
 
 
