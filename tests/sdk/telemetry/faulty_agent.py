@@ -157,12 +157,8 @@ def read_only(home):
     burnish.configure(home="/sys/burnish")  # a folder that refuses root, too
 
 
-def hanging(home):
-    burnish.configure(exporters=[Hanging()])
-
-
-def raising(home):
-    burnish.configure(exporters=[Raising()])
+def exporters(home):
+    burnish.configure(exporters=[Hanging(), Raising()])
 
 
 def back(home):
@@ -183,8 +179,7 @@ FAULTS = {
     "handler raises": handler_raises,
     "disk full": disk_full,
     "read-only folder": read_only,
-    "exporter hangs": hanging,
-    "exporter raises": raising,
+    "exporters hang and raise": exporters,
     "clock goes back": back,
     "clock jumps": forth,
     "unserialisable": nothing,
