@@ -11,7 +11,7 @@ import pytest
 from hostile_programs import PROGRAMS, SOLUTIONS, TESTS
 
 from burnish.errors import VerificationError
-from burnish_exporters.verify import code, passes_tests, sandbox
+from burnish_exporters.verify import PoolSettings, code, judge_all, passes_tests, sandbox
 from burnish_exporters.verify.sandbox import Limits, Program
 
 PR_SET_CHILD_SUBREAPER = 36
@@ -129,6 +129,19 @@ def test_interrupting_the_caller_ends_the_program_and_its_children():
     process.wait()
     process.stdout.close()
 
+    while strays() - before:  # the kernel takes its time; the test's own limit ends this
+        os.sched_yield()
+
+
+def test_nothing_is_left_of_programs_whose_verification_took_too_long(make_run):
+    """The verifier's process is killed with the sandbox running; the sandbox follows."""
+    before = strays()
+    verifier = code({"*": [{"stdout": "5"}]}, limits={"wall_s": 600, "cpu_s": 600})
+    run = msgspec.structs.replace(make_run(1), answer="import os\nos.fork()\nwhile True: pass")
+
+    ((_, (verdict,)),) = judge_all([verifier], [run], PoolSettings(time_limit_s=4))
+
+    assert (verdict.label, verdict.evidence) == ("unknown", {"reason": "time limit of 4 s"})
     while strays() - before:  # the kernel takes its time; the test's own limit ends this
         os.sched_yield()
 

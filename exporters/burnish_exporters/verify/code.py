@@ -113,7 +113,7 @@ def code(
     Args:
         cases: By task id (or "*" for every task) a list of `{stdin, arguments, stdout}`; or a JSON file of them.
         program: Where the program is: "answer", "state:KEY" or "module:function" (see code_of()).
-        limits: What it may use on each case.
+        limits: What it may use on each case; all cases together must end within the time limit of verification.
         folder: Folder that files and modules are looked for in.
         name: Name under which verdicts are stored.
 
