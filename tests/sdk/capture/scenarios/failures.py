@@ -192,8 +192,10 @@ async def an_abandoned_stream_of_events(play):
 
 
 def _never(asked):
+    """An answer that never comes; `asked` is told that it was asked for."""
+
     async def never(messages):
-        asked.set()
+        asked()
         await asyncio.Event().wait()
 
     return never
@@ -202,7 +204,7 @@ def _never(asked):
 @scenario({"node/[scripted]": 1}, statuses=("cancelled",), errors=LEFT, cut=1)
 async def a_task_cancelled_in_the_middle_of_a_model_call(play):
     asked = asyncio.Event()
-    model = play.model(_never(asked))
+    model = play.model(_never(asked.set))
 
     async def node(state):
         await model.ainvoke("q")
@@ -217,22 +219,22 @@ async def a_task_cancelled_in_the_middle_of_a_model_call(play):
 
 @scenario({"node/[scripted]": 1}, statuses=("cancelled",), errors=LEFT, cut=1)
 async def a_time_out_around_the_agent(play):
-    model = play.model(_never(asyncio.Event()))
-
     async def node(state):
         await model.ainvoke("q")
 
     with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(play.wrap(graph_of(node).compile()).ainvoke(EMPTY), 0.05)
+        async with asyncio.timeout(None) as limit:
+            model = play.model(_never(lambda: limit.reschedule(0)))  # once it is asked
+            await play.wrap(graph_of(node).compile()).ainvoke(EMPTY)
 
 
 @scenario({"model/[scripted]": 2, "tools/impatient()": 1, "tools/impatient()/[slow]": 1}, cut=1)
 async def a_time_out_inside_a_tool(play):
-    slow = play.model(_never(asyncio.Event()), model="slow")
-
     async def impatient(question: str) -> str:
         try:
-            await asyncio.wait_for(slow.ainvoke(question), 0.01)
+            async with asyncio.timeout(None) as limit:
+                slow = play.model(_never(lambda: limit.reschedule(0)), model="slow")
+                await slow.ainvoke(question)
         except TimeoutError:
             return "too slow"
         return "fast"
@@ -245,13 +247,13 @@ async def a_time_out_inside_a_tool(play):
     {"node/[scripted]": 1}, statuses=("failed",), errors=("agent: TimeoutError", *LEFT), cut=1
 )
 async def a_step_that_takes_too_long(play):
-    model = play.model(_never(asyncio.Event()))
+    model = play.model(_never(lambda: None))
 
     async def node(state):
         await model.ainvoke("q")
 
     graph = graph_of(node).compile()
-    graph.step_timeout = 0.05
+    graph.step_timeout = 0.5
     return await play.wrap(graph).ainvoke(EMPTY)
 
 
