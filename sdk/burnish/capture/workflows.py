@@ -53,8 +53,8 @@ def _ways(builder: Any) -> dict[str, set[str]] | None:
     ways: dict[str, set[str]] = {}
     for before, after in builder.edges:
         ways.setdefault(before, set()).add(after)
-    for befores, after in builder.waiting_edges:
-        for before in befores:
+    for earlier, after in builder.waiting_edges:
+        for before in earlier:
             ways.setdefault(before, set()).add(after)
     for before, branches in builder.branches.items():
         for branch in branches.values():
