@@ -34,6 +34,7 @@ _inside: ContextVar[bool] = ContextVar("burnish_memory", default=False)
 _kinds = 0  # direct subclasses of BaseStore that were seen
 
 
+@guarded
 def listen() -> None:
     """Have the stores of this process say what is read and written; also kinds that came since."""
     global _kinds
