@@ -95,6 +95,10 @@ def huge_message(make_run):
     return make_run(1, request="x" * 1_000_001)
 
 
+def huge_argument(make_run):
+    return saying(make_run(1), reply_with(call_part(arguments={"order": "x" * 1_000_001})))
+
+
 def no_text(make_run):
     return make_run(1, answer="half \udcff of a letter")
 
@@ -134,6 +138,7 @@ BAD = {
     empty_request: "malformed: empty request",
     empty_reply: "malformed: empty reply",
     huge_message: "malformed: huge message",
+    huge_argument: "malformed: huge message",
     no_text: "malformed: text or numbers that JSON cannot hold",
     ended_before_it_began: "malformed: clock skew",
     call_before_the_run: "malformed: clock skew",

@@ -13,8 +13,8 @@ import pytest
 from burnish.errors import EmptyDataset, ExportError, ImportPathError
 from burnish.records import Outcome
 from burnish.workspace import Workspace
-from burnish_exporters import BuildOptions, build_dataset
-from burnish_exporters.pieces import PieceStore
+from burnish_exporters import BuildOptions, Recipe, build_dataset
+from burnish_exporters.pieces import PieceStore, Plan
 from burnish_exporters.sources.cutting import SIZE, cuts_of
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "export" / "throughput.py"
@@ -162,6 +162,21 @@ def test_a_build_that_fails_leaves_no_pieces(make_workspace, tmp_path):
         build(workspace.home, tmp_path / "versions", recipe={"min_rows": 5})
 
     assert list((tmp_path / "versions").iterdir()) == []
+
+
+def test_pieces_of_another_code_are_not_used_again(tmp_path, monkeypatch):
+    """The function that replays runs has changed between two builds."""
+    monkeypatch.syspath_prepend(tmp_path)
+    plan = Plan(
+        agent="a", verifiers=[], recipe=Recipe(replay="replaying:replay"), key=b"k", folder=tmp_path
+    )
+    prints = []
+    for text in ("def replay(run): return [True]", "def replay(run): return [False]"):
+        (tmp_path / "replaying.py").write_text(text)
+        prints.append(plan.fingerprint())
+
+    assert prints[0] != prints[1]
+    assert prints[1] == plan.fingerprint()
 
 
 def test_a_torn_piece_is_made_again(tmp_path):

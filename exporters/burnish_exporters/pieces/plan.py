@@ -19,6 +19,7 @@ from burnish_exporters.dataset.recipe import Recipe
 from burnish_exporters.redact import Decoder
 from burnish_exporters.rows.stable import digest
 from burnish_exporters.verify import PoolSettings
+from burnish_exporters.verify.goal_state import version_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,11 +57,13 @@ class Plan:
         }
 
     def fingerprint(self) -> str:
-        """Hash of all that shapes a piece, the files that the recipe names included; 32 hex digits."""
+        """Hash of all that shapes a piece, the files and functions that the recipe names included; 32 hex digits."""
         files = [Path(path) for path in self.recipe.files()]
         contents = [
             hashlib.sha256(file.read_bytes()).hexdigest() for file in files if file.exists()
         ]
+        code = [self.recipe.replay, self.recipe.scorer]
+        contents += [version_of(path.partition(":")[0], self.folder) for path in code if path]
         secret = hashlib.sha256(self.key).hexdigest()
         settings = [secret, self.decoder is not None, self.unbelieved, self.as_of_ns]
         return digest([__version__, self.facts(), contents, settings])

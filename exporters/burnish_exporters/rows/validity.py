@@ -31,8 +31,7 @@ def problem_of(
     open_calls: set[str] = set()
     seen: set[str] = set()
     for message in messages:
-        content = message["content"]
-        if max_chars is not None and len(content) > max_chars:
+        if max_chars is not None and _longest(message) > max_chars:
             return "malformed: huge message"
         if message["role"] == "tool":
             if message["tool_call_id"] not in open_calls:
@@ -46,12 +45,20 @@ def problem_of(
         if len(open_calls) != len(calls) or not seen.isdisjoint(open_calls):
             return "malformed: call id used twice"
         seen |= open_calls
-        if message.get("loss") and not (content or calls):
+        if message.get("loss") and not (message["content"] or calls):
             return "malformed: empty reply"
         found = _call_problem(calls, names) if message.get("loss") else None
         if found:
             return found
     return "malformed: empty prompt" if messages[0]["loss"] else None
+
+
+def _longest(message: Chat) -> int:
+    """Characters of the longest text of a message: what it says, or what a call is given."""
+    content = message["content"]
+    said = len(content) if isinstance(content, str) else 0
+    given = (len(call["function"]["arguments"]) for call in message.get("tool_calls") or ())
+    return max(said, *given, 0)
 
 
 def tool_name(tool: Tool) -> str:
