@@ -135,6 +135,16 @@ def test_a_call_that_was_not_let_through_stands_against_what_was_done_instead(fa
     assert (pair.origin, pair.chosen) == ("rejected call", [instead])
 
 
+def test_a_run_without_a_task_is_a_task_of_its_own():
+    """Five runs, each with a call and its retry; the cap of a task is not theirs together."""
+    runs = [
+        {**mended(reply(order=n), "error", reply(order=n + 10), task=None), "trajectory_id": f"r{n}"}
+        for n in range(5)
+    ]  # fmt: skip
+
+    assert len({pair.task_id for pair in step_pairs(runs, most=1)}) == 5
+
+
 def test_only_verified_runs_mend_anything():
     run = mended(reply(order=1), "error", reply(order=2))
 

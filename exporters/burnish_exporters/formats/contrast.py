@@ -28,7 +28,7 @@ class Tally:
     def clear(self) -> None:
         """Begin anew."""
         self.pairs = 0
-        self._tasks: set[str | None] = set()
+        self._tasks: set[str] = set()
         self._origins: Counter[str] = Counter()
         self._differences: Counter[str] = Counter()
         self._arguments: dict[str, Counter[str]] = {}

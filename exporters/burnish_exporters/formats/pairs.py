@@ -28,7 +28,7 @@ from burnish_exporters.formats.plain import Chat, arguments_of, text_of
 from burnish_exporters.rows.stable import digest
 
 MOST_PER_TASK = 4
-_MOST_COMPARED = 32  # runs of a side, per task
+_MOST_COMPARED = 16  # runs of a side, per task
 _COMPARED = ("task_id", "messages", "tools")
 _DENIED = re.compile(
     r"\b(?:rejected|denied|declined|refused|not (?:a valid tool|allowed|permitted|approved))\b",
@@ -40,10 +40,11 @@ class Pair(msgspec.Struct, frozen=True, kw_only=True):
     """One pair; the prompt is what both sides share.
 
     Attributes:
+        task_id: The task of both sides; a run without one is a task of its own.
         origin: "siblings", "retry" or "rejected call".
     """
 
-    task_id: str | None
+    task_id: str
     prompt: list[Chat]
     chosen: list[Chat]
     rejected: list[Chat]
@@ -81,7 +82,7 @@ def calls_of(messages: Iterable[Chat]) -> list[tuple[str, str]]:
 
 def _chosen_few(pairs: Iterable[Pair], most: int) -> Iterator[Pair]:
     """Each pair once, at most so many of a task; origins take turns where a task has too many."""
-    tasks: dict[str | None, dict[str, list[Pair]]] = {}
+    tasks: dict[str, dict[str, list[Pair]]] = {}
     seen: set[str] = set()
     for pair in pairs:
         key = digest([pair.task_id, *map(_said_all, (pair.prompt, pair.chosen, pair.rejected))])
@@ -150,7 +151,7 @@ def _parted(good: dict[str, Any], bad: dict[str, Any], *, steps: bool) -> Pair |
 
 def _pair(row: dict[str, Any], place: int, sides: tuple[list[Chat], list[Chat]], origin: str) -> Pair:  # fmt: skip
     return Pair(
-        task_id=row["task_id"],
+        task_id=row["task_id"] or row["trajectory_id"],
         prompt=row["messages"][:place],
         chosen=sides[0],
         rejected=sides[1],
