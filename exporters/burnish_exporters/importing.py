@@ -82,7 +82,6 @@ def import_runs(url: str | Path, workspace: Workspace, origins: Origins) -> Impo
     )
     there = {entry.id for entry in workspace.entries(Query(agent=origins.agent))}
     counts: Counter[str] = Counter()
-    writer, entrance = workspace.writer(), door()
     try:
         for found in lines.trajectories():
             run = _named(found, origins)
@@ -90,21 +89,30 @@ def import_runs(url: str | Path, workspace: Workspace, origins: Origins) -> Impo
                 counts["known"] += 1
                 continue
             there.add(run.id)
-            told = list(events_of(run, time.time_ns(), entrance))
-            blobs = {ref: blob for _, contents in told for ref, blob in contents.items()}
-            writer.append_all([event for event, _ in told], blobs)
+            record_run(workspace, run)
             counts["imported"] += 1
     except BurnishError:
         raise
     except OSError as problem:
         raise ExportError(f"{url} cannot be read: {problem}", "a file of JSON lines") from problem
     finally:
-        writer.flush()
+        workspace.writer().flush()
     return ImportReport(
         imported=counts["imported"],
         known=counts["known"],
         dropped=dict(sorted(lines.reasons.items())),
     )
+
+
+def record_run(workspace: Workspace, run: Trajectory) -> None:
+    """Write a run that is known as a whole into the journal, as if it had been captured.
+
+    Raises:
+        JournalFull: If there is no space.
+    """
+    told = list(events_of(run, time.time_ns(), door()))
+    blobs = {ref: blob for _, contents in told for ref, blob in contents.items()}
+    workspace.writer().append_all([event for event, _ in told], blobs)
 
 
 def _named(run: Trajectory, origins: Origins) -> Trajectory:

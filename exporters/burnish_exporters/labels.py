@@ -18,12 +18,11 @@ from typing import Literal
 
 import msgspec
 
-from burnish.capture.redaction import door
-from burnish.capture.whole import events_of
 from burnish.errors import VerificationError
 from burnish.journal.index import Query
 from burnish.records import Json, Outcome, Trajectory
 from burnish.workspace import Workspace
+from burnish_exporters.importing import record_run
 from burnish_exporters.rows.stable import digest
 from burnish_exporters.verify.auditing import present
 from burnish_exporters.verify.runs import ENDED
@@ -89,9 +88,7 @@ def give(workspace: Workspace, label: Label) -> None:
     )
     workspace.append_outcome(outcome, trajectory_id=run.id)
     if corrected is not None and present(workspace, corrected.id) is None:
-        told = list(events_of(corrected, time.time_ns(), door()))
-        blobs = {ref: blob for _, contents in told for ref, blob in contents.items()}
-        workspace.writer().append_all([event for event, _ in told], blobs)
+        record_run(workspace, corrected)
 
 
 def labels_of(run: Trajectory) -> list[Label]:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,7 +25,7 @@ import msgspec
 from burnish.errors import VerificationError
 from burnish.records import Trajectory
 from burnish_exporters.verify.goal_state import load_function
-from burnish_exporters.verify.sandbox import Limits, Ran
+from burnish_exporters.verify.sandbox import Limits, Ran, best_way
 
 EndClass = Literal["pass", "wrong output", "exception", "time-out", "resource limit"]
 
@@ -35,6 +36,20 @@ _LIMITS = re.compile(
     rb"|RuntimeError: can't start new thread)",
     re.MULTILINE,
 )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunsCode:
+    """What verifiers have in common that run agent-written code: where it lies, and what it may use."""
+
+    program: str = "answer"
+    limits: Limits = field(default_factory=Limits)
+    folder: Path | None = None
+
+    def prepare(self) -> None:
+        """Prove that a sandbox is here, so that its lack is an error and not a pile of unknowns."""
+        best_way()
+        check_where(self.program, self.folder)
 
 
 def code_of(

@@ -10,7 +10,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from burnish.errors import VerificationError
 from burnish.journal.events import canonical
 from burnish.records import Trajectory, Verdict
 from burnish_exporters.verify.agent_code import (
-    check_where,
+    RunsCode,
     class_of,
     code_of,
     last_words,
@@ -28,7 +28,7 @@ from burnish_exporters.verify.agent_code import (
     stage_of,
 )
 from burnish_exporters.verify.judge_one import unknown
-from burnish_exporters.verify.sandbox import Limits, Program, best_way, run
+from burnish_exporters.verify.sandbox import Limits, Program, run
 
 MAIN = "main.py"
 
@@ -48,21 +48,13 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 @dataclass(frozen=True, kw_only=True)
-class Code:
+class Code(RunsCode):
     """Runs a program on inputs; see code()."""
 
     cases: dict[str, tuple[Case, ...]]
-    program: str = "answer"
-    limits: Limits = field(default_factory=Limits)
-    folder: Path | None = None
     name: str = "code"
     version: str = "1"
     kind = "check"
-
-    def prepare(self) -> None:
-        """Prove that a sandbox is here, so that its lack is an error and not a pile of unknowns."""
-        best_way()
-        check_where(self.program, self.folder)
 
     def verify(self, trajectory: Trajectory) -> Verdict:
         """Judge the program of the run by what it prints."""

@@ -12,7 +12,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from burnish.journal.events import canonical
 from burnish.records import Trajectory, Verdict
 from burnish_exporters.verify.agent_code import (
     EndClass,
-    check_where,
+    RunsCode,
     class_of,
     code_of,
     last_words,
@@ -51,21 +51,13 @@ class _Report(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CodeTests:
+class CodeTests(RunsCode):
     """Runs tests against the code of a run; see passes_tests()."""
 
     tests: dict[str, str]
-    program: str = "answer"
-    limits: Limits = field(default_factory=Limits)
-    folder: Path | None = None
     name: str = "tests"
     version: str = "1"
     kind = "check"
-
-    def prepare(self) -> None:
-        """Prove that a sandbox is here, so that its lack is an error and not a pile of unknowns."""
-        best_way()
-        check_where(self.program, self.folder)
 
     def verify(self, trajectory: Trajectory) -> Verdict:
         """Judge the code of the run by its tests."""
