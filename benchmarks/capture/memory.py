@@ -15,13 +15,15 @@ import ctypes
 import gc
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))
+import _report
 
 ASK = {"messages": [("user", "what is 3 + 7?")]}
 READINGS = 10
@@ -114,37 +116,21 @@ def in_own_process(traced: bool, quick: bool) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="under 50 s on 2 cores")
-    parser.add_argument("--json", type=Path, help="write the figures there")
+    parser = _report.options(__doc__)
     parser.add_argument("--measure", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--traced", action="store_true", help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    runs, warm = (1_000, WARM) if options.quick else (10_000, FIRST_SEGMENT)
-    if options.measure:
-        print(json.dumps(measure(options.traced, runs, warm)))
+    chosen = parser.parse_args()
+    runs, warm = (1_000, WARM) if chosen.quick else (10_000, FIRST_SEGMENT)
+    if chosen.measure:
+        print(json.dumps(measure(chosen.traced, runs, warm)))
         return
-    plain, traced = (in_own_process(traced, options.quick) for traced in (False, True))
+    plain, traced = (in_own_process(traced, chosen.quick) for traced in (False, True))
     figures = {
         "set_up_mb": traced["set_up_mb"] - plain["set_up_mb"],
         "settled_mb": traced["settled_mb"] - plain["settled_mb"],
         "growth_mb_per_10000": traced["growth_mb"] - plain["growth_mb"],
     }
-    report = {
-        "figures": {name: round(value, 3) for name, value in figures.items()},
-        "conditions": {
-            "runs": runs,
-            "untraced": plain,
-            "traced": traced,
-            "python": platform.python_version(),
-            "cpus": os.cpu_count(),
-            "load": os.getloadavg()[0],
-            "quick": options.quick,
-        },
-    }
-    print(json.dumps(report, indent=2))
-    if options.json:
-        options.json.write_text(json.dumps(report, indent=2))
+    _report.tell(figures, {"runs": runs, "untraced": plain, "traced": traced}, chosen)
 
 
 if __name__ == "__main__":

@@ -13,11 +13,9 @@ first. The figure is the difference of the lower quartiles of CPU time, as in ov
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -27,6 +25,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).parent))
+import _report
 import overhead
 
 ROOT = Path(__file__).parents[2]
@@ -247,29 +246,15 @@ def compare(quick: bool) -> tuple[dict[str, float], dict[str, Any]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = _report.options(__doc__)
     parser.add_argument("name", nargs="?", choices=(*PACKAGES, "burnish", "burnish-shipping"))
-    parser.add_argument("--quick", action="store_true", help="under 50 s on 2 cores")
-    parser.add_argument("--json", type=Path, help="write the figures there")
-    options = parser.parse_args()
-    if options.name is not None:
-        if Path(sys.prefix) != VENV:  # called from the development environment
-            found = run_one(VENV / "bin" / "python", options.name, options.quick)
-        else:
-            found = measure(options.name, options.quick)
-        print(json.dumps(found))
-        return
-    best, conditions = compare(options.quick)
-    conditions |= {
-        "python": platform.python_version(),
-        "cpus": os.cpu_count(),
-        "load": os.getloadavg()[0],
-        "quick": options.quick,
-    }
-    report = {"figures": {key: round(v, 3) for key, v in best.items()}, "conditions": conditions}
-    print(json.dumps(report, indent=2))
-    if options.json:
-        options.json.write_text(json.dumps(report, indent=2))
+    chosen = parser.parse_args()
+    if chosen.name is None:
+        _report.tell(*compare(chosen.quick), chosen)
+    elif Path(sys.prefix) == VENV:
+        print(json.dumps(measure(chosen.name, chosen.quick)))
+    else:  # called from the development environment
+        print(json.dumps(run_one(VENV / "bin" / "python", chosen.name, chosen.quick)))
 
 
 if __name__ == "__main__":

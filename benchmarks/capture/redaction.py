@@ -11,10 +11,7 @@ installed, looks at the same texts.
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
-import platform
 import statistics
 import sys
 import tempfile
@@ -24,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
+import _report
 import overhead
 
 from burnish.errors import ExportError
@@ -122,31 +120,16 @@ def peer(count: int) -> dict[str, float] | None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="under 50 s on 2 cores")
-    parser.add_argument("--json", type=Path, help="write the figures there")
-    options = parser.parse_args()
-    count = 200 if options.quick else 1000
+    chosen = _report.options(__doc__).parse_args()
+    count = 200 if chosen.quick else 1000
     with tempfile.TemporaryDirectory() as home:
         os.environ["BURNISH_HOME"] = home
         figures, conditions = quality(count)
-        figures |= cost(options.quick)
-    other = peer(20 if options.quick else 100)
+        figures |= cost(chosen.quick)
+    other = peer(20 if chosen.quick else 100)
     if other is not None:
         conditions["detect_secrets"] = other
-    conditions |= {
-        "python": platform.python_version(),
-        "cpus": os.cpu_count(),
-        "load": os.getloadavg()[0],
-        "quick": options.quick,
-    }
-    report = {
-        "figures": {name: round(value, 4) for name, value in figures.items()},
-        "conditions": conditions,
-    }
-    print(json.dumps(report, indent=2))
-    if options.json:
-        options.json.write_text(json.dumps(report, indent=2))
+    _report.tell(figures, conditions, chosen)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,6 @@ import contextlib
 import gzip
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -23,6 +22,9 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))
+import _report
 
 HOUR = 720_000  # spans at 200 a second
 STEPS = 4  # model calls a run; with three tools and the run itself, eight spans
@@ -171,39 +173,23 @@ def measure(home: Path, url: str, spans: int) -> tuple[dict[str, float], dict[st
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="under 50 s on 2 cores")
-    parser.add_argument("--json", type=Path, help="write the figures there")
+    parser = _report.options(__doc__)
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.serve:
+    chosen = parser.parse_args()
+    if chosen.serve:
         serve()
         return
-    backend = subprocess.Popen(
-        [sys.executable, __file__, "--serve"], stdout=subprocess.PIPE, text=True
-    )
-    pin(0)
-    try:
-        assert backend.stdout is not None
-        url = f"http://127.0.0.1:{backend.stdout.readline().strip()}"
-        with tempfile.TemporaryDirectory() as home:
-            figures, conditions = measure(Path(home), url, 20_000 if options.quick else HOUR)
-    finally:
-        backend.kill()
-        backend.wait()
-    conditions |= {
-        "python": platform.python_version(),
-        "cpus": os.cpu_count(),
-        "load": os.getloadavg()[0],
-        "quick": options.quick,
-    }
-    report = {
-        "figures": {name: round(value, 1) for name, value in figures.items()},
-        "conditions": conditions,
-    }
-    print(json.dumps(report, indent=2))
-    if options.json:
-        options.json.write_text(json.dumps(report, indent=2))
+    command = [sys.executable, __file__, "--serve"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as backend:
+        pin(0)
+        try:
+            assert backend.stdout is not None
+            url = f"http://127.0.0.1:{backend.stdout.readline().strip()}"
+            with tempfile.TemporaryDirectory() as home:
+                found = measure(Path(home), url, 20_000 if chosen.quick else HOUR)
+        finally:
+            backend.kill()
+    _report.tell(*found, chosen)
 
 
 if __name__ == "__main__":

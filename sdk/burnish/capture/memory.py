@@ -15,7 +15,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, Self
 
 from burnish.capture import context
 from burnish.capture.faults import guarded
@@ -65,16 +65,9 @@ def _sync(original: Callable[..., Any], name: str, operation: str) -> Callable[.
         run = _start(signature, name, operation, args, kwargs)
         if run is None:
             return original(*args, **kwargs)
-        token = _inside.set(True)
-        try:
-            result = original(*args, **kwargs)
-        except BaseException as error:
-            _fail(run, error)
-            raise
-        finally:
-            _inside.reset(token)
-        _end(run, result)
-        return result
+        with _Access(run) as access:
+            access.result = original(*args, **kwargs)
+        return access.result
 
     setattr(entry, _MARK, True)
     return entry
@@ -88,19 +81,33 @@ def _async(original: Callable[..., Any], name: str, operation: str) -> Callable[
         run = _start(signature, name, operation, args, kwargs)
         if run is None:
             return await original(*args, **kwargs)
-        token = _inside.set(True)
-        try:
-            result = await original(*args, **kwargs)
-        except BaseException as error:
-            _fail(run, error)
-            raise
-        finally:
-            _inside.reset(token)
-        _end(run, result)
-        return result
+        with _Access(run) as access:
+            access.result = await original(*args, **kwargs)
+        return access.result
 
     setattr(entry, _MARK, True)
     return entry
+
+
+class _Access:
+    """One access that is recorded; what it calls itself is part of it."""
+
+    def __init__(self, run: Run) -> None:
+        self.result: Any = None
+        self._run = run
+
+    def __enter__(self) -> Self:
+        self._token = _inside.set(True)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: object
+    ) -> None:
+        _inside.reset(self._token)
+        if error is None:
+            _end(self._run, self.result)
+        else:
+            _fail(self._run, error)
 
 
 @guarded
