@@ -135,20 +135,20 @@ class _Build:
     def run(self, source: Source) -> DatasetVersion:
         """From a source to a version; finished pieces are thrown away once they are not needed any more."""
         began, workspace = self.plan.as_of_ns or time.time_ns(), workspace_of(source)
-        store = PieceStore.of(self.home, self.plan.fingerprint())
-        try:
-            with Spool(self.home) as spool:
+        told = {**describe(source), "as_of_ns": began}
+        fingerprint = self.plan.fingerprint()
+        with PieceStore.of(self.home, fingerprint) as store, Spool(self.home) as spool:
+            try:
                 samples: list[Sample] = []
                 for piece in self._pieces(source, workspace, store):
                     samples += self._taken(piece, spool)
                 recipe, folder = self.plan.recipe, self.plan.folder
                 samples = chosen(samples, recipe, self.funnel, folder)
-                told = {**describe(source), "as_of_ns": began}
                 version = self._publish(samples, spool, told)
-        except BurnishError:
+            except BurnishError:
+                store.clear()
+                raise
             store.clear()
-            raise
-        store.clear()
         return version
 
     def _pieces(

@@ -233,6 +233,16 @@ def test_a_version_goes_on_from_the_newest_one_unless_told_otherwise(project):
     assert "is not there any more" not in run("diff", first["id"], second["id"]).stdout
 
 
+def test_what_was_dropped_is_listed_with_its_reason(project):
+    run("build", "support")
+
+    listed = json.loads(run("dropped", "support", "--json").stdout)
+
+    assert list(listed.values()) == [["verify", "failed"]]
+    assert "failed" in run("dropped", "support").stdout
+    assert "coverage" in run("show", "support").stdout
+
+
 def test_progress_is_told_with_the_commonest_reasons():
     from burnish_exporters.commands.choices import told
     from burnish_exporters.funnel import Funnel

@@ -193,9 +193,31 @@ def test_pieces_that_a_build_left_a_week_ago_are_removed(tmp_path):
         then = folder.stat().st_mtime - age * 86_400
         os.utime(folder, (then, then))
 
-    PieceStore.of(tmp_path, "other")
+    with PieceStore.of(tmp_path, "new"):
+        assert [path.name for path in tmp_path.iterdir()] == [".pieces-new"]
 
-    assert [path.name for path in tmp_path.iterdir()] == [".pieces-new"]
+
+def test_two_builds_of_the_same_plan_do_not_disturb_each_other(written, tmp_path):
+    """The first one is in the middle of its work: its folder stays, and the second one has another."""
+    seen = []
+
+    def second(funnel):
+        kept = {stage["name"]: stage["kept"] for stage in funnel.stages()}
+        if not seen and kept.get("rows", 0) >= SIZE:
+            seen.append(build(written, tmp_path))
+            assert any(tmp_path.glob(".pieces-*/[!.]*"))
+
+    first = build(written, tmp_path, progress=second)
+
+    assert first.id == seen[0].id
+    assert [path.name for path in tmp_path.iterdir()] == [first.id]
+
+
+def test_a_process_that_is_killed_ends_the_build_with_what_to_do(written, tmp_path, module):
+    name = module("import os, signal\ndef replay(run):\n    os.kill(os.getpid(), signal.SIGKILL)\n")
+
+    with pytest.raises(ExportError, match="a process of the build ended with -9"):
+        build(written, tmp_path, workers=2, recipe={"replay": f"{name}:replay"})
 
 
 def test_what_cannot_be_sent_to_other_processes_is_refused_with_the_remedy(written, tmp_path):

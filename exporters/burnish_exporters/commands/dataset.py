@@ -185,6 +185,24 @@ def diff(
         typer.echo(f"... and {len(moved) - 50} more: see --json")
 
 
+@app.command("dropped")
+def dropped(
+    version: Annotated[str, typer.Argument(help="Id of a version, or its beginning.")],
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the runs that came in and left, each with the stage and the reason.
+
+    Example: `burnish dataset dropped support`
+    """
+    found = _shelf(home).find(version).dropped()
+    if as_json:
+        print_json(found)
+        return
+    cells = ((run, stage, reason) for run, (stage, reason) in found.items())
+    print_table("dropped", ["run", "stage", "reason"], cells)
+
+
 @app.command("push")
 def push(
     version: Annotated[str, typer.Argument(help="Id of a version, or its beginning.")],
@@ -269,6 +287,13 @@ def _print_version(version: DatasetVersion, as_json: bool, rows: int = 0) -> Non
         "funnel",
         ["stage", "in", "kept", "dropped"],
         ((s["name"], s["in"], s["kept"], _counts(s["dropped"])) for s in manifest.funnel),
+    )
+    table = manifest.extras.get("coverage") or {}
+    columns = ["runs", "successes", "rows"]
+    print_table(
+        "coverage",
+        ["kind", *columns],
+        ((kind, *(counts[name] for name in columns)) for kind, counts in sorted(table.items())),
     )
     for warning in manifest.extras.get("warnings") or ():
         typer.echo(f"warning: {warning}")

@@ -5,9 +5,13 @@ Knows: one file a piece, written at once or not at all. Does not know: what is i
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -25,24 +29,39 @@ class PieceStore:
     """The finished pieces of one build.
 
     Args:
-        folder: Their folder; it is made when the first piece is kept.
+        folder: Their folder.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     @classmethod
-    def of(cls, home: Path, fingerprint: str) -> PieceStore:
-        """The store of a plan in the folder of all versions; what builds left there a week ago is removed."""
+    @contextmanager
+    def of(cls, home: Path, fingerprint: str) -> Iterator[PieceStore]:
+        """The store of a plan in the folder of all versions, for one build at a time.
+
+        A second build of the same plan gets a store of its own. What builds left a week ago is removed.
+        """
+        home.mkdir(parents=True, exist_ok=True)
         oldest = time.time() - _DAYS * 86_400
         for folder in home.glob(f"{PREFIX}*"):
             if folder.stat().st_mtime < oldest:
                 shutil.rmtree(folder, ignore_errors=True)
-        return cls(home / f"{PREFIX}{fingerprint}")
+        folder = home / f"{PREFIX}{fingerprint}"
+        folder.mkdir(exist_ok=True, mode=0o700)
+        lock = os.open(folder / ".lock", os.O_CREAT | os.O_RDWR, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            folder = folder.with_name(f"{folder.name}-{uuid.uuid4().hex}")
+            folder.mkdir(mode=0o700)
+        try:
+            yield cls(folder)
+        finally:
+            os.close(lock)
 
     def keep(self, piece: Piece) -> None:
         """Store a piece under its name."""
-        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         draft = self.folder / f".{piece.name}.{os.getpid()}"
         draft.write_bytes(_ENCODER.encode(piece))
         draft.rename(self.folder / piece.name)
