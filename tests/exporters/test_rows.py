@@ -259,3 +259,25 @@ def test_an_unreadable_call_carries_no_loss_and_keeps_its_text(make_run):
 
     assert row.messages[1]["tool_calls"][0]["function"]["arguments"] == "{oops"
     assert [m["loss"] for m in row.messages] == [False, False, False, True]
+
+
+def test_a_tool_schema_comes_out_of_storage_as_a_function_declares_it():
+    """Sorted keys in, the order of clients out; nothing is lost, whatever else a schema holds."""
+    from burnish_exporters.rows.row import chat_tool
+
+    properties = {
+        "limit": {"type": "integer"},
+        "query": {"type": "string"},
+        "where": {"type": "string"},
+    }
+    parameters = {"properties": properties, "required": ["where", "query"], "type": "object"}
+    inner = {"description": "Search.", "name": "search", "parameters": parameters, "x-own": 1}
+    stored = {"cache_control": {"type": "ephemeral"}, "function": inner, "type": "function"}
+
+    tool = chat_tool(stored)
+
+    assert tool == stored
+    assert list(tool) == ["type", "function", "cache_control"]
+    assert list(tool["function"]) == ["name", "description", "parameters", "x-own"]
+    assert list(tool["function"]["parameters"]["properties"]) == ["where", "query", "limit"]
+    assert chat_tool({"name": "ping"}) == {"type": "function", "function": {"name": "ping"}}

@@ -107,6 +107,8 @@ def chat_tool(tool: Tool) -> Tool:
     inner: dict[str, Json] = given if nested else tool  # pyright: ignore[reportAssignmentType]
     known = ("name", "description", "parameters", "strict")
     function = {key: inner[key] for key in known if inner.get(key) is not None}
+    if isinstance(function.get("parameters"), dict):
+        function["parameters"] = _as_declared(function["parameters"])
     if not nested:
         return {"type": "function", "function": {"name": tool_name(tool), **function}}
     rest = {key: value for key, value in tool.items() if key not in ("type", "function")}
@@ -115,3 +117,15 @@ def chat_tool(tool: Tool) -> Tool:
         "function": {**function, **inner, **function},
         **rest,
     }
+
+
+def _as_declared(schema: dict[str, Json]) -> dict[str, Json]:
+    """A schema whose required properties come first, in their own order: so a function declares them.
+
+    The order of the others is not known any more: storage sorts keys.
+    """
+    properties, required = schema.get("properties"), schema.get("required")
+    if not isinstance(properties, dict) or not isinstance(required, list):
+        return schema
+    first = {name: properties[name] for name in required if name in properties}
+    return {**schema, "properties": {**first, **properties}}
