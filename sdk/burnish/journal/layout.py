@@ -6,6 +6,8 @@ Does not know: what is inside the files.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import re
 import socket
@@ -41,6 +43,24 @@ def process_name(started: int) -> str:
     """Folder name of this process's journal."""
     host = re.sub(r"[^A-Za-z0-9_.]", "_", socket.gethostname()) or "host"
     return f"{host}-{os.getpid()}-{started}"
+
+
+def make_process_folder(home: Path, started: int) -> tuple[Path, int]:
+    """A new folder for this process's journal, and the open file whose lock says that it lives.
+
+    Nobody sees the folder before it is locked, so nobody takes it for one of the dead.
+
+    Raises:
+        OSError: If it cannot be made.
+    """
+    folder = journal_folder(home) / process_name(started)
+    hidden = folder.with_name(f".{folder.name}")
+    hidden.mkdir(parents=True, mode=0o700)
+    lock = os.open(hidden / "alive", os.O_CREAT | os.O_RDWR, 0o600)
+    with contextlib.suppress(OSError):  # a file system without locks
+        fcntl.flock(lock, fcntl.LOCK_EX)
+    hidden.rename(folder)
+    return folder, lock
 
 
 def ensure_home(home: Path) -> None:

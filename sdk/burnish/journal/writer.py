@@ -13,7 +13,6 @@ from __future__ import annotations
 import atexit
 import contextlib
 import errno
-import fcntl
 import logging
 import os
 import threading
@@ -244,15 +243,8 @@ class JournalWriter:
     def _open_folder(self) -> Path:
         layout.ensure_home(self.home)
         self._started = time.time_ns()
-        folder = layout.journal_folder(self.home) / layout.process_name(self._started)
-        hidden = folder.with_name(f".{folder.name}")  # until it is known to be alive
-        hidden.mkdir(parents=True, mode=0o700)
-        self._folder_lock = os.open(hidden / "alive", os.O_CREAT | os.O_RDWR, 0o600)
-        with contextlib.suppress(OSError):  # a file system without locks
-            fcntl.flock(self._folder_lock, fcntl.LOCK_EX)
-        hidden.rename(folder)
-        self._folder = folder
-        return folder
+        self._folder, self._folder_lock = layout.make_process_folder(self.home, self._started)
+        return self._folder
 
     def _start_syncer(self) -> None:
         self._syncer = threading.Thread(
