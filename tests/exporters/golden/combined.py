@@ -1,8 +1,10 @@
 """Verifiers that ask others: all of them, any of them, or weighted, with gates."""
 
-from burnish.records import Verdict
-from burnish_exporters.verify import all_of, any_of, weighted
-from golden.table import Case, run_with
+import msgspec
+
+from burnish.records import Outcome, Verdict
+from burnish_exporters.verify import all_of, any_of, exit_code, outcome, rules, tool_calls, weighted
+from golden.table import Case, run_with, tool_run
 
 
 class Says:
@@ -49,8 +51,27 @@ def _weighed(text, threshold, label):
     )
 
 
+_GOOD, _BAD = (run_with(outcomes=[Outcome(source="crm", success=said)]) for said in (True, False))
+_REAL = {
+    "all_of": all_of(outcome(), tool_calls(), gates=[rules({"deny_tools": ["drop_table"]})]),
+    "any_of": any_of(outcome(), exit_code()),
+    "weighted": weighted([(outcome(), 3), (tool_calls(), 1)], threshold=0.5),
+}
+_LATER = {"any_of": "unknown"}  # the outcome failed, and no command was run
+
+
+def _real(name):
+    """The same of verifiers that are no stand-ins."""
+    none = msgspec.structs.replace(_BAD, tool_runs=[tool_run({"exit_code": 1})])
+    return [
+        Case(_REAL[name], _GOOD, "success"),
+        Case(_REAL[name], _BAD, _LATER.get(name, "fail")),
+        Case(_REAL[name], none, "fail"),
+    ]
+
+
 GOLDEN = {
-    "all_of": [_composed(all_of, text) for text in ALL],
-    "any_of": [_composed(any_of, text) for text in ANY],
-    "weighted": [_weighed(*case) for case in WEIGHED],
+    "all_of": [*(_composed(all_of, text) for text in ALL), *_real("all_of")],
+    "any_of": [*(_composed(any_of, text) for text in ANY), *_real("any_of")],
+    "weighted": [*(_weighed(*case) for case in WEIGHED), *_real("weighted")],
 }

@@ -118,6 +118,7 @@ def is_broken(run):
 
 _GOAL = goal_state("golden.facts:reached", folder=HERE)
 _CALLS = [tool_run("found", "look_up", {"order": 1})]
+_LAW = rules({"deny_tools": ["drop_table"], "max_calls": {"look_up": 1}}, folder=HERE)
 
 GOLDEN = {
     "outcome": [
@@ -130,6 +131,9 @@ GOLDEN = {
         Case(_GOAL, run_with(final_state={}), "unknown"),
     ],
     "rules": [
-        Case(rules(law, folder=HERE), run_with(tool_runs=_CALLS), label) for law, label in LAWS
+        *(Case(rules(law, folder=HERE), run_with(tool_runs=_CALLS), label) for law, label in LAWS),
+        Case(_LAW, run_with(tool_runs=_CALLS), "success"),
+        Case(_LAW, run_with(tool_runs=[*_CALLS, tool_run("gone", "drop_table")]), "fail"),
+        Case(_LAW, run_with(tool_runs=_CALLS * 2), "fail"),
     ],
 }

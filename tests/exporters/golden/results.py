@@ -138,6 +138,8 @@ def _page(assertion, holds):
     return Case(dom_assert([assertion]), run, "success" if holds else "fail")
 
 
+_TITLE = dom_assert([{"selector": "#title", "contains": "Order"}, {"selector": "li", "count": 2}])
+
 GOLDEN = {
     "exit_code": [
         Case(
@@ -154,6 +156,8 @@ GOLDEN = {
     "sql_result_set": [_query(*case) for case in QUERIES],
     "dom_assert": [
         *(_page(*case) for case in ASSERTIONS),
-        Case(dom_assert([{"selector": "p"}]), run_with(final_state={"order": 1}), "unknown"),
+        Case(_TITLE, run_with(final_state={"html": PAGE}), "success"),
+        Case(_TITLE, run_with(final_state=PAGE.replace("Order", "Offer")), "fail"),
+        Case(_TITLE, run_with(final_state={"order": 1}), "unknown"),
     ],
 }
