@@ -106,11 +106,12 @@ def it_changes_nothing(case: VerifierCase) -> None:
 
 def it_travels(case: VerifierCase) -> None:
     """It can be sent to its own process and says the same there."""
-    copy = pickle.loads(pickle.dumps(case.verifier))  # noqa: S301 - our own bytes
-    _require(
-        (copy.name, copy.version) == (case.verifier.name, case.verifier.version),
-        "its copy has another name",
-    )
+    try:
+        copy = pickle.loads(pickle.dumps(case.verifier))  # noqa: S301 - our own bytes
+    except Exception as problem:
+        raise AssertionError(f"it cannot be sent to another process: {problem}") from problem
+    same = (copy.name, copy.version) == (case.verifier.name, case.verifier.version)
+    _require(same, "its copy has another name")
     _require(copy.verify(case.success).label == "success", "its copy does not see the success")
     _require(copy.verify(case.fail).label == "fail", "its copy does not see the failure")
 
@@ -142,6 +143,10 @@ def it_bears_every_run(case: VerifierCase) -> None:
             label = case.verifier.verify(run).label
         except Exception:  # noqa: BLE001, S112 - it counts as unknown
             continue
+        except BaseException as problem:
+            raise AssertionError(
+                f"a run of which nothing is known ends it: {problem!r}"
+            ) from problem
         _require(label in LABELS, f"its label is {label!r}")
 
 
