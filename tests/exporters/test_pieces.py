@@ -68,7 +68,7 @@ from burnish.workspace import Workspace
 from burnish_exporters import BuildOptions, build_dataset
 
 def progress(funnel):
-    if next((s["kept"] for s in funnel.stages() if s["name"] == "rows"), 0) >= 256:
+    if any(Path(sys.argv[2]).glob(".pieces-*/[!.]*")):
         os.kill(os.getpid(), signal.SIGKILL)
 
 build_dataset(
@@ -202,8 +202,7 @@ def test_two_builds_of_the_same_plan_do_not_disturb_each_other(written, tmp_path
     seen = []
 
     def second(funnel):
-        kept = {stage["name"]: stage["kept"] for stage in funnel.stages()}
-        if not seen and kept.get("rows", 0) >= SIZE:
+        if not seen and any(tmp_path.glob(".pieces-*/[!.]*")):
             seen.append(build(written, tmp_path))
             assert any(tmp_path.glob(".pieces-*/[!.]*"))
 
