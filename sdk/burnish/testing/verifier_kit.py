@@ -89,7 +89,10 @@ def it_answers_with_plain_data(case: VerifierCase) -> None:
         verdict = case.verifier.verify(run)
         _require(isinstance(verdict, Verdict), f"it answers with {verdict!r}")
         _require(verdict.label in LABELS, f"its label is {verdict.label!r}")
-        canonical(verdict.evidence)
+        try:
+            canonical(verdict.evidence)
+        except (TypeError, ValueError) as problem:
+            raise AssertionError(f"its evidence is no plain data: {problem}") from problem
         score, cost = verdict.score, verdict.cost_usd
         _require(score is None or 0 <= score <= 1, f"its score is {score}")
         _require(cost is None or cost >= 0, f"its cost is {cost}")
