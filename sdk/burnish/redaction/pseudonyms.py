@@ -89,7 +89,7 @@ def _phone(names: Pseudonyms, kind: str, original: str) -> str:
 
 
 def _is_phone(names: Pseudonyms, text: str) -> bool:
-    match = re.fullmatch(r"(?:\+1-)?(\d{3})-555-01(\d)(\d)", text)
+    match = re.fullmatch(r"(?:\+?1-?)?(\d{3})-?555-?01(\d)(\d)", text)
     if match is None:
         return False
     area, line, check = match.groups()

@@ -10,15 +10,24 @@ import json
 import re
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import Any
 
-from burnish.redaction.detectors import SECRETS, STRUCTURED, Detector, Finding, find
+from burnish.redaction.detectors import (
+    SECRETS,
+    STRUCTURED,
+    Detector,
+    Finding,
+    digits_of,
+    find,
+)
 from burnish.redaction.pseudonyms import Pseudonyms
 
 Finder = Callable[[str], Iterable[Finding]]
 
 _TELLING = re.compile(r"(?i)pass|pwd|secret|key|token|phone|tel|mobile|fax")
 _SHORTEST = 6
+_LEAST_PHONE, _LEAST_CARD = 10**6, 10**12  # the smallest integers that may be one
 _KEPT_TEXTS = 65_536
 
 
@@ -57,13 +66,34 @@ class Redactor:
         if isinstance(value, str):
             return self.clean_encoded(value)
         if isinstance(value, dict):
-            cleaned = {self.clean(key): self._entry(key, item) for key, item in value.items()}
-            changed = any(cleaned.get(key) is not item for key, item in value.items())
-            return cleaned if changed or cleaned.keys() != value.keys() else value
+            return self._clean_dict(value)
         if isinstance(value, list):
             items = [self.clean_value(item) for item in value]
             return items if any(map(_is_other, items, value)) else value
+        if type(value) is int and value >= _LEAST_CARD:
+            return self._clean_number("", value)
         return value
+
+    def _clean_number(self, key: str, number: int) -> int:
+        """A number that is a card's, or by its key a phone's; the stand-in is a number too."""
+        text = f"{key}: {number}" if key else str(number)
+        found = [f for f in self._find(text) if f.text == str(number)]
+        if not found or found[0].kind not in ("card", "phone"):
+            return number
+        digits = digits_of(self._names.make(found[0].kind, found[0].text))
+        if self._names.is_mine(found[0].kind, found[0].text):
+            return number
+        self.counts[found[0].kind] += 1
+        return int(digits)
+
+    def _clean_dict(self, value: dict[Any, Any]) -> dict[Any, Any]:
+        cleaned = {}
+        changed = False
+        for key, item in value.items():
+            kept = key if len(key) < _SHORTEST else self.clean(key)
+            entry = cleaned[kept] = self._entry(key, item)
+            changed = changed or entry is not item or kept is not key
+        return cleaned if changed else value
 
     def clean_arguments(self, text: str) -> str:
         """A JSON object as text; keys such as "password" tell what their values are."""
@@ -104,8 +134,14 @@ class Redactor:
 
     def _entry(self, key: str, item: Any) -> Any:
         """A value of a dict; a key such as "password" tells what a short text is."""
-        cleaned = self.clean_value(item)
-        if isinstance(item, str) and cleaned == item and _TELLING.search(key):
+        if not isinstance(item, str):
+            if type(item) is int and item >= _LEAST_PHONE and _is_telling(key):
+                return self._clean_number(key, item)
+            return self.clean_value(item)
+        if len(item) < _SHORTEST:
+            return item
+        cleaned = self.clean_encoded(item)
+        if cleaned == item and _is_telling(key):
             found = [f for f in self._find(f"{key}: {item}") if f.text == item]
             if found and not self._names.is_mine(found[0].kind, item):
                 self.counts[found[0].kind] += 1
@@ -144,6 +180,12 @@ class Redactor:
             end = finding.end
             counts[finding.kind] += 1
         return ("".join([*parts, text[end:]]) if counts else text), counts
+
+
+@lru_cache(maxsize=4096)
+def _is_telling(key: str) -> bool:
+    """Whether a key says that its value is a secret or a number to call."""
+    return _TELLING.search(key) is not None
 
 
 def _is_other(one: Any, other: Any) -> bool:

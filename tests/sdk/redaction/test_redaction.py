@@ -168,6 +168,18 @@ def test_a_key_tells_what_its_value_is(redactor):
     assert '"user": "anna"' in cleaned
 
 
+def test_a_number_is_replaced_by_a_number(redactor):
+    given = {"card": 4111111111111111, "phone": 43664123456, "order": 43664123456, "ok": True}
+    cleaned = redactor.clean_value({"rows": [given, 4111111111111111, 12, 1.5]})["rows"]
+
+    assert cleaned[0]["card"] == cleaned[1] != given["card"]
+    assert str(cleaned[1]).startswith("400000")
+    assert str(cleaned[0]["phone"])[4:8] == "5550"
+    assert (cleaned[0]["order"], cleaned[0]["ok"]) == (given["order"], True)
+    assert cleaned[2:] == [12, 1.5]
+    assert redactor.clean_value({"rows": [cleaned[0]]}) == {"rows": [cleaned[0]]}
+
+
 def test_unchanged_data_is_the_same_object(redactor):
     value = {"a": ["plain", 1], "b": None}
 
