@@ -143,7 +143,7 @@ class _Build:
                 for piece in self._pieces(source, workspace, store):
                     samples += self._taken(piece, spool)
                 recipe, folder = self.plan.recipe, self.plan.folder
-                samples = chosen(samples, recipe, self.funnel, folder)
+                samples = chosen(self._unforgotten(samples), recipe, self.funnel, folder)
                 version = self._publish(samples, spool, told)
             except BurnishError:
                 store.clear()
@@ -167,7 +167,7 @@ class _Build:
         parent = self._parent(workspace)
         if parent is not None:
             self.parents = [parent.id]
-            present |= Forgotten(tombstones(self.home.parent)).trajectories
+            present |= self._forgotten()
             yield mixing.carried(parent, present, self.plan)
         if self.plan.recipe.general:
             yield mixing.general(self.plan)
@@ -192,6 +192,18 @@ class _Build:
                 "burnish dataset list",
             )
         return found
+
+    def _forgotten(self) -> set[str]:
+        """Runs that must not come back."""
+        return Forgotten(tombstones(self.home.parent)).trajectories
+
+    def _unforgotten(self, samples: list[Sample]) -> list[Sample]:
+        """Leave out what was forgotten while it was read."""
+        gone = self._forgotten()
+        for sample in samples:
+            if sample.trajectory_id in gone:
+                self.funnel.drop("forgotten", "forgotten meanwhile", sample.trajectory_id)
+        return [sample for sample in samples if sample.trajectory_id not in gone]
 
     def _taken(self, piece: Piece, spool: Spool) -> Iterator[Sample]:
         """Count a piece, and yield its samples with their places in the spool."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import json
 import secrets
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -64,6 +65,10 @@ def forget(
     erasure.erase_journal(home, stone)
     stone.frames += erase_archive(home, erasure.Forgotten([stone]))
     erasure.save(home, stone)
+    for unfinished in (home / "datasets").glob(
+        ".*"
+    ):  # what was read for versions that are not there yet
+        shutil.rmtree(unfinished, ignore_errors=True)
     store.close()
     store.index.rebuild()  # a database keeps the bytes of deleted rows
     store.refresh()

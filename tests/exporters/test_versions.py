@@ -115,6 +115,22 @@ def test_a_workspace_accumulates_and_forgets_what_it_was_asked_to(recorded):
     assert build(Workspace(), from_=None).manifest.parents == [old.id], "the same rows, untouched"
 
 
+def test_forgetting_removes_what_was_read_for_a_version_that_is_not_there_yet(recorded, home):
+    """What a build that was killed has left, and what one that runs has read so far."""
+    workspace = recorded(1, 2)
+    left = home / "datasets" / ".pieces-left"
+    left.mkdir(parents=True)
+    (left / "piece").write_bytes(b"Number 2?")
+
+    def forget(funnel):
+        workspace.forget(thread_id="t2")
+
+    version = build(Workspace(), progress=forget)
+
+    assert tasks(version) == ["task-1"]
+    assert [path.name for path in (home / "datasets").iterdir()] == [version.id]
+
+
 def test_a_version_is_built_again_after_more_was_recorded(recorded):
     old = build(recorded(1, 2))
     moment = old.manifest.sources[0]["as_of_ns"]

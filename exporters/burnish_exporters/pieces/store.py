@@ -16,6 +16,7 @@ from pathlib import Path
 
 import msgspec
 
+from burnish.errors import ExportError
 from burnish_exporters.pieces.making import Piece
 
 PREFIX = ".pieces-"
@@ -61,10 +62,21 @@ class PieceStore:
             os.close(lock)
 
     def keep(self, piece: Piece) -> None:
-        """Store a piece under its name."""
+        """Store a piece under its name.
+
+        Raises:
+            ExportError: If the folder is gone: somebody was forgotten meanwhile.
+        """
         draft = self.folder / f".{piece.name}.{os.getpid()}"
-        draft.write_bytes(_ENCODER.encode(piece))
-        draft.rename(self.folder / piece.name)
+        try:
+            draft.write_bytes(_ENCODER.encode(piece))
+            draft.rename(self.folder / piece.name)
+        except FileNotFoundError as problem:
+            raise ExportError(
+                f"{self.folder} was removed while the build ran",
+                "nobody to be forgotten meanwhile",
+                "build again",
+            ) from problem
 
     def find(self, name: str) -> Piece | None:
         """The piece of that name; None if it was not finished or cannot be read."""
