@@ -17,6 +17,7 @@ from operator import is_not
 from typing import Any
 
 from burnish.capture import faults
+from burnish.capture.context import suppressed
 from burnish.capture.live import registry
 
 _KEPT = 64
@@ -46,7 +47,7 @@ def _watched(rewrite: Callable[[list[Any]], list[Any]]) -> Callable[[list[Any]],
     @functools.wraps(rewrite)
     def watched(messages: list[Any]) -> list[Any]:
         shown = rewrite(messages)
-        if registry.active:
+        if registry.active and not suppressed.get():
             _remember(shown, messages)
         return shown
 

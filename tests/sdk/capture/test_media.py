@@ -11,6 +11,7 @@ from scenarios.agents import graph_of
 import burnish
 from burnish import settings
 from burnish.capture import faults, originals
+from burnish.capture.context import suppress
 from burnish.capture.messages import decode_message
 from burnish.journal.events import ModelStarted, canonical
 from burnish.journal.reader import read_events
@@ -63,6 +64,21 @@ def test_many_images_in_one_request_are_recorded_as_they_were_sent(journal):
 
     (asked,) = journal.of(ModelStarted)
     assert [decode_message(journal.value(ref)) for ref in asked.messages] == history
+
+
+def test_nothing_is_held_of_calls_that_are_not_recorded(journal):
+    model = ScriptedChatModel(script=["seen"], repeat=True)
+
+    def judge(state):
+        with suppress():
+            model.invoke([HumanMessage([BLOCKS["image"]])])
+        return {}
+
+    burnish.wrap(graph_of(judge).compile(), agent="eye").invoke({"messages": []})
+    model.invoke([HumanMessage([BLOCKS["image"]])])
+
+    assert journal.of(ModelStarted) == []
+    assert originals._sent == {}
 
 
 async def test_coroutines_and_streams_of_them_record_it_too(journal):
