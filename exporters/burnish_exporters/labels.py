@@ -25,8 +25,8 @@ from burnish.workspace import Workspace
 from burnish_exporters.importing import record_run
 from burnish_exporters.rows.stable import digest
 from burnish_exporters.verify.auditing import present
-from burnish_exporters.verify.runs import ENDED
 from burnish_exporters.verify.trust import QualityStore
+from burnish_exporters.verify.watching import ENDED
 
 SOURCE = "human"
 LabelName = Literal["accept", "reject", "unsure", "edit"]

@@ -16,7 +16,6 @@ from burnish_exporters.verify import (
     make_verifiers,
     outcome,
     reference_match,
-    verify_runs,
 )
 
 
@@ -334,41 +333,3 @@ def test_a_wrong_declaration_is_one_clear_error(config, message, tmp_path):
 def test_no_verifier_is_an_error_that_says_what_to_write(tmp_path):
     with pytest.raises(NoVerifier, match=r'verify = \["outcome"\]'):
         make_verifiers([], tmp_path)
-
-
-# --- verdicts as frames -------------------------------------------------------------------------
-
-
-class Store:
-    """Runs in memory that take verdicts, as a workspace does on disk."""
-
-    def __init__(self, runs):
-        self.runs = {run.id: run for run in runs}
-
-    def trajectories(self, agent=None, since=None):
-        yield from list(self.runs.values())
-
-    def append_verdict(self, trajectory_id, verdict):
-        run = self.runs[trajectory_id]
-        given = [*run.verdicts, verdict]
-        self.runs[trajectory_id] = msgspec.structs.replace(run, verdicts=given)
-
-
-def test_finished_runs_get_a_verdict_once(make_run):
-    store = Store([make_run(1), make_run(2, success=False), make_run(3, status="running")])
-
-    first, second = (verify_runs(store, "support", [outcome()]) for _ in range(2))
-
-    assert first.labels == {"outcome": {"success": 1, "fail": 1}}
-    assert (second.seen, second.skipped, second.labels) == (2, 2, {"outcome": {}})
-    assert [len(run.verdicts) for run in store.runs.values()] == [1, 1, 0]
-
-
-def test_an_outcome_that_comes_later_is_judged_anew(make_run):
-    store = Store([make_run(1)])
-    verify_runs(store, "support", [outcome()])
-    (run,) = store.runs.values()
-    later = Outcome(source="crm", success=False, reported_ns=run.verdicts[0].decided_ns + 1)
-    store.runs[run.id] = msgspec.structs.replace(run, outcomes=[later])
-
-    assert verify_runs(store, "support", [outcome()]).labels == {"outcome": {"fail": 1}}

@@ -15,6 +15,7 @@ import burnish
 from burnish.cli.app import build_app
 from burnish.errors import ImportPathError, NoVerifier, UnknownAgent
 from burnish.records import Outcome
+from burnish_exporters import verify_runs
 from burnish_exporters.verify import outcome
 from burnish_exporters.verify.registry import known_verifiers
 from burnish_exporters.verify.watching import Watch
@@ -157,3 +158,18 @@ def test_the_verifiers_that_can_be_declared_are_listed():
 
     assert set(known_verifiers()) == set(shown)
     assert all(len(text) > 20 for text in shown.values())
+
+
+def test_finished_runs_get_a_verdict_once(project, make_run):
+    for run in (
+        make_run(1),
+        make_run(2, success=False, source="rollout"),
+        make_run(3, status="interrupted"),
+    ):
+        put(project, run)
+
+    first, second = (verify_runs(project, "support", [outcome()]) for _ in range(2))
+
+    assert (first.seen, first.labels) == (2, {"outcome": {"success": 1, "fail": 1}})
+    assert (second.seen, second.skipped, second.labels) == (2, 2, {"outcome": {}})
+    assert [len(labels) for labels in verdicts(project).values()] == [1, 1, 0]

@@ -1,7 +1,7 @@
 """Who says whether a run succeeded: verifiers, how they are found, run apart and combined.
 
 Knows: the verifiers, one file each, and the order of the work: found by name (registry.py), run in a process of their
-own (pool.py), one conclusion of several (combine.py), stored as frames (runs.py).
+own (pool.py), one conclusion of several (combine.py), stored as frames (watching.py).
 Does not know: what is done with a conclusion.
 
 A verifier looks at facts: outcomes, states, results, references. The agent's own words are none. Whatever cannot be
@@ -24,7 +24,6 @@ from burnish_exporters.verify.quality import audit, audit_sample, tpe, wilson
 from burnish_exporters.verify.reference_match import ReferenceMatch, reference_match
 from burnish_exporters.verify.registry import make_verifiers
 from burnish_exporters.verify.rules import rules
-from burnish_exporters.verify.runs import VerifyReport, verify_runs
 from burnish_exporters.verify.sql_result_set import sql_result_set
 from burnish_exporters.verify.tool_calls import check_call, tool_calls
 from burnish_exporters.verify.tool_results import exit_code, http_status
@@ -34,7 +33,6 @@ __all__ = [
     "OutcomeVerifier",
     "PoolSettings",
     "ReferenceMatch",
-    "VerifyReport",
     "all_of",
     "any_of",
     "audit",
@@ -58,7 +56,6 @@ __all__ = [
     "sql_result_set",
     "tool_calls",
     "tpe",
-    "verify_runs",
     "weighted",
     "wilson",
 ]

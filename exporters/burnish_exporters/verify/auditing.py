@@ -23,8 +23,8 @@ from burnish.workspace import Workspace
 from burnish_exporters.verify.outcome import human
 from burnish_exporters.verify.pool import PoolSettings, judge_all
 from burnish_exporters.verify.quality import FLOOR, Quality, audit, audit_sample
-from burnish_exporters.verify.runs import ENDED
 from burnish_exporters.verify.trust import Drawn, Measurement, QualityStore
+from burnish_exporters.verify.watching import ENDED
 
 
 class Round(msgspec.Struct, frozen=True, kw_only=True):

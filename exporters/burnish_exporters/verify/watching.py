@@ -9,8 +9,11 @@ workspace give the same verdicts.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Self
+
+import msgspec
 
 from burnish.errors import NoVerifier
 from burnish.journal.index import Query
@@ -19,9 +22,53 @@ from burnish.records import Trajectory, Verdict
 from burnish.workspace import Since, Workspace, nanoseconds
 from burnish_exporters.verify.judge_one import earlier
 from burnish_exporters.verify.pool import PoolSettings, Verification
-from burnish_exporters.verify.runs import ENDED
+
+ENDED = ("completed", "failed", "cancelled", "abandoned")
+"""Statuses of runs that have come to an end."""
 
 _LATE_NS = 24 * 3600 * 10**9  # what comes from elsewhere may come so late
+
+
+class VerifyReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What verify_runs() did.
+
+    Attributes:
+        seen: Finished runs.
+        skipped: Runs that had a verdict of every verifier in its present version.
+        labels: Verdicts given now, by verifier and label.
+    """
+
+    seen: int = 0
+    skipped: int = 0
+    labels: dict[str, dict[str, int]] = {}
+
+
+def verify_runs(
+    workspace: Workspace,
+    agent: str,
+    verifiers: Sequence[Verifier],
+    since: Since | None = None,
+    *,
+    settings: PoolSettings | None = None,
+) -> VerifyReport:
+    """Verify the finished runs of an agent that lack a verdict, of every source, and append the verdicts.
+
+    Args:
+        workspace: Where runs are read and verdicts appended.
+        agent: Whose runs.
+        verifiers: Who judges.
+        since: Only runs that started then or later.
+        settings: Limits of verification.
+
+    Raises:
+        NoVerifier: If there is no verifier.
+    """
+    labels: dict[str, Counter[str]] = {verifier.name: Counter() for verifier in verifiers}
+    with Watch(workspace, agent, verifiers, source=None, settings=settings) as watch:
+        for _, verdict in watch.look(since):
+            labels[verdict.verifier][verdict.label] += 1
+    given = {name: dict(counter) for name, counter in labels.items()}
+    return VerifyReport(seen=watch.seen, skipped=watch.skipped, labels=given)
 
 
 class Watch:
@@ -54,6 +101,7 @@ class Watch:
         self._verification = Verification(verifiers, settings)
         self._done: set[str] = set()
         self._open_since_ns: int | None = None
+        self.seen = self.skipped = 0  # finished runs, and those of them that had every verdict
 
     def __enter__(self) -> Self:
         self._verification.__enter__()
@@ -89,7 +137,9 @@ class Watch:
             if entry.id in self._done or entry.status not in ENDED:
                 continue
             trajectory = self._workspace.trajectory(entry.id)
+            self.seen += 1
             if all(earlier(verifier, trajectory) for verifier in self._verifiers):
+                self.skipped += 1
                 if not any(getattr(v, "reads_outcomes", False) for v in self._verifiers):
                     self._done.add(entry.id)
             else:
