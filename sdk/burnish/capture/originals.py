@@ -28,8 +28,10 @@ _done = False
 def install() -> None:
     """Watch langchain-core's chat models once they are loaded."""
     global _done
+    if _done:
+        return
     module: Any = sys.modules.get("langchain_core.language_models.chat_models")
-    if _done or module is None:
+    if module is None:
         return
     _done = True
     rewrite = getattr(module, "_format_for_tracing", None)

@@ -198,36 +198,35 @@ def _arguments(function: Any, args: Any, kwargs: Any) -> dict[str, Any]:
         return {"args": list(args), **kwargs}
 
 
+class _Call(Entered["_Call"]):
+    """A scope around one whole call; what the call gives is its answer."""
+
+    def __init__(self, scope: Scope) -> None:
+        self.output: Any = None
+        self._scope, self._token = scope, scope.enter_context()
+
+    def _enter(self) -> _Call:
+        return self
+
+    def _leave(self, error: BaseException | None) -> None:
+        _leave_context(self._token)
+        self._scope.close(self.output, error)
+
+
 def _plain(maker: Any, function: Any) -> Callable[..., Any]:
     def call(*args: Any, **kwargs: Any) -> Any:
-        scope = maker._scope(function, args, kwargs)  # noqa: SLF001
-        token = scope.enter_context()
-        try:
-            output = function(*args, **kwargs)
-        except BaseException as error:
-            _leave_context(token)
-            scope.close(error=error)
-            raise
-        _leave_context(token)
-        scope.close(output)
-        return output
+        with _Call(maker._scope(function, args, kwargs)) as said:  # noqa: SLF001
+            said.output = function(*args, **kwargs)
+        return said.output
 
     return call
 
 
 def _coroutine(maker: Any, function: Any) -> Callable[..., Any]:
     async def call(*args: Any, **kwargs: Any) -> Any:
-        scope = maker._scope(function, args, kwargs)  # noqa: SLF001
-        token = scope.enter_context()
-        try:
-            output = await function(*args, **kwargs)
-        except BaseException as error:
-            _leave_context(token)
-            scope.close(error=error)
-            raise
-        _leave_context(token)
-        scope.close(output)
-        return output
+        with _Call(maker._scope(function, args, kwargs)) as said:  # noqa: SLF001
+            said.output = await function(*args, **kwargs)
+        return said.output
 
     return call
 

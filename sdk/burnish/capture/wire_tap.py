@@ -25,8 +25,10 @@ _done = False
 def install() -> None:
     """Tap langchain-openai once it is loaded."""
     global _done
+    if _done:
+        return
     module = sys.modules.get("langchain_openai.chat_models.base")
-    if _done or module is None:
+    if module is None:
         return
     _done = True
     model = getattr(module, "BaseChatOpenAI", None)
