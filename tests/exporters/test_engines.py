@@ -11,6 +11,8 @@ from burnish.redaction.detectors import iban_remainder, luhn
 from burnish_exporters import BuildOptions, build_dataset
 from burnish_exporters.redact import finders_of
 
+pytestmark = pytest.mark.xdist_group("engines")  # their import takes seconds
+
 SAMPLES = 40
 
 

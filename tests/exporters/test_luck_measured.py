@@ -1,9 +1,12 @@
 """How well each sign of luck tells lucky runs from clean ones, on a seeded set with lucky runs put in.
 
-A desk with 30 tasks. A clean run looks up the right order and answers what it saw. A lucky run looks up another order,
-from which the right answer comes out once in ten times by guessing, and this time it did.
+A desk with 60 tasks. A clean run looks up the right order and answers what it saw. A lucky run looks up another order,
+from which the right answer comes out once in ten times by guessing, and this time it did. The set is not made easy: one
+lucky run in six happens to see the right city, one clean answer in twenty is worked out rather than read, and every
+fifteenth task is so hard that the right way mostly fails too.
 """
 
+import itertools
 import json
 import random
 
@@ -12,15 +15,19 @@ import pytest
 
 from burnish_exporters import build_dataset
 
-TASKS, CLEAN, WRONG_WAY = 30, 8, 10
+TASKS, CLEAN, WRONG_WAY = 60, 8, 10
+SAYING = [
+    "Your parcel is in {}.", "It is in {} now.", "We found it in {}.", "It has reached {}.",
+    "You get it from {}.", "It waits in {}.", "I see it in {}.", "Look for it in {}.",
+]  # fmt: skip
 CITIES = ["Oslo", "Rome", "Lima", "Cairo", "Delhi", "Quito"]
 
 
 def attempt(make_run, number, task, order, *, seen, said, success):
-    """One attempt: the order that it looks up, the city that it sees, the city that it says."""
+    """One attempt: the order that it looks up, the city that it sees, what it says."""
     run = make_run(
         number, request=f"Where is parcel {task}?", task_id=f"task-{task}", success=success,
-        answer=f"Your parcel is in {said} by now.", tags=["clean" if order == task else "lucky"],
+        answer=said, tags=["clean" if order == task else "lucky"],
     )  # fmt: skip
     text = msgspec.json.encode(run)
     text = text.replace(f'"order":{number}}}'.encode(), f'"order":{order}}}'.encode())
@@ -31,24 +38,21 @@ def attempt(make_run, number, task, order, *, seen, said, success):
 @pytest.fixture
 def attempts(make_run):
     """Clean successes, failures on the wrong way, and one lucky success on the wrong way for each task."""
-    rng, runs, number = random.Random(11), [], 1000
+    rng, runs, numbers = random.Random(11), [], itertools.count(1000)
     for task in range(TASKS):
         city, other = rng.sample(CITIES, 2)
-        for _ in range(CLEAN):
-            ends_well = rng.random() < 0.9
-            said = city if ends_well else other
-            runs.append(
-                attempt(make_run, number, task, task, seen=city, said=said, success=ends_well)
-            )
-            number += 1
+        for place in range(CLEAN):
+            success = rng.random() < (0.2 if task % 15 == 0 else 0.9)
+            seen = "the depot" if rng.random() < 0.05 else city
+            said = SAYING[place].format(city if success else other)
+            ways = {"seen": seen, "said": said, "success": success}
+            runs.append(attempt(make_run, next(numbers), task, task, **ways))
         for place in range(WRONG_WAY):
-            said = city if place == 0 else other
-            runs.append(
-                attempt(
-                    make_run, number, task, 500 + task, seen=other, said=said, success=place == 0
-                )
-            )
-            number += 1
+            lucky = place == 0
+            seen = city if lucky and rng.random() < 1 / 6 else other
+            said = SAYING[place % len(SAYING)].format(city if lucky else other)
+            ways = {"seen": seen, "said": said, "success": lucky}
+            runs.append(attempt(make_run, next(numbers), task, 500 + task, **ways))
     rng.shuffle(runs)
     return runs
 
