@@ -10,6 +10,8 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 
+import msgspec
+
 from burnish.journal import events as e
 from burnish.records import Json, Span, SpanKind
 from burnish.telemetry import semconv as s
@@ -37,6 +39,7 @@ class Projector:
 
     def __init__(self) -> None:
         self._open: dict[str, _Open] = {}
+        self._agents: set[str] = set()  # open nodes that are agents inside the agent
         self._roots: OrderedDict[str, tuple[str, str]] = OrderedDict()  # trace and span
 
     def feed(self, event: e.AnyEvent, blobs: Blobs) -> Span | None:
@@ -44,6 +47,8 @@ class Projector:
         if isinstance(event, _STARTS):
             if isinstance(event, e.RunStarted):
                 self._remember(event)
+            elif isinstance(event, e.NodeStarted) and self._speaks_for_itself(event):
+                self._agents.add(event.span)
             self._open[event.span] = (event, blobs, self._root(event.trajectory)[0])
             return None
         if isinstance(event, _ENDS):
@@ -53,7 +58,7 @@ class Projector:
                     at=event.at, trajectory=event.trajectory, counts={"missing_starts": 1}
                 )
                 return self._fact(counted, blobs)
-            return _span(opened, event, blobs)
+            return self._named(_span(opened, event, blobs))
         if isinstance(event, e.SpanReceived):
             return restore(event, blobs)
         return self._fact(event, blobs)
@@ -61,7 +66,7 @@ class Projector:
     def unfinished(self, *, alive: bool) -> Iterator[Span]:
         """Spans that no event has closed; `alive` says whether one still may."""
         for opened in self._open.values():
-            span = _span(opened, None, opened[1])
+            span = self._named(_span(opened, None, opened[1]))
             if span.kind == "agent":
                 span.attributes[s.STATUS] = "running" if alive else "abandoned"
             yield span
@@ -69,6 +74,25 @@ class Projector:
     def open_spans(self) -> Iterable[str]:
         """Ids of the spans that are not closed yet."""
         return self._open.keys()
+
+    def _speaks_for_itself(self, node: e.NodeStarted) -> bool:
+        """Whether a node is an agent of its own name, inside one of another name."""
+        outside = None if node.parent is None else self._open.get(node.parent)
+        if outside is None or node.speaker is None or node.speaker != node.name:
+            return False
+        around = outside[0]
+        speaker = around.agent if isinstance(around, e.RunStarted) else around.speaker  # pyright: ignore[reportAttributeAccessIssue]
+        return speaker != node.speaker
+
+    def _named(self, span: Span) -> Span:
+        """A node that is an agent says so, as the conventions have it."""
+        if span.span_id not in self._agents:
+            return span
+        self._agents.discard(span.span_id)
+        said = {s.OPERATION: "invoke_agent", s.AGENT: span.name}
+        return msgspec.structs.replace(
+            span, name=f"invoke_agent {span.name}", attributes={**said, **span.attributes}
+        )
 
     def _remember(self, run: e.RunStarted) -> None:
         self._roots[run.trajectory] = (run.trace, run.span)

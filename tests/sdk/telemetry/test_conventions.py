@@ -353,6 +353,25 @@ def test_a_graph_without_a_way_back_is_a_workflow(recorded, make, operation):
     assert trajectory.agent == "desk"
 
 
+def test_an_agent_inside_an_agent_is_a_span_of_its_own(recorded):
+    inner = create_agent(ScriptedChatModel(script=["it rains"]), [], name="weather")
+    other = burnish.wrap(create_agent(ScriptedChatModel(script=["at noon"]), []), agent="clock")
+
+    def ask(state):
+        said = [
+            each.invoke({"messages": [("user", "?")]})["messages"][-1] for each in (inner, other)
+        ]
+        return {"said": " ".join(message.text for message in said)}
+
+    trajectory, spans = recorded(graph_of(ask), {"said": ""})
+
+    named = [
+        (span["gen_ai.agent.name"], span["burnish.kind"]) for span in of(spans, "invoke_agent")
+    ]
+    assert named == [("weather", "node"), ("clock", "node")]
+    assert [call.speaker for call in trajectory.model_calls] == ["weather", "clock"]
+
+
 def test_an_agent_of_langchain_is_an_agent(recorded):
     call = AIMessage("", tool_calls=[{"name": "find_order", "args": {"number": 7}, "id": "c1"}])
     agent = create_agent(ScriptedChatModel(script=[call, "it is there"]), [find_order])
