@@ -234,6 +234,19 @@ def a_tool_that_answers_with_a_command(play):
     return play.wrap(create_agent(model, [play.tool(note)])).invoke(GO)
 
 
+@scenario({"model/[scripted]": 2, "tools/draw()": 1})
+async def images_and_an_artifact(play):
+    image = {"type": "image", "base64": "aW1hZ2U=" * 1000, "mime_type": "image/png"}
+
+    async def draw(what: str) -> Any:
+        return [{"type": "text", "text": "drawn"}, image], {"pixels": [1, 2.0, None], "at": what}
+
+    tools = [play.tool(draw, response_format="content_and_artifact")]
+    graph = play.wrap(create_agent(play.model(call("draw", {"what": "x"}), "done"), tools))
+    asked = HumanMessage([{"type": "text", "text": "like this"}, image, image])
+    return await graph.ainvoke({"messages": [asked]})
+
+
 class City(BaseModel):
     """A city."""
 
