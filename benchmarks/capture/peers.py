@@ -5,7 +5,9 @@ out/peers-venv (the peers are no dependencies of burnish). Content is captured, 
 batch processor into an exporter that drops them; burnish writes its journal with its defaults,
 and, as "burnish-shipping", also feeds such an exporter. Blocks with and without the tracer are
 interleaved, except for OpenLLMetry: it cannot be switched off again, so its untraced blocks come
-first. The figure is the difference of the lower quartiles of CPU time, as in overhead.py.
+first. The tracers take turns several times, and each figure is the median over its turns, so
+that other work on the machine meets all of them. A turn's figure is the difference of the lower
+quartiles of CPU time, as in overhead.py.
 
     python benchmarks/capture/peers.py [--quick] [--json FILE]     all of them
     python benchmarks/capture/peers.py NAME [--quick]              one of them, one line of JSON
@@ -16,6 +18,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -36,6 +39,7 @@ PACKAGES = {
     "openllmetry": "opentelemetry-instrumentation-langchain==0.62.4",
 }
 SHARED = ("langchain", "langchain-core", "langgraph", "pydantic", "opentelemetry-sdk", "msgspec")
+TURNS = 5
 CONTENT = {
     "OTEL_SEMCONV_STABILITY_OPT_IN": "gen_ai_latest_experimental",
     "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT": "SPAN_ONLY",
@@ -143,7 +147,7 @@ def measure(name: str, quick: bool) -> dict[str, float]:
     """Added CPU time of one tracer, in milliseconds and percent of a run, and throughput."""
     exporter = Counted()
     graph = overhead.build()
-    runs, count = (20, 4) if quick else (20, 40)
+    runs, count = (20, 4) if quick else (20, 8)
     plain = overhead.blocks(graph, runs, 50)
     way = tracer(name, exporter)
     if way.stops:
@@ -229,8 +233,13 @@ def run_one(python: Path, name: str, quick: bool) -> dict[str, float]:
 def compare(quick: bool) -> tuple[dict[str, float], dict[str, Any]]:
     """All tracers, and burnish beside the best of the others."""
     python = ensure_environment()
+    names = ("burnish", *PACKAGES, "burnish-shipping")
+    turns = [
+        {name: run_one(python, name, quick) for name in names} for _ in range(1 if quick else TURNS)
+    ]
     found = {
-        name: run_one(python, name, quick) for name in ("burnish", *PACKAGES, "burnish-shipping")
+        name: {key: statistics.median(turn[name][key] for turn in turns) for key in turns[0][name]}
+        for name in names
     }
     best: dict[str, float] = {}
     for way in ("sync", "async"):
