@@ -363,7 +363,13 @@ def _devices() -> tuple[str, ...]:
 @lru_cache(maxsize=1)
 def _links() -> list[tuple[str, str]]:
     links = [(name, str(Path(name).readlink())) for name in _ROOTS if Path(name).is_symlink()]
-    return [*links, ("/tmp", BOX), ("/dev/shm", BOX)]  # noqa: S108
+    # An interpreter that lies there has its own folders shown instead.
+    usual = [name for name in ("/tmp", "/dev/shm") if not _shows_below(name)]  # noqa: S108
+    return [*links, *((name, BOX) for name in usual)]
+
+
+def _shows_below(folder: str) -> bool:
+    return any(Path(path).is_relative_to(folder) for path in _readable())
 
 
 def _children(pid: int) -> list[int]:
