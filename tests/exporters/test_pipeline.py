@@ -9,7 +9,7 @@ from burnish.errors import EmptyDataset, ExportError, NoVerifier, VersionConflic
 from burnish.records import Outcome, Verdict
 from burnish_exporters import DatasetVersion, Recipe, build_dataset
 from burnish_exporters.curate import verified
-from burnish_exporters.curate.pools import task_hash
+from burnish_exporters.curate.pools import request_hash, task_hash
 
 
 def build(runs, **kw):
@@ -126,6 +126,16 @@ def test_held_out_tasks_and_pools_never_enter(make_run):
     assert dropped(version) == {
         "held out: task": 1, "held out: pool standing": 1, "held out: pool heldout": 1
     }  # fmt: skip
+
+
+def test_a_request_that_is_measured_on_never_enters_whatever_task_it_is_said_to_be(make_run):
+    """As of production traffic, which knows no pools."""
+    runs = [make_run(1), make_run(2, request="WHERE is\norder  1?"), make_run(3, task_id=None)]
+
+    version = build(runs, recipe={"refuse_requests": [request_hash("Where is order 1?")]})
+
+    assert dropped(version) == {"held out: request": 2}
+    assert version.manifest.rows == {"train": 1}
 
 
 def test_splits_are_by_group_and_stay_where_they_are_when_data_grows(make_run):

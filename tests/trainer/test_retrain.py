@@ -23,7 +23,7 @@ from burnish.errors import (
     UnknownAgent,
 )
 from burnish_exporters import DatasetVersion
-from burnish_exporters.curate.pools import task_hash
+from burnish_exporters.curate.pools import request_hash, task_hash
 from burnish_trainer.retrain import retrain
 from burnish_trainer.run.files import locked
 from burnish_trainer.stages import open_run
@@ -58,9 +58,10 @@ def test_a_retrain_goes_from_runs_to_a_canary_and_back(shop, home, engine):
     ]
     (served,) = burnish.Workspace().lineage("shop")["parents"]
     assert (served["id"], served["as"]) == (report.adapter, "canary")
-    refused = set(
-        DatasetVersion.open(home / "datasets" / report.dataset).manifest.recipe["refuse_tasks"]
-    )
+    recipe = DatasetVersion.open(home / "datasets" / report.dataset).manifest.recipe
+    assert request_hash("Total of order 21") in recipe["refuse_requests"]
+    assert request_hash("total of order 81") not in recipe["refuse_requests"]
+    refused = set(recipe["refuse_tasks"])
     assert {task_hash(f"{pool}-{n}") for pool, n in (("heldout", 20), ("standing", 47))} <= refused
     assert task_hash("train-80") not in refused
     recorded = len(burnish.Workspace().entries())

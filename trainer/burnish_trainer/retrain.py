@@ -24,7 +24,7 @@ from burnish.errors import NoVerifier
 from burnish.project import load_project
 from burnish.records import Decision, Evaluation, RetrainReport
 from burnish_trainer import console
-from burnish_trainer.evaluation.subject import Subject
+from burnish_trainer.evaluation.subject import Subject, request_of
 from burnish_trainer.gate import decide
 from burnish_trainer.overrides import overridden
 from burnish_trainer.run.files import locked, room, write_json
@@ -180,19 +180,23 @@ class _Retrain:
             verify=make_verifiers(learn_from, subject.project.folder),
             recipe={
                 **msgspec.structs.asdict(subject.config.dataset),
-                "refuse_tasks": self._measured_on(),
+                **self._measured_on(),
             },
         )
         console.say(f"  [green]{version.id}[/]: {version.manifest.rows.get('train', 0)} rows")
         return {"id": version.id, "path": str(version.path), "rows": version.manifest.rows}
 
-    def _measured_on(self) -> list[str]:
+    def _measured_on(self) -> dict[str, list[str]]:
         """Hashes of the tasks that the adapter will be measured on, so that none of them is trained on."""
-        from burnish_exporters.curate.pools import task_hash
+        from burnish_exporters.curate.pools import request_hash, task_hash
         from burnish_trainer.evaluation import pools_of
 
-        pools = pools_of(self._subject)
-        return sorted({task_hash(task.id) for several in pools.values() for task in several})
+        tasks = [task for several in pools_of(self._subject).values() for task in several]
+        asked = [text for task in tasks for text in [request_of(task)] if text]
+        return {
+            "refuse_tasks": sorted({task_hash(task.id) for task in tasks}),
+            "refuse_requests": sorted(set(map(request_hash, asked))),
+        }
 
     def _train(self, dataset: dict[str, Any], current: str | None) -> dict[str, Any]:
         from burnish_exporters import DatasetVersion

@@ -31,6 +31,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         heldout_since: ISO date or time; runs from then on form the split "temporal".
         heldout_pools: Pools of tasks that never enter a dataset.
         refuse_tasks: Hashes (`task_hash`) of tasks that never enter a dataset.
+        refuse_requests: Hashes (`request_hash`) of requests that never enter a dataset, whatever task they are said to be.
         benchmarks: Files whose texts no training request may overlap with (same, 13 words in a row, nearly the same).
         sources: Sources of runs that may be trained on.
         near_duplicates: Keep one of the runs with the same request and calls, up to times and generated ids.
@@ -75,6 +76,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         default_factory=lambda: ["heldout", "standing", "capability"]
     )
     refuse_tasks: list[str] = []
+    refuse_requests: list[str] = []
     benchmarks: list[str] = []
     sources: list[str] = msgspec.field(
         default_factory=lambda: ["production", "rollout", "demonstration", "teacher"]

@@ -19,7 +19,9 @@ def source_steps(plan: Plan) -> list[Step]:
     recipe = plan.recipe
     return [
         curate.finished(plan.agent),
-        curate.refuse_pools(recipe.heldout_pools, recipe.refuse_tasks, recipe.sources),
+        curate.refuse_pools(
+            recipe.heldout_pools, recipe.refuse_tasks, recipe.sources, recipe.refuse_requests
+        ),
         curate.without_losses(),
         curate.well_formed(),
     ]

@@ -160,6 +160,27 @@ def _task(item: Any) -> Task:
     )
 
 
+def request_of(task: Task) -> str:
+    """What a task's users say: its input as a text, or the user messages in it; empty where that cannot be told."""
+    if isinstance(task.input, str):
+        return task.input
+    messages = task.input.get("messages") if isinstance(task.input, dict) else None
+    told = [_role_and_content(m) for m in messages] if isinstance(messages, list | tuple) else []
+    texts = [text for role, text in told if role in ("user", "human") and isinstance(text, str)]
+    return "\n".join(texts)
+
+
+def _role_and_content(message: Any) -> tuple[Any, Any]:
+    """Role and content of a message as LangChain takes it: a pair, a mapping, an object or a text."""
+    if isinstance(message, str):
+        return "user", message
+    if isinstance(message, dict):
+        return message.get("role"), message.get("content")
+    if isinstance(message, list | tuple) and len(message) == 2:
+        return message[0], message[1]
+    return getattr(message, "type", None), getattr(message, "content", None)
+
+
 def tasks_sha256(tasks: Iterable[Task]) -> str:
     """Hash over tasks, their inputs and their data."""
     encoder = msgspec.json.Encoder(order="sorted")
