@@ -39,7 +39,7 @@ PACKAGES = {
     "openllmetry": "opentelemetry-instrumentation-langchain==0.62.4",
 }
 SHARED = ("langchain", "langchain-core", "langgraph", "pydantic", "opentelemetry-sdk", "msgspec")
-TURNS = 5
+TURNS = 3
 CONTENT = {
     "OTEL_SEMCONV_STABILITY_OPT_IN": "gen_ai_latest_experimental",
     "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT": "SPAN_ONLY",
