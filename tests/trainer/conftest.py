@@ -259,7 +259,7 @@ max_steps = 3
 max_per_task = 4
 [agent.shop.train]
 rank = 4
-epochs = 4
+epochs = 6
 learning_rate = 2e-2
 batch_size = 4
 [agent.shop.canary]
