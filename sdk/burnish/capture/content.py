@@ -126,7 +126,7 @@ class Content:
         if self.door is not None:
             given, kept = self._cleaned(value, self.door)
         ref, blob = self._named(given, kept)
-        text = _long_text(kept)
+        text = _long_text(kept) if len(blob) > LONG_TEXT else None
         if text is None:
             return ref, blob
         known = self._texts.get(text)

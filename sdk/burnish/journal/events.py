@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -287,6 +288,14 @@ def encode(event: AnyEvent) -> bytes:
         return _ENCODER.encode(event)
     except (UnicodeEncodeError, OverflowError):
         return _exact_json(msgspec.to_builtins(event))
+
+
+def encode_all(events: Sequence[AnyEvent]) -> list[bytes]:
+    """As `encode`, for several events."""
+    try:
+        return list(map(_ENCODER.encode, events))
+    except (UnicodeEncodeError, OverflowError):
+        return list(map(encode, events))
 
 
 def decode(payload: bytes | memoryview) -> AnyEvent:

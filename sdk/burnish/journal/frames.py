@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
@@ -66,9 +66,10 @@ def prefix(kind: int, payload: bytes) -> bytes:
     return _pack(len(payload), _crc32(payload, _SEEDS[kind]), kind)
 
 
-def event_frame(payload: bytes) -> bytes:
-    """The whole frame of an event."""
-    return _pack(len(payload), _crc32(payload, _EVENT_SEED), EVENT) + payload
+def event_frames(payloads: Iterable[bytes]) -> bytes:
+    """The whole frames of events, one after the other."""
+    made = [_pack(len(one), _crc32(one, _EVENT_SEED), EVENT) + one for one in payloads]
+    return made[0] if len(made) == 1 else b"".join(made)
 
 
 def blob_prefix(ref: bytes, blob: bytes) -> bytes:

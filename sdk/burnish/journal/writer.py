@@ -28,8 +28,8 @@ from burnish._version import __version__
 from burnish.errors import JournalFull
 from burnish.journal import frames, layout
 from burnish.journal.erasure import erase_pending
-from burnish.journal.events import AnyEvent, ModelStarted, Ref, encode
-from burnish.journal.frames import blob_prefix, event_frame
+from burnish.journal.events import AnyEvent, ModelStarted, Ref, encode_all
+from burnish.journal.frames import blob_prefix
 from burnish.journal.retention import keep
 from burnish.journal.sharing import CHUNK, Spliced, fold
 from burnish.journal.syscalls import SMALL, write_small
@@ -59,12 +59,16 @@ class _Segment:
         total = len(data)
         try:
             written = write_small(self.fd, data) if total <= SMALL else os.write(self.fd, data)
-            while written < total:
-                written += os.write(self.fd, memoryview(data)[written:])
+            if written != total:
+                self._write_rest(memoryview(data)[written:])
         except OSError:
             os.ftruncate(self.fd, self.size)
             raise
         self.size += total
+
+    def _write_rest(self, rest: memoryview) -> None:
+        while rest:
+            rest = rest[os.write(self.fd, rest) :]
 
 
 class JournalWriter:
@@ -122,13 +126,25 @@ class JournalWriter:
         if type(events[-1]) is ModelStarted and len(events[-1].messages) > CHUNK:
             folded, links = fold(events[-1])
             events, blobs = [*events[:-1], folded], {**dict(blobs), **links}
-        framed = list(map(event_frame, map(encode, events)))
+        data = frames.event_frames(encode_all(events))
         with self._lock:
+            segment = self._segment
             try:
-                self._append(framed, blobs, events[-1].at)
+                if segment is None or self._over_quota or self._is_over(segment, events[-1].at):
+                    segment = self._next_segment()
+                fresh: list[Ref] = []
+                if blobs:
+                    fresh, contents = _fresh(blobs, segment.known)
+                    if fresh:
+                        data = b"".join((*contents, data))
+                segment.write(data)
             except OSError as error:
+                self._leave_torn()
                 raise _named(error, self.home) from error
-            position = self._written
+            if fresh:
+                segment.known.update(fresh)
+            segment.events += len(events)
+            self._written = position = self._written + len(data)
         mode = self.settings.fsync
         if mode == "always":
             self._sync(position)
@@ -169,36 +185,22 @@ class JournalWriter:
             os.close(self._folder_lock)
             self._folder_lock = None
 
-    def _append(self, framed: list[bytes], blobs: Mapping[Ref, bytes] | tuple[()], at: int) -> None:
-        count = len(framed)
-        segment = self._segment
-        if segment is None or (
-            segment.events
-            and (
-                segment.size >= self.settings.segment_bytes
-                or at - segment.opened_ns > _SEGMENT_AGE_NS
-            )
-        ):
-            segment = self._rotate()
+    def _is_over(self, segment: _Segment, at: int) -> bool:
+        full = segment.size >= self.settings.segment_bytes
+        return (full or at - segment.opened_ns > _SEGMENT_AGE_NS) and segment.events > 0
+
+    def _next_segment(self) -> _Segment:
         if self._over_quota:
             self._wake.set()  # look again whether something was shipped
             raise OSError(errno.EDQUOT, "keep_bytes is used up by spans that wait to be shipped")
-        fresh = None
-        if blobs:
-            fresh, parts = _fresh(blobs, segment.known)
-            framed = parts + framed
-        data = b"".join(framed)
-        try:
-            segment.write(data)
-        except OSError:
-            if os.fstat(segment.fd).st_size != segment.size:  # half a frame could not be cut off
-                self._retired.append(segment.fd)
-                self._segment = None
-            raise
-        if fresh:
-            segment.known.update(fresh)
-        segment.events += count
-        self._written += len(data)
+        return self._rotate()
+
+    def _leave_torn(self) -> None:
+        """Leave a segment behind if half a frame in it could not be cut off."""
+        segment = self._segment
+        if segment is not None and os.fstat(segment.fd).st_size != segment.size:
+            self._retired.append(segment.fd)
+            self._segment = None
 
     def _rotate(self) -> _Segment:
         """Seal what is open and open the next segment."""
@@ -356,9 +358,8 @@ def shared() -> JournalWriter:
     """The journal writer of this process for the home folder in force."""
     global _last
     settings = burnish_settings.current()
-    last = _last
-    if last is not None and last[0] is settings:
-        return last[1]
+    if _last is not None and _last[0] is settings:
+        return _last[1]
     writer = writer_for(settings.home)
     _last = (settings, writer)
     return writer
