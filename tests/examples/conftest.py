@@ -16,6 +16,8 @@ EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 for folder in ("raw_graph", "support_desk"):
     sys.path.insert(0, str(EXAMPLES / folder))
 
+import desk  # noqa: E402 - here, so that it is the one that the tests import, whoever loads another later
+
 
 class ScriptedModel(BaseChatModel):
     """Makes a way's calls one after another, then gives its answer; keeps what it was sent."""
@@ -57,8 +59,6 @@ def scripted():
 @pytest.fixture
 def world():
     """An environment that is closed after the test."""
-    from desk import Environment
-
-    environment = Environment()
+    environment = desk.Environment()
     yield environment
     environment.close()
