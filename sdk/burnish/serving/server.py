@@ -134,6 +134,7 @@ def running(app: Any, host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
     )
     server = uvicorn.Server(config)
     with config.bind_socket() as socket:
+        socket.listen(128)  # who asks before the thread runs waits, instead of being refused
         address = f"http://{host}:{socket.getsockname()[1]}"
         thread = threading.Thread(
             target=server.run, kwargs={"sockets": [socket]}, name="burnish-serve", daemon=True
