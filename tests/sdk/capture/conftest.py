@@ -1,22 +1,15 @@
-"""A journal in memory that hears agents, and the small agents that many modules share."""
+"""Scenarios played against a journal in memory, and the small agents that many modules share."""
 
 from typing import ClassVar
 
 import pytest
 
 from burnish.capture import faults
-from burnish.testing import capturing
 
 pytest.register_assert_rewrite("scenarios.playing")
 
 from scenarios import SCENARIOS, playing  # noqa: E402 - its assertions are rewritten now
 from scenarios import agents as shared  # noqa: E402
-
-
-@pytest.fixture
-def journal():
-    with capturing() as memory:
-        yield memory
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ from langchain_core.messages import AIMessage
 from langchain_core.tools import tool
 
 import burnish
-from burnish import settings
 from burnish.journal.events import ModelEnded, ModelStarted, RunEnded, RunStarted, ToolStarted
 from burnish.testing import ScriptedChatModel
 
@@ -35,23 +34,8 @@ def agent():
     return create_agent(ScriptedChatModel(script=[call, f"It is {MAIL}."]), [find])
 
 
-@pytest.fixture
-def redacting(tmp_path):
-    def switch(value):
-        burnish.configure(redact=value, home=tmp_path)
-
-    yield switch
-    settings.reset()
-
-
-def everything(journal):
-    return repr(journal.events) + " ".join(
-        blob.decode("utf-8", "surrogatepass") for blob in journal.blobs.values()
-    )
-
-
 @pytest.mark.parametrize("setting", ["structured", lambda text: text.replace(MAIL, "x@y.invalid")])
-def test_nothing_of_it_is_stored_anywhere(journal, redacting, setting):
+def test_nothing_of_it_is_stored_anywhere(journal, redacting, setting, everything):
     redacting(setting)
 
     result = burnish.wrap(agent(), agent="mail").invoke(
@@ -68,7 +52,9 @@ def test_nothing_of_it_is_stored_anywhere(journal, redacting, setting):
     assert journal.of(RunEnded)[0].losses == {}
 
 
-def test_stand_ins_are_the_same_everywhere_so_that_results_match_arguments(journal, redacting):
+def test_stand_ins_are_the_same_everywhere_so_that_results_match_arguments(
+    journal, redacting, everything
+):
     redacting("structured")
 
     burnish.wrap(agent(), agent="mail").invoke({"messages": [("user", f"my mail is {MAIL}")]})
@@ -78,7 +64,7 @@ def test_stand_ins_are_the_same_everywhere_so_that_results_match_arguments(journ
     assert set(re.findall(r"[\w.]+@[\w.]+\.invalid", everything(journal))) == {stand_in}
 
 
-def test_secrets_alone_leave_addresses(journal, redacting):
+def test_secrets_alone_leave_addresses(journal, redacting, everything):
     redacting("secrets")
 
     burnish.wrap(agent(), agent="mail").invoke(
@@ -100,7 +86,7 @@ def test_what_has_nothing_to_hide_keeps_its_tokens(agents, journal, redacting):
     assert not journal.of(RunStarted)[0].redacted
 
 
-def test_where_the_detector_fails_nothing_is_let_through(journal, redacting):
+def test_where_the_detector_fails_nothing_is_let_through(journal, redacting, everything):
     def failing(text):
         raise RuntimeError("no model today")
 
@@ -112,7 +98,7 @@ def test_where_the_detector_fails_nothing_is_let_through(journal, redacting):
     assert MAIL not in everything(journal)
 
 
-def test_outcomes_pass_the_same_door(journal, redacting):
+def test_outcomes_pass_the_same_door(journal, redacting, everything):
     redacting("structured")
 
     burnish.outcome(thread_id=MAIL, success=True, source="crm", evidence={"mail": MAIL})

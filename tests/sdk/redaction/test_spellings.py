@@ -10,39 +10,22 @@ from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.tools import tool
 
 import burnish
-from burnish import settings
 from burnish.journal.events import ModelEnded, ModelStarted, from_json
-from burnish.testing import ScriptedChatModel, capturing
+from burnish.testing import ScriptedChatModel
 
 MAIL = "anna.gruber@firma-huber.at"
 
 
 @pytest.fixture
-def journal():
-    with capturing() as memory:
-        yield memory
-
-
-@pytest.fixture
-def redacting(tmp_path):
-    def switch(value):
-        burnish.configure(redact=value, home=tmp_path)
-
-    yield switch
-    settings.reset()
-
-
-def everything(journal):
-    return repr(journal.events) + " ".join(
-        blob.decode("utf-8", "surrogatepass") for blob in journal.blobs.values()
-    )
-
-
-def every_spelling(journal):
+def every_spelling(everything):
     """All that is stored, with every list of token ids and all Base64 decoded."""
-    stored = [from_json(blob) for blob in journal.blobs.values()]
-    stored += [msgspec.to_builtins(event, builtin_types=(bytes,)) for event in journal.events]
-    return everything(journal) + "".join(map("".join, map(spellings, stored)))
+
+    def text(journal):
+        stored = [from_json(blob) for blob in journal.blobs.values()]
+        stored += [msgspec.to_builtins(event, builtin_types=(bytes,)) for event in journal.events]
+        return everything(journal) + "".join(map("".join, map(spellings, stored)))
+
+    return text
 
 
 def spellings(value):
@@ -99,7 +82,9 @@ FILES = [
 
 
 @pytest.mark.parametrize("setting", ["structured", lambda text: text.replace(MAIL, "x@y.invalid")])
-def test_no_token_id_and_no_byte_spells_what_was_replaced(journal, redacting, setting):
+def test_no_token_id_and_no_byte_spells_what_was_replaced(
+    journal, redacting, setting, every_spelling
+):
     redacting(setting)
     first = spelled(f"I fetch it for {MAIL}.", MAIL, prompt_token_ids=ids(MAIL))
     first.tool_calls = [{"name": "fetch", "args": {"mail": MAIL}, "id": "c1", "type": "tool_call"}]
@@ -119,7 +104,9 @@ def graph_of_one(reply):
     return create_agent(ScriptedChatModel(script=[reply]), [])
 
 
-def test_the_search_for_spellings_finds_them_where_nothing_is_replaced(journal, redacting):
+def test_the_search_for_spellings_finds_them_where_nothing_is_replaced(
+    journal, redacting, every_spelling
+):
     redacting("secrets")
     message = [
         {
@@ -167,7 +154,7 @@ def test_bytes_and_token_ids_stay_where_nothing_was_replaced(journal, redacting)
     assert journal.value(journal.of(ModelStarted)[0].messages[0])["parts"][0]["content"] == image
 
 
-def test_calls_recorded_by_hand_lose_their_token_ids_too(journal, redacting):
+def test_calls_recorded_by_hand_lose_their_token_ids_too(journal, redacting, every_spelling):
     redacting("structured")
 
     @burnish.trace(agent="hand")
