@@ -110,7 +110,7 @@ def record_run(workspace: Workspace, run: Trajectory) -> None:
     Raises:
         JournalFull: If there is no space.
     """
-    told = list(events_of(run, time.time_ns(), door()))
+    told = list(events_of(run, time.time_ns(), door(workspace.home)))
     blobs = {ref: blob for _, contents in told for ref, blob in contents.items()}
     workspace.writer().append_all([event for event, _ in told], blobs)
 

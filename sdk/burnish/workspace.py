@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from burnish import settings as burnish_settings
+from burnish.capture.redaction import door
 from burnish.errors import WorkspaceError
 from burnish.forgetting import ForgetReport, forget
 from burnish.journal import layout
@@ -24,6 +25,7 @@ from burnish.journal.events import (
     StateRecorded,
     VerdictGiven,
     canonical,
+    from_json,
     ref_of,
 )
 from burnish.journal.index import Entry, Query
@@ -157,8 +159,8 @@ class Workspace:
         self._store.index.rebuild()
 
     def append_verdict(self, trajectory_id: str, verdict: Verdict) -> None:
-        """Record what a verifier concluded."""
-        evidence, blobs = _blob(verdict.evidence)
+        """Record what a verifier concluded; its evidence is redacted as the settings ask for."""
+        evidence, blobs = self._content(verdict.evidence)
         self._append(
             VerdictGiven(
                 at=verdict.decided_ns or time.time_ns(),
@@ -182,6 +184,8 @@ class Workspace:
     ) -> None:
         """Record a fact from outside, about a trajectory or a thread.
 
+        Thread, label and evidence are redacted as the settings ask for.
+
         Raises:
             WorkspaceError: If neither, or both, are named.
         """
@@ -191,16 +195,16 @@ class Workspace:
                 "either a trajectory or a thread",
                 'burnish.outcome(thread_id="t-42", success=True, source="crm")',
             )
-        evidence, blobs = _blob(outcome.evidence)
+        evidence, blobs = self._content(outcome.evidence)
         self._append(
             OutcomeReported(
                 at=outcome.reported_ns or time.time_ns(),
                 source=outcome.source,
                 trajectory=trajectory_id,
-                thread_id=thread_id,
+                thread_id=self._text(thread_id),
                 success=outcome.success,
                 score=outcome.score,
-                label=outcome.label,
+                label=self._text(outcome.label),
                 evidence=evidence,
                 scope=outcome.scope,
             ),
@@ -208,9 +212,8 @@ class Workspace:
         )
 
     def record_state(self, trajectory_id: str, state: Json) -> None:
-        """Record the state of the environment at the end of an attempt."""
-        content = canonical(state)
-        ref = ref_of(content)
+        """Record the state of the environment at the end of an attempt, redacted as the settings ask for."""
+        ref, content = self._stored(state)
         event = StateRecorded(at=time.time_ns(), trajectory=trajectory_id, state=ref)
         self._append(event, {ref: content})
 
@@ -253,6 +256,23 @@ class Workspace:
     def _append(self, event: AnyEvent, blobs: dict[Ref, bytes]) -> None:
         self.writer().append(event, blobs)
 
+    def _content(self, value: Json) -> tuple[Ref | None, dict[Ref, bytes]]:
+        if value is None:
+            return None, {}
+        ref, content = self._stored(value)
+        return ref, {ref: content}
+
+    def _stored(self, value: Json) -> tuple[Ref, bytes]:
+        """Name and bytes of a value, without what must not be kept."""
+        content, guard = canonical(value), door(self.home)
+        if guard is not None:
+            content = canonical(guard.value(from_json(content)))
+        return ref_of(content), content
+
+    def _text(self, text: str | None) -> str | None:
+        guard = door(self.home)
+        return text if guard is None else guard.text(text)
+
     def _assemble(self, entry: Entry, chapters: list[Chapter]) -> Trajectory | None:
         parts = Parts(entry.id)
         for span in self._spans(entry, chapters):
@@ -283,10 +303,3 @@ def nanoseconds(since: Since | None) -> int | None:
     if isinstance(since, dt.datetime):
         return int(since.timestamp() * 1e9)
     return None if since is None else int(since)
-
-
-def _blob(value: Json) -> tuple[Ref | None, dict[Ref, bytes]]:
-    if value is None:
-        return None, {}
-    content = canonical(value)
-    return ref_of(content), {ref_of(content): content}

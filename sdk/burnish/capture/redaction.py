@@ -73,12 +73,16 @@ def _say(fault: Exception) -> None:
     )
 
 
-def door() -> Guarded | None:
-    """The door that the settings ask for; None where all is kept."""
+def door(home: Path | None = None) -> Guarded | None:
+    """The door that the settings ask for; None where all is kept.
+
+    Args:
+        home: Folder of the workspace whose key the stand-ins are made with; that of the settings if None.
+    """
     now = settings.current()
     if now.redact == "none":
         return None
-    return _door(now.redact, now.home.absolute())
+    return _door(now.redact, (home or now.home).absolute())
 
 
 @functools.lru_cache(maxsize=8)

@@ -155,7 +155,7 @@ def outcome(
         thread_id=None if thread_id is None else content.text(str(thread_id)),
         success=success,
         score=None if score is None else float(score),
-        label=label,
+        label=content.text(label),
         evidence=ref,
         scope=scope,
     )

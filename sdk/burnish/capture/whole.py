@@ -59,7 +59,8 @@ class _Teller:
             state = self._ref(blobs, self.run.final_state)
             yield self._event(e.StateRecorded, blobs, state=state)
         for outcome in self.run.outcomes:
-            facts = {"success": outcome.success, "score": outcome.score, "label": outcome.label}
+            label = self.content.text(outcome.label)
+            facts = {"success": outcome.success, "score": outcome.score, "label": label}
             yield self._event(e.OutcomeReported, {}, source=outcome.source, **facts)
 
     def _started(self) -> Told:
