@@ -11,6 +11,7 @@ from typing import Any
 
 from burnish import settings
 from burnish.adapters import Registry, Target
+from burnish.canary import outcomes
 from burnish.canary.document import RUNNING
 from burnish.canary.rollout import Rollout
 from burnish.errors import CanaryError
@@ -61,6 +62,16 @@ def register(
     }
 
 
+def doubts(subject: Subject) -> list[str]:
+    """What audits found against the verifiers that the canary is decided by; empty where none was measured."""
+    from burnish_exporters.verify.trust import QualityStore, below_floor
+
+    config = subject.config
+    deciding = [v for v in subject.verifiers if outcomes.names(config.canary.decides, v.name)]
+    store = QualityStore(Path(settings.current().home))
+    return below_floor(deciding, store, subject.name, floor=config.dataset.verifier_floor)
+
+
 def start_canary(subject: Subject, adapter: str) -> dict[str, Any]:
     """Load a version beside the others, prove that it is the one that answers, give it its first threads.
 
@@ -70,6 +81,7 @@ def start_canary(subject: Subject, adapter: str) -> dict[str, Any]:
 
     Returns:
         The rollout's status, with `swap_ms`: the milliseconds from the start until it answers its first threads.
+        Its `doubts` say why who decides may be wrong.
 
     Raises:
         ServingError: The backend cannot prove that it serves the version.
@@ -84,7 +96,8 @@ def start_canary(subject: Subject, adapter: str) -> dict[str, Any]:
         return {**rollout.status(), "swap_ms": 0.0}
     backend = open_backend(config.backend, base_model=config.base_model)
     target = Target(backend=config.backend, base_model=config.base_model, adapter=adapter)
+    against = doubts(subject)
     started = time.perf_counter()
-    status = rollout.start(target, config.canary, backend=backend)
+    status = rollout.start(target, config.canary, backend=backend, doubts=against)
     milliseconds = 1e3 * (time.perf_counter() - started)
     return {**status, "swap_ms": round(milliseconds, 3)}

@@ -264,7 +264,12 @@ class _Retrain:
             "canary", [registered, self._stages.run_id], lambda: start_canary(subject, adapter)
         )
         console.say(f"  {status['state']} at {100 * status['share']:.0f} % of threads")
-        return msgspec.structs.replace(report, status="canary", canary=status)
+        doubts = status.get("doubts", [])
+        for doubt in doubts:
+            console.say(f"  [bold red]who decides this canary may be wrong[/]: {doubt}")
+        return msgspec.structs.replace(
+            report, status="canary", canary=status, reasons=[*report.reasons, *doubts]
+        )
 
 
 def _number(run_id: str) -> int:

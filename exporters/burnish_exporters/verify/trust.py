@@ -129,6 +129,29 @@ def unbelieved(
     return {name: reason for name, reason in reasons.items() if reason is not None}
 
 
+def below_floor(
+    verifiers: Sequence[Verifier], store: QualityStore, agent: str, *, floor: float = FLOOR
+) -> list[str]:
+    """What speaks against each verifier whose measured precision may lie below the floor.
+
+    Args:
+        verifiers: Who judges.
+        store: What was measured of them; one that was not, is not spoken of.
+        agent: Whose runs they judge.
+        floor: Least lower bound of precision, 0 to 1.
+    """
+    told = []
+    for verifier in verifiers:
+        found = store.of(agent, verifier)
+        if found is not None and found.quality.precision.low < floor:
+            said = found.quality.precision
+            told.append(
+                f"the precision of {verifier.name} may be as low as {said.low:.0%} ({said.successes} of {said.total} "
+                f"audited successes were right), its floor is {floor:.0%}"
+            )
+    return told
+
+
 def facts_of(verifier: Verifier, store: QualityStore, agent: str) -> dict[str, Any]:
     """Name, version and measured quality of a verifier, for a manifest.
 

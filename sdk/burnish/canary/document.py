@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
@@ -44,6 +45,7 @@ class Document(Record, frozen=True, kw_only=True):
     book: str = ""  # whose threads are judged now: the rollout's, or those of its hold-back
     candidate: Target | None = None
     forced: bool = False
+    doubts: list[str] = msgspec.field(default_factory=list)  # why who decides may be wrong
     stable: Target | None = None
     canary: Target | None = None
     previous: Target | None = None
@@ -81,7 +83,12 @@ class Document(Record, frozen=True, kw_only=True):
 
 
 def staged(
-    document: Document, candidate: Target, config: CanaryConfig, *, forced: bool
+    document: Document,
+    candidate: Target,
+    config: CanaryConfig,
+    *,
+    forced: bool,
+    doubts: Sequence[str] = (),
 ) -> Document:
     """A new rollout, without traffic yet.
 
@@ -105,10 +112,12 @@ def staged(
         salt=rollout,
         candidate=candidate,
         forced=forced,
+        doubts=list(doubts),
         stable=document.stable,
         config=config,
     )
-    return moved(fresh, "STAGED", 0.0, "put forward past the gate" if forced else "passed the gate")
+    reason = "put forward past the gate" if forced else "passed the gate"
+    return moved(fresh, "STAGED", 0.0, "; ".join([reason, *doubts]))
 
 
 def loaded(document: Document, reason: str) -> Document:

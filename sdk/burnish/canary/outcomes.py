@@ -111,13 +111,13 @@ def _facts(run: Trajectory, decides: str | None) -> Iterator[tuple[int, bool]]:
         if outcome.source == decides and outcome.success is not None:
             yield outcome.reported_ns, outcome.success
     for verdict in run.verdicts:
-        if verdict.label != "unknown" and decides in (verdict.verifier, _kind(verdict.verifier)):
+        if verdict.label != "unknown" and names(decides, verdict.verifier):
             yield verdict.decided_ns, verdict.label == "success"
 
 
-def _kind(verifier: str) -> str:
-    """`goal_state` of a verifier called `goal_state(checks:reached_goal)`."""
-    return verifier.partition("(")[0].partition(":")[0]
+def names(decides: str | None, verifier: str) -> bool:
+    """Whether `decides` names a verifier: `goal_state` also one called `goal_state(checks:reached_goal)`."""
+    return decides in (verifier, verifier.partition("(")[0].partition(":")[0])
 
 
 def guard_names(guards: GuardsConfig) -> tuple[str, ...]:

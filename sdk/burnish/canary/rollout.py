@@ -10,7 +10,7 @@ killed between two steps is followed by the next.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,6 +58,7 @@ class Rollout:
         config: CanaryConfig | None = None,
         *,
         backend: Backend | None = None,
+        doubts: Sequence[str] = (),
     ) -> dict[str, Json]:
         """Give a candidate its first share of threads.
 
@@ -65,6 +66,7 @@ class Rollout:
             candidate: An adapter version, or a target that names its backend too.
             config: How; by default as docs/burnish.toml says.
             backend: Where to load and prove the version before any traffic.
+            doubts: Why who decides may be wrong; kept, and shown with the status.
 
         Returns:
             The status.
@@ -78,7 +80,9 @@ class Rollout:
         target = candidate if isinstance(candidate, Target) else self._target(candidate)
         forced = bool(target.adapter) and self.registry.require(self.agent, target.adapter).forced
         config = config or CanaryConfig()
-        self._change(lambda _, document: moves.staged(document, target, config, forced=forced))
+        self._change(
+            lambda _, document: moves.staged(document, target, config, forced=forced, doubts=doubts)
+        )
         if backend is not None and target.adapter is not None:
             self._prove(backend, target.adapter)
         self._change(self._first_step)

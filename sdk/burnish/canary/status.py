@@ -29,6 +29,7 @@ def facts(agent: str, document: Document) -> dict[str, Json]:
         "previous": document.previous.adapter if document.previous else None,
         "rollout": document.rollout,
         "forced": document.forced,
+        "doubts": document.doubts,
         "step": document.step,
         "steps": document.config.steps,
         "holdback": document.holdback,

@@ -32,7 +32,11 @@ def _show(agent: str, status: dict[str, Any], as_json: bool) -> None:
     if as_json:
         print_json(status)
     else:
-        print_table(f"canary of {agent}", ["fact", "value"], status.items())
+        from rich.text import Text
+
+        doubts = Text("\n".join(status.pop("doubts")), "bold red")
+        rows = [*status.items(), *([("doubts", doubts)] if doubts else [])]
+        print_table(f"canary of {agent}", ["fact", "value"], rows)
 
 
 @app.command("status")
