@@ -259,8 +259,8 @@ max_steps = 3
 max_per_task = 4
 [agent.shop.train]
 rank = 4
-epochs = 6
-learning_rate = 2e-2
+epochs = 16
+learning_rate = 1e-2
 batch_size = 4
 [agent.shop.canary]
 decides = "goal_state"

@@ -37,7 +37,7 @@ ROLLOUTS = {"rollouts": 24, "rollout_temperature": 1.0}
 def test_a_retrain_goes_from_runs_to_a_canary_and_back(shop, home, engine):
     """The tiny model answers with one to four digits; right are two and four, which it can learn."""
     report = retrain("shop", evaluate=ROLLOUTS)
-    assert report.status == "canary"
+    assert report.status == "canary", report.decision.reasons
     assert [stage["name"] for stage in report.stages] == [*STAGES, "register", "canary"]
     assert report.decision.decision == "promote"
     assert report.evaluation.pools["heldout"].gain > 0.3
