@@ -1,9 +1,10 @@
 """What capture costs: CPU of one run of 3 model and 3 tool calls, and throughput of 50 at once.
 
 Traced and untraced blocks alternate in one process; the figure is the difference of the lower
-quartiles of both, because other work on the machine only ever adds. CPU time is that of the whole process, the journal's own thread included.
-The model answers from a script without latency, so everything that is measured is Python. In
-untraced blocks the handler is taken off langchain-core's list as if burnish had never been there.
+quartiles of both, because other work on the machine only ever adds. CPU time is that of the whole
+process, the journal's own thread included. The model answers from a script without latency, so
+everything that is measured is Python. In untraced blocks the handler is taken off langchain-core's
+list as if burnish had never been there. What other tracers cost is told by peers.py.
 
     python benchmarks/capture/overhead.py [--quick] [--json FILE] [--profile]
 """
@@ -20,15 +21,12 @@ import os
 import platform
 import pstats
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-PEERS = ("opentelemetry-genai", "openinference", "openllmetry")
 ASK = {"messages": [("user", "what is 3 + 7?")]}
 
 
@@ -156,18 +154,6 @@ def measure(quick: bool) -> tuple[dict[str, float], dict[str, Any]]:
     return figures, {"runs_per_block": runs, "pairs": count, **bases}
 
 
-def peers(quick: bool) -> dict[str, dict[str, float]]:
-    """Each installed peer in a process of its own, on the same agent."""
-    script = Path(__file__).with_name("peers.py")
-    found = {}
-    for name in PEERS if script.exists() else ():
-        command = [sys.executable, str(script), name, *(["--quick"] if quick else [])]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode == 0:
-            found[name] = json.loads(done.stdout.splitlines()[-1])
-    return found
-
-
 def profile() -> None:
     """Where the time goes in traced runs."""
     import burnish
@@ -195,10 +181,6 @@ def main() -> None:
             profile()
             return
         figures, conditions = measure(options.quick)
-    others = peers(options.quick)
-    if others:
-        figures["peer_best_ms"] = min(other["sync_ms"] for other in others.values())
-        conditions["peers"] = others
     conditions |= {
         "python": platform.python_version(),
         "cpus": os.cpu_count(),

@@ -124,7 +124,7 @@ class HandwrittenModelCall(_Handwritten["HandwrittenModelCall"]):
         blobs: Blobs = {}
         refs = []
         for message in self._messages:
-            ref, blob = content.value(encode_chat(message))
+            ref, blob = content.sharing(encode_chat(message))
             refs.append(ref)
             blobs[ref] = blob
         request = read_request(self._request)
@@ -167,7 +167,7 @@ class HandwrittenModelCall(_Handwritten["HandwrittenModelCall"]):
         said = facts.pop("extras", None)
         if self._reply is not None:
             message = encode_chat(self._reply)
-            ref, blob = run.trajectory.content.value(message)
+            ref, blob = run.trajectory.content.sharing(message)
             blobs[ref] = blob
             run.trajectory.last_reply = text_of(message)
         if error is not None and run.parent is not None:
@@ -262,7 +262,7 @@ class HandwrittenToolCall(_Handwritten["HandwrittenToolCall"]):
         blobs: Blobs = {}
         ref = None
         if self._result is not None:
-            ref, blob = run.trajectory.content.value(self._result)
+            ref, blob = run.trajectory.content.sharing(self._result)
             blobs[ref] = blob
         name, words = run.trajectory.describe(error)
         run.trajectory.send(

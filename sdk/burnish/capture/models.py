@@ -147,7 +147,7 @@ def _with_wire(run: Run, reply: Reply) -> tuple[Reply, Ref, bytes]:
     if wire is None:
         return reply, *content.message(reply.message)
     content.message(reply.message)  # as the next call will send it
-    ref, blob = content.value(wire.enrich(encode_for_storage(reply.message)))
+    ref, blob = content.sharing(wire.enrich(encode_for_storage(reply.message)))
     raw = wire.raw_arguments()
     door = content.door
     run.trajectory.raw_arguments |= (
