@@ -30,53 +30,49 @@ def result_message(call_id, response):
 
 def build_run(n=0, *, calls=2, request=None, answer=None, success=True, failed=(), **fields):
     """A run with `calls` model calls, all but the last of which call the tool once."""
-    run_id, began = f"{n:032x}", fields.get("started_ns", n * 1000)
+    began, answer = fields.get("started_ns", n * 1000), answer or f"Order {n} is in town."
     messages = [text("system", "You help."), text("user", request or f"Where is order {n}?")]
     model_calls, tool_runs = [], []
     for step in range(calls):
-        prompt = list(messages)
+        place = {
+            "span_id": f"{n:08x}{step:08x}",
+            "parent_id": None,
+            "started_ns": began + step,
+        }
+        prompt, reply = list(messages), text("assistant", answer)
         if step < calls - 1:
-            call_id = f"call-{n}-{step}"
-            reply = call_message(call_id, {"order": n + step})
-            error = step in failed
-            result = "no such order" if error else {"city": f"city {step}"}
-            tool_runs.append(
-                ToolRun(
-                    span_id=f"{n:08x}{step:08x}",
-                    parent_id=None,
-                    name="look_up",
-                    call_id=call_id,
-                    arguments={"order": n + step},
-                    result=result,
-                    is_error=error,
-                    started_ns=began + step,
-                )
-            )
-            messages += [reply, result_message(call_id, result)]
-        else:
-            reply = text("assistant", answer or f"Order {n} is in town.")
+            look_up = look_up_of(n, step, error=step in failed, **place)
+            reply = call_message(look_up.call_id, look_up.arguments)
+            messages += [reply, result_message(look_up.call_id, look_up.result)]
+            tool_runs.append(look_up)
+        policy = Policy(model="tiny")
         model_calls.append(
-            ModelCall(
-                span_id=f"{n:08x}{step:08x}",
-                parent_id=None,
-                messages=prompt,
-                tools=[TOOL],
-                reply=reply,
-                policy=Policy(model="tiny"),
-                started_ns=began + step,
-            )
+            ModelCall(messages=prompt, tools=[TOOL], reply=reply, policy=policy, **place)
         )
-    outcomes = [] if success is None else [Outcome(source="crm", success=success, reported_ns=5)]
     defaults = {
-        "id": run_id,
+        "id": f"{n:032x}",
         "agent": "support",
         "status": "completed",
         "task_id": f"task-{n}",
         "started_ns": began,
-        "answer": answer or f"Order {n} is in town.",
+        "answer": answer,
         "final_state": {"order": n},
         "model_calls": model_calls,
         "tool_runs": tool_runs,
-        "outcomes": outcomes,
+        "outcomes": []
+        if success is None
+        else [Outcome(source="crm", success=success, reported_ns=5)],
     }
     return Trajectory(**{**defaults, **fields})
+
+
+def look_up_of(n, step, *, error, **place):
+    """One look-up of a run."""
+    return ToolRun(
+        name="look_up",
+        call_id=f"call-{n}-{step}",
+        arguments={"order": n + step},
+        result="no such order" if error else {"city": f"city {step}"},
+        is_error=error,
+        **place,
+    )

@@ -144,37 +144,30 @@ class _Sampling(AgentMiddleware):
         return handler(request.override(model_settings=settings, tool_choice="F_tool"))
 
 
-def test_all_fields_are_structured_on_the_call(recorded):
-    journal = recorded
+def of_messages(journal):
     first, second, _ = journal.of(ModelStarted)
-    ended = journal.of(ModelEnded)[0]
     system, user = (journal.value(ref) for ref in first.messages)
-    sent = [journal.value(ref) for ref in second.messages]
-    assistant = sent[2]
-    result = next(m for m in sent if m["role"] == "tool" and m["parts"][0]["id"] == "F-call-id")
-    reply = journal.value(ended.reply)
-    request = journal.value(first.request)
-    sampling = request["sampling"]
-    extras, said = journal.value(first.extras), journal.value(ended.extras)
-    definition = journal.value(first.tools)[0]
-    tool_started, _ = journal.of(ToolStarted)
-    tool_ended, tool_failed = journal.of(ToolEnded)
-    kept = journal.value(tool_ended.result)
-    thoughts = [part for part in reply["parts"] if part["type"] == "reasoning"]
-    call = next(part for part in reply["parts"] if part["type"] == "tool_call")
-    invalid = next(part for part in reply["parts"] if part["type"] == "invalid_tool_call")
+    assistant = journal.value(second.messages[2])
+    said = next(part for part in assistant["parts"] if part["type"] == "text")
     final = journal.value(journal.of(ModelEnded)[-1].reply)
-    found = {
+    return {
         "system prompt": (system["parts"][0]["content"], "F-system"),
         "user text": (user["parts"][0]["content"], "F-user-text"),
         "user message id": (user["id"], "F-user-id"),
         "user message name": (user["name"], "F-user-name"),
         "image content": (user["parts"][1]["content"], "Ri1pbWFnZQ=="),
-        "assistant text inside a block list": (
-            next(p for p in assistant["parts"] if p["type"] == "text")["content"],
-            "F-assistant-text",
-        ),
+        "assistant text inside a block list": (said["content"], "F-assistant-text"),
         "final text": (final["parts"][0]["content"], "F-final"),
+    }
+
+
+def of_the_reply(journal):
+    reply = journal.value(journal.of(ModelEnded)[0].reply)
+    thoughts = [part for part in reply["parts"] if part["type"] == "reasoning"]
+    call = next(part for part in reply["parts"] if part["type"] == "tool_call")
+    invalid = next(part for part in reply["parts"] if part["type"] == "invalid_tool_call")
+    broken = (invalid["arguments"], invalid["error"])
+    return {
         "assistant message id": (reply["id"], "F-assistant-id"),
         "reasoning_content": (thoughts[0]["content"], "F-reasoning-content"),
         "block of type reasoning": (thoughts[1]["content"], "F-reasoning-block"),
@@ -182,45 +175,71 @@ def test_all_fields_are_structured_on_the_call(recorded):
         "thinking signature": (thoughts[2]["signature"], "F-signature"),
         "call id": (call["id"], "F-call-id"),
         "call arguments": (call["arguments"], ARGUMENTS),
-        "invalid tool calls": (
-            (invalid["arguments"], invalid["error"]),
-            ('{"F-invalid', "F-why"),
-        ),
+        "invalid tool calls": (broken, ('{"F-invalid', "F-why")),
+    }
+
+
+def of_tools(journal):
+    first, second, _ = journal.of(ModelStarted)
+    definition = journal.value(first.tools)[0]
+    properties = definition["parameters"]["properties"]
+    sent = [journal.value(ref) for ref in second.messages]
+    result = next(m for m in sent if m["role"] == "tool" and m["parts"][0]["id"] == "F-call-id")
+    started, _ = journal.of(ToolStarted)
+    ended, failed = journal.of(ToolEnded)
+    kept = journal.value(ended.result)
+    return {
         "tool name": (definition["name"], "F_tool"),
         "tool description": (definition["description"], "F-description"),
-        "JSON-schema property": ("F-property" in definition["parameters"]["properties"], True),
-        "schema enum": (
-            definition["parameters"]["properties"]["F-property"]["enum"],
-            ["F-enum-a", "F-enum-b"],
-        ),
+        "JSON-schema property": ("F-property" in properties, True),
+        "schema enum": (properties["F-property"]["enum"], ["F-enum-a", "F-enum-b"]),
         "tool result": (kept["response"], "F-result"),
         "tool result in the request": (result["parts"][0]["response"], "F-result"),
         "artifact": (kept["artifact"], {"F-artifact": [1, 2]}),
-        "error message": ((tool_failed.error, tool_failed.is_error), ("F-error-message", True)),
+        "error message": ((failed.error, failed.is_error), ("F-error-message", True)),
+        "arguments of the run": (journal.value(started.arguments), ARGUMENTS),
+    }
+
+
+def of_the_request(journal):
+    first = journal.of(ModelStarted)[0]
+    request = journal.value(first.request)
+    sampling = request["sampling"]
+    return {
         **{name: (sampling[name], value) for name, value in SAMPLING.items()},
         "tool_choice": (request["tool_choice"], "F_tool"),
         "response_format": (request["response_format"], FORMAT),
         "request model": (first.model, "F-request-model"),
+    }
+
+
+def of_the_response(journal):
+    ended = journal.of(ModelEnded)[0]
+    said = journal.value(ended.extras)
+    logprobs = (ended.logprobs, said["logprobs"]["content"][0]["token"])
+    usage = {
+        "input_tokens": 101,
+        "output_tokens": 102,
+        "cached_tokens": 103,
+        "reasoning_tokens": 104,
+    }
+    return {
         "response model": (ended.model, "F-response-model"),
         "response id": (ended.response_id, "F-response-id"),
         "system fingerprint": (said["system_fingerprint"], "F-fingerprint"),
         "adapter version": ((ended.adapter, ended.arm), ("F@0123456789ab", "canary")),
         "finish reason": (ended.finish_reason, "F-finish"),
-        "logprobs": (
-            (ended.logprobs, said["logprobs"]["content"][0]["token"]),
-            ([-0.5], "F-token"),
-        ),
+        "logprobs": (logprobs, ([-0.5], "F-token")),
         "completion token ids": (ended.token_ids, [7, 8]),
         "prompt token ids": (ended.prompt_token_ids, [1, 2, 3]),
-        "usage": (
-            ended.usage,
-            {
-                "input_tokens": 101,
-                "output_tokens": 102,
-                "cached_tokens": 103,
-                "reasoning_tokens": 104,
-            },
-        ),
+        "usage": (ended.usage, usage),
+    }
+
+
+def of_the_run(journal):
+    first = journal.of(ModelStarted)[0]
+    extras = journal.value(first.extras)
+    return {
         "thread id": (journal.of(RunStarted)[0].thread_id, "F-thread"),
         "custom metadata": (extras["metadata"], {"F-key": "F-custom"}),
         "tags": (extras["tags"], ["F-tag"]),
@@ -229,8 +248,14 @@ def test_all_fields_are_structured_on_the_call(recorded):
         "checkpoint namespace": (first.namespace.split(":")[0], "model"),
         "agent name": (first.speaker, "F-agent"),
         "LangChain run id": (UUID(bytes=first.run_id).version, 7),
-        "arguments of the run": (journal.value(tool_started.arguments), ARGUMENTS),
     }
+
+
+GROUPS = [of_messages, of_the_reply, of_tools, of_the_request, of_the_response, of_the_run]
+
+
+def test_all_fields_are_structured_on_the_call(recorded):
+    found = {name: pair for group in GROUPS for name, pair in group(recorded).items()}
 
     wrong = {name: pair for name, pair in found.items() if pair[0] != pair[1]}
     assert wrong == {}

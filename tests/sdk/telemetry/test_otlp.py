@@ -38,6 +38,20 @@ ODD = {
 def record_everything(home) -> Workspace:
     """Runs that use every field of every event, with the values that encoders refuse."""
     recording = Recording(home)
+    run = odd_run(recording)
+    recording.whole("b" * 32, steps=4, thread_id="t-\ud800", metadata=run.blob({"x": ODD}))
+    open_run = recording.run("c" * 32)
+    open_run.model_says("hm")
+    open_run.model_starts()
+    workspace = Workspace(home)
+    tell_facts(workspace)
+    workspace.writer().close()
+    recording.writer.close()
+    return workspace
+
+
+def odd_run(recording):
+    """A run of the agent, failed, whose every text and number is odd."""
     run = recording.run(
         "a" * 32,
         thread_id="t-\ud800",
@@ -57,6 +71,20 @@ def record_everything(home) -> Workspace:
         e.NodeStarted(at=run.now(), trajectory=run.trajectory, span="00000000000000aa",
                       parent=run.span, name="node \ud800", node="agent", step=3, namespace="a|b")
     )  # fmt: skip
+    odd_call(run)
+    odd_tools(recording, run)
+    cut = run.model_starts()
+    run.write(e.ModelEnded(at=run.now(), trajectory=run.trajectory, span=cut, cut=True))
+    run.write(e.NodeEnded(at=run.now(), trajectory=run.trajectory, span="00000000000000aa",
+                          bubbled="interrupt", error_type="GraphInterrupt", error="x"))  # fmt: skip
+    run.write(e.Dropped(at=run.now(), trajectory=run.trajectory, counts={"queue": 2}))
+    run.end("failed", answer="\ud800 done", output=run.blob(ODD), error_type="E", error="\ud800",
+            losses={"dropped_frames": 1}, interrupts=["i-1"])  # fmt: skip
+    return run
+
+
+def odd_call(run):
+    """A model call with every field that a request and a reply can have."""
     span = run.model_starts(
         request=run.blob({"tool_choice": ODD, "response_format": ODD, "other": 1,
                           "sampling": {"temperature": 0.5, "seed": 2**70, "stop": "x", "top_p": math.nan}}),
@@ -74,24 +102,20 @@ def record_everything(home) -> Workspace:
         prompt_token_ids=[1, 2], token_ids=[3, 2**40], logprobs=[-0.1, -math.inf, math.nan],
         sampled=False, first_token_at=run.now(), extras=run.blob({"raw": ODD}), redacted=True,
     )  # fmt: skip
+
+
+def odd_tools(recording, run):
+    """A tool that gives everything, and one that fails."""
     run.tool("c \ud800", ODD, ODD, name="look \ud800")
     failing = recording.span_id()
     run.write(e.ToolStarted(at=run.now(), trajectory=run.trajectory, span=failing, parent=run.span,
                             name="look", call_id="c \ud800", raw_arguments='{"a":\ud800'))  # fmt: skip
     run.write(e.ToolEnded(at=run.now(), trajectory=run.trajectory, span=failing, is_error=True,
                           error_type="ValueError", error="bad \ud800"))  # fmt: skip
-    cut = run.model_starts()
-    run.write(e.ModelEnded(at=run.now(), trajectory=run.trajectory, span=cut, cut=True))
-    run.write(e.NodeEnded(at=run.now(), trajectory=run.trajectory, span="00000000000000aa",
-                          bubbled="interrupt", error_type="GraphInterrupt", error="x"))  # fmt: skip
-    run.write(e.Dropped(at=run.now(), trajectory=run.trajectory, counts={"queue": 2}))
-    run.end("failed", answer="\ud800 done", output=run.blob(ODD), error_type="E", error="\ud800",
-            losses={"dropped_frames": 1}, interrupts=["i-1"])  # fmt: skip
-    recording.whole("b" * 32, steps=4, thread_id="t-\ud800", metadata=run.blob({"x": ODD}))
-    open_run = recording.run("c" * 32)
-    open_run.model_says("hm")
-    open_run.model_starts()
-    workspace = Workspace(home)
+
+
+def tell_facts(workspace):
+    """Outcomes, a verdict and a state."""
     workspace.append_outcome(
         Outcome(source="crm \ud800", success=False, score=math.inf, label="\ud800", evidence=ODD),
         thread_id="t-\ud800",
@@ -101,9 +125,6 @@ def record_everything(home) -> Workspace:
         "a" * 32, Verdict(label="fail", verifier="goal", evidence=ODD, score=0.0, cost_usd=0.1)
     )
     workspace.record_state("b" * 32, ODD)
-    workspace.writer().close()
-    recording.writer.close()
-    return workspace
 
 
 def comparable(trajectories) -> dict[str, bytes]:
