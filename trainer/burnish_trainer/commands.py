@@ -13,16 +13,13 @@ from typing import Annotated, Any, Literal
 import msgspec
 import typer
 
+from burnish.cli.options import AsJson, Home
 from burnish.cli.output import print_json
 from burnish.errors import SettingsError
 
 NOT_PROMOTED = 3
 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the report as JSON.")]
-Home = Annotated[
-    Path | None, typer.Option("--home", help="Folder of the workspace.", show_default=".burnish")
-]
 
 
 def retrain_app(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from burnish.cli.options import AsJson, Home
 from burnish.cli.output import print_json
 from burnish.errors import ExportError
 from burnish_trainer.rows import IGNORE, tokenise
@@ -163,11 +164,8 @@ def preview(
     max_length: Annotated[
         int | None, typer.Option(min=1, help="Longest sequence in tokens, as in the recipe.")
     ] = None,
-    home: Annotated[
-        Path | None,
-        typer.Option("--home", help="Folder of the workspace.", show_default=".burnish"),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
+    home: Home = None,
+    as_json: AsJson = False,
 ) -> None:
     """Show what is learned from rows: learned text in colour, or in ⟦ ⟧ where there is no colour.
 

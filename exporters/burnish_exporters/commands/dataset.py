@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 
+from burnish.cli.options import AsJson, Home
 from burnish.cli.output import print_json, print_table
 
 if TYPE_CHECKING:
@@ -19,10 +20,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Build and look at dataset versions.", no_args_is_help=True)
 
-Home = Annotated[
-    Path | None, typer.Option("--home", help="Folder of the workspace.", show_default=".burnish")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+Version = Annotated[str, typer.Argument(help="Id of a version, or its beginning.")]
 
 
 @app.command("build")
@@ -103,7 +101,7 @@ def list_versions(home: Home = None, as_json: AsJson = False) -> None:
 
 @app.command("verify")
 def verify_version(
-    version: Annotated[str, typer.Argument(help="Id of a version, or its beginning.")],
+    version: Version,
     home: Home = None,
 ) -> None:
     """Check that a version's rows and recipe are those that its name was made from.
@@ -117,7 +115,7 @@ def verify_version(
 
 @app.command("rebuild")
 def rebuild(
-    version: Annotated[str, typer.Argument(help="Id of a version, or its beginning.")],
+    version: Version,
     home: Home = None,
 ) -> None:
     """Build a version again from its recipe, as of the day it was built; the same runs give the same version.
@@ -187,7 +185,7 @@ def diff(
 
 @app.command("dropped")
 def dropped(
-    version: Annotated[str, typer.Argument(help="Id of a version, or its beginning.")],
+    version: Version,
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
@@ -205,7 +203,7 @@ def dropped(
 
 @app.command("push")
 def push(
-    version: Annotated[str, typer.Argument(help="Id of a version, or its beginning.")],
+    version: Version,
     url: Annotated[str, typer.Argument(help="Folder on any fsspec URL.")],
     home: Home = None,
 ) -> None:

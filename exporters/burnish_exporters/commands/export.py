@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
+from burnish.cli.options import AsJson, Home
 from burnish.cli.output import print_json, print_table
 
 app = typer.Typer()
@@ -31,11 +32,8 @@ def export(
     max_tokens: Annotated[
         int | None, typer.Option(min=1, help="Leave out rows with a longer model call.")
     ] = None,
-    home: Annotated[
-        Path | None,
-        typer.Option("--home", help="Folder of the workspace.", show_default=".burnish"),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+    home: Home = None,
+    as_json: AsJson = False,
 ) -> None:
     """Write a version in a consumer's format, and tell what was left out and what its pairs would teach.
 

@@ -5,11 +5,11 @@ Knows: the command's options and what it prints. Does not know: how a line becom
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
+from burnish.cli.options import AsJson, Home
 from burnish.cli.output import print_json, print_table
 
 app = typer.Typer()
@@ -33,11 +33,8 @@ def import_lines(
     rights: Annotated[
         list[str] | None, typer.Option(help="What they may be used for, such as internal.")
     ] = None,
-    home: Annotated[
-        Path | None,
-        typer.Option("--home", help="Folder of the workspace.", show_default=".burnish"),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    home: Home = None,
+    as_json: AsJson = False,
 ) -> None:
     """Take demonstrations or a teacher's runs into the workspace, each line once.
 

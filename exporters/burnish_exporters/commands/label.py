@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from burnish.cli.options import AsJson, Home
 from burnish.cli.output import INTERRUPTED, print_json, print_table, report_interrupt
 
 if TYPE_CHECKING:
@@ -22,10 +23,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Label runs by hand; export and import labels.", no_args_is_help=True)
 
-Home = Annotated[
-    Path | None, typer.Option("--home", help="Folder of the workspace.", show_default=".burnish")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Queue = Annotated[
     Literal["audit", "unknown", "disagree", "random"],
     typer.Option("--queue", help="The audit's sample; what verifiers do not know or dispute; any."),

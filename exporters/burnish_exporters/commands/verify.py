@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import json
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import typer
 
+from burnish.cli.options import AsJson, Home
 from burnish.cli.output import print_json, print_table, shorten
 
 if TYPE_CHECKING:
@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Verify runs, and measure who verifies.", no_args_is_help=True)
 
 Agent = Annotated[str, typer.Argument(help="Agent, as declared in burnish.toml.")]
-Home = Annotated[
-    Path | None, typer.Option("--home", help="Folder of the workspace.", show_default=".burnish")
-]
 
 
 @app.command("watch")
@@ -74,7 +71,7 @@ def audit(
         typer.Option(min=0, max=1, help="Least lower bound of precision; else of burnish.toml."),
     ] = None,
     home: Home = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Measure the verifiers against people's labels of a random sample.
 
@@ -105,7 +102,7 @@ def audit(
 
 @app.command("list")
 def list_verifiers(
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """List the verifiers that `verify` in burnish.toml can name.
 

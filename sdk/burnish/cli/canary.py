@@ -11,15 +11,12 @@ from typing import Annotated, Any
 
 import typer
 
+from burnish.cli.options import AsJson, Home
 from burnish.cli.output import print_json, print_table
 
 app = typer.Typer(help="Watch and steer a canary.", no_args_is_help=True)
 
 Agent = Annotated[str, typer.Argument(help="Name of the agent in burnish.toml.")]
-Home = Annotated[
-    Path | None, typer.Option("--home", help="Folder of the workspace.", show_default=".burnish")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
 def _rollout(agent: str, home: Path | None) -> Any:

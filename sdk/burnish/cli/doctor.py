@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 import typer
 
+from burnish.cli.options import AsJson, Home
 from burnish.cli.output import print_json, print_table
 from burnish.errors import BurnishError
 
@@ -55,11 +56,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def doctor(
-    home: Annotated[
-        Path | None,
-        typer.Option("--home", help="Folder of the workspace.", show_default=".burnish"),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    home: Home = None,
+    as_json: AsJson = False,
     keys: Annotated[
         bool, typer.Option("--keys", help="Check nothing; list what burnish.toml may hold.")
     ] = False,

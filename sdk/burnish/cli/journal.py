@@ -7,21 +7,17 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from burnish.cli.options import AsJson, Home
 from burnish.cli.output import print_json, print_table
 from burnish.errors import SettingsError
 
 if TYPE_CHECKING:
     from burnish.telemetry.receiver import OtlpServer
 
-Home = Annotated[
-    Path | None, typer.Option("--home", help="Folder of the workspace.", show_default=".burnish")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
 

@@ -5,11 +5,11 @@ Knows: how the two directions are printed. Does not know: how they are found.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from burnish.cli.options import AsJson, Home
 from burnish.cli.output import print_json
 
 _FACTS = ("name", "agent", "as", "state", "created_at", "trajectories")
@@ -22,11 +22,8 @@ def lineage(
             help="A dataset or adapter version, an agent, a row, a trajectory or a span."
         ),
     ],
-    home: Annotated[
-        Path | None,
-        typer.Option("--home", help="Folder of the workspace.", show_default=".burnish"),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a tree.")] = False,
+    home: Home = None,
+    as_json: AsJson = False,
 ) -> None:
     """Show what a thing comes from, and what was made of it.
 

@@ -6,20 +6,15 @@ Knows: how a trajectory is listed and shown. Does not know: how it was captured 
 from __future__ import annotations
 
 import itertools
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from burnish.cli.options import AsJson, Home
 from burnish.cli.output import print_json, print_table, shorten, when
 from burnish.records import ModelCall, ToolRun, Trajectory
 
 app = typer.Typer(help="Look at captured trajectories.", no_args_is_help=True)
-
-Home = Annotated[
-    Path | None, typer.Option("--home", help="Folder of the workspace.", show_default=".burnish")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
 @app.command("list")

@@ -1,0 +1,16 @@
+"""Options that commands share, those of other packages too.
+
+Knows: their names and what their help says. Does not know: any command.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Home = Annotated[
+    Path | None, typer.Option("--home", help="Folder of the workspace.", show_default=".burnish")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
