@@ -8,17 +8,15 @@ then two. The peak is what the kernel says of that process (`ru_maxrss`), redact
 
 from __future__ import annotations
 
-import argparse
-import importlib.util
 import json
-import os
-import platform
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
+
+import throughput
 
 CALLS = 4
 SPANS = 1_000_000
@@ -47,17 +45,6 @@ print(json.dumps({
 """
 
 
-def write(home: Path, runs: int) -> None:
-    """Write a journal of so many runs."""
-    path = Path(__file__).with_name("throughput.py")
-    spec = importlib.util.spec_from_file_location("throughput_runs", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    module.write_runs(home, runs, CALLS)
-
-
 def build(home: Path, versions: Path, workers: int) -> dict[str, Any]:
     """Build in another process, and what it says of itself."""
     command = [sys.executable, "-c", BUILD, str(home), str(versions), str(workers)]
@@ -70,7 +57,7 @@ def measure(spans: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
         began = time.perf_counter()
-        write(home / "workspace", runs)
+        throughput.write_runs(home / "workspace", runs, CALLS)
         print(f"{runs * SPANS_PER_RUN:,} spans written in {time.perf_counter() - began:.0f} s")
         one = build(home / "workspace", home / "one", 1)
         two = build(home / "workspace", home / "two", 2)
@@ -88,19 +75,9 @@ def measure(spans: int) -> dict[str, float]:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="under 50 s on 2 cores")
-    parser.add_argument("--json", type=Path, help="write the figures to this file")
-    options = parser.parse_args()
-    figures = measure(QUICK_SPANS if options.quick else SPANS)
-    figures = {name: round(value, 1) for name, value in figures.items()}
-    conditions = {
-        "python": platform.python_version(), "cpus": os.cpu_count(), "load": os.getloadavg()[0]
-    }  # fmt: skip
-    for name, value in figures.items():
-        print(f"{name:24} {value:,}")
-    if options.json:
-        options.json.write_text(json.dumps({"figures": figures, "conditions": conditions}))
+    chosen = throughput.options(__doc__).parse_args()
+    figures = measure(QUICK_SPANS if chosen.quick else SPANS)
+    throughput.tell({name: round(value, 1) for name, value in figures.items()}, chosen.json)
 
 
 if __name__ == "__main__":

@@ -227,34 +227,44 @@ def measure(calls: int, runs: int) -> dict[str, float]:
         }
 
 
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
+def options(story: str | None) -> argparse.ArgumentParser:
+    """A parser with the options that every benchmark has."""
+    parser = argparse.ArgumentParser(description=story)
     parser.add_argument("--quick", action="store_true", help="under 50 s on 2 cores")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
+    return parser
+
+
+def tell(figures: dict[str, float], path: Path | None, **conditions: Any) -> None:
+    """Print the figures, and write them to a file with the conditions."""
+    for name, value in figures.items():
+        print(f"{name:24} {value:,}")
+    machine = {
+        "python": platform.python_version(), "cpus": os.cpu_count(), "load": os.getloadavg()[0]
+    }  # fmt: skip
+    if path:
+        path.write_text(json.dumps({"figures": figures, "conditions": {**machine, **conditions}}))
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = options(__doc__)
     parser.add_argument("--profile", type=int, help="show where the time goes for so many calls")
-    options = parser.parse_args()
+    chosen = parser.parse_args()
     import pyarrow.parquet  # noqa: F401 - its import is no part of the work
 
-    total = 4_000 if options.quick else 16_000
+    total = 4_000 if chosen.quick else 16_000
     measure(4, 20)
-    if options.profile:
+    if chosen.profile:
         profiler = cProfile.Profile()
-        profiler.runcall(measure, options.profile, total // options.profile)
+        profiler.runcall(measure, chosen.profile, total // chosen.profile)
         pstats.Stats(profiler).sort_stats("tottime").print_stats(40)
         return
     figures: dict[str, float] = {}
     for calls in SIZES:
         figures |= measure(calls, max(20, total // calls))
     figures = {name: round(value, 2) for name, value in figures.items()}
-    conditions = {
-        "python": platform.python_version(), "cpus": os.cpu_count(),
-        "load": os.getloadavg()[0], "model_calls": total,
-    }  # fmt: skip
-    for name, value in figures.items():
-        print(f"{name:24} {value:,}")
-    if options.json:
-        options.json.write_text(json.dumps({"figures": figures, "conditions": conditions}))
+    tell(figures, chosen.json, model_calls=total)
 
 
 if __name__ == "__main__":
