@@ -48,8 +48,10 @@ def audited(tmp_path_factory):
 
 
 @pytest.fixture
-def options(tmp_path):
-    return {
+def trainer(stack, tmp_path):
+    """Makes one of TRL's trainers, such as "SFT", for one step over a dataset."""
+    trl, model, tokenizer = stack
+    options = {
         "output_dir": str(tmp_path / "out"),
         "report_to": [],
         "use_cpu": True,
@@ -62,18 +64,28 @@ def options(tmp_path):
         "dataloader_pin_memory": False,
     }
 
+    def make(kind, data):
+        return getattr(trl, f"{kind}Trainer")(
+            model=model,
+            args=getattr(trl, f"{kind}Config")(**options),
+            train_dataset=data,
+            processing_class=tokenizer,
+        )
 
-def test_sft_learns_each_conversation_whole(stack, audited, options):
+    return make
+
+
+@pytest.fixture
+def decode(stack):
+    """Tokens as the text that the bundled model's tokenizer reads in them."""
+    return stack[2].decode
+
+
+def test_sft_learns_each_conversation_whole(audited, trainer, decode):
     """In memory: twelve rows, each with its five calls once and its answer."""
-    trl, model, tokenizer = stack
-    trainer = trl.SFTTrainer(
-        model=model,
-        args=trl.SFTConfig(**options),
-        train_dataset=audited.to("trl-sft-objects"),
-        processing_class=tokenizer,
-    )
+    made = trainer("SFT", audited.to("trl-sft-objects"))
 
-    texts = [tokenizer.decode(row["input_ids"]) for row in trainer.train_dataset]
+    texts = [decode(row["input_ids"]) for row in made.train_dataset]
 
     assert len(texts) == 12
     assert [text.count("<tool_call>{") for text in texts] == [5] * 12
@@ -81,32 +93,20 @@ def test_sft_learns_each_conversation_whole(stack, audited, options):
     assert "firm-mail" not in "".join(texts)
 
 
-def test_sft_trains_on_a_stream(stack, audited, options):
-    trl, model, tokenizer = stack
-    trainer = trl.SFTTrainer(
-        model=model,
-        args=trl.SFTConfig(**options),
-        train_dataset=audited.stream("trl-prompt-completion"),
-        processing_class=tokenizer,
-    )
+def test_sft_trains_on_a_stream(audited, trainer):
+    made = trainer("SFT", audited.stream("trl-prompt-completion"))
 
-    assert trainer.train().global_step == 1
+    assert made.train().global_step == 1
 
 
-def test_prompt_and_completion_are_cut_where_the_rows_say(stack, audited, options):
+def test_prompt_and_completion_are_cut_where_the_rows_say(audited, trainer, decode):
     """Six replies of each of twelve rows; what TRL masks in is the reply alone."""
-    trl, model, tokenizer = stack
     data = audited.to("trl-prompt-completion")
-    trainer = trl.SFTTrainer(
-        model=model,
-        args=trl.SFTConfig(**options),
-        train_dataset=data,
-        processing_class=tokenizer,
-    )
+    made = trainer("SFT", data)
 
-    assert len(trainer.train_dataset) == len(data) == 72
-    for given, row in zip(data, trainer.train_dataset, strict=True):
-        learned = tokenizer.decode([token for token in row["labels"] if token != -100])
+    assert len(made.train_dataset) == len(data) == 72
+    for given, row in zip(data, made.train_dataset, strict=True):
+        learned = decode([token for token in row["labels"] if token != -100])
         (reply,) = given["completion"]
         assert learned.startswith(reply["content"])
         calls = [call["function"]["name"] for call in reply.get("tool_calls") or ()]
@@ -124,37 +124,25 @@ def contrasted(make_run):
 
 
 @pytest.mark.parametrize("name", ["trl-dpo", "trl-dpo-step"])
-def test_dpo_compares_the_two_sides_behind_the_same_prompt(stack, contrasted, options, name):
-    trl, model, tokenizer = stack
+def test_dpo_compares_the_two_sides_behind_the_same_prompt(contrasted, trainer, decode, name):
     data = contrasted.to(name)
-    trainer = trl.DPOTrainer(
-        model=model,
-        args=trl.DPOConfig(**options),
-        train_dataset=data,
-        processing_class=tokenizer,
-    )
+    made = trainer("DPO", data)
 
-    for given, row in zip(data, trainer.train_dataset, strict=True):
+    for given, row in zip(data, made.train_dataset, strict=True):
         for side in ("chosen", "rejected"):
             call = given[side][0]["tool_calls"][0]["function"]
-            text = tokenizer.decode(row[f"{side}_ids"])
+            text = decode(row[f"{side}_ids"])
             assert str(json.loads(call["arguments"])["order"]) in text
-        assert "Where is" in tokenizer.decode(row["prompt_ids"])
-    assert trainer.train().global_step == 1
+        assert "Where is" in decode(row["prompt_ids"])
+    assert made.train().global_step == 1
 
 
-def test_kto_takes_runs_unpaired(stack, contrasted, options):
-    trl, model, tokenizer = stack
+def test_kto_takes_runs_unpaired(contrasted, trainer):
     data = contrasted.to("trl-kto")
-    trainer = trl.KTOTrainer(
-        model=model,
-        args=trl.KTOConfig(**options),
-        train_dataset=data,
-        processing_class=tokenizer,
-    )
+    made = trainer("KTO", data)
 
-    assert sorted(row["label"] for row in trainer.train_dataset) == [False] * 3 + [True] * 3
-    assert trainer.train().global_step == 1
+    assert sorted(row["label"] for row in made.train_dataset) == [False] * 3 + [True] * 3
+    assert made.train().global_step == 1
 
 
 TEMPLATES = {
