@@ -17,13 +17,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import msgspec
 
 from burnish.records import Json
+from burnish_exporters.formats.aside import Aside
 from burnish_exporters.formats.plain import Chat, arguments_of, text_of
 from burnish_exporters.rows.stable import digest
 
@@ -54,21 +54,12 @@ class Pair(msgspec.Struct, frozen=True, kw_only=True):
 
 def run_pairs(rows: Iterable[dict[str, Any]], most: int = MOST_PER_TASK) -> Iterator[Pair]:
     """Whole runs from the point where they part."""
-    yield from _chosen_few(_siblings(rows, steps=False), most)
+    yield from _pairs(rows, most, steps=False)
 
 
 def step_pairs(rows: Iterable[dict[str, Any]], most: int = MOST_PER_TASK) -> Iterator[Pair]:
     """Single replies at the fork: of siblings, of a call and its retry, of a rejected call and what came instead."""
-    within: list[Pair] = []
-
-    def looked_through() -> Iterator[dict[str, Any]]:
-        for row in rows:
-            if row["verdict"]["label"] == "success":
-                within.extend(_mended(row))
-            yield row
-
-    siblings = list(_siblings(looked_through(), steps=True))
-    yield from _chosen_few([*siblings, *within], most)
+    yield from _pairs(rows, most, steps=True)
 
 
 def calls_of(messages: Iterable[Chat]) -> list[tuple[str, str]]:
@@ -80,53 +71,76 @@ def calls_of(messages: Iterable[Chat]) -> list[tuple[str, str]]:
     ]
 
 
-def _chosen_few(pairs: Iterable[Pair], most: int) -> Iterator[Pair]:
-    """Each pair once, at most so many of a task; origins take turns where a task has too many."""
-    tasks: dict[str, dict[str, list[Pair]]] = {}
-    seen: set[str] = set()
-    for pair in pairs:
-        key = digest([pair.task_id, *map(_said_all, (pair.prompt, pair.chosen, pair.rejected))])
-        if key not in seen:
-            seen.add(key)
-            tasks.setdefault(pair.task_id, {}).setdefault(pair.origin, []).append(pair)
-    for origins in tasks.values():
-        longest = max(map(len, origins.values()))
-        turns = [found[turn] for turn in range(longest) for found in origins.values() if turn < len(found)]  # fmt: skip
-        yield from turns[:most]
+class _Places(NamedTuple):
+    """Where runs of one task with the same tools lie, and the keys of every beginning that led to success."""
+
+    good: list[int]
+    bad: list[int]
+    proven: list[int]
 
 
-class _Task(NamedTuple):
-    """Runs of one task with the same tools, and every beginning that led to success."""
-
-    good: list[dict[str, Any]]
-    bad: list[dict[str, Any]]
-    proven: set[str]
-
-
-def _siblings(rows: Iterable[dict[str, Any]], *, steps: bool) -> Iterator[Pair]:
-    """Pairs of a success and a failure; of each failure those come first that part from it latest."""
-    for task in _tasks(rows):
-        ranked = [sorted(task.good, key=lambda good: -_parting(good, bad)) for bad in task.bad]
-        for shift in range(len(task.good)):
-            for best, bad in zip(ranked, task.bad, strict=True):
-                pair = _parted(best[shift], bad, steps=steps)
-                if pair and not (steps and _ending(pair.prompt + pair.rejected) in task.proven):
-                    yield pair
+def _pairs(rows: Iterable[dict[str, Any]], most: int, *, steps: bool) -> Iterator[Pair]:
+    """Pairs task by task; only the runs of one are in memory."""
+    with Aside() as aside:
+        tasks, mended = _set_aside(rows, aside, steps=steps)
+        for task, tools in sorted(tasks.items()):
+            siblings = [p for _, places in sorted(tools.items()) for p in _siblings(places, aside, steps=steps)]  # fmt: skip
+            if siblings:
+                yield from _chosen_few([*siblings, *map(aside.get, mended.pop(task, ()))], most)
+        for places in mended.values():
+            yield from _chosen_few(map(aside.get, places), most)
 
 
-def _tasks(rows: Iterable[dict[str, Any]]) -> Iterator[_Task]:
-    groups: dict[tuple[str, str], _Task] = defaultdict(lambda: _Task([], [], set()))
+def _set_aside(
+    rows: Iterable[dict[str, Any]], aside: Aside, *, steps: bool
+) -> tuple[dict[str, dict[str, _Places]], dict[str, list[int]]]:
+    """Places of the runs that are compared, by task and tools, and of the pairs within runs, by task."""
+    tasks: dict[str, dict[str, _Places]] = {}
+    mended: dict[str, list[int]] = {}
     for row in rows:
         label = row["verdict"]["label"]
-        if row["task_id"] and label in ("success", "fail"):
-            task = groups[row["task_id"], digest(row["tools"])]
-            side = task.good if label == "success" else task.bad
-            if len(side) < _MOST_COMPARED:
-                side.append({name: row[name] for name in _COMPARED})  # without its token ids
-            if label == "success":
-                found = _beginnings(row["messages"])
-                task.proven.update(key for key, is_learned in found if is_learned)
-    yield from (groups[key] for key in sorted(groups))
+        if steps and label == "success":
+            for pair in _mended(row):
+                mended.setdefault(pair.task_id, []).append(aside.put(pair))
+        if not row["task_id"] or label not in ("success", "fail"):
+            continue
+        tools = tasks.setdefault(row["task_id"], {})
+        places = tools.setdefault(digest(row["tools"]), _Places([], [], []))
+        side = places.good if label == "success" else places.bad
+        if len(side) < _MOST_COMPARED:
+            side.append(aside.put({name: row[name] for name in _COMPARED}))  # without its token ids
+        if steps and label == "success":
+            found = _beginnings(row["messages"])
+            places.proven.append(aside.put([key for key, is_learned in found if is_learned]))
+    return tasks, mended
+
+
+def _chosen_few(pairs: Iterable[Pair], most: int) -> Iterator[Pair]:
+    """Each pair of a task once, at most so many; origins take turns where there are too many."""
+    origins: dict[str, list[Pair]] = {}
+    seen: set[str] = set()
+    for pair in pairs:
+        key = digest([*map(_said_all, (pair.prompt, pair.chosen, pair.rejected))])
+        if key not in seen:
+            seen.add(key)
+            origins.setdefault(pair.origin, []).append(pair)
+    longest = max(map(len, origins.values()))
+    turns = [found[turn] for turn in range(longest) for found in origins.values() if turn < len(found)]  # fmt: skip
+    yield from turns[:most]
+
+
+def _siblings(places: _Places, aside: Aside, *, steps: bool) -> Iterator[Pair]:
+    """Pairs of a success and a failure; of each failure those come first that part from it latest."""
+    if not (places.good and places.bad):
+        return
+    goods, bads = ([aside.get(place) for place in side] for side in (places.good, places.bad))
+    proven = {key for place in places.proven for key in aside.get(place)}
+    ranked = [sorted(goods, key=lambda good: -_parting(good, bad)) for bad in bads]
+    for shift in range(len(goods)):
+        for best, bad in zip(ranked, bads, strict=True):
+            pair = _parted(best[shift], bad, steps=steps)
+            if pair and not (steps and _ending(pair.prompt + pair.rejected) in proven):
+                yield pair
 
 
 def _parting(good: dict[str, Any], bad: dict[str, Any]) -> int:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from burnish.errors import ExportError
 from burnish.records import Json
 from burnish_exporters.curate.values import Attempt, step_values
+from burnish_exporters.formats.aside import Aside
 from burnish_exporters.formats.columns import require
 from burnish_exporters.formats.plain import Chat, turn_text
 from burnish_exporters.rows.keys import actions_of
@@ -42,19 +43,23 @@ class TrlPrm:
     contrast: bool = True
 
     def render(self, rows: Iterable[dict[str, Json]]) -> Iterator[dict[str, Json]]:
-        """Runs as steps; the values of steps come from all of them, so all are read first."""
-        known = [(row["messages"], _replies(row), _attempt(row)) for row in rows if row["calls"]]
-        values = step_values(attempt for _, _, attempt in known)
-        for messages, places, attempt in known:
-            labels = []
-            for number, place in enumerate(places, 1):
-                won, _ = values[attempt.task, attempt.actions[:number]]
-                labels.append(won > 0 and bool(messages[place]["loss"]))
-            yield {
-                "prompt": _told(messages[: places[0]]),
-                "completions": _steps(messages, places),
-                "labels": labels,
-            }
+        """Runs as steps; the values of steps come from all runs of a task, so all are read first and wait on disk."""
+        with Aside() as aside:
+            runs: list[int] = []
+            tasks: dict[str, list[tuple[int, int]]] = {}
+            for row in rows:
+                if row["calls"]:
+                    attempt = _attempt(row)
+                    tasks.setdefault(attempt.task, []).append((len(runs), aside.put(attempt)))
+                    runs.append(aside.put((row["messages"], _replies(row))))
+            for place, won in zip(runs, _won(tasks, aside, len(runs)), strict=True):
+                messages, replies = aside.get(place)
+                labels = zip(won, (messages[reply]["loss"] for reply in replies), strict=True)
+                yield {
+                    "prompt": _told(messages[: replies[0]]),
+                    "completions": _steps(messages, replies),
+                    "labels": [bool(step and is_learned) for step, is_learned in labels],
+                }
 
     def check(self, row: dict[str, Json]) -> None:
         """Check that each step is a text with its label.
@@ -90,6 +95,18 @@ def _attempt(row: dict[str, Json]) -> Attempt:
         actions=tuple(actions),
         success=row["verdict"]["label"] == "success",
     )
+
+
+def _won(tasks: dict[str, list[tuple[int, int]]], aside: Aside, runs: int) -> list[bytes]:
+    """For each step of each run 1 if some attempt at the task that took the same steps up to it succeeded."""
+    found = [b""] * runs
+    for places in tasks.values():
+        attempts = [aside.get(place) for _, place in places]
+        values = step_values(attempts)
+        for (run, _), attempt in zip(places, attempts, strict=True):
+            taken = (attempt.actions[:length] for length in range(1, len(attempt.actions) + 1))
+            found[run] = bytes(values[attempt.task, steps][0] > 0 for steps in taken)
+    return found
 
 
 def _steps(messages: list[Chat], places: list[int]) -> list[str]:
