@@ -66,15 +66,16 @@ def prefix(kind: int, payload: bytes) -> bytes:
     return _pack(len(payload), _crc32(payload, _SEEDS[kind]), kind)
 
 
-def event_frames(payloads: Iterable[bytes]) -> bytes:
-    """The whole frames of events, one after the other."""
-    made = [_pack(len(one), _crc32(one, _EVENT_SEED), EVENT) + one for one in payloads]
-    return made[0] if len(made) == 1 else b"".join(made)
+def add_events(data: list[bytes], payloads: Iterable[bytes]) -> None:
+    """Add the frames of events, one after the other."""
+    for one in payloads:
+        data += (_pack(len(one), _crc32(one, _EVENT_SEED), EVENT), one)
 
 
-def blob_prefix(ref: bytes, blob: bytes) -> bytes:
-    """The nine bytes before a blob's payload, and its name."""
-    return _pack(REF_BYTES + len(blob), _crc32(blob, _crc32(ref, _BLOB_SEED)), BLOB) + ref
+def add_blob(data: list[bytes], ref: bytes, blob: bytes) -> None:
+    """Add the frame of a content."""
+    crc = _crc32(blob, _crc32(ref, _BLOB_SEED))
+    data += (_pack(REF_BYTES + len(blob), crc, BLOB), ref, blob)
 
 
 def named_frame(kind: int, ref: bytes, content: bytes) -> bytes:

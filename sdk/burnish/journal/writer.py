@@ -1,8 +1,8 @@
 """Appends events to the journal of this process, so that what was acknowledged is never lost.
 
-Knows: one folder per process, segments, one write per event with its new blobs, group fsync,
-rotation, when to let go of old segments, what to do when the disk is full or the process forks.
-Does not know: what the events say, who reads them.
+Knows: one folder per process, group fsync, rotation, when to let go of old segments, what to do when
+the disk is full or the process forks. Does not know: the bytes of a segment (segment.py), what the
+events say, who reads them.
 
 An event is acknowledged once the kernel has its bytes: it survives the death of the process.
 A background thread forces them to the disk (`fsync`): then it survives the loss of power.
@@ -29,46 +29,15 @@ from burnish.errors import JournalFull
 from burnish.journal import frames, layout
 from burnish.journal.erasure import erase_pending
 from burnish.journal.events import AnyEvent, ModelStarted, Ref, encode_all
-from burnish.journal.frames import blob_prefix
 from burnish.journal.retention import keep
-from burnish.journal.sharing import CHUNK, Spliced, fold
-from burnish.journal.syscalls import SMALL, write_small
+from burnish.journal.segment import Segment
+from burnish.journal.sharing import CHUNK, fold
 from burnish.settings import Settings
 
 _LOG = logging.getLogger("burnish.journal")
 _SEGMENT_AGE_NS = 3600 * 10**9  # an idle process too lets go of its old segments
 _QUOTA_PAUSE_S = 0.5  # between two looks whether there is room again
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-
-
-class _Segment:
-    """An open segment: its file, how far it is good, and the blobs that it holds."""
-
-    __slots__ = ("blobs", "events", "fd", "known", "number", "opened_ns", "path", "size")
-
-    def __init__(self, path: Path, number: int) -> None:
-        self.path, self.number = path, number
-        self.fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_WRONLY, 0o600)
-        self.size = 0
-        self.events = 0
-        self.known: set[Ref] = set()
-        self.opened_ns = time.time_ns()
-
-    def write(self, data: bytes) -> None:
-        """Append all of it or nothing: what a failed write left behind is cut off again."""
-        total = len(data)
-        try:
-            written = write_small(self.fd, data) if total <= SMALL else os.write(self.fd, data)
-            if written != total:
-                self._write_rest(memoryview(data)[written:])
-        except OSError:
-            os.ftruncate(self.fd, self.size)
-            raise
-        self.size += total
-
-    def _write_rest(self, rest: memoryview) -> None:
-        while rest:
-            rest = rest[os.write(self.fd, rest) :]
 
 
 class JournalWriter:
@@ -79,14 +48,14 @@ class JournalWriter:
 
     def __init__(self, home: Path, settings: Settings | None = None) -> None:
         self.home = Path(home).absolute()
-        self.settings = settings or burnish_settings.current()
         self._reset()
+        self.settings = settings or burnish_settings.current()
         _writers.add(self)
 
     def _reset(self) -> None:
         self._lock = threading.Lock()
         self._sync_lock = threading.Lock()
-        self._segment: _Segment | None = None
+        self._segment: Segment | None = None
         self._folder: Path | None = None
         self._folder_lock: int | None = None
         self._next = 0
@@ -101,6 +70,17 @@ class JournalWriter:
         self._wake = threading.Event()
         self._stop = threading.Event()
         self._syncer: threading.Thread | None = None
+
+    @property
+    def settings(self) -> Settings:
+        """What is in force; may be changed at any time."""
+        return self._settings
+
+    @settings.setter
+    def settings(self, settings: Settings) -> None:
+        self._settings = settings
+        self._segment_bytes = settings.segment_bytes
+        self._dirty = False  # the next append asks anew when to sync
 
     @property
     def folder(self) -> Path | None:
@@ -126,29 +106,30 @@ class JournalWriter:
         if type(events[-1]) is ModelStarted and len(events[-1].messages) > CHUNK:
             folded, links = fold(events[-1])
             events, blobs = [*events[:-1], folded], {**dict(blobs), **links}
-        data = frames.event_frames(encode_all(events))
+        payloads = encode_all(events)
         with self._lock:
             segment = self._segment
             try:
-                if segment is None or self._over_quota or self._is_over(segment, events[-1].at):
+                if (
+                    segment is None
+                    or segment.size >= self._segment_bytes
+                    or events[-1].at > segment.opened_ns + _SEGMENT_AGE_NS
+                    or self._over_quota
+                ):
                     segment = self._next_segment()
-                fresh: list[Ref] = []
-                if blobs:
-                    fresh, contents = _fresh(blobs, segment.known)
-                    if fresh:
-                        data = b"".join((*contents, data))
-                segment.write(data)
+                self._written = position = self._written + segment.append(payloads, blobs)
             except OSError as error:
                 self._leave_torn()
                 raise _named(error, self.home) from error
-            if fresh:
-                segment.known.update(fresh)
-            segment.events += len(events)
-            self._written = position = self._written + len(data)
+        if not self._dirty:
+            self._see_to_sync(position)
+
+    def _see_to_sync(self, position: int) -> None:
+        """Have bytes before `position` on the disk: now, soon, or when the system likes."""
         mode = self.settings.fsync
         if mode == "always":
             self._sync(position)
-        elif mode == "interval" and not self._dirty:
+        elif mode == "interval":
             self._dirty = True
             self._wake.set()
 
@@ -185,15 +166,12 @@ class JournalWriter:
             os.close(self._folder_lock)
             self._folder_lock = None
 
-    def _is_over(self, segment: _Segment, at: int) -> bool:
-        full = segment.size >= self.settings.segment_bytes
-        return (full or at - segment.opened_ns > _SEGMENT_AGE_NS) and segment.events > 0
-
-    def _next_segment(self) -> _Segment:
+    def _next_segment(self) -> Segment:
         if self._over_quota:
             self._wake.set()  # look again whether something was shipped
             raise OSError(errno.EDQUOT, "keep_bytes is used up by spans that wait to be shipped")
-        return self._rotate()
+        segment = self._segment
+        return self._rotate() if segment is None or segment.events else segment
 
     def _leave_torn(self) -> None:
         """Leave a segment behind if half a frame in it could not be cut off."""
@@ -202,11 +180,11 @@ class JournalWriter:
             self._retired.append(segment.fd)
             self._segment = None
 
-    def _rotate(self) -> _Segment:
+    def _rotate(self) -> Segment:
         """Seal what is open and open the next segment."""
         self._retire()
         folder = self._folder or self._open_folder()
-        segment = _Segment(folder / layout.segment_name(self._next), self._next)
+        segment = Segment(folder / layout.segment_name(self._next), self._next)
         header = frames.SegmentHeader(
             format=frames.FORMAT,
             pid=os.getpid(),
@@ -271,8 +249,8 @@ class JournalWriter:
 
     def _keep_house(self, stop: threading.Event) -> None:
         """Sync, let go of old segments, blank what was forgotten."""
+        self._dirty = False
         if self.settings.fsync == "interval":
-            self._dirty = False
             with self._sync_lock:
                 self._force()
         if self._rotated or self._over_quota:
@@ -310,32 +288,6 @@ class JournalWriter:
                 with contextlib.suppress(OSError):
                     os.close(fd)
         self._reset()
-
-
-def _fresh(blobs: Mapping[Ref, bytes], known: set[Ref]) -> tuple[list[Ref], list[bytes]]:
-    """Names and frames of the contents that a segment does not hold yet."""
-    fresh = [ref for ref in blobs if ref not in known]
-    parts: list[bytes] = []
-    inner: list[Ref] = []
-    for ref in fresh:
-        blob = blobs[ref]
-        if type(blob) is bytes:
-            parts += (blob_prefix(ref, blob), blob)
-        else:
-            parts += _shared_frames(ref, blob, known, inner)
-    return fresh + inner, parts
-
-
-def _shared_frames(ref: Ref, blob: bytes, known: set[Ref], inner: list[Ref]) -> list[bytes]:
-    """Frames of a content that shares bytes, and of the text in it, whose name goes to `inner`."""
-    if not isinstance(blob, Spliced):
-        return [frames.named_frame(frames.LINK, ref, blob)]
-    made = [frames.named_frame(frames.SPLICED, ref, blob.stored)]
-    if blob.inner not in known:
-        inner.append(blob.inner)
-        text = blob.text
-        made[:0] = [blob_prefix(blob.inner, text), text]
-    return made
 
 
 def _named(error: OSError, home: Path) -> OSError:

@@ -1,0 +1,98 @@
+"""An open segment: events and the contents that they name go to its end, all of them or none.
+
+Knows: which contents it holds already, the frames around both, one write for each append.
+Does not know: when a segment is full, who else writes, when the disk is asked to sync.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from burnish.journal import frames
+from burnish.journal.events import Ref
+from burnish.journal.frames import add_blob, add_events
+from burnish.journal.sharing import Spliced
+from burnish.journal.syscalls import SMALL, write_small
+
+
+class Segment:
+    """A file that grows, how far it is good, and what it holds.
+
+    Attributes:
+        size: Bytes that are good; a failed write leaves nothing behind them.
+        events: How many events it holds.
+        known: Names of the contents that it holds.
+        opened_ns: When it was opened, in nanoseconds since the epoch.
+    """
+
+    __slots__ = ("events", "fd", "known", "number", "opened_ns", "path", "size")
+
+    def __init__(self, path: Path, number: int) -> None:
+        self.path, self.number = path, number
+        self.fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_WRONLY, 0o600)
+        self.size = 0
+        self.events = 0
+        self.known: set[Ref] = set()
+        self.opened_ns = time.time_ns()
+
+    def append(self, payloads: Sequence[bytes], blobs: Mapping[Ref, bytes] | tuple[()] = ()) -> int:
+        """Write events, and before them the contents that are not here yet; returns their bytes.
+
+        Raises:
+            OSError: If the file does not take all of it; then it holds nothing of it.
+        """
+        data: list[bytes] = []
+        fresh: list[Ref] | None = None
+        if blobs and not self.known.issuperset(blobs):
+            fresh = self._add_contents(data, blobs)
+        add_events(data, payloads)
+        written = self.write(b"".join(data))
+        if fresh is not None:
+            self.known.update(fresh)
+        self.events += len(payloads)
+        return written
+
+    def write(self, data: bytes) -> int:
+        """Write bytes that are frames already; returns how many.
+
+        Raises:
+            OSError: As `append`.
+        """
+        total = len(data)
+        try:
+            written = write_small(self.fd, data) if total <= SMALL else os.write(self.fd, data)
+            if written != total:
+                self._write_rest(memoryview(data)[written:])
+        except OSError:
+            os.ftruncate(self.fd, self.size)
+            raise
+        self.size += total
+        return total
+
+    def _write_rest(self, rest: memoryview) -> None:
+        while rest:
+            rest = rest[os.write(self.fd, rest) :]
+
+    def _add_contents(self, data: list[bytes], blobs: Mapping[Ref, bytes]) -> list[Ref]:
+        """Add the frames of contents that are not here yet; returns their names."""
+        fresh = sorted(blobs.keys() - self.known)
+        for ref in fresh.copy():
+            blob = blobs[ref]
+            if type(blob) is bytes:
+                add_blob(data, ref, blob)
+            else:
+                self._add_shared(data, ref, blob, fresh)
+        return fresh
+
+    def _add_shared(self, data: list[bytes], ref: Ref, blob: bytes, fresh: list[Ref]) -> None:
+        """Add a content that shares bytes, and the text in it if neither file nor `fresh` has it."""
+        if not isinstance(blob, Spliced):
+            data.append(frames.named_frame(frames.LINK, ref, blob))
+            return
+        if blob.inner not in self.known and blob.inner not in fresh:
+            fresh.append(blob.inner)
+            add_blob(data, blob.inner, blob.text)
+        data.append(frames.named_frame(frames.SPLICED, ref, blob.stored))
