@@ -1,9 +1,12 @@
-"""What tests of several parts of the SDK share: a journal in memory, and redaction that is switched."""
+"""What tests of several parts of the SDK share: a journal in memory, redaction that is switched, an adapter version."""
 
+import msgspec
 import pytest
 
 import burnish
 from burnish import settings
+from burnish.adapters import AdapterStore
+from burnish.records import AdapterManifest, Evaluation
 from burnish.testing import capturing
 
 
@@ -34,3 +37,44 @@ def everything():
         )
 
     return text
+
+
+@pytest.fixture
+def version(tmp_path):
+    """An adapter version of the workspace at `tmp_path`, published and not registered."""
+    folder = tmp_path / "trained"
+    folder.mkdir()
+    (folder / "adapter_model.safetensors").write_bytes(b"weights")
+    (folder / "adapter_config.json").write_text("{}")
+    manifest = AdapterManifest(
+        id="",
+        name="support",
+        sha256="",
+        base_model="starter",
+        base_sha256="0" * 64,
+        rank=16,
+        alpha=32.0,
+        targets=[],
+        created_at="2026-11-21T10:00:00Z",
+    )
+    return AdapterStore(tmp_path).publish(folder, manifest).id
+
+
+@pytest.fixture
+def report(tmp_path):
+    """Writes an evaluation report on an adapter version and gives its path."""
+
+    def write(version):
+        path = tmp_path / "evaluation.json"
+        evaluation = Evaluation(
+            agent="support",
+            base_model="starter",
+            before=None,
+            after=version,
+            pools={},
+            trajectories=0,
+        )
+        path.write_bytes(msgspec.json.encode(evaluation))
+        return path
+
+    return write

@@ -161,6 +161,13 @@ def _uuid() -> uuid.UUID:
     return uuid.UUID(bytes=os.urandom(16), version=4)
 
 
+def is_entered(config: Any) -> bool:
+    """Whether this invocation is part of one that was entered: an entry point calls another."""
+    run_id = config.get("run_id") if isinstance(config, dict) else None
+    key = getattr(run_id, "int", None)
+    return key is not None and (key in registry.runs or key in registry.expected)
+
+
 @faults.guarded
 def enter(agent: Agent, entry: str, graph: Any, input: Any, config: Any) -> Invocation | None:
     """Record an invocation of a wrapped runnable; None where it is not to be recorded."""

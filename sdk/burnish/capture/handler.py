@@ -72,6 +72,9 @@ class Callbacks:
     """
 
     run_inline = True
+    # As attributes, since LangChain's own are properties that each event would go through.
+    ignore_llm = ignore_chat_model = ignore_chain = ignore_agent = ignore_retriever = False
+    ignore_retry = ignore_custom_event = True
 
     @property
     def raise_error(self) -> bool:

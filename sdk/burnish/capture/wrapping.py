@@ -17,7 +17,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from burnish.capture import resume
-from burnish.capture.entry import Agent, Invocation, enter, enter_resumed
+from burnish.capture.entry import Agent, Invocation, enter, enter_resumed, is_entered
 from burnish.capture.handler import shared_handler
 from burnish.errors import CaptureError
 
@@ -152,7 +152,9 @@ def _async(agent: Agent, name: str, inner: Callable[..., Any]) -> Callable[..., 
 
 
 def _iterating(agent: Agent, name: str, inner: Callable[..., Any]) -> Callable[..., Any]:
-    def run(self: Any, input: Any, config: Any = None, *args: Any, **kwargs: Any) -> Iterator[Any]:
+    def recorded(
+        self: Any, input: Any, config: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Iterator[Any]:
         call = enter(agent, name, self, input, config)
         if call is None:
             return (yield from inner(self, input, config, *args, **kwargs))
@@ -167,12 +169,17 @@ def _iterating(agent: Agent, name: str, inner: Callable[..., Any]) -> Callable[.
         call.done()
         return result
 
+    def run(self: Any, input: Any, config: Any = None, *args: Any, **kwargs: Any) -> Iterator[Any]:
+        if is_entered(config):
+            return inner(self, input, config, *args, **kwargs)
+        return recorded(self, input, config, args, kwargs)
+
     return run
 
 
 def _aiterating(agent: Agent, name: str, inner: Callable[..., Any]) -> Callable[..., Any]:
-    async def run(
-        self: Any, input: Any, config: Any = None, *args: Any, **kwargs: Any
+    async def recorded(
+        self: Any, input: Any, config: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> AsyncIterator[Any]:
         call = await _enter_async(agent, name, self, input, config)
         chunks = inner(self, input, config if call is None else call.config, *args, **kwargs)
@@ -187,6 +194,13 @@ def _aiterating(agent: Agent, name: str, inner: Callable[..., Any]) -> Callable[
             raise
         if call is not None:
             call.done()
+
+    def run(
+        self: Any, input: Any, config: Any = None, *args: Any, **kwargs: Any
+    ) -> AsyncIterator[Any]:
+        if is_entered(config):
+            return inner(self, input, config, *args, **kwargs)
+        return recorded(self, input, config, args, kwargs)
 
     return run
 

@@ -78,6 +78,7 @@ class JournalWriter:
 
     @settings.setter
     def settings(self, settings: Settings) -> None:
+        """Put others in force, from the next append on."""
         self._settings = settings
         self._segment_bytes = settings.segment_bytes
         self._dirty = False  # the next append asks anew when to sync

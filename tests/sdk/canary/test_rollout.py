@@ -247,63 +247,29 @@ class Backend:
 
 
 @pytest.fixture
-def version(tmp_path):
-    import msgspec
-
-    from burnish.records import AdapterManifest, Evaluation
-
-    folder = tmp_path / "trained"
-    folder.mkdir()
-    (folder / "adapter_model.safetensors").write_bytes(b"weights")
-    (folder / "adapter_config.json").write_text("{}")
-    manifest = AdapterManifest(
-        id="",
-        name="support",
-        sha256="",
-        base_model="starter",
-        base_sha256="0" * 64,
-        rank=16,
-        alpha=32.0,
-        targets=[],
-        created_at="2026-11-21T10:00:00Z",
-    )
-    rollout = Rollout(tmp_path, "support")
-    version = rollout.registry.adapters.publish(folder, manifest).id
-    report = tmp_path / "evaluation.json"
-    report.write_bytes(
-        msgspec.json.encode(
-            Evaluation(
-                agent="support",
-                base_model="starter",
-                before=None,
-                after=version,
-                pools={},
-                trajectories=0,
-            )
-        )
-    )
-    rollout.registry.register("support", version, report, "promote")
+def registered(rollout, version, report):
+    rollout.registry.register("support", version, report(version), "promote")
     return version
 
 
-def test_a_version_is_loaded_and_proven_before_any_traffic(rollout, version):
+def test_a_version_is_loaded_and_proven_before_any_traffic(rollout, registered):
     backend = Backend()
-    rollout.start(version, DEMO, backend=backend)
+    rollout.start(registered, DEMO, backend=backend)
 
-    assert backend.loaded == [(version, rollout.registry.adapters.path(version))]
+    assert backend.loaded == [(registered, rollout.registry.adapters.path(registered))]
     assert states(rollout) == ["STAGED", "LOADED", "CANARY"]
     assert rollout.document().canary == Target(
         backend="embedded", base_model="starter", adapter=version
     )
-    assert rollout.in_service() == [version]
+    assert rollout.in_service() == [registered]
 
 
 @pytest.mark.parametrize("kind", [ServingError, BaseModelMismatch])
-def test_a_version_that_cannot_be_proven_gets_no_traffic(rollout, version, kind):
+def test_a_version_that_cannot_be_proven_gets_no_traffic(rollout, registered, kind):
     problem = kind("another base", "this one", "")
 
     with pytest.raises(kind):
-        rollout.start(version, DEMO, backend=Backend(problem))
+        rollout.start(registered, DEMO, backend=Backend(problem))
 
     assert states(rollout) == ["STAGED", "ROLLED_BACK"]
     assert rollout.status()["reason"] == "could not be served: another base"
@@ -313,12 +279,12 @@ class Died(BaseException):
     """The process is gone."""
 
 
-def test_a_start_that_was_killed_before_its_first_step_is_followed_by_the_next(rollout, version):
+def test_a_start_that_was_killed_before_its_first_step_is_followed_by_the_next(rollout, registered):
     with pytest.raises(Died):
-        rollout.start(version, DEMO, backend=Backend(Died()))
+        rollout.start(registered, DEMO, backend=Backend(Died()))
     assert states(rollout) == ["STAGED"]
 
-    rollout.start(version, DEMO, backend=Backend())
+    rollout.start(registered, DEMO, backend=Backend())
 
     assert states(rollout) == ["STAGED", "LOADED", "CANARY"]
 
