@@ -61,7 +61,7 @@ def version(tmp_path):
 
 
 @pytest.fixture
-def report(tmp_path):
+def report_on(tmp_path):
     """Writes an evaluation report on an adapter version and gives its path."""
 
     def write(version):

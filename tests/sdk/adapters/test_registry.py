@@ -12,10 +12,10 @@ def registry(tmp_path):
     return Registry(tmp_path)
 
 
-def test_a_version_that_passed_the_gate_may_serve(registry, version, report):
+def test_a_version_that_passed_the_gate_may_serve(registry, version, report_on):
     decision = Decision(decision="promote", reasons=["better"])
 
-    candidate = registry.register("support", version, report(version), decision)
+    candidate = registry.register("support", version, report_on(version), decision)
 
     assert candidate.may_serve
     assert registry.require("support", version) == candidate
@@ -23,15 +23,15 @@ def test_a_version_that_passed_the_gate_may_serve(registry, version, report):
 
 
 @pytest.mark.parametrize("decision", ["reject", "inconclusive"])
-def test_a_version_that_the_gate_stopped_may_not_serve(registry, version, report, decision):
-    registry.register("support", version, report(version), decision)
+def test_a_version_that_the_gate_stopped_may_not_serve(registry, version, report_on, decision):
+    registry.register("support", version, report_on(version), decision)
 
     with pytest.raises(RegistryError, match=f"decision on {version} was '{decision}'"):
         registry.require("support", version)
 
 
-def test_one_that_was_forced_may_serve_and_that_is_on_record(registry, version, report):
-    registry.register("support", version, report(version), "reject", forced=True)
+def test_one_that_was_forced_may_serve_and_that_is_on_record(registry, version, report_on):
+    registry.register("support", version, report_on(version), "reject", forced=True)
 
     assert registry.require("support", version).forced
     assert registry.audit()[-1]["detail"]["forced"] is True
@@ -44,9 +44,9 @@ def test_a_version_without_a_report_is_no_candidate(tmp_path, registry, version)
         registry.require("support", version)
 
 
-def test_a_report_on_another_version_is_refused(registry, version, report):
+def test_a_report_on_another_version_is_refused(registry, version, report_on):
     with pytest.raises(RegistryError, match=r"is a report on other@.*expected one on support@"):
-        registry.register("support", version, report("other@" + "0" * 12), "promote")
+        registry.register("support", version, report_on("other@" + "0" * 12), "promote")
 
 
 def test_a_version_that_was_never_published_is_unknown(tmp_path, registry):
@@ -54,10 +54,10 @@ def test_a_version_that_was_never_published_is_unknown(tmp_path, registry):
         registry.register("support", "support@000000000000", tmp_path / "e.json", "promote")
 
 
-def test_an_altered_version_is_refused(registry, version, report):
+def test_an_altered_version_is_refused(registry, version, report_on):
     path = registry.adapters.path(version) / "adapter_model.safetensors"
     path.chmod(0o644)
     path.write_bytes(b"other")
 
     with pytest.raises(RegistryError, match="was altered"):
-        registry.register("support", version, report(version), "promote")
+        registry.register("support", version, report_on(version), "promote")

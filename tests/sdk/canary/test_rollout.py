@@ -247,8 +247,8 @@ class Backend:
 
 
 @pytest.fixture
-def registered(rollout, version, report):
-    rollout.registry.register("support", version, report(version), "promote")
+def registered(rollout, version, report_on):
+    rollout.registry.register("support", version, report_on(version), "promote")
     return version
 
 
@@ -259,7 +259,7 @@ def test_a_version_is_loaded_and_proven_before_any_traffic(rollout, registered):
     assert backend.loaded == [(registered, rollout.registry.adapters.path(registered))]
     assert states(rollout) == ["STAGED", "LOADED", "CANARY"]
     assert rollout.document().canary == Target(
-        backend="embedded", base_model="starter", adapter=version
+        backend="embedded", base_model="starter", adapter=registered
     )
     assert rollout.in_service() == [registered]
 
