@@ -10,14 +10,15 @@ import json
 import secrets
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from burnish.capture.redaction import own_stand_ins, stand_ins
 from burnish.errors import WorkspaceError
 from burnish.journal import erasure
 from burnish.journal.archive import erase_archive
 from burnish.journal.erasure import Tombstone
-from burnish.journal.index import Query
+from burnish.journal.index import Entry, Query
 from burnish.journal.store import JournalStore
 from burnish.journal.writer import writer_for
 from burnish.records import Json, Record
@@ -33,12 +34,15 @@ class ForgetReport(Record, frozen=True, kw_only=True):
     datasets: list[str]  # frozen versions with rows of these trajectories
     adapters: list[str]  # versions that were trained on those datasets
     deployments: list[str]  # agents whose pointer names such an adapter
+    doubtful: list[str]  # trajectories that stay: one's own `redact` may give others that name too
 
 
 def forget(
     store: JournalStore, *, thread_id: str | None = None, user: str | None = None
 ) -> ForgetReport:
     """Remove what was recorded of a thread or a user, and keep a tombstone.
+
+    The name is looked for as it is given and as the keys of the workspace write it.
 
     Raises:
         WorkspaceError: If neither or both are named.
@@ -50,15 +54,18 @@ def forget(
             'workspace.forget(thread_id="t-42")',
         )
     home = store.home
-    entries = store.find(Query(thread_id=thread_id, user=user))
-    threads = {thread_id, *(entry.thread_id for entry in entries)} - {None}
+    kind, given = ("thread", str(thread_id)) if user is None else ("user", user)
+    names = [given, *stand_ins(given, home)]
+    entries = _entries_of(store, kind, names)
+    threads = {entry.thread_id for entry in entries if entry.thread_id is not None}
+    threads.update(names if kind == "thread" else ())
     stone = Tombstone(
         id=secrets.token_hex(4),
         at=time.time_ns(),
-        kind="thread" if user is None else "user",
-        digest=erasure.digest_of(str(thread_id if user is None else user)),
+        kind=kind,
+        digest=erasure.digest_of(given),
         trajectories=[entry.id for entry in entries],
-        threads=sorted(erasure.digest_of(str(name)) for name in threads),
+        threads=sorted(erasure.digest_of(name) for name in threads),
     )
     erasure.save(home, stone)  # first the promise: what fails below is done at the next keeping
     writer_for(home).rotate()
@@ -82,7 +89,17 @@ def forget(
         datasets=datasets,
         adapters=adapters,
         deployments=_deployments_of(home, adapters),
+        doubtful=[entry.id for entry in _entries_of(store, kind, own_stand_ins(given))],
     )
+
+
+def _entries_of(store: JournalStore, kind: str, names: Iterable[str]) -> list[Entry]:
+    """Trajectories of a thread or user under any of these names, oldest first."""
+    found: dict[str, Entry] = {}
+    for name in names:
+        query = Query(thread_id=name) if kind == "thread" else Query(user=name)
+        found.update((entry.id, entry) for entry in store.find(query))
+    return sorted(found.values(), key=lambda entry: (entry.started_ns, entry.id))
 
 
 def _datasets_with(home: Path, trajectories: set[str]) -> Iterator[str]:

@@ -241,7 +241,8 @@ class Workspace:
     def forget(self, *, thread_id: str | None = None, user: str | None = None) -> ForgetReport:
         """Remove what was recorded of a thread or a user; names what was built from it.
 
-        A tombstone stays, which holds no name. What was shipped to a collector, or stands in a
+        The name is looked for as given and as the workspace's key writes it where names were
+        redacted. A tombstone stays, which holds no name. What was shipped to a collector, or stands in a
         frozen dataset, is not touched.
 
         Raises:

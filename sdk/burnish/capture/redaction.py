@@ -85,6 +85,25 @@ def door(home: Path | None = None) -> Guarded | None:
     return _door(now.redact, (home or now.home).absolute())
 
 
+def stand_ins(name: str, home: Path) -> list[str]:
+    """What the keys of a workspace write for a name, whatever `redact` is today; none is made here."""
+    from burnish.redaction import SECRETS, STRUCTURED, Redactor, known_keys
+
+    found = (
+        Redactor(key, detectors).clean(name)
+        for key in known_keys(home)
+        for detectors in (SECRETS, SECRETS + STRUCTURED)
+    )
+    return sorted(set(found) - {name})
+
+
+def own_stand_ins(name: str) -> list[str]:
+    """What a function of one's own, where `redact` is one, writes for a name; maybe for others too."""
+    chosen = settings.current().redact
+    written = Guarded(_Own(chosen)).text(name) if callable(chosen) else None
+    return [] if written in (None, name) else [written]
+
+
 @functools.lru_cache(maxsize=8)
 def _door(setting: str | Callable[[str], str], home: Path) -> Guarded:
     if callable(setting):

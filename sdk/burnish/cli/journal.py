@@ -61,6 +61,8 @@ def forget(
 ) -> None:
     """Remove what was recorded of a thread or a user, and name what was built from it.
 
+    Where names were redacted, give the original: the workspace's key tells its stand-in.
+
     Example: `burnish forget --user u-17`
     """
     from burnish.workspace import Workspace
@@ -79,6 +81,7 @@ def forget(
             ("datasets that hold it", len(report.datasets), ", ".join(report.datasets)),
             ("adapters trained on it", len(report.adapters), ", ".join(report.adapters)),
             ("agents that serve it", len(report.deployments), ", ".join(report.deployments)),
+            ("stay: maybe of others", len(report.doubtful), ", ".join(report.doubtful)),
         ),
     )
 

@@ -78,7 +78,8 @@ class Segment:
 
     def _add_contents(self, data: list[bytes], blobs: Mapping[Ref, bytes]) -> list[Ref]:
         """Add the frames of contents that are not here yet; returns their names."""
-        fresh = sorted(blobs.keys() - self.known)
+        known = self.known
+        fresh = [ref for ref in blobs if ref not in known]
         for ref in fresh.copy():
             blob = blobs[ref]
             if type(blob) is bytes:

@@ -13,7 +13,7 @@ Works offline and without any model, so it finds what has a form: addresses, num
 from __future__ import annotations
 
 from burnish.redaction.detectors import SECRETS, STRUCTURED, Detector, Finding, find
-from burnish.redaction.key import workspace_key
+from burnish.redaction.key import known_keys, workspace_key
 from burnish.redaction.pseudonyms import Pseudonyms
 from burnish.redaction.redactor import Redactor
 
@@ -25,5 +25,6 @@ __all__ = [
     "Pseudonyms",
     "Redactor",
     "find",
+    "known_keys",
     "workspace_key",
 ]

@@ -19,9 +19,8 @@ def workspace_key(home: Path) -> bytes:
 
     Whoever has the key can tell whether a stand-in belongs to a given original; keep it as secret as the journal.
     """
-    given = os.environ.get(VARIABLE)
-    if given:
-        return given.encode()
+    for key in known_keys(home):
+        return key
     file = home / _FILE
     home.mkdir(parents=True, exist_ok=True)
     with contextlib.suppress(FileExistsError):
@@ -35,3 +34,12 @@ def workspace_key(home: Path) -> bytes:
             os.close(descriptor)
             draft.unlink()
     return file.read_bytes().strip()
+
+
+def known_keys(home: Path) -> list[bytes]:
+    """The keys that a workspace may have used, that of today first; none is made."""
+    given, file = os.environ.get(VARIABLE), home / _FILE
+    keys = [given.encode()] if given else []
+    with contextlib.suppress(FileNotFoundError):
+        keys.append(file.read_bytes().strip())
+    return keys
