@@ -4,7 +4,8 @@ Knows: how to tell that a message is one that was encoded before. Does not know:
 messages (messages.py), who stores the bytes.
 
 A message is known by a fingerprint of all that it holds, taken anew for each call, so one that was
-changed in between is encoded again. Most calls send what the call before sent and a little more:
+changed in between is encoded again. A long text is its own fingerprint: it cannot change, and the
+same one is mostly the same object. Most calls send what the call before sent and a little more:
 their fingerprints are compared in one go. Once a message is too heavy for that, those of its
 trajectory are looked up by identity, and only what can change in them is compared.
 """
@@ -26,7 +27,7 @@ from burnish.journal.sharing import LONG_TEXT, Spliced
 if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage
 
-_LONG = 4096
+_LONG = 1024  # characters from which a text is cheaper to compare than to read
 _PARAMETER_SETS = 256
 _TEXTS = 64
 _TOKENS = ("prompt_token_ids", "token_ids", "logprobs")
@@ -37,12 +38,14 @@ _UNPACKABLE = (TypeError, ValueError, OverflowError, RecursionError)
 
 Blobs = dict[Ref, bytes]
 """Canonical JSON bytes by name."""
+Print = bytes | tuple[str, bytes]
+"""Fingerprint of a message: all that it holds, a long text apart from the rest."""
 
 
 class _Sent(NamedTuple):
     """The messages of a call: a fingerprint and a name of each, and the bytes behind them."""
 
-    prints: list[bytes]
+    prints: list[Print]
     refs: list[Ref]
     blobs: Blobs
 
@@ -56,7 +59,7 @@ class Content:
         self.losses = losses
         self.door = door
         self.cleaned: set[Ref] = set()  # names of what is not as it was given
-        self._known: dict[bytes, tuple[Ref, bytes]] = {}  # messages by their fingerprints
+        self._known: dict[Print, tuple[Ref, bytes]] = {}  # messages by their fingerprints
         self._held: dict[int, tuple[BaseMessage, Any, Ref, bytes]] = {}  # heavy ones
         self._last: _Sent | None = _Sent([], [], {})  # None once one is too heavy to compare
         self._sets: dict[bytes, Any] = {}
@@ -93,7 +96,7 @@ class Content:
             self._last = _Sent(prints, refs, blobs)
         return refs.copy(), blobs.copy()
 
-    def _of(self, message: BaseMessage, print_: bytes | None) -> tuple[Ref, bytes]:
+    def _of(self, message: BaseMessage, print_: Print | None) -> tuple[Ref, bytes]:
         """Name and bytes of a message, encoded anew where no fingerprint says that it is known."""
         if print_ is not None:
             found = self._known.get(print_)
@@ -181,8 +184,7 @@ class Content:
 def _is_heavy(message: BaseMessage) -> bool:
     """Whether reading all of a message again for each call would cost too much."""
     fields = message.__dict__
-    content = fields["content"]
-    if type(content) is not str or len(content) >= _LONG or fields.get("artifact") is not None:
+    if type(fields["content"]) is not str or fields.get("artifact") is not None:
         return True
     metadata = fields["response_metadata"]
     return bool(metadata) and any(map(metadata.get("burnish", {}).get, _TOKENS))
@@ -197,12 +199,17 @@ def _long_text(stored: dict[str, Any]) -> str | None:
     return None
 
 
-def _prints_of(messages: Sequence[BaseMessage]) -> list[bytes] | None:
+def _prints_of(messages: Sequence[BaseMessage]) -> list[Print] | None:
     """All that each message holds, in few bytes; None where one holds what is no data."""
     if any(map(_extra_of, messages)):
         return None
     try:
-        return list(map(_packed, map(_fields_of, messages)))
+        return [
+            (text, _packed({**fields, "content": None}))
+            if type(text := fields["content"]) is str and len(text) >= _LONG
+            else _packed(fields)
+            for fields in map(_fields_of, messages)
+        ]
     except _UNPACKABLE:
         return None
 
