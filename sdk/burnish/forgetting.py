@@ -13,15 +13,19 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from burnish import settings
 from burnish.capture.redaction import own_stand_ins, stand_ins
 from burnish.errors import WorkspaceError
 from burnish.journal import erasure
 from burnish.journal.archive import erase_archive
+from burnish.journal.catching_up import plain_text
 from burnish.journal.erasure import Tombstone
 from burnish.journal.index import Entry, Query
 from burnish.journal.store import JournalStore
 from burnish.journal.writer import writer_for
 from burnish.records import Json, Record
+from burnish.telemetry.projection import Projector, project
+from burnish.telemetry.references import names_in, open_store
 
 
 class ForgetReport(Record, frozen=True, kw_only=True):
@@ -34,6 +38,8 @@ class ForgetReport(Record, frozen=True, kw_only=True):
     datasets: list[str]  # frozen versions with rows of these trajectories
     adapters: list[str]  # versions that were trained on those datasets
     deployments: list[str]  # agents whose pointer names such an adapter
+    contents: int  # removed under `content_url`
+    contents_left: list[str]  # URLs there of what could not be removed
     doubtful: list[str]  # trajectories that stay: one's own `redact` may give others that name too
 
 
@@ -46,6 +52,7 @@ def forget(
 
     Raises:
         WorkspaceError: If neither or both are named.
+        SettingsError: If `content_url` is none; nothing is forgotten then.
     """
     if (thread_id is None) == (user is None):
         raise WorkspaceError(
@@ -67,6 +74,7 @@ def forget(
         trajectories=[entry.id for entry in entries],
         threads=sorted(erasure.digest_of(name) for name in threads),
     )
+    contents, contents_left = _remove_contents(store, {entry.id for entry in entries}, threads)
     erasure.save(home, stone)  # first the promise: what fails below is done at the next keeping
     writer_for(home).rotate()
     erasure.erase_journal(home, stone)
@@ -89,6 +97,8 @@ def forget(
         datasets=datasets,
         adapters=adapters,
         deployments=_deployments_of(home, adapters),
+        contents=contents,
+        contents_left=contents_left,
         doubtful=[entry.id for entry in _entries_of(store, kind, own_stand_ins(given))],
     )
 
@@ -100,6 +110,39 @@ def _entries_of(store: JournalStore, kind: str, names: Iterable[str]) -> list[En
         query = Query(thread_id=name) if kind == "thread" else Query(user=name)
         found.update((entry.id, entry) for entry in store.find(query))
     return sorted(found.values(), key=lambda entry: (entry.started_ns, entry.id))
+
+
+def _remove_contents(
+    store: JournalStore, trajectories: set[str], threads: set[str]
+) -> tuple[int, list[str]]:
+    """Remove what lies under `content_url` of these alone; how much that was, and the URLs of what stays."""
+    url = settings.current().content_url
+    if url is None:
+        return 0, []
+    kept = open_store(url)
+    entries, told = store.find(Query()), store.index.told_threads()
+    threads = {plain_text(name) for name in threads}
+    going = [entry for entry in entries if entry.id in trajectories]
+    wanted: set[str] = set().union(*_content_names(store, going, told & threads))
+    others = [entry for entry in entries if entry.id not in trajectories] if wanted else []
+    for names in _content_names(store, others, told - threads if wanted else set()):
+        wanted -= names
+    return kept.remove(sorted(wanted))
+
+
+def _content_names(
+    store: JournalStore, entries: list[Entry], threads: set[str]
+) -> Iterator[set[str]]:
+    """Names of the content of these trajectories, and of the outcomes of these threads, by span."""
+    for _, chapters in store.walk(entries):
+        for chapter in chapters:
+            yield from map(names_in, project(chapter.events, alive=chapter.alive))
+    projector = Projector()
+    for thread in threads:
+        for event, blobs in store.thread_outcomes(thread):
+            span = projector.feed(event, blobs)
+            if span is not None:
+                yield names_in(span)
 
 
 def _datasets_with(home: Path, trajectories: set[str]) -> Iterator[str]:

@@ -242,11 +242,12 @@ class Workspace:
         """Remove what was recorded of a thread or a user; names what was built from it.
 
         The name is looked for as given and as the workspace's key writes it where names were
-        redacted. A tombstone stays, which holds no name. What was shipped to a collector, or stands in a
-        frozen dataset, is not touched.
+        redacted. A tombstone stays, which holds no name. Content under `content_url` goes, or its
+        URLs are listed. What else was shipped to a collector, or stands in a frozen dataset, is not touched.
 
         Raises:
             WorkspaceError: If neither or both are named.
+            SettingsError: If `content_url` is none; nothing is forgotten then.
         """
         return forget(self._store, thread_id=thread_id, user=user)
 

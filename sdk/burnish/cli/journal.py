@@ -81,6 +81,8 @@ def forget(
             ("datasets that hold it", len(report.datasets), ", ".join(report.datasets)),
             ("adapters trained on it", len(report.adapters), ", ".join(report.adapters)),
             ("agents that serve it", len(report.deployments), ", ".join(report.deployments)),
+            ("contents removed at content_url", report.contents, ""),
+            ("contents left there", len(report.contents_left), "\n".join(report.contents_left)),
             ("stay: maybe of others", len(report.doubtful), ", ".join(report.doubtful)),
         ),
     )

@@ -18,6 +18,7 @@ import msgspec
 
 from burnish.errors import JournalError
 from burnish.journal import cursor as cursors
+from burnish.journal import erasure
 from burnish.journal.cursor import Claim, Cursor
 from burnish.journal.reader import is_alive, process_folders
 from burnish.records import Span
@@ -102,6 +103,7 @@ class Channel:
         self._sources: dict[Path, _Source] = {}
         self._backoff = 0.0
         self._lock = threading.Lock()
+        self._forgotten_at = 0
 
     def step(self, own: Path | None, wait: Wait) -> bool:
         """Ship what there is; False if it was stopped before the receiver had taken it.
@@ -112,6 +114,7 @@ class Channel:
         """
         with self._lock:
             self._claim(own)
+            self._look_for_tombstones()
             return all(self._ship(source, wait) for source in list(self._sources.values()))
 
     def unshipped(self, own: Path | None) -> int:
@@ -161,6 +164,14 @@ class Channel:
             source.claim.release()
             self._sources.pop(source.feed.folder, None)
         return True
+
+    def _look_for_tombstones(self) -> None:
+        """What was forgotten is no longer under `content_url`, though this process put it there."""
+        with contextlib.suppress(FileNotFoundError):
+            changed = erasure.folder_of(self.home).stat().st_mtime_ns
+            if changed != self._forgotten_at and self.policy.store is not None:
+                self.policy.store.look_again()
+            self._forgotten_at = changed
 
     def _rewind(self, source: _Source) -> None:
         """Read again from the cursor next time."""

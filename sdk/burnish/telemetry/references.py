@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import posixpath
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -102,6 +102,29 @@ class ContentStore:
             raise KeyError(name)
         return from_json(content)
 
+    def remove(self, names: Iterable[str]) -> tuple[int, list[str]]:
+        """Remove content; how much of it was there, and the URLs of what may still be."""
+        removed, left = 0, []
+        for name in names:
+            self._known.pop(name, None)
+            try:
+                path = self._path(name)
+            except KeyError:  # nothing is kept under it
+                continue
+            try:
+                self._files.info(path)
+                self._files.rm_file(path)
+                removed += 1
+            except FileNotFoundError:
+                pass
+            except Exception:  # noqa: BLE001 - whatever a file system raises, it is still there
+                left.append(self._files.unstrip_protocol(path))
+        return removed, left
+
+    def look_again(self) -> None:
+        """Take nothing for kept because it was put here before: others may have removed it."""
+        self._known.clear()
+
     def _is_whole(self, path: str, size: int) -> bool:
         """Whether it is there already, and was not cut off while it was written."""
         try:
@@ -133,6 +156,14 @@ def contents_of(span: Span) -> dict[str, bytes]:
         if key in s.CONTENT_ATTRIBUTES:
             found.update(refer(key, value)[1])
     return found
+
+
+def names_in(span: Span) -> set[str]:
+    """Names of all content that a span holds or refers to."""
+    names = set(contents_of(span))
+    for _, value in _references(span):
+        names.update(map(str, value) if isinstance(value, (list, tuple)) else [str(value)])
+    return names
 
 
 def resolved(span: Span) -> Span:
