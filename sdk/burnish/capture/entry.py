@@ -6,10 +6,8 @@ runs (wrapping.py, tracing.py), what happens inside (handler.py).
 
 from __future__ import annotations
 
-import os
 import sys
 import time
-import uuid
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -28,6 +26,7 @@ from burnish.capture import (
 from burnish.capture.closing import answer_of, status_of
 from burnish.capture.content import Blobs
 from burnish.capture.handler import on_uninvited, shared_handler
+from burnish.capture.ids import new_uuid
 from burnish.capture.live import LiveTrajectory, Run, registry
 from burnish.capture.redaction import door
 from burnish.capture.requests import own_metadata
@@ -157,10 +156,6 @@ def _active_span() -> tuple[str | None, str | None]:
     return f"{found.trace_id:032x}", f"{found.span_id:016x}"
 
 
-def _uuid() -> uuid.UUID:
-    return uuid.UUID(bytes=os.urandom(16), version=4)
-
-
 def is_entered(config: Any) -> bool:
     """Whether this invocation is part of one that was entered: an entry point calls another."""
     run_id = config.get("run_id") if isinstance(config, dict) else None
@@ -189,7 +184,7 @@ def _enter(
     if not recording():
         return None
     if given.get("run_id") is None:
-        given["run_id"] = _uuid()
+        given["run_id"] = new_uuid()
     key = given["run_id"].int
     if key in registry.runs or key in registry.expected:
         return None  # an entry point that another entry point calls

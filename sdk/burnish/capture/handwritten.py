@@ -14,7 +14,8 @@ from burnish.capture.chat_form import encode_chat
 from burnish.capture.content import Blobs
 from burnish.capture.entering import Entered
 from burnish.capture.faults import guarded
-from burnish.capture.live import Run, new_id, registry
+from burnish.capture.ids import new_id
+from burnish.capture.live import Run, registry
 from burnish.capture.messages import text_of
 from burnish.capture.models import TOKENS
 from burnish.capture.plain import to_plain

@@ -14,6 +14,7 @@ from typing import Any
 
 from burnish.capture import sink
 from burnish.capture.content import Blobs, Content
+from burnish.capture.ids import new_id
 from burnish.capture.redaction import Guarded
 from burnish.journal.events import (
     AnyEvent,
@@ -26,11 +27,6 @@ from burnish.journal.events import (
 )
 
 _NO_BLOBS: Blobs = {}
-
-
-def new_id(size: int) -> str:
-    """A random id of `size` bytes in hex."""
-    return os.urandom(size).hex()
 
 
 class Run:

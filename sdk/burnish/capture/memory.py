@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import os
 import sys
 from collections.abc import Callable, Iterable
 from contextvars import ContextVar
@@ -19,6 +18,7 @@ from typing import Any, Self
 
 from burnish.capture import context
 from burnish.capture.faults import guarded
+from burnish.capture.ids import new_key
 from burnish.capture.live import Run, registry
 from burnish.capture.tools import end_tool, fail_tool, start_tool
 from burnish.records import Json
@@ -131,7 +131,7 @@ def _start(
         for key, value in named
         if key in _KEPT and value is not None
     }
-    key = int.from_bytes(os.urandom(16), "big")
+    key = new_key()
     about = {"name": f"store.{name}", "inputs": inputs, "operation": operation}
     start_tool(parent, key, None, "", about)
     return registry.runs.get(key)

@@ -21,7 +21,8 @@ from burnish.capture.entry import Agent, Start, begin, recording
 from burnish.capture.faults import guarded
 from burnish.capture.handler import shared_handler
 from burnish.capture.handwritten import HandwrittenModelCall, HandwrittenToolCall
-from burnish.capture.live import LiveTrajectory, Run, new_id, registry
+from burnish.capture.ids import new_id
+from burnish.capture.live import LiveTrajectory, Run, registry
 from burnish.errors import CaptureError
 from burnish.journal.events import NodeEnded, NodeStarted
 
