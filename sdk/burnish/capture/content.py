@@ -13,7 +13,7 @@ trajectory are looked up by identity, and only what can change in them is compar
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -34,6 +34,7 @@ _TOKENS = ("prompt_token_ids", "token_ids", "logprobs")
 _packed = msgspec.msgpack.Encoder().encode  # tells 1, 1.0 and True apart, which == does not
 _fields_of = attrgetter("__dict__")
 _extra_of = attrgetter("__pydantic_extra__")
+_content_of = itemgetter("content")
 _UNPACKABLE = (TypeError, ValueError, OverflowError, RecursionError)
 
 Blobs = dict[Ref, bytes]
@@ -125,10 +126,13 @@ class Content:
 
     def sharing(self, value: dict[str, Any]) -> tuple[Ref, bytes]:
         """As `value`, for a message or a tool's result: a long text in it is stored once for all."""
-        given = kept = value
-        if self.door is not None:
+        kept = value
+        if self.door is None:
+            blob = plain_bytes(value, self.losses)
+            ref = ref_of(blob)
+        else:
             given, kept = self._cleaned(value, self.door)
-        ref, blob = self._named(given, kept)
+            ref, blob = self._named(given, kept)
         text = _long_text(kept) if len(blob) > LONG_TEXT else None
         if text is None:
             return ref, blob
@@ -203,12 +207,15 @@ def _prints_of(messages: Sequence[BaseMessage]) -> list[Print] | None:
     """All that each message holds, in few bytes; None where one holds what is no data."""
     if any(map(_extra_of, messages)):
         return None
+    each = list(map(_fields_of, messages))
     try:
+        if max(map(len, map(_content_of, each)), default=0) < _LONG:
+            return list(map(_packed, each))
         return [
             (text, _packed({**fields, "content": None}))
             if type(text := fields["content"]) is str and len(text) >= _LONG
             else _packed(fields)
-            for fields in map(_fields_of, messages)
+            for fields in each
         ]
     except _UNPACKABLE:
         return None

@@ -208,8 +208,8 @@ def _enter(
         operation=operation_of(graph),
     )
     trajectory = begin(start, key)
-    _attach(given, handler)
-    if resume.keeps_checkpoints(graph, configurable):
+    if resume.keeps_checkpoints(graph, configurable):  # and so may be interrupted
+        _attach(given, handler)
         given["configurable"] = {**(given.get("configurable") or {}), resume.KEY: trajectory.id}
     return Invocation(given, trajectory)
 
@@ -235,7 +235,10 @@ def _joined(config: dict[str, Any]) -> Run | None:
 
 
 def _attach(config: dict[str, Any], handler: Any) -> None:
-    """Put the handler into the config, unless it is on its way there anyway."""
+    """Put the handler into the config, unless it is on its way there anyway.
+
+    LangChain finds it without; LangGraph tells of interrupts only those that the config names.
+    """
     callbacks = config.get("callbacks")
     if callbacks is None:
         ambient = context.ambient_config()

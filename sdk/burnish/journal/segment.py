@@ -15,7 +15,7 @@ from burnish.journal import frames
 from burnish.journal.events import Ref
 from burnish.journal.frames import add_blob, add_events
 from burnish.journal.sharing import Spliced
-from burnish.journal.syscalls import SMALL, write_small
+from burnish.journal.syscalls import SMALL, write_all, write_small
 
 
 class Segment:
@@ -38,8 +38,10 @@ class Segment:
         self.known: set[Ref] = set()
         self.opened_ns = time.time_ns()
 
-    def append(self, payloads: Sequence[bytes], blobs: Mapping[Ref, bytes] | tuple[()] = ()) -> int:
-        """Write events, and before them the contents that are not here yet; returns their bytes.
+    def append(
+        self, payloads: Sequence[bytes], blobs: Mapping[Ref, bytes] | tuple[()] = ()
+    ) -> None:
+        """Write events, and before them the contents that are not here yet.
 
         Raises:
             OSError: If the file does not take all of it; then it holds nothing of it.
@@ -49,32 +51,26 @@ class Segment:
         if blobs and not self.known.issuperset(blobs):
             fresh = self._add_contents(data, blobs)
         add_events(data, payloads)
-        written = self.write(b"".join(data))
+        self.write(b"".join(data))
         if fresh is not None:
             self.known.update(fresh)
         self.events += len(payloads)
-        return written
 
-    def write(self, data: bytes) -> int:
-        """Write bytes that are frames already; returns how many.
+    def write(self, data: bytes) -> None:
+        """Write bytes that are frames already.
 
         Raises:
             OSError: As `append`.
         """
         total = len(data)
         try:
-            written = write_small(self.fd, data) if total <= SMALL else os.write(self.fd, data)
+            written = write_small(self.fd, data, total) if total <= SMALL else 0
             if written != total:
-                self._write_rest(memoryview(data)[written:])
+                write_all(self.fd, data, written)
         except OSError:
             os.ftruncate(self.fd, self.size)
             raise
         self.size += total
-        return total
-
-    def _write_rest(self, rest: memoryview) -> None:
-        while rest:
-            rest = rest[os.write(self.fd, rest) :]
 
     def _add_contents(self, data: list[bytes], blobs: Mapping[Ref, bytes]) -> list[Ref]:
         """Add the frames of contents that are not here yet; returns their names."""

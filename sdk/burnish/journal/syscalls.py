@@ -20,25 +20,30 @@ SMALL = 64 * 1024
 """Largest write, in bytes, that is made with the lock held."""
 
 
-def _held() -> Callable[[int, bytes], int]:
+def _held() -> Callable[[int, bytes, int], int]:
     try:
         call = ctypes.PyDLL(None, use_errno=True).write
     except (AttributeError, OSError, TypeError):  # a platform without a C library to ask
-        return os.write
+        return lambda fd, data, size: os.write(fd, data)
     call.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t]
     call.restype = ctypes.c_ssize_t
-
-    def write(fd: int, data: bytes) -> int:
-        written = call(fd, data, len(data))
-        while written < 0:
-            number = ctypes.get_errno()
-            if number != errno.EINTR:
-                raise OSError(number, os.strerror(number))
-            written = call(fd, data, len(data))
-        return written
-
-    return write
+    return call
 
 
 write_small = _held()
-"""Write at most `SMALL` bytes; returns how many the kernel took. Raises OSError."""
+"""Write the first `size` bytes, at most `SMALL`; returns how many the kernel took, below 0 on failure."""
+
+
+def write_all(fd: int, data: bytes, written: int = 0) -> None:
+    """Write what is left after `written` bytes; below 0 the write before has failed.
+
+    Raises:
+        OSError: If the kernel does not take all of it.
+    """
+    if written < 0:
+        number, written = ctypes.get_errno(), 0
+        if number != errno.EINTR:
+            raise OSError(number, os.strerror(number))
+    rest = memoryview(data)[written:]
+    while rest:
+        rest = rest[os.write(fd, rest) :]

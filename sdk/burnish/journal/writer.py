@@ -60,7 +60,7 @@ class JournalWriter:
         self._folder_lock: int | None = None
         self._next = 0
         self._started = 0
-        self._written = 0  # bytes of all segments, monotone
+        self._sealed = 0  # bytes of the segments before the open one
         self._synced = 0
         self._retired: list[int] = []  # files that wait for their last fsync
         self._dirty = False
@@ -104,9 +104,8 @@ class JournalWriter:
         self, events: Sequence[AnyEvent], blobs: Mapping[Ref, bytes] | tuple[()] = ()
     ) -> None:
         """As `append`, for several events in one write: all of them or none."""
-        if type(events[-1]) is ModelStarted and len(events[-1].messages) > CHUNK:
-            folded, links = fold(events[-1])
-            events, blobs = [*events[:-1], folded], {**dict(blobs), **links}
+        if len(blobs) > CHUNK:
+            events, blobs = _folded(events, blobs)
         payloads = encode_all(events)
         with self._lock:
             segment = self._segment
@@ -118,17 +117,19 @@ class JournalWriter:
                     or self._over_quota
                 ):
                     segment = self._next_segment()
-                self._written = position = self._written + segment.append(payloads, blobs)
+                segment.append(payloads, blobs)
             except OSError as error:
                 self._leave_torn()
                 raise _named(error, self.home) from error
         if not self._dirty:
-            self._see_to_sync(position)
+            self._see_to_sync()
 
-    def _see_to_sync(self, position: int) -> None:
-        """Have bytes before `position` on the disk: now, soon, or when the system likes."""
+    def _see_to_sync(self) -> None:
+        """Have what was written on the disk: now, soon, or when the system likes."""
         mode = self.settings.fsync
         if mode == "always":
+            with self._lock:
+                position = self._position()
             self._sync(position)
         elif mode == "interval":
             self._dirty = True
@@ -178,7 +179,7 @@ class JournalWriter:
         """Leave a segment behind if half a frame in it could not be cut off."""
         segment = self._segment
         if segment is not None and os.fstat(segment.fd).st_size != segment.size:
-            self._retired.append(segment.fd)
+            self._let_go_of(segment)
             self._segment = None
 
     def _rotate(self) -> Segment:
@@ -204,7 +205,6 @@ class JournalWriter:
                 segment.path.unlink()
             raise
         self._segment = segment
-        self._written += len(content)
         self._rotated = True
         if self._syncer is None:
             self._start_syncer()
@@ -219,7 +219,15 @@ class JournalWriter:
         content = frames.frame(frames.SEAL, msgspec.msgpack.encode(counts))
         with contextlib.suppress(OSError):  # an unsealed segment is read just as well
             segment.write(content)
+        self._let_go_of(segment)
+
+    def _let_go_of(self, segment: Segment) -> None:
         self._retired.append(segment.fd)
+        self._sealed += segment.size
+
+    def _position(self) -> int:
+        """Bytes that were ever written here; the caller holds the lock."""
+        return self._sealed + (0 if self._segment is None else self._segment.size)
 
     def _open_folder(self) -> Path:
         layout.ensure_home(self.home)
@@ -270,7 +278,7 @@ class JournalWriter:
         """Sync the open segment and the retired ones; the caller holds the sync lock."""
         with self._lock:
             retired, self._retired = self._retired, []
-            segment, position = self._segment, self._written
+            segment, position = self._segment, self._position()
         for fd in retired:
             with contextlib.suppress(OSError):
                 os.fdatasync(fd)
@@ -289,6 +297,17 @@ class JournalWriter:
                 with contextlib.suppress(OSError):
                     os.close(fd)
         self._reset()
+
+
+def _folded(
+    events: Sequence[AnyEvent], blobs: Mapping[Ref, bytes] | tuple[()]
+) -> tuple[Sequence[AnyEvent], Mapping[Ref, bytes] | tuple[()]]:
+    """The events with a long list of messages taken out of the last, which are contents then."""
+    last = events[-1]
+    if not isinstance(last, ModelStarted) or len(last.messages) <= CHUNK:
+        return events, blobs
+    folded, links = fold(last)
+    return [*events[:-1], folded], {**dict(blobs), **links}
 
 
 def _named(error: OSError, home: Path) -> OSError:

@@ -5,26 +5,27 @@ import os
 
 import pytest
 
-from burnish.journal.syscalls import write_small
+from burnish.journal.syscalls import write_all, write_small
 
 
 def test_bytes_arrive_zeros_included(tmp_path):
     path = tmp_path / "file"
     fd = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
     try:
-        assert write_small(fd, b"a\0b") == 3
-        assert write_small(fd, b"c") == 1
+        assert write_small(fd, b"a\0b", 3) == 3
+        assert write_small(fd, b"c", 1) == 1
+        write_all(fd, b"cdef", 1)
     finally:
         os.close(fd)
 
-    assert path.read_bytes() == b"a\0bc"
+    assert path.read_bytes() == b"a\0bcdef"
 
 
 def test_a_refused_write_is_an_os_error_with_its_number():
     fd = os.open("/dev/full", os.O_WRONLY)
     try:
         with pytest.raises(OSError, match="No space left") as refused:
-            write_small(fd, b"x")
+            write_all(fd, b"x", write_small(fd, b"x", 1))
     finally:
         os.close(fd)
 
@@ -33,4 +34,4 @@ def test_a_refused_write_is_an_os_error_with_its_number():
 
 def test_a_closed_file_is_an_os_error():
     with pytest.raises(OSError, match="Bad file descriptor"):
-        write_small(-1, b"x")
+        write_all(-1, b"x", write_small(-1, b"x", 1))
