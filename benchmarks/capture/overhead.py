@@ -1,7 +1,8 @@
 """What capture costs: CPU of one run of 3 model and 3 tool calls, and throughput of 50 at once.
 
 Traced and untraced blocks alternate in one process; the figure is the difference of the lower
-quartiles of both, because other work on the machine only ever adds. CPU time is that of the whole
+quartiles of both, because other work on the machine only ever adds. Blocks are of 100 runs (20 with
+--quick, which reads higher): garbage is collected before each, which leaves caches cold. CPU time is that of the whole
 process, the journal's own thread included. The model answers from a script without latency, so
 everything that is measured is Python. In untraced blocks the handler is taken off langchain-core's
 list as if burnish had never been there. What other tracers cost is told by peers.py.
@@ -136,7 +137,7 @@ def measure(quick: bool) -> tuple[dict[str, float], dict[str, Any]]:
 
     graph = build()
     traced = burnish.wrap(graph, agent="adder")
-    runs, count = (20, 8) if quick else (20, 60)
+    runs, count = (20, 8) if quick else (100, 16)
     plain, recorded = blocks(graph, runs, 50), blocks(traced, runs, 50)
     for block in (plain["sync"], recorded["sync"], plain["async"], recorded["async"]):
         block()

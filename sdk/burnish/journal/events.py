@@ -28,8 +28,11 @@ def ref_of(blob: bytes) -> Ref:
     return hashlib.blake2b(blob, digest_size=16).digest()
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="k"):
-    """Base of all events. `at` is when it happened, in nanoseconds since the epoch."""
+class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag_field="k"):
+    """Base of all events. `at` is when it happened, in nanoseconds since the epoch.
+
+    What an event holds never refers to the event, so the garbage collector need not look at it.
+    """
 
     at: int
     redacted: bool = False  # something in it was replaced before it reached the disk
