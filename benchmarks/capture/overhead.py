@@ -1,11 +1,11 @@
 """What capture costs: CPU of one run of 3 model and 3 tool calls, and throughput of 50 at once.
 
-Traced and untraced blocks alternate in one process; the figure is the difference of the lower
-quartiles of both, because other work on the machine only ever adds. Blocks are of 100 runs (20 with
---quick, which reads higher): garbage is collected before each, which leaves caches cold. CPU time is that of the whole
-process, the journal's own thread included. The model answers from a script without latency, so
-everything that is measured is Python. In untraced blocks the handler is taken off langchain-core's
-list as if burnish had never been there. What other tracers cost is told by peers.py.
+Traced and untraced blocks of 100 runs (20 with --quick) alternate in one process; the figure is the
+difference of the lower quartiles of both, because other work on the machine only ever adds. CPU
+time is that of the whole process, the journal's own thread included. The model answers from a
+script without latency, so everything that is measured is Python. In untraced blocks the handler is
+taken off langchain-core's list as if burnish had never been there. What other tracers cost is told
+by peers.py.
 
     python benchmarks/capture/overhead.py [--quick] [--json FILE] [--profile]
 """
