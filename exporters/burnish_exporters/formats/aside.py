@@ -5,9 +5,11 @@ Knows: where each value lies. Does not know: what they are, and in which order t
 
 from __future__ import annotations
 
-import pickle
+import json
 import tempfile
 from typing import Any, Self
+
+import msgspec
 
 _IN_MEMORY = 4 << 20  # bytes; with less than that there is no file
 
@@ -26,14 +28,15 @@ class Aside:
         self._file.close()
 
     def put(self, value: Any) -> int:
-        """Put a value aside; returns its place."""
+        """Put plain data or a record aside; returns its place."""
         place = self._end
         self._file.seek(place)
-        self._file.write(pickle.dumps(value, protocol=5))
+        # Python's own: it keeps whole numbers of any size, NaN, lone surrogates and the order of keys.
+        self._file.write(json.dumps(value, default=msgspec.to_builtins).encode("ascii") + b"\n")
         self._end = self._file.tell()
         return place
 
-    def get(self, place: int) -> Any:
-        """The value at a place."""
+    def get(self, place: int, kind: Any = Any) -> Any:
+        """The value at a place, as plain data or as a record of this kind."""
         self._file.seek(place)
-        return pickle.load(self._file)  # noqa: S301 - written by put()
+        return msgspec.convert(json.loads(self._file.readline()), kind)

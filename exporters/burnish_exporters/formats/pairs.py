@@ -86,9 +86,10 @@ def _pairs(rows: Iterable[dict[str, Any]], most: int, *, steps: bool) -> Iterato
         for task, tools in sorted(tasks.items()):
             siblings = [p for _, places in sorted(tools.items()) for p in _siblings(places, aside, steps=steps)]  # fmt: skip
             if siblings:
-                yield from _chosen_few([*siblings, *map(aside.get, mended.pop(task, ()))], most)
+                within = (aside.get(place, Pair) for place in mended.pop(task, ()))
+                yield from _chosen_few([*siblings, *within], most)
         for places in mended.values():
-            yield from _chosen_few(map(aside.get, places), most)
+            yield from _chosen_few((aside.get(place, Pair) for place in places), most)
 
 
 def _set_aside(

@@ -101,7 +101,7 @@ def _won(tasks: dict[str, list[tuple[int, int]]], aside: Aside, runs: int) -> li
     """For each step of each run 1 if some attempt at the task that took the same steps up to it succeeded."""
     found = [b""] * runs
     for places in tasks.values():
-        attempts = [aside.get(place) for _, place in places]
+        attempts = [aside.get(place, Attempt) for _, place in places]
         values = step_values(attempts)
         for (run, _), attempt in zip(places, attempts, strict=True):
             taken = (attempt.actions[:length] for length in range(1, len(attempt.actions) + 1))
