@@ -173,6 +173,21 @@ def test_every_way_of_syncing_keeps_all_events(tmp_path, mode):
     assert numbers(tmp_path) == list(range(20))
 
 
+def test_another_way_of_syncing_holds_from_the_next_event_on(tmp_path, monkeypatch):
+    synced = []
+    real = os.fdatasync
+    monkeypatch.setattr(os, "fdatasync", lambda fd: (synced.append(fd), real(fd)))
+    writer = JournalWriter(tmp_path, Settings(fsync="interval", fsync_interval_s=600))
+    writer.append(dropped(1))
+    assert synced == []
+    writer.settings = Settings(fsync="always")
+    writer.append(dropped(2))
+    assert len(synced) == 1
+    writer.append(dropped(3))
+    assert len(synced) == 2
+    writer.close()
+
+
 def test_a_workspace_of_a_newer_version_takes_no_event(tmp_path):
     (tmp_path / "workspace.json").write_text('{"format": 99, "burnish": "9.0"}')
 
