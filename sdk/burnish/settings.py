@@ -64,7 +64,7 @@ _LOCK = threading.Lock()
 _given: dict[str, Any] = {}
 _file: dict[str, Any] | None = None  # [burnish] of burnish.toml; None until it was looked for
 _current: Settings | None = None
-_listeners: list[Callable[[Settings], None]] = []
+_listeners: list[Callable[[], None]] = []
 
 
 def current() -> Settings:
@@ -91,9 +91,8 @@ def configure(**given: Any) -> Settings:
             _file = None
         _current = _resolve(merged, os.environ, _from_file(merged, os.environ))
         _given.update(given)
-        listeners, settings = tuple(_listeners), _current
-    for listener in listeners:
-        listener(settings)
+        settings = _current
+    _tell()
     return settings
 
 
@@ -109,9 +108,8 @@ def use_file(path: Path, tables: Mapping[str, Any]) -> Settings:
         settings = _resolve(_given, os.environ, taken)
         changed = settings != _current
         _file, _current = taken, settings
-        listeners = tuple(_listeners) if changed else ()
-    for listener in listeners:
-        listener(settings)
+    if changed:
+        _tell()
     return settings
 
 
@@ -137,9 +135,14 @@ def describe() -> list[tuple[str, str, Any, str]]:
     ]
 
 
-def on_change(listener: Callable[[Settings], None]) -> None:
-    """Have `listener` called with the new settings after each configure()."""
+def on_change(listener: Callable[[], None]) -> None:
+    """Have `listener` called each time that other settings have come into force."""
     _listeners.append(listener)
+
+
+def _tell() -> None:
+    for listener in tuple(_listeners):
+        listener()
 
 
 def reset() -> None:
@@ -148,6 +151,7 @@ def reset() -> None:
     with _LOCK:
         _given.clear()
         _current = _file = None
+    _tell()
 
 
 def _from_file(given: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str, Any]:

@@ -38,12 +38,7 @@ def innermost(outer: Run | None, inner: Run | None) -> Run | None:
         return outer
     if outer is None:
         return inner
-    above: Run | None = inner
-    while above is not None:
-        if above is outer:
-            return inner
-        above = above.parent
-    return outer
+    return inner if inner is outer or inner.is_below(outer) else outer
 
 
 def current_run() -> Run | None:

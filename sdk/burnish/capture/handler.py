@@ -68,7 +68,8 @@ class Callbacks:
     """The callbacks that we listen to, as LangChain names them.
 
     Those that every run goes through guard themselves: a wrapper around each would cost as much
-    as what some of them do.
+    as what some of them do. None is bound: LangChain looks at each event whether the callback is a
+    coroutine function, which takes longer for a method.
     """
 
     run_inline = True
@@ -81,8 +82,9 @@ class Callbacks:
         """Faults of ours stop a test, never an agent."""
         return faults.raises_faults()
 
+    @staticmethod
     def on_chain_start(
-        self, serialized: Any, inputs: Any, *, run_id: Any, parent_run_id: Any = None, **about: Any
+        serialized: Any, inputs: Any, *, run_id: Any, parent_run_id: Any = None, **about: Any
     ) -> None:
         """A graph, a node or another runnable starts."""
         try:
@@ -98,7 +100,8 @@ class Callbacks:
         except Exception as fault:  # noqa: BLE001 - nothing of ours may reach the agent
             faults.report("on_chain_start", fault)
 
-    def on_chain_end(self, outputs: Any, *, run_id: Any, **_: Any) -> None:
+    @staticmethod
+    def on_chain_end(outputs: Any, *, run_id: Any, **_: Any) -> None:
         """It returned."""
         try:
             run = _runs.get(run_id.int)
@@ -113,8 +116,9 @@ class Callbacks:
         except Exception as fault:  # noqa: BLE001
             faults.report("on_chain_end", fault)
 
+    @staticmethod
     @guarded
-    def on_chain_error(self, error: BaseException, *, run_id: Any, **_: Any) -> None:
+    def on_chain_error(error: BaseException, *, run_id: Any, **_: Any) -> None:
         """It raised, or control flow left through it."""
         run = _runs.get(run_id.int)
         if run is None:
@@ -126,8 +130,8 @@ class Callbacks:
         else:
             end_node(run, error)
 
+    @staticmethod
     def on_chat_model_start(
-        self,
         serialized: Any,
         messages: list[list[Any]],
         *,
@@ -144,9 +148,9 @@ class Callbacks:
         except Exception as fault:  # noqa: BLE001
             faults.report("on_chat_model_start", fault)
 
+    @staticmethod
     @guarded
     def on_llm_start(
-        self,
         serialized: Any,
         prompts: list[str],
         *,
@@ -160,7 +164,8 @@ class Callbacks:
         if parent is not None:
             start_completion(parent, key, prompts[0], about)
 
-    def on_llm_new_token(self, token: Any, *, chunk: Any = None, run_id: Any, **_: Any) -> None:
+    @staticmethod
+    def on_llm_new_token(token: Any, *, chunk: Any = None, run_id: Any, **_: Any) -> None:
         """A model streams."""
         try:
             run = _runs.get(run_id.int)
@@ -178,7 +183,8 @@ class Callbacks:
         except Exception as fault:  # noqa: BLE001
             faults.report("on_llm_new_token", fault)
 
-    def on_llm_end(self, response: Any, *, run_id: Any, **_: Any) -> None:
+    @staticmethod
+    def on_llm_end(response: Any, *, run_id: Any, **_: Any) -> None:
         """A model answered."""
         try:
             run = _runs.get(run_id.int)
@@ -187,15 +193,16 @@ class Callbacks:
         except Exception as fault:  # noqa: BLE001
             faults.report("on_llm_end", fault)
 
+    @staticmethod
     @guarded
-    def on_llm_error(self, error: BaseException, *, run_id: Any, **_: Any) -> None:
+    def on_llm_error(error: BaseException, *, run_id: Any, **_: Any) -> None:
         """A model failed."""
         run = _runs.get(run_id.int)
         if run is not None and run.kind == "model":
             fail_model(run, error)
 
+    @staticmethod
     def on_tool_start(
-        self,
         serialized: Any,
         input_str: str,
         *,
@@ -212,7 +219,8 @@ class Callbacks:
         except Exception as fault:  # noqa: BLE001
             faults.report("on_tool_start", fault)
 
-    def on_tool_end(self, output: Any, *, run_id: Any, **_: Any) -> None:
+    @staticmethod
+    def on_tool_end(output: Any, *, run_id: Any, **_: Any) -> None:
         """A tool returned."""
         try:
             run = _runs.get(run_id.int)
@@ -221,16 +229,17 @@ class Callbacks:
         except Exception as fault:  # noqa: BLE001
             faults.report("on_tool_end", fault)
 
+    @staticmethod
     @guarded
-    def on_tool_error(self, error: BaseException, *, run_id: Any, **_: Any) -> None:
+    def on_tool_error(error: BaseException, *, run_id: Any, **_: Any) -> None:
         """A tool raised."""
         run = _runs.get(run_id.int)
         if run is not None and run.kind == "tool":
             fail_tool(run, error)
 
+    @staticmethod
     @guarded
     def on_retriever_start(
-        self,
         serialized: Any,
         query: str,
         *,
@@ -244,22 +253,25 @@ class Callbacks:
         if parent is not None:
             start_retrieval(parent, key, serialized, query, about)
 
+    @staticmethod
     @guarded
-    def on_retriever_end(self, documents: Any, *, run_id: Any, **_: Any) -> None:
+    def on_retriever_end(documents: Any, *, run_id: Any, **_: Any) -> None:
         """A retriever answered."""
         run = _runs.get(run_id.int)
         if run is not None and run.kind == "tool":
             end_retrieval(run, documents)
 
+    @staticmethod
     @guarded
-    def on_retriever_error(self, error: BaseException, *, run_id: Any, **_: Any) -> None:
+    def on_retriever_error(error: BaseException, *, run_id: Any, **_: Any) -> None:
         """A retriever failed."""
         run = _runs.get(run_id.int)
         if run is not None and run.kind == "tool":
             fail_tool(run, error)
 
+    @staticmethod
     @guarded
-    def on_interrupt(self, event: Any) -> None:
+    def on_interrupt(event: Any) -> None:
         """A graph pauses and waits for an answer."""
         run = None if event.run_id is None else _runs.get(event.run_id.int)
         if run is not None and run.parent is None:
@@ -272,7 +284,7 @@ def shared_handler() -> Any:
     from langchain_core.tracers.context import register_configure_hook
     from langgraph.callbacks import GraphCallbackHandler
 
-    class Handler(Callbacks, GraphCallbackHandler):  # pyright: ignore[reportIncompatibleVariableOverride]
+    class Handler(Callbacks, GraphCallbackHandler):  # pyright: ignore[reportIncompatibleVariableOverride, reportIncompatibleMethodOverride]
         """Callbacks of graphs and of all that runs inside them."""
 
     made = Handler()

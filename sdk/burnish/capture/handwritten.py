@@ -52,9 +52,10 @@ class _Handwritten(Entered[_C]):
         parent = context.current_run()
         if parent is None or parent.trajectory.ended or context.suppressed.get():
             return
-        run = Run(parent.trajectory, parent, self.kind, new_id(8))
+        run = Run(parent, self.kind, object(), new_id(8))
         self._start(run)
-        self._run = registry.add(run, object())
+        registry.add(run)
+        self._run = run
 
     @guarded
     def close(self, error: BaseException | None = None) -> None:
@@ -148,7 +149,7 @@ class HandwrittenModelCall(_Handwritten["HandwrittenModelCall"]):
                 request=parameters and parameters[0],
                 model=request.model,
                 provider=self._provider,
-                node=run.node,
+                node=run.place.node,
                 speaker=run.speaker,
                 attempt=run.attempt,
                 redacted=run.redacted,
@@ -250,7 +251,7 @@ class HandwrittenToolCall(_Handwritten["HandwrittenToolCall"]):
                 call_id=self._call_id,
                 arguments=ref,
                 raw_arguments=self._raw,
-                node=run.node,
+                node=run.place.node,
                 speaker=run.speaker,
                 attempt=run.attempt,
             ),

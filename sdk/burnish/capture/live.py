@@ -12,6 +12,8 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
 from burnish.capture import sink
 from burnish.capture.content import Blobs, Content
 from burnish.capture.ids import new_id
@@ -29,6 +31,17 @@ from burnish.journal.events import (
 _NO_BLOBS: Blobs = {}
 
 
+class Place(msgspec.Struct, frozen=True, gc=False):
+    """Where in a graph a run happens; runs at the same place share one."""
+
+    node: str | None = None
+    step: int | None = None
+    namespace: str | None = None
+
+
+_NOWHERE = Place()
+
+
 class Run:
     """One open piece of a trajectory: the invocation itself, a node, a model call or a tool."""
 
@@ -43,24 +56,24 @@ class Run:
     retry_key: Any = None  # equal for tries of the same thing
     wire: list[dict[str, Any]] | None = None  # chunks as the server sent them
 
-    def __init__(
-        self, trajectory: LiveTrajectory, parent: Run | None, kind: str, span: str
-    ) -> None:
-        self.trajectory = trajectory
-        self.parent = parent
-        self.holder = parent  # whose end closes this run: the parent, or what outlives it
-        self.kind = kind  # "agent", "node", "model", "tool"
+    def __init__(self, parent: Run, kind: str, key: Any, span: str) -> None:
+        self.trajectory = parent.trajectory
+        self.parent: Run | None = parent
+        self.kind = kind  # "node", "model", "tool"; a Root is an "agent"
+        self.key = key  # how the registry knows it
         self.span = span
-        self.key: Any = None  # how the registry knows it
-        self.children: dict[Any, Run] = {}
-        if parent is not None:
-            self.node, self.step = parent.node, parent.step
-            self.namespace, self.speaker = parent.namespace, parent.speaker
-            self.agent_name = parent.agent_name
-        else:
-            self.node = self.step = self.namespace = None
-            self.speaker: str | None = trajectory.agent
-            self.agent_name: str | None = None  # as create_agent names it, inherited by metadata
+        self.place = parent.place
+        self.speaker = parent.speaker
+        self.agent_name = parent.agent_name
+
+    def is_below(self, other: Run) -> bool:
+        """Whether this run was started by another one, or by what that one started."""
+        above = self.parent
+        while above is not None:
+            if above is other:
+                return True
+            above = above.parent
+        return False
 
     def count_try(self, key: Any) -> int:
         """Count one more try of something below this run; returns how many there were."""
@@ -73,6 +86,20 @@ class Run:
     def tries(self, key: Any) -> int:
         """How many tries of something were counted below this run."""
         return 0 if self.last_tries is None else self.last_tries.get(key, 0)
+
+
+class Root(Run):
+    """The invocation itself."""
+
+    def __init__(self, trajectory: LiveTrajectory) -> None:
+        self.trajectory = trajectory
+        self.parent = None
+        self.kind = "agent"
+        self.key: Any = None  # until the registry knows it
+        self.span = new_id(8)
+        self.place = _NOWHERE
+        self.speaker: str | None = trajectory.agent
+        self.agent_name: str | None = None  # as create_agent names it, inherited by metadata
 
 
 class LiveTrajectory:
@@ -89,7 +116,8 @@ class LiveTrajectory:
         self.content = Content(self.losses, door)
         self.thread_id: str | None = None
         self.environment: Any = None
-        self.root = Run(self, None, "agent", new_id(8))
+        self.root = Root(self)
+        self.open: dict[Any, Run] = {}  # below the root, by their keys, in the order they began
         self.aliases: set[Any] = set()  # ids of runs that are not kept for themselves
         self.waiting: deque[AnyEvent] = deque()  # frames of nodes, sent with the next call's
         self.interrupts: list[str] = []
@@ -115,12 +143,9 @@ class LiveTrajectory:
 
     def close_below(self, run: Run, error: BaseException | None) -> None:
         """Close what is still open below a run, innermost first."""
-        for key, child in list(run.children.items()):
-            if run.children.pop(key, None) is None:
-                continue
-            self.close_below(child, error)
-            registry.runs.pop(key, None)
-            self.cut(child, error)
+        for child in reversed(list(self.open.values())):
+            if child.is_below(run) and registry.remove(child):
+                self.cut(child, error)
 
     def cut(self, run: Run, error: BaseException | None) -> None:
         """Close a run that did not say how it ended."""
@@ -227,27 +252,15 @@ class Registry:
         self.interrupted: dict[str, str] = {}  # thread -> trajectory that waits for an answer
         self.active = 0
 
-    def add(self, run: Run, key: Any) -> Run:
-        """Register an open run under its parent."""
-        run.key = key
-        self.runs[key] = run
-        if run.parent is not None:
-            run.parent.children[key] = run
-        return run
+    def add(self, run: Run) -> None:
+        """Register an open run below a root."""
+        self.runs[run.key] = run.trajectory.open[run.key] = run
 
     def remove(self, run: Run) -> bool:
-        """Take a run off; False if it was closed before, with its parent."""
-        self.runs.pop(run.key, None)
-        holder = run.holder
-        if holder is None:
-            return True
-        if holder.children.pop(run.key, None) is None:
-            return False
-        if run.children:  # work in the background outlives what started it
-            for key, child in list(run.children.items()):
-                child.holder = holder
-                holder.children[key] = child
-        return True
+        """Take a run off; False if it was closed before, with what it is below."""
+        key = run.key
+        self.runs.pop(key, None)
+        return run.trajectory.open.pop(key, None) is not None
 
     def alias(self, run: Run, key: Any) -> None:
         """Let what happens under `key` belong to `run`."""
@@ -262,7 +275,8 @@ class Registry:
     def begin(self, trajectory: LiveTrajectory, key: Any) -> None:
         """Register a trajectory's root run."""
         self.active += 1
-        self.add(trajectory.root, key)
+        trajectory.root.key = key
+        self.runs[key] = trajectory.root
 
     def end(self, trajectory: LiveTrajectory, status: str, **how: Any) -> None:
         """End a trajectory once; later calls do nothing."""

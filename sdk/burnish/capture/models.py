@@ -15,8 +15,8 @@ from burnish.capture.messages import encode_for_storage, said
 from burnish.capture.placing import (
     close_bare,
     closes,
-    count_failure,
     describe_run,
+    fail,
     open_run,
     run_id_of,
 )
@@ -50,6 +50,7 @@ def _start_model(
     metadata = about.get("metadata") or {}
     trajectory = parent.trajectory
     run = open_run(parent, key, "model", metadata)
+    place = run.place
     tools, request, model = trajectory.content.once(
         about.get("invocation_params") or {}, lambda given: _stored_request(trajectory, given)
     )
@@ -60,7 +61,7 @@ def _start_model(
     run.redacted = trajectory.content.redacted(blobs)
     run.retry_key = tuple(refs)
     run.attempt = parent.attempt + parent.tries(run.retry_key)
-    registry.add(run, key)
+    registry.add(run)
     trajectory.send(
         ModelStarted(
             at=time.time_ns(),
@@ -73,9 +74,9 @@ def _start_model(
             request=request and request[0],
             model=model or metadata.get("ls_model_name"),
             provider=metadata.get("ls_provider"),
-            node=run.node,
-            step=run.step,
-            namespace=run.namespace,
+            node=place.node,
+            step=place.step,
+            namespace=place.namespace,
             speaker=run.speaker,
             attempt=run.attempt,
             extras=extras and extras[0],
@@ -171,7 +172,7 @@ def _without_tokens(reply: Reply) -> tuple[dict[str, Any], Reply]:
 @closes
 def fail_model(run: Run, error: BaseException) -> None:
     """A model failed, or its stream was left."""
-    count_failure(run)
+    fail(run, error)
     trajectory = run.trajectory
     name, words = run.trajectory.describe(error)
     blobs: Blobs = {}

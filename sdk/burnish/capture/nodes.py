@@ -17,14 +17,15 @@ def start_node(parent: Run, key: int, about: dict[str, Any]) -> None:
     """A node, a sub-graph, a nested agent or another runnable starts."""
     metadata = about.get("metadata") or {}
     run = open_run(parent, key, "node", metadata)
+    place = run.place
     run.name = name = about.get("name") or "runnable"
     nested = registry.expected.pop(key, None) if registry.expected else None
     if nested is not None:
         run.name = name = run.speaker = nested
     elif parent.kind == "node" and _is_node(about):
         run.speaker = _speaker_of_graph(parent)
-    run.attempt = parent.attempt - 1 + parent.count_try((name, run.namespace))
-    registry.add(run, key)
+    run.attempt = parent.attempt - 1 + parent.count_try((name, place.namespace))
+    registry.add(run)
     run.trajectory.waiting.append(
         NodeStarted(
             at=time.time_ns(),
@@ -32,9 +33,9 @@ def start_node(parent: Run, key: int, about: dict[str, Any]) -> None:
             span=run.span,
             parent=parent.span,
             name=name,
-            node=run.node,
-            step=run.step,
-            namespace=run.namespace,
+            node=place.node,
+            step=place.step,
+            namespace=place.namespace,
             attempt=run.attempt,
             speaker=run.speaker,
         )
@@ -51,7 +52,7 @@ def _speaker_of_graph(graph: Run) -> str | None:
     above = graph.parent
     if above is None or graph.speaker != above.speaker:
         return graph.speaker  # it has said so itself
-    return graph.node if graph.name == "LangGraph" else graph.name
+    return graph.place.node if graph.name == "LangGraph" else graph.name
 
 
 @closes
@@ -60,6 +61,7 @@ def end_node(run: Run, error: BaseException | None) -> None:
     bubbled = None
     name = words = None
     if error is not None:
+        run.trajectory.close_below(run, error)
         if is_control_flow(error):
             bubbled = type(error).__name__
         else:

@@ -9,7 +9,7 @@ import functools
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from burnish.capture.live import Run, registry
+from burnish.capture.live import Place, Run, registry
 from burnish.capture.requests import own_metadata, own_tags
 from burnish.journal.events import Ref
 
@@ -22,12 +22,11 @@ def open_run(parent: Run, key: int, kind: str, metadata: dict[str, Any]) -> Run:
     low = key & _SPAN_BITS
     if parent.key == key:  # the wrapped runnable is itself a model or a tool
         low ^= key >> 64
-    span = f"{low:016x}"
-    run = Run(parent.trajectory, parent, kind, span)
-    if "langgraph_node" in metadata:
-        run.node = metadata["langgraph_node"]
-        run.step = metadata.get("langgraph_step")
-        run.namespace = metadata.get("langgraph_checkpoint_ns")
+    run = Run(parent, kind, key, f"{low:016x}")
+    namespace = metadata.get("langgraph_checkpoint_ns")  # names one execution of a node
+    if namespace is not None and namespace != run.place.namespace:
+        node, step = metadata.get("langgraph_node"), metadata.get("langgraph_step")
+        run.place = Place(node, step, namespace)
     named = metadata.get("lc_agent_name")
     if named is not None and named != run.agent_name:
         run.agent_name = run.speaker = named
@@ -39,14 +38,12 @@ def closes(end: Callable[[Run, _E], None]) -> Callable[[Run, _E], None]:
 
     @functools.wraps(end)
     def close(run: Run, how: _E) -> None:
-        trajectory = run.trajectory
-        if isinstance(how, BaseException):
-            trajectory.close_below(run, how)
         if not registry.remove(run):
             return
         try:
             end(run, how)
         except Exception:
+            trajectory = run.trajectory
             trajectory.losses["capture_fault"] = trajectory.losses.get("capture_fault", 0) + 1
             trajectory.cut(run, None)
             raise
@@ -54,8 +51,9 @@ def closes(end: Callable[[Run, _E], None]) -> Callable[[Run, _E], None]:
     return close
 
 
-def count_failure(run: Run) -> None:
-    """A next start of the same thing will be its next try."""
+def fail(run: Run, error: BaseException) -> None:
+    """Close what a failed run leaves open; a next start of the same thing will be its next try."""
+    run.trajectory.close_below(run, error)
     if run.parent is not None and run.retry_key is not None:
         run.parent.count_try(run.retry_key)
 

@@ -5,9 +5,12 @@ Knows: how an event is handed over and what a refused one costs. Does not know: 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import os
+import threading
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from burnish import settings
 from burnish.capture import faults
 from burnish.journal.events import AnyEvent, Ref
 
@@ -31,35 +34,47 @@ class Journal(Protocol):
 
 
 _replacement: Journal | None = None
-_shared: Callable[[], Journal] | None = None
+_bound: Journal | None = None  # what events go to, until the settings change
+_lock = threading.Lock()
 
 
 def replace(journal: Journal | None) -> Journal | None:
     """Send events to `journal` instead of the process's own; returns what was there before."""
     global _replacement
     before, _replacement = _replacement, journal
+    _unbind()
     return before
 
 
 def journal() -> Journal:
     """The journal that events go to now."""
-    if _replacement is not None:
-        return _replacement
-    return (_shared or _load())()
+    return _bound or _bind()
 
 
-def _load() -> Callable[[], Journal]:
-    global _shared
+def _bind() -> Journal:
+    global _bound
     from burnish.journal.writer import shared
 
-    _shared = shared
-    return shared
+    with _lock:
+        bound = _bound = _replacement or shared()
+    return bound
+
+
+def _unbind() -> None:
+    global _bound
+    with _lock:
+        _bound = None
+
+
+def _after_fork_in_child() -> None:
+    global _lock
+    _lock = threading.Lock()
 
 
 def write(events: Sequence[AnyEvent], blobs: Mapping[Ref, bytes], losses: dict[str, int]) -> None:
     """Hand events over in their order; the blobs go with the last. A refusal is counted."""
     try:
-        (_replacement or (_shared or _load())()).append_all(events, blobs)
+        (_bound or _bind()).append_all(events, blobs)
     except Exception as refusal:  # noqa: BLE001 - a full disk must not stop the agent
         losses["dropped_frames"] = losses.get("dropped_frames", 0) + len(events)
         faults.count("dropped_frames", len(events))
@@ -67,3 +82,7 @@ def write(events: Sequence[AnyEvent], blobs: Mapping[Ref, bytes], losses: dict[s
             f"journal refused: {type(refusal).__name__}",
             f"the journal takes no events, they are dropped and counted: {refusal}",
         )
+
+
+settings.on_change(_unbind)
+os.register_at_fork(after_in_child=_after_fork_in_child)

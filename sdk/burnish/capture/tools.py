@@ -11,8 +11,8 @@ from burnish.capture.live import Run, registry
 from burnish.capture.placing import (
     close_bare,
     closes,
-    count_failure,
     describe_run,
+    fail,
     is_control_flow,
     open_run,
     run_id_of,
@@ -26,6 +26,7 @@ def start_tool(
     """A tool is called."""
     trajectory = parent.trajectory
     run = open_run(parent, key, "tool", about.get("metadata") or {})
+    place = run.place
     call_id = about.get("tool_call_id")
     inputs = about.get("inputs")
     ref, blob = trajectory.content.value(inputs if inputs is not None else input_str)
@@ -38,7 +39,7 @@ def start_tool(
         run.attempt = parent.attempt + parent.tries(ref)
     else:
         run.attempt = max(parent.attempt, trajectory.root.count_try(call_id))
-    registry.add(run, key)
+    registry.add(run)
     trajectory.send(
         ToolStarted(
             at=time.time_ns(),
@@ -51,9 +52,9 @@ def start_tool(
             arguments=ref,
             raw_arguments=trajectory.raw_arguments.get(call_id) if call_id else None,
             redacted=trajectory.content.redacted(blobs),
-            node=run.node,
-            step=run.step,
-            namespace=run.namespace,
+            node=place.node,
+            step=place.step,
+            namespace=place.namespace,
             speaker=run.speaker,
             attempt=run.attempt,
             extras=extras and extras[0],
@@ -111,7 +112,7 @@ def fail_tool(run: Run, error: BaseException) -> None:
 
 @closes
 def _fail(run: Run, error: BaseException) -> None:
-    count_failure(run)
+    fail(run, error)
     bubbled = type(error).__name__ if is_control_flow(error) else None
     name, words = (None, None) if bubbled else run.trajectory.describe(error)
     run.trajectory.send(

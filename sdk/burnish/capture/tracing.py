@@ -65,10 +65,11 @@ class Scope:
             self._owned = begin(start, key)
             self._run = self._owned.root
             return
-        run = Run(parent.trajectory, parent, "node", new_id(8))
+        run = Run(parent, "node", key, new_id(8))
         run.name = run.speaker = self._agent.name
         run.attempt = parent.attempt + parent.tries(run.name)
-        self._run = registry.add(run, key)
+        registry.add(run)
+        self._run = run
         run.trajectory.waiting.append(
             NodeStarted(
                 at=time.time_ns(),
@@ -76,7 +77,7 @@ class Scope:
                 span=run.span,
                 parent=parent.span,
                 name=run.name,
-                node=run.node,
+                node=run.place.node,
                 attempt=run.attempt,
                 speaker=run.speaker,
             )

@@ -17,6 +17,8 @@ from burnish.journal.frames import add_blob, add_events
 from burnish.journal.sharing import Spliced
 from burnish.journal.syscalls import SMALL, write_all, write_small
 
+_LONGEST_NS = 3600 * 10**9  # an idle process too lets go of its old segments
+
 
 class Segment:
     """A file that grows, how far it is good, and what it holds.
@@ -25,10 +27,10 @@ class Segment:
         size: Bytes that are good; a failed write leaves nothing behind them.
         events: How many events it holds.
         known: Names of the contents that it holds.
-        opened_ns: When it was opened, in nanoseconds since the epoch.
+        expires_ns: When it is too old to be appended to, in nanoseconds since the epoch.
     """
 
-    __slots__ = ("events", "fd", "known", "number", "opened_ns", "path", "size")
+    __slots__ = ("events", "expires_ns", "fd", "known", "number", "path", "size")
 
     def __init__(self, path: Path, number: int) -> None:
         self.path, self.number = path, number
@@ -36,7 +38,7 @@ class Segment:
         self.size = 0
         self.events = 0
         self.known: set[Ref] = set()
-        self.opened_ns = time.time_ns()
+        self.expires_ns = time.time_ns() + _LONGEST_NS
 
     def append(
         self, payloads: Sequence[bytes], blobs: Mapping[Ref, bytes] | tuple[()] = ()
@@ -51,7 +53,12 @@ class Segment:
         if blobs and not self.known.issuperset(blobs):
             fresh = self._add_contents(data, blobs)
         add_events(data, payloads)
-        self.write(b"".join(data))
+        joined = b"".join(data)
+        size = len(joined)
+        written = write_small(self.fd, joined, size) if size <= SMALL else 0
+        if written != size:
+            self._write_rest(joined, written)
+        self.size += size
         if fresh is not None:
             self.known.update(fresh)
         self.events += len(payloads)
@@ -62,15 +69,15 @@ class Segment:
         Raises:
             OSError: As `append`.
         """
-        total = len(data)
+        self._write_rest(data, 0)
+        self.size += len(data)
+
+    def _write_rest(self, data: bytes, written: int) -> None:
         try:
-            written = write_small(self.fd, data, total) if total <= SMALL else 0
-            if written != total:
-                write_all(self.fd, data, written)
+            write_all(self.fd, data, written)
         except OSError:
             os.ftruncate(self.fd, self.size)
             raise
-        self.size += total
 
     def _add_contents(self, data: list[bytes], blobs: Mapping[Ref, bytes]) -> list[Ref]:
         """Add the frames of contents that are not here yet; returns their names."""

@@ -12,7 +12,6 @@ microseconds are written with the lock held, and only larger ones with `os.write
 from __future__ import annotations
 
 import ctypes
-import errno
 import os
 from collections.abc import Callable
 
@@ -22,7 +21,7 @@ SMALL = 64 * 1024
 
 def _held() -> Callable[[int, bytes, int], int]:
     try:
-        call = ctypes.PyDLL(None, use_errno=True).write
+        call = ctypes.PyDLL(None).write
     except (AttributeError, OSError, TypeError):  # a platform without a C library to ask
         return lambda fd, data, size: os.write(fd, data)
     call.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t]
@@ -37,13 +36,11 @@ write_small = _held()
 def write_all(fd: int, data: bytes, written: int = 0) -> None:
     """Write what is left after `written` bytes; below 0 the write before has failed.
 
+    A failed write is made again: what stood in its way is gone, or the kernel names it now.
+
     Raises:
         OSError: If the kernel does not take all of it.
     """
-    if written < 0:
-        number, written = ctypes.get_errno(), 0
-        if number != errno.EINTR:
-            raise OSError(number, os.strerror(number))
-    rest = memoryview(data)[written:]
+    rest = memoryview(data)[max(written, 0) :]
     while rest:
         rest = rest[os.write(fd, rest) :]

@@ -35,7 +35,6 @@ from burnish.journal.sharing import CHUNK, fold
 from burnish.settings import Settings
 
 _LOG = logging.getLogger("burnish.journal")
-_SEGMENT_AGE_NS = 3600 * 10**9  # an idle process too lets go of its old segments
 _QUOTA_PAUSE_S = 0.5  # between two looks whether there is room again
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -80,8 +79,12 @@ class JournalWriter:
     def settings(self, settings: Settings) -> None:
         """Put others in force, from the next append on."""
         self._settings = settings
-        self._segment_bytes = settings.segment_bytes
         self._dirty = False  # the next append asks anew when to sync
+        self._set_limit()
+
+    def _set_limit(self) -> None:
+        """How large the open segment may be for one more append to go into it."""
+        self._limit = 0 if self._over_quota else self._settings.segment_bytes
 
     @property
     def folder(self) -> Path | None:
@@ -112,9 +115,8 @@ class JournalWriter:
             try:
                 if (
                     segment is None
-                    or segment.size >= self._segment_bytes
-                    or events[-1].at > segment.opened_ns + _SEGMENT_AGE_NS
-                    or self._over_quota
+                    or segment.size >= self._limit
+                    or events[-1].at > segment.expires_ns
                 ):
                     segment = self._next_segment()
                 segment.append(payloads, blobs)
@@ -265,6 +267,7 @@ class JournalWriter:
         if self._rotated or self._over_quota:
             self._rotated = False
             self._over_quota = keep(self.home, self.settings).over_quota
+            self._set_limit()
             erase_pending(self.home)
             stop.wait(_QUOTA_PAUSE_S if self._over_quota else 0)
 
@@ -297,6 +300,7 @@ class JournalWriter:
                 with contextlib.suppress(OSError):
                     os.close(fd)
         self._reset()
+        self._set_limit()
 
 
 def _folded(
@@ -323,18 +327,11 @@ def _named(error: OSError, home: Path) -> OSError:
 _writers: weakref.WeakSet[JournalWriter] = weakref.WeakSet()
 _shared: dict[Path, JournalWriter] = {}
 _shared_lock = threading.Lock()
-_last: tuple[Settings, JournalWriter] | None = None
 
 
 def shared() -> JournalWriter:
     """The journal writer of this process for the home folder in force."""
-    global _last
-    settings = burnish_settings.current()
-    if _last is not None and _last[0] is settings:
-        return _last[1]
-    writer = writer_for(settings.home)
-    _last = (settings, writer)
-    return writer
+    return writer_for(burnish_settings.current().home)
 
 
 def writer_for(home: Path) -> JournalWriter:

@@ -138,7 +138,7 @@ def test_the_settings_table_yields_to_environment_and_configure(tmp_path, monkey
 
 def test_settings_of_a_project_reach_those_who_listen(tmp_path):
     seen = []
-    settings.on_change(seen.append)
+    settings.on_change(lambda: seen.append(settings.current()))
 
     load_project(written(tmp_path, MINIMAL + "[burnish]\nsample = 0.25\n"))
 
