@@ -23,6 +23,7 @@ from burnish.capture import (
     telling,
     threads,
 )
+from burnish.capture.awaited import Awaited, awaited, is_awaited
 from burnish.capture.closing import answer_of, status_of
 from burnish.capture.content import Blobs
 from burnish.capture.handler import on_uninvited, shared_handler
@@ -41,6 +42,13 @@ class Agent(NamedTuple):
     tags: tuple[str, ...] = ()
 
 
+class Entry(NamedTuple):
+    """A way to run a wrapped runnable: the name of the method, and how its run is known."""
+
+    name: str
+    starts_first: bool = False  # no other run starts in it before its own
+
+
 class Start(NamedTuple):
     """What is known of an invocation before it runs."""
 
@@ -57,17 +65,18 @@ class Start(NamedTuple):
 class Invocation:
     """One invocation that is recorded; `failed` or `done` is called once it is over."""
 
-    __slots__ = ("config", "trajectory")
+    __slots__ = ("config", "run", "trajectory")
 
-    def __init__(self, config: dict[str, Any], trajectory: LiveTrajectory | None) -> None:
+    def __init__(self, config: dict[str, Any], run: Awaited) -> None:
         self.config = config
-        self.trajectory = trajectory  # None where it is a part of another's trajectory
+        self.run = run
+        self.trajectory = run.trajectory  # None where it is a part of another's trajectory
 
     @faults.guarded
     def failed(self, error: BaseException) -> None:
         """It raised, was cancelled or left."""
+        self.run.over()
         if self.trajectory is None:
-            registry.expected.pop(self.config["run_id"].int, None)
             return
         registry.end(self.trajectory, status_of(error), error=error)
         telling.tell()
@@ -75,9 +84,8 @@ class Invocation:
     @faults.guarded
     def done(self, output: Any = None) -> None:
         """It returned; the callbacks mostly have ended the trajectory before."""
-        if self.trajectory is None:
-            registry.expected.pop(self.config["run_id"].int, None)
-        elif not self.trajectory.ended:
+        self.run.over()
+        if self.trajectory is not None and not self.trajectory.ended:
             answer = answer_of(output) if output is not None else None
             registry.end(self.trajectory, "completed", answer=answer)
         telling.tell()
@@ -156,62 +164,69 @@ def _active_span() -> tuple[str | None, str | None]:
     return f"{found.trace_id:032x}", f"{found.span_id:016x}"
 
 
-def is_entered(config: Any) -> bool:
+def is_entered(graph: Any, config: Any) -> bool:
     """Whether this invocation is part of one that was entered: an entry point calls another."""
     run_id = config.get("run_id") if isinstance(config, dict) else None
     key = getattr(run_id, "int", None)
-    return key is not None and (key in registry.runs or key in registry.expected)
+    if key is None:
+        return is_awaited(graph)
+    return key in registry.runs or key in registry.expected
 
 
 @faults.guarded
-def enter(agent: Agent, entry: str, graph: Any, input: Any, config: Any) -> Invocation | None:
+def enter(agent: Agent, entry: Entry, graph: Any, input: Any, config: Any) -> Invocation | None:
     """Record an invocation of a wrapped runnable; None where it is not to be recorded."""
     return _enter(agent, entry, graph, input, config, None)
 
 
 @faults.guarded
 def enter_resumed(
-    agent: Agent, entry: str, graph: Any, input: Any, config: Any, found: str | None
+    agent: Agent, entry: Entry, graph: Any, input: Any, config: Any, found: str | None
 ) -> Invocation | None:
     """As `enter`, where the checkpoint was already asked for the trajectory."""
     return _enter(agent, entry, graph, input, config, found or resume.NOT_FOUND)
 
 
 def _enter(
-    agent: Agent, entry: str, graph: Any, input: Any, config: Any, found: str | None
+    agent: Agent, entry: Entry, graph: Any, input: Any, config: Any, found: str | None
 ) -> Invocation | None:
     given: dict[str, Any] = dict(config) if config else {}
-    if not recording():
+    if not recording() or is_entered(graph, given):
         return None
-    if is_entered(given):
-        return None
-    if given.get("run_id") is None:
+    if given.get("run_id") is None and not entry.starts_first:
         given["run_id"] = new_uuid()
-    key = given["run_id"].int
     handler = shared_handler()
-    parent = _joined(given)
-    if parent is not None:
-        registry.expected[key] = agent.name
-        return Invocation(given, None)
+    if _joined(given) is not None:
+        return _invocation(given, Awaited(agent.name, graph, None))
     configurable = resume.configurable_of(graph, given)
     thread = configurable.get("thread_id")
     thread = None if thread is None else str(thread)
     taken_up = _taken_up(graph, input, given, configurable, found)
     start = Start(
         agent=agent,
-        entry=f"{entry} {type(graph).__name__}",
-        input=None if entry.endswith("transform") else resume.readable_input(input),
+        entry=f"{entry.name} {type(graph).__name__}",
+        input=None if entry.name.endswith("transform") else resume.readable_input(input),
         thread_id=thread,
         tags=tuple(given.get("tags") or ()),
         metadata=own_metadata(given.get("metadata")),
         resumes=taken_up,
         operation=operation_of(graph),
     )
-    trajectory = begin(start, key)
+    trajectory = begin(start, None)
     if resume.keeps_checkpoints(graph, configurable):  # and so may be interrupted
         _attach(given, handler)
         given["configurable"] = {**(given.get("configurable") or {}), resume.KEY: trajectory.id}
-    return Invocation(given, trajectory)
+    return _invocation(given, Awaited(agent.name, graph, trajectory))
+
+
+def _invocation(config: dict[str, Any], run: Awaited) -> Invocation:
+    """An invocation whose run starts under the id in its config, or as the next one here."""
+    run_id = config.get("run_id")
+    if run_id is None:
+        awaited.set(run)
+    else:
+        run.start(run_id.int)
+    return Invocation(config, run)
 
 
 def _taken_up(

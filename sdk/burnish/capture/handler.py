@@ -15,6 +15,7 @@ from contextvars import ContextVar
 from typing import Any
 
 from burnish.capture import faults, wire_tap
+from burnish.capture.awaited import awaited
 from burnish.capture.closing import close_root
 from burnish.capture.context import innermost, scope, suppressed
 from burnish.capture.faults import guarded
@@ -89,6 +90,10 @@ class Callbacks:
         """A graph, a node or another runnable starts."""
         try:
             key = run_id.int
+            here = awaited.get()
+            if here is not None:
+                awaited.set(None)
+                here.start(key)
             parent = _parent(key, parent_run_id)
             if parent is None or parent.key == key:
                 return

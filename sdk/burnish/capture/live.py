@@ -273,10 +273,15 @@ class Registry:
         run.trajectory.aliases.discard(key)
 
     def begin(self, trajectory: LiveTrajectory, key: Any) -> None:
-        """Register a trajectory's root run."""
+        """Register a trajectory's root run; a key of None is told later, by `name`."""
         self.active += 1
-        trajectory.root.key = key
-        self.runs[key] = trajectory.root
+        if key is not None:
+            self.name(trajectory.root, key)
+
+    def name(self, root: Run, key: Any) -> None:
+        """Let what happens under `key` belong to a root run."""
+        root.key = key
+        self.runs[key] = root
 
     def end(self, trajectory: LiveTrajectory, status: str, **how: Any) -> None:
         """End a trajectory once; later calls do nothing."""

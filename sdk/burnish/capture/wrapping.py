@@ -4,8 +4,8 @@ Knows: which entry points a runnable has, how a copy gets a class of its own.
 Does not know: what is recorded (entry.py and below).
 
 Each entry point runs the original's with the config that `enter` returns. Entry points that end in
-another one (`invoke` of a graph in its `stream`, `astream_events` in `astream`, `batch` in
-`invoke`) are recognised by the run id.
+another one (`invoke` of a graph in its `stream`, `batch` in `invoke`) are recognised by the run:
+its id is in the config, or it has not started yet.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from burnish.capture import resume
-from burnish.capture.entry import Agent, Invocation, enter, enter_resumed, is_entered
+from burnish.capture.entry import Agent, Entry, Invocation, enter, enter_resumed, is_entered
 from burnish.capture.handler import shared_handler
 from burnish.errors import CaptureError
 
@@ -65,15 +65,17 @@ def _class_for(original: type, agent: Agent) -> type:
         "__doc__": original.__doc__,
         "__reduce__": _reduce,
     }
+    plain = _runs_as_any_graph(original)
     for name, recorded in _RECORDED.items():
         inner = getattr(original, name, None)
         if inner is not None:
-            body[name] = functools.wraps(inner)(recorded(agent, name, inner))
+            entry = Entry(name, starts_first=plain and name in _STARTING)
+            body[name] = functools.wraps(inner)(recorded(agent, entry, inner))
     further = _RECORDED_LISTS if _is_graph(original) else _RECORDED_LISTS | _RECORDED_READINGS
     for name, recorded in further.items():
         inner = getattr(original, name, None)
         if inner is not None and not _is_default(inner):
-            body[name] = functools.wraps(inner)(recorded(agent, name, inner))
+            body[name] = functools.wraps(inner)(recorded(agent, Entry(name), inner))
     made = type(original.__name__, (original,), body)
     setattr(made, _MARK, (original, agent))
     return made
@@ -83,6 +85,14 @@ def _is_graph(kind: type) -> bool:
     """Whether its `stream_events` ends in its `stream`, whatever the version."""
     module = sys.modules.get("langgraph.pregel")
     return module is not None and issubclass(kind, module.Pregel)
+
+
+def _runs_as_any_graph(kind: type) -> bool:
+    """Whether it is invoked and streamed by LangGraph's own methods, which start its run first."""
+    if not _is_graph(kind):
+        return False
+    pregel = sys.modules["langgraph.pregel"].Pregel
+    return all(getattr(kind, name) is getattr(pregel, name) for name in _STARTING)
 
 
 def _is_default(method: Any) -> bool:
@@ -110,9 +120,9 @@ def _rewrap(graph: Any, agent: str, tags: tuple[str, ...]) -> Any:
     return wrap(graph, agent=agent, tags=tags)
 
 
-def _sync(agent: Agent, name: str, inner: Callable[..., Any]) -> Callable[..., Any]:
+def _sync(agent: Agent, entry: Entry, inner: Callable[..., Any]) -> Callable[..., Any]:
     def run(self: Any, input: Any, config: Any = None, *args: Any, **kwargs: Any) -> Any:
-        call = enter(agent, name, self, input, config)
+        call = enter(agent, entry, self, input, config)
         if call is None:
             return inner(self, input, config, *args, **kwargs)
         try:
@@ -127,17 +137,17 @@ def _sync(agent: Agent, name: str, inner: Callable[..., Any]) -> Callable[..., A
 
 
 async def _enter_async(
-    agent: Agent, name: str, graph: Any, input: Any, config: Any
+    agent: Agent, entry: Entry, graph: Any, input: Any, config: Any
 ) -> Invocation | None:
     found = await resume.trajectory_of_checkpoint_async(graph, input, config)
     if found is None:
-        return enter(agent, name, graph, input, config)
-    return enter_resumed(agent, name, graph, input, config, found)
+        return enter(agent, entry, graph, input, config)
+    return enter_resumed(agent, entry, graph, input, config, found)
 
 
-def _async(agent: Agent, name: str, inner: Callable[..., Any]) -> Callable[..., Any]:
+def _async(agent: Agent, entry: Entry, inner: Callable[..., Any]) -> Callable[..., Any]:
     async def run(self: Any, input: Any, config: Any = None, *args: Any, **kwargs: Any) -> Any:
-        call = await _enter_async(agent, name, self, input, config)
+        call = await _enter_async(agent, entry, self, input, config)
         if call is None:
             return await inner(self, input, config, *args, **kwargs)
         try:
@@ -151,11 +161,11 @@ def _async(agent: Agent, name: str, inner: Callable[..., Any]) -> Callable[..., 
     return run
 
 
-def _iterating(agent: Agent, name: str, inner: Callable[..., Any]) -> Callable[..., Any]:
+def _iterating(agent: Agent, entry: Entry, inner: Callable[..., Any]) -> Callable[..., Any]:
     def recorded(
         self: Any, input: Any, config: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Iterator[Any]:
-        call = enter(agent, name, self, input, config)
+        call = enter(agent, entry, self, input, config)
         if call is None:
             return (yield from inner(self, input, config, *args, **kwargs))
         try:
@@ -170,18 +180,18 @@ def _iterating(agent: Agent, name: str, inner: Callable[..., Any]) -> Callable[.
         return result
 
     def run(self: Any, input: Any, config: Any = None, *args: Any, **kwargs: Any) -> Iterator[Any]:
-        if is_entered(config):
+        if is_entered(self, config):
             return inner(self, input, config, *args, **kwargs)
         return recorded(self, input, config, args, kwargs)
 
     return run
 
 
-def _aiterating(agent: Agent, name: str, inner: Callable[..., Any]) -> Callable[..., Any]:
+def _aiterating(agent: Agent, entry: Entry, inner: Callable[..., Any]) -> Callable[..., Any]:
     async def recorded(
         self: Any, input: Any, config: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> AsyncIterator[Any]:
-        call = await _enter_async(agent, name, self, input, config)
+        call = await _enter_async(agent, entry, self, input, config)
         chunks = inner(self, input, config if call is None else call.config, *args, **kwargs)
         shown = call is not None and resume.shows_configs(kwargs.get("stream_mode"))
         try:
@@ -198,18 +208,18 @@ def _aiterating(agent: Agent, name: str, inner: Callable[..., Any]) -> Callable[
     def run(
         self: Any, input: Any, config: Any = None, *args: Any, **kwargs: Any
     ) -> AsyncIterator[Any]:
-        if is_entered(config):
+        if is_entered(self, config):
             return inner(self, input, config, *args, **kwargs)
         return recorded(self, input, config, args, kwargs)
 
     return run
 
 
-def _reading(agent: Agent, name: str, inner: Callable[..., Any]) -> Callable[..., Any]:
+def _reading(agent: Agent, entry: Entry, inner: Callable[..., Any]) -> Callable[..., Any]:
     def run(self: Any, input: Any, config: Any = None, *args: Any, **kwargs: Any) -> Any:
         if kwargs.get("version") != "v3":  # the others end in another entry point
             return inner(self, input, config, *args, **kwargs)
-        call = enter(agent, name, self, input, config)
+        call = enter(agent, entry, self, input, config)
         if call is None:
             return inner(self, input, config, *args, **kwargs)
         if call.trajectory is None:
@@ -238,9 +248,9 @@ async def _close(chunks: Any) -> None:
         await aclose()
 
 
-def _batch(agent: Agent, name: str, inner: Callable[..., Any]) -> Callable[..., Any]:
+def _batch(agent: Agent, entry: Entry, inner: Callable[..., Any]) -> Callable[..., Any]:
     def run(self: Any, inputs: list[Any], config: Any = None, **kwargs: Any) -> Any:
-        calls, configs = _each(agent, name, self, inputs, config)
+        calls, configs = _each(agent, entry, self, inputs, config)
         try:
             outputs = inner(self, inputs, configs, **kwargs)
         except BaseException as error:
@@ -252,9 +262,9 @@ def _batch(agent: Agent, name: str, inner: Callable[..., Any]) -> Callable[..., 
     return run
 
 
-def _abatch(agent: Agent, name: str, inner: Callable[..., Any]) -> Callable[..., Any]:
+def _abatch(agent: Agent, entry: Entry, inner: Callable[..., Any]) -> Callable[..., Any]:
     async def run(self: Any, inputs: list[Any], config: Any = None, **kwargs: Any) -> Any:
-        calls, configs = _each(agent, name, self, inputs, config)
+        calls, configs = _each(agent, entry, self, inputs, config)
         try:
             outputs = await inner(self, inputs, configs, **kwargs)
         except BaseException as error:
@@ -267,7 +277,7 @@ def _abatch(agent: Agent, name: str, inner: Callable[..., Any]) -> Callable[...,
 
 
 def _each(
-    agent: Agent, name: str, runnable: Any, inputs: list[Any], config: Any
+    agent: Agent, entry: Entry, runnable: Any, inputs: list[Any], config: Any
 ) -> tuple[list[Invocation | None], Any]:
     """One invocation for each input of a batch that the runnable runs by itself."""
     from langchain_core.runnables.config import get_config_list
@@ -276,7 +286,7 @@ def _each(
         return [], config
     configs = get_config_list(config, len(inputs))
     calls = [
-        enter(agent, name, runnable, input, given)
+        enter(agent, entry, runnable, input, given)
         for input, given in zip(inputs, configs, strict=True)
     ]
     return calls, [
@@ -300,6 +310,7 @@ def _all_done(calls: list[Invocation | None], outputs: Any) -> None:
             call.done(output)
 
 
+_STARTING = ("invoke", "ainvoke", "stream", "astream")
 _RECORDED: dict[str, Callable[..., Any]] = {
     "invoke": _sync,
     "ainvoke": _async,
