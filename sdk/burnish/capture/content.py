@@ -14,13 +14,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from operator import attrgetter, itemgetter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import msgspec
 
 from burnish.capture.messages import encode_for_storage
 from burnish.capture.plain import Losses, plain_bytes, to_plain
+from burnish.capture.recurring import Recurring
 from burnish.capture.redaction import Guarded
+from burnish.capture.requests import read_request
 from burnish.journal.events import Ref, ref_of
 from burnish.journal.sharing import LONG_TEXT, Spliced
 
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage
 
 _LONG = 1024  # characters from which a text is cheaper to compare than to read
-_PARAMETER_SETS = 256
+_OWN = 256
 _TEXTS = 64
 _TOKENS = ("prompt_token_ids", "token_ids", "logprobs")
 _packed = msgspec.msgpack.Encoder().encode  # tells 1, 1.0 and True apart, which == does not
@@ -51,10 +53,23 @@ class _Sent(NamedTuple):
     blobs: Blobs
 
 
+class Asked(NamedTuple):
+    """What a call asked besides messages: names and bytes of tools and parameters, and the model."""
+
+    tools: tuple[Ref, bytes] | None
+    parameters: tuple[Ref, bytes] | None
+    model: str | None
+
+
+_M = TypeVar("_M")
+_requests: Recurring[Asked] = Recurring()
+_prompts: Recurring[tuple[Ref, bytes]] = Recurring()
+
+
 class Content:
     """What one trajectory has encoded so far."""
 
-    __slots__ = ("_held", "_known", "_last", "_sets", "_texts", "cleaned", "door", "losses")
+    __slots__ = ("_held", "_known", "_last", "_own", "_texts", "cleaned", "door", "losses")
 
     def __init__(self, losses: Losses, door: Guarded | None = None) -> None:
         self.losses = losses
@@ -63,7 +78,7 @@ class Content:
         self._known: dict[Print, tuple[Ref, bytes]] = {}  # messages by their fingerprints
         self._held: dict[int, tuple[BaseMessage, Any, Ref, bytes]] = {}  # heavy ones
         self._last: _Sent | None = _Sent([], [], {})  # None once one is too heavy to compare
-        self._sets: dict[bytes, Any] = {}
+        self._own: dict[Print, Any] = {}  # what recurs, where it was changed for this run
         self._texts: dict[str, tuple[Ref, bytes]] = {}  # long texts: they come again in messages
 
     def message(self, message: BaseMessage) -> tuple[Ref, bytes]:
@@ -103,19 +118,26 @@ class Content:
             found = self._known.get(print_)
             if found is not None:
                 return found
-            if not _is_heavy(message):
-                found = self._known[print_] = self.sharing(encode_for_storage(message))
+            if not _is_heavy(message.__dict__):
+                if message.type == "system":
+                    found = self._recalled(_prompts, print_, message, self._encoded)
+                else:
+                    found = self._encoded(message)
+                self._known[print_] = found
                 return found
             self._last = None
         held = self._held.get(id(message))
         fingerprint = _fingerprint(message)
         if held is not None and fingerprint is not None and held[1] == fingerprint:
             return held[2], held[3]
-        ref, blob = self.sharing(encode_for_storage(message))
+        ref, blob = self._encoded(message)
         if fingerprint is not None:
             # The message is held, so that its id cannot become another's.
             self._held[id(message)] = (message, fingerprint, ref, blob)
         return ref, blob
+
+    def _encoded(self, message: BaseMessage) -> tuple[Ref, bytes]:
+        return self.sharing(encode_for_storage(message))
 
     def value(self, value: Any) -> tuple[Ref, bytes]:
         """Name and bytes of any value."""
@@ -133,7 +155,9 @@ class Content:
         else:
             given, kept = self._cleaned(value, self.door)
             ref, blob = self._named(given, kept)
-        text = _long_text(kept) if len(blob) > LONG_TEXT else None
+        if len(blob) <= LONG_TEXT:
+            return ref, blob
+        text = _long_text(kept)
         if text is None:
             return ref, blob
         known = self._texts.get(text)
@@ -161,7 +185,7 @@ class Content:
         self._held.clear()
         self._last = None
         self._texts.clear()
-        self._sets.clear()
+        self._own.clear()
 
     def redacted(self, blobs: Blobs) -> bool:
         """Whether any of these is not as it was given."""
@@ -171,27 +195,47 @@ class Content:
         """A text that an event carries itself, as it may be kept."""
         return text if self.door is None else self.door.text(text)
 
-    def once(self, value: Mapping[str, Any], make: Callable[[Any], Any]) -> Any:
-        """`make(value)`, remembered for values that are equal to the last byte."""
+    def request(self, params: Mapping[str, Any]) -> Asked:
+        """Names and bytes of the tools and parameters of a call, and the model's name."""
         try:
-            key = _packed(value)
+            key = _packed(params)
         except _UNPACKABLE:
-            return make(value)
-        made = self._sets.get(key)
+            return self._asked(params)
+        return self._recalled(_requests, key, params, self._asked)
+
+    def _asked(self, params: Mapping[str, Any]) -> Asked:
+        request = read_request(params)
+        tools = self.value(request.tools) if request.tools else None
+        parameters = self.value(request.parameters) if request.parameters else None
+        return Asked(tools, parameters, request.model)
+
+    def _recalled(
+        self, recurring: Recurring[_M], key: Print, given: Any, make: Callable[[Any], _M]
+    ) -> _M:
+        """What was made of a value before, by this process or, where it was changed, by this run."""
+        made = recurring.get(key) if self.door is None else None
         if made is None:
-            if len(self._sets) >= _PARAMETER_SETS:
-                self._sets.clear()
-            made = self._sets[key] = make(value)
+            made = self._own.get(key)
+        if made is not None:
+            return made
+        lost = sum(self.losses.values())
+        made = make(given)
+        if self.door is None and sum(self.losses.values()) == lost:
+            recurring.keep(key, made)
+        else:
+            if len(self._own) >= _OWN:
+                self._own.clear()
+            self._own[key] = made
         return made
 
 
-def _is_heavy(message: BaseMessage) -> bool:
+def _is_heavy(fields: Mapping[str, Any]) -> bool:
     """Whether reading all of a message again for each call would cost too much."""
-    fields = message.__dict__
     if type(fields["content"]) is not str or fields.get("artifact") is not None:
         return True
     metadata = fields["response_metadata"]
-    return bool(metadata) and any(map(metadata.get("burnish", {}).get, _TOKENS))
+    measured = metadata and metadata.get("burnish")
+    return bool(measured) and any(map(measured.get, _TOKENS))
 
 
 def _long_text(stored: dict[str, Any]) -> str | None:

@@ -20,7 +20,6 @@ from burnish.capture.messages import text_of
 from burnish.capture.models import TOKENS
 from burnish.capture.plain import to_plain
 from burnish.capture.replies import read_usage
-from burnish.capture.requests import read_request
 from burnish.capture.spelled import without_spelling
 from burnish.errors import CaptureError
 from burnish.journal.events import ModelEnded, ModelStarted, ToolEnded, ToolStarted
@@ -129,9 +128,7 @@ class HandwrittenModelCall(_Handwritten["HandwrittenModelCall"]):
             ref, blob = content.sharing(encode_chat(message))
             refs.append(ref)
             blobs[ref] = blob
-        request = read_request(self._request)
-        tools = content.value(request.tools) if request.tools else None
-        parameters = content.value(request.parameters) if request.parameters else None
+        tools, parameters, model = content.request(self._request)
         blobs.update(item for item in (tools, parameters) if item is not None)
         parent = run.parent
         assert parent is not None  # noqa: S101 - opened below the current run
@@ -147,7 +144,7 @@ class HandwrittenModelCall(_Handwritten["HandwrittenModelCall"]):
                 messages=refs,
                 tools=tools and tools[0],
                 request=parameters and parameters[0],
-                model=request.model,
+                model=model,
                 provider=self._provider,
                 node=run.place.node,
                 speaker=run.speaker,

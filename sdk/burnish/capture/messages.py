@@ -51,9 +51,8 @@ _OWN = frozenset(
         "invalid_tool_calls", "tool_call_id",
     }
 )  # fmt: skip
-_NOTHING = object()
 _PLAIN = {"status": "success", "example": False, "tool_call_chunks": []}  # as if it were not there
-_MEASURED = ("burnish", "logprobs")
+_MEASURED = frozenset({"burnish", "logprobs"})
 
 
 def encode_message(message: BaseMessage) -> Message:
@@ -70,7 +69,7 @@ def encode_for_storage(message: BaseMessage) -> Message:
     """
     fields = message.__dict__
     metadata = fields["response_metadata"]
-    if metadata and any(name in metadata for name in _MEASURED):
+    if metadata and not _MEASURED.isdisjoint(metadata):
         metadata = {key: value for key, value in metadata.items() if key not in _MEASURED}
     return _encode(fields, message.__pydantic_extra__, metadata)
 
@@ -123,9 +122,8 @@ def _add_calls(encoded: Message, fields: Mapping[str, Any]) -> None:
 def _add_facts(encoded: Message, fields: Mapping[str, Any], extra: dict[str, Any] | None) -> None:
     for name in fields.keys() - _OWN:
         value = fields[name]
-        if value is None or value == _PLAIN.get(name, _NOTHING):
-            continue
-        encoded[name] = value
+        if value is not None and (name not in _PLAIN or value != _PLAIN[name]):
+            encoded[name] = value
     if extra:
         encoded["extra"] = extra
 

@@ -22,7 +22,6 @@ from burnish.capture.placing import (
 )
 from burnish.capture.plain import to_plain
 from burnish.capture.replies import Reply, read_reply
-from burnish.capture.requests import read_request
 from burnish.capture.spelled import without_spelling
 from burnish.journal.events import ModelEnded, ModelStarted, Ref
 
@@ -51,10 +50,11 @@ def _start_model(
     trajectory = parent.trajectory
     run = open_run(parent, key, "model", metadata)
     place = run.place
-    tools, request, model = trajectory.content.once(
-        about.get("invocation_params") or {}, lambda given: _stored_request(trajectory, given)
-    )
-    _store(blobs, tools, request)
+    tools, request, model = trajectory.content.request(about.get("invocation_params") or {})
+    if tools is not None:
+        blobs[tools[0]] = tools[1]
+    if request is not None:
+        blobs[request[0]] = request[1]
     extras = describe_run(run, about)
     if extras is not None:
         blobs[extras[0]] = extras[1]
@@ -84,20 +84,6 @@ def _start_model(
         ),
         blobs,
     )
-
-
-def _stored_request(trajectory: Any, given: dict[str, Any]) -> tuple[Any, Any, str | None]:
-    request = read_request(given)
-    value = trajectory.content.value
-    tools = value(request.tools) if request.tools else None
-    parameters = value(request.parameters) if request.parameters else None
-    return tools, parameters, request.model
-
-
-def _store(blobs: Blobs, *stored: tuple[Ref, bytes] | None) -> None:
-    for item in stored:
-        if item is not None:
-            blobs[item[0]] = item[1]
 
 
 @closes

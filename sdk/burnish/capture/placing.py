@@ -72,19 +72,14 @@ def run_id_of(key: int) -> bytes:
 
 def describe_run(run: Run, about: dict[str, Any]) -> tuple[Ref, bytes] | None:
     """What the user gave along with a run: tags and metadata; None where there is nothing."""
-    extras: dict[str, Any] = {}
-    given, metadata, options = about.get("tags"), about.get("metadata"), about.get("options")
-    tags = own_tags(given) if given else None
-    if tags:
-        extras["tags"] = tags
-    own = own_metadata(metadata) if metadata else None
-    if own:
-        extras["metadata"] = own
-    if options and len(options) > 1:
-        structured = options.get("ls_structured_output_format")
-        if structured:
-            extras["structured_output"] = structured
-    return run.trajectory.content.value(extras) if extras else None
+    tags = own_tags(about.get("tags"))
+    metadata = own_metadata(about.get("metadata"))
+    options = about.get("options")
+    structured = options and options.get("ls_structured_output_format")
+    if not (tags or metadata or structured):
+        return None
+    named = {"tags": tags, "metadata": metadata, "structured_output": structured}
+    return run.trajectory.content.value({name: value for name, value in named.items() if value})
 
 
 def is_control_flow(error: BaseException) -> bool:

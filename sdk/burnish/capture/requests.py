@@ -23,6 +23,8 @@ _PLACE = frozenset(
         "ls_temperature", "ls_max_tokens", "ls_stop", "ls_agent_type",
     }
 )  # fmt: skip
+_POSITIONS = ("seq:step", "graph:step", "map:key")
+_FIRST_POSITIONS = frozenset(f"{kind}:{n}" for kind in _POSITIONS[:2] for n in range(100))
 
 
 class Request(NamedTuple):
@@ -120,7 +122,7 @@ def _described(tool: Any) -> dict[str, Any]:
 
 def own_metadata(metadata: Mapping[str, Any] | None) -> dict[str, Any]:
     """The user's part of a run's metadata, without what the frameworks put in."""
-    if not metadata or metadata.keys() <= _PLACE:
+    if not metadata or _PLACE.issuperset(metadata):
         return {}
     return {
         key: value
@@ -131,6 +133,6 @@ def own_metadata(metadata: Mapping[str, Any] | None) -> dict[str, Any]:
 
 def own_tags(tags: list[str] | None) -> list[str]:
     """The user's tags of a run, without the frameworks' position tags."""
-    if not tags:
+    if not tags or _FIRST_POSITIONS.issuperset(tags):
         return []
-    return [tag for tag in tags if not tag.startswith(("seq:step", "graph:step", "map:key"))]
+    return [tag for tag in tags if not tag.startswith(_POSITIONS)]

@@ -25,18 +25,18 @@ class Segment:
 
     Attributes:
         size: Bytes that are good; a failed write leaves nothing behind them.
-        events: How many events it holds.
+        empty: Whether it holds no event yet.
         known: Names of the contents that it holds.
         expires_ns: When it is too old to be appended to, in nanoseconds since the epoch.
     """
 
-    __slots__ = ("events", "expires_ns", "fd", "known", "number", "path", "size")
+    __slots__ = ("empty", "expires_ns", "fd", "known", "number", "path", "size")
 
     def __init__(self, path: Path, number: int) -> None:
         self.path, self.number = path, number
         self.fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_WRONLY, 0o600)
         self.size = 0
-        self.events = 0
+        self.empty = True
         self.known: set[Ref] = set()
         self.expires_ns = time.time_ns() + _LONGEST_NS
 
@@ -61,7 +61,7 @@ class Segment:
         self.size += size
         if fresh is not None:
             self.known.update(fresh)
-        self.events += len(payloads)
+        self.empty = False
 
     def write(self, data: bytes) -> None:
         """Write bytes that are frames already.

@@ -175,7 +175,7 @@ class JournalWriter:
             self._wake.set()  # look again whether something was shipped
             raise OSError(errno.EDQUOT, "keep_bytes is used up by spans that wait to be shipped")
         segment = self._segment
-        return self._rotate() if segment is None or segment.events else segment
+        return self._rotate() if segment is None or not segment.empty else segment
 
     def _leave_torn(self) -> None:
         """Leave a segment behind if half a frame in it could not be cut off."""
@@ -217,7 +217,7 @@ class JournalWriter:
         segment, self._segment = self._segment, None
         if segment is None:
             return
-        counts = {"events": segment.events, "blobs": len(segment.known)}
+        counts = {"blobs": len(segment.known)}
         content = frames.frame(frames.SEAL, msgspec.msgpack.encode(counts))
         with contextlib.suppress(OSError):  # an unsealed segment is read just as well
             segment.write(content)

@@ -8,7 +8,7 @@ from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.tools import tool
 
 import burnish
-from burnish.capture import entry, faults, messages, models, nodes, tools
+from burnish.capture import content, entry, faults, messages, models, nodes, tools
 from burnish.errors import JournalFull
 from burnish.journal.events import ModelStarted, RunEnded, ToolStarted
 from burnish.testing import ScriptedChatModel, production_faults
@@ -31,7 +31,7 @@ BREAKABLE = [
     (entry, "_announce"),
     (nodes, "open_run"),
     (models, "open_run"),
-    (models, "read_request"),
+    (content.Content, "request"),
     (models, "read_reply"),
     (tools, "open_run"),
     (tools, "_result"),
