@@ -84,48 +84,47 @@ class Content:
     def message(self, message: BaseMessage) -> tuple[Ref, bytes]:
         """Name and bytes of a message."""
         prints = None if self._last is None else _prints_of((message,))
-        return self._of(message, prints[0] if prints else None)
+        if prints is None:
+            return self._held_of(message)
+        return self._known.get(prints[0]) or self._fresh(message, prints[0])
 
     def messages(self, messages: Sequence[BaseMessage]) -> tuple[list[Ref], Blobs]:
         """Names of messages in order, and the bytes behind them."""
         last = self._last
         prints = None if last is None else _prints_of(messages)
-        refs: list[Ref] = []
-        blobs: Blobs = {}
         if last is None or prints is None:
             self._last = None
-            for message in messages:
-                ref, blob = self._of(message, None)
-                refs.append(ref)
-                blobs[ref] = blob
-            return refs, blobs
+            named = list(map(self._held_of, messages))
+            return [ref for ref, _ in named], dict(named)
         count = len(last.prints)
         if prints[:count] == last.prints:
             refs, blobs = last.refs.copy(), last.blobs.copy()
         else:
-            count = 0
+            count, refs, blobs = 0, [], {}
+        known = self._known
         for message, print_ in zip(messages[count:], prints[count:], strict=True):
-            ref, blob = self._known.get(print_) or self._of(message, print_)
+            ref, blob = known.get(print_) or self._fresh(message, print_)
             refs.append(ref)
             blobs[ref] = blob
         if self._last is not None:
             self._last = _Sent(prints, refs, blobs)
-        return refs.copy(), blobs.copy()
+        return refs, blobs.copy()
 
-    def _of(self, message: BaseMessage, print_: Print | None) -> tuple[Ref, bytes]:
-        """Name and bytes of a message, encoded anew where no fingerprint says that it is known."""
-        if print_ is not None:
-            found = self._known.get(print_)
-            if found is not None:
-                return found
-            if not _is_heavy(message.__dict__):
-                if message.type == "system":
-                    found = self._recalled(_prompts, print_, message, self._encoded)
-                else:
-                    found = self._encoded(message)
-                self._known[print_] = found
-                return found
+    def _fresh(self, message: BaseMessage, print_: Print) -> tuple[Ref, bytes]:
+        """Name and bytes of a message that this run has not sent before."""
+        fields = message.__dict__
+        if _is_heavy(fields):
             self._last = None
+            return self._held_of(message)
+        if fields["type"] == "system":
+            made = self._recalled(_prompts, print_, message, self._encoded)
+        else:
+            made = self._encoded(message)
+        self._known[print_] = made
+        return made
+
+    def _held_of(self, message: BaseMessage) -> tuple[Ref, bytes]:
+        """Name and bytes of a message that is known by what it is, not by a fingerprint."""
         held = self._held.get(id(message))
         fingerprint = _fingerprint(message)
         if held is not None and fingerprint is not None and held[1] == fingerprint:

@@ -11,6 +11,7 @@ list, `block` on a part that was spelled differently, `id`, `name`, `status`, `a
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +46,9 @@ _CLASSES = {
 _TOOL_KINDS = ("tool", "ToolMessageChunk")
 _AI_KINDS = ("ai", "AIMessageChunk")
 _PLAIN_KIND = {"user": "human", "assistant": "ai", "system": "system", "tool": "tool"}
+_SHAPES = {
+    kind: (role, None if _PLAIN_KIND.get(role) == kind else kind) for kind, role in _ROLES.items()
+}  # what a record says of a kind: the role, and the kind where the role does not tell it
 _OWN = frozenset(
     {
         "content", "type", "role", "additional_kwargs", "response_metadata", "tool_calls",
@@ -76,22 +80,22 @@ def encode_for_storage(message: BaseMessage) -> Message:
 
 def _encode(fields: Mapping[str, Any], extra: dict[str, Any] | None, metadata: Any) -> Message:
     kind = fields["type"]
-    role = _ROLES.get(kind) or fields.get("role", kind)
+    role, named = _SHAPES.get(kind) or (fields.get("role", kind), kind)
     content = fields["content"]
     encoded: Message = {"role": role, "parts": []}
-    if _PLAIN_KIND.get(role) != kind:
-        encoded["class"] = kind
+    if named is not None:
+        encoded["class"] = named
     kwargs = fields["additional_kwargs"]
     if kind in _TOOL_KINDS:
-        encoded["parts"] = [
-            {"type": "tool_call_response", "id": fields["tool_call_id"], "response": content}
-        ]
+        answer = {"type": "tool_call_response", "id": fields["tool_call_id"], "response": content}
+        encoded["parts"].append(answer)
     else:
         if kwargs and isinstance(kwargs.get("reasoning_content"), str):
             kwargs = dict(kwargs)
             encoded["parts"].append(parts.reasoning_content(kwargs.pop("reasoning_content")))
         _add_content(encoded, content)
-        _add_calls(encoded, fields)
+        if kind in _AI_KINDS:
+            _add_calls(encoded, fields)
     if kwargs:
         encoded["additional_kwargs"] = kwargs
     if metadata:
@@ -112,7 +116,7 @@ def _add_content(encoded: Message, content: Any) -> None:
 def _add_calls(encoded: Message, fields: Mapping[str, Any]) -> None:
     calls = fields.get("tool_calls")
     if calls:
-        coded = [parts.encode_call(call) for call in calls]
+        coded = list(map(parts.encode_call, calls))
         encoded["parts"] = parts.place_calls(encoded["parts"], coded)
     invalid = fields.get("invalid_tool_calls")
     if invalid:
@@ -120,12 +124,18 @@ def _add_calls(encoded: Message, fields: Mapping[str, Any]) -> None:
 
 
 def _add_facts(encoded: Message, fields: Mapping[str, Any], extra: dict[str, Any] | None) -> None:
-    for name in fields.keys() - _OWN:
+    for name in _facts_among(tuple(fields)):
         value = fields[name]
         if value is not None and (name not in _PLAIN or value != _PLAIN[name]):
             encoded[name] = value
     if extra:
         encoded["extra"] = extra
+
+
+@functools.lru_cache(maxsize=256)
+def _facts_among(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Which fields of a message stand in its record under their own names."""
+    return tuple(name for name in names if name not in _OWN)
 
 
 def decode_message(encoded: Message) -> BaseMessage:

@@ -104,7 +104,7 @@ def encode_call(call: dict[str, Any]) -> Part:
     part: Part = {"type": "tool_call", "name": call["name"], "arguments": call["args"]}
     if call.get("id") is not None:
         part["id"] = call["id"]
-    if len(call) > len(_CALL_KEYS) or not call.keys() <= _CALL_KEYS:
+    if not call.keys() <= _CALL_KEYS:
         part["extra"] = {key: value for key, value in call.items() if key not in _CALL_KEYS}
     return part
 

@@ -5,6 +5,7 @@ Knows: how chat models of LangChain spell their parameters. Does not know: event
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -122,13 +123,13 @@ def _described(tool: Any) -> dict[str, Any]:
 
 def own_metadata(metadata: Mapping[str, Any] | None) -> dict[str, Any]:
     """The user's part of a run's metadata, without what the frameworks put in."""
-    if not metadata or _PLACE.issuperset(metadata):
-        return {}
-    return {
-        key: value
-        for key, value in metadata.items()
-        if key not in _PLACE and not key.startswith("__")
-    }
+    own = _own_names(tuple(metadata)) if metadata else ()
+    return {name: metadata[name] for name in own} if own and metadata else {}
+
+
+@functools.lru_cache(maxsize=256)
+def _own_names(names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(name for name in names if name not in _PLACE and not name.startswith("__"))
 
 
 def own_tags(tags: list[str] | None) -> list[str]:

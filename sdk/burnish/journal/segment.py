@@ -49,18 +49,20 @@ class Segment:
             OSError: If the file does not take all of it; then it holds nothing of it.
         """
         data: list[bytes] = []
-        fresh: list[Ref] | None = None
-        if blobs and not self.known.issuperset(blobs):
-            fresh = self._add_contents(data, blobs)
+        fresh: list[Ref] = []
+        if blobs and not blobs.keys() <= self.known:
+            self._add_contents(data, blobs, fresh)
         add_events(data, payloads)
         joined = b"".join(data)
         size = len(joined)
         written = write_small(self.fd, joined, size) if size <= SMALL else 0
         if written != size:
-            self._write_rest(joined, written)
+            try:
+                self._write_rest(joined, written)
+            except OSError:
+                self.known.difference_update(fresh)
+                raise
         self.size += size
-        if fresh is not None:
-            self.known.update(fresh)
         self.empty = False
 
     def write(self, data: bytes) -> None:
@@ -79,24 +81,28 @@ class Segment:
             os.ftruncate(self.fd, self.size)
             raise
 
-    def _add_contents(self, data: list[bytes], blobs: Mapping[Ref, bytes]) -> list[Ref]:
-        """Add the frames of contents that are not here yet; returns their names."""
+    def _add_contents(
+        self, data: list[bytes], blobs: Mapping[Ref, bytes], fresh: list[Ref]
+    ) -> None:
+        """Add the frames of contents that are not here yet, and note their names."""
         known = self.known
-        fresh = [ref for ref in blobs if ref not in known]
-        for ref in fresh.copy():
-            blob = blobs[ref]
+        for ref, blob in blobs.items():
+            if ref in known:
+                continue
             if type(blob) is bytes:
                 add_blob(data, ref, blob)
             else:
                 self._add_shared(data, ref, blob, fresh)
-        return fresh
+            known.add(ref)
+            fresh.append(ref)
 
     def _add_shared(self, data: list[bytes], ref: Ref, blob: bytes, fresh: list[Ref]) -> None:
-        """Add a content that shares bytes, and the text in it if neither file nor `fresh` has it."""
+        """Add a content that shares bytes, and the text in it if it is not here yet."""
         if not isinstance(blob, Spliced):
             data.append(frames.named_frame(frames.LINK, ref, blob))
             return
-        if blob.inner not in self.known and blob.inner not in fresh:
+        if blob.inner not in self.known:
+            self.known.add(blob.inner)
             fresh.append(blob.inner)
             add_blob(data, blob.inner, blob.text)
         data.append(frames.named_frame(frames.SPLICED, ref, blob.stored))
