@@ -154,6 +154,21 @@ def test_flush_makes_it_durable_and_has_nothing_to_ship(home, agents):
     assert len(of(ModelStarted, events(home))) == 3
 
 
+def test_events_go_where_the_settings_say_also_in_the_middle_of_a_run(home, tmp_path):
+    with burnish.trace(agent="mover"):
+        burnish.configure(home=tmp_path / "elsewhere")
+        with burnish.trace.tool_call("look", {}) as call:
+            call.result("seen")
+    burnish.flush()
+
+    assert [type(event) for event in events(home)] == [RunStarted]
+    assert [type(event).__name__ for event in events(tmp_path / "elsewhere")] == [
+        "ToolStarted",
+        "ToolEnded",
+        "RunEnded",
+    ]
+
+
 def test_the_workspace_gives_the_trajectory_back_as_it_ran(home, agents):
     graph = burnish.wrap(agents.adding_agent(parallel=False), agent="adder")
     with burnish.task(id="k", user="ann", source="rollout"):

@@ -165,6 +165,25 @@ def test_a_journal_full_of_unshipped_spans_takes_no_more_until_they_are_shipped(
     assert kept[0] == "a" * 32
 
 
+def test_a_forked_child_of_a_full_journal_begins_a_segment_and_goes_on_in_it(tmp_path):
+    settings = Settings(segment_bytes=4000, keep_bytes=20_000, fsync_interval_s=0.001)
+    writer = JournalWriter(tmp_path, settings)
+    recording = Recording(tmp_path, writer)
+    recording.whole("a" * 32)
+    claim(tmp_path, "otlp", floor=0)
+    with pytest.raises(JournalFull, match="keep_bytes"):
+        fill(recording)
+    before = set(journal_segments(tmp_path))
+    child = os.fork()
+    if child == 0:
+        for number in range(3):
+            writer.append(e.Dropped(at=time.time_ns(), counts={"n": number}))
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+
+    assert len(set(journal_segments(tmp_path)) - before) == 1
+
+
 def fill(recording):
     deadline = time.monotonic() + 20
     number = 0
