@@ -11,6 +11,7 @@ from langgraph.graph.state import CompiledStateGraph
 from langgraph.runtime import Runtime
 
 import burnish
+from burnish.capture.live import registry
 from burnish.journal.events import NodeStarted, RunEnded, RunStarted
 
 
@@ -57,6 +58,7 @@ def test_a_graph_that_never_starts_leaves_the_next_run_alone(journal):
 
     assert [event.status for event in journal.of(RunEnded)] == ["failed"]
     assert journal.of(NodeStarted) == []
+    assert registry.runs == {}
 
 
 class Prepared(CompiledStateGraph):
