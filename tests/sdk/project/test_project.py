@@ -136,13 +136,14 @@ def test_the_settings_table_yields_to_environment_and_configure(tmp_path, monkey
     assert (current.home, current.sample, current.keep_days) == (tmp_path / "runs", 0.5, 9)
 
 
-def test_settings_of_a_project_reach_those_who_listen(tmp_path):
-    seen = []
-    settings.on_change(lambda: seen.append(settings.current()))
+def test_who_listens_is_told_of_the_settings_of_a_project(tmp_path):
+    told = []
+    settings.on_change(lambda: told.append("changed"))
 
     load_project(written(tmp_path, MINIMAL + "[burnish]\nsample = 0.25\n"))
 
-    assert seen[-1].sample == 0.25
+    assert told == ["changed"]
+    assert settings.current().sample == 0.25
 
 
 def test_a_setting_that_no_file_can_hold_is_refused(tmp_path):
