@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Generic, TypeVar
 
 _T = TypeVar("_T")
-_MOST_BYTES = 8 * 1024 * 1024
+_MOST_BYTES = 2 * 1024 * 1024
 _COPIES = 3  # a fingerprint, what was made of it, and what surrounds both
 
 
