@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage
 
 _LONG = 1024  # characters from which a text is cheaper to compare than to read
-_OWN = 256
+_CHANGED = 256  # requests and prompts that one run remembers for itself
+_M = TypeVar("_M")
 _TEXTS = 64
 _TOKENS = ("prompt_token_ids", "token_ids", "logprobs")
 _packed = msgspec.msgpack.Encoder().encode  # tells 1, 1.0 and True apart, which == does not
@@ -42,7 +43,7 @@ _UNPACKABLE = (TypeError, ValueError, OverflowError, RecursionError)
 Blobs = dict[Ref, bytes]
 """Canonical JSON bytes by name."""
 Print = bytes | tuple[str, bytes]
-"""Fingerprint of a message: all that it holds, a long text apart from the rest."""
+"""Fingerprint of a message or a request: all that it holds, a long text apart from the rest."""
 
 
 class _Sent(NamedTuple):
@@ -61,7 +62,6 @@ class Asked(NamedTuple):
     model: str | None
 
 
-_M = TypeVar("_M")
 _requests: Recurring[Asked] = Recurring()
 _prompts: Recurring[tuple[Ref, bytes]] = Recurring()
 
@@ -222,7 +222,7 @@ class Content:
         if self.door is None and sum(self.losses.values()) == lost:
             recurring.keep(key, made)
         else:
-            if len(self._own) >= _OWN:
+            if len(self._own) >= _CHANGED:
                 self._own.clear()
             self._own[key] = made
         return made

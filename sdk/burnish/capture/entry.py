@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import time
+import uuid
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -23,7 +24,7 @@ from burnish.capture import (
     telling,
     threads,
 )
-from burnish.capture.awaited import Awaited, awaited, is_awaited
+from burnish.capture.awaited import Awaited, is_awaited
 from burnish.capture.closing import answer_of, status_of
 from burnish.capture.content import Blobs
 from burnish.capture.handler import on_uninvited, shared_handler
@@ -97,7 +98,7 @@ def recording() -> bool:
 
 
 def begin(start: Start, key: Any) -> LiveTrajectory:
-    """Start a trajectory, or take one up again, and say so."""
+    """Start a trajectory, or take one up again, and say so; without a key until its run starts."""
     threads.carry_context()
     originals.install()
     memory.listen()
@@ -193,11 +194,11 @@ def _enter(
     given: dict[str, Any] = dict(config) if config else {}
     if not recording() or is_entered(graph, given):
         return None
-    if given.get("run_id") is None and not entry.starts_first:
+    if not _has_own_id(given) and not entry.starts_first:
         given["run_id"] = new_uuid()
     handler = shared_handler()
     if _joined(given) is not None:
-        return _invocation(given, Awaited(agent.name, graph, None))
+        return _invocation(given, Awaited(agent.name, graph, input, None))
     configurable = resume.configurable_of(graph, given)
     thread = configurable.get("thread_id")
     thread = None if thread is None else str(thread)
@@ -216,17 +217,30 @@ def _enter(
     if resume.keeps_checkpoints(graph, configurable):  # and so may be interrupted
         _attach(given, handler)
         given["configurable"] = {**(given.get("configurable") or {}), resume.KEY: trajectory.id}
-    return _invocation(given, Awaited(agent.name, graph, trajectory))
+    return _invocation(given, Awaited(agent.name, graph, input, trajectory))
 
 
 def _invocation(config: dict[str, Any], run: Awaited) -> Invocation:
     """An invocation whose run starts under the id in its config, or as the next one here."""
-    run_id = config.get("run_id")
-    if run_id is None:
-        awaited.set(run)
+    if "run_id" in config and config["run_id"] is not None:
+        run.start(config["run_id"].int)
     else:
-        run.start(run_id.int)
+        run.expect()
     return Invocation(config, run)
+
+
+def _has_own_id(config: dict[str, Any]) -> bool:
+    """Whether the caller named the run; a name that is text becomes the id that callbacks get.
+
+    Raises:
+        ValueError: If it is no UUID.
+    """
+    given = config.get("run_id")
+    if given is None:
+        return False
+    if not isinstance(given, uuid.UUID):
+        config["run_id"] = uuid.UUID(str(given))
+    return True
 
 
 def _taken_up(

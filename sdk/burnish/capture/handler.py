@@ -91,8 +91,8 @@ class Callbacks:
         try:
             key = run_id.int
             here = awaited.get()
-            if here is not None:
-                awaited.set(None)
+            if here is not None and here.input is inputs:
+                awaited.set(here.outer)
                 here.start(key)
             parent = _parent(key, parent_run_id)
             if parent is None or parent.key == key:

@@ -257,7 +257,7 @@ class Registry:
         self.runs[run.key] = run.trajectory.open[run.key] = run
 
     def remove(self, run: Run) -> bool:
-        """Take a run off; False if it was closed before, with what it is below."""
+        """Take a run off; False if that was done before, when a run above it failed."""
         key = run.key
         self.runs.pop(key, None)
         return run.trajectory.open.pop(key, None) is not None

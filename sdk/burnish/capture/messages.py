@@ -94,8 +94,7 @@ def _encode(fields: Mapping[str, Any], extra: dict[str, Any] | None, metadata: A
             kwargs = dict(kwargs)
             encoded["parts"].append(parts.reasoning_content(kwargs.pop("reasoning_content")))
         _add_content(encoded, content)
-        if kind in _AI_KINDS:
-            _add_calls(encoded, fields)
+        _add_calls(encoded, fields)
     if kwargs:
         encoded["additional_kwargs"] = kwargs
     if metadata:

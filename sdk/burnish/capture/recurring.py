@@ -16,14 +16,17 @@ class Recurring(Generic[_T]):
     """What was encoded once for all runs of this process, by the fingerprint of what was given.
 
     Args:
-        most_bytes: How much is held, about; past that everything is let go of.
+        most_bytes: How much is held, as if each character were a byte; past that all is let go of.
     """
 
     def __init__(self, most_bytes: int = _MOST_BYTES) -> None:
         self._most_bytes = most_bytes
         self._held: dict[bytes | tuple[str, bytes], _T] = {}
         self._bytes = 0
-        self.get = self._held.get
+
+    def get(self, fingerprint: bytes | tuple[str, bytes]) -> _T | None:
+        """What was made before."""
+        return self._held.get(fingerprint)
 
     def keep(self, fingerprint: bytes | tuple[str, bytes], made: _T) -> None:
         """Hold what was made."""

@@ -68,7 +68,7 @@ def _class_for(original: type, agent: Agent) -> type:
     plain = _runs_as_any_graph(original)
     for name, recorded in _RECORDED.items():
         inner = getattr(original, name, None)
-        if inner is not None:
+        if inner is not None and not (plain and name in _ENDING_IN_STREAM):
             entry = Entry(name, starts_first=plain and name in _STARTING)
             body[name] = functools.wraps(inner)(recorded(agent, entry, inner))
     further = _RECORDED_LISTS if _is_graph(original) else _RECORDED_LISTS | _RECORDED_READINGS
@@ -92,7 +92,8 @@ def _runs_as_any_graph(kind: type) -> bool:
     if not _is_graph(kind):
         return False
     pregel = sys.modules["langgraph.pregel"].Pregel
-    return all(getattr(kind, name) is getattr(pregel, name) for name in _STARTING)
+    names = (*_STARTING, *_ENDING_IN_STREAM)
+    return all(getattr(kind, name) is getattr(pregel, name) for name in names)
 
 
 def _is_default(method: Any) -> bool:
@@ -192,9 +193,10 @@ def _aiterating(agent: Agent, entry: Entry, inner: Callable[..., Any]) -> Callab
         self: Any, input: Any, config: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> AsyncIterator[Any]:
         call = await _enter_async(agent, entry, self, input, config)
-        chunks = inner(self, input, config if call is None else call.config, *args, **kwargs)
-        shown = call is not None and resume.shows_configs(kwargs.get("stream_mode"))
+        chunks = None
         try:
+            chunks = inner(self, input, config if call is None else call.config, *args, **kwargs)
+            shown = call is not None and resume.shows_configs(kwargs.get("stream_mode"))
             async for chunk in chunks:
                 yield resume.conceal(chunk) if shown else chunk
         except BaseException as error:
@@ -311,6 +313,7 @@ def _all_done(calls: list[Invocation | None], outputs: Any) -> None:
 
 
 _STARTING = ("invoke", "ainvoke", "stream", "astream")
+_ENDING_IN_STREAM = ("transform", "atransform")  # of a graph; there the input is known
 _RECORDED: dict[str, Callable[..., Any]] = {
     "invoke": _sync,
     "ainvoke": _async,

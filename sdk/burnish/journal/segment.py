@@ -49,20 +49,13 @@ class Segment:
             OSError: If the file does not take all of it; then it holds nothing of it.
         """
         data: list[bytes] = []
-        fresh: list[Ref] = []
+        fresh: set[Ref] = set()
         if blobs and not blobs.keys() <= self.known:
             self._add_contents(data, blobs, fresh)
         add_events(data, payloads)
-        joined = b"".join(data)
-        size = len(joined)
-        written = write_small(self.fd, joined, size) if size <= SMALL else 0
-        if written != size:
-            try:
-                self._write_rest(joined, written)
-            except OSError:
-                self.known.difference_update(fresh)
-                raise
-        self.size += size
+        self.write(b"".join(data))
+        if fresh:
+            self.known |= fresh
         self.empty = False
 
     def write(self, data: bytes) -> None:
@@ -71,38 +64,34 @@ class Segment:
         Raises:
             OSError: As `append`.
         """
-        self._write_rest(data, 0)
-        self.size += len(data)
-
-    def _write_rest(self, data: bytes, written: int) -> None:
+        size = len(data)
         try:
-            write_all(self.fd, data, written)
-        except OSError:
+            written = write_small(self.fd, data, size) if size <= SMALL else 0
+            if written != size:
+                write_all(self.fd, data, written)
+            self.size += size
+        except BaseException:  # a person's interrupt too: nothing may stand behind `size`
             os.ftruncate(self.fd, self.size)
             raise
 
-    def _add_contents(
-        self, data: list[bytes], blobs: Mapping[Ref, bytes], fresh: list[Ref]
-    ) -> None:
+    def _add_contents(self, data: list[bytes], blobs: Mapping[Ref, bytes], fresh: set[Ref]) -> None:
         """Add the frames of contents that are not here yet, and note their names."""
         known = self.known
         for ref, blob in blobs.items():
-            if ref in known:
+            if ref in known or ref in fresh:
                 continue
+            fresh.add(ref)
             if type(blob) is bytes:
                 add_blob(data, ref, blob)
             else:
                 self._add_shared(data, ref, blob, fresh)
-            known.add(ref)
-            fresh.append(ref)
 
-    def _add_shared(self, data: list[bytes], ref: Ref, blob: bytes, fresh: list[Ref]) -> None:
-        """Add a content that shares bytes, and the text in it if it is not here yet."""
+    def _add_shared(self, data: list[bytes], ref: Ref, blob: bytes, fresh: set[Ref]) -> None:
+        """Add a content that shares bytes, and the text in it if neither file nor `fresh` has it."""
         if not isinstance(blob, Spliced):
             data.append(frames.named_frame(frames.LINK, ref, blob))
             return
-        if blob.inner not in self.known:
-            self.known.add(blob.inner)
-            fresh.append(blob.inner)
+        if blob.inner not in self.known and blob.inner not in fresh:
+            fresh.add(blob.inner)
             add_blob(data, blob.inner, blob.text)
         data.append(frames.named_frame(frames.SPLICED, ref, blob.stored))
