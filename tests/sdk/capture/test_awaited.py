@@ -5,6 +5,7 @@ import uuid
 from typing import TypedDict
 
 import pytest
+from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.runnables import RunnableLambda
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
@@ -35,6 +36,7 @@ WAYS = {
     "ainvoke": lambda graph, config: asyncio.run(graph.ainvoke({}, config)),
     "stream": lambda graph, config: list(graph.stream({}, config)),
     "batch": lambda graph, config: graph.batch([{}], config),
+    "transform": lambda graph, config: list(graph.transform(iter([{}]), config)),
 }
 
 
@@ -58,6 +60,71 @@ def test_a_graph_that_never_starts_leaves_the_next_run_alone(journal):
 
     assert [event.status for event in journal.of(RunEnded)] == ["failed"]
     assert journal.of(NodeStarted) == []
+    assert registry.runs == {}
+
+
+def test_a_stream_that_is_refused_leaves_the_next_run_alone(journal):
+    wrapped = burnish.wrap(seeing_graph(), agent="seeing")
+
+    async def refused_then_run():
+        with pytest.raises(TypeError):
+            async for _ in wrapped.astream({"run_id": "refused"}, None, "a mode by its place"):
+                pass
+        await wrapped.ainvoke({"run_id": "asked"})
+
+    asyncio.run(refused_then_run())
+
+    assert [event.status for event in journal.of(RunEnded)] == ["failed", "completed"]
+    started = journal.of(RunStarted)
+    assert [journal.value(event.input)["run_id"] for event in started] == ["refused", "asked"]
+    assert journal.of(NodeStarted)[0].trajectory == started[1].trajectory
+    assert registry.active == 0
+
+
+def test_a_run_id_that_is_text_is_the_same_id(journal):
+    given = "0190b7a0-0000-7000-8000-000000000007"
+
+    seen = burnish.wrap(seeing_graph(), agent="seeing").invoke({}, {"run_id": given})
+
+    assert seen == {"run_id": given}
+    assert [event.status for event in journal.of(RunEnded)] == ["completed"]
+    assert [event.name for event in journal.of(NodeStarted)] == ["see"]
+
+
+class Guard(BaseCallbackHandler):
+    """Runs something else each time that a graph starts, before the graph is known."""
+
+    def __init__(self, runnable):
+        self.runnable = runnable
+        self.busy = False
+
+    def on_chain_start(self, *_, parent_run_id=None, **__):
+        if parent_run_id is None and not self.busy:
+            self.busy = True
+            self.runnable.invoke({"run_id": "guard"})
+            self.busy = False
+
+
+def test_what_another_handler_runs_as_a_graph_starts_is_not_taken_for_it(journal):
+    graph = burnish.wrap(seeing_graph(), agent="guarded")
+
+    graph.invoke({}, {"callbacks": [Guard(RunnableLambda(lambda value: value))]})
+
+    (started,) = journal.of(RunStarted)
+    assert [event.name for event in journal.of(NodeStarted)] == ["see"]
+    assert journal.of(NodeStarted)[0].parent == started.span
+
+
+def test_a_wrapped_graph_that_a_handler_runs_is_a_trajectory_of_its_own(journal):
+    graph = burnish.wrap(seeing_graph(), agent="guarded")
+    guard = burnish.wrap(seeing_graph(), agent="guard")
+
+    graph.invoke({}, {"callbacks": [Guard(guard)]})
+
+    agents = {event.trajectory: event.agent for event in journal.of(RunStarted)}
+    assert sorted(agents.values()) == ["guard", "guarded"]
+    assert {event.trajectory for event in journal.of(NodeStarted)} == set(agents)
+    assert {event.status for event in journal.of(RunEnded)} == {"completed"}
     assert registry.runs == {}
 
 

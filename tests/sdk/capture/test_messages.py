@@ -1,6 +1,7 @@
 """Every message survives the way to the records' form and back, exactly."""
 
 import json
+from typing import Literal
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -265,3 +266,16 @@ def test_any_openai_message_can_be_given_back_as_it_was_sent(message):
     stored = from_json(canonical(encode_chat(message)))
 
     assert json.dumps(decode_chat(stored), sort_keys=True) == json.dumps(message, sort_keys=True)
+
+
+class OwnMessage(AIMessage):
+    type: Literal["own"] = "own"
+
+
+def test_a_message_class_of_ones_own_keeps_its_calls():
+    call = {"name": "add", "args": {"a": 1}, "id": "c1", "type": "tool_call"}
+
+    encoded = encode_message(OwnMessage("I add.", tool_calls=[call]))
+
+    assert (encoded["role"], encoded["class"]) == ("own", "own")
+    assert [part["type"] for part in encoded["parts"]] == ["text", "tool_call"]

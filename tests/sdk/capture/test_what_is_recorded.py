@@ -295,6 +295,39 @@ def test_a_nested_agent_is_named_in_the_path_of_its_calls(recorded):
     }
 
 
+def test_a_call_in_a_sub_graph_says_where_in_it_it_stands(recorded):
+    journal = recorded("a_sub_graph_as_a_node")
+    nodes = {event.span: event for event in journal.of(NodeStarted)}
+
+    for call in journal.of(ModelStarted):
+        around = nodes[call.parent]
+        assert call.namespace.count("|") == 1
+        assert (call.node, call.step, call.namespace) == (
+            around.node,
+            around.step,
+            around.namespace,
+        )
+
+
+def test_what_is_open_when_a_run_fails_is_closed_from_the_inside_out(journal):
+    @burnish.trace(agent="outer")
+    def leaving_all_open():
+        burnish.trace.tool_call("first", {}).open()
+        burnish.trace(agent="inner").__enter__()
+        burnish.trace.tool_call("second", {}).open()
+        raise LookupError("gone")
+
+    with pytest.raises(LookupError):
+        contextvars.copy_context().run(leaving_all_open)
+
+    first, inner, second = spans_of(journal, NodeStarted, ToolStarted)
+    assert spans_of(journal, NodeEnded, ToolEnded) == [second, inner, first]
+
+
+def spans_of(journal, *kinds):
+    return [event.span for event in journal.events if isinstance(event, kinds)]
+
+
 def test_concurrent_runs_do_not_mix(agents, journal):
     graph = burnish.wrap(agents.adding_agent(), agent="adder")
     threads = [

@@ -9,13 +9,14 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from burnish.errors import JournalFull, WorkspaceTooNew
 from burnish.journal import events as e
-from burnish.journal import frames
+from burnish.journal import frames, segment
 from burnish.journal.reader import (
     ReadReport,
     SegmentReader,
@@ -192,6 +193,39 @@ def test_another_way_of_syncing_holds_from_the_next_event_on(tmp_path, monkeypat
     writer.append(dropped(3))
     assert len(synced) == 2
     writer.close()
+
+
+def test_an_append_that_a_person_interrupts_leaves_nothing_half(tmp_path, monkeypatch):
+    writer = JournalWriter(tmp_path)
+    writer.append(dropped(1))
+    real = segment.write_small
+
+    def interrupted(fd, data, size):
+        real(fd, data, size // 2)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(segment, "write_small", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            writer.append(*state(2, "said once"))
+    writer.append(*state(3, "said once"))
+    report = ReadReport()
+    read = list(read_events(tmp_path, report=report))
+
+    assert [type(event) for event, _ in read] == [e.Dropped, e.StateRecorded]
+    event, blobs = read[1]
+    assert blobs[event.state] == e.canonical("said once")
+    assert (report.corrupt, report.torn_tails) == (0, 0)
+
+
+def test_an_event_an_hour_later_begins_another_segment(tmp_path):
+    writer = JournalWriter(tmp_path)
+    writer.append(dropped(1))
+    writer.append(dropped(2))
+    later = e.Dropped(at=time.time_ns() + 3601 * 10**9, counts={"n": 3})
+    writer.append(later)
+
+    assert len(journal_segments(tmp_path)) == 2
 
 
 def test_a_workspace_of_a_newer_version_takes_no_event(tmp_path):

@@ -145,6 +145,10 @@ def test_who_listens_is_told_of_the_settings_of_a_project(tmp_path):
     assert told == ["changed"]
     assert settings.current().sample == 0.25
 
+    settings.reset()
+
+    assert told == ["changed", "changed"]
+
 
 def test_a_setting_that_no_file_can_hold_is_refused(tmp_path):
     with pytest.raises(SettingsError, match="unknown setting 'exporters'"):
