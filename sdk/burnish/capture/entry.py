@@ -213,19 +213,22 @@ def _enter(
         resumes=taken_up,
         operation=operation_of(graph),
     )
-    trajectory = begin(start, None)
-    if resume.keeps_checkpoints(graph, configurable):  # and so may be interrupted
+    kept = resume.keeps_checkpoints(graph, configurable)  # and so it may be interrupted
+    if kept:
         _attach(given, handler)
+    trajectory = begin(start, None)
+    if kept:
         given["configurable"] = {**(given.get("configurable") or {}), resume.KEY: trajectory.id}
     return _invocation(given, Awaited(agent.name, graph, input, trajectory))
 
 
 def _invocation(config: dict[str, Any], run: Awaited) -> Invocation:
     """An invocation whose run starts under the id in its config, or as the next one here."""
-    if "run_id" in config and config["run_id"] is not None:
-        run.start(config["run_id"].int)
-    else:
+    run_id = config.get("run_id")
+    if run_id is None:
         run.expect()
+    else:
+        run.start(run_id.int)
     return Invocation(config, run)
 
 

@@ -7,6 +7,7 @@ from typing import TypedDict
 import pytest
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.runnables import RunnableLambda
+from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.runtime import Runtime
@@ -14,6 +15,7 @@ from langgraph.runtime import Runtime
 import burnish
 from burnish.capture.live import registry
 from burnish.journal.events import NodeStarted, RunEnded, RunStarted
+from burnish.testing import production_faults
 
 
 class Seen(TypedDict, total=False):
@@ -79,6 +81,18 @@ def test_a_stream_that_is_refused_leaves_the_next_run_alone(journal):
     assert [journal.value(event.input)["run_id"] for event in started] == ["refused", "asked"]
     assert journal.of(NodeStarted)[0].trajectory == started[1].trajectory
     assert registry.active == 0
+
+
+def test_a_graph_with_a_memory_that_is_refused_leaves_no_trajectory_open(journal):
+    graph = seeing_graph()
+    graph.checkpointer = InMemorySaver()
+    config = {"callbacks": 5, "configurable": {"thread_id": "t"}}
+
+    with production_faults(), pytest.raises(AttributeError):
+        burnish.wrap(graph, agent="seeing").invoke({}, config)
+
+    assert registry.active == 0
+    assert journal.events == []
 
 
 def test_a_run_id_that_is_text_is_the_same_id(journal):
