@@ -148,13 +148,7 @@ def test_a_writer_keeps_its_own_journal_within_the_quota(tmp_path):
 
 
 def test_a_journal_full_of_unshipped_spans_takes_no_more_until_they_are_shipped(tmp_path):
-    settings = Settings(segment_bytes=4000, keep_bytes=20_000, fsync_interval_s=0.001)
-    writer = JournalWriter(tmp_path, settings)
-    recording = Recording(tmp_path, writer)
-    recording.whole("a" * 32)
-    claim(tmp_path, "otlp", floor=0)
-    with pytest.raises(JournalFull, match="keep_bytes"):
-        fill(recording)
+    writer = full_of_unshipped(tmp_path)
     kept = [
         event.trajectory for event, _ in read_events(tmp_path) if isinstance(event, e.RunStarted)
     ]
@@ -166,13 +160,7 @@ def test_a_journal_full_of_unshipped_spans_takes_no_more_until_they_are_shipped(
 
 
 def test_a_forked_child_of_a_full_journal_begins_a_segment_and_goes_on_in_it(tmp_path):
-    settings = Settings(segment_bytes=4000, keep_bytes=20_000, fsync_interval_s=0.001)
-    writer = JournalWriter(tmp_path, settings)
-    recording = Recording(tmp_path, writer)
-    recording.whole("a" * 32)
-    claim(tmp_path, "otlp", floor=0)
-    with pytest.raises(JournalFull, match="keep_bytes"):
-        fill(recording)
+    writer = full_of_unshipped(tmp_path)
     before = set(journal_segments(tmp_path))
     child = os.fork()
     if child == 0:
@@ -182,6 +170,19 @@ def test_a_forked_child_of_a_full_journal_begins_a_segment_and_goes_on_in_it(tmp
     assert os.waitpid(child, 0)[1] == 0
 
     assert len(set(journal_segments(tmp_path)) - before) == 1
+
+
+def full_of_unshipped(home):
+    """A journal that takes no more until somebody ships what it holds."""
+    writer = JournalWriter(
+        home, Settings(segment_bytes=4000, keep_bytes=20_000, fsync_interval_s=0.001)
+    )
+    recording = Recording(home, writer)
+    recording.whole("a" * 32)
+    claim(home, "otlp", floor=0)
+    with pytest.raises(JournalFull, match="keep_bytes"):
+        fill(recording)
+    return writer
 
 
 def fill(recording):

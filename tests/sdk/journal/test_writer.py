@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import signal
 import subprocess
 import sys
 import textwrap
@@ -13,12 +12,12 @@ import time
 from pathlib import Path
 
 import pytest
+from small_events import dropped, numbers, state
 
-from burnish.errors import JournalFull, WorkspaceTooNew
+from burnish.errors import WorkspaceTooNew
 from burnish.journal import events as e
-from burnish.journal import frames, segment
+from burnish.journal import frames
 from burnish.journal.reader import (
-    ReadReport,
     SegmentReader,
     is_alive,
     process_folders,
@@ -30,16 +29,8 @@ from burnish.settings import Settings
 from burnish.testing.recording import Recording
 
 
-def dropped(number: int) -> e.Dropped:
-    return e.Dropped(at=number, counts={"n": number})
-
-
 def journal_segments(home: Path) -> list[Path]:
     return [path for folder in process_folders(home) for path in segments(folder)]
-
-
-def numbers(home: Path, report: ReadReport | None = None) -> list[int]:
-    return [event.counts["n"] for event, _ in read_events(home, report=report)]
 
 
 def test_nothing_is_created_before_the_first_event(tmp_path):
@@ -195,29 +186,6 @@ def test_another_way_of_syncing_holds_from_the_next_event_on(tmp_path, monkeypat
     writer.close()
 
 
-def test_an_append_that_a_person_interrupts_leaves_nothing_half(tmp_path, monkeypatch):
-    writer = JournalWriter(tmp_path)
-    writer.append(dropped(1))
-    real = segment.write_small
-
-    def interrupted(fd, data, size):
-        real(fd, data, size // 2)
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patched:
-        patched.setattr(segment, "write_small", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            writer.append(*state(2, "said once"))
-    writer.append(*state(3, "said once"))
-    report = ReadReport()
-    read = list(read_events(tmp_path, report=report))
-
-    assert [type(event) for event, _ in read] == [e.Dropped, e.StateRecorded]
-    event, blobs = read[1]
-    assert blobs[event.state] == e.canonical("said once")
-    assert (report.corrupt, report.torn_tails) == (0, 0)
-
-
 def test_an_event_an_hour_later_begins_another_segment(tmp_path):
     writer = JournalWriter(tmp_path)
     writer.append(dropped(1))
@@ -235,138 +203,6 @@ def test_a_workspace_of_a_newer_version_takes_no_event(tmp_path):
         JournalWriter(tmp_path).append(dropped(1))
 
     assert [path.name for path in tmp_path.iterdir()] == ["workspace.json"]
-
-
-def state(number: int, content: str) -> tuple[e.StateRecorded, dict[e.Ref, bytes]]:
-    blob = e.canonical(content)
-    ref = e.ref_of(blob)
-    return e.StateRecorded(at=number, trajectory=str(number), state=ref), {ref: blob}
-
-
-def fill(writer: JournalWriter, events: list, written: list[str]) -> None:
-    for event, blobs in events:
-        writer.append(event, blobs)
-        written.append(event.trajectory)
-
-
-FULL_DISK = """
-    import resource, sys
-    from pathlib import Path
-    from burnish.errors import JournalFull
-    from burnish.journal import events as e
-    from burnish.journal.writer import JournalWriter
-
-    def event(number, size):
-        content = e.canonical("x" * size + str(number))
-        ref = e.ref_of(content)
-        return e.StateRecorded(at=number, trajectory=str(number), state=ref), {ref: content}
-
-    writer = JournalWriter(Path(sys.argv[1]))
-    writer.append(*event(1, 100))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (5000, resource.RLIM_INFINITY))
-    try:
-        writer.append(*event(2, 50_000))
-    except JournalFull as full:
-        assert isinstance(full, OSError)
-        print(full)
-    writer.append(*event(3, 100))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-    writer.append(*event(2, 50_000))
-"""
-
-
-def test_a_full_disk_refuses_one_event_and_harms_no_other(tmp_path):
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(FULL_DISK), str(tmp_path)],
-        capture_output=True,
-        text=True,
-        check=True,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
-    )
-    report = ReadReport()
-
-    read = [
-        event.trajectory
-        for event, blobs in read_events(tmp_path, report=report)
-        if blobs[event.state]
-    ]
-
-    assert read == ["1", "3", "2"]
-    assert (report.corrupt, report.torn_tails) == (0, 0)
-    assert "no room for the journal" in done.stdout
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")
-def test_a_disk_without_space_is_named_and_can_be_used_again(tmp_path):
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=256k", "none", str(disk)],
-        check=False,
-        capture_output=True,
-    )
-    if mounted.returncode:
-        pytest.skip("this machine mounts nothing")
-    try:
-        writer = JournalWriter(disk / "home")
-        written = []
-        events = [state(number, f"{number}" * 2000) for number in range(1000)]
-        with pytest.raises(JournalFull, match="No space left"):
-            fill(writer, events, written)
-        report = ReadReport()
-        read = [event.trajectory for event, _ in read_events(disk / "home", report=report)]
-        writer.close()
-    finally:
-        subprocess.run(["umount", "-l", str(disk)], check=True)
-
-    assert len(written) > 10
-    assert read == written
-    assert report.corrupt == 0
-
-
-KILLED = """
-    import sys, threading
-    from pathlib import Path
-    from burnish.journal import events as e
-    from burnish.journal.writer import JournalWriter
-    from burnish.settings import Settings
-
-    writer = JournalWriter(Path(sys.argv[1]), Settings(segment_bytes=50_000))
-    lock = threading.Lock()
-
-    def write(first):
-        for number in range(first, first + 1_000_000):
-            content = e.canonical("x" * (number % 3000))
-            ref = e.ref_of(content)
-            writer.append(e.Dropped(at=number, counts={"n": number}), {ref: content})
-            with lock:
-                sys.stdout.write(f"{number}\\n")
-                sys.stdout.flush()
-
-    for first in range(4):
-        threading.Thread(target=write, args=(first * 1_000_000,)).start()
-"""
-
-
-@pytest.mark.parametrize("lines", [1, 50, 400, 1500])
-def test_kill_9_loses_no_acknowledged_event(tmp_path, lines):
-    process = subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(KILLED), str(tmp_path)],
-        stdout=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
-    )
-    acknowledged = [int(process.stdout.readline()) for _ in range(lines)]
-    process.send_signal(signal.SIGKILL)
-    rest = process.stdout.read()
-    acknowledged += [int(line) for line in rest.splitlines(keepends=True) if line.endswith("\n")]
-    process.wait()
-    process.stdout.close()
-
-    found = set(numbers(tmp_path))
-
-    assert set(acknowledged) <= found
-    assert not any(is_alive(folder) for folder in process_folders(tmp_path))
 
 
 def test_two_processes_write_into_one_workspace(tmp_path):
