@@ -194,8 +194,7 @@ def _enter(
     given: dict[str, Any] = dict(config) if config else {}
     if not recording() or is_entered(graph, given):
         return None
-    if not _has_own_id(given) and not entry.starts_first:
-        given["run_id"] = new_uuid()
+    _settle_id(given, entry)
     handler = shared_handler()
     if _joined(given) is not None:
         return _invocation(given, Awaited(agent.name, graph, input, None))
@@ -232,18 +231,18 @@ def _invocation(config: dict[str, Any], run: Awaited) -> Invocation:
     return Invocation(config, run)
 
 
-def _has_own_id(config: dict[str, Any]) -> bool:
-    """Whether the caller named the run; a name that is text becomes the id that callbacks get.
+def _settle_id(config: dict[str, Any], entry: Entry) -> None:
+    """Leave the caller's run id in the config, as a UUID; add one only where nothing else tells the run.
 
     Raises:
-        ValueError: If it is no UUID.
+        ValueError: If the caller's is the text of no UUID.
     """
     given = config.get("run_id")
     if given is None:
-        return False
-    if not isinstance(given, uuid.UUID):
+        if not entry.starts_first:
+            config["run_id"] = new_uuid()
+    elif not isinstance(given, uuid.UUID):
         config["run_id"] = uuid.UUID(str(given))
-    return True
 
 
 def _taken_up(

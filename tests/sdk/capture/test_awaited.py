@@ -13,6 +13,7 @@ from langgraph.graph.state import CompiledStateGraph
 from langgraph.runtime import Runtime
 
 import burnish
+from burnish.capture import faults
 from burnish.capture.live import registry
 from burnish.journal.events import NodeStarted, RunEnded, RunStarted
 from burnish.testing import production_faults
@@ -103,6 +104,15 @@ def test_a_run_id_that_is_text_is_the_same_id(journal):
     assert seen == {"run_id": given}
     assert [event.status for event in journal.of(RunEnded)] == ["completed"]
     assert [event.name for event in journal.of(NodeStarted)] == ["see"]
+
+
+def test_a_run_id_that_names_nothing_is_counted_and_the_graph_runs(journal):
+    with production_faults():
+        seen = burnish.wrap(seeing_graph(), agent="seeing").invoke({}, {"run_id": "mine"})
+
+    assert seen == {"run_id": "mine"}
+    assert journal.events == []
+    assert faults.counts()["enter: ValueError"] > 0
 
 
 class Guard(BaseCallbackHandler):
