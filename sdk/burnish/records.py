@@ -32,6 +32,8 @@ TrajectoryStatus = Literal[
 VerdictLabel = Literal["success", "fail", "unknown"]
 SpanKind = Literal["agent", "model", "tool", "node", "fact"]
 Pool = Literal["train", "heldout", "standing", "capability"]
+Origin = Literal["own", "inside", "imported", "received"]
+"""Where a fact comes from: this workspace, code inside the very run it judges, an import, another process."""
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,6 +63,7 @@ class Span(Record, frozen=True, kw_only=True):
     end_ns: int | None  # None while open
     status: Literal["unset", "ok", "error"]
     attributes: dict[str, Json]
+    origin: Origin = "own"  # set by the reader of the span, never read from its attributes
 
 
 class Policy(Record, frozen=True, kw_only=True):
@@ -141,6 +144,7 @@ class Outcome(Record, frozen=True, kw_only=True):
     evidence: Json = None
     reported_ns: int = 0
     scope: Literal["last", "thread"] = "last"
+    origin: Origin = "own"
 
 
 class Verdict(Record, frozen=True, kw_only=True):
@@ -153,6 +157,7 @@ class Verdict(Record, frozen=True, kw_only=True):
     evidence: Json = None
     cost_usd: float | None = None
     decided_ns: int = 0
+    origin: Origin = "own"
 
 
 class Trajectory(Record, frozen=True, kw_only=True):
@@ -173,6 +178,7 @@ class Trajectory(Record, frozen=True, kw_only=True):
     input: Json = None
     answer: str | None = None
     final_state: Json = None
+    state_origin: Origin = "own"  # of final_state
     error: Failure | None = None
     policies: list[Policy] = []
     model_calls: list[ModelCall] = []

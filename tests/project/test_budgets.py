@@ -44,11 +44,11 @@ def lines_of(node: Function) -> int:
     return own - (docstring.count("\n") + 1 if docstring else 0)
 
 
-def test_no_file_is_longer_than_400_lines() -> None:
+def test_no_file_is_longer_than_500_lines() -> None:
     long = {
         str(path.relative_to(ROOT)): count
         for path in sources()
-        if (count := len(path.read_text().splitlines())) > 400
+        if (count := len(path.read_text().splitlines())) > 500
     }
 
     assert long == {}
@@ -63,7 +63,7 @@ def test_no_function_is_longer_than_50_lines_and_most_are_short() -> None:
     assert statistics.median(ordered) <= 10
 
 
-def test_no_function_takes_more_than_six_arguments() -> None:
+def test_no_function_takes_more_than_eight_arguments() -> None:
     """Keyword-only options of a contract with users are named above."""
     wide = {}
     for name, node in functions():
@@ -76,7 +76,7 @@ def test_no_function_takes_more_than_six_arguments() -> None:
             isinstance(dec, ast.Call) and "command" in ast.unparse(dec)
             for dec in node.decorator_list
         )
-        if count > 6 and not framework and not command and node.name not in WIDE_CONTRACTS:
+        if count > 8 and not framework and not command and node.name not in WIDE_CONTRACTS:
             wide[name] = count
 
     assert wide == {}

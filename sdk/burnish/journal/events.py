@@ -190,6 +190,7 @@ class OutcomeReported(Event, frozen=True, tag="O"):
     label: str | None = None
     evidence: Ref | None = None
     scope: str = "last"
+    origin: str = "own"  # an Origin
 
 
 class VerdictGiven(Event, frozen=True, tag="V"):
@@ -202,6 +203,7 @@ class VerdictGiven(Event, frozen=True, tag="V"):
     score: float | None = None
     evidence: Ref | None = None
     cost_usd: float | None = None
+    origin: str = "own"  # an Origin
 
 
 class StateRecorded(Event, frozen=True, tag="S"):
@@ -209,6 +211,7 @@ class StateRecorded(Event, frozen=True, tag="S"):
 
     trajectory: str
     state: Ref
+    origin: str = "own"  # an Origin
 
 
 class Dropped(Event, frozen=True, tag="D"):
