@@ -19,6 +19,7 @@ from burnish_exporters.dataset.spool import packed
 from burnish_exporters.dataset.version import PARTS, DatasetVersion
 from burnish_exporters.pieces import Piece, Plan
 from burnish_exporters.pieces.making import PieceMaker, redactor_of
+from burnish_exporters.pieces.steps import refusals_of
 from burnish_exporters.rows import Row
 from burnish_exporters.rows.keys import action_key, actions_of, content_key, request_of
 from burnish_exporters.rows.stable import digest
@@ -63,11 +64,14 @@ def carried(parent: DatasetVersion, present: set[str], plan: Plan) -> Piece:
     """
     piece = Piece(name="carried over")
     redactor, rows, seen = redactor_of(plan), bytearray(), 0
+    refusals = refusals_of(plan.recipe)
     dropped: Counter[str] = Counter()
     for part, found in _gone(parent, present):
         seen += 1
-        if doubt := _doubt(found[0], plan):
-            dropped[f"unverified: {doubt}"] += 1
+        doubt = _doubt(found[0], plan)
+        refused = next(filter(None, map(refusals.of_row, found)), None)
+        if doubt or refused:
+            dropped[refused or f"unverified: {doubt}"] += 1
             continue
         if redactor:
             redactor.clean(found)

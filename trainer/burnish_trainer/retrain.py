@@ -188,7 +188,7 @@ class _Retrain:
 
     def _measured_on(self) -> dict[str, list[str]]:
         """Hashes of the tasks that the adapter will be measured on, so that none of them is trained on."""
-        from burnish_exporters.curate.pools import request_hash, task_hash
+        from burnish_exporters.curate.pools import request_hash, request_sketch, task_hash
         from burnish_trainer.evaluation import pools_of
 
         tasks = [task for several in pools_of(self._subject).values() for task in several]
@@ -196,6 +196,7 @@ class _Retrain:
         return {
             "refuse_tasks": sorted({task_hash(task.id) for task in tasks}),
             "refuse_requests": sorted(set(map(request_hash, asked))),
+            "refuse_similar": sorted(set(map(request_sketch, asked))),
         }
 
     def _train(self, dataset: dict[str, Any], current: str | None) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from burnish_exporters.curate.luck import (
     unlike_siblings,
 )
 from burnish_exporters.curate.necessity import Scorer, call_gain, needed_calls
-from burnish_exporters.curate.pools import refuse_pools
+from burnish_exporters.curate.pools import Refusals, refuse_pools
 from burnish_exporters.curate.repeated import without_repeated_calls
 from burnish_exporters.curate.sample import Drop, Item, Keep, Sample, SetStep, Step
 from burnish_exporters.curate.sources import EXTERNAL, cap_share, external_share
@@ -35,6 +35,7 @@ __all__ = [
     "Drop",
     "Item",
     "Keep",
+    "Refusals",
     "Sample",
     "Scorer",
     "SetStep",

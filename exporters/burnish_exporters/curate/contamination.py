@@ -7,17 +7,15 @@ Does not know: which texts are held out: splits and named files say so.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from burnish.errors import ExportError
+from burnish.trajectories.normal_form import comparable_words
 from burnish_exporters.curate.sample import Drop, Sample, SetStep
 
 WORDS = 13
 NEAR = 0.8
-
-_WORD = re.compile(r"\w+", re.UNICODE)
 
 
 def without_overlap(benchmarks: Iterable[str] = ()) -> SetStep:
@@ -47,11 +45,11 @@ class Overlap:
         self._sets: list[frozenset[str]] = []
         self._by_word: dict[str, list[int]] = {}
         for text in texts:
-            self._add(_words(text))
+            self._add(comparable_words(text))
 
     def kind(self, text: str) -> str | None:
         """How a text overlaps: "exact", "13-gram", "near duplicate"; None if it does not."""
-        words = _words(text)
+        words = comparable_words(text)
         if not words:
             return None
         if words in self._exact:
@@ -116,10 +114,6 @@ def _texts_of(line: str) -> list[str]:
     messages = value.get("messages") or ()
     asked = [m.get("content") for m in messages if isinstance(m, dict) and m.get("role") == "user"]
     return [*found, *(text for text in asked if isinstance(text, str))]
-
-
-def _words(text: str) -> tuple[str, ...]:
-    return tuple(_WORD.findall(text.casefold()))
 
 
 def _grams(words: tuple[str, ...]) -> Iterator[tuple[str, ...]]:

@@ -1,21 +1,26 @@
 """Refuse runs on tasks that are kept for measuring.
 
-Knows: which tasks, requests and sources of runs are out of bounds. Does not know: how they are measured.
+Defines which tasks, requests and sources of runs are out of bounds. How adapters are measured is decided elsewhere.
 
 Tasks and requests are compared by hash, so a recipe that names them does not give them away. Production runs carry no
-task id of a pool: the words of their request tell.
+task id of a pool: the words of their request tell. A request with a word more or less is found by its sketch, the
+hashes of its words.
 """
 
 from __future__ import annotations
 
 import hashlib
-import re
+from collections import Counter
 from collections.abc import Iterable
 
-from burnish.records import Trajectory
+from burnish.records import Message, Trajectory
+from burnish.trajectories.normal_form import comparable_words
 from burnish_exporters.curate.sample import KEEP, Drop, Item, Keep, Step
+from burnish_exporters.rows.keys import text_of
+from burnish_exporters.rows.row import Row
 
-_WORD = re.compile(r"\w+", re.UNICODE)
+_SHARED_WORDS = 3  # fewer common words do not make two requests nearly the same
+_NEAR = 0.8
 _TRAINING_SOURCES = ("production", "rollout", "demonstration", "teacher")
 
 
@@ -25,47 +30,152 @@ def task_hash(task_id: str) -> str:
 
 
 def request_hash(text: str) -> str:
-    """Hash of the words of a request, whatever their case and what stands between them; 32 hex digits."""
-    return task_hash(" ".join(_WORD.findall(text.casefold())))
+    """Hash of the words of a request in their normal form; 32 hex digits."""
+    return task_hash(" ".join(comparable_words(text)))
 
 
-def refuse_pools(
-    pools: Iterable[str],
-    refused: Iterable[str] = (),
-    sources: Iterable[str] = _TRAINING_SOURCES,
-    requests: Iterable[str] = (),
-) -> Step:
+def request_sketch(text: str) -> str:
+    """The words of a request, each as a short hash; a word with a digit is marked by `#`."""
+    return " ".join(map(_masked, comparable_words(text)))
+
+
+def refuse_pools(refusals: Refusals, sources: Iterable[str] = _TRAINING_SOURCES) -> Step:
     """Drop runs of held-out pools, of refused tasks and requests, and of sources that are no training data.
 
     Args:
-        pools: Names of pools; a run belongs to one by its metadata `pool` or its tag `pool:NAME`.
-        refused: Hashes (`task_hash`) of refused tasks.
+        refusals: Pools, tasks and requests; a run belongs to a pool by its metadata `pool` or its tag `pool:NAME`.
         sources: Sources that may be trained on; "evaluation" is not among them by default.
-        requests: Hashes (`request_hash`) of refused requests.
     """
-    held, hashes, allowed = frozenset(pools), frozenset(refused), frozenset(sources)
-    asked = frozenset(requests)
+    allowed = frozenset(sources)
 
     def step(item: Item) -> Keep | Drop:
         trajectory = item.trajectory
         pool = trajectory.metadata.get("pool")
         tagged = next((t[5:] for t in trajectory.tags if t.startswith("pool:")), pool)
-        if pool in held or tagged in held:
-            return Drop(f"held out: pool {tagged}")
-        if trajectory.task_id and hashes and task_hash(trajectory.task_id) in hashes:
-            return Drop("held out: task")
-        if trajectory.source not in allowed:
-            return Drop(f"held out: source {trajectory.source}")
-        if asked and request_hash(_request(trajectory)) in asked:
-            return Drop("held out: request")
-        return KEEP
+        reason = refusals.of_pool(pool, tagged) or refusals.of_task(trajectory.task_id)
+        if reason is None and trajectory.source not in allowed:
+            reason = f"held out: source {trajectory.source}"
+        if reason is None and refusals.looks_at_requests:
+            reason = refusals.of_requests(requests_of(trajectory))
+        return Drop(reason) if reason else KEEP
 
     return step
 
 
-def _request(trajectory: Trajectory) -> str:
-    """What users said in the first call of a run."""
-    first = next(iter(trajectory.model_calls), None)
-    users = [m for m in first.messages if m.get("role") == "user"] if first else []
-    parts = [part for message in users for part in message.get("parts") or ()]
-    return "\n".join(part["content"] for part in parts if isinstance(part.get("content"), str))
+class Refusals:
+    """What must never be trained on: pools, tasks and requests.
+
+    Args:
+        pools: Names of pools.
+        refused: Hashes (`task_hash`) of refused tasks.
+        requests: Hashes (`request_hash`) of refused requests.
+        similar: Sketches (`request_sketch`) of refused requests.
+    """
+
+    def __init__(
+        self,
+        pools: Iterable[str],
+        refused: Iterable[str] = (),
+        requests: Iterable[str] = (),
+        similar: Iterable[str] = (),
+    ) -> None:
+        self._pools, self._tasks = frozenset(pools), frozenset(refused)
+        self._requests, self._sketches = frozenset(requests), RefusedSketches(similar)
+        self.looks_at_requests = bool(self._requests or self._sketches)
+
+    def of_pool(self, *names: object) -> str | None:
+        """Why a run of these pools is refused; None if it is not."""
+        held = [name for name in names if isinstance(name, str) and name in self._pools]
+        return f"held out: pool {held[-1]}" if held else None
+
+    def of_task(self, task_id: str | None) -> str | None:
+        """Why a run at this task is refused; None if it is not."""
+        held = bool(task_id and self._tasks) and task_hash(str(task_id)) in self._tasks
+        return "held out: task" if held else None
+
+    def of_requests(self, texts: Iterable[str]) -> str | None:
+        """Why a run with these requests is refused; None if it is not."""
+        asked = [text for text in texts if text.strip()]
+        if any(request_hash(text) in self._requests for text in asked):
+            return "held out: request"
+        near = any(map(self._sketches.near, asked))
+        return "held out: nearly the same request" if near else None
+
+    def of_row(self, row: Row) -> str | None:
+        """Why a row that did not come through the steps over runs is refused; None if it is not."""
+        pools = [tag[5:] for tag in row.kind_tags if tag.startswith("pool:")]
+        texts = [text_of(message) for message in row.messages if message["role"] == "user"]
+        return (
+            self.of_pool(*pools)
+            or self.of_task(row.task_id)
+            or self.of_requests(["\n".join(texts), *texts])
+        )
+
+
+class RefusedSketches:
+    """Sketches of refused requests, found by their words.
+
+    Args:
+        sketches: As `request_sketch` gives them.
+    """
+
+    def __init__(self, sketches: Iterable[str]) -> None:
+        self._sketches = [Counter(sketch.split()) for sketch in sketches]
+        self._by_word: dict[str, list[int]] = {}
+        for place, words in enumerate(self._sketches):
+            for word in words:
+                self._by_word.setdefault(word, []).append(place)
+
+    def __bool__(self) -> bool:
+        return bool(self._sketches)
+
+    def near(self, text: str) -> bool:
+        """Whether the text is a refused request up to the order of words and a few words more or less.
+
+        A word in place of another makes another request (another city, another name), and so does a number more.
+        """
+        words = Counter(map(_masked, comparable_words(text)))
+        shared: Counter[int] = Counter()
+        for word in words:
+            for place in self._by_word.get(word, ()):
+                shared[place] += 1
+        enough = min(_SHARED_WORDS, len(words))
+        return any(_is_near(words, self._sketches[p]) for p, n in shared.items() if n >= enough)
+
+
+def _is_near(words: Counter[str], refused: Counter[str]) -> bool:
+    more, fewer = words - refused, refused - words
+    if more and fewer:
+        return False
+    changed = more or fewer
+    common, count = (words & refused).total(), changed.total()
+    if any(word.startswith("#") for word in changed):
+        return False
+    if count == 0:
+        return True
+    return common >= _SHARED_WORDS and (count == 1 or common / (common + count) >= _NEAR)
+
+
+def _masked(word: str) -> str:
+    mark = "#" if any(char.isdigit() for char in word) else ""
+    return mark + hashlib.blake2b(word.encode("utf-8", "replace"), digest_size=4).hexdigest()
+
+
+def requests_of(trajectory: Trajectory) -> list[str]:
+    """What users said in the run: in the first call as one text, then each message of any call."""
+    found: dict[str, None] = {}
+    seen: set[int] = set()
+    for call in trajectory.model_calls:
+        new = [m for m in call.messages if m.get("role") == "user" and id(m) not in seen]
+        seen.update(map(id, new))
+        texts = ["\n".join(_texts(message)) for message in new]
+        if not found:
+            found["\n".join(texts)] = None
+        found.update(dict.fromkeys(texts))
+    return list(found)
+
+
+def _texts(message: Message) -> Iterable[str]:
+    parts = message.get("parts") or ()
+    contents = (part.get("content") for part in parts if isinstance(part, dict))
+    return (content for content in contents if isinstance(content, str))

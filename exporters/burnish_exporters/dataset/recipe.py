@@ -32,6 +32,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         heldout_pools: Pools of tasks that never enter a dataset.
         refuse_tasks: Hashes (`task_hash`) of tasks that never enter a dataset.
         refuse_requests: Hashes (`request_hash`) of requests that never enter a dataset, whatever task they are said to be.
+        refuse_similar: Sketches (`request_sketch`) of requests; one with a word more or less never enters either.
         benchmarks: Files whose texts no training request may overlap with (same, 13 words in a row, nearly the same).
         sources: Sources of runs that may be trained on.
         near_duplicates: Keep one of the runs with the same request and calls, up to times and generated ids.
@@ -77,6 +78,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     )
     refuse_tasks: list[str] = []
     refuse_requests: list[str] = []
+    refuse_similar: list[str] = []
     benchmarks: list[str] = []
     sources: list[str] = msgspec.field(
         default_factory=lambda: ["production", "rollout", "demonstration", "teacher"]

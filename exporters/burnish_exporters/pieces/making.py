@@ -19,6 +19,7 @@ import msgspec
 from burnish.records import Trajectory, Verdict
 from burnish.redaction import Redactor
 from burnish_exporters import curate
+from burnish_exporters.curate.pools import requests_of
 from burnish_exporters.curate.sample import Drop, Item, Sample, Step
 from burnish_exporters.curate.slices import kind_of, tags_of
 from burnish_exporters.dataset.parquet import stored
@@ -26,7 +27,7 @@ from burnish_exporters.dataset.spool import packed
 from burnish_exporters.funnel import Funnel
 from burnish_exporters.pieces.moment import known_at
 from burnish_exporters.pieces.plan import Plan
-from burnish_exporters.pieces.steps import source_steps, verified_steps
+from burnish_exporters.pieces.steps import refusals_of, source_steps, verified_steps
 from burnish_exporters.redact import RowRedactor, finders_of
 from burnish_exporters.rows import Row, Unrenderable, build_rows
 from burnish_exporters.rows.docs import ToolDocs
@@ -113,6 +114,7 @@ class PieceMaker:
         docs, share = plan.recipe.tool_docs, plan.recipe.tool_docs_share
         self._docs = ToolDocs.read(Path(docs), share) if docs else None
         self._redactor = redactor_of(plan)
+        self._refusals = refusals_of(plan.recipe)
         self._before = Counter[str]()
         self._open: deque[_Open] = deque()
 
@@ -143,6 +145,10 @@ class PieceMaker:
         piece = _Open(name)
         for trajectory in runs:
             item = Item(trajectory=trajectory, split="train", verdict=verdict)
+            refused = self._refusals.of_requests(requests_of(trajectory))
+            if refused:
+                piece.funnel.drop(name, refused, trajectory.id)
+                continue
             sample = self._sample(item, piece, name)
             if sample is not None:
                 piece.samples.append(sample)

@@ -21,6 +21,8 @@ from burnish_exporters.rows.stable import digest
 from burnish_exporters.verify import PoolSettings
 from burnish_exporters.verify.goal_state import version_of
 
+_FORM = 2  # of what a piece holds; raised when the same runs would come out otherwise
+
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
@@ -66,4 +68,4 @@ class Plan:
         contents += [version_of(path.partition(":")[0], self.folder) for path in code if path]
         secret = hashlib.sha256(self.key).hexdigest()
         settings = [secret, self.decoder is not None, self.unbelieved, self.as_of_ns]
-        return digest([__version__, self.facts(), contents, settings])
+        return digest([__version__, _FORM, self.facts(), contents, settings])

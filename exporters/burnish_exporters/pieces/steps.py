@@ -11,6 +11,7 @@ from burnish.errors import ExportError
 from burnish.import_path import resolve
 from burnish_exporters import curate
 from burnish_exporters.curate.sample import KEEP, Drop, Item, Keep, Step
+from burnish_exporters.dataset.recipe import Recipe
 from burnish_exporters.pieces.plan import Plan
 
 
@@ -19,12 +20,17 @@ def source_steps(plan: Plan) -> list[Step]:
     recipe = plan.recipe
     return [
         curate.finished(plan.agent),
-        curate.refuse_pools(
-            recipe.heldout_pools, recipe.refuse_tasks, recipe.sources, recipe.refuse_requests
-        ),
+        curate.refuse_pools(refusals_of(recipe), recipe.sources),
         curate.without_losses(),
         curate.well_formed(),
     ]
+
+
+def refusals_of(recipe: Recipe) -> curate.Refusals:
+    """What a recipe keeps out of training."""
+    return curate.Refusals(
+        recipe.heldout_pools, recipe.refuse_tasks, recipe.refuse_requests, recipe.refuse_similar
+    )
 
 
 def verified_steps(plan: Plan) -> list[Step]:

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from burnish.trajectories.normal_form import comparable_text, normal_text
 from burnish_exporters.rows.chat import Chat
 from burnish_exporters.rows.stable import digest, stable_json
 
@@ -41,13 +42,16 @@ def content_key(messages: list[Chat]) -> str:
             places[call["id"]] = len(places)
             calls.append([call["function"]["name"], call["function"]["arguments"]])
         answers = places.get(message.get("tool_call_id", ""))
-        reduced.append([message["role"], message["content"], calls, answers, message["loss"]])
+        said = message["content"]
+        if message["role"] == "user" and isinstance(said, str):
+            said = normal_text(said)
+        reduced.append([message["role"], said, calls, answers, message["loss"]])
     return digest(reduced)
 
 
 def request_of(messages: list[Chat]) -> str:
-    """What users said, with even spaces."""
-    return "\n".join(" ".join(_text(m).split()) for m in messages if m["role"] == "user")
+    """What users said, a line for each message, in the normal form."""
+    return "\n".join(normal_text(text_of(m)) for m in messages if m["role"] == "user")
 
 
 def action_key(messages: list[Chat]) -> str:
@@ -56,17 +60,17 @@ def action_key(messages: list[Chat]) -> str:
     An id that the request names is part of the request. One that a tool gave stands for its place in the results, so
     that two runs that picked different entries stay different.
     """
-    asked = [" ".join(_text(m).split()) for m in messages if m["role"] == "user"]
+    asked = [comparable_text(text_of(m)) for m in messages if m["role"] == "user"]
     return digest([asked, actions_of(messages)])
 
 
 def actions_of(messages: list[Chat]) -> list[str]:
     """Key of each call, in order, up to times and generated ids."""
-    ids = _Ids([" ".join(_text(m).split()) for m in messages if m["role"] == "user"])
+    ids = _Ids([normal_text(text_of(m)) for m in messages if m["role"] == "user"])
     calls = []
     for message in messages:
         if message["role"] == "tool":
-            ids.seen(_text(message))
+            ids.seen(text_of(message))
         for call in message.get("tool_calls") or ():
             function = call["function"]
             calls.append(f"{function['name']}({ids.settled(function['arguments'])})")
@@ -101,6 +105,11 @@ class _Ids:
         return value if value in self._asked else self._names.get(value, "*")
 
 
-def _text(message: Chat) -> str:
+def text_of(message: Chat) -> str:
+    """What a message says; the text among blocks of several kinds, all other blocks as JSON."""
     content = message["content"]
-    return content if isinstance(content, str) else json.dumps(content, sort_keys=True)
+    if isinstance(content, str):
+        return content
+    texts = [block["text"] for block in content if block.get("type") == "text"]
+    others = [block for block in content if block.get("type") != "text"]
+    return "\n".join([*texts, *(json.dumps(block, sort_keys=True) for block in others)])

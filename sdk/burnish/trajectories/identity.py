@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import unicodedata
 from collections.abc import Iterable
 
 from burnish.journal.events import canonical
 from burnish.records import Json, Message, ModelCall, Tool
+from burnish.trajectories.normal_form import normal_text
 
 _MEANT = ("type", "content", "name", "arguments", "response", "modality", "uri", "file_id")
 
@@ -54,7 +54,7 @@ def _normal(message: Message) -> Json:
 
 def _squeezed(value: Json) -> Json:
     if isinstance(value, str):
-        return " ".join(unicodedata.normalize("NFC", value).split())
+        return normal_text(value)
     if isinstance(value, list):
         return [_squeezed(item) for item in value]
     if isinstance(value, dict):

@@ -1,0 +1,76 @@
+"""One normal form of texts, so that the same request is the same however it is typed.
+
+Defines what two spellings of a text may differ in: Unicode composition, width, invisible characters, spacing; and for
+the comparison of words also case, accents and the script of digits. Comparisons of requests, task ids and split groups
+all use it. What is done with equal texts is decided elsewhere.
+
+Accents are dropped only where a writing system treats them as optional or where keyboards leave them out (Latin, Greek,
+Cyrillic accents, Hebrew points, Arabic vowel signs). Vowel signs of Devanagari, Thai and their kin and the sound marks
+of Japanese are letters of their own and stay.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+_WORD = re.compile(r"\w+", re.ASCII)
+# Default-ignorable characters that are letters or marks by category, so that the category does not tell.
+_IGNORED = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
+_ACCENTS = (
+    (0x0300, 0x036F), (0x1AB0, 0x1AFF), (0x1DC0, 0x1DFF), (0x20D0, 0x20FF), (0xFE20, 0xFE2F),
+    (0x0483, 0x0487), (0x0591, 0x05C7), (0x0610, 0x061A), (0x064B, 0x065F), (0x0670, 0x0670),
+    (0x06D6, 0x06ED), (0x0711, 0x0711), (0x0730, 0x074A),
+)  # fmt: skip
+_SELECTORS = ((0x180B, 0x180F), (0xFE00, 0xFE0F), (0xE0100, 0xE01EF))
+
+
+def normal_text(text: str) -> str:
+    """The text composed (NFKC), without invisible characters, with single spaces; case and accents stay."""
+    if not text.isascii():
+        text = unicodedata.normalize("NFKC", _visible(unicodedata.normalize("NFKC", text)))
+    elif not text.isprintable():
+        text = _visible(text)
+    return " ".join(text.split())
+
+
+def comparable_text(text: str) -> str:
+    """The text as requests are compared: as `normal_text`, without case and optional accents, digits as 0 to 9."""
+    text = normal_text(text)
+    if text.isascii():
+        return text.lower()
+    apart = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
+    plain = "".join(map(_digit, (char for char in apart if not _within(char, _ACCENTS))))
+    return " ".join(unicodedata.normalize("NFKC", plain).split())
+
+
+def comparable_words(text: str) -> tuple[str, ...]:
+    """The words of a request as they are compared; punctuation and symbols are no words."""
+    text = comparable_text(text)
+    if not text.isascii():
+        text = "".join(char if _is_of_word(char) else " " for char in text)
+        return tuple(text.split())
+    return tuple(_WORD.findall(text))
+
+
+def _is_of_word(char: str) -> bool:
+    return char.isalnum() or char == "_" or unicodedata.category(char)[0] == "M"
+
+
+def _visible(text: str) -> str:
+    return "".join(char for char in text if char.isspace() or not _is_invisible(char))
+
+
+def _is_invisible(char: str) -> bool:
+    invisible = unicodedata.category(char) in ("Cf", "Cc") or char in _IGNORED
+    return invisible or _within(char, _SELECTORS)
+
+
+def _within(char: str, ranges: tuple[tuple[int, int], ...]) -> bool:
+    code = ord(char)
+    return any(first <= code <= last for first, last in ranges)
+
+
+def _digit(char: str) -> str:
+    value = unicodedata.decimal(char, None)
+    return char if value is None else str(value)
