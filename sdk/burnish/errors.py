@@ -5,6 +5,7 @@ Knows: what can go wrong, by area. Does not know: when; each area raises its own
     BurnishError
     ├── SettingsError (ValueError)           a setting, burnish.toml or a command's argument
     │   ├── UnknownAgent (LookupError)       an agent that burnish.toml does not declare
+    │   ├── MissingExtra (ImportError)       a package that an extra of burnish brings
     │   └── ImportPathError (ImportError)    "module:function" that does not import
     ├── WorkspaceError (RuntimeError)        the folder of a deployment
     │   └── WorkspaceTooNew                  written by a newer burnish
@@ -62,6 +63,10 @@ class SettingsError(BurnishError, ValueError):
 
 class UnknownAgent(SettingsError, LookupError):
     """burnish.toml declares no agent of that name."""
+
+
+class MissingExtra(SettingsError, ImportError):
+    """An optional package is not installed; the fix names the extra that brings it."""
 
 
 class ImportPathError(SettingsError, ImportError):

@@ -27,7 +27,7 @@ class Settings:
     """All settings of a process; each is also `BURNISH_<NAME>` and a key of `[burnish]`."""
 
     home: Path = Path(".burnish")
-    """Folder of the workspace."""
+    """Folder of the workspace; by default `.burnish` beside burnish.toml, else in the current folder."""
     config: Path | None = None
     """burnish.toml; by default looked for from the current folder upwards."""
     otlp_endpoint: str | None = None
@@ -169,9 +169,8 @@ def _checked_file(path: Path, tables: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(taken, dict):
         raise SettingsError(f"{path}, burnish is {taken!r}", "a table [burnish]", "edit the file")
     _refuse_unknown(taken, f"{path}, [burnish]", _NOT_IN_FILE)
-    if "home" in taken:
-        taken = {**taken, "home": path.absolute().parent / Path(taken["home"]).expanduser()}
-    return dict(taken)
+    home = Path(taken.get("home", Settings.home)).expanduser()
+    return {**taken, "home": path.absolute().parent / home}
 
 
 def _resolve(

@@ -58,8 +58,8 @@ def retrain_app(
     if as_json:
         print_json(report)
     else:
-        console.say(f"[bold]{report.status}[/]: {'; '.join(report.reasons)}")
-        console.say(f"  report in {report.path}")
+        console.say("[bold]{}[/]: {}", report.status, "; ".join(report.reasons))
+        console.say("  report in {}", report.path)
     if report.status in ("rejected", "inconclusive"):
         raise typer.Exit(NOT_PROMOTED)
 
@@ -103,7 +103,7 @@ def eval_app(
     else:
         _print_evaluation(found)
         if decision is not None:
-            console.say(f"[bold]{decision.decision}[/]: {'; '.join(decision.reasons)}")
+            console.say("[bold]{}[/]: {}", decision.decision, "; ".join(decision.reasons))
     if decision is not None and decision.decision != "promote":
         raise typer.Exit(NOT_PROMOTED)
 

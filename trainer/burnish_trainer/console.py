@@ -41,10 +41,19 @@ def silenced(quiet: bool = True) -> Iterator[None]:
         _quiet.reset(token)
 
 
-def say(text: str) -> None:
-    """Print one line; rich markup is understood."""
-    if not is_quiet():
-        _console().print(text, soft_wrap=True)
+def say(template: str, *values: object) -> None:
+    """Print one line.
+
+    Args:
+        template: The line, with rich markup and a `{}` for each value.
+        values: What is put in; printed as it is, for a path, a reason or a name may hold brackets.
+    """
+    if is_quiet():
+        return
+    from rich.markup import escape
+
+    text = template.format(*(escape(str(value)) for value in values)) if values else template
+    _console().print(text, soft_wrap=True)
 
 
 def show(renderable: Any) -> None:

@@ -141,8 +141,10 @@ class _Retrain:
         burnish.flush()
         recorded = sum(1 for _ in burnish.Workspace().entries())
         console.say(
-            f"  {recorded} recorded runs; judged by {', '.join(verifiers)}; evaluated on "
-            + ", ".join(f"{count} {pool}" for pool, count in pools.items())
+            "  {} recorded runs; judged by {}; evaluated on {}",
+            recorded,
+            ", ".join(verifiers),
+            ", ".join(f"{count} {pool}" for pool, count in pools.items()),
         )
         return {
             "current": current_adapter(subject),
@@ -183,7 +185,7 @@ class _Retrain:
                 **self._measured_on(),
             },
         )
-        console.say(f"  [green]{version.id}[/]: {version.manifest.rows.get('train', 0)} rows")
+        console.say("  [green]{}[/]: {} rows", version.id, version.manifest.rows.get("train", 0))
         return {"id": version.id, "path": str(version.path), "rows": version.manifest.rows}
 
     def _measured_on(self) -> dict[str, list[str]]:
@@ -230,14 +232,15 @@ class _Retrain:
         found = evaluate(self._subject, adapters=[current, adapter])
         for pool in found.pools.values():
             console.say(
-                f"  {pool.pool}: {pool.before.rate:.1%} -> {pool.after.rate:.1%}, gain "
-                f"{100 * pool.gain:+.1f} [{100 * pool.ci95[0]:+.1f}, {100 * pool.ci95[1]:+.1f}] points"
+                "  {}",
+                f"{pool.pool}: {pool.before.rate:.1%} -> {pool.after.rate:.1%}, gain "
+                f"{100 * pool.gain:+.1f} [{100 * pool.ci95[0]:+.1f}, {100 * pool.ci95[1]:+.1f}] points",
             )
         return msgspec.to_builtins(found)
 
     def _gate(self, evaluation: Evaluation) -> dict[str, Any]:
         decision = decide(evaluation, self._subject.config.gate)
-        console.say(f"  [bold]{decision.decision}[/]: {'; '.join(decision.reasons)}")
+        console.say("  [bold]{}[/]: {}", decision.decision, "; ".join(decision.reasons))
         return msgspec.to_builtins(decision)
 
     def _release(self, report: RetrainReport, decision: Decision, path: Path) -> RetrainReport:
@@ -257,7 +260,7 @@ class _Retrain:
                 f"[agent.{subject.name}.canary] of {subject.project.path}"
             )
         if missing:
-            console.say(f"  [yellow]stopped before the canary[/]: {missing}")
+            console.say("  [yellow]stopped before the canary[/]: {}", missing)
             return msgspec.structs.replace(
                 report, status="stopped", reasons=[*report.reasons, missing]
             )
@@ -267,7 +270,9 @@ class _Retrain:
         console.say(f"  {status['state']} at {100 * status['share']:.0f} % of threads")
         doubts = status.get("doubts", [])
         for doubt in doubts:
-            console.say(f"  [bold red]who decides this canary may be wrong[/]: {doubt}")
+            console.say(
+                "  [bold red]the verifier that decides this canary may be wrong[/]: {}", doubt
+            )
         return msgspec.structs.replace(
             report, status="canary", canary=status, reasons=[*report.reasons, *doubts]
         )

@@ -54,10 +54,10 @@ class Stages:
         path = self.folder / "stages" / f"{name}.json"
         receipt = _read(path)
         if receipt.get("inputs_sha256") == digest:
-            console.say(f"[bold]{name}[/] [dim]was already done[/]")
+            console.say("[bold]{}[/] [dim]was already done[/]", name)
             self._note(name, receipt["seconds"], reused=True)
             return receipt["output"]
-        console.say(f"[bold]{name}[/]")
+        console.say("[bold]{}[/]", name)
         started = time.monotonic()
         output = work()
         seconds = round(time.monotonic() - started, 3)
@@ -90,7 +90,7 @@ def open_run(home: Path, agent: str, settings: Json) -> Stages:
     for folder in reversed(known):
         run = _read(folder / "run.json")
         if run.get("settings_sha256") == digest and "ended" not in run:
-            console.say(f"going on with [bold]{folder.name}[/]")
+            console.say("going on with [bold]{}[/]", folder.name)
             return Stages(folder)
     folder = home / "runs" / f"{prefix}{(_number(known[-1]) if known else 0) + 1:04d}"
     folder.mkdir(parents=True)

@@ -71,8 +71,9 @@ class ParquetFile:
     """
 
     def __init__(self, path: Path) -> None:
-        import pyarrow.parquet as pq
+        from burnish.extras import import_extra
 
+        pq = import_extra("pyarrow.parquet")
         self.schema = _schema()
         self.rows = 0
         self._pending: list[dict[str, Any]] = []

@@ -29,6 +29,14 @@ def main() -> None:
     except BurnishError as error:
         report_error(error)
         sys.exit(1)
+    except ModuleNotFoundError as problem:
+        from burnish.extras import explain_missing_module
+
+        missing = explain_missing_module(problem)
+        if missing is None:
+            raise
+        report_error(missing)
+        sys.exit(1)
     except KeyboardInterrupt:
         report_interrupt()
         sys.exit(INTERRUPTED)

@@ -1,12 +1,13 @@
-"""`burnish doctor`: is everything in place, and what was lost or damaged.
+"""`burnish doctor`: check the installation, what burnish.toml names, and the workspace.
 
-Knows: what to look at and how to say it, and the keys of burnish.toml. Does not know: how to mend
-anything; each finding says what does.
+`look` yields one finding a check; each finding says what mends it. What burnish.toml names is
+checked in doctor_agents.
 """
 
 from __future__ import annotations
 
 import importlib.metadata
+import importlib.util
 import itertools
 import platform
 import shutil
@@ -25,6 +26,8 @@ from burnish.errors import BurnishError
 
 if TYPE_CHECKING:
     from rich.text import Text
+
+    from burnish.project import Project
 
 PACKAGES = (
     "langchain-core",
@@ -61,6 +64,13 @@ def doctor(
     keys: Annotated[
         bool, typer.Option("--keys", help="Check nothing; list what burnish.toml may hold.")
     ] = False,
+    imports: Annotated[
+        bool,
+        typer.Option(
+            "--imports/--no-imports",
+            help="Import what burnish.toml names and ask its backends; this runs your modules.",
+        ),
+    ] = True,
 ) -> None:
     """Check the installation, burnish.toml and the workspace; exit code 1 if something is wrong.
 
@@ -69,7 +79,7 @@ def doctor(
     if keys:
         _print_keys(as_json)
         return
-    findings = list(look(home))
+    findings = list(look(home, imports=imports))
     if as_json:
         print_json(findings)
     else:
@@ -121,11 +131,21 @@ def _shown_default(default: Any) -> str:
     return "-" if plain is None else msgspec.json.encode(plain).decode()
 
 
-def look(home: Path | None = None) -> Iterator[Finding]:
-    """Everything that doctor looks at, in order; a check that fails to run is a finding."""
+def look(home: Path | None = None, *, imports: bool = True) -> Iterator[Finding]:
+    """Yield a finding for each check, in order; a check that fails to run is a finding.
+
+    Args:
+        home: Folder of the workspace.
+        imports: Whether to import and reach what burnish.toml names.
+    """
     yield _versions()
+    yield _extras()
+    yield _guarded("burnish.toml", _project)
+    if imports:
+        yield from _agents()
     for name, check in (
-        ("burnish.toml", _project),
+        ("agents in the journal", lambda: _undeclared(home)),
+        ("threads", lambda: _threads(home)),
         ("workspace", lambda: _workspace(home)),
         ("disk", lambda: _disk(home)),
         ("journal", lambda: _journal(home)),
@@ -164,6 +184,73 @@ def _project() -> Finding:
     project = load_project()
     agents = ", ".join(sorted(project.agents)) or "no agents"
     return Finding(name="burnish.toml", ok=True, detail=f"{project.path}: {agents}; {KEYS}")
+
+
+def _extras() -> Finding:
+    """Name the extras whose packages are missing; none of them is needed to capture."""
+    from burnish.extras import list_extras
+
+    missing = sorted({extra for name, extra in list_extras().items() if not _is_installed(name)})
+    if not missing:
+        return Finding(name="extras", ok=True, detail="all installed")
+    fix = f"pip install 'burnish[{','.join(missing)}]'"
+    return Finding(name="extras", ok=True, detail=f"not installed: {', '.join(missing)}", fix=fix)
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except (ImportError, ValueError):
+        return False
+
+
+def _load_declared() -> Project | None:
+    """Return the project of burnish.toml; None where there is none or it is wrong."""
+    from burnish import config_file, settings
+    from burnish.project import load_project
+
+    if settings.current().config is None and config_file.find() is None:
+        return None
+    try:
+        return load_project()
+    except BurnishError:  # the finding "burnish.toml" says what is wrong
+        return None
+
+
+def _agents() -> Iterator[Finding]:
+    from burnish.cli.doctor_agents import check_agents
+
+    project = _load_declared()
+    for name, problems, fix in check_agents(project) if project else ():
+        yield Finding(
+            name=f"agent {name}",
+            ok=not problems,
+            detail="; ".join(problems) or "imports, model and backend found",
+            fix=fix if problems else "",
+        )
+
+
+def _undeclared(home: Path | None) -> Finding:
+    from burnish.cli.doctor_agents import find_undeclared
+
+    name, project = "agents in the journal", _load_declared()
+    if project is None:
+        return Finding(name=name, ok=True, detail="no burnish.toml")
+    unknown = find_undeclared(project, home)
+    if not unknown:
+        return Finding(name=name, ok=True, detail="all in burnish.toml")
+    detail = ", ".join(f"{agent} ({count} runs)" for agent, count in sorted(unknown.items()))
+    fix = "write [agent.NAME], or correct the name given to wrap()"
+    return Finding(name=name, ok=True, detail=f"not in burnish.toml: {detail}", fix=fix)
+
+
+def _threads(home: Path | None) -> Finding:
+    from burnish.cli.doctor_agents import count_without_thread
+
+    without, total = count_without_thread(home)
+    detail = f"{without} of {total} production runs have no thread"
+    fix = 'pass config={"configurable": {"thread_id": ...}}: a canary needs it' if without else ""
+    return Finding(name="threads", ok=True, detail=detail, fix=fix)
 
 
 def _workspace(home: Path | None) -> Finding:

@@ -5,20 +5,16 @@ Knows: the commands' options and what they print. Does not know: frames, OTLP.
 
 from __future__ import annotations
 
-import datetime as dt
-import re
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from burnish.cli.options import AsJson, Home
-from burnish.cli.output import print_json, print_table
+from burnish.cli.output import moment_of, print_json, print_table
 from burnish.errors import SettingsError
 
 if TYPE_CHECKING:
     from burnish.telemetry.receiver import OtlpServer
-
-_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
 
 def receive(
@@ -110,7 +106,7 @@ def archive(
 
 
 def ship(
-    since: Annotated[str, typer.Option(help="How long ago, such as 90m, 6h or 2d.")],
+    since: Annotated[str, typer.Option(help="Since when: 90m, 6h, 2d or a date.")],
     endpoint: Annotated[
         str | None, typer.Option(help="OTLP endpoint; that of the settings by default.")
     ] = None,
@@ -124,7 +120,7 @@ def ship(
     from burnish import settings
     from burnish.telemetry.channel import policy_of
     from burnish.telemetry.shipper import receivers_of, ship_since
-    from burnish.workspace import Workspace, nanoseconds
+    from burnish.workspace import Workspace
 
     chosen = settings.configure(otlp_endpoint=endpoint) if endpoint else settings.current()
     receivers = receivers_of(chosen)
@@ -132,7 +128,7 @@ def ship(
         raise SettingsError(
             "no OTLP endpoint is set", "a collector's URL", "burnish traces ship --endpoint URL"
         )
-    spans = list(Workspace(home).spans(nanoseconds(_ago(since))))
+    spans = list(Workspace(home).spans(moment_of(since, "--since")))
     counts = {each.name: ship_since(spans, each, policy_of(chosen)) for each in receivers}
     for receiver in receivers:
         receiver.close()
@@ -143,10 +139,3 @@ def ship(
         print_table("shipped", ["to", "taken", "refused", "failed"], rows)
     if any(count["failed"] for count in counts.values()):
         raise typer.Exit(1)
-
-
-def _ago(text: str) -> dt.timedelta:
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)([mhd])", text.strip())
-    if found is None:
-        raise SettingsError(f"--since is {text!r}", "a number and m, h or d", "--since 6h")
-    return dt.timedelta(**{_UNITS[found[2]]: float(found[1])})

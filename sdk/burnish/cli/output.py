@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 INTERRUPTED = 130  # exit code
+_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
 
 def print_json(value: Any) -> None:
@@ -28,11 +30,18 @@ def print_json(value: Any) -> None:
     print(json.dumps(exact, indent=2))  # noqa: T201
 
 
-def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+def print_table(
+    title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, whole: int = 1
+) -> None:
     """Print rows as a table; one line says so where there are none.
 
     Cells are shown as they are, brackets included; a cell that is a rich `Text` keeps its style.
-    The first column, where ids and names stand, is never broken over lines.
+
+    Args:
+        title: Heading of the table.
+        columns: Headings of the columns.
+        rows: The cells, row by row.
+        whole: How many of the first columns are never broken over lines.
     """
     from rich.console import Console
     from rich.table import Table
@@ -40,7 +49,7 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
 
     table = Table(title=Text(title), title_justify="left")
     for number, column in enumerate(columns):
-        table.add_column(Text(column), overflow="fold", no_wrap=number == 0)
+        table.add_column(Text(column), overflow="fold", no_wrap=number < whole)
     for row in rows:
         table.add_row(*(_cell(cell) for cell in row))
     console = Console()
@@ -70,6 +79,34 @@ def when(time_ns: int | None) -> str:
         return "-"
     moment = dt.datetime.fromtimestamp(time_ns / 1e9, tz=dt.UTC)
     return moment.strftime("%Y-%m-%d %H:%M:%S")
+
+
+def moment_of(text: str, option: str) -> int:
+    """Return the moment that an option names, in nanoseconds since the epoch.
+
+    Args:
+        text: How long ago ("90m", "6h", "2d"), or a date or time as in ISO 8601; a time without
+            a zone is local.
+        option: Name of the option, for the error.
+
+    Raises:
+        SettingsError: If the text is neither.
+    """
+    from burnish.errors import SettingsError
+
+    ago = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)([mhd])", text.strip())
+    try:
+        if ago is not None:
+            moment = dt.datetime.now(dt.UTC) - dt.timedelta(**{_UNITS[ago[2]]: float(ago[1])})
+        else:
+            moment = dt.datetime.fromisoformat(text.strip())
+        return int(moment.timestamp() * 1e9)
+    except (ValueError, OverflowError) as problem:
+        raise SettingsError(
+            f"{option} is {text!r}",
+            "a number and m, h or d, or a date such as 2026-11-28",
+            f"{option} 6h",
+        ) from problem
 
 
 def shorten(text: str | None, width: int = 60) -> str:

@@ -1,18 +1,25 @@
 """`burnish traces`: look at what was captured.
 
-Knows: how a trajectory is listed and shown. Does not know: how it was captured or assembled.
+`list` shows the newest runs first; `show` prints one run as a tree of its calls. Trajectories come
+from `Workspace`; this module only lays them out.
 """
 
 from __future__ import annotations
 
-import itertools
-from typing import Annotated, Any
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any
 
+import msgspec
 import typer
 
 from burnish.cli.options import AsJson, Home
-from burnish.cli.output import print_json, print_table, shorten, when
+from burnish.cli.output import moment_of, print_json, print_table, shorten, when
 from burnish.records import ModelCall, ToolRun, Trajectory
+
+if TYPE_CHECKING:
+    from burnish.journal.index import Query
+    from burnish.workspace import Workspace
 
 app = typer.Typer(help="Look at captured trajectories.", no_args_is_help=True)
 
@@ -20,38 +27,91 @@ app = typer.Typer(help="Look at captured trajectories.", no_args_is_help=True)
 @app.command("list")
 def list_traces(
     agent: Annotated[str | None, typer.Option(help="Only this agent.")] = None,
-    status: Annotated[str | None, typer.Option(help="Only this status.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 50,
+    status: Annotated[str | None, typer.Option(help="Only this status, such as failed.")] = None,
+    source: Annotated[
+        str | None, typer.Option(help="Only this source: production, rollout, evaluation, ...")
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option(help="Only runs started since then: 6h, 2d or 2026-11-28.")
+    ] = None,
+    thread: Annotated[str | None, typer.Option(help="Only runs of this thread.")] = None,
+    task: Annotated[str | None, typer.Option(help="Only attempts at this task.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="Show at most so many.")] = 50,
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
-    """List trajectories.
+    """List trajectories, the newest first.
 
-    Example: `burnish traces list --agent support --status failed`
+    Example: `burnish traces list --agent support --status failed --since 6h`
     """
+    from burnish.journal.index import Query
     from burnish.workspace import Workspace
 
-    found = Workspace(home).trajectories(agent=agent, status=status)
-    chosen = list(itertools.islice(found, limit))
+    workspace = Workspace(home)
+    query = Query(
+        agent=agent,
+        status=status,
+        source=source,
+        since_ns=moment_of(since, "--since") if since else None,
+        thread_id=thread,
+    )
+    chosen, more = _newest(workspace, query, task, limit)
     if as_json:
         print_json([_summary(trajectory) for trajectory in chosen])
-        return
+    elif chosen:
+        _print_list(chosen)
+    else:
+        typer.echo(f"trajectories: none in {workspace.home}{_filters(query, task)}")
+    if more:
+        print(f"and {more} more; --limit shows them", file=sys.stderr)  # noqa: T201
+
+
+def _newest(
+    workspace: Workspace, query: Query, task: str | None, limit: int
+) -> tuple[list[Trajectory], int]:
+    """Return the newest trajectories that match, and how many more there are.
+
+    With a task, every run must be read to know its task, so the count is exact there too.
+    """
+    entries = workspace.entries(query)[::-1]
+    if task is None:
+        return list(workspace.read(entries[:limit])), max(0, len(entries) - limit)
+    matching = [found for found in workspace.read(entries) if found.task_id == task]
+    return matching[:limit], max(0, len(matching) - limit)
+
+
+def _filters(query: Query, task: str | None) -> str:
+    """Return the options that narrowed the list, as they were typed."""
+    given = {
+        "agent": query.agent,
+        "status": query.status,
+        "source": query.source,
+        "since": when(query.since_ns) if query.since_ns is not None else None,
+        "thread": query.thread_id,
+        "task": task,
+    }
+    named = [f"{name} {value}" for name, value in given.items() if value is not None]
+    return f" with {', '.join(named)}" if named else ""
+
+
+def _print_list(chosen: list[Trajectory]) -> None:
+    """Print one line a run; the last column takes what is left of the terminal's width."""
     print_table(
         "trajectories",
-        ["id", "agent", "started (UTC)", "status", "calls", "tools", "verdict", "answer"],
+        ["id", "agent", "started (UTC)", "status", "calls", "verdict", "answer"],
         (
             (
                 trajectory.id[:12],
-                trajectory.agent,
-                when(trajectory.started_ns),
+                shorten(trajectory.agent, 12),
+                when(trajectory.started_ns)[5:],
                 trajectory.status,
-                len(trajectory.model_calls),
-                len(trajectory.tool_runs),
-                _labels(trajectory),
+                f"{len(trajectory.model_calls)}+{len(trajectory.tool_runs)}",
+                shorten(_labels(trajectory), 40),
                 shorten(trajectory.answer, 40),
             )
             for trajectory in chosen
         ),
+        whole=4,
     )
 
 
@@ -80,6 +140,7 @@ def _summary(trajectory: Trajectory) -> dict[str, Any]:
         "agent": trajectory.agent,
         "thread_id": trajectory.thread_id,
         "task_id": trajectory.task_id,
+        "source": trajectory.source,
         "status": trajectory.status,
         "started_ns": trajectory.started_ns,
         "ended_ns": trajectory.ended_ns,
@@ -94,8 +155,15 @@ def _summary(trajectory: Trajectory) -> dict[str, Any]:
 
 def _labels(trajectory: Trajectory) -> str:
     verdicts = [f"{verdict.label} ({verdict.verifier})" for verdict in trajectory.verdicts]
-    outcomes = [f"{outcome.success} ({outcome.source})" for outcome in trajectory.outcomes]
+    outcomes = [f"{_said(outcome)} ({outcome.source})" for outcome in trajectory.outcomes]
     return ", ".join(verdicts + outcomes) or "-"
+
+
+def _said(outcome: Any) -> str:
+    """Return what an outcome says: success, else label, else score."""
+    if outcome.success is not None:
+        return "success" if outcome.success else "failure"
+    return outcome.label or f"score {outcome.score}"
 
 
 def _print_trajectory(trajectory: Trajectory) -> None:
@@ -104,24 +172,75 @@ def _print_trajectory(trajectory: Trajectory) -> None:
 
     console = Console(highlight=False)
     console.print(f"[bold]trajectory[/] {escape(trajectory.id)}")
+    for name, value in _facts(trajectory).items():
+        console.print(f"  {name}: {escape(str(value))}", soft_wrap=True)
+    for line in _tree(trajectory):
+        console.print(escape(line), soft_wrap=True)
+
+
+def _facts(trajectory: Trajectory) -> dict[str, Any]:
+    """Return the head of a shown run; rows without a value are left out."""
+    error = trajectory.error
     facts = {
         "agent": trajectory.agent,
         "thread": trajectory.thread_id,
         "task": trajectory.task_id,
+        "source": trajectory.source,
         "status": trajectory.status,
         "started (UTC)": when(trajectory.started_ns),
-        "verdicts and outcomes": _labels(trajectory),
+        "took": _duration(trajectory.started_ns, trajectory.ended_ns),
+        "tokens": _tokens(trajectory.model_calls),
+        "error": f"{error.type}: {error.message}" if error else None,
         "losses": trajectory.losses or "none",
-        "answer": trajectory.answer,
     }
-    for name, value in facts.items():
-        console.print(f"  {name}: {escape(str(value))}")
+    for verdict in trajectory.verdicts:
+        facts[f"verdict of {verdict.verifier}"] = _with_evidence(verdict.label, verdict)
+    for outcome in trajectory.outcomes:
+        facts[f"outcome from {outcome.source}"] = _with_evidence(_said(outcome), outcome)
+    facts["answer"] = trajectory.answer
+    return {name: value for name, value in facts.items() if value is not None}
+
+
+def _with_evidence(said: str, fact: Any) -> str:
+    origin = "" if fact.origin == "own" else f" [{fact.origin}]"
+    if fact.evidence is None:
+        return said + origin
+    evidence = msgspec.json.encode(fact.evidence, enc_hook=str).decode()
+    return f"{said}{origin}, evidence {shorten(evidence, 200)}"
+
+
+def _duration(started_ns: int, ended_ns: int | None) -> str | None:
+    if ended_ns is None:
+        return None
+    seconds = (ended_ns - started_ns) / 1e9
+    return f"{seconds:.2f} s" if seconds < 60 else f"{seconds / 60:.1f} min"
+
+
+def _tokens(calls: list[ModelCall]) -> str | None:
+    """Return the sum of tokens over all calls, None where no provider counted any."""
+    counted = [call.usage for call in calls if call.usage is not None]
+    if not counted:
+        return None
+    read = sum(usage.input_tokens or 0 for usage in counted)
+    written = sum(usage.output_tokens or 0 for usage in counted)
+    return f"{read:,} in, {written:,} out"
+
+
+def _tree(trajectory: Trajectory) -> Iterator[str]:
+    """Yield one line a call in order of time, with a heading where the node changes."""
     steps: list[ModelCall | ToolRun] = [
         *trajectory.model_calls, *trajectory.tool_runs, *trajectory.memory,
     ]  # fmt: skip
+    node: str | None = None
     for step in sorted(steps, key=lambda item: item.started_ns):
+        if step.node and step.node != node:
+            node = step.node
+            yield f"  {node}"
         line = _model_line(step) if isinstance(step, ModelCall) else _tool_line(step)
-        console.print(escape(line))
+        took = _duration(step.started_ns, step.ended_ns)
+        yield f"    {line}" + (f"  ({took})" if took else "  (no end)")
+    if trajectory.status == "interrupted":
+        yield "  interrupted: it waits for a resume"
 
 
 def _model_line(call: ModelCall) -> str:
@@ -135,14 +254,19 @@ def _model_line(call: ModelCall) -> str:
         for part in parts
     ]
     policy = call.policy.adapter or call.policy.model or "?"
+    tokens = _tokens([call])
+    counted = f", {tokens}" if tokens else ""
     failure = f" !! {call.error.type}: {call.error.message}" if call.error else ""
-    return f"  model [{policy}] {len(call.messages)} messages -> {shorten(' '.join(said), 100)}{failure}"
+    reply = shorten(" ".join(said), 100)
+    return f"model [{policy}] {len(call.messages)} messages{counted} -> {reply}{failure}"
 
 
 def _tool_line(run: ToolRun) -> str:
     from burnish.journal.events import canonical
 
-    mark = " !!" if run.is_error else ""
-    arguments = canonical(run.arguments).decode()
+    mark = " !!" if run.is_error or run.error else ""
+    arguments = shorten(canonical(run.arguments).decode(), 120)
     kind = {"retrieval": "find", None: "tool"}.get(run.extras.get("operation"), "store")
-    return f"  {kind:5} {run.name}({arguments}){mark} -> {shorten(str(run.result), 80)}"
+    failure = f" {run.error.type}: {run.error.message}" if run.error else ""
+    result = "" if run.result is None and failure else f" -> {shorten(str(run.result), 80)}"
+    return f"{kind:5} {run.name}({arguments}){mark}{failure}{result}"

@@ -89,7 +89,9 @@ def serve(
         SettingsError: If the address is beyond loopback and there is no token.
     """
     check_address(host, token)
-    import uvicorn
+    from burnish.extras import import_extra
+
+    uvicorn = import_extra("uvicorn")
 
     app = make_app(base_model, token=token)
     uvicorn.run(app, host=host, port=port, log_level="info", timeout_graceful_shutdown=10)

@@ -18,6 +18,7 @@ build = "agent:build"
 base_model = "starter"
 verify = [{ goal_state = "checks:reached" }]
 """
+AGENT = "def build(model):\n    return model\n"
 CHECKS = "def reached(run, state):\n    return True\n"
 
 
@@ -33,6 +34,7 @@ def project(tmp_path, monkeypatch):
     """A folder with burnish.toml, a check and two recorded runs; the working folder of the test."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "burnish.toml").write_text(CONFIG)
+    (tmp_path / "agent.py").write_text(AGENT)
     (tmp_path / "checks.py").write_text(CHECKS)
     recording = Recording(tmp_path / ".burnish")
     for number in range(2):

@@ -59,7 +59,7 @@ def play(scene: Scene) -> dict[str, Any]:
     facts["seconds_total"] = scene.seconds(time.monotonic() - started)
     show(facts)
     path = write_report(scene, facts)
-    console.say(f"\npictures: [bold]{path}[/]")
+    console.say("\npictures: [bold]{}[/]", path)
     return facts
 
 

@@ -32,13 +32,13 @@ def play_round(scene: Scene, number: int) -> dict[str, Any]:
     report = do(f"retrain-{number}", scene.inputs(number, asked), lambda: _retrain(scene))
     canary = None
     if report["status"] == "canary":
-        console.say(f"  [dim]canary with demo settings: {_settings(scene)}[/]")
+        console.say("  [dim]canary with demo settings: {}[/]", _settings(scene))
         canary = do(
             f"canary-{number}",
             scene.inputs(number, report["adapter"]),
             lambda: canary_until_decided(scene, number),
         )
-        console.say(f"  [bold]{canary['decision']}[/]: {canary['reason']}")
+        console.say("  [bold]{}[/]: {}", canary["decision"], canary["reason"])
     seconds = round(time.monotonic() - started, 3)
     return {
         "number": number,

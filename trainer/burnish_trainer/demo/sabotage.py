@@ -50,7 +50,7 @@ def sabotage(scene: Scene) -> dict[str, Any]:
     told = do("bad-evaluate", scene.inputs(made), lambda: _measured(scene, current, made["id"]))
     started = do("bad-release", scene.inputs(told), lambda: let_loose(scene, made["id"], told))
     ended = do("bad-canary", scene.inputs(started), lambda: canary_until_decided(scene, _PLACE))
-    console.say(f"  [bold]{ended['decision']}[/]: {ended['reason']}")
+    console.say("  [bold]{}[/]: {}", ended["decision"], ended["reason"])
     return {"adapter": made["id"], "evaluation": told, "release": started, "canary": ended}
 
 
@@ -92,7 +92,9 @@ def let_loose(scene: Scene, bad: str, told: dict[str, Any]) -> dict[str, Any]:
     write_json(path, told)
     decision: Decision = decide(msgspec.convert(told, Evaluation), scene.subject.config.gate)
     console.say(
-        f"  gate: [bold]{decision.decision}[/]: {'; '.join(decision.reasons)}; forced all the same"
+        "  gate: [bold]{}[/]: {}; forced all the same",
+        decision.decision,
+        "; ".join(decision.reasons),
     )
     register(scene.subject, bad, path, decision, forced=True)
     status = start_canary(scene.subject, bad)

@@ -95,7 +95,7 @@ def _folder(options: DemoOptions) -> Path:
     for folder in reversed(known):
         same = json.loads((folder / "options.json").read_text()) == chosen
         if same and not (folder / "facts.json").exists():
-            console.say(f"going on with the demo in [bold]{folder}[/]")
+            console.say("going on with the demo in [bold]{}[/]", folder)
             return folder
     folder = home / f"{(int(known[-1].name) if known else 0) + 1:04d}"
     folder.mkdir(parents=True)
@@ -104,7 +104,7 @@ def _folder(options: DemoOptions) -> Path:
     ignored = shutil.ignore_patterns("__pycache__", ".*")
     shutil.copytree(project_path(), folder / "project", ignore=ignored)
     write_json(folder / "options.json", chosen)
-    console.say(f"a small support desk, its agent and the bundled model, in [bold]{folder}[/]")
+    console.say("a small support desk, its agent and the bundled model, in [bold]{}[/]", folder)
     return folder
 
 

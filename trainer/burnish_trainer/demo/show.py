@@ -43,7 +43,7 @@ def show(facts: Json) -> None:
     console.say("")
     console.show(table)
     for line in _lines(facts):
-        console.say(line)
+        console.say("{}", line)
 
 
 def _row(table: Any, name: str, cells: list[Json]) -> None:
@@ -64,11 +64,11 @@ def _lines(facts: Json) -> list[str]:
         f"{last['won']} tasks won, {last['lost']} lost"
     ]
     gate = facts["rounds"][-1]["gate"]
-    lines.append(f"gate      [bold]{gate['decision']}[/]: {'; '.join(gate['reasons'])}")
+    lines.append(f"gate      {gate['decision']}: {'; '.join(gate['reasons'])}")
     canary, bad = facts["canary"], facts["rollback"]
     if canary:
         lines.append(
-            f"canary    [bold]{canary['decision']}[/] after {canary['threads']} threads, "
+            f"canary    {canary['decision']} after {canary['threads']} threads, "
             f"{canary['canary_threads']} of them on the new adapter, in {canary['seconds']:.0f} s"
         )
     else:
@@ -76,7 +76,7 @@ def _lines(facts: Json) -> list[str]:
     if bad:
         lines.append(
             f"rollback  bad adapter ({100 * bad['heldout']['gain']:+.1f} points, forced) "
-            f"[bold]{bad['decision']}[/] after {bad['canary_threads']} canary threads, "
+            f"{bad['decision']} after {bad['canary_threads']} canary threads, "
             f"in {bad['seconds']:.0f} s; {bad['dropped']} requests dropped"
         )
     cost = facts["overhead"]

@@ -109,5 +109,5 @@ def _told(status: dict[str, Any], before: str) -> str:
         f"worse {evidence['worse']:.2g}, not worse {evidence['not_worse']:.2g}"
     )
     if line != before:
-        console.say(line)
+        console.say("{}", line)
     return line

@@ -93,7 +93,7 @@ def train(
     with locked(job.folder, "a training run"):
         done = _done(job)
         if done is not None:
-            console.say(f"  {done.id} is already trained")
+            console.say("  {} is already trained", done.id)
             return done
         with _threads(threads_for(job.model, settled)), room(job.folder):
             return _run(job)
@@ -203,7 +203,7 @@ def _run(job: _Job) -> AdapterVersion:
     facts = {"adapter": version.id, "metrics": metrics}
     write_json(job.folder / "done.json", facts)
     shutil.rmtree(job.folder / "checkpoints", ignore_errors=True)
-    console.say(f"  [green]{version.id}[/] in {metrics['seconds']:.0f} s")
+    console.say("  [green]{}[/] in {} s", version.id, f"{metrics['seconds']:.0f}")
     return version
 
 

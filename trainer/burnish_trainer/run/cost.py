@@ -58,11 +58,13 @@ def announce(plan: TrainPlan) -> None:
     rows, cost = plan.rows, plan.estimate
     dropped = sum(rows["dropped"].values())
     console.say(
-        f"  plan [bold]{plan.id}[/]: {rows['rows']} rows ({rows['captured']} with recorded tokens, "
+        "  plan [bold]{}[/]: {}",
+        plan.id,
+        f"{rows['rows']} rows ({rows['captured']} with recorded tokens, "
         f"{rows['rendered']} rendered, {dropped} dropped), {rows['tokens']:,} tokens "
         f"({rows['unique_tokens']:,} unique, {rows['loss_tokens']:,} learned), {plan.steps} steps; "
         f"{cost['trainable_weights']:,.0f} weights; about {cost['memory_bytes'] / 2**20:,.0f} MiB "
-        f"and {cost['seconds']:,.0f} s"
+        f"and {cost['seconds']:,.0f} s",
     )
     for reason, count in rows["dropped"].items():
-        console.say(f"  [yellow]dropped {count}: {reason}[/]")
+        console.say("  [yellow]dropped {}: {}[/]", count, reason)

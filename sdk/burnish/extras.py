@@ -1,0 +1,80 @@
+"""Optional packages: which extra of burnish brings one, and a clear error where it is missing.
+
+The table is the distribution's own metadata, so an extra that pyproject.toml names is known here
+without a second list. `import_extra` is the way to import such a package.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections import Counter
+from functools import cache
+from importlib import metadata
+from typing import Any
+
+from burnish.errors import MissingExtra
+
+_DISTRIBUTION = "burnish"
+# Distributions whose import name is another one.
+_IMPORT_NAMES = {
+    "grpcio": "grpc",
+    "opentelemetry_exporter_otlp_proto_grpc": "opentelemetry.exporter.otlp.proto.grpc",
+}
+_REQUIREMENT = re.compile(r"^([A-Za-z0-9._-]{1,100}).{0,200}?; extra == ['\"]([a-z-]{1,40})['\"]$")
+
+
+def import_extra(module: str) -> Any:
+    """Import a module of an optional package.
+
+    Args:
+        module: Name of the module, such as "pyarrow.parquet".
+
+    Raises:
+        MissingExtra: If the package is not installed; names the extra that brings it.
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as problem:
+        missing = explain_missing_module(problem)
+        if missing is None:
+            raise
+        raise missing from problem
+
+
+def explain_missing_module(problem: ModuleNotFoundError) -> MissingExtra | None:
+    """Return the error that names the extra to install, or None for a module of no extra."""
+    extra = find_extra(problem.name or "")
+    if extra is None:
+        return None
+    return MissingExtra(
+        f"the package {problem.name} is not installed",
+        f"the packages of the extra {extra!r}",
+        f"pip install '{_DISTRIBUTION}[{extra}]'",
+    )
+
+
+def find_extra(module: str) -> str | None:
+    """Return the name of the extra that brings a module, or None."""
+    extras = list_extras()
+    parts = module.split(".")
+    names = [".".join(parts[: count + 1]) for count in range(len(parts))]
+    return next((extras[name] for name in reversed(names) if name in extras), None)
+
+
+@cache
+def list_extras() -> dict[str, str]:
+    """Return the smallest extra that brings each optional package, by the package's import name."""
+    try:
+        requirements = metadata.requires(_DISTRIBUTION) or []
+    except metadata.PackageNotFoundError:  # run from a checkout that was never installed
+        requirements = []
+    pairs = [match.groups() for each in requirements if (match := _REQUIREMENT.match(each))]
+    sizes = Counter(extra for _, extra in pairs)
+    found: dict[str, str] = {}
+    for package, extra in pairs:
+        name = package.lower().replace("-", "_").replace(".", "_")
+        name = _IMPORT_NAMES.get(name, name)
+        known = found.get(name, extra)
+        found[name] = min(extra, known, key=lambda each: (sizes[each], each))
+    return found
