@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from burnish.journal.events import canonical
+from burnish.storage import make_private_folder
 from burnish_trainer import console
 from burnish_trainer.run.files import write_json
 
@@ -61,7 +62,7 @@ class Stages:
         started = time.monotonic()
         output = work()
         seconds = round(time.monotonic() - started, 3)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_private_folder(path.parent)
         write_json(path, {"inputs_sha256": digest, "output": output, "seconds": seconds})
         self._note(name, seconds, reused=False)
         return output
@@ -93,7 +94,7 @@ def open_run(home: Path, agent: str, settings: Json) -> Stages:
             console.say("going on with [bold]{}[/]", folder.name)
             return Stages(folder)
     folder = home / "runs" / f"{prefix}{(_number(known[-1]) if known else 0) + 1:04d}"
-    folder.mkdir(parents=True)
+    make_private_folder(folder)
     facts = {"agent": agent, "began": time.time(), "settings": settings, "settings_sha256": digest}
     write_json(folder / "run.json", facts)
     return Stages(folder)

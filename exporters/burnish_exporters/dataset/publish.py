@@ -8,7 +8,6 @@ The folder is written under a hidden name and renamed; a version that is there a
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import shutil
 import uuid
@@ -21,6 +20,7 @@ import msgspec
 
 from burnish.errors import ExportError
 from burnish.records import DatasetManifest
+from burnish.storage import make_private_folder, sync_path, sync_tree
 from burnish_exporters.dataset.card import card_text
 from burnish_exporters.dataset.parquet import ParquetFile, write_dropped
 from burnish_exporters.rows.stable import stable_json
@@ -55,10 +55,10 @@ class Draft:
     """
 
     def __init__(self, folder: Path, recipe: object) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_private_folder(folder)
         self._home = folder
         self._folder = folder / f".draft-{uuid.uuid4().hex}"
-        (self._folder / "rows").mkdir(parents=True)
+        make_private_folder(self._folder / "rows")
         self._hash = hashlib.sha256(stable_json(recipe) + b"\n")
         self._files: dict[str, ParquetFile] = {}
         self.rows: Counter[str] = Counter()
@@ -86,7 +86,7 @@ class Draft:
         manifest_json = msgspec.json.format(msgspec.json.encode(manifest, order="sorted"), indent=2)
         (self._folder / "manifest.json").write_bytes(manifest_json + b"\n")
         (self._folder / "card.md").write_text(card_text(manifest), "utf-8")
-        _sync(self._folder)
+        sync_tree(self._folder)
         target = self._home / manifest.id
         try:
             self._folder.rename(target)
@@ -94,6 +94,7 @@ class Draft:
             if not (target / "manifest.json").is_file():
                 raise
             self.discard()
+        sync_path(self._home)
         return target
 
     def discard(self) -> None:
@@ -112,14 +113,3 @@ def hash_of(recipe: object, rows: Iterable[dict[str, Any]]) -> str:
 def _row_bytes(columns: dict[str, Any]) -> bytes:
     """A row as bytes that are the same before and after it was stored."""
     return _ENCODER.encode(columns)
-
-
-def _sync(folder: Path) -> None:
-    """Bring every file of a folder to the disk."""
-    for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            descriptor = os.open(path, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)

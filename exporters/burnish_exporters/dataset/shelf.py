@@ -14,6 +14,7 @@ import fsspec
 import msgspec
 
 from burnish.errors import ExportError, VersionConflict
+from burnish.storage import make_private_folder, sync_tree
 from burnish_exporters.dataset.version import PARTS, DatasetVersion
 
 
@@ -104,10 +105,11 @@ class Shelf:
         try:
             for found in files.find(place):
                 target = draft / str(found)[len(place) :].lstrip("/")
-                target.parent.mkdir(parents=True, exist_ok=True)
+                make_private_folder(target.parent)
                 files.get_file(found, str(target))
             version = DatasetVersion.open(draft)
             version.verify()
+            sync_tree(draft)
             final = self.folder / version.id
             if not final.exists():
                 draft.rename(final)

@@ -14,6 +14,7 @@ from typing import Any, Self
 
 import msgspec
 
+from burnish.storage import make_private_folder
 from burnish_exporters.rows.stable import stable_json
 
 Columns = dict[str, Any]
@@ -35,7 +36,7 @@ class Spool:
     """
 
     def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_private_folder(folder)
         self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed by __exit__
         self._end = self._written = 0
 

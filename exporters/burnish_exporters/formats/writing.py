@@ -5,8 +5,6 @@ Knows: how rows reach Arrow and files unchanged. Does not know: any format, whic
 
 from __future__ import annotations
 
-import os
-import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +13,7 @@ import msgspec
 
 from burnish.errors import ExportError, VersionConflict
 from burnish.protocols import Format
+from burnish.storage import atomic_write
 from burnish_exporters.formats.columns import features_of
 
 if TYPE_CHECKING:
@@ -53,16 +52,8 @@ def write_lines(rendered: Iterable[dict[str, Any]], path: Path) -> Path:
     if path.exists():
         raise VersionConflict(f"{path} exists", "a new file", f"rm {path}")
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        with draft.open("wb") as file:
-            for row in rendered:
-                file.write(msgspec.json.encode(row) + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        draft.rename(path)
-    finally:
-        draft.unlink(missing_ok=True)
+    lines = (msgspec.json.encode(row) + b"\n" for row in rendered)
+    atomic_write(path, lines, mode=0o666)  # outside the workspace the umask decides
     return path
 
 

@@ -5,8 +5,6 @@ Knows: one file a piece, written at once or not at all. Does not know: what is i
 
 from __future__ import annotations
 
-import fcntl
-import os
 import shutil
 import time
 import uuid
@@ -17,6 +15,7 @@ from pathlib import Path
 import msgspec
 
 from burnish.errors import ExportError
+from burnish.storage import atomic_write, make_private_folder, try_lock
 from burnish_exporters.pieces.making import Piece
 
 PREFIX = ".pieces-"
@@ -43,23 +42,18 @@ class PieceStore:
 
         A second build of the same plan gets a store of its own. What builds left a week ago is removed.
         """
-        home.mkdir(parents=True, exist_ok=True)
+        make_private_folder(home)
         oldest = time.time() - _DAYS * 86_400
         for folder in home.glob(f"{PREFIX}*"):
             if folder.stat().st_mtime < oldest:
                 shutil.rmtree(folder, ignore_errors=True)
         folder = home / f"{PREFIX}{fingerprint}"
-        folder.mkdir(exist_ok=True, mode=0o700)
-        lock = os.open(folder / ".lock", os.O_CREAT | os.O_RDWR, 0o600)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            folder = folder.with_name(f"{folder.name}-{uuid.uuid4().hex}")
-            folder.mkdir(mode=0o700)
-        try:
+        make_private_folder(folder)
+        with try_lock(folder / ".lock") as held:
+            if not held:
+                folder = folder.with_name(f"{folder.name}-{uuid.uuid4().hex}")
+                make_private_folder(folder)
             yield cls(folder)
-        finally:
-            os.close(lock)
 
     def keep(self, piece: Piece) -> None:
         """Store a piece under its name.
@@ -67,10 +61,8 @@ class PieceStore:
         Raises:
             ExportError: If the folder is gone: somebody was forgotten meanwhile.
         """
-        draft = self.folder / f".{piece.name}.{os.getpid()}"
         try:
-            draft.write_bytes(_ENCODER.encode(piece))
-            draft.rename(self.folder / piece.name)
+            atomic_write(self.folder / piece.name, _ENCODER.encode(piece), durable=False)
         except FileNotFoundError as problem:
             raise ExportError(
                 f"{self.folder} was removed while the build ran",

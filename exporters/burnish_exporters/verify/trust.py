@@ -9,7 +9,6 @@ texts. Failures and doubts count from anyone.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ import msgspec
 
 from burnish.errors import VerificationError
 from burnish.protocols import Verifier
+from burnish.storage import atomic_write, make_private_folder
 from burnish_exporters.verify.quality import FLOOR, Quality
 
 
@@ -91,11 +91,8 @@ class QualityStore:
 
     def write(self, agent: str, ledger: Ledger) -> None:
         """Keep something else of an agent, whole or not at all."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        path = self._path(agent)
-        scratch = path.with_suffix(f".{os.getpid()}.new")
-        scratch.write_bytes(msgspec.json.format(msgspec.json.encode(ledger)))
-        scratch.replace(path)
+        make_private_folder(self._folder)
+        atomic_write(self._path(agent), msgspec.json.format(msgspec.json.encode(ledger)))
 
     def put(self, agent: str, measurements: Sequence[Measurement]) -> None:
         """Add measurements; one of the same version is replaced."""

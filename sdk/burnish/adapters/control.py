@@ -27,6 +27,7 @@ from burnish.errors import ControlConflict, RegistryError
 from burnish.journal.events import canonical
 from burnish.journal.layout import ensure_home
 from burnish.records import Json
+from burnish.storage import open_private
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
@@ -202,6 +203,7 @@ class SqlControlStore:
         if self.path is None:
             return 0
         if not self.path.exists():
+            os.close(open_private(self.path, os.O_CREAT | os.O_RDWR))
             _engine(self.url, os.getpid(), 0)
             _engine.cache_clear()
         return self.path.stat().st_ino

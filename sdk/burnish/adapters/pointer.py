@@ -17,7 +17,6 @@ import os
 import sqlite3
 import threading
 import time
-import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
@@ -28,6 +27,7 @@ import msgspec
 from burnish.adapters.control import SqlControlStore, on_push
 from burnish.errors import RegistryError
 from burnish.records import Json, Record
+from burnish.storage import atomic_write, make_private_folder
 
 STALE_AFTER_S = 30.0
 _LOOK_S = 0.04
@@ -151,10 +151,8 @@ class PointerReader:
         if not self._pointer.version:
             return
         with contextlib.suppress(OSError):
-            self._snapshot.parent.mkdir(parents=True, exist_ok=True)
-            incoming = self._snapshot.with_suffix(f".{uuid.uuid4().hex}")
-            incoming.write_bytes(msgspec.json.encode(self._pointer))
-            incoming.replace(self._snapshot)
+            make_private_folder(self._snapshot.parent)
+            atomic_write(self._snapshot, msgspec.json.encode(self._pointer), durable=False)
 
 
 def pointer_of(document: dict[str, Json], version: int) -> Pointer:

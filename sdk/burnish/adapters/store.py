@@ -26,6 +26,7 @@ import msgspec
 from burnish.errors import RegistryError, UnknownAdapter
 from burnish.journal.layout import ensure_home
 from burnish.records import AdapterManifest
+from burnish.storage import sync_path, sync_tree
 
 WEIGHTS, CONFIG, MANIFEST, SUMS = (
     "adapter_model.safetensors",
@@ -175,7 +176,7 @@ class AdapterStore:
             if not (self.folder / version / MANIFEST).is_file():
                 raise
             self.verify(version)  # another process published the same content first
-        _sync(self.folder)
+        sync_path(self.folder)
 
 
 _RESTORE = "train it again, or restore the folder from a backup"
@@ -225,19 +226,7 @@ def _recorded(folder: Path) -> Iterator[tuple[str, str]]:
 
 
 def _seal(folder: Path) -> None:
-    """Record all hashes, make the files read-only, and force everything to the disk."""
+    """Record all hashes, make the files private and read-only, and force everything to the disk."""
     lines = [f"{_file_hash(file).hex()}  {_relative(file, folder)}\n" for file in _files(folder)]
     (folder / SUMS).write_text("".join(lines), encoding="utf-8")
-    for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            path.chmod(0o444)
-        _sync(path)
-    _sync(folder)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync_tree(folder, file_mode=0o400)

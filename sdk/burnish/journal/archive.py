@@ -25,6 +25,7 @@ from burnish.journal.events import decode_brief
 from burnish.journal.reader import is_alive, process_folders, segments
 from burnish.journal.retention import Claims
 from burnish.settings import Settings
+from burnish.storage import atomic_write, make_private_folder
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -93,8 +94,8 @@ def fetch(home: Path, name: str) -> Path | None:
     path = _cache(home) / name
     if not path.exists():
         content = _read_table(entry.url)
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        layout.write_atomically(path, content)
+        make_private_folder(path.parent)
+        atomic_write(path, content)
         _bound_cache(home, path)
     return path
 
@@ -123,8 +124,8 @@ def copy_back(url: str, home: Path) -> tuple[int, int]:
             continue
         process, name = PurePosixPath(path).parts[-2:]
         folder = layout.journal_folder(home) / process
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        layout.write_atomically(folder / f"{PurePosixPath(name).stem}.seg", content)
+        make_private_folder(folder)
+        atomic_write(folder / f"{PurePosixPath(name).stem}.seg", content)
         written += 1
     return written, broken
 
@@ -154,7 +155,7 @@ def read_list(home: Path) -> dict[str, Archived]:
 
 def write_list(home: Path, listed: dict[str, Archived]) -> None:
     """Replace the list of archived segments."""
-    layout.write_atomically(home / "archive.json", msgspec.json.encode(listed))
+    atomic_write(home / "archive.json", msgspec.json.encode(listed))
 
 
 def _closed(home: Path) -> Iterator[Path]:

@@ -6,15 +6,13 @@ Does not know: what is shipped, nor how.
 
 from __future__ import annotations
 
-import fcntl
-import os
 import re
 import time
 from pathlib import Path
 
 import msgspec
 
-from burnish.journal.layout import write_atomically
+from burnish.storage import FileLock, atomic_write, make_private_folder
 
 
 class Cursor(msgspec.Struct, kw_only=True):
@@ -59,22 +57,17 @@ class Claim:
             OSError: If the folder cannot be written.
         """
         self.path = path
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._fd = os.open(path.with_suffix(".lock"), os.O_CREAT | os.O_RDWR, 0o600)
-        try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(self._fd)
-            raise
+        make_private_folder(path.parent)
+        self._lock = FileLock(path.with_suffix(".lock"))
+        if not self._lock.acquire():
+            raise BlockingIOError(f"{self._lock.path} is locked by another process")
         self.cursor = read(path) or Cursor()
 
     def save(self) -> None:
         """Write the cursor as it is now."""
         self.cursor.moved_ns = time.time_ns()
-        write_atomically(self.path, msgspec.json.encode(self.cursor))
+        atomic_write(self.path, msgspec.json.encode(self.cursor), durable=False)
 
     def release(self) -> None:
         """Let others move the cursor."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+        self._lock.release()

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import msgspec
 
-from burnish.journal import frames, layout
+from burnish.journal import frames
 from burnish.journal.events import (
     AnyEvent,
     OutcomeReported,
@@ -27,6 +27,7 @@ from burnish.journal.events import (
 )
 from burnish.journal.reader import is_alive, process_folders, segments
 from burnish.journal.sharing import inner_of, refs_of_link
+from burnish.storage import atomic_write, make_private_folder
 
 _SEAL_BYTES = 64  # more than any seal takes
 
@@ -62,10 +63,8 @@ def tombstones(home: Path) -> list[Tombstone]:
 
 def save(home: Path, stone: Tombstone) -> None:
     """Write a tombstone, before anything is erased and again afterwards."""
-    folder_of(home).mkdir(parents=True, exist_ok=True, mode=0o700)
-    layout.write_atomically(
-        folder_of(home) / f"{stone.at}-{stone.id}.json", msgspec.json.encode(stone)
-    )
+    make_private_folder(folder_of(home))
+    atomic_write(folder_of(home) / f"{stone.at}-{stone.id}.json", msgspec.json.encode(stone))
 
 
 class Forgotten:

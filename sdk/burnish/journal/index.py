@@ -23,6 +23,7 @@ from burnish.journal.reader import (
     ReadReport,
     is_alive,
 )
+from burnish.storage import open_private
 
 _SCHEMA_VERSION = 2
 _SCHEMA = """
@@ -222,6 +223,9 @@ class Index:
         return base
 
     def _connect(self, name: str) -> sqlite3.Connection:
+        if name != ":memory:":
+            with contextlib.suppress(OSError):  # SQLite itself would make it readable by others
+                os.close(open_private(Path(name), os.O_CREAT | os.O_RDWR))
         base = sqlite3.connect(name, timeout=60, isolation_level=None, check_same_thread=False)
         try:
             version = base.execute("PRAGMA user_version").fetchone()[0]

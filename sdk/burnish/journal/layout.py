@@ -6,8 +6,6 @@ Does not know: what is inside the files.
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import os
 import re
 import socket
@@ -17,8 +15,19 @@ import msgspec
 
 from burnish._version import __version__
 from burnish.errors import WorkspaceError, WorkspaceTooNew
+from burnish.storage import (
+    lock_descriptor,
+    make_private,
+    make_private_folder,
+    open_private,
+    write_once,
+)
 
 WORKSPACE_FORMAT = 1
+_PART = re.compile(
+    r"journal|exporters|tombstones|cache|control|datasets|adapters|runs|evaluations|quality"
+    r"|(index|control)\.sqlite.*|(workspace|archive)\.json.*|redaction\.key"
+)
 """Version of the folder's layout that this burnish writes."""
 
 
@@ -55,10 +64,9 @@ def make_process_folder(home: Path, started: int) -> tuple[Path, int]:
     """
     folder = journal_folder(home) / process_name(started)
     hidden = folder.with_name(f".{folder.name}")
-    hidden.mkdir(parents=True, mode=0o700)
-    lock = os.open(hidden / "alive", os.O_CREAT | os.O_RDWR, 0o600)
-    with contextlib.suppress(OSError):  # a file system without locks
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    make_private_folder(hidden)
+    lock = open_private(hidden / "alive", os.O_CREAT | os.O_RDWR)
+    lock_descriptor(lock)
     hidden.rename(folder)
     return folder, lock
 
@@ -71,10 +79,30 @@ def ensure_home(home: Path) -> None:
         WorkspaceError: If workspace.json cannot be read.
     """
     path = home / "workspace.json"
-    if not path.exists():
-        home.mkdir(parents=True, exist_ok=True, mode=0o700)
-        _write_once(path, msgspec.json.encode(WorkspaceFile()))
+    if path.exists():
+        mend_rights(home)
+    else:
+        make_private_folder(home)
+        write_once(path, msgspec.json.encode(WorkspaceFile()))
     check_home(home)
+
+
+def parts_of(home: Path) -> list[Path]:
+    """Folders and files of burnish that lie directly in a home folder."""
+    try:
+        return sorted(path for path in home.iterdir() if _PART.fullmatch(path.name))
+    except OSError:
+        return []
+
+
+def mend_rights(home: Path) -> None:
+    """Take the rights of group and others from what burnish keeps in a home folder.
+
+    The home folder itself may hold other people's files and stays as it is; `burnish doctor`
+    names it.
+    """
+    for path in parts_of(home):
+        make_private(path)
 
 
 def check_home(home: Path) -> None:
@@ -101,24 +129,3 @@ def check_home(home: Path) -> None:
             f"format {WORKSPACE_FORMAT} or older, which burnish {__version__} reads",
             "pip install --upgrade burnish",
         )
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Replace a small file so that a reader sees the old or the new one, never a part."""
-    fresh = path.with_name(f"{path.name}.{os.getpid()}.new")
-    fresh.write_bytes(content)
-    fresh.replace(path)
-
-
-def _write_once(path: Path, content: bytes) -> None:
-    """Write a file unless somebody else did in between."""
-    fresh = path.with_name(f"{path.name}.{os.getpid()}.new")
-    fresh.write_bytes(content)
-    try:
-        os.link(fresh, path)
-    except FileExistsError:
-        pass
-    except OSError:  # a file system without hard links
-        fresh.replace(path)
-        return
-    fresh.unlink()

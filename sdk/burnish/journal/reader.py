@@ -7,7 +7,6 @@ Does not know: what events mean together (trajectories/), where a trajectory's e
 
 from __future__ import annotations
 
-import fcntl
 import heapq
 import os
 from collections import Counter
@@ -31,6 +30,7 @@ from burnish.journal.events import (
 )
 from burnish.journal.sharing import inner_of, join, unfold
 from burnish.records import Json
+from burnish.storage import lock_descriptor
 
 _CHUNK = 1 << 20
 _VALUES = 8192  # decoded blobs that a segment keeps
@@ -275,12 +275,9 @@ def is_alive(folder: Path) -> bool:
     except OSError:
         return False
     try:
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
-        return True
+        return not lock_descriptor(fd, shared=True)
     finally:
         os.close(fd)
-    return False
 
 
 def process_folders(home: Path) -> list[Path]:

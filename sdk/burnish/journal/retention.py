@@ -6,8 +6,6 @@ Knows: age, size, claims. Does not know: what is in a segment, how it is shipped
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import os
 import time
 from pathlib import Path
 
@@ -17,6 +15,7 @@ from burnish.journal import cursor as cursors
 from burnish.journal import layout
 from burnish.journal.reader import is_alive, process_folders, segments
 from burnish.settings import Settings
+from burnish.storage import try_lock
 
 _DAY_NS = 86_400 * 10**9
 
@@ -49,7 +48,7 @@ def keep(home: Path, settings: Settings, now_ns: int | None = None) -> Retention
     """
     now = _trusted_now() if now_ns is None else now_ns
     report = RetentionReport()
-    with _keeper(home) as ours:
+    with try_lock(layout.journal_folder(home) / "keeper.lock") as ours:
         if not ours:
             return report
         found = _all(home)
@@ -140,23 +139,3 @@ def _remove_empty(home: Path) -> None:
             folder.rmdir()
             for path in cursors.folder_of(home).glob(f"*.{folder.name}.*"):
                 path.unlink()
-
-
-class _keeper:  # noqa: N801 - reads as a function
-    """One process keeps at a time; says whether it is this one."""
-
-    def __init__(self, home: Path) -> None:
-        self._path = layout.journal_folder(home) / "keeper.lock"
-        self._fd = -1
-
-    def __enter__(self) -> bool:
-        try:
-            self._fd = os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600)
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return False
-        return True
-
-    def __exit__(self, *_: object) -> None:
-        if self._fd >= 0:
-            os.close(self._fd)

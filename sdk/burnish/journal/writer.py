@@ -33,6 +33,7 @@ from burnish.journal.retention import keep
 from burnish.journal.segment import Segment
 from burnish.journal.sharing import CHUNK, fold
 from burnish.settings import Settings
+from burnish.storage import sync_data
 
 _LOG = logging.getLogger("burnish.journal")
 _QUOTA_PAUSE_S = 0.5  # between two looks whether there is room again
@@ -284,10 +285,10 @@ class JournalWriter:
             segment, position = self._segment, self._position()
         for fd in retired:
             with contextlib.suppress(OSError):
-                os.fdatasync(fd)
+                sync_data(fd)
             os.close(fd)
         if segment is not None and self._synced < position:
-            os.fdatasync(segment.fd)
+            sync_data(segment.fd)
         self._synced = position
 
     def _after_fork(self) -> None:

@@ -10,6 +10,8 @@ import os
 import secrets
 from pathlib import Path
 
+from burnish.storage import make_private_folder, write_once
+
 VARIABLE = "BURNISH_REDACTION_KEY"
 _FILE = "redaction.key"
 
@@ -22,17 +24,8 @@ def workspace_key(home: Path) -> bytes:
     for key in known_keys(home):
         return key
     file = home / _FILE
-    home.mkdir(parents=True, exist_ok=True)
-    with contextlib.suppress(FileExistsError):
-        draft = home / f".{_FILE}.{os.getpid()}.{secrets.token_hex(4)}"
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
-            os.write(descriptor, secrets.token_hex(32).encode())
-            os.fsync(descriptor)
-            os.link(draft, file)  # fails where another process was first
-        finally:
-            os.close(descriptor)
-            draft.unlink()
+    make_private_folder(home)
+    write_once(file, secrets.token_hex(32).encode())  # another process may be first
     return file.read_bytes().strip()
 
 

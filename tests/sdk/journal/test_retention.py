@@ -45,7 +45,7 @@ def claim(home, exporter, floor=0, finished=False, moved_days_ago=0.0):
     made.cursor.floor, made.cursor.segment, made.cursor.finished = floor, floor, finished
     made.save()
     made.cursor.moved_ns -= int(moved_days_ago * DAY_S * 1e9)
-    cursors.write_atomically(made.path, cursors.msgspec.json.encode(made.cursor))
+    cursors.atomic_write(made.path, cursors.msgspec.json.encode(made.cursor))
     made.release()
 
 

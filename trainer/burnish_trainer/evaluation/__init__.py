@@ -23,6 +23,7 @@ from burnish import settings
 from burnish.errors import EvaluationError
 from burnish.journal.events import canonical
 from burnish.records import Evaluation, Task
+from burnish.storage import make_private_folder
 from burnish_trainer import console
 from burnish_trainer.evaluation.comparison import compare, pairs_of, regressions, unknown_by_reason
 from burnish_trainer.evaluation.judging import Result, judge
@@ -152,7 +153,7 @@ def run_arm(
     if path.exists():
         return msgspec.json.decode(path.read_bytes(), type=list[Result])
     results = _run(Runner(subject, adapter, options), pools, f"evaluating {adapter or 'the base'}")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_private_folder(path.parent)
     write_json(path, msgspec.to_builtins(results))
     return results
 

@@ -27,6 +27,7 @@ from typing import Any, Literal, Protocol
 from burnish import settings
 from burnish.errors import EmptyDataset, TrainingError
 from burnish.journal.events import canonical
+from burnish.storage import make_private_folder
 from burnish_trainer import console
 from burnish_trainer.recipes import Recipe, make_recipe
 from burnish_trainer.rows import TokenRow, tokenise
@@ -219,7 +220,7 @@ def _steps(job: _Job) -> dict[str, float]:
     from burnish_trainer.run.trainer import AdapterTrainer, Collator
 
     checkpoints = job.folder / "checkpoints"
-    checkpoints.mkdir(parents=True, exist_ok=True)
+    make_private_folder(checkpoints)
     columns = ("input_ids", "labels", "weight")
     table = datasets.Dataset.from_dict({c: [getattr(r, c) for r in job.rows] for c in columns})
     path = job.folder / "metrics.jsonl"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import hashlib
 import json
 import os
@@ -18,6 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from burnish.errors import BurnishError, TrainingError
+from burnish.storage import (
+    atomic_write,
+    lock_descriptor,
+    make_private_folder,
+    sync_path,
+    sync_tree,
+)
 
 MANIFEST = "MANIFEST.json"
 
@@ -27,13 +33,8 @@ _SAID = ("No space left", "Disk quota exceeded", "File too large", "PytorchStrea
 
 def write_json(path: Path, value: Any) -> None:
     """Write JSON so that a reader sees the old file or the new one, never a part."""
-    staged = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with staged.open("w") as file:
-        json.dump(value, file, indent=2, sort_keys=True, ensure_ascii=False)
-        file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
-    staged.replace(path)
+    text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False)
+    atomic_write(path, f"{text}\n".encode())
 
 
 @contextlib.contextmanager
@@ -70,17 +71,15 @@ def locked(folder: Path, what: str) -> Iterator[None]:
     Raises:
         TrainingError: Another process holds it.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_private_folder(folder)
     with (folder / ".lock").open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        if not lock_descriptor(file.fileno()):
             file.seek(0)
             raise TrainingError(
                 f"{what} in {folder} is already running (process {file.read().strip() or 'unknown'})",
                 "one process at a time on one workspace",
                 "wait until it has ended, or stop it; what it has done so far is kept",
-            ) from error
+            )
         file.seek(0)
         file.truncate()
         file.write(str(os.getpid()))
@@ -98,20 +97,11 @@ def seal(staged: Path, final: Path) -> None:
     files = sorted(p for p in staged.rglob("*") if p.is_file())
     manifest = {str(p.relative_to(staged)): sha256_of(p) for p in files}
     write_json(staged / MANIFEST, manifest)
-    for path in [*files, staged]:
-        _sync(path)
+    sync_tree(staged)
     if final.exists():
         shutil.rmtree(final)
     staged.rename(final)
-    _sync(final.parent)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync_path(final.parent)
 
 
 def is_whole(checkpoint: Path) -> bool:

@@ -1,0 +1,246 @@
+"""Files that are whole or absent, private to their owner, and on the disk when they must be.
+
+One home for atomic writes, `fsync` of files and folders, file locks and private modes. Folders
+that are made here have mode 0700 and files 0600. Nothing here knows what a file means.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import time
+import uuid
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # a platform without flock: locks are then granted to everyone
+    fcntl = None
+
+FOLDER_MODE, FILE_MODE = 0o700, 0o600
+_POLL_S = 0.02
+
+
+def make_private_folder(folder: Path) -> Path:
+    """Create a folder and its missing parents with mode 0700; an existing folder stays as it is.
+
+    Raises:
+        OSError: If it cannot be created.
+    """
+    missing = []
+    current = folder
+    while not current.is_dir():
+        missing.append(current)
+        current = current.parent
+    for path in reversed(missing):
+        path.mkdir(mode=FOLDER_MODE, exist_ok=True)
+    return folder
+
+
+def make_private(path: Path) -> bool:
+    """Take the rights of group and others from a file or folder; returns whether they had any.
+
+    A file of another owner stays as it is.
+    """
+    try:
+        mode = stat.S_IMODE(path.lstat().st_mode)
+        if path.is_symlink() or not mode & 0o077:
+            return False
+        path.chmod(mode & 0o700)
+    except OSError:
+        return False
+    return True
+
+
+def open_private(path: Path, flags: int) -> int:
+    """Open a file as `os.open` does; a file that is created has mode 0600.
+
+    Raises:
+        OSError: As `os.open`.
+    """
+    return os.open(path, flags, FILE_MODE)
+
+
+def atomic_write(
+    path: Path,
+    content: bytes | Iterable[bytes],
+    *,
+    durable: bool = True,
+    mode: int = FILE_MODE,
+) -> None:
+    """Replace a file so that a reader sees the old or the new content, never a part.
+
+    Args:
+        path: The file; its folder must exist.
+        content: All of its bytes, in one piece or in several.
+        durable: Force file and name to the disk before returning. Without it a power cut may
+            leave the old content, or an empty file.
+        mode: Rights of the file, less the umask.
+
+    Raises:
+        OSError: If the disk does not take it; the old content is then still there.
+    """
+    parts = (content,) if isinstance(content, bytes) else content
+    draft = _write_draft(path, parts, mode, durable=durable)
+    try:
+        draft.replace(path)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+    if durable:
+        sync_path(path.parent)
+
+
+def write_once(path: Path, content: bytes) -> bool:
+    """Write a file unless it exists; returns whether this call wrote it.
+
+    Raises:
+        OSError: If the disk does not take it.
+    """
+    draft = _write_draft(path, (content,), FILE_MODE, durable=True)
+    try:
+        os.link(draft, path)
+    except FileExistsError:
+        return False
+    except OSError:  # a file system without hard links
+        if path.exists():
+            return False
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+    sync_path(path.parent)
+    return True
+
+
+def _write_draft(path: Path, parts: Iterable[bytes], mode: int, *, durable: bool) -> Path:
+    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}.new")
+    try:
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        with os.fdopen(descriptor, "wb") as file:
+            file.writelines(parts)
+            file.flush()
+            if durable:
+                os.fsync(file.fileno())
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+    return draft
+
+
+def sync_path(path: Path) -> None:
+    """Force a file, or the names in a folder, to the disk; does nothing where folders cannot be opened.
+
+    Raises:
+        OSError: If the disk reports an error.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except PermissionError:
+        if path.is_dir():  # Windows opens no folders
+            return
+        raise
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_data(descriptor: int) -> None:
+    """Force the bytes of an open file to the disk.
+
+    Raises:
+        OSError: If the disk reports an error.
+    """
+    getattr(os, "fdatasync", os.fsync)(descriptor)
+
+
+def sync_tree(folder: Path, *, file_mode: int = FILE_MODE) -> None:
+    """Make a written folder private and force all of it to the disk, its own name excepted.
+
+    Raises:
+        OSError: If the disk reports an error.
+    """
+    for path in sorted(folder.rglob("*")):
+        if path.is_symlink():
+            continue
+        if path.is_file():
+            path.chmod(file_mode)
+        elif path.is_dir():
+            path.chmod(FOLDER_MODE)
+        sync_path(path)
+    folder.chmod(FOLDER_MODE)
+    sync_path(folder)
+
+
+class FileLock:
+    """An exclusive lock on a file, which the system releases when the process ends.
+
+    Args:
+        path: The lock's file; it is created where it is missing and its folder exists.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._descriptor = -1
+
+    @property
+    def held(self) -> bool:
+        """Whether this object holds the lock."""
+        return self._descriptor >= 0
+
+    def acquire(self, wait_s: float = 0.0) -> bool:
+        """Take the lock, waiting at most `wait_s` seconds; returns whether it is held now.
+
+        Raises:
+            OSError: If the file cannot be opened.
+        """
+        descriptor = open_private(self.path, os.O_CREAT | os.O_RDWR)
+        ends = time.monotonic() + wait_s
+        while not lock_descriptor(descriptor):
+            if time.monotonic() >= ends:
+                os.close(descriptor)
+                return False
+            time.sleep(_POLL_S)
+        self._descriptor = descriptor
+        return True
+
+    def release(self) -> None:
+        """Let others take the lock."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
+
+@contextlib.contextmanager
+def try_lock(path: Path) -> Iterator[bool]:
+    """Hold the lock of a file inside, if no other process holds it; gives whether it is held.
+
+    A file that cannot be opened is not held.
+    """
+    lock = FileLock(path)
+    try:
+        held = lock.acquire()
+    except OSError:
+        held = False
+    try:
+        yield held
+    finally:
+        lock.release()
+
+
+def lock_descriptor(descriptor: int, *, shared: bool = False) -> bool:
+    """Lock an open file without waiting; returns whether it is locked now.
+
+    A file system or platform without locks grants every lock.
+    """
+    if fcntl is None:
+        return True
+    try:
+        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True
