@@ -21,6 +21,7 @@ from msgspec import Meta
 
 from burnish import config_file, settings
 from burnish.errors import SettingsError, UnknownAgent
+from burnish.paths import is_component
 
 Share = Annotated[float, Meta(ge=0.0, le=1.0)]
 Count = Annotated[int, Meta(ge=0)]
@@ -302,6 +303,12 @@ def _type_name(info: msgspec.inspect.Type) -> str:
 
 
 def _agent(name: str, given: Any, where: str) -> AgentConfig:
+    if not is_component(name):
+        raise SettingsError(
+            f"{where}: agent name {name!r}",
+            "a name that can be part of a file's name, without '/', '\\' and control characters",
+            "edit the file",
+        )
     table = _table(given, where)
     _refuse_unknown_keys(table, AgentConfig, where, hidden=("name",))
     try:

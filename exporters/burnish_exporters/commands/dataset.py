@@ -90,7 +90,10 @@ def list_versions(home: Home = None, as_json: AsJson = False) -> None:
 
     Example: `burnish dataset list`
     """
-    found = [version.manifest for version in _shelf(home).versions()]
+    versions, unreadable = _shelf(home).readable()
+    for problem in unreadable:
+        typer.echo(f"warning: {problem}", err=True)
+    found = [version.manifest for version in versions]
     if as_json:
         print_json(found)
         return

@@ -19,6 +19,7 @@ from typing import Any
 import msgspec
 
 from burnish.errors import ExportError
+from burnish.paths import is_plain_name
 from burnish.records import DatasetManifest
 from burnish.storage import make_private_folder, sync_path, sync_tree
 from burnish_exporters.dataset.card import card_text
@@ -28,7 +29,6 @@ from burnish_exporters.rows.stable import stable_json
 DROPPED = "dropped.parquet"
 
 _ENCODER = msgspec.msgpack.Encoder(order="sorted")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 def check_name(name: str) -> str:
@@ -37,7 +37,7 @@ def check_name(name: str) -> str:
     Raises:
         ExportError: If it cannot.
     """
-    if not _NAME.fullmatch(name):
+    if not is_plain_name(name):
         raise ExportError(
             f"dataset name {name!r}",
             "letters, digits, dots, dashes and underscores, at most 100",

@@ -9,13 +9,18 @@ import shutil
 import uuid
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import fsspec
 import msgspec
 
 from burnish.errors import ExportError, VersionConflict
+from burnish.paths import path_inside
 from burnish.storage import make_private_folder, sync_tree
+from burnish_exporters.dataset.publish import DROPPED
 from burnish_exporters.dataset.version import PARTS, DatasetVersion
+
+_FILES = (*(f"rows/{part}.parquet" for part in PARTS), DROPPED, "card.md", "manifest.json")
 
 
 class Difference(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,9 +55,18 @@ class Shelf:
 
     def versions(self) -> list[DatasetVersion]:
         """All versions, newest first."""
-        found = [path.parent for path in self.folder.glob("[!.]*@*/manifest.json")]
-        ordered = sorted(found, key=_age, reverse=True)
-        return [DatasetVersion.open(path) for path in ordered]
+        return self.readable()[0]
+
+    def readable(self) -> tuple[list[DatasetVersion], list[str]]:
+        """All versions, newest first, and what is wrong with the folders whose manifest cannot be read."""
+        found, unreadable = [], []
+        for path in sorted(self.folder.glob("[!.]*@*/manifest.json")):
+            try:
+                found.append(DatasetVersion.open(path.parent))
+            except ExportError as problem:
+                unreadable.append(str(problem))
+        ordered = sorted(found, key=lambda v: (v.manifest.created_at, v.path.name), reverse=True)
+        return ordered, unreadable
 
     def find(self, wanted: str) -> DatasetVersion:
         """The newest version whose id is, or begins with, `wanted`.
@@ -75,25 +89,26 @@ class Shelf:
         """Copy a version to an fsspec URL; returns where it is. Nothing there is written over.
 
         Raises:
-            VersionConflict: If something of that name is there.
+            VersionConflict: If something of that name is there, or the version was altered.
         """
+        version.check_unaltered()
         target = f"{url.rstrip('/')}/{version.id}"
         files, place = fsspec.url_to_fs(target)
         if files.exists(place):
             raise VersionConflict(f"{target} exists", "a place without this version")
         files.makedirs(f"{place}/rows", exist_ok=True)
-        paths = [p for p in sorted(version.path.rglob("*")) if p.is_file()]
-        for path in sorted(
-            paths, key=lambda p: p.name == "manifest.json"
-        ):  # last: it makes the version whole
-            files.put_file(str(path), f"{place}/{path.relative_to(version.path).as_posix()}")
+        for key in _FILES:  # the manifest comes last: it makes the version whole
+            if (version.path / key).is_file():
+                files.put_file(str(version.path / key), f"{place}/{key}")
         return target
 
     def pull(self, url: str) -> DatasetVersion:
         """Fetch a version from an fsspec URL, check it, and put it on the shelf.
 
+        Only the files of a version are fetched, each into the place of its own name.
+
         Raises:
-            ExportError: If the URL holds no version.
+            ExportError: If the URL holds no version, or keys that lead out of it.
             VersionConflict: If its rows are not those that its name was made from.
         """
         files, place = fsspec.url_to_fs(url.rstrip("/"))
@@ -104,16 +119,20 @@ class Shelf:
         draft = self.folder / f".draft-{uuid.uuid4().hex}"
         try:
             for found in files.find(place):
-                target = draft / str(found)[len(place) :].lstrip("/")
-                make_private_folder(target.parent)
-                files.get_file(found, str(target))
+                key = str(found)[len(place) :].lstrip("/")
+                target = path_inside(draft, key, ExportError)
+                if key in _FILES:
+                    make_private_folder(target.parent)
+                    _fetch(files, found, target)
             version = DatasetVersion.open(draft)
             version.verify()
             sync_tree(draft)
-            final = self.folder / version.id
+            final = path_inside(self.folder, version.id, ExportError)
             if not final.exists():
                 draft.rename(final)
-            return DatasetVersion.open(final)
+            version = DatasetVersion.open(final)
+            version.check_unaltered()
+            return version
         finally:
             shutil.rmtree(draft, ignore_errors=True)
 
@@ -206,6 +225,16 @@ def _reasons(version: DatasetVersion) -> dict[str, int]:
     return counts
 
 
-def _age(folder: Path) -> tuple[str, str]:
-    manifest = msgspec.json.decode((folder / "manifest.json").read_bytes())
-    return str(manifest.get("created_at")), folder.name
+def _fetch(files: Any, found: str, target: Path) -> None:
+    """Copy one file of a version; a symbolic link is refused, and so is a file that is cut off on the way."""
+    facts = files.info(found)
+    if facts.get("islink") or facts.get("type", "file") != "file":
+        raise ExportError(f"{found} is a symbolic link or no file", "the files of a version")
+    files.get_file(found, str(target))
+    size = facts.get("size")
+    if size is not None and target.stat().st_size != size:
+        raise ExportError(
+            f"{found} has {size} bytes, {target.stat().st_size} came",
+            "the whole file",
+            "pull again",
+        )

@@ -1,18 +1,24 @@
 """A dataset version: read it, check it, hand it to a consumer.
 
-Knows: the folder of a version. Does not know: how it was made.
+Reads the folder of a version; how a version is made is in publish.py.
+
+The rows of a version are hashed when they are first read in a process and again when a file has changed since (size,
+time, inode): rows that are not those of the version's name are never handed out.
 """
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from burnish.errors import ExportError, VersionConflict
+from burnish.paths import is_version_id
 from burnish.protocols import Format
 from burnish.records import DatasetManifest
 from burnish_exporters.dataset.parquet import loaded, read_dropped, read_rows
@@ -24,6 +30,9 @@ if TYPE_CHECKING:
     from burnish_exporters.formats import Export
 
 PARTS = ("train", "heldout", "temporal", "train-contrast", "heldout-contrast", "temporal-contrast")
+
+FileStates = tuple[str, str, dict[str, Any], tuple[tuple[str, int, int, int, int], ...]]
+_CHECKED: dict[str, FileStates] = {}  # by folder: the state in which its rows were found unaltered
 
 
 class DatasetVersion:
@@ -69,16 +78,17 @@ class DatasetVersion:
 
         Raises:
             ExportError: If the version has no such split.
+            VersionConflict: If the files are not those that were published.
         """
-        file = self.path / "rows" / f"{split}.parquet"
-        if not file.is_file():
-            if split in PARTS:
-                return
+        if split not in PARTS:
             raise ExportError(
                 f"{self.id} has no split {split!r}", f"one of {', '.join(self.manifest.rows)}"
             )
-        for columns in read_rows(file):
-            yield loaded(columns)
+        self.check_unaltered()
+        file = self.path / "rows" / f"{split}.parquet"
+        if file.is_file():
+            for columns in read_rows(file):
+                yield loaded(columns)
 
     def to(
         self,
@@ -152,18 +162,63 @@ class DatasetVersion:
         return read_dropped(self.path / DROPPED)
 
     def verify(self) -> None:
-        """Check that rows and recipe are those that the version's name was made from.
+        """Check that rows and recipe are those that the version's name was made from, and that the manifest fits them.
 
         Raises:
             VersionConflict: If a byte was changed since.
         """
-        found = hash_of(self.manifest.recipe, self._stored())
+        before = self._state_of_files()
+        counts: Counter[str] = Counter()
+        try:
+            found = hash_of(self.manifest.recipe, self._stored(counts))
+        except (OSError, ValueError, KeyError) as problem:  # pyarrow's errors are among them
+            raise self._altered(f"its rows cannot be read: {problem}") from problem
         if found != self.manifest.sha256 or not self.id.endswith(f"@{found[:12]}"):
-            raise VersionConflict(
-                f"{self.id} was altered: its rows and recipe hash to {found[:12]}",
-                f"{self.manifest.sha256[:12]}, as on the day it was published",
-                f"burnish dataset rebuild {self.id}",
-            )
+            raise self._altered(f"its rows and recipe hash to {found[:12]}")
+        if problem := self._misfit(counts):
+            raise self._altered(problem)
+        _CHECKED[str(self.path.absolute())] = before
+
+    def check_unaltered(self) -> None:
+        """Check the version once; after that only when a file of it has changed.
+
+        Raises:
+            VersionConflict: If the files are not those that were published.
+        """
+        if _CHECKED.get(str(self.path.absolute())) != self._state_of_files():
+            self.verify()
+
+    def _state_of_files(self) -> FileStates:
+        """What tells cheaply that a file was changed; the identity of the version is part of it."""
+        found: list[tuple[str, int, int, int, int]] = []
+        for part in PARTS:
+            file = self.path / "rows" / f"{part}.parquet"
+            with contextlib.suppress(FileNotFoundError):
+                state = file.stat()
+                found.append(
+                    (part, state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino)
+                )
+        return (self.id, self.manifest.sha256, self.manifest.recipe, tuple(found))
+
+    def _misfit(self, counts: Mapping[str, int]) -> str | None:
+        """What in the manifest contradicts the rows or the folder's name; None if nothing does."""
+        manifest, folder = self.manifest, self.path.absolute().name
+        if not is_version_id(self.id) or not self.id.startswith(f"{manifest.name}@"):
+            return f"its manifest has the id {self.id!r} and the name {manifest.name!r}"
+        if is_version_id(folder) and folder != self.id:
+            return f"its folder is {folder}"
+        if manifest.agent != manifest.recipe.get("agent", manifest.agent):
+            return f"its manifest names the agent {manifest.agent!r}, its recipe another"
+        if {part: count for part, count in manifest.rows.items() if count} != dict(counts):
+            return f"its manifest counts {manifest.rows}, its files hold {dict(counts)}"
+        return None
+
+    def _altered(self, problem: str) -> VersionConflict:
+        return VersionConflict(
+            f"{self.id} was altered: {problem}",
+            f"{self.manifest.sha256[:12]}, as on the day it was published",
+            f"burnish dataset rebuild {self.id}",
+        )
 
     def _rows_for(self, form: Format, split: str) -> Iterator[dict[str, Any]]:
         """Rows of a split, with the failures beside them where a format contrasts the two.
@@ -181,8 +236,10 @@ class DatasetVersion:
             )
         return itertools.chain(self.rows(split), self.rows(f"{split}-contrast"))
 
-    def _stored(self) -> Iterator[dict[str, Any]]:
+    def _stored(self, counts: Counter[str]) -> Iterator[dict[str, Any]]:
         for part in PARTS:
             file = self.path / "rows" / f"{part}.parquet"
             if file.is_file():
-                yield from read_rows(file)
+                for columns in read_rows(file):
+                    counts[part] += 1
+                    yield columns

@@ -1,0 +1,52 @@
+"""Names and keys from elsewhere become paths here, and only inside a folder.
+
+Whatever comes from another host, an object store, a manifest or a configuration file may hold `..`, an absolute path, a
+drive letter or a symbolic link. `path_inside` is the one way from such a key to a path; `is_plain_name` tells whether a
+name can be one component of it.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from burnish.errors import BurnishError, WorkspaceError
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_VERSION = re.compile(rf"{_NAME.pattern}@[0-9a-f]{{12}}")
+_FORBIDDEN = re.compile(r"[\\\x00-\x1f\x7f]")
+
+
+def is_plain_name(name: str) -> bool:
+    """Whether a name of a dataset or an adapter can be a folder's: letters, digits, `.`, `_`, `-`; at most 100."""
+    return bool(_NAME.fullmatch(name))
+
+
+def is_version_id(name: str) -> bool:
+    """Whether a text has the form of a version's id, `name@sha12`."""
+    return bool(_VERSION.fullmatch(name))
+
+
+def is_component(name: str) -> bool:
+    """Whether a name stays one component of a path, whatever else it holds."""
+    return name not in ("", ".", "..") and "/" not in name and not _FORBIDDEN.search(name)
+
+
+def path_inside(folder: Path, key: str, error: type[BurnishError] = WorkspaceError) -> Path:
+    """The path of a key with `/` between its components, which lies inside the folder.
+
+    Args:
+        folder: Folder that the path must not leave, neither by its components nor by a symbolic link on the way.
+        key: Relative key, such as a file's of an object store.
+        error: Class of the error.
+
+    Raises:
+        BurnishError: Of the given class, if the key leads elsewhere.
+    """
+    components = key.split("/")
+    if not all(map(is_component, components)) or re.match(r"[A-Za-z]:", key):
+        raise error(f"key {key!r} leaves {folder}", "relative components without '..'")
+    path = folder.joinpath(*components)
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise error(f"key {key!r} leads to {path.resolve()}", f"a path inside {folder}")
+    return path
