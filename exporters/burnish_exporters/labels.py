@@ -89,11 +89,19 @@ def give(workspace: Workspace, label: Label) -> None:
     workspace.append_outcome(outcome, trajectory_id=run.id)
     if corrected is not None and present(workspace, corrected.id) is None:
         record_run(workspace, corrected)
+        accepted = Outcome(
+            source=SOURCE, success=True, label="accept", reported_ns=label.labelled_ns
+        )
+        workspace.append_outcome(accepted, trajectory_id=corrected.id)
 
 
 def labels_of(run: Trajectory) -> list[Label]:
-    """The labels of a run, oldest first."""
-    found = [_label(run.id, outcome) for outcome in run.outcomes if outcome.source == SOURCE]
+    """The labels that people gave in this workspace, oldest first; what was received as one is none."""
+    found = [
+        _label(run.id, outcome)
+        for outcome in run.outcomes
+        if outcome.source == SOURCE and outcome.origin == "own"
+    ]
     return sorted((label for label in found if label), key=lambda label: label.labelled_ns)
 
 
@@ -230,7 +238,6 @@ def _corrected(run: Trajectory, label: Label) -> Trajectory:
         finish_reason="stop",
     )
     name = digest([run.id, answer])
-    accepted = Outcome(source=SOURCE, success=True, label="accept", reported_ns=label.labelled_ns)
     return msgspec.structs.replace(
         run,
         id=name,
@@ -240,7 +247,7 @@ def _corrected(run: Trajectory, label: Label) -> Trajectory:
         answer=answer,
         error=None,
         model_calls=[*run.model_calls[:-1], call],
-        outcomes=[accepted],
+        outcomes=[],
         verdicts=[],
         trace_ids=[],
         tags=[*run.tags, f"edited:{run.id}"],

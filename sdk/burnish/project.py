@@ -198,6 +198,13 @@ class AgentConfig(Table, frozen=True, kw_only=True):
         list[str | dict[str, Any]],
         Meta(description='Verifiers: "outcome", or { goal_state = "module:function" }.'),
     ] = []
+    trust_received: Annotated[
+        list[str],
+        Meta(
+            description="Whose received or imported facts decide: sources of outcomes, names of verifiers, "
+            '"state" for final states.'
+        ),
+    ] = []
     tasks: Annotated[
         str | None, Meta(description='"module:function" that gives the tasks of a pool.')
     ] = None

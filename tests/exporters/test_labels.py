@@ -52,6 +52,23 @@ def test_ctrl_c_or_the_end_of_the_input_keeps_what_was_labelled(workspace):
     assert sum(len(labels_of(run)) for run in workspace.trajectories()) == 2
 
 
+@pytest.mark.parametrize(
+    "line", ["actually wrong", "rather good", "use it", "aa", "yes", "ac", "A.", "1", "accept it"]
+)
+def test_a_line_that_is_no_key_is_no_label(workspace, line):
+    said = run("label", "run", "support", "--queue", "random", given=f"{line}\nq\n")
+
+    assert "0 labels were given" in said
+    assert not [label for run in workspace.trajectories() for label in labels_of(run)]
+
+
+@pytest.mark.parametrize("line", ["a", "A", " accept ", "Accept"])
+def test_a_key_or_its_whole_word_is_a_label(workspace, line):
+    assert "1 labels were given" in run(
+        "label", "run", "support", "--queue", "random", "--limit", "1", given=f"{line}\n"
+    )
+
+
 def test_a_person_is_shown_the_run_but_not_what_verifiers_say(workspace, make_run):
     (first,) = list(workspace.trajectories())[:1]
     workspace.append_verdict(first.id, Verdict(label="fail", verifier="the-verifier", decided_ns=1))

@@ -167,18 +167,40 @@ def test_a_wrong_schema_is_refused(schema):
 # --- exit codes and statuses --------------------------------------------------------------------
 
 
-def test_by_default_the_last_result_with_a_code_counts(make_run):
-    runs = [tool_run({"exit_code": 1}), tool_run("some text", name="note")]
+def test_the_last_command_of_the_named_tool_counts(make_run):
+    runs = [tool_run({"exit_code": 1}), tool_run("notes: exit code 0", name="note")]
 
-    assert exit_code().verify(run_with(make_run, tool_runs=runs)).label == "fail"
-    assert exit_code(expected=1).verify(run_with(make_run, tool_runs=runs)).label == "success"
+    assert exit_code("shell").verify(run_with(make_run, tool_runs=runs)).label == "fail"
+    assert exit_code("shell", expected=1).verify(run_with(make_run, tool_runs=runs)).label == (
+        "success"
+    )
+
+
+@pytest.mark.parametrize("make", [exit_code, http_status])
+def test_a_tool_that_is_not_named_is_an_error_and_one_that_never_ran_is_unknown(make_run, make):
+    run = run_with(make_run, tool_runs=[tool_run({"exit_code": 0, "status": 200})])
+
+    with pytest.raises(VerificationError, match="names no tool"):
+        make().prepare()
+    assert make().verify(run).label == "unknown"
+    said = make("bash").verify(run)
+    assert (said.label, said.evidence["reason"]) == ("unknown", "the tool never ran")
+    assert "tools of this run: shell" in said.evidence["detail"]
 
 
 def test_every_request_or_the_last_one(make_run):
     run = run_with(make_run, tool_runs=[tool_run({"status": 500}), tool_run({"status": 200})])
 
-    assert http_status().verify(run).label == "success"
-    assert http_status(every=True).verify(run).label == "fail"
+    assert http_status("shell").verify(run).label == "success"
+    assert http_status("shell", every=True).verify(run).label == "fail"
+
+
+def test_a_request_without_a_status_is_not_passed_over(make_run):
+    runs = [tool_run({"status": 200}), tool_run({"timeout": True})]
+    run = run_with(make_run, tool_runs=runs)
+
+    assert http_status("shell").verify(run).label == "unknown"
+    assert http_status("shell", every=True).verify(run).label == "unknown"
 
 
 # --- SQL ----------------------------------------------------------------------------------------

@@ -179,7 +179,9 @@ class _Retrain:
         version = build_dataset(
             workspace,
             agent=subject.name,
-            verify=make_verifiers(learn_from, subject.project.folder),
+            verify=make_verifiers(
+                learn_from, subject.project.folder, trust_received=subject.config.trust_received
+            ),
             recipe={
                 **msgspec.structs.asdict(subject.config.dataset),
                 **self._measured_on(),

@@ -56,7 +56,9 @@ def build(
         version = build_dataset(
             workspace,
             agent=agent,
-            verify=make_verifiers(config.verify, project.folder),
+            verify=make_verifiers(
+                config.verify, project.folder, trust_received=config.trust_received
+            ),
             recipe={**msgspec.structs.asdict(config.dataset), **chosen(choices or ())},
             name=name,
             options=BuildOptions(
@@ -137,7 +139,7 @@ def rebuild(
     new = build_dataset(
         Workspace(home),
         agent=config.name,
-        verify=make_verifiers(config.verify, project.folder),
+        verify=make_verifiers(config.verify, project.folder, trust_received=config.trust_received),
         recipe=recipe_of(old.manifest),
         name=old.manifest.name,
         options=BuildOptions(

@@ -29,11 +29,8 @@ Queue = Annotated[
 ]
 Reviewer = Annotated[str | None, typer.Option(help="Who labels; by default the user's name.")]
 _KEYS = "[a]ccept  [r]eject  [u]nsure  [e]dit the answer  [s]kip  [q]uit"
-_NAMES: dict[str, Literal["accept", "reject", "unsure"]] = {
-    "a": "accept",
-    "r": "reject",
-    "u": "unsure",
-}
+_Choice = Literal["accept", "reject", "unsure", "edit", "skip", "quit"]
+_CHOICES: tuple[_Choice, ...] = ("accept", "reject", "unsure", "edit", "skip", "quit")
 
 
 @app.command("run")
@@ -181,14 +178,22 @@ def _asked(run: Trajectory, reviewer: str) -> Label | Literal["skip", "quit"]:
     from burnish_exporters.labels import Label
 
     while True:
-        key = typer.prompt(_KEYS, prompt_suffix=" > ").strip().lower()[:1]
-        if key in ("s", "q"):
-            return "skip" if key == "s" else "quit"
-        if key in _NAMES:
-            return Label(trajectory_id=run.id, label=_NAMES[key], reviewer=reviewer)
-        if key == "e":
+        choice = _choice(typer.prompt(_KEYS, prompt_suffix=" > "))
+        if choice is None:
+            typer.echo("one of the keys, or its whole word; nothing was recorded")
+        elif choice == "skip" or choice == "quit":
+            return choice
+        elif choice == "edit":
             answer = typer.prompt("the answer as it should be", default=run.answer or None)
             return Label(trajectory_id=run.id, label="edit", answer=answer, reviewer=reviewer)
+        else:
+            return Label(trajectory_id=run.id, label=choice, reviewer=reviewer)
+
+
+def _choice(line: str) -> _Choice | None:
+    """The choice that a line names by its letter or its whole word; None for any other line."""
+    typed = line.strip().casefold()
+    return next((choice for choice in _CHOICES if typed in (choice, choice[0])), None)
 
 
 def _show(run: Trajectory) -> None:

@@ -124,7 +124,9 @@ def _declared(agent: str) -> tuple[list[Any], float]:
 
     project = load_project()
     config = project.agent(agent)
-    return make_verifiers(config.verify, project.folder), config.dataset.verifier_floor
+    return make_verifiers(
+        config.verify, project.folder, trust_received=config.trust_received
+    ), config.dataset.verifier_floor
 
 
 def _print_verdict(trajectory: Trajectory, verdict: Verdict, as_json: bool) -> None:

@@ -17,6 +17,7 @@ from burnish.errors import VerificationError
 from burnish.journal.events import canonical
 from burnish.records import Json, Trajectory, Verdict
 from burnish_exporters.verify.judge_one import unknown
+from burnish_exporters.verify.origins import UNTRUSTED_STATE, state_decides
 
 _VOID = {
     "area",
@@ -61,6 +62,7 @@ class DomAssert:
 
     assertions: tuple[dict[str, Json], ...]
     key: str = "html"
+    trust_received: tuple[str, ...] = ()
     name: str = "dom_assert"
     version: str = "1"
     kind = "check"
@@ -71,6 +73,8 @@ class DomAssert:
         page = state.get(self.key) if isinstance(state, dict) else state
         if not isinstance(page, str):
             return unknown(self, "no page was recorded")
+        if not state_decides(trajectory, self.trust_received):
+            return unknown(self, UNTRUSTED_STATE, trajectory.state_origin)
         elements = elements_of(page)
         broken = [one for one in self.assertions if not _holds(one, elements)]
         label = "fail" if broken else "success"
@@ -79,7 +83,11 @@ class DomAssert:
 
 
 def dom_assert(
-    assertions: Sequence[dict[str, Json]], *, key: str = "html", name: str = "dom_assert"
+    assertions: Sequence[dict[str, Json]],
+    *,
+    key: str = "html",
+    trust_received: Sequence[str] = (),
+    name: str = "dom_assert",
 ) -> DomAssert:
     """Verifier that checks the recorded page.
 
@@ -87,6 +95,7 @@ def dom_assert(
         assertions: All must hold. Each has a `selector` (tag, #id, .class, [attribute=value], descendants) and one of:
             `text` (exactly), `contains`, `count`, `absent: true`, `attribute` with `value`; none means: is there.
         key: Where in the final state the page is; a final state that is a text is the page.
+        trust_received: With "state", pages decide that were received or imported.
         name: Name under which verdicts are stored.
 
     Raises:
@@ -96,7 +105,13 @@ def dom_assert(
         if not isinstance(one, dict) or "selector" not in one or one.keys() - _KEYS:
             raise VerificationError(f"assertion {one!r}", f"a selector, and of {sorted(_KEYS)}")
     digest = hashlib.sha256(canonical(list(assertions))).hexdigest()[:8]
-    return DomAssert(assertions=tuple(assertions), key=key, name=name, version=f"1.{digest}")
+    return DomAssert(
+        assertions=tuple(assertions),
+        key=key,
+        trust_received=tuple(sorted(trust_received)),
+        name=name,
+        version=f"1.{digest}",
+    )
 
 
 def elements_of(page: str) -> list[Element]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import Any
 from burnish.errors import ImportPathError
 from burnish.records import Trajectory, Verdict
 from burnish_exporters.verify.judge_one import shown, unknown
+from burnish_exporters.verify.origins import UNTRUSTED_STATE, state_decides
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +29,7 @@ class GoalState:
     name: str = "goal_state"
     version: str = "1"
     needs_state: bool = True
+    trust_received: tuple[str, ...] = ()
     kind = "check"
 
     def prepare(self) -> None:
@@ -38,6 +40,8 @@ class GoalState:
         """Judge one trajectory by its recorded final state."""
         if self.needs_state and trajectory.final_state is None:
             return unknown(self, "state was not recorded")
+        if not state_decides(trajectory, self.trust_received):
+            return unknown(self, UNTRUSTED_STATE, trajectory.state_origin)
         predicate = load_function(self.predicate, self.folder)
         return verdict_of(self, predicate(trajectory, trajectory.final_state))
 
@@ -49,6 +53,7 @@ def goal_state(
     name: str = "goal_state",
     version: str | None = None,
     needs_state: bool = True,
+    trust_received: Sequence[str] = (),
 ) -> GoalState:
     """Verifier that asks a predicate of yours.
 
@@ -62,6 +67,7 @@ def goal_state(
         version: Version of the check; by default it follows the text of the module, so that a changed check judges
             anew.
         needs_state: Whether a run whose state was not recorded is unknown without asking.
+        trust_received: With "state", final states decide that were received or imported.
 
     Raises:
         ImportPathError: If the path has not the form "module:function".
@@ -78,6 +84,7 @@ def goal_state(
         name=name,
         version=version or version_of(module, place),
         needs_state=needs_state,
+        trust_received=tuple(sorted(trust_received)),
     )
 
 

@@ -29,6 +29,7 @@ def judge(verifier: Verifier, trajectory: Trajectory) -> Verdict:
         verifier=verifier.name,
         version=verifier.version,
         evidence=plain(answer.evidence),
+        origin="own",
         decided_ns=answer.decided_ns or time.time_ns(),
     )
 
@@ -68,14 +69,17 @@ def shown(value: Any) -> str:
 
 
 def earlier(verifier: Verifier, trajectory: Trajectory) -> Verdict | None:
-    """The newest verdict that the same version of the verifier has given already, if it still holds.
+    """The newest verdict that this workspace's verification has given already, if it still holds.
 
-    A verifier that reads outcomes (`reads_outcomes`) judges anew once a later outcome was reported.
+    It must be of the same version of the verifier. A verdict that was received, imported or reported from inside the
+    run is no verdict of ours, whatever name it bears. A verifier that reads outcomes judges anew once a later outcome
+    was reported.
     """
     same = [
         verdict
         for verdict in trajectory.verdicts
-        if (verdict.verifier, verdict.version) == (verifier.name, verifier.version)
+        if verdict.origin == "own"
+        and (verdict.verifier, verdict.version) == (verifier.name, verifier.version)
     ]
     newest = max(same, key=lambda verdict: verdict.decided_ns, default=None)
     if newest is None or not getattr(verifier, "reads_outcomes", False):

@@ -6,10 +6,12 @@ Does not know: who reports, and whether they are right.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from burnish.records import Outcome, Trajectory, Verdict, VerdictLabel
 from burnish_exporters.verify.judge_one import unknown
+from burnish_exporters.verify.origins import decides
 
 _WORDS: dict[str, VerdictLabel] = {
     "success": "success",
@@ -27,6 +29,7 @@ class OutcomeVerifier:
 
     source: str | None = None
     at_least: float | None = None
+    trust_received: tuple[str, ...] = ()
     name: str = "outcome"
     version: str = "1"
     kind = "check"
@@ -36,7 +39,12 @@ class OutcomeVerifier:
     def verify(self, trajectory: Trajectory) -> Verdict:
         """Judge one trajectory by what was reported."""
         newest: dict[str, Outcome] = {}
-        for found in trajectory.outcomes:
+        deciding = [
+            found
+            for found in trajectory.outcomes
+            if decides(found.origin, found.source, self.trust_received)
+        ]
+        for found in deciding:
             known = newest.get(found.source)
             if known is None or found.reported_ns >= known.reported_ns:
                 newest[found.source] = found
@@ -47,7 +55,7 @@ class OutcomeVerifier:
         }
         decided: list[VerdictLabel] = [label for label in labels.values() if label is not None]
         if not newest:
-            return unknown(self, "no outcome was reported")
+            return unknown(self, *self._why_none(trajectory))
         if len(set(decided)) != 1:
             reason = "conflicting outcomes" if decided else "outcome says neither"
             return unknown(self, reason, str(labels))
@@ -60,6 +68,14 @@ class OutcomeVerifier:
             evidence={"outcomes": labels},
         )
 
+    def _why_none(self, trajectory: Trajectory) -> tuple[str, str]:
+        """Reason and detail of a run without an outcome that decides."""
+        others = [f for f in trajectory.outcomes if self.source in (None, f.source)]
+        if not others:
+            return "no outcome was reported", ""
+        found = ", ".join(sorted({f"{other.source} ({other.origin})" for other in others}))
+        return "no outcome of a trusted source", found
+
     def _label(self, found: Outcome) -> VerdictLabel | None:
         if found.success is not None:
             return "success" if found.success else "fail"
@@ -69,7 +85,11 @@ class OutcomeVerifier:
 
 
 def outcome(
-    source: str | None = None, *, at_least: float | None = None, name: str = "outcome"
+    source: str | None = None,
+    *,
+    at_least: float | None = None,
+    trust_received: Sequence[str] = (),
+    name: str = "outcome",
 ) -> OutcomeVerifier:
     """Verifier that believes facts reported through burnish.outcome().
 
@@ -78,12 +98,20 @@ def outcome(
     Args:
         source: Only what this source reported; by default all sources.
         at_least: Score from which on a run counts as success, where only a score was reported.
+        trust_received: Sources whose outcomes decide although they were received or imported.
         name: Name under which verdicts are stored.
     """
-    version = "1" if at_least is None else f"1.{at_least:g}"
-    return OutcomeVerifier(source=source, at_least=at_least, name=name, version=version)
+    version = "2" if at_least is None else f"2.{at_least:g}"
+    trusted = tuple(sorted(trust_received))
+    return OutcomeVerifier(
+        source=source,
+        at_least=at_least,
+        trust_received=trusted,
+        name=name,
+        version=".".join((version, *trusted)),
+    )
 
 
-def human(*, name: str = "human") -> OutcomeVerifier:
+def human(*, trust_received: Sequence[str] = (), name: str = "human") -> OutcomeVerifier:
     """Verifier that believes people: outcomes reported with the source "human", such as labels."""
-    return OutcomeVerifier(source="human", name=name)
+    return outcome("human", trust_received=trust_received, name=name)

@@ -94,12 +94,34 @@ def reference_match(
     place = Path(folder).absolute() if folder else Path.cwd()
     common: dict[str, Any] = {"mode": mode, "tolerance": tolerance, "folder": place, "name": name}
     setting = "" if tolerance == 1e-6 else f"~{tolerance:g}"
+    known, function, digest = given_references(references, place)
+    return ReferenceMatch(
+        references=known, function=function, version=f"{mode}{setting}.{digest}", **common
+    )
+
+
+def given_references(
+    references: Mapping[str, Json] | str, folder: Path
+) -> tuple[dict[str, Json], str | None, str]:
+    """References by task id, or the function that gives them, and a version that follows them.
+
+    Args:
+        references: Answers by task id; or a JSON file of them; or "module:function".
+        folder: Folder that files and modules are looked for in.
+
+    Raises:
+        VerificationError: If the file holds no JSON object, or they are none of the three.
+    """
     if isinstance(references, str) and not references.endswith(".json"):
-        version = f"{mode}{setting}.{version_of(references.partition(':')[0], place)}"
-        return ReferenceMatch(function=references, version=version, **common)
-    known = _read(place / references) if isinstance(references, str) else dict(references)
-    version = f"{mode}{setting}.{hashlib.sha256(canonical(known)).hexdigest()[:8]}"
-    return ReferenceMatch(references=known, version=version, **common)
+        return {}, references, version_of(references.partition(":")[0], folder)
+    if not isinstance(references, (str, Mapping)):
+        raise VerificationError(
+            f"references: a {type(references).__name__}",
+            'a table by task id, a file "NAME.json", or "module:function"',
+            'references = "answers.json"',
+        )
+    known = _read(folder / references) if isinstance(references, str) else dict(references)
+    return known, None, hashlib.sha256(canonical(known)).hexdigest()[:8]
 
 
 def _read(file: Path) -> dict[str, Json]:

@@ -11,9 +11,9 @@ import inspect
 from collections.abc import Callable, Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from burnish.errors import NoVerifier, VerificationError
+from burnish.errors import BurnishError, NoVerifier, VerificationError
 from burnish.protocols import Verifier
 from burnish_exporters.verify.code import code
 from burnish_exporters.verify.code_tests import passes_tests
@@ -50,7 +50,9 @@ _BUILT_IN: dict[str, Callable[..., Any]] = {
 _COMPOSED = {"all_of": all_of, "any_of": any_of, "weighted": weighted}
 
 
-def make_verifiers(config: Sequence[Any], folder: Path | str) -> list[Verifier]:
+def make_verifiers(
+    config: Sequence[Any], folder: Path | str, *, trust_received: Sequence[str] = ()
+) -> list[Verifier]:
     """Verifiers as the key `verify` of burnish.toml declares them.
 
     Args:
@@ -58,6 +60,7 @@ def make_verifiers(config: Sequence[Any], folder: Path | str) -> list[Verifier]:
             ({"goal_state": "checks:reached_goal"}), the same with a table of arguments, or a Verifier;
             {"all_of": [...]}, {"any_of": [...]} and {"weighted": ...} hold further entries; see _composed().
         folder: Folder of burnish.toml; modules and files are looked for there first.
+        trust_received: Sources whose received and imported facts decide; `trust_received` of `[agent.NAME]`.
 
     Raises:
         NoVerifier: If nothing is declared.
@@ -69,7 +72,8 @@ def make_verifiers(config: Sequence[Any], folder: Path | str) -> list[Verifier]:
             "at least one under `verify`",
             'verify = ["outcome"] in burnish.toml',
         )
-    made = [_make(entry, Path(folder)) for entry in config]
+    place = _Place(Path(folder), tuple(trust_received))
+    made = [_make(entry, place) for entry in config]
     names = [verifier.name for verifier in made]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
@@ -92,7 +96,14 @@ def described() -> dict[str, str]:
     return {name: (inspect.getdoc(one) or "").partition("\n")[0] for name, one in made.items()}
 
 
-def _make(entry: Any, folder: Path) -> Verifier:
+class _Place(NamedTuple):
+    """What every verifier of a burnish.toml is given unless its entry says otherwise."""
+
+    folder: Path
+    trust_received: tuple[str, ...]
+
+
+def _make(entry: Any, place: _Place) -> Verifier:
     if isinstance(entry, Verifier):
         return entry
     name, arguments = entry, None
@@ -105,14 +116,16 @@ def _make(entry: Any, folder: Path) -> Verifier:
             '{goal_state = "checks:reached_goal"}',
         )
     if name in _COMPOSED:
-        return _composed(name, arguments, folder)
+        return _composed(name, arguments, place)
     factory = _factory(name)
     positional, named = _arguments(arguments)
-    if "folder" in inspect.signature(factory).parameters:
-        named.setdefault("folder", folder)
+    for key in inspect.signature(factory).parameters.keys() & place._asdict().keys():
+        named.setdefault(key, getattr(place, key))
     try:
         return factory(*positional, **named)
-    except TypeError as problem:
+    except (TypeError, ValueError, LookupError, AttributeError) as problem:
+        if isinstance(problem, BurnishError):
+            raise
         raise VerificationError(
             f"verifier {name}: {problem}",
             f"{name}{inspect.signature(factory)}",
@@ -120,7 +133,7 @@ def _make(entry: Any, folder: Path) -> Verifier:
         ) from problem
 
 
-def _composed(name: str, given: Any, folder: Path) -> Verifier:
+def _composed(name: str, given: Any, place: _Place) -> Verifier:
     """Several entries as one: a list of them, or a table of `parts`, `gates` and `name`.
 
     The parts of "weighted" are pairs of entry and weight, and it may have a `threshold`.
@@ -128,11 +141,11 @@ def _composed(name: str, given: Any, folder: Path) -> Verifier:
     table = dict(given) if isinstance(given, dict) else {"parts": given}
     parts, gates = table.pop("parts", None), table.pop("gates", [])
     try:
-        closed = [_make(entry, folder) for entry in gates]
+        closed = [_make(entry, place) for entry in gates]
         if name == "weighted":
-            pairs = [(_make(entry, folder), float(weight)) for entry, weight in parts]
+            pairs = [(_make(entry, place), float(weight)) for entry, weight in parts]
             return weighted(pairs, gates=closed, **table)
-        return _COMPOSED[name](*(_make(entry, folder) for entry in parts), gates=closed, **table)
+        return _COMPOSED[name](*(_make(entry, place) for entry in parts), gates=closed, **table)
     except (TypeError, ValueError) as problem:
         if isinstance(problem, VerificationError):
             raise

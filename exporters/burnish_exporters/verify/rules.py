@@ -7,7 +7,7 @@ A broken rule is a failure that nothing outweighs. The file is TOML:
     allow_tools = ["find_order", "cancel_order"]     # any other tool is a violation
     deny_tools = ["drop_table"]
     deny_answer = ["(?i)guaranteed refund"]          # patterns in the final answer
-    deny_arguments = { cancel_order = ['"all"'] }    # patterns in the arguments of a tool
+    deny_arguments = { cancel_order = ['"all"'] }    # patterns in the arguments of a tool, however they are spelled
     max_calls = { cancel_order = 1 }                 # most runs of a tool
     predicates = ["my_rules:no_refund_over_limit"]   # gets the trajectory; True means that it holds
 """
@@ -15,9 +15,9 @@ A broken rule is a failure that nothing outweighs. The file is TOML:
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 import tomllib
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -29,6 +29,7 @@ import msgspec
 from burnish.errors import VerificationError
 from burnish.records import ToolRun, Trajectory, Verdict
 from burnish_exporters.verify.goal_state import load_function
+from burnish_exporters.verify.spellings import forms_of_arguments, spellings
 
 
 class Constitution(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -74,7 +75,7 @@ class Rules:
             if counts[tool] > most:
                 yield f"max_calls: {counts[tool]} of {tool}"
         for pattern in law.deny_answer:
-            if re.search(pattern, trajectory.answer or ""):
+            if any(re.search(pattern, form) for form in spellings(trajectory.answer or "")):
                 yield f"deny_answer: {pattern}"
         for path in law.predicates:
             if not load_function(path, self.folder)(trajectory):
@@ -84,12 +85,18 @@ class Rules:
         law = self.constitution
         if law.allow_tools is not None and run.name not in law.allow_tools:
             yield f"allow_tools: {run.name}"
-        if run.name in law.deny_tools:
+        if _folded(run.name) in map(_folded, law.deny_tools):
             yield f"deny_tools: {run.name}"
-        text = run.raw_arguments or json.dumps(run.arguments, ensure_ascii=False)
-        for pattern in law.deny_arguments.get(run.name, ()):
-            if re.search(pattern, text):
+        if not (patterns := law.deny_arguments.get(run.name, ())):
+            return
+        forms = forms_of_arguments(run)
+        for pattern in patterns:
+            if any(re.search(pattern, form) for form in forms):
                 yield f"deny_arguments: {run.name} {pattern}"
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFKC", name).casefold().strip()
 
 
 def rules(
@@ -119,4 +126,4 @@ def rules(
             f"constitution: {problem}", "the keys that rules() documents", "edit the constitution"
         ) from problem
     digest = hashlib.sha256(msgspec.json.encode(law, order="sorted")).hexdigest()[:8]
-    return Rules(constitution=law, folder=place, name=name, version=f"1.{digest}")
+    return Rules(constitution=law, folder=place, name=name, version=f"2.{digest}")

@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from burnish.errors import VerificationError
-from burnish.journal.events import canonical
 from burnish.records import Trajectory, Verdict
-from burnish_exporters.verify.judge_one import unknown
+from burnish_exporters.verify.goal_state import load_function
+from burnish_exporters.verify.judge_one import shown, unknown
+from burnish_exporters.verify.reference_match import given_references
 
 _STEPS = 20_000_000
 _ROWS = 100_000
@@ -32,20 +33,31 @@ class SqlResultSet:
 
     database: Path
     references: dict[str, str] = field(default_factory=dict)
+    function: str | None = None
+    folder: Path | None = None
     tool: str | None = None
     argument: str = "query"
     name: str = "sql_result_set"
     version: str = "1"
     kind = "check"
 
+    def prepare(self) -> None:
+        """Import the function that gives references, if one is named."""
+        if self.function:
+            load_function(self.function, self.folder)
+
     def verify(self, trajectory: Trajectory) -> Verdict:
         """Judge the last query of the run."""
-        reference = self.references.get(trajectory.task_id or "")
+        reference = self._reference(trajectory)
         if reference is None:
             return unknown(self, "no reference for this task")
+        if not isinstance(reference, str):
+            return unknown(self, "the reference is no query", shown(reference))
+        if not trajectory.tool_runs:
+            return self._verdict("fail", {"problem": "the run called no tool"})
         query = self._query(trajectory)
         if query is None:
-            return self._verdict("fail", {"problem": "the run made no query"})
+            return unknown(self, "no query was recorded", self._seen(trajectory))
         try:
             expected = rows_of(self.database, reference)
         except sqlite3.Error as problem:
@@ -58,6 +70,22 @@ class SqlResultSet:
         same = found == expected if ordered else Counter(found) == Counter(expected)
         evidence = {"rows": len(found), "expected_rows": len(expected), "ordered": ordered}
         return self._verdict("success" if same else "fail", evidence)
+
+    def _reference(self, trajectory: Trajectory) -> Any:
+        if self.function:
+            return load_function(self.function, self.folder)(trajectory)
+        return self.references.get(trajectory.task_id or "")
+
+    def _seen(self, trajectory: Trajectory) -> str:
+        """What was looked for, and the tools of the run with their arguments."""
+        tools = {
+            run.name: sorted(run.arguments) if isinstance(run.arguments, dict) else []
+            for run in trajectory.tool_runs
+        }
+        found = "; ".join(f"{name}({', '.join(names)})" for name, names in tools.items())
+        return (
+            f"argument {self.argument!r} of {self.tool or 'any tool'}; tools of this run: {found}"
+        )
 
     def _query(self, trajectory: Trajectory) -> str | None:
         for run in reversed(trajectory.tool_runs):
@@ -73,7 +101,7 @@ class SqlResultSet:
 
 
 def sql_result_set(
-    references: Mapping[str, str],
+    references: Mapping[str, str] | str,
     *,
     database: Path | str,
     tool: str | None = None,
@@ -86,24 +114,39 @@ def sql_result_set(
     The database is opened read-only. Order counts where the reference orders; column names do not.
 
     Args:
-        references: Reference queries by task id.
+        references: Reference queries by task id; or a JSON file of them; or "module:function", called with the
+            trajectory. A task without a reference is unknown.
         database: SQLite file.
         tool: Tool that queries; by default any that has the argument.
         argument: Name of the tool's argument that holds the query.
-        folder: Folder that the file is looked for in.
+        folder: Folder that files and modules are looked for in.
         name: Name under which verdicts are stored.
 
     Raises:
-        VerificationError: If the file is not there.
+        VerificationError: If a file is not there, or references are no queries.
     """
-    file = (Path(folder or ".") / database).absolute()
+    place = Path(folder).absolute() if folder else Path.cwd()
+    known, function, digest = given_references(references, place)
+    if not all(isinstance(query, str) for query in known.values()):
+        raise VerificationError(
+            "references that are no queries",
+            "texts by task id",
+            'sql_result_set({"task-1": "SELECT 1"}, database="shop.db")',
+        )
+    file = (place / database).absolute()
     if not file.is_file():
         raise VerificationError(f"no database {file}", "a SQLite file", f"ls {file.parent}")
-    digest = hashlib.sha256(canonical(dict(references)) + file.read_bytes()).hexdigest()
+    contents = hashlib.sha256(file.read_bytes()).hexdigest()[:8]
     return SqlResultSet(
-        database=file, references=dict(references), tool=tool, argument=argument, name=name,
-        version=f"1.{digest[:8]}",
-    )  # fmt: skip
+        database=file,
+        references=known,
+        function=function,
+        folder=place,
+        tool=tool,
+        argument=argument,
+        name=name,
+        version=f"2.{digest}.{contents}.{tool}.{argument}",
+    )
 
 
 def rows_of(database: Path, query: str) -> list[tuple[Any, ...]]:

@@ -1,6 +1,9 @@
 """What did the world answer? Exit codes and HTTP statuses in recorded tool results.
 
 Knows: where results keep such numbers. Does not know: what the tools do.
+
+A structured result is read by its keys and by nothing else: its texts may be what a command printed. A result that is
+text counts by its last line. Where several numbers contradict each other, nothing is known.
 """
 
 from __future__ import annotations
@@ -12,14 +15,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from burnish.errors import VerificationError
 from burnish.records import Json, ToolRun, Trajectory, Verdict
 from burnish_exporters.verify.json_schema import read_schema, schema_problem, schema_version
 from burnish_exporters.verify.judge_one import unknown
 
 _EXIT = re.compile(
-    r"(?i)\b(?:exit(?:ed)?(?: with)?(?: code| status)?|return ?code)\s*[:=]?\s*(-?\d+)"
+    r"(?i)\b(?:exit(?:ed)?(?: with)?(?: code| status)?|return ?code)\s*[:=]?\s*(-?\d+)(?![\w.])"
 )
-_HTTP = re.compile(r"(?i)\b(?:HTTP(?:/[\d.]+)?|status(?: code)?)\s*[:=]?\s*(\d{3})\b")
+_HTTP = re.compile(r"(?i)\b(?:HTTP(?:/[\d.]+)?|status(?: code)?)\s*[:=]?\s*(\d{3})(?![\w.])")
+_EXIT_KEYS = ("exit_code", "returncode", "exit_status", "code")
+_HTTP_KEYS = ("status_code", "status", "http_status", "code")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,14 +35,19 @@ class ExitCode:
     tool: str | None = None
     expected: int = 0
     name: str = "exit_code"
-    version: str = "1"
+    version: str = "2"
     kind = "check"
+
+    def prepare(self) -> None:
+        """Refuse to guess which tool runs commands."""
+        _require_tool(self.tool, self.name, "bash")
 
     def verify(self, trajectory: Trajectory) -> Verdict:
         """Judge the last command that was run."""
-        code = _number(
-            _last(trajectory, self.tool), ("exit_code", "returncode", "exit_status", "code"), _EXIT
-        )
+        runs = _runs_of(trajectory, self.tool)
+        if not runs:
+            return unknown(self, *_why_no_run(trajectory, self.tool))
+        code = _number(runs[-1].result, _EXIT_KEYS, _EXIT)
         if code is None:
             return unknown(self, "no exit code was recorded")
         label = "success" if code == self.expected else "fail"
@@ -48,11 +59,11 @@ def exit_code(tool: str | None = None, *, expected: int = 0, name: str = "exit_c
     """Verifier that looks at the exit code of the last command.
 
     Args:
-        tool: Tool that runs commands; by default the last tool run that has a code.
+        tool: Tool that runs commands. Without it every run is unknown, and preparing the verifier is an error.
         expected: Code of success.
         name: Name under which verdicts are stored.
     """
-    return ExitCode(tool=tool, expected=expected, name=name, version=f"1.{expected}")
+    return ExitCode(tool=tool, expected=expected, name=name, version=f"2.{tool}.{expected}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,23 +75,33 @@ class HttpStatus:
     schema: dict[str, Json] | None = None
     every: bool = False
     name: str = "http_status"
-    version: str = "1"
+    version: str = "2"
     kind = "check"
+
+    def prepare(self) -> None:
+        """Refuse to guess which tool makes requests."""
+        _require_tool(self.tool, self.name, "http_get")
 
     def verify(self, trajectory: Trajectory) -> Verdict:
         """Judge the requests that were made."""
-        runs = [run for run in _of(trajectory, self.tool) if _status(run) is not None]
+        runs = _runs_of(trajectory, self.tool)
         if not runs:
-            return unknown(self, "no HTTP status was recorded")
+            return unknown(self, *_why_no_run(trajectory, self.tool))
         checked = runs if self.every else runs[-1:]
-        problems = [problem for run in checked if (problem := self._problem(run))]
-        evidence = {"statuses": [_status(run) for run in runs], "problems": problems[:5]}
+        statuses = [_status(run) for run in checked]
+        problems = [
+            problem
+            for run, status in zip(checked, statuses, strict=True)
+            if status is not None and (problem := self._problem(run, status))
+        ]
+        if None in statuses and not problems:
+            return unknown(self, "no HTTP status was recorded")
+        evidence = {"statuses": statuses, "problems": problems[:5]}
         label = "fail" if problems else "success"
         return Verdict(label=label, verifier=self.name, version=self.version, evidence=evidence)
 
-    def _problem(self, run: ToolRun) -> str | None:
-        status = _status(run)
-        right = status in self.expected if self.expected else 200 <= (status or 0) < 300
+    def _problem(self, run: ToolRun, status: int) -> str | None:
+        right = status in self.expected if self.expected else 200 <= status < 300
         if not right:
             return f"status {status}"
         if self.schema is None:
@@ -100,7 +121,7 @@ def http_status(
     """Verifier that looks at the status of HTTP requests, and at the body's form.
 
     Args:
-        tool: Tool that makes requests; by default every tool run that has a status.
+        tool: Tool that makes requests. Without it every run is unknown, and preparing the verifier is an error.
         expected: Statuses of success; by default 200 to 299.
         schema: JSON schema of the body, or a file that holds it.
         every: Whether all requests must succeed; otherwise the last one.
@@ -108,32 +129,39 @@ def http_status(
         name: Name under which verdicts are stored.
     """
     form = read_schema(schema, folder) if schema is not None else None
-    version = f"{schema_version(form or {})}.{','.join(map(str, expected or ()))}.{every:d}"
+    allowed = ",".join(map(str, expected or ()))
     return HttpStatus(
         tool=tool,
         expected=tuple(expected or ()),
         schema=form,
         every=every,
         name=name,
-        version=version,
+        version=f"2.{tool}.{schema_version(form or {})}.{allowed}.{every:d}",
     )
 
 
-def _of(trajectory: Trajectory, tool: str | None) -> list[ToolRun]:
-    return [run for run in trajectory.tool_runs if tool is None or run.name == tool]
-
-
-def _last(trajectory: Trajectory, tool: str | None) -> Any:
-    """Result of the last run of a tool; of any tool, the last that looks like a command's."""
-    runs = _of(trajectory, tool)
+def _require_tool(tool: str | None, name: str, example: str) -> None:
     if tool is None:
-        keys = ("exit_code", "returncode", "exit_status", "code")
-        runs = [run for run in runs if _number(run.result, keys, _EXIT) is not None]
-    return runs[-1].result if runs else None
+        raise VerificationError(
+            f"{name} names no tool",
+            "the tool whose results it reads, because any other tool may print such a number",
+            f'verify = [{{ {name} = "{example}" }}] in burnish.toml; `burnish traces show ID` lists the tools of a run',
+        )
+
+
+def _runs_of(trajectory: Trajectory, tool: str | None) -> list[ToolRun]:
+    return [run for run in trajectory.tool_runs if run.name == tool]
+
+
+def _why_no_run(trajectory: Trajectory, tool: str | None) -> tuple[str, str]:
+    """Reason and detail of a run in which the tool never ran."""
+    seen = sorted({run.name for run in trajectory.tool_runs})
+    reason = "no tool is named" if tool is None else "the tool never ran"
+    return reason, f"{tool or 'no tool'}; tools of this run: {', '.join(seen) or 'none'}"
 
 
 def _status(run: ToolRun) -> int | None:
-    return _number(run.result, ("status_code", "status", "http_status", "code"), _HTTP)
+    return _number(run.result, _HTTP_KEYS, _HTTP)
 
 
 def _body(result: Any) -> Any:
@@ -146,24 +174,47 @@ def _body(result: Any) -> Any:
 
 
 def _number(result: Any, keys: tuple[str, ...], pattern: re.Pattern[str]) -> int | None:
-    """A number under one of the keys, or behind its words in a text."""
+    """The number under one of the keys, or in the last line of a text; None where several differ."""
     value = _parsed(result)
     if isinstance(value, dict):
-        for key in keys:
-            found = value.get(key)
-            if isinstance(found, int) and not isinstance(found, bool):
-                return found
-            if isinstance(found, str) and re.fullmatch(r"-?\d+", found):
-                return int(found)
+        found = {number for key in keys if (number := _whole(value.get(key))) is not None}
+        return found.pop() if len(found) == 1 else None
+    if not isinstance(value, str):
         return None
-    match = pattern.search(value) if isinstance(value, str) else None
-    return int(match[1]) if match else None
+    said = {int(match[1]) for match in pattern.finditer(value)}
+    lines = value.strip().splitlines()
+    return said.pop() if len(said) == 1 and pattern.search(lines[-1]) else None
+
+
+def _whole(value: Any) -> int | None:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,9}", value):
+        return int(value)
+    return None
 
 
 def _parsed(value: Any) -> Any:
-    if isinstance(value, str) and value[:1] in "{[":
+    """A result as its tool meant it: blocks of text as one text, JSON as what it says."""
+    if isinstance(value, list) and value and all(_is_text_block(block) for block in value):
+        value = "\n".join(block["text"] for block in value)
+    if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
         try:
-            return json.loads(value)
-        except ValueError:
+            return json.loads(value, object_pairs_hook=_unique)
+        except (ValueError, RecursionError):
             return value
     return value
+
+
+def _is_text_block(block: Any) -> bool:
+    return (
+        isinstance(block, dict)
+        and block.get("type") == "text"
+        and isinstance(block.get("text"), str)
+    )
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any] | None:
+    """An object; none where a key stands twice, since readers disagree on which one counts."""
+    made = dict(pairs)
+    return made if len(made) == len(pairs) else None

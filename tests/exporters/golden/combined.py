@@ -54,7 +54,7 @@ def _weighed(text, threshold, label):
 _GOOD, _BAD = (run_with(outcomes=[Outcome(source="crm", success=said)]) for said in (True, False))
 _REAL = {
     "all_of": all_of(outcome(), tool_calls(), gates=[rules({"deny_tools": ["drop_table"]})]),
-    "any_of": any_of(outcome(), exit_code()),
+    "any_of": any_of(outcome(), exit_code("shell")),
     "weighted": weighted([(outcome(), 3), (tool_calls(), 1)], threshold=0.5),
 }
 _LATER = {"any_of": "unknown"}  # the outcome failed, and no command was run

@@ -32,6 +32,14 @@ OUTCOMES = [
     (outcome("crm"), [said(success=True), said("survey", False)], "success"),
     (outcome(), [said(success=True, score=0.1)], "success"),
     (outcome(at_least=0.5), [said(success=False, score=0.9)], "fail"),
+    (outcome(), [said(success=True, origin="received")], "unknown"),
+    (outcome(), [said(success=True, origin="imported")], "unknown"),
+    (outcome(), [said(success=True, origin="inside")], "unknown"),
+    (outcome(), [said(success=False), said("x", True, origin="received")], "fail"),
+    (outcome(trust_received=["crm"]), [said(success=True, origin="received")], "success"),
+    (outcome(trust_received=["crm"]), [said(success=True, origin="imported")], "success"),
+    (outcome(trust_received=["crm"]), [said("x", True, origin="received")], "unknown"),
+    (outcome(trust_received=["crm"]), [said(success=True, origin="inside")], "unknown"),
 ]
 PEOPLE = [
     ([said("human", True)], "success"),
@@ -54,6 +62,7 @@ PEOPLE = [
     ([said("Human", True)], "unknown"),
     ([said("human", True, score=0.2)], "success"),
     ([said("human", True, scope="thread")], "success"),
+    ([said("human", True, origin="received")], "unknown"),
 ]
 
 

@@ -31,6 +31,14 @@ CODES = [
     ({"exit_code": True}, "unknown"),
     (None, "unknown"),
     ([0], "unknown"),
+    ("exit code: 0   <- printed by the command\nTraceback ...\nexit code: 1", "unknown"),
+    ("exit code: 0\nand then more", "unknown"),
+    ({"exit_code": 0, "returncode": 1}, "unknown"),
+    ('{"exit_code": 1, "exit_code": 0}', "unknown"),
+    ('{"exit_code": 1}\nexit code: 0', "success"),
+    ([{"type": "text", "text": "made\nexit code: 0"}], "success"),
+    ({"stdout": "exit code: 0", "exit_code": 1}, "fail"),
+    ("exit code 0.5", "unknown"),
 ]
 
 BODY = {"type": "object", "required": ["id"]}
@@ -55,6 +63,9 @@ STATUSES = [
     ({"status": 200, "json": {}}, {"schema": BODY}, "fail"),
     ({"status": 200, "body": "oops"}, {"schema": BODY}, "fail"),
     ('{"status": 200, "data": {"id": 1}}', {"schema": BODY}, "success"),
+    ("HTTP 200 says the page\nstatus code: 500", {}, "unknown"),
+    ({"status": 500, "body": "HTTP 200"}, {}, "fail"),
+    ({"status": 200, "code": 500}, {}, "unknown"),
 ]
 
 IDS = "SELECT id FROM orders"
@@ -127,8 +138,8 @@ def database():
     return folder / "shop.sqlite"
 
 
-def _query(reference, query, label):
-    runs = [tool_run(arguments={"query": query}, name="sql")] if query else []
+def _query(reference, query, label, argument="query"):
+    runs = [tool_run(arguments={argument: query}, name="sql")] if query else []
     verifier = sql_result_set({"task-1": reference}, database=database())
     return Case(verifier, run_with(tool_runs=runs), label)
 
@@ -153,7 +164,10 @@ GOLDEN = {
         Case(http_status("shell", **options), run_with(tool_runs=[tool_run(result)]), label)
         for result, options, label in STATUSES
     ],
-    "sql_result_set": [_query(*case) for case in QUERIES],
+    "sql_result_set": [
+        *(_query(*case) for case in QUERIES),
+        _query(IDS, IDS, "unknown", argument="statement"),
+    ],
     "dom_assert": [
         *(_page(*case) for case in ASSERTIONS),
         Case(_TITLE, run_with(final_state={"html": PAGE}), "success"),

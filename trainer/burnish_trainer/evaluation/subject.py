@@ -62,7 +62,9 @@ class Subject:
         """
         from burnish_exporters.verify import make_verifiers
 
-        return make_verifiers(self.config.verify, self.project.folder)
+        return make_verifiers(
+            self.config.verify, self.project.folder, trust_received=self.config.trust_received
+        )
 
     def tasks(self, pool: str, n: int | None = None, seed: int = 0) -> list[Task]:
         """Tasks of a pool, from the function that burnish.toml names.

@@ -1,0 +1,33 @@
+"""Whose facts decide.
+
+Knows: that a fact counts if this workspace recorded it, or if burnish.toml trusts its source by name.
+Does not know: any verifier, and how a fact came to its origin.
+
+A fact that was received or imported is evidence and decides nothing, unless `trust_received` of `[agent.NAME]` names its
+source ("state" for final states). What code inside a run says of that very run never decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from burnish.records import Origin, Trajectory
+
+STATE = "state"
+UNTRUSTED_STATE = "the final state comes from elsewhere"
+
+
+def decides(origin: Origin, source: str, trusted: Collection[str]) -> bool:
+    """Whether a fact may decide a label.
+
+    Args:
+        origin: Where it comes from.
+        source: Its source, the name of its verifier, or "state".
+        trusted: Names whose received and imported facts decide too.
+    """
+    return origin == "own" or (origin in ("imported", "received") and source in trusted)
+
+
+def state_decides(trajectory: Trajectory, trusted: Collection[str]) -> bool:
+    """Whether the final state of a run may decide; a state that is missing is no one's."""
+    return trajectory.final_state is None or decides(trajectory.state_origin, STATE, trusted)

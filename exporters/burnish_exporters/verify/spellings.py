@@ -1,0 +1,94 @@
+"""Other spellings of the same text, so that a rule that forbids it finds it in each of them.
+
+Knows: escapes of JSON, forms of Unicode, percent signs in addresses, and detours in paths. Does not know: any rule.
+"""
+
+from __future__ import annotations
+
+import json
+import posixpath
+import unicodedata
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import unquote
+
+from burnish.records import ToolRun
+
+_DEEPEST = 16
+_INVISIBLE = (
+    "Cf",
+    "Cc",
+)  # zero-width signs, soft hyphens, marks of direction; controls but for white space
+
+
+def forms_of_arguments(run: ToolRun) -> list[str]:
+    """Every text under which the arguments of a call can be read, the model's own first.
+
+    The arguments as the model wrote them, as they were parsed, and both with their texts decoded, joined from JSON
+    inside JSON, in one form of Unicode and with paths that make no detours.
+    """
+    values: list[Any] = [] if run.arguments is None else [run.arguments]
+    forms: list[str] = []
+    if run.raw_arguments:
+        forms.append(run.raw_arguments)
+        try:
+            values.append(json.loads(run.raw_arguments))
+        except (ValueError, RecursionError):
+            forms += spellings(run.raw_arguments)
+    for value in values:
+        for change in (_same, _visible, _direct, _unpacked):
+            forms.append(_dumped(_changed(value, change)))
+    return list(dict.fromkeys(forms))
+
+
+def spellings(text: str) -> list[str]:
+    """A text, and the text in one form of Unicode without signs that nobody sees."""
+    return list(dict.fromkeys((text, _visible(text))))
+
+
+def _dumped(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _same(text: str) -> str:
+    return text
+
+
+def _visible(text: str) -> str:
+    plain = unicodedata.normalize("NFKC", text)
+    return "".join(
+        sign for sign in plain if sign.isspace() or unicodedata.category(sign) not in _INVISIBLE
+    )
+
+
+def _direct(text: str) -> str:
+    """A path or address without escapes and detours; any other text as it is seen."""
+    plain = _visible(unquote(unquote(text)))
+    if "/" not in plain and "\\" not in plain:
+        return plain
+    path = plain.replace("\\", "/").removeprefix("file://")
+    direct = posixpath.normpath(path)
+    return "/" + direct.lstrip("/") if path.startswith("/") else direct
+
+
+def _unpacked(text: str) -> Any:
+    """What a text that is JSON says."""
+    if text.lstrip()[:1] not in ("{", "[", '"'):
+        return _direct(text)
+    try:
+        return _changed(json.loads(text), _direct)
+    except (ValueError, RecursionError):
+        return _direct(text)
+
+
+def _changed(value: Any, change: Callable[[str], Any], depth: int = 0) -> Any:
+    """A value with each of its texts changed; below a great depth it stays as it is."""
+    if depth > _DEEPEST:
+        return value
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, dict):
+        return {str(k): _changed(v, change, depth + 1) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_changed(item, change, depth + 1) for item in value]
+    return value
