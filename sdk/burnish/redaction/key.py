@@ -10,7 +10,9 @@ import os
 import secrets
 from pathlib import Path
 
-from burnish.storage import make_private_folder, write_once
+from burnish.errors import WorkspaceError
+from burnish.ownership import refuse_foreign
+from burnish.storage import make_private, make_private_folder, write_once
 
 VARIABLE = "BURNISH_REDACTION_KEY"
 _FILE = "redaction.key"
@@ -21,12 +23,12 @@ def workspace_key(home: Path) -> bytes:
 
     Whoever has the key can tell whether a stand-in belongs to a given original; keep it as secret as the journal.
     """
-    for key in known_keys(home):
-        return key
+    if given := os.environ.get(VARIABLE):
+        return given.encode()
     file = home / _FILE
     make_private_folder(home)
     write_once(file, secrets.token_hex(32).encode())  # another process may be first
-    return file.read_bytes().strip()
+    return _read(file)
 
 
 def known_keys(home: Path) -> list[bytes]:
@@ -34,5 +36,21 @@ def known_keys(home: Path) -> list[bytes]:
     given, file = os.environ.get(VARIABLE), home / _FILE
     keys = [given.encode()] if given else []
     with contextlib.suppress(FileNotFoundError):
-        keys.append(file.read_bytes().strip())
+        keys.append(_read(file))
     return keys
+
+
+def _read(file: Path) -> bytes:
+    """The key in a file.
+
+    Raises:
+        FileNotFoundError: If there is none.
+        WorkspaceError: If the file is empty, or somebody else can change it.
+    """
+    key = file.read_bytes().strip()
+    fix = f"set {VARIABLE}, or restore {file} from a backup"
+    refuse_foreign(file, fix, WorkspaceError, levels=1)
+    if not key:
+        raise WorkspaceError(f"{file} is empty", "the key that was made with the workspace", fix)
+    make_private(file)
+    return key
