@@ -5,22 +5,17 @@ Knows: the two encodings of an ExportTraceServiceRequest in a file. Does not kno
 
 from __future__ import annotations
 
-import base64
-import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import fsspec
 
 from burnish.errors import ExportError, JournalError
 from burnish.records import Span
 
-_IDS = ("traceId", "spanId", "parentSpanId")
-
 
 class OtlpFiles:
-    """Spans of OTLP files; a damaged request is skipped and counted in `skipped`.
+    """Spans of OTLP files; a damaged request or refused span is skipped and counted in `skipped`.
 
     Args:
         urls: Files on any fsspec URL, with wildcards; `.json` and `.jsonl` hold JSON lines, all else one protobuf
@@ -38,16 +33,19 @@ class OtlpFiles:
             ExportError: If no file is found.
         """
         from burnish.telemetry.otlp import OtlpReader
+        from burnish.telemetry.schema import SpanRefused
 
         reader = OtlpReader()
         for request in self._requests():
             try:
-                found = list(reader.decode(request))
-            except (JournalError, ValueError):
+                found = list(reader.admit(request))
+            except JournalError:
                 self.skipped += 1
                 continue
             for span in found:
-                if since_ns is None or span.start_ns >= since_ns:
+                if isinstance(span, SpanRefused):
+                    self.skipped += 1
+                elif since_ns is None or span.start_ns >= since_ns:
                     yield span
 
     def _requests(self) -> Iterator[bytes]:
@@ -63,31 +61,11 @@ class OtlpFiles:
                     yield stream.read()
 
     def _of_json(self, line: bytes) -> Iterator[bytes]:
-        from google.protobuf import json_format
-        from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
-            ExportTraceServiceRequest,
-        )
+        from burnish.telemetry.otlp_json import request_of_json
 
         if not line.strip():
             return
         try:
-            value = _with_ids(json.loads(line))
-            message = json_format.ParseDict(
-                value, ExportTraceServiceRequest(), ignore_unknown_fields=True
-            )
-        except (ValueError, json_format.ParseError, AttributeError):
+            yield request_of_json(line)
+        except JournalError:
             self.skipped += 1
-            return
-        yield message.SerializeToString()
-
-
-def _with_ids(value: Any) -> Any:
-    """OTLP's JSON with its hexadecimal ids as the base64 that protobuf's JSON wants."""
-    if isinstance(value, dict):
-        return {
-            key: base64.b64encode(bytes.fromhex(item)).decode()
-            if key in _IDS and isinstance(item, str)
-            else _with_ids(item)
-            for key, item in value.items()
-        }
-    return [_with_ids(item) for item in value] if isinstance(value, list) else value

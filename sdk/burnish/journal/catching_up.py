@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -24,6 +25,8 @@ from burnish.journal.reader import (
 )
 
 _RUN_STARTED, _RUN_ENDED, _RECEIVED = "R", "r", "X"
+_CALLS = ("model", "tool")  # kinds of received spans that make a trajectory, with or without a run
+_FROM_ELSEWHERE = "x"  # before the id of a received run; alone: calls whose run was not received
 _BY_TRAJECTORY = (("runs", "trajectory"), ("places", "trajectory"))
 _OUTCOMES = "OX"  # may name a thread and no trajectory
 
@@ -115,19 +118,38 @@ class CatchingUp:
 
     def _take(self, event: Brief, folder: str) -> None:
         whole = event.k == _RECEIVED and event.kind == "agent"
+        span = f"{_FROM_ELSEWHERE}{event.span}" if whole else event.span
         if event.k == _RUN_STARTED or whole:
-            self._run(event, folder)
+            self._run(event, span, folder)
         if event.k == _RUN_ENDED or whole:
             self.base.execute(
                 "INSERT INTO runs (trajectory, span, ended_ns, status) VALUES (?, ?, ?, ?) "
                 "ON CONFLICT DO UPDATE SET ended_ns = excluded.ended_ns, status = excluded.status",
                 [
-                    *(plain_text(event.trajectory or ""), event.span),
+                    *(plain_text(event.trajectory or ""), span),
                     *(event.ended if whole else event.at, plain_text(event.status)),
                 ],
             )
+        if event.k == _RECEIVED and event.kind in _CALLS:
+            self._rootless(event, folder)
 
-    def _run(self, event: Brief, folder: str) -> None:
+    def _rootless(self, event: Brief, folder: str) -> None:
+        """Note a received call; it lists its trajectory where no run of it arrives."""
+        self.base.execute(
+            "INSERT INTO runs VALUES (?, ?, ?, ?, ?, 'abandoned', 0, ?, ?, ?, ?) "
+            "ON CONFLICT DO UPDATE SET started_ns = min(started_ns, excluded.started_ns), "
+            "ended_ns = max(coalesce(ended_ns, 0), coalesce(excluded.ended_ns, 0)), "
+            "agent = CASE agent WHEN '' THEN excluded.agent ELSE agent END, "
+            "thread_id = coalesce(thread_id, excluded.thread_id), "
+            "user = coalesce(user, excluded.user)",
+            [
+                *(plain_text(event.trajectory or ""), _FROM_ELSEWHERE, folder),
+                *(event.at, event.ended, plain_text(event.agent)),
+                *(_optional(event.thread_id), _optional(event.user), plain_text(event.source)),
+            ],
+        )
+
+    def _run(self, event: Brief, span: str | None, folder: str) -> None:
         self.base.execute(
             "INSERT INTO runs VALUES (?, ?, ?, ?, NULL, 'running', ?, ?, ?, ?, ?) "
             "ON CONFLICT DO UPDATE SET folder = excluded.folder, "
@@ -137,7 +159,7 @@ class CatchingUp:
             [
                 *(
                     plain_text(event.trajectory or ""),
-                    event.span,
+                    span,
                     folder,
                     event.at,
                     int(event.resumed),
@@ -163,7 +185,7 @@ class CatchingUp:
         for key in self.touched:
             runs = self.base.execute(
                 "SELECT started_ns, ended_ns, status, folder, agent, thread_id, user, source, "
-                "resumed FROM runs WHERE trajectory = ? AND started_ns IS NOT NULL "
+                "resumed, span FROM runs WHERE trajectory = ? AND started_ns IS NOT NULL "
                 "ORDER BY started_ns, span",
                 [key],
             ).fetchall()
@@ -174,6 +196,7 @@ class CatchingUp:
             if gone or not runs:
                 self.base.execute("DELETE FROM trajectories WHERE id = ?", [key])
                 continue
+            runs = _told(runs)
             roots = [runs[0], *(run for run in runs[1:] if run[8])]
             first, last = roots[0], roots[-1]
             self.base.execute(
@@ -192,6 +215,12 @@ def _all_segments(home: Path) -> Iterator[tuple[Path, bool]]:
         paths = segments(folder)
         for path in paths:
             yield path, alive and path == paths[-1]
+
+
+def _told(runs: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """The rows that describe a trajectory: our own runs, else received ones, else received calls."""
+    own = [run for run in runs if not run[9].startswith(_FROM_ELSEWHERE)]
+    return own or [run for run in runs if run[9] != _FROM_ELSEWHERE] or runs
 
 
 def plain_text(value: str) -> str:

@@ -40,7 +40,8 @@ def put(attributes: Attributes, blobs: Blobs, contents: dict[str, Ref | None]) -
 
 def count_missing(attributes: Attributes) -> None:
     """Count content that the journal does not hold any more."""
-    losses = dict(attributes.get(s.LOSSES, {}))
+    held = attributes.get(s.LOSSES)
+    losses = dict(held) if isinstance(held, dict) else {}
     losses["missing_blobs"] = losses.get("missing_blobs", 0) + 1
     attributes[s.LOSSES] = losses
 

@@ -7,6 +7,7 @@ Does not know: delivery (shipper), what the spans mean together (trajectories/).
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import os
 from collections import OrderedDict
@@ -20,7 +21,10 @@ from burnish.errors import JournalCorrupt
 from burnish.journal.events import ascii_json, from_json
 from burnish.records import Json, Span, SpanKind
 from burnish.telemetry import semconv as s
+from burnish.telemetry.otlp_limits import check_size
+from burnish.telemetry.presentation import presented, take_away
 from burnish.telemetry.references import ENDING, refer
+from burnish.telemetry.schema import SpanRefused, admit, count_loss
 
 if TYPE_CHECKING:
     from opentelemetry.proto.common.v1.common_pb2 import AnyValue
@@ -62,14 +66,15 @@ def to_readable(span: Span, content: Content = "inline") -> ReadableSpan:
     parent = None
     if span.parent_id is not None:
         parent = SpanContext(trace_id, _number(span.parent_id, 8), is_remote=False)
+    shown = presented(span, inline=content == "inline")
     status = Status(StatusCode.UNSET)
-    if span.status == "error":
+    if shown.status == "error":
         told = s.ERROR_MESSAGE if content == "inline" else s.ERROR_TYPE
-        message = str(span.attributes.get(told) or "")
+        message = str(shown.attributes.get(told) or "")
         status = Status(StatusCode.ERROR, _safe(message))
-    elif span.status == "ok":
+    elif shown.status == "ok":
         status = Status(StatusCode.OK)
-    attributes = to_attributes(span, content)
+    attributes = _encoded(span.kind, shown.attributes, content)
     return ReadableSpan(
         name=_safe(span.name),
         context=context,
@@ -78,7 +83,7 @@ def to_readable(span: Span, content: Content = "inline") -> ReadableSpan:
         attributes=attributes,
         events=_events(span, attributes),
         kind=SpanKind.CLIENT if span.kind == "model" else SpanKind.INTERNAL,
-        instrumentation_scope=InstrumentationScope("burnish", __version__),
+        instrumentation_scope=InstrumentationScope("burnish", __version__, s.SCHEMA_URL),
         status=status,
         start_time=span.start_ns,
         end_time=span.start_ns if span.end_ns is None else span.end_ns,
@@ -87,13 +92,22 @@ def to_readable(span: Span, content: Content = "inline") -> ReadableSpan:
 
 def to_attributes(span: Span, content: Content = "inline") -> dict[str, AttributeValue]:
     """Attributes as OpenTelemetry takes them; what is no plain value becomes JSON text."""
-    encoded: dict[str, AttributeValue] = {s.KIND: span.kind}
-    as_json = []
-    for key, value in span.attributes.items():
+    return _encoded(span.kind, presented(span, inline=content == "inline").attributes, content)
+
+
+def _encoded(
+    kind: str, attributes: Mapping[str, Json], content: Content
+) -> dict[str, AttributeValue]:
+    encoded: dict[str, AttributeValue] = {s.KIND: kind}
+    as_json, as_text = [], []
+    for key, value in attributes.items():
         if content != "inline" and key in s.CONTENT_ATTRIBUTES:
             if content == "reference":
                 names, _ = refer(key, value)
                 encoded[f"{key}{ENDING}"] = names if isinstance(names, str) else tuple(names)
+        elif key == s.TOOL_RESULT and isinstance(value, str) and _is_plain(value):
+            encoded[key] = value  # receivers show it as it is
+            as_text.append(key)
         elif key in s.JSON_ATTRIBUTES:
             encoded[key] = ascii_json(value)
         elif _is_plain(value):
@@ -103,6 +117,8 @@ def to_attributes(span: Span, content: Content = "inline") -> dict[str, Attribut
             as_json.append(key)
     if as_json:
         encoded[s.JSON_KEYS] = tuple(as_json)
+    if as_text:
+        encoded[s.TEXT_KEYS] = tuple(as_text)
     return encoded
 
 
@@ -120,11 +136,28 @@ class OtlpReader:
         self._messages: OrderedDict[str, tuple[str, list[Json]]] = OrderedDict()
 
     def decode(self, request: bytes) -> Iterator[Span]:
-        """Spans of an ExportTraceServiceRequest.
+        """Spans of an ExportTraceServiceRequest, whatever their attributes hold.
 
         Raises:
             JournalCorrupt: If the bytes are no such request.
         """
+        for span in self._protos(request):
+            yield self._span(span)
+
+    def admit(self, request: bytes) -> Iterator[Span | SpanRefused]:
+        """Spans of a request that another party sent: each has the declared form, or is refused.
+
+        Raises:
+            JournalCorrupt: If the bytes are no such request, or hold too much.
+        """
+        check_size(request)
+        for span in self._protos(request):
+            try:
+                yield admit(self._span(span))
+            except SpanRefused as refused:
+                yield refused
+
+    def _protos(self, request: bytes) -> Iterator[ProtoSpan]:
         from google.protobuf.message import DecodeError
         from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
             ExportTraceServiceRequest,
@@ -140,15 +173,24 @@ class OtlpReader:
             ) from error
         for resource in message.resource_spans:
             for scope in resource.scope_spans:
-                for span in scope.spans:
-                    yield self._span(span)
+                yield from scope.spans
 
     def _span(self, span: ProtoSpan) -> Span:
         attributes = {item.key: _value(item.value) for item in span.attributes}
         own = attributes.pop(s.KIND, None)
         operation = attributes.get(s.OPERATION)
-        kind: SpanKind = own if own else _KINDS.get(str(operation), "node")
-        self._decode_json(attributes)
+        kind: SpanKind = own if own is not None else _KINDS.get(str(operation), "node")
+        if span.status.code not in (0, 1, 2):
+            raise SpanRefused(
+                f"span {span.name[:80]!r} is refused: its status code is {span.status.code}",
+                "0, 1 or 2",
+                "correct the sender",
+            )
+        status = ("unset", "ok", "error")[span.status.code]
+        if own is None:
+            _read_failure(attributes, span)
+        self._decode_json(attributes, own=own is not None)
+        unfinished = attributes.get(s.UNFINISHED) or not span.end_time_unix_nano
         return Span(
             trace_id=span.trace_id.hex(),
             span_id=span.span_id.hex(),
@@ -156,42 +198,75 @@ class OtlpReader:
             kind=kind,
             name=span.name,
             start_ns=span.start_time_unix_nano,
-            end_ns=None if attributes.get(s.UNFINISHED) else span.end_time_unix_nano,
-            status=("unset", "ok", "error")[span.status.code],
+            end_ns=None if unfinished else span.end_time_unix_nano,
+            status=take_away(attributes, status),
             attributes=attributes,
+            origin="received",
         )
 
-    def _decode_json(self, attributes: dict[str, Json]) -> None:
-        marked = attributes.pop(s.JSON_KEYS, ())
-        for key in [key for key in attributes if key in s.JSON_ATTRIBUTES or key in marked]:
+    def _decode_json(self, attributes: dict[str, Json], *, own: bool) -> None:
+        marked, texts = attributes.pop(s.JSON_KEYS, ()), attributes.pop(s.TEXT_KEYS, ())
+        for name, keys in ((s.JSON_KEYS, marked), (s.TEXT_KEYS, texts)):
+            if not isinstance(keys, (list, tuple)) or not all(isinstance(k, str) for k in keys):
+                raise SpanRefused(
+                    f"a span is refused: {name} is no list of names",
+                    "a list of texts",
+                    "correct the sender",
+                )
+        encoded = [key for key in attributes if key in s.JSON_ATTRIBUTES or key in marked]
+        encoded.sort(key=lambda key: key != s.LOSSES)  # losses first: others may add to them
+        for key in encoded:
             text = attributes[key]
-            if not isinstance(text, str):
-                continue  # another sender's structured value
+            if not isinstance(text, str) or key in texts or (key == s.TOOL_RESULT and not own):
+                continue  # a structured value, or a text that is meant as text
             try:
                 if key == s.INPUT_MESSAGES:
                     attributes[key] = self._growing(attributes.get(s.TRAJECTORY), text)
                 else:
                     attributes[key] = from_json(text)
-            except ValueError:
+            except (RecursionError, ValueError) as error:
+                too_deep = isinstance(error, RecursionError) and key.startswith("burnish.")
+                if too_deep or key == s.LOSSES:
+                    raise SpanRefused(
+                        f"a span is refused: {key} is no JSON, or nested too deeply",
+                        "JSON of at most 200 levels",
+                        "correct the sender",
+                    ) from error
                 if key in marked or s.TRAJECTORY in attributes:
-                    losses = dict(attributes.get(s.LOSSES) or {})
-                    losses["undecodable_attributes"] = losses.get("undecodable_attributes", 0) + 1
-                    attributes[s.LOSSES] = losses
+                    count_loss(attributes, "undecodable_attributes")
 
-    def _growing(self, trajectory: str | None, text: str) -> Json:
+    def _growing(self, trajectory: Json, text: str) -> Json:
         """Messages of a request that mostly begins as the request before it did."""
-        before = self._messages.get(trajectory) if trajectory else None
-        if before is not None and text.startswith(before[0]) and text[len(before[0])] in ",]":
-            rest = text[len(before[0]) + 1 : -1]
-            messages = before[1] + (from_json(f"[{rest}]") if rest else [])
+        if not isinstance(trajectory, str):
+            return from_json(text)
+        known, messages = self._messages.get(trajectory, ("", []))
+        rest = text[len(known) :]
+        if known and text.startswith(known) and (rest == "]" or rest.startswith(",")):
+            messages = messages + (from_json(f"[{rest[1:-1]}]") if rest != "]" else [])
         else:
             messages = from_json(text)
-        if trajectory and isinstance(messages, list) and messages and text.endswith("]"):
+        if isinstance(messages, list) and messages and text.endswith("]"):
             self._messages[trajectory] = (text[:-1], messages)
             self._messages.move_to_end(trajectory)
             if len(self._messages) > _CACHED:
                 self._messages.popitem(last=False)
         return messages
+
+
+def _read_failure(attributes: dict[str, Json], span: ProtoSpan) -> None:
+    """Another sender says what went wrong in the status and in an exception event."""
+    if span.status.code != 2:
+        return
+    said: dict[str, Json] = {}
+    for event in span.events:
+        if event.name == "exception":
+            said = {item.key: _value(item.value) for item in event.attributes}
+    kind, message = said.get("exception.type"), said.get("exception.message")
+    if isinstance(kind, str) and kind:
+        attributes.setdefault(s.ERROR_TYPE, kind)
+    message = span.status.message or message
+    if isinstance(message, str) and message:
+        attributes.setdefault(s.ERROR_MESSAGE, message)
 
 
 def _value(value: AnyValue) -> Any:
@@ -200,6 +275,8 @@ def _value(value: AnyValue) -> Any:
         return [_value(item) for item in value.array_value.values]
     if kind == "kvlist_value":
         return {item.key: _value(item.value) for item in value.kvlist_value.values}
+    if kind == "bytes_value":
+        return base64.b64encode(value.bytes_value).decode()
     return None if kind is None else getattr(value, kind)
 
 

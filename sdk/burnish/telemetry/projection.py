@@ -9,11 +9,12 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
+from typing import cast
 
 import msgspec
 
 from burnish.journal import events as e
-from burnish.records import Json, Span, SpanKind
+from burnish.records import Json, Origin, Span, SpanKind
 from burnish.telemetry import semconv as s
 from burnish.telemetry.accesses import describe_tool
 from burnish.telemetry.attributes import (
@@ -120,6 +121,7 @@ class Projector:
             end_ns=event.at,
             status="unset",
             attributes=attributes,
+            origin=cast("Origin", getattr(event, "origin", "own")),
         )
 
 

@@ -106,6 +106,7 @@ def restore(event: SpanReceived, blobs: Blobs) -> Span:
         end_ns=event.ended,
         status="error" if event.state == "error" else "ok" if event.state == "ok" else "unset",
         attributes=attributes,
+        origin="received",
     )
 
 

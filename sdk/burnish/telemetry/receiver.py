@@ -14,14 +14,16 @@ from collections.abc import Callable
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from burnish.errors import JournalCorrupt, ServingError, SettingsError, WorkspaceError
 from burnish.journal.events import Ref, SpanReceived
 from burnish.journal.writer import JournalWriter, writer_for
+from burnish.records import Span
 from burnish.telemetry.delivery import GRPC_METHOD
 from burnish.telemetry.otlp import OtlpReader
 from burnish.telemetry.received import Clean, cleaned, take_apart
+from burnish.telemetry.schema import SpanRefused
 
 if TYPE_CHECKING:
     import grpc
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger("burnish.receive")
 _LARGEST = 64 * 1024 * 1024
 _RETRY_AFTER_S = 5
+_BATCH = 512  # spans in one append
 
 
 class OtlpServer:
@@ -90,6 +93,14 @@ class OtlpServer:
         self._stopped.set()
 
 
+class Taken(NamedTuple):
+    """What became of the spans of a request."""
+
+    spans: int
+    refused: int = 0
+    reason: str = ""
+
+
 class Intake:
     """From the bytes of a request to the journal."""
 
@@ -98,17 +109,40 @@ class Intake:
         self._clean = clean
         self.spans = 0
         self.refused = 0
+        """Requests and spans that were refused."""
 
-    def take(self, request: bytes) -> int:
-        """Write the spans of an ExportTraceServiceRequest; returns their number.
+    def take(self, request: bytes) -> Taken:
+        """Write the spans of an ExportTraceServiceRequest that have the declared form.
+
+        Returns:
+            How many spans are in the journal, how many were refused, and why.
 
         Raises:
-            JournalCorrupt: If the bytes are no such request.
+            JournalCorrupt: If the bytes are no such request, or none of its spans has that form.
             OSError: If the journal takes nothing now; the sender should try again.
         """
+        batch: list[Span] = []
+        taken, refusals = 0, list[SpanRefused]()
+        for span in OtlpReader().admit(request):
+            if isinstance(span, SpanRefused):
+                refusals.append(span)
+                continue
+            batch.append(span)
+            if len(batch) >= _BATCH:
+                taken += self._write(batch)
+                batch = []
+        taken += self._write(batch)
+        if refusals and not taken:
+            raise refusals[0]
+        self.refused += len(refusals)
+        for refused in refusals[:1]:
+            _LOG.warning("%d of %d spans: %s", len(refusals), len(refusals) + taken, refused)
+        return Taken(taken, len(refusals), str(refusals[0]) if refusals else "")
+
+    def _write(self, spans: list[Span]) -> int:
         events: list[SpanReceived] = []
         contents: dict[Ref, bytes] = {}
-        for span in OtlpReader().decode(request):
+        for span in spans:
             event, blobs = take_apart(span if self._clean is None else cleaned(span, self._clean))
             events.append(event)
             contents.update(blobs)

@@ -6,6 +6,9 @@ Does not know: where the values come from.
 
 from __future__ import annotations
 
+SCHEMA_URL = "https://opentelemetry.io/schemas/1.44.0"
+"""Version of the conventions that the names below are of."""
+
 OPERATION = "gen_ai.operation.name"
 PROVIDER = "gen_ai.provider.name"
 AGENT = "gen_ai.agent.name"
@@ -21,6 +24,7 @@ FINISH_REASONS = "gen_ai.response.finish_reasons"
 FIRST_CHUNK = "gen_ai.response.time_to_first_chunk"
 TOOL_NAME = "gen_ai.tool.name"
 TOOL_TYPE = "gen_ai.tool.type"
+TOOL_DESCRIPTION = "gen_ai.tool.description"
 TOOL_CALL_ID = "gen_ai.tool.call.id"
 TOOL_ARGUMENTS = "gen_ai.tool.call.arguments"
 TOOL_RESULT = "gen_ai.tool.call.result"
@@ -37,7 +41,12 @@ EVALUATION_NAME = "gen_ai.evaluation.name"
 SCORE = "gen_ai.evaluation.score.value"
 LABEL = "gen_ai.evaluation.score.label"
 USER = "user.id"
+INPUT_VALUE = "input.value"
+OUTPUT_VALUE = "output.value"
+OPENINFERENCE_KIND = "openinference.span.kind"
 ERROR_TYPE = "error.type"
+
+CACHE_CREATION = "gen_ai.usage.cache_creation.input_tokens"  # the older name of cache_write
 
 KIND = "burnish.kind"
 TRAJECTORY = "burnish.trajectory.id"
@@ -82,8 +91,14 @@ SCOPE = "burnish.scope"
 VERIFIER_VERSION = "burnish.verifier.version"
 COST_USD = "burnish.cost_usd"
 FINAL_STATE = "burnish.final_state"
+INVALID = "burnish.invalid"
+"""Attributes of another sender whose values have a wrong type, by name."""
 JSON_KEYS = "burnish.json"
 """Names of those attributes of a shipped span whose values are JSON text."""
+TEXT_KEYS = "burnish.text"
+"""Names of those attributes of a shipped span that are usually JSON and are plain text here."""
+ADDED = "burnish.added"
+"""What shipping added to a span for other readers; reading the span takes it away again."""
 
 USAGE = {
     "input_tokens": "gen_ai.usage.input_tokens",
@@ -111,7 +126,7 @@ JSON_ATTRIBUTES = frozenset(
         *(INPUT_MESSAGES, OUTPUT_MESSAGES, SYSTEM_INSTRUCTIONS, TOOL_DEFINITIONS),
         *(TOOL_ARGUMENTS, TOOL_RESULT, METADATA, INPUT, OUTPUT, REQUEST, EXTRAS),
         *(EVIDENCE, FINAL_STATE, LOSSES, PROMPT_TOKEN_IDS, TOKEN_IDS, LOGPROBS),
-        *(RETRIEVAL_DOCUMENTS, MEMORY_RECORDS),
+        *(RETRIEVAL_DOCUMENTS, MEMORY_RECORDS, INVALID),
     )
 )
 """Attributes that are always JSON text in OTLP, whoever wrote them."""
@@ -120,8 +135,9 @@ CONTENT_ATTRIBUTES = frozenset(
     (
         *(INPUT_MESSAGES, OUTPUT_MESSAGES, SYSTEM_INSTRUCTIONS, TOOL_DEFINITIONS),
         *(TOOL_ARGUMENTS, TOOL_RESULT, METADATA, INPUT, OUTPUT, ANSWER, EXTRAS, RAW_ARGUMENTS),
-        *(EVIDENCE, FINAL_STATE, ERROR_MESSAGE, PROMPT_TOKEN_IDS, TOKEN_IDS, LOGPROBS),
+        *(EVIDENCE, FINAL_STATE, ERROR_MESSAGE, PROMPT_TOKEN_IDS, TOKEN_IDS, LOGPROBS, INVALID),
         *(RETRIEVAL_QUERY, RETRIEVAL_DOCUMENTS, MEMORY_QUERY, MEMORY_RECORDS),
+        *(INPUT_VALUE, OUTPUT_VALUE),
     )
 )
 """Attributes that hold what people and models said."""

@@ -7,6 +7,7 @@ Does not know: where the spans come from, whether the attempt succeeded.
 from __future__ import annotations
 
 import itertools
+import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -20,6 +21,8 @@ from burnish.telemetry.references import resolved
 from burnish.trajectories import facts, identity
 from burnish.trajectories.calls import CallReader, failure
 from burnish.trajectories.facts import Ended
+
+_LOG = logging.getLogger("burnish.trajectories")
 
 
 class Parts(msgspec.Struct):
@@ -56,7 +59,7 @@ def assemble(spans: Iterable[Span]) -> Iterator[Trajectory]:
     for span in spans:
         key = owner(span)
         if key is None:
-            threads.setdefault(str(span.attributes.get(s.CONVERSATION)), []).append(span)
+            about_thread(span, threads)
             continue
         if key not in found:
             found[key] = Parts(key)
@@ -67,7 +70,15 @@ def assemble(spans: Iterable[Span]) -> Iterator[Trajectory]:
 def owner(span: Span) -> str | None:
     """The trajectory that a span belongs to; None for a fact about a thread."""
     key = span.attributes.get(s.TRAJECTORY)
+    key = key if isinstance(key, str) else None
     return None if key is None and span.kind == "fact" else key or span.trace_id
+
+
+def about_thread(span: Span, threads: dict[str, list[Span]]) -> None:
+    """Keep a fact under the thread that it names; one that names none is about nothing."""
+    thread = span.attributes.get(s.CONVERSATION)
+    if thread is not None:
+        threads.setdefault(str(thread), []).append(span)
 
 
 def finished(
@@ -93,9 +104,36 @@ def finished(
 
 
 def assemble_one(parts: Parts) -> Trajectory | None:
-    """The trajectory of these spans; None where they tell of no run and no call."""
+    """The trajectory of these spans; None where they tell of no run and no call.
+
+    Spans that cannot be put together give a trajectory with the loss `unreadable_spans`, so that
+    one run fails and not the reading of all.
+    """
+    try:
+        return _assembled(parts)
+    except Exception as fault:  # noqa: BLE001 - odd content of one run must not end the reading of others
+        _LOG.warning("trajectory %s cannot be put together: %r", parts.id, fault)
+        return _unreadable(parts)
+
+
+def _unreadable(parts: Parts) -> Trajectory:
+    """What can be said of a run whose spans are of no use."""
+    spans = _timed(parts)
+    agents = (run.attributes.get(s.AGENT) for run in parts.runs)
+    return Trajectory(
+        id=parts.id,
+        agent=next((agent for agent in agents if isinstance(agent, str)), ""),
+        status="abandoned",
+        thread_id=_thread(parts) or None,
+        started_ns=min((span.start_ns for span in spans), default=0),
+        losses={"unreadable_spans": max(1, len(spans))},
+    )
+
+
+def _assembled(parts: Parts) -> Trajectory | None:
     for name in ("runs", "models", "tools"):
         setattr(parts, name, _once(getattr(parts, name)))
+    foreign = _leave_out_foreign(parts)
     if not (parts.runs or parts.models or parts.tools):
         return None
     roots = root_runs(parts.runs)
@@ -106,7 +144,7 @@ def assemble_one(parts: Parts) -> Trajectory | None:
     tools = [reader.tool_run(span) for span in parts.tools]
     get = first.attributes.get
     status = _status(last) if roots else "abandoned"
-    states = parts.facts.get("state", ())
+    state, state_origin = facts.newest_state(parts.facts.get("state", ()))
     return Trajectory(
         id=parts.id,
         agent=get(s.AGENT) or "",
@@ -122,7 +160,8 @@ def assemble_one(parts: Parts) -> Trajectory | None:
         ended_ns=last.end_ns if roots else max(span.end_ns or 0 for span in _timed(parts)) or None,
         input=get(s.INPUT),
         answer=_answer(last, status, calls),
-        final_state=facts.newest_state(states),
+        final_state=state,
+        state_origin=state_origin,
         error=failure(last),
         policies=_distinct([call.policy for call in calls]),
         model_calls=calls,
@@ -130,12 +169,28 @@ def assemble_one(parts: Parts) -> Trajectory | None:
         memory=[run for run in tools if accesses.is_memory(run)],
         outcomes=facts.newest_outcomes(_once(parts.facts.get("outcome", ()))),
         verdicts=facts.newest_verdicts(_once(parts.facts.get("verdict", ()))),
-        losses=_losses(parts, calls, tools, status),
+        losses=_losses(parts, calls, tools, status, foreign),
         redacted=any(s.REDACTED in span.attributes for span in _timed(parts)),
         trace_ids=_distinct([span.trace_id for span in sorted(_timed(parts), key=_moment)]),
         tags=_distinct([tag for run in roots for tag in run.attributes.get(s.TAGS) or ()]),
         metadata=_metadata(roots),
     )
+
+
+def _leave_out_foreign(parts: Parts) -> int:
+    """Drop received spans of a trajectory that was recorded here; returns how many.
+
+    What another party says about our own run is a fact with its origin, never a piece of the run.
+    """
+    if not any(run.origin == "own" for run in parts.runs):
+        return 0
+    left_out = 0
+    for name in ("runs", "models", "tools"):
+        spans: list[Span] = getattr(parts, name)
+        own = [span for span in spans if span.origin == "own"]
+        left_out += len(spans) - len(own)
+        setattr(parts, name, own)
+    return left_out
 
 
 def root_runs(runs: Sequence[Span]) -> list[Span]:
@@ -144,18 +199,22 @@ def root_runs(runs: Sequence[Span]) -> list[Span]:
     A run that began inside another one of the same trajectory is part of that one.
     """
     own = {run.span_id for run in runs}
-    tops = [run for run in runs if run.parent_id not in own]
+    tops = [run for run in runs if run.parent_id not in own] or list(runs[:1])  # a cycle
     return [tops[0], *(run for run in tops[1:] if run.attributes.get(s.RESUMED))] if tops else []
 
 
 def _once(spans: Iterable[Span]) -> list[Span]:
-    """Spans by time, each once; a finished one is taken before an unfinished one."""
+    """Spans by time, each once: our own before another's, a finished one before an unfinished one."""
     chosen: dict[str, Span] = {}
     for span in spans:
         before = chosen.get(span.span_id)
-        if before is None or before.end_ns is None:
+        if before is None or _rank(span) > _rank(before):
             chosen[span.span_id] = span
     return sorted(chosen.values(), key=_moment)
+
+
+def _rank(span: Span) -> tuple[bool, bool]:
+    return span.origin == "own", span.end_ns is not None
 
 
 def _moment(span: Span) -> tuple[int, str]:
@@ -221,17 +280,24 @@ def _metadata(runs: list[Span]) -> dict[str, Any]:
 
 
 def _losses(
-    parts: Parts, calls: list[ModelCall], tools: list[ToolRun], status: str
+    parts: Parts, calls: list[ModelCall], tools: list[ToolRun], status: str, foreign: int
 ) -> dict[str, int]:
     """What capture, storage or delivery could not keep, by kind; empty if nothing."""
     losses: Counter[str] = Counter()
     for span in (*_timed(parts), *_once(parts.facts.get("losses", ()))):
-        losses.update(span.attributes.get(s.LOSSES) or {})
+        losses.update(_counts(span.attributes.get(s.LOSSES)))
+    losses["foreign_spans"] += foreign
     if status != "running":
         losses["unfinished_spans"] += sum(span.end_ns is None for span in _timed(parts))
     losses["missing_root"] += not parts.runs
     losses["unmatched_tool_ids"] += _unmatched(calls, tools)
     return {kind: count for kind, count in sorted(losses.items()) if count}
+
+
+def _counts(value: Any) -> dict[str, int]:
+    """Losses as a span tells them; what is no count is nothing."""
+    items = value.items() if isinstance(value, dict) else ()
+    return {str(kind): count for kind, count in items if isinstance(count, int) and count > 0}
 
 
 def _unmatched(calls: list[ModelCall], tools: list[ToolRun]) -> int:

@@ -26,10 +26,7 @@ class CallReader:
         """The model call of a span of kind "model"."""
         get = span.attributes.get
         tools = _listed(get(s.TOOL_DEFINITIONS))
-        messages = _listed(get(s.SYSTEM_INSTRUCTIONS)) and [
-            {"role": "system", "parts": get(s.SYSTEM_INSTRUCTIONS)}
-        ]
-        messages = messages + _listed(get(s.INPUT_MESSAGES)) if messages else _messages(span)
+        messages = _messages(span)
         replies = _listed(get(s.OUTPUT_MESSAGES))
         request = get(s.REQUEST)
         request = request if isinstance(request, dict) else {"sampling": _sampling(span)}
@@ -109,11 +106,18 @@ def _listed(value: Json) -> list[Any]:
 
 
 def _messages(span: Span) -> list[Any]:
-    return _listed(span.attributes.get(s.INPUT_MESSAGES))
+    """The request's messages; system instructions go before those that do not begin with them."""
+    messages = _listed(span.attributes.get(s.INPUT_MESSAGES))
+    system = _listed(span.attributes.get(s.SYSTEM_INSTRUCTIONS))
+    if not system or (messages and messages[0].get("role") == "system"):
+        return messages
+    return [{"role": "system", "parts": system}, *messages]
 
 
 def _usage(span: Span) -> Usage | None:
     counts = {field: span.attributes.get(name) for field, name in s.USAGE.items()}
+    if counts["cache_write_tokens"] is None:
+        counts["cache_write_tokens"] = span.attributes.get(s.CACHE_CREATION)
     if all(count is None for count in counts.values()):
         return None
     return Usage(**counts)
@@ -128,7 +132,8 @@ def _sampling(span: Span) -> dict[str, Json]:
 def _extras(span: Span, request: Mapping[str, Json]) -> dict[str, Json]:
     """What has no field of its own."""
     get = span.attributes.get
-    extras = dict(get(s.EXTRAS) or {})
+    told = get(s.EXTRAS)
+    extras = dict(told) if isinstance(told, dict) else {}
     for name, key in _EXTRA_ATTRIBUTES:
         value = get(key)
         if value is not None:

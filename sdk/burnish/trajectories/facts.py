@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from burnish.records import Json, Outcome, Span, Verdict
+from burnish.records import Json, Origin, Outcome, Span, Verdict
 from burnish.telemetry import semconv as s
 
 _LABELS = ("success", "fail", "unknown")
@@ -24,32 +24,46 @@ class Ended(msgspec.Struct, frozen=True):
 
 
 def outcome_of(span: Span) -> Outcome:
-    """The outcome that a fact span tells."""
+    """The outcome that a fact span tells; a field of another type says nothing."""
     get = span.attributes.get
     return Outcome(
-        source=get(s.EVALUATION_NAME) or "",
-        success=get(s.SUCCESS),
-        score=get(s.SCORE),
-        label=get(s.LABEL),
+        source=_text(get(s.EVALUATION_NAME)) or "",
+        success=_flag(get(s.SUCCESS)),
+        score=_number(get(s.SCORE)),
+        label=_text(get(s.LABEL)),
         evidence=get(s.EVIDENCE),
         reported_ns=span.start_ns,
         scope="thread" if get(s.SCOPE) == "thread" else "last",
+        origin=span.origin,
     )
 
 
 def verdict_of(span: Span) -> Verdict:
     """The verdict that a fact span tells; a label that is none of ours is unknown."""
     get = span.attributes.get
-    label = get(s.LABEL)
+    label = _text(get(s.LABEL))
     return Verdict(
         label=label if label in _LABELS else "unknown",
-        verifier=get(s.EVALUATION_NAME) or "",
-        version=get(s.VERIFIER_VERSION) or "1",
-        score=get(s.SCORE),
+        verifier=_text(get(s.EVALUATION_NAME)) or "",
+        version=_text(get(s.VERIFIER_VERSION)) or "1",
+        score=_number(get(s.SCORE)),
         evidence=get(s.EVIDENCE),
-        cost_usd=get(s.COST_USD),
+        cost_usd=_number(get(s.COST_USD)),
         decided_ns=span.start_ns,
+        origin=span.origin,
     )
+
+
+def _text(value: Json) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _flag(value: Json) -> bool | None:
+    return value if isinstance(value, bool) else None
+
+
+def _number(value: Json) -> float | None:
+    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
 
 
 def meant(span: Span, trajectory: str, thread: Sequence[Ended]) -> bool:
@@ -68,29 +82,36 @@ def meant(span: Span, trajectory: str, thread: Sequence[Ended]) -> bool:
 
 
 def newest_outcomes(spans: Iterable[Span]) -> list[Outcome]:
-    """The newest outcome of each source, in the order of reporting."""
-    newest: dict[str, Outcome] = {}
+    """The newest outcome of each source, in the order of reporting.
+
+    What another party reports under a source's name stands beside what that source reported here.
+    """
+    newest: dict[tuple[str, Origin], Outcome] = {}
     for span in sorted(spans, key=_moment):
         outcome = outcome_of(span)
-        newest.pop(outcome.source, None)
-        newest[outcome.source] = outcome
+        key = outcome.source, outcome.origin
+        newest.pop(key, None)
+        newest[key] = outcome
     return list(newest.values())
 
 
 def newest_verdicts(spans: Iterable[Span]) -> list[Verdict]:
-    """The newest verdict of each verifier, in the order of deciding."""
-    newest: dict[str, Verdict] = {}
+    """The newest verdict of each verifier, in the order of deciding; of each origin, as above."""
+    newest: dict[tuple[str, Origin], Verdict] = {}
     for span in sorted(spans, key=_moment):
         verdict = verdict_of(span)
-        newest.pop(verdict.verifier, None)
-        newest[verdict.verifier] = verdict
+        key = verdict.verifier, verdict.origin
+        newest.pop(key, None)
+        newest[key] = verdict
     return list(newest.values())
 
 
-def newest_state(spans: Iterable[Span]) -> Json:
-    """The state that was recorded last, None without any."""
-    ordered = sorted(spans, key=_moment)
-    return ordered[-1].attributes.get(s.FINAL_STATE) if ordered else None
+def newest_state(spans: Iterable[Span]) -> tuple[Json, Origin]:
+    """The state that was recorded last and its origin; our own is taken before any other."""
+    ordered = sorted(spans, key=lambda span: (span.origin == "own", *_moment(span)))
+    if not ordered:
+        return None, "own"
+    return ordered[-1].attributes.get(s.FINAL_STATE), ordered[-1].origin
 
 
 def _moment(span: Span) -> tuple[int, str]:

@@ -18,7 +18,14 @@ import msgspec
 
 from burnish.records import Span, Trajectory
 from burnish.telemetry import semconv as s
-from burnish.trajectories.assembly import Parts, assemble, ended_by_thread, finished, owner
+from burnish.trajectories.assembly import (
+    Parts,
+    about_thread,
+    assemble,
+    ended_by_thread,
+    finished,
+    owner,
+)
 
 HELD = 100_000
 _FILES = 64
@@ -43,9 +50,11 @@ def assemble_many(spans: Iterable[Span], held: int = HELD) -> Iterator[Trajector
         for span in itertools.chain(_drained(first), source):
             key = owner(span)
             if key is None:
-                threads.setdefault(str(span.attributes.get(s.CONVERSATION)), []).append(span)
+                about_thread(span, threads)
                 continue
-            pickle.dump(span, files[zlib.crc32(key.encode()) % _FILES], protocol=5)
+            pickle.dump(
+                span, files[zlib.crc32(key.encode("utf-8", "surrogatepass")) % _FILES], protocol=5
+            )
             if span.kind == "agent":
                 runs.setdefault(key, Parts(key)).runs.append(_outline(span))
         ended = ended_by_thread(runs.values()) if threads else {}

@@ -3,10 +3,10 @@
 import pytest
 from scenarios import SCENARIOS
 from scenarios.playing import check, comparable, perform
+from shipped_copies import comparable as by_id
 
 import burnish
 from burnish import settings
-from burnish.journal.events import canonical
 from burnish.journal.writer import close_shared
 from burnish.telemetry import shipper
 from burnish.telemetry.receiver import OtlpServer
@@ -60,7 +60,7 @@ def test_what_a_receiver_gets_is_the_same_trajectory(name, central, tmp_path):
     assert burnish.flush(30) == 0
     own = list(Workspace(tmp_path / "own").trajectories())
     behind = list(Workspace(central).trajectories())
-    assert {t.id: canonical(t) for t in behind} == {t.id: canonical(t) for t in own}
+    assert by_id(behind) == by_id(own)
     assert len(own) == scene.trajectories
     assert {t.status for t in own} == {scene.statuses[-1]}
     assert [t.losses for t in own] == [{}] * len(own)

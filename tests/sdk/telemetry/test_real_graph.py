@@ -9,9 +9,9 @@ from langchain_core.messages import AIMessage
 from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command, interrupt
+from shipped_copies import comparable
 
 import burnish
-from burnish.journal import events as e
 from burnish.testing import ScriptedChatModel
 from burnish.trajectories import assemble
 from burnish.workspace import Workspace
@@ -37,10 +37,6 @@ def ask_person(question: str) -> str:
 
 def calls(name, arguments, call_id):
     return AIMessage("", tool_calls=[{"name": name, "args": arguments, "id": call_id}])
-
-
-def comparable(trajectories):
-    return {trajectory.id: e.canonical(trajectory) for trajectory in trajectories}
 
 
 def test_a_real_agent_is_the_same_in_the_journal_and_behind_otlp(tmp_path, collector, configured):

@@ -11,19 +11,15 @@ import textwrap
 
 import httpx
 import pytest
+from shipped_copies import comparable
 
 from burnish.errors import ServingError
-from burnish.journal import events as e
 from burnish.records import Outcome, Verdict
 from burnish.telemetry.delivery import OtlpGrpc, OtlpHttp
 from burnish.telemetry.receiver import OtlpServer
 from burnish.testing.recording import Recording
 from burnish.trajectories import assemble
 from burnish.workspace import Workspace
-
-
-def comparable(trajectories):
-    return {trajectory.id: e.canonical(trajectory) for trajectory in trajectories}
 
 
 @pytest.fixture

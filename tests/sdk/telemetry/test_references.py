@@ -6,10 +6,10 @@ import json
 
 import msgspec
 import pytest
+from shipped_copies import comparable
 
 from burnish import settings
 from burnish.errors import SettingsError
-from burnish.journal import events as e
 from burnish.journal.writer import writer_for
 from burnish.records import Span, Verdict
 from burnish.telemetry import shipper
@@ -20,10 +20,6 @@ from burnish.telemetry.references import ContentStore, name_of, resolved
 from burnish.testing.recording import Recording
 from burnish.trajectories import assemble
 from burnish.workspace import Workspace
-
-
-def comparable(trajectories):
-    return {trajectory.id: e.canonical(trajectory) for trajectory in trajectories}
 
 
 def record(home) -> Workspace:

@@ -14,10 +14,10 @@ from email.utils import format_datetime
 import pytest
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from shipped_copies import comparable
 
 from burnish.errors import SettingsError
 from burnish.journal import cursor
-from burnish.journal import events as e
 from burnish.journal.reader import is_alive, process_folders
 from burnish.journal.retention import keep
 from burnish.journal.writer import JournalWriter, writer_for
@@ -31,10 +31,6 @@ from burnish.trajectories import assemble
 from burnish.workspace import Workspace
 
 EAGER = Policy(first_backoff_s=0.01, last_backoff_s=0.05)
-
-
-def comparable(trajectories):
-    return {trajectory.id: e.canonical(trajectory) for trajectory in trajectories}
 
 
 @pytest.fixture

@@ -1,0 +1,93 @@
+"""Counts what an OTLP request would unfold to, before anything of it is unfolded.
+
+Knows: the wire form of an ExportTraceServiceRequest, as far as messages lie inside one another.
+Does not know: what the messages say.
+
+Two bytes of an empty message become a hundred bytes of memory, and two characters of JSON fifty:
+a limit in bytes alone lets a small request take the whole memory.
+"""
+
+from __future__ import annotations
+
+from burnish.errors import JournalCorrupt
+
+MOST_SPANS = 20_000
+MOST_ITEMS = 400_000
+"""Attributes, values, events and links of one request."""
+MOST_JSON_ITEMS = 4_000_000
+"""Commas and brackets of one request: items of JSON inside its texts."""
+
+# Field numbers that hold messages, by kind of message, and the kind that they hold.
+_FIELDS: dict[str, dict[int, str]] = {
+    "request": {1: "resource_spans"},
+    "resource_spans": {1: "attributes_1", 2: "scope_spans"},
+    "scope_spans": {1: "attributes_3", 2: "span"},
+    "span": {9: "attribute", 11: "attributes_3", 13: "attributes_4", 15: "leaf"},
+    "attributes_1": {1: "attribute"},
+    "attributes_3": {3: "attribute"},
+    "attributes_4": {4: "attribute"},
+    "attribute": {2: "value"},
+    "value": {5: "values", 6: "attributes_1"},
+    "values": {1: "value"},
+    "leaf": {},
+}
+
+
+def check_size(request: bytes) -> None:
+    """Refuse a request that unfolds to too much.
+
+    Raises:
+        JournalCorrupt: If it holds too many spans, values or items of JSON.
+    """
+    if sum(map(request.count, (b",", b"[", b"{"))) > MOST_JSON_ITEMS:
+        raise _refused("items of JSON", MOST_JSON_ITEMS)
+    spans = items = 0
+    waiting = [("request", 0, len(request))]
+    while waiting:
+        kind, position, end = waiting.pop()
+        fields = _FIELDS[kind]
+        while position < end:
+            key, position = _varint(request, position, end)
+            wire = key & 7
+            if wire != 2:
+                position = _skip(request, position, end, wire)
+                continue
+            size, position = _varint(request, position, end)
+            inner = fields.get(key >> 3)
+            if inner is not None:
+                spans += inner == "span"
+                items += 1
+                if spans > MOST_SPANS:
+                    raise _refused("spans", MOST_SPANS)
+                if items > MOST_ITEMS:
+                    raise _refused("attributes and values", MOST_ITEMS)
+                if size:
+                    waiting.append((inner, position, min(position + size, end)))
+            position += size
+
+
+def _varint(data: bytes, position: int, end: int) -> tuple[int, int]:
+    value = shift = 0
+    while position < end and shift < 64:
+        byte = data[position]
+        position += 1
+        value |= (byte & 127) << shift
+        if byte < 128:
+            return value, position
+        shift += 7
+    return 0, end  # cut or malformed: the decoder of protobuf says so
+
+
+def _skip(data: bytes, position: int, end: int, wire: int) -> int:
+    """The position behind a field that holds no message."""
+    if wire == 0:
+        return _varint(data, position, end)[1]
+    return position + {1: 8, 5: 4}.get(wire, end)
+
+
+def _refused(what: str, most: int) -> JournalCorrupt:
+    return JournalCorrupt(
+        f"a request with more than {most} {what}",
+        f"at most {most} {what} in one request",
+        "send smaller batches (OTEL_BSP_MAX_EXPORT_BATCH_SIZE)",
+    )

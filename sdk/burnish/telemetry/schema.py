@@ -1,0 +1,286 @@
+"""The declared type of every attribute that a span may bring from elsewhere.
+
+Knows: which attribute holds what, and what happens to a span that says something else.
+Does not know: OTLP's bytes (otlp), what spans mean together (trajectories/).
+
+One rule decides:
+
+- a span without valid ids, times, status or kind is refused;
+- a `burnish.*` attribute of a wrong type refuses its span, and so does any attribute of a fact
+  (an outcome, a verdict, a state): who speaks our words must speak them rightly;
+- any other attribute of a wrong type is set aside in `burnish.invalid` and counted as the loss
+  `invalid_attributes`: the rest of the span stays useful, and a run with losses is never learned.
+
+What passes `admit` can be stored, read and assembled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import msgspec
+
+from burnish.errors import JournalCorrupt
+from burnish.records import Json, Span
+from burnish.telemetry import semconv as s
+
+_INT64 = 2**63
+_LONGEST_ID = 256
+_DEEPEST = 200  # capture cuts values at 120
+
+
+class SpanRefused(JournalCorrupt):
+    """A span from elsewhere that does not have the declared form."""
+
+
+class _Type(NamedTuple):
+    name: str
+    holds: Callable[[Json], bool]
+    convert: Callable[[Json], Json] | None = None
+
+
+def admit(span: Span) -> Span:
+    """Check a span from elsewhere; returns it without what has a wrong type.
+
+    Raises:
+        SpanRefused: If its frame, a `burnish.*` attribute or a fact has a wrong form.
+    """
+    _check_frame(span)
+    is_fact = span.kind == "fact"
+    changed: dict[str, Json] = {}
+    invalid: dict[str, Json] = {}
+    for key, value in span.attributes.items():
+        declared = ATTRIBUTES.get(key) or _of_prefix(key)
+        converted = declared.convert(value) if declared.convert is not None else value
+        if declared.holds(converted):
+            if converted is not value:
+                changed[key] = converted
+        elif is_fact or key.startswith("burnish."):
+            raise _refused(span, f"{key} is {_shown(value)}", f"{key} as {declared.name}")
+        else:
+            invalid[key] = value if _is_shallow(value) else "nested too deeply"
+    if is_fact:
+        _check_fact(span)
+    if not changed and not invalid:
+        return span
+    attributes = {**span.attributes, **changed}
+    if invalid:
+        attributes = {key: value for key, value in attributes.items() if key not in invalid}
+        attributes[s.INVALID] = {**(attributes.get(s.INVALID) or {}), **invalid}
+        count_loss(attributes, "invalid_attributes", len(invalid))
+    return msgspec.structs.replace(span, attributes=attributes)
+
+
+def count_loss(attributes: dict[str, Json], kind: str, count: int = 1) -> None:
+    """Add to the losses that a span reports."""
+    held = attributes.get(s.LOSSES)
+    losses = dict(held) if isinstance(held, dict) else {}
+    losses[kind] = losses.get(kind, 0) + count
+    attributes[s.LOSSES] = losses
+
+
+def _check_frame(span: Span) -> None:
+    ids = ((span.trace_id, 32), (span.span_id, 16))
+    if any(len(given) != length or not given.strip("0") for given, length in ids):
+        raise _refused(span, "its ids are missing or empty", "16 and 8 bytes that are not all zero")
+    if span.parent_id is not None and len(span.parent_id) != 16:
+        raise _refused(span, f"its parent is {span.parent_id[:40]}", "8 bytes, or none")
+    times = (span.start_ns, span.end_ns or 0)
+    if not all(0 <= moment < _INT64 for moment in times):
+        raise _refused(span, f"its times are {times}", "nanoseconds below 2^63")
+    if span.kind not in _KINDS:
+        raise _refused(span, f"{s.KIND} is {_shown(span.kind)}", f"one of {', '.join(_KINDS)}")
+    if span.status not in ("unset", "ok", "error"):
+        raise _refused(span, f"its status code is {_shown(span.status)}", "0, 1 or 2")
+
+
+def _check_fact(span: Span) -> None:
+    get = span.attributes.get
+    fact = get(s.FACT)
+    if fact not in _FACTS:
+        raise _refused(span, f"{s.FACT} is {_shown(fact)}", f"one of {', '.join(_FACTS)}")
+    subjects = (s.TRAJECTORY, s.CONVERSATION) if fact == "outcome" else (s.TRAJECTORY,)
+    if fact != "losses" and not any(get(name) for name in subjects):
+        raise _refused(span, f"the {fact} has no subject", " or ".join(subjects))
+    if fact in ("outcome", "verdict") and not get(s.EVALUATION_NAME):
+        raise _refused(span, f"the {fact} has no {s.EVALUATION_NAME}", "its source")
+
+
+def _refused(span: Span, found: str, expected: str) -> SpanRefused:
+    return SpanRefused(
+        f"span {span.name[:80]!r} is refused: {found}", expected, "correct the sender; see docs/spans.md"
+    )  # fmt: skip
+
+
+def _shown(value: Json) -> str:
+    text = repr(value) if isinstance(value, (str, int, float, bool, type(None))) else ""
+    return f"{type(value).__name__} {text[:60]}".strip()
+
+
+# Types
+
+
+def _is_text(value: Json) -> bool:
+    return isinstance(value, str)
+
+
+def _is_flag(value: Json) -> bool:
+    return isinstance(value, bool)
+
+
+def _is_integer(value: Json) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and -_INT64 <= value < _INT64
+
+
+def _is_count(value: Json) -> bool:
+    """A count may be larger than int64: it travels as JSON, and no index holds it."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _is_number(value: Json) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _is_object(value: Json) -> bool:
+    return isinstance(value, dict) and _is_shallow(value)
+
+
+def _is_shallow(value: Json, deepest: int = _DEEPEST) -> bool:
+    """Whether no list or object lies deeper than that, so that no reader runs out of stack."""
+    level = [value] if isinstance(value, (dict, list)) else []
+    for _ in range(deepest):
+        if not level:
+            return True
+        level = [
+            inner
+            for item in level
+            for inner in (item.values() if isinstance(item, dict) else item)
+            if isinstance(inner, (dict, list))
+        ]
+    return not level
+
+
+def _list_of(holds: Callable[[Json], bool]) -> Callable[[Json], bool]:
+    return lambda value: isinstance(value, list) and all(map(holds, value))
+
+
+def _is_part(part: Json) -> bool:
+    if not isinstance(part, dict):
+        return False
+    get = part.get
+    texts = all(get(name) is None or isinstance(get(name), str) for name in ("type", "name", "id"))
+    spoken = get("type") not in ("text", "reasoning") or isinstance(
+        get("content"), (str, type(None))
+    )
+    return texts and spoken  # fmt: skip
+
+
+def _is_message(message: Json) -> bool:
+    """An object with role and parts; a message whose text was withheld has neither."""
+    if not isinstance(message, dict):
+        return False
+    role, parts = message.get("role"), message.get("parts")
+    named = role is None or isinstance(role, str)
+    return named and (parts is None or (isinstance(parts, list) and all(map(_is_part, parts))))
+
+
+def _is_list_of_messages(value: Json) -> bool:
+    return isinstance(value, list) and all(map(_is_message, value)) and _is_shallow(value)
+
+
+def _is_withheld(value: Json) -> bool:
+    """What a sender's redaction leaves of a value that it could not look through."""
+    return isinstance(value, dict) and "$withheld" in value
+
+
+def _structured(name: str, holds: Callable[[Json], bool], convert: Any = None) -> _Type:
+    return _Type(name, lambda value: holds(value) or _is_withheld(value), convert)
+
+
+def _one_of(*values: str) -> _Type:
+    return _Type(f"one of {', '.join(values)}", lambda value: value in values if isinstance(value, str) else False)  # fmt: skip
+
+
+def _identifier(value: Json) -> Json:
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _listed(value: Json) -> Json:
+    return [value] if isinstance(value, str) else value
+
+
+def _spoken(value: Json) -> Json:
+    """System instructions that are one text, as the part that it means."""
+    return [{"type": "text", "content": value}] if isinstance(value, str) else value
+
+
+_KINDS = ("agent", "model", "tool", "node", "fact")
+_FACTS = ("outcome", "verdict", "state", "losses")
+_STATUSES = ("completed", "failed", "interrupted", "cancelled", "abandoned", "running")
+
+_ANYTHING = _Type(f"a value of at most {_DEEPEST} levels", _is_shallow)
+_TEXT = _Type("a text", _is_text)
+_ID = _Type("a text", _is_text, _identifier)
+_FLAG = _Type("true or false", _is_flag)
+_INTEGER = _Type("an integer within 64 bits", _is_integer)
+_COUNT = _Type("a count of 0 or more", _is_count)
+_NUMBER = _Type("a number", _is_number)
+_TEXTS = _Type("a list of texts", _list_of(_is_text))
+_OBJECT = _structured("an object", _is_object)
+_MESSAGES = _structured("a list of objects with role and parts", _is_list_of_messages)
+_OBJECTS = _structured(
+    "a list of objects", lambda value: _list_of(_is_object)(value) and _is_shallow(value)
+)
+_LIST = _structured("a list", lambda value: isinstance(value, list) and _is_shallow(value))
+_INTEGERS = _structured(
+    "a list of integers", _list_of(lambda v: isinstance(v, int) and not isinstance(v, bool))
+)
+_NUMBERS = _structured("a list of numbers", _list_of(lambda v: v is None or _is_number(v)))
+_COUNTS = _Type(
+    "an object of counts", lambda value: isinstance(value, dict) and all(map(_is_count, value.values()))
+)  # fmt: skip
+
+ATTRIBUTES: dict[str, _Type] = {
+    **dict.fromkeys(
+        (s.OPERATION, s.PROVIDER, s.AGENT, s.REQUEST_MODEL, s.RESPONSE_MODEL, s.TOOL_NAME,
+         s.TOOL_TYPE, s.TOOL_DESCRIPTION, s.WORKFLOW, s.RETRIEVAL_QUERY, s.MEMORY_STORE,
+         s.MEMORY_QUERY, s.EVALUATION_NAME, s.LABEL, s.ERROR_TYPE, s.TASK, s.SOURCE,
+         s.ENVIRONMENT, s.MODE, s.ENTRY, s.ANSWER, s.ERROR_MESSAGE, s.NODE, s.NAMESPACE,
+         s.SPEAKER, s.BUBBLED, s.ADAPTER, s.ARM, s.RAW_ARGUMENTS, s.VERIFIER_VERSION),
+        _TEXT,
+    ),
+    **dict.fromkeys(
+        (s.CONVERSATION, s.USER, s.TOOL_CALL_ID, s.RESPONSE_ID, s.MEMORY_RECORD), _ID
+    ),
+    **dict.fromkeys(
+        (s.RESUMED, s.CUT, s.UNFINISHED, s.REDACTED, s.SAMPLED, s.IS_ERROR, s.SUCCESS), _FLAG
+    ),
+    **dict.fromkeys((s.ATTEMPT, s.STEP, s.MEMORY_COUNT), _INTEGER),
+    **dict.fromkeys((*s.USAGE.values(), s.CACHE_CREATION), _COUNT),
+    **dict.fromkeys((s.FIRST_CHUNK, s.SCORE, s.COST_USD), _NUMBER),
+    **dict.fromkeys((s.TAGS, s.INTERRUPTS), _TEXTS),
+    **dict.fromkeys((s.METADATA, s.REQUEST, s.EXTRAS, s.INVALID), _OBJECT),
+    **dict.fromkeys((s.INPUT_MESSAGES, s.OUTPUT_MESSAGES), _MESSAGES),
+    **dict.fromkeys((s.RETRIEVAL_DOCUMENTS, s.MEMORY_RECORDS), _LIST),
+    **dict.fromkeys((s.PROMPT_TOKEN_IDS, s.TOKEN_IDS), _INTEGERS),
+    s.TRAJECTORY: _Type(
+        f"a text of 1 to {_LONGEST_ID} characters",
+        lambda value: isinstance(value, str) and 0 < len(value) <= _LONGEST_ID,
+    ),
+    s.TOOL_DEFINITIONS: _OBJECTS,
+    s.SYSTEM_INSTRUCTIONS: _structured(
+        "a list of parts", lambda value: _list_of(_is_part)(value) and _is_shallow(value), _spoken
+    ),
+    s.FINISH_REASONS: _Type("a list of texts", _list_of(_is_text), _listed),
+    s.LOGPROBS: _NUMBERS,
+    s.LOSSES: _COUNTS,
+    s.STATUS: _one_of(*_STATUSES),
+    s.SCOPE: _one_of("last", "thread"),
+    s.FACT: _one_of(*_FACTS),
+}  # fmt: skip
+"""Declared type by attribute; an attribute that is not listed may hold anything that is not too deep."""
+
+
+def _of_prefix(key: str) -> _Type:
+    return _COUNT if key.startswith("burnish.usage.") else _ANYTHING

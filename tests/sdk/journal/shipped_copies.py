@@ -1,0 +1,22 @@
+"""Compares trajectories with their shipped copies, which differ in the origin of their facts alone."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from burnish.journal.events import canonical
+
+
+def comparable(trajectories) -> dict[str, bytes]:
+    """Each trajectory by its id, as bytes, as if it had been recorded here."""
+    return {trajectory.id: canonical(as_own(trajectory)) for trajectory in trajectories}
+
+
+def as_own(trajectory):
+    """The trajectory with all facts of the origin "own"."""
+    return replace(
+        trajectory,
+        state_origin="own",
+        outcomes=[replace(outcome, origin="own") for outcome in trajectory.outcomes],
+        verdicts=[replace(verdict, origin="own") for verdict in trajectory.verdicts],
+    )
