@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from burnish.cli.options import AsJson, Home
+from burnish.cli.options import AsJson, Home, TokenFile
 from burnish.cli.output import moment_of, print_json, print_table
 from burnish.errors import SettingsError
 
@@ -23,17 +23,20 @@ def receive(
     grpc_port: Annotated[
         int | None, typer.Option(min=0, max=65535, help="Port of OTLP/gRPC; none by default.")
     ] = None,
+    token_file: TokenFile = None,
     home: Home = None,
 ) -> None:
     """Take OTLP from other processes and hosts into this workspace, until interrupted.
 
-    What `redact` names is replaced before it reaches the disk.
+    What `redact` names is replaced before it reaches the disk. Beyond loopback senders must give
+    the token of BURNISH_TOKEN or --token-file.
 
     Example: `burnish receive --http-port 4318 --grpc-port 4317`
     """
     from burnish import settings
     from burnish.capture.redaction import door
-    from burnish.telemetry.receiver import serve
+    from burnish.http_guard import read_token
+    from burnish.telemetry.receiver import OtlpServer, serve
     from burnish.workspace import Workspace
 
     def ready(server: OtlpServer) -> None:
@@ -46,7 +49,9 @@ def receive(
     settings.configure(home=folder)
     guard = door()
     clean = None if guard is None else guard.value
-    serve(folder, host, http_port, grpc_port, clean=clean, ready=ready)
+    token = read_token(token_file)
+    counts = serve(OtlpServer(folder, host, http_port, grpc_port, clean, token), ready)
+    typer.echo("; ".join(f"{count} {kind}" for kind, count in counts.items()) or "nothing came")
 
 
 def forget(

@@ -14,3 +14,9 @@ Home = Annotated[
     Path | None, typer.Option("--home", help="Folder of the workspace.", show_default=".burnish")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+TokenFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--token-file", help="File with the bearer token to ask for.", show_default="BURNISH_TOKEN"
+    ),
+]

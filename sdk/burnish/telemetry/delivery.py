@@ -17,6 +17,7 @@ from urllib.parse import unquote
 import msgspec
 
 from burnish.errors import SettingsError
+from burnish.http_guard import REALM, read_token
 from burnish.records import Span
 from burnish.telemetry.otlp import Content, encode, to_readable
 
@@ -73,6 +74,7 @@ class OtlpHttp:
         self.url = base if base.endswith("/v1/traces") else f"{base}/v1/traces"
         self.name = name or "otlp"
         self._client: httpx.Client | None = None
+        self._token: dict[str, str] = {}  # filled once a server of burnish asks for it
 
     def send(self, spans: Sequence[Span], content: Content) -> Answer:
         """Post a batch as one ExportTraceServiceRequest."""
@@ -83,11 +85,16 @@ class OtlpHttp:
             "content-type": "application/x-protobuf",
             "content-encoding": "gzip",
             **_headers_from_environment(),
+            **self._token,
         }
         try:
             if self._client is None:
                 self._client = httpx.Client(timeout=_TIMEOUT_S)
             response = self._client.post(self.url, content=body, headers=headers)
+            if _asks_for_our_token(response) and not self._token:
+                self._token = _token_header()
+                headers |= self._token
+                response = self._client.post(self.url, content=body, headers=headers)
         except (httpx.HTTPError, OSError) as error:
             return Answer("later", f"{type(error).__name__}: {error}")
         return _read_answer(response)
@@ -125,17 +132,23 @@ class OtlpGrpc:
             else grpc.insecure_channel(address, options)
         )
         self._call = self._channel.unary_unary(GRPC_METHOD)
+        self._token: dict[str, str] = {}
 
     def send(self, spans: Sequence[Span], content: Content) -> Answer:
         """Export a batch as one ExportTraceServiceRequest."""
         import grpc
 
-        pairs = _headers_from_environment().items()
+        pairs = {**_headers_from_environment(), **self._token}.items()
         metadata = tuple((key.lower(), value) for key, value in pairs)
         try:
             body = self._call(encode(spans, content), timeout=_TIMEOUT_S, metadata=metadata)
         except grpc.RpcError as error:
             code = error.code()  # pyright: ignore[reportAttributeAccessIssue]
+            said = error.details() or ""  # pyright: ignore[reportAttributeAccessIssue]
+            asked = code is grpc.StatusCode.UNAUTHENTICATED and REALM in said
+            if asked and not self._token and _token_header():
+                self._token = _token_header()
+                return self.send(spans, content)
             reason = f"gRPC {code.name}"
             if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
                 return Answer("too_large" if len(spans) > 1 else "later", reason)
@@ -180,6 +193,17 @@ def _read_answer(response: httpx.Response) -> Answer:
     if status in _LATER or status >= 500:
         return Answer("later", reason, _seconds(response.headers.get("retry-after")))
     return Answer("refused", f"{reason}: {response.text[:200]}")
+
+
+def _asks_for_our_token(response: httpx.Response) -> bool:
+    """Whether a server of burnish asks for its token: no other server is ever shown it."""
+    challenge = response.headers.get("www-authenticate", "")
+    return response.status_code == 401 and f'realm="{REALM}"' in challenge
+
+
+def _token_header() -> dict[str, str]:
+    token = read_token()
+    return {} if token is None else {"authorization": f"Bearer {token}"}
 
 
 def _rejected(body: bytes) -> int:

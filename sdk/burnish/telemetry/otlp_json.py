@@ -49,6 +49,29 @@ def request_of_json(body: bytes) -> bytes:
         ) from error
 
 
+def count_records(body: bytes, signal: str) -> int:
+    """How many log records or metrics a JSON request holds.
+
+    Raises:
+        JournalCorrupt: If the text is no such request.
+    """
+    outer, scopes, records = _RECORDS[signal]
+    try:
+        value = msgspec.json.decode(body)
+        found = (scope[records] for item in value.get(outer, ()) for scope in item.get(scopes, ()))
+        return sum(map(len, found))
+    except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
+        raise JournalCorrupt(
+            f"{len(body)} bytes that hold no {signal}: {error}", "OTLP as JSON", "send OTLP"
+        ) from error
+
+
+_RECORDS = {
+    "logs": ("resourceLogs", "scopeLogs", "logRecords"),
+    "metrics": ("resourceMetrics", "scopeMetrics", "metrics"),
+}
+
+
 def _with_ids(value: Any, deepest: int) -> Any:
     """JSON with its hexadecimal ids as the base64 that protobuf's JSON wants."""
     if deepest == 0:

@@ -33,8 +33,8 @@ _FIELDS: dict[str, dict[int, str]] = {
 }
 
 
-def check_size(request: bytes) -> None:
-    """Refuse a request that unfolds to too much.
+def check_size(request: bytes) -> int:
+    """Refuse a request that unfolds to too much; returns how many spans, log records or metrics it holds.
 
     Raises:
         JournalCorrupt: If it holds too many spans, values or items of JSON.
@@ -64,6 +64,7 @@ def check_size(request: bytes) -> None:
                 if size:
                     waiting.append((inner, position, min(position + size, end)))
             position += size
+    return spans
 
 
 def _varint(data: bytes, position: int, end: int) -> tuple[int, int]:

@@ -1,0 +1,312 @@
+"""OTLP over HTTP: protobuf and JSON, plain, gzip and chunked.
+
+Knows: the requests of OTLP/HTTP and their limits in bytes and time. Does not know: spans (intake).
+
+It stands on `http.server`, for `burnish receive` is in the base installation. What that leaves
+open is closed here: every read has a deadline, connections and bytes in memory are bounded.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import re
+import socket
+import threading
+import time
+import zlib
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, cast
+
+from burnish.errors import JournalCorrupt, ServingError
+from burnish.http_guard import (
+    BODY_S,
+    CONNECTIONS,
+    HEADERS_S,
+    LARGEST_BODY,
+    REALM,
+    ByteBudget,
+    Guard,
+    RequestRefused,
+)
+from burnish.telemetry.intake import Intake, Taken, partial_success, take_or_refuse
+from burnish.telemetry.otlp_json import count_records, request_of_json
+from burnish.telemetry.otlp_limits import check_size
+
+_LOG = logging.getLogger("burnish.receive")
+_RETRY_AFTER_S = 5
+_PIECE = 64 * 1024
+_RATIO = 200  # of a compressed body, once it unfolds to much
+_MUCH = 16 * 1024 * 1024
+_PROTOBUF, _JSON = "application/x-protobuf", "application/json"
+_SIGNALS = {"/v1/traces": "spans", "/v1/logs": "logs", "/v1/metrics": "metrics"}
+_LENGTH = re.compile(r"[0-9]{1,15}")
+_CHUNK = re.compile(rb"([0-9A-Fa-f]{1,8})\s*(;[^\r\n]*)?\r?\n")
+_BUSY = (
+    b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: %d\r\nContent-Length: 0\r\n"
+    b"Connection: close\r\n\r\n" % _RETRY_AFTER_S
+)
+
+
+class HttpIntake(ThreadingHTTPServer):
+    """Listens for OTLP/HTTP.
+
+    Raises:
+        ServingError: If the address cannot be listened on.
+    """
+
+    daemon_threads = True
+    request_queue_size = 128
+
+    def __init__(self, host: str, port: int, intake: Intake, guard: Guard) -> None:
+        self.intake, self.guard, self.budget = intake, guard, ByteBudget()
+        self._slots = threading.BoundedSemaphore(CONNECTIONS)
+        if ":" in host:
+            self.address_family = socket.AF_INET6
+        try:
+            super().__init__((host, port), _Handler)
+        except OSError as error:
+            raise ServingError(
+                f"{host}:{port} cannot be listened on: {error.strerror}",
+                "a free port",
+                "burnish receive --http-port 0",
+            ) from error
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Serve a connection in a thread of its own, or turn it away where there are too many."""
+        if self._slots.acquire(blocking=False):
+            super().process_request(request, client_address)
+            return
+        try:
+            request.sendall(_BUSY)
+        except OSError:
+            pass  # the client has left
+        finally:
+            self.shutdown_request(request)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Serve one connection to its end."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._slots.release()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Log in one line what a broken connection raised."""
+        _LOG.debug("connection of %s ended", client_address, exc_info=True)
+
+
+class _DeadlineReader(io.RawIOBase):
+    """Reads a socket until a moment; a sender that dribbles does not move it."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self.deadline = 0.0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        left = self.deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the request did not arrive in time")
+        self._connection.settimeout(left)
+        return self._connection.recv_into(buffer)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server_version = "burnish"
+    sys_version = ""
+
+    def setup(self) -> None:
+        super().setup()
+        self._reader = _DeadlineReader(self.connection)
+        self.rfile = io.BufferedReader(self._reader, _PIECE)
+
+    def handle_one_request(self) -> None:
+        self._reader.deadline = time.monotonic() + HEADERS_S
+        super().handle_one_request()
+
+    def do_POST(self) -> None:
+        server = cast("HttpIntake", self.server)
+        self._held = 0
+        try:
+            self._take(server)
+        except RequestRefused as refused:
+            server.intake.count("refused_requests")
+            self._answer(refused.status, refused.reason.encode("utf-8", "replace"), "text/plain")
+        except TimeoutError:
+            server.intake.count("refused_requests")
+            self.close_connection = True
+            self._answer(HTTPStatus.REQUEST_TIMEOUT, b"the body did not arrive in time", "text/plain")  # fmt: skip
+        except Exception:  # noqa: BLE001 - a sender gets an answer whatever happens
+            server.intake.count("refused_requests")
+            _LOG.exception("a request could not be looked at")
+            self.close_connection = True
+            self._answer(HTTPStatus.INTERNAL_SERVER_ERROR, b"see the log", "text/plain")
+        finally:
+            server.budget.give_back(self._held)
+
+    def _take(self, server: HttpIntake) -> None:
+        before, self.close_connection = self.close_connection, True  # until the body was read
+        server.guard.check({key.lower(): value for key, value in self.headers.items()})
+        signal = _SIGNALS.get(self.path.partition("?")[0].rstrip("/"))
+        if signal is None:
+            raise RequestRefused(
+                HTTPStatus.NOT_FOUND, f"this server takes POST to {', '.join(_SIGNALS)}"
+            )
+        kind = self.headers.get("content-type", "").split(";")[0].strip().lower()
+        if kind not in (_PROTOBUF, _JSON):
+            raise RequestRefused(
+                HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+                "set the sender's protocol to http/protobuf or http/json",
+            )
+        body = self._body()
+        self.close_connection = before
+        if signal != "spans":
+            self._leave_out(signal, kind, body)
+            return
+        try:
+            request = request_of_json(body) if kind == _JSON else body
+        except JournalCorrupt as error:
+            raise RequestRefused(HTTPStatus.BAD_REQUEST, str(error)) from error
+        self._confirm(kind, take_or_refuse(server.intake, request))
+
+    def _confirm(self, kind: str, taken: Taken) -> None:
+        if kind == _PROTOBUF:
+            self._answer(HTTPStatus.OK, partial_success(taken), kind)
+            return
+        told = {"rejectedSpans": taken.refused, "errorMessage": taken.reason}
+        self._answer(HTTPStatus.OK, _json({"partialSuccess": told} if taken.refused else {}), kind)
+
+    def _leave_out(self, signal: str, kind: str, body: bytes) -> None:
+        """Answer 200 for logs and metrics, which the journal does not keep, and count them."""
+        try:
+            number = count_records(body, signal) if kind == _JSON else check_size(body)
+        except JournalCorrupt as error:
+            raise RequestRefused(HTTPStatus.BAD_REQUEST, str(error)) from error
+        cast("HttpIntake", self.server).intake.count(signal, number)
+        self._answer(HTTPStatus.OK, b"{}" if kind == _JSON else b"", kind)
+
+    def _body(self) -> bytes:
+        self._reader.deadline = time.monotonic() + BODY_S
+        encoding = self.headers.get("transfer-encoding", "").strip().lower()
+        lengths = self.headers.get_all("content-length", [])
+        if encoding:
+            if encoding != "chunked" or lengths:
+                raise RequestRefused(HTTPStatus.BAD_REQUEST, "Transfer-Encoding is not understood")
+            body = self._chunks()
+        else:
+            body = self._read(_length_of(lengths))
+        packing = self.headers.get("content-encoding", "identity").strip().lower()
+        if packing == "gzip":
+            return self._unzip(body)
+        if packing not in ("", "identity"):
+            raise RequestRefused(
+                HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "the content encoding is gzip or none"
+            )
+        return body
+
+    def _hold(self, count: int) -> None:
+        cast("HttpIntake", self.server).budget.take(count)
+        self._held += count
+
+    def _read(self, length: int) -> bytes:
+        pieces: list[bytes] = []
+        while length > 0:
+            piece = self.rfile.read1(min(length, _PIECE))  # pyright: ignore[reportAttributeAccessIssue]
+            if not piece:
+                raise RequestRefused(HTTPStatus.BAD_REQUEST, "the body is shorter than it says")
+            self._hold(len(piece))
+            pieces.append(piece)
+            length -= len(piece)
+        return b"".join(pieces)
+
+    def _chunks(self) -> bytes:
+        pieces: list[bytes] = []
+        total = 0
+        while True:
+            head = _CHUNK.fullmatch(self.rfile.readline(1024))
+            if head is None:
+                raise RequestRefused(HTTPStatus.BAD_REQUEST, "a chunk has no size")
+            size = int(head[1], 16)
+            total += size
+            if total > LARGEST_BODY or len(pieces) > LARGEST_BODY // _PIECE * 16:
+                raise _too_large()
+            if size == 0:
+                break
+            pieces.append(self._read(size))
+            if self.rfile.readline(3) not in (b"\r\n", b"\n"):
+                raise RequestRefused(HTTPStatus.BAD_REQUEST, "a chunk is longer than it says")
+        for _ in range(100):  # trailers
+            if self.rfile.readline(1024) in (b"\r\n", b"\n", b""):
+                return b"".join(pieces)
+        raise RequestRefused(HTTPStatus.BAD_REQUEST, "too many trailers")
+
+    def _unzip(self, body: bytes) -> bytes:
+        """Decompress all members, at most as much as a request may hold."""
+        pieces: list[bytes] = []
+        total, left = 0, body
+        while left or not pieces:
+            unpacker = zlib.decompressobj(wbits=31)
+            while not unpacker.eof:
+                piece, left = _unpack(unpacker, left)
+                total += len(piece)
+                if total > LARGEST_BODY or total > max(_MUCH, _RATIO * len(body)):
+                    raise _too_large()
+                self._hold(len(piece))
+                pieces.append(piece)
+            left = unpacker.unused_data
+        return b"".join(pieces)
+
+    def _answer(self, status: HTTPStatus, content: bytes, kind: str) -> None:
+        self.send_response(status)
+        self.send_header("content-type", kind)
+        self.send_header("content-length", str(len(content)))
+        if self.close_connection:
+            self.send_header("connection", "close")
+        if status == HTTPStatus.SERVICE_UNAVAILABLE:
+            self.send_header("retry-after", str(_RETRY_AFTER_S))
+        if status == HTTPStatus.UNAUTHORIZED:
+            self.send_header("www-authenticate", f'Bearer realm="{REALM}"')
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - http.server's name
+        _LOG.debug(format, *args)
+
+
+def _unpack(unpacker: Any, packed: bytes) -> tuple[bytes, bytes]:
+    """The next piece, and what is still packed."""
+    try:
+        piece = unpacker.decompress(packed, _PIECE)
+    except zlib.error as error:
+        raise RequestRefused(HTTPStatus.BAD_REQUEST, f"no gzip: {error}") from error
+    left = unpacker.unconsumed_tail
+    if not piece and not left and not unpacker.eof:
+        raise RequestRefused(HTTPStatus.BAD_REQUEST, "no gzip: it is cut")
+    return piece, left
+
+
+def _length_of(given: list[str]) -> int:
+    if not given:
+        raise RequestRefused(HTTPStatus.LENGTH_REQUIRED, "Content-Length is missing")
+    if len(set(given)) != 1 or not _LENGTH.fullmatch(given[0].strip()):
+        raise RequestRefused(HTTPStatus.BAD_REQUEST, "Content-Length is no number")
+    length = int(given[0])
+    if length > LARGEST_BODY:
+        raise _too_large()
+    return length
+
+
+def _too_large() -> RequestRefused:
+    return RequestRefused(
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a body holds at most {LARGEST_BODY} bytes"
+    )
+
+
+def _json(value: dict[str, Any]) -> bytes:
+    return json.dumps(value).encode()

@@ -1,0 +1,131 @@
+"""From the bytes of an OTLP request to the journal, and the answer that a sender gets.
+
+Knows: that an answer is a promise: it is given once the journal has the bytes.
+Does not know: HTTP and gRPC (http_intake, grpc_intake), what the spans say.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import Counter
+from http import HTTPStatus
+from typing import NamedTuple
+
+from burnish.errors import JournalCorrupt, WorkspaceError
+from burnish.http_guard import RequestRefused
+from burnish.journal.events import Ref, SpanReceived
+from burnish.journal.writer import JournalWriter
+from burnish.records import Span
+from burnish.telemetry.otlp import OtlpReader
+from burnish.telemetry.received import Clean, cleaned, take_apart
+from burnish.telemetry.schema import SpanRefused
+
+_LOG = logging.getLogger("burnish.receive")
+_BATCH = 512  # spans in one append
+_AT_ONCE = 2  # requests that are decoded at once: each may unfold to many times its size
+
+
+class Taken(NamedTuple):
+    """What became of the spans of a request."""
+
+    spans: int
+    refused: int = 0
+    reason: str = ""
+
+
+class Intake:
+    """Takes requests into one journal."""
+
+    def __init__(self, writer: JournalWriter, clean: Clean | None = None) -> None:
+        self.writer = writer
+        self._clean = clean
+        self._decoding = threading.BoundedSemaphore(_AT_ONCE)
+        self._counts: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Numbers of `spans` taken, `refused_spans`, `refused_requests` and left out `logs` and `metrics`."""
+        with self._lock:
+            return {kind: count for kind, count in self._counts.items() if count}
+
+    @property
+    def spans(self) -> int:
+        """Spans that were taken."""
+        return self._counts["spans"]
+
+    def count(self, kind: str, number: int = 1) -> None:
+        """Add to a count."""
+        with self._lock:
+            self._counts[kind] += number
+
+    def take(self, request: bytes) -> Taken:
+        """Write the spans of an ExportTraceServiceRequest that have the declared form.
+
+        Returns:
+            How many spans are in the journal, how many were refused, and why.
+
+        Raises:
+            JournalCorrupt: If the bytes are no such request, or none of its spans has that form.
+            OSError: If the journal takes nothing now; the sender should try again.
+        """
+        batch: list[Span] = []
+        taken, refusals = 0, list[SpanRefused]()
+        with self._decoding:
+            for span in OtlpReader().admit(request):
+                if isinstance(span, SpanRefused):
+                    refusals.append(span)
+                    continue
+                batch.append(span)
+                if len(batch) >= _BATCH:
+                    taken += self._write(batch)
+                    batch = []
+            taken += self._write(batch)
+        self.count("refused_spans", len(refusals))
+        if refusals and not taken:
+            raise refusals[0]
+        if refusals:
+            _LOG.warning("%d of %d spans: %s", len(refusals), len(refusals) + taken, refusals[0])
+        return Taken(taken, len(refusals), str(refusals[0]) if refusals else "")
+
+    def _write(self, spans: list[Span]) -> int:
+        events: list[SpanReceived] = []
+        contents: dict[Ref, bytes] = {}
+        for span in spans:
+            event, blobs = take_apart(span if self._clean is None else cleaned(span, self._clean))
+            events.append(event)
+            contents.update(blobs)
+        if events:
+            self.writer.append_all(events, contents)
+        self.count("spans", len(events))
+        return len(events)
+
+
+def take_or_refuse(intake: Intake, request: bytes) -> Taken:
+    """Take a request.
+
+    Raises:
+        RequestRefused: With the status that its sender gets: 400 never to send it again, 503 to
+            try later.
+    """
+    try:
+        return intake.take(request)
+    except JournalCorrupt as error:
+        _LOG.warning("a request is refused: %s", error)
+        raise RequestRefused(HTTPStatus.BAD_REQUEST, str(error)) from error
+    except (OSError, WorkspaceError) as error:
+        _LOG.warning("spans are refused, their senders shall try again: %s", error)
+        raise RequestRefused(HTTPStatus.SERVICE_UNAVAILABLE, str(error)) from error
+
+
+def partial_success(taken: Taken) -> bytes:
+    """The ExportTraceServiceResponse that says which spans were refused."""
+    if not taken.refused:
+        return b""
+    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
+
+    answer = ExportTraceServiceResponse()
+    answer.partial_success.rejected_spans = taken.refused
+    answer.partial_success.error_message = taken.reason
+    return answer.SerializeToString()
