@@ -24,8 +24,8 @@ from burnish.journal.events import (
     Ref,
     StateRecorded,
     VerdictGiven,
-    canonical,
     from_json,
+    ordered_json,
     ref_of,
 )
 from burnish.journal.index import Entry, Query
@@ -266,9 +266,9 @@ class Workspace:
 
     def _stored(self, value: Json) -> tuple[Ref, bytes]:
         """Name and bytes of a value, without what must not be kept."""
-        content, guard = canonical(value), door(self.home)
+        content, guard = ordered_json(value), door(self.home)
         if guard is not None:
-            content = canonical(guard.value(from_json(content)))
+            content = ordered_json(guard.value(from_json(content)))
         return ref_of(content), content
 
     def _text(self, text: str | None) -> str | None:

@@ -15,10 +15,11 @@ from typing import Any
 
 from burnish.records import Json
 from burnish_exporters.rows import Row
-from burnish_exporters.rows.row import chat_tool
-from burnish_exporters.rows.stable import stable_json
+from burnish_exporters.rows.row import in_client_order
+from burnish_exporters.rows.stable import ordered_json
 
 _GROUP = 512
+_ORDER_KEPT = (b"burnish.keys", b"ordered")
 _JSON_COLUMNS = ("messages", "tools", "calls", "verdict")
 
 
@@ -40,7 +41,8 @@ def _schema() -> Any:
             pa.field("calls", text, nullable=False),
             pa.field("verdict", text, nullable=False),
             ("weight", pa.float64()),
-        ]
+        ],
+        metadata=dict([_ORDER_KEPT]),
     )
 
 
@@ -49,18 +51,29 @@ def stored(row: Row) -> dict[str, Any]:
     columns = row.as_dict()
     columns["calls"] = _folded(row.calls)
     for name in _JSON_COLUMNS:
-        columns[name] = stable_json(columns[name]).decode()
+        columns[name] = ordered_json(columns[name]).decode()
     return columns
 
 
-def loaded(columns: dict[str, Any]) -> dict[str, Any]:
-    """A row as plain data again."""
+def loaded(columns: dict[str, Any], *, keeps_order: bool = True) -> dict[str, Any]:
+    """A row as plain data again.
+
+    Args:
+        columns: As `stored` gives them.
+        keeps_order: Whether keys lie in the order in which models saw them; files of earlier versions sort them.
+    """
     row = dict(columns)
     for name in _JSON_COLUMNS:
         row[name] = json.loads(row[name])
     row["calls"] = _unfolded(row["calls"])
-    row["tools"] = [chat_tool(tool) for tool in row["tools"]]  # stored with sorted keys
-    return row
+    return row if keeps_order else in_client_order(row)
+
+
+def keeps_order(path: Path) -> bool:
+    """Whether the keys in a file's rows lie in the order in which models saw them."""
+    import pyarrow.parquet as pq
+
+    return _ORDER_KEPT[0] in (pq.read_schema(path).metadata or {})
 
 
 class ParquetFile:

@@ -15,7 +15,7 @@ from typing import Any, Self
 import msgspec
 
 from burnish.storage import make_private_folder
-from burnish_exporters.rows.stable import stable_json
+from burnish_exporters.rows.stable import ordered_json
 
 Columns = dict[str, Any]
 
@@ -77,4 +77,4 @@ def quieted(rows: list[Columns], quiet: Collection[int]) -> Iterator[Columns]:
             place = calls.stop
             if calls and all(call in quiet for call in calls):
                 message["loss"] = False
-        yield {**row, "messages": stable_json(messages).decode()}
+        yield {**row, "messages": ordered_json(messages).decode()}

@@ -21,7 +21,7 @@ from burnish.errors import ExportError, VersionConflict
 from burnish.paths import is_version_id
 from burnish.protocols import Format
 from burnish.records import DatasetManifest
-from burnish_exporters.dataset.parquet import loaded, read_dropped, read_rows
+from burnish_exporters.dataset.parquet import keeps_order, loaded, read_dropped, read_rows
 from burnish_exporters.dataset.publish import DROPPED, hash_of
 
 if TYPE_CHECKING:
@@ -87,8 +87,9 @@ class DatasetVersion:
         self.check_unaltered()
         file = self.path / "rows" / f"{split}.parquet"
         if file.is_file():
+            ordered = keeps_order(file)
             for columns in read_rows(file):
-                yield loaded(columns)
+                yield loaded(columns, keeps_order=ordered)
 
     def to(
         self,

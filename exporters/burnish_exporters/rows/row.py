@@ -98,32 +98,65 @@ def _row(trajectory: Trajectory, verdict: Verdict, context: Context, place: tupl
 
 
 def chat_tool(tool: Tool) -> Tool:
-    """A tool schema in the nested form of the chat API, its keys in the order in which clients send them.
+    """A tool schema in the nested form of the chat API, its keys in the order in which the client sent them.
 
-    Chat templates print a schema as it comes, so another order would be another prompt.
+    Chat templates print a schema as it comes, so another order would be another prompt. Journals of earlier versions
+    sort keys; a schema whose every object is sorted is brought into the order in which clients write them.
     """
     given = tool.get("function")
-    nested = isinstance(given, dict)
-    inner: dict[str, Json] = given if nested else tool  # pyright: ignore[reportAssignmentType]
-    known = ("name", "description", "parameters", "strict")
-    function = {key: inner[key] for key in known if inner.get(key) is not None}
+    if not isinstance(given, dict):
+        parameters = tool.get("parameters", tool.get("input_schema"))
+        known = {"name": tool_name(tool), **_without_none(tool, ("description",))}
+        known |= {"parameters": parameters} if parameters is not None else {}
+        tool = {"type": "function", "function": known | _without_none(tool, ("strict",))}
+    elif "type" not in tool:
+        tool = {"type": "function", **tool}
+    return _tool_in_client_order(tool) if _is_sorted(tool) else tool
+
+
+def in_client_order(row: dict[str, Any]) -> dict[str, Any]:
+    """A row whose keys were sorted, with messages, calls and schemas in the order in which clients write them."""
+    messages = [_message_in_client_order(message) for message in row["messages"]]
+    return {**row, "messages": messages, "tools": list(map(_tool_in_client_order, row["tools"]))}
+
+
+def _message_in_client_order(message: Chat) -> Chat:
+    ordered = _first(message, ("role", "content", "reasoning_content", "tool_calls"))
+    if message.get("tool_calls"):
+        ordered["tool_calls"] = [
+            {
+                **_first(call, ("id", "type", "function")),
+                "function": _first(call["function"], ("name", "arguments")),
+            }
+            for call in message["tool_calls"]
+        ]
+    return ordered
+
+
+def _tool_in_client_order(tool: Tool) -> Tool:
+    function = _first(tool["function"], ("name", "description", "parameters", "strict"))
     if isinstance(function.get("parameters"), dict):
         function["parameters"] = _as_declared(function["parameters"])
-    if not nested:
-        return {"type": "function", "function": {"name": tool_name(tool), **function}}
-    rest = {key: value for key, value in tool.items() if key not in ("type", "function")}
-    return {
-        "type": tool.get("type", "function"),
-        "function": {**function, **inner, **function},
-        **rest,
-    }
+    return {**_first(tool, ("type", "function")), "function": function}
+
+
+def _first(value: Any, names: tuple[str, ...]) -> dict[str, Any]:
+    return {**{name: value[name] for name in names if name in value}, **value}
+
+
+def _without_none(value: Tool, names: tuple[str, ...]) -> dict[str, Json]:
+    return {name: value[name] for name in names if value.get(name) is not None}
+
+
+def _is_sorted(value: Json) -> bool:
+    """Whether the keys of all objects in a value are sorted, as journals of earlier versions have them."""
+    if isinstance(value, dict):
+        return list(value) == sorted(value) and all(map(_is_sorted, value.values()))
+    return all(map(_is_sorted, value)) if isinstance(value, list) else True
 
 
 def _as_declared(schema: dict[str, Json]) -> dict[str, Json]:
-    """A schema whose required properties come first, in their own order: so a function declares them.
-
-    The order of the others is not known any more: storage sorts keys.
-    """
+    """A schema whose required properties come first, in their own order: so a function declares them."""
     properties, required = schema.get("properties"), schema.get("required")
     if not isinstance(properties, dict) or not isinstance(required, list):
         return schema

@@ -1,19 +1,19 @@
-"""Canonical JSON of rows: the same bytes for the same data.
+"""JSON of rows: the same bytes for the same data, and the order of keys where a model reads them.
 
-Knows: the encoding that hashes are made over. Does not know: what is hashed.
-
-Unlike the journal's, it refuses what other readers of JSON could not read (lone surrogates, integers above 64 bits):
-such a row is dropped and counted.
+`stable_json` sorts keys, for hashes and comparisons; `ordered_json` keeps them, for what is stored. Both write integers
+of any size and refuse lone surrogates, which other readers of JSON cannot take: such a row is dropped and counted.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 from typing import Any
 
 import msgspec
 
-_ENCODER = msgspec.json.Encoder(order="sorted")
+_SORTED = msgspec.json.Encoder(order="sorted")
+_ORDERED = msgspec.json.Encoder()
 
 
 def stable_json(value: Any) -> bytes:
@@ -21,11 +21,31 @@ def stable_json(value: Any) -> bytes:
 
     Raises:
         UnicodeEncodeError: If a text holds a lone surrogate.
-        OverflowError: If an integer does not fit 64 bits.
     """
-    return _ENCODER.encode(value)
+    try:
+        return _SORTED.encode(value)
+    except OverflowError:
+        return _with_large_integers(value, sort_keys=True)
+
+
+def ordered_json(value: Any) -> bytes:
+    """Plain data as JSON with its keys in their own order and no spaces.
+
+    Raises:
+        UnicodeEncodeError: If a text holds a lone surrogate.
+    """
+    try:
+        return _ORDERED.encode(value)
+    except OverflowError:
+        return _with_large_integers(value, sort_keys=False)
 
 
 def digest(value: Any) -> str:
     """Hash of plain data, 32 hex digits."""
-    return hashlib.blake2b(_ENCODER.encode(value), digest_size=16).hexdigest()
+    return hashlib.blake2b(stable_json(value), digest_size=16).hexdigest()
+
+
+def _with_large_integers(value: Any, *, sort_keys: bool) -> bytes:
+    plain = msgspec.to_builtins(value, str_keys=True)
+    text = json.dumps(plain, sort_keys=sort_keys, separators=(",", ":"), ensure_ascii=False)
+    return text.encode()

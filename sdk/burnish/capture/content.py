@@ -41,7 +41,7 @@ _content_of = itemgetter("content")
 _UNPACKABLE = (TypeError, ValueError, OverflowError, RecursionError)
 
 Blobs = dict[Ref, bytes]
-"""Canonical JSON bytes by name."""
+"""JSON bytes by name."""
 Print = bytes | tuple[str, bytes]
 """Fingerprint of a message or a request: all that it holds, a long text apart from the rest."""
 

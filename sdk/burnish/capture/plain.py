@@ -16,7 +16,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from burnish.journal.events import canonical
+from burnish.journal.events import ordered_json
 from burnish.records import Json
 
 _LEAVES = frozenset({str, int, float, bool, type(None)})
@@ -29,11 +29,11 @@ Losses = dict[str, int]
 
 
 def plain_bytes(value: Any, losses: Losses | None = None) -> bytes:
-    """Canonical JSON of any value; what is no data is named and counted in `losses`."""
+    """JSON of any value, in its own order; what is no data is named and counted in `losses`."""
     try:
-        return canonical(value)
+        return ordered_json(value)
     except (TypeError, RecursionError, ValueError):
-        return canonical(to_plain(value, losses))
+        return ordered_json(to_plain(value, losses))
 
 
 def to_plain(value: Any, losses: Losses | None = None, depth: int = 0) -> Json:

@@ -244,11 +244,11 @@ def _tree(trajectory: Trajectory) -> Iterator[str]:
 
 
 def _model_line(call: ModelCall) -> str:
-    from burnish.journal.events import canonical
+    from burnish.journal.events import ordered_json
 
     parts = (call.reply or {}).get("parts", [])
     said = [
-        f"{part.get('name')}({canonical(part.get('arguments')).decode()})"
+        f"{part.get('name')}({ordered_json(part.get('arguments')).decode()})"
         if part.get("type") == "tool_call"
         else str(part.get("content", ""))
         for part in parts
@@ -262,10 +262,10 @@ def _model_line(call: ModelCall) -> str:
 
 
 def _tool_line(run: ToolRun) -> str:
-    from burnish.journal.events import canonical
+    from burnish.journal.events import ordered_json
 
     mark = " !!" if run.is_error or run.error else ""
-    arguments = shorten(canonical(run.arguments).decode(), 120)
+    arguments = shorten(ordered_json(run.arguments).decode(), 120)
     kind = {"retrieval": "find", None: "tool"}.get(run.extras.get("operation"), "store")
     failure = f" {run.error.type}: {run.error.message}" if run.error else ""
     result = "" if run.result is None and failure else f" -> {shorten(str(run.result), 80)}"

@@ -5,8 +5,8 @@ Does not know: how events arise (capture/), how frames are stored (writer), what
 together (trajectories/).
 
 Large or repeated content (messages, tool lists, parameters) is not inside an event: it is a blob,
-canonical JSON bytes named by their hash, and the event holds the name (`Ref`). The journal stores
-each blob once per segment.
+JSON bytes in the order of their source, named by their hash, and the event holds the name (`Ref`).
+The journal stores each blob once per segment. Journals before this order was kept hold sorted keys.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 import msgspec
 
 Ref = bytes
-"""Name of a blob: the first 16 bytes of the BLAKE2b hash of its canonical JSON bytes."""
+"""Name of a blob: the first 16 bytes of the BLAKE2b hash of its JSON bytes."""
 
 
 def ref_of(blob: bytes) -> Ref:
@@ -285,6 +285,7 @@ _ENCODER = msgspec.msgpack.Encoder()
 _BRIEF_DECODER = msgspec.msgpack.Decoder(Brief)
 _DECODER: msgspec.msgpack.Decoder[AnyEvent] = msgspec.msgpack.Decoder(AnyEvent)
 _JSON = msgspec.json.Encoder(order="sorted")
+_ORDERED_JSON = msgspec.json.Encoder()
 _JSON_DECODER = msgspec.json.Decoder()
 
 
@@ -327,39 +328,52 @@ def decode_brief(payload: bytes | memoryview) -> Brief:
 
 
 def canonical(value: Any) -> bytes:
-    """Canonical JSON of plain data: sorted keys, no spaces, UTF-8.
+    """Canonical JSON of plain data: sorted keys, no spaces, UTF-8; for hashes and comparisons.
 
     NaN, the infinities and lone surrogates are kept: such a value is written with every character
     above ASCII escaped, and `NaN`, `Infinity`, `-Infinity` as Python's own json writes them.
     """
-    try:
-        blob = _JSON.encode(value)
-    except (UnicodeEncodeError, OverflowError):
-        return _exact_json(value)
-    if b"null" in blob and _holds_non_finite(value):  # msgspec writes NaN as null
-        return _exact_json(value)
-    return blob
+    return _json(value, _JSON, sort_keys=True)
+
+
+def ordered_json(value: Any) -> bytes:
+    """JSON of plain data with its keys in the order in which they were given; for content.
+
+    A model reads arguments and schemas in the order in which they were written, so what is stored keeps it. Other
+    values are written as by `canonical`.
+    """
+    return _json(value, _ORDERED_JSON, sort_keys=False)
 
 
 def ascii_json(value: Any) -> str:
-    """Canonical JSON as text with every character above ASCII escaped, safe in any encoder."""
-    blob = canonical(value)
+    """As `ordered_json`, as text with every character above ASCII escaped, safe in any encoder."""
+    blob = ordered_json(value)
     if blob.isascii():
         return blob.decode("ascii")
-    return _exact_json(value).decode("ascii")
+    return _exact_json(value, sort_keys=False).decode("ascii")
 
 
 def from_json(blob: bytes | str) -> Any:
-    """The value of canonical JSON, with integers of any size, NaN and lone surrogates."""
+    """The value of such JSON, with integers of any size, NaN and lone surrogates."""
     try:
         return _JSON_DECODER.decode(blob)
     except (msgspec.DecodeError, UnicodeDecodeError, UnicodeEncodeError):
         return json.loads(blob)
 
 
-def _exact_json(value: Any) -> bytes:
+def _json(value: Any, encoder: msgspec.json.Encoder, *, sort_keys: bool) -> bytes:
+    try:
+        blob = encoder.encode(value)
+    except (UnicodeEncodeError, OverflowError):
+        return _exact_json(value, sort_keys=sort_keys)
+    if b"null" in blob and _holds_non_finite(value):  # msgspec writes NaN as null
+        return _exact_json(value, sort_keys=sort_keys)
+    return blob
+
+
+def _exact_json(value: Any, *, sort_keys: bool = True) -> bytes:
     plain = msgspec.to_builtins(value, str_keys=True)
-    return json.dumps(plain, sort_keys=True, separators=(",", ":")).encode("ascii")
+    return json.dumps(plain, sort_keys=sort_keys, separators=(",", ":")).encode("ascii")
 
 
 def _holds_non_finite(value: Any) -> bool:

@@ -18,7 +18,7 @@ FORMAT = 2
 HEADER = ord("H")
 """First frame of a segment: a MessagePack map of format, pid, host, started and segment."""
 BLOB = ord("B")
-"""Sixteen bytes of name, then canonical JSON."""
+"""Sixteen bytes of name, then JSON."""
 SPLICED = ord("C")
 """Name, name of a content inside it, u32 offset of that, then the JSON around it."""
 LINK = ord("L")

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import msgspec
 
-from burnish.journal.events import Ref, SpanReceived, canonical, ref_of
+from burnish.journal.events import Ref, SpanReceived, ordered_json, ref_of
 from burnish.records import Json, Span, SpanKind
 from burnish.telemetry import semconv as s
 from burnish.telemetry.attributes import Attributes, Blobs, count_missing, put
@@ -44,7 +44,7 @@ def take_apart(span: Span) -> tuple[SpanReceived, dict[Ref, bytes]]:
     lists: dict[str, list[Ref]] = {}
 
     def name(value: Json) -> Ref:
-        blob = canonical(value)
+        blob = ordered_json(value)
         ref = ref_of(blob)
         blobs[ref] = blob
         return ref

@@ -85,7 +85,7 @@ class ScriptedRun:
 
     def blob(self, value: Json) -> e.Ref:
         """Name of a content, which goes with the next event."""
-        content = e.canonical(value)
+        content = e.ordered_json(value)
         ref = e.ref_of(content)
         self._blobs[ref] = content
         return ref
