@@ -12,6 +12,11 @@ import json
 from typing import Any
 
 from burnish.records import Json, Message
+from burnish_exporters.rows.provider_blocks import (
+    UnreadableBlock,
+    read_prompt_parts,
+    read_reply_parts,
+)
 
 Chat = dict[str, Any]
 
@@ -56,6 +61,10 @@ def arguments_text(part: dict[str, Json]) -> str:
 def _assistant(message: Message, parts: list[dict[str, Json]]) -> Chat:
     """Text, reasoning and calls of one reply, in one message."""
     texts, thoughts, calls = [], [], []
+    try:
+        parts = read_reply_parts(parts)
+    except UnreadableBlock as problem:
+        raise Unrenderable(f"malformed: {problem}") from problem
     for part in parts:
         kind = part.get("type")
         if kind == "text":
@@ -115,6 +124,7 @@ def _is_text(item: Json) -> bool:
 
 
 def _content(parts: list[dict[str, Json]]) -> str | list[Chat]:
+    parts = read_prompt_parts(parts)
     if all(part.get("type") == "text" for part in parts):
         return "".join(part.get("content") or "" for part in parts)
     return [_block(part) for part in parts]

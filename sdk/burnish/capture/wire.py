@@ -32,7 +32,8 @@ class WireReply:
         self.extras: dict[str, Any] = {}
         self.reasoning = ""
         self.content: str | None = None
-        self.calls: dict[int, dict[str, Any]] = {}  # by index: id, name, arguments as written
+        self.calls: list[dict[str, Any]] = []  # in order of arrival: id, name, arguments as written
+        self._newest: dict[int, dict[str, Any]] = {}  # the call that an index meant last
 
     def add(self, reply: Mapping[str, Any]) -> None:
         """Take a whole reply or the next chunk."""
@@ -94,8 +95,7 @@ class WireReply:
         if isinstance(message.get("content"), str):
             self.content = (self.content or "") + message["content"]
         for place, call in enumerate(message.get("tool_calls") or ()):
-            index = call.get("index")
-            kept = self.calls.setdefault(place if index is None else index, {"arguments": ""})
+            kept = self._call_of(place, call)
             function = call.get("function") or {}
             if call.get("id"):
                 kept["id"] = call["id"]
@@ -104,9 +104,22 @@ class WireReply:
             if isinstance(function.get("arguments"), str):
                 kept["arguments"] += function["arguments"]
 
+    def _call_of(self, place: int, call: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the call that a piece belongs to: the newest of its index, unless it names another id.
+
+        Some servers stream every call under index 0, or under none; a new id begins a new call.
+        """
+        index = call.get("index")
+        slot = place if not isinstance(index, int) else index
+        kept = self._newest.get(slot)
+        if kept is None or (call.get("id") and kept.get("id") not in (None, call["id"])):
+            kept = self._newest[slot] = {"arguments": ""}
+            self.calls.append(kept)
+        return kept
+
     def raw_arguments(self) -> dict[str, str]:
         """Arguments as the model wrote them, by call id."""
-        return {call["id"]: call["arguments"] for call in self.calls.values() if "id" in call}
+        return {call["id"]: call["arguments"] for call in self.calls if "id" in call}
 
     def enrich(self, message: Message) -> Message:
         """The reply as LangChain gives it, with what it dropped."""
@@ -126,7 +139,7 @@ class WireReply:
             parts.append({"type": "reasoning", "content": self.reasoning, "block": "wire"})
         if self.content:
             parts.append({"type": "text", "content": self.content})
-        for _, call in sorted(self.calls.items()):
+        for call in self.calls:
             arguments = {"arguments": parsed_arguments(call["arguments"])}
             named = {name: call[name] for name in ("id", "name") if name in call}
             raw = {"raw_arguments": call["arguments"]}

@@ -14,6 +14,7 @@ from openai import AsyncOpenAI, OpenAI
 
 import burnish
 from burnish.capture import faults, wire_tap
+from burnish.capture.wire import WireReply
 from burnish.journal.events import ModelEnded, ModelStarted, RunEnded, ToolStarted
 
 RAW = '{"at":  1, "text": "é"}'
@@ -316,3 +317,32 @@ def test_an_error_of_the_server_is_an_error_of_the_call(journal):
 def test_what_is_no_client_is_refused():
     with pytest.raises(burnish.errors.CaptureError, match="OpenAI"):
         burnish.trace.openai(object())
+
+
+def _piece(call_id, text, index, name=None):
+    call = {"function": {"arguments": text, **({"name": name} if name else {})}}
+    call |= {"id": call_id} if call_id else {}
+    call |= {} if index is None else {"index": index}
+    return {"choices": [{"index": 0, "delta": {"tool_calls": [call]}}]}
+
+
+@pytest.mark.parametrize("index", [0, None])
+def test_calls_streamed_under_one_index_are_told_apart_by_their_ids(index):
+    reply = WireReply()
+    reply.add(_piece("c1", '{"q": ', index, "search"))
+    reply.add(_piece(None, '"a"}', index))
+    reply.add(_piece("c2", '{"q": ', index, "search"))
+    reply.add(_piece("c2", '"b"}', index))
+
+    assert reply.raw_arguments() == {"c1": '{"q": "a"}', "c2": '{"q": "b"}'}
+    assert [part["arguments"] for part in reply.message()["parts"]] == [{"q": "a"}, {"q": "b"}]
+
+
+def test_pieces_of_parallel_calls_that_come_by_turns_go_to_their_calls():
+    reply = WireReply()
+    for index, call_id in enumerate(("c1", "c2")):
+        reply.add(_piece(call_id, "{", index, "search"))
+    for index in (1, 0):
+        reply.add(_piece(None, f'"q": {index}}}', index))
+
+    assert reply.raw_arguments() == {"c1": '{"q": 0}', "c2": '{"q": 1}'}
