@@ -118,6 +118,10 @@ class GateConfig(Table, frozen=True, kw_only=True):
     max_cost_ratio: Annotated[
         float, Meta(gt=0, description="Largest cost of a run, as a multiple of before.")
     ] = 1.5
+    max_infrastructure_errors: Annotated[
+        Share,
+        Meta(description="Largest share of attempts lost to errors of the backend."),
+    ] = 0.02
 
 
 class GuardsConfig(Table, frozen=True, kw_only=True):

@@ -75,12 +75,17 @@ def eval_app(
     pool: Annotated[
         list[str] | None, typer.Option(help="Only these pools: heldout, standing, capability.")
     ] = None,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Make all attempts again, also remembered ones.")
+    ] = False,
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
     """Run the agent with two versions on the same tasks and compare them.
 
-    Examples: `burnish eval support`, `burnish eval support --adapter support@0a1b2c3d4e5f --json`
+    Results are remembered until the agent, the backend, the tasks or the verifiers change.
+
+    Examples: `burnish eval support`, `burnish eval support --fresh`, `burnish eval support --adapter support@0a1b2c3d4e5f --json`
     """
     from burnish import configure
     from burnish_trainer import console
@@ -96,7 +101,7 @@ def eval_app(
     pools_of(subject, tasks)
     after = adapter or current_adapter(subject)
     with console.silenced(as_json):
-        found = evaluate(subject, adapters=[against, after], tasks=tasks)
+        found = evaluate(subject, adapters=[against, after], tasks=tasks, fresh=fresh)
     decision = decide(found, subject.config.gate) if "heldout" in found.pools else None
     if as_json:
         print_json({**msgspec.to_builtins(found), "decision": msgspec.to_builtins(decision)})
@@ -166,6 +171,8 @@ def _settings(given: list[str]) -> dict[str, Any]:
 
 def _print_evaluation(found: Any) -> None:
     from burnish.cli.output import print_table
+    from burnish_trainer import console
+    from burnish_trainer.evaluation.notes import evaluation_notes
 
     def told(rate: Any) -> str:
         return f"{100 * rate.rate:.1f} % [{100 * rate.low:.0f}, {100 * rate.high:.0f}]"
@@ -184,3 +191,5 @@ def _print_evaluation(found: Any) -> None:
     ]
     columns = ["pool", found.before or "base", found.after or "base", "gain", "won", "lost", "p"]
     print_table(f"{found.agent} on {found.base_model}", columns, rows)
+    for line in evaluation_notes(found):
+        console.say(f"  {line}")

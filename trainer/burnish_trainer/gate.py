@@ -50,6 +50,7 @@ def decide(evaluation: Evaluation, rules: Rules | dict[str, Any] | None = None) 
         lambda: _kept(evaluation.pools.get("standing"), 0.0, settled),
         lambda: _kept(evaluation.pools.get("capability"), settled.max_capability_drop, settled),
         lambda: _cost(heldout, settled),
+        lambda: _infrastructure(evaluation, settled),
     ]
     found = [answer for check in checks if (answer := check()) is not None]
     verdicts = {verdict for verdict, _ in found}
@@ -125,6 +126,25 @@ def _cost(heldout: PoolComparison, rules: Rules) -> Found:
     return None
 
 
+def _infrastructure(evaluation: Evaluation, rules: Rules) -> Found:
+    """Attempts lost to the backend say nothing about the adapter; too many of them leave doubt."""
+    lost, attempts, told = _lost(evaluation)
+    if attempts and lost > rules.max_infrastructure_errors * attempts:
+        return "inconclusive", f"{told}, more than {rules.max_infrastructure_errors:.0%}"
+    return None
+
+
+def _lost(evaluation: Evaluation) -> tuple[int, int, str]:
+    """Attempts that errors of the backend ended, all attempts, and both as a sentence."""
+    sides: Any = evaluation.extras.get("infrastructure") or {}
+    errors = [error for side in sides.values() for error in side["errors"].items()]
+    lost, attempts = sum(n for _, n in errors), sum(side["attempts"] for side in sides.values())
+    told = f"{lost} of {attempts} attempts met an error of the backend"
+    if errors:
+        told += f" ({max(errors, key=lambda error: error[1])[0][:120]})"
+    return lost, attempts, told
+
+
 def _praise(heldout: PoolComparison, evaluation: Evaluation) -> str:
     low, high = heldout.ci95
     others = ", ".join(
@@ -136,7 +156,8 @@ def _praise(heldout: PoolComparison, evaluation: Evaluation) -> str:
         f"held-out gain {_points(heldout.gain)} [{_points(low)}, {_points(high)}] over "
         f"{heldout.before.total} tasks, {heldout.won} won, {heldout.lost} lost"
     )
-    return f"{told}; {others}" if others else told
+    lost, _, faults = _lost(evaluation)
+    return "; ".join([told, *filter(None, [others, faults if lost else ""])])
 
 
 def _points(value: float) -> str:

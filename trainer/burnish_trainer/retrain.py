@@ -20,7 +20,7 @@ import msgspec
 
 import burnish
 from burnish import settings
-from burnish.errors import NoVerifier
+from burnish.errors import BackendUnavailable, NoVerifier
 from burnish.project import load_project
 from burnish.records import Decision, Evaluation, RetrainReport
 from burnish_trainer import console
@@ -29,6 +29,8 @@ from burnish_trainer.gate import decide
 from burnish_trainer.overrides import overridden
 from burnish_trainer.run.files import locked, room, write_json
 from burnish_trainer.stages import Stages, open_run
+
+_MOST_LOST = 0.5  # of fresh runs, to errors of the backend
 
 
 def retrain(
@@ -123,6 +125,7 @@ class _Retrain:
         """Everything that can be known to be missing before anything costs time."""
         from burnish.serving.models import base_sha256, resolve_model
         from burnish_trainer.evaluation import pools_of
+        from burnish_trainer.evaluation.answering import check_backend
         from burnish_trainer.release import current_adapter, refuse_while_running
 
         subject = self._subject
@@ -138,6 +141,7 @@ class _Retrain:
         _ = subject.build
         pools = {pool: len(several) for pool, several in pools_of(subject).items()}
         base = resolve_model(subject.config.base_model)
+        check_backend(subject.config)
         burnish.flush()
         recorded = sum(1 for _ in burnish.Workspace().entries())
         console.say(
@@ -168,7 +172,22 @@ class _Retrain:
         tasks = self._subject.tasks("train", table.rollouts, seed)
         found = collect(self._subject, tasks, adapter=current)
         console.say(f"  {len(found.results)} fresh runs, {found.success_rate:.1%} succeeded")
-        return {"runs": len(found.results), "success_rate": found.success_rate, "seed": seed}
+        lost = sum(found.faults.values())
+        for error, count in found.faults.items():
+            console.say(f"  [yellow]{count} runs met an error of the backend[/]: {error}")
+        if lost > _MOST_LOST * len(found.results):
+            raise BackendUnavailable(
+                f"{lost} of {len(found.results)} fresh runs met an error of the backend: "
+                f"{next(iter(found.faults))}",
+                "a backend that answers",
+                f"burnish retrain {self._subject.name}, once it does",
+            )
+        return {
+            "runs": len(found.results),
+            "success_rate": found.success_rate,
+            "seed": seed,
+            "infrastructure_errors": found.faults,
+        }
 
     def _dataset(self) -> dict[str, Any]:
         from burnish_exporters import build_dataset, make_verifiers
@@ -230,8 +249,11 @@ class _Retrain:
 
     def _evaluate(self, current: str | None, adapter: str) -> dict[str, Any]:
         from burnish_trainer.evaluation import evaluate
+        from burnish_trainer.evaluation.notes import evaluation_notes
 
         found = evaluate(self._subject, adapters=[current, adapter])
+        for note in evaluation_notes(found):
+            console.say(f"  {note}")
         for pool in found.pools.values():
             console.say(
                 "  {}",

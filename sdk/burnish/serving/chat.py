@@ -27,6 +27,7 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResu
 from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
+from pydantic import Field
 
 from burnish.errors import ServingError, UnknownAdapter
 from burnish.serving.embedded.engine import Engine
@@ -59,6 +60,8 @@ class EmbeddedChat(BaseChatModel):
     """Together with the prompt decides the random numbers; none draws afresh."""
     top_p: float = 1.0
     """Share of the probability that tokens are drawn from."""
+    next_seed: Callable[[], int | None] | None = Field(default=None, exclude=True)
+    """Gives the seed of each call; none is the seed above."""
 
     def __init__(self, base_model: str, adapter: str | None = None, **settings: Any) -> None:
         settings |= {"base_model": base_model, "adapter": adapter}
@@ -216,10 +219,15 @@ class EmbeddedChat(BaseChatModel):
             sampling=Sampling(
                 temperature=given.get("temperature", self.temperature),
                 top_p=given.get("top_p", self.top_p),
-                seed=given.get("seed", self.seed),
+                seed=self._seed(given),
             ),
             stop=(stop,) if isinstance(stop, str) else tuple(stop or ()),
         )
+
+    def _seed(self, given: dict[str, Any]) -> int | None:
+        if self.next_seed is not None and given.get("seed") is None:
+            return self.next_seed()
+        return given.get("seed", self.seed)
 
     def _result(self, finished: Finished) -> ChatResult:
         reply = finished.reply

@@ -1,28 +1,27 @@
 """A backend at an address: OpenAI's chat completions with vLLM's adapter routes.
 
-Knows: the routes, their answers, and what they leave out.
-Does not know: pointers, shares; how the server runs its model.
+Knows: the adapter routes and their answers. Does not know: pointers, shares, retries (endpoint).
 
-vLLM is known to accept adapters that it then serves wrongly; so a version counts as served only
-after `probe`, and an answer that names another model than the one asked for is an error.
+vLLM accepts adapters that it then serves wrongly, so a version counts as served only after
+`probe`, and an answer that names another model than the one asked for is an error.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import os
 import re
-import weakref
 from pathlib import Path
 from typing import Any
 
-from burnish.errors import BackendUnavailable, ServingError, UnknownAdapter
+from burnish.errors import ServingError, UnknownAdapter
 from burnish.records import Json, Message, Tool
+from burnish.serving.endpoint import RETRIES, Endpoint, reason, refusal
 from burnish.serving.fingerprint import TOKENS, check_fingerprint, read_fingerprint
 from burnish.serving.messages import from_records, to_wire, tools_from_records
 from burnish.serving.versions import find_version
 
 _LOADED = "has already been loaded"
+_RANK_LIMIT = re.compile(r"rank (\d+) is greater than max_lora_rank (\d+)")
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._@+-]*$")  # some servers join names to folders
 
 
@@ -46,9 +45,11 @@ class OpenAIBackend:
 
     Args:
         url: Its address, with or without `/v1`.
-        base_model: The name that it gives the base model; by default the first that it lists.
+        base_model: The base model: the server's name for it, or a folder or name that the server's
+            list of models is compared with; by default the first that it lists.
         token: Bearer token; by default `BURNISH_TOKEN` of the environment.
         timeout_s: Longest wait for one answer.
+        retries: Further tries after an error of the server or of the connection.
     """
 
     def __init__(
@@ -58,32 +59,21 @@ class OpenAIBackend:
         *,
         token: str | None = None,
         timeout_s: float = 120.0,
+        retries: int = RETRIES,
     ) -> None:
-        import httpx
-
-        self.url = url.rstrip("/").removesuffix("/v1")
-        token = token or os.environ.get("BURNISH_TOKEN")
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
-        self._client = httpx.Client(base_url=self.url, headers=headers, timeout=timeout_s)
-        weakref.finalize(self, self._client.close)  # for who forgets close()
+        self._endpoint = Endpoint(url, token=token, timeout_s=timeout_s, retries=retries)
+        self.url = self._endpoint.address
         self._base = base_model
         self._paths: dict[str, Path] = {}
 
     @property
     def base_model(self) -> str:
         """The server's name for the base model."""
-        if self._base is None:
-            bases = [model["id"] for model in self._models() if not model.get("parent")]
-            if not bases:
-                raise ServingError(
-                    f"{self.url} lists no base model", "one", f"look at {self.url}/v1/models"
-                )
-            self._base = bases[0]
-        return self._base
+        return self._endpoint.served_name(self._base)
 
     def capabilities(self) -> dict[str, Json]:
         """What this server serves; what it does not tell is none."""
-        models = {model["id"]: model for model in self._models()}
+        models = {model["id"]: model for model in self._endpoint.models()}
         base = models.get(self.base_model, {})
         return {
             "kind": "openai",
@@ -115,7 +105,7 @@ class OpenAIBackend:
                 "a name that is never given to other weights",
                 "publish the adapter under a new version",
             )
-        response = self._ask(
+        response = self._endpoint.request(
             "POST", "/v1/load_lora_adapter", {"lora_name": version, "lora_path": str(folder)}
         )
         if response.status_code != 200 and _LOADED not in response.text:
@@ -140,7 +130,7 @@ class OpenAIBackend:
 
     def list(self) -> list[str]:
         """Versions that are loaded now."""
-        return sorted(model["id"] for model in self._models() if model.get("parent"))
+        return sorted(model["id"] for model in self._endpoint.models() if model.get("parent"))
 
     def unload(self, version: str) -> None:
         """Stop serving a version once its running requests have ended.
@@ -148,7 +138,7 @@ class OpenAIBackend:
         Raises:
             UnknownAdapter: If the server does not serve it.
         """
-        response = self._ask("POST", "/v1/unload_lora_adapter", {"lora_name": version})
+        response = self._endpoint.request("POST", "/v1/unload_lora_adapter", {"lora_name": version})
         if response.status_code == 404:
             raise self._unknown(version, response)
         if response.status_code != 200:
@@ -174,23 +164,61 @@ class OpenAIBackend:
         body: dict[str, Json] = {
             "model": model,
             "messages": to_wire(from_records(messages)),
-            "logprobs": True,
-            "return_token_ids": True,
             "temperature": 0.0,
             **sampling,
         }
         if tools:
             body["tools"] = tools_from_records(tools)
-        response = self._ask("POST", "/v1/chat/completions", body)
+        response = self._answer_with_ids(body)
         if response.status_code == 404:
             raise self._unknown(model, response)
         if response.status_code != 200:
             raise self._refused(f"answer as {model}", response)
         return self._answer(response.json(), model, adapter)
 
+    def _answer_with_ids(self, body: dict[str, Json]) -> Any:
+        """The response with token ids, or without where the server refuses to be asked for them."""
+        route, field = "/v1/chat/completions", "return_token_ids"
+        if self._endpoint.takes(field):
+            asked = {"logprobs": True, field: True, **body}
+            response = self._endpoint.request("POST", route, asked)
+            if response.status_code not in (400, 422) or field not in response.text:
+                return response
+            self._endpoint.refused(field)
+        return self._endpoint.request("POST", route, body)
+
+    def check_rank(self, rank: int, folder: Path) -> None:
+        """Refuse a rank that the server will not load, before an adapter is trained.
+
+        vLLM tells its limit only when it refuses an adapter, so a small one without effect is
+        loaded for a moment.
+
+        Args:
+            rank: The rank to be trained.
+            folder: Folder of the base model, whose layers the small adapter names.
+
+        Raises:
+            ServingError: If the server refuses this rank.
+        """
+        from burnish.serving.rank_probe import make_probe_adapter
+
+        version, path = make_probe_adapter(rank, folder)
+        body = {"lora_name": version, "lora_path": str(path)}
+        response = self._endpoint.request("POST", "/v1/load_lora_adapter", body)
+        limit = _RANK_LIMIT.search(response.text)
+        if response.status_code == 200:
+            self._endpoint.request("POST", "/v1/unload_lora_adapter", {"lora_name": version})
+        elif limit is not None:
+            raise ServingError(
+                f"{self.url} loads adapters up to rank {limit[2]}, and train.rank is {rank}",
+                f"a rank of at most {limit[2]}",
+                f"set rank = {limit[2]} in [agent.NAME.train], or start the server with "
+                f"--max-lora-rank {rank}",
+            )
+
     def close(self) -> None:
         """Close the connections."""
-        self._client.close()
+        self._endpoint.close()
 
     def _answer(self, body: dict[str, Any], model: str, adapter: str | None) -> Served:
         self._check_model(body, model)
@@ -224,7 +252,7 @@ class OpenAIBackend:
             "logprobs": TOKENS,
             "return_tokens_as_token_ids": True,
         }
-        response = self._ask("POST", "/v1/completions", body)
+        response = self._endpoint.request("POST", "/v1/completions", body)
         if response.status_code == 404:
             raise self._unknown(version, response)
         if response.status_code != 200:
@@ -242,24 +270,6 @@ class OpenAIBackend:
             ) from error
         return sorted(pairs, key=lambda pair: -pair[1])
 
-    def _models(self) -> list[dict[str, Any]]:
-        response = self._ask("GET", "/v1/models", None)
-        if response.status_code != 200:
-            raise self._refused("list its models", response)
-        return response.json()["data"]
-
-    def _ask(self, method: str, path: str, body: Any) -> Any:
-        import httpx
-
-        try:
-            return self._client.request(method, path, json=body)
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise BackendUnavailable(
-                f"{self.url} does not answer: {type(error).__name__}: {error}",
-                "a running server",
-                "burnish serve, or correct the address in burnish.toml",
-            ) from error
-
     def _unknown(self, version: str, response: Any) -> UnknownAdapter:
         return UnknownAdapter(
             f"{self.url} does not serve {version!r}: {reason(response)}",
@@ -268,22 +278,4 @@ class OpenAIBackend:
         )
 
     def _refused(self, what: str, response: Any) -> ServingError:
-        return ServingError(
-            f"{self.url} did not {what}: {response.status_code}: {reason(response)}",
-            "status 200",
-            "set BURNISH_TOKEN" if response.status_code in (401, 403) else "look at its log",
-        )
-
-
-def reason(response: Any) -> str:
-    """What a server says went wrong, in any of the shapes that servers use."""
-    try:
-        body = response.json()
-    except ValueError:
-        return response.text[:300]
-    if isinstance(body, dict):
-        error = body.get("error", body)
-        if isinstance(error, dict):
-            return str(error.get("message", error))
-        return str(error)
-    return str(body)
+        return refusal(self.url, what, response)

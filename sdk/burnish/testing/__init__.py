@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from burnish.testing.format_kit import FORMAT_CHECKS, FormatCase
     from burnish.testing.source_kit import SOURCE_CHECKS, SourceCase
     from burnish.testing.verifier_kit import VERIFIER_CHECKS, VerifierCase
+    from burnish.testing.vllm_server import VllmServer
 
 __all__ = [
     "CHECKS",
@@ -31,6 +32,7 @@ __all__ = [
     "ScriptedChatModel",
     "SourceCase",
     "VerifierCase",
+    "VllmServer",
     "capturing",
     "production_faults",
     "run_all",
@@ -47,6 +49,7 @@ _LATER = {
     "SOURCE_CHECKS": "source_kit",
     "SourceCase": "source_kit",
     "ScriptedChatModel": "chat_model",  # brings langchain-core
+    "VllmServer": "vllm_server",  # brings torch and starlette
 }
 
 

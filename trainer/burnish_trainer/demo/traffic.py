@@ -15,6 +15,7 @@ from burnish.canary.rollout import Rollout
 from burnish.records import Task
 from burnish_trainer import console
 from burnish_trainer.demo.scene import AGENT, Scene
+from burnish_trainer.evaluation.attempt import next_seed
 from burnish_trainer.evaluation.judging import Result, judge
 from burnish_trainer.evaluation.running import Runner, RunOptions, since_now
 
@@ -34,10 +35,15 @@ def wave(scene: Scene, tasks: list[Task], seed: int) -> list[Result]:
     from burnish.serving import EmbeddedChat
 
     base = EmbeddedChat(
-        base_model=scene.subject.config.base_model, temperature=_TEMPERATURE, seed=seed
+        base_model=scene.subject.config.base_model, temperature=_TEMPERATURE, next_seed=next_seed
     )
     model = burnish.route(base, agent=AGENT)
-    options = RunOptions(source="production", concurrency=min(64, len(tasks)))
+    options = RunOptions(
+        source="production",
+        concurrency=min(64, len(tasks)),
+        temperature=_TEMPERATURE,
+        seed=seed,
+    )
     runner, since = Runner(scene.subject, None, options, model), since_now()
     with console.bar("users", len(tasks)) as advance:
         ran = runner.run({"train": tasks}, advance)

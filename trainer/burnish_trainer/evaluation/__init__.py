@@ -4,32 +4,35 @@ Knows: the order of an evaluation, and which half of it was already done.
 Does not know: how the agent works, what is good enough (gate.py).
 
 Each arm (one adapter on one set of tasks) is kept under `home/evaluations/arms/`, named after all that decides it:
-agent code, base model, adapter, tasks, verifiers, options. The arm of the current version is therefore run once, and
-the "before" of a round is the "after" of the last one.
+agent code, backend and its model, adapter, tasks, verifiers, options, burnish's version. The arm of the current version
+is therefore run once, and the "before" of a round is the "after" of the last one. Attempts that an error of the
+infrastructure ended are not kept: they are made again the next time.
 """
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from burnish import settings
 from burnish.errors import EvaluationError
-from burnish.journal.events import canonical
 from burnish.records import Evaluation, Task
-from burnish.storage import make_private_folder
 from burnish_trainer import console
-from burnish_trainer.evaluation.comparison import compare, pairs_of, regressions, unknown_by_reason
+from burnish_trainer.evaluation.arms import Arm, ArmStore
+from burnish_trainer.evaluation.comparison import (
+    compare,
+    faults_by_reason,
+    pairs_of,
+    regressions,
+    unknown_by_reason,
+)
+from burnish_trainer.evaluation.event_loop import EvaluationLoop
 from burnish_trainer.evaluation.judging import Result, judge
-from burnish_trainer.evaluation.running import Ran, Runner, RunOptions, since_now
+from burnish_trainer.evaluation.running import Job, Ran, Runner, RunOptions, since_now
 from burnish_trainer.evaluation.subject import POOLS, Subject, as_tasks, subject_of, tasks_sha256
-from burnish_trainer.run.files import write_json
 
 Tasks = dict[str, Sequence[Any]] | Iterable[Any] | None
 
@@ -52,6 +55,11 @@ class Collection:
         known = [r for r in self.results if r.label != "unknown"]
         return sum(r.label == "success" for r in known) / len(known) if known else 0.0
 
+    @property
+    def faults(self) -> dict[str, int]:
+        """Runs that an error of the infrastructure ended, by error."""
+        return faults_by_reason(self.results)
+
 
 def evaluate(
     agent: str | Subject,
@@ -59,6 +67,7 @@ def evaluate(
     adapters: Sequence[str | None],
     tasks: Tasks = None,
     options: RunOptions | None = None,
+    fresh: bool = False,
 ) -> Evaluation:
     """Compare two versions of an agent on the same tasks.
 
@@ -70,9 +79,11 @@ def evaluate(
         adapters: The version before and the one after; one alone is compared with the base model. None is the base.
         tasks: By pool, or one list that counts as held-out; by default the pools heldout, standing and capability.
         options: How attempts are run; by default as in burnish.toml.
+        fresh: Make all attempts again, also those whose results are remembered.
 
     Raises:
         EvaluationError: There are no tasks, or nothing could be judged.
+        BackendUnavailable: The backend does not answer.
         NoVerifier: Nothing can say what a success is.
         UnknownAdapter: The workspace does not hold a version.
     """
@@ -81,14 +92,15 @@ def evaluate(
     pools = pools_of(subject, tasks)
     chosen = options or options_of(subject)
     started = time.monotonic()
-    arms = [run_arm(subject, adapter, pools, chosen) for adapter in (before, after)]
+    with EvaluationLoop(chosen.concurrency) as loop:
+        sides = [
+            run_arm(subject, adapter, pools, chosen, loop=loop, fresh=fresh)
+            for adapter in (before, after)
+        ]
+    arms = [side.results for side in sides]
     pairs = pairs_of(*arms)
     if not pairs:
-        raise EvaluationError(
-            f"no attempt could be judged: {unknown_by_reason(*arms)}",
-            "verdicts of success or fail",
-            "burnish traces list --source evaluation",
-        )
+        raise _nothing_judged(*arms)
     by_pool = {pool: [p for p in pairs if p[0].pool == pool] for pool in pools}
     return Evaluation(
         agent=subject.name,
@@ -105,6 +117,13 @@ def evaluate(
             "tasks_sha256": {pool: tasks_sha256(several) for pool, several in pools.items()},
             "options": msgspec.to_builtins(chosen),
             "regressions": regressions(pairs),
+            "infrastructure": {
+                name: {"attempts": len(side.results), "errors": faults_by_reason(side.results)}
+                for name, side in zip(("before", "after"), sides, strict=True)
+            },
+            "remembered": {
+                name: side.remembered for name, side in zip(("before", "after"), sides, strict=True)
+            },
         },
     )
 
@@ -134,13 +153,21 @@ def collect(
         max_steps=table.max_steps,
     )
     started = time.monotonic()
-    results = _run(Runner(subject, adapter, chosen), {"train": as_tasks(tasks)}, "rollouts")
+    with EvaluationLoop(chosen.concurrency) as loop:
+        runner = Runner(subject, adapter, chosen, loop=loop)
+        results = _run(runner, {"train": as_tasks(tasks)}, "rollouts")
     return Collection(results, round(time.monotonic() - started, 3))
 
 
 def run_arm(
-    subject: Subject, adapter: str | None, pools: dict[str, list[Task]], options: RunOptions
-) -> list[Result]:
+    subject: Subject,
+    adapter: str | None,
+    pools: dict[str, list[Task]],
+    options: RunOptions,
+    *,
+    loop: EvaluationLoop | None = None,
+    fresh: bool = False,
+) -> Arm:
     """Results of one version on the tasks of all pools; those of the last time if nothing has changed.
 
     Args:
@@ -148,14 +175,25 @@ def run_arm(
         adapter: The version; None is the base model.
         pools: Tasks by pool.
         options: How attempts are run.
+        loop: The event loop of the evaluation.
+        fresh: Make all attempts again.
     """
-    path = _arm_path(subject, adapter, pools, options)
-    if path.exists():
-        return msgspec.json.decode(path.read_bytes(), type=list[Result])
-    results = _run(Runner(subject, adapter, options), pools, f"evaluating {adapter or 'the base'}")
-    make_private_folder(path.parent)
-    write_json(path, msgspec.to_builtins(results))
-    return results
+    jobs: list[Job] = [
+        (task, pool, attempt)
+        for attempt in range(1, options.attempts + 1)
+        for pool, several in pools.items()
+        for task in several
+    ]
+    store = ArmStore(subject, adapter, pools, options)
+    known = {} if fresh else store.load()
+    missing = [job for job in jobs if (job[1], job[0].id, job[2]) not in known]
+    if missing:
+        runner = Runner(subject, adapter, options, loop=loop)
+        made = _run_jobs(runner, missing, f"evaluating {adapter or 'the base'}")
+        known = {**known, **{(r.pool, r.task_id, r.attempt): r for r in made}}
+        store.save(list(known.values()))
+    results = [known[pool, task.id, attempt] for task, pool, attempt in jobs]
+    return Arm(results, remembered=len(jobs) - len(missing))
 
 
 def pools_of(subject: Subject, tasks: Tasks = None) -> dict[str, list[Task]]:
@@ -186,12 +224,37 @@ def options_of(subject: Subject) -> RunOptions:
 
 
 def _run(runner: Runner, pools: dict[str, list[Task]], label: str) -> list[Result]:
+    jobs = [
+        (task, pool, attempt)
+        for attempt in range(1, runner.options.attempts + 1)
+        for pool, several in pools.items()
+        for task in several
+    ]
+    return _run_jobs(runner, jobs, label)
+
+
+def _run_jobs(runner: Runner, jobs: Sequence[Job], label: str) -> list[Result]:
     since = since_now()
     _ = runner.subject.verifiers  # a missing verifier is told before an hour of attempts
-    total = sum(map(len, pools.values())) * runner.options.attempts
-    with console.bar(label, total) as advance:
-        ran: list[Ran] = runner.run(dict(pools), advance)
+    with console.bar(label, len(jobs)) as advance:
+        ran: list[Ran] = runner.run_jobs(jobs, advance)
     return judge(runner.subject, ran, since)
+
+
+def _nothing_judged(*arms: Sequence[Result]) -> EvaluationError:
+    faults = {reason: n for arm in arms for reason, n in faults_by_reason(arm).items()}
+    if faults:
+        return EvaluationError(
+            f"no attempt could be judged, {sum(faults.values())} met an error of the backend: "
+            f"{next(iter(faults))}",
+            "a backend that answers",
+            "burnish doctor",
+        )
+    return EvaluationError(
+        f"no attempt could be judged: {unknown_by_reason(*arms)}",
+        "verdicts of success or fail",
+        "burnish traces list",
+    )
 
 
 def _two(adapters: Sequence[str | None]) -> tuple[str | None, str | None]:
@@ -204,26 +267,6 @@ def _two(adapters: Sequence[str | None]) -> tuple[str | None, str | None]:
         "one or two",
         "evaluate(agent, adapters=[None, version])",
     )
-
-
-def _arm_path(
-    subject: Subject, adapter: str | None, pools: dict[str, list[Task]], options: RunOptions
-) -> Path:
-    from burnish.serving.models import base_sha256, resolve_model
-
-    config = subject.config
-    embedded = config.backend == "embedded"
-    decides = [
-        subject.name,
-        subject.code_sha256,
-        base_sha256(resolve_model(config.base_model)) if embedded else config.base_model,
-        adapter,
-        {pool: tasks_sha256(several) for pool, several in pools.items()},
-        [[verifier.name, verifier.version] for verifier in subject.verifiers],
-        msgspec.to_builtins(options),
-    ]
-    name = hashlib.sha256(canonical(decides)).hexdigest()[:24]
-    return settings.current().home / "evaluations" / "arms" / f"{name}.json"
 
 
 __all__ = ["Collection", "Result", "RunOptions", "collect", "evaluate"]

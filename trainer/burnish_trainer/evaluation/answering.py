@@ -6,7 +6,7 @@ Knows: the embedded engine and OpenAI-compatible servers. Does not know: what is
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from burnish import settings
@@ -45,7 +45,12 @@ def served(config: AgentConfig, adapter: str | None) -> Iterator[None]:
 
 
 def chat_model(
-    config: AgentConfig, adapter: str | None, *, temperature: float = 0.0, seed: int | None = None
+    config: AgentConfig,
+    adapter: str | None,
+    *,
+    temperature: float = 0.0,
+    seed: int | None = None,
+    next_seed: Callable[[], int | None] | None = None,
 ) -> Any:
     """A LangChain chat model of the agent's base model, with or without an adapter that is served.
 
@@ -54,40 +59,85 @@ def chat_model(
         adapter: An adapter version; None is the base model.
         temperature: 0 takes the likeliest token.
         seed: Of sampling.
+        next_seed: Gives the seed of each call in place of one seed for all.
     """
+    sampling: dict[str, Any] = {"temperature": temperature, "seed": seed, "next_seed": next_seed}
     if config.backend == "embedded":
         from burnish.serving import EmbeddedChat
 
-        return EmbeddedChat(
-            base_model=config.base_model, adapter=adapter, temperature=temperature, seed=seed
-        )
-    from langchain_openai import ChatOpenAI
-    from pydantic import SecretStr
+        return EmbeddedChat(base_model=config.base_model, adapter=adapter, **sampling)
+    from burnish.serving.remote_chat import make_remote_chat
 
-    url = config.backend.rstrip("/")
-    return ChatOpenAI(
-        base_url=url if url.endswith("/v1") else f"{url}/v1",
-        api_key=SecretStr("none"),
-        model=adapter or config.base_model,
-        temperature=temperature,
-        seed=seed,
-    )
+    return make_remote_chat(config.backend, config.base_model, adapter, **sampling)
+
+
+def backend_facts(config: AgentConfig) -> dict[str, Any]:
+    """What answers: the backend, its name of the base model, and the hash of the weights where it tells one.
+
+    Args:
+        config: The agent's table.
+
+    Raises:
+        ServingError: The server does not serve the base model, or does not answer.
+    """
+    from burnish.serving.models import base_sha256, resolve_model
+
+    if config.backend == "embedded":
+        return {
+            "backend": "embedded",
+            "base_sha256": base_sha256(resolve_model(config.base_model)),
+        }
+    from burnish.serving.endpoint import Endpoint
+
+    endpoint = Endpoint.shared(config.backend)
+    name = endpoint.served_name(config.base_model)
+    card = next((model for model in endpoint.models() if model["id"] == name), {})
+    told = {key: card.get(key) for key in ("root", "sha256", "max_model_len", "dtype")}
+    return {"backend": endpoint.address, "model": name, **told}
+
+
+def check_backend(config: AgentConfig) -> None:
+    """Refuse what a server would refuse only after the training: another base model, a rank over its limit.
+
+    Args:
+        config: The agent's table.
+
+    Raises:
+        ServingError: The server serves another model or refuses the rank.
+        BackendUnavailable: The server does not answer.
+    """
+    if config.backend == "embedded":
+        return
+    from burnish.serving.models import resolve_model
+    from burnish.serving.remote import OpenAIBackend
+
+    backend = OpenAIBackend(config.backend, config.base_model)
+    try:
+        _ = backend.base_model
+        backend.check_rank(config.train.rank, resolve_model(config.base_model))
+    finally:
+        backend.close()
 
 
 def check_base(config: AgentConfig, adapter: str) -> None:
     """Refuse an adapter of another base model.
 
+    The weights decide where the files of the base model are here, else its name.
+
     Raises:
         UnknownAdapter: The workspace holds no such version.
         BaseModelMismatch: It was trained on another base model.
     """
+    from burnish.errors import ServingError
     from burnish.serving.models import base_sha256, resolve_model
 
     manifest = AdapterStore(settings.current().home).get(adapter)
-    if config.backend != "embedded":
-        right = manifest.base_model == config.base_model
-    else:
+    try:
         right = manifest.base_sha256 == base_sha256(resolve_model(config.base_model))
+    except ServingError:
+        if config.backend == "embedded":
+            raise
+        right = manifest.base_model == config.base_model
     if not right:
         raise BaseModelMismatch(
             f"adapter {adapter} was trained on {manifest.base_model} ({manifest.base_sha256[:12]})",

@@ -69,8 +69,14 @@ def unknown_by_reason(*arms: Sequence[Result]) -> dict[str, int]:
         result.reason or "no reason given"
         for arm in arms
         for result in arm
-        if result.label == "unknown"
+        if result.label == "unknown" and not result.infrastructure
     )
+    return dict(sorted(counts.items()))
+
+
+def faults_by_reason(results: Sequence[Result]) -> dict[str, int]:
+    """How many attempts an error of the infrastructure ended, by error."""
+    counts = Counter(r.reason or "no reason given" for r in results if r.infrastructure)
     return dict(sorted(counts.items()))
 
 

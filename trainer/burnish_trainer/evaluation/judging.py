@@ -31,6 +31,7 @@ class Result(Record, frozen=True, kw_only=True):
     trajectory_id: str | None = None
     status: str = "completed"
     reason: str | None = None  # why the label is unknown, or what ended the attempt
+    infrastructure: bool = False  # an error of the backend ended it: no word about the adapter
     adapters: tuple[str | None, ...] = ()  # who answered, by the server's own word
     cost: dict[str, float] = msgspec.field(
         default_factory=dict
@@ -40,8 +41,8 @@ class Result(Record, frozen=True, kw_only=True):
 def judge(subject: Subject, ran: Sequence[Ran], since_ns: int) -> list[Result]:
     """Results of attempts, in their order; verdicts are recorded beside the trajectories.
 
-    An attempt that the agent did not complete has failed. One that was not recorded, or that no verifier can judge, is
-    unknown.
+    An attempt that the agent did not complete has failed. One that was not recorded, that no verifier can judge, or
+    that met an error of the infrastructure is unknown.
 
     Args:
         subject: The agent.
@@ -52,7 +53,7 @@ def judge(subject: Subject, ran: Sequence[Ran], since_ns: int) -> list[Result]:
 
     burnish.flush()
     workspace = burnish.Workspace(settings.current().home)
-    wanted = {one.trajectory_id: one for one in ran if one.trajectory_id}
+    wanted = {o.trajectory_id: o for o in ran if o.trajectory_id and not o.infrastructure}
     found: dict[str, Result] = {}
     recorded = _recorded(workspace, subject.name, since_ns, wanted.keys())
     for trajectory, verdicts in judge_all(subject.verifiers, recorded):
@@ -118,6 +119,7 @@ def _lost(one: Ran) -> Result:
         trajectory_id=one.trajectory_id,
         status="failed" if one.error else "lost",
         reason=one.error or "the run was not recorded",
+        infrastructure=one.infrastructure,
     )
 
 

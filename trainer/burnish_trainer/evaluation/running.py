@@ -6,21 +6,30 @@ Knows: how one attempt is set up, limited and torn down. Does not know: what a s
 from __future__ import annotations
 
 import asyncio
-import threading
+import contextlib
 import time
 import uuid
-from collections.abc import Callable, Coroutine, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 import burnish
 from burnish.errors import BurnishError, EvaluationError
 from burnish.records import Task
 from burnish_trainer.evaluation.answering import chat_model, served
+from burnish_trainer.evaluation.attempt import (
+    AttemptWatch,
+    infrastructure_error,
+    next_seed,
+    seeded,
+)
+from burnish_trainer.evaluation.event_loop import EvaluationLoop
 from burnish_trainer.evaluation.subject import Subject
 
-_T = TypeVar("_T")
+Job = tuple[Task, str, int]
+"""A task, its pool, and the number of the attempt."""
+_TRIES = 3  # of an attempt that meets an error of the infrastructure
+_PAUSE_S = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +63,7 @@ class Ran:
         attempt: From 1.
         trajectory_id: Where it is recorded; None if it never began.
         error: What ended it, where it did not complete.
+        infrastructure: Whether that was an error of the backend, which says nothing about the adapter.
     """
 
     task: Task
@@ -61,6 +71,7 @@ class Ran:
     attempt: int
     trajectory_id: str | None
     error: str | None
+    infrastructure: bool = False
 
 
 @dataclass
@@ -72,13 +83,19 @@ class Runner:
         adapter: Adapter version that answers; None is the base model.
         options: How attempts are run.
         model: Another chat model than the agent's own, such as a routed one.
+        loop: The event loop of the evaluation; by default one of its own.
     """
 
     subject: Subject
     adapter: str | None
     options: RunOptions
     model: Any = None
-    _graphs: dict[int, Any] = field(default_factory=dict)
+    loop: EvaluationLoop | None = None
+    _graph: Any = None
+    _faults: _FaultRow = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._faults = _FaultRow(max(8, self.options.concurrency))
 
     def run(
         self, tasks: dict[str, Sequence[Task]], advance: Callable[[str], None] = lambda _: None
@@ -89,63 +106,95 @@ class Runner:
             tasks: Tasks by pool.
             advance: Called after each attempt.
         """
-        jobs = [
-            (task, pool, attempt)
-            for attempt in range(1, self.options.attempts + 1)
-            for pool, several in tasks.items()
-            for task in several
-        ]
-        with served(self.subject.config, self.adapter):
-            for attempt in range(1, self.options.attempts + 1):
-                self._graph(attempt)  # what is wrong with the agent is told before anything runs
-            return run_blocking(self._all(jobs, advance))
+        return self.run_jobs(
+            [
+                (task, pool, attempt)
+                for attempt in range(1, self.options.attempts + 1)
+                for pool, several in tasks.items()
+                for task in several
+            ],
+            advance,
+        )
 
-    async def _all(
-        self, jobs: Iterable[tuple[Task, str, int]], advance: Callable[[str], None]
+    def run_jobs(
+        self, jobs: Sequence[Job], advance: Callable[[str], None] = lambda _: None
     ) -> list[Ran]:
-        loop, places = asyncio.get_running_loop(), asyncio.Semaphore(self.options.concurrency)
-        # Agents with synchronous nodes run them here; they must not wait for one another.
-        loop.set_default_executor(ThreadPoolExecutor(self.options.concurrency))
+        """Make the attempts of a list.
 
-        async def one(job: tuple[Task, str, int]) -> Ran:
+        Args:
+            jobs: Task, pool and number of each attempt.
+            advance: Called after each attempt.
+        """
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(served(self.subject.config, self.adapter))
+            self._wrapped()  # what is wrong with the agent is told before anything runs
+            loop = self.loop or stack.enter_context(EvaluationLoop(self.options.concurrency))
+            return loop.run(self._all(jobs, advance))
+
+    async def _all(self, jobs: Iterable[Job], advance: Callable[[str], None]) -> list[Ran]:
+        places = asyncio.Semaphore(self.options.concurrency)
+
+        async def one(job: Job) -> Ran:
             async with places:
-                ran = await self._attempt(*job)
+                ran = await self._tried(job)
             advance("" if ran.error is None else ran.error[:40])
             return ran
 
         return list(await asyncio.gather(*(one(job) for job in jobs)))
 
+    async def _tried(self, job: Job) -> Ran:
+        """One attempt; one that met an error of the infrastructure is made again, unless all do."""
+        for tried in range(_TRIES):
+            if self._faults.told is not None:
+                task, pool, attempt = job
+                return Ran(task, pool, attempt, None, self._faults.told, infrastructure=True)
+            ran = await self._attempt(*job)
+            self._faults.add(ran.error if ran.infrastructure else None)
+            if not ran.infrastructure or tried + 1 == _TRIES:
+                return ran
+            await asyncio.sleep(_PAUSE_S * 2**tried)
+        raise AssertionError("the last try returns")
+
     async def _attempt(self, task: Task, pool: str, attempt: int) -> Ran:
-        world, error = self.subject.open_environment(), None
+        world, error, fault = self.subject.open_environment(), None, None
+        watch = AttemptWatch(self.options.max_steps)
         scope = burnish.task(
             id=task.id, attempt=attempt, source=self.options.source, environment=world
         )
         try:
             if world is not None:
                 world.open(task.data)
-            async with scope:
-                await self._graph(attempt).ainvoke(task.input, self._config(task, pool))
+            with self._seeded(task, attempt):
+                async with scope:
+                    await self._wrapped().ainvoke(task.input, self._config(task, pool, watch))
         except EvaluationError as stopped:
             error = stopped.found
         except Exception as problem:  # noqa: BLE001 - whatever an agent raises is a failed attempt
             error = f"{type(problem).__name__}: {problem}"
+            fault = infrastructure_error(problem)
         finally:
             if world is not None:
                 world.close()
+        fault = fault or watch.fault
         recorded = scope.trajectory_ids[0] if scope.trajectory_ids else None
-        return Ran(task, pool, attempt, recorded, error)
+        return Ran(task, pool, attempt, recorded, fault or error, infrastructure=bool(fault))
 
-    def _graph(self, attempt: int) -> Any:
-        """The wrapped graph for an attempt; attempts differ by the seed of their model."""
-        if attempt not in self._graphs:
+    def _seeded(self, task: Task, attempt: int) -> contextlib.AbstractContextManager[None]:
+        if self.options.temperature == 0:
+            return contextlib.nullcontext()
+        return seeded(self.options.seed, task.id, attempt)
+
+    def _wrapped(self) -> Any:
+        """The wrapped graph; attempts differ by the seeds of their calls."""
+        if self._graph is None:
             model = self.model or chat_model(
                 self.subject.config,
                 self.adapter,
                 temperature=self.options.temperature,
-                seed=None if self.options.temperature == 0 else self.options.seed * 1000 + attempt,
+                next_seed=next_seed,
             )
-            self._graphs[attempt] = burnish.wrap(self._built(model), agent=self.subject.name)
-        return self._graphs[attempt]
+            self._graph = burnish.wrap(self._built(model), agent=self.subject.name)
+        return self._graph
 
     def _built(self, model: Any) -> Any:
         try:
@@ -159,60 +208,34 @@ class Runner:
                 "call it by hand with the model of your choice",
             ) from problem
 
-    def _config(self, task: Task, pool: str) -> dict[str, Any]:
+    def _config(self, task: Task, pool: str, watch: AttemptWatch) -> dict[str, Any]:
         return {
             "configurable": {"thread_id": f"{self.options.source}-{uuid.uuid4().hex}"},
             "metadata": {"pool": pool, "kind": task.kind},
             "tags": [f"kind:{task.kind}"],
-            "callbacks": [step_limit(self.options.max_steps)],
+            "callbacks": [watch],
             "recursion_limit": 12 * self.options.max_steps,
         }
 
 
-def step_limit(most: int) -> Any:
-    """A callback that ends a run which asks the model more often than allowed."""
-    from langchain_core.callbacks import BaseCallbackHandler
+@dataclass
+class _FaultRow:
+    """Errors of the infrastructure without a good attempt between them.
 
-    class StepLimit(BaseCallbackHandler):
-        raise_error = True
-        run_inline = True
+    Attributes:
+        most: So many in a row tell that no further attempt makes sense.
+        told: The error once that is so.
+    """
 
-        def __init__(self) -> None:
-            self._left = most
+    most: int
+    told: str | None = None
+    _length: int = 0
 
-        def on_chat_model_start(self, *_: Any, **__: Any) -> None:
-            self._left -= 1
-            if self._left < 0:
-                raise EvaluationError(
-                    f"the agent asked the model more than {most} times",
-                    "an answer within max_steps",
-                    "raise max_steps in [agent.NAME.evaluate] of burnish.toml",
-                )
-
-    return StepLimit()
-
-
-def run_blocking(work: Coroutine[Any, Any, _T]) -> _T:
-    """Run a coroutine to its end, also where the caller is inside an event loop."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return asyncio.run(work)
-    box: list[Any] = []
-    thread = threading.Thread(target=lambda: box.append(_outcome(work)))
-    thread.start()
-    thread.join()
-    kind, value = box[0]
-    if kind == "error":
-        raise value
-    return value
-
-
-def _outcome(work: Coroutine[Any, Any, Any]) -> tuple[str, Any]:
-    try:
-        return "value", asyncio.run(work)
-    except BaseException as problem:  # noqa: BLE001 - handed to the thread that waits
-        return "error", problem
+    def add(self, fault: str | None) -> None:
+        """Note what an attempt met; None is nothing."""
+        self._length = 0 if fault is None else self._length + 1
+        if self._length >= self.most:
+            self.told = fault
 
 
 def since_now() -> int:

@@ -20,6 +20,7 @@ from burnish.import_path import resolve
 from burnish.project import AgentConfig, Project, load_project
 from burnish.protocols import Verifier
 from burnish.records import Task
+from burnish_trainer.evaluation.agent_code import code_sha256
 
 POOLS = ("heldout", "standing", "capability")
 """Pools that an evaluation needs: what the agent never learned from, what must go on working, what the base could."""
@@ -98,11 +99,13 @@ class Subject:
 
     @cached_property
     def code_sha256(self) -> str:
-        """Hash over the project's burnish.toml and the modules beside it."""
-        digest = hashlib.sha256()
-        for path in sorted([*self.project.folder.glob("*.py"), self.project.path]):
-            digest.update(path.name.encode() + b"\0" + path.read_bytes())
-        return digest.hexdigest()
+        """Hash over the agent's code and the text files that it may read; see `agent_code`."""
+        from burnish import settings
+
+        config = self.config
+        specs = [config.build, config.environment, config.tasks, *_specs_in(config.verify)]
+        modules = [spec.partition(":")[0] for spec in specs if spec and ":" in spec]
+        return code_sha256(self.project.folder, modules, settings.current().home)
 
     @cached_property
     def _environment(self) -> Callable[[], Any]:
@@ -118,6 +121,14 @@ class Subject:
                 "edit burnish.toml",
             )
         return found
+
+
+def _specs_in(value: Any) -> list[str]:
+    """All texts in a setting, among them import paths."""
+    if isinstance(value, str):
+        return [value]
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return [spec for item in inner for spec in _specs_in(item)]
 
 
 def subject_of(agent: str | Subject, path: Path | None = None) -> Subject:

@@ -1,0 +1,76 @@
+"""HTTP connections of the OpenAI client that belong to the event loop that uses them.
+
+`langchain_openai` keeps one asynchronous HTTP client for all event loops of a process, and a
+connection of a loop that has ended raises "Event loop is closed" in the next one. Here each loop
+has connections of its own, and they are closed when it shuts down.
+
+How it works: the transport keeps one connection pool per loop, held by an asynchronous generator
+that waits in that loop. `asyncio.run` finishes such generators before it closes the loop, which
+closes the pool in the loop that it belongs to.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import urllib.request
+import weakref
+from collections.abc import AsyncGenerator
+from functools import lru_cache
+from typing import Any
+from urllib.parse import urlsplit
+
+
+def make_async_client(address: str) -> Any:
+    """An asynchronous HTTP client for `openai.AsyncOpenAI` that any event loop may use."""
+    import openai
+
+    return openai.DefaultAsyncHttpxClient(transport=_transport_class()(address))
+
+
+@lru_cache(maxsize=1)
+def _transport_class() -> Any:
+    """The transport, over the HTTP package that the installed OpenAI client is built on."""
+    import openai
+
+    base = next(c for c in openai.DefaultAsyncHttpxClient.__mro__ if c.__name__ == "AsyncClient")
+    http: Any = importlib.import_module(base.__module__.partition(".")[0])
+
+    class LoopTransport(http.AsyncBaseTransport):
+        """Sends each request over the connections of the running event loop."""
+
+        def __init__(self, address: str) -> None:
+            self._proxy = _proxy_for(address)
+            self._pools: Any = weakref.WeakKeyDictionary()
+
+        async def handle_async_request(self, request: Any) -> Any:
+            pool = await self._pool()
+            return await pool.handle_async_request(request)
+
+        async def _pool(self) -> Any:
+            loop = asyncio.get_running_loop()
+            if loop not in self._pools:
+                limits = http.Limits(max_connections=1000, max_keepalive_connections=100)
+                pool = http.AsyncHTTPTransport(limits=limits, proxy=self._proxy)
+                keeper = _keep_open(pool)
+                self._pools[loop] = (pool, keeper)
+                await anext(keeper)
+            return self._pools[loop][0]
+
+    return LoopTransport
+
+
+async def _keep_open(pool: Any) -> AsyncGenerator[None]:
+    """Hold a pool of connections until its event loop shuts down."""
+    try:
+        yield
+    finally:
+        await pool.aclose()
+
+
+def _proxy_for(address: str) -> str | None:
+    """The proxy that the environment names for a server."""
+    parts = urlsplit(address)
+    if not parts.hostname or urllib.request.proxy_bypass(parts.hostname):
+        return None
+    return urllib.request.getproxies().get(parts.scheme)

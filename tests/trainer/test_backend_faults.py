@@ -1,0 +1,235 @@
+"""Errors of a server say nothing about an adapter: tried again, counted apart, shown, never remembered."""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+import openai
+import pytest
+
+from burnish.errors import BackendUnavailable, EvaluationError, ServingError
+from burnish.records import Evaluation
+from burnish.testing import VllmServer
+from burnish_trainer import collect, evaluate
+from burnish_trainer.evaluation import RunOptions
+from burnish_trainer.evaluation.agent_code import code_sha256
+from burnish_trainer.evaluation.answering import check_backend
+from burnish_trainer.evaluation.attempt import infrastructure_error, next_seed, seeded
+from burnish_trainer.evaluation.notes import evaluation_notes
+from burnish_trainer.evaluation.subject import subject_of
+from burnish_trainer.gate import decide
+
+
+@pytest.fixture
+def server(base, shop, engine):
+    """The project's model behind a server that behaves as vLLM does."""
+    with VllmServer(base) as server:
+        text = (shop / "burnish.toml").read_text()
+        line = f'base_model = "{base}"\n'
+        (shop / "burnish.toml").write_text(
+            text.replace(line, f'{line}backend = "{server.url}"\n', 1)
+        )
+        yield server
+
+
+def chats(server):
+    return [body for path, body in server.requests if path == "/v1/chat/completions"]
+
+
+def few(n=4):
+    return [
+        {"id": f"heldout-{i}", "number": i, "input": {"messages": [("user", f"order {i}")]}}
+        for i in range(20, 20 + n)
+    ]
+
+
+@pytest.mark.slow
+def test_both_sides_of_an_evaluation_are_asked_over_one_event_loop(server):
+    found = evaluate("shop", adapters=[None, None], tasks=few(8))
+    pool = found.pools["heldout"]
+    assert pool.before == pool.after
+    assert found.extras["infrastructure"]["after"] == {"attempts": 8, "errors": {}}
+    assert found.extras["remembered"] == {"before": 0, "after": 8}
+
+
+@pytest.mark.slow
+def test_an_evaluation_can_be_called_from_inside_an_event_loop(server):
+    async def called():
+        return evaluate("shop", adapters=[None], tasks=few(2))
+
+    assert asyncio.run(called()).pools["heldout"].before.total == 2
+
+
+@pytest.mark.slow
+def test_attempts_that_the_server_fails_are_counted_apart_and_made_again_next_time(server):
+    server.fail(401, times=3 * 2)  # of 8 attempts, two or more meet it
+    found = evaluate("shop", adapters=[None], tasks=few(8), options=RunOptions(concurrency=1))
+    lost = found.extras["infrastructure"]["before"]
+    assert sum(lost["errors"].values()) == 2
+    assert "AuthenticationError" in next(iter(lost["errors"]))
+    assert found.pools["heldout"].before.total == 6
+    assert found.unknown == {}
+    decision = decide(found)
+    assert decision.decision in ("inconclusive", "reject")
+    assert any("met an error of the backend" in reason for reason in decision.reasons)
+    assert any("do not count" in note for note in evaluation_notes(found))
+
+    # The other side is the same version: it made the two attempts again, and only those.
+    assert found.extras["remembered"]["after"] == 6
+    assert found.extras["infrastructure"]["after"]["errors"] == {}
+    again = evaluate("shop", adapters=[None], tasks=few(8), options=RunOptions(concurrency=2))
+    assert again.extras["remembered"] == {"before": 8, "after": 8}
+    assert again.pools["heldout"].before.total == 8
+    assert any("--fresh" in note for note in evaluation_notes(again))
+
+
+@pytest.mark.slow
+def test_fresh_makes_all_attempts_again(server):
+    evaluate("shop", adapters=[None], tasks=few())
+    before = len(chats(server))
+    found = evaluate("shop", adapters=[None], tasks=few(), fresh=True)
+    assert found.extras["remembered"] == {"before": 0, "after": 0}
+    assert len(chats(server)) == before + 8  # both sides are the base model
+
+
+@pytest.mark.slow
+def test_a_server_that_fails_all_attempts_ends_the_evaluation_with_its_error(server):
+    server.fail(403, times=1000)
+    with pytest.raises(EvaluationError, match=r"met an error of the backend: PermissionDenied"):
+        evaluate("shop", adapters=[None], tasks=few(40))
+    assert len(chats(server)) < 40  # a row of errors and nothing else: the rest is not tried
+
+
+@pytest.mark.slow
+def test_rollouts_have_a_seed_for_each_task_attempt_and_call(server):
+    subject = subject_of("shop")
+    options = RunOptions(source="rollout", temperature=1.0, seed=3, attempts=2)
+    collect(subject, subject.tasks("train", 6), options=options)
+    seeds = [body["seed"] for body in chats(server)]
+    assert len(seeds) == len(set(seeds)) >= 12
+    collect(subject, subject.tasks("train", 6), options=options)
+    again = [body["seed"] for body in chats(server)][len(seeds) :]
+    assert sorted(again) == sorted(seeds)
+
+
+def test_seeds_belong_to_the_task_the_attempt_and_the_call():
+    def drawn(*key):
+        with seeded(*key):
+            return [next_seed() for _ in range(3)]
+
+    keys = [(0, "a", 1), (0, "a", 2), (0, "b", 1), (1, "a", 1)]
+    found = [seed for key in keys for seed in drawn(*key)]
+    assert len(set(found)) == len(found)
+    assert all(0 <= seed < 2**31 for seed in found)
+    assert drawn(0, "a", 1) == drawn(0, "a", 1)
+    assert next_seed() is None
+
+
+@pytest.mark.slow
+def test_results_of_another_backend_are_not_taken_for_those_of_this_one(server, base, shop):
+    evaluate("shop", adapters=[None], tasks=few())
+    with VllmServer(base, served_name="other") as second:
+        text = (shop / "burnish.toml").read_text()
+        (shop / "burnish.toml").write_text(text.replace(server.url, second.url))
+        assert evaluate("shop", adapters=[None], tasks=few()).extras["remembered"]["before"] == 0
+        (shop / "burnish.toml").write_text("# a comment\n" + text.replace(server.url, second.url))
+        assert evaluate("shop", adapters=[None], tasks=few()).extras["remembered"]["before"] == 4
+
+
+def test_the_rank_limit_of_a_server_is_told_before_the_training(server, shop):
+    text = (shop / "burnish.toml").read_text()
+    (shop / "burnish.toml").write_text(text.replace("rank = 4", "rank = 64"))
+    with pytest.raises(ServingError, match=r"up to rank 16, and train\.rank is 64"):
+        check_backend(subject_of("shop").config)
+
+
+def status_error(kind, status):
+    import httpx2
+
+    request = httpx2.Request("POST", "http://there/v1/chat/completions")
+    return kind("no", response=httpx2.Response(status, request=request), body=None)
+
+
+def test_errors_of_the_backend_are_told_from_those_of_the_agent():
+    limit = status_error(openai.RateLimitError, 429)
+    hidden = RuntimeError("the model did not answer")
+    hidden.__cause__ = limit
+    assert infrastructure_error(limit).startswith("RateLimitError")
+    assert infrastructure_error(hidden).startswith("RateLimitError")
+    assert infrastructure_error(ExceptionGroup("several", [ValueError(), limit]))
+    assert infrastructure_error(status_error(openai.InternalServerError, 500))
+    assert infrastructure_error(BackendUnavailable("down"))
+    assert infrastructure_error(status_error(openai.BadRequestError, 400)) is None
+    assert infrastructure_error(ConnectionError("of a tool")) is None
+    assert infrastructure_error(ValueError("of the agent")) is None
+
+
+def test_up_to_the_allowed_share_lost_attempts_are_named_and_decide_nothing():
+    def measured(lost):
+        rate = {"successes": 0, "total": 0, "rate": 0.0, "low": 0.0, "high": 0.0}
+        before = rate | {"successes": 20, "total": 100, "rate": 0.2}
+        after = rate | {"successes": 80, "total": 100, "rate": 0.8}
+        pool = {
+            "pool": "heldout",
+            "before": before,
+            "after": after,
+            "gain": 0.6,
+            "ci95": [0.5, 0.7],
+            "won": 60,
+            "lost": 0,
+            "p_value": 1e-9,
+            "by_kind": {},
+            "cost": {},
+        }
+        side = {"attempts": 100, "errors": {"APITimeoutError: late": lost} if lost else {}}
+        told = {
+            "agent": "a",
+            "base_model": "b",
+            "before": None,
+            "after": "a@1",
+            "pools": {"heldout": pool},
+            "trajectories": 200,
+            "extras": {"infrastructure": {"before": side, "after": side}},
+        }
+        return decide(msgspec.convert(told, Evaluation))
+
+    assert measured(0).decision == "promote"
+    assert measured(2).decision == "promote"
+    assert "4 of 200 attempts met an error of the backend" in measured(2).reasons[0]
+    assert measured(3).decision == "inconclusive"
+
+
+def test_the_hash_of_an_agent_covers_packages_prompts_and_named_data(tmp_path, monkeypatch):
+    project, library = tmp_path / "project", tmp_path / "library"
+    (project / "pack" / "prompts").mkdir(parents=True)
+    (library / "shared").mkdir(parents=True)
+    monkeypatch.syspath_prepend(str(library))
+    files = {
+        project / "agent.py": "import json\nfrom pack import inner\nDATA = 'rules.json'\n",
+        project / "pack" / "__init__.py": "",
+        project / "pack" / "inner.py": "def f():\n    from shared import tool\n",
+        project / "pack" / "prompts" / "system.txt": "Be kind.",
+        project / "rules.json": "{}",
+        library / "shared" / "__init__.py": "",
+        library / "shared" / "tool.py": "from . import deep",
+        library / "shared" / "deep.py": "X = 1",
+        library / "shared" / "prompt.md": "Be exact.",
+    }
+    for path, text in files.items():
+        path.write_text(text)
+
+    def now():
+        return code_sha256(project, ["agent"], project / "home")
+
+    first = now()
+    for path, text in files.items():
+        path.write_text(f"{text} ")
+        changed = now()
+        path.write_text(text)
+        assert changed != first, path
+    assert now() == first
+    (project / "home").mkdir()
+    for name in ("burnish.toml", "README.md", "report.json", "home/notes.md", ".env.txt"):
+        (project / name).write_text("x")
+    assert now() == first

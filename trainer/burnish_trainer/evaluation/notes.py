@@ -1,0 +1,31 @@
+"""Sentences about an evaluation that belong beside its table of rates."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from burnish.records import Evaluation
+
+
+def evaluation_notes(found: Evaluation) -> list[str]:
+    """What a table of rates does not show: attempts lost to the backend, remembered results.
+
+    Args:
+        found: The Evaluation.
+    """
+    notes = []
+    lost: Any = found.extras.get("infrastructure") or {}
+    known: Any = found.extras.get("remembered") or {}
+    for side, name in (("before", found.before), ("after", found.after)):
+        facts = lost.get(side, {"attempts": 0, "errors": {}})
+        for error, count in facts["errors"].items():
+            notes.append(
+                f"{name or 'base'}: {count} of {facts['attempts']} attempts met an error of the "
+                f"backend and do not count: {error}"
+            )
+        if remembered := known.get(side, 0):
+            notes.append(
+                f"{name or 'base'}: {remembered} of {facts['attempts']} results are remembered; "
+                "burnish eval --fresh makes the attempts again"
+            )
+    return notes
