@@ -19,7 +19,8 @@ Knows: what can go wrong, by area. Does not know: when; each area raises its own
     ├── VerificationError (ValueError)       verifiers
     │   └── NoVerifier                       nothing can say what a success is
     ├── TrainingError (RuntimeError)         plans, runs, adapters' making
-    │   └── BaseModelMismatch (ValueError)   an adapter or rows of another base model
+    │   ├── BaseModelMismatch (ValueError)   an adapter or rows of another base model
+    │   └── TrainingDiverged (ArithmeticError)  a loss, gradient or weight that is not finite
     ├── EvaluationError (RuntimeError)       rollouts, comparison, gate
     ├── RegistryError (RuntimeError)         adapter versions and pointers
     │   ├── UnknownAdapter (LookupError)     a version that the registry does not hold
@@ -125,6 +126,10 @@ class TrainingError(BurnishError, RuntimeError):
 
 class BaseModelMismatch(TrainingError, ValueError):
     """An adapter or rows that belong to another base model."""
+
+
+class TrainingDiverged(TrainingError, ArithmeticError):
+    """A loss, a gradient or a weight became NaN or infinite."""
 
 
 class EvaluationError(BurnishError, RuntimeError):

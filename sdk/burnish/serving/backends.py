@@ -106,7 +106,7 @@ class EmbeddedBackend:
             sampling=Sampling(**checked_sampling(sampling)),
             stop=(stop,) if isinstance(stop, str) else tuple(stop or ()),
         )
-        finished = self._session.finish(self.engine.generate(self._session.request(ask)), ask.stop)
+        finished = self._session.finish(self.engine.generate(self._session.request(ask)), ask)
         answer = finished.answer
         return Served(
             text=finished.content,

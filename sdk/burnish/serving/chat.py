@@ -118,7 +118,7 @@ class EmbeddedChat(BaseChatModel):
     ) -> ChatResult:
         session, ask = self._session(), self._ask(messages, stop, kwargs)
         answer = _submit(session, ask).result()
-        return self._result(session.finish(answer, ask.stop))
+        return self._result(session.finish(answer, ask))
 
     async def _agenerate(
         self,
@@ -130,7 +130,7 @@ class EmbeddedChat(BaseChatModel):
         ask = self._ask(messages, stop, kwargs)
         session = await self._session_off_loop(ask.adapter)
         answer = await asyncio.wrap_future(_submit(session, ask))
-        return self._result(session.finish(answer, ask.stop))
+        return self._result(session.finish(answer, ask))
 
     def _stream(
         self,
@@ -295,7 +295,7 @@ class ChunkStream:
     def __init__(self, session: Session, ask: Ask) -> None:
         self._session = session
         self._ask = ask
-        self._stream = ReplyStream(session, ask.stop)
+        self._stream = ReplyStream(session, ask)
         self._calls = 0
 
     def feed(self, token: int) -> list[ChatGenerationChunk]:

@@ -127,7 +127,7 @@ class Routes:
         if body.get("stream"):
             return await self._stream(ask, model, body)
         answer = await self._engine.agenerate(self._session.request(ask))
-        finished = self._session.finish(answer, ask.stop)
+        finished = self._session.finish(answer, ask)
         message: dict[str, Json] = {"role": "assistant", "content": finished.content}
         if finished.reply.reasoning:
             message["reasoning_content"] = finished.reply.reasoning
@@ -192,7 +192,7 @@ class Routes:
 
         future = self._engine.submit(self._session.request(ask, tell))
         future.add_done_callback(lambda _: tell(-1))
-        stream, head = ReplyStream(self._session, ask.stop), _head("chat.completion.chunk", model)
+        stream, head = ReplyStream(self._session, ask), _head("chat.completion.chunk", model)
 
         async def events() -> AsyncIterator[str]:
             deltas = _Deltas(head)

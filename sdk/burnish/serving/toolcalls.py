@@ -1,7 +1,8 @@
 """From the text that a model writes to content, reasoning and tool calls, whole or piece by piece.
 
-Knows: `<tool_call>{"name": ..., "arguments": {...}}</tool_call>` and `<think>...</think>`.
-Does not know: tokens, chat models, whether a tool of that name exists.
+`ReplyParser` cuts a reply at the marks of a `ToolSyntax`; the readers of `burnish.serving.tool_syntax`
+say what stands between them. The syntax comes from the model's contract; without one, every syntax
+that can be told by its marks is read.
 
 The whole text and any cutting of it into pieces give the same result: a stream equals its answer.
 """
@@ -9,28 +10,13 @@ The whole text and any cutting of it into pieces give the same result: a stream 
 from __future__ import annotations
 
 import dataclasses
-import json
+import functools
 import re
-import uuid
 from typing import Literal
 
-from burnish.records import Json
-
-_OPEN, _CLOSE = "<tool_call>", "</tool_call>"
-_THINK, _THOUGHT = "<think>", "</think>"
-_NAME = re.compile(r'"name"\s*:\s*"((?:[^"\\]|\\.)*)"')
-
-
-@dataclasses.dataclass(frozen=True)
-class Call:
-    """A tool call as the model wrote it; without `arguments` it is malformed."""
-
-    id: str
-    name: str | None
-    arguments: dict[str, Json] | None
-    raw: str
-    """The arguments as written; of a malformed call the whole block, marks included."""
-    error: str | None = None
+from burnish.serving.call_readers import Reader
+from burnish.serving.call_values import Call
+from burnish.serving.tool_syntax import ToolSyntax, syntax_of, tool_schemas
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,9 +46,11 @@ class Reply:
             self.calls.append(piece.call)
 
 
-def parse_reply(text: str) -> Reply:
-    """Take a whole reply apart."""
-    parser, reply = ReplyParser(), Reply()
+def parse_reply(
+    text: str, syntax: str | None = None, *, tools: object = (), in_thought: bool = False
+) -> Reply:
+    """Take a whole reply apart; the arguments are those of `ReplyParser`."""
+    parser, reply = ReplyParser(syntax, tools=tools, in_thought=in_thought), Reply()
     for piece in (*parser.feed(text), *parser.close()):
         reply.add(piece)
     return reply
@@ -73,13 +61,29 @@ class ReplyParser:
 
     White space next to a tool call or after the reasoning belongs to the layout and is left out;
     any other text is given on exactly.
+
+    Args:
+        syntax: A name of `burnish.serving.tool_syntax.SYNTAXES`; by default whatever can be told by
+            its marks.
+        tools: The offered tools in OpenAI's form, whose schemas say what plain values mean.
+        in_thought: Whether the prompt ended within a thought that the template opened.
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self, syntax: str | None = None, *, tools: object = (), in_thought: bool = False
+    ) -> None:
+        self._syntax = syntax_of(syntax)
+        self._schemas = tool_schemas(tools)
+        self._marks = _marks_of(self._syntax)
         self._buffer = ""
         self._mode: Literal["start", "text", "think", "call"] = "start"
+        self._thought_end = ""
+        self._reader: Reader | None = None
+        self._tried = 0  # length at which the reader of a call last wanted more
         self._space = ""  # white space at the end of what came so far: layout if a mark follows
         self._trim = False  # after a mark, white space is layout
+        if in_thought:
+            self._think(self._syntax.thoughts[0][1])
 
     def feed(self, text: str) -> list[Piece]:
         """Take the next part of the text; returns what is now certain."""
@@ -104,36 +108,101 @@ class ReplyParser:
         if self._mode == "start":
             return self._begin(last)
         if self._mode == "think":
-            return self._until(_THOUGHT, "reasoning", pieces, last)
+            return self._reason(pieces, last)
         if self._mode == "call":
             return self._call(pieces, last)
-        return self._until(_OPEN, "text", pieces, last)
+        return self._text(pieces, last)
 
     def _begin(self, last: bool) -> bool:
-        """Reasoning can only stand at the very start."""
+        """A thought, or a call without marks, can stand at the very start."""
         head = self._buffer.lstrip()
-        if head.startswith(_THINK):
-            self._buffer, self._mode, self._trim = head[len(_THINK) :], "think", True
+        for opened, closed in self._syntax.thoughts:
+            if head.startswith(opened):
+                self._buffer = head[len(opened) :]
+                self._think(closed)
+                return True
+            if not last and opened.startswith(head):
+                return False
+        if self._syntax.at_start and head.startswith(self._syntax.start):
+            self._mode, self._reader, self._tried = "call", self._syntax.at_start, 0
             return True
-        if not last and _THINK.startswith(head):
-            return False
         self._mode = "text"
         return bool(self._buffer)
 
-    def _until(
-        self, mark: str, kind: Literal["text", "reasoning"], pieces: list[Piece], last: bool
-    ) -> bool:
-        """Give on everything before a mark, and go over it if it is there."""
-        before, found, after = self._buffer.partition(mark)
+    def _think(self, closed: str) -> None:
+        self._mode, self._thought_end, self._space, self._trim = "think", closed, "", True
+
+    def _reason(self, pieces: list[Piece], last: bool) -> bool:
+        """Give on the thought before its end mark, and go over the mark if it is there."""
+        before, found, after = self._buffer.partition(self._thought_end)
         if not found and not last:
-            keep = _overlap(before, mark)
+            keep = _overlap(before, (self._thought_end,))
             before, after = before[: len(before) - keep], before[len(before) - keep :]
-        self._emit(kind, before, pieces)
+        self._emit("reasoning", before, pieces)
         self._buffer = after
         if found:
-            self._mode = "call" if kind == "text" else "text"
-            self._space, self._trim = "", True
+            self._mode, self._space, self._trim = "text", "", True
+            if self._syntax.at_start and not self._syntax.inner_thoughts:
+                self._mode = "start"
         return bool(found)
+
+    def _text(self, pieces: list[Piece], last: bool) -> bool:
+        """Give on the text before the next mark, and turn to what the mark opens."""
+        found = self._marks.search(self._buffer)
+        if found is not None and not last and self._may_grow(found):
+            before, rest, mark = self._buffer[: found.start()], self._buffer[found.start() :], None
+        elif found is not None:
+            before, rest, mark = self._buffer[: found.start()], self._buffer[found.start() :], found
+        else:
+            keep = 0 if last else _overlap(self._buffer, _all_marks(self._syntax))
+            cut = len(self._buffer) - keep
+            before, rest, mark = self._buffer[:cut], self._buffer[cut:], None
+        self._emit("text", before, pieces)
+        self._buffer = rest
+        if mark is None:
+            return False
+        self._open(mark.group())
+        return True
+
+    def _may_grow(self, found: re.Match[str]) -> bool:
+        """Whether the text ends within a longer mark that begins as the found one does."""
+        tail = self._buffer[found.start() :]
+        return any(
+            len(mark) > len(tail) and mark.startswith(tail) for mark in _all_marks(self._syntax)
+        )
+
+    def _open(self, mark: str) -> None:
+        if mark in self._syntax.openers:  # its reader decides whether white space before it counts
+            self._mode, self._reader, self._tried = "call", self._syntax.openers[mark], 0
+            return
+        self._buffer = self._buffer[len(mark) :]
+        self._space, self._trim = "", True
+        thoughts = dict(self._syntax.thoughts) if self._syntax.inner_thoughts else {}
+        if mark in thoughts:
+            self._think(thoughts[mark])
+
+    def _call(self, pieces: list[Piece], last: bool) -> bool:
+        # A call ends with a mark or a bracket: nothing else in the new text can decide anything.
+        new = self._buffer[max(0, self._tried - 1) :]
+        if not last and self._tried and not _DECIDES.search(new):
+            self._tried = len(self._buffer)
+            return False
+        self._tried = len(self._buffer)
+        assert self._reader is not None  # noqa: S101 - the mode says so
+        block = self._reader(self._buffer, last, self._schemas)
+        if block is None:
+            return False
+        text, self._buffer = self._buffer[: block.end], self._buffer[block.end :]
+        bare = self._reader is self._syntax.at_start
+        self._mode = "text"
+        pieces += [Piece("call", call=call) for call in block.calls]
+        if block.text:
+            self._emit("text", text, pieces)
+        else:
+            self._space, self._trim = "", True
+        if bare and block.calls:  # calls without marks may follow one another
+            self._buffer, self._mode = self._buffer.lstrip("; \n"), "start"
+        return True
 
     def _emit(self, kind: Literal["text", "reasoning"], text: str, pieces: list[Piece]) -> None:
         text = self._space + text
@@ -144,41 +213,29 @@ class ReplyParser:
             self._trim = False
             pieces.append(Piece(kind, body))
 
-    def _call(self, pieces: list[Piece], last: bool) -> bool:
-        raw, found, after = self._buffer.partition(_CLOSE)
-        if not found and not last:
-            return False
-        self._buffer, self._mode = after, "text"
-        pieces.append(Piece("call", call=_parse_call(raw, closed=bool(found))))
-        return True
+
+_DECIDES = re.compile(r"[>\]}|`\S]")
 
 
-def _overlap(text: str, mark: str) -> int:
-    """Length of the longest end of `text` that could be the start of `mark`."""
-    for length in range(min(len(mark) - 1, len(text)), 0, -1):
-        if mark.startswith(text[-length:]):
+@functools.lru_cache
+def _all_marks(syntax: ToolSyntax) -> tuple[str, ...]:
+    thoughts = [opened for opened, _ in syntax.thoughts] if syntax.inner_thoughts else []
+    marks = {*syntax.openers, *syntax.noise, *thoughts}
+    return tuple(sorted(marks, key=len, reverse=True))
+
+
+@functools.lru_cache
+def _marks_of(syntax: ToolSyntax) -> re.Pattern[str]:
+    return re.compile("|".join(map(re.escape, _all_marks(syntax))))
+
+
+def _overlap(text: str, marks: tuple[str, ...]) -> int:
+    """Length of the longest end of `text` that could be the start of a mark."""
+    for length in range(min(max(map(len, marks)) - 1, len(text)), 0, -1):
+        tail = text[-length:]
+        if any(len(mark) > length and mark.startswith(tail) for mark in marks):
             return length
     return 0
 
 
-def _parse_call(raw: str, *, closed: bool) -> Call:
-    identity = f"call_{uuid.uuid4().hex[:24]}"
-    block = f"{_OPEN}{raw}{_CLOSE if closed else ''}"
-    try:
-        value = json.loads(raw)
-    except (ValueError, RecursionError) as error:
-        match = _NAME.search(raw)
-        name = match.group(1) if match else None
-        return Call(identity, name, None, block, f"no JSON: {error}")
-    name = value.get("name") if isinstance(value, dict) else None
-    if not isinstance(name, str) or not name:
-        return Call(identity, None, None, block, "no name of a tool")
-    arguments = value.get("arguments", {})
-    if isinstance(arguments, str):
-        try:
-            arguments = json.loads(arguments)
-        except (ValueError, RecursionError):
-            arguments = None
-    if not isinstance(arguments, dict):
-        return Call(identity, name, None, block, "arguments are no object")
-    return Call(identity, name, arguments, json.dumps(arguments, ensure_ascii=False))
+__all__ = ["Call", "Piece", "Reply", "ReplyParser", "parse_reply"]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import random
+import shutil
 import threading
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 
 import pytest
+import torch
 
 from burnish.errors import ServingError, UnknownAdapter
 from burnish.serving.embedded.engine import Engine
@@ -306,3 +308,77 @@ def test_many_threads_may_ask_at_once(loaded, adapters):
         for prompt, name in asked
     ]
     assert together == alone
+
+
+class Fault(torch.nn.Module):
+    """A layer of one version that fails; every other row passes it unharmed."""
+
+    def __init__(self, layer, version):
+        super().__init__()
+        self.layer, self.version, self.armed = layer, version, True
+
+    def forward(self, hidden):
+        if self.armed and any(slot.version == self.version for slot, _ in self.layer.plan.groups):
+            raise RuntimeError("a broken layer")
+        return self.layer(hidden)
+
+
+def break_layer(engine, version):
+    """Put a fault of one version into the last layer, behind the caches of all others."""
+    model = engine._model._model
+    mlp = model.model.layers[-1].mlp
+    mlp.down_proj = Fault(mlp.down_proj, version)
+    return mlp.down_proj
+
+
+def test_a_fault_of_one_version_in_a_prefill_fails_its_own_requests_only(loaded, adapters):
+    good, bad, other = adapters
+    wanted = {
+        name: loaded.generate(Request(prompt=[9, 8, 7], adapter=name, max_tokens=30)).token_ids
+        for name in (good, other, None)
+    }
+    break_layer(loaded, bad)
+    futures = {
+        name: loaded.submit(Request(prompt=[9, 8, 7], adapter=name, max_tokens=30))
+        for name in (good, bad, other, None)
+    }
+    with pytest.raises(ServingError, match="a broken layer"):
+        futures.pop(bad).result(timeout=60)
+    assert {name: future.result(60).token_ids for name, future in futures.items()} == wanted
+
+
+def test_a_fault_of_one_version_in_a_step_leaves_the_others_their_tokens(loaded, adapters):
+    good, bad, _ = adapters
+    prompts = [[9, 8, at] for at in range(6)]
+    wanted = [
+        loaded.generate(Request(prompt=p, adapter=name, max_tokens=60)).token_ids
+        for p in prompts
+        for name in (good, None)
+    ]
+    fault = break_layer(loaded, bad)
+    fault.armed = False
+    started = threading.Event()
+
+    def arm(_):
+        fault.armed = started.is_set()
+        started.set()
+
+    broken = loaded.submit(Request(prompt=[5, 5], adapter=bad, max_tokens=60, on_token=arm))
+    futures = [
+        loaded.submit(Request(prompt=p, adapter=name, max_tokens=60))
+        for p in prompts
+        for name in (good, None)
+    ]
+    with pytest.raises(ServingError, match="a broken layer"):
+        broken.result(timeout=60)
+    assert [future.result(60).token_ids for future in futures] == wanted
+
+
+def test_a_name_stays_with_its_weights_after_it_was_unloaded(loaded, adapters, tmp_path):
+    one, two, _ = adapters
+    loaded.unload(one)
+    with pytest.raises(ServingError, match="never given to other weights"):
+        loaded.load(one, adapters[two])
+    copy = shutil.copytree(adapters[one], tmp_path / "copy")
+    loaded.load(one, copy)
+    assert one in loaded

@@ -149,20 +149,59 @@ def test_rank_stabilised_scale_and_alpha_patterns_follow_peft(engine, adapter, b
         assert logprob == pytest.approx(float(expected[token]), abs=1e-4)
 
 
-def test_a_base_with_sliding_layers_is_refused(tmp_path, base):
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"model_type": "falcon_h1"}, "recurrent or convolution layers"),
+        ({"layer_types": ["full_attention", "chunked_attention"]}, "chunked_attention"),
+        ({"layer_types": ["full_attention", "sliding_attention"]}, "without a window size"),
+    ],
+)
+def test_a_base_that_cannot_be_served_exactly_is_refused_by_name(tmp_path, base, changes, said):
     from burnish.serving.embedded.engine import Engine
 
     folder = shutil.copytree(base, tmp_path / "model")
     config = json.loads((folder / "config.json").read_text())
-    config |= {
-        "use_sliding_window": True,
-        "sliding_window": 8,
-        "max_window_layers": 1,
-        "layer_types": ["full_attention", "sliding_attention"],
-    }
-    (folder / "config.json").write_text(json.dumps(config))
-    with pytest.raises(ServingError, match="full attention in every layer"):
+    (folder / "config.json").write_text(json.dumps(config | changes))
+    with pytest.raises(ServingError, match=said):
         Engine(folder)
+
+
+def test_an_adapter_that_is_switched_off_is_refused(engine, adapter):
+    change_config(adapter, lora_alpha=0)
+    with pytest.raises(ServingError, match="switches it off"):
+        engine.load("off@1", adapter)
+
+
+def test_an_adapter_that_lacks_a_whole_layer_is_refused(engine, adapter):
+    def forget_layer(tensors):
+        for key in [key for key in tensors if "layers.1.mlp.up_proj" in key]:
+            del tensors[key]
+
+    change_weights(adapter, forget_layer)
+    with pytest.raises(
+        ServingError, match=r"lacks the weights of 1 layers.*layers\.1\.mlp\.up_proj"
+    ):
+        engine.load("gap@1", adapter)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"target_modules": r".*layers\.0\..*(proj)"},
+        {"layers_to_transform": [0]},
+        {"exclude_modules": r".*layers\.1\..*"},
+    ],
+)
+def test_layers_that_were_never_trained_are_not_missed(engine, adapter, changes):
+    def first_layer(tensors):
+        for key in [key for key in tensors if "layers.0." not in key]:
+            del tensors[key]
+
+    change_weights(adapter, first_layer)
+    change_config(adapter, **changes)
+    engine.load("half@1", adapter)
+    assert "half@1" in engine
 
 
 def test_a_name_that_is_no_model_says_what_there_is():

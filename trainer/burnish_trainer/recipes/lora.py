@@ -92,15 +92,37 @@ def adapted(model: Any, recipe: Recipe, start: Path | None) -> Any:
 
 
 def linear_layers(model: Any) -> list[str]:
-    """Names of all linear layers but the head, each once."""
+    """List the last parts of the names of all layers that an adapter is put on.
+
+    These are all linear layers but the head. In models whose experts lie in one tensor, the layers named like those
+    experts are left out too: PEFT would adapt the experts with them, which no engine can swap.
+
+    Raises:
+        TrainingError: The model has none, as GPT-2, whose layers are convolutions by name.
+    """
     head = model.get_output_embeddings()
-    return sorted(
-        {
-            name.rpartition(".")[2]
-            for name, module in model.named_modules()
-            if isinstance(module, torch.nn.Linear) and module is not head
-        }
-    )
+    layers = {
+        name.rpartition(".")[2]
+        for name, module in model.named_modules()
+        if isinstance(module, torch.nn.Linear) and module is not head
+    }
+    if model.config.model_type in _MAMBA:
+        layers -= {"out_proj", "conv1d"}
+    if any(name.endswith(_FUSED_EXPERTS) for name, _ in model.named_parameters()):
+        layers -= _EXPERT_LAYERS
+    if not layers:
+        raise TrainingError(
+            f"the base model ({model.config.model_type}) has no linear layers to put an adapter on",
+            "torch.nn.Linear layers, which Llama, Qwen, Mistral, Gemma and most others have",
+            "choose another base_model in burnish.toml; see docs/models.md",
+        )
+    return sorted(layers)
+
+
+# Model types whose state-space layers PEFT cannot adapt by their output projection.
+_MAMBA = frozenset({"falcon_h1", "mamba", "mamba2", "falcon_mamba", "nemotron_h"})
+_FUSED_EXPERTS = ("experts.gate_up_proj", "experts.down_proj")
+_EXPERT_LAYERS = frozenset({"gate_proj", "up_proj", "down_proj", "w1", "w2", "w3"})
 
 
 @contextlib.contextmanager

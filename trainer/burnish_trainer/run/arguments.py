@@ -44,6 +44,7 @@ def arguments(recipe: Recipe, checkpoints: Path, steps: int) -> SFTConfig:
         save_strategy="steps" if every else "no",
         save_steps=every or 1,
         logging_steps=max(1, steps // 50),
+        logging_nan_inf_filter=False,  # a loss that is not finite ends the run; it is not logged as 0
         report_to=[],
         disable_tqdm=True,
     )

@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from burnish.errors import TrainingDiverged
 from burnish.records import AdapterManifest
 from burnish_trainer.recipes import Recipe
 from burnish_trainer.run.files import write_json
+from burnish_trainer.run.logits import first_not_finite
 from burnish_trainer.run.plan import TrainPlan
 
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
@@ -43,7 +45,18 @@ class AdapterVersion:
 
 
 def save_adapter(model: Any, folder: Path, base_model: str) -> None:
-    """Write the adapter's two files, without anything that differs between machines."""
+    """Write the adapter's two files, without anything that differs between machines.
+
+    Raises:
+        TrainingDiverged: A weight is not finite; nothing is written.
+    """
+    broken = first_not_finite((n, p) for n, p in model.named_parameters() if p.requires_grad)
+    if broken is not None:
+        raise TrainingDiverged(
+            f"the adapter's weight {broken} is not finite, so nothing is published",
+            "finite weights",
+            "train with a lower learning_rate in [agent.NAME.train] of burnish.toml",
+        )
     shutil.rmtree(folder, ignore_errors=True)
     staged = folder.with_name(f".{folder.name}")
     shutil.rmtree(staged, ignore_errors=True)

@@ -1,7 +1,7 @@
-"""TRL's SFTTrainer, taught exact rows, weights and checkpoints that cannot be torn.
+"""TRL's SFTTrainer with exact rows, weights per row and checkpoints that cannot be torn.
 
-Knows: the collator, the loss over the tokens that count, the order of rows, how a checkpoint is written.
-Does not know: where rows come from, what becomes of the adapter.
+Holds the collator, the loss over the tokens that count, the order of rows, the way a checkpoint is written, and the
+stop at numbers that are not finite.
 """
 
 from __future__ import annotations
@@ -14,10 +14,13 @@ from typing import Any
 import torch
 from torch.nn import functional
 from torch.utils.data import Sampler
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from trl.trainer.sft_trainer import SFTTrainer
 
+from burnish.errors import TrainingDiverged
 from burnish_trainer.rows import IGNORE
-from burnish_trainer.run.files import keep_newest, seal
+from burnish_trainer.run.files import keep_newest, newest_checkpoint, seal
+from burnish_trainer.run.logits import first_not_finite, logits_at
 
 _STAGED = "staged"
 
@@ -53,11 +56,26 @@ class InOrder(Sampler[int]):
         return len(self._order)
 
 
+class _FiniteGradients(TrainerCallback):
+    """Checks the gradients before each optimizer step."""
+
+    def __init__(self, trainer: AdapterTrainer) -> None:
+        self._trainer = trainer
+
+    def on_pre_optimizer_step(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Stop the run if a gradient is not finite."""
+        del args, state, control, kwargs
+        self._trainer.refuse_broken_gradients()
+
+
 class AdapterTrainer(SFTTrainer):
     """Trains on rows that are tokens already.
 
-    Differs from its base in four things: the loss is computed only where a label stands and is weighted by row; rows
-    come in the plan's order; a checkpoint appears whole with its hashes or not at all; nothing is tokenised or cut.
+    Differs from its base in five things: the loss is computed only where a label stands and is weighted by row; rows
+    come in the plan's order; a checkpoint appears whole with its hashes or not at all; nothing is tokenised or cut; a
+    loss, gradient or weight that is NaN or infinite ends the run.
 
     Args:
         order: Indices of the rows over all epochs.
@@ -68,9 +86,10 @@ class AdapterTrainer(SFTTrainer):
         self._order = order
         self._checkpoint_folder: str | None = None
         super().__init__(**arguments)
+        self.add_callback(_FiniteGradients(self))
 
     def _send_telemetry(self) -> None:
-        """Nobody else is told that somebody trains."""
+        """Disable TRL telemetry."""
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
         del train_dataset
@@ -89,14 +108,12 @@ class AdapterTrainer(SFTTrainer):
     ) -> Any:
         """Weighted mean of -log p over the tokens that count, -sum(w log p) / sum(w).
 
-        Logits are computed only at those positions.
+        It equals the loss of `model(input_ids, labels=labels)` for rows of weight 1; logits are computed only at
+        those positions, by the model's own forward.
         """
         labels, weights = inputs["labels"], inputs["weights"]
-        base = self.accelerator.unwrap_model(model).get_base_model()
-        backbone = getattr(base, base.base_model_prefix)
-        hidden = backbone(input_ids=inputs["input_ids"], use_cache=False).last_hidden_state
         chosen = labels[:, 1:] != IGNORE
-        logits = base.get_output_embeddings()(hidden[:, :-1][chosen]).float()
+        logits = logits_at(model, inputs["input_ids"], chosen).float()
         targets = labels[:, 1:][chosen]
         losses = functional.cross_entropy(logits, targets, reduction="none")
         counts = _counts(labels, weights)[chosen]
@@ -104,6 +121,47 @@ class AdapterTrainer(SFTTrainer):
         loss = (losses * counts).sum() / total
         self._note(logits, targets, inputs["input_ids"], "train" if model.training else "eval")
         return (loss, {"logits": logits}) if return_outputs else loss
+
+    def training_step(
+        self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None
+    ) -> torch.Tensor:
+        """Compute loss and gradients of a micro-batch.
+
+        Raises:
+            TrainingDiverged: The loss is NaN or infinite.
+        """
+        loss = super().training_step(model, inputs, num_items_in_batch)
+        if not torch.isfinite(loss).all():
+            raise self._diverged(f"the loss is {float(loss)}")
+        return loss
+
+    def refuse_broken_gradients(self) -> None:
+        """Stop before an optimizer step whose gradients are NaN or infinite.
+
+        Raises:
+            TrainingDiverged: A gradient is not finite; the weights are still those of the last step.
+        """
+        name = first_not_finite((n, p.grad) for n, p in self._trained() if p.grad is not None)
+        if name is not None:
+            raise self._diverged(f"the gradient of {name} is not finite")
+
+    def _refuse_broken_weights(self) -> None:
+        name = first_not_finite(self._trained())
+        if name is not None:
+            raise self._diverged(f"the weight {name} is not finite")
+
+    def _trained(self) -> Iterator[tuple[str, torch.Tensor]]:
+        model: Any = self.model
+        return ((n, p) for n, p in model.named_parameters() if p.requires_grad)
+
+    def _diverged(self, found: str) -> TrainingDiverged:
+        good = newest_checkpoint(Path(str(self.args.output_dir)))
+        kept = f"the last good checkpoint is {good}" if good else "no checkpoint was written yet"
+        return TrainingDiverged(
+            f"{found} in step {self.state.global_step + 1}; nothing was published; {kept}",
+            "finite losses, gradients and weights",
+            "train with a lower learning_rate, or max_grad_norm, in [agent.NAME.train] of burnish.toml",
+        )
 
     def _note(
         self, logits: torch.Tensor, targets: torch.Tensor, ids: torch.Tensor, mode: str
@@ -119,6 +177,7 @@ class AdapterTrainer(SFTTrainer):
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         """Write beside, hash, rename: a kill at any moment leaves a whole checkpoint or none."""
+        self._refuse_broken_weights()
         folder = Path(str(self.args.output_dir))
         staged = folder / _STAGED
         shutil.rmtree(staged, ignore_errors=True)

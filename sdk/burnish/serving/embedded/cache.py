@@ -26,6 +26,7 @@ class PoolState:
         self.start = 0  # first row of a prefill
         self.at: torch.Tensor | None = None  # the length of each row in a decode
         self.width = 0  # columns that a decode looks at
+        self.places: torch.Tensor | None = None  # rows of a decode; none means the first ones
 
 
 class PoolLayer(CacheLayerMixin):
@@ -60,11 +61,15 @@ class PoolLayer(CacheLayerMixin):
             values[state.start : end, :length] = value_states.transpose(1, 2)
             return key_states, value_states
         count, columns = state.at.shape[0], keys.shape[1]
-        lines = torch.arange(count, device=keys.device) * columns + state.at
+        rows = torch.arange(count, device=keys.device) if state.places is None else state.places
+        lines = rows * columns + state.at
         keys.flatten(0, 1).index_copy_(0, lines, key_states[:, :, 0])
         values.flatten(0, 1).index_copy_(0, lines, value_states[:, :, 0])
-        seen = slice(0, count), slice(0, state.width)
-        return keys[seen].transpose(1, 2), values[seen].transpose(1, 2)
+        seen = slice(0, count) if state.places is None else state.places
+        return (
+            keys[seen, : state.width].transpose(1, 2),
+            values[seen, : state.width].transpose(1, 2),
+        )
 
     def fit(self) -> None:
         """Grow the buffers to the pool's capacity; what is stored stays."""
@@ -126,17 +131,31 @@ class Pool(Cache):
         """The next forward brings whole prompts for the rows from `start` on."""
         self.state.start, self.state.at = start, None
 
-    def decode(self, lengths: torch.Tensor, width: int, dtype: torch.dtype) -> torch.Tensor:
+    def decode(self, lengths: torch.Tensor, width: int, places: torch.Tensor | None = None) -> None:
         """The next forward brings one token per row, to be stored at `lengths`.
 
-        Returns:
-            The mask of that forward, to be added, `B x 1 x 1 x T`.
+        Args:
+            lengths: Tokens that each row holds.
+            width: Columns that the forward looks at.
+            places: Rows of the pool that the forward is about; by default the first ones.
         """
-        self.state.at, self.state.width = lengths, width
+        self.state.at, self.state.width, self.state.places = lengths, width, places
+
+    def mask(self, dtype: torch.dtype, window: int | None = None) -> torch.Tensor:
+        """The mask of a decode, to be added, `B x 1 x 1 x T`.
+
+        Args:
+            dtype: Type of the mask.
+            window: Tokens that a row sees, its own included; by default all of them.
+        """
+        lengths, width = self.state.at, self.state.width
+        assert lengths is not None  # noqa: S101 - a decode was begun
         columns = torch.arange(width, device=lengths.device)
+        hidden = columns[None, :] > lengths[:, None]
+        if window is not None:
+            hidden |= columns[None, :] <= lengths[:, None] - window
         mask = torch.zeros((lengths.shape[0], width), device=lengths.device, dtype=dtype)
-        mask.masked_fill_(columns[None, :] > lengths[:, None], float("-inf"))
-        return mask[:, None, None, :]
+        return mask.masked_fill_(hidden, float("-inf"))[:, None, None, :]
 
     def move(self, source: int, target: int, length: int) -> None:
         """Put a row where another was, in all layers."""

@@ -31,8 +31,9 @@ from burnish.serving.embedded.model import CausalModel, EngineOptions, ModelFact
 from burnish.serving.embedded.requests import Answer, AnswerFuture, Request, Running
 from burnish.serving.embedded.slots import Slot
 from burnish.serving.embedded.worker import Worker
+from burnish.serving.model_contract import ModelContract
 from burnish.serving.models import resolve_model
-from burnish.serving.versions import find_version, version_of
+from burnish.serving.versions import content_sha256, find_version, version_of
 
 
 class Engine:
@@ -51,6 +52,7 @@ class Engine:
         self._model = CausalModel(resolve_model(base_model), options or EngineOptions())
         self._slots: dict[str, Slot] = {}
         self._leaving: dict[str, Slot] = {}
+        self._given: dict[str, str] = {}  # content of each version ever loaded, kept after unload
         self._state = threading.Condition()
         self._loading = threading.Lock()
         self._worker = Worker(self._model, self._release)
@@ -100,32 +102,40 @@ class Engine:
         return self._model.facts
 
     @property
+    def contract(self) -> ModelContract:
+        """What the folder of the base model declares."""
+        return self._model.contract
+
+    @property
     def counters(self) -> dict[str, int]:
         """What the worker has done: requests, tokens, prefills, steps, failures."""
         return dataclasses.asdict(self._worker.counters)
 
     def load(self, version: str, path: str | Path) -> None:
-        """Make a version servable; loading the same folder twice is harmless.
+        """Make a version servable; loading the same weights twice is harmless.
 
         Raises:
             BaseModelMismatch: If the adapter was made for another base model.
             ServingError: If it is damaged, cannot be served exactly, or the name is taken.
         """
         folder = Path(path).expanduser().resolve()
+        if not version:
+            raise ServingError("an adapter without a name", "name@sha12", "publish it first")
         with self._loading:
-            with self._state:
-                held = self._slots.get(version)
-            if held is not None and held.path == folder:
-                return
-            if held is not None:
+            digest = content_sha256(folder)
+            known = self._given.get(version)
+            if known is not None and known != digest:
                 raise ServingError(
-                    f"version {version} is loaded from {held.path}, not from {folder}",
+                    f"version {version} was loaded here with other weights than those in {folder}",
                     "a name that is never given to other weights",
                     "publish the adapter under a new version",
                 )
-            if not version:
-                raise ServingError("an adapter without a name", "name@sha12", "publish it first")
+            with self._state:
+                held = self._slots.get(version)
+            if held is not None:
+                return
             slot = read_adapter(version, folder, self._model)
+            self._given[version] = digest
             with self._state:
                 self._slots[version] = slot
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,7 @@ _HARMLESS: dict[str, tuple[Any, ...]] = {
     "arrow_config": (None,),
     "alora_invocation_tokens": (None, []),
 }
+_ALPHA = 8.0  # PEFT's own where the configuration names none
 _CHANGED_BASE = ("pissa", "olora", "corda", "loftq")  # their weights belong to a changed base
 
 
@@ -65,6 +66,14 @@ def read_adapter(version: str, folder: Path, model: CausalModel) -> Slot:
             f"burnish serve {manifest.base_model}, or retrain on this base",
         )
     halves = _read_halves(version, folder)
+    _refuse_missing_layers(version, config, halves, model)
+    scales = {name: _scale(config, name, half) for name, half in halves.items()}
+    if not any(scales.values()):
+        raise ServingError(
+            f"adapter {version} has lora_alpha={config.get('lora_alpha')!r}, which switches it off",
+            "an adapter that changes its base",
+            "set lora_alpha to what it was trained with, or serve the base",
+        )
     pairs: list[Pair | None] = [None] * len(model.slots.layers)
     for name, half in halves.items():
         layer = model.slots.layers.get(name)
@@ -74,7 +83,7 @@ def read_adapter(version: str, folder: Path, model: CausalModel) -> Slot:
                 f"linear layers of {model.facts.folder.name}",
                 "retrain on this base, or serve the base that the adapter names",
             )
-        pairs[layer.index] = _pair(version, name, half, layer, _scale(config, name, half))
+        pairs[layer.index] = _pair(version, name, half, layer, scales[name])
     rank = max(half["A"].shape[0] for half in halves.values())
     return Slot(version, folder, tuple(pairs), rank, manifest)
 
@@ -168,12 +177,59 @@ def _read_halves(version: str, folder: Path) -> dict[str, dict[str, torch.Tensor
 
 def _scale(config: Mapping[str, Any], name: str, half: Mapping[str, torch.Tensor]) -> float:
     rank = half["A"].shape[0]
-    alpha = float(config.get("lora_alpha") or rank)
+    alpha = float(config.get("lora_alpha", _ALPHA))
     for pattern, value in (config.get("alpha_pattern") or {}).items():
         if re.match(rf"(.*\.)?({pattern})$", name):
             alpha = float(value)
             break
     return alpha / (math.sqrt(rank) if config.get("use_rslora") else rank)
+
+
+def _refuse_missing_layers(
+    version: str, config: Mapping[str, Any], halves: Collection[str], model: CausalModel
+) -> None:
+    """Refuse a file that lacks layers which its configuration says were trained.
+
+    The configuration names layers by suffix, by regular expression or as "all-linear".
+    """
+    missing = [
+        name
+        for name in model.slots.layers
+        if name not in halves and _is_target(name, config, head=model.head_name)
+    ]
+    if missing:
+        raise ServingError(
+            f"adapter {version} lacks the weights of {len(missing)} layers that its "
+            f"{CONFIG} names, such as {missing[0]}",
+            "lora_A and lora_B of every layer that was trained",
+            "copy the whole adapter again, or train it again",
+        )
+
+
+def _is_target(name: str, config: Mapping[str, Any], *, head: str | None) -> bool:
+    """Say whether PEFT would have put an adapter on a layer of this name."""
+    targets, excluded = config.get("target_modules"), config.get("exclude_modules")
+    if excluded and _names(excluded, name):
+        return False
+    if targets == "all-linear":
+        return name != head
+    if not targets or not _names(targets, name):
+        return False
+    chosen = config.get("layers_to_transform")
+    if chosen is None or chosen == []:
+        return True
+    wanted = [chosen] if isinstance(chosen, int) else list(chosen)
+    patterns = config.get("layers_pattern") or r"[^.]*"
+    patterns = [patterns] if isinstance(patterns, str) else list(patterns)
+    # The first number is the layer's; a later one may be an expert's.
+    found = (re.match(rf"(?:^|.*?\.){pattern}\.(\d+)\.", name) for pattern in patterns)
+    return any(match is not None and int(match.group(1)) in wanted for match in found)
+
+
+def _names(targets: Any, name: str) -> bool:
+    if isinstance(targets, str):
+        return re.fullmatch(targets, name) is not None
+    return name in targets or any(name.endswith(f".{target}") for target in targets)
 
 
 def _pair(

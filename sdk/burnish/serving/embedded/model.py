@@ -16,15 +16,24 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoModelForCausalLM
 from transformers.utils import logging
 
 from burnish.errors import ServingError
 from burnish.serving.embedded.cache import Pool
 from burnish.serving.embedded.renderer import Renderer
 from burnish.serving.embedded.slots import Slot, Slots, install
+from burnish.serving.fingerprint import drift
+from burnish.serving.model_contract import (
+    FULL,
+    SLIDING,
+    ModelContract,
+    read_contract,
+    refuse_to_serve,
+)
 from burnish.serving.models import base_sha256
 
+_PROBE = 24  # tokens of the prompt that a loaded model is checked with
 _SMALL = 100_000_000  # parameters below which more threads cost more than they bring
 
 
@@ -67,6 +76,8 @@ class CausalModel:
     def __init__(self, folder: Path, options: EngineOptions) -> None:
         os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
         self.options = options
+        self.contract: ModelContract = read_contract(folder)
+        refuse_to_serve(self.contract)
         self.device = torch.device(options.device)
         self._model = _load(folder, options)
         self.slots: Slots = install(self._model)
@@ -74,6 +85,14 @@ class CausalModel:
         self._head: nn.Module = self._model.get_output_embeddings()
         self.facts = self._facts(folder)
         self._plain_head = self._head_is_plain()
+        self._refuse_unlike_contract()
+        self._refuse_inexact_steps()
+
+    @property
+    def head_name(self) -> str | None:
+        """Name of the output layer among the model's modules."""
+        named = self._model.named_modules()
+        return next((name for name, module in named if module is self._head), None)
 
     def threads(self) -> int | None:
         """Threads that the worker should use; none leaves torch's choice."""
@@ -103,25 +122,43 @@ class CausalModel:
         lengths: Sequence[int],
         slots: Sequence[Slot | None],
         pool: Pool,
+        places: Sequence[int] | None = None,
     ) -> torch.Tensor:
         """Run one token per running row, stored at each row's own length.
+
+        Args:
+            tokens: The last token of each row.
+            lengths: Tokens of each row that the pool holds already.
+            slots: The adapter of each row.
+            pool: Keys and values.
+            places: Rows of the pool that are stepped; by default the first ones.
 
         Returns:
             Logits after the token, `B x V`, float32.
         """
         ids = torch.tensor(tokens, device=self.device)[:, None]
         at = torch.tensor(lengths, device=self.device)
-        mask = pool.decode(at, max(lengths) + 1, self._model.dtype)
+        rows = None if places is None else torch.tensor(places, device=self.device)
+        pool.decode(at, max(lengths) + 1, rows)
         self.slots.plan.set(slots, self.device)
-        last = torch.zeros_like(at)
         return self._logits(
             ids,
-            last,
+            torch.zeros_like(at),
             past_key_values=pool,
             use_cache=True,
-            attention_mask=mask,
+            attention_mask=self._masks(pool),
             position_ids=at[:, None],
         )
+
+    def _masks(self, pool: Pool) -> torch.Tensor | dict[str, torch.Tensor]:
+        """The mask of a step: one, or one per kind of attention where layers are of two kinds."""
+        contract, dtype = self.contract, self._model.dtype
+        kinds = contract.attention_kinds
+        if kinds == {FULL}:
+            return pool.mask(dtype)
+        if kinds == {SLIDING}:
+            return pool.mask(dtype, contract.window)
+        return {FULL: pool.mask(dtype), SLIDING: pool.mask(dtype, contract.window)}
 
     def next(self, prompts: Sequence[Sequence[int]], slot: Slot | None) -> torch.Tensor:
         """Log-probabilities of the next token after each prompt, `B x V`, float32."""
@@ -161,18 +198,57 @@ class CausalModel:
         logits = self._model(input_ids=ids, use_cache=False).logits
         return torch.equal(self._head(hidden), logits)
 
-    def _facts(self, folder: Path) -> ModelFacts:
+    def _refuse_unlike_contract(self) -> None:
+        """Refuse a model whose layers, as loaded, are not those that its folder declares."""
         config = self._model.config.get_text_config()
-        stops: set[int] = set()
-        for source in (self._model.generation_config, config):
-            value = getattr(source, "eos_token_id", None)
-            stops.update([value] if isinstance(value, int) else value or ())
-        stops = stops or set(Renderer.shared(folder).stop_ids)
+        kinds = set(getattr(config, "layer_types", None) or self.contract.attention_kinds)
+        if kinds != self.contract.attention_kinds:
+            raise ServingError(
+                f"the model in {self.facts.folder} has layers of the kinds "
+                f"{', '.join(sorted(kinds))} once loaded, but its folder declares "
+                f"{', '.join(sorted(self.contract.attention_kinds))}",
+                "layer_types in config.json as the loaded model has them",
+                "save the model again with save_pretrained()",
+            )
+
+    @torch.inference_mode()
+    def _refuse_inexact_steps(self) -> None:
+        """Refuse a model whose answer step by step is not that of one whole forward.
+
+        It catches what no configuration says: layers that keep a state of their own, or masks that
+        are built in another way.
+        """
+        count = min(_PROBE, self.facts.context - 2)
+        ids = [(7 * at + 3) % self.facts.vocabulary for at in range(count + 2)]
+        pool = self.pool()
+        pool.reserve(1, count + 3)
+        try:
+            whole = self._model(input_ids=torch.tensor([ids], device=self.device)).logits[0]
+            stepped = [self.prefill([ids[:count]], [None], pool, 0)]
+            for at in (count, count + 1):
+                pool.reserve(1, at + 1)
+                stepped.append(self.step([ids[at]], [at], [None], pool))
+        except Exception as error:
+            raise self._inexact(f"fails step by step ({type(error).__name__}: {error})") from error
+        shares = torch.cat(stepped).softmax(-1)
+        apart = (shares - whole[-3:].float().softmax(-1)).abs().sum(-1).max().item() / 2
+        if not apart <= drift(self.facts.dtype):
+            raise self._inexact(f"answers step by step {apart:.3f} apart from its whole forward")
+
+    def _inexact(self, found: str) -> ServingError:
+        return ServingError(
+            f"the model in {self.facts.folder} ({self.contract.model_type}) {found}",
+            "layers whose past is keys and values alone, which the embedded engine needs",
+            'serve it with vLLM and set backend = "http://..." in burnish.toml',
+        )
+
+    def _facts(self, folder: Path) -> ModelFacts:
+        stops = self.contract.end_ids or set(Renderer.shared(folder).stop_ids)
         return ModelFacts(
             folder=folder,
             sha256=base_sha256(folder),
             vocabulary=int(self._model.get_input_embeddings().weight.shape[0]),
-            context=int(getattr(config, "max_position_embeddings", 0) or 1 << 30),
+            context=self.contract.context or 1 << 30,
             stops=frozenset(stops),
             parameters=sum(p.numel() for p in self._model.parameters()),
             dtype=str(self._model.dtype).removeprefix("torch."),
@@ -199,26 +275,13 @@ def _read(folder: Path, options: EngineOptions, dtype: Any) -> Any:
     shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:
-        config = AutoConfig.from_pretrained(folder, local_files_only=True)
-        _refuse_unsupported(config.get_text_config(), folder)
         model: Any = AutoModelForCausalLM.from_pretrained(
             folder,
             dtype=dtype,
             local_files_only=True,
             use_safetensors=True,
-            attn_implementation="sdpa",
         )
     finally:
         if shown:
             logging.enable_progress_bar()
     return model.to(options.device).eval().requires_grad_(False)
-
-
-def _refuse_unsupported(config: Any, folder: Path) -> None:
-    kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
-    if kinds != {"full_attention"} or getattr(config, "use_sliding_window", False):
-        raise ServingError(
-            f"the model in {folder} has layers of the kinds {', '.join(sorted(kinds))}",
-            "full attention in every layer, which the embedded engine needs",
-            'serve it with vLLM and set backend = "http://..." in burnish.toml',
-        )

@@ -65,8 +65,24 @@ class Renderer:
         Raises:
             ServingError: If the chat template refuses the conversation.
         """
+        return self.encode(self.prompt_text(messages, tools))
+
+    @property
+    def template(self) -> str:
+        """The chat template as text; empty where there is none."""
+        template = self._tokenizer.chat_template
+        return template if isinstance(template, str) else str(template or "")
+
+    def prompt_text(
+        self, messages: Sequence[dict[str, Json]], tools: Sequence[dict[str, Json]] = ()
+    ) -> str:
+        """Text of a conversation, up to where the assistant begins to speak.
+
+        Raises:
+            ServingError: If the chat template refuses the conversation.
+        """
         try:
-            text = self._tokenizer.apply_chat_template(
+            return self._tokenizer.apply_chat_template(
                 list(messages),
                 tools=list(tools) or None,
                 tokenize=False,
@@ -78,7 +94,6 @@ class Renderer:
                 "messages and tools in the form that the template knows",
                 "look at chat_template.jinja in the folder of the model",
             ) from error
-        return self.encode(text)
 
     def encode(self, text: str) -> list[int]:
         """Token ids of a text, without marks of its own."""

@@ -18,7 +18,10 @@ from burnish.serving.embedded.renderer import Renderer, TextStream
 from burnish.serving.embedded.requests import Answer, Request
 from burnish.serving.embedded.sampling import GREEDY, Sampling
 from burnish.serving.messages import chat_call
+from burnish.serving.tool_syntax import syntax_of
 from burnish.serving.toolcalls import Piece, Reply, ReplyParser, parse_reply
+
+_TAIL = 64  # tokens of a prompt in which the mark of a thought lies, if it ends with one
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -74,6 +77,8 @@ class Session:
     def __init__(self, base_model: str | Path, engine: Engine | None = None) -> None:
         self.engine = engine or Engine.shared(base_model)
         self.renderer = Renderer.shared(self.engine.facts.folder)
+        self.syntax = self.engine.contract.syntax
+        self._thought = syntax_of(self.syntax).thoughts[0][0]
 
     def request(self, ask: Ask, on_token: Callable[[int], None] | None = None) -> Request:
         """Render a request."""
@@ -86,10 +91,32 @@ class Session:
             on_token=on_token,
         )
 
-    def finish(self, answer: Answer, stop: Sequence[str] = ()) -> Finished:
-        """The text of an answer, without its end mark and stop text, and its parts."""
+    def finish(self, answer: Answer, ask: Ask | None = None) -> Finished:
+        """Take an answer apart: its text without end mark and stop text, and its parts."""
+        stop, tools = (ask.stop, ask.tools) if ask else ((), ())
         text = cut(self.renderer.decode(self.written(answer)), stop)
-        return Finished(answer=answer, text=text, reply=parse_reply(text))
+        reply = parse_reply(
+            text,
+            self.syntax,
+            tools=tools,
+            in_thought=self._ends_in_thought(answer.prompt_token_ids),
+        )
+        return Finished(answer=answer, text=text, reply=reply)
+
+    def parser(self, ask: Ask) -> ReplyParser:
+        """Make the parser of a request's reply."""
+        return ReplyParser(self.syntax, tools=ask.tools, in_thought=self._opens_thought(ask))
+
+    def _opens_thought(self, ask: Ask) -> bool:
+        """Say whether the prompt of a request ends within a thought that the template opened."""
+        if self._thought not in self.renderer.template:
+            return False
+        return self.renderer.prompt_text(ask.messages, ask.tools).rstrip().endswith(self._thought)
+
+    def _ends_in_thought(self, prompt: Sequence[int]) -> bool:
+        if self._thought not in self.renderer.template:
+            return False
+        return self.renderer.decode(prompt[-_TAIL:]).rstrip().endswith(self._thought)
 
     def written(self, answer: Answer) -> list[int]:
         """The tokens of an answer without the end mark."""
@@ -115,11 +142,11 @@ class Session:
 class ReplyStream:
     """Pieces of a reply while its tokens come; all of them together are the whole reply."""
 
-    def __init__(self, session: Session, stop: tuple[str, ...] = ()) -> None:
+    def __init__(self, session: Session, ask: Ask) -> None:
         self._session = session
         self._text = TextStream(session.renderer)
-        self._parser = ReplyParser()
-        self._stop = stop
+        self._parser = session.parser(ask)
+        self._stop = ask.stop
         self._held = ""  # text that may be the start of a stop text
         self._over = False
         self.reply = Reply()

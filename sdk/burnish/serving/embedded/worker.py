@@ -16,7 +16,7 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -172,46 +172,101 @@ class Worker(threading.Thread):
         return arrived[:count]
 
     def _prefill(self, batch: list[Running]) -> None:
+        """Run prompts into the rows behind the running ones.
+
+        A forward that fails is tried again for each version alone: only the requests of a version that fails again
+        fail.
+        """
+        try:
+            logits = self._prefilled(batch)
+        except Exception as error:  # noqa: BLE001 - told to the requests that it concerns
+            groups = _by_slot(batch)
+            if len(groups) == 1:
+                for running in batch:
+                    self._fail(running, _broken(error))
+                return
+            for group in groups:
+                self._prefill(group)
+            return
+        start = len(self._rows)
+        self._rows.extend(batch)
+        self._remove(self._extend(range(start, len(self._rows)), logits))
+
+    def _prefilled(self, batch: list[Running]) -> torch.Tensor:
         start = len(self._rows)
         longest = max(len(running.request.prompt) for running in batch)
         self._pool.reserve(start + len(batch), longest + 1)
-        self._rows.extend(batch)
         prompts = [running.request.prompt for running in batch]
         slots = [running.slot for running in batch]
         self.counters.prefills += 1
         self.counters.prompt_tokens += sum(map(len, prompts))
-        logits = self._model.prefill(prompts, slots, self._pool, start)
-        self._extend(start, logits)
+        return self._model.prefill(prompts, slots, self._pool, start)
 
     def _step(self) -> None:
-        rows = self._rows
-        lengths = [running.length for running in rows]
-        self._pool.reserve(len(rows), max(lengths) + 1)
-        self.counters.steps += 1
-        logits = self._model.step(
-            [running.tokens[-1] for running in rows],
-            lengths,
-            [running.slot for running in rows],
-            self._pool,
-        )
-        self._extend(0, logits)
+        """Run one token of all rows; if that fails, one version at a time."""
+        self._pool.reserve(len(self._rows), max(row.length for row in self._rows) + 1)
+        try:
+            logits = self._stepped(self._rows)
+        except Exception as error:  # noqa: BLE001 - told to the requests that it concerns
+            self._step_apart(error)
+            return
+        self._remove(self._extend(range(len(self._rows)), logits))
 
-    def _extend(self, start: int, logits: torch.Tensor) -> None:
-        """Give the rows from `start` on their next token, and let finished ones go."""
-        rows, stops = self._rows[start:], self._model.facts.stops
+    def _step_apart(self, error: Exception) -> None:
+        """Step each version's rows alone after a step of all failed.
+
+        A step stores its keys and values at each row's own length, which only grows once the step has succeeded, so
+        that a second try overwrites what the first one left.
+        """
+        groups = _by_slot(self._rows)
+        place = {id(row): at for at, row in enumerate(self._rows)}
+        over: list[int] = []
+        for group in groups:
+            rows = [place[id(row)] for row in group]
+            if len(groups) == 1:
+                over += self._drop(rows, _broken(error))
+                continue
+            try:
+                logits = self._stepped(group, rows)
+            except Exception as own:  # noqa: BLE001 - told to the requests that it concerns
+                over += self._drop(rows, _broken(own))
+            else:
+                over += self._extend(rows, logits)
+        self._remove(sorted(over))
+
+    def _drop(self, places: list[int], error: ServingError) -> list[int]:
+        """Fail rows whose forward failed; returns their places, which are still to be removed."""
+        for at in places:
+            self._pool.clear(at)
+            self._fail(self._rows[at], error)
+        return places
+
+    def _stepped(self, rows: list[Running], places: list[int] | None = None) -> torch.Tensor:
+        self.counters.steps += 1
+        return self._model.step(
+            [row.tokens[-1] for row in rows],
+            [row.length for row in rows],
+            [row.slot for row in rows],
+            self._pool,
+            places,
+        )
+
+    def _extend(self, places: Sequence[int], logits: torch.Tensor) -> list[int]:
+        """Give rows their next token; returns the places of those that are over, in order."""
+        rows, stops = [self._rows[at] for at in places], self._model.facts.stops
         choice = choose(
             logits, [row.request.sampling for row in rows], [row.stream for row in rows]
         )
         self.counters.tokens += len(rows)
         over: list[int] = []
-        for at, (row, token, logprob) in enumerate(
-            zip(rows, choice.tokens, choice.logprobs, strict=True)
+        for at, row, token, logprob in zip(
+            places, rows, choice.tokens, choice.logprobs, strict=True
         ):
             if not math.isfinite(logprob):
-                self._pool.clear(start + at)
+                self._pool.clear(at)
             if self._over(row, token, logprob, stops):
-                over.append(start + at)
-        self._remove(over)
+                over.append(at)
+        return over
 
     def _over(self, row: Running, token: int, logprob: float, stops: frozenset[int]) -> bool:
         """Give one row its token; true once its future is settled."""
@@ -272,6 +327,14 @@ class Worker(threading.Thread):
     def _refuse_if_closed(self) -> None:
         if self._closed:
             raise ServingError("the engine is closed", "an open engine", "Engine.shared(...)")
+
+
+def _by_slot(rows: Sequence[Running]) -> list[list[Running]]:
+    """Rows of each version together, those of the base model among them."""
+    groups: dict[int, list[Running]] = {}
+    for row in rows:
+        groups.setdefault(id(row.slot), []).append(row)
+    return list(groups.values())
 
 
 def _broken(error: Exception) -> ServingError:
