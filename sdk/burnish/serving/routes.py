@@ -7,26 +7,29 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from burnish.errors import BurnishError, ServingError, UnknownAdapter
 from burnish.records import Json
-from burnish.serving.embedded.requests import Request
+from burnish.serving.embedded.requests import Answer, Request
 from burnish.serving.embedded.sampling import Sampling
 from burnish.serving.embedded.session import Ask, Finished, ReplyStream, Session
 from burnish.serving.messages import from_records
 from burnish.serving.toolcalls import Piece
 
+_LOG = logging.getLogger("burnish.serve")
 _MOST_LOGPROBS = 20
-Handler = Callable[[dict[str, Any]], Awaitable[Response]]
+Handler = Callable[[dict[str, Any], HttpRequest], Awaitable[Response]]
 
 
 class Refusal(ServingError):
@@ -82,7 +85,7 @@ class Routes:
         ]
         return JSONResponse({"object": "list", "data": [base, *adapters]})
 
-    async def load(self, body: dict[str, Any]) -> Response:
+    async def load(self, body: dict[str, Any], http: HttpRequest) -> Response:
         """VLLM's route to load an adapter; loading in place is refused."""
         name, path = body.get("lora_name"), body.get("lora_path")
         if not name or not path or not isinstance(name, str) or not isinstance(path, str):
@@ -108,10 +111,10 @@ class Routes:
             raise Refusal(str(error), 500, "InternalServerError") from error
         return PlainTextResponse(f"Success: LoRA adapter '{name}' added successfully.")
 
-    async def unload(self, body: dict[str, Any]) -> Response:
+    async def unload(self, body: dict[str, Any], http: HttpRequest) -> Response:
         """VLLM's route to unload an adapter; answers when its running requests have ended."""
         name = body.get("lora_name")
-        if not name:
+        if not name or not isinstance(name, str):
             raise Refusal("'lora_name' needs to be provided to unload a LoRA adapter.", 400, _INPUT)
         try:
             await asyncio.to_thread(self._engine.unload, name)
@@ -121,12 +124,13 @@ class Routes:
             ) from error
         return PlainTextResponse(f"Success: LoRA adapter '{name}' removed successfully.")
 
-    async def chat(self, body: dict[str, Any]) -> Response:
+    async def chat(self, body: dict[str, Any], http: HttpRequest) -> Response:
         """OpenAI's chat completions."""
         ask, model = self._ask(body), self._model(body)
         if body.get("stream"):
-            return await self._stream(ask, model, body)
-        answer = await self._engine.agenerate(self._session.request(ask))
+            return await self._stream(ask, model, _object(body, "stream_options"))
+        request = await asyncio.to_thread(self._session.request, ask)
+        answer = await self._answer(request, http)
         finished = self._session.finish(answer, ask)
         message: dict[str, Json] = {"role": "assistant", "content": finished.content}
         if finished.reply.reasoning:
@@ -145,25 +149,25 @@ class Routes:
             result["prompt_token_ids"] = answer.prompt_token_ids
         return JSONResponse(result)
 
-    async def complete(self, body: dict[str, Any]) -> Response:
+    async def complete(self, body: dict[str, Any], http: HttpRequest) -> Response:
         """OpenAI's completions, for text or token ids; log-probabilities of the first token."""
         prompt, model = body.get("prompt"), self._model(body)
         if isinstance(prompt, str):
-            prompt = self._session.renderer.encode(prompt)
+            prompt = await asyncio.to_thread(self._session.encode, prompt)
         if not isinstance(prompt, list) or not all(type(token) is int for token in prompt):
             raise Refusal("'prompt' must be a text or a list of token ids.")
-        count, most = body.get("logprobs"), int(body.get("max_tokens", 16))
-        if count is not None and (not 0 <= int(count) <= _MOST_LOGPROBS or most != 1):
+        count, most = _integer(body, "logprobs"), _integer(body, "max_tokens", 16)
+        if count is not None and (not 0 <= count <= _MOST_LOGPROBS or most != 1):
             raise Refusal("'logprobs' is at most 20 here and needs 'max_tokens': 1.")
         if body.get("stream"):
             raise Refusal("'stream' is only supported by /v1/chat/completions.")
         request = Request(
             prompt=prompt,
             adapter=self._adapter(model),
-            max_tokens=most,
+            max_tokens=16 if most is None else most,
             sampling=_sampling(body),
         )
-        answer = await self._engine.agenerate(request)
+        answer = await self._answer(request, http)
         finished = self._session.finish(answer)
         choice: dict[str, Json] = {
             "index": 0,
@@ -173,7 +177,7 @@ class Routes:
             "logprobs": None,
         }
         if count is not None:
-            top = await asyncio.to_thread(self._engine.top, prompt, request.adapter, int(count))
+            top = await asyncio.to_thread(self._engine.top, prompt, request.adapter, count)
             choice["logprobs"] = {
                 "tokens": [f"token_id:{token}" for token in answer.token_ids],
                 "token_logprobs": answer.logprobs,
@@ -183,16 +187,31 @@ class Routes:
         head = _head("text_completion", model)
         return JSONResponse({**head, "choices": [choice], "usage": _usage(finished)})
 
-    async def _stream(self, ask: Ask, model: str, body: dict[str, Any]) -> Response:
+    async def _answer(self, request: Request, http: HttpRequest) -> Answer:
+        """Generate; a client that leaves ends its generation at the next token."""
+        waiting = asyncio.wrap_future(self._engine.submit(request))
+        left = asyncio.create_task(_wait_until_left(http))
+        try:
+            await asyncio.wait({waiting, left}, return_when=asyncio.FIRST_COMPLETED)
+            if not waiting.done():
+                raise Refusal("the client left", _CLIENT_LEFT, "ClientLeft")
+            return waiting.result()
+        finally:
+            waiting.cancel()
+            left.cancel()
+
+    async def _stream(self, ask: Ask, model: str, options: dict[str, Any]) -> Response:
         loop, tokens = asyncio.get_running_loop(), asyncio.Queue[int]()
 
         def tell(token: int) -> None:
             if not loop.is_closed():
                 loop.call_soon_threadsafe(tokens.put_nowait, token)
 
-        future = self._engine.submit(self._session.request(ask, tell))
+        request = await asyncio.to_thread(self._session.request, ask, tell)
+        stream = await asyncio.to_thread(ReplyStream, self._session, ask)
+        future = self._engine.submit(request)
         future.add_done_callback(lambda _: tell(-1))
-        stream, head = ReplyStream(self._session, ask), _head("chat.completion.chunk", model)
+        head = _head("chat.completion.chunk", model)
 
         async def events() -> AsyncIterator[str]:
             deltas = _Deltas(head)
@@ -206,7 +225,7 @@ class Routes:
                     yield deltas.piece(piece)
                 finished = Finished(answer=answer, text="", reply=stream.reply)
                 yield deltas.event({}, finished.finish_reason)
-                if (body.get("stream_options") or {}).get("include_usage"):
+                if options.get("include_usage"):
                     yield _event({**head, "choices": [], "usage": _usage(finished)})
             except ServingError as error:
                 yield _event({"error": _error(str(error), "InternalServerError", 500)})
@@ -222,19 +241,21 @@ class Routes:
             raise Refusal("'messages' must be a list with at least one message.")
         if body.get("n") not in (None, 1):
             raise Refusal("'n' must be 1.")
-        most = body.get("max_completion_tokens") or body.get("max_tokens") or 512
-        stop = body.get("stop") or ()
+        most = _integer(body, "max_completion_tokens") or _integer(body, "max_tokens", 512)
         return Ask(
             messages=from_records(messages),
             tools=() if body.get("tool_choice") == "none" else body.get("tools") or (),
             adapter=self._adapter(self._model(body)),
-            max_tokens=int(most),
+            max_tokens=512 if most is None else most,
             sampling=_sampling(body),
-            stop=(stop,) if isinstance(stop, str) else tuple(stop),
+            stop=_stop_texts(body.get("stop")),
         )
 
     def _model(self, body: dict[str, Any]) -> str:
-        return body.get("model") or self._name
+        model = body.get("model") or self._name
+        if not isinstance(model, str):
+            raise Refusal("'model' must be a text.")
+        return model
 
     def _adapter(self, model: str) -> str | None:
         """The version that a model name asks for; a name that is not served is never answered."""
@@ -298,31 +319,47 @@ class _Deltas:
 
 
 _INPUT = "InvalidUserInput"
+_CLIENT_LEFT = 499
+_MOST_STOPS, _LONGEST_STOP = 4, 256  # OpenAI's number; each token is compared with them
+_LONGEST_MESSAGE = 1000
 
 
 def _guarded(handler: Handler) -> Callable[[HttpRequest], Awaitable[Response]]:
-    """A route that reads its JSON body and answers errors in OpenAI's form."""
+    """A route that reads its JSON body and answers errors in OpenAI's form, with a line in the log."""
 
     async def route(request: HttpRequest) -> Response:
         try:
-            return await handler(await _body(request))
+            return await handler(await _body(request), request)
         except Refusal as refusal:
             return _failed(refusal.found, refusal.kind, refusal.status)
         except UnknownAdapter as error:  # unloaded between the check and the request
             return _failed(str(error), "NotFoundError", 404)
-        except (ServingError, TypeError, ValueError, KeyError, AttributeError) as error:
-            return _failed(str(error), "BadRequestError", 400)
+        except (BurnishError, OSError, *_MALFORMED) as error:
+            return _failed(str(error) or type(error).__name__, "BadRequestError", 400)
+        except Exception as error:  # noqa: BLE001 - a client gets an answer whatever happens
+            _LOG.error("%s: %r", request.url.path, error)
+            return _failed("internal error; see the server's log", "InternalServerError", 500)
 
     return route
+
+
+_MALFORMED = (TypeError, ValueError, KeyError, AttributeError, IndexError, OverflowError, RecursionError)  # fmt: skip
+
+
+async def _wait_until_left(http: HttpRequest) -> None:
+    while (await http.receive())["type"] != "http.disconnect":
+        pass
 
 
 async def _body(request: HttpRequest) -> dict[str, Any]:
     kind = request.headers.get("content-type", "").partition(";")[0].strip()
     if kind != "application/json":
         raise Refusal(f"The content type is {kind!r}, not 'application/json'.", 415)
+    content = await request.body()
     try:
-        body = json.loads(await request.body())
-    except ValueError as error:
+        # Strict: what it refuses (lone surrogates, NaN, numbers beyond floats) no model can read.
+        body = await asyncio.to_thread(msgspec.json.decode, content)
+    except (ValueError, RecursionError) as error:
         raise Refusal(f"The body is no JSON: {error}") from error
     if not isinstance(body, dict):
         raise Refusal("The body is no JSON object.")
@@ -330,12 +367,44 @@ async def _body(request: HttpRequest) -> dict[str, Any]:
 
 
 def _sampling(body: dict[str, Any]) -> Sampling:
-    temperature, top_p = body.get("temperature"), body.get("top_p")
+    temperature, top_p = _number(body, "temperature"), _number(body, "top_p")
     return Sampling(
-        temperature=1.0 if temperature is None else float(temperature),
-        top_p=1.0 if top_p is None else float(top_p),
-        seed=body.get("seed"),
+        temperature=1.0 if temperature is None else temperature,
+        top_p=1.0 if top_p is None else top_p,
+        seed=_integer(body, "seed"),
     )
+
+
+def _integer(body: dict[str, Any], key: str, default: int | None = None) -> int | None:
+    value = body.get(key, default)
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
+        raise Refusal(f"'{key}' must be a whole number.")
+    return value
+
+
+def _number(body: dict[str, Any], key: str) -> float | None:
+    value = body.get(key)
+    if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float))):
+        raise Refusal(f"'{key}' must be a number.")
+    return None if value is None else float(value)
+
+
+def _object(body: dict[str, Any], key: str) -> dict[str, Any]:
+    value = body.get(key)
+    if value is not None and not isinstance(value, dict):
+        raise Refusal(f"'{key}' must be an object.")
+    return value or {}
+
+
+def _stop_texts(given: Json) -> tuple[str, ...]:
+    stops = (given,) if isinstance(given, str) else tuple(given or ())
+    if not all(isinstance(stop, str) and 0 < len(stop) <= _LONGEST_STOP for stop in stops):
+        raise Refusal(f"'stop' must be texts of 1 to {_LONGEST_STOP} characters.")
+    if len(stops) > _MOST_STOPS:
+        raise Refusal(f"'stop' holds at most {_MOST_STOPS} texts.")
+    return stops
 
 
 def _head(kind: str, model: str) -> dict[str, Json]:
@@ -361,4 +430,8 @@ def _error(message: str, kind: str, status: int) -> dict[str, Json]:
 
 
 def _failed(message: str, kind: str, status: int) -> Response:
+    message = message.encode("utf-8", "replace").decode()
+    if len(message) > _LONGEST_MESSAGE:
+        message = f"{message[:_LONGEST_MESSAGE]} ..."
+    _LOG.info("%d %s: %s", status, kind, message)
     return JSONResponse({"error": _error(message, kind, status)}, status_code=status)

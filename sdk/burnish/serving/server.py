@@ -10,19 +10,16 @@ only listens on loopback: whoever reaches the adapter routes decides what is ser
 from __future__ import annotations
 
 import contextlib
-import hmac
-import ipaddress
-import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from burnish.errors import ServingError, SettingsError
+from burnish.errors import ServingError
+from burnish.http_guard import Guard, check_address
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
-    from starlette.types import ASGIApp, Receive, Scope, Send
 
     from burnish.serving.embedded.engine import Engine
 
@@ -39,45 +36,16 @@ def make_app(
     """
     from starlette.applications import Starlette
     from starlette.middleware import Middleware
-    from starlette.middleware.trustedhost import TrustedHostMiddleware
 
+    from burnish.serving.asgi_guard import GuardMiddleware
     from burnish.serving.embedded.session import Session
     from burnish.serving.routes import Routes
 
     name = Path(base_model).name if Path(base_model).is_dir() else str(base_model)
     routes = Routes(Session(base_model, engine), name)
-    # Without a token, a page in a browser must not reach the adapter routes by a name of its own.
-    loopback = ["localhost", "127.0.0.1", "[::1]", "::1"]
-    guard = (
-        Middleware(BearerToken, token=token)
-        if token
-        else Middleware(TrustedHostMiddleware, allowed_hosts=loopback, www_redirect=False)
+    return Starlette(
+        routes=routes.table(), middleware=[Middleware(GuardMiddleware, guard=Guard(token))]
     )
-    return Starlette(routes=routes.table(), middleware=[guard])
-
-
-class BearerToken:
-    """Lets only requests with the right bearer token through."""
-
-    def __init__(self, app: ASGIApp, token: str) -> None:
-        self._app = app
-        self._expected = f"Bearer {token}".encode()
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer 401 to anyone without the token."""
-        if scope["type"] == "http" and scope["path"] != "/health":
-            given = dict(scope["headers"]).get(b"authorization", b"")
-            if not hmac.compare_digest(given, self._expected):
-                await _send_unauthorized(send)
-                return
-        await self._app(scope, receive, send)
-
-
-async def _send_unauthorized(send: Send) -> None:
-    body = json.dumps({"error": "Unauthorized"}).encode()
-    headers = [(b"content-type", b"application/json"), (b"www-authenticate", b"Bearer")]
-    await send({"type": "http.response.start", "status": 401, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
 
 
 def serve(
@@ -89,37 +57,20 @@ def serve(
         SettingsError: If the address is beyond loopback and there is no token.
     """
     check_address(host, token)
-    from burnish.extras import import_extra
+    import uvicorn
 
-    uvicorn = import_extra("uvicorn")
+    from burnish.serving.asgi_guard import GuardedProtocol
 
     app = make_app(base_model, token=token)
-    uvicorn.run(app, host=host, port=port, log_level="info", timeout_graceful_shutdown=10)
-
-
-def check_address(host: str, token: str | None) -> None:
-    """Refuse to listen beyond loopback without a token.
-
-    Raises:
-        SettingsError: If the address is beyond loopback and there is no token.
-    """
-    if token or is_loopback(host):
-        return
-    raise SettingsError(
-        f"host {host} is reachable from other machines and there is no token",
-        "a token, for the adapter routes decide what is served",
-        f"burnish serve --host {host} --token $(openssl rand -hex 24)",
+    uvicorn.run(
+        app,
+        host=host,
+        port=port,
+        log_level="info",
+        http=GuardedProtocol,
+        ws="none",
+        timeout_graceful_shutdown=10,
     )
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host names this machine only."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 @contextlib.contextmanager
@@ -131,8 +82,16 @@ def running(app: Any, host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
     """
     import uvicorn
 
+    from burnish.serving.asgi_guard import GuardedProtocol
+
     config = uvicorn.Config(
-        app, host=host, port=port, log_level="warning", lifespan="off", ws="none"
+        app,
+        host=host,
+        port=port,
+        log_level="warning",
+        lifespan="off",
+        ws="none",
+        http=GuardedProtocol,
     )
     server = uvicorn.Server(config)
     with config.bind_socket() as socket:

@@ -9,10 +9,11 @@ import httpx
 import pytest
 
 from burnish.errors import BackendUnavailable, ServingError, SettingsError
+from burnish.http_guard import check_address
 from burnish.protocols import Backend
 from burnish.serving import EmbeddedBackend, OpenAIBackend, open_backend
 from burnish.serving.embedded.engine import Engine
-from burnish.serving.server import check_address, make_app, running
+from burnish.serving.server import make_app, running
 from burnish.testing.backend_kit import CHECKS, BackendCase, run_all
 
 
@@ -257,7 +258,7 @@ def test_beyond_loopback_a_token_is_needed():
         check_address(host, None)
     check_address("0.0.0.0", "t")
     for host in ("0.0.0.0", "10.0.0.1", "::", "example.com"):
-        with pytest.raises(SettingsError, match="--token"):
+        with pytest.raises(SettingsError, match="token"):
             check_address(host, None)
 
 

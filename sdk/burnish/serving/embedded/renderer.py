@@ -40,6 +40,8 @@ class Renderer:
             ) from error
         self._lock = threading.Lock()  # fast tokenizers refuse two borrowers at once
         self._folder = folder
+        self.longest_token: int = max(map(len, self._tokenizer.get_vocab()), default=1)
+        """Characters that one token stands for at most."""
 
     @classmethod
     def shared(cls, base_model: str | Path) -> Renderer:

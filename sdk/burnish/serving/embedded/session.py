@@ -12,6 +12,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from burnish.errors import ServingError
 from burnish.records import Json
 from burnish.serving.embedded.engine import Engine
 from burnish.serving.embedded.renderer import Renderer, TextStream
@@ -81,7 +82,12 @@ class Session:
         self._thought = syntax_of(self.syntax).thoughts[0][0]
 
     def request(self, ask: Ask, on_token: Callable[[int], None] | None = None) -> Request:
-        """Render a request."""
+        """Render a request.
+
+        Raises:
+            ServingError: If the template refuses it, or it is longer than the context for certain.
+        """
+        self._refuse_too_long(sum(map(_length, (*ask.messages, *ask.tools))))
         return Request(
             prompt=self.renderer.prompt(ask.messages, ask.tools),
             adapter=ask.adapter,
@@ -90,6 +96,25 @@ class Session:
             stop=self._stopper(ask.stop),
             on_token=on_token,
         )
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of a text.
+
+        Raises:
+            ServingError: If it is longer than the context for certain.
+        """
+        self._refuse_too_long(len(text))
+        return self.renderer.encode(text)
+
+    def _refuse_too_long(self, characters: int) -> None:
+        """Look at the length before tokenising, which takes seconds for megabytes."""
+        room = self.engine.facts.context * self.renderer.longest_token
+        if characters > room:
+            raise ServingError(
+                f"a conversation of {characters} characters",
+                f"at most {self.engine.facts.context} tokens, so at most {room} characters",
+                "shorten the conversation",
+            )
 
     def finish(self, answer: Answer, ask: Ask | None = None) -> Finished:
         """Take an answer apart: its text without end mark and stop text, and its parts."""
@@ -174,6 +199,20 @@ class ReplyStream:
         for piece in pieces:
             self.reply.add(piece)
         return pieces
+
+
+def _length(value: Json) -> int:
+    """Characters of all texts in a value."""
+    length, waiting = 0, [value]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, str):
+            length += len(item)
+        elif isinstance(item, dict):
+            waiting.extend(item.values())
+        elif isinstance(item, (list, tuple)):
+            waiting.extend(item)
+    return length
 
 
 def cut(text: str, stop: Sequence[str]) -> str:
