@@ -7,7 +7,7 @@ import pytest
 
 from burnish.errors import ExportError
 from burnish.redaction import Redactor
-from burnish.redaction.detectors import iban_remainder, luhn
+from burnish.redaction.check_digits import iban_remainder, luhn
 from burnish_exporters import BuildOptions, build_dataset
 from burnish_exporters.redact import finders_of
 

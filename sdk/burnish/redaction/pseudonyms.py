@@ -13,10 +13,10 @@ import hmac
 import ipaddress
 import re
 
-from burnish.redaction.detectors import digits_of, iban_remainder, luhn
+from burnish.redaction.check_digits import digits_of, iban_remainder, luhn
 
 _MAIL = re.compile(r"u([0-9a-f]{8})([0-9a-f]{4})@example\.invalid", re.IGNORECASE)
-_SECRET = re.compile(r"REDACTED-[A-Z0-9-]+?-([0-9a-f]{8})([0-9a-f]{4})")
+_SECRET = re.compile(r"REDACTED-[A-Z0-9-]{1,40}?-([0-9a-f]{8})([0-9a-f]{4})")
 _UNUSED = int(ipaddress.IPv4Address("240.0.0.0"))
 
 

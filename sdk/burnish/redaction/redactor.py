@@ -1,34 +1,34 @@
-"""Texts without personal data and secrets.
+"""Texts and plain data without personal data and secrets.
 
-Knows: finding and replacing in one text, and walking through plain data.
-Does not know: which texts there are, and what else hangs on them (token ids are text in another spelling).
+`Redactor` replaces what its detectors find in a text; in plain data it also goes by structure: under
+a telling key every scalar is replaced, whatever it looks like.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Callable, Iterable
-from functools import lru_cache
 from typing import Any
 
-from burnish.redaction.detectors import (
-    SECRETS,
-    STRUCTURED,
-    Detector,
-    Finding,
-    digits_of,
-    find,
-)
+from burnish.redaction.assignments import has_telling_stem, is_placeholder
+from burnish.redaction.check_digits import digits_of
+from burnish.redaction.detectors import SECRETS, STRUCTURED, Detector, Finding, find
+from burnish.redaction.memo import Memo, Replacement
 from burnish.redaction.pseudonyms import Pseudonyms
+from burnish.redaction.structure import StructureCleaner
 
 Finder = Callable[[str], Iterable[Finding]]
 
-_TELLING = re.compile(r"(?i)pass|pwd|secret|key|token|phone|tel|mobile|fax")
 _SHORTEST = 6
+_MOST_CHARACTERS = 32 << 20
+_LABELLED = re.compile(
+    r"(?i)phone|tel|mobil|fax|handy|whatsapp|ssn|social.?security|pesel|bsn|nif|nie|dni|cpf|aadha|passport|licen[cs]e"
+    r"|national.?id|tax.?id|nhs|nino|personnummer|iban|card|电话|手机"
+)
 _LEAST_PHONE, _LEAST_CARD = 10**6, 10**12  # the smallest integers that may be one
-_KEPT_TEXTS = 65_536
+_SCHEME = re.compile(r"(?i)(?:bearer|basic|token|apikey|negotiate|digest|jwt|key)[ \t]+(?=\S)")
 
 
 class Redactor:
@@ -36,7 +36,7 @@ class Redactor:
 
     Args:
         key: Key of the stand-ins.
-        detectors: What is looked for by pattern.
+        detectors: What is looked for by form.
         finders: What is looked for in other ways, such as by a language model.
     """
 
@@ -49,33 +49,36 @@ class Redactor:
         self.counts: Counter[str] = Counter()
         self.scanned_bytes = 0
         self._detectors, self._finders = tuple(detectors), tuple(finders)
+        self._secrets = any(detector in self._detectors for detector in SECRETS)
         self._names = Pseudonyms(key)
-        self._known: OrderedDict[str, tuple[str, Counter[str]]] = OrderedDict()
+        self._memo = Memo()
+        self._structure = StructureCleaner(self, by_key=self._secrets)
 
     def clean(self, text: str) -> str:
         """The text with stand-ins."""
         if len(text) < _SHORTEST:
             return text
-        cleaned, counts = self._look(text)
-        if counts:
-            self.counts += counts
-        return cleaned
+        if len(text) > _MOST_CHARACTERS:
+            self.counts["oversized"] += 1
+            return f"[withheld: {len(text)} characters, more than redaction reads]"
+        replacements = self._look(text)
+        if not replacements:
+            return text
+        parts, end = [], 0
+        for replacement in replacements:
+            parts += [text[end : replacement.start], replacement.stand_in]
+            end = replacement.end
+            self.counts[replacement.kind] += 1
+        return "".join([*parts, text[end:]])
 
     def clean_value(self, value: Any) -> Any:
         """Plain data with every text cleaned, keys too; the same object where nothing was found."""
-        if isinstance(value, str):
-            return self.clean_encoded(value)
-        if isinstance(value, dict):
-            return self._clean_dict(value)
-        if isinstance(value, list):
-            items = [self.clean_value(item) for item in value]
-            return items if any(map(_is_other, items, value)) else value
-        if type(value) is int and value >= _LEAST_CARD:
-            return self._clean_number("", value)
-        return value
+        return self._structure.clean(value)
 
-    def _clean_number(self, key: str, number: int) -> int:
+    def clean_number(self, key: str, number: int) -> int:
         """A number that is a card's, or by its key a phone's; the stand-in is a number too."""
+        if number < _LEAST_PHONE or (number < _LEAST_CARD and not _LABELLED.search(key)):
+            return number
         text = f"{key}: {number}" if key else str(number)
         found = [f for f in self._find(text) if f.text == str(number)]
         if not found or found[0].kind not in ("card", "phone"):
@@ -86,45 +89,55 @@ class Redactor:
         self.counts[found[0].kind] += 1
         return int(digits)
 
-    def _clean_dict(self, value: dict[Any, Any]) -> dict[Any, Any]:
-        cleaned = {}
-        changed = False
-        for key, item in value.items():
-            kept = key if len(key) < _SHORTEST else self.clean(key)
-            entry = cleaned[kept] = self._entry(key, item)
-            changed = changed or entry is not item or kept is not key
-        return cleaned if changed else value
+    def clean_labelled(self, key: str, text: str) -> str:
+        """A short text whose key says what it is, such as a phone number without a sign of it."""
+        cleaned = self.clean_encoded(text)
+        if cleaned == text and 5 <= len(text) <= 40 and _LABELLED.search(key):
+            found = [f for f in self._find(f"{key}: {text}") if f.text == text]
+            if found and not self._names.is_mine(found[0].kind, text):
+                self.counts[found[0].kind] += 1
+                return self._names.make(found[0].kind, text)
+        return cleaned
 
     def clean_arguments(self, text: str) -> str:
         """A JSON object as text; keys such as "password" tell what their values are."""
-        if "\\" not in text and not _TELLING.search(text) and not self._look(text)[1]:
-            return text
-        try:
-            value = json.loads(text)
-        except ValueError:
-            return self.clean(text)
-        cleaned = self.clean_value(value)
-        return (
-            text
-            if cleaned is value or cleaned == value
-            else json.dumps(cleaned, ensure_ascii=False)
-        )
+        return self.clean_encoded(text)
 
     def clean_encoded(self, text: str) -> str:
         """Text that may be JSON; its strings are also looked at with their escapes resolved."""
-        if "\\" in text and text[:1] in '{["':
-            try:
-                value = json.loads(text)
-            except ValueError:
-                return self.clean(text)
-            cleaned = self.clean_value(value)
-            if cleaned is not value and cleaned != value:
-                return json.dumps(cleaned, ensure_ascii=False)
+        if text.lstrip()[:1] in ("{", "[", '"') and len(text) <= _MOST_CHARACTERS:
+            cleaned = self._clean_json(text)
+            if cleaned is not None:
+                return cleaned
         return self.clean(text)
+
+    def withhold(self, text: str) -> str:
+        """The stand-in of a text that is known to be a secret by its key."""
+        if is_placeholder(text) or not text.strip():
+            return self.clean_encoded(text)
+        scheme = _SCHEME.match(text)
+        head = scheme.group() if scheme else ""
+        body = text[len(head) :]
+        if self.is_stand_in(body):
+            return text
+        found = self._find(body) if len(body) >= _SHORTEST else []
+        whole = [f for f in found if len(f.text) == len(body)]
+        kind = whole[0].kind if whole else "password"
+        self.counts[kind] += 1
+        return head + self._names.make(kind, body)
+
+    def is_stand_in(self, text: str) -> bool:
+        """Whether a text is a stand-in of this key and nothing else."""
+        if any(place == (0, len(text)) for place in self._names.places(text)):
+            return True
+        found = self._find(text) if len(text) < 64 else []
+        return (
+            len(found) == 1 and found[0].text == text and self._names.is_mine(found[0].kind, text)
+        )
 
     def leaks(self, text: str) -> list[Finding]:
         """What is left in a text that is no stand-in of this key."""
-        if len(text) < _SHORTEST or not self._look(text)[1]:
+        if len(text) < _SHORTEST or not self._look(text):
             return []
         return [f for f in self._find(text) if not self._names.is_mine(f.kind, f.text)]
 
@@ -132,61 +145,63 @@ class Redactor:
         """The stand-in of something that is known to be personal, such as a user's id."""
         return self._names.make(kind, original)
 
-    def _entry(self, key: str, item: Any) -> Any:
-        """A value of a dict; a key such as "password" tells what a short text is."""
-        if not isinstance(item, str):
-            if type(item) is int and item >= _LEAST_PHONE and _is_telling(key):
-                return self._clean_number(key, item)
-            return self.clean_value(item)
-        if len(item) < _SHORTEST:
-            return item
-        cleaned = self.clean_encoded(item)
-        if cleaned == item and _is_telling(key):
-            found = [f for f in self._find(f"{key}: {item}") if f.text == item]
-            if found and not self._names.is_mine(found[0].kind, item):
-                self.counts[found[0].kind] += 1
-                return self._names.make(found[0].kind, item)
-        return cleaned
+    def stand_ins(self, text: str) -> list[tuple[int, int]]:
+        """Where the stand-ins of this key begin and end in a text."""
+        places = [(f.start, f.end) for f in self._find(text) if self._names.is_mine(f.kind, f.text)]
+        return sorted({*places, *self._names.places(text)})
+
+    def _clean_json(self, text: str) -> str | None:
+        """JSON text cleaned by its structure; None if it is no JSON, or has nothing that structure shows."""
+        if "\\" not in text and not (self._secrets and has_telling_stem(text.lower())):
+            return None
+        digest = self._memo.digest(text, b"json")
+        if self._memo.get(digest) is not None:
+            return None
+        try:
+            value = json.loads(text)
+        except (ValueError, RecursionError):
+            return None
+        cleaned = self.clean_value(value)
+        if cleaned is value or cleaned == value:
+            self._memo.put(digest, ())
+            return None
+        return json.dumps(cleaned, ensure_ascii=False)
 
     def _find(self, text: str) -> list[Finding]:
         found = find(text, self._detectors)
-        kinds = {finding.text: finding.kind for finding in found}
-        taken = [(f.start, f.end) for f in found] + self._names.places(text)
-        for finder in self._finders:
-            for finding in finder(text):
-                if not any(finding.start < end and start < finding.end for start, end in taken):
-                    taken.append((finding.start, finding.end))
-                    kind = kinds.setdefault(finding.text, finding.kind)
-                    found.append(Finding(kind, finding.start, finding.end, finding.text))
-        return sorted(found, key=lambda finding: finding.start)
+        names = self._names.places(text)
+        if not self._finders and not names:
+            return found
+        taken = bytearray(len(text))
+        for start, end in names:
+            taken[start:end] = b"\1" * (end - start)
+        kept = [f for f in found if taken.find(1, f.start, f.end) < 0 or self._is_mine(f)]
+        for finding in kept:
+            taken[finding.start : finding.end] = b"\1" * (finding.end - finding.start)
+        kinds = {finding.text: finding.kind for finding in kept}
+        for finding in (further for finder in self._finders for further in finder(text)):
+            if taken.find(1, finding.start, finding.end) < 0:
+                taken[finding.start : finding.end] = b"\1" * (finding.end - finding.start)
+                kind = kinds.setdefault(finding.text, finding.kind)
+                kept.append(Finding(kind, finding.start, finding.end, finding.text))
+        return sorted(kept, key=lambda finding: finding.start)
 
-    def _look(self, text: str) -> tuple[str, Counter[str]]:
-        """The cleaned text and what was replaced; found once for each distinct text."""
-        known = self._known.get(text)
+    def _is_mine(self, finding: Finding) -> bool:
+        return self._names.is_mine(finding.kind, finding.text)
+
+    def _look(self, text: str) -> tuple[Replacement, ...]:
+        """What is to be replaced in a text; found once for each distinct text."""
+        digest = self._memo.digest(text)
+        known = self._memo.get(digest)
         if known is None:
-            known = self._known[text] = self._replaced(text)
-            if len(self._known) > _KEPT_TEXTS:
-                self._known.popitem(last=False)
+            known = self._replacements(text)
+            self._memo.put(digest, known)
         return known
 
-    def _replaced(self, text: str) -> tuple[str, Counter[str]]:
+    def _replacements(self, text: str) -> tuple[Replacement, ...]:
         self.scanned_bytes += len(text)
-        counts: Counter[str] = Counter()
-        parts, end = [], 0
-        for finding in self._find(text):
-            if self._names.is_mine(finding.kind, finding.text):
-                continue
-            parts += [text[end : finding.start], self._names.make(finding.kind, finding.text)]
-            end = finding.end
-            counts[finding.kind] += 1
-        return ("".join([*parts, text[end:]]) if counts else text), counts
-
-
-@lru_cache(maxsize=4096)
-def _is_telling(key: str) -> bool:
-    """Whether a key says that its value is a secret or a number to call."""
-    return _TELLING.search(key) is not None
-
-
-def _is_other(one: Any, other: Any) -> bool:
-    return one is not other
+        return tuple(
+            Replacement(f.kind, f.start, f.end, self._names.make(f.kind, f.text))
+            for f in self._find(text)
+            if not self._names.is_mine(f.kind, f.text)
+        )

@@ -6,7 +6,7 @@ import string
 import pytest
 
 from burnish.redaction import Redactor, workspace_key
-from burnish.redaction.detectors import iban_remainder, luhn
+from burnish.redaction.check_digits import iban_remainder, luhn
 
 
 @pytest.fixture

@@ -1,0 +1,163 @@
+"""Secrets that are known by their surroundings: private keys, URLs, schemes, commands, providers' names.
+
+Every pattern begins with a literal or a short class and is bounded in length, so that the time
+grows with the length of the text alone.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from burnish.redaction.assignments import is_placeholder
+from burnish.redaction.tokens import Token
+from burnish.redaction.views import View
+
+_KEY_BEGIN = re.compile(
+    r"-{4,5} ?BEGIN [A-Z0-9 ]{0,60}PRIVATE KEY(?: BLOCK)? ?-{4,5}|PuTTY-User-Key-File-\d: "
+)
+_KEY_END = re.compile(
+    r"-{4,5} ?END [A-Z0-9 ]{0,60}KEY(?: BLOCK)? ?-{4,5}|Private-MAC: [0-9a-f]{8,64}"
+)
+_KEY_BODY = re.compile(r"[A-Za-z0-9+/=\s\\:,.()-]{0,65536}")
+_LONGEST_KEY = 65_536
+
+
+def find_private_keys(view: View) -> Iterator[Token]:
+    """Private keys in PEM and PuTTY form, also with escaped line ends and cut off."""
+    text = view.text
+    if "PRIVATE KEY" not in text and "PuTTY-" not in text:
+        return
+    end = 0
+    for match in _KEY_BEGIN.finditer(text):
+        if match.start() < end:
+            continue
+        body = _KEY_BODY.match(text, match.end())
+        closing = _KEY_END.search(text, match.end(), match.end() + _LONGEST_KEY)
+        if closing is not None and closing.start() <= (body.end() if body else 0) + 512:
+            end = closing.end()
+        elif body is not None and len(body.group().strip()) >= 40:
+            end = body.end()
+        else:
+            continue
+        yield Token("private_key", match.start(), end)
+
+
+class _Shape(NamedTuple):
+    """One pattern with a group `value`, looked for where one of the hints stands."""
+
+    kind: str
+    hints: tuple[str, ...]
+    pattern: re.Pattern[str]
+    accept: Callable[[str], bool]
+
+
+def _is_login(text: str) -> bool:
+    """Whether Base64 says "user:password"."""
+    try:
+        return ":" in base64.b64decode(text + "=" * (-len(text) % 4), validate=True).decode()
+    except ValueError:
+        return False
+
+
+def _is_random(text: str) -> bool:
+    """Whether a value has letters and digits and is no template."""
+    return any(map(str.isdigit, text)) and any(map(str.isalpha, text)) and not is_placeholder(text)
+
+
+def _is_given(text: str) -> bool:
+    """Whether a value is none that only stands for one."""
+    return not is_placeholder(text)
+
+
+def _is_odd(text: str) -> bool:
+    """Whether a value is no plain word or number."""
+    return not text.isalpha() and not text.isdigit() and not is_placeholder(text) and len(text) >= 4
+
+
+_SQL = r"(?i)(?:identified by(?: password)?|password) {1,4}['\"](?P<value>[^'\"\n]{3,256})['\"]"
+_COMMANDS = (
+    r"(?<![\w-])(?:mysql\w{0,12}|mariadb\w{0,12}|sshpass|mongo\w{0,12}|docker login|podman login|helm registry login"
+    r"|oc login|az login|htpasswd|7z|zip|clickhouse-client|cqlsh|sqlcmd|psql)(?=[ \t])[^\n;|]{0,160}?\s-[pP] ?[\"']?"
+    r"(?P<value>[^\s\"'`;|&]{4,256})"
+)
+_OTHER_COMMANDS = (
+    r"(?<![\w-])(?:redis-cli [^\n;|]{0,80}?-a|ldap\w{3,10} [^\n;|]{0,200}?-w|sqlcmd [^\n;|]{0,120}?-P"
+    r"|smbclient [^\n;|]{0,120}?-U [^\s%]{1,64}%|net user \S{1,64}|htpasswd -[bnBcm]{1,6} [^\n;|]{1,120}?|echo"
+    r"(?= \S{1,128} ?\| ?(?:sudo -S|passwd|docker login)))[ \t]{0,3}[\"']?(?P<value>[^\s\"'`;|&%]{4,256})"
+)
+_VENDORS = (
+    "adafruit", "adobe", "airtable", "algolia", "alibaba", "artifactory", "asana", "atlassian", "auth0", "beamer",
+    "bintray", "bitbucket", "bitly", "bittrex", "brevo", "clearbit", "cloudflare", "codecov", "cohere", "coinbase",
+    "confluence", "confluent", "contentful", "datadog", "deepl", "deepseek", "discord", "droneci", "dropbox", "etsy",
+    "facebook", "fastly", "finicity", "finnhub", "flickr", "freshbooks", "gitter", "gocardless", "heroku", "hubspot",
+    "intercom", "jfrog", "jira", "kraken", "kucoin", "launchdarkly", "linkedin", "looker", "mailchimp", "mailgun",
+    "mattermost", "meraki", "messagebird", "mistral", "netlify", "newrelic", "new_relic", "nytimes", "okta", "opsgenie",
+    "pagerduty", "plaid", "privateai", "rapidapi", "sendbird", "sentry", "shodan", "snyk", "sonar", "squarespace",
+    "sumologic", "sumo", "telegram", "travis", "trello", "twilio", "twitch", "twitter", "typeform", "virustotal",
+    "yandex", "zendesk", "zoom", "weatherapi", "openweather", "stability", "together", "voyage", "serpapi", "softlayer",
+    "cloudant", "ibm_cloud",
+)  # fmt: skip
+_VENDOR = re.compile("|".join(_VENDORS))
+_VENDOR_HINT = re.compile(r"[:=>][ \t]{0,4}[\"'`]?[A-Za-z0-9_=./+-]{15}")
+_VENDOR_VALUE = re.compile(
+    r"[\w.-]{0,24}[\"'`\])]{0,2}[ \t]{0,4}(?:=>|:=|[:=])[ \t]{0,4}[\"'`]?"
+    r"(?P<value>[A-Za-z0-9_=./+-]{15,256})(?![A-Za-z0-9_/])"
+)
+
+_SHAPES = (
+    _Shape("url_password", ("://",), re.compile(
+        r"://[^\s:/@\"'<>]{0,256}:(?P<value>[^\s/\"'<>]{1,512})@"), _is_given),
+    _Shape("url_token", ("://",), re.compile(
+        r"://(?P<value>[^\s:/@\"'<>?#]{12,512})@"), _is_random),
+    _Shape("url_signature", ("ig=", "ignature="), re.compile(
+        r"[?&;](?:[\w-]{0,24}[_-])?[Ss]ig(?:nature)?=(?P<value>[A-Za-z0-9%+/_-]{16,1024}={0,2})"), _is_random),
+    _Shape("bearer", ("bearer", "Bearer", "BEARER"), re.compile(
+        r"(?<![A-Za-z])[Bb](?:earer|EARER)[\s:\"']{1,4}(?P<value>[A-Za-z0-9._~+/=-]{16,8192})"), _is_random),
+    _Shape("basic", ("basic", "Basic", "BASIC"), re.compile(
+        r"(?<![A-Za-z])[Bb](?:asic|ASIC)\s{1,4}(?P<value>[A-Za-z0-9+/]{8,1024}={0,2})"), _is_login),
+    _Shape("password", ("-u", "--user", "--proxy-user"), re.compile(
+        r"(?<![\w-])(?:-u|--user|--proxy-user)[ =]?[\"']?[^\s:\"'@/=]{1,64}:(?P<value>[^\s\"'/]{3,256})"), _is_odd),
+    _Shape("password", (" -p", " -P"), re.compile(_COMMANDS), _is_odd),
+    _Shape("password", ("redis-cli", "ldap", "sqlcmd", "smbclient", "net user", "htpasswd", "echo"),
+           re.compile(_OTHER_COMMANDS), _is_odd),
+    _Shape("password", ("dentified by", "DENTIFIED BY", "assword '", "ASSWORD '"), re.compile(_SQL), _is_given),
+    _Shape("password", ("pass:",), re.compile(r"(?<![\w])pass:(?P<value>[^\s\"'`;|]{4,256})"), _is_odd),
+    _Shape("password", ("ecureString",), re.compile(
+        r"ConvertTo-SecureString(?: -String)? {1,3}[\"'](?P<value>[^\"'\n]{3,256})[\"']"), _is_given),
+)  # fmt: skip
+_PLAIN_SHAPES = tuple(shape for shape in _SHAPES if shape.hints[0][:2] not in (" -", "-u"))
+
+
+def find_shapes(view: View) -> Iterator[Token]:
+    """Every secret that is known by its surroundings."""
+    text = view.plain
+    for shape in _SHAPES if " -" in text else _PLAIN_SHAPES:
+        for hint in shape.hints:
+            if hint in text:
+                break
+        else:
+            continue
+        for match in shape.pattern.finditer(text):
+            if shape.accept(match["value"]):
+                yield Token(shape.kind, *match.span("value"))
+
+
+def find_vendor_keys(view: View) -> Iterator[Token]:
+    """Random values beside the name of a provider, such as `adafruit_io = "..."`."""
+    if not view.has_long_run or not _VENDOR_HINT.search(view.plain):
+        return
+    for match in _VENDOR.finditer(view.lowered):
+        found = _VENDOR_VALUE.match(view.plain, match.end())
+        if found and _is_key_of_vendor(found["value"]):
+            yield Token("provider_key", *found.span("value"))
+
+
+def _is_key_of_vendor(value: str) -> bool:
+    """Whether a value looks drawn, and is no path, host, version or date."""
+    if value.count("/") > 1 or value.count(".") > 2 or value.startswith(("http", "/", ".", "20")):
+        return False
+    digits = sum(map(str.isdigit, value))
+    return _is_random(value) and digits >= 3
