@@ -1,11 +1,12 @@
 """Each published form of a token is found wherever it stands, and what is not a token stays."""
 
 import random
+import re
 
 import pytest
 
 from burnish.redaction import SECRETS, Redactor
-from burnish.redaction.secret_rules import ALPHABETS, INNER_RULES, TOKEN_RULES
+from burnish.redaction.secret_rules import INNER_RULES, TOKEN_RULES
 from burnish.redaction.tokens import draw_token, token_pattern
 from burnish.testing.redaction_kit import ordinary_texts
 from burnish.testing.secret_corpus import TOKEN_CONTEXTS, is_shown, measure_secrets
@@ -35,17 +36,15 @@ def test_a_token_of_each_form_is_gone_from_each_context(template, redactor):
     assert not kept
 
 
-@pytest.mark.parametrize("kind, hint, template", INNER_RULES)
-def test_the_hint_of_a_form_stands_in_its_template(kind, hint, template):
-    assert hint in template
+def test_the_hint_of_each_form_stands_in_its_template():
+    assert all(hint in template for _, hint, template in INNER_RULES)
 
 
-def test_a_template_bounds_the_length_of_its_pattern():
+def test_each_pattern_bounds_its_length():
     for template in TEMPLATES:
-        pattern = token_pattern(template)
-        assert "*" not in pattern.replace("\\*", "")
-        assert "+]" not in pattern.replace("+/", "").replace("0-9+", "")
-        assert all(letter in ALPHABETS for letter in "awhUd")
+        longest = draw_token(template, random.Random(1)) + "a" * 20_000
+        match = re.match(token_pattern(template), longest)
+        assert match is None or match.end() < 10_000
 
 
 def test_at_least_98_percent_of_the_corpus_are_gone():
