@@ -16,14 +16,15 @@ from typing import Literal
 
 import msgspec
 
+from burnish.capture.recorder.whole_runs import events_of
 from burnish.capture.redaction import door
-from burnish.capture.whole import events_of
-from burnish.errors import BurnishError, ExportError
+from burnish.errors import BurnishError, CaptureError, ExportError, UnreadableEvent
 from burnish.journal.index import Query
 from burnish.records import Trajectory
 from burnish.workspace import Workspace
 from burnish_exporters.rows.stable import digest
 from burnish_exporters.sources import Demonstrations
+from burnish_exporters.sources.demonstrations import DroppedLine
 
 Origin = Literal["human", "teacher"]
 _SOURCES: dict[Origin, Literal["demonstration", "teacher"]] = {
@@ -59,11 +60,13 @@ class ImportReport(msgspec.Struct, frozen=True, kw_only=True):
         imported: Lines that are runs of the workspace now.
         known: Lines that were there already, or twice in the file.
         dropped: Lines that are no run, by reason.
+        examples: The first of them, with their line numbers.
     """
 
     imported: int
     known: int
     dropped: dict[str, int]
+    examples: list[DroppedLine] = []
 
 
 def import_runs(url: str | Path, workspace: Workspace, origins: Origins) -> ImportReport:
@@ -89,7 +92,11 @@ def import_runs(url: str | Path, workspace: Workspace, origins: Origins) -> Impo
                 counts["known"] += 1
                 continue
             there.add(run.id)
-            record_run(workspace, run)
+            try:
+                record_run(workspace, run, origin="imported")
+            except (CaptureError, UnreadableEvent) as problem:
+                lines.drop(found.started_ns, "a value of the wrong type", str(problem))
+                continue
             counts["imported"] += 1
     except BurnishError:
         raise
@@ -101,16 +108,25 @@ def import_runs(url: str | Path, workspace: Workspace, origins: Origins) -> Impo
         imported=counts["imported"],
         known=counts["known"],
         dropped=dict(sorted(lines.reasons.items())),
+        examples=lines.examples,
     )
 
 
-def record_run(workspace: Workspace, run: Trajectory) -> None:
+def record_run(
+    workspace: Workspace, run: Trajectory, *, origin: Literal["own", "imported"] = "own"
+) -> None:
     """Write a run that is known as a whole into the journal, as if it had been captured.
 
+    Args:
+        workspace: Where it is written.
+        run: The run.
+        origin: Where its outcomes and its final state come from.
+
     Raises:
+        CaptureError: If a fact is of a wrong type; nothing is written then.
         JournalFull: If there is no space.
     """
-    told = list(events_of(run, time.time_ns(), door(workspace.home)))
+    told = list(events_of(run, time.time_ns(), door(workspace.home), origin=origin))
     blobs = {ref: blob for _, contents in told for ref, blob in contents.items()}
     workspace.writer().append_all([event for event, _ in told], blobs)
 

@@ -12,6 +12,7 @@ Knows: what can go wrong, by area. Does not know: when; each area raises its own
     ├── CaptureError (RuntimeError)          wrap, trace, task, route
     ├── JournalError (RuntimeError)          frames, segments, index
     │   ├── JournalCorrupt (ValueError)      bytes that are no frame
+    │   ├── UnreadableEvent (TypeError)      an event that could not be read back
     │   └── JournalFull (OSError)            no space, or over the quota
     ├── ExportError (ValueError)             sources, curation, dataset versions, formats
     │   ├── EmptyDataset                     nothing was left to learn from
@@ -92,6 +93,10 @@ class JournalError(BurnishError, RuntimeError):
 
 class JournalCorrupt(JournalError, ValueError):
     """Bytes that are no whole frame where one must be."""
+
+
+class UnreadableEvent(JournalError, TypeError):
+    """An event with a value of a wrong type: written, no reader could take it back."""
 
 
 class JournalFull(JournalError, OSError):

@@ -13,21 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from burnish import settings as burnish_settings
+from burnish.capture.content import Content
+from burnish.capture.recorder.facts import outcome_event, state_event, verdict_event
 from burnish.capture.redaction import door
 from burnish.errors import WorkspaceError
 from burnish.forgetting import ForgetReport, forget
 from burnish.journal import layout
 from burnish.journal.archive import ArchiveReport, archive
-from burnish.journal.events import (
-    AnyEvent,
-    OutcomeReported,
-    Ref,
-    StateRecorded,
-    VerdictGiven,
-    from_json,
-    ordered_json,
-    ref_of,
-)
 from burnish.journal.index import Entry, Query
 from burnish.journal.reader import ReadReport
 from burnish.journal.store import Chapter, JournalStore
@@ -159,21 +151,12 @@ class Workspace:
         self._store.index.rebuild()
 
     def append_verdict(self, trajectory_id: str, verdict: Verdict) -> None:
-        """Record what a verifier concluded; its evidence is redacted as the settings ask for."""
-        evidence, blobs = self._content(verdict.evidence)
-        self._append(
-            VerdictGiven(
-                at=verdict.decided_ns or time.time_ns(),
-                trajectory=trajectory_id,
-                verifier=verdict.verifier,
-                version=verdict.version,
-                label=verdict.label,
-                score=verdict.score,
-                evidence=evidence,
-                cost_usd=verdict.cost_usd,
-            ),
-            blobs,
-        )
+        """Record what a verifier concluded; its texts and evidence are redacted as the settings ask for.
+
+        Raises:
+            CaptureError: If a value is of a wrong type; nothing is written then.
+        """
+        self.writer().append(*verdict_event(trajectory_id, verdict, self._content()))
 
     def append_outcome(
         self,
@@ -184,10 +167,11 @@ class Workspace:
     ) -> None:
         """Record a fact from outside, about a trajectory or a thread.
 
-        Thread, label and evidence are redacted as the settings ask for.
+        Its texts and evidence are redacted as the settings ask for.
 
         Raises:
             WorkspaceError: If neither, or both, are named.
+            CaptureError: If a value is of a wrong type; nothing is written then.
         """
         if (trajectory_id is None) == (thread_id is None):
             raise WorkspaceError(
@@ -195,27 +179,18 @@ class Workspace:
                 "either a trajectory or a thread",
                 'burnish.outcome(thread_id="t-42", success=True, source="crm")',
             )
-        evidence, blobs = self._content(outcome.evidence)
-        self._append(
-            OutcomeReported(
-                at=outcome.reported_ns or time.time_ns(),
-                source=outcome.source,
-                trajectory=trajectory_id,
-                thread_id=self._text(thread_id),
-                success=outcome.success,
-                score=outcome.score,
-                label=self._text(outcome.label),
-                evidence=evidence,
-                scope=outcome.scope,
-            ),
-            blobs,
+        fact = outcome_event(
+            outcome, self._content(), trajectory_id=trajectory_id, thread_id=thread_id
         )
+        self.writer().append(*fact)
 
     def record_state(self, trajectory_id: str, state: Json) -> None:
-        """Record the state of the environment at the end of an attempt, redacted as the settings ask for."""
-        ref, content = self._stored(state)
-        event = StateRecorded(at=time.time_ns(), trajectory=trajectory_id, state=ref)
-        self._append(event, {ref: content})
+        """Record the state of the environment at the end of an attempt, redacted as the settings ask for.
+
+        Raises:
+            CaptureError: If the trajectory's id is of a wrong type; nothing is written then.
+        """
+        self.writer().append(*state_event(trajectory_id, state, self._content()))
 
     def lineage(self, identifier: str) -> dict[str, Any]:
         """Where a version, a deployed agent, a row, a trajectory or a span comes from, and what was made of it.
@@ -255,25 +230,9 @@ class Workspace:
         """The journal writer of this process for this workspace."""
         return writer_for(self.home)
 
-    def _append(self, event: AnyEvent, blobs: dict[Ref, bytes]) -> None:
-        self.writer().append(event, blobs)
-
-    def _content(self, value: Json) -> tuple[Ref | None, dict[Ref, bytes]]:
-        if value is None:
-            return None, {}
-        ref, content = self._stored(value)
-        return ref, {ref: content}
-
-    def _stored(self, value: Json) -> tuple[Ref, bytes]:
-        """Name and bytes of a value, without what must not be kept."""
-        content, guard = ordered_json(value), door(self.home)
-        if guard is not None:
-            content = ordered_json(guard.value(from_json(content)))
-        return ref_of(content), content
-
-    def _text(self, text: str | None) -> str | None:
-        guard = door(self.home)
-        return text if guard is None else guard.text(text)
+    def _content(self) -> Content:
+        """Encodes values without what must not be kept."""
+        return Content({}, door(self.home))
 
     def _assemble(self, entry: Entry, chapters: list[Chapter]) -> Trajectory | None:
         parts = Parts(entry.id)

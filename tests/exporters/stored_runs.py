@@ -2,7 +2,7 @@
 
 import time
 
-from burnish.capture.whole import events_of
+from burnish.capture.recorder.whole_runs import events_of
 
 
 def put(workspace, run, at=None):

@@ -39,7 +39,7 @@ def import_lines(
     """Take demonstrations or a teacher's runs into the workspace, each line once.
 
     A line has `messages` (OpenAI) or `conversations` (ShareGPT), may have `tools`, `task_id`, `user`, `final_state`,
-    `tags`, and `success` where someone checked it. They are verified like every other run.
+    `tags`, and `success` where someone checked it; a reply with `weight` 0 is context alone. They are verified like every other run.
 
     Example: `burnish import experts.jsonl --agent support --source human --license CC-BY-4.0 --rights consent:2026-05`
     """
@@ -64,3 +64,6 @@ def import_lines(
     rows = [("imported", report.imported), ("there already", report.known)]
     print_table(f"{source} runs of {agent}", ["lines", "number"], rows)
     print_table("dropped", ["reason", "lines"], report.dropped.items())
+    if report.examples:
+        examples = [(one.line, one.reason, one.detail) for one in report.examples]
+        print_table("first lines that were dropped", ["line", "reason", "found"], examples)

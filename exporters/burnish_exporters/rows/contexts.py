@@ -136,6 +136,8 @@ def _why_masked(call: ModelCall, failed: set[str]) -> str | None:
         return "error"
     if not call.sampled:
         return "not sampled"
+    if call.extras.get("weight") == 0:
+        return "weight 0"
     if call.finish_reason in _CUT:
         return "cut off"
     parts = (call.reply or {}).get("parts") or []

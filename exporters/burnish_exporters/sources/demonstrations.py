@@ -4,7 +4,9 @@ Knows: how such a line becomes a trajectory with its source tag. Does not know: 
 same verification as every other run.
 
 Beside `messages` (or `conversations`) and `tools`, a line may have `task_id`, `user`, `final_state`, `success` and
-`tags`.
+`tags`. A reply with `weight` 0 (OpenAI), or with `loss` or `train` false, is context and teaches nothing.
+
+A line is decoded to declared types before anything is made of it, so a value of another type drops that line alone.
 """
 
 from __future__ import annotations
@@ -16,12 +18,73 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 import fsspec
+import msgspec
 
+from burnish.capture.recorder.values import (
+    WrongValue,
+    optional,
+    read_flag,
+    read_text,
+    read_texts,
+)
 from burnish.records import Message, ModelCall, Outcome, Policy, Tool, ToolRun, Trajectory
 
 _SHAREGPT = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant",
              "system": "system", "observation": "tool", "tool": "tool",
              "function_call": "assistant"}  # fmt: skip
+_DEEPEST = 100
+_MOST_EXAMPLES = 20
+_NO_WEIGHT = ("weight", "loss", "train")
+
+
+class DroppedLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A line of a file that is no run.
+
+    Attributes:
+        line: Its number, from 1.
+        reason: Why, as it is counted.
+        detail: What was found there.
+    """
+
+    line: int
+    reason: str
+    detail: str = ""
+
+
+class _Line(msgspec.Struct, kw_only=True):
+    """The types of a line; what it says more is left alone."""
+
+    messages: list[_ChatMessage] | None = None
+    conversations: list[_Turn] | None = None
+    system: str | None = None
+    tools: str | list[dict[str, Any]] | None = None
+
+
+class _ChatMessage(msgspec.Struct, kw_only=True):
+    role: str
+    content: str | list[_Block] | None = None
+    reasoning_content: str | None = None
+    tool_calls: list[_ChatCall] | None = None
+    tool_call_id: str | None = None
+
+
+class _Block(msgspec.Struct, kw_only=True):
+    text: str
+
+
+class _ChatFunction(msgspec.Struct, kw_only=True):
+    name: str
+    arguments: str | dict[str, Any] | None = None
+
+
+class _ChatCall(msgspec.Struct, kw_only=True):
+    id: str
+    function: _ChatFunction
+
+
+class _Turn(msgspec.Struct, kw_only=True):
+    speaker: str = msgspec.field(name="from")
+    value: str
 
 
 class Demonstrations:
@@ -47,6 +110,7 @@ class Demonstrations:
         self.url, self.agent, self.source, self.model = str(url), agent, source, model
         self.form = form
         self.reasons: Counter[str] = Counter()
+        self.examples: list[DroppedLine] = []  # the first lines that are none
 
     @property
     def skipped(self) -> int:
@@ -63,33 +127,53 @@ class Demonstrations:
                     continue
                 try:
                     found = self._trajectory(_read(line), number)
-                except (ValueError, LookupError, TypeError, AttributeError) as problem:
-                    self.reasons[_reason(problem)] += 1
+                except (
+                    ValueError,
+                    LookupError,
+                    TypeError,
+                    AttributeError,
+                    RecursionError,
+                ) as problem:
+                    self.drop(number, _reason(problem), str(problem))
                     continue
                 yield found
+
+    def drop(self, number: int, reason: str, detail: str = "") -> None:
+        """Count a line that is no run; `number` is from 0."""
+        self.reasons[reason] += 1
+        if len(self.examples) < _MOST_EXAMPLES:
+            short = "" if detail == reason else detail[:200]
+            self.examples.append(DroppedLine(line=number + 1, reason=reason, detail=short))
 
     def _trajectory(self, line: dict[str, Any], number: int) -> Trajectory:
         form = "openai" if "messages" in line else "sharegpt"
         if self.form not in (None, form) or (form == "sharegpt" and "conversations" not in line):
             wanted = {"openai": "messages", "sharegpt": "conversations"}.get(self.form or "")
             raise _NoRun(f"no {wanted or 'messages and no conversations'}")
-        messages = [_message(m) for m in line["messages"]] if "messages" in line else _turns(line)
+        if _is_deeper(line, _DEEPEST):
+            raise _NoRun("nested too deeply")
+        msgspec.convert(line, _Line)
+        turns: list[dict[str, Any]] = line["messages" if form == "openai" else "conversations"]
+        messages = [_message(m) for m in turns] if form == "openai" else _turns(line)
+        unlearned = {place for place, turn in enumerate(turns) if _teaches_nothing(turn)}
+        if form == "sharegpt" and line.get("system"):
+            unlearned = {place + 1 for place in unlearned}
         tools = line.get("tools") or []
         tools = [_tool(tool) for tool in (json.loads(tools) if isinstance(tools, str) else tools)]
         digest = hashlib.blake2b(
             json.dumps(line, sort_keys=True).encode("utf-8", "replace"), digest_size=16
         )
-        calls = self._calls(messages, tools)
+        calls = self._calls(messages, tools, unlearned)
         if not calls:
             raise _NoRun("no reply of an assistant")
-        success = line.get("success")
+        success = optional(read_flag, line.get("success"))
         outcomes = [Outcome(source="import", success=success)] if success is not None else []
         return Trajectory(
             id=digest.hexdigest(),
             agent=self.agent,
             status="completed",
-            user=line.get("user"),
-            task_id=line.get("task_id") or _task_id(calls),
+            user=optional(read_text, line.get("user")),
+            task_id=optional(read_text, line.get("task_id")) or _task_id(calls),
             source=self.source,
             started_ns=number,
             answer=_text(calls[-1].reply or {}) or None,
@@ -97,10 +181,12 @@ class Demonstrations:
             model_calls=calls,
             tool_runs=list(_tool_runs(messages)),
             outcomes=outcomes,
-            tags=list(line.get("tags") or []),
+            tags=optional(read_texts, line.get("tags")) or [],
         )
 
-    def _calls(self, messages: list[Message], tools: list[Tool]) -> list[ModelCall]:
+    def _calls(
+        self, messages: list[Message], tools: list[Tool], unlearned: set[int]
+    ) -> list[ModelCall]:
         return [
             ModelCall(
                 span_id=f"{place:016x}",
@@ -110,6 +196,7 @@ class Demonstrations:
                 reply=message,
                 policy=Policy(model=self.model),
                 started_ns=place,
+                extras={"weight": 0} if place in unlearned else {},
             )
             for place, message in enumerate(messages)
             if message["role"] == "assistant"
@@ -123,11 +210,33 @@ class _NoRun(ValueError):
 def _read(line: str) -> dict[str, Any]:
     try:
         found = json.loads(line)
+    except RecursionError:
+        raise
     except ValueError as problem:
         raise _NoRun("no JSON") from problem
     if not isinstance(found, dict):
         raise _NoRun("no JSON object")
     return found
+
+
+def _is_deeper(value: Any, most: int) -> bool:
+    """Whether lists and objects are nested more than so many times."""
+    level = [value]
+    for _ in range(most):
+        level = [
+            item
+            for holder in level
+            if isinstance(holder, (dict, list))
+            for item in (holder.values() if isinstance(holder, dict) else holder)
+        ]
+        if not level:
+            return False
+    return True
+
+
+def _teaches_nothing(turn: dict[str, Any]) -> bool:
+    """Whether a reply says of itself that nothing is learned from it."""
+    return any(turn.get(name) == 0 for name in _NO_WEIGHT if name in turn)
 
 
 def _reason(problem: Exception) -> str:
@@ -136,6 +245,10 @@ def _reason(problem: Exception) -> str:
         return str(problem)
     if isinstance(problem, KeyError):
         return f"no {problem.args[0]}, or an unknown one"
+    if isinstance(problem, RecursionError):
+        return "nested too deeply"
+    if isinstance(problem, (WrongValue, msgspec.ValidationError)):
+        return "a value of the wrong type"
     if isinstance(problem, IndexError):
         return "a result without its call"
     return "arguments or tools that are no JSON" if isinstance(problem, ValueError) else "a value of the wrong type"  # fmt: skip
@@ -189,7 +302,10 @@ def _turns(line: dict[str, Any]) -> list[Message]:
 
 def _tool(tool: dict[str, Any]) -> Tool:
     function = tool.get("function")
-    return {"type": "function", **(function if isinstance(function, dict) else tool)}
+    found = function if isinstance(function, dict) else tool
+    if not isinstance(found.get("name"), str):
+        raise _NoRun("a tool without a name")
+    return {"type": "function", **found}
 
 
 def _tool_runs(messages: list[Message]) -> Iterator[ToolRun]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from contextvars import ContextVar
 from typing import Any
 
-from burnish.capture.live import LiveTrajectory, registry
+from burnish.capture.recorder.runs import LiveTrajectory, registry
 
 _NEVER = object()
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from burnish.capture.live import Run, registry
 from burnish.capture.messages import said
 from burnish.capture.placing import is_control_flow
+from burnish.capture.recorder.runs import Run, registry
 
 _INTERRUPT = "__interrupt__"
 

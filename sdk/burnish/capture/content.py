@@ -12,7 +12,7 @@ trajectory are looked up by identity, and only what can change in them is compar
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -145,6 +145,11 @@ class Content:
         blob = plain_bytes(value, self.losses)
         return ref_of(blob), blob
 
+    def encoded(self, messages: Sequence[Any]) -> tuple[list[Ref], Blobs]:
+        """Names of messages in the records' form, in order, and the bytes behind them."""
+        named = list(map(self.sharing, messages))
+        return [ref for ref, _ in named], dict(named)
+
     def sharing(self, value: dict[str, Any]) -> tuple[Ref, bytes]:
         """As `value`, for a message or a tool's result: a long text in it is stored once for all."""
         kept = value
@@ -186,13 +191,9 @@ class Content:
         self._texts.clear()
         self._own.clear()
 
-    def redacted(self, blobs: Blobs) -> bool:
+    def redacted(self, blobs: Collection[Ref]) -> bool:
         """Whether any of these is not as it was given."""
         return bool(self.cleaned) and not self.cleaned.isdisjoint(blobs)
-
-    def text(self, text: str | None) -> str | None:
-        """A text that an event carries itself, as it may be kept."""
-        return text if self.door is None else self.door.text(text)
 
     def request(self, params: Mapping[str, Any]) -> Asked:
         """Names and bytes of the tools and parameters of a call, and the model's name."""

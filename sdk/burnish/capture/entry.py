@@ -7,14 +7,12 @@ runs (wrapping.py, tracing.py), what happens inside (handler.py).
 from __future__ import annotations
 
 import sys
-import time
 import uuid
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from burnish import settings
 from burnish.capture import (
-    context,
     faults,
     memory,
     originals,
@@ -26,14 +24,16 @@ from burnish.capture import (
 )
 from burnish.capture.awaited import Awaited, is_awaited
 from burnish.capture.closing import answer_of, status_of
-from burnish.capture.content import Blobs
 from burnish.capture.handler import on_uninvited, shared_handler
-from burnish.capture.ids import new_uuid
-from burnish.capture.live import LiveTrajectory, Run, registry
+from burnish.capture.recorder import context
+from burnish.capture.recorder.calls import start_run
+from burnish.capture.recorder.ids import new_uuid
+from burnish.capture.recorder.requests import RunRequest
+from burnish.capture.recorder.runs import LiveTrajectory, Run, registry
+from burnish.capture.recorder.values import text_of_value
 from burnish.capture.redaction import door
 from burnish.capture.requests import own_metadata
 from burnish.capture.workflows import AGENT, operation_of
-from burnish.journal.events import RunStarted
 
 
 class Agent(NamedTuple):
@@ -119,39 +119,24 @@ def begin(start: Start, key: Any) -> LiveTrajectory:
 
 
 def _announce(trajectory: LiveTrajectory, start: Start, given: Any) -> None:
-    content = trajectory.content
-    blobs: Blobs = {}
-    ref, blob = content.value(start.input)
-    blobs[ref] = blob
-    about = None
-    if start.metadata:
-        about, blob = content.value(dict(start.metadata))
-        blobs[about] = blob
     trace, parent = _active_span()
     trajectory.trace = trace
-    user = start.metadata.get("user_id")
     named: dict[str, Any] = {} if given is None else given.named()
-    named["user"] = content.text(named.get("user") or (None if user is None else str(user)))
-    trajectory.send(
-        RunStarted(
-            at=time.time_ns(),
-            trajectory=trajectory.id,
-            span=trajectory.root.span,
-            trace=trace or trajectory.id,
-            agent=trajectory.agent,
-            parent=parent,
-            thread_id=content.text(trajectory.thread_id),
-            resumed=start.resumes is not None,
-            tags=[content.text(tag) or "" for tag in (*start.agent.tags, *start.tags)],
-            metadata=about,
-            input=ref,
-            entry=start.entry,
-            operation=start.operation,
-            redacted=content.redacted(blobs),
-            **named,
-        ),
-        blobs,
+    user = start.metadata.get("user_id")
+    if user is not None and named.get("user") is None:
+        named["user"] = user if isinstance(user, str) else text_of_value(user)
+    request = RunRequest(
+        entry=start.entry,
+        input=start.input,
+        trace=trace,
+        parent=parent,
+        resumed=start.resumes is not None,
+        operation=start.operation,
+        metadata=start.metadata,
+        tags=(*start.agent.tags, *start.tags),
+        task=named,
     )
+    start_run(trajectory, request)
 
 
 def _active_span() -> tuple[str | None, str | None]:
@@ -200,7 +185,7 @@ def _enter(
         return _invocation(given, Awaited(agent.name, graph, input, None))
     configurable = resume.configurable_of(graph, given)
     thread = configurable.get("thread_id")
-    thread = None if thread is None else str(thread)
+    thread = None if thread is None else text_of_value(thread)
     taken_up = _taken_up(graph, input, given, configurable, found)
     start = Start(
         agent=agent,
@@ -253,7 +238,7 @@ def _taken_up(
     if found is None:
         found = resume.trajectory_of_checkpoint(graph, config, configurable)
     if found is None or found == resume.NOT_FOUND:
-        return registry.interrupted.get(str(configurable.get("thread_id")))
+        return registry.interrupted.get(text_of_value(configurable.get("thread_id")))
     return found
 
 

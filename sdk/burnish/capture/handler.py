@@ -17,11 +17,11 @@ from typing import Any
 from burnish.capture import faults, wire_tap
 from burnish.capture.awaited import awaited
 from burnish.capture.closing import close_root
-from burnish.capture.context import innermost, scope, suppressed
 from burnish.capture.faults import guarded
-from burnish.capture.live import Run, registry
 from burnish.capture.models import end_model, fail_model, start_completion, start_model
 from burnish.capture.nodes import end_node, start_node
+from burnish.capture.recorder.context import innermost, scope, suppressed
+from burnish.capture.recorder.runs import Run, registry
 from burnish.capture.retrieval import end_retrieval, start_retrieval
 from burnish.capture.tools import end_tool, fail_tool, start_tool
 

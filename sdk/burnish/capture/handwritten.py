@@ -5,30 +5,38 @@ Knows: what such a call may say. Does not know: callbacks; who opened the scope 
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar, cast
 
-from burnish.capture import context, propagation
+from burnish.capture import propagation
+from burnish.capture.arguments import report_wrong, tolerate
 from burnish.capture.chat_form import encode_chat
-from burnish.capture.content import Blobs
 from burnish.capture.entering import Entered
 from burnish.capture.faults import guarded
-from burnish.capture.ids import new_id
-from burnish.capture.live import Run, registry
 from burnish.capture.messages import text_of
-from burnish.capture.models import TOKENS
-from burnish.capture.plain import to_plain
+from burnish.capture.recorder import context
+from burnish.capture.recorder.calls import (
+    fail_model_call,
+    fail_tool_run,
+    finish_model_call,
+    finish_tool_run,
+    start_model_call,
+    start_tool_run,
+)
+from burnish.capture.recorder.ids import new_id
+from burnish.capture.recorder.requests import ModelReply, ModelRequest, ToolReply, ToolRequest
+from burnish.capture.recorder.runs import Run, registry
+from burnish.capture.recorder.values import read_text
 from burnish.capture.replies import read_usage
-from burnish.capture.spelled import without_spelling
-from burnish.errors import CaptureError
-from burnish.journal.events import ModelEnded, ModelStarted, ToolEnded, ToolStarted
 
 _C = TypeVar("_C")
 _FACTS = (
     "finish_reason", "response_id", "usage", "adapter", "arm", "prompt_token_ids", "token_ids",
     "logprobs", "model", "sampled", "first_token_at", "extras",
 )  # fmt: skip
+
+
+_TOOL = 'trace.tool_call("search", {"q": "x"}, call_id="call_1")'
 
 
 class _Handwritten(Entered[_C]):
@@ -53,7 +61,6 @@ class _Handwritten(Entered[_C]):
             return
         run = Run(parent, self.kind, object(), new_id(8))
         self._start(run)
-        registry.add(run)
         self._run = run
 
     @guarded
@@ -96,7 +103,7 @@ class HandwrittenModelCall(_Handwritten["HandwrittenModelCall"]):
     ) -> None:
         super().__init__()
         self._messages = messages
-        self._request = {**parameters, "tools": list(tools) if tools else None, "model": model}
+        self._request = {**parameters, "tools": _listed(tools) or None, "model": model}
         self._provider = provider
         self._reply: Any = None
         self._facts: dict[str, Any] = {}
@@ -109,92 +116,52 @@ class HandwrittenModelCall(_Handwritten["HandwrittenModelCall"]):
             **facts: `usage`, `finish_reason`, `response_id`, `adapter`, `arm`, `model`,
                 `prompt_token_ids`, `token_ids`, `logprobs`, `sampled`.
 
-        Raises:
-            CaptureError: If a fact has an unknown name.
+        A fact of another name is left out and counted as a fault; under pytest it is raised.
         """
         unknown = [name for name in facts if name not in _FACTS]
         if unknown:
-            raise CaptureError(f"reply() got {unknown[0]!r}", f"one of {', '.join(_FACTS)}")
+            right = f"one of {', '.join(_FACTS)}"
+            report_wrong("reply()", f"given {unknown[0]!r}", right, 'call.reply("text")')
         if isinstance(message, str):
             message = {"role": "assistant", "content": message}
         self._reply = message
-        self._facts = {name: value for name, value in facts.items() if value is not None}
+        self._facts = {
+            name: value for name, value in facts.items() if value is not None and name in _FACTS
+        }
 
     def _start(self, run: Run) -> None:
-        content = run.trajectory.content
-        blobs: Blobs = {}
-        refs = []
-        for message in self._messages:
-            ref, blob = content.sharing(encode_chat(message))
-            refs.append(ref)
-            blobs[ref] = blob
-        tools, parameters, model = content.request(self._request)
-        blobs.update(item for item in (tools, parameters) if item is not None)
-        parent = run.parent
-        assert parent is not None  # noqa: S101 - opened below the current run
-        run.redacted = content.redacted(blobs)
-        run.retry_key = tuple(refs)
-        run.attempt = parent.attempt + parent.tries(run.retry_key)
-        run.trajectory.send(
-            ModelStarted(
-                at=time.time_ns(),
-                trajectory=run.trajectory.id,
-                span=run.span,
-                parent=parent.span,
-                messages=refs,
-                tools=tools and tools[0],
-                request=parameters and parameters[0],
-                model=model,
-                provider=self._provider,
-                node=run.place.node,
-                speaker=run.speaker,
-                attempt=run.attempt,
-                redacted=run.redacted,
-            ),
-            blobs,
-        )
+        messages = [encode_chat(message) for message in _listed(self._messages)]
+        request = ModelRequest(messages=messages, parameters=self._request, provider=self._provider)
+        start_model_call(run, request)
 
     def _end(self, run: Run, error: BaseException | None) -> None:
+        reply = self._said()
+        if error is None:
+            finish_model_call(run, reply)
+        else:
+            fail_model_call(run, error, reply)
+
+    def _said(self) -> ModelReply:
         facts = dict(self._facts)
+        extras = facts.pop("extras", None)
         usage = facts.get("usage")
-        if usage is not None:
+        if isinstance(usage, Mapping):
             facts["usage"] = read_usage(usage) | {
-                name: value for name, value in usage.items() if name.endswith("_tokens")
+                name: value for name, value in usage.items() if str(name).endswith("_tokens")
             }
-        blobs: Blobs = {}
-        ref = extras = None
-        said = facts.pop("extras", None)
-        if self._reply is not None:
-            message = encode_chat(self._reply)
-            ref, blob = run.trajectory.content.sharing(message)
-            blobs[ref] = blob
-            run.trajectory.last_reply = text_of(message)
-        if error is not None and run.parent is not None:
-            run.parent.count_try(run.retry_key)
-        redacted = run.redacted or run.trajectory.content.redacted(blobs)
-        if redacted:
-            facts = {name: value for name, value in facts.items() if name not in TOKENS}
-            said = without_spelling(to_plain(said or {}))
-        if said:
-            extras, blob = run.trajectory.content.value(said)
-            blobs[extras] = blob
-        left = isinstance(error, GeneratorExit)
-        name, words = run.trajectory.describe(None if left else error)
-        run.trajectory.send(
-            ModelEnded(
-                at=time.time_ns(),
-                trajectory=run.trajectory.id,
-                span=run.span,
-                reply=ref,
-                error_type=name,
-                error=words,
-                extras=extras,
-                cut=left,
-                redacted=redacted,
-                **facts,
-            ),
-            blobs,
-        )
+        message = None if self._reply is None else encode_chat(self._reply)
+        text = None if message is None else text_of(message)
+        more = extras if isinstance(extras, Mapping) or not extras else {"extras": extras}
+        return ModelReply(message=message, text=text, facts=facts, extras=more)
+
+
+def _listed(messages: Any) -> list[Any]:
+    """Messages in a list; one that stands alone is a list of one."""
+    if messages is None:
+        return []
+    if isinstance(messages, (str, Mapping)) or not isinstance(messages, Iterable):
+        return [messages]
+    return list(messages)
 
 
 class HandwrittenToolCall(_Handwritten["HandwrittenToolCall"]):
@@ -218,8 +185,9 @@ class HandwrittenToolCall(_Handwritten["HandwrittenToolCall"]):
         raw_arguments: str | None = None,
     ) -> None:
         super().__init__()
-        self._name, self._arguments = name, arguments
-        self._call_id, self._raw = call_id, raw_arguments
+        self._name = tolerate("tool_call(name)", read_text, name, "tool", _TOOL)
+        self._call_id = tolerate("tool_call(call_id)", read_text, call_id, None, _TOOL)
+        self._arguments, self._raw = arguments, raw_arguments
         self._result: dict[str, Any] | None = None
         self._is_error = False
 
@@ -233,46 +201,19 @@ class HandwrittenToolCall(_Handwritten["HandwrittenToolCall"]):
         self._is_error = is_error
 
     def _start(self, run: Run) -> None:
-        parent = run.parent
-        assert parent is not None  # noqa: S101 - opened below the current run
-        ref, blob = run.trajectory.content.value(self._arguments)
-        if self._call_id is not None:
-            run.attempt = max(parent.attempt, run.trajectory.root.count_try(self._call_id))
-        run.trajectory.send(
-            ToolStarted(
-                at=time.time_ns(),
-                trajectory=run.trajectory.id,
-                span=run.span,
-                parent=parent.span,
-                name=self._name,
-                call_id=self._call_id,
-                arguments=ref,
-                raw_arguments=self._raw,
-                node=run.place.node,
-                speaker=run.speaker,
-                attempt=run.attempt,
-            ),
-            {ref: blob},
+        request = ToolRequest(
+            name=self._name,
+            arguments=self._arguments,
+            call_id=self._call_id,
+            raw_arguments=self._raw,
         )
+        start_tool_run(run, request)
         propagation.enter(run)
 
     def _end(self, run: Run, error: BaseException | None) -> None:
         propagation.leave(run)
-        blobs: Blobs = {}
-        ref = None
-        if self._result is not None:
-            ref, blob = run.trajectory.content.sharing(self._result)
-            blobs[ref] = blob
-        name, words = run.trajectory.describe(error)
-        run.trajectory.send(
-            ToolEnded(
-                at=time.time_ns(),
-                trajectory=run.trajectory.id,
-                span=run.span,
-                result=ref,
-                is_error=self._is_error or error is not None,
-                error_type=name,
-                error=words,
-            ),
-            blobs,
-        )
+        reply = ToolReply(result=self._result, is_error=self._is_error)
+        if error is None:
+            finish_tool_run(run, reply)
+        else:
+            fail_tool_run(run, error, reply)

@@ -16,10 +16,10 @@ from collections.abc import Callable, Iterable
 from contextvars import ContextVar
 from typing import Any, Self
 
-from burnish.capture import context
 from burnish.capture.faults import guarded
-from burnish.capture.ids import new_key
-from burnish.capture.live import Run, registry
+from burnish.capture.recorder import context
+from burnish.capture.recorder.ids import new_key
+from burnish.capture.recorder.runs import Run, registry
 from burnish.capture.tools import end_tool, fail_tool, start_tool
 from burnish.records import Json
 

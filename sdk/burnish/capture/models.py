@@ -1,185 +1,93 @@
-"""Calls of models: the exact request, the reply, and what is known about both.
+"""Calls of models, as LangChain tells of them, become requests and replies of the recorder.
 
 Knows: what LangChain says about a call. Does not know: how callbacks arrive, how a trajectory ends.
 """
 
 from __future__ import annotations
 
-import time
+from collections.abc import Sequence
 from typing import Any
 
 from burnish.capture import originals, wire_tap
-from burnish.capture.content import Blobs
-from burnish.capture.live import Run, partial_text, registry
 from burnish.capture.messages import encode_for_storage, said
 from burnish.capture.placing import (
+    about_run,
     close_bare,
     closes,
-    describe_run,
-    fail,
     open_run,
     run_id_of,
 )
-from burnish.capture.plain import to_plain
+from burnish.capture.recorder.calls import fail_model_call, finish_model_call, start_model_call
+from burnish.capture.recorder.requests import TOKENS, ModelReply, ModelRequest
+from burnish.capture.recorder.runs import Run
 from burnish.capture.replies import Reply, read_reply
-from burnish.capture.spelled import without_spelling
-from burnish.journal.events import ModelEnded, ModelStarted, Ref
-
-TOKENS = ("prompt_token_ids", "token_ids", "logprobs")
 
 
 def start_model(parent: Run, key: int, messages: list[Any], about: dict[str, Any]) -> None:
     """A chat model is asked."""
-    content = parent.trajectory.content
-    refs, blobs = content.messages(originals.as_sent(messages))
-    _start_model(parent, key, refs, blobs, about)
+    _start(parent, key, originals.as_sent(messages), about)
 
 
 def start_completion(parent: Run, key: int, prompt: str, about: dict[str, Any]) -> None:
     """A completion model is asked; its prompt is kept as one user message."""
     message = {"role": "user", "parts": [{"type": "text", "content": prompt}], "class": "prompt"}
-    ref, blob = parent.trajectory.content.value(message)
-    _start_model(parent, key, [ref], {ref: blob}, about)
+    _start(parent, key, [message], about, langchain=False)
 
 
-def _start_model(
-    parent: Run, key: int, refs: list[Ref], blobs: Blobs, about: dict[str, Any]
+def _start(
+    parent: Run, key: int, messages: Sequence[Any], about: dict[str, Any], *, langchain: bool = True
 ) -> None:
     wire_tap.install()
     metadata = about.get("metadata") or {}
-    trajectory = parent.trajectory
-    run = open_run(parent, key, "model", metadata)
-    place = run.place
-    tools, request, model = trajectory.content.request(about.get("invocation_params") or {})
-    if tools is not None:
-        blobs[tools[0]] = tools[1]
-    if request is not None:
-        blobs[request[0]] = request[1]
-    extras = describe_run(run, about)
-    if extras is not None:
-        blobs[extras[0]] = extras[1]
-    run.redacted = trajectory.content.redacted(blobs)
-    run.retry_key = tuple(refs)
-    run.attempt = parent.attempt + parent.tries(run.retry_key)
-    registry.add(run)
-    trajectory.send(
-        ModelStarted(
-            at=time.time_ns(),
-            trajectory=trajectory.id,
-            span=run.span,
-            parent=parent.span,
-            run_id=run_id_of(key),
-            messages=refs,
-            tools=tools and tools[0],
-            request=request and request[0],
-            model=model or metadata.get("ls_model_name"),
-            provider=metadata.get("ls_provider"),
-            node=place.node,
-            step=place.step,
-            namespace=place.namespace,
-            speaker=run.speaker,
-            attempt=run.attempt,
-            extras=extras and extras[0],
-            redacted=run.redacted,
-        ),
-        blobs,
+    request = ModelRequest(
+        messages=messages,
+        langchain=langchain,
+        parameters=about.get("invocation_params") or {},
+        model=metadata.get("ls_model_name"),
+        provider=metadata.get("ls_provider"),
+        run_id=run_id_of(key),
+        about=about_run(about),
     )
+    start_model_call(open_run(parent, key, "model", metadata), request)
 
 
 @closes
 def end_model(run: Run, result: Any) -> None:
     """A model answered."""
-    trajectory = run.trajectory
-    content = trajectory.content
-    reply = read_reply(result)
-    blobs: Blobs = {}
-    ref = extras = None
-    if reply.message is not None:
-        reply, ref, blob = _with_wire(run, reply)
-        blobs[ref] = blob
-        trajectory.last_reply = said(reply.message)
-    elif reply.text is not None:
-        ref, blob = content.value(
-            {"role": "assistant", "parts": [{"type": "text", "content": reply.text}]}
-        )
-        blobs[ref] = blob
-        trajectory.last_reply = reply.text
-    facts = reply.facts
-    redacted = run.redacted or content.redacted(blobs)
-    if redacted:
-        facts, reply = _without_tokens(reply)
-    if reply.extras:
-        extras, blob = content.value(reply.extras)
-        blobs[extras] = blob
-    trajectory.send(
-        ModelEnded(
-            at=time.time_ns(),
-            trajectory=trajectory.id,
-            span=run.span,
-            reply=ref,
-            first_token_at=run.first_token_at,
-            extras=extras,
-            redacted=redacted,
-            **facts,
-        ),
-        blobs,
-    )
+    finish_model_call(run, _reply_of(run, read_reply(result)))
     close_bare(run, "completed")
 
 
-def _with_wire(run: Run, reply: Reply) -> tuple[Reply, Ref, bytes]:
-    """The reply with what the server said and the chat model dropped, and its stored form."""
-    content = run.trajectory.content
-    wire = wire_tap.reply_of(reply.message, run.wire)
+def _reply_of(run: Run, reply: Reply) -> ModelReply:
+    """The reply with what the server said and the chat model dropped."""
+    message = reply.message
+    if message is None:
+        bare = reply.text is not None
+        parts = [{"type": "text", "content": reply.text}]
+        return ModelReply(
+            message={"role": "assistant", "parts": parts} if bare else None,
+            text=reply.text,
+            facts=reply.facts,
+            extras=reply.extras,
+        )
+    wire = wire_tap.reply_of(message, run.wire)
+    text = said(message)
     if wire is None:
-        return reply, *content.message(reply.message)
-    content.message(reply.message)  # as the next call will send it
-    ref, blob = content.sharing(wire.enrich(encode_for_storage(reply.message)))
-    raw = wire.raw_arguments()
-    door = content.door
-    run.trajectory.raw_arguments |= (
-        raw if door is None else {key: door.arguments(text) or "" for key, text in raw.items()}
-    )
+        return ModelReply(original=message, text=text, facts=reply.facts, extras=reply.extras)
+    run.trajectory.raw_arguments |= wire.raw_arguments()
     usage = {**wire.facts.get("usage", {}), **reply.facts.get("usage", {})}
     facts = {**wire.facts, **reply.facts, **({"usage": usage} if usage else {})}
     extras = {**wire.extras, **reply.extras}
     for held, sent in ((facts, wire.facts), (extras, wire.extras)):  # of chunks, not the last one
         held |= {name: sent[name] for name in TOKENS if name in sent}
     facts["model"] = wire.facts.get("model") or facts.get("model")
-    return reply._replace(facts=facts, extras=extras), ref, blob
-
-
-def _without_tokens(reply: Reply) -> tuple[dict[str, Any], Reply]:
-    """Token ids are the text in another spelling: they go with what was replaced in it."""
-    facts = {name: value for name, value in reply.facts.items() if name not in TOKENS}
-    return facts, reply._replace(extras=without_spelling(to_plain(reply.extras)))
+    stored = wire.enrich(encode_for_storage(message))
+    return ModelReply(message=stored, original=message, text=text, facts=facts, extras=extras)
 
 
 @closes
 def fail_model(run: Run, error: BaseException) -> None:
     """A model failed, or its stream was left."""
-    fail(run, error)
-    trajectory = run.trajectory
-    name, words = run.trajectory.describe(error)
-    blobs: Blobs = {}
-    extras = None
-    partial = partial_text(run.chunks)
-    if partial:
-        extras, blob = trajectory.content.value({"partial": partial})
-        blobs[extras] = blob
-    left = isinstance(error, GeneratorExit)
-    trajectory.send(
-        ModelEnded(
-            at=time.time_ns(),
-            trajectory=trajectory.id,
-            span=run.span,
-            error_type=None if left else name,
-            error=None if left else words,
-            cut=left,
-            first_token_at=run.first_token_at,
-            extras=extras,
-            **getattr(error, "burnish_answered", {}),  # adapter and arm, where it was routed
-        ),
-        blobs,
-    )
+    answered = getattr(error, "burnish_answered", {})  # adapter and arm, where it was routed
+    fail_model_call(run, error, **answered)
     close_bare(run, "failed")

@@ -17,8 +17,8 @@ from operator import is_not
 from typing import Any
 
 from burnish.capture import faults
-from burnish.capture.context import suppressed
-from burnish.capture.live import registry
+from burnish.capture.recorder.context import suppressed
+from burnish.capture.recorder.runs import registry
 
 _KEPT = 64
 _sent: OrderedDict[int, tuple[list[Any], list[Any]]] = OrderedDict()

@@ -9,9 +9,8 @@ import functools
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from burnish.capture.live import Place, Run, registry
+from burnish.capture.recorder.runs import Place, Run, registry
 from burnish.capture.requests import own_metadata, own_tags
-from burnish.journal.events import Ref
 
 _E = TypeVar("_E")
 _SPAN_BITS = (1 << 64) - 1
@@ -51,13 +50,6 @@ def closes(end: Callable[[Run, _E], None]) -> Callable[[Run, _E], None]:
     return close
 
 
-def fail(run: Run, error: BaseException) -> None:
-    """Close what a failed run leaves open; a next start of the same thing will be its next try."""
-    run.trajectory.close_below(run, error)
-    if run.parent is not None and run.retry_key is not None:
-        run.parent.count_try(run.retry_key)
-
-
 def close_bare(run: Run, status: str) -> None:
     """Where the wrapped runnable was itself this model or tool, the trajectory is over."""
     root = run.trajectory.root
@@ -70,7 +62,7 @@ def run_id_of(key: int) -> bytes:
     return key.to_bytes(16, "big")
 
 
-def describe_run(run: Run, about: dict[str, Any]) -> tuple[Ref, bytes] | None:
+def about_run(about: dict[str, Any]) -> dict[str, Any] | None:
     """What the user gave along with a run: tags and metadata; None where there is nothing."""
     tags = own_tags(about.get("tags"))
     metadata = own_metadata(about.get("metadata"))
@@ -79,7 +71,7 @@ def describe_run(run: Run, about: dict[str, Any]) -> tuple[Ref, bytes] | None:
     if not (tags or metadata or structured):
         return None
     named = {"tags": tags, "metadata": metadata, "structured_output": structured}
-    return run.trajectory.content.value({name: value for name, value in named.items() if value})
+    return {name: value for name, value in named.items() if value}
 
 
 def is_control_flow(error: BaseException) -> bool:

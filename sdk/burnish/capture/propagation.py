@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from burnish import settings
 from burnish.capture.faults import guarded
-from burnish.capture.live import Run
+from burnish.capture.recorder.runs import Run
 
 
 def enter(run: Run) -> None:

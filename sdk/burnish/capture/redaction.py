@@ -16,6 +16,8 @@ from burnish.capture import faults
 from burnish.capture.spelled import clean_bytes, without_spelling
 from burnish.records import Json
 
+WITHHELD_TEXT = "[withheld: redaction failed]"
+
 
 class Door(Protocol):
     """Cleans values and texts; gives back the same object where nothing was found."""
@@ -50,21 +52,33 @@ class Guarded:
             return {"$withheld": "redaction failed"}
 
     def text(self, text: str | None) -> str | None:
-        """A text without what must not be kept."""
-        return self._text(self._door.clean, text)
+        """A text without what must not be kept, also where it is JSON or a data URL."""
+        return None if text is None else self._text(self._plain, text)
 
     def arguments(self, text: str | None) -> str | None:
         """Raw arguments without what must not be kept."""
-        return self._text(self._door.clean_arguments, text)
+        return None if text is None else self._text(self._door.clean_arguments, text)
 
-    def _text(self, clean: Callable[[str], str], text: str | None) -> str | None:
-        if text is None:
-            return None
+    def _plain(self, text: str) -> Any:
+        return clean_bytes(self._door.clean_value(text), self._door.clean)
+
+    def _text(self, clean: Callable[[str], Any], text: str) -> str:
         try:
-            return clean(text)
+            return _as_text(clean(text))
         except Exception as fault:  # noqa: BLE001 - it may be the user's own detector
             _say(fault)
-            return "[withheld: redaction failed]"
+            return WITHHELD_TEXT
+
+
+def _as_text(cleaned: Any) -> str:
+    """The cleaned text.
+
+    Raises:
+        TypeError: If the user's own function gave something else.
+    """
+    if not isinstance(cleaned, str):
+        raise TypeError(f"redact gave {type(cleaned).__name__} for a text, not a text")
+    return str.__str__(cleaned)
 
 
 def _say(fault: Exception) -> None:
@@ -118,8 +132,14 @@ class _Own:
     """The user's own function of one text, applied to every text of a value."""
 
     def __init__(self, clean: Callable[[str], str]) -> None:
-        self.clean = clean
-        self.clean_arguments = clean
+        self._clean = clean
+
+    def clean(self, text: str, /) -> str:
+        """One text, cleaned; the same object where the function changed nothing."""
+        cleaned = _as_text(self._clean(text))
+        return text if cleaned == text else cleaned
+
+    clean_arguments = clean
 
     def clean_value(self, value: Any) -> Any:
         """Plain data with every text cleaned, keys too."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from burnish.capture.live import Run
+from burnish.capture.recorder.runs import Run
 from burnish.capture.tools import end_tool, start_tool
 from burnish.records import Json
 

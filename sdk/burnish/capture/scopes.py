@@ -9,21 +9,33 @@ import time
 from contextvars import ContextVar, Token
 from typing import Any, Literal
 
-from burnish.capture import shipping, sink, telling
-from burnish.capture.content import Blobs, Content
-from burnish.capture.context import (
+from burnish.capture import shipping, telling
+from burnish.capture.arguments import report_wrong, tolerate
+from burnish.capture.content import Content
+from burnish.capture.entering import Entered
+from burnish.capture.recorder import sink
+from burnish.capture.recorder.context import (
     current_run,
     current_thread_id,
     current_trajectory_id,
     suppress,
 )
-from burnish.capture.entering import Entered
-from burnish.capture.live import LiveTrajectory
+from burnish.capture.recorder.facts import origin_of, outcome_event
+from burnish.capture.recorder.runs import LiveTrajectory
+from burnish.capture.recorder.values import read_flag, read_integer, read_text
 from burnish.capture.redaction import door
 from burnish.errors import CaptureError
-from burnish.journal.events import OutcomeReported, Ref
+from burnish.records import Outcome
 
 _SOURCES = ("production", "rollout", "evaluation", "demonstration", "teacher")
+
+_EXAMPLE = 'burnish.task(id="order-7", user="anna", attempt=1, source="rollout")'
+_MOST_ATTEMPTS = 1_000_000_000
+
+
+def _read_attempt(value: Any) -> int:
+    return read_integer(value, "a number from 1", least=1, most=_MOST_ATTEMPTS)
+
 
 current_task: ContextVar[task | None] = ContextVar("burnish_task", default=None)
 """What runs that start here attempt."""
@@ -43,8 +55,8 @@ class task(Entered["task"]):  # noqa: N801 - used as `with burnish.task(...)`, l
             recorded at the end of each run inside.
         explore: Whether unusual actions are wanted here; production never explores.
 
-    Raises:
-        CaptureError: If a value is out of range.
+    A wrong value must not stop the agent: it is left out, counted as a fault (`burnish doctor`)
+    and raised under pytest alone. A source of another name is kept, so that it is not production.
     """
 
     def __init__(
@@ -57,20 +69,24 @@ class task(Entered["task"]):  # noqa: N801 - used as `with burnish.task(...)`, l
         environment: Any = None,
         explore: bool = False,
     ) -> None:
-        if attempt < 1:
-            raise CaptureError(
-                f"attempt is {attempt}", "a number from 1", "burnish.task(attempt=1)"
+        self.id = tolerate("task(id)", read_text, id, None, _EXAMPLE)
+        self.user = tolerate("task(user)", read_text, user, None, _EXAMPLE)
+        self.attempt = tolerate("task(attempt)", _read_attempt, attempt, 1, _EXAMPLE)
+        self.source = tolerate("task(source)", read_text, source, "production", _EXAMPLE)
+        if self.source not in _SOURCES:  # kept as it is: it is not production
+            report_wrong(
+                "task(source)", repr(self.source), f"one of {', '.join(_SOURCES)}", _EXAMPLE
             )
-        if source not in _SOURCES:
-            raise CaptureError(f"source is {source!r}", f"one of {', '.join(_SOURCES)}")
-        if explore and source == "production":
-            raise CaptureError(
-                "explore=True with source 'production'",
+        self.explore = tolerate("task(explore)", read_flag, explore, False, _EXAMPLE)
+        if self.explore and self.source == "production":
+            self.explore = False
+            report_wrong(
+                "task(explore)",
+                "True with source 'production'",
                 "another source: production never explores",
                 'burnish.task(source="rollout", explore=True)',
             )
-        self.id, self.user, self.attempt, self.source = id, user, attempt, source
-        self.environment, self.explore = environment, explore
+        self.environment = environment
         self.trajectory_ids: list[str] = []
         self._tokens: list[Token[task | None]] = []
 
@@ -114,12 +130,14 @@ def outcome(
     """Report a fact about what became of a run; it is appended and never rewrites.
 
     May come days later and from another process. The newest outcome of the same source counts.
+    Code inside the very run that it judges may report too; such an outcome is kept, and never
+    decides anything (its origin is "inside").
 
     Args:
         thread_id: The conversation. For training it labels only the last trajectory that had
             ended by then; `scope="thread"` labels all.
         trajectory_id: Or the trajectory itself.
-        success: Whether the goal was reached.
+        success: Whether the goal was reached; 1, 0 and numpy's truth values are taken too.
         score: How well, higher is better.
         label: A word for it.
         source: Who says so, such as "crm".
@@ -127,43 +145,28 @@ def outcome(
         scope: "last" or "thread".
 
     Raises:
-        CaptureError: If it names no run, two kinds of run, or no fact.
+        CaptureError: If it names no run, two kinds of run, or no fact, or a value is of a wrong
+            type. Nothing is written then.
         JournalError: If it could not be made durable.
     """
-    if (thread_id is None) == (trajectory_id is None):
-        raise CaptureError(
-            f"outcome() got thread_id={thread_id!r} and trajectory_id={trajectory_id!r}",
-            "exactly one of them",
-            'burnish.outcome(thread_id="t-42", success=True, source="crm")',
-        )
     if success is None and score is None and label is None:
         raise CaptureError(
             f"outcome() from {source!r} says nothing", "success, score or label", "success=True"
         )
-    if scope not in ("last", "thread"):
-        raise CaptureError(f"scope is {scope!r}", '"last" or "thread"')
-    content = Content({}, door())
-    blobs: Blobs = {}
-    ref: Ref | None = None
-    if evidence is not None:
-        ref, blob = content.value(evidence)
-        blobs[ref] = blob
-    event = OutcomeReported(
-        at=time.time_ns(),
-        source=source,
-        trajectory=trajectory_id,
-        thread_id=None if thread_id is None else content.text(str(thread_id)),
-        success=success,
-        score=None if score is None else float(score),
-        label=content.text(label),
-        evidence=ref,
-        scope=scope,
+    fact = Outcome(
+        source=source, success=success, score=score, label=label, evidence=evidence, scope=scope
+    )
+    event, blobs = outcome_event(
+        fact, Content({}, door()), trajectory_id=trajectory_id, thread_id=thread_id
     )
     sink.journal().append(event, blobs)
 
 
 def record_state(state: Any) -> None:
     """Record the state of the world that the current run acts on.
+
+    What code inside a run says of its own result never decides (origin "inside"): a verifier reads
+    the state that `task(environment=...)` or `Workspace.record_state` recorded.
 
     Raises:
         CaptureError: If no recorded run is active here.
@@ -175,7 +178,7 @@ def record_state(state: Any) -> None:
             "a call inside of one",
             "with burnish.task(environment=world): graph.invoke(...)",
         )
-    run.trajectory.record_state(state)
+    run.trajectory.record_state(state, origin_of(run.trajectory.id, None))
 
 
 def flush(timeout_s: float = 5.0) -> int:

@@ -5,10 +5,11 @@ Knows: when something new is to be told. Does not know: what it means, how it ha
 
 from __future__ import annotations
 
-import time
-
-from burnish.capture import faults, sink
-from burnish.journal.events import Dropped
+from burnish.capture import faults
+from burnish.capture.content import Content
+from burnish.capture.recorder import sink
+from burnish.capture.recorder.facts import losses_event
+from burnish.capture.redaction import door
 
 PREFIX = "fault "
 """Before the kind of each count, to tell them from what a trajectory lost."""
@@ -21,7 +22,7 @@ def tell() -> None:
     news = faults.untold()
     counts = {f"{PREFIX}{kind}": count for kind, count in news.items()}
     try:
-        sink.journal().append(Dropped(at=time.time_ns(), counts=counts))
+        sink.journal().append(losses_event(counts, Content({}, door())))
     except Exception:  # noqa: BLE001 - it was counted and said when it first happened
         return
     faults.told(news)

@@ -11,8 +11,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from typing import Any
 
-from burnish.capture import context
-from burnish.capture.live import registry
+from burnish.capture.recorder import context
+from burnish.capture.recorder.runs import registry
 
 _installed = False
 

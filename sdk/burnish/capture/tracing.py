@@ -9,23 +9,24 @@ from __future__ import annotations
 import functools
 import inspect
 import sys
-import time
 from collections.abc import Callable, Sequence
 from contextvars import Token
 from typing import Any, TypeVar
 
-from burnish.capture import context
+from burnish.capture.arguments import tolerate
 from burnish.capture.closing import answer_of, status_of
 from burnish.capture.entering import Entered
 from burnish.capture.entry import Agent, Start, begin, recording
 from burnish.capture.faults import guarded
 from burnish.capture.handler import shared_handler
 from burnish.capture.handwritten import HandwrittenModelCall, HandwrittenToolCall
-from burnish.capture.ids import new_id
-from burnish.capture.live import LiveTrajectory, Run, registry
+from burnish.capture.recorder import calls, context
+from burnish.capture.recorder.ids import new_id
+from burnish.capture.recorder.runs import LiveTrajectory, Run, registry
+from burnish.capture.recorder.values import read_text, read_texts
 from burnish.errors import CaptureError
-from burnish.journal.events import NodeEnded, NodeStarted
 
+_EXAMPLE = 'burnish.trace(agent="support", thread_id="t-42", tags=["vip"])'
 _C = TypeVar("_C")
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -66,22 +67,9 @@ class Scope:
             self._run = self._owned.root
             return
         run = Run(parent, "node", key, new_id(8))
-        run.name = run.speaker = self._agent.name
-        run.attempt = parent.attempt + parent.tries(run.name)
-        registry.add(run)
+        run.speaker = self._agent.name
+        calls.start_node(run, self._agent.name)
         self._run = run
-        run.trajectory.waiting.append(
-            NodeStarted(
-                at=time.time_ns(),
-                trajectory=run.trajectory.id,
-                span=run.span,
-                parent=parent.span,
-                name=run.name,
-                node=run.place.node,
-                attempt=run.attempt,
-                speaker=run.speaker,
-            )
-        )
 
     @guarded
     def close(self, output: Any = None, error: BaseException | None = None) -> None:
@@ -96,20 +84,12 @@ class Scope:
             said = self._answer if self._answer is not None else output
             registry.end(self._owned, "completed", answer=answer_of(said))
             return
-        if error is not None and run.parent is not None:
-            run.parent.count_try(run.name)
-            run.trajectory.close_below(run, error)
-        if registry.remove(run):
-            name, words = run.trajectory.describe(error)
-            run.trajectory.waiting.append(
-                NodeEnded(
-                    at=time.time_ns(),
-                    trajectory=run.trajectory.id,
-                    span=run.span,
-                    error_type=name,
-                    error=words,
-                )
-            )
+        if not registry.remove(run):
+            return
+        if error is None:
+            calls.finish_node(run)
+        else:
+            calls.fail_node(run, error)
 
     def enter_context(self) -> Token[Run | None] | None:
         """Let what runs now belong to this scope."""
@@ -147,8 +127,10 @@ class trace(Entered[Scope]):  # noqa: N801 - used as `@burnish.trace(...)` and `
             raise CaptureError(
                 f"trace() got the agent name {agent!r}", "a name", '@burnish.trace(agent="support")'
             )
-        self._agent = Agent(agent, tuple(tags))
-        self._thread_id, self._input = thread_id, input
+        named = tolerate("trace(tags)", read_texts, tags, [], _EXAMPLE)
+        self._agent = Agent(str(agent), tuple(named))
+        self._thread_id = tolerate("trace(thread_id)", read_text, thread_id, None, _EXAMPLE)
+        self._input = input
         self._open: list[tuple[Scope, Token[Run | None] | None]] = []
 
     model_call = HandwrittenModelCall

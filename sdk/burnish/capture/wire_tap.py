@@ -14,7 +14,7 @@ from collections import OrderedDict
 from typing import Any
 
 from burnish.capture import faults
-from burnish.capture.live import registry
+from burnish.capture.recorder.runs import registry
 from burnish.capture.wire import WireReply
 
 _KEPT = 4096

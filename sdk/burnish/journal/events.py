@@ -19,6 +19,8 @@ from typing import Any
 
 import msgspec
 
+from burnish.errors import UnreadableEvent
+
 Ref = bytes
 """Name of a blob: the first 16 bytes of the BLAKE2b hash of its JSON bytes."""
 
@@ -290,19 +292,41 @@ _JSON_DECODER = msgspec.json.Decoder()
 
 
 def encode(event: AnyEvent) -> bytes:
-    """An event as the payload of a frame: MessagePack, or JSON where a string is no Unicode."""
+    """Encode an event as the payload of a frame: MessagePack, or JSON where a string is no Unicode.
+
+    The payload is decoded before it is given back, because structs do not check their fields: an
+    event that no reader could take back must not be acknowledged.
+
+    Raises:
+        UnreadableEvent: If a field holds a value of a wrong type.
+    """
     try:
-        return _ENCODER.encode(event)
-    except (UnicodeEncodeError, OverflowError):
-        return _exact_json(msgspec.to_builtins(event))
+        try:
+            payload = _ENCODER.encode(event)
+        except (UnicodeEncodeError, OverflowError):
+            payload = _exact_json(msgspec.to_builtins(event))
+        decode(payload)
+    except (TypeError, ValueError, RecursionError) as problem:
+        raise UnreadableEvent(
+            f"{type(event).__name__} cannot be read back: {problem}",
+            "values of the declared types",
+        ) from problem
+    return payload
 
 
 def encode_all(events: Sequence[AnyEvent]) -> list[bytes]:
-    """As `encode`, for several events."""
+    """Encode several events; as `encode`, and all of them or none.
+
+    Raises:
+        UnreadableEvent: If a field of one holds a value of a wrong type.
+    """
     try:
-        return list(map(_ENCODER.encode, events))
-    except (UnicodeEncodeError, OverflowError):
-        return list(map(encode, events))
+        payloads = list(map(_ENCODER.encode, events))
+        for payload in payloads:
+            _DECODER.decode(payload)
+    except (TypeError, ValueError, RecursionError, OverflowError):
+        return list(map(encode, events))  # names the event, or finds another form for it
+    return payloads
 
 
 def decode(payload: bytes | memoryview) -> AnyEvent:

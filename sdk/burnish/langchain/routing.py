@@ -26,7 +26,7 @@ from pydantic import PrivateAttr
 
 from burnish import settings
 from burnish.canary.router import Choice, Router
-from burnish.capture.context import ambient_config, current_thread_id
+from burnish.capture.recorder.context import ambient_config, current_thread_id
 from burnish.errors import CaptureError
 from burnish.langchain.targets import Way, as_structured, stamped, way_to
 

@@ -9,7 +9,8 @@ import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
-from burnish.capture import faults, sink
+from burnish.capture import faults
+from burnish.capture.recorder import sink
 from burnish.journal.events import AnyEvent, Event, Ref, from_json
 
 _E = TypeVar("_E", bound=Event)

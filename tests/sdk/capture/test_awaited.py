@@ -14,7 +14,7 @@ from langgraph.runtime import Runtime
 
 import burnish
 from burnish.capture import faults
-from burnish.capture.live import registry
+from burnish.capture.recorder.runs import registry
 from burnish.journal.events import NodeStarted, RunEnded, RunStarted
 from burnish.testing import production_faults
 

@@ -34,7 +34,7 @@ BREAKABLE = [
     (content.Content, "request"),
     (models, "read_reply"),
     (tools, "open_run"),
-    (tools, "_result"),
+    (tools, "_reply_of"),
     (messages, "_encode"),
 ]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 
-from burnish.capture.ids import new_id, new_uuid
+from burnish.capture.recorder.ids import new_id, new_uuid
 
 
 def drawn() -> list[str]:

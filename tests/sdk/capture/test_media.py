@@ -11,8 +11,8 @@ from scenarios.agents import graph_of
 import burnish
 from burnish import settings
 from burnish.capture import faults, originals
-from burnish.capture.context import suppress
 from burnish.capture.messages import decode_message
+from burnish.capture.recorder.context import suppress
 from burnish.journal.events import ModelStarted, canonical
 from burnish.journal.reader import read_events
 from burnish.journal.writer import close_shared

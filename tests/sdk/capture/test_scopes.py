@@ -5,7 +5,7 @@ from scenarios.agents import EMPTY, graph_of
 
 import burnish
 from burnish.capture import faults
-from burnish.capture.context import current_thread_id, current_trajectory_id, suppress
+from burnish.capture.recorder.context import current_thread_id, current_trajectory_id, suppress
 from burnish.journal.events import ModelEnded, ModelStarted, RunEnded, RunStarted, StateRecorded
 from burnish.testing import ScriptedChatModel
 

@@ -10,7 +10,7 @@ from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.tools import tool
 
 import burnish
-from burnish.capture import sink
+from burnish.capture.recorder import sink
 from burnish.journal import frames
 from burnish.journal.sharing import CHUNK
 from burnish.journal.writer import JournalWriter

@@ -347,7 +347,7 @@ def test_concurrent_runs_do_not_mix(agents, journal):
 
 
 def test_nothing_stays_behind_when_runs_are_over(agents, journal):
-    from burnish.capture.live import registry
+    from burnish.capture.recorder.runs import registry
 
     burnish.wrap(agents.adding_agent(), agent="adder").invoke(agents.ask)
 

@@ -19,7 +19,7 @@ from langgraph.types import Command
 from tests.sdk.telemetry.published import ITEMS, PARTS, problems
 
 import burnish
-from burnish.capture.context import suppress
+from burnish.capture.recorder.context import suppress
 from burnish.journal import events as e
 from burnish.telemetry import otlp
 from burnish.testing import ScriptedChatModel

@@ -12,6 +12,8 @@ from typing import Protocol
 
 from burnish import settings
 from burnish.capture import faults
+from burnish.capture.recorder.sealing import readable
+from burnish.errors import UnreadableEvent
 from burnish.journal.events import AnyEvent, Ref
 
 
@@ -74,7 +76,11 @@ def _after_fork_in_child() -> None:
 def write(events: Sequence[AnyEvent], blobs: Mapping[Ref, bytes], losses: dict[str, int]) -> None:
     """Hand events over in their order; the blobs go with the last. A refusal is counted."""
     try:
-        (_bound or _bind()).append_all(events, blobs)
+        journal = _bound or _bind()
+        try:
+            journal.append_all(events, blobs)
+        except UnreadableEvent:
+            journal.append_all(_readable(events, losses), blobs)
     except Exception as refusal:  # noqa: BLE001 - a full disk must not stop the agent
         losses["dropped_frames"] = losses.get("dropped_frames", 0) + len(events)
         faults.count("dropped_frames", len(events))
@@ -82,6 +88,21 @@ def write(events: Sequence[AnyEvent], blobs: Mapping[Ref, bytes], losses: dict[s
             f"journal refused: {type(refusal).__name__}",
             f"the journal takes no events, they are dropped and counted: {refusal}",
         )
+
+
+def _readable(events: Sequence[AnyEvent], losses: dict[str, int]) -> list[AnyEvent]:
+    """The events with values of the declared types; one that cannot be helped is dropped and counted."""
+    kept: list[AnyEvent] = []
+    for event in events:
+        try:
+            kept.append(readable(event, losses))
+        except (UnreadableEvent, TypeError) as problem:
+            losses["dropped_frames"] = losses.get("dropped_frames", 0) + 1
+            faults.say_once(
+                f"unreadable event: {type(event).__name__}",
+                f"an event has values that no reader could take back; it is dropped: {problem}",
+            )
+    return kept
 
 
 settings.on_change(_unbind)

@@ -1,7 +1,9 @@
-"""Trajectories that are running now, and the runs inside them.
+"""The open runs of this process: how they nest, how their tries are numbered, who holds them.
 
-Knows: how runs nest, are numbered, and are closed with their parent; which event each step makes.
-Does not know: LangChain's callbacks (handler.py), who starts a trajectory (entry.py, tracing.py).
+A run is one open piece of a trajectory: the invocation itself, a node, a model call or a tool. The
+registry finds it by the id that callbacks use. Starts are recorded by `calls`; every end goes
+through `LiveTrajectory.end_run` or `finish`, and every event of a run through `send` or `wait`,
+where it is sealed.
 """
 
 from __future__ import annotations
@@ -9,14 +11,15 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
-from burnish.capture import sink
 from burnish.capture.content import Blobs, Content
-from burnish.capture.ids import new_id
+from burnish.capture.recorder import sink
+from burnish.capture.recorder.ids import new_id
+from burnish.capture.recorder.sealing import seal
 from burnish.capture.redaction import Guarded
 from burnish.journal.events import (
     AnyEvent,
@@ -29,6 +32,11 @@ from burnish.journal.events import (
 )
 
 _NO_BLOBS: Blobs = {}
+_ENDS: dict[str, type[NodeEnded | ModelEnded | ToolEnded]] = {
+    "node": NodeEnded,
+    "model": ModelEnded,
+    "tool": ToolEnded,
+}
 
 
 class Place(msgspec.Struct, frozen=True, gc=False):
@@ -53,7 +61,7 @@ class Run:
     name: str | None = None
     outside: Any = None  # OpenTelemetry's context before it, where it was made current
     redacted = False
-    retry_key: Any = None  # equal for tries of the same thing
+    retry_key: Any = None  # equal for tries of the same thing, where only failures tell
     wire: list[dict[str, Any]] | None = None  # chunks as the server sent them
 
     def __init__(self, parent: Run, kind: str, key: Any, span: str) -> None:
@@ -83,9 +91,24 @@ class Run:
         tries[key] = number = tries.get(key, 0) + 1
         return number
 
-    def tries(self, key: Any) -> int:
-        """How many tries of something were counted below this run."""
-        return 0 if self.last_tries is None else self.last_tries.get(key, 0)
+    def number_execution(self, key: Any) -> None:
+        """Number a run that has a name of its own: each start under that name is one more try."""
+        parent = self.parent
+        if parent is not None:
+            self.attempt = parent.attempt - 1 + parent.count_try(key)
+
+    def number_try(self, key: Any) -> None:
+        """Number a run without a name of its own: it is tried again once the same thing failed."""
+        self.retry_key = key
+        parent = self.parent
+        if parent is not None:
+            tries = parent.last_tries
+            self.attempt = parent.attempt + (0 if tries is None else tries.get(key, 0))
+
+    def failed(self) -> None:
+        """Count a failure, so that the next start of the same thing is its next try."""
+        if self.parent is not None and self.retry_key is not None:
+            self.parent.count_try(self.retry_key)
 
 
 class Root(Run):
@@ -103,9 +126,16 @@ class Root(Run):
 
 
 class LiveTrajectory:
-    """One attempt that is running in this process."""
+    """One attempt that is running in this process.
+
+    Args:
+        agent: Name of the agent.
+        trajectory_id: The trajectory that is taken up again; None begins a new one.
+        door: What redacts its texts.
+    """
 
     trace: str | None = None  # of an OpenTelemetry span that was active; else its own id is
+    clock: Callable[[], int] = staticmethod(time.time_ns)
 
     def __init__(
         self, agent: str, trajectory_id: str | None = None, door: Guarded | None = None
@@ -126,12 +156,14 @@ class LiveTrajectory:
         self.ended = False
         self.pid = os.getpid()
 
-    def send(self, event: AnyEvent, blobs: Mapping[Ref, bytes] = _NO_BLOBS) -> None:
-        """Make an event durable, and those of nodes that wait before it."""
+    def send(self, event: AnyEvent, blobs: Mapping[Ref, bytes] = _NO_BLOBS) -> AnyEvent:
+        """Make an event durable, and those of nodes that wait before it; returns it as it is kept."""
+        if self.content.door is not None:
+            event = self._sealed(event, blobs)
         waiting = self.waiting
         if not waiting:
-            sink.write((event,), blobs, self.losses)
-            return
+            self.write((event,), blobs)
+            return event
         events: list[AnyEvent] = []
         try:
             while waiting:
@@ -139,7 +171,20 @@ class LiveTrajectory:
         except IndexError:  # another thread took the last one
             pass
         events.append(event)
+        self.write(events, blobs)
+        return event
+
+    def write(self, events: Sequence[AnyEvent], blobs: Mapping[Ref, bytes]) -> None:
+        """Hand events over to the journal."""
         sink.write(events, blobs, self.losses)
+
+    def wait(self, event: AnyEvent) -> None:
+        """Let an event be written with the next call's."""
+        self.waiting.append(event if self.content.door is None else self._sealed(event, _NO_BLOBS))
+
+    def _sealed(self, event: AnyEvent, blobs: Collection[Ref]) -> AnyEvent:
+        content = self.content
+        return seal(event, content.door, self.losses, redacted=content.redacted(blobs))
 
     def close_below(self, run: Run, error: BaseException | None) -> None:
         """Close what is still open below a run, innermost first."""
@@ -149,31 +194,32 @@ class LiveTrajectory:
 
     def cut(self, run: Run, error: BaseException | None) -> None:
         """Close a run that did not say how it ended."""
-        now = time.time_ns()
-        name, words = self.describe(error)
-        place = {"at": now, "trajectory": self.id, "span": run.span, "cut": True}
         if run.kind == "node":
-            self.waiting.append(NodeEnded(**place))
+            self.end_run(run, cut=True)
             return
-        if run.kind == "tool":
-            self.send(ToolEnded(**place, error_type=name, error=words))
-            return
-        partial = partial_text(run.chunks)
+        name, words = describe_error(error)
         blobs: Blobs = {}
-        extras = None
-        if partial:
-            extras, blob = self.content.value({"partial": partial})
-            blobs[extras] = blob
-        self.send(
-            ModelEnded(
-                **place,
-                error_type=name,
-                error=words,
-                extras=extras,
-                first_token_at=run.first_token_at,
-            ),
-            blobs,
-        )
+        fields: dict[str, Any] = {}
+        if run.kind == "model":
+            fields = self.partial_of(run, blobs)
+        self.end_run(run, blobs, cut=True, error_type=name, error=words, **fields)
+
+    def partial_of(self, run: Run, blobs: Blobs) -> dict[str, Any]:
+        """What a model call that did not finish had streamed, as fields of its end."""
+        fields: dict[str, Any] = {"first_token_at": run.first_token_at, "redacted": run.redacted}
+        text = "".join(chunk for chunk in run.chunks or () if isinstance(chunk, str))
+        if text:
+            fields["extras"], blob = self.content.value({"partial": text})
+            blobs[fields["extras"]] = blob
+        return fields
+
+    def end_run(self, run: Run, blobs: Blobs = _NO_BLOBS, **fields: Any) -> None:
+        """Record the end of a node, a model call or a tool."""
+        made = _ENDS[run.kind](at=self.clock(), trajectory=self.id, span=run.span, **fields)
+        if run.kind == "node":
+            self.wait(made)
+        else:
+            self.send(made, blobs)
 
     def finish(
         self,
@@ -194,53 +240,47 @@ class LiveTrajectory:
         if output is not None:
             ref, blob = self.content.value(output)
             blobs[ref] = blob
-        name, words = self.describe(error) if status == "failed" else (None, None)
-        self.send(
-            RunEnded(
-                at=time.time_ns(),
-                trajectory=self.id,
-                span=self.root.span,
-                status=status,
-                answer=self.content.text(answer if answer is not None else self.last_reply),
-                output=ref,
-                error_type=name,
-                error=words,
-                losses=dict(self.losses),
-                interrupts=self.interrupts,
-            ),
-            blobs,
+        name, words = describe_error(error) if status == "failed" else (None, None)
+        ended = RunEnded(
+            at=self.clock(),
+            trajectory=self.id,
+            span=self.root.span,
+            status=status,
+            answer=answer if answer is not None else self.last_reply,
+            output=ref,
+            error_type=name,
+            error=words,
+            losses=dict(self.losses),
+            interrupts=list(self.interrupts),
         )
-
-    def describe(self, error: BaseException | None) -> tuple[str | None, str | None]:
-        """Type and message of an error."""
-        if error is None:
-            return None, None
-        try:
-            words = str(error)
-        except Exception:  # noqa: BLE001 - the error's own code
-            words = ""
-        return type(error).__name__, self.content.text(words)
+        self.send(ended, blobs)
 
     def _record_state(self) -> None:
-        state = getattr(self.environment, "state", None)
-        if state is None:
-            return
         try:
-            value = state()
+            state = getattr(self.environment, "state", None)
+            value = None if state is None else state()
         except Exception:  # noqa: BLE001 - the user's code; a verifier will find no state
             self.losses["state_not_recorded"] = self.losses.get("state_not_recorded", 0) + 1
             return
-        self.record_state(value)
+        if state is not None:
+            self.record_state(value)
 
-    def record_state(self, value: Any) -> None:
+    def record_state(self, value: Any, origin: str = "own") -> None:
         """Record the state of the world that this attempt acts on."""
         ref, blob = self.content.value(value)
-        self.send(StateRecorded(at=time.time_ns(), trajectory=self.id, state=ref), {ref: blob})
+        event = StateRecorded(at=self.clock(), trajectory=self.id, state=ref, origin=origin)
+        self.send(event, {ref: blob})
 
 
-def partial_text(chunks: list[Any] | None) -> str:
-    """The text that a cut-off call had streamed."""
-    return "".join(chunk for chunk in chunks or () if isinstance(chunk, str))
+def describe_error(error: BaseException | None) -> tuple[str | None, str | None]:
+    """Type and message of an error."""
+    if error is None:
+        return None, None
+    try:
+        words = str(error)
+    except Exception:  # noqa: BLE001 - the error's own code
+        words = ""
+    return type(error).__name__, words
 
 
 class Registry:

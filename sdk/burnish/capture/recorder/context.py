@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from contextvars import ContextVar
 from typing import Any
 
-from burnish.capture.live import Run, registry
+from burnish.capture.recorder.runs import Run, registry
+from burnish.capture.recorder.values import text_of_value
 
 scope: ContextVar[Run | None] = ContextVar("burnish_scope", default=None)
 """The open `trace` that this code runs in."""
@@ -59,7 +60,7 @@ def current_thread_id() -> str | None:
         return run.trajectory.thread_id
     configurable = (ambient_config() or {}).get("configurable") or {}
     thread = configurable.get("thread_id")
-    return None if thread is None else str(thread)
+    return None if thread is None else text_of_value(thread)
 
 
 @contextlib.contextmanager

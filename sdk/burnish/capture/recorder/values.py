@@ -1,0 +1,172 @@
+"""Values that users and other libraries hand over become the types that events hold.
+
+A value is converted where its meaning is certain (a UUID as an id, 1 as True from a database, a
+numpy number) and refused otherwise: `True` out of "yes" would be a guess, and a label that is a
+guess is worse than none.
+"""
+
+from __future__ import annotations
+
+import decimal
+import enum
+import fractions
+import math
+import operator
+import uuid
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+_T = TypeVar("_T")
+_TEXT_LENGTH = 80
+_LARGEST = 2**63 - 1
+_TEXT = "a text"
+_PLAIN = frozenset({str, int, float, bool})
+
+
+class WrongValue(ValueError):
+    """A value that cannot stand for what was asked.
+
+    Args:
+        value: What was given.
+        expected: What would have been right.
+    """
+
+    def __init__(self, value: Any, expected: str) -> None:
+        self.found, self.expected = shown(value), expected
+        super().__init__(f"{self.found}; expected {expected}")
+
+
+def shown(value: Any) -> str:
+    """A short text that shows a value in a message."""
+    try:
+        text = repr(value)
+    except Exception:  # noqa: BLE001 - the object's own code
+        text = "<no repr>"
+    short = text if len(text) <= _TEXT_LENGTH else f"{text[:_TEXT_LENGTH]}..."
+    return f"{short} ({type(value).__name__})"
+
+
+def read_text(value: Any, expected: str = _TEXT) -> str:
+    """A text, or the text of an id: an integer, a UUID, a member of an enumeration.
+
+    Raises:
+        WrongValue: If it is anything else.
+    """
+    kind = type(value)
+    if kind is str:
+        return value
+    if isinstance(value, enum.Enum):
+        return read_text(value.value, expected)
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, uuid.UUID):
+        return str(value)
+    number = _integer(value)
+    if number is None or number.bit_length() > 1024:
+        raise WrongValue(value, expected)
+    return str(number)
+
+
+def text_of_value(value: Any) -> str:
+    """The text of any value that a framework uses as an id; one of no certain meaning by its `str`."""
+    try:
+        return read_text(value)
+    except WrongValue:
+        try:
+            return str.__str__(str(value))
+        except Exception:  # noqa: BLE001 - the object's own code
+            return shown(value)
+
+
+def read_flag(value: Any, expected: str = "True or False") -> bool:
+    """A truth value: a bool, also numpy's, or the integer 0 or 1.
+
+    Raises:
+        WrongValue: If it is anything else.
+    """
+    plain = _unboxed(value)
+    if type(plain) is bool:
+        return plain
+    number = _integer(plain)
+    if number not in (0, 1):
+        raise WrongValue(value, expected)
+    return bool(number)
+
+
+def read_number(value: Any, expected: str = "a finite number") -> float:
+    """A finite number of any numeric type; a bool is none.
+
+    Raises:
+        WrongValue: If it is anything else.
+    """
+    plain = _unboxed(value)
+    if isinstance(plain, (int, float, decimal.Decimal, fractions.Fraction)) and not isinstance(
+        plain, bool
+    ):
+        try:
+            number = float(plain)
+        except (OverflowError, ValueError):
+            number = math.nan
+        if math.isfinite(number):
+            return number
+    raise WrongValue(value, expected)
+
+
+def read_integer(
+    value: Any, expected: str = "an integer", *, least: int = -_LARGEST, most: int = _LARGEST
+) -> int:
+    """An integer within bounds, also one written in decimal digits.
+
+    Raises:
+        WrongValue: If it is anything else.
+    """
+    number = _integer(value)
+    if number is None and isinstance(value, str) and value.isascii() and value.isdigit():
+        number = int(value) if len(value) < 20 else None
+    if number is None or not least <= number <= most:
+        raise WrongValue(value, expected)
+    return number
+
+
+def read_texts(value: Any, expected: str = "a list of texts") -> list[str]:
+    """A list of texts; a single text is a list of one.
+
+    Raises:
+        WrongValue: If it is no list, or an item is no text.
+    """
+    if isinstance(value, (str, enum.Enum)):
+        return [read_text(value)]
+    if not isinstance(value, Iterable) or isinstance(value, (bytes, bytearray, dict)):
+        raise WrongValue(value, expected)
+    try:
+        return [read_text(item) for item in value]
+    except WrongValue:
+        raise
+    except Exception as problem:
+        raise WrongValue(value, expected) from problem
+
+
+def optional(read: Callable[..., _T], value: Any, *expected: str) -> _T | None:
+    """Read a value that may be None."""
+    return None if value is None else read(value, *expected)
+
+
+def _unboxed(value: Any) -> Any:
+    """The Python value of a scalar of numpy or a tensor library."""
+    if type(value) in _PLAIN:
+        return value
+    try:
+        boxed = hasattr(value, "dtype") and getattr(value, "shape", None) in ((), None)
+        return value.item() if boxed else value
+    except Exception:  # noqa: BLE001 - the object's own code
+        return value
+
+
+def _integer(value: Any) -> int | None:
+    plain = _unboxed(value)
+    if isinstance(plain, (bool, str)):
+        return None
+    try:
+        return int(operator.index(plain))
+    except Exception:  # noqa: BLE001 - no integer, or the object's own code
+        return None
