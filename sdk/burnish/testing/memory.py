@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from burnish.capture import faults
 from burnish.capture.recorder import sink
-from burnish.journal.events import AnyEvent, Event, Ref, from_json
+from burnish.journal.events import AnyEvent, Event, Ref, encode_all, from_json
 
 _E = TypeVar("_E", bound=Event)
 
@@ -34,9 +34,10 @@ class MemoryJournal:
     def append_all(
         self, events: Sequence[AnyEvent], blobs: Mapping[Ref, bytes] | tuple[()] = ()
     ) -> None:
-        """Take several events with their blobs."""
+        """Take several events with their blobs; refuses what no reader could take back, as a file does."""
         if self.fail_with is not None:
             raise self.fail_with
+        encode_all(events)
         self.blobs.update(blobs)
         self.events.extend(events)
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from burnish.capture.recorder.scripted_events import EventName, scripted_event
 from burnish.journal import events as e
 from burnish.journal.writer import JournalWriter
 from burnish.records import Json
@@ -77,7 +78,7 @@ class ScriptedRun:
             "input": self.blob({"messages": first}),
             **given,
         }
-        self.write(e.RunStarted(at=self.now(), trajectory=trajectory, span=self.span, **fields))
+        self._tell("run_started", self.span, **fields)
 
     def now(self) -> int:
         """The time of the next event."""
@@ -100,27 +101,21 @@ class ScriptedRun:
         """Append an event with all content that the run has named."""
         self.recording.writer.append(event, self._blobs)
 
+    def _tell(self, name: EventName, span: str, **fields: Any) -> None:
+        event = scripted_event(name, at=self.now(), trajectory=self.trajectory, span=span, **fields)
+        self.write(event)
+
     def model_starts(self, **given: Any) -> str:
         """A chat model is asked; returns the span id."""
         span = self.recording.span_id()
         fields: dict[str, Any] = {"model": "tiny", "parent": self.span, **given}
-        self.write(
-            e.ModelStarted(
-                at=self.now(),
-                trajectory=self.trajectory,
-                span=span,
-                messages=list(self.messages),
-                tools=self._tools,
-                **fields,
-            )
-        )
+        asked = {"messages": list(self.messages), "tools": self._tools, **fields}
+        self._tell("model_started", span, **asked)
         return span
 
     def model_ends(self, span: str, reply: Json, **given: Any) -> None:
         """The chat model answers."""
-        ref = self.say(reply)
-        at = self.now()
-        self.write(e.ModelEnded(at=at, trajectory=self.trajectory, span=span, reply=ref, **given))
+        self._tell("model_ended", span, reply=self.say(reply), **given)
 
     def model_says(self, text: str, **given: Any) -> None:
         """A model call that answers with text."""
@@ -136,27 +131,12 @@ class ScriptedRun:
     def tool(self, call_id: str, arguments: Json, result: Json, name: str = "look_up") -> None:
         """A tool run, and its message."""
         span = self.recording.span_id()
-        self.write(
-            e.ToolStarted(
-                at=self.now(),
-                trajectory=self.trajectory,
-                span=span,
-                parent=self.span,
-                name=name,
-                call_id=call_id,
-                arguments=self.blob(arguments),
-            )
-        )
-        ref = self.blob({"response": result})
-        at = self.now()
-        self.write(e.ToolEnded(at=at, trajectory=self.trajectory, span=span, result=ref))
+        named = {"parent": self.span, "name": name, "call_id": call_id}
+        self._tell("tool_started", span, arguments=self.blob(arguments), **named)
+        self._tell("tool_ended", span, result=self.blob({"response": result}))
         part = {"type": "tool_call_response", "id": call_id, "response": result}
         self.say({"role": "tool", "parts": [part]})
 
     def end(self, status: str = "completed", **given: Any) -> None:
         """The invocation is over."""
-        self.write(
-            e.RunEnded(
-                at=self.now(), trajectory=self.trajectory, span=self.span, status=status, **given
-            )
-        )
+        self._tell("run_ended", self.span, status=status, **given)

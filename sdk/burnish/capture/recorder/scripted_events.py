@@ -1,0 +1,35 @@
+"""Events with fields as they are given, for helpers that write journals by hand.
+
+Nothing is converted, redacted or numbered here: such a journal may tell of runs that no agent had.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from burnish.journal.events import (
+    AnyEvent,
+    ModelEnded,
+    ModelStarted,
+    RunEnded,
+    RunStarted,
+    ToolEnded,
+    ToolStarted,
+)
+
+EventName = Literal[
+    "run_started", "run_ended", "model_started", "model_ended", "tool_started", "tool_ended"
+]
+_KINDS: dict[EventName, Any] = {
+    "run_started": RunStarted,
+    "run_ended": RunEnded,
+    "model_started": ModelStarted,
+    "model_ended": ModelEnded,
+    "tool_started": ToolStarted,
+    "tool_ended": ToolEnded,
+}
+
+
+def scripted_event(name: EventName, **fields: Any) -> AnyEvent:
+    """Make an event of the named kind out of its fields."""
+    return _KINDS[name](**fields)
