@@ -20,9 +20,12 @@ def encode_chat(message: Any) -> Message:
         return {"role": "user", "parts": [{"type": "text", "content": message}]}
     if not isinstance(message, dict):
         return _encode_object(message)
-    if "parts" in message:
+    role = message.get("role", "user")
+    if isinstance(message.get("parts"), list) and isinstance(role, str):
         return message
-    encoded: Message = {"role": message.get("role", "user"), "parts": [], "class": "chat_form"}
+    encoded: Message = {"role": role, "parts": [], "class": "chat_form"}
+    if not isinstance(role, str):
+        return {**encoded, "role": "unknown", "parts": [_verbatim(message, "message")]}
     content = message.get("content")
     if encoded["role"] == "tool":
         encoded["parts"].append(
@@ -30,7 +33,9 @@ def encode_chat(message: Any) -> Message:
         )
     else:
         _add_content(encoded, message, content)
-        encoded["parts"] += [_encode_call(call) for call in message.get("tool_calls") or ()]
+        calls = message.get("tool_calls") or ()
+        listed = calls if isinstance(calls, (list, tuple)) else (calls,)
+        encoded["parts"] += [_encode_call(call) for call in listed]
     if message.get("tool_calls") == []:
         encoded["tool_calls"] = []
     encoded |= {key: value for key, value in message.items() if key not in _KNOWN}
@@ -44,7 +49,12 @@ def _encode_object(message: Any) -> Message:
         return encode_message(message)
     if hasattr(message, "model_dump"):  # a message of the openai package
         return encode_chat(message.model_dump(exclude_unset=True))
-    return encode_chat(str(message))
+    return {"role": "user", "parts": [_verbatim(message, "message")]}
+
+
+def _verbatim(value: Any, block: str) -> parts.Part:
+    """A part that keeps what has no place in the form."""
+    return {"type": "verbatim", "value": value, "block": block}
 
 
 def _add_content(encoded: Message, message: dict[str, Any], content: Any) -> None:
@@ -53,14 +63,16 @@ def _add_content(encoded: Message, message: dict[str, Any], content: Any) -> Non
     elif isinstance(content, list):
         encoded["form"] = "blocks"
         encoded["parts"] += [parts.encode_block(block) for block in content]
+    elif content is not None:
+        encoded["parts"].append(_verbatim(content, "content"))
     elif "content" in message:
         encoded["form"] = "null"
 
 
 def _encode_call(call: dict[str, Any]) -> parts.Part:
-    function = call.get("function")
+    function = call.get("function") if isinstance(call, dict) else None
     if not isinstance(function, dict):
-        return {"type": "verbatim", "value": call, "block": "call"}
+        return _verbatim(call, "call")
     raw = function.get("arguments")
     part: parts.Part = {"type": "tool_call", "name": function.get("name"), "raw_arguments": raw}
     part["arguments"] = parsed_arguments(raw)

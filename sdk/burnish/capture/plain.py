@@ -23,6 +23,7 @@ _LEAVES = frozenset({str, int, float, bool, type(None)})
 _TEXTUAL = (dt.date, dt.time, decimal.Decimal, pathlib.PurePath, uuid.UUID, complex)
 _DEEPEST = 120
 _REPR_LENGTH = 300
+_MOST_BITS = 14_000
 
 Losses = dict[str, int]
 """What could not be kept, counted by kind."""
@@ -44,29 +45,39 @@ def to_plain(value: Any, losses: Losses | None = None, depth: int = 0) -> Json:
     """
     kind = type(value)
     if kind in _LEAVES:
-        return value
+        return _lost(value, losses, "unserialisable") if _is_endless(value) else value
     if depth > _DEEPEST:
         return _lost(value, losses, "too_deep")
-    if isinstance(value, Mapping):
-        return {
-            key if type(key) is str else str(key): to_plain(item, losses, depth + 1)
-            for key, item in value.items()
-        }
-    if isinstance(value, (list, tuple)):
-        return [to_plain(item, losses, depth + 1) for item in value]
-    return _special(value, losses, depth)
+    try:
+        if isinstance(value, Mapping):
+            return {
+                key if type(key) is str else str(key): to_plain(item, losses, depth + 1)
+                for key, item in value.items()
+            }
+        if isinstance(value, (list, tuple)):
+            return [to_plain(item, losses, depth + 1) for item in value]
+        return _special(value, losses, depth)
+    except Exception:  # noqa: BLE001 - the object's own code; what it is worth is its name
+        return _lost(value, losses, "unserialisable")
+
+
+def _is_endless(value: Any) -> bool:
+    """Whether an integer has more digits than Python writes out."""
+    return type(value) is int and value.bit_length() > _MOST_BITS
 
 
 def _special(value: Any, losses: Losses | None, depth: int) -> Json:
     if isinstance(value, enum.Enum):
         return to_plain(value.value, losses, depth + 1)
-    for base in (str, int, float):  # subclasses of the leaves
+    if isinstance(value, str):
+        return str.__str__(value)
+    for base in (int, float):  # subclasses of the leaves
         if isinstance(value, base):
-            return base(value)
+            return to_plain(base(value), losses, depth)
     if isinstance(value, (bytes, bytearray, memoryview)):
         return {"$bytes": base64.b64encode(value).decode("ascii")}
     if isinstance(value, (set, frozenset)):
-        return sorted((to_plain(item, losses, depth + 1) for item in value), key=repr)
+        return sorted((to_plain(item, losses, depth + 1) for item in value), key=canonical)
     if isinstance(value, _TEXTUAL):
         return str(value)
     if isinstance(value, BaseException):

@@ -65,7 +65,10 @@ def encode_tool(tool: Any) -> Tool:
     definition back as it was sent.
     """
     if not isinstance(tool, dict):
-        tool = _described(tool)
+        described = _described(tool)
+        if described is None:
+            return {"type": "verbatim", "name": "verbatim", "value": tool}
+        tool = described
     function = tool.get("function")
     if isinstance(function, dict) and "form" not in function:
         around = {key: value for key, value in tool.items() if key not in ("type", "function")}
@@ -114,11 +117,14 @@ def decode_tool(tool: Tool) -> dict[str, Any]:
     return {**outer, **form["around"], "function": function}
 
 
-def _described(tool: Any) -> dict[str, Any]:
-    """A tool object that a model bound as it is."""
+def _described(tool: Any) -> dict[str, Any] | None:
+    """A tool object that a model bound as it is; None where it is no tool."""
     from langchain_core.utils.function_calling import convert_to_openai_tool
 
-    return convert_to_openai_tool(tool)
+    try:
+        return convert_to_openai_tool(tool)
+    except Exception:  # noqa: BLE001 - of any type; it is kept as it is
+        return None
 
 
 def own_metadata(metadata: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from burnish.capture.recorder.context import (
 )
 from burnish.capture.recorder.facts import origin_of, outcome_event
 from burnish.capture.recorder.runs import LiveTrajectory
-from burnish.capture.recorder.values import read_flag, read_integer, read_text
+from burnish.capture.recorder.values import read_flag, read_integer, read_text, shown
 from burnish.capture.redaction import door
 from burnish.errors import CaptureError
 from burnish.records import Outcome
@@ -151,7 +151,9 @@ def outcome(
     """
     if success is None and score is None and label is None:
         raise CaptureError(
-            f"outcome() from {source!r} says nothing", "success, score or label", "success=True"
+            f"outcome() from {shown(source)} says nothing",
+            "success, score or label",
+            "success=True",
         )
     fact = Outcome(
         source=source, success=success, score=score, label=label, evidence=evidence, scope=scope

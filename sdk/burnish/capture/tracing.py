@@ -39,14 +39,15 @@ class Scope:
 
     def __init__(self, agent: Agent, thread_id: str | None, given: Any) -> None:
         self._agent, self._thread_id, self._given = agent, thread_id, given
+        self._id: str | None = None
         self._run: Run | None = None
         self._owned: LiveTrajectory | None = None
         self._answer: Any = None
 
     @property
     def trajectory_id(self) -> str | None:
-        """Id of the trajectory, None where nothing is recorded."""
-        return None if self._run is None else self._run.trajectory.id
+        """Id of the trajectory, also once it is over; None where nothing is recorded."""
+        return self._id
 
     def answer(self, value: Any) -> None:
         """Say what the agent answered, where no function returns it."""
@@ -65,11 +66,13 @@ class Scope:
             start = Start(self._agent, entry, self._given, thread_id=self._thread_id)
             self._owned = begin(start, key)
             self._run = self._owned.root
+            self._id = self._owned.id
             return
         run = Run(parent, "node", key, new_id(8))
         run.speaker = self._agent.name
         calls.start_node(run, self._agent.name)
         self._run = run
+        self._id = run.trajectory.id
 
     @guarded
     def close(self, output: Any = None, error: BaseException | None = None) -> None:

@@ -118,7 +118,7 @@ def odd_tools(recording, run):
 def tell_facts(workspace):
     """Outcomes, a verdict and a state."""
     workspace.append_outcome(
-        Outcome(source="crm \ud800", success=False, score=math.inf, label="\ud800", evidence=ODD),
+        Outcome(source="crm \ud800", success=False, score=1e308, label="\ud800", evidence=ODD),
         thread_id="t-\ud800",
     )
     workspace.append_outcome(Outcome(source="crm", score=0.5), trajectory_id="b" * 32)
