@@ -183,7 +183,12 @@ def test_the_command_imports_tells_and_ends_as_documented(written, tmp_path, com
     missing = command_line("import", "none.jsonl", *given[2:])
     wrong = command_line("import", file, "--agent", "a", "--source", "robot")
 
-    assert json.loads(done[1]) == {"imported": 2, "known": 0, "dropped": {"no JSON": 1}}
+    assert json.loads(done[1]) == {
+        "imported": 2,
+        "known": 0,
+        "dropped": {"no JSON": 1},
+        "examples": [{"line": 2, "reason": "no JSON", "detail": ""}],
+    }
     assert [code for code, _, _ in (done, table, missing, wrong)] == [0, 0, 1, 2]
     assert "there already" in table[1]
     assert "cannot be read" in missing[2]

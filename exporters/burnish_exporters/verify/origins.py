@@ -5,6 +5,9 @@ Does not know: any verifier, and how a fact came to its origin.
 
 A fact that was received or imported is evidence and decides nothing, unless `trust_received` of `[agent.NAME]` names its
 source ("state" for final states). What code inside a run says of that very run never decides.
+
+What `burnish import` brings with a demonstration is one line of one file, run and label alike: whoever imports it says
+by `--source` that it may be learned from. So its own facts decide; those that an import brings about other runs do not.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from collections.abc import Collection
 from burnish.records import Origin, Trajectory
 
 STATE = "state"
+_IMPORTED = ("demonstration", "teacher")
 UNTRUSTED_STATE = "the final state comes from elsewhere"
 
 
@@ -28,6 +32,13 @@ def decides(origin: Origin, source: str, trusted: Collection[str]) -> bool:
     return origin == "own" or (origin in ("imported", "received") and source in trusted)
 
 
+def comes_with_import(trajectory: Trajectory, origin: Origin) -> bool:
+    """Whether a fact was imported with the very run, in one line of `burnish import`."""
+    return origin == "imported" and trajectory.source in _IMPORTED
+
+
 def state_decides(trajectory: Trajectory, trusted: Collection[str]) -> bool:
     """Whether the final state of a run may decide; a state that is missing is no one's."""
-    return trajectory.final_state is None or decides(trajectory.state_origin, STATE, trusted)
+    origin = trajectory.state_origin
+    known = trajectory.final_state is None or comes_with_import(trajectory, origin)
+    return known or decides(origin, STATE, trusted)

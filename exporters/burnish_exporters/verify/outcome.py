@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from burnish.records import Outcome, Trajectory, Verdict, VerdictLabel
 from burnish_exporters.verify.judge_one import unknown
-from burnish_exporters.verify.origins import decides
+from burnish_exporters.verify.origins import comes_with_import, decides
 
 _WORDS: dict[str, VerdictLabel] = {
     "success": "success",
@@ -43,6 +43,7 @@ class OutcomeVerifier:
             found
             for found in trajectory.outcomes
             if decides(found.origin, found.source, self.trust_received)
+            or comes_with_import(trajectory, found.origin)
         ]
         for found in deciding:
             known = newest.get(found.source)

@@ -77,7 +77,7 @@ def _special(value: Any, losses: Losses | None, depth: int) -> Json:
     if isinstance(value, (bytes, bytearray, memoryview)):
         return {"$bytes": base64.b64encode(value).decode("ascii")}
     if isinstance(value, (set, frozenset)):
-        return sorted((to_plain(item, losses, depth + 1) for item in value), key=canonical)
+        return sorted((to_plain(item, losses, depth + 1) for item in value), key=ordered_json)
     if isinstance(value, _TEXTUAL):
         return str(value)
     if isinstance(value, BaseException):

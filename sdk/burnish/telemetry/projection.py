@@ -108,6 +108,8 @@ class Projector:
         name, attributes = FACTS[type(event)](event, blobs)
         digest = hashlib.blake2b(e.encode(event), digest_size=24).hexdigest()
         trace, root = digest[16:], None
+        if event.redacted:
+            attributes[s.REDACTED] = True
         if event.trajectory is not None:
             attributes[s.TRAJECTORY] = event.trajectory
             trace, root = self._root(event.trajectory)

@@ -6,11 +6,14 @@ Does not know: how it arrived (receiver).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, cast
 
 import msgspec
 
+from burnish.capture.recorder.received_spans import received_event
+from burnish.capture.redaction import WITHHELD_TEXT
 from burnish.journal.events import Ref, SpanReceived, ordered_json, ref_of
 from burnish.records import Json, Span, SpanKind
 from burnish.telemetry import semconv as s
@@ -23,17 +26,37 @@ _SPELLED = (s.TOKEN_IDS, s.PROMPT_TOKEN_IDS, s.LOGPROBS)
 _SHORT = 200
 _INT64 = 2**63
 _LISTS = (s.INPUT_MESSAGES, s.OUTPUT_MESSAGES)
+_NAMES = frozenset(value for value in vars(s).values() if isinstance(value, str) and "." in value)
+_HEX = re.compile(r"[0-9a-f]{32}")
 
 
 def cleaned(span: Span, clean: Clean) -> Span:
-    """The span without what must not be kept; token ids go with what was replaced."""
-    attributes = clean(dict(span.attributes))
-    if attributes == span.attributes:
+    """The span without what must not be kept, its name and the names of its attributes included.
+
+    Token ids go with what was replaced. Names of the conventions and the hexadecimal id of the
+    trajectory stay as they are.
+    """
+    attributes = {
+        key if key in _NAMES else _text_of(clean(key)): _kept(key, value, clean)
+        for key, value in span.attributes.items()
+    }
+    name = span.name if span.name in _NAMES else _text_of(clean(span.name))
+    if name == span.name and attributes == span.attributes:
         return span
-    if s.TRAJECTORY in span.attributes:
-        attributes[s.TRAJECTORY] = span.attributes[s.TRAJECTORY]
     kept = {key: value for key, value in attributes.items() if key not in _SPELLED}
-    return msgspec.structs.replace(span, attributes={**kept, s.REDACTED: True})
+    return msgspec.structs.replace(span, name=name, attributes={**kept, s.REDACTED: True})
+
+
+def _kept(key: str, value: Json, clean: Clean) -> Json:
+    if key == s.TRAJECTORY and isinstance(value, str) and _HEX.fullmatch(value):
+        return value
+    (kept,) = clean({key: value}).values()  # the name of a value tells what it may be
+    return kept
+
+
+def _text_of(cleaned: Json) -> str:
+    """A cleaned text; where redaction failed, a note that it is withheld."""
+    return cleaned if isinstance(cleaned, str) else WITHHELD_TEXT
 
 
 def take_apart(span: Span) -> tuple[SpanReceived, dict[Ref, bytes]]:
@@ -58,7 +81,7 @@ def take_apart(span: Span) -> tuple[SpanReceived, dict[Ref, bytes]]:
             contents[key] = name(value)
     get = span.attributes.get
     is_run = span.kind == "agent"
-    event = SpanReceived(
+    event = received_event(
         at=span.start_ns,
         trajectory=_trajectory(span),
         span=span.span_id,

@@ -101,8 +101,8 @@ class ScriptedRun:
         """Append an event with all content that the run has named."""
         self.recording.writer.append(event, self._blobs)
 
-    def _tell(self, name: EventName, span: str, **fields: Any) -> None:
-        event = scripted_event(name, at=self.now(), trajectory=self.trajectory, span=span, **fields)
+    def _tell(self, kind: EventName, span: str, /, **fields: Any) -> None:
+        event = scripted_event(kind, at=self.now(), trajectory=self.trajectory, span=span, **fields)
         self.write(event)
 
     def model_starts(self, **given: Any) -> str:

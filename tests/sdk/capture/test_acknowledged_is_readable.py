@@ -118,9 +118,12 @@ def test_an_outcome_is_refused_or_readable(workspace, facts):
     {"id": ANYTHING, "user": ANYTHING, "attempt": ANYTHING, "source": ANYTHING,
      "environment": ANYTHING, "explore": ANYTHING}))  # fmt: skip
 def test_a_scope_never_stops_the_agent_and_its_run_is_readable(workspace, thread, tags, task):
-    with production_faults():
-        with burnish.task(**task), burnish.trace(agent="a", thread_id=thread, tags=tags) as scope:
-            pass
+    with (
+        production_faults(),
+        burnish.task(**task),
+        burnish.trace(agent="a", thread_id=thread, tags=tags) as scope,
+    ):
+        pass
 
     run = known(workspace)[scope.trajectory_id]
     assert run.status == "completed"
@@ -236,9 +239,11 @@ def test_a_value_of_a_certain_meaning_is_converted(workspace, fact, name, read):
 
 def test_scalars_of_numpy_are_taken_as_what_they_are(workspace):
     numpy = pytest.importorskip("numpy")
-    with burnish.trace(agent="a", thread_id=numpy.int64(7)) as scope:
-        with burnish.trace.model_call("q", model="m") as call:
-            call.reply("a", token_ids=numpy.array([1, 2]), logprobs=numpy.array([-0.5, -1.0]))
+    with (
+        burnish.trace(agent="a", thread_id=numpy.int64(7)) as scope,
+        burnish.trace.model_call("q", model="m") as call,
+    ):
+        call.reply("a", token_ids=numpy.array([1, 2]), logprobs=numpy.array([-0.5, -1.0]))
 
     burnish.outcome(
         thread_id="7",
@@ -273,9 +278,12 @@ def test_a_value_of_no_certain_meaning_is_refused_before_anything_is_written(jou
 
 
 def test_what_a_scope_could_not_take_is_counted_and_the_rest_is_kept(journal):
-    with production_faults():
-        with burnish.task(id=["x"], user="u", attempt="2"), burnish.trace(agent="a", thread_id=1.5):
-            pass
+    with (
+        production_faults(),
+        burnish.task(id=["x"], user="u", attempt="2"),
+        burnish.trace(agent="a", thread_id=1.5),
+    ):
+        pass
 
     (started,) = journal.of(e.RunStarted)
     assert (started.task_id, started.user, started.attempt, started.thread_id) == (

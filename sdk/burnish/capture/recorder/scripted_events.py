@@ -30,6 +30,6 @@ _KINDS: dict[EventName, Any] = {
 }
 
 
-def scripted_event(name: EventName, **fields: Any) -> AnyEvent:
+def scripted_event(kind: EventName, /, **fields: Any) -> AnyEvent:
     """Make an event of the named kind out of its fields."""
-    return _KINDS[name](**fields)
+    return _KINDS[kind](**fields)
