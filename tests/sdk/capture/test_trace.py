@@ -91,7 +91,7 @@ async def test_coroutines_and_context_managers_are_recorded(journal):
 
     assert [event.agent for event in journal.of(RunStarted)] == ["co", "with"]
     assert journal.of(RunEnded)[1].answer == "by hand"
-    assert scope.trajectory_id is None  # it is over
+    assert scope.trajectory_id == journal.of(RunStarted)[1].trajectory  # also once it is over
 
 
 def test_generators_stay_generators(journal):
