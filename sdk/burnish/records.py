@@ -71,7 +71,7 @@ class Policy(Record, frozen=True, kw_only=True):
 
     model: str | None = None
     adapter: str | None = None  # "name@sha12"; None is the base model
-    arm: Literal["stable", "canary"] | None = None
+    arm: Literal["stable", "canary", "takeover"] | None = None
     prompt_hash: str | None = None
     tools_hash: str | None = None
 

@@ -37,6 +37,13 @@ class Event(Record, frozen=True, kw_only=True):
     reason: str
 
 
+class Retired(Record, frozen=True, kw_only=True):
+    """A version that was in service and is to be given back by its backend."""
+
+    target: Target
+    at_ns: int
+
+
 class Document(Record, frozen=True, kw_only=True):
     """Everything that is known of an agent's rollout, but for its threads."""
 
@@ -56,6 +63,7 @@ class Document(Record, frozen=True, kw_only=True):
     reason: str = ""
     events: list[Event] = msgspec.field(default_factory=list)
     config: CanaryConfig = msgspec.field(default_factory=CanaryConfig)
+    retired: list[Retired] = msgspec.field(default_factory=list)
 
     @property
     def adapter(self) -> str | None:
@@ -161,6 +169,31 @@ def rolled_back(document: Document, reason: str) -> Document:
         document, stable=stable, canary=None, previous=None, share=0.0, holdback=0.0
     )
     return moved(document, "ROLLED_BACK", 0.0, reason)
+
+
+def with_retired(before: Document, after: Document) -> Document:
+    """A document after a move, with the versions that the move took out of service."""
+    kept = targets_of(after)
+    old = [one for one in [*before.retired, *after.retired] if one.target not in kept]
+    known = {one.target: one for one in reversed(old)}
+    now_ns = time.time_ns()
+    for target in targets_of(before):
+        if target not in kept:
+            known.setdefault(target, Retired(target=target, at_ns=now_ns))
+    return msgspec.structs.replace(after, retired=list(known.values()))
+
+
+def given_back(document: Document, targets: Sequence[Target]) -> Document:
+    """A document without retired versions that their backends have unloaded."""
+    kept = [one for one in document.retired if one.target not in targets]
+    return msgspec.structs.replace(document, retired=kept)
+
+
+def targets_of(document: Document) -> list[Target]:
+    """The versions that a document wishes to be served, each once."""
+    trial = document.candidate if document.state in RUNNING else None
+    named = (document.stable, document.canary, document.previous, trial)
+    return list(dict.fromkeys(target for target in named if target is not None and target.adapter))
 
 
 def moved(document: Document, state: State, share: float, reason: str) -> Document:

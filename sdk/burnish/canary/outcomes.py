@@ -60,7 +60,11 @@ class ThreadReader:
                 trajectory = self._workspace.trajectory(entry.id)
                 if first_routed(trajectory) is not None:
                     found.setdefault(entry.thread_id, []).append(trajectory)
-        seen = [_seen(thread, runs, candidate, self._config) for thread, runs in found.items()]
+        seen = [
+            _seen(thread, runs, candidate, self._config)
+            for thread, runs in found.items()
+            if not _taken_over(runs)
+        ]
         return sorted(seen, key=lambda thread: (thread.assigned_ns, thread.thread))
 
     def history(self, stable: str | None) -> tuple[int, int]:
@@ -77,6 +81,11 @@ class ThreadReader:
             if len(outcomes) == HISTORY_THREADS:
                 break
         return sum(outcomes), len(outcomes)
+
+
+def _taken_over(runs: list[Trajectory]) -> bool:
+    """Whether another version answered in place of one that its backend lost: no arm's evidence."""
+    return any(call.policy.arm == "takeover" for run in runs for call in run.model_calls)
 
 
 def _seen(thread: str, runs: list[Trajectory], candidate: str | None, config: CanaryConfig) -> Seen:

@@ -26,6 +26,7 @@ from burnish.canary.document import RUNNING, Document
 from burnish.canary.judge import Judge
 from burnish.canary.ledger import Ledger, Thread
 from burnish.canary.outcomes import Seen, ThreadReader
+from burnish.canary.reconciler import Reconciler
 from burnish.errors import BurnishError, CanaryError
 from burnish.project import CanaryConfig
 from burnish.protocols import Backend
@@ -51,6 +52,7 @@ class Rollout:
         self.agent = agent
         self.store = store or SqlControlStore(self.home)
         self.registry = Registry(self.home, store=self.store)
+        self._reconciler = Reconciler(self.home, agent, store=self.store)
 
     def start(
         self,
@@ -94,7 +96,12 @@ class Rollout:
         if document.state in ("CANARY", "PAUSED", "PROMOTED") and document.config.decides:
             seen, cursor_ns = self._read(document)
             self._change(lambda connection, now: self._judge(connection, now, seen, cursor_ns))
-        return self.status()
+        found = self.reconcile()
+        return {**self.status(), **({"backends": found} if found else {})}
+
+    def reconcile(self) -> list[dict[str, Json]]:
+        """Load what backends have lost and unload what is retired; returns what was done or failed."""
+        return self._reconciler.reconcile()
 
     def record(
         self,
@@ -214,12 +221,13 @@ class Rollout:
     def status(self) -> dict[str, Json]:
         """State, share, targets and evidence, as plain data."""
         document = self.document()
+        told = status.backend_events(self.store.audit(self.agent), document)
         if document.started_ns == 0:
-            return status.facts(self.agent, document)
+            return status.facts(self.agent, document) | told
         with self.store.transaction(write=False) as connection:
             judge = self._judge_of(connection, document)
             counts = Ledger(connection, document.book).counts()
-        return status.whole(self.agent, document, judge, counts)
+        return status.whole(self.agent, document, judge, counts) | told
 
     def trail(self) -> list[dict[str, Json]]:
         """The evidence after each judged thread, for pictures, in the order of judgement."""
@@ -233,9 +241,7 @@ class Rollout:
 
     def in_service(self) -> list[str]:
         """Adapter versions that a backend must keep loaded now."""
-        document = self.document()
-        targets = (document.stable, document.canary, document.previous)
-        return [target.adapter for target in targets if target is not None and target.adapter]
+        return [target.adapter or "" for target in moves.targets_of(self.document())]
 
     def _target(self, version: str) -> Target:
         manifest = self.registry.adapters.get(version)
@@ -321,6 +327,7 @@ class Rollout:
             moved = move(connection, document)
             if moved == document:
                 return document
+            moved = moves.with_retired(document, moved)
             self.store.write_in(connection, self.agent, msgspec.to_builtins(moved), version)
             for event in moved.events[_shared(document, moved) :]:
                 detail = {

@@ -12,7 +12,7 @@ from __future__ import annotations
 import threading
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from burnish.adapters.pointer import Pointer, PointerReader, Target
 from burnish.canary.assignment import Arm, choose
@@ -24,7 +24,7 @@ class Choice(NamedTuple):
     """Who answers one call."""
 
     target: Target | None  # None: the user's own model, as it is
-    arm: Arm
+    arm: Arm | Literal["takeover"]
 
 
 class Router:
@@ -39,7 +39,7 @@ class Router:
         self._salt = ""
         self._pins: dict[str, Arm] = {}
         self._lock = threading.Lock()
-        self.counts = {"stable": 0, "canary": 0, "no_thread": 0}
+        self.counts = {"stable": 0, "canary": 0, "no_thread": 0, "takeover": 0}
 
     @classmethod
     def shared(cls, home: Path, agent: str) -> Router:

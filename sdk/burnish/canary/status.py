@@ -16,6 +16,8 @@ from burnish.canary.ledger import Thread
 from burnish.canary.policy import SUCCESS_PART
 from burnish.records import Json
 
+_BACKEND_ACTIONS = ("taken_over", "restored", "not_restored", "unloaded")
+
 
 def facts(agent: str, document: Document) -> dict[str, Json]:
     """What the control document alone says."""
@@ -34,6 +36,17 @@ def facts(agent: str, document: Document) -> dict[str, Json]:
         "steps": document.config.steps,
         "holdback": document.holdback,
     }
+
+
+def backend_events(audit: Sequence[Mapping[str, Json]], document: Document) -> dict[str, Json]:
+    """How often backends lost a version in this rollout, it was loaded again, or another answered."""
+    begun = document.events[0].at_ns if document.events else 0
+    found: dict[str, int] = {}
+    for entry in audit:
+        detail = entry["detail"]
+        if entry["action"] in _BACKEND_ACTIONS and entry["at_ns"] >= begun:
+            found[entry["action"]] = found.get(entry["action"], 0) + int(detail.get("times", 1))
+    return dict(found)
 
 
 def whole(

@@ -12,6 +12,7 @@ of the user's model. A call that has begun keeps its version to the end.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing, contextmanager, suppress
 from contextvars import ContextVar
@@ -25,10 +26,18 @@ from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from pydantic import PrivateAttr
 
 from burnish import settings
+from burnish.canary.reconciler import Reconciler
 from burnish.canary.router import Choice, Router
 from burnish.capture.recorder.context import ambient_config, current_thread_id
 from burnish.errors import CaptureError
-from burnish.langchain.targets import Way, as_structured, stamped, way_to
+from burnish.langchain.takeover import Takeover, failure_of
+from burnish.langchain.targets import (
+    Way,
+    as_structured,
+    names_another_model,
+    stamped,
+    way_to,
+)
 
 Model = TypeVar("Model", bound=BaseChatModel)
 
@@ -60,6 +69,10 @@ class Route:
             self._settings = now
         return self._router
 
+    def reconciler(self) -> Reconciler:
+        """The reconciler of this process."""
+        return Reconciler.shared(self.home or settings.current().home, self.agent)
+
 
 def route(model: Model, *, agent: str, home: Path | str | None = None) -> Model:
     """Let the version that serves an agent answer in place of a chat model.
@@ -71,7 +84,8 @@ def route(model: Model, *, agent: str, home: Path | str | None = None) -> Model:
 
     Returns:
         A copy that is still an instance of the model's class. Sticky by thread; a call without
-        a thread is stable.
+        a thread is stable. A call that is given another `model` than the model's own is answered
+        by that one, unrouted.
 
     Raises:
         CaptureError: If it is not a chat model; says which inner model to route.
@@ -80,8 +94,9 @@ def route(model: Model, *, agent: str, home: Path | str | None = None) -> Model:
         raise _refusal(model, agent)
     given = getattr(type(model), "burnish_routes", None) or type(model)
     routed: Any = model.model_copy()
-    _set_private(routed, "_burnish_route", Route(agent, None if home is None else Path(home)))
-    object.__setattr__(routed, "__class__", _routed_class(given))
+    folder = None if home is None else Path(home)
+    _set_private(routed, "_burnish_route", Route(agent, folder))
+    object.__setattr__(routed, "__class__", _routed_class(given, agent, folder))
     return routed
 
 
@@ -120,32 +135,60 @@ def _thread_given(config: Any) -> Iterator[None]:
 
 
 class _Call:
-    """One call on its way: chosen at its start, the same to its end."""
+    """One call on its way: chosen at its start, the same to its end unless its version is gone."""
 
     def __init__(self, model: Any, run_manager: Any, kwargs: dict[str, Any]) -> None:
-        self.choice = _choice(model, run_manager)
-        self.way: Way = way_to(self.choice.target, _plain(model), kwargs)
+        self._model, self._kwargs = _plain(model), kwargs
+        self._route = _route_of(model)
+        self._takeover: Takeover | None = None
         self._first = True
+        self._routed = self._route is not None and not names_another_model(self._model, kwargs)
+        self.choice = Choice(None, "stable")
+        if self._route is not None and self._routed:
+            self.choice = self._route.router().choose(current_thread(run_manager))
+        self.way: Way = way_to(self.choice.target, self._model, kwargs)
 
-    def __enter__(self) -> Way:
-        return self.way
+    def goes_on(self, error: BaseException) -> bool:
+        """Whether another version answers instead of the one that failed; then `way` leads to it.
 
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        """A failure carries its version too: capture and canary count it for the right arm."""
-        target, arm = self.choice
-        if error is not None:
-            with suppress(AttributeError, TypeError):  # an exception that takes no attribute
-                error.burnish_answered = {  # type: ignore[attr-defined]
-                    "adapter": target.adapter if target is not None else None,
-                    "arm": arm,
-                }
+        A failure carries its version: capture and canary count it for the right arm.
+        """
+        self._stamp(error, self.choice.arm)
+        if not self._first or failure_of(error) is None or self._route is None:
+            return False
+        if self._takeover is None:
+            router, reconciler = self._route.router(), self._route.reconciler()
+            self._takeover = Takeover(router, reconciler, self.choice)
+        chosen = self._takeover.next(self.choice, error)
+        if chosen is None:  # no evidence against the version: nobody could have answered
+            self._stamp(error, "takeover" if self._routed else self.choice.arm)
+            return False
+        self.choice = chosen
+        self.way = way_to(chosen.target, self._model, self._kwargs)
+        return True
+
+    async def agoes_on(self, error: BaseException) -> bool:
+        """The same without blocking the event loop while a version is loaded again."""
+        if failure_of(error) is None or not isinstance(error, Exception):
+            return self.goes_on(error)
+        return await asyncio.to_thread(self.goes_on, error)
+
+    def _stamp(self, error: BaseException, arm: str) -> None:
+        if not self._routed:
+            return
+        target = self.choice.target
+        with suppress(AttributeError, TypeError):  # an exception that takes no attribute
+            error.burnish_answered = {  # type: ignore[attr-defined]
+                "adapter": target.adapter if target is not None else None,
+                "arm": arm,
+            }
 
     def result(self, result: ChatResult) -> ChatResult:
         """The answer with its stamp."""
         if self.way.answers_by_tool:
             result = as_structured(result)
         said = (result.llm_output or {}).get("model_name")
-        for generation in result.generations:
+        for generation in result.generations if self._routed else ():
             name = (generation.message.response_metadata or {}).get("model_name", said)
             stamped(generation.message, *self.choice, model_name=name)
         return result
@@ -153,6 +196,9 @@ class _Call:
     def chunk(self, chunk: ChatGenerationChunk) -> ChatGenerationChunk:
         """A piece of a stream: the first carries the stamp, since pieces are added up."""
         message = chunk.message
+        if not self._routed:
+            self._first = False
+            return chunk
         said = (chunk.generation_info or {}).get("model_name")
         stamped(message, *self.choice, model_name=message.response_metadata.get("model_name", said))
         if not self._first:
@@ -182,44 +228,68 @@ def _generate(
     self: Any, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any
 ) -> ChatResult:
     call = _Call(self, run_manager, kwargs)
-    with call as (model, given, _):
-        return call.result(model._generate(messages, stop=stop, run_manager=run_manager, **given))
+    while True:
+        model, given, _ = call.way
+        asked = {"stop": stop, "run_manager": run_manager, **given}
+        try:
+            return call.result(model._generate(messages, **asked))
+        except BaseException as error:
+            if not call.goes_on(error):
+                raise
 
 
 async def _agenerate(
     self: Any, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any
 ) -> ChatResult:
     call = _Call(self, run_manager, kwargs)
-    with call as (model, given, _):
-        return call.result(
-            await model._agenerate(messages, stop=stop, run_manager=run_manager, **given)
-        )
+    while True:
+        model, given, _ = call.way
+        asked = {"stop": stop, "run_manager": run_manager, **given}
+        try:
+            return call.result(await model._agenerate(messages, **asked))
+        except BaseException as error:
+            if not await call.agoes_on(error):
+                raise
 
 
 def _stream(
     self: Any, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any
 ) -> Iterator[ChatGenerationChunk]:
     call = _Call(self, run_manager, kwargs)
-    with call as (model, given, by_tool):
-        if by_tool:
-            yield call.whole(model._generate(messages, stop=stop, run_manager=run_manager, **given))
+    while True:
+        model, given, by_tool = call.way
+        asked = {"stop": stop, "run_manager": run_manager, **given}
+        try:
+            if by_tool:
+                yield call.whole(model._generate(messages, **asked))
+            else:
+                for chunk in model._stream(messages, **asked):
+                    yield call.chunk(chunk)
+        except BaseException as error:
+            if not call.goes_on(error):
+                raise
+        else:
             return
-        for chunk in model._stream(messages, stop=stop, run_manager=run_manager, **given):
-            yield call.chunk(chunk)
 
 
 async def _astream(
     self: Any, messages: Any, stop: Any = None, run_manager: Any = None, **kwargs: Any
 ) -> AsyncIterator[ChatGenerationChunk]:
     call = _Call(self, run_manager, kwargs)
-    with call as (model, given, by_tool):
-        if by_tool:
-            yield call.whole(
-                await model._agenerate(messages, stop=stop, run_manager=run_manager, **given)
-            )
+    while True:
+        model, given, by_tool = call.way
+        asked = {"stop": stop, "run_manager": run_manager, **given}
+        try:
+            if by_tool:
+                yield call.whole(await model._agenerate(messages, **asked))
+            else:
+                async for chunk in model._astream(messages, **asked):
+                    yield call.chunk(chunk)
+        except BaseException as error:
+            if not await call.agoes_on(error):
+                raise
+        else:
             return
-        async for chunk in model._astream(messages, stop=stop, run_manager=run_manager, **given):
-            yield call.chunk(chunk)
 
 
 def _entry_points(given: type[BaseChatModel]) -> dict[str, Any]:
@@ -265,21 +335,25 @@ def _entry_points(given: type[BaseChatModel]) -> dict[str, Any]:
 
 def _get_llm_string(self: Any, stop: list[str] | None = None, **kwargs: Any) -> str:
     """Key of LangChain's answer cache: an answer of one version is none of another."""
-    choice = self._burnish_route.router().choose(current_thread(), counted=False)
-    return f"{_plain(self)._get_llm_string(stop, **kwargs)}---{choice.target}"
+    way = _route_of(self)
+    target = way.router().choose(current_thread(), counted=False).target if way else None
+    return f"{_plain(self)._get_llm_string(stop, **kwargs)}---{target}"
 
 
 def _reduce(self: Any) -> tuple[Any, ...]:
-    return _unpickled, (_plain(self), self._burnish_route)
+    return _unpickled, (_plain(self), _route_of(self))
 
 
-def _unpickled(model: BaseChatModel, way: Route) -> BaseChatModel:
-    return route(model, agent=way.agent, home=way.home)
+def _unpickled(model: BaseChatModel, way: Route | None) -> BaseChatModel:
+    return model if way is None else route(model, agent=way.agent, home=way.home)
 
 
 @lru_cache(maxsize=256)
-def _routed_class(given: type[BaseChatModel]) -> type[BaseChatModel]:
-    """The user's class with the generation hooks replaced; one for each class."""
+def _routed_class(given: type[BaseChatModel], agent: str, home: Path | None) -> type[BaseChatModel]:
+    """The user's class with the generation hooks replaced; one for each class and route.
+
+    `configurable_fields` and the like make further instances of it, which know no more than it.
+    """
     own: dict[str, Any] = {
         "__module__": given.__module__,
         "__qualname__": given.__qualname__,
@@ -303,12 +377,14 @@ def _routed_class(given: type[BaseChatModel]) -> type[BaseChatModel]:
     metaclass: Any = type(given)
     made = metaclass(given.__name__, (given,), own)
     made.burnish_routes = given
+    made.burnish_route = Route(agent, home)
     return made
 
 
-def _choice(model: Any, run_manager: Any) -> Choice:
-    way: Route = model.__pydantic_private__["_burnish_route"]
-    return way.router().choose(current_thread(run_manager))
+def _route_of(model: Any) -> Route | None:
+    """The route of a model; one that LangChain made anew of its class follows that of the class."""
+    own = (model.__pydantic_private__ or {}).get("_burnish_route")
+    return own or type(model).burnish_route
 
 
 def _plain(model: Any) -> Any:

@@ -7,10 +7,9 @@ how a request made for one model is put to another. Does not know: why the targe
 from __future__ import annotations
 
 import json
-import os
+import logging
 from functools import lru_cache
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage
@@ -19,9 +18,13 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from burnish.adapters.pointer import Target
 from burnish.errors import ServingError
+from burnish.langchain.request_forms import sampling_of, to_openai
+from burnish.serving.endpoint import address_of
+
+logger = logging.getLogger(__name__)
 
 EMBEDDED, OWN = "embedded", "own"
-_SAMPLING = ("temperature", "max_tokens", "top_p", "seed")
+_RETRIES = 2  # a user waits for the answer
 
 
 class Way(NamedTuple):
@@ -51,48 +54,73 @@ def way_to(target: Target | None, own: BaseChatModel, kwargs: dict[str, Any]) ->
     return _way_elsewhere(target, own, kwargs)
 
 
+def names_another_model(own: BaseChatModel, kwargs: dict[str, Any]) -> bool:
+    """Whether a call asks for another model than the routed one, which is the caller's decision."""
+    asked = kwargs.get("model") or kwargs.get("model_name")
+    names = [getattr(own, name, None) for name in ("model_name", "model", "model_id", "base_model")]
+    return bool(asked) and asked not in names
+
+
 def _way_elsewhere(target: Target, own: BaseChatModel, kwargs: dict[str, Any]) -> Way:
-    given = tuple(
-        (name, value) for name in _SAMPLING if (value := getattr(own, name, None)) is not None
-    )
-    model = _chat_model(target, given)
-    rest = {name: value for name, value in kwargs.items() if name in (*_SAMPLING, "stop")}
+    """The chat model of another backend, asked in its own form."""
+    asked = to_openai(kwargs)
+    _tell_dropped(type(own).__name__, asked.dropped)
+    tools, choice, rest = asked.tools, asked.tool_choice, dict(asked.options)
     by_tool = False
-    tools, choice = list(kwargs.get("tools") or ()), kwargs.get("tool_choice")
-    structured = kwargs.get("response_format")
-    if target.backend != EMBEDDED:
-        rest = {name: value for name, value in kwargs.items() if name not in ("model", "tools")}
-        rest.pop("tool_choice", None)
-    elif structured is not None and not tools:
-        by_tool = (tool := _as_tool(structured)) is not None
-        tools, choice = ([tool], tool["function"]["name"]) if tool else ([], None)
+    if target.backend == EMBEDDED:
+        structured = rest.pop("response_format", None)
+        if structured is not None and not tools:
+            by_tool = (tool := _as_tool(structured)) is not None
+            tools, choice = ([tool], _forced(tool)) if tool else ([], None)
+        rest |= rest.pop("extra_body", None) or {}
+    settings = sampling_of(own)
+    if "stop" in settings:
+        stop = settings.pop("stop")
+        rest.setdefault("stop", [stop] if isinstance(stop, str) else list(stop))
     if tools:
-        bound: Any = model.bind_tools(tools, **({"tool_choice": choice} if choice else {}))
-        rest |= bound.kwargs
-    return Way(model, rest, by_tool)
+        rest["tools"] = tools
+        if choice is not None:
+            rest["tool_choice"] = choice
+    return Way(_chat_model(target, tuple(sorted(settings.items()))), rest, by_tool)
+
+
+def _forced(tool: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "function", "function": {"name": tool["function"]["name"]}}
+
+
+@lru_cache(maxsize=256)
+def _tell_dropped(model: str, names: tuple[str, ...]) -> None:
+    """Say once for a kind of model which of its options an adapter's backend does not have."""
+    if names:
+        logger.warning(
+            "burnish: options of %s that the adapter's backend does not have are left out: %s",
+            model,
+            ", ".join(names),
+        )
 
 
 @lru_cache(maxsize=64)
 def _chat_model(target: Target, sampling: tuple[tuple[str, Any], ...]) -> BaseChatModel:
     """The chat model of a backend that is not the user's own endpoint."""
+    settings: dict[str, Any] = {k: list(v) if isinstance(v, tuple) else v for k, v in sampling}
     if target.backend == EMBEDDED:
         from burnish.serving import EmbeddedChat
 
-        return EmbeddedChat(base_model=target.base_model, adapter=target.adapter, **dict(sampling))
+        known = {k: v for k, v in settings.items() if k in EmbeddedChat.model_fields}
+        return EmbeddedChat(base_model=target.base_model, adapter=target.adapter, **known)
     try:
-        from langchain_openai import ChatOpenAI
+        from burnish.serving.remote_chat import make_remote_chat
     except ImportError as missing:
         raise ServingError(
             f"backend {target.backend} needs the package langchain-openai",
             "a client for OpenAI-compatible servers",
             "pip install 'burnish[langchain]'",
         ) from missing
-    return ChatOpenAI(
-        base_url=f"{_address(target.backend)}/v1",
-        api_key=lambda: os.environ.get("BURNISH_TOKEN", "none"),
-        model=target.adapter or target.base_model,
-        **dict(sampling),
-    )
+    beyond = {k: settings.pop(k) for k in ("top_k", "repetition_penalty") if k in settings}
+    if beyond:
+        settings["extra_body"] = beyond
+    name = target.base_model or None
+    return make_remote_chat(target.backend, name, target.adapter, retries=_RETRIES, **settings)
 
 
 @lru_cache(maxsize=256)
@@ -102,15 +130,7 @@ def _takes_adapters(model: type[BaseChatModel]) -> bool:
 
 def _same_server(backend: str, own: BaseChatModel) -> bool:
     used = getattr(own, "openai_api_base", None) or getattr(own, "base_url", None)
-    return bool(used) and _address(str(used)) == _address(backend)
-
-
-@lru_cache(maxsize=256)
-def _address(url: str) -> str:
-    """Scheme, host, port and path without a closing `/v1`, so that spellings compare."""
-    parts = urlsplit(url)
-    path = parts.path.rstrip("/").removesuffix("/v1")
-    return f"{parts.scheme}://{parts.netloc.lower()}{path}"
+    return bool(used) and address_of(str(used)) == address_of(backend)
 
 
 def _as_tool(structured: Any) -> dict[str, Any] | None:

@@ -113,7 +113,7 @@ class RemoteChat(ChatOpenAI):
     def _variants(self, kwargs: dict[str, Any]) -> Iterator[dict[str, Any]]:
         """The request with the fields that bring token ids, unless the server refused them; then without."""
         if self._endpoint.takes(_IDS_FIELD):
-            body = {_IDS_FIELD: True, **(kwargs.get("extra_body") or {})}
+            body = {_IDS_FIELD: True, **(kwargs.get("extra_body") or self.extra_body or {})}
             yield {"logprobs": True, **kwargs, "extra_body": body}
         yield kwargs
 

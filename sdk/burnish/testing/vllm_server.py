@@ -30,6 +30,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from burnish.errors import BurnishError, ServingError
 from burnish.serving.embedded.engine import Engine
@@ -115,7 +116,7 @@ class VllmServer:
         """Answer the next requests of a route with an error.
 
         Args:
-            status: The HTTP status; 0 closes the connection without an answer.
+            status: The HTTP status; 0 breaks the connection off in the middle of the answer.
             times: How many requests.
             headers: Of the answer, such as `retry-after`.
             path: The route.
@@ -151,7 +152,7 @@ class VllmServer:
             fault = self._fault(request.url.path, body)
             if fault is not None:
                 if not fault.status:
-                    raise ConnectionResetError("as asked for by fail(0)")
+                    return _BrokenOff()
                 return _failed(f"asked for {fault.status}", "Error", fault.status, fault.headers)
             try:
                 return await handler(body)
@@ -374,6 +375,15 @@ class _Fault:
     ) -> None:
         self.status, self.times, self.headers = status, times, headers
         self.path, self.model = path, model
+
+
+class _BrokenOff(Response):
+    """An answer whose connection is closed before its body comes."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the head alone."""
+        headers = [(b"content-length", b"100"), (b"content-type", b"application/json")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
 
 
 class _Refused(ServingError):

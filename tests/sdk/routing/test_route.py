@@ -268,7 +268,7 @@ def test_routing_twice_is_harmless(tmp_path, point):
     once = route(EchoChat(), agent="other", home=tmp_path)
     twice = route(once, agent="support", home=tmp_path)
 
-    assert type(twice) is type(once)
+    assert type(twice).__bases__ == type(once).__bases__ == (EchoChat,)
     assert twice.invoke("hi").content.startswith(STABLE["adapter"])
     assert once.invoke("hi").content.startswith("None")
 

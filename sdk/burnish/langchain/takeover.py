@@ -1,0 +1,81 @@
+"""Who answers a call whose version is gone or whose backend does not answer.
+
+Knows: which errors mean that, and the order of those who answer instead: the version itself once it
+is loaded again, the stable version, the base model of the same backend.
+Does not know: how a version is loaded (canary.reconciler), how a target is reached (targets).
+
+Such calls carry the arm "takeover", so that they are evidence for neither arm of a canary.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from burnish.adapters.pointer import Target
+from burnish.canary.reconciler import Reconciler
+from burnish.canary.router import Choice, Router
+from burnish.errors import BackendUnavailable, UnknownAdapter
+
+Failure = Literal["lost", "unavailable"]
+_UNAVAILABLE = frozenset({401, 403, 408, 425, 429, 502, 503, 504})
+_BROKEN = ("APIConnectionError", "APITimeoutError", "TransportError", "ConnectError")
+
+
+def failure_of(error: BaseException) -> Failure | None:
+    """What an error says of the version that was asked: its backend lost it, or does not answer."""
+    status = getattr(error, "status_code", None)
+    if isinstance(error, UnknownAdapter) or status == 404:
+        return "lost"
+    names = {kind.__name__ for kind in type(error).__mro__}
+    if isinstance(error, BackendUnavailable) or names & set(_BROKEN) or status in _UNAVAILABLE:
+        return "unavailable"
+    return None
+
+
+class Takeover:
+    """The course of one call through those who may answer it.
+
+    Args:
+        router: Of the agent.
+        reconciler: Of the agent.
+        choice: Who was chosen at the start of the call.
+    """
+
+    def __init__(self, router: Router, reconciler: Reconciler, choice: Choice) -> None:
+        self._router = router
+        self._reconciler = reconciler
+        self._choice = choice
+        self._tried: list[Target | None] = []
+        self._restored: set[Target] = set()
+
+    def next(self, failed: Choice, error: BaseException) -> Choice | None:
+        """Who is asked after a failure; None if the error is the answer. May take a second.
+
+        Args:
+            failed: Who was asked.
+            error: What was raised.
+        """
+        failure, target = failure_of(error), failed.target
+        if failure is None or target is None:
+            return None
+        if failure == "lost" and target.adapter and target not in self._restored:
+            self._restored.add(target)
+            if self._reconciler.restore(target):
+                return failed
+        self._tried.append(target)
+        for other in self._others(target, failure):
+            if other not in self._tried:
+                if len(self._tried) == 1:
+                    self._reconciler.taken_over(target, str(error)[:200])
+                    self._router.counts["takeover"] += 1
+                return Choice(other, "takeover")
+        return None
+
+    def _others(self, target: Target, failure: Failure) -> list[Target | None]:
+        """The stable version, and for a version that is gone the base model of its backend."""
+        others: list[Target | None] = []
+        if self._choice.arm == "canary" or target != self._router.pointer.stable:
+            others.append(self._router.pointer.stable)
+        if failure == "lost" and target.adapter:
+            others.append(Target(backend=target.backend, base_model=target.base_model))
+        return others
