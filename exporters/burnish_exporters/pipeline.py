@@ -21,7 +21,7 @@ from burnish import settings
 from burnish.errors import BurnishError, EmptyDataset, ExportError, NoVerifier
 from burnish.journal.erasure import Forgotten, tombstones
 from burnish.records import DatasetManifest, Trajectory
-from burnish.redaction import workspace_key
+from burnish.redaction import Redactor, workspace_key
 from burnish.workspace import Workspace
 from burnish_exporters import curate, mixing
 from burnish_exporters.curate.sample import Sample
@@ -33,7 +33,7 @@ from burnish_exporters.dataset.version import PARTS, DatasetVersion
 from burnish_exporters.funnel import Funnel
 from burnish_exporters.pieces import Decoder, Job, Piece, PieceStore, Plan, made
 from burnish_exporters.pieces.making import PieceMaker
-from burnish_exporters.redact import report
+from burnish_exporters.redact import clean_manifest, report, second_look_name
 from burnish_exporters.selecting import chosen
 from burnish_exporters.sources import Source, describe, read, workspace_of
 from burnish_exporters.sources.cutting import cuts_of, numbered
@@ -257,7 +257,12 @@ class _Build:
                 slices=dict(sorted(slices.items())),
                 extras=self._extras(samples),
             )
-            draft.note_dropped(self.funnel.gone)
+            gone = self.funnel.gone
+            if self.plan.recipe.redact != "none":
+                redactor = Redactor(self.plan.key)
+                manifest = clean_manifest(manifest, redactor)
+                gone = [(run, stage, redactor.clean(reason)) for run, stage, reason in gone]
+            draft.note_dropped(gone)
             return DatasetVersion.open(draft.publish(manifest))
         except BaseException:
             draft.discard()
@@ -290,7 +295,9 @@ class _Build:
         table = curate.coverage(self.kinds, samples)
         return {
             "trajectories": len(samples),
-            "redaction": None if recipe.redact == "none" else report(self.replaced),
+            "redaction": None
+            if recipe.redact == "none"
+            else report(self.replaced, second_look_name()),
             "coverage": table,
             "warnings": [*_too_few(samples), *curate.gaps(table, recipe.kinds)],
             "external_share": round(curate.external_share(samples), 6),

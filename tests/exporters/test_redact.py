@@ -8,6 +8,7 @@ import pytest
 
 from burnish.errors import ExportError
 from burnish_exporters import BuildOptions, build_dataset
+from burnish_exporters.redact import second_look_name
 
 MAIL = "anna.smith@firm.com"
 
@@ -67,7 +68,8 @@ def test_the_report_counts_by_type(make_run):
     version = build([make_run(1, request=f"{MAIL} or +49 30 1234567, card 4111 1111 1111 1111")])
 
     assert version.manifest.extras["redaction"] == {
-        "replaced": {"card": 1, "email": 1, "phone": 1}, "rows": 1, "calls_without_ids": 0
+        "replaced": {"card": 1, "email": 1, "phone": 1}, "rows": 1, "calls_without_ids": 0,
+        "second_look": second_look_name(),
     }  # fmt: skip
 
 
@@ -108,3 +110,57 @@ def test_missing_engines_say_what_to_install(make_run, monkeypatch, package):
 
     with pytest.raises(ExportError, match=r"burnish\[redact\]"):
         build([make_run()], {"redact": "full"})
+
+
+def of_kind(run, kind, source="production"):
+    return msgspec.structs.replace(run, tags=[f"kind:{kind}"], source=source)
+
+
+def test_kinds_tags_and_sources_are_clean_in_the_card_the_manifest_and_the_rows(make_run):
+    runs = [of_kind(make_run(n), f"refund {MAIL}") for n in range(2)]
+    runs.append(of_kind(make_run(2), f"refund {MAIL}", source=f"crm {MAIL}"))
+
+    version = build(runs)
+
+    files = [path for path in version.path.rglob("*") if path.is_file()]
+    assert not [path.name for path in files if MAIL.encode() in path.read_bytes()]
+    assert not any(MAIL in str(row) for row in version.rows())
+    (kind,) = version.manifest.extras["coverage"]
+    assert kind.startswith("refund u")
+
+
+def test_the_second_look_keeps_out_what_the_first_detectors_do_not_know(make_run):
+    drawn = "Zk9" + "qT4vX8mB2nR7wL5c"
+    runs = [
+        make_run(1),
+        make_run(2, answer=f"The secret of the door, by the way, {drawn} opens it."),
+    ]
+
+    version = build(runs)
+
+    assert len(list(version.rows())) == 1
+    dropped = {reason for stage in version.manifest.funnel for reason in stage["dropped"]}
+    assert "second look: high entropy beside a telling word" in dropped
+    assert version.manifest.extras["redaction"]["second_look"] == second_look_name()
+
+
+def test_the_second_look_knows_nothing_of_the_first_rules(make_run, monkeypatch):
+    """With the first detectors blind, an address and a token still never reach the rows."""
+    from burnish.redaction import redactor
+
+    monkeypatch.setattr(redactor, "find", lambda text, detectors: [])
+    token = "AKIA" + "Z7QF3N2KD9WL5R8T"
+    runs = [make_run(1), make_run(2, answer=f"Ask {MAIL}."), make_run(3, answer=f"Use {token}.")]
+
+    version = build(runs)
+
+    assert not any(MAIL in str(row) for row in version.rows())
+    if "detect-secrets" in second_look_name():
+        assert not any(token in str(row) for row in version.rows())
+
+
+def test_stand_ins_and_ordinary_words_pass_the_second_look(make_run):
+    text = f"Write to {MAIL}. The token budget is 4096; the password policy asks for 12 characters."
+    version = build([make_run(1, request=text)])
+
+    assert len(list(version.rows())) == 1

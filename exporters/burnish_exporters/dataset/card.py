@@ -113,8 +113,9 @@ def _redaction(manifest: DatasetManifest) -> str:
         return "Nothing was replaced: the recipe asked for that."
     kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(report["replaced"].items()))
     return (
-        f"Replaced by stand-ins: {kinds or 'nothing was found'}. After that the finished rows were looked at again, "
-        "and nothing was left."
+        f"Replaced by stand-ins: {kinds or 'nothing was found'}. The finished rows were then read again by the same "
+        f"detectors and by others ({report.get('second_look', 'none')}); runs in which those found something were "
+        "dropped, as the table above counts."
     )
 
 

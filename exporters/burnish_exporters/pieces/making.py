@@ -72,9 +72,9 @@ class _Open:
         self.kinds: dict[str, list[int]] = {}
         self._rows = bytearray()
 
-    def saw(self, item: Item, place: int) -> None:
-        """Count a run (place 0) or a verified success (place 1) of its kind."""
-        self.kinds.setdefault(kind_of(item.trajectory), [0, 0])[place] += 1
+    def saw(self, kind: str, place: int) -> None:
+        """Count a run (place 0) or a verified success (place 1) of a kind."""
+        self.kinds.setdefault(kind, [0, 0])[place] += 1
 
     def add(self, rows: list[Row]) -> tuple[int, int]:
         """Append the rows of one run; their place and size."""
@@ -163,10 +163,17 @@ class PieceMaker:
             if not self._open or self._open[-1].name != name:
                 self._open.append(_Open(name))
             item = Item(trajectory=trajectory, split=self._split(trajectory))
-            self._open[-1].saw(item, 0)
+            self._open[-1].saw(self._kind(trajectory), 0)
             yield item, self._open[-1]
             if self._watch and count % _LOOK == 0:
                 self._watch(self._open[-1].funnel)
+
+    def _kind(self, trajectory: Trajectory) -> str:
+        """The kind of a run, as it may be written into the manifest."""
+        return self._names([kind_of(trajectory)])[0]
+
+    def _names(self, names: list[str]) -> list[str]:
+        return self._redactor.clean_names(names) if self._redactor else names
 
     def _split(self, trajectory: Trajectory) -> str:
         """Depends on nothing but the run."""
@@ -187,7 +194,7 @@ class PieceMaker:
             item.trajectory = trajectory
             item.verdict, item.verdicts = combine(verdicts, self._kinds), verdicts
             if item.verdict.label == "success":
-                piece.saw(item, 1)
+                piece.saw(self._kind(trajectory), 1)
             yield item, piece
 
     def _passing(
@@ -231,12 +238,15 @@ class PieceMaker:
         if self._redactor:
             self._redactor.clean(found)
             self._redactor.refuse_leaks(found)
+            overlooked = self._redactor.overlooked(found)
+            if overlooked:
+                return [], f"second look: {', '.join(sorted(overlooked))}"
         return found, problem
 
     def _summary(self, item: Item, rows: list[Row], piece: _Open) -> Sample:
         trajectory, verdict = item.trajectory, item.verdict or Verdict(label="unknown", verifier="")
         needs = self._plan.recipe.needs()
-        tags = tags_of(trajectory, rows)
+        tags = sorted(self._names(tags_of(trajectory, rows)))
         for row in rows:
             row.kind_tags = tags
         return Sample(
@@ -244,10 +254,10 @@ class PieceMaker:
             task_id=rows[0].task_id,
             user=rows[0].user,
             split=item.split,
-            source=trajectory.source,
+            source=self._names([trajectory.source])[0],
             started_ns=trajectory.started_ns,
             label=verdict.label,
-            kind=kind_of(trajectory),
+            kind=self._kind(trajectory),
             tags=tags,
             rows=len(rows),
             steps=len(trajectory.model_calls),

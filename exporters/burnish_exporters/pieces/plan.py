@@ -16,12 +16,12 @@ import msgspec
 from burnish._version import __version__
 from burnish.protocols import Verifier
 from burnish_exporters.dataset.recipe import Recipe
-from burnish_exporters.redact import Decoder
+from burnish_exporters.redact import Decoder, second_look_name
 from burnish_exporters.rows.stable import digest
 from burnish_exporters.verify import PoolSettings
 from burnish_exporters.verify.goal_state import version_of
 
-_FORM = 2  # of what a piece holds; raised when the same runs would come out otherwise
+_FORM = 3  # of what a piece holds; raised when the same runs would come out otherwise
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,4 +68,5 @@ class Plan:
         contents += [version_of(path.partition(":")[0], self.folder) for path in code if path]
         secret = hashlib.sha256(self.key).hexdigest()
         settings = [secret, self.decoder is not None, self.unbelieved, self.as_of_ns]
+        settings.append(second_look_name() if self.recipe.redact != "none" else "")
         return digest([__version__, _FORM, self.facts(), contents, settings])

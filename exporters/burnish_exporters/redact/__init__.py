@@ -7,6 +7,7 @@ Does not know: what personal data looks like (`burnish.redaction`).
 from __future__ import annotations
 
 from burnish_exporters.redact.engines import finders_of
-from burnish_exporters.redact.rows import Decoder, RowRedactor, report
+from burnish_exporters.redact.rows import Decoder, RowRedactor, clean_manifest, report
+from burnish_exporters.redact.second_look import second_look_name
 
-__all__ = ["Decoder", "RowRedactor", "finders_of", "report"]
+__all__ = ["Decoder", "RowRedactor", "clean_manifest", "finders_of", "report", "second_look_name"]

@@ -10,9 +10,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import msgspec
+
 from burnish.errors import ExportError
-from burnish.records import Json
+from burnish.records import DatasetManifest, Json
 from burnish.redaction import Redactor
+from burnish_exporters.redact.second_look import SecondLook
 from burnish_exporters.rows import Row
 from burnish_exporters.rows.chat import Chat
 from burnish_exporters.rows.stable import stable_json
@@ -35,6 +38,7 @@ class RowRedactor:
 
     def __init__(self, redactor: Redactor, decoder: Decoder | None = None) -> None:
         self.redactor = redactor
+        self.second_look = SecondLook(redactor.stand_ins)
         self.rows = 0
         self.stripped_calls = 0
         self._decoder = decoder
@@ -74,6 +78,18 @@ class RowRedactor:
         left = sum(map(self.leaks, rows), Counter())
         if left:
             raise leak_error(left)
+
+    def overlooked(self, rows: list[Row]) -> Counter[str]:
+        """What the independent detectors still find in finished rows, by kind."""
+        found: Counter[str] = Counter()
+        for row in rows:
+            for text in self._texts(row):
+                found += self.second_look.find(text)
+        return found
+
+    def clean_names(self, names: list[str]) -> list[str]:
+        """Kinds, tags and sources, which go into the manifest and the card."""
+        return [self.redactor.clean(name) for name in names]
 
     def totals(self) -> Counter[str]:
         """What was replaced so far, by kind, and under `_ROWS` and `_CALLS` how many of them it concerned."""
@@ -146,10 +162,54 @@ class RowRedactor:
         return [self._decoder(found) for found in ids]
 
 
-def report(totals: Counter[str]) -> dict[str, Json]:
-    """What was replaced, by kind; for the manifest."""
+def report(totals: Counter[str], second_look: str) -> dict[str, Json]:
+    """What was replaced, by kind, and who looked at the rows again; for the manifest."""
     replaced = {k: n for k, n in sorted(totals.items()) if k not in (_ROWS, _CALLS)}
-    return {"replaced": replaced, "rows": totals[_ROWS], "calls_without_ids": totals[_CALLS]}
+    return {
+        "replaced": replaced,
+        "rows": totals[_ROWS],
+        "calls_without_ids": totals[_CALLS],
+        "second_look": second_look,
+    }
+
+
+def clean_manifest(manifest: DatasetManifest, redactor: Redactor) -> DatasetManifest:
+    """A manifest whose names, counts by kind and sources hold no personal data.
+
+    Raises:
+        ExportError: If something is left in it that is no stand-in.
+    """
+    names = ("slices", "extras", "sources", "funnel", "verifiers")
+    changes = {name: _each_string(getattr(manifest, name), redactor.clean) for name in names}
+    left: Counter[str] = Counter()
+    for text in _strings(changes):
+        left.update(f"{finding.kind} in the manifest" for finding in redactor.leaks(text))
+    if left:
+        raise leak_error(left)
+    return msgspec.structs.replace(manifest, **changes)
+
+
+def _each_string(value: Any, change: Callable[[str], str]) -> Any:
+    """Plain data with every string changed, keys too; what a key says decides nothing here."""
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, dict):
+        return {change(key): _each_string(item, change) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_each_string(item, change) for item in value]
+    return value
+
+
+def _strings(value: Any) -> Iterator[str]:
+    """Every string of plain data, keys too."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from (*_strings(key), *_strings(item))
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _strings(item)
 
 
 def leak_error(left: Counter[str]) -> ExportError:
