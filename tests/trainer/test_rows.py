@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+# ruff: noqa: RUF001 - marks of DeepSeek
 import json
+
+import pytest
+from shipped_templates import shipped_tokenizer
 
 from burnish_trainer.rows import IGNORE, tokenise
 from burnish_trainer.rows.merge import Call, merged, unique_tokens
@@ -124,7 +128,7 @@ def test_a_template_that_strips_thinking_gives_one_sequence_per_call(made):
         {"role": "assistant", "content": "thought|second", "loss": True},
     ]
     tokenizer = made.tokenizer(stripping)
-    rows, report = tokenise([made.row(messages)], tokenizer)
+    rows, report = tokenise([made.row(messages, tools="[]")], tokenizer)
     assert report.sequences == 2
     assert "thought|first" not in tokenizer.decode(rows[1].input_ids)
 
@@ -157,3 +161,130 @@ def test_a_row_that_the_template_refuses_is_dropped_and_counted(tokenizer, made)
 def test_unique_tokens_are_the_nodes_of_the_prefix_trie():
     """[1,2,3] and [1,2,4] share two; [1,2,3] again adds none: 3 + 1."""
     assert unique_tokens([[1, 2, 3], [1, 2, 4], [1, 2, 3]]) == 4
+
+
+def end_of(tokenizer, messages):
+    """The text that is learned last."""
+    rows, _ = tokenise([{"messages": messages, "tools": [], "calls": []}], tokenizer)
+    return tokenizer.decode(learned(rows[-1])[-1])
+
+
+TALK = [
+    {"role": "user", "content": "Where?", "loss": False},
+    {"role": "assistant", "content": "In Oslo.", "loss": True},
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "end"),
+    [
+        ("gemma3", "<end_of_turn>"),
+        ("phi3", "<|end|>"),
+        ("phi3_5", "<|end|>"),
+        ("llama3", "<|eot_id|>"),
+        ("cohere2", "<|END_RESPONSE|><|END_OF_TURN_TOKEN|>"),
+        ("qwen2_5", "<|im_end|>"),
+        ("glm4moe", "<|user|>"),
+        ("gptoss", "<|return|>"),
+        ("deepseekv3_training", "<｜end▁of▁sentence｜>"),
+    ],
+)
+def test_the_end_of_a_turn_is_the_templates_own(name, end):
+    tokenizer = shipped_tokenizer(name)
+    if name == "deepseekv3_training":  # its prompt opens a thought that it never prints
+        _, report = tokenise([{"messages": TALK, "tools": [], "calls": []}], tokenizer)
+        assert list(report.dropped) == [
+            "the chat template shows no border between a context and its reply"
+        ]
+        return
+    assert end_of(tokenizer, TALK).endswith(f"In Oslo.{end}")
+
+
+def test_a_model_that_calls_stops_where_the_result_begins_if_its_template_prints_no_end():
+    call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": '{"a": "b"}'}}
+    messages = [TALK[0], {"role": "assistant", "content": "", "tool_calls": [call], "loss": True}]
+    assert end_of(shipped_tokenizer("glm4moe"), messages).endswith("</tool_call><|observation|>")
+
+
+def test_recorded_tokens_behind_the_end_of_the_turn_are_not_learned():
+    tokenizer = shipped_tokenizer("gemma3")
+    asked = tokenizer.apply_chat_template(TALK[:1], tokenize=False, add_generation_prompt=True)
+
+    def ids(text):
+        return tokenizer(text, add_special_tokens=False)["input_ids"]
+
+    for written in ("In Oslo.", "In Oslo.<end_of_turn>", "In Oslo.<end_of_turn>\n<eos>"):
+        call = {"message": 1, "prompt_token_ids": ids(asked), "token_ids": ids(written)}
+        rows, report = tokenise([{"messages": TALK, "tools": [], "calls": [call]}], tokenizer)
+        assert report.captured == 1
+        assert [tokenizer.decode(run) for run in learned(rows[0])] == ["In Oslo.<end_of_turn>"]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (("m.content -", "m.content | replace('Done', 'Gone') -"), "changes text"),
+        (("m.content -", "m.content + m.content -"), "prints text more than once"),
+        (("c.function.arguments | tojson", "'{}'"), "leaves out arguments of tool calls"),
+        (("c.function.name", "'f'"), "leaves out tool calls"),
+        (("m.content + '<|im_end|>'", "'<|im_end|>'"), "leaves out text"),
+        (("t.function.name", "''"), "leaves out the offered tools"),
+        (("m.tool_calls or []", "[]"), "leaves out tool calls"),
+    ],
+)
+def test_what_a_template_does_not_print_whole_is_dropped_and_counted(made, change, reason):
+    broken = made.TEMPLATE.replace(*change)
+    assert broken != made.TEMPLATE
+    rows, report = tokenise([made.row(made.conversation(12, 34))], made.tokenizer(broken))
+    assert rows == []
+    assert report.dropped == {f"the chat template {reason}": 1}
+
+
+def test_a_reply_that_holds_the_end_mark_is_dropped(tokenizer, made):
+    messages = made.conversation(1, 2)
+    messages[-1]["content"] = "Done<|im_end|>: 2"
+    _, report = tokenise([made.row(messages)], tokenizer)
+    assert report.dropped == {"the reply holds the end mark of the model, <|im_end|>": 1}
+
+
+def test_content_that_is_no_text_is_dropped_and_counted(tokenizer, made):
+    messages = made.conversation(1, 2)
+    messages[1]["content"] = [
+        {"type": "text", "text": "Look"},
+        {"type": "image_url", "image_url": "x"},
+    ]
+    _, report = tokenise([made.row(messages)], tokenizer)
+    assert report.dropped == {"a message holds content that is no text (image_url)": 1}
+
+
+@pytest.mark.parametrize(
+    ("weight", "reason"),
+    [
+        (0, "nothing to learn: the weight of the row is 0"),
+        (-1.0, "the weight of the row is no positive number"),
+        (float("nan"), "the weight of the row is no positive number"),
+    ],
+)
+def test_a_weight_that_teaches_nothing_drops_the_row(tokenizer, made, weight, reason):
+    _, report = tokenise([made.row(made.conversation(1, 2), weight=weight)], tokenizer)
+    assert report.dropped == {reason: 1}
+
+
+def test_a_thought_that_the_template_does_not_print_is_counted(tokenizer, made):
+    messages = made.conversation(1, 2)
+    messages[-1]["reasoning_content"] = "hm"
+    rows, report = tokenise([made.row(messages)], tokenizer)
+    assert (len(rows), report.thoughts_left_out) == (1, 1)
+
+
+def test_arguments_reach_a_template_in_the_form_that_it_prints():
+    call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": '{"a": "b"}'}}
+    messages = [
+        TALK[0],
+        {"role": "assistant", "content": "", "tool_calls": [call], "loss": False},
+        {"role": "tool", "tool_call_id": "c1", "content": "Oslo", "loss": False},
+        {"role": "assistant", "content": "There.", "loss": True},
+    ]
+    tokenizer = shipped_tokenizer("deepseekv3")  # it puts arguments together as text
+    rows, _ = tokenise([{"messages": messages, "tools": [], "calls": []}], tokenizer)
+    assert '```json\n{"a": "b"}\n```' in tokenizer.decode(rows[0].input_ids)

@@ -18,7 +18,7 @@ from burnish.cli.options import AsJson, Home
 from burnish.cli.output import print_json
 from burnish.errors import ExportError
 from burnish_trainer.rows import IGNORE, tokenise
-from burnish_trainer.rows.calls import ChatTokenizer
+from burnish_trainer.rows.rendering import ChatTokenizer
 
 if TYPE_CHECKING:
     from burnish_exporters.dataset import DatasetVersion

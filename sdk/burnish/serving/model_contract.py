@@ -123,6 +123,27 @@ def refuse_to_serve(contract: ModelContract) -> None:
     )
 
 
+def refuse_to_train(contract: ModelContract) -> None:
+    """Refuse a model that no adapter can be trained for.
+
+    Raises:
+        ServingError: If it has no chat template or layers that no adapter can be put on.
+    """
+    if contract.model_type in _WITHOUT_LINEAR_LAYERS:
+        raise ServingError(
+            f"the model in {contract.folder} ({contract.model_type}) has no linear layers to put an "
+            "adapter on: its layers are convolutions by name",
+            "torch.nn.Linear layers, which Llama, Qwen, Mistral, Gemma and most others have",
+            "choose another base_model in burnish.toml; see docs/models.md",
+        )
+    if not contract.chat_template:
+        raise ServingError(
+            f"the model in {contract.folder} ({contract.model_type}) has no chat template",
+            "an instruction-tuned model, whose template says how a conversation is written",
+            f"save a chat_template.jinja into {contract.folder}",
+        )
+
+
 def _foreign_layers(contract: ModelContract) -> str | None:
     if contract.model_type in _RECURRENT:
         return "recurrent or convolution layers"
@@ -134,6 +155,8 @@ def _foreign_layers(contract: ModelContract) -> str | None:
     return None
 
 
+# Model types whose projections are transformers' Conv1D.
+_WITHOUT_LINEAR_LAYERS = frozenset({"gpt2", "openai-gpt", "imagegpt", "decision_transformer"})
 _FILES = (
     "config.json",
     "generation_config.json",

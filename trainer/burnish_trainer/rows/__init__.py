@@ -11,14 +11,16 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from burnish.errors import TrainingError
-from burnish_trainer.rows.calls import ChatTokenizer, calls_of
+from burnish_trainer.rows.calls import calls_of
 from burnish_trainer.rows.merge import IGNORE, Sequence, merged, unique_tokens
+from burnish_trainer.rows.rendering import ChatRendering, ChatTokenizer
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,7 @@ class RowReport:
         captured: Rows whose tokens were recorded by the server that wrote them.
         rendered: Rows whose tokens were made from text with the model's own chat template.
         dropped: Rows that give nothing, by reason.
+        thoughts_left_out: Rows with a reply whose thought the chat template does not print.
     """
 
     rows: int
@@ -63,6 +66,7 @@ class RowReport:
     captured: int
     rendered: int
     dropped: dict[str, int]
+    thoughts_left_out: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         """The report as plain data."""
@@ -70,7 +74,11 @@ class RowReport:
 
 
 def tokenise(
-    rows: Iterable[dict[str, Any]], tokenizer: ChatTokenizer, *, max_length: int | None = None
+    rows: Iterable[dict[str, Any]],
+    tokenizer: ChatTokenizer,
+    *,
+    max_length: int | None = None,
+    end_ids: frozenset[int] = frozenset(),
 ) -> tuple[list[TokenRow], RowReport]:
     """Turn dataset rows into training sequences.
 
@@ -78,13 +86,16 @@ def tokenise(
         rows: Rows of a dataset version, with `messages`, `tools` and `calls` as JSON text or as plain data.
         tokenizer: The base model's tokenizer, with its chat template.
         max_length: Longest sequence in tokens; a row with a longer one is dropped and counted.
+        end_ids: Every token that ends a generation of the base model, as its contract lists them.
     """
+    rendering = ChatRendering(tokenizer, end_ids)
     found: list[TokenRow] = []
     counts: Counter[str] = Counter()
     dropped: Counter[str] = Counter()
     for row in rows:
         try:
-            calls, rendered = calls_of(_plain(row), tokenizer)
+            weight = _weight(row.get("weight"))
+            calls, rendered, thoughtless = calls_of(_plain(row), tokenizer, rendering)
         except TrainingError as error:
             dropped[error.found] += 1
             continue
@@ -95,9 +106,19 @@ def tokenise(
             continue
         counts["rows"] += 1
         counts["rendered" if rendered else "captured"] += 1
-        weight = float(row.get("weight") or 1.0)
+        counts["thoughts_left_out"] += thoughtless
         found += [TokenRow(str(row.get("row_id", "")), s.ids, s.labels, weight) for s in sequences]
     return found, _report(found, counts, dropped)
+
+
+def _weight(value: Any) -> float:
+    """The weight of a row; an absent one is 1."""
+    weight = 1.0 if value is None else float(value)
+    if weight == 0:
+        raise TrainingError("nothing to learn: the weight of the row is 0")
+    if not math.isfinite(weight) or weight < 0:
+        raise TrainingError("the weight of the row is no positive number")
+    return weight
 
 
 def _plain(row: dict[str, Any]) -> dict[str, Any]:
@@ -130,6 +151,7 @@ def _report(found: list[TokenRow], counts: Counter[str], dropped: Counter[str]) 
         captured=counts["captured"],
         rendered=counts["rendered"],
         dropped=dict(sorted(dropped.items())),
+        thoughts_left_out=counts["thoughts_left_out"],
     )
 
 

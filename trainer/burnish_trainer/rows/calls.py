@@ -1,65 +1,47 @@
 """The model calls of one dataset row, as exact tokens.
 
-Knows: when recorded token ids can be used, and how a conversation is rendered with the model's own chat template
-where they cannot. Does not know: which rows there are, what is merged afterwards.
-
-Recorded ids are used only if they read, with this tokenizer, as the messages of the row: ids of another tokenizer
-would be noise. Rendered calls get their borders from the template's `{% generation %}` marks, or, where it has none,
-from the text that the template adds when the reply is appended.
+Recorded ids are used only if they read, with this tokenizer, as the messages of the row: ids of another tokenizer would be
+noise. All other calls are rendered and checked (`rows/rendering.py`).
 """
 
 from __future__ import annotations
 
-import json
-import re
-from typing import Any, Protocol
+from typing import Any
 
-from burnish.errors import TrainingError
 from burnish_trainer.rows.merge import Call
+from burnish_trainer.rows.rendering import ChatRendering, ChatTokenizer
 
 Message = dict[str, Any]
 
-_MARK = re.compile(r"\{%-?\s*generation\s*-?%\}")
 
-
-class ChatTokenizer(Protocol):
-    """What is needed of a Hugging Face tokenizer."""
-
-    chat_template: Any
-    eos_token_id: int | None
-
-    def __call__(self, text: str, *, add_special_tokens: bool) -> Any:
-        """Tokens of a text, under `input_ids`."""
-        ...
-
-    def decode(self, token_ids: list[int]) -> Any:
-        """Text of tokens."""
-        ...
-
-    def apply_chat_template(self, conversation: list[Message], **options: Any) -> Any:
-        """A conversation in the model's own form."""
-        ...
-
-
-def calls_of(row: dict[str, Any], tokenizer: ChatTokenizer) -> tuple[list[Call], bool]:
-    """The calls of a row whose JSON columns were read, and whether they had to be rendered.
+def calls_of(
+    row: dict[str, Any], tokenizer: ChatTokenizer, rendering: ChatRendering
+) -> tuple[list[Call], bool, bool]:
+    """Make the calls of a row whose JSON columns were read.
 
     Args:
         row: A dataset row: OpenAI-style `messages`, each with a `loss` flag where it is an assistant's; `tools`;
             `calls` with the place of the reply (`message`), `prompt_token_ids` and `token_ids` where known.
         tokenizer: The base model's tokenizer.
+        rendering: Its chat template.
+
+    Returns:
+        The calls, whether they had to be rendered, and whether a thought of theirs is left out.
 
     Raises:
-        TrainingError: The chat template refuses the conversation, or shows no border between context and reply.
+        TrainingError: The chat template refuses the conversation, changes it, or shows no border between context and
+            reply.
     """
     messages: list[Message] = row.get("messages") or []
-    recorded = _recorded(row.get("calls") or [], messages, tokenizer)
+    recorded = _recorded(row.get("calls") or [], messages, tokenizer, rendering)
     if recorded is not None:
-        return recorded, False
+        return recorded, False, False
     clean = [_for_template(message) for message in messages]
-    tools = row.get("tools") or None
+    tools = row.get("tools") or []
     spoken = [i for i, m in enumerate(messages) if m.get("role") == "assistant" and _learns(m)]
-    return [Call(*_render(clean[: i + 1], tools, tokenizer)) for i in spoken], True
+    found = [rendering.call(clean[: i + 1], tools) for i in spoken]
+    calls = [Call(call.prompt, call.completion) for call in found]
+    return calls, True, any(call.thought_left_out for call in found)
 
 
 def _learns(message: Message) -> bool:
@@ -67,7 +49,10 @@ def _learns(message: Message) -> bool:
 
 
 def _recorded(
-    calls: list[dict[str, Any]], messages: list[Message], tokenizer: ChatTokenizer
+    calls: list[dict[str, Any]],
+    messages: list[Message],
+    tokenizer: ChatTokenizer,
+    rendering: ChatRendering,
 ) -> list[Call] | None:
     """The calls from recorded ids; None if any that is learned lacks them or is of another tokenizer."""
     found: dict[int, Call] = {}
@@ -81,9 +66,8 @@ def _recorded(
             continue
         if not _reads_as(prompt, completion, messages[: place + 1], tokenizer):
             return None
-        if completion[-1] != tokenizer.eos_token_id and tokenizer.eos_token_id is not None:
-            completion = [*completion, tokenizer.eos_token_id]
-        found[place] = Call(list(prompt), list(completion), learn=_learns(messages[place]))
+        ended = rendering.ended(list(completion), messages[place])
+        found[place] = Call(list(prompt), ended, learn=_learns(messages[place]))
     spoken = [i for i, m in enumerate(messages) if m.get("role") == "assistant" and _learns(m)]
     return [found[i] for i in sorted(found)] if spoken and found.keys() >= set(spoken) else None
 
@@ -91,7 +75,7 @@ def _recorded(
 def _reads_as(
     prompt: list[int], completion: list[int], messages: list[Message], tokenizer: ChatTokenizer
 ) -> bool:
-    """Whether the ids say, in this tokenizer, what the last message before the reply and the reply say."""
+    """Say whether the ids read as the last message before the reply and as the reply."""
     try:
         asked, written = str(tokenizer.decode(prompt)), str(tokenizer.decode(completion))
     except (IndexError, OverflowError, TypeError, ValueError):
@@ -112,87 +96,10 @@ def _text(message: Message) -> str:
 
 
 def _for_template(message: Message) -> Message:
-    """The message as chat templates want it: text content, arguments as objects, nothing of ours."""
+    """The message without what is ours; content that is all text becomes one text."""
     clean = {key: value for key, value in message.items() if key not in ("loss", "weight")}
-    clean["content"] = _text(message)
-    if message.get("tool_calls"):
-        clean["tool_calls"] = [_call_for_template(call) for call in message["tool_calls"]]
+    content = message.get("content")
+    parts = content if isinstance(content, list) else []
+    if all(isinstance(part, dict) and part.get("type", "text") == "text" for part in parts):
+        clean["content"] = _text(message)
     return clean
-
-
-def _call_for_template(call: dict[str, Any]) -> dict[str, Any]:
-    function = dict(call.get("function") or {})
-    arguments = function.get("arguments")
-    if isinstance(arguments, str):
-        try:
-            function["arguments"] = json.loads(arguments)
-        except ValueError:
-            function["arguments"] = arguments  # what the model wrote, though no JSON
-    return {**call, "function": function}
-
-
-def _render(
-    messages: list[Message], tools: Any, tokenizer: ChatTokenizer
-) -> tuple[list[int], list[int]]:
-    """Context and reply of the last message, in tokens."""
-    from jinja2 import TemplateError
-
-    marked = _MARK.search(str(tokenizer.chat_template or ""))
-    try:
-        return (_by_marks if marked else _by_text)(messages, tools, tokenizer)
-    except (TemplateError, TypeError, ValueError, KeyError) as error:
-        raise TrainingError(
-            f"the chat template refuses the conversation: {error}",
-            "roles in an order that the base model's template knows",
-            "burnish dataset show",
-        ) from error
-
-
-def _no_border() -> TrainingError:
-    return TrainingError(
-        "the chat template shows no border between a context and its reply",
-        "a template with {% generation %} marks, or one that leaves history as it is",
-        "add the marks to the chat template of the base model",
-    )
-
-
-def _by_marks(
-    messages: list[Message], tools: Any, tokenizer: ChatTokenizer
-) -> tuple[list[int], list[int]]:
-    rendered = tokenizer.apply_chat_template(
-        messages, tools=tools, tokenize=True, return_dict=True, return_assistant_tokens_mask=True
-    )
-    ids, mask = list(rendered["input_ids"]), list(rendered["assistant_masks"])
-    if 1 not in mask:
-        raise _no_border()
-    end = len(mask) - next(i for i, marked in enumerate(reversed(mask)) if marked)
-    start = end - next((i for i, marked in enumerate(reversed(mask[:end])) if not marked), end)
-    return ids[:start], _with_end_mark(ids[start:], end - start, tokenizer)
-
-
-def _by_text(
-    messages: list[Message], tools: Any, tokenizer: ChatTokenizer
-) -> tuple[list[int], list[int]]:
-    history = str(tokenizer.apply_chat_template(messages[:-1], tools=tools, tokenize=False))
-    context = str(
-        tokenizer.apply_chat_template(
-            messages[:-1], tools=tools, tokenize=False, add_generation_prompt=True
-        )
-    )
-    whole = str(tokenizer.apply_chat_template(messages, tools=tools, tokenize=False))
-    shared = next(
-        (i for i, (a, b) in enumerate(zip(context, whole, strict=False)) if a != b), len(context)
-    )
-    if shared < len(history):  # less than a generation prompt differs, such as an empty thought
-        raise _no_border()
-    prompt = tokenizer(context, add_special_tokens=False)["input_ids"]
-    reply = tokenizer(whole[shared:], add_special_tokens=False)["input_ids"]
-    return list(prompt), _with_end_mark(list(reply), len(reply), tokenizer)
-
-
-def _with_end_mark(reply: list[int], written: int, tokenizer: ChatTokenizer) -> list[int]:
-    """The reply up to and with the end mark; what the template adds behind it was never written by a model."""
-    end = tokenizer.eos_token_id
-    if end in reply:
-        return reply[: reply.index(end) + 1]
-    return reply[:written] if end is None else [*reply[:written], end]

@@ -101,13 +101,18 @@ def train(
 
 
 def _prepare(dataset: Dataset, base_model: str, recipe: Recipe, out: Path | None) -> _Job:
+    from burnish.serving.model_contract import read_contract, refuse_to_train
     from burnish.serving.models import base_sha256, resolve_model
     from burnish_trainer.recipes.lora import adapted, load_base
 
     base = resolve_model(base_model)
+    contract = read_contract(base)
+    refuse_to_train(contract)
     model, tokenizer = load_base(base, recipe)
-    limit = recipe.max_length or getattr(model.config, "max_position_embeddings", None)
-    rows, report = tokenise(dataset.rows("train"), tokenizer, max_length=limit)
+    limit = min((n for n in (recipe.max_length, contract.context) if n), default=None)
+    rows, report = tokenise(
+        dataset.rows("train"), tokenizer, max_length=limit, end_ids=contract.end_ids
+    )
     if not rows:
         raise EmptyDataset(
             f"dataset {dataset.id} has no row to learn from "

@@ -19,6 +19,7 @@ from transformers import AutoTokenizer
 from burnish.errors import ServingError
 from burnish.records import Json
 from burnish.serving.models import resolve_model
+from burnish.serving.template_form import ChatMessage, find_template_form, messages_for_template
 
 _UNFINISHED = "\ufffd"  # what bytes of a character that is not whole decode to
 
@@ -42,6 +43,7 @@ class Renderer:
         self._folder = folder
         self.longest_token: int = max(map(len, self._tokenizer.get_vocab()), default=1)
         """Characters that one token stands for at most."""
+        self._form = find_template_form(self._rendered, self.template)
 
     @classmethod
     def shared(cls, base_model: str | Path) -> Renderer:
@@ -52,6 +54,11 @@ class Renderer:
                 known = cls._known.get(str(base_model)) or cls(resolve_model(base_model))
                 cls._known[str(base_model)] = known
         return known
+
+    def _rendered(self, messages: Sequence[ChatMessage], tools: Sequence[Json], ask: bool) -> str:
+        return self._tokenizer.apply_chat_template(
+            list(messages), tools=list(tools) or None, tokenize=False, add_generation_prompt=ask
+        )
 
     @property
     def stop_ids(self) -> frozenset[int]:
@@ -85,7 +92,7 @@ class Renderer:
         """
         try:
             return self._tokenizer.apply_chat_template(
-                list(messages),
+                messages_for_template(messages, self._form),
                 tools=list(tools) or None,
                 tokenize=False,
                 add_generation_prompt=True,

@@ -1,0 +1,160 @@
+"""Every chat template that TRL ships, times every kind of conversation: exact, or dropped with its reason."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+
+import pytest
+from pages import check_page, table
+from shipped_templates import shipped_tokenizer, template_names, template_text
+
+from burnish.serving.tool_syntax import detect_syntax
+from burnish.serving.toolcalls import parse_reply
+from burnish_trainer.rows import IGNORE, tokenise
+
+TOOLS = [
+    {
+        "type": "function",
+        "function": {
+            "name": "look_up",
+            "description": "Looks an order up.",
+            "parameters": {
+                "type": "object",
+                "properties": {
+                    "order": {"type": "integer", "description": "Its number."},
+                    "note": {"type": "string", "description": "Anything."},
+                },
+                "required": ["order"],
+            },
+        },
+    }
+]
+SYSTEM = {"role": "system", "content": "You help with orders."}
+ASKED = {"role": "user", "content": "Where is order 7?"}
+ANSWER = {"role": "assistant", "content": "It is in Oslo."}
+
+
+def calls(*arguments, content="", **more):
+    made = [
+        {
+            "id": f"call{at:05d}",
+            "type": "function",
+            "function": {"name": "look_up", "arguments": json.dumps(one)},
+        }
+        for at, one in enumerate(arguments)
+    ]
+    return {"role": "assistant", "content": content, "tool_calls": made, **more}
+
+
+def result(text, at=0):
+    return {"role": "tool", "tool_call_id": f"call{at:05d}", "name": "look_up", "content": text}
+
+
+CALL, OTHER = {"order": 7, "note": 'say "hi"'}, {"order": 8}
+CONVERSATIONS = {
+    "text": ([ASKED, ANSWER], []),
+    "two turns": ([ASKED, ANSWER, {"role": "user", "content": "Sure?"}, {"role": "assistant", "content": "Yes, sure."}], []),
+    "system": ([SYSTEM, ASKED, ANSWER], []),
+    "tools, not called": ([SYSTEM, ASKED, ANSWER], TOOLS),
+    "thought": ([ASKED, {**ANSWER, "reasoning_content": "I know that order."}], []),
+    "one call": ([SYSTEM, ASKED, calls(CALL), result("Oslo"), ANSWER], TOOLS),
+    "no system": ([ASKED, calls(CALL), result("Oslo"), ANSWER], TOOLS),
+    "parallel calls": ([SYSTEM, ASKED, calls(CALL, OTHER), result("Oslo"), result("Rome", 1), ANSWER], TOOLS),
+    "call with text": ([SYSTEM, ASKED, calls(CALL, content="Let me look."), result("Oslo"), ANSWER], TOOLS),
+    "thought and call": ([SYSTEM, ASKED, calls(CALL, reasoning_content="I must look."), result("Oslo"), ANSWER], TOOLS),
+    "empty result": ([SYSTEM, ASKED, calls(CALL), result(""), ANSWER], TOOLS),
+}  # fmt: skip
+SHORT = {
+    "the chat template ": "",
+    " between a context and its reply": "",
+    "shows no border": "no border",
+    "refuses the conversation": "refused",
+}
+
+
+def row_of(messages, tools):
+    marked = [{**m, "loss": m["role"] == "assistant"} for m in copy.deepcopy(messages)]
+    return {"messages": marked, "tools": tools, "calls": []}
+
+
+def runs(row, tokenizer):
+    """Each learned run of a sequence, with the context before it."""
+    learned, start = [], None
+    for at, label in enumerate([*row.labels, IGNORE]):
+        if label != IGNORE and start is None:
+            start = at
+        if label == IGNORE and start is not None:
+            decode = tokenizer.decode
+            learned.append((decode(row.input_ids[:start]), decode(row.input_ids[start:at])))
+            start = None
+    return learned
+
+
+def cell(name, messages, tools):
+    """One cell of the matrix; what is not dropped is compared with what was said."""
+    tokenizer = shipped_tokenizer(name)
+    found, report = tokenise([row_of(messages, tools)], tokenizer)
+    if report.dropped:
+        (reason,) = report.dropped
+        for long, short in SHORT.items():
+            reason = reason.replace(long, short)
+        return re.sub(r": .*", "", reason, flags=re.DOTALL)
+    replies = [message for message in messages if message["role"] == "assistant"]
+    learned = [one for row in found for one in runs(row, tokenizer)]
+    assert len(learned) == len(replies)
+    for (context, written), reply in zip(learned, replies, strict=True):
+        opened = context.rstrip().endswith("<think>")
+        read = parse_reply(
+            written, detect_syntax(template_text(name)), tools=tools, in_thought=opened
+        )
+        assert [json.dumps(call.arguments, sort_keys=True) for call in read.calls] == [
+            json.dumps(json.loads(call["function"]["arguments"]), sort_keys=True)
+            for call in reply.get("tool_calls") or []
+        ]
+        assert reply["content"] in written
+        assert all(
+            m["content"] in context
+            for m in messages[: messages.index(reply)]
+            if m["role"] != "assistant"
+        )
+    thoughts = " (no thought)" if report.thoughts_left_out else ""
+    return f"exact{thoughts}"
+
+
+ROWS: dict[str, list[str]] = {}
+
+
+@pytest.mark.parametrize("name", template_names())
+def test_a_conversation_is_exact_or_dropped_with_its_reason(name):
+    ROWS[name] = [cell(name, *given) for given in CONVERSATIONS.values()]
+    assert all(ROWS[name])
+
+
+def test_the_page_of_templates_says_what_was_measured():
+    missing = [name for name in template_names() if name not in ROWS]
+    for name in missing:  # the tests above were not run, or not in this process
+        ROWS[name] = [cell(name, *given) for given in CONVERSATIONS.values()]
+    ordered = {f"`{name}`": ROWS[name] for name in template_names()}
+    syntaxes = {
+        f"`{name}`": [detect_syntax(template_text(name)) or "-"] for name in template_names()
+    }
+    rows = {name: [*syntaxes[name], *cells] for name, cells in ordered.items()}
+    check_page(
+        "templates.md", f"{INTRODUCTION}\n{table(['template', 'calls', *CONVERSATIONS], rows)}\n"
+    )
+
+
+INTRODUCTION = """# Chat templates
+
+This page is generated by `tests/trainer/test_template_matrix.py` from the chat templates that TRL ships.
+
+Training renders a conversation with the base model's own chat template and never trusts it unseen. Each context must be
+the prompt that a server builds; text, names and arguments of calls and results of tools must be printed once and in
+order; and the end of a turn must be the template's own. A conversation for which that holds is `exact`. Any other is
+dropped, and the plan and the card of the adapter count it under the reason that stands here. `exact (no thought)`: the
+template prints no thoughts, so the reply is learned without its own, which is counted too.
+
+The column *calls* names the syntax in which the template writes tool calls; serving reads them in the same one.
+"""

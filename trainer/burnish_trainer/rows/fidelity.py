@@ -1,0 +1,199 @@
+"""Whether a chat template prints a conversation whole: every piece, once, in order.
+
+A template is never trusted unseen. `check_structure` renders the conversation with every text, name,
+argument and result replaced by a word that occurs nowhere else, and looks for each word; what it
+finds holds for all conversations of the same structure. `first_changed` looks for the real texts in
+the real rendering, for templates that treat some texts in another way.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from typing import Any
+
+ChatMessage = dict[str, Any]
+Render = Callable[[Sequence[ChatMessage], Any, bool], str]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Piece:
+    """One thing that must be printed."""
+
+    word: str
+    kind: str
+    message: int
+    once: bool = True
+    """Whether it may be printed no second time; names of tools stand beside their results too."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Stand:
+    """A conversation of words that occur nowhere else, with the pieces that must be printed."""
+
+    messages: list[ChatMessage]
+    tools: list[Any]
+    pieces: list[Piece]
+    tool_names: list[str]
+
+
+def structure_of(messages: Sequence[ChatMessage], tools: Sequence[Any]) -> Hashable:
+    """Describe all of a conversation but its texts, as a key."""
+    return (len(tools or ()), tuple(_structure(message) for message in messages))
+
+
+def _structure(message: ChatMessage) -> Hashable:
+    calls = tuple(
+        json.dumps(_shape((call.get("function") or {}).get("arguments")), sort_keys=False)
+        for call in message.get("tool_calls") or ()
+    )
+    return (
+        message.get("role"),
+        bool(message.get("content")),
+        bool(message.get("reasoning_content")),
+        calls,
+        message.get("tool_call_id") is not None,
+    )
+
+
+def _shape(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _shape(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_shape(one) for one in value]
+    return type(value).__name__
+
+
+def stand_in(messages: Sequence[ChatMessage], tools: Sequence[Any]) -> Stand:
+    """Make the stand-in of a conversation: the same structure, words of its own."""
+    numbers = itertools.count(1)
+    pieces: list[Piece] = []
+    made: list[ChatMessage] = []
+    names: dict[str, str] = {}
+    for at, message in enumerate(messages):
+        clean = dict(message)
+        if message.get("content"):
+            kind = "tool results" if message.get("role") == "tool" else "text"
+            clean["content"] = _word(numbers, pieces, kind, at)
+        if message.get("reasoning_content"):
+            clean["reasoning_content"] = f"Zq{next(numbers)}thought"
+        if message.get("tool_calls"):
+            clean["tool_calls"] = [
+                _stand_call(call, numbers, pieces, at, names) for call in message["tool_calls"]
+            ]
+        if message.get("role") == "tool" and message.get("name"):
+            clean["name"] = names.get(str(message["name"]), str(message["name"]))
+        made.append(clean)
+    stood = [_stand_tool(tool, f"Zqoffered{at}x") for at, tool in enumerate(tools or ())]
+    return Stand(made, stood, pieces, [f"Zqoffered{at}x" for at in range(len(stood))])
+
+
+def _word(numbers: Iterator[int], pieces: list[Piece], kind: str, at: int) -> str:
+    word = f"Zq{next(numbers)}x"
+    pieces.append(Piece(word, kind, at))
+    return word
+
+
+def _stand_call(
+    call: dict[str, Any],
+    numbers: Iterator[int],
+    pieces: list[Piece],
+    at: int,
+    names: dict[str, str],
+) -> dict[str, Any]:
+    function = dict(call.get("function") or {})
+    name = f"Zq{next(numbers)}name"
+    names[str(function.get("name"))] = name
+    pieces.append(Piece(name, "tool calls", at, once=False))
+    arguments = _stand_value(function.get("arguments"), numbers, pieces, at)
+    return {**call, "function": {**function, "name": name, "arguments": arguments}}
+
+
+def _stand_value(value: Any, numbers: Iterator[int], pieces: list[Piece], at: int) -> Any:
+    if isinstance(value, dict):
+        return {key: _stand_value(one, numbers, pieces, at) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_stand_value(one, numbers, pieces, at) for one in value]
+    if isinstance(value, str):
+        return _word(numbers, pieces, "arguments of tool calls", at)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        number = 7_000_000 + next(numbers)
+        pieces.append(Piece(str(number), "arguments of tool calls", at))
+        return number
+    return value
+
+
+def _stand_tool(tool: Any, name: str) -> Any:
+    if isinstance(tool, dict) and isinstance(tool.get("function"), dict):
+        return {**tool, "function": {**tool["function"], "name": name}}
+    return {**tool, "name": name} if isinstance(tool, dict) else tool
+
+
+def first_fault(text: str, stand: Stand) -> str | None:
+    """Say what is wrong with a rendering of a stand-in; none if all is there, once and in order."""
+    for name in stand.tool_names:
+        if name not in text:
+            return "leaves out the offered tools"
+    reached = behind = 0
+    for _, group in itertools.groupby(stand.pieces, key=lambda piece: piece.message):
+        for piece in group:
+            found = text.find(piece.word)
+            if found < 0:
+                return f"leaves out {piece.kind}"
+            if piece.once and text.count(piece.word) > 1:
+                return f"prints {piece.kind} more than once"
+            if found < reached:
+                return f"prints {piece.kind} in another order"
+            behind = max(behind, found + len(piece.word))
+        reached = behind
+    return None
+
+
+def first_changed(text: str, messages: Sequence[ChatMessage]) -> str | None:
+    """Say which real text a rendering lacks; none if each is there, in order."""
+    at = 0
+    for message in messages:
+        content = str(message.get("content") or "").strip()
+        found = text.find(content, at)
+        if found < 0:
+            kind = "tool results" if message.get("role") == "tool" else "text"
+            return f"changes {kind}"
+        at = found + len(content)
+    return None
+
+
+def lacks_arguments(text: str, reply: ChatMessage) -> bool:
+    """Say whether a rendered reply lacks the name or a text argument of one of its calls."""
+    for call in reply.get("tool_calls") or ():
+        function = call.get("function") or {}
+        if str(function.get("name") or "") not in text:
+            return True
+        if not all(_is_printed(value, text) for value in _texts(function.get("arguments"))):
+            return True
+    return False
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for one in value.values():
+            yield from _texts(one)
+    elif isinstance(value, list):
+        for one in value:
+            yield from _texts(one)
+
+
+def _is_printed(value: str, text: str) -> bool:
+    """Whether a text is printed as it is, or as JSON or Python spell it."""
+    spelled = (
+        value,
+        json.dumps(value, ensure_ascii=False)[1:-1],
+        json.dumps(value)[1:-1],
+        repr(value)[1:-1],
+        value.strip(),
+    )
+    html = spelled[1].translate({ord(sign): f"\\u{ord(sign):04x}" for sign in "<>&'"})
+    return any(one in text for one in (*spelled, html))

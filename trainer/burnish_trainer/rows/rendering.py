@@ -1,0 +1,334 @@
+"""A conversation rendered with the base model's own chat template, checked, and cut into context and reply.
+
+`ChatRendering.call(messages, tools)` gives the tokens of one model call: the context is the prompt that a server
+builds from the same messages, the reply is what the template prints behind it up to the end of the turn. A row that the
+template does not print whole is refused with a reason, which the row report counts.
+
+The end of a turn is the template's own: the mark that stands behind a reply both at the end of a conversation and before
+a next message. Models without such a mark (GLM) stop where the next turn begins, so its mark is learned. What a template
+adds behind the end mark was never written by a model and is not learned.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+from collections.abc import Hashable, Sequence
+from typing import Any, Protocol
+
+from burnish.errors import TrainingError
+from burnish.serving.template_form import (
+    TemplateForm,
+    find_template_form,
+    messages_for_template,
+)
+from burnish_trainer.rows.fidelity import (
+    first_changed,
+    first_fault,
+    lacks_arguments,
+    stand_in,
+    structure_of,
+)
+
+Message = dict[str, Any]
+
+_WITH_TEXT: Message = {"role": "assistant", "content": "Zq"}
+_WITH_CALL: Message = {
+    "role": "assistant",
+    "content": "",
+    "tool_calls": [
+        {"id": "call_1", "type": "function", "function": {"name": "Zq", "arguments": {"k": "v"}}}
+    ],
+}
+_CLOSED_THOUGHT = re.compile(r"<think>\s*</think>\s*\Z")
+
+
+class ChatTokenizer(Protocol):
+    """What is needed of a Hugging Face tokenizer."""
+
+    chat_template: Any
+    eos_token_id: int | None
+
+    def __call__(self, text: str, *, add_special_tokens: bool) -> Any:
+        """Tokens of a text, under `input_ids`."""
+        ...
+
+    def decode(self, token_ids: list[int]) -> Any:
+        """Text of tokens."""
+        ...
+
+    def apply_chat_template(self, conversation: list[Message], **options: Any) -> Any:
+        """A conversation in the model's own form."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class TurnEnd:
+    """How a turn of one structure ends.
+
+    Attributes:
+        mark: The end mark; empty if the template and the tokenizer know none.
+        printed: What the template prints from the mark on; empty where the mark is not printed by the reply's own turn.
+    """
+
+    mark: str
+    printed: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RenderedCall:
+    """One model call in tokens, and whether a thought of the reply is not in them."""
+
+    prompt: list[int]
+    completion: list[int]
+    thought_left_out: bool
+
+
+class ChatRendering:
+    """The chat template of one tokenizer.
+
+    Args:
+        tokenizer: The base model's tokenizer.
+        end_ids: Every token that ends a generation, as generation_config.json lists them.
+    """
+
+    def __init__(self, tokenizer: ChatTokenizer, end_ids: frozenset[int] = frozenset()) -> None:
+        self._tokenizer = tokenizer
+        self._eos = _text_of(tokenizer, tokenizer.eos_token_id)
+        self._ends = {self._eos, *(_text_of(tokenizer, token) for token in end_ids)} - {""}
+        self._marks = _marks_of(tokenizer, self._ends)
+        self._form = find_template_form(self._render, str(tokenizer.chat_template or ""))
+        self._known: dict[Hashable, TurnEnd | TrainingError] = {}
+        self._plain_end: TurnEnd | None = None
+        self._tokens: frozenset[int] | None = None
+
+    def call(self, messages: Sequence[Message], tools: Sequence[Any]) -> RenderedCall:
+        """Render the call whose reply is the last message.
+
+        Raises:
+            TrainingError: The template refuses the conversation, prints it otherwise than it is, or shows no border
+                between context and reply.
+        """
+        self._refuse_media(messages)
+        read = messages_for_template(messages, TemplateForm())  # arguments as objects
+        end = self._structure(read, tools)
+        context, reply = self._split(messages, tools)
+        self._refuse_changes(context, reply, read)
+        learned = self._until_end(reply, end)
+        thought = str(messages[-1].get("reasoning_content") or "").strip()
+        return RenderedCall(
+            self._ids(context), self._ids(learned), bool(thought) and thought not in learned
+        )
+
+    def ended(self, completion: list[int], reply: Message) -> list[int]:
+        """Cut recorded tokens of a reply behind its first end mark, or append the mark that they lack."""
+        ends = self._end_tokens()
+        at = next((at for at, token in enumerate(completion) if token in ends), None)
+        if at is not None:
+            return completion[: at + 1]
+        kind = _WITH_CALL if reply.get("tool_calls") else _WITH_TEXT
+        return [*completion, *self._ids(self.end_of(kind).mark)]
+
+    def _end_tokens(self) -> frozenset[int]:
+        """Tokens that end a turn: those of the configuration and the template's own."""
+        if self._tokens is None:
+            marks = {*self._ends, self.end_of(_WITH_TEXT).mark, self.end_of(_WITH_CALL).mark}
+            singles = (self._ids(mark) for mark in marks - {""})
+            self._tokens = frozenset(ids[0] for ids in singles if len(ids) == 1)
+        return self._tokens
+
+    def end_of(self, reply: Message) -> TurnEnd:
+        """Find how a turn like this one ends, whatever stands before it."""
+        try:
+            return self._structure([{"role": "user", "content": "Zq"}, reply], ())
+        except TrainingError:
+            return TurnEnd(self._eos, "")
+
+    def _render(self, messages: Sequence[Message], tools: Any, prompt: bool) -> str:
+        return str(
+            self._tokenizer.apply_chat_template(
+                list(messages),
+                tools=list(tools) or None,
+                tokenize=False,
+                add_generation_prompt=prompt,
+            )
+        )
+
+    def _print(self, messages: Sequence[Message], tools: Any, *, prompt: bool = False) -> str:
+        from jinja2 import TemplateError
+
+        try:
+            return self._render(messages_for_template(messages, self._form), tools, prompt)
+        except (TemplateError, TypeError, ValueError, KeyError) as error:
+            raise TrainingError(
+                f"the chat template refuses the conversation: {error}",
+                "roles in an order that the base model's template knows",
+                "burnish dataset show",
+            ) from error
+
+    def _split(self, messages: Sequence[Message], tools: Any) -> tuple[str, str]:
+        """Context and reply as text: what a server is asked, and what the template prints behind it."""
+        context = self._print(messages[:-1], tools, prompt=True)
+        whole = self._print(messages, tools)
+        if whole.startswith(context):
+            return context, whole[len(context) :]
+        # The prompt closes an empty thought that the template does not print again: the reply begins behind it.
+        header = _CLOSED_THOUGHT.sub("", context)
+        text = str(messages[-1].get("content") or "").strip()
+        if header != context and text and whole.startswith(header):
+            rest = whole[len(header) :]
+            if rest.startswith(text):
+                return context, rest
+        raise TrainingError(
+            "the chat template shows no border between a context and its reply",
+            "a template whose generation prompt is how it prints a reply's beginning",
+            "choose another chat template for the base model; see docs/templates.md",
+        )
+
+    def _structure(self, messages: Sequence[Message], tools: Any) -> TurnEnd:
+        """Check the structure of a conversation once, and find how its last turn ends."""
+        key = structure_of(messages, tools)
+        if key not in self._known:
+            try:
+                self._known[key] = self._checked(messages, tools)
+            except TrainingError as error:
+                self._known[key] = error
+        found = self._known[key]
+        if isinstance(found, TrainingError):
+            raise found
+        return found
+
+    def _checked(self, messages: Sequence[Message], tools: Any) -> TurnEnd:
+        stand = stand_in(messages, tools)
+        context, reply = self._split(stand.messages, stand.tools)
+        fault = first_fault(context + reply, stand)
+        if fault is not None:
+            raise _unfaithful(fault)
+        words = [piece.word for piece in stand.pieces if piece.message == len(messages) - 1]
+        if any(word not in reply for word in words):
+            raise _unfaithful("prints a part of the reply before its beginning")
+        return self._find_end(stand.messages, stand.tools, words)
+
+    def _find_end(self, messages: Sequence[Message], tools: Any, words: list[str]) -> TurnEnd:
+        """Compare what follows a reply at the end of a conversation and before its next message."""
+        whole = self._print(messages, tools)
+        at_end = _behind(whole, words)
+        try:
+            goes_on = _behind(self._print([*messages, *_next(messages[-1])], tools), words)
+        except TrainingError:
+            goes_on = at_end
+        common = os.path.commonprefix([at_end, goes_on])  # noqa: RUF071 - of texts, no paths
+        plain = self._plain(messages)
+        known = {*self._ends, plain.mark} if plain else self._ends
+        shared = list(self._marks.finditer(common))
+        own = [mark for mark in shared if mark.group() in known]
+        if not own and (plain is None or plain.printed):
+            own = shared  # a mark of the template that no configuration names
+        if own:
+            return TurnEnd(own[-1].group(), at_end[own[-1].start() :])
+        following = self._marks.match(goes_on, len(common))
+        if following and not at_end[len(common) :].strip():
+            return TurnEnd(following.group(), "")
+        ends = [mark for mark in self._marks.finditer(at_end) if mark.group() in known]
+        if ends:
+            return TurnEnd(ends[0].group(), at_end[ends[0].start() :])
+        return TurnEnd(self._eos, "")
+
+    def _plain(self, messages: Sequence[Message]) -> TurnEnd | None:
+        """How a turn of text alone ends; none while that very turn is looked at."""
+        if not messages[-1].get("tool_calls"):
+            return None
+        if self._plain_end is None:
+            self._plain_end = self.end_of(_WITH_TEXT)
+        return self._plain_end
+
+    def _until_end(self, reply: str, end: TurnEnd) -> str:
+        """The reply up to its end mark, which it must hold nowhere else."""
+        body = reply
+        if end.printed:
+            if not reply.endswith(end.printed):
+                raise _unfaithful("ends a turn in another way than it does for other texts")
+            body = reply[: len(reply) - len(end.printed)]
+        if end.mark and end.mark in body:
+            raise TrainingError(
+                f"the reply holds the end mark of the model, {end.mark}",
+                "text that the model can write without ending its turn",
+                "leave the run out of the dataset",
+            )
+        return body + end.mark
+
+    def _refuse_changes(self, context: str, reply: str, messages: Sequence[Message]) -> None:
+        # What a template strips from earlier replies, a server's prompt lacks too.
+        given = [message for message in messages[:-1] if message.get("role") != "assistant"]
+        changed = first_changed(context, given) or first_changed(reply, messages[-1:])
+        if changed is not None:
+            raise _unfaithful(changed)
+        if lacks_arguments(reply, messages[-1]):
+            raise _unfaithful("changes arguments of tool calls")
+
+    def _refuse_media(self, messages: Sequence[Message]) -> None:
+        for message in messages:
+            content = message.get("content")
+            if isinstance(content, list):
+                raise TrainingError(
+                    f"a message holds content that is no text ({_kinds(content)})",
+                    "text, which is all that is trained",
+                    "leave such runs out of the dataset",
+                )
+
+    def _ids(self, text: str) -> list[int]:
+        return list(self._tokenizer(text, add_special_tokens=False)["input_ids"])
+
+
+def _unfaithful(fault: str) -> TrainingError:
+    return TrainingError(
+        f"the chat template {fault}",
+        "a template that prints each text, call, argument and result once and in order",
+        "choose another chat template for the base model; see docs/templates.md",
+    )
+
+
+def _kinds(content: list[Any]) -> str:
+    kinds = {
+        str(part.get("type")) if isinstance(part, dict) else type(part).__name__ for part in content
+    }
+    return ", ".join(sorted(kinds - {"text"}))
+
+
+def _behind(text: str, words: list[str]) -> str:
+    """What stands behind the last of some words."""
+    return text[max((text.rfind(word) + len(word) for word in words), default=len(text)) :]
+
+
+def _next(reply: Message) -> list[Message]:
+    """Messages that may follow a reply: results of its calls, or a question."""
+    calls = reply.get("tool_calls") or ()
+    if not calls:
+        return [{"role": "user", "content": "Zqnext"}]
+    return [
+        {
+            "role": "tool",
+            "tool_call_id": call.get("id") or "",
+            "name": (call.get("function") or {}).get("name"),
+            "content": "Zqnext",
+        }
+        for call in calls
+    ]
+
+
+def _text_of(tokenizer: ChatTokenizer, token: int | None) -> str:
+    if token is None:
+        return ""
+    try:
+        return str(tokenizer.decode([token]))
+    except (IndexError, OverflowError, TypeError, ValueError):
+        return ""
+
+
+def _marks_of(tokenizer: ChatTokenizer, ends: set[str]) -> re.Pattern[str]:
+    """A pattern of all marks of a tokenizer, longest first."""
+    added = getattr(tokenizer, "added_tokens_decoder", None) or {}
+    marks = {*ends, *(str(token) for token in added.values())} - {""}
+    ordered = sorted(marks, key=len, reverse=True)
+    return re.compile("|".join(map(re.escape, ordered)) or r"(?!)")
