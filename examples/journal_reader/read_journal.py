@@ -17,42 +17,47 @@ from pathlib import Path
 
 from msgspec import msgpack
 
-FORMAT = 2
+FORMAT = 3
+HEADER_BYTES = 128  # the header stands twice, so that damage to one costs nothing
 INT = struct.Struct("<I")
-PREFIX = struct.Struct("<IIB")  # length of the payload, crc32 of kind and payload, kind
+PREFIX = struct.Struct("<IIB")  # length of the payload, crc32 of salt, kind and payload, kind
 HEADER, BLOB, SPLICED, LINK, EVENT = b"H", b"B", b"C", b"L", b"E"
 REFS = {"input", "output", "metadata", "tools", "request", "extras", "reply", "arguments"}
 REFS |= {"result", "evidence", "state"}
 
 
-def frames(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+def frame_at(data: bytes, offset: int, salt: bytes) -> tuple[bytes, bytes] | None:
+    """Kind and payload of the whole frame at an offset; the check sum of a header has no salt."""
+    length, crc, number = PREFIX.unpack_from(data.ljust(offset + PREFIX.size), offset)
+    kind, start = bytes([number]), offset + PREFIX.size
+    payload = data[start : start + length]
+    total = zlib.crc32((kind if kind == HEADER else salt + kind) + payload)
+    return (kind, payload) if len(payload) == length and total == crc else None
+
+
+def frames(data: bytes, salt: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Kind and payload of each whole frame."""
     offset = 0
     while offset + PREFIX.size <= len(data):
-        length, crc, number = PREFIX.unpack_from(data, offset)
-        kind, start = bytes([number]), offset + PREFIX.size
-        payload = data[start : start + length]
-        if kind in b"HBCLEZX" and len(payload) == length and zlib.crc32(kind + payload) == crc:
-            yield kind, payload
-            offset = start + length
+        found = frame_at(data, offset, salt)
+        behind = offset + PREFIX.size + INT.unpack_from(data, offset)[0]
+        if found:
+            yield found
+        if found or not salt or frame_at(data, behind, salt):  # without a salt, text can be a frame
+            offset = behind
         else:
             offset += 1  # damage, or the torn tail: look for the next whole frame
 
 
-def event_of(payload: bytes) -> dict:
-    """An event is MessagePack, or JSON where one of its texts is no valid Unicode."""
-    return json.loads(payload) if payload[:1] == b"{" else msgpack.decode(payload)
-
-
 def segment(path: Path) -> tuple[list[dict], dict[bytes, bytes]]:
     """Events of a segment, and its contents by their names."""
-    events, blobs, links = [], {}, {}
-    for kind, payload in frames(path.read_bytes()):
-        if kind == HEADER:
-            header = msgpack.decode(payload)
-            if header["format"] > FORMAT:
-                raise SystemExit(f"{path}: format {header['format']}, this reads up to {FORMAT}")
-        elif kind == BLOB:
+    events, blobs, links, data = [], {}, {}, path.read_bytes()
+    found = frame_at(data, 0, b"") or frame_at(data, HEADER_BYTES, b"")
+    header = msgpack.decode(found[1]) if found and found[0] == HEADER else {"format": 0}
+    if header["format"] > FORMAT:
+        raise SystemExit(f"{path}: format {header['format']}, this reads up to {FORMAT}")
+    for kind, payload in frames(data, header.get("salt", b"")):
+        if kind == BLOB:
             blobs[payload[:16]] = payload[16:]
         elif kind == SPLICED:  # the bytes of another content belong in the middle
             inner, (at,), around = payload[16:32], INT.unpack(payload[32:36]), payload[36:]
@@ -60,8 +65,8 @@ def segment(path: Path) -> tuple[list[dict], dict[bytes, bytes]]:
         elif kind == LINK:  # a part of a list of messages, after the link that it names first
             rest = [payload[at : at + 16] for at in range(32, len(payload), 16)]
             links[payload[:16]] = links.get(payload[16:32], []) + rest
-        elif kind == EVENT:
-            event = event_of(payload)
+        elif kind == EVENT:  # MessagePack, or JSON where one of its texts is no valid Unicode
+            event = json.loads(payload) if payload[:1] == b"{" else msgpack.decode(payload)
             if "before" in event:
                 event["messages"] = links.get(as_bytes(event.pop("before")), []) + event["messages"]
             events.append(event)
@@ -87,13 +92,8 @@ def shown(event: dict, blobs: dict[bytes, bytes], *, content: bool) -> dict:
     return event
 
 
-def main() -> None:
-    home, content = Path(sys.argv[1]), "--content" in sys.argv
-    for path in sorted(home.glob("journal/*/*.seg")):
+if __name__ == "__main__":
+    for path in sorted(Path(sys.argv[1]).glob("journal/*/*.seg")):
         events, blobs = segment(path)
         for event in events:
-            print(json.dumps(shown(event, blobs, content=content)))
-
-
-if __name__ == "__main__":
-    main()
+            print(json.dumps(shown(event, blobs, content="--content" in sys.argv)))

@@ -13,7 +13,8 @@ Knows: what can go wrong, by area. Does not know: when; each area raises its own
     ├── JournalError (RuntimeError)          frames, segments, index
     │   ├── JournalCorrupt (ValueError)      bytes that are no frame
     │   ├── UnreadableEvent (TypeError)      an event that could not be read back
-    │   └── JournalFull (OSError)            no space, or over the quota
+    │   ├── JournalFull (OSError)            no space, or over the quota
+    │   └── JournalUnwritable (OSError)      rights, a read-only disk
     ├── ExportError (ValueError)             sources, curation, dataset versions, formats
     │   ├── EmptyDataset                     nothing was left to learn from
     │   └── VersionConflict                  a version that would be overwritten or was altered
@@ -103,6 +104,12 @@ class JournalFull(JournalError, OSError):
     """No space is left for frames, on the disk or within the quota."""
 
     __str__ = Exception.__str__  # OSError would print its arguments as errno and strerror
+
+
+class JournalUnwritable(JournalError, OSError):
+    """A file of the journal cannot be written: rights, a read-only disk."""
+
+    __str__ = Exception.__str__
 
 
 class ExportError(BurnishError, ValueError):

@@ -8,7 +8,6 @@ from __future__ import annotations
 import importlib
 import json
 import secrets
-import shutil
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -17,15 +16,17 @@ from burnish import settings
 from burnish.capture.redaction import own_stand_ins, stand_ins
 from burnish.errors import WorkspaceError
 from burnish.journal import erasure
-from burnish.journal.archive import erase_archive
 from burnish.journal.catching_up import plain_text
 from burnish.journal.erasure import Tombstone
+from burnish.journal.faults import naming_faults
 from burnish.journal.index import Entry, Query
 from burnish.journal.store import JournalStore
 from burnish.journal.writer import writer_for
 from burnish.records import Json, Record
 from burnish.telemetry.projection import Projector, project
 from burnish.telemetry.references import names_in, open_store
+
+_PATIENCE_S = 10.0  # how long to wait for a process that rewrites the journal; then it erases
 
 
 class ForgetReport(Record, frozen=True, kw_only=True):
@@ -73,27 +74,22 @@ def forget(
         digest=erasure.digest_of(given),
         trajectories=[entry.id for entry in entries],
         threads=sorted(erasure.digest_of(name) for name in threads),
+        running=any(entry.status == "running" for entry in entries),
     )
     contents, contents_left = _remove_contents(store, {entry.id for entry in entries}, threads)
-    erasure.save(home, stone)  # first the promise: what fails below is done at the next keeping
-    writer_for(home).rotate()
-    erasure.erase_journal(home, stone)
-    stone.frames += erase_archive(home, erasure.Forgotten([stone]))
-    erasure.save(home, stone)
-    for unfinished in (home / "datasets").glob(
-        ".*"
-    ):  # what was read for versions that are not there yet
-        shutil.rmtree(unfinished, ignore_errors=True)
+    with naming_faults(home):
+        frames, done = _erase(home, stone)
     store.close()
     store.index.rebuild()  # a database keeps the bytes of deleted rows
     store.refresh()
-    datasets = sorted(_datasets_with(home, set(stone.trajectories)))
+    trajectories = list(dict.fromkeys(key for one in [stone, *done] for key in one.trajectories))
+    datasets = sorted(_datasets_with(home, set(trajectories)))
     adapters = _adapters_of(home, datasets)
     return ForgetReport(
         id=stone.id,
-        trajectories=stone.trajectories,
-        frames=stone.frames,
-        pending=stone.pending,
+        trajectories=trajectories,
+        frames=frames,
+        pending=sorted({name for one in done for name in (*one.pending, *one.archived)}),
         datasets=datasets,
         adapters=adapters,
         deployments=_deployments_of(home, adapters),
@@ -101,6 +97,30 @@ def forget(
         contents_left=contents_left,
         doubtful=[entry.id for entry in _entries_of(store, kind, own_stand_ins(given))],
     )
+
+
+def _erase(home: Path, stone: Tombstone) -> tuple[int, list[Tombstone]]:
+    """Write a tombstone and erase what it names, and what earlier ones of the same name wait for.
+
+    The tombstone comes first: what is killed or fails afterwards is finished by the next holder
+    of the journal's lock. Where another process holds it for long, that process erases.
+
+    Returns:
+        How many frames went, and these tombstones as they are now.
+    """
+    earlier = [
+        one
+        for one in erasure.tombstones(home)
+        if one.waits and (one.kind, one.digest) == (stone.kind, stone.digest)
+    ]
+    erasure.plan(home, stone)
+    writer_for(home).rotate()
+    with erasure.rewriting(home, wait_s=_PATIENCE_S) as state:
+        if state.held:
+            erasure.settle(home)  # again: what failed on the way in is an error now
+    wanted = {stone.id, *(one.id for one in earlier)}
+    done = [one for one in erasure.tombstones(home) if one.id in wanted]
+    return sum(one.frames for one in done) - sum(one.frames for one in earlier), done
 
 
 def _entries_of(store: JournalStore, kind: str, names: Iterable[str]) -> list[Entry]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import importlib
+import logging
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -28,6 +29,8 @@ from burnish.records import Json, Outcome, Span, Trajectory, Verdict
 from burnish.telemetry.projection import Projector, project
 from burnish.trajectories.assembly import Parts, assemble_one
 from burnish.trajectories.facts import Ended, meant
+
+_LOG = logging.getLogger("burnish.workspace")
 
 Since = int | float | dt.datetime | dt.timedelta
 """A moment: nanoseconds since the epoch, a datetime, or how long ago."""
@@ -103,7 +106,9 @@ class Workspace:
                 "a longer beginning, or the whole id",
                 "burnish traces list",
             )
-        found = [self._assemble(entry, chapters) for entry, chapters in self._store.walk(entries)]
+        found = [
+            self._try_to_assemble(entry, chapters) for entry, chapters in self._store.walk(entries)
+        ]
         trajectory = found[0] if found else None
         if trajectory is None:
             raise WorkspaceError(
@@ -121,7 +126,7 @@ class Workspace:
         """The trajectories of these entries, in their order, one at a time."""
         self._store.refresh()
         for entry, chapters in self._store.walk(entries):
-            trajectory = self._assemble(entry, chapters)
+            trajectory = self._try_to_assemble(entry, chapters)
             if trajectory is not None:
                 yield trajectory
 
@@ -135,12 +140,17 @@ class Workspace:
     def spans(self, since_ns: int | None = None) -> Iterator[Span]:
         """Spans of all trajectories that started at or after `since_ns`, facts included."""
         for entry, chapters in self._store.walk(self._store.find(Query(since_ns=since_ns))):
-            yield from self._spans(entry, chapters)
+            try:
+                found = list(self._spans(entry, chapters))
+            except Exception as error:  # noqa: BLE001 - one run must not end the reading of the rest
+                self._count_unreadable(entry, error)
+                continue
+            yield from found
 
     def read_report(self) -> ReadReport:
         """What reading the journal met: segments, events, damage."""
         self._store.index.refresh()
-        return self._store.index.report()
+        return self._store.report()
 
     def losses(self) -> dict[str, int]:
         """What capture could not keep, by kind, over all that the journal holds."""
@@ -233,6 +243,21 @@ class Workspace:
     def _content(self) -> Content:
         """Encodes values without what must not be kept."""
         return Content({}, door(self.home))
+
+    def _try_to_assemble(self, entry: Entry, chapters: list[Chapter]) -> Trajectory | None:
+        """One trajectory; None and a count where its events cannot be put together."""
+        try:
+            trajectory = self._assemble(entry, chapters)
+        except Exception as error:  # noqa: BLE001 - one run must not end the reading of the rest
+            self._count_unreadable(entry, error)
+            return None
+        if trajectory is None:
+            self._store.met.unreadable_runs += 1
+        return trajectory
+
+    def _count_unreadable(self, entry: Entry, error: Exception) -> None:
+        self._store.met.unreadable_runs += 1
+        _LOG.warning("trajectory %s of %s cannot be read: %r", entry.id, self.home, error)
 
     def _assemble(self, entry: Entry, chapters: list[Chapter]) -> Trajectory | None:
         parts = Parts(entry.id)

@@ -1,28 +1,32 @@
 """Brings an index up to what the journal has grown by, in one transaction.
 
-Knows: which segments are new or longer, what a row needs of an event, what was forgotten.
-Does not know: who asks for rows (index).
+What cannot be read is counted and left out; the rest is indexed. A segment that changed after it
+was read to its end, by damage or by an erasure, makes the whole index anew.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from burnish.journal.archive import fetch, read_list
-from burnish.journal.erasure import Forgotten, tombstones
+from burnish.errors import JournalError
+from burnish.journal.archived import fetch, read_list
+from burnish.journal.damage import count_damaged_files
 from burnish.journal.events import Brief
 from burnish.journal.reader import (
     ReadReport,
+    count_stray,
     is_alive,
     open_segment,
     process_folders,
     segments,
 )
+from burnish.journal.tombstones import Forgotten, tombstones
 
 _RUN_STARTED, _RUN_ENDED, _RECEIVED = "R", "r", "X"
 _CALLS = ("model", "tool")  # kinds of received spans that make a trajectory, with or without a run
@@ -31,22 +35,46 @@ _BY_TRAJECTORY = (("runs", "trajectory"), ("places", "trajectory"))
 _OUTCOMES = "OX"  # may name a thread and no trajectory
 
 
+class _Known(msgspec.Struct):
+    """What the index has of a segment; `state` is what `stat` said of it when it was done."""
+
+    number: int
+    position: int
+    done: int
+    state: str
+
+
+class Changed(Exception):
+    """A segment that the index had read to its end is another one now."""
+
+
 class CatchingUp:
-    """One catching up of the index in `base` with the journal under `home`."""
+    """One catching up of the index in `base` with the journal under `home`.
+
+    Attributes:
+        met: What could not be read at all this time; it is looked at again the next time.
+    """
 
     def __init__(self, home: Path, base: sqlite3.Connection) -> None:
         self.home, self.base = home, base
         self.touched: set[str] = set()
         self.forgotten = Forgotten(tombstones(home))
+        self.met = ReadReport(stray=count_stray(home), damaged_files=count_damaged_files(home))
 
     def run(self) -> None:
-        """Do it."""
+        """Bring the index up to the journal, in one transaction.
+
+        Raises:
+            Changed: If the index has to be made anew.
+            WorkspaceTooNew: If a newer burnish wrote the workspace.
+            JournalError: If a newer burnish wrote a segment.
+        """
         self.base.execute("BEGIN IMMEDIATE")
         try:
             known = {
-                path: (number, position, done)
-                for number, path, position, done in self.base.execute(
-                    "SELECT id, path, position, done FROM segments"
+                path: _Known(*rest)
+                for path, *rest in self.base.execute(
+                    "SELECT path, id, position, done, state FROM segments"
                 )
             }
             seen = set()
@@ -56,11 +84,8 @@ class CatchingUp:
                 self._catch_up(path, name, alive=alive, known=known.get(name))
             for name in sorted(read_list(self.home).keys() - seen):
                 seen.add(name)
-                if not known.get(name, (0, 0, 0))[2]:
-                    path = fetch(self.home, name)
-                    if path is not None:
-                        self._catch_up(path, name, alive=False, known=known.get(name))
-            self._forget_segments([known[name][0] for name in known.keys() - seen])
+                self._catch_up_archived(name, known.get(name))
+            self._forget_segments([known[name].number for name in known.keys() - seen])
             for key in self.forgotten.trajectories:
                 for table, column in (("trajectories", "id"), *_BY_TRAJECTORY):
                     self.base.execute(f"DELETE FROM {table} WHERE {column} = ?", [plain_text(key)])  # noqa: S608
@@ -70,21 +95,31 @@ class CatchingUp:
             raise
         self.base.execute("COMMIT")
 
-    def _catch_up(
-        self, path: Path, name: str, *, alive: bool, known: tuple[int, int, int] | None
-    ) -> None:
-        number, position, done = known or (None, 0, 0)
-        if done or (number is not None and alive and path.stat().st_size == position):
+    def _catch_up_archived(self, name: str, known: _Known | None) -> None:
+        if known is not None and known.done:
+            return
+        try:
+            path = fetch(self.home, name)
+        except JournalError:
+            self.met.unreadable += 1
+            return
+        if path is not None:
+            self._catch_up(path, name, alive=False, known=known)
+
+    def _catch_up(self, path: Path, name: str, *, alive: bool, known: _Known | None) -> None:
+        if known is not None and self._is_read(path, known, alive=alive):
             return
         report = ReadReport()
-        reader = open_segment(path, report, position)
+        reader = open_segment(path, report, known.position if known else 0)
         if reader is None:
+            self.met.unreadable += 1
             return
-        if number is None:
+        if known is None:
             number = self.base.execute(
                 "INSERT INTO segments (path, position, done, report) VALUES (?, 0, 0, x'')", [name]
             ).lastrowid
         else:
+            number = known.number
             report.segments = 0
         places: dict[str, list[int]] = {}
         facts: list[tuple[str, int | None, int]] = []
@@ -99,21 +134,38 @@ class CatchingUp:
                 facts.append((plain_text(event.thread_id), number, offset))
         self.touched.update(places)
         self.base.executemany(
-            "INSERT INTO places VALUES (?, ?, ?)",
-            [(key, number, msgspec.msgpack.encode(offsets)) for key, offsets in places.items()],
+            "INSERT INTO places VALUES (?, ?, ?, ?)",
+            [
+                (key, number, blob, check_of([key, name, blob]))
+                for key, offsets in places.items()
+                for blob in (msgspec.msgpack.encode(offsets),)
+            ],
         )
         self.base.executemany("INSERT INTO thread_facts VALUES (?, ?, ?)", facts)
-        self._remember(number, reader.position, not alive or reader.sealed, report)
+        state = state_of(path)[1] if not alive or reader.sealed else ""
+        self._remember(number, reader.position, state, report)
 
-    def _remember(self, number: int | None, position: int, done: bool, report: ReadReport) -> None:
+    @staticmethod
+    def _is_read(path: Path, known: _Known, *, alive: bool) -> bool:
+        """Whether nothing came to a segment since it was read.
+
+        Raises:
+            Changed: If it is another one now.
+        """
+        size, state = state_of(path)
+        if size < known.position or (known.done and known.state != state):
+            raise Changed(f"{path} is not what the index read")
+        return bool(known.done) or (alive and size == known.position)
+
+    def _remember(self, number: int | None, position: int, state: str, report: ReadReport) -> None:
         before = self.base.execute("SELECT report FROM segments WHERE id = ?", [number]).fetchone()[
             0
         ]
         if before:
             report.add(msgspec.msgpack.decode(before, type=ReadReport))
         self.base.execute(
-            "UPDATE segments SET position = ?, done = ?, report = ? WHERE id = ?",
-            [position, int(done), msgspec.msgpack.encode(report), number],
+            "UPDATE segments SET position = ?, done = ?, state = ?, report = ? WHERE id = ?",
+            [position, int(bool(state)), state, msgspec.msgpack.encode(report), number],
         )
 
     def _take(self, event: Brief, folder: str) -> None:
@@ -199,13 +251,23 @@ class CatchingUp:
             runs = _told(runs)
             roots = [runs[0], *(run for run in runs[1:] if run[8])]
             first, last = roots[0], roots[-1]
+            row = [
+                *(key, first[4], first[5], first[6], first[7]),
+                *(last[2], first[0], last[1], last[3]),
+            ]
             self.base.execute(
-                "INSERT OR REPLACE INTO trajectories VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                [
-                    *(key, first[4], first[5], first[6], first[7]),
-                    *(last[2], first[0], last[1], last[3]),
-                ],
+                "INSERT OR REPLACE INTO trajectories VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                [*row, check_of(row)],
             )
+
+
+def state_of(path: Path) -> tuple[int, str]:
+    """Size of a file, and what tells it from the same file changed; 0 and nothing if it is gone."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return 0, ""
+    return stat.st_size, f"{stat.st_size} {stat.st_mtime_ns}"
 
 
 def _all_segments(home: Path) -> Iterator[tuple[Path, bool]]:
@@ -221,6 +283,11 @@ def _told(runs: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
     """The rows that describe a trajectory: our own runs, else received ones, else received calls."""
     own = [run for run in runs if not run[9].startswith(_FROM_ELSEWHERE)]
     return own or [run for run in runs if run[9] != _FROM_ELSEWHERE] or runs
+
+
+def check_of(values: Sequence[object]) -> int:
+    """A check sum of a row's values, which tells a row from one with a flipped byte."""
+    return zlib.crc32(repr(values).encode("utf-8", "backslashreplace"))
 
 
 def plain_text(value: str) -> str:

@@ -283,6 +283,11 @@ class Brief(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     counts: dict[str, int] = {}
 
 
+UNREADABLE = (msgspec.MsgspecError, ValueError, OverflowError, RecursionError, TypeError)
+"""What decoding bytes that are no event of ours may raise."""
+
+_LAST_NS = 2**63 - 1  # times are signed 64-bit integers in the index and in archived tables
+_INDEXED = frozenset("RrOX")  # tags of the events that make rows of the index
 _ENCODER = msgspec.msgpack.Encoder()
 _BRIEF_DECODER = msgspec.msgpack.Decoder(Brief)
 _DECODER: msgspec.msgpack.Decoder[AnyEvent] = msgspec.msgpack.Decoder(AnyEvent)
@@ -305,13 +310,16 @@ def encode(event: AnyEvent) -> bytes:
             payload = _ENCODER.encode(event)
         except (UnicodeEncodeError, OverflowError):
             payload = _exact_json(msgspec.to_builtins(event))
-        decode(payload)
+        _decode(payload)
     except (TypeError, ValueError, RecursionError) as problem:
-        raise UnreadableEvent(
-            f"{type(event).__name__} cannot be read back: {problem}",
-            "values of the declared types",
-        ) from problem
+        raise _unreadable(event, problem) from problem
     return payload
+
+
+def _unreadable(event: AnyEvent, problem: object) -> UnreadableEvent:
+    return UnreadableEvent(
+        f"{type(event).__name__} cannot be read back: {problem}", "values of the declared types"
+    )
 
 
 def encode_all(events: Sequence[AnyEvent]) -> list[bytes]:
@@ -322,8 +330,12 @@ def encode_all(events: Sequence[AnyEvent]) -> list[bytes]:
     """
     try:
         payloads = list(map(_ENCODER.encode, events))
-        for payload in payloads:
+        for event, payload in zip(events, payloads, strict=True):
             _DECODER.decode(payload)
+            if event.at > _LAST_NS:
+                raise _unreadable(event, f"its time of {event.at} ns is beyond 64 bits")
+    except UnreadableEvent:
+        raise
     except (TypeError, ValueError, RecursionError, OverflowError):
         return list(map(encode, events))  # names the event, or finds another form for it
     return payloads
@@ -334,21 +346,44 @@ def decode(payload: bytes | memoryview) -> AnyEvent:
 
     Raises:
         msgspec.DecodeError: If the payload is no event of this version.
+        ValueError: If its time is beyond 64 bits.
     """
+    event = _decode(payload)
+    _check_time(event.at)
+    if type(event) is SpanReceived:
+        _check_time(event.ended or 0)
+    return event
+
+
+def _decode(payload: bytes | memoryview) -> AnyEvent:
     if payload[:1] == b"{":
         return msgspec.convert(json.loads(bytes(payload)), AnyEvent)
     return _DECODER.decode(payload)
 
 
+def _check_time(at: int) -> None:
+    if not -_LAST_NS <= at <= _LAST_NS:
+        raise ValueError(f"a time of {at} ns is beyond 64 bits")
+
+
 def decode_brief(payload: bytes | memoryview) -> Brief:
     """The few facts of a frame payload that an index needs.
 
+    Events that make a row of the index are decoded in full: no row stands for an event that
+    cannot be read.
+
     Raises:
         msgspec.DecodeError: If the payload is no event.
+        ValueError: If its time is beyond 64 bits.
     """
     if payload[:1] == b"{":
-        return msgspec.convert(json.loads(bytes(payload)), Brief)
-    return _BRIEF_DECODER.decode(payload)
+        brief = msgspec.convert(json.loads(bytes(payload)), Brief)
+    else:
+        brief = _BRIEF_DECODER.decode(payload)
+    _check_time(brief.at)
+    if brief.k in _INDEXED:
+        decode(payload)
+    return brief
 
 
 def canonical(value: Any) -> bytes:

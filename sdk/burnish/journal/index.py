@@ -18,27 +18,31 @@ import msgspec
 
 from burnish.errors import JournalError
 from burnish.journal import layout
-from burnish.journal.catching_up import CatchingUp, plain_text
+from burnish.journal.catching_up import CatchingUp, Changed, check_of, plain_text
 from burnish.journal.reader import (
     ReadReport,
     is_alive,
 )
 from burnish.storage import open_private
 
-_SCHEMA_VERSION = 2
+_SCHEMA_VERSION = 3
+_BROKEN = (sqlite3.DatabaseError, UnicodeError, msgspec.MsgspecError, TypeError, ValueError)
+"""What a database with flipped bytes raises."""
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS segments (
-    id INTEGER PRIMARY KEY, path TEXT UNIQUE, position INTEGER, done INTEGER, report BLOB);
+    id INTEGER PRIMARY KEY, path TEXT UNIQUE, position INTEGER, done INTEGER,
+    report BLOB, state TEXT DEFAULT '');
 CREATE TABLE IF NOT EXISTS runs (
     trajectory TEXT, span TEXT, folder TEXT, started_ns INTEGER, ended_ns INTEGER, status TEXT,
     resumed INTEGER, agent TEXT, thread_id TEXT, user TEXT, source TEXT,
     PRIMARY KEY (trajectory, span)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS trajectories (
     id TEXT PRIMARY KEY, agent TEXT, thread_id TEXT, user TEXT, source TEXT, status TEXT,
-    started_ns INTEGER, ended_ns INTEGER, folder TEXT) WITHOUT ROWID;
+    started_ns INTEGER, ended_ns INTEGER, folder TEXT, sum INTEGER) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS by_start ON trajectories (started_ns);
 CREATE INDEX IF NOT EXISTS by_thread ON trajectories (thread_id);
-CREATE TABLE IF NOT EXISTS places (trajectory TEXT, segment INTEGER, offsets BLOB);
+CREATE TABLE IF NOT EXISTS places (
+    trajectory TEXT, segment INTEGER, offsets BLOB, sum INTEGER);
 CREATE INDEX IF NOT EXISTS places_by_trajectory ON places (trajectory);
 CREATE INDEX IF NOT EXISTS places_by_segment ON places (segment);
 CREATE TABLE IF NOT EXISTS thread_facts (thread_id TEXT, segment INTEGER, offset INTEGER);
@@ -86,6 +90,7 @@ class Index:
         self._pid = 0
         self._paths: dict[str, Path] = {}
         self._base: sqlite3.Connection | None = None
+        self._met = ReadReport()
 
     def refresh(self) -> None:
         """Catch up with the journal.
@@ -97,25 +102,33 @@ class Index:
         layout.check_home(self.home)
         with self._lock:
             try:
-                CatchingUp(self.home, self._open()).run()
-            except sqlite3.DatabaseError as error:
-                if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
-                    raise JournalError(
-                        f"the index of {self.home} is held by another process",
-                        "nobody to hold it for a minute",
-                        "the same again",
-                    ) from error
+                self._catch_up(self._open())
+            except (Changed, *_BROKEN) as error:
+                self._refuse_locked(error)
                 self._throw_away()
                 self._start_again()
+
+    def _catch_up(self, base: sqlite3.Connection) -> None:
+        catching_up = CatchingUp(self.home, base)
+        catching_up.run()
+        self._met = catching_up.met
+
+    def _refuse_locked(self, error: Exception) -> None:
+        if isinstance(error, sqlite3.OperationalError) and "locked" in str(error):
+            raise JournalError(
+                f"the index of {self.home} is locked by another process",
+                "an unlocked index within a minute",
+                "the same command again in a minute",
+            ) from error
 
     def _start_again(self) -> None:
         """Read the whole journal; without room on the disk, into memory."""
         try:
-            CatchingUp(self.home, self._open()).run()
-        except sqlite3.OperationalError:
+            self._catch_up(self._open())
+        except (Changed, sqlite3.DatabaseError):
             self._throw_away()
             self._base, self._pid = self._connect(":memory:"), os.getpid()
-            CatchingUp(self.home, self._base).run()
+            self._catch_up(self._base)
 
     def rebuild(self) -> None:
         """Throw the index away and read the whole journal again."""
@@ -157,9 +170,11 @@ class Index:
         """Where the frames of some trajectories lie; at most a few hundred at once."""
         marks = ", ".join("?" * len(trajectories))
         rows = self._rows(
-            "SELECT trajectory, path, offsets FROM places JOIN segments ON segments.id = segment "  # noqa: S608
+            "SELECT trajectory, path, offsets, sum FROM places "  # noqa: S608
+            "JOIN segments ON segments.id = segment "
             f"WHERE trajectory IN ({marks}) ORDER BY path, places.rowid",
             list(trajectories),
+            checked=True,
         )
         found: dict[str, list[Place]] = {key: [] for key in trajectories}
         for key, path, offsets in rows:
@@ -180,8 +195,9 @@ class Index:
         return [Place(self._path(path), [offset]) for path, offset in rows]
 
     def report(self) -> ReadReport:
-        """What reading the journal met, over all segments."""
+        """What reading the journal met, over all segments and small files."""
         total = ReadReport()
+        total.add(self._met)
         for (blob,) in self._rows("SELECT report FROM segments", []):
             total.add(msgspec.msgpack.decode(blob, type=ReadReport))
         return total
@@ -194,7 +210,8 @@ class Index:
 
     def _entries(self, rest: str, values: list[str | int]) -> list[Entry]:
         columns = "id, agent, thread_id, user, source, status, started_ns, ended_ns, folder"
-        rows = self._rows(f"SELECT {columns} FROM trajectories {rest}", values)  # noqa: S608 - ours
+        statement = f"SELECT {columns}, sum FROM trajectories {rest}"  # noqa: S608 - ours
+        rows = self._rows(statement, values, checked=True)
         alive: dict[str, bool] = {}
         found = []
         for *fields, folder in rows:
@@ -205,20 +222,49 @@ class Index:
             found.append(Entry(**dict(zip(Entry.__struct_fields__, fields, strict=True))))
         return found
 
-    def _rows(self, statement: str, values: list[str | int] | list[str]) -> list[tuple]:
+    def _rows(
+        self, statement: str, values: list[str | int] | list[str], *, checked: bool = False
+    ) -> list[tuple]:
+        """Rows of the index; one that is damaged is made anew first.
+
+        Args:
+            statement: What to select.
+            values: Its parameters.
+            checked: Whether the last column is the check sum of those before it.
+        """
         with self._lock:
-            return self._open().execute(statement, values).fetchall()
+            try:
+                return self._select(statement, values, checked=checked)
+            except _BROKEN as error:
+                self._refuse_locked(error)
+                self._throw_away()
+                self._start_again()
+                return self._select(statement, values, checked=checked)
+
+    def _select(
+        self, statement: str, values: list[str | int] | list[str], *, checked: bool
+    ) -> list[tuple]:
+        rows = self._open().execute(statement, values).fetchall()
+        if not checked:
+            return rows
+        found = []
+        for *row, total in rows:
+            if check_of(row) != total:
+                raise sqlite3.DatabaseError("a row of the index is damaged")
+            found.append(tuple(row))
+        return found
 
     def _open(self) -> sqlite3.Connection:
         if self._base is not None and self._pid == os.getpid():
             return self._base
+        path = self.home / "index.sqlite"
         try:
-            base = self._connect(str(self.home / "index.sqlite"))
+            base = self._connect(str(path) if path.is_file() or not path.exists() else ":memory:")
         except sqlite3.OperationalError:  # read-only folder, or none yet: keep it in memory
             base = self._connect(":memory:")
         except sqlite3.DatabaseError:
             self._throw_away()
-            base = self._connect(str(self.home / "index.sqlite"))
+            base = self._connect(str(path))
         self._base, self._pid = base, os.getpid()
         return base
 
@@ -231,6 +277,9 @@ class Index:
             version = base.execute("PRAGMA user_version").fetchone()[0]
             base.execute("PRAGMA journal_mode = WAL")
             base.execute("PRAGMA synchronous = OFF")  # it can be rebuilt
+            base.execute("PRAGMA cell_size_check = ON")
+            if base.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
+                raise sqlite3.DatabaseError("the index is damaged")
             if version not in (0, _SCHEMA_VERSION):
                 raise sqlite3.DatabaseError(f"index of version {version}")
             base.executescript(_SCHEMA)

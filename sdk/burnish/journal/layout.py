@@ -15,6 +15,7 @@ import msgspec
 
 from burnish._version import __version__
 from burnish.errors import WorkspaceError, WorkspaceTooNew
+from burnish.journal.documents import COPY, read_document
 from burnish.storage import (
     lock_descriptor,
     make_private,
@@ -29,6 +30,10 @@ _PART = re.compile(
     r"|(index|control)\.sqlite.*|(workspace|archive)\.json.*|redaction\.key"
 )
 """Version of the folder's layout that this burnish writes."""
+
+
+SEGMENT = re.compile(r"[0-9]{6,12}\.seg")
+"""Names of the files that are segments."""
 
 
 class WorkspaceFile(msgspec.Struct, kw_only=True):
@@ -85,6 +90,9 @@ def ensure_home(home: Path) -> None:
         make_private_folder(home)
         write_once(path, msgspec.json.encode(WorkspaceFile()))
     check_home(home)
+    copy = path.with_name(path.name + COPY)
+    if not copy.exists() and path.exists():
+        write_once(copy, path.read_bytes())
 
 
 def parts_of(home: Path) -> list[Path]:
@@ -113,17 +121,18 @@ def check_home(home: Path) -> None:
         WorkspaceError: If workspace.json cannot be read.
     """
     path = home / "workspace.json"
-    try:
-        written = msgspec.json.decode(path.read_bytes(), type=WorkspaceFile)
-    except FileNotFoundError:
-        return
-    except (msgspec.DecodeError, OSError, UnicodeDecodeError) as error:
+    found = read_document(path, WorkspaceFile)
+    written = found.value
+    if written is None:
+        if not found.damaged:
+            return
         raise WorkspaceError(
-            f"{path} cannot be read: {error}",
+            f"{path} cannot be read",
             f'a file like {{"format":{WORKSPACE_FORMAT}}}',
-            "burnish doctor",
-        ) from error
-    if written.format > WORKSPACE_FORMAT:
+            f"rm {path}, if no newer burnish wrote this workspace",
+        )
+    copy = read_document(path.with_name(path.name + COPY), WorkspaceFile).value
+    if written.format > WORKSPACE_FORMAT and (copy is None or copy.format > WORKSPACE_FORMAT):
         raise WorkspaceTooNew(
             f"workspace {home} has format {written.format}, written by burnish {written.burnish}",
             f"format {WORKSPACE_FORMAT} or older, which burnish {__version__} reads",

@@ -7,8 +7,11 @@ Does not know: what events mean together (trajectories/), where a trajectory's e
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import heapq
 import os
+import stat
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -17,9 +20,10 @@ from typing import TypeVar
 import msgspec
 
 from burnish._version import __version__
-from burnish.errors import JournalError
+from burnish.errors import JournalCorrupt, JournalError
 from burnish.journal import frames, layout
 from burnish.journal.events import (
+    UNREADABLE,
     AnyEvent,
     Brief,
     ModelStarted,
@@ -27,14 +31,17 @@ from burnish.journal.events import (
     decode,
     decode_brief,
     from_json,
+    ref_of,
 )
-from burnish.journal.sharing import inner_of, join, unfold
+from burnish.journal.sharing import inner_of, is_spliced, join, unfold
 from burnish.records import Json
 from burnish.storage import lock_descriptor
 
 _CHUNK = 1 << 20
 _VALUES = 8192  # decoded blobs that a segment keeps
 _WINDOW = 1 << 16
+_NESTED = 16  # contents inside one another; capture nests two
+_NO_WAIT = getattr(os, "O_NONBLOCK", 0)  # opening a pipe returns at once
 _T = TypeVar("_T")
 
 
@@ -48,7 +55,12 @@ class ReadReport(msgspec.Struct, kw_only=True):
     corrupt: int = 0  # ranges of bytes that were no frame
     corrupt_bytes: int = 0
     unknown_events: int = 0  # frames whose payload is no event that we know
-    unreadable: int = 0  # segments that could not be opened
+    unreadable: int = 0  # segments and archived tables that could not be opened
+    stray: int = 0  # files among the segments that are none
+    damaged_files: int = 0  # lists and tombstones that could not be decoded
+    lost_events: int = 0  # events that the index knows and the segment does not hold any more
+    wrong_contents: int = 0  # contents whose bytes are not those of their name
+    unreadable_runs: int = 0  # runs that could not be put together
     losses: dict[str, int] = {}  # what capture could not keep, by kind, where it was counted
 
     def add(self, other: ReadReport) -> None:
@@ -72,13 +84,14 @@ class SegmentReader:
 
         Raises:
             JournalError: If a newer burnish wrote it.
-            OSError: If the file cannot be opened.
+            OSError: If it cannot be opened, or is no regular file.
         """
         self.path = path
         self.report = report if report is not None else ReadReport()
         self.position = position
         self.sealed = False
-        self._fd = os.open(path, os.O_RDONLY)
+        self._fd = _open_regular(path)
+        self._bad: set[Ref] = set()
         self._places: dict[Ref, tuple[int, int]] = {}
         self._values: dict[Ref, Json] = {}
         self._window = (0, b"")
@@ -114,7 +127,7 @@ class SegmentReader:
             if kind == frames.EVENT:
                 try:
                     event = decoded(payload)
-                except (msgspec.MsgspecError, ValueError):
+                except UNREADABLE:
                     self.report.unknown_events += 1
                     continue
                 self.report.events += 1
@@ -139,7 +152,9 @@ class SegmentReader:
             data = pending + chunk
             view = memoryview(data)
             end = 0
-            for kind, start, end in frames.split(data, final=final and not chunk):
+            for kind, start, end in frames.split(
+                data, final=final and not chunk, seeds=self._seeds
+            ):
                 yield kind, base + start, base + end, view[start + frames.PREFIX.size : end]
             pending = data[end:]
             base += end
@@ -147,24 +162,37 @@ class SegmentReader:
                 return
 
     def event_at(self, offset: int) -> AnyEvent | None:
-        """The event whose frame starts at `offset`; None if there is none."""
+        """The event whose frame starts at `offset`; None if it was erased.
+
+        Raises:
+            JournalCorrupt: If no readable event stands there.
+        """
         head = frames.PREFIX.size
         first = self._read(offset, head)
         if len(first) < head:
-            return None
+            raise self._no_event(offset)
         start, window = self._window
         at = offset - start
         end = at + head + frames.PREFIX.unpack(first)[0]
         if end > len(window):  # too long for the window
             at, window = 0, os.pread(self._fd, end - at, offset)
-        found = frames.frame_at(window, at)
-        if found is None or found[0] != frames.EVENT:
+        found = frames.frame_at(window, at, self._seeds)
+        if found is not None and found[0] == frames.ERASED:
             return None
+        if found is None or found[0] != frames.EVENT:
+            raise self._no_event(offset)
         try:
             event = decode(window[found[1] : found[2]])
-        except (msgspec.MsgspecError, ValueError):
-            return None
+        except UNREADABLE as error:
+            raise self._no_event(offset) from error
         return unfold(event, self.own) if type(event) is ModelStarted else event
+
+    def _no_event(self, offset: int) -> JournalCorrupt:
+        return JournalCorrupt(
+            f"{self.path} holds no readable event at byte {offset}",
+            "the event that the index found there",
+            "burnish doctor",
+        )
 
     def __getitem__(self, ref: Ref) -> bytes:
         """Bytes of a blob.
@@ -176,29 +204,57 @@ class SegmentReader:
         if content is not None:
             return content
         if self._neighbours is None:
-            number = int(self.path.stem)
-            paths = [self.path.with_name(layout.segment_name(n)) for n in (number - 1, number + 1)]
-            self._neighbours = [SegmentReader(path) for path in paths if path.exists()]
+            self._neighbours = self._open_neighbours()
         for neighbour in self._neighbours:  # the same name means the same bytes
             content = neighbour.own(ref)
             if content is not None:
                 return content
         raise KeyError(ref)
 
+    def _open_neighbours(self) -> list[SegmentReader]:
+        number = int(self.path.stem)
+        paths = [self.path.with_name(layout.segment_name(n)) for n in (number - 1, number + 1)]
+        found = []
+        for path in paths:
+            with contextlib.suppress(OSError, JournalError):
+                found.append(SegmentReader(path, self.report))
+        return found
+
     def own(self, ref: Ref) -> bytes | None:
-        """Bytes of a blob that lies in this very segment, else None."""
-        place = self._places.get(ref)
-        if place is None:
-            self._scan()
+        """Bytes of a blob that lies in this very segment, else None.
+
+        Bytes that are not those of the name, as in a file that somebody altered, are counted once
+        and left out.
+        """
+        content = self._stored(ref)
+        if content is None or ref_of(content) == ref:
+            return content
+        if ref not in self._bad:
+            self._bad.add(ref)
+            self.report.wrong_contents += 1
+        return None
+
+    def _stored(self, ref: Ref) -> bytes | None:
+        """What the segment holds under a name, with the contents inside it in their place."""
+        around: list[bytes] = []
+        while len(around) <= _NESTED:  # contents of a damaged segment may hold each other
             place = self._places.get(ref)
-        if place is None:
-            return None
-        offset, size = place
-        if size >= 0:
-            return self._read(offset, size)
-        stored = self._read(offset, -size)
-        text = self.own(inner_of(stored))
-        return None if text is None else join(stored, text)
+            if place is None:
+                self._scan()
+                place = self._places.get(ref)
+            if place is None:
+                return None
+            offset, size = place
+            content = self._read(offset, abs(size))
+            if size >= 0:
+                for stored in reversed(around):
+                    content = join(stored, content)
+                return content
+            if not is_spliced(content):
+                return None
+            around.append(content)
+            ref = inner_of(content)
+        return None
 
     def value(self, ref: Ref) -> Json:
         """A blob decoded, once for many uses; callers share the object and must not change it.
@@ -226,7 +282,7 @@ class SegmentReader:
                     break
                 self.value(ref)
             return [values[ref] if ref in values else self.value(ref) for ref in refs]
-        except (KeyError, ValueError):
+        except (KeyError, ValueError, RecursionError):
             return None
 
     def _read(self, offset: int, size: int) -> bytes:
@@ -251,12 +307,9 @@ class SegmentReader:
         self._places[bytes(payload[: frames.REF_BYTES])] = (content, size)
 
     def _check_header(self) -> None:
-        data = os.pread(self._fd, 4096, 0)
-        found = frames.frame_at(data, 0)
-        if found is None or found[0] != frames.HEADER:
-            return  # a flipped bit in the header costs nothing but the header
-        header = msgspec.msgpack.decode(data[found[1] : found[2]], type=frames.SegmentHeader)
-        if header.format > frames.FORMAT:
+        header = frames.decode_header(os.pread(self._fd, 4096, 0))
+        self._seeds = frames.make_seeds(header.salt) if header and header.salt else frames.PLAIN
+        if header is not None and header.format > frames.FORMAT:
             raise JournalError(
                 f"{self.path} has format {header.format}, written by burnish {header.burnish}",
                 f"format {frames.FORMAT} or older, which burnish {__version__} reads",
@@ -271,7 +324,7 @@ BlobLookup = SegmentReader
 def is_alive(folder: Path) -> bool:
     """Whether the process that writes this folder still runs."""
     try:
-        fd = os.open(folder / "alive", os.O_RDONLY)
+        fd = os.open(folder / "alive", os.O_RDONLY | _NO_WAIT)
     except OSError:
         return False
     try:
@@ -290,8 +343,31 @@ def process_folders(home: Path) -> list[Path]:
 
 
 def segments(folder: Path) -> list[Path]:
-    """Segments of one process, oldest first."""
-    return sorted(folder.glob("*.seg"))
+    """Segments of one process, oldest first; files of other names are none."""
+    found = [path for path in folder.glob("*.seg") if layout.SEGMENT.fullmatch(path.name)]
+    return sorted(found, key=lambda path: int(path.stem))
+
+
+def count_stray(home: Path) -> int:
+    """Files in the journal's folders that are no segments, as copies by hand are."""
+    return sum(
+        not (path.name == "alive" or layout.SEGMENT.fullmatch(path.name))
+        for folder in process_folders(home)
+        for path in folder.iterdir()
+    )
+
+
+def _open_regular(path: Path) -> int:
+    """Open a file to read; a pipe or a device, which would block or never end, is refused.
+
+    Raises:
+        OSError: If it cannot be opened, or is no regular file.
+    """
+    descriptor = os.open(path, os.O_RDONLY | _NO_WAIT)
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return descriptor
+    os.close(descriptor)
+    raise OSError(errno.EINVAL, "is no regular file", str(path))
 
 
 def open_segment(path: Path, report: ReadReport, position: int = 0) -> SegmentReader | None:

@@ -12,10 +12,9 @@ from pathlib import Path
 import msgspec
 
 from burnish.journal import cursor as cursors
-from burnish.journal import layout
+from burnish.journal.erasure import rewriting
 from burnish.journal.reader import is_alive, process_folders, segments
 from burnish.settings import Settings
-from burnish.storage import try_lock
 
 _DAY_NS = 86_400 * 10**9
 
@@ -48,8 +47,8 @@ def keep(home: Path, settings: Settings, now_ns: int | None = None) -> Retention
     """
     now = _trusted_now() if now_ns is None else now_ns
     report = RetentionReport()
-    with try_lock(layout.journal_folder(home) / "keeper.lock") as ours:
-        if not ours:
+    with rewriting(home, remote=False) as state:
+        if not state.held:
             return report
         found = _all(home)
         claims = Claims(home, settings, now)
@@ -92,7 +91,9 @@ class Claims:
     def __init__(self, home: Path, settings: Settings, now_ns: int) -> None:
         self._cursors: dict[str, dict[str, cursors.Cursor]] = {}
         for path in cursors.folder_of(home).glob("*.cursor"):
-            exporter, process = path.stem.split(".", 1)
+            exporter, dot, process = path.stem.partition(".")
+            if not dot:  # a file of somebody else's
+                continue
             cursor = cursors.read(path) or cursors.Cursor()
             self._cursors.setdefault(exporter, {})[process] = cursor
         patience = settings.keep_unshipped_days * _DAY_NS

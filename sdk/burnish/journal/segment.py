@@ -6,16 +6,20 @@ Does not know: when a segment is full, who else writes, when the disk is asked t
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import msgspec
+
 from burnish.journal import frames
 from burnish.journal.events import Ref
-from burnish.journal.frames import add_blob, add_events
+from burnish.journal.frames import SegmentHeader, add_blob, add_events
 from burnish.journal.sharing import Spliced
 from burnish.journal.syscalls import SMALL, write_all, write_small
+from burnish.storage import open_private
 
 _LONGEST_NS = 3600 * 10**9  # an idle process too lets go of its old segments
 
@@ -30,15 +34,37 @@ class Segment:
         expires_ns: When it is too old to be appended to, in nanoseconds since the epoch.
     """
 
-    __slots__ = ("empty", "expires_ns", "fd", "known", "number", "path", "size")
+    __slots__ = ("empty", "expires_ns", "fd", "known", "number", "path", "seeds", "size")
 
-    def __init__(self, path: Path, number: int) -> None:
-        self.path, self.number = path, number
-        self.fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_WRONLY, 0o600)
+    def __init__(self, path: Path, header: SegmentHeader) -> None:
+        """Create the file and write its header.
+
+        Raises:
+            OSError: If there is no room for it; the file is then gone again.
+        """
+        self.path, self.number = path, header.segment
+        self.seeds = frames.make_seeds(header.salt)
+        self.fd = open_private(path, os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_WRONLY)
         self.size = 0
         self.empty = True
         self.known: set[Ref] = set()
         self.expires_ns = time.time_ns() + _LONGEST_NS
+        try:
+            self.write(frames.encode_header(header))
+        except OSError:
+            os.close(self.fd)
+            with contextlib.suppress(OSError):
+                path.unlink()
+            raise
+
+    def seal(self) -> None:
+        """Say at the end that nobody writes here any more.
+
+        Raises:
+            OSError: As `append`; a segment without a seal is read just as well.
+        """
+        counts = msgspec.msgpack.encode({"blobs": len(self.known)})
+        self.write(frames.frame(frames.SEAL, counts, self.seeds))
 
     def append(
         self, payloads: Sequence[bytes], blobs: Mapping[Ref, bytes] | tuple[()] = ()
@@ -52,7 +78,7 @@ class Segment:
         fresh: set[Ref] = set()
         if blobs and not blobs.keys() <= self.known:
             self._add_contents(data, blobs, fresh)
-        add_events(data, payloads)
+        add_events(data, payloads, self.seeds)
         self.write(b"".join(data))
         if fresh:
             self.known |= fresh
@@ -82,16 +108,16 @@ class Segment:
                 continue
             fresh.add(ref)
             if type(blob) is bytes:
-                add_blob(data, ref, blob)
+                add_blob(data, ref, blob, self.seeds)
             else:
                 self._add_shared(data, ref, blob, fresh)
 
     def _add_shared(self, data: list[bytes], ref: Ref, blob: bytes, fresh: set[Ref]) -> None:
         """Add a content that shares bytes, and the text in it if neither file nor `fresh` has it."""
         if not isinstance(blob, Spliced):
-            data.append(frames.named_frame(frames.LINK, ref, blob))
+            data.append(frames.frame(frames.LINK, ref + blob, self.seeds))
             return
         if blob.inner not in self.known and blob.inner not in fresh:
             fresh.add(blob.inner)
-            add_blob(data, blob.inner, blob.text)
-        data.append(frames.named_frame(frames.SPLICED, ref, blob.stored))
+            add_blob(data, blob.inner, blob.text, self.seeds)
+        data.append(frames.frame(frames.SPLICED, ref + blob.stored, self.seeds))

@@ -60,6 +60,11 @@ def inner_of(stored: bytes) -> Ref:
     return stored[:_REF]
 
 
+def is_spliced(stored: bytes) -> bool:
+    """Whether bytes are long enough to be what `Spliced.stored` gives."""
+    return len(stored) >= _REF + _AT.size
+
+
 def join(stored: bytes, text: bytes) -> bytes:
     """The content of `Spliced.stored`, with the bytes of its inner one."""
     at = _AT.unpack_from(stored, _REF)[0]

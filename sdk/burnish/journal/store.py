@@ -14,8 +14,9 @@ from typing import Any
 
 import msgspec
 
-from burnish.journal.archive import fetch
-from burnish.journal.events import AnyEvent, Event
+from burnish.errors import JournalCorrupt, JournalError
+from burnish.journal.archived import fetch
+from burnish.journal.events import AnyEvent, Dropped
 from burnish.journal.index import Entry, Index, Place, Query
 from burnish.journal.reader import ReadReport, SegmentReader, is_alive, open_segment
 
@@ -23,10 +24,14 @@ _OPEN_SEGMENTS = 16
 _TOGETHER = 256  # trajectories whose places are asked for at once
 
 
+Pairs = list[tuple[AnyEvent, SegmentReader]]
+"""Events, each with the segment that holds what it refers to."""
+
+
 class Chapter(msgspec.Struct, frozen=True):
     """Events of one trajectory out of one process, in the order of writing."""
 
-    events: list[tuple[AnyEvent, SegmentReader]]
+    events: Pairs
     alive: bool  # whether that process still writes
 
 
@@ -36,9 +41,18 @@ class JournalStore:
     def __init__(self, home: Path) -> None:
         self.home = home
         self.index = Index(home)
+        self.met = ReadReport()  # by what reads single trajectories
         self._alive: dict[str, bool] = {}
         self._told: set[str] = set()
         self._readers: OrderedDict[Path, SegmentReader] = OrderedDict()
+
+    def report(self) -> ReadReport:
+        """What indexing the journal met, and what reading single trajectories met since."""
+        total = self.index.report()
+        total.lost_events += self.met.lost_events
+        total.wrong_contents += self.met.wrong_contents
+        total.unreadable_runs += self.met.unreadable_runs
+        return total
 
     def find(self, query: Query) -> list[Entry]:
         """Trajectories that match, oldest first, up to what is written now.
@@ -69,7 +83,7 @@ class JournalStore:
             some = entries[start : start + _TOGETHER]
             places = self.index.places_of([entry.id for entry in some])
             for entry in some:
-                yield entry, self._chapters(places[entry.id])
+                yield entry, self._chapters(entry.id, places[entry.id])
 
     def fingerprint(self, entries: Sequence[Entry]) -> str:
         """Hash of where the frames about these entries lie, those about their threads included."""
@@ -89,11 +103,24 @@ class JournalStore:
         others = self.index.find(Query(thread_id=thread_id))
         return [self.index.thread_facts(thread_id), [(o.id, o.ended_ns) for o in others]]
 
-    def _chapters(self, places: list[Place]) -> list[Chapter]:
-        """Events by process, the earliest process first."""
-        folders: dict[str, list[tuple[AnyEvent, SegmentReader]]] = {}
+    def _chapters(self, trajectory: str, places: list[Place]) -> list[Chapter]:
+        """Events by process, the earliest process first.
+
+        Events that the index knows and that cannot be read any more are a loss of the trajectory.
+        """
+        folders: dict[str, Pairs] = {}
+        lost = 0
         for place in places:
-            folders.setdefault(str(place.path.parent), []).extend(self._read(place))
+            pairs, missing = self._read(place)
+            folders.setdefault(str(place.path.parent), []).extend(pairs)
+            lost += missing
+        if lost:
+            self.met.lost_events += lost
+            pairs = next((pairs for pairs in folders.values() if pairs), None)
+            if pairs is not None:
+                at, reader = pairs[-1][0].at, pairs[-1][1]
+                counts = {"unreadable_events": lost}
+                pairs.append((Dropped(at=at, trajectory=trajectory, counts=counts), reader))
         found = [
             Chapter(events, self._is_alive(folder)) for folder, events in folders.items() if events
         ]
@@ -104,24 +131,42 @@ class JournalStore:
             self._alive[folder] = is_alive(Path(folder))
         return self._alive[folder]
 
-    def thread_outcomes(self, thread_id: str) -> list[tuple[AnyEvent, SegmentReader]]:
+    def thread_outcomes(self, thread_id: str) -> Pairs:
         """Outcomes that name this thread and no trajectory."""
-        return [pair for place in self.index.thread_facts(thread_id) for pair in self._read(place)]
+        found: Pairs = []
+        for place in self.index.thread_facts(thread_id):
+            pairs, missing = self._read(place)
+            found += pairs
+            self.met.lost_events += missing
+        return found
 
-    def _read(self, place: Place) -> list[tuple[AnyEvent, SegmentReader]]:
+    def _read(self, place: Place) -> tuple[Pairs, int]:
+        """The events at a place, and how many of them cannot be read any more."""
         reader = self._reader(place.path)
         if reader is None:
-            return []
-        found = ((reader.event_at(offset), reader) for offset in place.offsets)
-        return [(event, blobs) for event, blobs in found if isinstance(event, Event)]
+            return [], len(place.offsets)
+        found: Pairs = []
+        missing = 0
+        for offset in place.offsets:
+            try:
+                event = reader.event_at(offset)
+            except JournalCorrupt:
+                missing += 1
+                continue
+            if event is not None:
+                found.append((event, reader))
+        return found, missing
 
     def _reader(self, place: Path) -> SegmentReader | None:
         path = place
         reader = self._readers.get(place)
         if reader is None:
-            if not path.exists():
-                path = fetch(self.home, f"{path.parent.name}/{path.name}") or path
-            reader = open_segment(path, ReadReport())
+            try:
+                if not path.exists():
+                    path = fetch(self.home, f"{path.parent.name}/{path.name}") or path
+                reader = open_segment(path, self.met)
+            except JournalError:  # the archive cannot be reached, or is not what was archived
+                reader = None
             if reader is None:
                 return None
             self._readers[place] = reader

@@ -21,14 +21,11 @@ import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import msgspec
-
 from burnish import settings as burnish_settings
 from burnish._version import __version__
-from burnish.errors import JournalFull
 from burnish.journal import frames, layout
-from burnish.journal.erasure import erase_pending
 from burnish.journal.events import AnyEvent, ModelStarted, Ref, encode_all
+from burnish.journal.faults import name_fault
 from burnish.journal.retention import keep
 from burnish.journal.segment import Segment
 from burnish.journal.sharing import CHUNK, fold
@@ -37,7 +34,6 @@ from burnish.storage import sync_data
 
 _LOG = logging.getLogger("burnish.journal")
 _QUOTA_PAUSE_S = 0.5  # between two looks whether there is room again
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class JournalWriter:
@@ -100,7 +96,7 @@ class JournalWriter:
         Raises:
             JournalFull: If the disk has no room; nothing of the event is left behind.
             WorkspaceTooNew: If a newer burnish wrote the workspace.
-            OSError: If the folder cannot be written.
+            JournalUnwritable: If the folder cannot be written.
         """
         self.append_all((event,), blobs)
 
@@ -123,7 +119,7 @@ class JournalWriter:
                 segment.append(payloads, blobs)
             except OSError as error:
                 self._leave_torn()
-                raise _named(error, self.home) from error
+                raise name_fault(error, self.home) from error
         if not self._dirty:
             self._see_to_sync()
 
@@ -189,24 +185,17 @@ class JournalWriter:
         """Seal what is open and open the next segment."""
         self._retire()
         folder = self._folder or self._open_folder()
-        segment = Segment(folder / layout.segment_name(self._next), self._next)
+        number, self._next = self._next, self._next + 1
         header = frames.SegmentHeader(
             format=frames.FORMAT,
             pid=os.getpid(),
             host=folder.name.rsplit("-", 2)[0],
             started=self._started,
-            segment=self._next,
+            segment=number,
             burnish=__version__,
+            salt=frames.make_salt(),
         )
-        self._next += 1
-        content = frames.frame(frames.HEADER, msgspec.msgpack.encode(header))
-        try:
-            segment.write(content)
-        except OSError:
-            os.close(segment.fd)
-            with contextlib.suppress(OSError):
-                segment.path.unlink()
-            raise
+        segment = Segment(folder / layout.segment_name(number), header)
         self._segment = segment
         self._rotated = True
         if self._syncer is None:
@@ -218,10 +207,8 @@ class JournalWriter:
         segment, self._segment = self._segment, None
         if segment is None:
             return
-        counts = {"blobs": len(segment.known)}
-        content = frames.frame(frames.SEAL, msgspec.msgpack.encode(counts))
         with contextlib.suppress(OSError):  # an unsealed segment is read just as well
-            segment.write(content)
+            segment.seal()
         self._let_go_of(segment)
 
     def _let_go_of(self, segment: Segment) -> None:
@@ -269,7 +256,6 @@ class JournalWriter:
             self._rotated = False
             self._over_quota = keep(self.home, self.settings).over_quota
             self._set_limit()
-            erase_pending(self.home)
             stop.wait(_QUOTA_PAUSE_S if self._over_quota else 0)
 
     def _sync(self, position: int) -> None:
@@ -313,16 +299,6 @@ def _folded(
         return events, blobs
     folded, links = fold(last)
     return [*events[:-1], folded], {**dict(blobs), **links}
-
-
-def _named(error: OSError, home: Path) -> OSError:
-    if error.errno in _FULL:
-        return JournalFull(
-            f"no room for the journal in {home}: {error.strerror}",
-            "free space on that disk",
-            "burnish doctor",
-        )
-    return error
 
 
 _writers: weakref.WeakSet[JournalWriter] = weakref.WeakSet()

@@ -18,7 +18,7 @@ import msgspec
 
 from burnish.errors import JournalError
 from burnish.journal import cursor as cursors
-from burnish.journal import erasure
+from burnish.journal import tombstones
 from burnish.journal.cursor import Claim, Cursor
 from burnish.journal.reader import is_alive, process_folders
 from burnish.records import Span
@@ -168,7 +168,7 @@ class Channel:
     def _look_for_tombstones(self) -> None:
         """What was forgotten is no longer under `content_url`, though this process put it there."""
         with contextlib.suppress(FileNotFoundError):
-            changed = erasure.folder_of(self.home).stat().st_mtime_ns
+            changed = tombstones.folder_of(self.home).stat().st_mtime_ns
             if changed != self._forgotten_at and self.policy.store is not None:
                 self.policy.store.look_again()
             self._forgotten_at = changed

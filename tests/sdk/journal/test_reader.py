@@ -103,7 +103,7 @@ def test_a_segment_of_a_newer_format_is_refused_by_name(tmp_path):
     )
     path.write_bytes(frames.frame(frames.HEADER, msgspec.msgpack.encode(header)))
 
-    with pytest.raises(JournalError, match=r"format 3, written by burnish 9\.1.*pip install"):
+    with pytest.raises(JournalError, match=r"format 4, written by burnish 9\.1.*pip install"):
         numbers(tmp_path)
 
 
@@ -120,9 +120,11 @@ def test_an_older_header_with_fewer_fields_is_read(tmp_path):
 
 def test_an_event_of_an_unknown_kind_is_counted_and_passed_over(tmp_path):
     (path,) = write(tmp_path, 2)
+    seeds = frames.find_seeds(path.read_bytes())
     with path.open("ab") as file:
-        file.write(frames.frame(frames.EVENT, msgspec.msgpack.encode({"k": "?", "at": 5})))
-        file.write(frames.frame(frames.EVENT, e.encode(dropped(2))))
+        unknown = msgspec.msgpack.encode({"k": "?", "at": 5})
+        file.write(frames.frame(frames.EVENT, unknown, seeds))
+        file.write(frames.frame(frames.EVENT, e.encode(dropped(2)), seeds))
     report = ReadReport()
 
     assert numbers(tmp_path, report) == [0, 1, 2]
@@ -145,7 +147,7 @@ def test_a_reader_follows_a_journal_that_is_being_written(tmp_path):
 
 def test_half_a_frame_at_the_end_of_a_live_journal_is_waited_for(tmp_path):
     (path,) = write(tmp_path, 1)
-    whole = frames.frame(frames.EVENT, e.encode(dropped(1)))
+    whole = frames.frame(frames.EVENT, e.encode(dropped(1)), frames.find_seeds(path.read_bytes()))
     reader = SegmentReader(path)
     assert [event.counts["n"] for _, event in reader.poll()] == [0]
     seen = []

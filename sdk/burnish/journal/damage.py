@@ -1,0 +1,36 @@
+"""Counts the small files of a workspace that are damaged."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from burnish.journal.archived import read_archive_list
+from burnish.journal.documents import COPY, is_damaged
+from burnish.journal.layout import WorkspaceFile
+from burnish.journal.tombstones import Tombstone, paths_of
+
+
+def damaged_files(home: Path) -> list[Path]:
+    """Documents of a workspace of which the file or its copy cannot be read."""
+    found = [path for path in paths_of(home) if is_damaged(path, Tombstone)]
+    workspace = home / "workspace.json"
+    if is_damaged(workspace, WorkspaceFile) or _differ(workspace):
+        found.append(workspace)
+    archive = home / "archive.json"
+    if is_damaged(archive, dict) or read_archive_list(home).damaged:
+        found.append(archive)
+    return found
+
+
+def _differ(path: Path) -> bool:
+    """Whether a file and its copy, which are written once, are not the same any more."""
+    copy = path.with_name(path.name + COPY)
+    try:
+        return copy.exists() and path.read_bytes() != copy.read_bytes()
+    except OSError:
+        return True
+
+
+def count_damaged_files(home: Path) -> int:
+    """How many documents of a workspace cannot be read whole."""
+    return len(damaged_files(home))

@@ -1,0 +1,95 @@
+"""Small JSON files that outlive a flipped byte: a check sum inside, and a copy beside them.
+
+Used for the list of archived segments, tombstones and workspace.json. Files of earlier versions,
+which have neither, are read as they are.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import msgspec
+
+from burnish.storage import atomic_write
+
+COPY = ".copy"
+"""What the name of the copy ends with."""
+
+_T = TypeVar("_T")
+
+
+class Document(msgspec.Struct, Generic[_T], frozen=True):
+    """What reading a document gave.
+
+    Attributes:
+        value: Its content; None if there is no such file, or none that can be read.
+        damaged: Whether a file or its copy is missing a byte or more.
+    """
+
+    value: _T | None
+    damaged: bool = False
+
+
+class _Checked(msgspec.Struct, forbid_unknown_fields=True):
+    check: str
+    document: msgspec.Raw
+
+
+def write_document(path: Path, value: object) -> None:
+    """Replace a document and then its copy, both forced to the disk.
+
+    Raises:
+        OSError: If the disk does not take them.
+    """
+    body = msgspec.json.encode(value)
+    content = msgspec.json.encode(_Checked(_check_of(body), msgspec.Raw(body)))
+    atomic_write(path, content)
+    atomic_write(_copy_of(path), content)
+
+
+def read_document(path: Path, type_: type[_T]) -> Document[_T]:
+    """The content of a document, out of its copy where the file itself is damaged or gone."""
+    found, whole = _read(path, type_)
+    if whole and found is not None:
+        return Document(found)
+    copied, copy_whole = _read(_copy_of(path), type_)
+    return Document(copied, damaged=not (whole and copy_whole) or copied is not None)
+
+
+def is_damaged(path: Path, type_: type[object]) -> bool:
+    """Whether a document or its copy cannot be read, or the document is gone and its copy is left."""
+    found, whole = _read(path, type_)
+    copied, copy_whole = _read(_copy_of(path), type_)
+    return not (whole and copy_whole) or (found is None and copied is not None)
+
+
+def _copy_of(path: Path) -> Path:
+    return path.with_name(path.name + COPY)
+
+
+def _read(path: Path, type_: type[_T]) -> tuple[_T | None, bool]:
+    """The content of one file, and whether it is whole; a missing file is whole and empty."""
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return None, True
+    except OSError:
+        return None, False
+    try:
+        checked = msgspec.json.decode(content, type=_Checked)
+    except (msgspec.DecodeError, ValueError):
+        checked = None
+    with contextlib.suppress(msgspec.DecodeError, ValueError, RecursionError):
+        if checked is None:
+            return msgspec.json.decode(content, type=type_), True
+        body = bytes(checked.document)
+        if checked.check == _check_of(body):
+            return msgspec.json.decode(body, type=type_), True
+    return None, False
+
+
+def _check_of(body: bytes) -> str:
+    return hashlib.sha256(body).hexdigest()[:32]
