@@ -18,7 +18,7 @@ from burnish.records import Json, Message, Tool
 from burnish.serving.endpoint import RETRIES, Endpoint, reason, refusal
 from burnish.serving.fingerprint import TOKENS, check_fingerprint, read_fingerprint
 from burnish.serving.messages import from_records, to_wire, tools_from_records
-from burnish.serving.versions import find_version
+from burnish.serving.versions import checked_manifest, find_version
 
 _LOADED = "has already been loaded"
 _RANK_LIMIT = re.compile(r"rank (\d+) is greater than max_lora_rank (\d+)")
@@ -105,6 +105,7 @@ class OpenAIBackend:
                 "a name that is never given to other weights",
                 "publish the adapter under a new version",
             )
+        checked_manifest(folder)  # the server takes the files as they are
         response = self._endpoint.request(
             "POST", "/v1/load_lora_adapter", {"lora_name": version, "lora_path": str(folder)}
         )

@@ -9,9 +9,11 @@ from __future__ import annotations
 import functools
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
+from burnish.errors import RegistryError, ServingError
 from burnish.records import AdapterManifest
 from burnish.settings import current
 
@@ -32,20 +34,55 @@ def find_version(adapter: str) -> Path | None:
 def version_of(folder: Path) -> str:
     """The version that a folder holds: its manifest's id, else its name and content hash.
 
-    A folder whose files were written anew holds another version.
+    Raises:
+        ServingError: If the manifest names another content than that of the folder.
     """
-    names = (*_FILES, _MANIFEST)
-    files = [folder / name for name in names if (folder / name).is_file()]
-    return _version_of(folder, tuple(file.stat().st_mtime_ns for file in files))
+    manifest = checked_manifest(folder)
+    if manifest is not None and manifest.id:
+        return manifest.id
+    return f"{folder.name.partition('@')[0]}@{content_sha256(folder)[:12]}"
+
+
+def checked_manifest(folder: Path) -> AdapterManifest | None:
+    """The manifest of a folder whose weights and configuration are those that it names.
+
+    The files are hashed when they are first looked at, and again once one of them was written.
+
+    Raises:
+        ServingError: If the name is not that of the content: a file was changed after publication.
+    """
+    return _checked_manifest(folder, signature_of(folder))
+
+
+def signature_of(folder: Path) -> tuple[tuple[int, int, int, int], ...]:
+    """What changes when a file of an adapter is written: number, size and times of each."""
+    files = (folder / name for name in (*_FILES, _MANIFEST))
+    found = (file.stat() for file in files if file.is_file())
+    return tuple((s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for s in found)
 
 
 @functools.lru_cache(maxsize=1024)
-def _version_of(folder: Path, written_ns: tuple[int, ...]) -> str:
+def _checked_manifest(folder: Path, signature: tuple[Any, ...]) -> AdapterManifest | None:
+    from burnish.adapters.store import adapter_id
+
     try:
-        manifest = msgspec.json.decode((folder / _MANIFEST).read_bytes(), type=AdapterManifest)
+        content = (folder / _MANIFEST).read_bytes()
+        manifest = msgspec.json.decode(content, type=AdapterManifest)
     except (OSError, msgspec.DecodeError):
-        return f"{folder.name.partition('@')[0]}@{content_sha256(folder)[:12]}"
-    return manifest.id
+        return None
+    if not manifest.id:
+        return manifest
+    try:
+        found = adapter_id(folder, manifest.name)[0]
+    except RegistryError as error:
+        found = str(error)
+    if found != manifest.id:
+        raise ServingError(
+            f"{folder} says that it is {manifest.id}, and its content is {found}",
+            "the files as they were published",
+            "publish it again, or restore the folder from a backup",
+        )
+    return manifest
 
 
 def content_sha256(folder: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 
@@ -10,8 +11,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from burnish.adapters.store import AdapterStore
 from burnish.errors import BaseModelMismatch, ServingError
 from burnish.records import AdapterManifest
+from burnish.serving import OpenAIBackend
+from burnish.serving.embedded.requests import Request
 from burnish.serving.embedded.tiny import Size, make_adapter, make_model
 from burnish.serving.models import base_sha256
 
@@ -38,7 +42,7 @@ def change_weights(folder, change):
 
 def manifest(**changes):
     facts = {
-        "id": "a@1",
+        "id": "",
         "name": "a",
         "sha256": "",
         "base_model": "other",
@@ -209,3 +213,100 @@ def test_a_name_that_is_no_model_says_what_there_is():
 
     with pytest.raises(ServingError, match="no base model 'nonesuch'"):
         Engine("nonesuch")
+
+
+@pytest.mark.parametrize("pattern", ["(([a-z_.0-9])+)+!", "(.*a.*b.*c.*)*x", "((((a*)*)*)*)*!"])
+@pytest.mark.parametrize("key", ["alpha_pattern", "target_modules"])
+def test_a_pattern_that_takes_for_ever_is_refused(engine, adapter, key, pattern):
+    change_config(adapter, **{key: {pattern: 1} if key == "alpha_pattern" else pattern})
+    with contextlib.suppress(ServingError):  # what the matcher decides in time may be loaded
+        engine.load("x", adapter)
+    assert engine.generate(Request(prompt=[10, 11], max_tokens=1)).token_ids
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"lora_alpha": "much"},
+        {"lora_alpha": [1]},
+        {"alpha_pattern": ["q_proj"]},
+        {"alpha_pattern": {"q_proj": {}}},
+        {"alpha_pattern": {"(": 1}},
+        {"alpha_pattern": {"x" * 5000: 1}},
+        {"target_modules": 5},
+        {"target_modules": "("},
+    ],
+)
+def test_a_setting_of_a_wrong_type_is_refused_with_a_reason(engine, adapter, changes):
+    change_config(adapter, **changes)
+    with pytest.raises(ServingError, match=r"pattern|wrong type|lacks"):
+        engine.load("x", adapter)
+
+
+def test_an_alpha_pattern_names_layers_by_their_last_parts(engine, adapter):
+    def strength(**changes):
+        change_config(adapter, lora_alpha=8, **changes)
+        engine.load("x", adapter)
+        layers = zip(engine._model.slots.layers, engine.slot("x").pairs, strict=True)
+        norms = {name: float(pair.up.norm()) for name, pair in layers if pair is not None}
+        engine.unload("x")
+        engine._given.clear()
+        return norms
+
+    plain = strength(alpha_pattern={})
+    q_proj = strength(alpha_pattern={"q_proj": 16})
+    by_regex = strength(alpha_pattern={".*q_proj": 16})
+    first = strength(alpha_pattern={"layers.0.self_attn.q_proj": 16})
+
+    assert q_proj == by_regex
+    assert {name for name in plain if q_proj[name] != plain[name]} == {
+        name for name in plain if name.endswith("q_proj")
+    }
+    assert {name for name in plain if first[name] != plain[name]} == {
+        name for name in plain if name.endswith("layers.0.self_attn.q_proj")
+    }
+
+
+@pytest.fixture
+def published(tmp_path, home, base, adapter):
+    facts = msgspec.json.decode(manifest(name="shop", base_sha256=""), type=AdapterManifest)
+    store = AdapterStore(home)
+    return store.path(store.publish(adapter, facts).id)
+
+
+def test_a_published_adapter_is_served_under_its_name(engine, published):
+    assert engine.ensure(published.name) == published.name
+
+
+@pytest.mark.parametrize(
+    "file", ["adapter_model.safetensors", "adapter_config.json", "burnish.json"]
+)
+def test_an_adapter_that_was_changed_after_publication_is_refused(
+    engine, published, file, tmp_path
+):
+    engine.ensure(published.name)
+    engine.unload(published.name)
+    (published / file).chmod(0o600)
+    if file.endswith("safetensors"):
+        change_weights(published, lambda tensors: [t.mul_(2) for t in tensors.values()])
+    elif file == "burnish.json":
+        (published / file).unlink()
+    else:
+        change_config(published, lora_alpha=999)
+    loads = [lambda: engine.ensure(published.name)]
+    if file != "burnish.json":
+        loads.append(lambda: engine.load(published.name, published))
+        loads.append(lambda: OpenAIBackend("http://127.0.0.1:9").load(published.name, published))
+    for load in loads:
+        with pytest.raises(ServingError):
+            load()
+    assert list(engine.list()) == []
+
+
+def test_a_folder_is_not_served_as_what_its_manifest_claims(engine, published, adapter):
+    content = json.loads((published / "burnish.json").read_text())
+    (adapter / "burnish.json").write_text(json.dumps(content | {"id": "shop@ffffffffffff"}))
+    with pytest.raises(ServingError, match="its content is shop@"):
+        engine.ensure(str(adapter))
+    with pytest.raises(ServingError, match="asked for as"):
+        engine.load("shop@ffffffffffff", published)

@@ -19,6 +19,7 @@ import builtins
 import concurrent.futures
 import dataclasses
 import os
+import re
 import threading
 import time
 from collections.abc import Sequence
@@ -33,7 +34,15 @@ from burnish.serving.embedded.slots import Slot
 from burnish.serving.embedded.worker import Worker
 from burnish.serving.model_contract import ModelContract
 from burnish.serving.models import resolve_model
-from burnish.serving.versions import content_sha256, find_version, version_of
+from burnish.serving.versions import (
+    checked_manifest,
+    content_sha256,
+    find_version,
+    signature_of,
+    version_of,
+)
+
+_VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}@[0-9a-f]{12}")
 
 
 class Engine:
@@ -116,12 +125,15 @@ class Engine:
 
         Raises:
             BaseModelMismatch: If the adapter was made for another base model.
-            ServingError: If it is damaged, cannot be served exactly, or the name is taken.
+            ServingError: If it is damaged or was changed, cannot be served exactly, or the name
+                is taken or that of another content.
         """
         folder = Path(path).expanduser().resolve()
         if not version:
             raise ServingError("an adapter without a name", "name@sha12", "publish it first")
         with self._loading:
+            before = signature_of(folder)
+            _check_name(version, folder)
             digest = content_sha256(folder)
             known = self._given.get(version)
             if known is not None and known != digest:
@@ -135,6 +147,10 @@ class Engine:
             if held is not None:
                 return
             slot = read_adapter(version, folder, self._model)
+            if signature_of(folder) != before:
+                raise ServingError(
+                    f"{folder} was written while it was read", "files that stay", "load it again"
+                )
             self._given[version] = digest
             with self._state:
                 self._slots[version] = slot
@@ -153,6 +169,8 @@ class Engine:
         if folder is None:
             raise self._unknown(adapter)
         version = version_of(folder)
+        if _VERSION.fullmatch(adapter) and version != adapter:
+            raise _other_content(adapter, folder, version)
         if version not in self._slots:
             self.load(version, folder)
         return version
@@ -321,6 +339,22 @@ class Engine:
             f"one of {', '.join(sorted(self._slots)) or 'no loaded versions'}, or a folder",
             "burnish doctor",
         )
+
+
+def _check_name(version: str, folder: Path) -> None:
+    """Refuse a version's name for a folder that says to be, or is, another one."""
+    manifest = checked_manifest(folder)
+    named = manifest.id if manifest is not None else ""
+    if named not in ("", version) and _VERSION.fullmatch(version):
+        raise _other_content(version, folder, named)
+
+
+def _other_content(version: str, folder: Path, found: str) -> ServingError:
+    return ServingError(
+        f"{folder} is asked for as {version} and holds {found}",
+        "a name that is that of its content",
+        "publish the adapter again, or restore the folder from a backup",
+    )
 
 
 atexit.register(Engine.close_shared)

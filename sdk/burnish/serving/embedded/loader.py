@@ -21,8 +21,9 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from burnish.errors import BaseModelMismatch, ServingError
+from burnish.errors import BaseModelMismatch, BurnishError, ServingError
 from burnish.records import AdapterManifest
+from burnish.serving.embedded.layer_patterns import LayerPatterns
 from burnish.serving.embedded.model import CausalModel
 from burnish.serving.embedded.slots import Pair, Slot, SlotLinear
 
@@ -48,6 +49,9 @@ _ALPHA = 8.0  # PEFT's own where the configuration names none
 _CHANGED_BASE = ("pissa", "olora", "corda", "loftq")  # their weights belong to a changed base
 
 
+_ODD = (TypeError, ValueError, AttributeError, KeyError, IndexError, OverflowError, RecursionError)
+
+
 def read_adapter(version: str, folder: Path, model: CausalModel) -> Slot:
     """Read, check and lay out one adapter version for a model.
 
@@ -55,6 +59,19 @@ def read_adapter(version: str, folder: Path, model: CausalModel) -> Slot:
         BaseModelMismatch: If the adapter was made for another base model.
         ServingError: If the folder is no adapter, is damaged, or needs what slots cannot do.
     """
+    try:
+        return _read_slot(version, folder, model)
+    except BurnishError:
+        raise
+    except _ODD as error:
+        raise ServingError(
+            f"{folder / CONFIG} of adapter {version} has a value of a wrong type: {error}",
+            "the file that PEFT's save_pretrained() writes",
+            "train the adapter again",
+        ) from error
+
+
+def _read_slot(version: str, folder: Path, model: CausalModel) -> Slot:
     config = _read_config(version, folder)
     manifest = _read_manifest(version, folder)
     if manifest is not None and manifest.base_sha256 not in ("", model.facts.sha256):
@@ -66,8 +83,9 @@ def read_adapter(version: str, folder: Path, model: CausalModel) -> Slot:
             f"burnish serve {manifest.base_model}, or retrain on this base",
         )
     halves = _read_halves(version, folder)
-    _refuse_missing_layers(version, config, halves, model)
-    scales = {name: _scale(config, name, half) for name, half in halves.items()}
+    patterns = LayerPatterns()
+    _refuse_missing_layers(version, config, halves, model, patterns)
+    scales = {name: _scale(config, name, half, patterns) for name, half in halves.items()}
     if not any(scales.values()):
         raise ServingError(
             f"adapter {version} has lora_alpha={config.get('lora_alpha')!r}, which switches it off",
@@ -175,18 +193,27 @@ def _read_halves(version: str, folder: Path) -> dict[str, dict[str, torch.Tensor
     return halves
 
 
-def _scale(config: Mapping[str, Any], name: str, half: Mapping[str, torch.Tensor]) -> float:
+def _scale(
+    config: Mapping[str, Any],
+    name: str,
+    half: Mapping[str, torch.Tensor],
+    patterns: LayerPatterns,
+) -> float:
     rank = half["A"].shape[0]
     alpha = float(config.get("lora_alpha", _ALPHA))
     for pattern, value in (config.get("alpha_pattern") or {}).items():
-        if re.match(rf"(.*\.)?({pattern})$", name):
+        if patterns.ends(pattern, name):
             alpha = float(value)
             break
     return alpha / (math.sqrt(rank) if config.get("use_rslora") else rank)
 
 
 def _refuse_missing_layers(
-    version: str, config: Mapping[str, Any], halves: Collection[str], model: CausalModel
+    version: str,
+    config: Mapping[str, Any],
+    halves: Collection[str],
+    model: CausalModel,
+    patterns: LayerPatterns,
 ) -> None:
     """Refuse a file that lacks layers which its configuration says were trained.
 
@@ -195,7 +222,7 @@ def _refuse_missing_layers(
     missing = [
         name
         for name in model.slots.layers
-        if name not in halves and _is_target(name, config, head=model.head_name)
+        if name not in halves and _is_target(name, config, patterns, head=model.head_name)
     ]
     if missing:
         raise ServingError(
@@ -206,29 +233,33 @@ def _refuse_missing_layers(
         )
 
 
-def _is_target(name: str, config: Mapping[str, Any], *, head: str | None) -> bool:
+def _is_target(
+    name: str, config: Mapping[str, Any], patterns: LayerPatterns, *, head: str | None
+) -> bool:
     """Say whether PEFT would have put an adapter on a layer of this name."""
     targets, excluded = config.get("target_modules"), config.get("exclude_modules")
-    if excluded and _names(excluded, name):
+    if excluded and _names(excluded, name, patterns):
         return False
     if targets == "all-linear":
         return name != head
-    if not targets or not _names(targets, name):
+    if not targets or not _names(targets, name, patterns):
         return False
     chosen = config.get("layers_to_transform")
     if chosen is None or chosen == []:
         return True
     wanted = [chosen] if isinstance(chosen, int) else list(chosen)
-    patterns = config.get("layers_pattern") or r"[^.]*"
-    patterns = [patterns] if isinstance(patterns, str) else list(patterns)
+    given = config.get("layers_pattern") or r"[^.]*"
+    prefixes = [given] if isinstance(given, str) else list(given)
     # The first number is the layer's; a later one may be an expert's.
-    found = (re.match(rf"(?:^|.*?\.){pattern}\.(\d+)\.", name) for pattern in patterns)
-    return any(match is not None and int(match.group(1)) in wanted for match in found)
+    found = (
+        patterns.match(rf"(?:|.*?\.){prefix}\.(?P<number>\d+)\..*", name) for prefix in prefixes
+    )
+    return any(match is not None and int(match["number"]) in wanted for match in found)
 
 
-def _names(targets: Any, name: str) -> bool:
+def _names(targets: Any, name: str, patterns: LayerPatterns) -> bool:
     if isinstance(targets, str):
-        return re.fullmatch(targets, name) is not None
+        return patterns.match(targets, name) is not None
     return name in targets or any(name.endswith(f".{target}") for target in targets)
 
 
