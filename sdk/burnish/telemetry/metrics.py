@@ -16,8 +16,21 @@ from burnish.telemetry import semconv as s
 from burnish.telemetry.delivery import Answer
 from burnish.telemetry.otlp import Content
 
-_DIRECTIONS = {"input_tokens": "input", "output_tokens": "output"}
-_NAMED = (s.OPERATION, s.PROVIDER, s.REQUEST_MODEL, s.AGENT, s.TOOL_NAME, s.ERROR_TYPE)
+_NAMED = (s.OPERATION, s.PROVIDER, s.REQUEST_MODEL, s.AGENT, s.TOOL_NAME, s.WORKFLOW, s.ERROR_TYPE)
+_DURATIONS = {
+    "chat": ("gen_ai.client.inference.duration", "Duration of model calls."),
+    "invoke_agent": ("gen_ai.invoke_agent.duration", "Duration of agents."),
+    "invoke_workflow": ("gen_ai.invoke_workflow.duration", "Duration of workflows."),
+    "execute_tool": ("gen_ai.execute_tool.duration", "Duration of tools."),
+}
+_OTHER = ("burnish.operation.duration", "Duration of retrievals and accesses to a memory.")
+_TOKENS = {
+    "input_tokens": "gen_ai.client.usage.input_tokens",
+    "output_tokens": "gen_ai.client.usage.output_tokens",
+    "cached_tokens": "gen_ai.client.usage.cache_read.input_tokens",
+    "cache_write_tokens": "gen_ai.client.usage.cache_write.input_tokens",
+    "reasoning_tokens": "gen_ai.client.usage.reasoning.output_tokens",
+}
 
 
 class MeterReceiver:
@@ -32,12 +45,18 @@ class MeterReceiver:
             meter: Of the user's MeterProvider.
             waiting: Bytes of the journal that each exporter has not shipped yet.
         """
-        self._duration = meter.create_histogram(
-            "gen_ai.client.operation.duration", "s", "Duration of model calls, tools and agents."
+        self._durations = {
+            operation: meter.create_histogram(name, "s", told)
+            for operation, (name, told) in _DURATIONS.items()
+        }
+        self._other = meter.create_histogram(_OTHER[0], "s", _OTHER[1])
+        self._first_chunk = meter.create_histogram(
+            "gen_ai.client.inference.time_to_first_chunk", "s", "Time to the first chunk."
         )
-        self._tokens = meter.create_histogram(
-            "gen_ai.client.token.usage", "{token}", "Tokens of model calls."
-        )
+        self._tokens = {
+            field: meter.create_counter(name, "{token}", "Tokens of model calls.")
+            for field, name in _TOKENS.items()
+        }
         self._losses = meter.create_counter(
             "burnish.losses", "{item}", "What capture could not keep, by kind."
         )
@@ -52,17 +71,25 @@ class MeterReceiver:
         """Record a batch."""
         for span in spans:
             get = span.attributes.get
-            for kind, count in (get(s.LOSSES) or {}).items():
+            losses = get(s.LOSSES)
+            for kind, count in (losses if isinstance(losses, dict) else {}).items():
                 self._losses.add(count, {"kind": kind})
             if span.kind in ("fact", "node") or span.end_ns is None:
                 continue
-            named = {key: str(value) for key in _NAMED if (value := get(key)) is not None}
-            self._duration.record((span.end_ns - span.start_ns) / 1e9, named)
-            for field, direction in _DIRECTIONS.items():
-                count = get(s.USAGE[field])
-                if isinstance(count, int):
-                    self._tokens.record(count, {**named, "gen_ai.token.type": direction})
+            self._record(span, (span.end_ns - span.start_ns) / 1e9)
         return Answer("taken")
+
+    def _record(self, span: Span, seconds: float) -> None:
+        get = span.attributes.get
+        named = {key: str(value) for key in _NAMED if (value := get(key)) is not None}
+        self._durations.get(named.get(s.OPERATION, ""), self._other).record(seconds, named)
+        first = get(s.FIRST_CHUNK)
+        if isinstance(first, (int, float)):
+            self._first_chunk.record(first, named)
+        for field, counter in self._tokens.items():
+            count = get(s.USAGE[field])
+            if isinstance(count, int) and count >= 0:
+                counter.add(count, named)
 
     def close(self) -> None:
         """Nothing is held."""

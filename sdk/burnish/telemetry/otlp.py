@@ -21,6 +21,7 @@ from burnish.errors import JournalCorrupt
 from burnish.journal.events import ascii_json, from_json
 from burnish.records import Json, Span, SpanKind
 from burnish.telemetry import semconv as s
+from burnish.telemetry.foreign import read_failure, translate
 from burnish.telemetry.otlp_limits import check_size
 from burnish.telemetry.presentation import presented, take_away
 from burnish.telemetry.references import ENDING, refer
@@ -187,9 +188,10 @@ class OtlpReader:
                 "correct the sender",
             )
         status = ("unset", "ok", "error")[span.status.code]
-        if own is None:
-            _read_failure(attributes, span)
         self._decode_json(attributes, own=own is not None)
+        if own is None:
+            read_failure(attributes, span, _exception(span))
+            translate(attributes, span.name)
         unfinished = attributes.get(s.UNFINISHED) or not span.end_time_unix_nano
         return Span(
             trace_id=span.trace_id.hex(),
@@ -253,20 +255,13 @@ class OtlpReader:
         return messages
 
 
-def _read_failure(attributes: dict[str, Json], span: ProtoSpan) -> None:
-    """Another sender says what went wrong in the status and in an exception event."""
-    if span.status.code != 2:
-        return
+def _exception(span: ProtoSpan) -> dict[str, Json]:
+    """Attributes of the last exception event."""
     said: dict[str, Json] = {}
     for event in span.events:
         if event.name == "exception":
             said = {item.key: _value(item.value) for item in event.attributes}
-    kind, message = said.get("exception.type"), said.get("exception.message")
-    if isinstance(kind, str) and kind:
-        attributes.setdefault(s.ERROR_TYPE, kind)
-    message = span.status.message or message
-    if isinstance(message, str) and message:
-        attributes.setdefault(s.ERROR_MESSAGE, message)
+    return said
 
 
 def _value(value: AnyValue) -> Any:

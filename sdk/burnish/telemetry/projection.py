@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
-from typing import cast
+from typing import NamedTuple, TypeVar, cast
 
 import msgspec
 
@@ -30,9 +30,18 @@ from burnish.telemetry.facts import FACTS
 from burnish.telemetry.received import restore
 
 _TRACES = 100_000  # trajectories whose trace is remembered for late events
+_DESCRIBED = 1000  # trajectories whose tools are
 
 
 _Open = tuple[e.AnyEvent, Blobs, str]
+
+
+class _Run(NamedTuple):
+    """What the spans of a trajectory say of its run."""
+
+    trace: str
+    span: str | None
+    said: dict[str, Json]  # agent, thread and user
 
 
 class Projector:
@@ -41,7 +50,9 @@ class Projector:
     def __init__(self) -> None:
         self._open: dict[str, _Open] = {}
         self._agents: set[str] = set()  # open nodes that are agents inside the agent
-        self._roots: OrderedDict[str, tuple[str, str]] = OrderedDict()  # trace and span
+        self._roots: OrderedDict[str, _Run] = OrderedDict()
+        self._threads: OrderedDict[str, _Run] = OrderedDict()  # the last run of each
+        self._tools: OrderedDict[str, tuple[e.Ref, dict[str, str]]] = OrderedDict()
 
     def feed(self, event: e.AnyEvent, blobs: Blobs) -> Span | None:
         """The span that this event completes, if it completes one."""
@@ -50,7 +61,9 @@ class Projector:
                 self._remember(event)
             elif isinstance(event, e.NodeStarted) and self._speaks_for_itself(event):
                 self._agents.add(event.span)
-            self._open[event.span] = (event, blobs, self._root(event.trajectory)[0])
+            elif isinstance(event, e.ModelStarted) and event.tools is not None:
+                self._describe_tools(event.trajectory, event.tools, blobs)
+            self._open[event.span] = (event, blobs, self._root(event.trajectory).trace)
             return None
         if isinstance(event, _ENDS):
             opened = self._open.pop(event.span, None)
@@ -59,7 +72,7 @@ class Projector:
                     at=event.at, trajectory=event.trajectory, counts={"missing_starts": 1}
                 )
                 return self._fact(counted, blobs)
-            return self._named(_span(opened, event, blobs))
+            return self._placed(self._named(_span(opened, event, blobs)))
         if isinstance(event, e.SpanReceived):
             return restore(event, blobs)
         return self._fact(event, blobs)
@@ -67,7 +80,7 @@ class Projector:
     def unfinished(self, *, alive: bool) -> Iterator[Span]:
         """Spans that no event has closed; `alive` says whether one still may."""
         for opened in self._open.values():
-            span = self._named(_span(opened, None, opened[1]))
+            span = self._placed(self._named(_span(opened, None, opened[1])))
             if span.kind == "agent":
                 span.attributes[s.STATUS] = "running" if alive else "abandoned"
             yield span
@@ -95,28 +108,64 @@ class Projector:
             span, name=f"invoke_agent {span.name}", attributes={**said, **span.attributes}
         )
 
-    def _remember(self, run: e.RunStarted) -> None:
-        self._roots[run.trajectory] = (run.trace, run.span)
-        self._roots.move_to_end(run.trajectory)
-        if len(self._roots) > _TRACES:
-            self._roots.popitem(last=False)
+    def _placed(self, span: Span) -> Span:
+        """The span with the agent, the thread and the user of its run, as the conventions have it."""
+        trajectory = span.attributes.get(s.TRAJECTORY)
+        if span.kind == "agent" or trajectory not in self._roots:
+            return span
+        for key, value in self._roots[trajectory].said.items():
+            span.attributes.setdefault(key, value)
+        if span.kind == "tool" and trajectory in self._tools:
+            told = self._tools[trajectory][1].get(span.attributes.get(s.TOOL_NAME, ""))
+            set_present(span.attributes, {s.TOOL_DESCRIPTION: told})
+        return span
 
-    def _root(self, trajectory: str) -> tuple[str, str | None]:
-        return self._roots.get(trajectory) or (trajectory, None)
+    def _describe_tools(self, trajectory: str, ref: e.Ref, blobs: Blobs) -> None:
+        """Keep what a request says of its tools, for the spans of the tools."""
+        if trajectory in self._tools and self._tools[trajectory][0] == ref:
+            return
+        found: Attributes = {}
+        put(found, blobs, {s.TOOL_DEFINITIONS: ref})
+        tools = found.get(s.TOOL_DEFINITIONS)
+        pairs = [
+            (tool.get("name"), tool.get("description"))
+            for tool in (tools if isinstance(tools, list) else ())
+            if isinstance(tool, dict)
+        ]
+        told = {n: text for n, text in pairs if isinstance(n, str) and isinstance(text, str)}
+        _keep_newest(self._tools, trajectory, (ref, told), _DESCRIBED)
+
+    def _remember(self, event: e.RunStarted) -> None:
+        said: Attributes = {}
+        names = {s.AGENT: event.agent, s.CONVERSATION: event.thread_id, s.USER: event.user}
+        set_present(said, names)
+        run = _Run(event.trace, event.span, said)
+        _keep_newest(self._roots, event.trajectory, run, _TRACES)
+        if event.thread_id is not None:
+            _keep_newest(self._threads, event.thread_id, run, _TRACES)
+
+    def _root(self, trajectory: str) -> _Run:
+        return self._roots.get(trajectory) or _Run(trajectory, None, {})
+
+    def _judged(self, event: e.AnyEvent) -> _Run | None:
+        """The run that a fact is about: of its trajectory, or the last one of its thread."""
+        if event.trajectory is not None:
+            return self._root(event.trajectory)
+        thread = getattr(event, "thread_id", None)
+        return self._threads.get(thread) if thread is not None else None
 
     def _fact(self, event: e.AnyEvent, blobs: Blobs) -> Span:
         name, attributes = FACTS[type(event)](event, blobs)
         digest = hashlib.blake2b(e.encode(event), digest_size=24).hexdigest()
-        trace, root = digest[16:], None
         if event.redacted:
             attributes[s.REDACTED] = True
         if event.trajectory is not None:
             attributes[s.TRAJECTORY] = event.trajectory
-            trace, root = self._root(event.trajectory)
+        judged = self._judged(event) or _Run(digest[16:], None, {})
         return Span(
-            trace_id=trace,
+            trace_id=judged.trace,
             span_id=digest[:16],
-            parent_id=root,
+            parent_id=judged.span,
             kind="fact",
             name=name,
             start_ns=event.at,
@@ -125,6 +174,16 @@ class Projector:
             attributes=attributes,
             origin=cast("Origin", getattr(event, "origin", "own")),
         )
+
+
+_Kept = TypeVar("_Kept")
+
+
+def _keep_newest(kept: OrderedDict[str, _Kept], key: str, value: _Kept, most: int) -> None:
+    kept[key] = value
+    kept.move_to_end(key)
+    if len(kept) > most:
+        kept.popitem(last=False)
 
 
 def project(chapter: Iterable[tuple[e.AnyEvent, Blobs]], *, alive: bool) -> Iterator[Span]:

@@ -143,7 +143,7 @@ def _assembled(parts: Parts) -> Trajectory | None:
     calls = [reader.model_call(span) for span in parts.models]
     tools = [reader.tool_run(span) for span in parts.tools]
     get = first.attributes.get
-    status = _status(last) if roots else "abandoned"
+    status = _status(last, parts.runs) if roots else "abandoned"
     state, state_origin = facts.newest_state(parts.facts.get("state", ()))
     return Trajectory(
         id=parts.id,
@@ -242,13 +242,16 @@ def ended_by_thread(found: Iterable[Parts]) -> dict[str, list[Ended]]:
     return threads
 
 
-def _status(run: Span) -> Any:
+def _status(run: Span, runs: Sequence[Span]) -> Any:
+    """How a run ended; a workflow of another tool that only holds one agent ends as that does."""
     status = run.attributes.get(s.STATUS)
     if status is not None:
         return status
     if run.end_ns is None:
         return "abandoned"
-    return "failed" if run.status == "error" else "completed"
+    inner = [other for other in runs if other.parent_id == run.span_id]
+    alone = inner[0] if len(inner) == 1 and run.status == "unset" else run
+    return "failed" if alone.status == "error" else "completed"
 
 
 def _answer(run: Span, status: str, calls: list[ModelCall]) -> str | None:
