@@ -36,7 +36,7 @@ def test_different_arguments_survive_arrow_without_invented_nulls(make_run):
     runs = [with_arguments(n, arguments) for n, arguments in enumerate(given, 1)]
     version = build_dataset(runs, agent="support", verify=["outcome"])
 
-    strings, objects = version.to("trl-sft"), version.to("trl-sft-objects")
+    strings, objects = version.to("trl-sft-strings"), version.to("trl-sft")
 
     for data, read in ((strings, json.loads), (objects, lambda value: value)):
         found = [row["messages"][2]["tool_calls"][0]["function"]["arguments"] for row in data]
@@ -107,7 +107,7 @@ def test_each_reply_has_exactly_the_prompt_and_the_tools_that_its_call_had(make_
     run = msgspec.structs.replace(run, model_calls=calls)
     version = build_dataset([run], agent="support", verify=["outcome"])
 
-    rows = list(version.to("trl-prompt-completion"))
+    rows = list(version.to("trl-prompt-completion-strings"))
 
     def seen(call):
         prompt = [chat for message in call.messages for chat in to_chat(message)]
@@ -125,7 +125,7 @@ def test_a_pair_shares_its_prompt_and_parts_at_a_reply_of_the_same_task(make_run
         assert [m["role"] for m in pair["prompt"]] == ["system", "user"]
         assert pair["prompt"][1]["content"] == f"Where is {task}?"
         assert len(pair["chosen"]) == len(pair["rejected"]) == 5
-        asked = [json.loads(side[0]["tool_calls"][0]["function"]["arguments"])["order"]
+        asked = [side[0]["tool_calls"][0]["function"]["arguments"]["order"]
                  for side in (pair["chosen"], pair["rejected"])]  # fmt: skip
         assert asked == [10 * task, 10 * task + 1]
 
@@ -146,7 +146,7 @@ def test_a_failed_call_and_its_retry_make_a_step_pair(make_run):
 
     (pair,) = version.to("trl-dpo-step")
 
-    orders = [json.loads(side[0]["tool_calls"][0]["function"]["arguments"])["order"]
+    orders = [side[0]["tool_calls"][0]["function"]["arguments"]["order"]
               for side in (pair["chosen"], pair["rejected"])]  # fmt: skip
     assert orders == [1, 0]
     assert len(pair["prompt"]) == 2
@@ -176,7 +176,8 @@ def test_sharegpt_writes_thought_and_call_in_one_turn(version):
 
     turns = [turn["from"] for turn in row["conversations"]]
     assert turns == ["human", "function_call", "observation", "function_call", "observation", "gpt"]
-    thought, call = row["conversations"][1]["value"].split("\n")
+    said = row["conversations"][1]["value"]
+    thought, call = said.removesuffix("</tool_call>").split("\n<tool_call>")
     assert thought == "Let me see."
     assert json.loads(call)["name"] == "look_up"
 
@@ -221,7 +222,10 @@ def test_a_written_file_has_a_line_a_row_and_is_never_written_over(version, tmp_
 
 
 def test_an_unknown_format_names_the_nearest(version):
-    with pytest.raises(ExportError, match="unknown format 'trl_sft'; expected 'trl-sft'"):
+    with pytest.raises(
+        ExportError,
+        match="unknown format 'trl_sft'; expected 'trl-sft', or another one of adp, atif",
+    ):
         version.to("trl_sft")
 
 

@@ -7,6 +7,7 @@ Does not know: how rows are rendered (rows/) and chosen (burnish_exporters).
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby, islice
 from pathlib import Path
@@ -111,12 +112,14 @@ def rows_of(version: DatasetVersion, form: str | None, split: str = "train") -> 
         )
     for number, row in enumerate(export):
         for part, messages in read(row).items():
-            yield {"row_id": f"{form} {number + 1}", "part": part, "messages": messages, "tools": row.get("tools")}  # fmt: skip
+            tools = row.get("tools")
+            tools = json.loads(tools or "[]") if isinstance(tools, str) else tools
+            yield {"row_id": f"{form} {number + 1}", "part": part, "messages": messages, "tools": tools}  # fmt: skip
 
 
 def _conversation(row: Row) -> dict[str, list[Row]]:
     """All that the assistant says is learned, but for what OpenAI's weight leaves out."""
-    return {"": [{**m, "loss": m["role"] == "assistant" and m.get("weight", 1) != 0} for m in row["messages"]]}  # fmt: skip
+    return {"": [{**m, "loss": m["role"] == "assistant" and m.get("weight", m.get("loss", 1)) != 0} for m in row["messages"]]}  # fmt: skip
 
 
 def _completion(row: Row) -> dict[str, list[Row]]:

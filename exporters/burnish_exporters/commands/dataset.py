@@ -13,12 +13,14 @@ import typer
 
 from burnish.cli.options import AsJson, Home
 from burnish.cli.output import print_json, print_table
+from burnish_exporters.commands.template import check
 
 if TYPE_CHECKING:
     from burnish_exporters.dataset import DatasetVersion
     from burnish_exporters.dataset.shelf import Shelf
 
 app = typer.Typer(help="Build and look at dataset versions.", no_args_is_help=True)
+app.command("check")(check)
 
 Version = Annotated[str, typer.Argument(help="Id of a version, or its beginning.")]
 

@@ -23,14 +23,21 @@ def export(
         str, typer.Argument(help="Id of a version, its beginning, or a dataset's name.")
     ],
     form: Annotated[
-        str, typer.Option("--format", help="Such as trl-sft, trl-dpo-step, openai, atif.")
+        str, typer.Option("--format", help="Such as trl-sft; an unknown name lists them all.")
     ],
     to: Annotated[
-        Path | None, typer.Option(help="New file of JSON lines; else rows are only counted.")
+        Path | None,
+        typer.Option(
+            help="New file of JSON lines (or .parquet for verl); else rows are only counted."
+        ),
     ] = None,
     split: Annotated[str, typer.Option(help="train, heldout or temporal.")] = "train",
     max_tokens: Annotated[
         int | None, typer.Option(min=1, help="Leave out rows with a longer model call.")
+    ] = None,
+    template: Annotated[
+        Path | None,
+        typer.Option(help="Leave out rows that this chat template would not render as served."),
     ] = None,
     home: Home = None,
     as_json: AsJson = False,
@@ -43,7 +50,7 @@ def export(
     from burnish_exporters.dataset.shelf import Shelf
 
     found = Shelf((home or settings.current().home) / "datasets").find(version)
-    rows = found.export(form, split, max_tokens=max_tokens)
+    rows = found.export(form, split, max_tokens=max_tokens, template=template)
     if to is not None:
         rows.write(to)
     else:

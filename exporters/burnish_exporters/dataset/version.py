@@ -146,17 +146,35 @@ class DatasetVersion:
         split: str = "train",
         *,
         max_tokens: int | None = None,
+        template: Path | str | None = None,
     ) -> Export:
         """The rows of a split in a consumer's format, to iterate, with a report of what was left out.
 
+        Args:
+            format: Name of the format.
+            split: Which rows.
+            max_tokens: Rows with a longer model call, by captured counts, are left out and counted.
+            template: Chat template of the model to train (a Jinja file or a model's folder); rows that it would not
+                render as they were served are left out and counted.
+
         Raises:
-            ExportError: If the format is unknown, or needs failures that the version was built without.
+            ExportError: If the format is unknown, needs failures that the version was built without, or holds no
+                conversations that a template could render.
         """
         from burnish_exporters.formats import Export, find_format
+        from burnish_exporters.formats.template_check import WAYS
+        from burnish_exporters.formats.templates import read_template
 
         found = find_format(format)
         self._rows_for(found, split)
-        return Export(found, lambda: self._rows_for(found, split), max_tokens)
+        if template is not None and found.name not in WAYS:
+            raise ExportError(
+                f"the format {found.name} is not checked against a chat template",
+                f"one of {', '.join(WAYS)}",
+                f"burnish dataset check {self.id} --template {template}",
+            )
+        chat = None if template is None else read_template(Path(template))
+        return Export(found, lambda: self._rows_for(found, split), max_tokens, chat)
 
     def dropped(self) -> dict[str, tuple[str, str]]:
         """The runs that came in and left: by id, the stage and the reason."""

@@ -5,21 +5,23 @@ Does not know: how rows were made.
 
 | name | for | honours loss flags |
 |---|---|---|
-| `trl-sft` | TRL's SFTTrainer, `messages` + `tools`, arguments as JSON strings | no |
-| `trl-sft-objects` | the same with arguments as objects, which most chat templates want (docs/formats.md) | no |
+| `trl-sft` | TRL's SFTTrainer, `messages` + `tools` | no |
 | `trl-prompt-completion` | TRL's SFTTrainer, a row for each reply | yes |
 | `trl-dpo` | TRL's DPOTrainer, whole runs from where they part | by pair |
 | `trl-dpo-step` | TRL's DPOTrainer, single replies at the fork | by pair |
 | `trl-kto` | TRL's KTOTrainer, good and bad runs unpaired | from the first on |
+| `...-strings` | each of these with arguments as JSON text instead of objects | as above |
 | `trl-prm` | process reward models: the steps of runs, each with a label | as label |
 | `rl-steps` | offline policy gradient: captured ids, log-probabilities, reward | every call |
-| `sharegpt` | LLaMA-Factory, axolotl | no |
-| `openai` | OpenAI fine-tuning JSON lines | yes, as `weight` |
+| `sharegpt` | LLaMA-Factory | no |
+| `swift` | ms-swift | yes, as `loss` |
+| `verl` | verl's multi-turn SFT, as Parquet | rows that need them are left out |
+| `openai` | OpenAI fine-tuning JSON lines, axolotl | yes, as `weight` |
+| `openai-dpo` | preferences of OpenAI and Together | by pair |
 | `adp` | Agent Data Protocol, the form that agent training sets are exchanged in | in `details` |
 | `atif` | Agent Trajectory Interchange Format of Harbor | as `extra` and `is_copied_context` |
 
-Exporters never tokenise: that is the trainer's. LLaMA-Factory 0.9.5 overwrites an assistant's text beside a tool call,
-and axolotl's multi-turn DPO needs `chat_template.default`: neither can be helped from here.
+Exporters never tokenise: that is the trainer's. `template_check` says which of them a chat template renders as served.
 """
 
 from __future__ import annotations

@@ -16,12 +16,15 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from burnish.errors import ExportError
 from burnish.protocols import Format
 from burnish.records import Json
-from burnish_exporters.formats.writing import to_dataset, to_stream, write_lines
+from burnish_exporters.formats.writing import to_dataset, to_stream, write_lines, write_parquet
 
 if TYPE_CHECKING:
     from datasets import Dataset, IterableDataset
+
+    from burnish_exporters.formats.templates import ChatTemplate
 
 _log = logging.getLogger(__name__)
 
@@ -57,24 +60,32 @@ class Export:
         format: The consumer's form.
         rows: Gives the rows of the version, from the first one at each call.
         max_tokens: Longest row in tokens; None takes all.
+        template: Chat template of the model to train; rows that it does not render as served are left out.
     """
 
-    def __init__(self, format: Format, rows: Rows, max_tokens: int | None = None) -> None:  # noqa: A002
-        self.format, self.max_tokens = format, max_tokens
+    def __init__(
+        self,
+        format: Format,  # noqa: A002
+        rows: Rows,
+        max_tokens: int | None = None,
+        template: ChatTemplate | None = None,
+    ) -> None:
+        self.format, self.max_tokens, self.template = format, max_tokens, template
         self._rows = rows
         self._counts: Counter[str] = Counter()
         self._refused: Counter[str] = Counter()
 
     def __iter__(self) -> Iterator[dict[str, Json]]:
-        """Yield rendered rows, each checked by the consumer's rules.
-
-        Raises:
-            ExportError: If a row breaks them.
-        """
+        """Yield rendered rows; one that breaks the consumer's rules is left out and counted."""
         self._counts.clear()
         self._refused.clear()
         for row in self.format.render(self._short_enough()):
-            self.format.check(row)
+            try:
+                self.format.check(row)
+            except ExportError as problem:
+                broken = problem.expected or problem.found
+                self._refused[f"breaks the rules of {self.format.name}: {broken[:120]}"] += 1
+                continue
             self._counts["written"] += 1
             yield row
         self._refused.update(getattr(self.format, "refused", {}))
@@ -83,18 +94,21 @@ class Export:
 
     def dataset(self) -> Dataset:
         """All rows as a `datasets.Dataset` in memory."""
-        return to_dataset(self.format, self)
+        return to_dataset(self.format, self._readable())
 
     def stream(self) -> IterableDataset:
         """The rows as a `datasets.IterableDataset`, made while they are read, each time anew."""
-        return to_stream(self.format, self)
+        return to_stream(self.format, _Again(self._readable))
 
     def write(self, path: Path) -> Path:
-        """Write the rows as JSON lines; the file appears when it is whole.
+        """Write the rows as JSON lines, or as Parquet if the name ends so; the file appears when it is whole.
 
         Raises:
+            ExportError: If the format has no form for Parquet.
             VersionConflict: If the file exists.
         """
+        if path.suffix == ".parquet":
+            return write_parquet(self.format, self, path)
         return write_lines(self, path)
 
     def report(self) -> ExportReport:
@@ -108,8 +122,26 @@ class Export:
             refused=dict(sorted(self._refused.items())),
             unmeasured=self._counts["unmeasured"],
             facts=facts,
-            warnings=list(facts.get("warnings") or ()),
+            warnings=[*(facts.get("warnings") or ()), *self._emptiness()],
         )
+
+    def _emptiness(self) -> list[str]:
+        """A warning where no row was written, so that an empty file has a reason."""
+        if self._counts["written"]:
+            return []
+        if not self._counts["read"]:
+            return ["no row was written: the split holds none"]
+        reasons = ", ".join(f"{count} {reason}" for reason, count in self._refused.most_common(3))
+        return [f"no row was written: {reasons or 'the format made none of those that were read'}"]
+
+    def _readable(self) -> Iterator[dict[str, Json]]:
+        """The rows that `datasets` gives back as they are: it makes a text of a value with an integer of 2^64 or more."""
+        for row in self:
+            if _holds_large_integer(row):
+                self._counts["written"] -= 1
+                self._refused["an integer that datasets cannot read"] += 1
+            else:
+                yield row
 
     def _short_enough(self) -> Iterator[dict[str, Any]]:
         for row in self._rows():
@@ -120,7 +152,36 @@ class Export:
             elif length > self.max_tokens:
                 self._refused[f"too long: over {self.max_tokens} tokens"] += 1
                 continue
+            reason = self._unlike_served(row)
+            if reason:
+                self._refused[reason] += 1
+                continue
             yield row
+
+    def _unlike_served(self, row: dict[str, Any]) -> str | None:
+        if self.template is None:
+            return None
+        from burnish_exporters.formats.template_check import problem_of
+
+        return problem_of(row, self.template, self.format.name)
+
+
+class _Again:
+    """An iterable that begins anew each time."""
+
+    def __init__(self, make: Callable[[], Iterator[dict[str, Json]]]) -> None:
+        self._make = make
+
+    def __iter__(self) -> Iterator[dict[str, Json]]:
+        return self._make()
+
+
+def _holds_large_integer(value: Json) -> bool:
+    if isinstance(value, dict):
+        return any(map(_holds_large_integer, value.values()))
+    if isinstance(value, list):
+        return any(map(_holds_large_integer, value))
+    return isinstance(value, int) and not -(2**63) <= value < 2**64
 
 
 def row_tokens(row: dict[str, Any]) -> int | None:

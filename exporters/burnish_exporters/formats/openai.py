@@ -8,6 +8,7 @@ no place for it.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from functools import cache
 from typing import Any
@@ -15,6 +16,8 @@ from typing import Any
 from burnish.errors import ExportError
 from burnish.records import Json
 from burnish_exporters.formats.columns import require
+from burnish_exporters.formats.contrast import Tally
+from burnish_exporters.formats.pairs import step_pairs
 
 
 class OpenAIFormat:
@@ -37,22 +40,76 @@ class OpenAIFormat:
         Raises:
             ExportError: If OpenAI would refuse it.
         """
-        import pydantic
-
         require(row, ["messages"])
-        messages, tools = _validators()
-        try:
-            for message in messages.validate_python(row["messages"]):
-                _exhaust(message)
-            for tool in tools.validate_python(row.get("tools") or []):
-                _exhaust(tool)
-        except pydantic.ValidationError as problem:
-            first = problem.errors()[0]
-            raise ExportError(
-                f"row is not in OpenAI's form: {first['msg']} at {first['loc']}",
-                "messages as in openai.types.chat",
-                "burnish dataset verify ID",
-            ) from problem
+        _check(row)
+
+
+class OpenAIDpoFormat:
+    """Preference rows as OpenAI and Together take them: a conversation and two replies to it."""
+
+    name = "openai-dpo"
+    columns: list[str] = ["input", "preferred_output", "non_preferred_output"]  # noqa: RUF012
+    contrast = True
+
+    def __init__(self) -> None:
+        self.refused: Counter[str] = Counter()
+        self.tally = Tally()
+
+    def render(self, rows: Iterable[dict[str, Json]]) -> Iterator[dict[str, Json]]:
+        """One row per pair of replies at the fork."""
+        self.refused.clear()
+        self.tally.clear()
+        for pair in step_pairs(rows, unpaired=self.refused):
+            self.tally.add(pair)
+            asked: dict[str, Json] = {"messages": [_preferred(message) for message in pair.prompt]}
+            if pair.tools:
+                asked |= {"tools": pair.tools, "parallel_tool_calls": True}
+            yield {
+                "input": asked,
+                "preferred_output": [_preferred(message) for message in pair.chosen],
+                "non_preferred_output": [_preferred(message) for message in pair.rejected],
+            }
+
+    def facts(self) -> dict[str, Json]:
+        """What distinguishes the sides of the pairs that were rendered last."""
+        return self.tally.report()
+
+    def check(self, row: dict[str, Json]) -> None:
+        """Validate prompt and sides with OpenAI's own types.
+
+        Raises:
+            ExportError: If OpenAI would refuse the row, or its sides are the same.
+        """
+        require(row, self.columns)
+        for side in ("preferred_output", "non_preferred_output"):
+            _check({**row["input"], "messages": [*row["input"]["messages"], *row[side]]})
+            if len(row[side]) != 1 or row[side][0]["role"] != "assistant":
+                raise ExportError(f"{side} of {len(row[side])} messages", "one assistant message")
+        if row["preferred_output"] == row["non_preferred_output"]:
+            raise ExportError("a pair whose sides are the same", "two different replies")
+
+
+def _check(row: dict[str, Json]) -> None:
+    import pydantic
+
+    messages, tools = _validators()
+    try:
+        for message in messages.validate_python(row["messages"]):
+            _exhaust(message)
+        for tool in tools.validate_python(row.get("tools") or []):
+            _exhaust(tool)
+    except pydantic.ValidationError as problem:
+        first = problem.errors()[0]
+        raise ExportError(
+            f"row is not in OpenAI's form: {first['msg']} at {first['loc']}",
+            "messages as in openai.types.chat",
+            "burnish dataset verify ID",
+        ) from problem
+
+
+def _preferred(message: dict[str, Json]) -> dict[str, Json]:
+    """A message of a preference, which has no weights."""
+    return {key: value for key, value in _message(message).items() if key != "weight"}
 
 
 def _message(message: dict[str, Json]) -> dict[str, Json]:

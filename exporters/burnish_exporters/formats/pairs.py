@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
@@ -30,6 +31,10 @@ from burnish_exporters.rows.stable import digest
 MOST_PER_TASK = 4
 _MOST_COMPARED = 16  # runs of a side, per task
 _COMPARED = ("task_id", "messages", "tools")
+_CLOCK = re.compile(
+    r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:Z|[+-]\d\d:?\d\d)?"
+    r"|\b[0-2]?\d:[0-5]\d:[0-5]\d\b"
+)
 _DENIED = re.compile(
     r"\b(?:rejected|denied|declined|refused|not (?:a valid tool|allowed|permitted|approved))\b",
     re.I,
@@ -52,14 +57,36 @@ class Pair(msgspec.Struct, frozen=True, kw_only=True):
     origin: str
 
 
-def run_pairs(rows: Iterable[dict[str, Any]], most: int = MOST_PER_TASK) -> Iterator[Pair]:
-    """Whole runs from the point where they part."""
-    yield from _pairs(rows, most, steps=False)
+def run_pairs(
+    rows: Iterable[dict[str, Any]],
+    most: int = MOST_PER_TASK,
+    *,
+    unpaired: Counter[str] | None = None,
+) -> Iterator[Pair]:
+    """Whole runs from the point where they part.
+
+    Args:
+        rows: Rows of a version, failures among them.
+        most: Most pairs of one task.
+        unpaired: Counts the runs that no pair was made of, by reason.
+    """
+    yield from _pairs(rows, most, Counter() if unpaired is None else unpaired, steps=False)
 
 
-def step_pairs(rows: Iterable[dict[str, Any]], most: int = MOST_PER_TASK) -> Iterator[Pair]:
-    """Single replies at the fork: of siblings, of a call and its retry, of a rejected call and what came instead."""
-    yield from _pairs(rows, most, steps=True)
+def step_pairs(
+    rows: Iterable[dict[str, Any]],
+    most: int = MOST_PER_TASK,
+    *,
+    unpaired: Counter[str] | None = None,
+) -> Iterator[Pair]:
+    """Single replies at the fork: of siblings, of a call and its retry, of a rejected call and what came instead.
+
+    Args:
+        rows: Rows of a version, failures among them.
+        most: Most pairs of one task.
+        unpaired: Counts the runs that no pair was made of, by reason.
+    """
+    yield from _pairs(rows, most, Counter() if unpaired is None else unpaired, steps=True)
 
 
 def calls_of(messages: Iterable[Chat]) -> list[tuple[str, str]]:
@@ -79,12 +106,19 @@ class _Places(NamedTuple):
     proven: list[int]
 
 
-def _pairs(rows: Iterable[dict[str, Any]], most: int, *, steps: bool) -> Iterator[Pair]:
+def _pairs(
+    rows: Iterable[dict[str, Any]], most: int, unpaired: Counter[str], *, steps: bool
+) -> Iterator[Pair]:
     """Pairs task by task; only the runs of one are in memory."""
     with Aside() as aside:
-        tasks, mended = _set_aside(rows, aside, steps=steps)
+        tasks, mended = _set_aside(rows, aside, unpaired, steps=steps)
         for task, tools in sorted(tasks.items()):
-            siblings = [p for _, places in sorted(tools.items()) for p in _siblings(places, aside, steps=steps)]  # fmt: skip
+            counted = Counter[str]() if task in mended else unpaired
+            siblings = [
+                pair
+                for _, places in sorted(tools.items())
+                for pair in _siblings(places, aside, counted, steps=steps)
+            ]
             if siblings:
                 within = (aside.get(place, Pair) for place in mended.pop(task, ()))
                 yield from _chosen_few([*siblings, *within], most)
@@ -93,7 +127,7 @@ def _pairs(rows: Iterable[dict[str, Any]], most: int, *, steps: bool) -> Iterato
 
 
 def _set_aside(
-    rows: Iterable[dict[str, Any]], aside: Aside, *, steps: bool
+    rows: Iterable[dict[str, Any]], aside: Aside, unpaired: Counter[str], *, steps: bool
 ) -> tuple[dict[str, dict[str, _Places]], dict[str, list[int]]]:
     """Places of the runs that are compared, by task and tools, and of the pairs within runs, by task."""
     tasks: dict[str, dict[str, _Places]] = {}
@@ -104,12 +138,15 @@ def _set_aside(
             for pair in _mended(row):
                 mended.setdefault(pair.task_id, []).append(aside.put(pair))
         if not row["task_id"] or label not in ("success", "fail"):
+            unpaired["no task id" if not row["task_id"] else f"verdict {label}"] += 1
             continue
         tools = tasks.setdefault(row["task_id"], {})
         places = tools.setdefault(digest(row["tools"]), _Places([], [], []))
         side = places.good if label == "success" else places.bad
         if len(side) < _MOST_COMPARED:
             side.append(aside.put({name: row[name] for name in _COMPARED}))  # without its token ids
+        else:
+            unpaired[f"over {_MOST_COMPARED} runs of the same task and label"] += 1
         if steps and label == "success":
             found = _beginnings(row["messages"])
             places.proven.append(aside.put([key for key, is_learned in found if is_learned]))
@@ -130,18 +167,29 @@ def _chosen_few(pairs: Iterable[Pair], most: int) -> Iterator[Pair]:
     yield from turns[:most]
 
 
-def _siblings(places: _Places, aside: Aside, *, steps: bool) -> Iterator[Pair]:
+def _siblings(
+    places: _Places, aside: Aside, unpaired: Counter[str], *, steps: bool
+) -> Iterator[Pair]:
     """Pairs of a success and a failure; of each failure those come first that part from it latest."""
     if not (places.good and places.bad):
+        missing = "failure" if places.good else "success"
+        unpaired[f"no {missing} with the same task and tools"] += len(places.good + places.bad)
         return
     goods, bads = ([aside.get(place) for place in side] for side in (places.good, places.bad))
     proven = {key for place in places.proven for key in aside.get(place)}
     ranked = [sorted(goods, key=lambda good: -_parting(good, bad)) for bad in bads]
+    lone = dict.fromkeys(range(len(bads)), "")
     for shift in range(len(goods)):
-        for best, bad in zip(ranked, bads, strict=True):
-            pair = _parted(best[shift], bad, steps=steps)
-            if pair and not (steps and _ending(pair.prompt + pair.rejected) in proven):
+        for place, (best, bad) in enumerate(zip(ranked, bads, strict=True)):
+            pair, reason = _parted(best[shift], bad, steps=steps)
+            if pair and steps and _ending(pair.prompt + pair.rejected) in proven:
+                pair, reason = None, "the failure's reply also led to a success"
+            if pair:
+                lone.pop(place, None)
                 yield pair
+            elif place in lone:
+                lone[place] = lone[place] or reason
+    unpaired.update(lone.values())
 
 
 def _parting(good: dict[str, Any], bad: dict[str, Any]) -> int:
@@ -153,15 +201,20 @@ def _parting(good: dict[str, Any], bad: dict[str, Any]) -> int:
     return min(len(one), len(other))
 
 
-def _parted(good: dict[str, Any], bad: dict[str, Any], *, steps: bool) -> Pair | None:
-    """The pair of two runs from where they part; None if that is not at a reply of both."""
+def _parted(good: dict[str, Any], bad: dict[str, Any], *, steps: bool) -> tuple[Pair | None, str]:
+    """The pair of two runs from where they part; None and the reason if that is not at a reply of both."""
     place = _parting(good, bad)
     end = place + 1 if steps else None
     chosen, rejected = good["messages"][place:end], bad["messages"][place:end]
-    replies = [side[0]["role"] == "assistant" for side in (chosen, rejected) if side]
-    if place == 0 or replies != [True, True] or (steps and not chosen[0]["loss"]):
-        return None
-    return _pair(good, place, (chosen, rejected), "siblings")
+    roles = [side[0]["role"] for side in (chosen, rejected) if side]
+    if len(roles) < 2:
+        return None, "the failure does not part from the success"
+    if place == 0 or roles != ["assistant", "assistant"]:
+        where = next(role for role in (*roles, roles[0]) if role != "assistant" or place == 0)
+        return None, f"the runs part at a message of role {where}, not at a reply"
+    if steps and not chosen[0]["loss"]:
+        return None, "the success's reply at the fork carries no loss"
+    return _pair(good, place, (chosen, rejected), "siblings"), ""
 
 
 def _pair(row: dict[str, Any], place: int, sides: tuple[list[Chat], list[Chat]], origin: str) -> Pair:  # fmt: skip
@@ -249,5 +302,11 @@ def _said_all(messages: list[Chat]) -> list[Json]:
 
 
 def _said(message: Chat) -> list[Json]:
-    """A message up to the ids of its calls."""
-    return [message["role"], message["content"], *([list(c) for c in calls_of([message])])]
+    """A message up to the ids of its calls; what a model did not say itself also up to the times in it.
+
+    Two runs are the same attempt whose clock in the system message shows another minute.
+    """
+    said = message["content"]
+    if message["role"] != "assistant" and isinstance(said, str):
+        said = _CLOCK.sub("*", said)
+    return [message["role"], said, *([list(c) for c in calls_of([message])])]

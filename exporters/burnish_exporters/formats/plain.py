@@ -64,6 +64,18 @@ def arguments_of(call: Chat) -> Json:
         return arguments  # a failed call of a recovery
 
 
+def object_of(call: Chat) -> dict[str, Json]:
+    """Arguments of a call as an object.
+
+    Raises:
+        Unfit: If they are no JSON object, as in a failed call that a run recovered from.
+    """
+    arguments = arguments_of(call)
+    if not isinstance(arguments, dict):
+        raise Unfit("a call whose arguments are no JSON object")
+    return arguments
+
+
 def call_text(call: Chat) -> str:
     """A call as one line of JSON with `name` and `arguments`."""
     said = {"name": call["function"]["name"], "arguments": arguments_of(call)}

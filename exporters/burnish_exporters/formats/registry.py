@@ -13,13 +13,15 @@ from burnish.errors import ExportError
 from burnish.protocols import Format
 from burnish_exporters.formats.adp import Adp
 from burnish_exporters.formats.atif import Atif
-from burnish_exporters.formats.openai import OpenAIFormat
+from burnish_exporters.formats.openai import OpenAIDpoFormat, OpenAIFormat
 from burnish_exporters.formats.rl_steps import RlSteps
 from burnish_exporters.formats.sharegpt import ShareGpt
+from burnish_exporters.formats.swift import Swift
 from burnish_exporters.formats.trl_completion import TrlPromptCompletion
 from burnish_exporters.formats.trl_preference import TrlDpo, TrlKto
 from burnish_exporters.formats.trl_prm import TrlPrm
 from burnish_exporters.formats.trl_sft import TrlSft
+from burnish_exporters.formats.verl import Verl
 
 GROUP = "burnish.formats"
 
@@ -27,30 +29,46 @@ FORMATS: dict[str, Callable[[], Format]] = {
     "adp": Adp,
     "atif": Atif,
     "openai": OpenAIFormat,
+    "openai-dpo": OpenAIDpoFormat,
     "rl-steps": RlSteps,
     "sharegpt": ShareGpt,
+    "swift": Swift,
     "trl-dpo": TrlDpo,
     "trl-dpo-step": lambda: TrlDpo(name="trl-dpo-step", steps=True),
+    "trl-dpo-step-strings": lambda: TrlDpo(name="trl-dpo-step-strings", steps=True, objects=False),
+    "trl-dpo-strings": lambda: TrlDpo(name="trl-dpo-strings", objects=False),
     "trl-kto": TrlKto,
+    "trl-kto-strings": lambda: TrlKto(name="trl-kto-strings", objects=False),
     "trl-prm": TrlPrm,
     "trl-prompt-completion": TrlPromptCompletion,
+    "trl-prompt-completion-strings": lambda: TrlPromptCompletion(
+        name="trl-prompt-completion-strings", objects=False
+    ),
     "trl-sft": TrlSft,
-    "trl-sft-objects": lambda: TrlSft(name="trl-sft-objects", objects=True),
+    "trl-sft-strings": lambda: TrlSft(name="trl-sft-strings", objects=False),
+    "verl": Verl,
 }
+
+ALIASES = {"trl-sft-objects": "trl-sft"}
+"""Names of earlier versions."""
 
 
 def find_format(name: str) -> Format:
     """The format of that name.
 
     Raises:
-        ExportError: If there is none.
+        ExportError: If there is none; the message lists the formats.
     """
+    name = ALIASES.get(name, name)
     if name in FORMATS:
         return FORMATS[name]()
     for entry in entry_points(group=GROUP, name=name):
         return entry.load()()
-    near = difflib.get_close_matches(name, FORMATS, n=1)
+    known = sorted({*FORMATS, *(entry.name for entry in entry_points(group=GROUP))})
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.75)
+    nearest = f"{near[0]!r}, or another " if near else ""
     raise ExportError(
         f"unknown format {name!r}",
-        repr(near[0]) if near else f"one of {', '.join(sorted(FORMATS))}",
+        f"{nearest}one of {', '.join(known)}",
+        f"burnish dataset export NAME --format {near[0] if near else 'trl-sft'}",
     )

@@ -1,23 +1,27 @@
-"""ShareGPT's form: `conversations` of `from` and `value`, as LLaMA-Factory and axolotl read it.
+"""ShareGPT's form as LLaMA-Factory reads it: `conversations` of `from` and `value`, system and tools apart.
 
-Knows: the speakers of that form. Does not know: how rows were made.
-
-The form has no place for a call beside its text, for ids, or for loss flags: the thought is written before the call in
-one turn.
+LLaMA-Factory (0.9.5) wants a turn of a user or of tools, then one of the model, and so on. A turn `function_call` is JSON:
+one call, or a list of them; with a text beside, the JSON stands between `<tool_call>` and `</tool_call>`. A thought stands
+in front between `<think>` and `</think>`. Results of one turn are one observation, joined as LLaMA-Factory joins them. The
+form has no place for ids and loss flags; a row that does not alternate is left out and counted.
 """
 
 from __future__ import annotations
 
 import json
+import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from burnish.errors import ExportError
 from burnish.records import Json
 from burnish_exporters.formats.columns import require
-from burnish_exporters.formats.plain import text_of, turn_text
+from burnish_exporters.formats.plain import Chat, Unfit, each_fit, object_of, only_text_of
 
-_SPEAKERS = {"user": "human", "assistant": "gpt", "tool": "observation"}
+_ASKED = ("human", "observation")
+_JOINT = "\n</tool_response>\n<tool_response>\n"
+_MARKS = re.compile(r"</?(?:think|tool_call)>")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,35 +31,77 @@ class ShareGpt:
     name: str = "sharegpt"
     columns: list[str] = field(default_factory=lambda: ["conversations", "system", "tools"])
     kinds: dict[str, str] = field(default_factory=lambda: {"tools": "text"})
+    refused: Counter[str] = field(default_factory=Counter)
 
     def render(self, rows: Iterable[dict[str, Json]]) -> Iterator[dict[str, Json]]:
         """Rows as turns."""
-        for row in rows:
-            turns, system = [], []
-            for message in row["messages"]:
-                if message["role"] in ("system", "developer"):
-                    system.append(text_of(message))
-                else:
-                    turns.append(_turn(message))
-            tools = [tool["function"] for tool in row["tools"]]
-            yield {
-                "conversations": turns,
-                "system": "\n\n".join(system),
-                "tools": json.dumps(tools, ensure_ascii=False) if tools else "",
-            }
+        return each_fit(rows, _conversation, self.refused)
 
     def check(self, row: dict[str, Json]) -> None:
-        """Check speakers and the last turn.
+        """Check that turns alternate, end with the model, and that calls are JSON.
 
         Raises:
-            ExportError: If the conversation does not end with the model.
+            ExportError: If LLaMA-Factory would skip the row or stop at it.
         """
         require(row, self.columns)
-        speakers = [turn["from"] for turn in row["conversations"]]
-        if not speakers or speakers[-1] not in ("gpt", "function_call"):
-            raise ExportError(f"a conversation that ends with {speakers[-1:]}", "the model's turn")
+        turns = row["conversations"]
+        if not turns or len(turns) % 2:
+            raise ExportError(f"a conversation of {len(turns)} turns", "pairs of turns")
+        for place, turn in enumerate(turns):
+            if (turn["from"] in _ASKED) != (place % 2 == 0):
+                raise ExportError(f"turn {place} is by {turn['from']}", "turns that alternate")
+            if turn["from"] == "function_call":
+                _check_calls(turn["value"])
 
 
-def _turn(message: dict[str, Json]) -> dict[str, Json]:
-    speaker = "function_call" if message.get("tool_calls") else _SPEAKERS[message["role"]]
-    return {"from": speaker, "value": turn_text(message)}
+def _check_calls(value: str) -> None:
+    inside = re.search(r"<tool_call>(.*?)</tool_call>", value, re.DOTALL)
+    text = inside.group(1) if inside else re.sub(r"<think>.*?</think>", "", value, flags=re.DOTALL)
+    try:
+        json.loads(text)
+    except ValueError as problem:
+        raise ExportError(f"a function_call that is no JSON: {problem}", "calls as JSON") from None
+
+
+def _conversation(row: Chat) -> Chat:
+    turns: list[Chat] = []
+    system = []
+    for message in row["messages"]:
+        if message["role"] in ("system", "developer"):
+            if turns:
+                raise Unfit("a system message after the first turn")
+            system.append(only_text_of(message, "ShareGPT"))
+        elif message["role"] == "tool" and turns and turns[-1]["from"] == "observation":
+            turns[-1]["value"] += _JOINT + only_text_of(message, "ShareGPT")
+        else:
+            turns.append(_turn(message))
+    if any((turn["from"] in _ASKED) != (place % 2 == 0) for place, turn in enumerate(turns)):
+        raise Unfit("turns that do not alternate between asking and answering")
+    tools = [tool["function"] for tool in row["tools"]]
+    return {
+        "conversations": turns,
+        "system": "\n\n".join(system),
+        "tools": json.dumps(tools, ensure_ascii=False) if tools else "",
+    }
+
+
+def _turn(message: Chat) -> Chat:
+    text = only_text_of(message, "ShareGPT")
+    if message["role"] == "user":
+        return {"from": "human", "value": text}
+    if message["role"] == "tool":
+        return {"from": "observation", "value": text}
+    thought = message.get("reasoning_content") or ""
+    head = f"<think>\n{thought}\n</think>\n\n" if thought else ""
+    calls = message.get("tool_calls") or []
+    if not calls:
+        return {"from": "gpt", "value": head + text}
+    if _MARKS.search(text) or _MARKS.search(thought):
+        raise Unfit("a text beside a call that holds the marks of calls or thoughts")
+    said = [{"name": call["function"]["name"], "arguments": object_of(call)} for call in calls]
+    value = json.dumps(said if len(said) > 1 else said[0], ensure_ascii=False)
+    if _MARKS.search(value):
+        value = value.replace("<", "\\u003c")  # the reader looks for the marks before it reads JSON
+    if text:
+        value = f"{text}\n<tool_call>{value}</tool_call>"
+    return {"from": "function_call", "value": head + value}

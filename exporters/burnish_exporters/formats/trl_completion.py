@@ -5,12 +5,14 @@ Knows: how a conversation is cut so that exactly the learned replies are complet
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from burnish.errors import ExportError
 from burnish.records import Json
 from burnish_exporters.formats.columns import require
+from burnish_exporters.formats.plain import each_fit
 from burnish_exporters.formats.trl_sft import chat_message, check_messages
 
 
@@ -20,18 +22,18 @@ class TrlPromptCompletion:
 
     name: str = "trl-prompt-completion"
     columns: list[str] = field(default_factory=lambda: ["prompt", "completion", "tools"])
+    objects: bool = True
+    refused: Counter[str] = field(default_factory=Counter)
 
     def render(self, rows: Iterable[dict[str, Json]]) -> Iterator[dict[str, Json]]:
         """One row per reply that is learned, with everything before it as prompt."""
-        for row in rows:
-            messages = [chat_message(message) for message in row["messages"]]
-            for place, message in enumerate(row["messages"]):
-                if message["loss"]:
-                    yield {
-                        "prompt": messages[:place],
-                        "completion": [messages[place]],
-                        "tools": row["tools"],
-                    }
+        return each_fit(_replies(rows), self._reply, self.refused)
+
+    def _reply(self, row: dict[str, Json]) -> dict[str, Json]:
+        *prompt, completion = (
+            chat_message(message, objects=self.objects) for message in row["messages"]
+        )
+        return {"prompt": prompt, "completion": [completion], "tools": row["tools"]}
 
     def check(self, row: dict[str, Json]) -> None:
         """Check what chat templates rely on.
@@ -43,3 +45,11 @@ class TrlPromptCompletion:
         check_messages([*row["prompt"], *row["completion"]])
         if not row["prompt"] or row["completion"][-1]["role"] != "assistant":
             raise ExportError("a completion without prompt, or not by the assistant")
+
+
+def _replies(rows: Iterable[dict[str, Json]]) -> Iterator[dict[str, Json]]:
+    """Each reply that is learned, with its tools and the messages up to it."""
+    for row in rows:
+        for place, message in enumerate(row["messages"]):
+            if message["loss"]:
+                yield {"messages": row["messages"][: place + 1], "tools": row["tools"]}

@@ -7,6 +7,7 @@ These forms need failures too: build with the recipe's `contrast`.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
@@ -14,7 +15,8 @@ from burnish.errors import ExportError
 from burnish.records import Json
 from burnish_exporters.formats.columns import require
 from burnish_exporters.formats.contrast import Tally
-from burnish_exporters.formats.pairs import MOST_PER_TASK, run_pairs, step_pairs
+from burnish_exporters.formats.pairs import MOST_PER_TASK, Pair, run_pairs, step_pairs
+from burnish_exporters.formats.plain import Unfit, each_fit
 from burnish_exporters.formats.trl_sft import chat_message, check_messages
 
 
@@ -31,21 +33,33 @@ class TrlDpo:
     name: str = "trl-dpo"
     columns: list[str] = field(default_factory=lambda: ["prompt", "chosen", "rejected", "tools"])
     steps: bool = False
+    objects: bool = True
     contrast: bool = True
     most_per_task: int = MOST_PER_TASK
     tally: Tally = field(default_factory=Tally)
+    refused: Counter[str] = field(default_factory=Counter)
 
     def render(self, rows: Iterable[dict[str, Json]]) -> Iterator[dict[str, Json]]:
         """One row per pair."""
         self.tally.clear()
-        for pair in (step_pairs if self.steps else run_pairs)(rows, self.most_per_task):
+        self.refused.clear()
+        make = step_pairs if self.steps else run_pairs
+        for pair in make(rows, self.most_per_task, unpaired=self.refused):
+            try:
+                row = self._row(pair)
+            except Unfit as reason:
+                self.refused[str(reason)] += 1
+                continue
             self.tally.add(pair)
-            yield {
-                "prompt": [chat_message(message) for message in pair.prompt],
-                "chosen": [chat_message(message) for message in pair.chosen],
-                "rejected": [chat_message(message) for message in pair.rejected],
-                "tools": pair.tools,
-            }
+            yield row
+
+    def _row(self, pair: Pair) -> dict[str, Json]:
+        sides = {"prompt": pair.prompt, "chosen": pair.chosen, "rejected": pair.rejected}
+        made: dict[str, Json] = {
+            name: [chat_message(message, objects=self.objects) for message in messages]
+            for name, messages in sides.items()
+        }
+        return {**made, "tools": pair.tools}
 
     def facts(self) -> dict[str, Json]:
         """What distinguishes the sides of the pairs that were rendered last."""
@@ -70,19 +84,25 @@ class TrlKto:
 
     name: str = "trl-kto"
     columns: list[str] = field(default_factory=lambda: ["prompt", "completion", "label", "tools"])
+    objects: bool = True
     contrast: bool = True
+    refused: Counter[str] = field(default_factory=Counter)
 
     def render(self, rows: Iterable[dict[str, Json]]) -> Iterator[dict[str, Json]]:
         """One row per run, cut at its first reply that was sampled."""
-        for row in rows:
-            messages = [chat_message(message) for message in row["messages"]]
-            first = next(p for p, m in enumerate(row["messages"]) if m["loss"])
-            yield {
-                "prompt": messages[:first],
-                "completion": messages[first:],
-                "label": row["verdict"]["label"] == "success",
-                "tools": row["tools"],
-            }
+        return each_fit(rows, self._run, self.refused)
+
+    def _run(self, row: dict[str, Json]) -> dict[str, Json]:
+        messages = [chat_message(message, objects=self.objects) for message in row["messages"]]
+        first = next((p for p, m in enumerate(row["messages"]) if m["loss"]), None)
+        if first is None:
+            raise Unfit("no reply that is learned")
+        return {
+            "prompt": messages[:first],
+            "completion": messages[first:],
+            "label": row["verdict"]["label"] == "success",
+            "tools": row["tools"],
+        }
 
     def check(self, row: dict[str, Json]) -> None:
         """Check what chat templates rely on.

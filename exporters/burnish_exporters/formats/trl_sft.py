@@ -2,13 +2,16 @@
 
 Knows: what `SFTTrainer` reads. Does not know: how rows were made.
 
+Arguments of calls are objects, as TRL documents and most chat templates want; `trl-sft-strings` has them as the text that
+the model wrote. A row with a call whose arguments are no object is left out of the former and counted.
+
 TRL learns every assistant message of a row alike. A row with replies that carry no loss is therefore not faithful in
 this form; `trl-prompt-completion` and burnish's own trainer honour the flags.
 """
 
 from __future__ import annotations
 
-import json
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +19,7 @@ from typing import Any
 from burnish.errors import ExportError
 from burnish.records import Json
 from burnish_exporters.formats.columns import require
+from burnish_exporters.formats.plain import each_fit, object_of
 
 _ROLES = {"system", "developer", "user", "assistant", "tool"}
 
@@ -30,13 +34,16 @@ class TrlSft:
 
     name: str = "trl-sft"
     columns: list[str] = field(default_factory=lambda: ["messages", "tools"])
-    objects: bool = False
+    objects: bool = True
+    refused: Counter[str] = field(default_factory=Counter)
 
     def render(self, rows: Iterable[dict[str, Json]]) -> Iterator[dict[str, Json]]:
         """Rows as conversations without our own facts."""
-        for row in rows:
-            messages = [chat_message(message, objects=self.objects) for message in row["messages"]]
-            yield {"messages": messages, "tools": row["tools"]}
+        return each_fit(rows, self._conversation, self.refused)
+
+    def _conversation(self, row: dict[str, Json]) -> dict[str, Json]:
+        messages = [chat_message(message, objects=self.objects) for message in row["messages"]]
+        return {"messages": messages, "tools": row["tools"]}
 
     def check(self, row: dict[str, Json]) -> None:
         """Check what chat templates rely on.
@@ -48,8 +55,12 @@ class TrlSft:
         check_messages(row["messages"])
 
 
-def chat_message(message: dict[str, Json], *, objects: bool = False) -> dict[str, Json]:
-    """A message without our flags, arguments as strings or objects."""
+def chat_message(message: dict[str, Json], *, objects: bool = True) -> dict[str, Json]:
+    """A message without our flags, arguments as objects or strings.
+
+    Raises:
+        Unfit: If arguments are to be objects and are none.
+    """
     kept = {key: value for key, value in message.items() if key != "loss"}
     if objects and kept.get("tool_calls"):
         kept["tool_calls"] = [_with_object(call) for call in kept["tool_calls"]]
@@ -74,4 +85,4 @@ def check_messages(messages: list[dict[str, Any]]) -> None:
 
 def _with_object(call: dict[str, Json]) -> dict[str, Json]:
     function = call["function"]
-    return {**call, "function": {**function, "arguments": json.loads(function["arguments"])}}
+    return {**call, "function": {**function, "arguments": object_of(call)}}

@@ -5,16 +5,18 @@ Knows: how rows reach Arrow and files unchanged. Does not know: any format, whic
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import msgspec
 
 from burnish.errors import ExportError, VersionConflict
 from burnish.protocols import Format
 from burnish.storage import atomic_write
 from burnish_exporters.formats.columns import features_of
+from burnish_exporters.rows.stable import ordered_json
+
+_GROUP = 512
 
 if TYPE_CHECKING:
     from datasets import Dataset, IterableDataset
@@ -52,8 +54,38 @@ def write_lines(rendered: Iterable[dict[str, Any]], path: Path) -> Path:
     if path.exists():
         raise VersionConflict(f"{path} exists", "a new file", f"rm {path}")
     path.parent.mkdir(parents=True, exist_ok=True)
-    lines = (msgspec.json.encode(row) + b"\n" for row in rendered)
+    lines = (ordered_json(row) + b"\n" for row in rendered)
     atomic_write(path, lines, mode=0o666)  # outside the workspace the umask decides
+    return path
+
+
+def write_parquet(form: Format, rendered: Iterable[dict[str, Any]], path: Path) -> Path:
+    """Write rows as Parquet, in the columns that the format declares; the file appears when it is whole.
+
+    Raises:
+        ExportError: If the format has no columns for Arrow.
+        VersionConflict: If the file exists.
+    """
+    declared = getattr(form, "arrow_schema", None)
+    if declared is None:
+        raise ExportError(
+            f"the format {form.name} is written as JSON lines", "a file that ends with .jsonl"
+        )
+    if path.exists():
+        raise VersionConflict(f"{path} exists", "a new file", f"rm {path}")
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema, draft = declared(), path.with_name(f".{path.name}.draft")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with pq.ParquetWriter(draft, schema) as writer:
+            rows = iter(rendered)
+            while group := list(itertools.islice(rows, _GROUP)):
+                writer.write_table(pa.Table.from_pylist(group, schema=schema))
+        draft.rename(path)
+    finally:
+        draft.unlink(missing_ok=True)
     return path
 
 
