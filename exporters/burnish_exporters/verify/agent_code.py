@@ -17,14 +17,16 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 import msgspec
 
 from burnish.errors import VerificationError
-from burnish.records import Trajectory
+from burnish.records import Trajectory, Verdict
 from burnish_exporters.verify.goal_state import load_function
+from burnish_exporters.verify.judge_one import unknown
+from burnish_exporters.verify.origins import UNTRUSTED_STATE, state_decides
 from burnish_exporters.verify.sandbox import Limits, Ran, best_way
 
 EndClass = Literal["pass", "wrong output", "exception", "time-out", "resource limit"]
@@ -45,6 +47,13 @@ class RunsCode:
     program: str = "answer"
     limits: Limits = field(default_factory=Limits)
     folder: Path | None = None
+    trust_received: tuple[str, ...] = ()
+    name: str = ""
+    version: str = ""
+
+    def verify(self, trajectory: Trajectory) -> Verdict:
+        """Judge the code of a run."""
+        raise NotImplementedError
 
     def prepare(self) -> None:
         """Prove that a sandbox is here, so that its lack is an error and not a pile of unknowns."""
@@ -52,31 +61,42 @@ class RunsCode:
         check_where(self.program, self.folder)
 
 
-def code_of(
-    trajectory: Trajectory, where: str, folder: Path | None, main: str
-) -> dict[str, str] | None:
-    """Files of agent-written code by path; None where they were not recorded.
+def code_of(verifier: RunsCode, trajectory: Trajectory, main: str) -> dict[str, str] | Verdict:
+    """Files of agent-written code by path, or the verdict "unknown" where there is none that can be run.
 
     Args:
+        verifier: Says where the code is: "answer" (its last fenced block, else all of it), "state:KEY" (a text, or
+            texts by path, in the final state), or "module:function", called with the trajectory.
         trajectory: The run.
-        where: "answer" (its last fenced block, else all of it), "state:KEY" (a text, or texts by path, in the final
-            state), or "module:function", called with the trajectory.
-        folder: Folder that the module is looked for in.
         main: Path of a file that has no name.
     """
     found: Any
+    where = verifier.program
     if where == "answer":
         found = _in_answer(trajectory.answer)
     elif where.startswith("state:"):
+        if not state_decides(trajectory, verifier.trust_received):
+            return unknown(verifier, UNTRUSTED_STATE, trajectory.state_origin)
         state = trajectory.final_state
         found = state.get(where.removeprefix("state:")) if isinstance(state, dict) else None
     else:
-        found = load_function(where, folder)(trajectory)
-    if isinstance(found, str):
-        return {main: found}
-    if isinstance(found, Mapping) and all(isinstance(text, str) for text in found.values()):
-        return {str(path): text for path, text in found.items()}
-    return None
+        found = load_function(where, verifier.folder)(trajectory)
+    files = {main: found} if isinstance(found, str) else found
+    if not isinstance(files, Mapping) or not all(isinstance(t, str) for t in files.values()):
+        return unknown(verifier, "no program was recorded")
+    named = {_plain_path(str(path)): text for path, text in files.items()}
+    if None in named or len(named) != len(files) or not named:
+        return unknown(
+            verifier, "files that have no place", f"paths {sorted(map(str, files))[:20]}"
+        )
+    return {path: text for path, text in named.items() if path is not None}
+
+
+def _plain_path(path: str) -> str | None:
+    """A path inside a folder without detours; None where it leads out or names none."""
+    parts = PurePosixPath(path).parts
+    inside = parts and parts[0] != "/" and ".." not in parts and "\0" not in path
+    return "/".join(parts) if inside else None
 
 
 def check_where(where: str, folder: Path | None) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -61,13 +61,17 @@ class Code(RunsCode):
         cases = self.cases.get(trajectory.task_id or "", self.cases.get("*", ()))
         if not cases:
             return unknown(self, "no cases for this task")
-        files = code_of(trajectory, self.program, self.folder, MAIN)
-        if files is None:
-            return unknown(self, "no program was recorded")
+        files = code_of(self, trajectory, MAIN)
+        if isinstance(files, Verdict):
+            return files
         main = MAIN if MAIN in files else next(iter(files), MAIN)
         for place, case in enumerate(cases):
             program = Program(
-                command=(sys.executable, main, *case.arguments),
+                command=(
+                    sys.executable,
+                    f"./{main}" if main.startswith("-") else main,
+                    *case.arguments,
+                ),
                 files=files,
                 stdin=case.stdin.encode("utf-8", "surrogateescape"),
             )
@@ -95,6 +99,7 @@ def code(
     program: str = "answer",
     limits: Limits | Mapping[str, Any] | None = None,
     folder: Path | str | None = None,
+    trust_received: Sequence[str] = (),
     name: str = "code",
 ) -> Code:
     """Verifier that runs the agent's program in a sandbox and compares what it prints.
@@ -107,6 +112,7 @@ def code(
         program: Where the program is: "answer", "state:KEY" or "module:function" (see code_of()).
         limits: What it may use on each case; all cases together must end within the time limit of verification.
         folder: Folder that files and modules are looked for in.
+        trust_received: With "state", final states count that were received or imported.
         name: Name under which verdicts are stored.
 
     Raises:
@@ -126,7 +132,13 @@ def code(
     facts = [msgspec.to_builtins(made), program, asdict(allowed)]
     digest = hashlib.sha256(canonical(facts)).hexdigest()[:8]
     return Code(
-        cases=made, program=program, limits=allowed, folder=place, name=name, version=f"1.{digest}"
+        cases=made,
+        program=program,
+        limits=allowed,
+        folder=place,
+        trust_received=tuple(sorted(trust_received)),
+        name=name,
+        version=f"1.{digest}",
     )
 
 

@@ -3,15 +3,20 @@
 Knows: tests in one sandbox, the code in another, and a line between them (exam_wire.py), so that no trick of the code
 reaches the tests: it shares no process, no file and no memory with them.
 Does not know: any task; tests are given.
+
+Only what the code does is a failure. Where the tests cannot be imported, run out of time or memory, are killed, report too
+much, or hang on an answer that the code could give in any case, the verdict is "unknown".
 """
 
 from __future__ import annotations
 
 import hashlib
+import importlib.machinery
 import json
 import os
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -34,6 +39,14 @@ from burnish_exporters.verify.judge_one import unknown
 from burnish_exporters.verify.sandbox import Box, Limits, Program, Ran, best_way, run_together
 
 _HERE = Path(__file__).parent
+_REPORT_BYTES = 8 << 20
+_TEST_LIBRARIES = (
+    "pytest",
+    "_pytest",
+    "hypothesis",
+    "numpy",
+    "pandas",
+)  # never meant as the code's own files
 _GRAVEST: tuple[EndClass, ...] = ("time-out", "resource limit", "exception", "wrong output")
 
 
@@ -47,7 +60,9 @@ class _Report(msgspec.Struct, frozen=True):
     tests: list[_Test]
     problem: str | None = None
     at: str = "tests"
-    ended: bool = False
+    ended: bool = False  # the code left, or spoke nonsense
+    stopped: str | None = None  # "tests" or "code": who kept the tests from ending in time
+    cut: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +71,7 @@ class CodeTests(RunsCode):
 
     tests: dict[str, str]
     name: str = "tests"
-    version: str = "1"
+    version: str = "2"
     kind = "check"
 
     def verify(self, trajectory: Trajectory) -> Verdict:
@@ -64,47 +79,38 @@ class CodeTests(RunsCode):
         tests = self.tests.get(trajectory.task_id or "", self.tests.get("*"))
         if tests is None:
             return unknown(self, "no tests for this task")
-        files = code_of(trajectory, self.program, self.folder, "solution.py")
-        if files is None:
-            return unknown(self, "no program was recorded")
-        checker, candidate, told = examine(tests, files, self.limits)
-        try:
-            report = msgspec.json.decode(told, type=_Report)
-        except msgspec.DecodeError:
-            report = None
-        return self._judged(report, checker, candidate)
+        files = code_of(self, trajectory, "solution.py")
+        if isinstance(files, Verdict):
+            return files
+        checker, candidate = examine(tests, files, self.limits)
+        return self._judged(_read_report(checker), checker, candidate)
 
     def _judged(self, report: _Report | None, checker: Ran, candidate: Ran) -> Verdict:
-        if "lost" in (checker.ended, candidate.ended):
-            return unknown(self, "the sandbox broke", last_words(checker) + last_words(candidate))
+        trouble = _trouble(report, checker, candidate)
+        if report is None or trouble:
+            return unknown(self, *(trouble or ("the tests broke", last_words(checker))))
         stopped = class_of(candidate) if candidate.ended != "exit" or candidate.code else "pass"
-        if report is None:
-            found = class_of(checker)
-            if stopped == "pass" and found == "exception":
-                return unknown(self, "the tests broke", last_words(checker))
-            kind = stopped if stopped not in ("pass", "exception") else found
-            return self._failed(kind, last_words(checker), [])
-        if (
-            report.problem
-            and report.at == "tests"
-            and stopped in ("pass", "exception")
-            and not report.ended
-        ):
-            return unknown(self, "the tests cannot be run", report.problem)
-        ran = [test for test in report.tests if test.kind != "skipped"]
-        bad = [test for test in ran if test.kind != "pass"]
-        if stopped in ("time-out", "resource limit") and (bad or report.problem or report.ended):
+        bad = [test for test in report.tests if test.kind not in ("pass", "skipped", "undecided")]
+        left = report.ended or report.stopped == "code"
+        if stopped in ("time-out", "resource limit") and (bad or report.problem or left):
             return self._failed(stopped, last_words(candidate), report.tests)
+        if report.stopped == "code":
+            return self._failed("time-out", "the code did not answer in time", report.tests)
         if report.problem or report.ended:
             detail = report.problem or "the program ended while it was tested"
             kind = "resource limit" if report.at == "limits" else "exception"
             return self._failed(kind, detail, report.tests)
-        if not ran:
-            return unknown(self, "no test ran")
         if bad:
             worst = min(bad, key=lambda test: _GRAVEST.index(test.kind))  # type: ignore[arg-type]
             return self._failed(worst.kind, f"{worst.name}: {worst.detail}", report.tests)
-        evidence = {"class": "pass", "tests": len(ran)}
+        undecided = next((test for test in report.tests if test.kind == "undecided"), None)
+        if undecided:
+            reason = "the tests decide nothing"
+            return unknown(self, reason, f"{undecided.name}: {undecided.detail}")
+        passed = sum(test.kind == "pass" for test in report.tests)
+        if not passed:
+            return unknown(self, "no test ran")
+        evidence = {"class": "pass", "tests": passed}
         return Verdict(label="success", verifier=self.name, version=self.version, evidence=evidence)
 
     def _failed(self, kind: str, detail: str, tests: list[_Test]) -> Verdict:
@@ -120,19 +126,23 @@ def passes_tests(
     program: str = "answer",
     limits: Limits | Mapping[str, Any] | None = None,
     folder: Path | str | None = None,
+    trust_received: Sequence[str] = (),
     name: str = "tests",
 ) -> CodeTests:
     """Verifier that runs tests against the agent's code.
 
     Tests import the code by the names of its files (`solution` where it has none) and are functions `test_*`, classes
     `Test*`, `unittest.TestCase`, or marked with `pytest.mark.parametrize`; fixtures are not known. Code and tests run
-    in two sandboxes. Values cross by copy: compare plain data, or objects of the code with each other.
+    in two sandboxes. Values cross by copy: compare plain data, or objects of the code with each other. A test that
+    decides by an operation of both decides nothing, and a file of the code that is named like a module that the tests
+    use makes the run unknown.
 
     Args:
         tests: Text of the tests by task id (or "*" for every task); or a folder of files `TASK.py`; or one file.
         program: Where the code is: "answer", "state:KEY" or "module:function" (see code_of()).
         limits: What code and tests may each use.
         folder: Folder that files and modules are looked for in.
+        trust_received: With "state", final states count that were received or imported.
         name: Name under which verdicts are stored.
 
     Raises:
@@ -149,50 +159,93 @@ def passes_tests(
     allowed = limits_of(limits)
     digest = hashlib.sha256(canonical([given, program, asdict(allowed)])).hexdigest()[:8]
     return CodeTests(
-        tests=given, program=program, limits=allowed, folder=place, name=name, version=f"1.{digest}"
+        tests=given,
+        program=program,
+        limits=allowed,
+        folder=place,
+        trust_received=tuple(sorted(trust_received)),
+        name=name,
+        version=f"2.{digest}",
     )
 
 
-def examine(tests: str, files: Mapping[str, str], limits: Limits) -> tuple[Ran, Ran, bytes]:
-    """Run tests against code; returns how both ended, and the report.
+def examine(tests: str, files: Mapping[str, str], limits: Limits) -> tuple[Ran, Ran]:
+    """Run tests against code; returns how the tests ended, with their report, and how the code did.
 
     Raises:
         VerificationError: If this machine has no sandbox.
     """
-    modules = sorted({Path(path).parts[0].removesuffix(".py") for path in files if path})
-    exam = json.dumps({"tests": tests, "modules": modules})
-    to_code, from_tests, to_tests, from_code, told, report = (*os.pipe(), *os.pipe(), *os.pipe())
-    given = (to_code, from_tests, to_tests, from_code, report)
+    modules = sorted({Path(path).parts[0].removesuffix(".py") for path in files})
+    margin = min(1.0, limits.wall_s * 0.1)
+    exam = {
+        "tests": tests,
+        "modules": modules,
+        "installed": [name for name in modules if _is_installed(name)],
+        "deadline": time.monotonic() + limits.wall_s - margin,
+    }
+    to_code, from_tests, to_tests, from_code = given = (*os.pipe(), *os.pipe())
     way, boxes = best_way(), []
     try:
-        own = {**_shipped("exam_candidate"), **dict(files)}
         program = Program(
-            command=_command("exam_candidate"), files=own, descriptors=(to_code, from_code)
+            command=_command("exam_candidate"),
+            files={**_shipped("exam_candidate"), **dict(files)},
+            descriptors=(to_code, from_code),
         )
         boxes.append(Box(program, limits, way))
-        own = {**_shipped("exam_checker"), "exam.json": exam}
         program = Program(
-            command=_command("exam_checker"), files=own, descriptors=(to_tests, from_tests, report)
+            command=_command("exam_checker"),
+            files={**_shipped("exam_checker"), "exam.json": json.dumps(exam)},
+            descriptors=(to_tests, from_tests),
+            report_bytes=_REPORT_BYTES,
         )
         boxes.append(Box(program, limits, way))
     except BaseException:
         for box in boxes:
             box.end("time limit")
-        os.close(told)
+            box.close()
         raise
     finally:
         for descriptor in given:
             os.close(descriptor)
-    with os.fdopen(told, "rb") as reports:
-        candidate, checker = run_together(boxes, until=boxes[1])
-        return checker, candidate, reports.read(1 << 20)
+    candidate, checker = run_together(boxes, until=boxes[1])
+    return checker, candidate
+
+
+def _is_installed(name: str) -> bool:
+    """Whether a library of that name is installed here, also where the sandbox does not show it."""
+    folders = [path for path in sys.path if Path(path).name in ("site-packages", "dist-packages")]
+    found = importlib.machinery.PathFinder.find_spec(name, folders) if name.isidentifier() else None
+    return found is not None or name in _TEST_LIBRARIES
+
+
+def _read_report(checker: Ran) -> _Report | None:
+    """What the tests reported; None where it is missing or cut."""
+    try:
+        return msgspec.json.decode(checker.report, type=_Report)
+    except msgspec.DecodeError:
+        return None
+
+
+def _trouble(report: _Report | None, checker: Ran, candidate: Ran) -> tuple[str, str] | None:
+    """Reason and detail where the tests, or the sandbox, kept the code from being judged."""
+    if "lost" in (checker.ended, candidate.ended):
+        return "the sandbox broke", last_words(checker) + last_words(candidate)
+    if report is None:
+        return "the tests broke", last_words(checker)
+    if report.stopped == "tests":
+        return "the tests did not end in time", last_words(checker)
+    if report.problem and report.at == "tests" and not report.ended:
+        return "the tests cannot be run", report.problem
+    if report.cut:
+        return "more tests than can be run", f"{len(report.tests)} were run"
+    return None
 
 
 def _shipped(main: str) -> dict[str, str]:
     """Our own part of what lies in a sandbox, out of the way of the code's names."""
     package = f"{_OURS}/burnish_exporters"
     found = {f"{package}/__init__.py": "", f"{package}/verify/__init__.py": ""}
-    for name in (main, "exam_wire"):
+    for name in (main, "exam_wire", "exam_remote", "exam_values"):
         found[f"{package}/verify/{name}.py"] = (_HERE / f"{name}.py").read_text("utf-8")
     return found
 
@@ -201,7 +254,10 @@ _OURS = ".exam"
 
 
 def _command(main: str) -> tuple[str, ...]:
-    start = f"import sys; sys.path[0] = '/box/{_OURS}'; from burnish_exporters.verify.{main} import main; main()"
+    start = (
+        f"import sys; at_start = set(sys.modules); sys.path[0] = '/box/{_OURS}'; "
+        f"from burnish_exporters.verify.{main} import main; main(at_start)"
+    )
     return (sys.executable, "-c", start)
 
 

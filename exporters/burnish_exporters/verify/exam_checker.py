@@ -8,27 +8,44 @@ This text runs inside a sandbox. The settings come as JSON in `exam.json`, the r
 
 from __future__ import annotations
 
+import ast
 import importlib.abc
 import importlib.machinery
 import inspect
 import itertools
 import json
 import os
+import pkgutil
+import signal
 import sys
+import time
 import types
+import unicodedata
 import unittest
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 from burnish_exporters.verify.exam_wire import Ended, Peer, Remote
 
 _MOST_TESTS = 10_000
+_OURS = (
+    "__main__",
+    "burnish_tests",
+    "burnish_exporters",
+    "sitecustomize",
+    "usercustomize",
+    "conftest",
+)
 
 
 class CodeUnderTest(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Imports of the code under test give stand-ins."""
+    """Imports of the code under test give stand-ins.
 
-    def __init__(self, peer: Peer, modules: Sequence[str]) -> None:
+    Only modules that the tests themselves name, and that no module of the interpreter has the name of: what the code
+    calls its files decides nothing else that is imported here.
+    """
+
+    def __init__(self, peer: Peer, modules: Collection[str]) -> None:
         self._peer, self._modules = peer, set(modules)
 
     def find_spec(
@@ -71,25 +88,95 @@ class _Module(types.ModuleType):
             setattr(self.__dict__["_far"], name, value)
 
 
-def main() -> None:
-    """Run the tests and report."""
+class _Clock:
+    """Reports in time, also where a test never ends, and whom it was waiting for."""
+
+    def __init__(self, report: dict[str, Any], peer: Peer, deadline: float) -> None:
+        self._report, self._peer = report, peer
+        signal.signal(signal.SIGALRM, self._end)
+        signal.setitimer(signal.ITIMER_REAL, max(0.01, deadline - time.monotonic()))
+
+    def _end(self, *_: object) -> None:
+        self._report["stopped"] = "code" if self._peer.waiting else "tests"
+        _write(self._report)
+        os._exit(0)
+
+
+def main(at_start: Collection[str]) -> None:
+    """Run the tests and report.
+
+    Args:
+        at_start: Modules that Python itself has loaded.
+    """
     with open("exam.json", encoding="utf-8") as file:  # noqa: PTH123
         exam = json.load(file)
     peer = Peer(3, 4, guarded=True)
-    sys.meta_path.insert(0, CodeUnderTest(peer, exam["modules"]))
     report: dict[str, Any] = {"tests": [], "problem": None, "at": "tests"}
+    clock = _Clock(report, peer, exam["deadline"])
+    modules: set[str] = set()
     try:
-        tests = list(itertools.islice(_collected(exam["tests"]), _MOST_TESTS))
-        report["tests"] = [_result(name, test, peer) for name, test in tests]
+        wanted = names_in(exam["tests"])
+        known = {name for name in exam["modules"] if is_of_interpreter(name, at_start)}
+        known |= set(exam["installed"])
+        modules = (set(exam["modules"]) & wanted) - known
+        _refuse_clashes(known, wanted)
+        sys.meta_path.insert(0, CodeUnderTest(peer, modules))
+        tests = list(itertools.islice(_collected(exam["tests"]), _MOST_TESTS + 1))
+        report["cut"] = len(tests) > _MOST_TESTS
+        for name, test in tests[:_MOST_TESTS]:
+            report["tests"].append(_result(name, test, peer))
     except BaseException as problem:  # noqa: BLE001 - whatever importing the tests raises
-        report["problem"] = _shown(problem)
-        report["at"] = _fault(problem, exam["modules"])
+        report["problem"] = peer.doubt or _shown(problem)
+        report["at"] = "tests" if peer.doubt else _fault(problem, modules)
+    del clock
+    signal.setitimer(signal.ITIMER_REAL, 0)
     report["ended"] = peer.ended
+    _write(report)
+
+
+def _write(report: dict[str, Any]) -> None:
     with os.fdopen(5, "w") as out:
         json.dump(report, out)
 
 
-def _fault(problem: BaseException, modules: Sequence[str]) -> str:
+def names_in(source: str) -> set[str]:
+    """Names of modules that tests import, or that a text in them names."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add(node.module or "")
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            found.add(node.value)
+    return {name.partition(".")[0] for name in found}
+
+
+def is_of_interpreter(name: str, at_start: Collection[str]) -> bool:
+    """Whether a module of that name is there without the code: of the library, installed, or ours."""
+    same = {_folded(known.partition(".")[0]) for known in (*at_start, *sys.modules, *_OURS)}
+    same |= {_folded(known) for known in sys.stdlib_module_names}
+    same |= {_folded(found.name) for found in pkgutil.iter_modules()}
+    if _folded(name) in same:
+        return True
+    return importlib.machinery.PathFinder.find_spec(name) is not None
+
+
+def _refuse_clashes(known: Collection[str], wanted: Collection[str]) -> None:
+    """Refuse tests that import what both the interpreter and the code have: nobody knows which one is meant."""
+    meant = {_folded(name) for name in wanted}
+    clash = sorted(name for name in known if _folded(name) in meant)
+    if clash:
+        raise ImportError(
+            f"a file of the code has the name of a module that the tests use: {clash}"
+        )
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFKC", name).casefold()
+
+
+def _fault(problem: BaseException, modules: Collection[str]) -> str:
     """Whose fault it is that the tests could not be read: the tests', the code's, or its limits."""
     missing = isinstance(problem, ImportError) and (problem.name or "").partition(".")[0] in modules
     if missing or isinstance(problem, Ended):
@@ -99,22 +186,31 @@ def _fault(problem: BaseException, modules: Sequence[str]) -> str:
     return "limits" if _is_limit(problem) else "code"
 
 
-def _result(name: str, test: Callable[[], object], peer: Peer) -> dict[str, Any]:
+def _result(name: str, test: Callable[[], object], peer: Peer) -> dict[str, str]:
+    """What became of one test; "undecided" where it hangs on an answer that counts for nothing."""
     if peer.ended:
         return {"name": name, "kind": "exception", "detail": "the program ended"}
+    peer.doubt = ""
+    kind, detail = _outcome_of(test)
+    if peer.doubt:
+        kind, detail = "undecided", peer.doubt
+    return {"name": name[:200], "kind": kind, "detail": detail}
+
+
+def _outcome_of(test: Callable[[], object]) -> tuple[str, str]:
     try:
         test()
     except (unittest.SkipTest, AssertionError) as problem:
         skipped = isinstance(problem, unittest.SkipTest)
         far = "burnish_remote" in problem.__dict__
-        kind = "exception" if far else "skipped" if skipped else "wrong output"
-        return {"name": name, "kind": kind, "detail": _shown(problem)}
+        return "exception" if far else "skipped" if skipped else "wrong output", _shown(problem)
     except BaseException as problem:  # noqa: BLE001 - sys.exit() of the code under test included
-        kind = "resource limit" if _is_limit(problem) else "exception"
+        if isinstance(problem, MemoryError) and "burnish_remote" not in problem.__dict__:
+            return "undecided", "the tests ran out of memory"
         if type(problem).__name__ == "Failed":  # pytest.raises() saw no exception
-            kind = "wrong output"
-        return {"name": name, "kind": kind, "detail": _shown(problem)}
-    return {"name": name, "kind": "pass", "detail": ""}
+            return "wrong output", _shown(problem)
+        return "resource limit" if _is_limit(problem) else "exception", _shown(problem)
+    return "pass", ""
 
 
 def _is_limit(problem: BaseException) -> bool:
@@ -207,7 +303,3 @@ def _shown(problem: BaseException) -> str:
     except BaseException:  # noqa: BLE001 - the exception's own text raises
         text = type(problem).__name__
     return text[:300]
-
-
-if __name__ == "__main__":
-    main()

@@ -1,22 +1,22 @@
 """How tests in one sandbox use code in another: values are copied, everything else is called from afar.
 
-Knows: the messages between the two, and stand-ins for what lives on the other side. Does not know: any test.
+Knows: the messages between the two. Does not know: any test, which data is plain (exam_values.py), and what a
+stand-in may say (exam_remote.py).
 
-This text runs inside sandboxes and imports nothing but the standard library. Plain data (numbers, texts, bytes, lists,
-tuples, sets, mappings) crosses by value, so an answer is what it says and nothing else: an object of the other side
-equals no plain value and orders with none, whatever its own methods claim.
+This text runs inside sandboxes and imports nothing but the standard library and its neighbours.
 """
 
 from __future__ import annotations
 
 import builtins
 import json
-import operator
 import os
-from collections.abc import Callable
 from typing import Any
 
-Wire = Any
+from burnish_exporters.verify.exam_remote import OPERATIONS, Remote, number_of, peer_of
+from burnish_exporters.verify.exam_values import Wire, decode_plain, encode_plain, take_changes
+
+_MOST_BYTES = 32 << 20  # of one message
 _SEALED = (
     "function",
     "builtin_function_or_method",
@@ -39,6 +39,8 @@ _HARMLESS = (
     "str",
     "repr",
     "eq",
+    "eq_stranger",
+    "has_contains",
     "hash",
 )
 
@@ -53,11 +55,14 @@ class Peer:
     Args:
         read_from: Descriptor that the other side writes to.
         write_to: Descriptor that the other side reads from.
-        guarded: Whether the other side may do no more with our objects than call them and read public attributes.
+        guarded: Whether the other side may do no more with our objects than call them and read public attributes, and
+            its own objects decide nothing by themselves.
     """
 
     def __init__(self, read_from: int, write_to: int, *, guarded: bool) -> None:
         self.guarded, self.ended = guarded, False
+        self.waiting = False  # for the other side
+        self.doubt = ""  # why the tests cannot decide
         self._in = os.fdopen(read_from, "rb")
         self._out = os.fdopen(write_to, "wb")
         self._mine: dict[int, Any] = {}
@@ -77,7 +82,8 @@ class Peer:
             if message[0] == "ask":
                 self._answer(message)
             elif message[0] == "value":
-                self._update(operands, message[2])
+                if operation == "call":
+                    self._update(operands, message[2])
                 return self.decode(message[1])
             else:
                 raise self._error(message)
@@ -92,13 +98,11 @@ class Peer:
 
     def encode(self, value: Any) -> Wire:
         """A value as it travels."""
-        if value is None or value is True or value is False:
-            return ["v", value]
-        for kind, tag, form in _PLAIN:
-            if isinstance(value, kind) and not _is_enum(value):
-                return [tag, form(self, value)]
-        if isinstance(value, Remote) and _peer_of(value) is self:
-            return ["yours", _number_of(value)]
+        if isinstance(value, Remote) and peer_of(value) is self:
+            return ["yours", number_of(value)]
+        plain = encode_plain(value, self.encode)
+        if plain is not None:
+            return plain
         if isinstance(value, type):
             return self._class(value)
         return ["mine", self._number(value)]
@@ -110,10 +114,21 @@ class Peer:
             Ended: If it is none.
         """
         try:
-            return _READ[wire[0]](self, wire)
-        except (KeyError, IndexError, TypeError, ValueError, AttributeError) as problem:
+            if wire[0] == "type":
+                return _TYPES[wire[1]]
+            if wire[0] == "mine":
+                return self.remote(int(wire[1]))
+            if wire[0] == "yours":
+                return self.own(int(wire[1]))
+            if wire[0] == "error":
+                return self.mirrored(int(wire[1]), wire[2], wire[3])
+            return decode_plain(wire, self.decode)
+        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as problem:
             self.ended = True
             raise Ended(f"no value: {problem}") from None
+        except (ImportError, RecursionError) as problem:
+            self.ended = True
+            raise Ended(f"a value that cannot be read here: {problem}") from None
 
     def remote(self, number: int) -> Any:
         """The stand-in of an object of the other side; always the same one."""
@@ -173,7 +188,7 @@ class Peer:
             return Ended("raised what is no exception")
         try:
             error = kind(*arguments)
-        except TypeError:
+        except Exception:  # noqa: BLE001 - arguments that the class does not take
             error = Exception(f"{kind.__name__}: {arguments}")
         error.__dict__["burnish_remote"] = self.remote(int(message[3]))
         return error
@@ -198,11 +213,7 @@ class Peer:
                 continue
             new = self.decode(wire)
             for old, fresh in zip([operand, *_parts(operand)], [new, *_parts(new)], strict=False):
-                if type(old) is list and isinstance(fresh, list):
-                    old[:] = fresh
-                elif isinstance(old, (dict, set)) and type(fresh) is type(old):
-                    old.clear()
-                    old.update(fresh)
+                take_changes(old, fresh)
 
     def _send(self, message: Wire) -> None:
         try:
@@ -213,7 +224,9 @@ class Peer:
             raise Ended("the program ended") from None
 
     def _receive(self) -> Wire:
-        line = self._in.readline()
+        self.waiting = True
+        line = self._in.readline(_MOST_BYTES)
+        self.waiting = False
         try:
             message = json.loads(line)
             if len(message) >= 3 and message[0] in ("ask", "value", "raised"):
@@ -224,152 +237,7 @@ class Peer:
         raise Ended("the program spoke nonsense" if line else "the program ended")
 
 
-class Remote:
-    """Stands for an object of the other side."""
-
-    __slots__ = ("_burnish_number", "_burnish_peer")
-
-    def __init__(self, peer: Peer, number: int) -> None:
-        object.__setattr__(self, "_burnish_peer", peer)
-        object.__setattr__(self, "_burnish_number", number)
-
-    def __getattr__(self, name: str) -> Any:
-        return _peer_of(self).ask("getattr", self, name)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        _peer_of(self).ask("setattr", self, name, value)
-
-    def __call__(self, *arguments: Any, **named: Any) -> Any:
-        """Call it there."""
-        peer, many = _peer_of(self), list(arguments)
-        return peer.ask("call", self, many, named)
-
-    def __eq__(self, other: object) -> Any:
-        return (
-            _peer_of(self).ask("eq", self, other) if isinstance(other, Remote) else NotImplemented
-        )
-
-    def __ne__(self, other: object) -> Any:
-        return (
-            _peer_of(self).ask("ne", self, other) if isinstance(other, Remote) else NotImplemented
-        )
-
-    def __hash__(self) -> int:
-        return int(_peer_of(self).ask("hash", self))
-
-    def __bool__(self) -> bool:
-        return _peer_of(self).ask("bool", self) is True
-
-    def __str__(self) -> str:
-        return str(_peer_of(self).ask("str", self))
-
-    def __repr__(self) -> str:
-        return str(_peer_of(self).ask("repr", self))
-
-    def __instancecheck__(self, instance: object) -> bool:
-        return (
-            isinstance(instance, Remote)
-            and _peer_of(self).ask("isinstance", instance, self) is True
-        )
-
-
-def _far(operation: str, *, ordered: bool = False) -> Callable[..., Any]:
-    def method(self: Remote, *operands: Any) -> Any:
-        if ordered and not all(isinstance(operand, Remote) for operand in operands):
-            return NotImplemented
-        return _peer_of(self).ask(operation, self, *operands)
-
-    return method
-
-
-def _reflected(operation: str) -> Callable[..., Any]:
-    def method(self: Remote, other: Any) -> Any:
-        return _peer_of(self).ask(operation, other, self)
-
-    return method
-
-
-OPERATIONS: dict[str, Callable[..., Any]] = {
-    "getattr": getattr, "setattr": setattr, "call": lambda it, given, named: it(*given, **named), "eq": operator.eq,
-    "ne": operator.ne, "hash": hash, "bool": bool, "str": str, "repr": repr, "isinstance": isinstance, "len": len,
-    "iter": iter, "next": next, "getitem": operator.getitem, "setitem": operator.setitem, "delitem": operator.delitem,
-    "contains": operator.contains, "abs": abs, "neg": operator.neg, "float": float, "int": int,
-    "enter": lambda it: it.__enter__(), "exit": lambda it, *_: bool(it.__exit__(None, None, None)),
-    "lt": operator.lt, "le": operator.le, "gt": operator.gt, "ge": operator.ge, "dir": dir,
-    "import": __import__("importlib").import_module,
-}  # fmt: skip
-"""What can be asked of the other side."""
-
-for _name in (
-    "len",
-    "iter",
-    "next",
-    "getitem",
-    "setitem",
-    "delitem",
-    "contains",
-    "abs",
-    "neg",
-    "float",
-    "int",
-    "enter",
-    "exit",
-):
-    setattr(Remote, f"__{_name}__", _far(_name))
-for _name in ("lt", "le", "gt", "ge"):
-    setattr(Remote, f"__{_name}__", _far(_name, ordered=True))
-for _name in (
-    "add",
-    "sub",
-    "mul",
-    "truediv",
-    "floordiv",
-    "mod",
-    "pow",
-    "matmul",
-    "and_",
-    "or_",
-    "xor",
-):
-    OPERATIONS[_name] = getattr(operator, _name)
-    setattr(Remote, f"__{_name.strip('_')}__", _far(_name))
-    setattr(Remote, f"__r{_name.strip('_')}__", _reflected(_name))
-
-
-def _all(peer: Peer, values: Any) -> list[Wire]:
-    return [peer.encode(value) for value in values]
-
-
 _TYPES = {name: kind for name, kind in vars(builtins).items() if isinstance(kind, type)}
-_PLAIN: tuple[tuple[type, str, Callable[[Peer, Any], Wire]], ...] = (
-    (int, "i", lambda peer, it: hex(int.__index__(it))),
-    (float, "f", lambda peer, it: float.__float__(it)),
-    (str, "s", lambda peer, it: str.__str__(it)),
-    (bytes, "b", lambda peer, it: bytes.hex(it)),
-    (complex, "c", lambda peer, it: [it.real, it.imag]),
-    (list, "l", lambda peer, it: _all(peer, list.__iter__(it))),
-    (tuple, "t", lambda peer, it: _all(peer, tuple.__iter__(it))),
-    (set, "e", lambda peer, it: _all(peer, set.__iter__(it))),
-    (frozenset, "z", lambda peer, it: _all(peer, frozenset.__iter__(it))),
-    (dict, "d", lambda peer, it: [_all(peer, pair) for pair in dict.items(it)]),
-)
-_READ: dict[str, Callable[[Peer, Wire], Any]] = {
-    "v": lambda peer, wire: {None: None, True: True, False: False}[wire[1]],
-    "i": lambda peer, wire: int(wire[1], 16),
-    "f": lambda peer, wire: float(wire[1]),
-    "s": lambda peer, wire: str(wire[1]),
-    "b": lambda peer, wire: bytes.fromhex(wire[1]),
-    "c": lambda peer, wire: complex(*wire[1]),
-    "l": lambda peer, wire: [peer.decode(w) for w in wire[1]],
-    "t": lambda peer, wire: tuple(peer.decode(w) for w in wire[1]),
-    "e": lambda peer, wire: {peer.decode(w) for w in wire[1]},
-    "z": lambda peer, wire: frozenset(peer.decode(w) for w in wire[1]),
-    "d": lambda peer, wire: {peer.decode(k): peer.decode(v) for k, v in wire[1]},
-    "type": lambda peer, wire: _TYPES[wire[1]],
-    "mine": lambda peer, wire: peer.remote(int(wire[1])),
-    "yours": lambda peer, wire: peer.own(int(wire[1])),
-    "error": lambda peer, wire: peer.mirrored(int(wire[1]), wire[2], wire[3]),
-}  # fmt: skip
 
 
 def _parts(value: Any) -> list[Any]:
@@ -377,18 +245,6 @@ def _parts(value: Any) -> list[Any]:
     if isinstance(value, dict):
         return list(value.values())
     return list(value) if isinstance(value, list) else []
-
-
-def _is_enum(value: Any) -> bool:
-    return any(kind.__module__ == "enum" for kind in type(value).__mro__)
-
-
-def _peer_of(remote: Remote) -> Peer:
-    return object.__getattribute__(remote, "_burnish_peer")
-
-
-def _number_of(remote: Remote) -> int:
-    return object.__getattribute__(remote, "_burnish_number")
 
 
 def _of_error(error: BaseException, name: str) -> Any:

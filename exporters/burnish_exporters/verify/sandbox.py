@@ -7,7 +7,9 @@ Inside, a program sees the interpreter and the system's libraries, read-only, an
 its home and vanishes with it. It runs as a user that owns nothing. When it ends, or is ended, so does everything that
 it started. Where neither way works there is one error, and nothing runs.
 
-Memory and processes of the whole sandbox are watched from outside, besides the kernel's limits for each process.
+Memory and processes of the whole sandbox are watched from outside (process_tree.py), besides the kernel's limits for
+each process. A pipe whose other end this process holds tells the sandbox that this process is still there: when it is
+killed, at whatever moment, process 1 of the sandbox leaves and the kernel ends the rest.
 """
 
 from __future__ import annotations
@@ -21,7 +23,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -32,6 +33,7 @@ from typing import Any, BinaryIO, Literal
 import msgspec
 
 from burnish.errors import VerificationError
+from burnish_exporters.verify.process_tree import ProcessTree, children_of
 
 Way = Literal["bubblewrap", "namespaces"]
 BOX = "/box"
@@ -73,6 +75,7 @@ class Program:
         stdin: What it can read.
         environment: Variables besides PATH, HOME and the language.
         descriptors: Open descriptors that it finds as 3, 4, ...
+        report_bytes: Most that it may write to one more descriptor behind them, a report beside its output; 0: none.
     """
 
     command: Sequence[str] = (sys.executable, "main.py")
@@ -80,6 +83,7 @@ class Program:
     stdin: bytes = b""
     environment: Mapping[str, str] = field(default_factory=dict)
     descriptors: tuple[int, ...] = ()
+    report_bytes: int = 0
 
 
 class Ran(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,6 +95,7 @@ class Ran(msgspec.Struct, frozen=True, kw_only=True):
         stdout: What it printed, as bytes.
         stderr: What it printed as errors, as bytes.
         seconds: How long it ran, by the clock.
+        report: What it wrote to its descriptor for reports, as bytes.
     """
 
     ended: Literal["exit", "time limit", "memory limit", "process limit", "output limit", "lost"]
@@ -98,6 +103,7 @@ class Ran(msgspec.Struct, frozen=True, kw_only=True):
     stdout: bytes
     stderr: bytes
     seconds: float
+    report: bytes = b""
 
 
 class Box:
@@ -110,66 +116,84 @@ class Box:
     def __init__(self, program: Program, limits: Limits, way: Way) -> None:
         self.limits, self.ended = limits, ""
         self.output: dict[int, bytearray] = {}
+        self._room: dict[int, int] = {}  # bytes that a stream may still bring
         self._started = time.monotonic()
-        read_end, write_end = os.pipe()
-        with tempfile.TemporaryFile() as settings, tempfile.TemporaryFile() as stdin:
-            user = _nobody() if os.geteuid() == 0 else None
-            settings.write(json.dumps(_settings(program, limits, way, user)).encode())
-            settings.flush()
-            stdin.write(program.stdin)
-            stdin.seek(0)
-            passed = (settings.fileno(), write_end, *program.descriptors)
+        user = _nobody() if os.geteuid() == 0 else None
+        with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
+            ends = [_pipe(ours, theirs) for _ in range(2 if program.report_bytes else 1)]
+            self._report, told = ends[0]
+            self._extra, *more = ends[1] if program.report_bytes else (None,)
+            alive, self._alive = os.pipe()
+            theirs.callback(os.close, alive)
+            ours.callback(os.close, self._alive)
+            descriptors = (*program.descriptors, *more)
+            settings = _settings(program, limits, way, user)
+            settings["descriptors"] = list(descriptors)
+            given = _sealed(theirs, json.dumps(settings).encode())
+            stdin = _sealed(theirs, program.stdin)
+            passed = (given, told, alive)
             self.process = subprocess.Popen(  # noqa: S603 - shutting it in is what this is for
-                _command(way, passed[:2], limits, user),
+                _command(way, passed, limits, user),
                 stdin=stdin,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                pass_fds=passed,
+                pass_fds=(*passed, *descriptors),
                 env={"PATH": os.environ.get("PATH", os.defpath)},
             )
-        os.close(write_end)
-        self._report = os.fdopen(read_end, "rb", buffering=0)
+            ours.pop_all()
+        self._watched = ProcessTree(self.process.pid)
         for stream in self.streams():
             os.set_blocking(stream.fileno(), False)
             self.output[stream.fileno()] = bytearray()
+            self._room[stream.fileno()] = limits.output_bytes + 4096
+        if self._extra is not None:
+            self._room[self._extra.fileno()] = program.report_bytes
 
     def streams(self) -> list[BinaryIO]:
-        """Standard output, standard error and the report, to be read until they end."""
+        """Standard output, standard error and the reports, to be read until they end."""
         assert self.process.stdout is not None  # noqa: S101 - asked for above
         assert self.process.stderr is not None  # noqa: S101
-        return [self.process.stdout, self.process.stderr, self._report]  # type: ignore[list-item]
+        found = [self.process.stdout, self.process.stderr, self._report, self._extra]
+        return [stream for stream in found if stream is not None]  # type: ignore[misc]
 
     def read(self, stream: BinaryIO) -> bool:
-        """Take what a stream has; False at its end."""
+        """Take what a stream has; False at its end. Nothing is kept beyond what the stream may bring."""
         chunk = os.read(stream.fileno(), 1 << 16)
-        self.output[stream.fileno()] += chunk
-        if sum(map(len, self.output.values())) > self.limits.output_bytes + 4096:
+        number = stream.fileno()
+        self.output[number] += chunk[: self._room[number]]
+        self._room[number] -= len(chunk)
+        if self._room[number] < 0 or self._printed() > self.limits.output_bytes + 4096:
             self.end("output limit")
         return bool(chunk)
+
+    def _printed(self) -> int:
+        extra = len(self.output[self._extra.fileno()]) if self._extra is not None else 0
+        return sum(map(len, self.output.values())) - extra
 
     def look(self) -> None:
         """End the program if it uses too much."""
         if time.monotonic() - self._started > self.limits.wall_s:
             self.end("time limit")
             return
-        processes, memory = _usage(self.process.pid)
-        if memory > self.limits.memory_bytes:
+        usage = self._watched.usage(self.limits.memory_bytes)
+        if usage.memory_bytes > self.limits.memory_bytes:
             self.end("memory limit")
-        elif processes > self.limits.processes + 8:
+        elif usage.processes > self.limits.processes + 8:
             self.end("process limit")
 
     def end(self, why: str) -> None:
         """End the program and all that it started; the first reason counts."""
         self.ended = self.ended or why
         # Process 1 of the sandbox takes all with it; whoever waits for it leaves when all are gone.
-        for pid in _children(self.process.pid) or [self.process.pid]:
+        for pid in children_of(self.process.pid) or [self.process.pid]:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
     def close(self) -> Ran:
         """Wait for the end and tell it."""
-        stdout, stderr, told = (bytes(self.output[s.fileno()]) for s in self.streams())
+        stdout, stderr, told, *more = (bytes(self.output[s.fileno()]) for s in self.streams())
         self.process.wait()
+        os.close(self._alive)
         for stream in self.streams():
             stream.close()
         report: dict[str, Any] = {}
@@ -185,6 +209,7 @@ class Box:
             stdout=stdout[:most],
             stderr=(stderr + detail.encode())[:most],
             seconds=time.monotonic() - self._started,
+            report=more[0] if more else b"",
         )
 
 
@@ -272,6 +297,27 @@ def _works(way: Way) -> bool:
     return ran.ended == "exit" and ran.stdout == b"works\n"
 
 
+def _pipe(ours: contextlib.ExitStack, theirs: contextlib.ExitStack) -> tuple[BinaryIO, int]:
+    """A pipe: our end to read from, and the program's to write to."""
+    read_end, write_end = os.pipe()
+    theirs.callback(os.close, write_end)
+    return ours.enter_context(os.fdopen(read_end, "rb", buffering=0)), write_end  # type: ignore[return-value]
+
+
+def _sealed(theirs: contextlib.ExitStack, content: bytes) -> int:
+    """A descriptor to read a content from, which nobody can change and which lies on no disk."""
+    import fcntl
+
+    made = os.memfd_create("burnish", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    theirs.callback(os.close, made)
+    with os.fdopen(os.dup(made), "wb") as file:
+        file.write(content)
+    os.lseek(made, 0, os.SEEK_SET)
+    seals = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
+    fcntl.fcntl(made, fcntl.F_ADD_SEALS, seals)
+    return made
+
+
 def _settings(program: Program, limits: Limits, way: Way, user: int | None) -> dict[str, Any]:
     for name in program.files:
         if Path(name).is_absolute() or ".." in Path(name).parts:
@@ -294,7 +340,6 @@ def _settings(program: Program, limits: Limits, way: Way, user: int | None) -> d
         "command": list(program.command),
         "files": dict(program.files),
         "environment": environment,
-        "descriptors": list(program.descriptors),
         "readable": [*_readable(), *_devices()],
         "links": _links(),
     }
@@ -314,8 +359,7 @@ def _command(way: Way, passed: tuple[int, ...], limits: Limits, user: int | None
     ]
     if user is None:
         walls += ["--unshare-user", "--uid", "1000", "--gid", "1000"]
-    else:
-        walls += ["--cap-add", "ALL"]
+    walls += ["--cap-add", "ALL"]  # given up inside, once the folder has its limits
     shown = [*_readable(), *_devices()]
     above = {str(folder) for path in shown for folder in Path(path).parents} - {"/"}
     for folder in sorted(above - set(shown)):
@@ -370,24 +414,3 @@ def _links() -> list[tuple[str, str]]:
 
 def _shows_below(folder: str) -> bool:
     return any(Path(path).is_relative_to(folder) for path in _readable())
-
-
-def _children(pid: int) -> list[int]:
-    try:
-        text = Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii")
-    except OSError:
-        return []
-    return [int(child) for child in text.split()]
-
-
-def _usage(pid: int) -> tuple[int, int]:
-    """Processes below a process, and the bytes that they keep in memory."""
-    processes, pages, below = 0, 0, _children(pid)
-    while below:
-        child = below.pop()
-        below += _children(child)
-        with contextlib.suppress(OSError, IndexError, ValueError):
-            resident, shared = Path(f"/proc/{child}/statm").read_text("ascii").split()[1:3]
-            pages += int(resident) - int(shared)
-            processes += 1
-    return processes, pages * os.sysconf("SC_PAGE_SIZE")

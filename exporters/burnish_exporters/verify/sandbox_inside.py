@@ -3,10 +3,12 @@
 Knows: Linux: namespaces, mounts, limits, system calls. Does not know: what the program is, and what its end means.
 
 This text runs alone, `python -I -S` on the file or on its source: it imports nothing but the standard library, and
-nothing of ours. It is called with two descriptors: the settings (JSON) and the place of its report (JSON).
+nothing of ours. It is called with three descriptors: the settings (JSON), the place of its report (JSON), and a pipe
+that ends with whoever started it.
 
 As process 1 of a process namespace it cannot be signalled by the program, and when it ends the kernel ends
-everything that the program started.
+everything that the program started. It ends when the program does, when the pipe does, and some seconds after the
+program's time is over, in case whoever started it cannot end it.
 """
 
 from __future__ import annotations
@@ -17,13 +19,17 @@ import fcntl
 import json
 import os
 import resource
+import select
 import signal
 import struct
 import sys
+import time
 from typing import Any
 
 BOX = "/box"
 UNPRIVILEGED = 1000
+_INODES = 20_000
+_GRACE_S = 5.0
 
 _NEW_NS, _NEW_CGROUP, _NEW_UTS, _NEW_IPC = 0x20000, 0x2000000, 0x4000000, 0x8000000
 _NEW_USER, _NEW_PID, _NEW_NET = 0x10000000, 0x20000000, 0x40000000
@@ -38,16 +44,27 @@ _AT_RECURSIVE = 0x8000
 # What could keep memory past every limit, undo the walls, or look into process 1: x86_64, arm64.
 _DENIED = {
     0xC000003E: (
-        29, 30, 64, 68, 101, 155, 165, 166, 167, 175, 246, 248, 249, 250, 272, 298, 304, 308, 310, 311, 313, 319, 321,
+        29, 30, 64, 68, 101, 155, 165, 166, 167, 175, 246, 248, 249, 250, 272, 298, 300, 304, 308, 310, 311, 313, 319, 321,
         323, 425, 428, 429, 430, 431, 432, 438, 442, 447,
     ),
     0xC00000B7: (
-        39, 40, 41, 97, 104, 105, 117, 186, 190, 194, 196, 217, 218, 219, 224, 241, 265, 268, 270, 271, 273, 279, 280,
+        39, 40, 41, 97, 104, 105, 117, 186, 190, 194, 196, 217, 218, 219, 224, 241, 262, 265, 268, 270, 271, 273, 279, 280,
         282, 425, 428, 429, 430, 431, 432, 438, 442, 447,
     ),
 }  # fmt: skip
 _CLONE = {0xC000003E: 56, 0xC00000B7: 220}
 _CLONE3, _EPERM, _ENOSYS = 435, 1, 38
+
+_SOCKETS = {0xC000003E: (41, 53), 0xC00000B7: (198, 199)}  # socket, socketpair
+_FAMILIES = (
+    1,
+    2,
+    10,
+)  # AF_UNIX, AF_INET, AF_INET6; others lie outside the network namespace, or reach the kernel
+_EAFNOSUPPORT = 97
+_USUAL = (
+    signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ,
+)  # fmt: skip
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -57,11 +74,15 @@ def main() -> None:
     with os.fdopen(int(sys.argv[1]), "rb") as settings:
         settings.seek(0)
         config: dict[str, Any] = json.load(settings)
-    report = int(sys.argv[2])
+    report, alive = int(sys.argv[2]), int(sys.argv[3])
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_IGN)  # the program may send them to process 1
     if config["namespaces"]:
         _enter_namespaces(config)
     try:
-        ended = _run(config)
+        if not config["namespaces"]:
+            _limit_folder(config)
+        ended = _run(config, alive)
     except OSError as problem:
         ended = {"problem": f"{type(problem).__name__}: {problem}"}
     os.write(report, json.dumps(ended).encode())
@@ -70,7 +91,6 @@ def main() -> None:
 
 def _enter_namespaces(config: dict[str, Any]) -> None:
     """Return as process 1 of new namespaces, on a file system of its own; the caller waits outside."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     _unshare(config)
     child = os.fork()
@@ -110,11 +130,19 @@ def _build_root(config: dict[str, Any]) -> None:
     for path, target in config["links"]:
         os.symlink(target, path)  # noqa: PTH211
     os.mkdir(BOX)  # noqa: PTH102
-    size = f"size={config['limits']['disk_bytes']},nr_inodes=20000,mode=777"
-    _mount("tmpfs", BOX, "tmpfs", _MS_NOSUID | _MS_NODEV, size)
+    _mount("tmpfs", BOX, "tmpfs", _MS_NOSUID | _MS_NODEV, f"{_folder_size(config)},mode=777")
     _must(_libc.umount2(b"/old", _DETACH), "umount")
     os.rmdir("/old")  # noqa: PTH106
     _mount(None, "/", None, _MS_REMOUNT | _MS_BIND | _MS_RDONLY | _MS_NOSUID | _MS_NODEV)
+
+
+def _folder_size(config: dict[str, Any]) -> str:
+    return f"size={config['limits']['disk_bytes']},nr_inodes={_INODES}"
+
+
+def _limit_folder(config: dict[str, Any]) -> None:
+    """Limit the files of the folder that bubblewrap has made; their names take the kernel's memory."""
+    _mount(None, BOX, None, _MS_REMOUNT | _MS_NOSUID | _MS_NODEV, _folder_size(config))
 
 
 def _show(path: str) -> None:
@@ -134,7 +162,7 @@ def _show(path: str) -> None:
     _must(done, f"read-only {path}")
 
 
-def _run(config: dict[str, Any]) -> dict[str, Any]:
+def _run(config: dict[str, Any], alive: int) -> dict[str, Any]:
     """Start the program as nobody in particular, wait for its end."""
     os.umask(0o022)
     _become_nobody(config["uid"])
@@ -144,11 +172,39 @@ def _run(config: dict[str, Any]) -> dict[str, Any]:
         os.makedirs(os.path.dirname(f"{BOX}/{name}"), exist_ok=True)  # noqa: PTH103, PTH120
         with open(f"{BOX}/{name}", "w", encoding="utf-8", errors="surrogateescape") as file:  # noqa: PTH123
             file.write(text)
+    woken, wakes = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.set_wakeup_fd(wakes, warn_on_full_buffer=False)
+    watch = select.poll()
+    watch.register(woken, select.POLLIN)
+    watch.register(alive, select.POLLIN)
+    deadline = time.monotonic() + config["limits"]["wall_s"] + _GRACE_S
+    if watch.poll(0):  # whoever started this is gone already
+        os._exit(1)
     child = os.fork()
     if child == 0:
         _become_program(config)
+    while (left := deadline - time.monotonic()) > 0:
+        found = {number for number, _ in watch.poll(left * 1000)}
+        if alive in found:
+            os._exit(1)
+        with contextlib.suppress(BlockingIOError):
+            os.read(woken, 4096)
+        ended = _ended(child)
+        if ended is not None:
+            return ended
+    os._exit(1)
+
+
+def _ended(child: int) -> dict[str, Any] | None:
+    """How the program ended; None while it runs. What lost its parent comes to process 1 and is taken leave of here."""
     while True:
-        ended, status, used = os.wait4(-1, 0)
+        try:
+            ended, status, used = os.wait4(-1, os.WNOHANG)
+        except ChildProcessError:
+            return None
+        if ended == 0:
+            return None
         if ended == child:
             return {
                 "code": os.waitstatus_to_exitcode(status),
@@ -176,8 +232,9 @@ def _become_program(config: dict[str, Any]) -> None:
     """Turn into the program; never returns."""
     try:
         os.setsid()
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+        signal.set_wakeup_fd(-1)
+        for number in _USUAL:
+            signal.signal(number, signal.SIG_DFL)
         kept = _placed(config["descriptors"])
         os.closerange(3 + len(kept), 65536)
         for kind, most in _limits(config["limits"]):
@@ -224,6 +281,12 @@ def _deny_calls() -> None:
     for number in _DENIED[machine]:
         code += [(equal, 0, 1, number), (give, 0, 0, refuse)]
     code += [(equal, 0, 1, _CLONE3), (give, 0, 0, absent)]
+    for number in _SOCKETS[machine]:
+        code += [(equal, 0, len(_FAMILIES) + 3, number), (load, 0, 0, 16)]
+        code += [
+            (equal, len(_FAMILIES) - place, 0, family) for place, family in enumerate(_FAMILIES)
+        ]
+        code += [(give, 0, 0, 0x50000 | _EAFNOSUPPORT), (give, 0, 0, allow)]
     code += [(equal, 0, 3, _CLONE[machine]), (load, 0, 0, 16), (bits, 0, 1, _NEW_USER | _NEW_NS)]
     code += [(give, 0, 0, refuse), (give, 0, 0, allow)]
     program = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *line) for line in code))
