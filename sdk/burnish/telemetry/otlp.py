@@ -271,7 +271,7 @@ def _value(value: AnyValue) -> Any:
     if kind == "kvlist_value":
         return {item.key: _value(item.value) for item in value.kvlist_value.values}
     if kind == "bytes_value":
-        return base64.b64encode(value.bytes_value).decode()
+        return {"$bytes": base64.b64encode(value.bytes_value).decode()}  # as capture writes bytes
     return None if kind is None else getattr(value, kind)
 
 

@@ -33,11 +33,14 @@ class Parts(msgspec.Struct):
     models: list[Span] = []
     tools: list[Span] = []
     facts: dict[str, list[Span]] = {}
+    redacted: bool = False  # in any of them, also in nodes, which are kept nowhere else
 
     def add(self, span: Span) -> None:
         """Take one more span, with the content that it refers to."""
         span = resolved(span)
         kind = span.kind
+        if s.REDACTED in span.attributes:
+            self.redacted = True
         if kind == "model":
             self.models.append(span)
         elif kind == "tool":
@@ -170,7 +173,7 @@ def _assembled(parts: Parts) -> Trajectory | None:
         outcomes=facts.newest_outcomes(_once(parts.facts.get("outcome", ()))),
         verdicts=facts.newest_verdicts(_once(parts.facts.get("verdict", ()))),
         losses=_losses(parts, calls, tools, status, foreign),
-        redacted=any(s.REDACTED in span.attributes for span in (*_timed(parts), *_facts(parts))),
+        redacted=parts.redacted,
         trace_ids=_distinct([span.trace_id for span in sorted(_timed(parts), key=_moment)]),
         tags=_distinct([tag for run in roots for tag in run.attributes.get(s.TAGS) or ()]),
         metadata=_metadata(roots),
@@ -264,10 +267,6 @@ def _answer(run: Span, status: str, calls: list[ModelCall]) -> str | None:
         return None
     texts = [part.get("content") for part in parts if part.get("type") == "text"]
     return "".join(text for text in texts if isinstance(text, str)) or None
-
-
-def _facts(parts: Parts) -> Iterable[Span]:
-    return itertools.chain.from_iterable(parts.facts.values())
 
 
 def _distinct(values: list[Any]) -> list[Any]:
