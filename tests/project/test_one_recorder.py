@@ -10,8 +10,11 @@ from burnish.journal.events import Event
 
 ROOT = Path(__file__).parents[2]
 RECORDER = ROOT / "sdk/burnish/capture/recorder"
-# A count that is met while reading becomes a span like those that were recorded; it is never written.
-READING = {ROOT / "sdk/burnish/telemetry/projection.py": {"Dropped"}}
+# What is met while reading is counted in the form of those events that were recorded; it is never written.
+READING = {
+    ROOT / "sdk/burnish/telemetry/projection.py": {"Dropped"},
+    ROOT / "sdk/burnish/journal/store.py": {"Dropped"},
+}
 KINDS = {kind.__name__ for kind in Event.__subclasses__()}
 
 
