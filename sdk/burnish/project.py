@@ -275,6 +275,28 @@ def load_project(path: Path | None = None) -> Project:
     return Project(path=found, agents=agents, settings=dict(tables.get("burnish", {})))
 
 
+def trusted_sources(agent: str) -> tuple[str, ...]:
+    """Whose received and imported facts decide for an agent; none where no burnish.toml names any.
+
+    Raises:
+        SettingsError: If burnish.toml cannot be read, or names them in another form.
+    """
+    found = settings.current().config or config_file.find()
+    if found is None:
+        return ()
+    found = found / config_file.NAME if found.is_dir() else found
+    agents = config_file.read(found).get("agent", {})
+    table = agents.get(agent, {}) if isinstance(agents, dict) else {}
+    names = table.get("trust_received", []) if isinstance(table, dict) else []
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise SettingsError(
+            f"{found}, [agent.{agent}]: trust_received is {names!r}",
+            "a list of names of sources",
+            "edit the file",
+        )
+    return tuple(names)
+
+
 def describe() -> list[tuple[str, str, str, Any, str]]:
     """Every key: table, key, type, default and meaning; a required key has `...` as default."""
     rows = [("burnish", *row) for row in settings.describe()]

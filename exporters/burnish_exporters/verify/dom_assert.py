@@ -15,9 +15,9 @@ from typing import Any
 
 from burnish.errors import VerificationError
 from burnish.journal.events import canonical
+from burnish.origins import UNTRUSTED_STATE, state_decides
 from burnish.records import Json, Trajectory, Verdict
 from burnish_exporters.verify.judge_one import unknown
-from burnish_exporters.verify.origins import UNTRUSTED_STATE, state_decides
 
 _VOID = {
     "area",

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from burnish.errors import ImportPathError
+from burnish.origins import UNTRUSTED_STATE, state_decides
 from burnish.records import Trajectory, Verdict
 from burnish_exporters.verify.judge_one import shown, unknown
-from burnish_exporters.verify.origins import UNTRUSTED_STATE, state_decides
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from burnish.origins import comes_with_import, decides
 from burnish.records import Outcome, Trajectory, Verdict, VerdictLabel
 from burnish_exporters.verify.judge_one import unknown
-from burnish_exporters.verify.origins import comes_with_import, decides
 
 _WORDS: dict[str, VerdictLabel] = {
     "success": "success",

@@ -6,13 +6,14 @@ Does not know: evidence, steps, decisions.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from burnish.canary.assignment import Arm
 from burnish.journal.index import Query
-from burnish.project import CanaryConfig, GuardsConfig
+from burnish.origins import decides as may_decide
+from burnish.project import CanaryConfig, GuardsConfig, trusted_sources
 from burnish.records import ModelCall, Trajectory
 from burnish.workspace import Workspace
 
@@ -45,6 +46,7 @@ class ThreadReader:
         self._workspace = Workspace(home)
         self._agent = agent
         self._config = config
+        self._trusted = trusted_sources(agent)
 
     def threads(self, since_ns: int, candidate: str | None, done: set[str]) -> list[Seen]:
         """Threads with routed runs that started at or after a moment, but for those done.
@@ -61,7 +63,7 @@ class ThreadReader:
                 if first_routed(trajectory) is not None:
                     found.setdefault(entry.thread_id, []).append(trajectory)
         seen = [
-            _seen(thread, runs, candidate, self._config)
+            self._seen(thread, runs, candidate)
             for thread, runs in found.items()
             if not _taken_over(runs)
         ]
@@ -73,7 +75,7 @@ class ThreadReader:
         outcomes = []
         for entry in reversed(entries[-_HISTORY_LOOK:]):
             trajectory = self._workspace.trajectory(entry.id)
-            success = decided([trajectory], self._config.decides)
+            success = decided([trajectory], self._config.decides, self._trusted)
             if success is not None and {call.policy.adapter for call in trajectory.model_calls} == {
                 stable
             }:
@@ -82,25 +84,24 @@ class ThreadReader:
                 break
         return sum(outcomes), len(outcomes)
 
+    def _seen(self, thread: str, runs: list[Trajectory], candidate: str | None) -> Seen:
+        runs.sort(key=lambda run: run.started_ns)
+        first = first_routed(runs[0])
+        answered = first.policy.adapter if first else None
+        return Seen(
+            thread=thread,
+            started_ns=runs[0].started_ns,
+            assigned_ns=first.started_ns if first else runs[0].started_ns,
+            arm="canary" if answered == candidate else "stable",
+            success=decided(runs, self._config.decides, self._trusted),
+            breaches=breached(runs, self._config.guards),
+            running=any(run.status == "running" for run in runs),
+        )
+
 
 def _taken_over(runs: list[Trajectory]) -> bool:
     """Whether another version answered in place of one that its backend lost: no arm's evidence."""
     return any(call.policy.arm == "takeover" for run in runs for call in run.model_calls)
-
-
-def _seen(thread: str, runs: list[Trajectory], candidate: str | None, config: CanaryConfig) -> Seen:
-    runs.sort(key=lambda run: run.started_ns)
-    first = first_routed(runs[0])
-    answered = first.policy.adapter if first else None
-    return Seen(
-        thread=thread,
-        started_ns=runs[0].started_ns,
-        assigned_ns=first.started_ns if first else runs[0].started_ns,
-        arm="canary" if answered == candidate else "stable",
-        success=decided(runs, config.decides),
-        breaches=breached(runs, config.guards),
-        running=any(run.status == "running" for run in runs),
-    )
 
 
 def first_routed(trajectory: Trajectory) -> ModelCall | None:
@@ -109,18 +110,30 @@ def first_routed(trajectory: Trajectory) -> ModelCall | None:
     return next((call for call in calls if call.policy.arm is not None), None)
 
 
-def decided(runs: Iterable[Trajectory], decides: str | None) -> bool | None:
-    """The newest fact about a thread from the one who decides: an outcome source or a verifier."""
-    facts = [fact for run in runs for fact in _facts(run, decides)]
+def decided(
+    runs: Iterable[Trajectory], decides: str | None, trusted: Collection[str] = ()
+) -> bool | None:
+    """The newest fact about a thread from the one who decides: an outcome source or a verifier.
+
+    Args:
+        runs: The trajectories of the thread.
+        decides: The outcome source or verifier.
+        trusted: Names whose facts count although they were received or imported.
+    """
+    facts = [fact for run in runs for fact in _facts(run, decides, trusted)]
     return max(facts)[1] if facts else None
 
 
-def _facts(run: Trajectory, decides: str | None) -> Iterator[tuple[int, bool]]:
+def _facts(
+    run: Trajectory, decides: str | None, trusted: Collection[str]
+) -> Iterator[tuple[int, bool]]:
     for outcome in run.outcomes:
-        if outcome.source == decides and outcome.success is not None:
+        counts = may_decide(outcome.origin, outcome.source, trusted)
+        if counts and outcome.source == decides and outcome.success is not None:
             yield outcome.reported_ns, outcome.success
     for verdict in run.verdicts:
-        if verdict.label != "unknown" and names(decides, verdict.verifier):
+        counts = may_decide(verdict.origin, verdict.verifier, trusted)
+        if counts and verdict.label != "unknown" and names(decides, verdict.verifier):
             yield verdict.decided_ns, verdict.label == "success"
 
 

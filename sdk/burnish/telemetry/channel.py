@@ -8,6 +8,7 @@ Does not know: settings, the process's threads (shipper), how the receiver is re
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import random
 import threading
@@ -23,6 +24,7 @@ from burnish.journal.cursor import Claim, Cursor
 from burnish.journal.reader import is_alive, process_folders
 from burnish.records import Span
 from burnish.settings import Settings
+from burnish.telemetry import semconv as s
 from burnish.telemetry.delivery import Answer, Receiver
 from burnish.telemetry.feed import Feed, Mark, count_after
 from burnish.telemetry.otlp import Content
@@ -32,6 +34,11 @@ _LOG = logging.getLogger("burnish.telemetry")
 _BATCH_BYTES = 3_000_000  # below the 4 MiB of a gRPC collector
 _BATCH_SPANS = 512
 _BACKOFF_S = (0.5, 60.0)
+_SAME_TRIES = (
+    3  # of a batch that is not taken for an unclear reason, before its spans are looked at
+)
+_RUNS_AHEAD = 4
+_LOOK_AHEAD = 2000  # events in which a span behind a refused one is looked for
 
 Wait = Callable[[float], bool]
 
@@ -102,6 +109,8 @@ class Channel:
         self.last_reason = ""
         self._sources: dict[Path, _Source] = {}
         self._backoff = 0.0
+        self._taken: Span | None = None  # the lightest span of the batch that was taken last
+        self._shipping: _Source | None = None
         self._lock = threading.Lock()
         self._forgotten_at = 0
 
@@ -154,6 +163,7 @@ class Channel:
                 self._sources[folder] = _Source(folder, claim, self.policy.sample)
 
     def _ship(self, source: _Source, wait: Wait) -> bool:
+        self._shipping = source
         for batch, mark in self._batches(source):
             refused = self._deliver(batch, wait, self.policy.content)
             if refused is None:
@@ -197,34 +207,95 @@ class Channel:
         if last is not None:
             yield batch, last
 
-    def _deliver(self, batch: list[Span], wait: Wait, content: Content) -> int | None:
-        """Send until it is taken; how many were refused, None if asked to stop before."""
-        if not batch:
-            return 0
-        while True:
+    def _deliver(
+        self, batch: list[Span], wait: Wait, content: Content, probe: Span | None = None
+    ) -> int | None:
+        """Send until it is taken; how many were refused, None if asked to stop before.
+
+        Args:
+            batch: Spans.
+            wait: As in `step`.
+            content: What of their content is sent.
+            probe: A span that the receiver has just taken: what it does not take now is refused,
+                as long as it takes this one again.
+        """
+        tries = 0
+        while batch:
             answer = send(self.receiver, batch, content, self.policy.store)
             if answer.result == "taken":
                 self._backoff = 0.0
                 self.last_reason = ""
+                self._taken = min(batch, key=weigh)
                 return answer.rejected
             self._say(answer.reason)
             if answer.result in ("too_large", "refused"):
-                return self._divide(batch, answer, wait, content)
+                return self._divide(batch, answer, wait, content, probe)
+            tries += 1
+            if answer.result == "unclear" and (probe is not None or tries >= _SAME_TRIES):
+                found = self._working_probe(batch, probe, content)
+                if found is not None:
+                    rest = [span for span in batch if span is not found]  # it was taken just now
+                    return self._divide(rest, answer, wait, content, found) if rest else 0
+                if len(batch) == 1 and content == "inline" and self._takes(batch[0], "reference"):
+                    return 0
             if wait(self._pause(answer)):
                 return None
+        return 0
 
     def _divide(
-        self, batch: list[Span], answer: Answer, wait: Wait, content: Content
+        self,
+        batch: list[Span],
+        answer: Answer,
+        wait: Wait,
+        content: Content,
+        probe: Span | None = None,
     ) -> int | None:
         """Send the halves of what was not taken as a whole; one span alone may be refused."""
         if len(batch) > 1:
             middle = len(batch) // 2
             parts = (batch[:middle], batch[middle:])
-            counts = [self._deliver(part, wait, content) for part in parts]
+            counts = [self._deliver(part, wait, content, probe) for part in parts]
             return None if None in counts else sum(count or 0 for count in counts)
-        if answer.result == "too_large" and content == "inline":
-            return self._deliver(batch, wait, "reference")
+        if answer.result in ("too_large", "unclear") and content == "inline":
+            return self._deliver(batch, wait, "reference", probe)
         return 1
+
+    def _working_probe(
+        self, batch: list[Span], probe: Span | None, content: Content
+    ) -> Span | None:
+        """A span that the receiver takes now, so that it is the batch that it does not take.
+
+        A receiver that is down takes nothing: then everything waits.
+        """
+        own = sorted(batch, key=weigh)[:2] if len(batch) > 1 else []
+        known = [probe] if probe is not None else [*own, *self._neighbours(batch)]
+        for span in known:
+            if self._takes(span, content):
+                return span
+        return None
+
+    def _neighbours(self, batch: list[Span]) -> Iterator[Span]:
+        """A span that was taken before, and some of other runs that come later."""
+        ids = {span.span_id for span in batch}
+        if self._taken is not None and self._taken.span_id not in ids:
+            yield self._taken
+        source = self._shipping
+        if source is None:
+            return
+        ahead = Feed(source.feed.folder, source.claim.cursor, self.policy.sample)
+        runs: set[object] = set()
+        with contextlib.suppress(JournalError):
+            for span, _ in itertools.islice(ahead.read(), _LOOK_AHEAD):
+                run = None if span is None else span.attributes.get(s.TRAJECTORY)
+                if span is None or span.span_id in ids or run in runs:
+                    continue
+                runs.add(run)
+                yield span
+                if len(runs) == _RUNS_AHEAD:
+                    return
+
+    def _takes(self, span: Span, content: Content) -> bool:
+        return send(self.receiver, [span], content, self.policy.store).result == "taken"
 
     def _pause(self, answer: Answer) -> float:
         first, last = self.policy.first_backoff_s, self.policy.last_backoff_s

@@ -27,15 +27,16 @@ if TYPE_CHECKING:
 
 _TIMEOUT_S = 30.0
 _LONGEST_S = 3600.0
+_UNCLEAR = frozenset(("RESOURCE_EXHAUSTED", "INTERNAL", "UNKNOWN"))
 _NEVER = frozenset(("INVALID_ARGUMENT", "OUT_OF_RANGE", "DATA_LOSS"))
 GRPC_METHOD = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
-_LATER = frozenset((401, 403, 404, 408, 429, 500, 502, 503, 504))
+_LATER = frozenset((401, 403, 404, 408, 429, 502, 503, 504))
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """What became of a batch."""
+    """What became of a batch; "unclear": the receiver does not say whose fault it was."""
 
-    result: Literal["taken", "later", "refused", "too_large"]
+    result: Literal["taken", "later", "unclear", "refused", "too_large"]
     reason: str = ""
     retry_after_s: float | None = None
     rejected: int = 0  # spans that a receiver took the rest of the batch without
@@ -150,8 +151,8 @@ class OtlpGrpc:
                 self._token = _token_header()
                 return self.send(spans, content)
             reason = f"gRPC {code.name}"
-            if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
-                return Answer("too_large" if len(spans) > 1 else "later", reason)
+            if code.name in _UNCLEAR:
+                return Answer("unclear", reason)
             return Answer("refused" if code.name in _NEVER else "later", reason)
         return Answer("taken", rejected=_rejected(body))
 
@@ -172,11 +173,11 @@ class AnyExporter:
 
         try:
             result = self.exporter.export([to_readable(span, content) for span in spans])
-        except Exception as error:  # noqa: BLE001 - the user's code; whatever it raises is "later"
-            return Answer("later", f"{type(error).__name__}: {error}")
+        except Exception as error:  # noqa: BLE001 - the user's code may raise anything
+            return Answer("unclear", f"{type(error).__name__}: {error}")
         if result is SpanExportResult.SUCCESS:
             return Answer("taken")
-        return Answer("later", f"{type(self.exporter).__name__} answered {result}")
+        return Answer("unclear", f"{type(self.exporter).__name__} answered {result}")
 
     def close(self) -> None:
         """Shut the exporter down."""
@@ -190,7 +191,9 @@ def _read_answer(response: httpx.Response) -> Answer:
     reason = f"HTTP {status}"
     if status == 413:
         return Answer("too_large", reason)
-    if status in _LATER or status >= 500:
+    if status >= 500 and status not in _LATER:
+        return Answer("unclear", f"{reason}: {response.text[:200]}")
+    if status in _LATER:
         return Answer("later", reason, _seconds(response.headers.get("retry-after")))
     return Answer("refused", f"{reason}: {response.text[:200]}")
 

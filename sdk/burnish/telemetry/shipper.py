@@ -152,6 +152,9 @@ def lag(home: Path) -> dict[str, int]:
     return behind
 
 
+_COUNTED_AS = {"taken": "taken", "later": "failed", "unclear": "failed"}
+
+
 def ship_since(
     spans: Iterable[Span], receiver: Receiver, policy: Policy | None = None
 ) -> dict[str, int]:
@@ -164,8 +167,9 @@ def ship_since(
         weight = 0 if span is None else weigh(span)
         if batch and (span is None or size + weight > chosen.batch_bytes):
             answer = send(receiver, batch, chosen.content, chosen.store)
-            key = {"taken": "taken", "later": "failed"}.get(answer.result, "refused")
-            counts[key] += len(batch)
+            key = _COUNTED_AS.get(answer.result, "refused")
+            counts[key] += len(batch) - answer.rejected
+            counts["refused"] += answer.rejected
             batch, size = [], 0
         if span is not None:
             batch.append(span)

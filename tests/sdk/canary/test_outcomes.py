@@ -8,14 +8,16 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 from langgraph.graph import END, START, MessagesState, StateGraph
+from msgspec.structs import replace
 
 import burnish
 from burnish import Workspace, settings
 from burnish.adapters import SqlControlStore, Target
 from burnish.canary import Rollout, assign
 from burnish.canary.outcomes import breached, decided
+from burnish.errors import SettingsError
 from burnish.langchain.routing import route
-from burnish.project import CanaryConfig, GuardsConfig
+from burnish.project import CanaryConfig, GuardsConfig, trusted_sources
 from burnish.records import ModelCall, Outcome, Trajectory, Usage, Verdict
 
 CANDIDATE = Target(backend="embedded", base_model="m", adapter=None)
@@ -240,3 +242,29 @@ def test_guards_look_at_errors_tokens_and_latency_of_the_whole_thread():
 
     assert breached(runs, guards) == {"errors": True, "tokens": True, "latency": False}
     assert breached(runs[:1], guards) == {"errors": False, "tokens": False, "latency": False}
+
+
+def test_only_facts_of_this_workspace_or_of_a_trusted_source_decide(home, tmp_path, monkeypatch):
+    facts = [
+        Outcome(source="crm", success=True, reported_ns=at, origin=origin)
+        for at, origin in enumerate(("received", "imported", "inside"), 1)
+    ]
+    verdict = Verdict(label="success", verifier="goal_state", decided_ns=9, origin="received")
+    run = Trajectory(id="1", agent="a", status="completed", outcomes=facts, verdicts=[verdict])
+    failed = replace(run, outcomes=[*facts, Outcome(source="crm", success=False, reported_ns=0)])
+
+    assert decided([run], "crm") is None
+    assert decided([run], "goal_state") is None
+    assert decided([failed], "crm") is False
+    assert decided([failed], "crm", ("crm",)) is True
+    assert decided([run], "goal_state", ("goal_state",)) is True
+    inside = replace(run, outcomes=facts[2:])
+    assert decided([inside], "crm", ("crm",)) is None
+
+    monkeypatch.chdir(tmp_path)
+    assert trusted_sources("a") == ()
+    (tmp_path / "burnish.toml").write_text('[agent.a]\ntrust_received = ["crm"]\n')
+    assert (trusted_sources("a"), trusted_sources("b")) == (("crm",), ())
+    (tmp_path / "burnish.toml").write_text('[agent.a]\ntrust_received = "crm"\n')
+    with pytest.raises(SettingsError, match="trust_received"):
+        trusted_sources("a")

@@ -361,3 +361,67 @@ def test_what_was_shipped_can_be_sent_again(tmp_path, collector, shipping, recor
 
     assert counts == {"taken": 4, "refused": 0, "failed": 0}
     assert [t.id for t in assemble(collector.spans())] == ["b" * 32]
+
+
+class Picky(SpanExporter):
+    """Does not say why it refuses what holds a word."""
+
+    def __init__(self, word, *, down=False):
+        self.word, self.down, self.names = word, down, []
+
+    def export(self, spans):
+        if self.down or any(
+            self.word in str(value) for s in spans for value in s.attributes.values()
+        ):
+            return SpanExportResult.FAILURE
+        self.names += [span.name for span in spans]
+        return SpanExportResult.SUCCESS
+
+    def shutdown(self):
+        pass
+
+
+@pytest.mark.parametrize("named", ["task", "agent"])
+def test_a_span_that_an_exporter_never_takes_holds_up_no_other(
+    tmp_path, shipping, recording, named
+):
+    """Its content goes by reference; where that does not help it is refused, and counted."""
+    given = {"task": "odd word"} if named == "task" else {"agent": "odd"}
+    recording.whole("a" * 32, steps=1, **given)
+    recording.whole("b" * 32, steps=1)
+    exporter = Picky("odd")
+    policy = Policy(first_backoff_s=0.01, last_backoff_s=0.02)
+    running = shipping(policy, receiver=AnyExporter(exporter, "picky"))
+
+    assert running.flush(20) == {"picky": 0}
+    folder = recording.writer.folder.name
+    kept = cursor.read(cursor.path_of(tmp_path, "picky", folder))
+    assert exporter.names.count("invoke_agent support") >= (2 if named == "task" else 1)
+    assert exporter.names.count("chat tiny") >= (2 if named == "task" else 1)
+    assert (kept.refused, kept.delivered) == ((0, 4) if named == "task" else (2, 2))
+
+
+def test_a_span_that_is_never_taken_alone_waits_for_nothing_behind_it(
+    tmp_path, shipping, recording
+):
+    recording.whole("a" * 32, steps=1, agent="odd")
+    recording.whole("b" * 32, steps=1)
+    exporter = Picky("odd")
+    policy = Policy(batch_spans=1, first_backoff_s=0.01, last_backoff_s=0.02)
+    running = shipping(policy, receiver=AnyExporter(exporter, "picky"))
+
+    assert running.flush(20) == {"picky": 0}
+    assert "invoke_agent support" in exporter.names
+
+
+def test_an_exporter_that_takes_nothing_refuses_nothing(tmp_path, shipping, recording):
+    recording.whole("a" * 32, steps=2)
+    exporter = Picky("odd", down=True)
+    policy = Policy(first_backoff_s=0.01, last_backoff_s=0.02)
+    running = shipping(policy, receiver=AnyExporter(exporter, "down"))
+    assert running.flush(1) == {"down": 4}
+    exporter.down = False
+
+    assert running.flush(20) == {"down": 0}
+    kept = cursor.read(cursor.path_of(tmp_path, "down", recording.writer.folder.name))
+    assert (kept.refused, kept.delivered) == (0, 4)
