@@ -7,6 +7,7 @@ that are made here have mode 0700 and files 0600. Nothing here knows what a file
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 import time
@@ -20,6 +21,8 @@ except ImportError:  # a platform without flock: locks are then granted to every
     fcntl = None
 
 FOLDER_MODE, FILE_MODE = 0o700, 0o600
+NO_WAIT = getattr(os, "O_NONBLOCK", 0)
+"""Flag with which opening a pipe returns at once."""
 _POLL_S = 0.02
 
 
@@ -61,6 +64,29 @@ def open_private(path: Path, flags: int) -> int:
         OSError: As `os.open`.
     """
     return os.open(path, flags, FILE_MODE)
+
+
+def open_regular(path: Path) -> int:
+    """Open a file to read; a pipe or a device, which would block or never end, is refused.
+
+    Raises:
+        OSError: If it cannot be opened, or is no regular file.
+    """
+    descriptor = os.open(path, os.O_RDONLY | NO_WAIT)
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return descriptor
+    os.close(descriptor)
+    raise OSError(errno.EINVAL, "is no regular file", str(path))
+
+
+def read_regular(path: Path) -> bytes:
+    """The bytes of a file; as `open_regular`, a pipe is refused.
+
+    Raises:
+        OSError: If it cannot be read, or is no regular file.
+    """
+    with os.fdopen(open_regular(path), "rb") as file:
+        return file.read()
 
 
 def atomic_write(

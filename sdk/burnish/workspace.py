@@ -110,6 +110,12 @@ class Workspace:
             self._try_to_assemble(entry, chapters) for entry, chapters in self._store.walk(entries)
         ]
         trajectory = found[0] if found else None
+        if trajectory is None and entries:
+            raise WorkspaceError(
+                f"trajectory {entries[0].id} in {self.home} cannot be read",
+                "events that can be put together",
+                "burnish doctor",
+            )
         if trajectory is None:
             raise WorkspaceError(
                 f"no trajectory {trajectory_id!r} in {self.home}",

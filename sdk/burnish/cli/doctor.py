@@ -43,9 +43,14 @@ LOW_DISK_BYTES = 1024**3
 STUCK_NS = 3600 * 10**9  # an exporter that has not moved for so long is named
 LOG = "the log of the process says why, once a kind"
 DAMAGE_FIXES = {
-    "unreadable": "chmod -R u+rX {home}/journal",
+    "unreadable": "chmod -R u+rX {home}/journal; is the archive reachable, and unchanged?",
     "unknown_events": "pip install --upgrade burnish",
     "corrupt": "put {home}/journal back from a backup; what is whole was read",
+    "wrong_contents": "put {home}/journal back from a backup; somebody altered it",
+    "lost_events": "put {home}/journal back from a backup; what is whole was read",
+    "unreadable_runs": "burnish traces list; the log names each",
+    "damaged_files": "put them back from a backup; the others are read",
+    "stray": "mv them out of {home}/journal; nothing reads them",
 }
 
 
@@ -254,6 +259,7 @@ def _threads(home: Path | None) -> Finding:
 
 
 def _workspace(home: Path | None) -> Finding:
+    from burnish.journal.layout import open_to_others
     from burnish.workspace import Workspace
 
     folder = Workspace(home).home
@@ -265,6 +271,12 @@ def _workspace(home: Path | None) -> Finding:
         return Finding(name="workspace", ok=False, detail=detail, fix=fix)
     if existing != folder:
         return Finding(name="workspace", ok=True, detail=f"{folder} is made at the first event")
+    opened = open_to_others(folder)
+    if opened:
+        names = ", ".join(str(path) for path in opened)
+        fix = f"chmod -R go-rwx {folder}"
+        detail = f"other users may read {names}"
+        return Finding(name="workspace", ok=False, detail=detail, fix=fix)
     return Finding(name="workspace", ok=True, detail=str(folder))
 
 
@@ -290,6 +302,7 @@ def _disk(home: Path | None) -> Finding:
 
 
 def _journal(home: Path | None) -> Finding:
+    from burnish.journal.damage import damaged_files
     from burnish.workspace import Workspace
 
     workspace = Workspace(home)
@@ -300,6 +313,8 @@ def _journal(home: Path | None) -> Finding:
     detail = f"{report.segments} segments, {report.events} events"
     if damage:
         detail += "; " + ", ".join(f"{name} {count}" for name, count in damage.items())
+    if report.damaged_files:
+        detail += f" ({', '.join(path.name for path in damaged_files(workspace.home))})"
     # A torn tail is what a killed process leaves; everything before it was read.
     fixes = [
         fix.format(home=workspace.home) for name, fix in DAMAGE_FIXES.items() if name in damage

@@ -25,7 +25,7 @@ from burnish.journal.tables import (
     remove_file,
     seal_of,
 )
-from burnish.storage import atomic_write, make_private_folder
+from burnish.storage import atomic_write, make_private_folder, read_regular
 
 _CACHE_FILES = 32
 _NAME = re.compile(r"(?!\.)[^/\\\0]+/[0-9]{6,12}\.seg")
@@ -213,7 +213,7 @@ def _is_right(path: Path, entry: Archived) -> bool:
         state = (stat.st_ino, stat.st_size, stat.st_mtime_ns, *sorted(seals))
         if _checked.get(path) == state:
             return True
-        if seals and hash_of(path.read_bytes()) not in seals:
+        if seals and hash_of(read_regular(path)) not in seals:
             return False
     except OSError:
         return False

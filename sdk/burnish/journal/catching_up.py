@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,15 @@ class _Known(msgspec.Struct):
 
 
 class Changed(Exception):
-    """A segment that the index had read to its end is another one now."""
+    """A segment that the index had read to its end is another one now.
+
+    Attributes:
+        shrunk: Its name, if it lost bytes that the index had read; no erasure does that.
+    """
+
+    def __init__(self, name: str, *, shrunk: bool = False) -> None:
+        super().__init__(name)
+        self.shrunk = {name} if shrunk else set[str]()
 
 
 class CatchingUp:
@@ -55,8 +63,9 @@ class CatchingUp:
         met: What could not be read at all this time; it is looked at again the next time.
     """
 
-    def __init__(self, home: Path, base: sqlite3.Connection) -> None:
+    def __init__(self, home: Path, base: sqlite3.Connection, shrunk: Iterable[str] = ()) -> None:
         self.home, self.base = home, base
+        self._shrunk = set(shrunk)
         self.touched: set[str] = set()
         self.forgotten = Forgotten(tombstones(home))
         self.met = ReadReport(stray=count_stray(home), damaged_files=count_damaged_files(home))
@@ -143,6 +152,7 @@ class CatchingUp:
         )
         self.base.executemany("INSERT INTO thread_facts VALUES (?, ?, ?)", facts)
         state = state_of(path)[1] if not alive or reader.sealed else ""
+        report.torn_tails += name in self._shrunk and not report.torn_tails
         self._remember(number, reader.position, state, report)
 
     @staticmethod
@@ -153,8 +163,10 @@ class CatchingUp:
             Changed: If it is another one now.
         """
         size, state = state_of(path)
-        if size < known.position or (known.done and known.state != state):
-            raise Changed(f"{path} is not what the index read")
+        if size < known.position:
+            raise Changed(f"{path.parent.name}/{path.name}", shrunk=True)
+        if known.done and known.state != state:
+            raise Changed(f"{path.parent.name}/{path.name}")
         return bool(known.done) or (alive and size == known.position)
 
     def _remember(self, number: int | None, position: int, state: str, report: ReadReport) -> None:

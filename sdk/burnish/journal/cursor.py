@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from burnish.storage import FileLock, atomic_write, make_private_folder
+from burnish.storage import FileLock, atomic_write, make_private_folder, read_regular
 
 
 class Cursor(msgspec.Struct, kw_only=True):
@@ -41,7 +41,7 @@ def path_of(home: Path, exporter: str, process: str) -> Path:
 def read(path: Path) -> Cursor | None:
     """The cursor in a file; None without one, or where the file is broken."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Cursor)
+        return msgspec.json.decode(read_regular(path), type=Cursor)
     except (OSError, msgspec.MsgspecError):
         return None
 

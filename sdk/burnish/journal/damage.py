@@ -8,6 +8,7 @@ from burnish.journal.archived import read_archive_list
 from burnish.journal.documents import COPY, is_damaged
 from burnish.journal.layout import WorkspaceFile
 from burnish.journal.tombstones import Tombstone, paths_of
+from burnish.storage import read_regular
 
 
 def damaged_files(home: Path) -> list[Path]:
@@ -26,7 +27,7 @@ def _differ(path: Path) -> bool:
     """Whether a file and its copy, which are written once, are not the same any more."""
     copy = path.with_name(path.name + COPY)
     try:
-        return copy.exists() and path.read_bytes() != copy.read_bytes()
+        return copy.exists() and read_regular(path) != read_regular(copy)
     except OSError:
         return True
 

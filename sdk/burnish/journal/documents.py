@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from burnish.storage import atomic_write
+from burnish.storage import atomic_write, read_regular
 
 COPY = ".copy"
 """What the name of the copy ends with."""
@@ -73,7 +73,7 @@ def _copy_of(path: Path) -> Path:
 def _read(path: Path, type_: type[_T]) -> tuple[_T | None, bool]:
     """The content of one file, and whether it is whole; a missing file is whole and empty."""
     try:
-        content = path.read_bytes()
+        content = read_regular(path)
     except FileNotFoundError:
         return None, True
     except OSError:

@@ -11,7 +11,7 @@ import contextlib
 import os
 import sqlite3
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -106,10 +106,10 @@ class Index:
             except (Changed, *_BROKEN) as error:
                 self._refuse_locked(error)
                 self._throw_away()
-                self._start_again()
+                self._start_again(error.shrunk if isinstance(error, Changed) else ())
 
-    def _catch_up(self, base: sqlite3.Connection) -> None:
-        catching_up = CatchingUp(self.home, base)
+    def _catch_up(self, base: sqlite3.Connection, shrunk: Iterable[str] = ()) -> None:
+        catching_up = CatchingUp(self.home, base, shrunk)
         catching_up.run()
         self._met = catching_up.met
 
@@ -121,10 +121,10 @@ class Index:
                 "the same command again in a minute",
             ) from error
 
-    def _start_again(self) -> None:
+    def _start_again(self, shrunk: Iterable[str] = ()) -> None:
         """Read the whole journal; without room on the disk, into memory."""
         try:
-            self._catch_up(self._open())
+            self._catch_up(self._open(), shrunk)
         except (Changed, sqlite3.DatabaseError):
             self._throw_away()
             self._base, self._pid = self._connect(":memory:"), os.getpid()

@@ -21,6 +21,7 @@ from burnish.storage import (
     make_private,
     make_private_folder,
     open_private,
+    read_regular,
     write_once,
 )
 
@@ -92,7 +93,7 @@ def ensure_home(home: Path) -> None:
     check_home(home)
     copy = path.with_name(path.name + COPY)
     if not copy.exists() and path.exists():
-        write_once(copy, path.read_bytes())
+        write_once(copy, read_regular(path))
 
 
 def parts_of(home: Path) -> list[Path]:
@@ -101,6 +102,16 @@ def parts_of(home: Path) -> list[Path]:
         return sorted(path for path in home.iterdir() if _PART.fullmatch(path.name))
     except OSError:
         return []
+
+
+def open_to_others(home: Path) -> list[Path]:
+    """Which of a home folder and burnish's own parts of it group or others may look into.
+
+    A home that is private keeps all its parts from others.
+    """
+    if not home.is_dir() or not home.stat().st_mode & 0o077:
+        return []
+    return [home, *(path for path in parts_of(home) if path.stat().st_mode & 0o077)]
 
 
 def mend_rights(home: Path) -> None:

@@ -8,10 +8,8 @@ Does not know: what events mean together (trajectories/), where a trajectory's e
 from __future__ import annotations
 
 import contextlib
-import errno
 import heapq
 import os
-import stat
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -35,13 +33,12 @@ from burnish.journal.events import (
 )
 from burnish.journal.sharing import inner_of, is_spliced, join, unfold
 from burnish.records import Json
-from burnish.storage import lock_descriptor
+from burnish.storage import NO_WAIT, lock_descriptor, open_regular
 
 _CHUNK = 1 << 20
 _VALUES = 8192  # decoded blobs that a segment keeps
 _WINDOW = 1 << 16
 _NESTED = 16  # contents inside one another; capture nests two
-_NO_WAIT = getattr(os, "O_NONBLOCK", 0)  # opening a pipe returns at once
 _T = TypeVar("_T")
 
 
@@ -90,7 +87,7 @@ class SegmentReader:
         self.report = report if report is not None else ReadReport()
         self.position = position
         self.sealed = False
-        self._fd = _open_regular(path)
+        self._fd = open_regular(path)
         self._bad: set[Ref] = set()
         self._places: dict[Ref, tuple[int, int]] = {}
         self._values: dict[Ref, Json] = {}
@@ -140,8 +137,9 @@ class SegmentReader:
             elif kind == frames.SEAL:
                 self.sealed = True
         if final:
-            torn = os.fstat(self._fd).st_size - self.position
-            self.report.torn_tails += torn > 0
+            size = os.fstat(self._fd).st_size
+            torn = size - self.position
+            self.report.torn_tails += torn > 0 or not size  # not even the header is whole
             self.report.torn_bytes += torn
 
     def _items(self, base: int, final: bool) -> Iterator[tuple[int, int, int, memoryview]]:
@@ -324,7 +322,7 @@ BlobLookup = SegmentReader
 def is_alive(folder: Path) -> bool:
     """Whether the process that writes this folder still runs."""
     try:
-        fd = os.open(folder / "alive", os.O_RDONLY | _NO_WAIT)
+        fd = os.open(folder / "alive", os.O_RDONLY | NO_WAIT)
     except OSError:
         return False
     try:
@@ -355,19 +353,6 @@ def count_stray(home: Path) -> int:
         for folder in process_folders(home)
         for path in folder.iterdir()
     )
-
-
-def _open_regular(path: Path) -> int:
-    """Open a file to read; a pipe or a device, which would block or never end, is refused.
-
-    Raises:
-        OSError: If it cannot be opened, or is no regular file.
-    """
-    descriptor = os.open(path, os.O_RDONLY | _NO_WAIT)
-    if stat.S_ISREG(os.fstat(descriptor).st_mode):
-        return descriptor
-    os.close(descriptor)
-    raise OSError(errno.EINVAL, "is no regular file", str(path))
 
 
 def open_segment(path: Path, report: ReadReport, position: int = 0) -> SegmentReader | None:
