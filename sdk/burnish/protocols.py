@@ -6,10 +6,14 @@ Does not know: any implementation. Contract test kits live in `burnish.testing`.
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
+import msgspec
+
+from burnish.errors import VerificationError
 from burnish.records import Json, Message, Span, Tool, Trajectory, Verdict
 
 
@@ -44,7 +48,10 @@ class Environment(Protocol):
 
 @runtime_checkable
 class Verifier(Protocol):
-    """Concludes whether a trajectory succeeded, from facts and never from the agent's claim."""
+    """Concludes whether a trajectory succeeded, from facts and never from the agent's claim.
+
+    It may declare `traits`, a VerifierTraits, and be Preparable.
+    """
 
     @property
     def name(self) -> str:
@@ -62,6 +69,74 @@ class Verifier(Protocol):
         May raise: the caller turns that into "unknown" and keeps the error as evidence.
         """
         ...
+
+
+class VerifierTraits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is asked of a verifier beside its verdicts; a verifier declares it as its field `traits`.
+
+    Attributes:
+        kind: "check" looks at facts and is believed unmeasured; "judge" looks at texts, and is not.
+        isolated: Whether it needs a process of its own; only one that runs nobody's code but its own does not.
+        reads_outcomes: Whether it judges a run anew once a later outcome was reported.
+
+    Raises:
+        VerificationError: If a value is none of these.
+    """
+
+    kind: Literal["check", "judge"] = "check"
+    isolated: bool = True
+    reads_outcomes: bool = False
+
+    def __post_init__(self) -> None:
+        flags = isinstance(self.isolated, bool) and isinstance(self.reads_outcomes, bool)
+        if self.kind not in ("check", "judge") or not flags:
+            raise VerificationError(
+                f"traits of a verifier: {msgspec.structs.asdict(self)}",
+                'kind "check" or "judge"; isolated and reads_outcomes true or false',
+                'traits = VerifierTraits(kind="judge")',
+            )
+
+
+@runtime_checkable
+class Preparable(Protocol):
+    """A verifier that has something to do once, before the first run."""
+
+    def prepare(self) -> None:
+        """Import and check what is needed, so that its lack is one error and not a pile of unknowns.
+
+        Raises:
+            BurnishError: If the verifier cannot work.
+        """
+        ...
+
+
+def traits_of(verifier: object) -> VerifierTraits:
+    """The traits that a verifier declares, or has as attributes of their names; the usual ones without any.
+
+    Raises:
+        VerificationError: If they are none, or an attribute has nearly the name of a trait.
+    """
+    declared = getattr(verifier, "traits", None)
+    if isinstance(declared, VerifierTraits):
+        return declared
+    kind = type(verifier)
+    if declared is not None:
+        raise VerificationError(
+            f"traits of {kind.__name__}: a {type(declared).__name__}",
+            "VerifierTraits",
+            'traits = VerifierTraits(kind="judge")',
+        )
+    names = VerifierTraits.__struct_fields__
+    known = (*names, "traits", "prepare", "name", "version", "verify")
+    for own in (name for name in dir(verifier) if not name.startswith("_") and name not in known):
+        near = difflib.get_close_matches(own, (*names, "traits", "prepare"), n=1, cutoff=0.8)
+        if near:
+            raise VerificationError(
+                f"{kind.__name__}.{own}", f"{near[0]!r}, or a name that is less like it",
+                "traits = VerifierTraits(...)",
+            )  # fmt: skip
+    given = {name: getattr(verifier, name) for name in names if hasattr(verifier, name)}
+    return VerifierTraits(**given)
 
 
 class Generation(Protocol):
@@ -165,6 +240,9 @@ __all__ = [
     "Environment",
     "Format",
     "Generation",
+    "Preparable",
     "SpanSource",
     "Verifier",
+    "VerifierTraits",
+    "traits_of",
 ]

@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 
+from burnish.protocols import traits_of
 from burnish.records import Trajectory, Verdict
 from burnish.redaction import Redactor
 from burnish_exporters import curate
@@ -109,7 +110,7 @@ class PieceMaker:
 
     def __init__(self, plan: Plan, watch: Watch | None = None) -> None:
         self._plan, self._watch = plan, watch
-        self._kinds = [getattr(verifier, "kind", "check") for verifier in plan.verifiers]
+        self._kinds = [traits_of(verifier).kind for verifier in plan.verifiers]
         self._source, self._verified = source_steps(plan), verified_steps(plan)
         docs, share = plan.recipe.tool_docs, plan.recipe.tool_docs_share
         self._docs = ToolDocs.read(Path(docs), share) if docs else None

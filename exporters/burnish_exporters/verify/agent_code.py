@@ -23,10 +23,10 @@ from typing import Any, Literal
 import msgspec
 
 from burnish.errors import VerificationError
+from burnish.origins import UNTRUSTED_STATE, state_decides
 from burnish.records import Trajectory, Verdict
 from burnish_exporters.verify.goal_state import load_function
 from burnish_exporters.verify.judge_one import unknown
-from burnish_exporters.verify.origins import UNTRUSTED_STATE, state_decides
 from burnish_exporters.verify.sandbox import Limits, Ran, best_way
 
 EndClass = Literal["pass", "wrong output", "exception", "time-out", "resource limit"]

@@ -17,7 +17,7 @@ import msgspec
 
 from burnish.errors import VerificationError, WorkspaceError
 from burnish.journal.index import Query
-from burnish.protocols import Verifier
+from burnish.protocols import Verifier, traits_of
 from burnish.records import Trajectory, VerdictLabel
 from burnish.workspace import Workspace
 from burnish_exporters.verify.outcome import human
@@ -147,8 +147,8 @@ def rounds_of(
 
     A judge that says more and more successes than the checks is being pleased, not obeyed.
     """
-    judges = [v.name for v in verifiers if getattr(v, "kind", "check") == "judge"]
-    checks = [v.name for v in verifiers if getattr(v, "kind", "check") != "judge"]
+    judges = [v.name for v in verifiers if traits_of(v).kind == "judge"]
+    checks = [v.name for v in verifiers if traits_of(v).kind != "judge"]
     counts: dict[str, dict[str | None, Counter[str]]] = {name: {} for name in judges}
     for run in trajectories if judges and checks else ():
         newest = {verdict.verifier: verdict.label for verdict in run.verdicts}

@@ -18,6 +18,7 @@ import msgspec
 
 from burnish.errors import VerificationError
 from burnish.journal.events import canonical
+from burnish.protocols import VerifierTraits
 from burnish.records import Trajectory, Verdict
 from burnish_exporters.verify.agent_code import (
     RunsCode,
@@ -54,7 +55,7 @@ class Code(RunsCode):
     cases: dict[str, tuple[Case, ...]]
     name: str = "code"
     version: str = "1"
-    kind = "check"
+    traits = VerifierTraits()
 
     def verify(self, trajectory: Trajectory) -> Verdict:
         """Judge the program of the run by what it prints."""

@@ -25,6 +25,7 @@ import msgspec
 
 from burnish.errors import VerificationError
 from burnish.journal.events import canonical
+from burnish.protocols import VerifierTraits
 from burnish.records import Trajectory, Verdict
 from burnish_exporters.verify.agent_code import (
     EndClass,
@@ -72,7 +73,7 @@ class CodeTests(RunsCode):
     tests: dict[str, str]
     name: str = "tests"
     version: str = "2"
-    kind = "check"
+    traits = VerifierTraits()
 
     def verify(self, trajectory: Trajectory) -> Verdict:
         """Judge the code of the run by its tests."""

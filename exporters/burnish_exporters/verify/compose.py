@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from burnish.errors import VerificationError
-from burnish.protocols import Verifier
+from burnish.protocols import Preparable, Verifier, VerifierTraits, traits_of
 from burnish.records import Trajectory, Verdict, VerdictLabel
 from burnish_exporters.verify.judge_one import judge
 
@@ -29,27 +29,21 @@ class Composed:
     version: str = "1"
 
     @property
-    def kind(self) -> str:
-        """A judge, where a judge among the parts can make the success."""
-        judges = [getattr(part, "kind", "check") == "judge" for part in self.parts]
-        return "judge" if (all if self.how == "all_of" else any)(judges) else "check"
-
-    @property
-    def isolated(self) -> bool:
-        """Whether a part needs a process of its own."""
-        return any(getattr(part, "isolated", True) for part in (*self.parts, *self.gates))
-
-    @property
-    def reads_outcomes(self) -> bool:
-        """Whether a part judges anew once an outcome was reported."""
-        return any(getattr(part, "reads_outcomes", False) for part in (*self.parts, *self.gates))
+    def traits(self) -> VerifierTraits:
+        """A judge, where a judge among the parts can make the success; the rest as any part needs it."""
+        judges = [traits_of(part).kind == "judge" for part in self.parts]
+        everyone = [traits_of(part) for part in (*self.parts, *self.gates)]
+        return VerifierTraits(
+            kind="judge" if (all if self.how == "all_of" else any)(judges) else "check",
+            isolated=any(traits.isolated for traits in everyone),
+            reads_outcomes=any(traits.reads_outcomes for traits in everyone),
+        )
 
     def prepare(self) -> None:
         """Prepare the parts."""
         for part in (*self.parts, *self.gates):
-            prepare = getattr(part, "prepare", None)
-            if prepare is not None:
-                prepare()
+            if isinstance(part, Preparable):
+                part.prepare()
 
     def verify(self, trajectory: Trajectory) -> Verdict:
         """Judge by the parts; a gate that fails or cannot tell decides alone, with score 0."""

@@ -16,6 +16,7 @@ from typing import Any
 from burnish.errors import VerificationError
 from burnish.journal.events import canonical
 from burnish.origins import UNTRUSTED_STATE, state_decides
+from burnish.protocols import VerifierTraits
 from burnish.records import Json, Trajectory, Verdict
 from burnish_exporters.verify.judge_one import unknown
 
@@ -65,7 +66,7 @@ class DomAssert:
     trust_received: tuple[str, ...] = ()
     name: str = "dom_assert"
     version: str = "1"
-    kind = "check"
+    traits = VerifierTraits()
 
     def verify(self, trajectory: Trajectory) -> Verdict:
         """Judge the page at the end of the run."""

@@ -16,6 +16,7 @@ from typing import Any
 
 from burnish.errors import ImportPathError
 from burnish.origins import UNTRUSTED_STATE, state_decides
+from burnish.protocols import VerifierTraits
 from burnish.records import Trajectory, Verdict
 from burnish_exporters.verify.judge_one import shown, unknown
 
@@ -30,7 +31,7 @@ class GoalState:
     version: str = "1"
     needs_state: bool = True
     trust_received: tuple[str, ...] = ()
-    kind = "check"
+    traits = VerifierTraits()
 
     def prepare(self) -> None:
         """Import the predicate, so that a wrong path is an error and not a pile of unknowns."""

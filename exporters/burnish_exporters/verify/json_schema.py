@@ -15,6 +15,7 @@ from typing import Any
 
 from burnish.errors import VerificationError
 from burnish.journal.events import canonical
+from burnish.protocols import VerifierTraits
 from burnish.records import Json, Trajectory, Verdict
 
 _FENCE = re.compile(r"```(?:json)?\s*(.*?)```", re.DOTALL)
@@ -28,7 +29,7 @@ class JsonSchema:
     strict: bool = False
     name: str = "json_schema"
     version: str = "1"
-    kind = "check"
+    traits = VerifierTraits()
 
     def verify(self, trajectory: Trajectory) -> Verdict:
         """Judge the final answer."""

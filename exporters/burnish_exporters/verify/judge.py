@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from burnish.errors import VerificationError
+from burnish.protocols import VerifierTraits
 from burnish.records import Json, Trajectory, Verdict, VerdictLabel
 from burnish_exporters.verify.goal_state import load_function, version_of
 from burnish_exporters.verify.judge_one import unknown
@@ -40,7 +41,7 @@ class Judge:
     folder: Path | None = None
     name: str = "judge"
     version: str = "1"
-    kind = "judge"
+    traits = VerifierTraits(kind="judge")
 
     def prepare(self) -> None:
         """Import the function that makes the model."""

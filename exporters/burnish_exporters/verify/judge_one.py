@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from burnish.protocols import Verifier
+from burnish.protocols import Verifier, traits_of
 from burnish.records import Json, Trajectory, Verdict
 
 _EVIDENCE_BYTES = 8192
@@ -82,7 +82,7 @@ def earlier(verifier: Verifier, trajectory: Trajectory) -> Verdict | None:
         and (verdict.verifier, verdict.version) == (verifier.name, verifier.version)
     ]
     newest = max(same, key=lambda verdict: verdict.decided_ns, default=None)
-    if newest is None or not getattr(verifier, "reads_outcomes", False):
+    if newest is None or not traits_of(verifier).reads_outcomes:
         return newest
     later = any(found.reported_ns > newest.decided_ns for found in trajectory.outcomes)
     return None if later else newest

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from burnish.origins import comes_with_import, decides
+from burnish.protocols import VerifierTraits
 from burnish.records import Outcome, Trajectory, Verdict, VerdictLabel
 from burnish_exporters.verify.judge_one import unknown
 
@@ -32,9 +33,7 @@ class OutcomeVerifier:
     trust_received: tuple[str, ...] = ()
     name: str = "outcome"
     version: str = "1"
-    kind = "check"
-    reads_outcomes = True
-    isolated = False  # it runs no code but this: it reads a record
+    traits = VerifierTraits(reads_outcomes=True, isolated=False)
 
     def verify(self, trajectory: Trajectory) -> Verdict:
         """Judge one trajectory by what was reported."""

@@ -27,7 +27,7 @@ import msgspec
 
 from burnish import errors
 from burnish.errors import VerificationError
-from burnish.protocols import Verifier
+from burnish.protocols import Preparable, Verifier, traits_of
 from burnish.records import Trajectory, Verdict
 from burnish_exporters.verify.judge_one import judge, reusable, unknown
 
@@ -83,7 +83,8 @@ class Verification:
 
     def __init__(self, verifiers: Sequence[Verifier], settings: PoolSettings | None = None) -> None:
         self._verifiers, self._settings = list(verifiers), settings or PoolSettings()
-        apart = [v for v in verifiers if getattr(v, "isolated", True)]
+        traits = [traits_of(verifier) for verifier in self._verifiers]
+        apart = [v for v, t in zip(self._verifiers, traits, strict=True) if t.isolated]
         self._apart = [] if self._settings.in_process else apart
         self._pool = _Pool(self._apart, self._settings)
 
@@ -126,9 +127,8 @@ def _here(verifier: Verifier, trajectory: Trajectory, settings: PoolSettings) ->
 
 def _prepare(verifiers: Iterable[Verifier]) -> None:
     for verifier in verifiers:
-        prepare = getattr(verifier, "prepare", None)
-        if prepare is not None:
-            prepare()
+        if isinstance(verifier, Preparable):
+            verifier.prepare()
 
 
 @dataclass(slots=True)

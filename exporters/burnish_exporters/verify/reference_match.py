@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from burnish.errors import VerificationError
 from burnish.journal.events import canonical
+from burnish.protocols import VerifierTraits
 from burnish.records import Json, Trajectory, Verdict
 from burnish_exporters.verify.claims import without_claims
 from burnish_exporters.verify.goal_state import load_function, version_of
@@ -37,7 +38,7 @@ class ReferenceMatch:
     tolerance: float = 1e-6
     name: str = "reference_match"
     version: str = "1"
-    kind = "check"
+    traits = VerifierTraits()
 
     def prepare(self) -> None:
         """Import the function that gives references, if one is named."""

@@ -27,6 +27,7 @@ from typing import Any
 import msgspec
 
 from burnish.errors import VerificationError
+from burnish.protocols import VerifierTraits
 from burnish.records import ToolRun, Trajectory, Verdict
 from burnish_exporters.verify.goal_state import load_function
 from burnish_exporters.verify.spellings import forms_of_arguments, spellings
@@ -51,7 +52,7 @@ class Rules:
     folder: Path = field(default_factory=Path.cwd)
     name: str = "rules"
     version: str = "1"
-    kind = "check"
+    traits = VerifierTraits()
     gate = True
 
     def prepare(self) -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from burnish.errors import VerificationError
+from burnish.protocols import VerifierTraits
 from burnish.records import Trajectory, Verdict
 from burnish_exporters.verify.goal_state import load_function
 from burnish_exporters.verify.judge_one import shown, unknown
@@ -39,7 +40,7 @@ class SqlResultSet:
     argument: str = "query"
     name: str = "sql_result_set"
     version: str = "1"
-    kind = "check"
+    traits = VerifierTraits()
 
     def prepare(self) -> None:
         """Import the function that gives references, if one is named."""

@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from burnish.protocols import VerifierTraits
 from burnish.records import Json, Tool, Trajectory, Verdict
 from burnish_exporters.verify.judge_one import unknown
 
@@ -62,7 +63,7 @@ class ToolCalls:
     tolerate: int = 0
     name: str = "tool_calls"
     version: str = "1"
-    kind = "check"
+    traits = VerifierTraits()
 
     def verify(self, trajectory: Trajectory) -> Verdict:
         """Judge the calls that the model made."""

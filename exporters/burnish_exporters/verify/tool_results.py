@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from burnish.errors import VerificationError
+from burnish.protocols import VerifierTraits
 from burnish.records import Json, ToolRun, Trajectory, Verdict
 from burnish_exporters.verify.json_schema import read_schema, schema_problem, schema_version
 from burnish_exporters.verify.judge_one import unknown
@@ -36,7 +37,7 @@ class ExitCode:
     expected: int = 0
     name: str = "exit_code"
     version: str = "2"
-    kind = "check"
+    traits = VerifierTraits()
 
     def prepare(self) -> None:
         """Refuse to guess which tool runs commands."""
@@ -76,7 +77,7 @@ class HttpStatus:
     every: bool = False
     name: str = "http_status"
     version: str = "2"
-    kind = "check"
+    traits = VerifierTraits()
 
     def prepare(self) -> None:
         """Refuse to guess which tool makes requests."""

@@ -17,7 +17,7 @@ from urllib.parse import quote
 import msgspec
 
 from burnish.errors import VerificationError
-from burnish.protocols import Verifier
+from burnish.protocols import Verifier, traits_of
 from burnish.storage import atomic_write, make_private_folder
 from burnish_exporters.verify.quality import FLOOR, Quality
 
@@ -165,7 +165,7 @@ def facts_of(verifier: Verifier, store: QualityStore, agent: str) -> dict[str, A
 
 def _doubt(verifier: Verifier, found: Measurement | None, floor: float) -> str | None:
     if found is None:
-        judges = getattr(verifier, "kind", "check") == "judge"
+        judges = traits_of(verifier).kind == "judge"
         return f"{verifier.name} was never measured" if judges else None
     low = found.quality.precision.low
     return f"precision of {verifier.name} is below the floor" if low < floor else None

@@ -17,7 +17,7 @@ import msgspec
 
 from burnish.errors import NoVerifier
 from burnish.journal.index import Query
-from burnish.protocols import Verifier
+from burnish.protocols import Verifier, traits_of
 from burnish.records import Trajectory, Verdict
 from burnish.workspace import Since, Workspace, nanoseconds
 from burnish_exporters.verify.judge_one import earlier
@@ -140,7 +140,7 @@ class Watch:
             self.seen += 1
             if all(earlier(verifier, trajectory) for verifier in self._verifiers):
                 self.skipped += 1
-                if not any(getattr(v, "reads_outcomes", False) for v in self._verifiers):
+                if not any(traits_of(v).reads_outcomes for v in self._verifiers):
                     self._done.add(entry.id)
             else:
                 yield trajectory

@@ -19,6 +19,7 @@ from typing import Any, BinaryIO
 import msgspec
 
 from burnish.errors import BurnishError
+from burnish.protocols import Preparable
 from burnish_exporters.verify.judge_one import judge
 
 _LENGTH = struct.Struct(">Q")
@@ -81,9 +82,8 @@ def _prepared(start: dict[str, Any], answers: BinaryIO) -> list[Any]:
     try:
         verifiers = pickle.loads(start["verifiers"])  # noqa: S301 - from our own parent
         for verifier in verifiers:
-            prepare = getattr(verifier, "prepare", None)
-            if prepare is not None:
-                prepare()
+            if isinstance(verifier, Preparable):
+                verifier.prepare()
     except BurnishError as found:
         problem = found
     except Exception as found:  # noqa: BLE001 - whatever a user's module raises is told to the parent

@@ -19,8 +19,9 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
+from burnish.errors import VerificationError
 from burnish.journal.events import canonical
-from burnish.protocols import Verifier
+from burnish.protocols import Verifier, traits_of
 from burnish.records import Message, Trajectory, Verdict, VerdictLabel
 
 LABELS = ("success", "fail", "unknown")
@@ -70,11 +71,15 @@ def claiming(run: Trajectory, *, success: bool, aloud: bool) -> Trajectory:
 
 
 def it_is_a_verifier(case: VerifierCase) -> None:
-    """It has a name, a version and verify()."""
+    """It has a name, a version and verify(), and traits that are some."""
     _require(isinstance(case.verifier, Verifier), "a part of the protocol is missing")
     for name in ("name", "version"):
         value = getattr(case.verifier, name)
         _require(isinstance(value, str) and bool(value), f"its {name} is {value!r}")
+    try:
+        traits_of(case.verifier)
+    except VerificationError as problem:
+        raise AssertionError(str(problem)) from problem
 
 
 def it_tells_success_from_failure(case: VerifierCase) -> None:

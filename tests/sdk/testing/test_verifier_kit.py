@@ -2,6 +2,8 @@
 
 import pytest
 
+from burnish.errors import VerificationError
+from burnish.protocols import VerifierTraits, traits_of
 from burnish.records import ModelCall, Trajectory, Verdict
 from burnish.testing import VERIFIER_CHECKS, VerifierCase
 
@@ -124,3 +126,43 @@ def test_each_breach_is_found(verifier, check):
 def test_a_verifier_that_keeps_the_contract_passes_every_check():
     assert broken(Good()) == set()
     assert len(VERIFIER_CHECKS) == 8
+
+
+class _Named:
+    name, version = "mine", "1"
+
+    def verify(self, trajectory):
+        return Verdict(label="unknown", verifier="mine")
+
+
+def _with(**attributes):
+    return type("Mine", (_Named,), attributes)()
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"kinds": "judge"},
+        {"kind": "juge"},
+        {"isolate": False},
+        {"isolated": "no"},
+        {"read_outcomes": True},
+        {"prepared": lambda self: None},
+        {"trait": VerifierTraits(kind="judge")},
+        {"traits": {"kind": "judge"}},
+    ],
+    ids=str,
+)
+def test_a_trait_that_is_misspelled_or_none_is_an_error(attributes):
+    with pytest.raises(VerificationError):
+        traits_of(_with(**attributes))
+
+
+def test_traits_are_declared_as_one_field_or_by_their_names():
+    judge = VerifierTraits(kind="judge", isolated=False)
+
+    assert traits_of(_with(traits=judge)) == judge
+    assert traits_of(_with(kind="judge", isolated=False)) == judge
+    assert traits_of(_with(rubric="x", source="y")) == VerifierTraits()
+    with pytest.raises(VerificationError, match="traits of a verifier"):
+        VerifierTraits(kind="referee")

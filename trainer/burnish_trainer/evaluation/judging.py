@@ -12,6 +12,7 @@ import msgspec
 
 import burnish
 from burnish import settings
+from burnish.protocols import traits_of
 from burnish.records import Json, Record, Trajectory, VerdictLabel
 from burnish_trainer.evaluation.running import Ran
 from burnish_trainer.evaluation.statistics import mean
@@ -59,7 +60,7 @@ def judge(subject: Subject, ran: Sequence[Ran], since_ns: int) -> list[Result]:
     for trajectory, verdicts in judge_all(subject.verifiers, recorded):
         for verdict in verdicts:
             workspace.append_verdict(trajectory.id, verdict)
-        verdict = combine(verdicts, [getattr(v, "kind", "check") for v in subject.verifiers])
+        verdict = combine(verdicts, [traits_of(v).kind for v in subject.verifiers])
         found[trajectory.id] = _result(
             wanted[trajectory.id], trajectory, verdict.label, _reason(verdict.evidence)
         )
