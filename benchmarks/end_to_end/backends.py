@@ -1,0 +1,180 @@
+"""One retrain of the support desk with each backend: the engine of the process, `burnish serve`, a stand-in for vLLM.
+
+usage: python benchmarks/end_to_end/backends.py [--quick] [--backends embedded serve vllm] [--url URL] [--json FILE]
+
+The same tasks, the same 300 fresh runs at temperature 1, 16 at a time, each backend in a process and a workspace of its
+own. Afterwards 40 threads meet the canary, and the server is restarted after 20 of them. `--url` names a real vLLM server
+of the bundled model in place of the stand-in. Figures: NAME_before, NAME_after and NAME_gain (held-out success), NAME_promoted
+(1 or 0), NAME_lost_attempts (attempts of the evaluation that met an error of the backend), NAME_lost_calls (of the 40).
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+DESK = Path(__file__).parents[2] / "examples" / "support_desk"
+ROLLOUTS, QUICK_ROLLOUTS = 300, 96
+BACKENDS = ("embedded", "serve", "vllm")
+_THREADS = 40
+
+Restart = Callable[[], None]
+
+
+@contextlib.contextmanager
+def opened(name: str, url: str | None) -> Iterator[tuple[str, Restart]]:
+    """A backend while it is used: its address in burnish.toml, and a way to restart it."""
+    if name == "embedded":
+        yield "embedded", lambda: None
+    elif name == "serve":
+        from burnish.serving.embedded.engine import Engine
+        from burnish.serving.server import make_app, running
+
+        engine = Engine("starter")
+
+        def forget() -> None:
+            for version in engine.list():
+                engine.unload(version)
+
+        with running(make_app("starter", engine=engine)) as address:
+            yield address, forget
+    elif url is not None:
+        yield url, lambda: None
+    else:
+        from burnish.testing import VllmServer
+
+        with VllmServer("starter") as server:
+            yield server.url, server.restart
+
+
+def play(name: str, url: str | None, rollouts: int, folder: Path) -> dict[str, Any]:
+    """Retrain with one backend, then meet its canary; what came out."""
+    import burnish
+
+    project = folder / "desk"
+    shutil.copytree(DESK, project)
+    os.chdir(project)
+    burnish.configure(home=folder / "home", config=project / "burnish.toml")
+    started = time.monotonic()
+    with opened(name, url) as (address, restart):
+        if name == "vllm":
+            _name_base(project)
+        report = burnish.retrain(
+            "support", backend=address, evaluate={"rollouts": rollouts, "concurrency": 16}
+        )
+        seconds = time.monotonic() - started
+        lost = meet_canary(address, restart) if report.status == "canary" else None
+        told = burnish.Workspace().canary("support").status()
+    assert report.evaluation is not None
+    assert report.decision is not None
+    heldout = report.evaluation.pools["heldout"]
+    infrastructure: Any = report.evaluation.extras["infrastructure"]
+    errors = [n for side in infrastructure.values() for n in side["errors"].values()]
+    return {
+        "before": heldout.before.rate,
+        "after": heldout.after.rate,
+        "gain": heldout.gain,
+        "ci95": heldout.ci95,
+        "decision": report.decision.decision,
+        "status": report.status,
+        "lost_attempts": sum(errors),
+        "lost_calls": lost,
+        "canary": {key: told.get(key) for key in ("restored", "taken_over", "not_restored")},
+        "seconds": round(seconds, 1),
+        "stages": {stage["name"]: stage["seconds"] for stage in report.stages},
+    }
+
+
+def _name_base(project: Path) -> None:
+    """Call the base model by its folder, as users of vLLM do: the server has another name for it."""
+    from burnish.serving import resolve_model
+
+    path = project / "burnish.toml"
+    folder = resolve_model("starter")
+    path.write_text(path.read_text().replace('"starter"', f'"{folder}"'))
+
+
+def meet_canary(address: str, restart: Restart) -> int:
+    """Threads ask the routed model, and the server is restarted between them; how many calls failed."""
+    import burnish
+    from burnish.serving import EmbeddedChat
+    from burnish.serving.remote_chat import make_remote_chat
+
+    own = (
+        EmbeddedChat("starter", max_tokens=4)
+        if address == "embedded"
+        else make_remote_chat(address, None, max_tokens=4, retries=0)
+    )
+    model, failed = burnish.route(own, agent="support"), 0
+    for number in range(_THREADS):
+        if number == _THREADS // 2:
+            restart()
+        try:
+            model.invoke("hi", {"configurable": {"thread_id": f"after-{number}"}})
+        except Exception as error:  # noqa: BLE001 - whatever a user would see
+            print(f"thread {number}: {type(error).__name__}: {error}", file=sys.stderr)
+            failed += 1
+    return failed
+
+
+def figures(found: dict[str, dict[str, Any]]) -> dict[str, float]:
+    """The figures of all backends."""
+    told: dict[str, float] = {}
+    for name, one in found.items():
+        for key in ("before", "after", "gain", "lost_attempts", "lost_calls"):
+            if one[key] is not None:
+                told[f"{name}_{key}"] = round(float(one[key]), 4)
+        told[f"{name}_promoted"] = float(one["decision"] == "promote")
+    return told
+
+
+def main() -> None:
+    """Play, print and keep the figures."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="the stand-in alone, 96 runs")
+    parser.add_argument("--backends", nargs="+", choices=BACKENDS, default=list(BACKENDS))
+    parser.add_argument("--url", help="a vLLM server of the bundled model")
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--alone", choices=BACKENDS, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    rollouts = QUICK_ROLLOUTS if args.quick else ROLLOUTS
+    if args.alone:
+        with tempfile.TemporaryDirectory() as folder:
+            found = play(args.alone, args.url, rollouts, Path(folder))
+            args.json.write_text(json.dumps(found))
+            os.chdir("/")
+        return
+    played: dict[str, dict[str, Any]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ["vllm"] if args.quick else args.backends:
+            out = Path(folder) / f"{name}.json"
+            command = [sys.executable, __file__, "--alone", name, "--json", str(out)]
+            command += ["--quick"] * args.quick + (["--url", args.url] if args.url else [])
+            subprocess.run(command, check=True)
+            played[name] = json.loads(out.read_text())
+            print(json.dumps({name: played[name]}), flush=True)
+    told = figures(played)
+    print(json.dumps(told, indent=1))
+    if args.json:
+        conditions = {
+            "rollouts": rollouts,
+            "cores": os.cpu_count(),
+            "python": platform.python_version(),
+            "by_backend": played,
+        }
+        args.json.write_text(json.dumps({"figures": told, "conditions": conditions}, indent=1))
+
+
+if __name__ == "__main__":
+    main()
