@@ -92,10 +92,10 @@ class EmbeddedBackend:
             messages: In the records' form or in OpenAI chat form.
             tools: Offered tools.
             adapter: A loaded version; none is the base model.
-            **sampling: `temperature`, `top_p`, `seed`, `max_tokens`, `stop`.
+            **sampling: `temperature`, `top_p`, `top_k`, `seed`, penalties, `max_tokens`, `stop`.
         """
-        from burnish.serving.embedded.sampling import Sampling
         from burnish.serving.embedded.session import Ask
+        from burnish.serving.request_options import sampling_of_body
 
         max_tokens, stop = sampling.pop("max_tokens", 512), sampling.pop("stop", ())
         ask = Ask(
@@ -103,7 +103,7 @@ class EmbeddedBackend:
             tools=tools_from_records(tools),
             adapter=adapter,
             max_tokens=max_tokens,
-            sampling=Sampling(**checked_sampling(sampling)),
+            sampling=sampling_of_body(checked_sampling(sampling), temperature=0.0),
             stop=(stop,) if isinstance(stop, str) else tuple(stop or ()),
         )
         finished = self._session.finish(self.engine.generate(self._session.request(ask)), ask)
@@ -157,11 +157,13 @@ def checked_sampling(sampling: dict[str, Any]) -> dict[str, Any]:
     Raises:
         ServingError: If one is unknown.
     """
-    unknown = set(sampling) - {"temperature", "top_p", "seed"}
+    from burnish.serving.request_options import SAMPLING
+
+    unknown = set(sampling) - SAMPLING
     if unknown:
         raise ServingError(
             f"unknown sampling settings {', '.join(sorted(unknown))}",
-            "temperature, top_p, seed, max_tokens, stop",
+            f"{', '.join(sorted(SAMPLING))}, max_tokens, stop",
             "leave them out",
         )
     return sampling

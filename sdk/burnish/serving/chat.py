@@ -35,6 +35,7 @@ from burnish.serving.embedded.requests import AnswerFuture
 from burnish.serving.embedded.sampling import Sampling
 from burnish.serving.embedded.session import Ask, Finished, ReplyStream, Session
 from burnish.serving.messages import from_langchain
+from burnish.serving.request_options import SAMPLING, sampling_of_body
 from burnish.serving.toolcalls import Call, Piece
 from burnish.serving.versions import find_version
 
@@ -216,18 +217,17 @@ class EmbeddedChat(BaseChatModel):
             tools=() if given.get("tool_choice") == "none" else tools,
             adapter=given.get("adapter", self.adapter),
             max_tokens=given.get("max_tokens", self.max_tokens),
-            sampling=Sampling(
-                temperature=given.get("temperature", self.temperature),
-                top_p=given.get("top_p", self.top_p),
-                seed=self._seed(given),
-            ),
+            sampling=self._sampling(given),
             stop=(stop,) if isinstance(stop, str) else tuple(stop or ()),
         )
 
-    def _seed(self, given: dict[str, Any]) -> int | None:
-        if self.next_seed is not None and given.get("seed") is None:
-            return self.next_seed()
-        return given.get("seed", self.seed)
+    def _sampling(self, given: dict[str, Any]) -> Sampling:
+        """Sampling of a call: what it is given, else the model's own settings."""
+        own = {"temperature": self.temperature, "top_p": self.top_p, "seed": self.seed}
+        asked = {name: value for name, value in given.items() if name in SAMPLING}
+        if self.next_seed is not None and asked.get("seed") is None:
+            asked["seed"] = self.next_seed()
+        return sampling_of_body({**own, **asked})
 
     def _result(self, finished: Finished) -> ChatResult:
         reply = finished.reply

@@ -22,9 +22,13 @@ from starlette.routing import Route
 from burnish.errors import BurnishError, ServingError, UnknownAdapter
 from burnish.records import Json
 from burnish.serving.embedded.requests import Answer, Request
-from burnish.serving.embedded.sampling import Sampling
-from burnish.serving.embedded.session import Ask, Finished, ReplyStream, Session
+from burnish.serving.embedded.session import Ask, Finished, ReplyStream, Session, cut
 from burnish.serving.messages import from_records
+from burnish.serving.request_options import (
+    check_chat_options,
+    check_completion_options,
+    sampling_of_body,
+)
 from burnish.serving.toolcalls import Piece
 
 _LOG = logging.getLogger("burnish.serve")
@@ -68,6 +72,7 @@ class Routes:
         return [
             Route("/health", self.health, methods=["GET"]),
             Route("/v1/models", self.models, methods=["GET"]),
+            Route("/v1/models/{name:path}", self.model, methods=["GET"]),
             *(Route(path, _guarded(handler), methods=["POST"]) for path, handler in posts.items()),
         ]
 
@@ -77,13 +82,15 @@ class Routes:
 
     async def models(self, request: HttpRequest) -> Response:
         """The base model and the loaded versions."""
-        facts = self._engine.facts
-        base = self._card(self._name, str(facts.folder), None)
-        base.update(max_model_len=facts.context, sha256=facts.sha256, dtype=facts.dtype)
-        adapters = [
-            self._card(slot.version, str(slot.path), self._name) for slot in self._engine.slots()
-        ]
-        return JSONResponse({"object": "list", "data": [base, *adapters]})
+        return JSONResponse({"object": "list", "data": self._cards()})
+
+    async def model(self, request: HttpRequest) -> Response:
+        """One model of the list, by its name."""
+        name = request.path_params["name"]
+        found = next((card for card in self._cards() if card["id"] == name), None)
+        if found is None:
+            return _failed(f"The model `{name}` does not exist.", "NotFoundError", 404)
+        return JSONResponse(found)
 
     async def load(self, body: dict[str, Any], http: HttpRequest) -> Response:
         """VLLM's route to load an adapter; loading in place is refused."""
@@ -126,9 +133,10 @@ class Routes:
 
     async def chat(self, body: dict[str, Any], http: HttpRequest) -> Response:
         """OpenAI's chat completions."""
+        check_chat_options(body)
         ask, model = self._ask(body), self._model(body)
         if body.get("stream"):
-            return await self._stream(ask, model, _object(body, "stream_options"))
+            return await self._stream(ask, model, body)
         request = await asyncio.to_thread(self._session.request, ask)
         answer = await self._answer(request, http)
         finished = self._session.finish(answer, ask)
@@ -151,6 +159,7 @@ class Routes:
 
     async def complete(self, body: dict[str, Any], http: HttpRequest) -> Response:
         """OpenAI's completions, for text or token ids; log-probabilities of the first token."""
+        check_completion_options(body)
         prompt, model = body.get("prompt"), self._model(body)
         if isinstance(prompt, str):
             prompt = await asyncio.to_thread(self._session.encode, prompt)
@@ -161,17 +170,19 @@ class Routes:
             raise Refusal("'logprobs' is at most 20 here and needs 'max_tokens': 1.")
         if body.get("stream"):
             raise Refusal("'stream' is only supported by /v1/chat/completions.")
+        stop = _stop_texts(body.get("stop"))
         request = Request(
             prompt=prompt,
             adapter=self._adapter(model),
             max_tokens=16 if most is None else most,
-            sampling=_sampling(body),
+            sampling=sampling_of_body(body),
+            stop=self._session.stopper(stop),
         )
         answer = await self._answer(request, http)
         finished = self._session.finish(answer)
         choice: dict[str, Json] = {
             "index": 0,
-            "text": finished.text,
+            "text": cut(finished.text, stop),
             "finish_reason": answer.finish_reason,
             "token_ids": answer.token_ids,
             "logprobs": None,
@@ -200,7 +211,8 @@ class Routes:
             waiting.cancel()
             left.cancel()
 
-    async def _stream(self, ask: Ask, model: str, options: dict[str, Any]) -> Response:
+    async def _stream(self, ask: Ask, model: str, body: dict[str, Any]) -> Response:
+        options = _object(body, "stream_options")
         loop, tokens = asyncio.get_running_loop(), asyncio.Queue[int]()
 
         def tell(token: int) -> None:
@@ -224,7 +236,7 @@ class Routes:
                 for piece in stream.close():
                     yield deltas.piece(piece)
                 finished = Finished(answer=answer, text="", reply=stream.reply)
-                yield deltas.event({}, finished.finish_reason)
+                yield deltas.last(finished.finish_reason, *self._stream_facts(finished, body))
                 if options.get("include_usage"):
                     yield _event({**head, "choices": [], "usage": _usage(finished)})
             except ServingError as error:
@@ -239,16 +251,16 @@ class Routes:
         messages = body.get("messages")
         if not isinstance(messages, list) or not messages:
             raise Refusal("'messages' must be a list with at least one message.")
-        if body.get("n") not in (None, 1):
-            raise Refusal("'n' must be 1.")
-        most = _integer(body, "max_completion_tokens") or _integer(body, "max_tokens", 512)
+        most = _integer(body, "max_completion_tokens")
+        most = _integer(body, "max_tokens", 512) if most is None else most
         return Ask(
             messages=from_records(messages),
             tools=() if body.get("tool_choice") == "none" else body.get("tools") or (),
             adapter=self._adapter(self._model(body)),
             max_tokens=512 if most is None else most,
-            sampling=_sampling(body),
+            sampling=sampling_of_body(body),
             stop=_stop_texts(body.get("stop")),
+            top_logprobs=_integer(body, "top_logprobs") or 0,
         )
 
     def _model(self, body: dict[str, Any]) -> str:
@@ -270,6 +282,15 @@ class Routes:
             )
         return model
 
+    def _cards(self) -> list[dict[str, Json]]:
+        facts = self._engine.facts
+        base = self._card(self._name, str(facts.folder), None)
+        base.update(max_model_len=facts.context, sha256=facts.sha256, dtype=facts.dtype)
+        return [
+            base,
+            *(self._card(s.version, str(s.path), self._name) for s in self._engine.slots()),
+        ]
+
     def _card(self, name: str, root: str, parent: str | None) -> dict[str, Json]:
         return {
             "id": name,
@@ -280,13 +301,32 @@ class Routes:
             "parent": parent,
         }
 
+    def _stream_facts(
+        self, finished: Finished, body: dict[str, Any]
+    ) -> tuple[dict[str, Json], dict[str, Json]]:
+        """What the last event of a stream tells: of the choice, and of the answer."""
+        choice: dict[str, Json] = {}
+        if body.get("logprobs"):
+            choice["logprobs"] = self._logprobs(finished)
+        if not body.get("return_token_ids"):
+            return choice, {}
+        choice["token_ids"] = finished.answer.token_ids
+        return choice, {"prompt_token_ids": finished.answer.prompt_token_ids}
+
     def _logprobs(self, finished: Finished) -> dict[str, Json]:
         answer, decode = finished.answer, self._session.renderer.decode
+
+        def entry(token: int, logprob: float) -> dict[str, Json]:
+            return {"token": decode([token]), "logprob": logprob, "bytes": None}
+
         pairs = zip(answer.token_ids, answer.logprobs, strict=True)
         return {
             "content": [
-                {"token": decode([token]), "logprob": logprob, "bytes": None, "top_logprobs": []}
-                for token, logprob in pairs
+                {
+                    **entry(*pair),
+                    "top_logprobs": [entry(*top) for top in answer.tops[at]] if answer.tops else [],
+                }
+                for at, pair in enumerate(pairs)
             ]
         }
 
@@ -311,6 +351,11 @@ class _Deltas:
         function = {"name": call.name, "arguments": call.raw}
         delta = {"index": self._calls - 1, "id": call.id, "type": "function", "function": function}
         return self.event({"tool_calls": [delta]})
+
+    def last(self, finish_reason: str, choice: dict[str, Json], answer: dict[str, Json]) -> str:
+        """The event that ends the choice, with what is known of it by then."""
+        ended = {"index": 0, "delta": {}, "finish_reason": finish_reason, **choice}
+        return _event({**self._head, **answer, "choices": [ended]})
 
     def event(self, delta: dict[str, Json], finish_reason: str | None = None) -> str:
         """The event of one change."""
@@ -366,15 +411,6 @@ async def _body(request: HttpRequest) -> dict[str, Any]:
     return body
 
 
-def _sampling(body: dict[str, Any]) -> Sampling:
-    temperature, top_p = _number(body, "temperature"), _number(body, "top_p")
-    return Sampling(
-        temperature=1.0 if temperature is None else temperature,
-        top_p=1.0 if top_p is None else top_p,
-        seed=_integer(body, "seed"),
-    )
-
-
 def _integer(body: dict[str, Any], key: str, default: int | None = None) -> int | None:
     value = body.get(key, default)
     if isinstance(value, float) and value.is_integer():
@@ -382,13 +418,6 @@ def _integer(body: dict[str, Any], key: str, default: int | None = None) -> int 
     if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
         raise Refusal(f"'{key}' must be a whole number.")
     return value
-
-
-def _number(body: dict[str, Any], key: str) -> float | None:
-    value = body.get(key)
-    if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float))):
-        raise Refusal(f"'{key}' must be a number.")
-    return None if value is None else float(value)
 
 
 def _object(body: dict[str, Any], key: str) -> dict[str, Any]:

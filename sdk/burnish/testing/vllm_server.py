@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import json
 import random
 import time
@@ -38,6 +39,7 @@ from burnish.serving.embedded.requests import Request
 from burnish.serving.embedded.sampling import Sampling
 from burnish.serving.embedded.session import Ask, Finished, ReplyStream, Session
 from burnish.serving.messages import from_records
+from burnish.serving.request_options import SAMPLING, sampling_of_body
 from burnish.serving.server import running
 from burnish.serving.toolcalls import Piece
 
@@ -45,8 +47,8 @@ _OBEYED = (
     "model messages prompt temperature top_p seed max_tokens max_completion_tokens stop stream "
     "stream_options tools tool_choice logprobs return_token_ids return_tokens_as_token_ids"
 )
-_NEUTRAL = "n user top_logprobs parallel_tool_calls frequency_penalty presence_penalty"
-_KNOWN = frozenset(f"{_OBEYED} {_NEUTRAL}".split())
+_NEUTRAL = "n user top_logprobs parallel_tool_calls"
+_KNOWN = frozenset(f"{_OBEYED} {_NEUTRAL}".split()) | SAMPLING
 
 
 class VllmServer:
@@ -230,7 +232,7 @@ class VllmServer:
         if body.get("stream"):
             return self._stream(ask, model, body)
         answer = await self._engine.agenerate(self._session.request(ask))
-        finished = self._session.finish(answer, ask.stop)
+        finished = self._session.finish(answer, ask)
         choice: dict[str, Any] = {
             "index": 0,
             "message": {
@@ -258,7 +260,7 @@ class VllmServer:
 
         future = self._engine.submit(self._session.request(ask, told))
         future.add_done_callback(lambda _: told(-1))
-        stream = ReplyStream(self._session, ask.stop)
+        stream = ReplyStream(self._session, ask)
         chunks = _Chunks(_head("chat.completion.chunk", model))
 
         async def events() -> AsyncIterator[str]:
@@ -409,12 +411,9 @@ _INPUT, _INTERNAL = "InvalidUserInput", "InternalServerError"
 
 
 def _sampling(body: dict[str, Any]) -> Sampling:
-    temperature, top_p = body.get("temperature"), body.get("top_p")
-    return _SeedAlone(
-        temperature=1.0 if temperature is None else float(temperature),
-        top_p=1.0 if top_p is None else float(top_p),
-        seed=body.get("seed"),
-    )
+    obeyed = {name: value for name, value in body.items() if name in SAMPLING}
+    found = sampling_of_body(obeyed)
+    return _SeedAlone(**{f.name: getattr(found, f.name) for f in dataclasses.fields(found)})
 
 
 def _card(name: str, root: str, parent: str | None) -> dict[str, Any]:

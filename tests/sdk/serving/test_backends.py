@@ -88,8 +88,8 @@ def test_an_address_where_nobody_listens_is_said_so():
 
 
 def test_unknown_sampling_settings_are_refused(cases):
-    with pytest.raises(ServingError, match="unknown sampling settings top_k"):
-        cases["embedded"].ask(None, top_k=5)
+    with pytest.raises(ServingError, match="unknown sampling settings beams"):
+        cases["embedded"].ask(None, beams=5)
 
 
 # The server

@@ -26,6 +26,8 @@ class Request:
     max_tokens: int = 512
     """The longest answer; every generation ends there."""
     sampling: Sampling = GREEDY
+    top_logprobs: int = 0
+    """So many of the likeliest tokens are told at each place."""
     stop: Callable[[list[int]], bool] | None = None
     """Asked after each token, in the worker's thread; true ends the answer."""
     on_token: Callable[[int], None] | None = None
@@ -47,6 +49,8 @@ class Answer:
     """Whether the last token is the model's end mark."""
     adapter: str | None
     """The version whose slot the request was admitted with."""
+    tops: list[list[tuple[int, float]]] = dataclasses.field(default_factory=list)
+    """The likeliest tokens at each place with their log-probabilities, where they were asked for."""
 
 
 AnswerFuture = concurrent.futures.Future[Answer]
@@ -64,6 +68,7 @@ class Running:
     limit: int  # tokens of the answer, at most
     tokens: list[int] = dataclasses.field(default_factory=list)
     logprobs: list[float] = dataclasses.field(default_factory=list)
+    tops: list[list[tuple[int, float]]] = dataclasses.field(default_factory=list)
 
     @property
     def length(self) -> int:
@@ -89,4 +94,5 @@ class Running:
             finish_reason=reason,
             ended=bool(self.tokens) and self.tokens[-1] in stops,
             adapter=self.slot.version if self.slot else None,
+            tops=self.tops,
         )

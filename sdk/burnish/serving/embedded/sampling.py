@@ -1,10 +1,10 @@
 """The choice of the next token, for a batch whose rows have settings of their own.
 
-Knows: greedy choice, temperature, top-p, one stream of random numbers per request.
-Does not know: batches over time, slots, text.
+Knows: greedy choice, temperature, top-k, top-p, min-p, penalties and biases as vLLM defines them, one
+stream of random numbers per request. Does not know: batches over time, slots, text.
 
 A row's numbers come from its own seed and prompt, so a neighbour in the batch never changes them.
-Log-probabilities are the model's own, before temperature and top-p. Axes: `B` rows, `V` vocabulary.
+Log-probabilities are the model's own, before all of that. Axes: `B` rows, `V` vocabulary.
 """
 
 from __future__ import annotations
@@ -20,6 +20,15 @@ import torch
 from burnish.errors import ServingError
 
 _LEAST = 1e-5  # a temperature below takes the likeliest token
+_RANGES = (
+    ("top_k", 0, 1 << 31),
+    ("min_p", 0.0, 1.0),
+    ("presence_penalty", -2.0, 2.0),
+    ("frequency_penalty", -2.0, 2.0),
+    ("repetition_penalty", 0.01, 100.0),
+)
+History = tuple[Sequence[int], Sequence[int]]
+"""The tokens of a row's prompt and of its answer so far."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -32,6 +41,18 @@ class Sampling:
     """Share of the probability, likeliest first, that is drawn from; over 0, up to 1."""
     seed: int | None = None
     """The same seed and prompt draw the same numbers; none draws afresh each time."""
+    top_k: int = 0
+    """So many of the likeliest tokens are drawn from; 0 is all."""
+    min_p: float = 0.0
+    """Tokens less likely than this share of the likeliest one's probability are not drawn."""
+    presence_penalty: float = 0.0
+    """Taken from the logit of each token that was answered already."""
+    frequency_penalty: float = 0.0
+    """The same for each time that it was answered."""
+    repetition_penalty: float = 1.0
+    """Divides positive and multiplies negative logits of tokens of the prompt and the answer."""
+    logit_bias: tuple[tuple[int, float], ...] = ()
+    """Added to the logits of tokens."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.temperature < math.inf:
@@ -40,6 +61,23 @@ class Sampling:
             )
         if not 0 < self.top_p <= 1:
             raise ServingError(f"top_p is {self.top_p}", "a share over 0, up to 1", "top_p=1.0")
+        for name, low, high in _RANGES:
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise ServingError(
+                    f"{name} is {value}", f"a number from {low} to {high}", f"leave {name} out"
+                )
+
+    @property
+    def adjusts(self) -> bool:
+        """Whether logits are changed before a token is chosen."""
+        penalties = (self.presence_penalty, self.frequency_penalty, self.repetition_penalty - 1)
+        return any(penalties) or bool(self.logit_bias)
+
+    @property
+    def cuts(self) -> bool:
+        """Whether some tokens are left out of the draw."""
+        return self.top_p < 1 or self.top_k > 0 or self.min_p > 0
 
     def stream(self, prompt: Sequence[int]) -> random.Random | None:
         """The random numbers of one request; none is needed for greedy choice."""
@@ -63,18 +101,57 @@ class Choice:
 
 
 def choose(
-    logits: torch.Tensor, settings: Sequence[Sampling], streams: Sequence[random.Random | None]
+    logits: torch.Tensor,
+    settings: Sequence[Sampling],
+    streams: Sequence[random.Random | None],
+    histories: Sequence[History] | None = None,
 ) -> Choice:
-    """Choose one token per row of `B x V` logits."""
+    """Choose one token per row of `B x V` logits.
+
+    Args:
+        logits: Of the model.
+        settings: Of each row.
+        streams: Random numbers of each row; none for greedy choice.
+        histories: Prompt and answer of each row, which penalties look at; by default empty.
+    """
+    own = logits
+    if any(setting.adjusts for setting in settings):
+        logits = logits.clone()
+        for row, setting in enumerate(settings):
+            if setting.adjusts:
+                _adjust(logits[row], setting, histories[row] if histories else ((), ()))
     tokens = logits.argmax(-1)
     drawn = [row for row, stream in enumerate(streams) if stream is not None]
     if drawn:
         at = torch.tensor(drawn, device=logits.device)
         numbers = [stream.random() for stream in streams if stream is not None]
         tokens[at] = _draw(logits[at], [settings[row] for row in drawn], numbers)
-    chosen = logits.gather(1, tokens[:, None])[:, 0]
-    logprobs = chosen - logits.logsumexp(-1)
+    chosen = own.gather(1, tokens[:, None])[:, 0]
+    logprobs = chosen - own.logsumexp(-1)
     return Choice(tokens.tolist(), logprobs.tolist())
+
+
+def tops(logits: torch.Tensor, count: int) -> list[tuple[int, float]]:
+    """The likeliest tokens of one row of logits, with the model's own log-probabilities."""
+    best = logits.log_softmax(-1).topk(min(count, logits.shape[-1]))
+    return list(zip(best.indices.tolist(), best.values.tolist(), strict=True))
+
+
+def _adjust(row: torch.Tensor, setting: Sampling, history: History) -> None:
+    """Apply biases, then penalties, to the logits of one row in place; the order is vLLM's."""
+    prompt, answer = history
+    for token, bias in setting.logit_bias:
+        if token < row.shape[0]:
+            row[token] += bias
+    seen = torch.tensor(sorted({*prompt, *answer}), dtype=torch.long, device=row.device)
+    if setting.repetition_penalty != 1 and len(seen):
+        values, penalty = row[seen], setting.repetition_penalty
+        row[seen] = torch.where(values > 0, values / penalty, values * penalty)
+    if answer and (setting.frequency_penalty or setting.presence_penalty):
+        given = torch.tensor(answer, dtype=torch.long, device=row.device)
+        counts = torch.bincount(given, minlength=row.shape[0]).to(row.dtype)
+        row -= setting.frequency_penalty * counts
+        row -= setting.presence_penalty * (counts > 0)
 
 
 def _draw(
@@ -84,12 +161,23 @@ def _draw(
     temperatures = torch.tensor([s.temperature for s in settings], device=logits.device)
     shares = (logits / temperatures[:, None]).softmax(-1)
     order = None
-    if any(s.top_p < 1 for s in settings):
-        top = torch.tensor([s.top_p for s in settings], device=logits.device)
+    if any(s.cuts for s in settings):
         shares, order = shares.sort(dim=-1, descending=True, stable=True)
-        before = shares.cumsum(-1) - shares
-        shares = shares.masked_fill(before >= top[:, None], 0.0)
+        shares = _cut(shares, settings)
     reach = shares.double().cumsum(-1)
     at = torch.tensor(numbers, device=logits.device, dtype=torch.float64) * reach[:, -1]
     picked = torch.searchsorted(reach, at[:, None], right=True).clamp(max=logits.shape[1] - 1)
     return (picked if order is None else order.gather(1, picked))[:, 0]
+
+
+def _cut(shares: torch.Tensor, settings: Sequence[Sampling]) -> torch.Tensor:
+    """Leave tokens out of sorted shares: by min-p, then top-k, then top-p of what is left."""
+    device = shares.device
+    least = torch.tensor([s.min_p for s in settings], device=device)[:, None] * shares[:, :1]
+    most = torch.tensor([s.top_k or shares.shape[1] for s in settings], device=device)
+    places = torch.arange(shares.shape[1], device=device)[None, :]
+    shares = shares.masked_fill((shares < least) | (places >= most[:, None]), 0.0)
+    top = torch.tensor([s.top_p for s in settings], device=device)[:, None]
+    before = shares.cumsum(-1) - shares
+    cut = (before >= top * shares.sum(-1, keepdim=True)) & (top < 1)
+    return shares.masked_fill(cut, 0.0)

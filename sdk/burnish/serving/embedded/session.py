@@ -35,6 +35,7 @@ class Ask:
     max_tokens: int = 512
     sampling: Sampling = GREEDY
     stop: tuple[str, ...] = ()
+    top_logprobs: int = 0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -93,7 +94,8 @@ class Session:
             adapter=ask.adapter,
             max_tokens=ask.max_tokens,
             sampling=ask.sampling,
-            stop=self._stopper(ask.stop),
+            top_logprobs=ask.top_logprobs,
+            stop=self.stopper(ask.stop),
             on_token=on_token,
         )
 
@@ -151,7 +153,8 @@ class Session:
         """Whether a token is an end mark of the model."""
         return token in self.engine.facts.stops
 
-    def _stopper(self, stop: tuple[str, ...]) -> Callable[[list[int]], bool] | None:
+    def stopper(self, stop: tuple[str, ...]) -> Callable[[list[int]], bool] | None:
+        """What tells from the tokens of an answer that a stop text is in it; none without any."""
         if not stop:
             return None
         longest = max(map(len, stop))

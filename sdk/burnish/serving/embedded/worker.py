@@ -25,7 +25,7 @@ from burnish.errors import ServingError
 from burnish.serving.embedded import turns
 from burnish.serving.embedded.model import CausalModel
 from burnish.serving.embedded.requests import Running
-from burnish.serving.embedded.sampling import choose
+from burnish.serving.embedded.sampling import choose, tops
 
 Job = tuple[Callable[[CausalModel], Any], "concurrent.futures.Future[Any]"]
 
@@ -255,8 +255,14 @@ class Worker(threading.Thread):
         """Give rows their next token; returns the places of those that are over, in order."""
         rows, stops = [self._rows[at] for at in places], self._model.facts.stops
         choice = choose(
-            logits, [row.request.sampling for row in rows], [row.stream for row in rows]
+            logits,
+            [row.request.sampling for row in rows],
+            [row.stream for row in rows],
+            [(row.request.prompt, row.tokens) for row in rows],
         )
+        for row, own in zip(rows, logits, strict=True):
+            if row.request.top_logprobs:
+                row.tops.append(tops(own, row.request.top_logprobs))
         self.counters.tokens += len(rows)
         over: list[int] = []
         for at, row, token, logprob in zip(
