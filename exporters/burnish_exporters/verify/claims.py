@@ -10,20 +10,26 @@ from __future__ import annotations
 
 import re
 
+# Blanks and rests of sentences are bounded, so that the time grows with the length of the text alone.
+_B = r"\s{1,8}"
+_REST = r"[^.!?\n]{0,400}[.!?]?"
 _SURE = r"(?:sure|certain|confident|positive)"
-_DONE = r"(?:succeeded|failed|completed?|accomplished|fulfilled|finished|solved|successful|a\s+success|a\s+failure|done)"
-_ALL = r"(?:the|this|your|my|every|all)\s+(?:\w+\s+)?(?:task|goal|job|mission|run|attempt)"
+_DONE = (
+    rf"(?:succeeded|failed|completed?|accomplished|fulfilled|finished|solved|successful|met|satisfied|a{_B}success"
+    rf"|a{_B}failure|done)"
+)
+_ALL = rf"(?:the|this|your|my|every|all)(?:{_B}of{_B}the)?{_B}(?:\w{{1,32}}{_B})?(?:task|goal|job|mission|run|attempt|requirement|criterion|test)s?"
 _CLAIMS = (
     # "Confidence: 0.9", "(certainty of 90 %)"
-    r"\(?\b(?:my\s+)?(?:confidence|certainty|probability)(?:\s+(?:level|score|of\s+success))?\s*(?:is|:|=|of)?\s*"
-    r"[\d.]+\s*%?\)?\.?",
+    rf"\(?\b(?:my{_B})?(?:confidence|certainty|probability)(?:{_B}(?:level|score|of{_B}success))?\s{{0,8}}(?:is|:|=|of)?\s{{0,8}}"
+    r"[\d.]{1,16}\s{0,8}%?\)?\.?",
     # "I am 90 % sure ...", "We are not confident that ..."
-    rf"\b(?:I(?:\s+am|'m)|we(?:\s+are|'re))\s+(?:not\s+)?(?:at\s+all\s+)?(?:[\d.]+\s*%\s*)?{_SURE}\b[^.!?\n]*[.!?]?",
+    rf"\b(?:I(?:{_B}am|'m)|we(?:{_B}are|'re)){_B}(?:not{_B})?(?:at{_B}all{_B})?(?:[\d.]{{1,16}}\s{{0,8}}%\s{{0,8}})?{_SURE}\b{_REST}",
     # "I have completed the task.", "I failed."
-    rf"\b(?:I|we)(?:\s+have|'ve)?\s+(?:not\s+)?(?:successfully\s+)?{_DONE}\s+{_ALL}\b[^.!?\n]*[.!?]?",
-    r"\b(?:I|we)(?:\s+have|'ve)?\s+(?:succeeded|failed)\b[^.!?\n]*[.!?]?",
-    # "The task was completed successfully!", "This run is a failure."
-    rf"\b{_ALL}\s+(?:is|was|has|has\s+been)?\s*(?:now\s+)?(?:not\s+)?(?:successfully\s+)?{_DONE}\b[^.!?\n]*[.!?]?",
+    rf"\b(?:I|we)(?:{_B}have|'ve)?{_B}(?:not{_B})?(?:successfully{_B})?{_DONE}{_B}{_ALL}\b{_REST}",
+    rf"\b(?:I|we)(?:{_B}have|'ve)?{_B}(?:succeeded|failed)\b{_REST}",
+    # "The task was completed successfully!", "This run is a failure.", "All requirements are met."
+    rf"\b{_ALL}{_B}(?:(?:is|are|was|were|has{_B}been|have{_B}been|has|have){_B})?(?:now{_B})?(?:not{_B})?(?:successfully{_B})?{_DONE}\b{_REST}",
     # "I have successfully cancelled the order." keeps what was done
     r"\bsuccessfully\b",
 )

@@ -13,7 +13,7 @@ from typing import Any
 from burnish.capture.chat_form import parsed_arguments
 from burnish.records import Message
 
-_ADAPTER = re.compile(r".+@[0-9a-f]{12}")
+_ADAPTER = re.compile(r".{1,200}@[0-9a-f]{12}")
 _REASONING = ("reasoning_content", "reasoning")
 _STOPS = ("stop_reason", "matched_stop", "stopping_word")
 _KNOWN_TOP = frozenset(

@@ -28,7 +28,7 @@ from burnish.journal.tables import (
 from burnish.storage import atomic_write, make_private_folder, read_regular
 
 _CACHE_FILES = 32
-_NAME = re.compile(r"(?!\.)[^/\\\0]+/[0-9]{6,12}\.seg")
+_NAME = re.compile(r"(?!\.)[^/\\\0]{1,255}/[0-9]{6,12}\.seg")
 
 _checked: dict[Path, tuple[object, ...]] = {}
 """Local copies whose hash was right, by what `stat` said of them then."""
