@@ -1,16 +1,19 @@
-"""Work that an agent gives to a raw thread pool keeps its context.
+"""Work that an agent gives to raw threads is known as the agent's.
 
-Knows: how to carry context variables into `ThreadPoolExecutor` (and so `run_in_executor`).
-Does not know: trajectories; it only looks whether one is active.
+A `ThreadPoolExecutor` (and so `run_in_executor`) carries the caller's context variables. A raw
+`threading.Thread` keeps its own empty context, as without burnish; it only remembers in which
+trajectory it was started, so that what it reports on that run counts as said from inside.
 """
 
 from __future__ import annotations
 
 import functools
+import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from typing import Any
 
+from burnish.capture.faults import guarded
 from burnish.capture.recorder import context
 from burnish.capture.recorder.runs import registry
 
@@ -32,6 +35,22 @@ def carry_context() -> None:
         return original(self, fn, *args, **kwargs)
 
     ThreadPoolExecutor.submit = submit
+    start_plain = threading.Thread.start
+
+    @functools.wraps(start_plain)
+    def start(self: threading.Thread) -> None:
+        if registry.active:
+            _remember_origin(self)
+        start_plain(self)
+
+    threading.Thread.start = start
+
+
+@guarded
+def _remember_origin(thread: threading.Thread) -> None:
+    here = context.trajectories_here()
+    if here:
+        setattr(thread, context.STARTED_IN, here)
 
 
 def _inside(fn: Any) -> bool:

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import threading
 from collections.abc import Iterator
 from contextvars import ContextVar
 from typing import Any
 
-from burnish.capture.recorder.runs import Run, registry
+from burnish.capture.recorder.runs import LiveTrajectory, Run, registry
 from burnish.capture.recorder.values import text_of_value
 
+STARTED_IN = "_burnish_started_in"
+"""Attribute of a raw thread: the trajectories in which it was started (capture/threads.py)."""
 scope: ContextVar[Run | None] = ContextVar("burnish_scope", default=None)
 """The open `trace` that this code runs in."""
 suppressed: ContextVar[bool] = ContextVar("burnish_suppressed", default=False)
@@ -45,6 +48,14 @@ def innermost(outer: Run | None, inner: Run | None) -> Run | None:
 def current_run() -> Run | None:
     """The captured run that this code is called from, or None."""
     return innermost(run_of_config(ambient_config()), scope.get())
+
+
+def trajectories_here() -> list[LiveTrajectory]:
+    """The running trajectories that this code is part of: by its context, or by who started its thread."""
+    run = current_run()
+    found = [] if run is None else [run.trajectory]
+    started_in = getattr(threading.current_thread(), STARTED_IN, ())
+    return [trajectory for trajectory in (*found, *started_in) if not trajectory.ended]
 
 
 def current_trajectory_id() -> str | None:

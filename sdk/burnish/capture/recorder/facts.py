@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from burnish.capture.content import Blobs, Content
-from burnish.capture.recorder.context import current_run
+from burnish.capture.recorder.context import trajectories_here
 from burnish.capture.recorder.sealing import seal
 from burnish.capture.recorder.values import (
     WrongValue,
@@ -141,12 +141,11 @@ def origin_of(trajectory_id: str | None, thread_id: str | None) -> str:
         trajectory_id: The trajectory that it is about.
         thread_id: The thread of which it is about every trajectory.
     """
-    run = current_run()
-    if run is None or run.trajectory.ended:
-        return "own"
-    here = run.trajectory
-    same_thread = thread_id is not None and here.thread_id == thread_id
-    return "inside" if here.id == trajectory_id or same_thread else "own"
+    inside = any(
+        here.id == trajectory_id or (thread_id is not None and here.thread_id == thread_id)
+        for here in trajectories_here()
+    )
+    return "inside" if inside else "own"
 
 
 def _origin(given: Any, trajectory_id: str | None, thread_id: str | None) -> str:
