@@ -92,9 +92,7 @@ def test_values_of_a_certain_meaning_are_taken(imported):
     assert [(o.success, o.origin) for o in run.outcomes] == [(True, "imported")]
 
 
-@pytest.mark.parametrize(
-    "mark", [{"weight": 0}, {"train": False}]
-)
+@pytest.mark.parametrize("mark", [{"weight": 0}, {"train": False}])
 def test_a_reply_that_is_not_to_be_learned_is_context_alone(imported, mark):
     given = line()
     given["messages"][1] |= mark
