@@ -1,19 +1,23 @@
-"""Drop runs of which capture lost something.
+"""Drop runs of whose conversation capture lost something.
 
-Knows one thing: whether the record of a run is whole.
-Does not know what was lost: that is counted per kind in the trajectory itself.
+What was lost is counted by kind in the trajectory itself.
 """
 
 from __future__ import annotations
 
+from burnish.journal.events import BESIDE
 from burnish_exporters.curate.sample import KEEP, Drop, Item, Keep, Step
 
 
 def without_losses() -> Step:
-    """Keep runs whose record is complete; a conversation with a hole teaches the hole."""
+    """Keep runs whose conversation is complete; one with a hole teaches the hole.
+
+    What was lost beside it (in a state, an artifact, metadata) no model saw, and bars nothing.
+    """
 
     def step(item: Item) -> Keep | Drop:
-        kinds = sorted(kind for kind, count in item.trajectory.losses.items() if count)
+        losses = item.trajectory.losses.items()
+        kinds = sorted(kind for kind, count in losses if count and not kind.startswith(BESIDE))
         return Drop(f"losses: {kinds[0]}") if kinds else KEEP
 
     return step

@@ -22,6 +22,11 @@ Chat = dict[str, Any]
 
 _write = json.JSONEncoder(ensure_ascii=False).encode
 _ROLES = {"system", "developer", "user", "assistant", "tool"}
+_MEDIA = {"image", "audio", "video", "file", "document", "media", "blob"}
+_SOURCES = {
+    "base64", "url", "file_id", "data", "source", "source_type", "image_url", "input_audio", "file",
+    "audio", "image", "content", "id", "mime_type",
+}  # fmt: skip
 _AUDIO = {"audio/wav": "wav", "audio/x-wav": "wav", "audio/mpeg": "mp3", "audio/mp3": "mp3"}
 
 
@@ -109,14 +114,32 @@ def _tool_result(part: dict[str, Json]) -> Chat:
 
 
 def _result_text(response: Json) -> str:
-    """A result as text: text stays, text blocks are joined, all else is JSON."""
-    if response is None:
+    """A result as text: text stays, text blocks are joined, data is JSON.
+
+    Raises:
+        Unrenderable: If it holds an image or another medium, which no text can stand for.
+    """
+    if response is None or response == []:
         return ""
     if isinstance(response, str):
         return response
-    if isinstance(response, list) and response and all(_is_text(item) for item in response):
+    blocks = response if isinstance(response, list) else [response]
+    if medium := next(filter(None, map(_medium, blocks)), None):
+        raise Unrenderable(f"malformed: {medium} in a tool result")
+    if isinstance(response, list) and all(_is_text(item) for item in response):
         return "".join(item.get("text") or item.get("content") or "" for item in response)
     return _write(response)
+
+
+def _medium(item: Json) -> str | None:
+    """The kind of a block that is no text, as LangChain, OpenAI, Anthropic and the conventions write it; None for data."""
+    if not isinstance(item, dict):
+        return None
+    kind = str(item.get("type")).removeprefix("input_").removesuffix("_url")
+    if kind in _MEDIA and item.keys() & _SOURCES:
+        return kind
+    modality = item.get("modality")
+    return str(modality) if kind in ("blob", "uri") and modality else None
 
 
 def _is_text(item: Json) -> bool:

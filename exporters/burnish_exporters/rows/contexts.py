@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 
 from burnish.records import Message, ModelCall, Tool, ToolRun, Trajectory
 from burnish_exporters.rows.chat import Chat, to_chat
+from burnish_exporters.rows.endings import ended_whole
 
-_CUT = {"length", "max_tokens", "content_filter", "incomplete", "MAX_TOKENS", "SAFETY"}
 _MASKED = {"role": "assistant"}
 
 
@@ -69,11 +69,11 @@ class Context:
         self.calls.append(_call_facts(call, len(self.messages) - 1))
 
     def _mask(self, failed: set[str]) -> None:
-        """Take the loss from replies that made one of these calls."""
-        for message in self.messages:
-            calls = message.get("tool_calls") or ()
-            if message["loss"] and any(call["id"] in failed for call in calls):
+        """Take the loss from the last reply that made one of these calls."""
+        for message in reversed(self.messages):
+            if any(call["id"] in failed for call in message.get("tool_calls") or ()):
                 message["loss"] = False
+                return
 
 
 def contexts_of(trajectory: Trajectory, *, mask_errors: bool = True) -> list[Context]:
@@ -86,7 +86,7 @@ def contexts_of(trajectory: Trajectory, *, mask_errors: bool = True) -> list[Con
     Raises:
         Unrenderable: If a message has no place in the chat form.
     """
-    failed = _failed_calls(trajectory.tool_runs) if mask_errors else set()
+    failed = _failed_calls(trajectory) if mask_errors else set()
     contexts: list[Context] = []
     for call in sorted(trajectory.model_calls, key=lambda call: call.started_ns):
         if call.reply is None:
@@ -126,11 +126,40 @@ def _parsed(arguments: str) -> object:
         return arguments
 
 
-def _failed_calls(runs: list[ToolRun]) -> set[str]:
-    return {run.call_id for run in runs if run.call_id and (run.is_error or run.error is not None)}
+def _failed_calls(trajectory: Trajectory) -> set[tuple[str, str]]:
+    """Calls that failed: the model call that made each, and its id there.
+
+    Ids are unique within a message only, so a tool run belongs to the latest reply before it that made this very call;
+    where none says the same, to the latest with that id.
+    """
+    made: dict[str, list[ModelCall]] = {}
+    for call in trajectory.model_calls:
+        for part in (call.reply or {}).get("parts") or ():
+            if part.get("type") == "tool_call":
+                made.setdefault(str(part.get("id")), []).append(call)
+    failed: set[tuple[str, str]] = set()
+    for run in trajectory.tool_runs:
+        if run.call_id and (run.is_error or run.error is not None):
+            maker = _maker(run, made.get(run.call_id, []))
+            if maker is not None:
+                failed.add((maker.span_id, run.call_id))
+    return failed
 
 
-def _why_masked(call: ModelCall, failed: set[str]) -> str | None:
+def _maker(run: ToolRun, calls: list[ModelCall]) -> ModelCall | None:
+    """The reply that made the call of a tool run."""
+    before = [call for call in calls if (call.ended_ns or call.started_ns) <= run.started_ns]
+    ranked = sorted(before or calls, key=lambda call: (_makes(call, run), call.started_ns))
+    return ranked[-1] if ranked else None
+
+
+def _makes(call: ModelCall, run: ToolRun) -> bool:
+    parts = (call.reply or {}).get("parts") or ()
+    same = (p for p in parts if p.get("id") == run.call_id and p.get("name") == run.name)
+    return any(part.get("arguments") == run.arguments for part in same)
+
+
+def _why_masked(call: ModelCall, failed: set[tuple[str, str]]) -> str | None:
     """Why nothing is learned from a reply; None if it is."""
     if call.error is not None:
         return "error"
@@ -138,12 +167,13 @@ def _why_masked(call: ModelCall, failed: set[str]) -> str | None:
         return "not sampled"
     if call.extras.get("weight") == 0:
         return "weight 0"
-    if call.finish_reason in _CUT:
+    if not ended_whole(call.finish_reason):
         return "cut off"
     parts = (call.reply or {}).get("parts") or []
     if any(part.get("type") == "invalid_tool_call" for part in parts):
         return "malformed call"
-    if any(part.get("type") == "tool_call" and part.get("id") in failed for part in parts):
+    ids = (str(part.get("id")) for part in parts if part.get("type") == "tool_call")
+    if any((call.span_id, call_id) in failed for call_id in ids):
         return "tool error"
     return None
 

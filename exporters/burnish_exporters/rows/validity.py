@@ -29,7 +29,6 @@ def problem_of(
     """
     names = {tool_name(tool) for tool in tools}
     open_calls: set[str] = set()
-    seen: set[str] = set()
     for message in messages:
         if max_chars is not None and _longest(message) > max_chars:
             return "malformed: huge message"
@@ -42,9 +41,8 @@ def problem_of(
             return "malformed: tool call without result"
         calls: list[Chat] = message.get("tool_calls") or []
         open_calls = {call["id"] for call in calls}
-        if len(open_calls) != len(calls) or not seen.isdisjoint(open_calls):
+        if len(open_calls) != len(calls):
             return "malformed: call id used twice"
-        seen |= open_calls
         if message.get("loss") and not (message["content"] or calls):
             return "malformed: empty reply"
         found = _call_problem(calls, names) if message.get("loss") else None

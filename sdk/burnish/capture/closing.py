@@ -11,7 +11,9 @@ from typing import Any
 
 from burnish.capture.messages import said
 from burnish.capture.placing import is_control_flow
+from burnish.capture.plain import to_plain
 from burnish.capture.recorder.runs import Run, registry
+from burnish.journal.events import ordered_json
 
 _INTERRUPT = "__interrupt__"
 
@@ -41,9 +43,12 @@ def status_of(error: BaseException) -> str:
 
 
 def answer_of(output: Any) -> str | None:
-    """The final text of an output: its last message by the model, or itself."""
+    """The final text of an output: its structured response, its last message by the model, or itself."""
     if isinstance(output, str):
         return output
+    structured = _structured(output)
+    if structured is not None:
+        return ordered_json(to_plain(structured)).decode("utf-8", "replace")
     if isinstance(output, dict):
         messages = output.get("messages")
     else:
@@ -54,6 +59,16 @@ def answer_of(output: Any) -> str | None:
         if getattr(message, "type", None) in ("ai", "AIMessageChunk"):
             return said(message)  # pyright: ignore[reportArgumentType]
     return None
+
+
+def _structured(output: Any) -> Any:
+    """What an agent with a response format answers, beside or instead of messages; None without one."""
+    if isinstance(output, dict):
+        return output.get("structured_response")
+    found = getattr(output, "structured_response", None)
+    if found is None and hasattr(type(output), "model_fields") and not hasattr(output, "messages"):
+        return None if hasattr(output, "additional_kwargs") else output
+    return found
 
 
 def _rest_of(output: Any) -> Any:

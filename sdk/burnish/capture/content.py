@@ -23,7 +23,7 @@ from burnish.capture.plain import Losses, plain_bytes, to_plain
 from burnish.capture.recurring import Recurring
 from burnish.capture.redaction import Guarded
 from burnish.capture.requests import read_request
-from burnish.journal.events import Ref, ref_of
+from burnish.journal.events import BESIDE, Ref, ordered_json, ref_of
 from burnish.journal.sharing import LONG_TEXT, Spliced
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ _LONG = 1024  # characters from which a text is cheaper to compare than to read
 _CHANGED = 256  # requests and prompts that one run remembers for itself
 _M = TypeVar("_M")
 _TEXTS = 64
+_READ = frozenset({"role", "parts", "response", "name"})
 _TOKENS = ("prompt_token_ids", "token_ids", "logprobs")
 _packed = msgspec.msgpack.Encoder().encode  # tells 1, 1.0 and True apart, which == does not
 _fields_of = attrgetter("__dict__")
@@ -139,11 +140,39 @@ class Content:
         return self.sharing(encode_for_storage(message))
 
     def value(self, value: Any) -> tuple[Ref, bytes]:
-        """Name and bytes of any value."""
+        """Name and bytes of a value beside the conversation, such as a state, an artifact or metadata.
+
+        What is lost of it is counted apart: the conversation stays whole without it.
+        """
+        lost: Losses = {}
+        named = self._value(value, lost)
+        if lost:
+            self._count_beside(lost)
+        return named
+
+    def seen(self, value: Any) -> tuple[Ref, bytes]:
+        """Name and bytes of what a model was given, such as tools and parameters."""
+        return self._value(value, self.losses)
+
+    def _value(self, value: Any, losses: Losses) -> tuple[Ref, bytes]:
         if self.door is not None:
-            return self._named(*self._cleaned(value, self.door))
-        blob = plain_bytes(value, self.losses)
+            return self._named(*self._cleaned(to_plain(value, losses), self.door))
+        blob = plain_bytes(value, losses)
         return ref_of(blob), blob
+
+    def _count_beside(self, lost: Losses) -> None:
+        for kind, count in lost.items():
+            self.losses[f"{BESIDE}{kind}"] = self.losses.get(f"{BESIDE}{kind}", 0) + count
+
+    def _message_or_result(self, value: dict[str, Any]) -> Any:
+        """Plain data of a message or a result; only what a model reads of it counts as a loss of the conversation."""
+        beside: Losses = {}
+        plain = {
+            key: to_plain(item, self.losses if key in _READ else beside)
+            for key, item in value.items()
+        }
+        self._count_beside(beside)
+        return plain
 
     def encoded(self, messages: Sequence[Any]) -> tuple[list[Ref], Blobs]:
         """Names of messages in the records' form, in order, and the bytes behind them."""
@@ -154,10 +183,14 @@ class Content:
         """As `value`, for a message or a tool's result: a long text in it is stored once for all."""
         kept = value
         if self.door is None:
-            blob = plain_bytes(value, self.losses)
+            try:
+                blob = ordered_json(value)
+            except (TypeError, RecursionError, ValueError):
+                kept = self._message_or_result(value)
+                blob = ordered_json(kept)
             ref = ref_of(blob)
         else:
-            given, kept = self._cleaned(value, self.door)
+            given, kept = self._cleaned(self._message_or_result(value), self.door)
             ref, blob = self._named(given, kept)
         if len(blob) <= LONG_TEXT:
             return ref, blob
@@ -172,8 +205,7 @@ class Content:
             known = self._texts[text] = (ref_of(inner), inner)
         return ref, Spliced.of(blob, known[1], known[0])
 
-    def _cleaned(self, value: Any, door: Guarded) -> tuple[Any, Any]:
-        given = to_plain(value, self.losses)
+    def _cleaned(self, given: Any, door: Guarded) -> tuple[Any, Any]:
         return given, door.value(given)
 
     def _named(self, given: Any, kept: Any) -> tuple[Ref, bytes]:
@@ -205,8 +237,8 @@ class Content:
 
     def _asked(self, params: Mapping[str, Any]) -> Asked:
         request = read_request(params)
-        tools = self.value(request.tools) if request.tools else None
-        parameters = self.value(request.parameters) if request.parameters else None
+        tools = self.seen(request.tools) if request.tools else None
+        parameters = self.seen(request.parameters) if request.parameters else None
         return Asked(tools, parameters, request.model)
 
     def _recalled(

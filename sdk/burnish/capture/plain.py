@@ -23,6 +23,7 @@ _LEAVES = frozenset({str, int, float, bool, type(None)})
 _TEXTUAL = (dt.date, dt.time, decimal.Decimal, pathlib.PurePath, uuid.UUID, complex)
 _DEEPEST = 120
 _REPR_LENGTH = 300
+_LARGE_ARRAY = 10_000  # elements of a numpy array from which on it is no data to keep
 _MOST_BITS = 14_000
 
 Losses = dict[str, int]
@@ -80,6 +81,8 @@ def _special(value: Any, losses: Losses | None, depth: int) -> Json:
         return sorted((to_plain(item, losses, depth + 1) for item in value), key=ordered_json)
     if isinstance(value, _TEXTUAL):
         return str(value)
+    if type(value).__module__ == "numpy" and getattr(value, "size", _LARGE_ARRAY) < _LARGE_ARRAY:
+        return to_plain(value.tolist(), losses, depth + 1)  # scalars too
     if isinstance(value, BaseException):
         return {"type": type(value).__name__, "message": str(value)}
     return _object(value, losses, depth)

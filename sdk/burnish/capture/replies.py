@@ -9,7 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-_FINISH = ("finish_reason", "stop_reason", "done_reason")
+_FINISH = ("finish_reason", "stop_reason", "stopReason", "done_reason")
+_REASONS = (
+    "stop", "length", "tool_calls", "content_filter", "function_call", "end_turn", "tool_use",
+    "max_tokens", "stop_sequence", "refusal", "pause_turn", "model_length", "error",
+    "model_context_window_exceeded", "STOP", "MAX_TOKENS", "SAFETY", "RECITATION",
+)  # fmt: skip
 _OWN_FACTS = ("adapter", "arm", "prompt_token_ids", "token_ids", "logprobs", "base_model")
 _MODEL = ("model_name", "model", "model_id")
 
@@ -52,7 +57,7 @@ def read_reply(result: Any) -> Reply:
 
 def _facts(metadata: Mapping[str, Any]) -> dict[str, Any]:
     facts: dict[str, Any] = {
-        "finish_reason": _first(metadata, _FINISH),
+        "finish_reason": finish_reason_of(metadata),
         "model": _first(metadata, _MODEL),
         "response_id": _first(metadata, ("id", "response_id")),
         "logprobs": _logprobs(metadata.get("logprobs")),
@@ -64,6 +69,35 @@ def _facts(metadata: Mapping[str, Any]) -> dict[str, Any]:
         facts["logprobs"] = own.get("logprobs") or facts["logprobs"]
         facts["model"] = facts["model"] or own.get("base_model")
     return {name: value for name, value in facts.items() if value is not None}
+
+
+def finish_reason_of(metadata: Mapping[str, Any]) -> str | None:
+    """Why a reply ended, in the words of its provider.
+
+    LangChain adds up what the chunks of a stream repeat ("lengthlength"): the last word counts. The Responses API says
+    a status and, where it is "incomplete", the reason beside.
+    """
+    said = _first(metadata, _FINISH)
+    if said is not None:
+        return _last_word(said)
+    details = metadata.get("incomplete_details")
+    reason = details.get("reason") if isinstance(details, Mapping) else None
+    if isinstance(reason, str) and reason:
+        return reason
+    status = metadata.get("status")
+    return status if status in ("incomplete", "failed", "cancelled") else None
+
+
+def _last_word(said: str) -> str:
+    """The last of several words that stand without a space between them; the text itself where it is one word."""
+    if said in _REASONS:
+        return said
+    endings = sorted((word for word in _REASONS if said.endswith(word)), key=len, reverse=True)
+    for word in endings:
+        rest = said.removesuffix(word)
+        if rest in _REASONS or _last_word(rest) != rest:
+            return word
+    return said
 
 
 def _first(metadata: Mapping[str, Any], names: tuple[str, ...]) -> str | None:

@@ -21,6 +21,8 @@ import msgspec
 
 from burnish.errors import UnreadableEvent
 
+BESIDE = "beside_"
+"""Begins the kind of a loss that no model saw: in a state, an artifact or metadata."""
 Ref = bytes
 """Name of a blob: the first 16 bytes of the BLAKE2b hash of its JSON bytes."""
 

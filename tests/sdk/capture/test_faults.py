@@ -164,7 +164,7 @@ def test_an_object_that_is_no_data_is_named_and_counted(journal):
     result = burnish.wrap(graph, agent="odd").invoke({"messages": [("user", "go")]})
 
     assert result["messages"][-1].content == "done"
-    assert journal.of(RunEnded)[0].losses["unserialisable"] >= 1
+    assert journal.of(RunEnded)[0].losses["beside_unserialisable"] >= 1
     assert journal.of(ToolStarted)
 
 
@@ -199,4 +199,4 @@ def test_endless_data_is_cut_and_counted(journal):
         [HumanMessage("q", additional_kwargs=loop)]
     )
 
-    assert journal.of(RunEnded)[0].losses["too_deep"] >= 1
+    assert journal.of(RunEnded)[0].losses["beside_too_deep"] >= 1

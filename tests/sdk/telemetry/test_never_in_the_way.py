@@ -65,7 +65,7 @@ def test_the_process_ends_by_itself_and_in_time(injected, fault):
         ("disk full", "faults", "journal refused: JournalFull"),
         ("exporters hang and raise", "shipping", "Hanging-0: "),
         ("exporters hang and raise", "shipping", "Raising-1: "),
-        ("unserialisable", "losses", "unserialisable"),
+        ("unserialisable", "losses", "beside_unserialisable"),
     ],
 )
 def test_doctor_shows_what_went_wrong(injected, fault, finding, detail):

@@ -102,7 +102,7 @@ def start_model_call(run: Run, request: ModelRequest) -> None:
         refs, blobs = content.encoded(request.messages)
     tools, parameters, model = content.request(request.parameters)
     if request.tools:
-        tools = content.value(request.tools)
+        tools = content.seen(request.tools)
     about = content.value(request.about) if request.about else None
     for item in (tools, parameters, about):
         if item is not None:
@@ -149,7 +149,19 @@ def finish_model_call(run: Run, reply: ModelReply) -> None:
         blobs[ref] = blob
     if reply.text is not None:
         trajectory.last_reply = reply.text
+    trajectory.awaits_tools = _makes_calls(reply)
     _end_model(run, ref, blobs, reply)
+
+
+def _makes_calls(reply: ModelReply) -> bool:
+    """Whether a reply calls a tool, so that the run goes on."""
+    if reply.original is not None:
+        fields = getattr(reply.original, "__dict__", {})
+        return bool(fields.get("tool_calls") or fields.get("invalid_tool_calls"))
+    parts = (reply.message or {}).get("parts") or ()
+    return any(
+        isinstance(part, dict) and str(part.get("type")).endswith("tool_call") for part in parts
+    )
 
 
 def _end_model(
@@ -217,7 +229,8 @@ def start_tool_run(run: Run, request: ToolRequest) -> None:
     if call_id is None or parent is None or type(call_id).__hash__ is None:
         run.number_try((request.name, ref))
     else:  # a graph may run the node of a call again: each start of the call is a try
-        run.attempt = max(parent.attempt, trajectory.root.count_try(call_id))
+        # Ids are unique within a message only: another call under the same id is no try of the first.
+        run.attempt = max(parent.attempt, trajectory.root.count_try((call_id, request.name, ref)))
         raw = trajectory.raw_arguments.get(call_id) if raw is None else raw
     registry.add(run)
     place = run.place

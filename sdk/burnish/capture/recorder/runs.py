@@ -152,6 +152,7 @@ class LiveTrajectory:
         self.waiting: deque[AnyEvent] = deque()  # frames of nodes, sent with the next call's
         self.interrupts: list[str] = []
         self.last_reply: str | None = None
+        self.awaits_tools = False  # the last reply called a tool
         self.raw_arguments: dict[str, str] = {}
         self.ended = False
         self.pid = os.getpid()
@@ -233,6 +234,8 @@ class LiveTrajectory:
         if self.ended or self.pid != os.getpid():  # a forked child does not end its parent's run
             return
         self.ended = True
+        if status == "abandoned" and self._is_answered():
+            status = "completed"
         self.close_below(self.root, error)
         self._record_state()
         blobs: Blobs = {}
@@ -254,6 +257,17 @@ class LiveTrajectory:
             interrupts=list(self.interrupts),
         )
         self.send(ended, blobs)
+
+    def _is_answered(self) -> bool:
+        """Whether a run whose stream was left had said its answer: nothing was cut and no tool is waited for.
+
+        A reader that stops once the answer is there leaves the stream as one who gave up does.
+        """
+        if self.last_reply is None or not self.last_reply.strip() or self.awaits_tools:
+            return False
+        return not any(
+            run.kind in ("model", "tool") for run in self.open.values() if run.is_below(self.root)
+        )
 
     def _record_state(self) -> None:
         try:
