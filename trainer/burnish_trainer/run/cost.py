@@ -66,5 +66,10 @@ def announce(plan: TrainPlan) -> None:
         f"{cost['trainable_weights']:,.0f} weights; about {cost['memory_bytes'] / 2**20:,.0f} MiB "
         f"and {cost['seconds']:,.0f} s",
     )
+    if rows.get("thoughts_left_out"):
+        console.say(
+            f"  [yellow]{rows['thoughts_left_out']} rows without a thought that the chat template "
+            "does not print[/]"
+        )
     for reason, count in rows["dropped"].items():
         console.say("  [yellow]dropped {}: {}[/]", count, reason)

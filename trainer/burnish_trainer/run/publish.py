@@ -124,6 +124,7 @@ def card(manifest: AdapterManifest, rows: dict[str, Any]) -> str:
 | rows | {rows["rows"]} ({rows["captured"]} with recorded tokens, {rows["rendered"]} rendered) |
 | tokens | {rows["tokens"]}, {rows["loss_tokens"]} of them learned |
 | dropped rows | {dropped} |
+| rows without their thought | {rows.get("thoughts_left_out", 0)} |
 | last loss | {manifest.metrics.get("loss", float("nan")):.4f} |
 
 It works on this base model only. What it can do is not told by its loss: see the evaluation that the registry
