@@ -248,3 +248,20 @@ def test_importing_the_names_loads_no_model_library():
 
     code = "import burnish.serving, sys; assert not {'torch', 'transformers'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_thought_that_the_template_opens_is_reasoning_and_no_content(taught, tmp_path, streamed):
+    folder = shutil.copytree(taught, tmp_path / "thinker")
+    template = folder / "chat_template.jinja"
+    opened = template.read_text().replace("assistant\\n'", "assistant\\n<think>\\n'")
+    assert opened != template.read_text()
+    template.write_text(opened)
+    chat = EmbeddedChat(str(folder))
+    if streamed:
+        pieces = list(chat.stream("think"))
+        message = sum(pieces[1:], pieces[0])
+    else:
+        message = chat.invoke("think")
+    assert message.content == "Yes."
+    assert message.additional_kwargs["reasoning_content"] == "hm"

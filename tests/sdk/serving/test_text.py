@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
+from shipped_templates import shipped_tokenizer
 
 from burnish.errors import ServingError
 from burnish.serving.embedded.renderer import Renderer, TextStream
@@ -94,3 +95,36 @@ def test_the_hash_of_a_base_is_over_its_weights(base, taught, tmp_path):
     assert base_sha256(base) == base_sha256(resolve_model(base)) != base_sha256(taught)
     with pytest.raises(ServingError, match=r"no \*.safetensors"):
         base_sha256(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "ends"),
+    [
+        ("gemma3", {"<eos>", "<end_of_turn>"}),
+        ("phi3_5", {"<|endoftext|>", "<|end|>"}),
+        ("glm4moe", {"<|endoftext|>", "<|user|>", "<|observation|>"}),
+        ("gptoss", {"<|return|>", "<|call|>"}),
+        ("gemma4_v5", {"<turn|>", "<|tool_response>"}),
+        ("qwen3", {"<|im_end|>"}),
+    ],
+)
+def test_a_model_stops_at_every_end_that_its_template_writes(name, ends, tmp_path):
+    tokenizer = shipped_tokenizer(name)
+    tokenizer.save_pretrained(tmp_path)
+    stops = Renderer(tmp_path).stop_ids(frozenset())
+    assert {tokenizer.decode([token]) for token in stops} == ends
+
+
+@pytest.mark.parametrize("name", ["smolvlm", "deepseekv3", "qwen3", "gptoss"])
+def test_a_prompt_holds_what_was_said_in_whatever_form_the_template_wants_it(name, tmp_path):
+    shipped_tokenizer(name).save_pretrained(tmp_path)
+    call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": {"a": "Oslo"}}}
+    messages = [{"role": "user", "content": "Where is it?"}]
+    if name != "smolvlm":  # it knows no tools
+        messages += [
+            {"role": "assistant", "content": "", "tool_calls": [call]},
+            {"role": "tool", "tool_call_id": "c1", "name": "f", "content": "found"},
+        ]
+    text = Renderer(tmp_path).prompt_text(messages)
+    assert "Where is it?" in text
+    assert name == "smolvlm" or '{"a": "Oslo"}' in text

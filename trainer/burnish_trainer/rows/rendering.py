@@ -12,7 +12,6 @@ adds behind the end mark was never written by a model and is not learned.
 from __future__ import annotations
 
 import dataclasses
-import os
 import re
 from collections.abc import Hashable, Sequence
 from typing import Any, Protocol
@@ -22,6 +21,14 @@ from burnish.serving.template_form import (
     TemplateForm,
     find_template_form,
     messages_for_template,
+)
+from burnish.serving.turn_end import (
+    CALL_REPLY,
+    TEXT_REPLY,
+    TurnEnd,
+    find_end_ids,
+    find_turn_end,
+    read_marks,
 )
 from burnish_trainer.rows.fidelity import (
     first_changed,
@@ -33,14 +40,6 @@ from burnish_trainer.rows.fidelity import (
 
 Message = dict[str, Any]
 
-_WITH_TEXT: Message = {"role": "assistant", "content": "Zq"}
-_WITH_CALL: Message = {
-    "role": "assistant",
-    "content": "",
-    "tool_calls": [
-        {"id": "call_1", "type": "function", "function": {"name": "Zq", "arguments": {"k": "v"}}}
-    ],
-}
 _CLOSED_THOUGHT = re.compile(r"<think>\s*</think>\s*\Z")
 
 
@@ -64,19 +63,6 @@ class ChatTokenizer(Protocol):
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class TurnEnd:
-    """How a turn of one structure ends.
-
-    Attributes:
-        mark: The end mark; empty if the template and the tokenizer know none.
-        printed: What the template prints from the mark on; empty where the mark is not printed by the reply's own turn.
-    """
-
-    mark: str
-    printed: str
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
 class RenderedCall:
     """One model call in tokens, and whether a thought of the reply is not in them."""
 
@@ -95,9 +81,10 @@ class ChatRendering:
 
     def __init__(self, tokenizer: ChatTokenizer, end_ids: frozenset[int] = frozenset()) -> None:
         self._tokenizer = tokenizer
-        self._eos = _text_of(tokenizer, tokenizer.eos_token_id)
-        self._ends = {self._eos, *(_text_of(tokenizer, token) for token in end_ids)} - {""}
-        self._marks = _marks_of(tokenizer, self._ends)
+        self._end_ids = end_ids | (
+            frozenset() if tokenizer.eos_token_id is None else frozenset([tokenizer.eos_token_id])
+        )
+        self._marks = read_marks(tokenizer, end_ids)
         self._form = find_template_form(self._render, str(tokenizer.chat_template or ""))
         self._known: dict[Hashable, TurnEnd | TrainingError] = {}
         self._plain_end: TurnEnd | None = None
@@ -127,23 +114,20 @@ class ChatRendering:
         at = next((at for at, token in enumerate(completion) if token in ends), None)
         if at is not None:
             return completion[: at + 1]
-        kind = _WITH_CALL if reply.get("tool_calls") else _WITH_TEXT
-        return [*completion, *self._ids(self.end_of(kind).mark)]
+        kind = CALL_REPLY if reply.get("tool_calls") else TEXT_REPLY
+        return [*completion, *self._ids(self._end_of(kind).mark)]
 
     def _end_tokens(self) -> frozenset[int]:
         """Tokens that end a turn: those of the configuration and the template's own."""
         if self._tokens is None:
-            marks = {*self._ends, self.end_of(_WITH_TEXT).mark, self.end_of(_WITH_CALL).mark}
-            singles = (self._ids(mark) for mark in marks - {""})
-            self._tokens = frozenset(ids[0] for ids in singles if len(ids) == 1)
+            self._tokens = find_end_ids(self._tokenizer, self._printed, self._end_ids)
         return self._tokens
 
-    def end_of(self, reply: Message) -> TurnEnd:
+    def _end_of(self, reply: Message) -> TurnEnd:
         """Find how a turn like this one ends, whatever stands before it."""
-        try:
-            return self._structure([{"role": "user", "content": "Zq"}, reply], ())
-        except TrainingError:
-            return TurnEnd(self._eos, "")
+        asked = [{"role": "user", "content": "Zqquestion"}, reply]
+        plain = self._plain(asked)
+        return find_turn_end(self._printed, asked, (), ["Zqreply"], self._marks, plain)
 
     def _render(self, messages: Sequence[Message], tools: Any, prompt: bool) -> str:
         return str(
@@ -166,6 +150,12 @@ class ChatRendering:
                 "roles in an order that the base model's template knows",
                 "burnish dataset show",
             ) from error
+
+    def _printed(self, messages: Sequence[Message], tools: Any) -> str | None:
+        try:
+            return self._print(messages, tools)
+        except TrainingError:
+            return None
 
     def _split(self, messages: Sequence[Message], tools: Any) -> tuple[str, str]:
         """Context and reply as text: what a server is asked, and what the template prints behind it."""
@@ -208,39 +198,15 @@ class ChatRendering:
         words = [piece.word for piece in stand.pieces if piece.message == len(messages) - 1]
         if any(word not in reply for word in words):
             raise _unfaithful("prints a part of the reply before its beginning")
-        return self._find_end(stand.messages, stand.tools, words)
-
-    def _find_end(self, messages: Sequence[Message], tools: Any, words: list[str]) -> TurnEnd:
-        """Compare what follows a reply at the end of a conversation and before its next message."""
-        whole = self._print(messages, tools)
-        at_end = _behind(whole, words)
-        try:
-            goes_on = _behind(self._print([*messages, *_next(messages[-1])], tools), words)
-        except TrainingError:
-            goes_on = at_end
-        common = os.path.commonprefix([at_end, goes_on])  # noqa: RUF071 - of texts, no paths
-        plain = self._plain(messages)
-        known = {*self._ends, plain.mark} if plain else self._ends
-        shared = list(self._marks.finditer(common))
-        own = [mark for mark in shared if mark.group() in known]
-        if not own and (plain is None or plain.printed):
-            own = shared  # a mark of the template that no configuration names
-        if own:
-            return TurnEnd(own[-1].group(), at_end[own[-1].start() :])
-        following = self._marks.match(goes_on, len(common))
-        if following and not at_end[len(common) :].strip():
-            return TurnEnd(following.group(), "")
-        ends = [mark for mark in self._marks.finditer(at_end) if mark.group() in known]
-        if ends:
-            return TurnEnd(ends[0].group(), at_end[ends[0].start() :])
-        return TurnEnd(self._eos, "")
+        plain = self._plain(stand.messages)
+        return find_turn_end(self._printed, stand.messages, stand.tools, words, self._marks, plain)
 
     def _plain(self, messages: Sequence[Message]) -> TurnEnd | None:
         """How a turn of text alone ends; none while that very turn is looked at."""
         if not messages[-1].get("tool_calls"):
             return None
         if self._plain_end is None:
-            self._plain_end = self.end_of(_WITH_TEXT)
+            self._plain_end = self._end_of(TEXT_REPLY)
         return self._plain_end
 
     def _until_end(self, reply: str, end: TurnEnd) -> str:
@@ -294,41 +260,3 @@ def _kinds(content: list[Any]) -> str:
         str(part.get("type")) if isinstance(part, dict) else type(part).__name__ for part in content
     }
     return ", ".join(sorted(kinds - {"text"}))
-
-
-def _behind(text: str, words: list[str]) -> str:
-    """What stands behind the last of some words."""
-    return text[max((text.rfind(word) + len(word) for word in words), default=len(text)) :]
-
-
-def _next(reply: Message) -> list[Message]:
-    """Messages that may follow a reply: results of its calls, or a question."""
-    calls = reply.get("tool_calls") or ()
-    if not calls:
-        return [{"role": "user", "content": "Zqnext"}]
-    return [
-        {
-            "role": "tool",
-            "tool_call_id": call.get("id") or "",
-            "name": (call.get("function") or {}).get("name"),
-            "content": "Zqnext",
-        }
-        for call in calls
-    ]
-
-
-def _text_of(tokenizer: ChatTokenizer, token: int | None) -> str:
-    if token is None:
-        return ""
-    try:
-        return str(tokenizer.decode([token]))
-    except (IndexError, OverflowError, TypeError, ValueError):
-        return ""
-
-
-def _marks_of(tokenizer: ChatTokenizer, ends: set[str]) -> re.Pattern[str]:
-    """A pattern of all marks of a tokenizer, longest first."""
-    added = getattr(tokenizer, "added_tokens_decoder", None) or {}
-    marks = {*ends, *(str(token) for token in added.values())} - {""}
-    ordered = sorted(marks, key=len, reverse=True)
-    return re.compile("|".join(map(re.escape, ordered)) or r"(?!)")

@@ -243,13 +243,13 @@ class CausalModel:
         )
 
     def _facts(self, folder: Path) -> ModelFacts:
-        stops = self.contract.end_ids or set(Renderer.shared(folder).stop_ids)
+        stops = Renderer.shared(folder).stop_ids(self.contract.end_ids)
         return ModelFacts(
             folder=folder,
             sha256=base_sha256(folder),
             vocabulary=int(self._model.get_input_embeddings().weight.shape[0]),
             context=self.contract.context or 1 << 30,
-            stops=frozenset(stops),
+            stops=stops,
             parameters=sum(p.numel() for p in self._model.parameters()),
             dtype=str(self._model.dtype).removeprefix("torch."),
         )

@@ -20,6 +20,7 @@ from burnish.errors import ServingError
 from burnish.records import Json
 from burnish.serving.models import resolve_model
 from burnish.serving.template_form import ChatMessage, find_template_form, messages_for_template
+from burnish.serving.turn_end import find_end_ids
 
 _UNFINISHED = "\ufffd"  # what bytes of a character that is not whole decode to
 
@@ -60,11 +61,19 @@ class Renderer:
             list(messages), tools=list(tools) or None, tokenize=False, add_generation_prompt=ask
         )
 
-    @property
-    def stop_ids(self) -> frozenset[int]:
-        """The tokenizer's own end mark."""
+    def stop_ids(self, declared: frozenset[int]) -> frozenset[int]:
+        """Every token that ends an answer: the declared ones, the tokenizer's and the template's own."""
         end = self._tokenizer.eos_token_id
-        return frozenset() if end is None else frozenset([end])
+        own = declared | (frozenset() if end is None else frozenset([end]))
+        if not self.template:
+            return own
+        return find_end_ids(self._tokenizer, self._printed, own)
+
+    def _printed(self, messages: Sequence[ChatMessage], tools: Sequence[Json]) -> str | None:
+        try:
+            return self._rendered(messages_for_template(messages, self._form), tools, False)
+        except (TemplateError, ValueError, TypeError, KeyError):
+            return None
 
     def prompt(
         self, messages: Sequence[dict[str, Json]], tools: Sequence[dict[str, Json]] = ()
