@@ -40,6 +40,7 @@ _RETRY_AFTER_S = 5
 _PIECE = 64 * 1024
 _RATIO = 200  # of a compressed body, once it unfolds to much
 _MUCH = 16 * 1024 * 1024
+_MEMBERS = 10_000  # of a gzip body
 _PROTOBUF, _JSON = "application/x-protobuf", "application/json"
 _SIGNALS = {"/v1/traces": "spans", "/v1/logs": "logs", "/v1/metrics": "metrics"}
 _LENGTH = re.compile(r"[0-9]{1,15}")
@@ -170,7 +171,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._leave_out(signal, kind, body)
             return
         try:
-            request = request_of_json(body) if kind == _JSON else body
+            with server.intake.decoding:
+                request = request_of_json(body) if kind == _JSON else body
         except JournalCorrupt as error:
             raise RequestRefused(HTTPStatus.BAD_REQUEST, str(error)) from error
         self._confirm(kind, take_or_refuse(server.intake, request))
@@ -249,18 +251,28 @@ class _Handler(BaseHTTPRequestHandler):
     def _unzip(self, body: bytes) -> bytes:
         """Decompress all members, at most as much as a request may hold."""
         pieces: list[bytes] = []
-        total, left = 0, body
-        while left or not pieces:
-            unpacker = zlib.decompressobj(wbits=31)
-            while not unpacker.eof:
-                piece, left = _unpack(unpacker, left)
-                total += len(piece)
-                if total > LARGEST_BODY or total > max(_MUCH, _RATIO * len(body)):
-                    raise _too_large()
-                self._hold(len(piece))
-                pieces.append(piece)
-            left = unpacker.unused_data
-        return b"".join(pieces)
+        total = members = at = 0
+        pending, unpacker = b"", None
+        while True:
+            if not pending and at < len(body):  # in slices: what is left over is copied each time
+                pending, at = body[at : at + _PIECE], at + _PIECE
+            if unpacker is None:
+                if not pending and members:
+                    return b"".join(pieces)
+                unpacker = zlib.decompressobj(wbits=31)
+                members += 1
+            piece, pending = _unpack(unpacker, pending)
+            total += len(piece)
+            if total > LARGEST_BODY or total > max(_MUCH, _RATIO * len(body)):
+                raise _too_large()
+            self._hold(len(piece))
+            pieces.append(piece)
+            if unpacker.eof:
+                pending, unpacker = unpacker.unused_data, None
+            elif not piece and not pending and at >= len(body):
+                raise RequestRefused(HTTPStatus.BAD_REQUEST, "no gzip: it is cut")
+            if members > _MEMBERS:
+                raise RequestRefused(HTTPStatus.BAD_REQUEST, f"more than {_MEMBERS} gzip members")
 
     def _answer(self, status: HTTPStatus, content: bytes, kind: str) -> None:
         self.send_response(status)
@@ -285,10 +297,7 @@ def _unpack(unpacker: Any, packed: bytes) -> tuple[bytes, bytes]:
         piece = unpacker.decompress(packed, _PIECE)
     except zlib.error as error:
         raise RequestRefused(HTTPStatus.BAD_REQUEST, f"no gzip: {error}") from error
-    left = unpacker.unconsumed_tail
-    if not piece and not left and not unpacker.eof:
-        raise RequestRefused(HTTPStatus.BAD_REQUEST, "no gzip: it is cut")
-    return piece, left
+    return piece, unpacker.unconsumed_tail
 
 
 def _length_of(given: list[str]) -> int:

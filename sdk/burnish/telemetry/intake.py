@@ -40,7 +40,7 @@ class Intake:
     def __init__(self, writer: JournalWriter, clean: Clean | None = None) -> None:
         self.writer = writer
         self._clean = clean
-        self._decoding = threading.BoundedSemaphore(_AT_ONCE)
+        self.decoding = threading.BoundedSemaphore(_AT_ONCE)
         self._counts: Counter[str] = Counter()
         self._lock = threading.Lock()
 
@@ -72,7 +72,7 @@ class Intake:
         """
         batch: list[Span] = []
         taken, refusals = 0, list[SpanRefused]()
-        with self._decoding:
+        with self.decoding:
             for span in OtlpReader().admit(request):
                 if isinstance(span, SpanRefused):
                     refusals.append(span)

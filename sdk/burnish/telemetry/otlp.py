@@ -22,7 +22,7 @@ from burnish.journal.events import ascii_json, from_json
 from burnish.records import Json, Span, SpanKind
 from burnish.telemetry import semconv as s
 from burnish.telemetry.foreign import read_failure, translate
-from burnish.telemetry.otlp_limits import check_size
+from burnish.telemetry.otlp_limits import JsonItems, check_size
 from burnish.telemetry.presentation import presented, take_away
 from burnish.telemetry.references import ENDING, refer
 from burnish.telemetry.schema import SpanRefused, admit, count_loss
@@ -135,6 +135,7 @@ class OtlpReader:
 
     def __init__(self) -> None:
         self._messages: OrderedDict[str, tuple[str, list[Json]]] = OrderedDict()
+        self._items: JsonItems | None = None  # none: the request is our own
 
     def decode(self, request: bytes) -> Iterator[Span]:
         """Spans of an ExportTraceServiceRequest, whatever their attributes hold.
@@ -152,6 +153,7 @@ class OtlpReader:
             JournalCorrupt: If the bytes are no such request, or hold too much.
         """
         check_size(request)
+        self._items = JsonItems()
         for span in self._protos(request):
             try:
                 yield admit(self._span(span))
@@ -221,6 +223,8 @@ class OtlpReader:
             text = attributes[key]
             if not isinstance(text, str) or key in texts or (key == s.TOOL_RESULT and not own):
                 continue  # a structured value, or a text that is meant as text
+            if self._items is not None:
+                self._items.add(text)
             try:
                 if key == s.INPUT_MESSAGES:
                     attributes[key] = self._growing(attributes.get(s.TRAJECTORY), text)

@@ -9,13 +9,17 @@ a limit in bytes alone lets a small request take the whole memory.
 
 from __future__ import annotations
 
+import re
+
 from burnish.errors import JournalCorrupt
 
 MOST_SPANS = 20_000
 MOST_ITEMS = 400_000
 """Attributes, values, events and links of one request."""
-MOST_JSON_ITEMS = 4_000_000
-"""Commas and brackets of one request: items of JSON inside its texts."""
+MOST_JSON_ITEMS = 1_000_000
+"""Items of JSON inside the texts of one request."""
+_FEW = 50_000
+_STRING = re.compile(r'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 
 # Field numbers that hold messages, by kind of message, and the kind that they hold.
 _FIELDS: dict[str, dict[int, str]] = {
@@ -37,10 +41,8 @@ def check_size(request: bytes) -> int:
     """Refuse a request that unfolds to too much; returns how many spans, log records or metrics it holds.
 
     Raises:
-        JournalCorrupt: If it holds too many spans, values or items of JSON.
+        JournalCorrupt: If it holds too many spans or values.
     """
-    if sum(map(request.count, (b",", b"[", b"{"))) > MOST_JSON_ITEMS:
-        raise _refused("items of JSON", MOST_JSON_ITEMS)
     spans = items = 0
     waiting = [("request", 0, len(request))]
     while waiting:
@@ -65,6 +67,26 @@ def check_size(request: bytes) -> int:
                     waiting.append((inner, position, min(position + size, end)))
             position += size
     return spans
+
+
+class JsonItems:
+    """Counts the items of the JSON texts of one request."""
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    def add(self, text: str) -> None:
+        """Count the items of a text before it is decoded.
+
+        Raises:
+            JournalCorrupt: If the texts of the request hold too many.
+        """
+        found = sum(map(text.count, ",[{"))
+        if found > _FEW:  # most of them may stand inside strings
+            found = sum(map(_STRING.sub("", text).count, ",[{"))
+        self._count += found
+        if self._count > MOST_JSON_ITEMS:
+            raise _refused("items of JSON", MOST_JSON_ITEMS)
 
 
 def _varint(data: bytes, position: int, end: int) -> tuple[int, int]:

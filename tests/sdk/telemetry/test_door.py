@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from pathlib import Path
 
@@ -245,6 +246,14 @@ def test_what_unfolds_to_too_much_is_refused_before_it_is_unfolded(intake):
     for body in (spans, b"\x0a\x00" * many, attributes, values, json_items):
         with pytest.raises(JournalCorrupt, match="more than"):
             intake.take(body)
+
+
+def test_commas_inside_texts_are_no_items(intake):
+    table = "1,2,[3],{4}\n" * 200_000
+    taken = intake.take(request(({}, {**RUN, s.INPUT: json.dumps({"table": table})})))
+    assert taken.spans == 1
+    odd = '\\"' * 200_000
+    assert intake.take(request(({}, {**RUN, s.ANSWER: "x", s.OUTPUT: odd}))).spans == 1
 
 
 NAMES = [*schema.ATTRIBUTES, s.KIND, s.JSON_KEYS, s.TEXT_KEYS, s.ADDED, s.INPUT, "other"]

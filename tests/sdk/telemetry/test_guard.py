@@ -193,6 +193,20 @@ def test_gzip_is_read_to_its_end_and_no_further(make, spans):
     assert server.intake.spans == len(spans)
 
 
+def test_a_gzip_of_very_many_members_is_refused_soon(make):
+    content = gzip.compress(b"") * 500_000
+    answer = httpx.post(url(make()), content=content, headers={**PROTO, "content-encoding": "gzip"}, timeout=20)  # fmt: skip
+    assert answer.status_code == 400
+
+
+def test_json_that_unfolds_to_too_much_is_refused(make):
+    content = b'{"a": [' + b"[]," * 1_000_001 + b"0]}"
+    for path in ("/v1/traces", "/v1/logs"):
+        answer = httpx.post(url(make(), path), content=content, headers=JSON, timeout=20)
+        assert answer.status_code == 400
+        assert "more than" in answer.text
+
+
 def test_a_body_that_does_not_come_frees_its_thread(make, monkeypatch):
     monkeypatch.setattr(http_intake, "BODY_S", 0.2)
     monkeypatch.setattr(http_intake, "HEADERS_S", 0.2)
