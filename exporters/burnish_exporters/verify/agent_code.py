@@ -31,7 +31,7 @@ from burnish_exporters.verify.sandbox import Limits, Ran, best_way
 
 EndClass = Literal["pass", "wrong output", "exception", "time-out", "resource limit"]
 
-_FENCE = re.compile(r"```[ \t]*([\w+-]*)[^\n]*\n(.*?)```", re.DOTALL)
+_FENCE = re.compile(r"```[ \t]{0,16}([\w+-]{0,64})[^\n]{0,200}\n(.*?)```", re.DOTALL)
 _COMPILER = re.compile(r"(?:^|[\s:])(?:SyntaxError|IndentationError|TabError)\b")
 _LIMITS = re.compile(
     rb"^(?:MemoryError|OSError: \[Errno (?:12|24|27|28)\]|BlockingIOError: \[Errno 11\]"

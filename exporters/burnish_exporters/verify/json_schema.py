@@ -18,7 +18,7 @@ from burnish.journal.events import canonical
 from burnish.protocols import VerifierTraits
 from burnish.records import Json, Trajectory, Verdict
 
-_FENCE = re.compile(r"```(?:json)?\s*(.*?)```", re.DOTALL)
+_FENCE = re.compile(r"```(?:json)?\s{0,16}(.*?)```", re.DOTALL)
 
 
 @dataclass(frozen=True, kw_only=True)

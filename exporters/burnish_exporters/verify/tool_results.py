@@ -24,7 +24,9 @@ from burnish_exporters.verify.judge_one import unknown
 _EXIT = re.compile(
     r"(?i)\b(?:exit(?:ed)?(?: with)?(?: code| status)?|return ?code)\s*[:=]?\s*(-?\d+)(?![\w.])"
 )
-_HTTP = re.compile(r"(?i)\b(?:HTTP(?:/[\d.]+)?|status(?: code)?)\s*[:=]?\s*(\d{3})(?![\w.])")
+_HTTP = re.compile(
+    r"(?i)\b(?:HTTP(?:/[\d.]{1,8})?|status(?: code)?)\s{0,8}[:=]?\s{0,8}(\d{3})(?![\w.])"
+)
 _EXIT_KEYS = ("exit_code", "returncode", "exit_status", "code")
 _HTTP_KEYS = ("status_code", "status", "http_status", "code")
 

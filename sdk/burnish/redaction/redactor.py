@@ -6,6 +6,7 @@ a telling key every scalar is replaced, whatever it looks like.
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections import Counter
@@ -29,6 +30,18 @@ _LABELLED = re.compile(
 )
 _LEAST_PHONE, _LEAST_CARD = 10**6, 10**12  # the smallest integers that may be one
 _SCHEME = re.compile(r"(?i)(?:bearer|basic|token|apikey|negotiate|digest|jwt|key)[ \t]+(?=\S)")
+_LONGEST_KEY, _LONGEST_WORD = 64, 15
+
+
+@functools.lru_cache(maxsize=4096)
+def _is_labelled(key: str) -> bool:
+    """Whether a key says that a value is a number of a person, a phone or a card."""
+    return _LABELLED.search(key) is not None
+
+
+def _is_word(text: str) -> bool:
+    """Whether a text is one short word of letters, which no detector takes for anything."""
+    return len(text) < _LONGEST_WORD and text.replace("_", "a").isalpha()
 
 
 class Redactor:
@@ -56,7 +69,7 @@ class Redactor:
 
     def clean(self, text: str) -> str:
         """The text with stand-ins."""
-        if len(text) < _SHORTEST:
+        if len(text) < _SHORTEST or _is_word(text):
             return text
         if len(text) > _MOST_CHARACTERS:
             self.counts["oversized"] += 1
@@ -77,7 +90,9 @@ class Redactor:
 
     def clean_number(self, key: str, number: int) -> int:
         """A number that is a card's, or by its key a phone's; the stand-in is a number too."""
-        if number < _LEAST_PHONE or (number < _LEAST_CARD and not _LABELLED.search(key)):
+        if number < _LEAST_PHONE or (
+            number < _LEAST_CARD and not _is_labelled(key[-_LONGEST_KEY:])
+        ):
             return number
         text = f"{key}: {number}" if key else str(number)
         found = [f for f in self._find(text) if f.text == str(number)]
@@ -91,8 +106,10 @@ class Redactor:
 
     def clean_labelled(self, key: str, text: str) -> str:
         """A short text whose key says what it is, such as a phone number without a sign of it."""
+        if _is_word(text):
+            return text
         cleaned = self.clean_encoded(text)
-        if cleaned == text and 5 <= len(text) <= 40 and _LABELLED.search(key):
+        if cleaned == text and 5 <= len(text) <= 40 and _is_labelled(key[-_LONGEST_KEY:]):
             found = [f for f in self._find(f"{key}: {text}") if f.text == text]
             if found and not self._names.is_mine(found[0].kind, text):
                 self.counts[found[0].kind] += 1
