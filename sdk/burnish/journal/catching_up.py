@@ -35,6 +35,10 @@ _BY_TRAJECTORY = (("runs", "trajectory"), ("places", "trajectory"))
 _OUTCOMES = "OX"  # may name a thread and no trajectory
 
 
+GAP = -1
+"""Stands among the offsets of a trajectory for events that a damaged stretch may have held."""
+
+
 class _Known(msgspec.Struct):
     """What the index has of a segment; `state` is what `stat` said of it when it was done."""
 
@@ -141,6 +145,9 @@ class CatchingUp:
                 places.setdefault(plain_text(event.trajectory), []).append(offset)
             elif event.k in _OUTCOMES and event.thread_id is not None:
                 facts.append((plain_text(event.thread_id), number, offset))
+        for offsets in places.values():
+            if any(offsets[0] < gap < offsets[-1] for gap in reader.gaps):
+                offsets.append(GAP)
         self.touched.update(places)
         self.base.executemany(
             "INSERT INTO places VALUES (?, ?, ?, ?)",

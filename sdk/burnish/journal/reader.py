@@ -89,6 +89,7 @@ class SegmentReader:
         self.sealed = False
         self._fd = open_regular(path)
         self._bad: set[Ref] = set()
+        self.gaps: list[int] = []  # damage that may have held more than one frame
         self._places: dict[Ref, tuple[int, int]] = {}
         self._values: dict[Ref, Json] = {}
         self._window = (0, b"")
@@ -134,6 +135,8 @@ class SegmentReader:
             elif kind == frames.DAMAGE:
                 self.report.corrupt += 1
                 self.report.corrupt_bytes += end - start
+                if len(payload) != self._length_at(start):
+                    self.gaps.append(start)
             elif kind == frames.SEAL:
                 self.sealed = True
         if final:
@@ -141,6 +144,10 @@ class SegmentReader:
             torn = size - self.position
             self.report.torn_tails += torn > 0 or not size  # not even the header is whole
             self.report.torn_bytes += torn
+
+    def _length_at(self, offset: int) -> int:
+        """The length that the bytes at an offset name, damaged or not."""
+        return int.from_bytes(os.pread(self._fd, 4, offset), "little")
 
     def _items(self, base: int, final: bool) -> Iterator[tuple[int, int, int, memoryview]]:
         """Kind, start, end and payload of the frames from offset `base` on, read in chunks."""

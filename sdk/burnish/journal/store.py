@@ -16,6 +16,7 @@ import msgspec
 
 from burnish.errors import JournalCorrupt, JournalError
 from burnish.journal.archived import fetch
+from burnish.journal.catching_up import GAP
 from burnish.journal.events import AnyEvent, Dropped
 from burnish.journal.index import Entry, Index, Place, Query
 from burnish.journal.reader import ReadReport, SegmentReader, is_alive, open_segment
@@ -149,7 +150,8 @@ class JournalStore:
         missing = 0
         for offset in place.offsets:
             try:
-                event = reader.event_at(offset)
+                event = None if offset == GAP else reader.event_at(offset)
+                missing += offset == GAP
             except JournalCorrupt:
                 missing += 1
                 continue
