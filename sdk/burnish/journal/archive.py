@@ -38,6 +38,7 @@ from burnish.journal.tables import (
     write_file,
 )
 from burnish.journal.tombstones import Forgotten, tombstones
+from burnish.paths import is_component
 from burnish.settings import Settings
 from burnish.storage import atomic_write, make_private_folder, sync_path
 
@@ -155,7 +156,8 @@ def copy_back(url: str, home: Path) -> tuple[int, int]:
             content = decode_table(source, read_file(source))
         except JournalError:
             content = None
-        if content is None or process.startswith(".") or not layout.SEGMENT.fullmatch(name):
+        named = is_component(process) and not process.startswith(".")
+        if content is None or not named or not layout.SEGMENT.fullmatch(name):
             broken += 1
             continue
         folder = make_private_folder(layout.journal_folder(home) / process)
