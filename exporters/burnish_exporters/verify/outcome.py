@@ -101,7 +101,7 @@ def outcome(
         trust_received: Sources whose outcomes decide although they were received or imported.
         name: Name under which verdicts are stored.
     """
-    version = "2" if at_least is None else f"2.{at_least:g}"
+    version = "1" if at_least is None else f"1.{at_least:g}"
     trusted = tuple(sorted(trust_received))
     return OutcomeVerifier(
         source=source,
