@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+from typing import Any
 
 from burnish import settings
 from burnish.capture.faults import guarded
@@ -19,9 +21,7 @@ def start() -> None:
         return
     _seen = now
     if now.otlp_endpoint or now.exporters:
-        from burnish.telemetry import shipper
-
-        shipper.ensure_started()
+        _shipper().ensure_started()
 
 
 def flush(timeout_s: float) -> int:
@@ -29,9 +29,12 @@ def flush(timeout_s: float) -> int:
     now = settings.current()
     if not (now.otlp_endpoint or now.exporters):
         return 0
-    from burnish.telemetry import shipper
+    return _shipper().flush(timeout_s)
 
-    return shipper.flush(timeout_s)
+
+def _shipper() -> Any:
+    """The module that ships, by name: telemetry makes events of received spans with the recorder."""
+    return importlib.import_module("burnish.telemetry.shipper")
 
 
 def _after_fork_in_child() -> None:
