@@ -16,6 +16,7 @@ import json
 import os
 import platform
 import random
+import runpy
 import shutil
 import subprocess
 import sys
@@ -23,13 +24,16 @@ import time
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "tests" / "exporters"))
-
-from hostile_programs import PROGRAMS, SOLUTIONS, TESTS
-
 from burnish.records import Trajectory
 from burnish_exporters.verify import code, passes_tests, sandbox
 from burnish_exporters.verify.sandbox import Limits, Program
+
+_TOLD = runpy.run_path(
+    str(Path(__file__).parents[2] / "tests" / "exporters" / "hostile_programs.py")
+)
+PROGRAMS: dict[str, tuple[str, str]] = _TOLD["PROGRAMS"]
+SOLUTIONS: dict[str, tuple[str, str]] = _TOLD["SOLUTIONS"]
+TESTS: str = _TOLD["TESTS"]
 
 MB = 1024**2
 LIMITS = {"wall_s": 60, "cpu_s": 40, "memory_bytes": 512 * MB, "processes": 30}
