@@ -8,6 +8,8 @@ import pytest
 from burnish.errors import EvaluationError
 from burnish.records import Evaluation, PoolComparison
 from burnish_trainer import decide
+from burnish_trainer.evaluation.comparison import compare
+from burnish_trainer.evaluation.judging import Result
 from burnish_trainer.evaluation.statistics import mcnemar, paired_interval, wilson
 
 
@@ -87,6 +89,18 @@ def test_a_capability_that_is_shown_to_be_lost_is_rejected():
     )
     assert decision.decision == "reject"
     assert "capability -20.0 points" in decision.reasons[0]
+
+
+def test_a_loss_of_exactly_the_allowed_share_is_allowed():
+    """3 of 60 is 5 %, although 0.95 - 1.0 is a little less than -0.05."""
+
+    def result(number, label):
+        return Result(task_id=str(number), pool="capability", kind="k", attempt=1, label=label)
+
+    pairs = [(result(n, "success"), result(n, "fail" if n < 3 else "success")) for n in range(60)]
+    lost = compare("capability", pairs)
+    assert lost.gain == -0.05
+    assert decide(measured(pool("heldout", **GOOD), lost)).decision == "promote"
 
 
 def test_a_capability_that_may_be_lost_is_inconclusive():

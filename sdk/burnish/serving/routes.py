@@ -11,6 +11,7 @@ import logging
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,9 @@ from burnish.serving.toolcalls import Piece
 
 _LOG = logging.getLogger("burnish.serve")
 _MOST_LOGPROBS = 20
-Handler = Callable[[dict[str, Any], HttpRequest], Awaitable[Response]]
+Handler = Callable[[dict[str, Any]], Awaitable[Response]]
+_current: ContextVar[HttpRequest] = ContextVar("burnish_serve_request")
+"""The HTTP request that is answered; handlers are given its body alone."""
 
 
 class Refusal(ServingError):
@@ -92,7 +95,7 @@ class Routes:
             return _failed(f"The model `{name}` does not exist.", "NotFoundError", 404)
         return JSONResponse(found)
 
-    async def load(self, body: dict[str, Any], http: HttpRequest) -> Response:
+    async def load(self, body: dict[str, Any]) -> Response:
         """VLLM's route to load an adapter; loading in place is refused."""
         name, path = body.get("lora_name"), body.get("lora_path")
         if not name or not path or not isinstance(name, str) or not isinstance(path, str):
@@ -118,7 +121,7 @@ class Routes:
             raise Refusal(str(error), 500, "InternalServerError") from error
         return PlainTextResponse(f"Success: LoRA adapter '{name}' added successfully.")
 
-    async def unload(self, body: dict[str, Any], http: HttpRequest) -> Response:
+    async def unload(self, body: dict[str, Any]) -> Response:
         """VLLM's route to unload an adapter; answers when its running requests have ended."""
         name = body.get("lora_name")
         if not name or not isinstance(name, str):
@@ -131,14 +134,14 @@ class Routes:
             ) from error
         return PlainTextResponse(f"Success: LoRA adapter '{name}' removed successfully.")
 
-    async def chat(self, body: dict[str, Any], http: HttpRequest) -> Response:
+    async def chat(self, body: dict[str, Any]) -> Response:
         """OpenAI's chat completions."""
         check_chat_options(body)
         ask, model = self._ask(body), self._model(body)
         if body.get("stream"):
             return await self._stream(ask, model, body)
         request = await asyncio.to_thread(self._session.request, ask)
-        answer = await self._answer(request, http)
+        answer = await self._answer(request)
         finished = self._session.finish(answer, ask)
         message: dict[str, Json] = {"role": "assistant", "content": finished.content}
         if finished.reply.reasoning:
@@ -157,7 +160,7 @@ class Routes:
             result["prompt_token_ids"] = answer.prompt_token_ids
         return JSONResponse(result)
 
-    async def complete(self, body: dict[str, Any], http: HttpRequest) -> Response:
+    async def complete(self, body: dict[str, Any]) -> Response:
         """OpenAI's completions, for text or token ids; log-probabilities of the first token."""
         check_completion_options(body)
         prompt, model = body.get("prompt"), self._model(body)
@@ -178,7 +181,7 @@ class Routes:
             sampling=sampling_of_body(body),
             stop=self._session.stopper(stop),
         )
-        answer = await self._answer(request, http)
+        answer = await self._answer(request)
         finished = self._session.finish(answer)
         choice: dict[str, Json] = {
             "index": 0,
@@ -198,10 +201,10 @@ class Routes:
         head = _head("text_completion", model)
         return JSONResponse({**head, "choices": [choice], "usage": _usage(finished)})
 
-    async def _answer(self, request: Request, http: HttpRequest) -> Answer:
+    async def _answer(self, request: Request) -> Answer:
         """Generate; a client that leaves ends its generation at the next token."""
         waiting = asyncio.wrap_future(self._engine.submit(request))
-        left = asyncio.create_task(_wait_until_left(http))
+        left = asyncio.create_task(_wait_until_left(_current.get()))
         try:
             await asyncio.wait({waiting, left}, return_when=asyncio.FIRST_COMPLETED)
             if not waiting.done():
@@ -374,7 +377,8 @@ def _guarded(handler: Handler) -> Callable[[HttpRequest], Awaitable[Response]]:
 
     async def route(request: HttpRequest) -> Response:
         try:
-            return await handler(await _body(request), request)
+            _current.set(request)  # each request is a task of its own
+            return await handler(await _body(request))
         except Refusal as refusal:
             return _failed(refusal.found, refusal.kind, refusal.status)
         except UnknownAdapter as error:  # unloaded between the check and the request

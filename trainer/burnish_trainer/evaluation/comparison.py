@@ -38,7 +38,7 @@ def compare(pool: str, pairs: Sequence[Pair]) -> PoolComparison:
         pool=pool,
         before=before,
         after=after,
-        gain=after.rate - before.rate,
+        gain=(after.successes - before.successes) / max(len(pairs), 1),  # .95 - 1 is no -.05
         ci95=paired_interval(won, lost, len(pairs)),
         won=won,
         lost=lost,
