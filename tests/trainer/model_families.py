@@ -96,10 +96,10 @@ def make_family(name: str, folder: Path, *, seed: int = 1) -> Path:
     import torch
     import transformers
 
-    from burnish.serving.embedded.tiny import make_tokenizer
+    from burnish.serving.embedded.tiny import _tokenizer
 
     class_name, changes = FAMILIES[name]
-    tokenizer = make_tokenizer()
+    tokenizer = _tokenizer()
     ends = {"eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id}
     config = getattr(transformers, class_name)(**{**_SIZE, "bos_token_id": None, **ends, **changes})
     torch.manual_seed(seed)

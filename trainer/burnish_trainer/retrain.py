@@ -123,6 +123,7 @@ class _Retrain:
 
     def _readiness(self) -> dict[str, Any]:
         """Everything that can be known to be missing before anything costs time."""
+        from burnish.serving.model_contract import refuse_agent_model
         from burnish.serving.models import base_sha256, resolve_model
         from burnish_trainer.evaluation import pools_of
         from burnish_trainer.evaluation.answering import check_backend
@@ -141,6 +142,7 @@ class _Retrain:
         _ = subject.build
         pools = {pool: len(several) for pool, several in pools_of(subject).items()}
         base = resolve_model(subject.config.base_model)
+        refuse_agent_model(base, subject.config.backend)
         check_backend(subject.config)
         burnish.flush()
         recorded = sum(1 for _ in burnish.Workspace().entries())

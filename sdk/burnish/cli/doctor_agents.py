@@ -82,10 +82,12 @@ def _import_paths(value: Any) -> Iterator[str]:
 
 
 def _check_model(config: AgentConfig, folder: Path) -> None:
+    """Check what the folder of the base model declares: it must be trainable, and servable where it is served."""
+    from burnish.serving.model_contract import refuse_agent_model
     from burnish.serving.models import resolve_model
 
     del folder
-    resolve_model(config.base_model)
+    refuse_agent_model(resolve_model(config.base_model), config.backend)
 
 
 def _check_backend(config: AgentConfig, folder: Path) -> None:

@@ -144,6 +144,22 @@ def refuse_to_train(contract: ModelContract) -> None:
         )
 
 
+def refuse_agent_model(folder: Path, backend: str) -> None:
+    """Refuse, before any work, a base model that an agent could not be trained or served with.
+
+    Args:
+        folder: The folder of the base model.
+        backend: "embedded", or the address of a server, which may serve what the engine cannot.
+
+    Raises:
+        ServingError: By the name of what the model lacks.
+    """
+    contract = read_contract(folder)
+    refuse_to_train(contract)
+    if backend == "embedded":
+        refuse_to_serve(contract)
+
+
 def _foreign_layers(contract: ModelContract) -> str | None:
     if contract.model_type in _RECURRENT:
         return "recurrent or convolution layers"
@@ -243,7 +259,7 @@ def _attention(model_type: str, config: Mapping[str, Any]) -> tuple[tuple[str, .
     count = next(
         (int(config[k]) for k in ("num_hidden_layers", "n_layer", "n_layers") if config.get(k)), 0
     )
-    window = config.get("sliding_window")
+    window = config.get("sliding_window", _UNSAID_WINDOWS.get(model_type))
     if config.get("use_sliding_window") is False and model_type not in _ALWAYS_SLIDING:
         window = None
     listed = config.get("layer_types")
@@ -299,6 +315,8 @@ _PATTERNS: dict[str, Callable[[Mapping[str, Any], int], bool]] = {
     "qwen3": _from_layer,
     "smollm3": _without_rope,
 }
+# Windows of families whose class has one where the configuration does not say; null switches it off.
+_UNSAID_WINDOWS = {"mistral": 4096}
 _DEFAULT_WINDOWS = {
     "gemma2": 4096,
     "gemma3_text": 4096,
@@ -329,5 +347,6 @@ __all__ = [
     "ModelContract",
     "read_chat_template",
     "read_contract",
+    "refuse_agent_model",
     "refuse_to_serve",
 ]

@@ -201,13 +201,16 @@ class CausalModel:
     def _refuse_unlike_contract(self) -> None:
         """Refuse a model whose layers, as loaded, are not those that its folder declares."""
         config = self._model.config.get_text_config()
-        kinds = set(getattr(config, "layer_types", None) or self.contract.attention_kinds)
-        if kinds != self.contract.attention_kinds:
+        window = getattr(config, "sliding_window", None)
+        listed = getattr(config, "layer_types", None) or [SLIDING if window else FULL]
+        same_window = SLIDING not in listed or window == self.contract.window
+        if set(listed) != self.contract.attention_kinds or not same_window:
             raise ServingError(
                 f"the model in {self.facts.folder} has layers of the kinds "
-                f"{', '.join(sorted(kinds))} once loaded, but its folder declares "
-                f"{', '.join(sorted(self.contract.attention_kinds))}",
-                "layer_types in config.json as the loaded model has them",
+                f"{', '.join(sorted(set(listed)))} with a window of {window} once loaded, but its "
+                f"folder declares {', '.join(sorted(self.contract.attention_kinds))} with a window "
+                f"of {self.contract.window}",
+                "layer_types and sliding_window in config.json as the loaded model has them",
                 "save the model again with save_pretrained()",
             )
 

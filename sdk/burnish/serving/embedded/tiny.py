@@ -54,7 +54,7 @@ class Size:
 def make_model(folder: Path, *, size: Size | None = None, seed: int = 0) -> Path:
     """Write a random Qwen3 model with a byte tokenizer and a chat template."""
     size = size or Size()
-    tokenizer = make_tokenizer()
+    tokenizer = _tokenizer()
     generator = torch.random.get_rng_state()
     torch.manual_seed(seed)
     model = Qwen3ForCausalLM(
@@ -147,7 +147,7 @@ def _shapes(config: Mapping[str, Any]) -> dict[str, tuple[int, int]]:
     return dict(zip(_TARGETS, outputs, strict=True))
 
 
-def make_tokenizer() -> Any:
+def _tokenizer() -> Any:
     """Make the byte tokenizer of the tiny model, with its chat template."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     vocabulary = {mark: at for at, mark in enumerate((*_MARKS, *alphabet))}
