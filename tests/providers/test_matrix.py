@@ -1,0 +1,52 @@
+"""What agents on each provider's models say becomes learnable rows, exactly, or is kept out with a reason."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from cells import CASES, measure
+from chat_models import PROVIDERS
+
+from burnish import settings
+
+PAGE = Path(__file__).parents[2] / "docs/providers.md"
+HEAD = """# Providers
+
+Each cell was measured with the provider's own LangChain package against a scripted server of its wire form: an agent ran
+under `burnish.wrap`, and its run was made into a dataset row. "exact" means that the row holds what was said, once, with
+arguments in the order that the model wrote. The page is made by `make providers-page` and compared by `make test-providers`.
+
+"""
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _own_settings():
+    yield
+    settings.reset()
+
+
+@pytest.mark.parametrize("streaming", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_a_cell_is_exact_or_kept_out_with_a_reason(provider, case, streaming):
+    assert not measure(provider, case, streaming).startswith("WRONG"), measure(provider, case, streaming)
+
+
+def render_page() -> str:
+    """The page of the docs, out of the measured cells."""
+    lines = [HEAD]
+    for title, streaming in (("Whole replies", False), ("Streamed replies", True)):
+        lines += [f"## {title}\n\n", f"| | {' | '.join(PROVIDERS)} |\n", f"|---|{'---|' * len(PROVIDERS)}\n"]
+        for case in CASES:
+            cells = " | ".join(measure(provider, case, streaming) for provider in PROVIDERS)
+            lines.append(f"| {case} | {cells} |\n")
+        lines.append("\n")
+    return "".join(lines).rstrip("\n") + "\n"
+
+
+def test_the_page_says_what_was_measured():
+    if os.environ.get("BURNISH_WRITE_PAGE"):
+        PAGE.write_text(render_page())
+    assert PAGE.read_text() == render_page()
