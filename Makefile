@@ -5,7 +5,7 @@ BIN := .venv/bin
 NEXT := langchain==1.5.0 langchain-core==1.8.1
 export TOKENIZERS_PARALLELISM = false
 
-.PHONY: demo test test-next lint bench docs clean
+.PHONY: demo test test-next test-providers providers-page lint bench docs clean
 .DEFAULT_GOAL := demo
 
 .venv/runtime: pyproject.toml constraints.txt
@@ -25,6 +25,11 @@ export TOKENIZERS_PARALLELISM = false
 	.venv-next/bin/python -m pip install --quiet --no-deps $(NEXT)
 	touch $@
 
+.venv-providers/ready: pyproject.toml tests/providers/constraints.txt Makefile
+	$(PYTHON) -m venv .venv-providers
+	.venv-providers/bin/python -m pip install --quiet --constraint tests/providers/constraints.txt --editable ".[export,langchain]" --group test-providers
+	touch $@
+
 demo: .venv/runtime          ## the whole loop on the bundled model, in a few minutes
 	$(BIN)/burnish demo --home out/demo --html out/demo/report.html
 
@@ -33,6 +38,12 @@ test: .venv/dev              ## all tests
 
 test-next: .venv-next/ready  ## the tests of capture, under the newest LangChain
 	.venv-next/bin/python -m pytest -n 2 --dist loadgroup tests/sdk/capture
+
+test-providers: .venv-providers/ready  ## agents on the chat models of nine providers, against scripted servers
+	.venv-providers/bin/python -m pytest -n 2 --dist loadgroup tests/providers
+
+providers-page: .venv-providers/ready  ## docs/providers.md, measured anew
+	BURNISH_WRITE_PAGE=1 .venv-providers/bin/python -m pytest -q tests/providers -k page
 
 lint: .venv/dev              ## style, layers, types, spelling
 	$(BIN)/ruff check .
@@ -48,4 +59,4 @@ docs: .venv/dev              ## the documentation as HTML, warnings are errors
 	$(BIN)/python -m sphinx -n -W -q docs docs/_build
 
 clean:                       ## remove what the targets above made
-	rm -rf .venv .venv-next out docs/_build
+	rm -rf .venv .venv-next .venv-providers out docs/_build

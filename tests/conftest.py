@@ -1,11 +1,15 @@
 """What every test relies on: an interrupt reaches the programs that tests start, and no test sets burnish for another."""
 
 import contextlib
+import importlib.util
 import os
 import signal
 import sys
 
 import pytest
+
+# These need the providers' packages; `make test-providers` has them in an environment of its own.
+collect_ignore = [] if importlib.util.find_spec("langchain_anthropic") else ["providers"]
 
 # A shell that runs the suite in the background has interrupts ignored, and so would have every child.
 with contextlib.suppress(ValueError):  # not the main thread

@@ -72,7 +72,9 @@ class Messages:
         elif kind == "tool_use":
             start["input"] = {}
             text = json.dumps(block["input"])
-            deltas = [{"type": "input_json_delta", "partial_json": piece} for piece in _halves(text)]
+            deltas = [
+                {"type": "input_json_delta", "partial_json": piece} for piece in _halves(text)
+            ]
         yield {"type": "content_block_start", "index": place, "content_block": start}
         for delta in deltas:
             yield {"type": "content_block_delta", "index": place, "delta": delta}
@@ -86,4 +88,3 @@ class Messages:
 def _halves(text: str) -> list[str]:
     middle = len(text) // 2
     return [text[:middle], text[middle:]]
-

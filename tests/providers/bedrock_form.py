@@ -83,7 +83,11 @@ def _frame(kind: str, body: Body) -> bytes:
     payload = json.dumps(body).encode()
     named = {":event-type": kind, ":content-type": "application/json", ":message-type": "event"}
     headers = b"".join(
-        bytes([len(name)]) + name.encode() + b"\x07" + struct.pack(">H", len(value)) + value.encode()
+        bytes([len(name)])
+        + name.encode()
+        + b"\x07"
+        + struct.pack(">H", len(value))
+        + value.encode()
         for name, value in named.items()
     )
     prelude = struct.pack(">II", len(headers) + len(payload) + 16, len(headers))

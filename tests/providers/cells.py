@@ -65,15 +65,21 @@ class Ran:
 
     def messages(self, role: str) -> list[dict[str, Any]]:
         """The messages of a role, row by row."""
-        return [message for row in self.rows for message in row["messages"] if message["role"] == role]
+        return [
+            message for row in self.rows for message in row["messages"] if message["role"] == role
+        ]
 
 
-def run_agent(provider: str, script: list[Spoken], streaming: bool, question: Any, **made: Any) -> Ran:
+def run_agent(
+    provider: str, script: list[Spoken], streaming: bool, question: Any, **made: Any
+) -> Ran:
     """Run an agent through the provider's chat model, and make a dataset of the run."""
     chosen = PROVIDERS[provider]
     with tempfile.TemporaryDirectory() as home, scripted_server(chosen, script) as url:
         burnish.configure(home=home)
-        graph = burnish.wrap(create_agent(chosen.make(url, streaming), [look_up], **made), agent="a")
+        graph = burnish.wrap(
+            create_agent(chosen.make(url, streaming), [look_up], **made), agent="a"
+        )
         config: Any = {"configurable": {"thread_id": "t"}}
         try:
             with warnings.catch_warnings():
@@ -100,7 +106,10 @@ def _equal(name: str, found: Any, expected: Any) -> None:
 
 
 def _calls(message: dict[str, Any]) -> list[tuple[str, str]]:
-    return [(c["function"]["name"], _dense(c["function"]["arguments"])) for c in message.get("tool_calls", [])]
+    return [
+        (c["function"]["name"], _dense(c["function"]["arguments"]))
+        for c in message.get("tool_calls", [])
+    ]
 
 
 def _dense(arguments: Any) -> str:
@@ -157,12 +166,18 @@ def _image(provider: str, streaming: bool) -> None:
     ran.replies()
     content = ran.messages("user")[0]["content"]
     url = {"url": f"data:image/png;base64,{PNG}"}
-    _equal("question", content, [{"type": "text", "text": "What is it?"}, {"type": "image_url", "image_url": url}])
+    _equal(
+        "question",
+        content,
+        [{"type": "text", "text": "What is it?"}, {"type": "image_url", "image_url": url}],
+    )
 
 
 def _structured(provider: str, streaming: bool) -> None:
     call = ScriptedCall("Answer", {"city": "Oslo", "order": 7}, "c9")
-    ran = run_agent(provider, [Spoken(calls=(call,))], streaming, "Where?", response_format=ToolStrategy(Answer))
+    ran = run_agent(
+        provider, [Spoken(calls=(call,))], streaming, "Where?", response_format=ToolStrategy(Answer)
+    )
     (reply,) = ran.replies()
     _equal("calls", _calls(reply), _expected(call))
     _equal("answer", json.loads(ran.trajectory.answer or "null"), call.arguments)
@@ -180,13 +195,17 @@ def _refused_run(end: Any) -> Callable[[str, bool], None]:
 
 
 def _usage(provider: str, streaming: bool) -> None:
-    ran = run_agent(provider, [Spoken(text="Oslo.", read=20, written=5, cached=0)], streaming, "Where?")
+    ran = run_agent(
+        provider, [Spoken(text="Oslo.", read=20, written=5, cached=0)], streaming, "Where?"
+    )
     usage = ran.trajectory.model_calls[0].usage
     _equal("tokens", usage and (usage.input_tokens, usage.output_tokens), (20, 5))
 
 
 def _cached(provider: str, streaming: bool) -> None:
-    ran = run_agent(provider, [Spoken(text="Oslo.", read=20, written=5, cached=8)], streaming, "Where?")
+    ran = run_agent(
+        provider, [Spoken(text="Oslo.", read=20, written=5, cached=8)], streaming, "Where?"
+    )
     usage = ran.trajectory.model_calls[0].usage
     found = usage and (usage.input_tokens, usage.output_tokens, usage.cached_tokens)
     _equal("tokens", found, (20, 5, 8))
@@ -224,7 +243,7 @@ def measure(provider: str, case: str, streaming: bool) -> str:
     """What the page says of a cell: "exact", "kept out", why the provider lacks it, or what is wrong."""
     lacks = PROVIDERS[provider].lacks.get(case)
     if lacks is not None:
-        return f"– ({lacks})"
+        return f"not there: {lacks}"
     try:
         CASES[case](provider, streaming)
     except Wrong as wrong:

@@ -41,7 +41,12 @@ def _openai(url: str, streaming: bool) -> Any:
     from langchain_openai import ChatOpenAI
 
     return ChatOpenAI(
-        model="m", base_url=f"{url}/v1", api_key=KEY, streaming=streaming, max_retries=0, stream_usage=True
+        model="m",
+        base_url=f"{url}/v1",
+        api_key=KEY,
+        streaming=streaming,
+        max_retries=0,
+        stream_usage=True,
     )
 
 
@@ -97,7 +102,12 @@ def _deepseek(url: str, streaming: bool) -> Any:
     from langchain_deepseek import ChatDeepSeek
 
     return ChatDeepSeek(
-        model="m", api_base=f"{url}/v1", api_key=KEY, streaming=streaming, max_retries=0, stream_usage=True
+        model="m",
+        api_base=f"{url}/v1",
+        api_key=KEY,
+        streaming=streaming,
+        max_retries=0,
+        stream_usage=True,
     )
 
 

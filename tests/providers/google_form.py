@@ -43,7 +43,12 @@ class GenerateContent:
             "promptTokenCount": said.read, "candidatesTokenCount": said.written,
             "totalTokenCount": said.read + said.written, "cachedContentTokenCount": said.cached,
         }  # fmt: skip
-        return {"candidates": [candidate], "usageMetadata": usage, "modelVersion": "m", "responseId": "r1"}
+        return {
+            "candidates": [candidate],
+            "usageMetadata": usage,
+            "modelVersion": "m",
+            "responseId": "r1",
+        }
 
     def error(self) -> bytes:
         error = {"code": 400, "message": "bad request", "status": "INVALID_ARGUMENT"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 from spoken import Spoken
 
@@ -23,7 +23,7 @@ def sse(events: Iterator[Body], *, named: bool = False, done: bool = True) -> by
 class Completions:
     """POST .../chat/completions."""
 
-    ends = {"stop": "stop", "cut": "length", "refused": "content_filter"}
+    ends: ClassVar[dict[str, str]] = {"stop": "stop", "cut": "length", "refused": "content_filter"}
     thought_key = "reasoning_content"
 
     def wants_stream(self, path: str, body: Body) -> bool:
@@ -34,7 +34,9 @@ class Completions:
         if said.thought:
             message[self.thought_key] = said.thought
         if said.calls:
-            message["tool_calls"] = [self._call(call, place) for place, call in enumerate(said.calls)]
+            message["tool_calls"] = [
+                self._call(call, place) for place, call in enumerate(said.calls)
+            ]
         choice = {"index": 0, "message": message, "finish_reason": self._end(said)}
         return json.dumps(self._reply("chat.completion", [choice], self._usage(said))).encode()
 
@@ -50,9 +52,13 @@ class Completions:
         for place, call in enumerate(said.calls):
             whole = self._call(call, place)
             text = whole["function"].pop("arguments")
-            yield self._chunk({"tool_calls": [{**whole, "function": {**whole["function"], "arguments": ""}}]})
+            yield self._chunk(
+                {"tool_calls": [{**whole, "function": {**whole["function"], "arguments": ""}}]}
+            )
             for piece in (text[:4], text[4:]):
-                yield self._chunk({"tool_calls": [{"index": place, "function": {"arguments": piece}}]})
+                yield self._chunk(
+                    {"tool_calls": [{"index": place, "function": {"arguments": piece}}]}
+                )
         yield self._chunk({}, self._end(said))
         yield self._reply("chat.completion.chunk", [], self._usage(said))
 
@@ -80,7 +86,9 @@ class Completions:
         return reply if usage is None else {**reply, "usage": usage}
 
     def error(self) -> bytes:
-        return json.dumps({"error": {"message": "bad request", "type": "invalid_request_error"}}).encode()
+        return json.dumps(
+            {"error": {"message": "bad request", "type": "invalid_request_error"}}
+        ).encode()
 
 
 class GroqCompletions(Completions):
@@ -111,17 +119,38 @@ class Responses(Completions):
         items: list[Body] = []
         if said.thought or said.sealed:
             summary = [{"type": "summary_text", "text": said.thought}] if said.thought else []
-            items.append({"type": "reasoning", "id": "rs1", "summary": summary,
-                          "encrypted_content": "sealed" if said.sealed else None})
+            items.append(
+                {
+                    "type": "reasoning",
+                    "id": "rs1",
+                    "summary": summary,
+                    "encrypted_content": "sealed" if said.sealed else None,
+                }
+            )
         if said.text or said.end == "refused":
             part = {"type": "output_text", "text": said.text, "annotations": []}
             if said.end == "refused":
                 part = {"type": "refusal", "refusal": said.text}
-            items.append({"type": "message", "id": "msg1", "role": "assistant", "status": "completed",
-                          "content": [part]})
+            items.append(
+                {
+                    "type": "message",
+                    "id": "msg1",
+                    "role": "assistant",
+                    "status": "completed",
+                    "content": [part],
+                }
+            )
         for place, call in enumerate(said.calls):
-            items.append({"type": "function_call", "id": f"fc{place}", "call_id": call.id, "name": call.name,
-                          "arguments": json.dumps(call.arguments), "status": "completed"})
+            items.append(
+                {
+                    "type": "function_call",
+                    "id": f"fc{place}",
+                    "call_id": call.id,
+                    "name": call.name,
+                    "arguments": json.dumps(call.arguments),
+                    "status": "completed",
+                }
+            )
         return items
 
     def _response(self, said: Spoken, items: list[Body], status: str | None = None) -> Body:
@@ -148,8 +177,16 @@ class Responses(Completions):
 
     def _item_events(self, place: int, item: Body) -> Iterator[Body]:
         at = {"output_index": place, "item_id": item["id"]}
-        empty = {"message": {"content": []}, "function_call": {"arguments": ""}, "reasoning": {"summary": []}}
-        yield {"type": "response.output_item.added", "output_index": place, "item": {**item, **empty[item["type"]]}}
+        empty = {
+            "message": {"content": []},
+            "function_call": {"arguments": ""},
+            "reasoning": {"summary": []},
+        }
+        yield {
+            "type": "response.output_item.added",
+            "output_index": place,
+            "item": {**item, **empty[item["type"]]},
+        }
         if item["type"] == "function_call":
             text = item["arguments"]
             for piece in (text[:4], text[4:]):
@@ -158,8 +195,16 @@ class Responses(Completions):
         elif item["type"] == "reasoning":
             for number, part in enumerate(item["summary"]):
                 near = {**at, "summary_index": number}
-                yield {"type": "response.reasoning_summary_part.added", "part": {**part, "text": ""}, **near}
-                yield {"type": "response.reasoning_summary_text.delta", "delta": part["text"], **near}
+                yield {
+                    "type": "response.reasoning_summary_part.added",
+                    "part": {**part, "text": ""},
+                    **near,
+                }
+                yield {
+                    "type": "response.reasoning_summary_text.delta",
+                    "delta": part["text"],
+                    **near,
+                }
                 yield {"type": "response.reasoning_summary_text.done", "text": part["text"], **near}
         else:
             yield from self._text_events(item["content"][0], {**at, "content_index": 0})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from typing import Any
+from typing import Any, ClassVar
 
 from openai_forms import Body, Completions
 from spoken import Spoken
@@ -13,7 +13,7 @@ from spoken import Spoken
 class MistralCompletions(Completions):
     """POST /chat/completions of Mistral: thoughts are a block of the content, cut is `model_length` too."""
 
-    ends = {"stop": "stop", "cut": "model_length", "refused": "error"}
+    ends: ClassVar[dict[str, str]] = {"stop": "stop", "cut": "model_length", "refused": "error"}
 
     def whole(self, said: Spoken) -> bytes:
         reply = json.loads(super().whole(said))
@@ -56,7 +56,8 @@ class OllamaChat:
             message["thinking"] = said.thought
         if said.calls:
             message["tool_calls"] = [
-                {"function": {"name": call.name, "arguments": call.arguments}} for call in said.calls
+                {"function": {"name": call.name, "arguments": call.arguments}}
+                for call in said.calls
             ]
         return message
 
@@ -64,12 +65,21 @@ class OllamaChat:
         base = {"model": "m", "created_at": "2026-01-01T00:00:00Z", "done": False}
         lines = [{**base, "message": {"role": "assistant", "content": word}} for word in said.words]
         if said.thought:
-            lines.insert(0, {**base, "message": {"role": "assistant", "content": "", "thinking": said.thought}})
+            lines.insert(
+                0,
+                {**base, "message": {"role": "assistant", "content": "", "thinking": said.thought}},
+            )
         if said.calls:
             calls = self._message(said)["tool_calls"]
-            lines.append({**base, "message": {"role": "assistant", "content": "", "tool_calls": calls}})
+            lines.append(
+                {**base, "message": {"role": "assistant", "content": "", "tool_calls": calls}}
+            )
         reason = "length" if said.end == "cut" else "stop"
-        last = {"done": True, "done_reason": reason, "message": {"role": "assistant", "content": ""}}
+        last = {
+            "done": True,
+            "done_reason": reason,
+            "message": {"role": "assistant", "content": ""},
+        }
         counts = {"prompt_eval_count": said.read, "eval_count": said.written}
         return [*lines, {**base, **last, **counts, "total_duration": 1, "load_duration": 1}]
 

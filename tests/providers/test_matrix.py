@@ -31,14 +31,20 @@ def _own_settings():
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("provider", PROVIDERS)
 def test_a_cell_is_exact_or_kept_out_with_a_reason(provider, case, streaming):
-    assert not measure(provider, case, streaming).startswith("WRONG"), measure(provider, case, streaming)
+    assert not measure(provider, case, streaming).startswith("WRONG"), measure(
+        provider, case, streaming
+    )
 
 
 def render_page() -> str:
     """The page of the docs, out of the measured cells."""
     lines = [HEAD]
     for title, streaming in (("Whole replies", False), ("Streamed replies", True)):
-        lines += [f"## {title}\n\n", f"| | {' | '.join(PROVIDERS)} |\n", f"|---|{'---|' * len(PROVIDERS)}\n"]
+        lines += [
+            f"## {title}\n\n",
+            f"| | {' | '.join(PROVIDERS)} |\n",
+            f"|---|{'---|' * len(PROVIDERS)}\n",
+        ]
         for case in CASES:
             cells = " | ".join(measure(provider, case, streaming) for provider in PROVIDERS)
             lines.append(f"| {case} | {cells} |\n")
