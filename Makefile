@@ -27,6 +27,7 @@ export TOKENIZERS_PARALLELISM = false
 
 .venv-providers/ready: pyproject.toml tests/providers/constraints.txt Makefile
 	$(PYTHON) -m venv .venv-providers
+	.venv-providers/bin/python -m pip install --quiet --upgrade pip
 	.venv-providers/bin/python -m pip install --quiet --constraint tests/providers/constraints.txt --editable ".[export,langchain]" --group test-providers
 	touch $@
 
