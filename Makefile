@@ -3,6 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 # The newest LangChain, which pip does not yet resolve together with the rest.
 NEXT := langchain==1.5.0 langchain-core==1.8.1
+# Warnings of the providers' packages (clients that leave sockets open) are not ours.
+OTHERS_WARN := -o filterwarnings=default
 export TOKENIZERS_PARALLELISM = false
 
 .PHONY: demo test test-next test-providers providers-page lint bench docs clean
@@ -41,10 +43,10 @@ test-next: .venv-next/ready  ## the tests of capture, under the newest LangChain
 	.venv-next/bin/python -m pytest -n 2 --dist loadgroup tests/sdk/capture
 
 test-providers: .venv-providers/ready  ## agents on the chat models of nine providers, against scripted servers
-	.venv-providers/bin/python -m pytest -n 2 --dist loadgroup tests/providers
+	.venv-providers/bin/python -m pytest -n 2 --dist loadgroup $(OTHERS_WARN) tests/providers
 
 providers-page: .venv-providers/ready  ## docs/providers.md, measured anew
-	BURNISH_WRITE_PAGE=1 .venv-providers/bin/python -m pytest -q tests/providers -k page
+	BURNISH_WRITE_PAGE=1 .venv-providers/bin/python -m pytest -q $(OTHERS_WARN) tests/providers -k page
 
 lint: .venv/dev              ## style, layers, types, spelling
 	$(BIN)/ruff check .

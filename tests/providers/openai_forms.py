@@ -127,10 +127,8 @@ class Responses(Completions):
                     "encrypted_content": "sealed" if said.sealed else None,
                 }
             )
-        if said.text or said.end == "refused":
+        if said.text:
             part = {"type": "output_text", "text": said.text, "annotations": []}
-            if said.end == "refused":
-                part = {"type": "refusal", "refusal": said.text}
             items.append(
                 {
                     "type": "message",
@@ -154,11 +152,11 @@ class Responses(Completions):
         return items
 
     def _response(self, said: Spoken, items: list[Body], status: str | None = None) -> Body:
-        cut = said.end == "cut"
+        why = {"cut": "max_output_tokens", "refused": "content_filter"}.get(said.end)
         return {
             "id": "resp1", "object": "response", "created_at": 1, "model": "m", "output": items,
-            "status": status or ("incomplete" if cut else "completed"), "error": None, "instructions": None,
-            "incomplete_details": {"reason": "max_output_tokens"} if cut else None, "metadata": {},
+            "status": status or ("incomplete" if why else "completed"), "error": None, "instructions": None,
+            "incomplete_details": {"reason": why} if why else None, "metadata": {},
             "parallel_tool_calls": True, "temperature": 1.0, "tool_choice": "auto", "tools": [], "top_p": 1.0,
             "usage": {
                 "input_tokens": said.read, "output_tokens": said.written,
@@ -172,7 +170,7 @@ class Responses(Completions):
         yield {"type": "response.created", "response": self._response(said, [], "in_progress")}
         for place, item in enumerate(self._items(said)):
             yield from self._item_events(place, item)
-        kind = "response.incomplete" if said.end == "cut" else "response.completed"
+        kind = "response.completed" if said.end == "stop" else "response.incomplete"
         yield {"type": kind, "response": self._response(said, self._items(said))}
 
     def _item_events(self, place: int, item: Body) -> Iterator[Body]:
@@ -211,8 +209,7 @@ class Responses(Completions):
         yield {"type": "response.output_item.done", "output_index": place, "item": item}
 
     def _text_events(self, part: Body, at: Body) -> Iterator[Body]:
-        kind = part["type"]
-        key = "refusal" if kind == "refusal" else "text"
+        kind, key = part["type"], "text"
         yield {"type": "response.content_part.added", "part": {**part, key: ""}, **at}
         for word in (part[key][:4], part[key][4:]):
             yield {"type": f"response.{kind}.delta", "delta": word, "logprobs": [], **at}
