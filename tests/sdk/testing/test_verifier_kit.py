@@ -151,7 +151,9 @@ def _with(**attributes):
         {"trait": VerifierTraits(kind="judge")},
         {"traits": {"kind": "judge"}},
     ],
-    ids=str,
+    ids=lambda attributes: "-".join(
+        f"{name}-{type(of).__name__}" for name, of in attributes.items()
+    ),
 )
 def test_a_trait_that_is_misspelled_or_none_is_an_error(attributes):
     with pytest.raises(VerificationError):
