@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from burnish import settings
+from burnish.capture import thread_runs
 from burnish.capture.redaction import own_stand_ins, stand_ins
 from burnish.errors import WorkspaceError
 from burnish.journal import erasure
@@ -83,6 +84,7 @@ def forget(
     store.index.rebuild()  # a database keeps the bytes of deleted rows
     store.refresh()
     trajectories = list(dict.fromkeys(key for one in [stone, *done] for key in one.trajectories))
+    thread_runs.erase(home, trajectories)
     datasets = sorted(_datasets_with(home, set(trajectories)))
     adapters = _adapters_of(home, datasets)
     return ForgetReport(

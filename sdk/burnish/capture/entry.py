@@ -20,6 +20,7 @@ from burnish.capture import (
     scopes,
     shipping,
     telling,
+    thread_runs,
     threads,
 )
 from burnish.capture.awaited import Awaited, is_awaited
@@ -201,8 +202,9 @@ def _enter(
     if kept:
         _attach(given, handler)
     trajectory = begin(start, None)
-    if kept:
-        given["configurable"] = {**(given.get("configurable") or {}), resume.KEY: trajectory.id}
+    if kept and thread is not None:
+        trajectory.makes_checkpoints = True
+        thread_runs.note_start(thread, trajectory.id, trajectory.clock())
     return _invocation(given, Awaited(agent.name, graph, input, trajectory))
 
 

@@ -1,21 +1,23 @@
 """Which trajectory an invocation takes up again.
 
-Knows: what a resumed graph looks like, and where LangGraph keeps our id: each checkpoint stores the
-plain values of `configurable` in its metadata. Does not know: events.
+Knows: what a resumed graph looks like, how the checkpoint that it goes on from is found.
+Does not know: events, how runs are listed (thread_runs.py).
 """
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any
 
-from burnish.capture import faults
+from burnish.capture import faults, thread_runs
+from burnish.capture.recorder.values import text_of_value
 
 KEY = "burnish_trajectory"
-"""Key of the trajectory's id in `configurable`, and so in the metadata of each checkpoint."""
+"""Key of the trajectory's id in the metadata of checkpoints that earlier versions made."""
 NOT_FOUND = "-"
-"""The checkpoint was read and names no trajectory."""
+"""No trajectory is known for the checkpoint."""
 _CHECKPOINTER = "__pregel_checkpointer"
-_EDITED = ("update", "fork")  # checkpoints of `update_state`, which keep no id
+_EDITED = ("update", "fork")  # checkpoints of `update_state`, which no run makes
 _EDITS = 100  # how many edits in a row are looked behind
 
 
@@ -50,40 +52,20 @@ def readable_input(input: Any) -> Any:
     return input
 
 
-def shows_configs(stream_mode: Any) -> bool:
-    """Whether a stream in this mode shows the configs of checkpoints."""
-    modes = (stream_mode,) if isinstance(stream_mode, str) else stream_mode or ()
-    return any(mode in ("debug", "checkpoints") for mode in modes)
-
-
-def conceal(chunk: Any) -> Any:
-    """The chunk of such a stream without our key, as it would be without us."""
-    if isinstance(chunk, tuple):
-        for item in chunk:
-            conceal(item)
-    elif isinstance(chunk, dict):
-        for name in ("config", "parent_config"):
-            config = chunk.get(name)
-            if isinstance(config, dict) and isinstance(config.get("configurable"), dict):
-                config["configurable"].pop(KEY, None)
-        for name in ("payload", "data"):
-            conceal(chunk.get(name))
-    return chunk
-
-
 def trajectory_of_checkpoint(
     graph: Any, config: dict[str, Any], configurable: dict[str, Any]
 ) -> str | None:
-    """The trajectory that the checkpoint belongs to, or NOT_FOUND."""
+    """The trajectory whose run made the checkpoint, or NOT_FOUND."""
     if not keeps_checkpoints(graph, configurable) or not hasattr(graph, "get_state"):
         return NOT_FOUND
+    thread = text_of_value(configurable.get("thread_id"))
     place: Any = {"configurable": dict(config.get("configurable") or {})}
     try:
         for _ in range(_EDITS):
             state = graph.get_state(place)
             place = _before_the_edit(state)
             if place is None:
-                return _named(state)
+                return _maker(state, thread)
     except Exception as error:  # noqa: BLE001 - the user's store; the run itself will tell
         faults.count(f"checkpoint not read: {type(error).__name__}")
     return NOT_FOUND
@@ -99,13 +81,14 @@ async def trajectory_of_checkpoint_async(
         return None
     if not keeps_checkpoints(graph, configurable):
         return NOT_FOUND
+    thread = text_of_value(configurable.get("thread_id"))
     place: Any = {"configurable": dict(given.get("configurable") or {})}
     try:
         for _ in range(_EDITS):
             state = await graph.aget_state(place)
             place = _before_the_edit(state)
             if place is None:
-                return _named(state)
+                return _maker(state, thread)
     except Exception as error:  # noqa: BLE001 - the user's store; the run itself will tell
         faults.count(f"checkpoint not read: {type(error).__name__}")
     return NOT_FOUND
@@ -117,6 +100,13 @@ def _before_the_edit(state: Any) -> Any:
     return None if KEY in metadata or metadata.get("source") not in _EDITED else state.parent_config
 
 
-def _named(state: Any) -> str:
-    found = (state.metadata or {}).get(KEY)
-    return found if isinstance(found, str) and found else NOT_FOUND
+def _maker(state: Any, thread: str) -> str:
+    """The trajectory of the run that made a checkpoint; earlier versions wrote it into the metadata."""
+    named = (state.metadata or {}).get(KEY)
+    if isinstance(named, str) and named:
+        return named
+    if not state.created_at:
+        return NOT_FOUND
+    made = dt.datetime.fromisoformat(state.created_at)
+    since = made.astimezone(dt.UTC) - dt.datetime.fromtimestamp(0, dt.UTC)
+    return thread_runs.run_at(thread, since // dt.timedelta(microseconds=1)) or NOT_FOUND

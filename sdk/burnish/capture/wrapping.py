@@ -170,10 +170,7 @@ def _iterating(agent: Agent, entry: Entry, inner: Callable[..., Any]) -> Callabl
         if call is None:
             return (yield from inner(self, input, config, *args, **kwargs))
         try:
-            chunks = inner(self, input, call.config, *args, **kwargs)
-            if resume.shows_configs(kwargs.get("stream_mode")):
-                chunks = _concealed(chunks)
-            result = yield from chunks
+            result = yield from inner(self, input, call.config, *args, **kwargs)
         except BaseException as error:
             call.failed(error)
             raise
@@ -196,9 +193,8 @@ def _aiterating(agent: Agent, entry: Entry, inner: Callable[..., Any]) -> Callab
         chunks = None
         try:
             chunks = inner(self, input, config if call is None else call.config, *args, **kwargs)
-            shown = call is not None and resume.shows_configs(kwargs.get("stream_mode"))
             async for chunk in chunks:
-                yield resume.conceal(chunk) if shown else chunk
+                yield chunk
         except BaseException as error:
             await _close(chunks)
             if call is not None:
@@ -233,14 +229,6 @@ def _reading(agent: Agent, entry: Entry, inner: Callable[..., Any]) -> Callable[
             raise
 
     return run
-
-
-def _concealed(chunks: Any) -> Iterator[Any]:
-    try:
-        for chunk in chunks:
-            yield resume.conceal(chunk)
-    finally:
-        chunks.close()
 
 
 async def _close(chunks: Any) -> None:

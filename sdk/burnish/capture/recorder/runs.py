@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 
+from burnish.capture import thread_runs
 from burnish.capture.content import Blobs, Content
 from burnish.capture.recorder import sink
 from burnish.capture.recorder.ids import new_id
@@ -136,6 +137,7 @@ class LiveTrajectory:
 
     trace: str | None = None  # of an OpenTelemetry span that was active; else its own id is
     clock: Callable[[], int] = staticmethod(time.time_ns)
+    makes_checkpoints = False  # from which another invocation may go on
 
     def __init__(
         self, agent: str, trajectory_id: str | None = None, door: Guarded | None = None
@@ -354,6 +356,8 @@ class Registry:
         thread = trajectory.thread_id
         if thread is None:
             return
+        if trajectory.makes_checkpoints:
+            thread_runs.note_end(thread, trajectory.id, trajectory.clock())
         if status == "interrupted":
             self.interrupted[thread] = trajectory.id
             while len(self.interrupted) > _INTERRUPTED:

@@ -48,6 +48,11 @@ def replace(journal: Journal | None) -> Journal | None:
     return before
 
 
+def is_replaced() -> bool:
+    """Whether events go elsewhere than to the process's own journal."""
+    return _replacement is not None
+
+
 def journal() -> Journal:
     """The journal that events go to now."""
     return _bound or _bind()

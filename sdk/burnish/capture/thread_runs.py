@@ -1,0 +1,190 @@
+"""Which run made a checkpoint: a private list of the runs of each thread.
+
+A resume belongs to the trajectory of the run that made its checkpoint. Nothing of ours is written
+into the user's checkpoints, so the runs of each thread are listed in the workspace instead: when
+each began, when it ended. The run whose time covers that of a checkpoint made it.
+
+How it works: `note_start` and `note_end` append one record of fixed size to `HOME/threads.log` by
+one `write` of a file that was opened to append, so processes and threads need no lock. `run_at`
+searches the file for the thread. A record holds a digest of the thread's name, not the name;
+`erase` overwrites the records of forgotten trajectories with zeros. A full file is renamed to
+`threads.log.1`, and replaces the one before. Where a test put another journal in the place of the
+workspace's, the records are kept in memory.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import mmap
+import os
+import re
+import struct
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from burnish import settings
+from burnish.capture import faults
+from burnish.capture.recorder import sink
+from burnish.storage import make_private_folder, open_private
+
+_NAME = "threads.log"
+_RECORD = struct.Struct("<16s16sQ8s")  # thread, trajectory, time in ns, START or END
+_START, _END = b"run:from", b"run:upto"  # tell a record from bytes that are none
+_FULL = 32 * 1024 * 1024  # bytes of one file: about 350,000 runs
+_ID = re.compile(r"[0-9a-f]{32}")
+_FULL_MEMORY = 1024 * _RECORD.size
+_open: tuple[Path, int] | None = None  # the file of the current home
+_memory = bytearray()  # records of runs that no workspace keeps
+
+
+class ThreadRun(NamedTuple):
+    """One run of a thread: its trajectory and its time; an end of None: it did not end, or not yet."""
+
+    trajectory: str
+    started_ns: int
+    ended_ns: int | None
+
+
+def note_start(thread: str, trajectory: str, at: int) -> None:
+    """Record that a run of a thread begins."""
+    _append(thread, trajectory, at, _START)
+
+
+def note_end(thread: str, trajectory: str, at: int) -> None:
+    """Record that a run of a thread ends."""
+    _append(thread, trajectory, at, _END)
+
+
+def run_at(thread: str, at_us: int) -> str | None:
+    """Return the trajectory whose run of a thread covers a moment, in microseconds; None without one."""
+    found = None
+    for run in runs_of_thread(thread):
+        ended = run.ended_ns
+        if run.started_ns // 1000 <= at_us and (ended is None or at_us <= ended // 1000):
+            found = run.trajectory  # of several that cover it, the one that began last
+    return found
+
+
+def runs_of_thread(thread: str) -> list[ThreadRun]:
+    """Return the runs of a thread, in the order in which they began."""
+    runs: list[ThreadRun] = []
+    try:
+        for _, trajectory, at, kind in _records_here(_digest(thread)):
+            if kind == _START:
+                runs.append(ThreadRun(trajectory, at, None))
+            else:
+                _end(runs, trajectory, at)
+    except (OSError, ValueError) as problem:
+        faults.count(f"list of threads not read: {type(problem).__name__}")
+    return sorted(runs, key=lambda run: run.started_ns)
+
+
+def erase(home: Path, trajectories: Collection[str]) -> None:
+    """Overwrite the records of trajectories with zeros.
+
+    Raises:
+        OSError: If a file cannot be written.
+    """
+    for path in _files(home):
+        for trajectory in filter(_ID.fullmatch, trajectories):
+            places = [place for place, *_ in _records(path, bytes.fromhex(trajectory), 16)]
+            if not places:
+                continue
+            descriptor = os.open(path, os.O_WRONLY)
+            try:
+                for place in places:
+                    os.lseek(descriptor, place, os.SEEK_SET)
+                    os.write(descriptor, bytes(_RECORD.size))
+            finally:
+                os.close(descriptor)
+
+
+def _end(runs: list[ThreadRun], trajectory: str, at: int) -> None:
+    for place in range(len(runs) - 1, -1, -1):
+        run = runs[place]
+        if run.trajectory == trajectory and run.ended_ns is None:
+            runs[place] = run._replace(ended_ns=at)
+            return
+
+
+def _digest(thread: str) -> bytes:
+    return hashlib.blake2b(thread.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+def _files(home: Path) -> list[Path]:
+    """Return the files that there are, the older one first."""
+    found = (home / f"{_NAME}.1", home / _NAME)
+    return [path for path in found if path.is_file()]
+
+
+_Record = tuple[int, str, int, bytes]  # place, trajectory, time, kind
+
+
+def _records_here(digest: bytes) -> Iterator[_Record]:
+    """Yield the records of a thread, the older ones first."""
+    if sink.is_replaced():
+        yield from _records_in(_memory, digest, 0)
+        return
+    for path in _files(settings.current().home):
+        yield from _records(path, digest, 0)
+
+
+def _records(path: Path, wanted: bytes, offset: int) -> Iterator[_Record]:
+    """Yield the records of a file that hold these bytes at an offset."""
+    with path.open("rb") as file:
+        if not os.fstat(file.fileno()).st_size:
+            return
+        with contextlib.closing(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)) as data:
+            yield from _records_in(data, wanted, offset)
+
+
+def _records_in(data: mmap.mmap | bytearray, wanted: bytes, offset: int) -> Iterator[_Record]:
+    place = data.find(wanted)
+    while place >= 0:
+        start = place - offset
+        if start >= 0 and start + _RECORD.size <= len(data):
+            _, trajectory, at, kind = _RECORD.unpack_from(data, start)
+            if kind in (_START, _END):
+                yield start, trajectory.hex(), at, kind
+        place = data.find(wanted, place + 1)
+
+
+def _append(thread: str, trajectory: str, at: int, kind: bytes) -> None:
+    if not _ID.fullmatch(trajectory):
+        return
+    try:
+        record = _RECORD.pack(_digest(thread), bytes.fromhex(trajectory), at, kind)
+        if sink.is_replaced():
+            _memory.extend(record)
+            del _memory[: max(0, len(_memory) - _FULL_MEMORY)]
+        else:
+            os.write(_descriptor(), record)
+    except (OSError, ValueError) as problem:  # a full disk must not stop the agent
+        faults.count(f"list of threads not written: {type(problem).__name__}")
+
+
+def _descriptor() -> int:
+    """Return the open file of the current home."""
+    global _open
+    home = settings.current().home
+    if _open is not None and _open[0] == home and os.fstat(_open[1]).st_size < _FULL:
+        return _open[1]
+    _close()
+    path = make_private_folder(home) / _NAME
+    if path.is_file() and path.stat().st_size >= _FULL:
+        path.replace(path.with_name(f"{_NAME}.1"))
+    _open = home, open_private(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    return _open[1]
+
+
+def _close() -> None:
+    global _open
+    before, _open = _open, None
+    if before is not None:
+        with contextlib.suppress(OSError):
+            os.close(before[1])
+
+
+settings.on_change(_close)
