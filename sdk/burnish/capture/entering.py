@@ -2,10 +2,28 @@
 
 from __future__ import annotations
 
+from contextvars import Context, ContextVar, Token
 from types import TracebackType
 from typing import Generic, TypeVar
 
 _T = TypeVar("_T")
+_V = TypeVar("_V")
+
+
+def leave_variable(variable: ContextVar[_V], token: Token[_V], mine: _V) -> None:
+    """Put back what a context variable held before it was set to `mine`; never raises.
+
+    A token can be used only in the context that it comes from, and only once. A scope that is left
+    elsewhere (by a generator that another task closes, in a fixture, in a callback) puts the former
+    value back by itself; where the variable was set anew meanwhile, that stays.
+    """
+    try:
+        variable.reset(token)
+    except (ValueError, RuntimeError):
+        if variable.get(None) is mine:
+            before = token.old_value
+            outside = Context().run(variable.get) if before is Token.MISSING else before
+            variable.set(outside)
 
 
 class Entered(Generic[_T]):

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
 
-from burnish.capture import faults, wire_tap
+from burnish.capture import completion_start, faults, wire_tap
 from burnish.capture.awaited import awaited
 from burnish.capture.closing import close_root
 from burnish.capture.faults import guarded
@@ -293,6 +293,7 @@ def shared_handler() -> Any:
         """Callbacks of graphs and of all that runs inside them."""
 
     made = Handler()
+    completion_start.install(made)
     # A default, not a value that is set: so also threads without our context have it.
     register_configure_hook(ContextVar("burnish_handler", default=made), inheritable=True)
     return made

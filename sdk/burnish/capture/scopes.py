@@ -12,7 +12,7 @@ from typing import Any, Literal
 from burnish.capture import shipping, telling
 from burnish.capture.arguments import report_wrong, tolerate
 from burnish.capture.content import Content
-from burnish.capture.entering import Entered
+from burnish.capture.entering import Entered, leave_variable
 from burnish.capture.recorder import sink
 from burnish.capture.recorder.context import (
     current_run,
@@ -113,7 +113,8 @@ class task(Entered["task"]):  # noqa: N801 - used as `with burnish.task(...)`, l
         return self
 
     def _leave(self, error: BaseException | None) -> None:
-        current_task.reset(self._tokens.pop())
+        if self._tokens:
+            leave_variable(current_task, self._tokens.pop(), self)
 
 
 def outcome(

@@ -11,11 +11,11 @@ import inspect
 import sys
 from collections.abc import Callable, Sequence
 from contextvars import Token
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from burnish.capture.arguments import tolerate
 from burnish.capture.closing import answer_of, status_of
-from burnish.capture.entering import Entered
+from burnish.capture.entering import Entered, leave_variable
 from burnish.capture.entry import Agent, Start, begin, recording
 from burnish.capture.faults import guarded
 from burnish.capture.handler import shared_handler
@@ -31,14 +31,23 @@ _C = TypeVar("_C")
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
+_Entry = tuple[Token[Run | None], Run]
+
+
+def _leave_context(entry: _Entry | None) -> None:
+    if entry is not None:
+        leave_variable(context.scope, *entry)
+
+
 class Scope:
     """One recorded piece of an agent's work; the object that `with trace(...)` gives.
 
     Runs of LangChain that start inside belong to it, also without a config.
     """
 
-    def __init__(self, agent: Agent, thread_id: str | None, given: Any) -> None:
+    def __init__(self, agent: Agent, thread_id: str | None, given: Any, **about: Any) -> None:
         self._agent, self._thread_id, self._given = agent, thread_id, given
+        self._about = about  # further fields of Start
         self._id: str | None = None
         self._run: Run | None = None
         self._owned: LiveTrajectory | None = None
@@ -54,8 +63,8 @@ class Scope:
         self._answer = value
 
     @guarded
-    def open(self, entry: str) -> None:
-        """Start to record."""
+    def open(self, entry: str, of: Any = None) -> None:
+        """Start to record; `of` is the runnable whose entry point this is."""
         if not recording():
             return
         if "langchain_core.callbacks" in sys.modules:  # else there is nothing to hear
@@ -63,13 +72,14 @@ class Scope:
         parent = context.current_run()
         key = object()
         if parent is None or parent.trajectory.ended:
-            start = Start(self._agent, entry, self._given, thread_id=self._thread_id)
+            start = Start(self._agent, entry, self._given, thread_id=self._thread_id, **self._about)
             self._owned = begin(start, key)
             self._run = self._owned.root
+            self._run.runnable = of
             self._id = self._owned.id
             return
         run = Run(parent, "node", key, new_id(8))
-        run.speaker = self._agent.name
+        run.speaker, run.runnable = self._agent.name, of
         calls.start_node(run, self._agent.name)
         self._run = run
         self._id = run.trajectory.id
@@ -94,14 +104,14 @@ class Scope:
         else:
             calls.fail_node(run, error)
 
-    def enter_context(self) -> Token[Run | None] | None:
+    def holds(self, run: Run) -> bool:
+        """Whether a run is this scope's own."""
+        return self._run is run
+
+    def enter_context(self) -> _Entry | None:
         """Let what runs now belong to this scope."""
-        return None if self._run is None else context.scope.set(self._run)
-
-
-def _leave_context(token: Token[Run | None] | None) -> None:
-    if token is not None:
-        context.scope.reset(token)
+        run = self._run
+        return None if run is None else (context.scope.set(run), run)
 
 
 class trace(Entered[Scope]):  # noqa: N801 - used as `@burnish.trace(...)` and `with burnish.trace(...)`
@@ -134,7 +144,7 @@ class trace(Entered[Scope]):  # noqa: N801 - used as `@burnish.trace(...)` and `
         self._agent = Agent(str(agent), tuple(named))
         self._thread_id = tolerate("trace(thread_id)", read_text, thread_id, None, _EXAMPLE)
         self._input = input
-        self._open: list[tuple[Scope, Token[Run | None] | None]] = []
+        self._open: list[tuple[Scope, _Entry | None]] = []
 
     model_call = HandwrittenModelCall
     tool_call = HandwrittenToolCall
@@ -153,29 +163,53 @@ class trace(Entered[Scope]):  # noqa: N801 - used as `@burnish.trace(...)` and `
         return scope
 
     def _leave(self, error: BaseException | None) -> None:
-        scope, token = self._open.pop()
+        if not self._open:
+            return
+        scope, token = self._open.pop(self._innermost_here())
         _leave_context(token)
         scope.close(error=error)
 
+    def _innermost_here(self) -> int:
+        """Index of the newest scope that is open in this context; tasks may share one `trace`."""
+        here = context.scope.get()
+        for place in range(len(self._open) - 1, -1, -1):
+            if here is not None and self._open[place][0].holds(here):
+                return place
+        return -1
+
     def __call__(self, function: _F) -> _F:
         """Record each call of a function."""
-        if inspect.isasyncgenfunction(function):
-            made = _asyncgen(self, function)
-        elif inspect.iscoroutinefunction(function):
-            made = _coroutine(self, function)
-        elif inspect.isgeneratorfunction(function):
-            made = _generator(self, function)
-        else:
-            made = _plain(self, function)
-        return functools.wraps(function)(made)  # pyright: ignore[reportReturnType]
+        return record_calls(self, function)
 
-    def _scope(self, function: Any, args: Any, kwargs: Any) -> Scope:
+    def scope_of(self, function: Any, args: Any, kwargs: Any) -> Scope:
+        """Open a scope for a call of a decorated function."""
         given = self._input
         if given is None:
             given = _arguments(function, args, kwargs)
         scope = Scope(self._agent, self._thread_id, given)
         scope.open(getattr(function, "__name__", "call"))
         return scope
+
+
+class ScopeMaker(Protocol):
+    """What opens the scope of one call of a function."""
+
+    def scope_of(self, function: Any, args: Any, kwargs: Any) -> Scope:
+        """Open a scope for a call with these arguments."""
+        ...
+
+
+def record_calls(maker: ScopeMaker, function: _F) -> _F:
+    """Return the function with each call in a scope of its own."""
+    if inspect.isasyncgenfunction(function):
+        made = _asyncgen(maker, function)
+    elif inspect.iscoroutinefunction(function):
+        made = _coroutine(maker, function)
+    elif inspect.isgeneratorfunction(function):
+        made = _generator(maker, function)
+    else:
+        made = _plain(maker, function)
+    return functools.wraps(function)(made)  # pyright: ignore[reportReturnType]
 
 
 def _arguments(function: Any, args: Any, kwargs: Any) -> dict[str, Any]:
@@ -200,27 +234,27 @@ class _Call(Entered["_Call"]):
         self._scope.close(self.output, error)
 
 
-def _plain(maker: Any, function: Any) -> Callable[..., Any]:
+def _plain(maker: ScopeMaker, function: Any) -> Callable[..., Any]:
     def call(*args: Any, **kwargs: Any) -> Any:
-        with _Call(maker._scope(function, args, kwargs)) as said:  # noqa: SLF001
+        with _Call(maker.scope_of(function, args, kwargs)) as said:
             said.output = function(*args, **kwargs)
         return said.output
 
     return call
 
 
-def _coroutine(maker: Any, function: Any) -> Callable[..., Any]:
+def _coroutine(maker: ScopeMaker, function: Any) -> Callable[..., Any]:
     async def call(*args: Any, **kwargs: Any) -> Any:
-        with _Call(maker._scope(function, args, kwargs)) as said:  # noqa: SLF001
+        with _Call(maker.scope_of(function, args, kwargs)) as said:
             said.output = await function(*args, **kwargs)
         return said.output
 
     return call
 
 
-def _generator(maker: Any, function: Any) -> Callable[..., Any]:
+def _generator(maker: ScopeMaker, function: Any) -> Callable[..., Any]:
     def call(*args: Any, **kwargs: Any) -> Any:
-        scope = maker._scope(function, args, kwargs)  # noqa: SLF001
+        scope = maker.scope_of(function, args, kwargs)
         inner = function(*args, **kwargs)
         step, given = inner.send, None
         try:
@@ -247,9 +281,9 @@ def _generator(maker: Any, function: Any) -> Callable[..., Any]:
     return call
 
 
-def _asyncgen(maker: Any, function: Any) -> Callable[..., Any]:
+def _asyncgen(maker: ScopeMaker, function: Any) -> Callable[..., Any]:
     async def call(*args: Any, **kwargs: Any) -> Any:
-        scope = maker._scope(function, args, kwargs)  # noqa: SLF001
+        scope = maker.scope_of(function, args, kwargs)
         inner = function(*args, **kwargs)
         step, given = inner.asend, None
         try:

@@ -18,7 +18,9 @@ from typing import Any, TypeVar
 
 from burnish.capture import resume
 from burnish.capture.entry import Agent, Entry, Invocation, enter, enter_resumed, is_entered
+from burnish.capture.event_streams import end_with_stream
 from burnish.capture.handler import shared_handler
+from burnish.capture.handwritten_runnable import is_handwritten, record_entry
 from burnish.errors import CaptureError
 
 _R = TypeVar("_R")
@@ -52,19 +54,27 @@ def wrap(graph: _R, *, agent: str, tags: Sequence[str] = ()) -> _R:
     shared_handler()
     original = getattr(type(graph), _MARK, (type(graph), None))[0]
     twin = _shallow(graph)
-    object.__setattr__(twin, "__class__", _class_for(original, Agent(agent, tuple(tags))))
+    named = Agent(agent, tuple(tags))
+    made = _scoped_class if is_handwritten(graph) else _class_for
+    object.__setattr__(twin, "__class__", made(original, named))
     return twin
+
+
+@functools.cache
+def _scoped_class(original: type, agent: Agent) -> type:
+    """A subclass of a hand-written runnable: each call of an entry point is a scope."""
+    body = _plain_body(original)
+    for name in (*_RECORDED, *_RECORDED_LISTS):
+        inner = getattr(original, name, None)
+        if inner is not None and not _is_default(inner):
+            body[name] = record_entry(agent, name, inner)
+    return _marked(original, agent, body)
 
 
 @functools.cache
 def _class_for(original: type, agent: Agent) -> type:
     """A subclass that records; one per class and agent."""
-    body: dict[str, Any] = {
-        "__module__": original.__module__,
-        "__qualname__": original.__qualname__,
-        "__doc__": original.__doc__,
-        "__reduce__": _reduce,
-    }
+    body = _plain_body(original)
     plain = _runs_as_any_graph(original)
     for name, recorded in _RECORDED.items():
         inner = getattr(original, name, None)
@@ -76,6 +86,20 @@ def _class_for(original: type, agent: Agent) -> type:
         inner = getattr(original, name, None)
         if inner is not None and not _is_default(inner):
             body[name] = functools.wraps(inner)(recorded(agent, Entry(name), inner))
+    return _marked(original, agent, body)
+
+
+def _plain_body(original: type) -> dict[str, Any]:
+    """What a subclass says of itself as its original does."""
+    return {
+        "__module__": original.__module__,
+        "__qualname__": original.__qualname__,
+        "__doc__": original.__doc__,
+        "__reduce__": _reduce,
+    }
+
+
+def _marked(original: type, agent: Agent, body: dict[str, Any]) -> type:
     made = type(original.__name__, (original,), body)
     setattr(made, _MARK, (original, agent))
     return made
@@ -223,10 +247,11 @@ def _reading(agent: Agent, entry: Entry, inner: Callable[..., Any]) -> Callable[
         if call.trajectory is None:
             call.done()  # its run is a part of another's, which ends it
         try:
-            return inner(self, input, call.config, *args, **kwargs)
+            events = inner(self, input, call.config, *args, **kwargs)
         except BaseException as error:
             call.failed(error)
             raise
+        return end_with_stream(events, call)
 
     return run
 

@@ -28,6 +28,7 @@ from pydantic import PrivateAttr
 from burnish import settings
 from burnish.canary.reconciler import Reconciler
 from burnish.canary.router import Choice, Router
+from burnish.capture.entering import leave_variable
 from burnish.capture.recorder.context import ambient_config, current_thread_id
 from burnish.errors import CaptureError
 from burnish.langchain.takeover import Takeover, failure_of
@@ -127,11 +128,12 @@ _given_thread: ContextVar[str | None] = ContextVar("burnish_given_thread", defau
 def _thread_given(config: Any) -> Iterator[None]:
     configurable = (config or {}).get("configurable") or {}
     thread = configurable.get("thread_id")
-    token = _given_thread.set(None if thread is None else str(thread))
+    named = None if thread is None else str(thread)
+    token = _given_thread.set(named)
     try:
         yield
     finally:
-        _given_thread.reset(token)
+        leave_variable(_given_thread, token, named)
 
 
 class _Call:

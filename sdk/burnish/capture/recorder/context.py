@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextvars import ContextVar
 from typing import Any
 
+from burnish.capture.entering import leave_variable
 from burnish.capture.recorder.runs import LiveTrajectory, Run, registry
 from burnish.capture.recorder.values import text_of_value
 
@@ -81,4 +82,4 @@ def suppress() -> Iterator[None]:
     try:
         yield
     finally:
-        suppressed.reset(token)
+        leave_variable(suppressed, token, True)

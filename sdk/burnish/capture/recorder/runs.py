@@ -63,6 +63,7 @@ class Run:
     outside: Any = None  # OpenTelemetry's context before it, where it was made current
     redacted = False
     retry_key: Any = None  # equal for tries of the same thing, where only failures tell
+    runnable: Any = None  # whose entry point it is, where that is written by hand
     wire: list[dict[str, Any]] | None = None  # chunks as the server sent them
 
     def __init__(self, parent: Run, kind: str, key: Any, span: str) -> None:
