@@ -5,6 +5,7 @@ Knows: what such a call may say. Does not know: callbacks; who opened the scope 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar, cast
 
@@ -107,6 +108,15 @@ class HandwrittenModelCall(_Handwritten["HandwrittenModelCall"]):
         self._provider = provider
         self._reply: Any = None
         self._facts: dict[str, Any] = {}
+
+    def add_text(self, text: str) -> None:
+        """Take the next piece of the answer's text; it is kept if the call never ends."""
+        run = self._run
+        if run is None or not text:
+            return
+        if run.chunks is None:
+            run.first_token_at, run.chunks = time.time_ns(), []
+        run.chunks.append(text)
 
     def reply(self, message: Any, **facts: Any) -> None:
         """Say what the model answered.

@@ -1,28 +1,30 @@
 """The OpenAI client inside a `trace`: each chat completion is recorded by itself.
 
-Knows: the client's `chat.completions.create`, synchronous, asynchronous and streaming.
-Does not know: LangChain.
+Knows: `chat.completions` of the client and of its copies, synchronous, asynchronous, streamed and
+raw. Does not know: LangChain, how replies arrive (client_replies.py).
 """
 
 from __future__ import annotations
 
 import functools
 import inspect
-import time
-from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
-from burnish.capture.faults import guarded
+from burnish.capture.client_replies import ClientCall, receive_reply
 from burnish.capture.handwritten import HandwrittenModelCall
 from burnish.capture.wire import WireReply
 from burnish.errors import CaptureError
 
 _C = TypeVar("_C")
 _TRANSPORT = ("timeout", "extra_headers", "extra_query")
+_RECORDED = "_burnish_recorded"
 
 
 def recording_client(client: _C) -> _C:
-    """A copy of an OpenAI client whose chat completions are recorded inside a `trace`.
+    """Return a copy of an OpenAI client whose chat completions are recorded inside a `trace`.
+
+    Copies of the copy (`with_options`, `copy`) are recorded too.
 
     Args:
         client: An `OpenAI` or `AsyncOpenAI` client, or one of a compatible package.
@@ -32,121 +34,92 @@ def recording_client(client: _C) -> _C:
     """
     try:
         twin: Any = client.with_options()  # pyright: ignore[reportAttributeAccessIssue]
-        completions = twin.chat.completions
-        create = completions.create
+        _record_completions(twin.chat.completions)
     except AttributeError as missing:
         raise CaptureError(
             f"trace.openai() got {type(client).__name__}, which lacks {missing.name}",
             "an OpenAI or AsyncOpenAI client",
             "burnish.trace.openai(openai.OpenAI())",
         ) from missing
-    completions.create = _recorded(create)
+    for name in ("copy", "with_options"):
+        _record_copies(twin, name)
     return twin
 
 
-class _Recording:
-    """One completion on its way into the journal."""
+def _record_completions(completions: Any) -> None:
+    if _RECORDED in vars(completions):
+        return
+    completions.create = _recorded(completions.create)
+    parse = getattr(completions, "parse", None)
+    if parse is not None:  # asks the server by itself
+        completions.parse = _recorded(parse)
+    setattr(completions, _RECORDED, True)
 
-    def __init__(self, request: Mapping[str, Any]) -> None:
-        self._call: HandwrittenModelCall | None = None
-        self._reply = WireReply()
-        self._first: int | None = None
-        self._open(request)
 
-    @guarded
-    def _open(self, request: Mapping[str, Any]) -> None:
-        given = {key: value for key, value in request.items() if _is_given(key, value)}
-        messages = list(given.pop("messages", ()))
-        self._call = HandwrittenModelCall(messages, provider="openai", **given)
-        self._call.open()
+def _record_copies(twin: Any, name: str) -> None:
+    """Let copies of the client be recorded as it is."""
+    copy = getattr(type(twin), name, None)
+    if copy is None:
+        return
 
-    @guarded
-    def add(self, reply: Any) -> None:
-        """Take the reply, or its next chunk."""
-        if self._first is None:
-            self._first = time.time_ns()
-        self._reply.add(reply.model_dump(warnings=False))
+    @functools.wraps(copy)
+    def recorded_copy(*args: Any, **kwargs: Any) -> Any:
+        made = copy(twin, *args, **kwargs)
+        _record_completions(made.chat.completions)
+        for again in ("copy", "with_options"):
+            _record_copies(made, again)
+        return made
 
-    @guarded
-    def close(self, error: BaseException | None = None, *, streamed: bool = False) -> None:
-        """Say how it ended."""
-        call, self._call = self._call, None
-        if call is None:
-            return
-        if self._first is not None:
-            facts = dict(self._reply.facts)
-            if streamed:
-                facts["first_token_at"] = self._first
-            call.reply(self._reply.message(), extras=self._reply.extras, **facts)
-        call.close(error)
+    setattr(twin, name, recorded_copy)
+
+
+def _asked(request: Mapping[str, Any]) -> HandwrittenModelCall:
+    """Return the call that a request asks for."""
+    given = {key: value for key, value in request.items() if _is_given(key, value)}
+    messages = list(given.pop("messages", ()))
+    wanted = given.get("response_format")
+    if hasattr(wanted, "model_json_schema"):  # a class of pydantic, as `parse` takes it
+        given["response_format"] = _format_of(wanted)
+    return HandwrittenModelCall(messages, provider="openai", **given)
+
+
+def _format_of(kind: Any) -> Any:
+    """Return the response format that the client sends for a class."""
+    try:
+        from openai.lib._parsing import type_to_response_format_param
+
+        return type_to_response_format_param(kind)
+    except ImportError:  # the client has changed shape
+        named = {"name": kind.__name__, "strict": True, "schema": kind.model_json_schema()}
+        return {"type": "json_schema", "json_schema": named}
 
 
 def _is_given(key: str, value: Any) -> bool:
     return key not in _TRANSPORT and type(value).__name__ not in ("NotGiven", "Omit")
 
 
-def _recorded(create: Any) -> Any:
-    """`create` that records; an asynchronous client's gives an awaitable, as it does itself."""
+def _recorded(create: Callable[..., Any]) -> Callable[..., Any]:
+    """Return `create` such that it records; an asynchronous client's gives an awaitable."""
 
     @functools.wraps(create)
     def run(*args: Any, **request: Any) -> Any:
-        recording = _Recording(request)
+        call = ClientCall(functools.partial(_asked, request), WireReply())
         try:
             reply = create(*args, **request)
         except BaseException as error:
-            recording.close(error)
+            call.close(error)
             raise
         if inspect.isawaitable(reply):
-            return _awaited(reply, recording, request)
-        return _received(reply, recording, request)
+            return _awaited(reply, call)
+        return receive_reply(reply, call)
 
     return run
 
 
-async def _awaited(coming: Awaitable[Any], recording: _Recording, request: Any) -> Any:
+async def _awaited(coming: Awaitable[Any], call: ClientCall) -> Any:
     try:
         reply = await coming
     except BaseException as error:
-        recording.close(error)
+        call.close(error)
         raise
-    return _received(reply, recording, request)
-
-
-def _received(reply: Any, recording: _Recording, request: Any) -> Any:
-    if request.get("stream") is True:
-        return _tap(reply, recording)
-    recording.add(reply)
-    recording.close()
-    return reply
-
-
-def _tap(stream: Any, recording: _Recording) -> Any:
-    """The same stream object, whose chunks are heard on their way."""
-    if hasattr(stream, "_iterator"):
-        through = _achunks if hasattr(stream, "__anext__") else _chunks
-        stream._iterator = through(stream._iterator, recording)  # noqa: SLF001 - no public place
-    else:
-        recording.close()
-    return stream
-
-
-def _chunks(chunks: Iterator[Any], recording: _Recording) -> Iterator[Any]:
-    try:
-        for chunk in chunks:
-            recording.add(chunk)
-            yield chunk
-    except BaseException as error:
-        recording.close(error, streamed=True)
-        raise
-    recording.close(streamed=True)
-
-
-async def _achunks(chunks: AsyncIterator[Any], recording: _Recording) -> AsyncIterator[Any]:
-    try:
-        async for chunk in chunks:
-            recording.add(chunk)
-            yield chunk
-    except BaseException as error:
-        recording.close(error, streamed=True)
-        raise
-    recording.close(streamed=True)
+    return receive_reply(reply, call)
