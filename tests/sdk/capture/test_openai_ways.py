@@ -72,6 +72,12 @@ def url():
     server.server_close()
 
 
+@pytest.fixture
+def client(url):
+    with OpenAI(base_url=url, api_key="none", max_retries=0) as made:
+        yield made
+
+
 def text_of(chunks):
     return "".join(c.choices[0].delta.content or "" for c in chunks)
 
@@ -166,10 +172,9 @@ def check(journal, *, cut=False, text=TEXT):
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_each_way_is_recorded_once_and_gives_what_it_gave(journal, url, way):
-    with OpenAI(base_url=url, api_key="none", max_retries=0) as client:
-        with burnish.trace(agent="a"):
-            assert WAYS[way](burnish.trace.openai(client)) == TEXT
+def test_each_way_is_recorded_once_and_gives_what_it_gave(journal, client, way):
+    with burnish.trace(agent="a"):
+        assert WAYS[way](burnish.trace.openai(client)) == TEXT
     check(journal)
 
 
@@ -181,32 +186,29 @@ async def test_each_asynchronous_way_too(journal, url, way):
     check(journal)
 
 
-def test_the_format_that_is_parsed_is_recorded_as_it_is_sent(journal, url):
-    with OpenAI(base_url=url, api_key="none", max_retries=0) as client:
-        with burnish.trace(agent="a"):
-            burnish.trace.openai(client).chat.completions.parse(**ASK, response_format=Answer)
+def test_the_format_that_is_parsed_is_recorded_as_it_is_sent(journal, client):
+    with burnish.trace(agent="a"):
+        burnish.trace.openai(client).chat.completions.parse(**ASK, response_format=Answer)
     (started,) = journal.of(ModelStarted)
     recorded = json.dumps(journal.value(started.request))
     assert "json_schema" in recorded
     assert '"Answer"' in recorded
 
 
-def test_the_original_stays_unrecorded_and_recording_twice_records_once(journal, url):
-    with OpenAI(base_url=url, api_key="none", max_retries=0) as client:
-        twin = burnish.trace.openai(burnish.trace.openai(client))
-        with burnish.trace(agent="a"):
-            twin.chat.completions.create(**ASK)
-            client.chat.completions.create(**ASK)
+def test_the_original_stays_unrecorded_and_recording_twice_records_once(journal, client):
+    twin = burnish.trace.openai(burnish.trace.openai(client))
+    with burnish.trace(agent="a"):
+        twin.chat.completions.create(**ASK)
+        client.chat.completions.create(**ASK)
     check(journal)
 
 
 @pytest.mark.parametrize("read", [1, 2])
-def test_a_stream_that_is_left_early_keeps_its_text(journal, url, read):
-    with OpenAI(base_url=url, api_key="none", max_retries=0) as client:
-        with burnish.trace(agent="a"):
-            with burnish.trace.openai(client).chat.completions.create(**ASK, stream=True) as stream:
-                for _ in range(read):
-                    next(stream)
+def test_a_stream_that_is_left_early_keeps_its_text(journal, client, read):
+    with burnish.trace(agent="a"):
+        with burnish.trace.openai(client).chat.completions.create(**ASK, stream=True) as stream:
+            for _ in range(read):
+                next(stream)
     check(journal, cut=True, text=TEXT if read == 2 else '{"n"')
 
 
@@ -219,23 +221,21 @@ async def test_an_asynchronous_stream_that_is_left_early_keeps_its_text(journal,
     check(journal, cut=True, text='{"n"')
 
 
-def test_a_stream_that_is_left_after_its_last_words_is_complete(journal, url):
-    with OpenAI(base_url=url, api_key="none", max_retries=0) as client:
-        with burnish.trace(agent="a"):
-            with burnish.trace.openai(client).chat.completions.create(**ASK, stream=True) as stream:
-                for chunk in stream:
-                    if chunk.choices[0].finish_reason:
-                        break
+def test_a_stream_that_is_left_after_its_last_words_is_complete(journal, client):
+    with burnish.trace(agent="a"):
+        with burnish.trace.openai(client).chat.completions.create(**ASK, stream=True) as stream:
+            for chunk in stream:
+                if chunk.choices[0].finish_reason:
+                    break
     check(journal)
 
 
-def test_a_stream_that_is_still_open_when_the_trace_ends_keeps_its_text(journal, url):
-    with OpenAI(base_url=url, api_key="none", max_retries=0) as client:
-        with burnish.trace(agent="a"):
-            stream = burnish.trace.openai(client).chat.completions.create(**ASK, stream=True)
-            next(stream)
-        (ended,) = journal.of(ModelEnded)
-        stream.close()
+def test_a_stream_that_is_still_open_when_the_trace_ends_keeps_its_text(journal, client):
+    with burnish.trace(agent="a"):
+        stream = burnish.trace.openai(client).chat.completions.create(**ASK, stream=True)
+        next(stream)
+    (ended,) = journal.of(ModelEnded)
+    stream.close()
     assert ended.cut
     assert journal.value(ended.extras) == {"partial": '{"n"'}
     del stream
@@ -243,28 +243,25 @@ def test_a_stream_that_is_still_open_when_the_trace_ends_keeps_its_text(journal,
     assert faults.counts() == {}
 
 
-def test_the_stream_helper_that_is_left_early_keeps_its_text(journal, url):
-    with OpenAI(base_url=url, api_key="none", max_retries=0) as client:
-        with burnish.trace(agent="a"):
-            with burnish.trace.openai(client).chat.completions.stream(**ASK) as stream:
-                next(iter(stream))
+def test_the_stream_helper_that_is_left_early_keeps_its_text(journal, client):
+    with burnish.trace(agent="a"):
+        with burnish.trace.openai(client).chat.completions.stream(**ASK) as stream:
+            next(iter(stream))
     (ended,) = journal.of(ModelEnded)
     assert ended.cut
 
 
 @pytest.mark.parametrize("raw", [False, True])
-def test_an_error_of_the_server_is_the_same_and_recorded(journal, url, raw):
+def test_an_error_of_the_server_is_the_same_and_recorded(journal, client, raw):
     asked = {**ASK, "model": "none"}
-    with OpenAI(base_url=url, api_key="none", max_retries=0) as client:
-        completions = burnish.trace.openai(client).chat.completions
-        create = completions.with_raw_response.create if raw else completions.create
-        with burnish.trace(agent="a"), pytest.raises(openai.NotFoundError):
-            create(**asked)
+    completions = burnish.trace.openai(client).chat.completions
+    create = completions.with_raw_response.create if raw else completions.create
+    with burnish.trace(agent="a"), pytest.raises(openai.NotFoundError):
+        create(**asked)
     (ended,) = journal.of(ModelEnded)
     assert ended.error_type == "NotFoundError"
 
 
-def test_outside_of_a_trace_nothing_is_recorded(journal, url):
-    with OpenAI(base_url=url, api_key="none", max_retries=0) as client:
-        assert asyncio.run(asyncio.to_thread(helper, burnish.trace.openai(client))) == TEXT
+def test_outside_of_a_trace_nothing_is_recorded(journal, client):
+    assert asyncio.run(asyncio.to_thread(helper, burnish.trace.openai(client))) == TEXT
     assert journal.events == []
