@@ -205,10 +205,12 @@ def test_the_original_stays_unrecorded_and_recording_twice_records_once(journal,
 
 @pytest.mark.parametrize("read", [1, 2])
 def test_a_stream_that_is_left_early_keeps_its_text(journal, client, read):
-    with burnish.trace(agent="a"):
-        with burnish.trace.openai(client).chat.completions.create(**ASK, stream=True) as stream:
-            for _ in range(read):
-                next(stream)
+    with (
+        burnish.trace(agent="a"),
+        burnish.trace.openai(client).chat.completions.create(**ASK, stream=True) as stream,
+    ):
+        for _ in range(read):
+            next(stream)
     check(journal, cut=True, text=TEXT if read == 2 else '{"n"')
 
 
@@ -222,11 +224,13 @@ async def test_an_asynchronous_stream_that_is_left_early_keeps_its_text(journal,
 
 
 def test_a_stream_that_is_left_after_its_last_words_is_complete(journal, client):
-    with burnish.trace(agent="a"):
-        with burnish.trace.openai(client).chat.completions.create(**ASK, stream=True) as stream:
-            for chunk in stream:
-                if chunk.choices[0].finish_reason:
-                    break
+    with (
+        burnish.trace(agent="a"),
+        burnish.trace.openai(client).chat.completions.create(**ASK, stream=True) as stream,
+    ):
+        for chunk in stream:
+            if chunk.choices[0].finish_reason:
+                break
     check(journal)
 
 
@@ -244,9 +248,11 @@ def test_a_stream_that_is_still_open_when_the_trace_ends_keeps_its_text(journal,
 
 
 def test_the_stream_helper_that_is_left_early_keeps_its_text(journal, client):
-    with burnish.trace(agent="a"):
-        with burnish.trace.openai(client).chat.completions.stream(**ASK) as stream:
-            next(iter(stream))
+    with (
+        burnish.trace(agent="a"),
+        burnish.trace.openai(client).chat.completions.stream(**ASK) as stream,
+    ):
+        next(iter(stream))
     (ended,) = journal.of(ModelEnded)
     assert ended.cut
 
