@@ -6,16 +6,22 @@ Knows: where content of a trajectory can lie. Does not know: how a segment is bl
 from __future__ import annotations
 
 import importlib
-import json
 import secrets
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from burnish import settings
+from burnish.artefacts import (
+    find_unreadable,
+    parents_of,
+    read_columns,
+    read_manifest,
+    row_files,
+)
 from burnish.capture import thread_runs
 from burnish.capture.redaction import own_stand_ins, stand_ins
-from burnish.errors import WorkspaceError
+from burnish.errors import BurnishError, WorkspaceError
 from burnish.journal import erasure
 from burnish.journal.catching_up import plain_text
 from burnish.journal.erasure import Tombstone
@@ -43,6 +49,7 @@ class ForgetReport(Record, frozen=True, kw_only=True):
     contents: int  # removed under `content_url`
     contents_left: list[str]  # URLs there of what could not be removed
     doubtful: list[str]  # trajectories that stay: one's own `redact` may give others that name too
+    unread: list[str]  # files of datasets, adapters and deployments that cannot be read
 
 
 def forget(
@@ -98,6 +105,7 @@ def forget(
         contents=contents,
         contents_left=contents_left,
         doubtful=[entry.id for entry in _entries_of(store, kind, own_stand_ins(given))],
+        unread=[str(path) for path in find_unreadable(home)],
     )
 
 
@@ -169,18 +177,13 @@ def _content_names(
 
 def _datasets_with(home: Path, trajectories: set[str]) -> Iterator[str]:
     """Dataset versions that hold a row of one of these trajectories."""
-    paths = sorted((home / "datasets").glob("*/rows/*.parquet")) if trajectories else []
-    if not paths:
-        return
-    from pyarrow import parquet
-
     seen = set()
-    for path in paths:
+    for path in row_files(home) if trajectories else ():
         version = path.parent.parent.name
-        if version in seen or "trajectory_id" not in parquet.read_schema(path).names:
+        if version in seen:
             continue
-        column = parquet.read_table(path, columns=["trajectory_id"]).column("trajectory_id")
-        if not trajectories.isdisjoint(column.to_pylist()):
+        rows = read_columns(path, ["trajectory_id"]) or ()
+        if not trajectories.isdisjoint(row["trajectory_id"] for row in rows):
             seen.add(version)
             yield version
 
@@ -188,17 +191,13 @@ def _datasets_with(home: Path, trajectories: set[str]) -> Iterator[str]:
 def _adapters_of(home: Path, datasets: list[str]) -> list[str]:
     """Adapter versions that come from these datasets, also by way of other adapters."""
     manifests = {
-        path.parent.name: json.loads(path.read_bytes())
+        path.parent.name: set(parents_of(read_manifest(path) or {}))
         for path in (home / "adapters").glob("*/burnish.json")
     }
     tainted = set(datasets)
     grown = True
     while grown:
-        found = {
-            name
-            for name, manifest in manifests.items()
-            if tainted & {manifest.get("dataset"), *manifest.get("parents", ())}
-        }
+        found = {name for name, parents in manifests.items() if tainted & parents}
         grown = not found <= tainted
         tainted |= found
     return sorted(tainted & manifests.keys())
@@ -209,10 +208,12 @@ def _deployments_of(home: Path, adapters: list[str]) -> list[str]:
     if not adapters or not (home / "control.sqlite").exists():
         return []
     control = importlib.import_module("burnish.adapters")
-    registry = control.Registry(home)
-    store = control.SqlControlStore(home)
-    agents = {candidate.agent for candidate in registry.list()}
-    return sorted(agent for agent in agents if _names(store.read(agent)[0], set(adapters)))
+    try:
+        store = control.SqlControlStore(home)
+        agents = {candidate.agent for candidate in control.Registry(home).list()}
+        return sorted(agent for agent in agents if _names(store.read(agent)[0], set(adapters)))
+    except BurnishError:  # it is damaged, which the report says
+        return []
 
 
 def _names(value: Json, wanted: set[str]) -> bool:

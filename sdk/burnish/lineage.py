@@ -9,17 +9,26 @@ parents have parents, children have children.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from burnish.errors import WorkspaceError
+from burnish.artefacts import (
+    MANIFESTS,
+    find_unreadable,
+    parents_of,
+    read_columns,
+    read_manifest,
+    row_files,
+)
+from burnish.errors import BurnishError, WorkspaceError
 from burnish.records import Span, Trajectory
+
+if TYPE_CHECKING:
+    from burnish.adapters.registry import Candidate
 
 Node = dict[str, Any]
 
-_FILES = {"adapter": "burnish.json", "dataset": "manifest.json"}
 _SHORTEST_SPAN = 16  # hex digits
 
 
@@ -40,6 +49,8 @@ class Place(Protocol):
 def lineage(workspace: Place, identifier: str) -> Node:
     """What `identifier` is, what it comes from, and what was made of it.
 
+    What cannot be read is left out; the node then names those files under `unread`.
+
     Args:
         workspace: Where to look.
         identifier: Id of an adapter or dataset version, name of an agent that is deployed, or id of a row, a
@@ -48,6 +59,12 @@ def lineage(workspace: Place, identifier: str) -> Node:
     Raises:
         WorkspaceError: If the workspace holds nothing of that name.
     """
+    found = _find(workspace, identifier)
+    unread = find_unreadable(workspace.home)
+    return {**found, "unread": [str(path) for path in unread]} if unread else found
+
+
+def _find(workspace: Place, identifier: str) -> Node:
     home = workspace.home
     version = _version(home, identifier)
     if version is not None:
@@ -119,18 +136,10 @@ def _rows_of(home: Path, trajectory_id: str) -> list[Node]:
 
 def _rows(home: Path, column: str, value: str) -> Iterator[tuple[str, str, str]]:
     """Dataset, row and trajectory of the rows with a value in a column."""
-    paths = sorted((home / "datasets").glob("[!.]*/rows/*.parquet"))
-    if not paths:
-        return
-    from pyarrow import parquet
-
-    for path in paths:
-        if not {"row_id", "trajectory_id"} <= set(parquet.read_schema(path).names):
-            continue
-        names = ["row_id", "trajectory_id"]
-        table = parquet.read_table(path, columns=names, filters=[(column, "==", value)])
-        for row in table.to_pylist():
-            yield path.parent.parent.name, row["row_id"], row["trajectory_id"]
+    for path in row_files(home):
+        for row in read_columns(path, ["row_id", "trajectory_id"]) or ():
+            if row[column] == value:
+                yield path.parent.parent.name, row["row_id"], row["trajectory_id"]
 
 
 def _made(home: Path, kind: str, identifier: str) -> Node:
@@ -142,9 +151,9 @@ def _children(home: Path, kind: str, identifier: str) -> list[Node]:
     """What names a version as its parent: versions, and agents that are served by it."""
     found = [
         _made(home, other, path.parent.name)
-        for other, name in _FILES.items()
+        for other, name in MANIFESTS.items()
         for path in sorted(home.glob(f"{other}s/[!.]*/{name}"))
-        if path.parent.name != identifier and identifier in _parents(_read(path))
+        if path.parent.name != identifier and identifier in parents_of(read_manifest(path) or {})
     ]
     if kind == "adapter":
         for agent in _agents(home):
@@ -163,7 +172,10 @@ def _deployment(home: Path, agent: str) -> Node | None:
 
     if not (home / "control.sqlite").exists():
         return None
-    document, version = SqlControlStore(home).read(agent)
+    try:
+        document, version = SqlControlStore(home).read(agent)
+    except BurnishError:  # it is damaged, which the lineage says
+        return None
     if not version:
         return None
     arms = {arm: document.get(arm) for arm in ("stable", "canary")}
@@ -178,12 +190,12 @@ def _version(home: Path, identifier: str) -> Node | None:
     """An adapter or dataset version with its parents; None if there is no such folder."""
     if not identifier or "/" in identifier or identifier.startswith("."):
         return None
-    for kind, name in _FILES.items():
+    for kind, name in MANIFESTS.items():
         manifest = home / f"{kind}s" / identifier / name
         if not manifest.is_file():
             continue
-        content = _read(manifest)
-        parents = [parent for parent in _parents(content) if parent != identifier]
+        content = read_manifest(manifest) or {}
+        parents = [parent for parent in parents_of(content) if parent != identifier]
         return {
             "kind": kind,
             "id": identifier,
@@ -196,34 +208,25 @@ def _version(home: Path, identifier: str) -> Node | None:
     return None
 
 
-def _parents(content: Node) -> list[str]:
-    """The versions that a manifest names, each once."""
-    named = [*content.get("parents", ()), content.get("dataset")]
-    return list(dict.fromkeys(str(name) for name in named if name))
-
-
-def _read(manifest: Path) -> Node:
-    try:
-        return json.loads(manifest.read_bytes())
-    except ValueError as error:
-        raise WorkspaceError(
-            f"{manifest} cannot be read: {error}", "a JSON object", "burnish doctor"
-        ) from error
-
-
 def _missing(identifier: str) -> Node:
     return {"kind": "missing", "id": identifier, "parents": []}
 
 
 def _agents(home: Path) -> list[str]:
     """Agents for which an adapter was ever put forward."""
-    from burnish.adapters import Registry
-
-    return sorted({one.agent for one in Registry(home).list()})
+    return sorted({one.agent for one in _candidates(home)})
 
 
 def _was_forced(home: Path, adapter: str) -> bool:
     """Whether the version was put into service past the gate, for any agent."""
+    return any(one.forced for one in _candidates(home) if one.adapter == adapter)
+
+
+def _candidates(home: Path) -> Sequence[Candidate]:
+    """All adapters that were put forward; none if the control database is damaged."""
     from burnish.adapters import Registry
 
-    return any(one.forced for one in Registry(home).list() if one.adapter == adapter)
+    try:
+        return Registry(home).list()
+    except BurnishError:
+        return []

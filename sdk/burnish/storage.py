@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import stat
 import time
 import uuid
@@ -24,6 +25,7 @@ FOLDER_MODE, FILE_MODE = 0o700, 0o600
 NO_WAIT = getattr(os, "O_NONBLOCK", 0)
 """Flag with which opening a pipe returns at once."""
 _POLL_S = 0.02
+_DRAFT = re.compile(r"\.[0-9a-f]{32}\.new$")
 
 
 def make_private_folder(folder: Path) -> Path:
@@ -153,6 +155,17 @@ def _write_draft(path: Path, parts: Iterable[bytes], mode: int, *, durable: bool
         draft.unlink(missing_ok=True)
         raise
     return draft
+
+
+def remove_drafts(folder: Path, name: str = "") -> None:
+    """Remove what killed writers left in a folder: drafts of a file, or without `name` of any.
+
+    A writer that lives loses its draft too, and its write then fails.
+    """
+    with contextlib.suppress(OSError):
+        for path in folder.iterdir():
+            if path.name.startswith(f".{name}") and _DRAFT.search(path.name):
+                path.unlink(missing_ok=True)
 
 
 def sync_path(path: Path) -> None:

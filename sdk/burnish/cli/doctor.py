@@ -154,6 +154,7 @@ def look(home: Path | None = None, *, imports: bool = True) -> Iterator[Finding]
         ("workspace", lambda: _workspace(home)),
         ("disk", lambda: _disk(home)),
         ("journal", lambda: _journal(home)),
+        ("versions made", lambda: _artefacts(home)),
         ("shipping", lambda: _shipping(home)),
         ("losses", lambda: _losses(home)),
         ("faults", lambda: _faults(home)),
@@ -168,6 +169,9 @@ def _guarded(name: str, check: Callable[[], Finding]) -> Finding:
         return Finding(name=name, ok=False, detail=error.found, fix=error.fix)
     except OSError as error:
         return Finding(name=name, ok=False, detail=str(error), fix="check the folder's owner")
+    except Exception as error:  # noqa: BLE001 - one check that fails must not end the others
+        detail = f"the check itself failed: {type(error).__name__}: {error}"
+        return Finding(name=name, ok=False, detail=detail, fix="burnish doctor --json")
 
 
 def _versions() -> Finding:
@@ -320,6 +324,19 @@ def _journal(home: Path | None) -> Finding:
         fix.format(home=workspace.home) for name, fix in DAMAGE_FIXES.items() if name in damage
     ]
     return Finding(name="journal", ok=not fixes, detail=detail, fix="; ".join(fixes))
+
+
+def _artefacts(home: Path | None) -> Finding:
+    """Look for datasets, adapters and a control database that cannot be read."""
+    from burnish.artefacts import find_unreadable
+    from burnish.workspace import Workspace
+
+    damaged = find_unreadable(Workspace(home).home)
+    if not damaged:
+        return Finding(name="versions made", ok=True, detail="all can be read")
+    detail = "cannot be read: " + ", ".join(str(path) for path in damaged)
+    fix = "put them back from a backup; all others are used"
+    return Finding(name="versions made", ok=False, detail=detail, fix=fix)
 
 
 def _shipping(home: Path | None) -> Finding:

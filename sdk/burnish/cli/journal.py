@@ -85,6 +85,7 @@ def forget(
             ("contents removed at content_url", report.contents, ""),
             ("contents left there", len(report.contents_left), "\n".join(report.contents_left)),
             ("stay: maybe of others", len(report.doubtful), ", ".join(report.doubtful)),
+            ("not looked into: damaged", len(report.unread), "\n".join(report.unread)),
         ),
     )
 

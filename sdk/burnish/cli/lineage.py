@@ -40,6 +40,8 @@ def lineage(
         typer.echo(f"{title}:{'' if found.get(direction) else ' nothing'}")
         for node in found.get(direction) or ():
             _print(node, direction, 1)
+    for path in found.get("unread", ()):
+        typer.echo(f"cannot be read and is left out: {path}")
 
 
 def _print(node: dict[str, Any], direction: str, depth: int) -> None:

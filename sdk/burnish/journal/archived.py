@@ -25,9 +25,10 @@ from burnish.journal.tables import (
     remove_file,
     seal_of,
 )
-from burnish.storage import atomic_write, make_private_folder, read_regular
+from burnish.storage import atomic_write, make_private_folder, read_regular, remove_drafts
 
 _CACHE_FILES = 32
+_RACES = 5  # how often a table may be written anew while it is read
 _NAME = re.compile(r"(?!\.)[^/\\\0]{1,255}/[0-9]{6,12}\.seg")
 
 _checked: dict[Path, tuple[object, ...]] = {}
@@ -157,23 +158,42 @@ def fetch(home: Path, name: str) -> Path | None:
         JournalError: If the table cannot be read.
         JournalCorrupt: If it is not what was archived.
     """
-    entry = read_list(home).get(name)
-    if entry is None:
-        return None
     path = cache_folder(home) / name
-    if not _is_right(path, entry):
+    for _ in range(_RACES):
+        entry = read_list(home).get(name)
+        if entry is None:
+            return None
+        if _is_right(path, entry):
+            return path
         content, _ = read_table(entry)
-        try:
-            make_private_folder(path.parent)
-            atomic_write(path, content, durable=False)
-        except OSError as error:
-            raise JournalError(
-                f"{path} cannot be written: {error}",
-                "room for a copy of an archived segment",
-                "burnish doctor",
-            ) from error
-        _bound_cache(home, path)
-    return path
+        written = _write_copy(path, content)
+        if written and read_list(home).get(name) == entry:
+            _bound_cache(home, path)
+            return path
+        path.unlink(missing_ok=True)  # somebody was forgotten while the copy was written
+    raise JournalError(
+        f"{path} changes all the time", "an archive that is at rest", "the same command again"
+    )
+
+
+def _write_copy(path: Path, content: bytes) -> bool:
+    """Write a local copy; whether it is there, for a process that forgets somebody removes drafts.
+
+    Raises:
+        JournalError: If the disk does not take it.
+    """
+    try:
+        make_private_folder(path.parent)
+        atomic_write(path, content, durable=False)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise JournalError(
+            f"{path} cannot be written: {error}",
+            "room for a copy of an archived segment",
+            "burnish doctor",
+        ) from error
+    return True
 
 
 def read_table(entry: Archived) -> tuple[bytes, Seal]:
@@ -201,8 +221,28 @@ def cache_folder(home: Path) -> Path:
 
 
 def drop_copy(home: Path, name: str) -> None:
-    """Remove the local copy of an archived segment."""
-    (cache_folder(home) / name).unlink(missing_ok=True)
+    """Remove the local copy of an archived segment.
+
+    Raises:
+        OSError: If it stays.
+    """
+    path = cache_folder(home) / name
+    try:
+        path.unlink(missing_ok=True)
+    except OSError:
+        if path.is_file():  # something else in its place is no copy
+            raise
+
+
+def remove_stale_copies(home: Path) -> None:
+    """Remove local copies of segments that are not archived, and drafts of copies."""
+    known = read_list(home)
+    with contextlib.suppress(OSError):
+        for folder in cache_folder(home).iterdir():
+            remove_drafts(folder)
+            for path in folder.iterdir():
+                if f"{folder.name}/{path.name}" not in known:
+                    path.unlink(missing_ok=True)
 
 
 def _is_right(path: Path, entry: Archived) -> bool:

@@ -14,6 +14,7 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -25,7 +26,7 @@ from burnish.journal.reader import is_alive, process_folders, segments
 from burnish.journal.sharing import inner_of, is_spliced, refs_of_link
 from burnish.journal.tables import encode_table, local_path, seal_of, write_file
 from burnish.journal.tombstones import Forgotten, Tombstone, digest_of, save, tombstones
-from burnish.storage import FileLock, make_private_folder
+from burnish.storage import FileLock, make_private_folder, remove_drafts
 
 __all__ = ["Forgotten", "Tombstone", "digest_of", "save", "tombstones"]
 
@@ -84,8 +85,8 @@ def erase_journal(home: Path, stone: Tombstone) -> None:
         OSError: If the disk does not take it.
     """
     state = {_name_of(path): (path, is_open) for path, is_open in _all_segments(home)}
-    for unfinished in (home / "datasets").glob(".*") if stone.drafts else ():
-        shutil.rmtree(unfinished, ignore_errors=True)
+    if stone.drafts:
+        _remove_leftovers(home)
     stone.drafts = False
     waiting = list(stone.pending)
     left: list[str] = []
@@ -100,6 +101,7 @@ def erase_journal(home: Path, stone: Tombstone) -> None:
             left.append(name)
         elif path is None:  # it was removed for its age, or archived in between
             stone.ranges.pop(name, None)
+            stone.damage.pop(name, None)
             if name in archives.read_list(home) and name not in stone.archived:
                 stone.archived.append(name)
         elif _erase_segment(home, stone, name, path):
@@ -113,19 +115,29 @@ def erase_journal(home: Path, stone: Tombstone) -> None:
 
 def _erase_segment(home: Path, stone: Tombstone, name: str, path: Path) -> int:
     """Erase what a tombstone names in one segment, after noting where; how many frames went."""
-    ranges = stone.ranges.get(name)
-    if ranges is None:
-        ranges = forgotten_ranges(path.read_bytes(), Forgotten([stone]))
-        if not ranges:
+    if name not in stone.ranges:
+        found = forgotten_ranges(path.read_bytes(), Forgotten([stone]))
+        if not any(found):
             return 0
-        stone.ranges[name] = ranges
+        stone.ranges[name], stone.damage[name] = found
         save(home, stone)
+    ranges = Ranges(stone.ranges[name], stone.damage.get(name, []))
     _overwrite(path, ranges)
-    stone.frames += len(ranges)
+    stone.frames += len(ranges.frames)
     stone.pending = [other for other in stone.pending if other != name]
     del stone.ranges[name]
+    stone.damage.pop(name, None)
     save(home, stone)
-    return len(ranges)
+    return len(ranges.frames) + len(ranges.damage)
+
+
+def _remove_leftovers(home: Path) -> None:
+    """Remove what killed processes left half-made: dataset versions, drafts of files, stale copies."""
+    for unfinished in (home / "datasets").glob(".*"):
+        shutil.rmtree(unfinished, ignore_errors=True)
+    for folder in process_folders(home):
+        remove_drafts(folder)
+    archives.remove_stale_copies(home)
 
 
 def erase_archive(home: Path, stone: Tombstone, *, remote: bool = True) -> None:
@@ -234,9 +246,9 @@ def erase_pending(home: Path) -> int:
 def erase(path: Path, forgotten: Forgotten) -> int:
     """Blank the events of a segment that were forgotten, and all contents that no other names."""
     ranges = forgotten_ranges(path.read_bytes(), forgotten)
-    if ranges:
+    if any(ranges):
         _overwrite(path, ranges)
-    return len(ranges)
+    return len(ranges.frames)
 
 
 def blank(data: bytes, forgotten: Forgotten) -> tuple[bytes, int]:
@@ -244,44 +256,62 @@ def blank(data: bytes, forgotten: Forgotten) -> tuple[bytes, int]:
     ranges = forgotten_ranges(data, forgotten)
     seeds = frames.find_seeds(data)
     erased = bytearray(data)
-    for start, end in ranges:
+    for start, end in ranges.frames:
         erased[start:end] = frames.erased(end - start, seeds)
-    return bytes(erased), len(ranges)
+    for start, end in ranges.damage:
+        erased[start:end] = frames.scrubbed(data[start : start + 4], end - start)
+    return bytes(erased), len(ranges.frames)
 
 
-def _overwrite(path: Path, ranges: list[tuple[int, int]]) -> None:
+class Ranges(NamedTuple):
+    """What has to go from a segment: whole frames, and damaged bytes, which stay counted as damage."""
+
+    frames: list[tuple[int, int]]
+    damage: list[tuple[int, int]]
+
+
+def _overwrite(path: Path, ranges: Ranges) -> None:
     fd = os.open(path, os.O_RDWR)
     try:
         seeds = frames.find_seeds(os.pread(fd, 4096, 0))
-        for start, end in ranges:
+        for start, end in ranges.frames:
             os.pwrite(fd, frames.erased(end - start, seeds), start)
+        for start, end in ranges.damage:
+            os.pwrite(fd, frames.scrubbed(os.pread(fd, 4, start), end - start), start)
         os.fsync(fd)
     finally:
         os.close(fd)
 
 
-def forgotten_ranges(data: bytes, forgotten: Forgotten) -> list[tuple[int, int]]:
-    """Where the frames lie that have to go, and the torn tail of a segment that holds any."""
+def forgotten_ranges(data: bytes, forgotten: Forgotten) -> Ranges:
+    """Where the frames lie that have to go, and the torn tail and damage of a segment with any.
+
+    Nobody can tell whose damaged bytes are, and they may hold the texts of a damaged frame.
+    """
     if forgotten.is_empty:
-        return []
+        return Ranges([], [])
     contents = _Contents()
     events: list[tuple[int, int]] = []
-    whole = 0
+    damage: list[tuple[int, int]] = []
+    whole, named = 0, False
     for kind, start, end in frames.split(data):
         whole = end
         payload = data[start + frames.PREFIX.size : end]
         if kind in frames.CONTENTS:
             contents.add(kind, payload, (start, end))
+        elif kind == frames.DAMAGE:
+            damage.append((start, end))
+            named = named or forgotten.unreadable(data[start:end])
         elif kind == frames.EVENT:
             event = _decoded(payload)
             if forgotten.unreadable(payload) if event is None else forgotten.event(event):
                 events.append((start, end))
             elif event is not None:
                 contents.keep(refs_of(event))
-    if not events:
-        return []
+    if not events and not named and not forgotten.unreadable(data[whole:]):
+        return Ranges([], [])
     tail = [(whole, len(data))] if len(data) - whole >= frames.PREFIX.size else []
-    return sorted(events + contents.unneeded() + tail)
+    return Ranges(sorted(events + contents.unneeded() + tail), damage)
 
 
 def _decoded(payload: bytes) -> AnyEvent | None:

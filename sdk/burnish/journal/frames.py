@@ -186,6 +186,15 @@ def erased(size: int, seeds: Seeds) -> bytes:
     return frame(ERASED, bytes(size - PREFIX.size), seeds)
 
 
+def scrubbed(length: bytes, size: int) -> bytes:
+    """Zeros in the place of `size` damaged bytes; no frame, so a reader counts them as before.
+
+    A length that was right stays: it says that the damage is of one frame.
+    """
+    kept = length if int.from_bytes(length, "little") == size - PREFIX.size else b""
+    return kept + bytes(size - len(kept))
+
+
 def _next_good(data: bytes, offset: int, seeds: Seeds) -> int | None:
     """Where the next whole frame starts after bytes at `offset` that are none.
 

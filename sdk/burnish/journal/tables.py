@@ -16,7 +16,7 @@ import msgspec
 from burnish.errors import JournalCorrupt, JournalError
 from burnish.journal import frames
 from burnish.journal.events import UNREADABLE, decode_brief
-from burnish.storage import atomic_write, make_private_folder
+from burnish.storage import atomic_write, make_private_folder, remove_drafts
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -69,6 +69,7 @@ def write_file(url: str, content: bytes) -> None:
         local = local_path(url)
         if local is not None:
             make_private_folder(local.parent)
+            remove_drafts(local.parent, f"{local.name}.")  # of a writer that was killed
             atomic_write(local, content)
             return
         with fsspec.open(url, "wb", auto_mkdir=True) as file:
@@ -108,6 +109,9 @@ def remove_file(url: str) -> None:
         files, place = fsspec.url_to_fs(url)
         with contextlib.suppress(FileNotFoundError):
             files.rm_file(place)
+        local = local_path(url)
+        if local is not None:
+            remove_drafts(local.parent, f"{local.name}.")
     except Exception as error:
         raise unreachable(url, error) from error
 

@@ -28,6 +28,7 @@ class Tombstone(msgspec.Struct, kw_only=True):
     pending: list[str] = []  # segments in which something may still have to go
     archived: list[str] = []  # archived segments in which something may still have to go
     ranges: dict[str, list[tuple[int, int]]] = {}  # what is being overwritten, by segment
+    damage: dict[str, list[tuple[int, int]]] = {}  # damaged bytes that are overwritten with it
     drafts: bool = False  # unfinished dataset versions may hold something
     running: bool = False  # a run went on when it was forgotten, and may write more
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -177,3 +178,74 @@ def test_forgetting_somebody_unknown_removes_nothing(recording, tmp_path):
 
     assert (report.trajectories, report.frames) == ([], 0)
     assert len(list(Workspace(tmp_path).trajectories())) == 3
+
+
+@pytest.mark.parametrize("place", ["ANNAS wish", "ANNAS row"])
+def test_texts_in_damaged_frames_go_too_and_stay_counted(recording, tmp_path, place):
+    workspace = Workspace(tmp_path)
+    writer_for(tmp_path).rotate()
+    before = comparable(workspace.trajectories())["b" * 32]
+    path = next(path for path in tmp_path.rglob("*.seg") if place.encode() in path.read_bytes())
+    content = bytearray(path.read_bytes())
+    content[content.index(place.encode()) + len(place)] ^= 1
+    path.write_bytes(content)
+    assert Workspace(tmp_path).read_report().corrupt == 1
+
+    Workspace(tmp_path).forget(user="anna")
+
+    assert b"ANNAS" not in stored(tmp_path)
+    assert b"anna-1" not in stored(tmp_path)
+    assert Workspace(tmp_path).read_report().corrupt == 1
+    assert comparable(Workspace(tmp_path).trajectories()) == {"b" * 32: before}
+
+
+def archived(recording, home):
+    """The workspace with its first segment in an archive and a copy of it in the cache."""
+    writer_for(home).rotate()
+    recording.whole("d" * 32, thread_id="dora-1", user="dora", task="doras wish")
+    workspace = Workspace(home)
+    assert workspace.archive(f"file://{home}/archive").archived == 1
+    assert len(list(workspace.trajectories())) == 4
+    return workspace
+
+
+def test_what_killed_processes_left_half_written_goes_too(recording, tmp_path):
+    workspace = archived(recording, tmp_path)
+    copy = next((tmp_path / "cache").rglob("*.seg"))
+    table = next((tmp_path / "archive").rglob("*.parquet"))
+    for path in (copy, table):
+        path.with_name(f".{path.name}.{'0' * 32}.new").write_bytes(copy.read_bytes())
+    stale = tmp_path / "cache/gone-1-1/000000.seg"
+    stale.parent.mkdir()
+    stale.write_bytes(copy.read_bytes())
+    killed = tmp_path / "journal" / copy.parent.name / f".000000.seg.{'0' * 32}.new"
+    killed.parent.mkdir(exist_ok=True)
+    killed.write_bytes(copy.read_bytes())
+
+    workspace.forget(user="anna")
+
+    assert b"ANNAS" not in stored(tmp_path)
+    assert not list(tmp_path.rglob("*.new"))
+    assert [run.id[0] for run in Workspace(tmp_path).trajectories()] == ["b", "d"]
+
+
+@pytest.mark.parametrize("place", ["cache", "cache/*", "cache/*/*.seg"])
+@pytest.mark.parametrize("other", ["file", "folder", "loop"])
+def test_something_else_in_the_place_of_a_copy_keeps_nothing(recording, tmp_path, place, other):
+    archived(recording, tmp_path)
+    found = next(tmp_path.glob(place))
+    shutil.rmtree(found) if found.is_dir() else found.unlink()
+    if other == "file":
+        found.write_text("x")
+    elif other == "folder":
+        found.mkdir()
+    else:
+        found.symlink_to(found.name)
+
+    Workspace(tmp_path).forget(user="anna")
+
+    shutil.rmtree(tmp_path / "cache") if (tmp_path / "cache").is_dir() else (
+        tmp_path / "cache"
+    ).unlink()
+    assert [run.id[0] for run in Workspace(tmp_path).trajectories()] == ["b", "d"]
+    assert b"ANNAS" not in stored(tmp_path)

@@ -1,0 +1,91 @@
+"""A damaged file of a dataset, an adapter or the control database ends nothing and is named."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+
+from burnish.cli.doctor import look
+from burnish.journal.writer import writer_for
+from burnish.testing.recording import Recording
+from burnish.workspace import Workspace
+
+DAMAGE = ["empty", "noise", "list", "wrong types", "deep", "folder", "pipe", "loop"]
+FILES = [
+    "adapters/support@222222222222/burnish.json",
+    "datasets/support@444444444444/manifest.json",
+    "datasets/support@444444444444/rows/train.parquet",
+    "control.sqlite",
+]
+
+
+def put(path, content):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content if isinstance(content, bytes) else json.dumps(content).encode())
+
+
+def damage(path, how):
+    path.unlink()
+    content = {
+        "empty": b"",
+        "noise": b"\x00\xff{\xfe" * 20,
+        "list": b"[]",
+        "wrong types": b'{"parents": {"a": 1}, "dataset": [{}]}',
+        "deep": b"[" * 100_000,
+    }
+    if how in content:
+        path.write_bytes(content[how])
+    elif how == "folder":
+        path.mkdir()
+    elif how == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to(path.name)
+
+
+@pytest.fixture
+def home(tmp_path):
+    home = tmp_path / "home"
+    made = Recording(home, writer_for(home))
+    made.whole("a" * 32, thread_id="anna-1", user="anna", task="ANNAS wish")
+    for name, dataset in (("1" * 12, "3" * 12), ("2" * 12, "4" * 12)):
+        version = f"support@{dataset}"
+        put(home / f"adapters/support@{name}/burnish.json", {"dataset": version})
+        put(home / f"datasets/{version}/manifest.json", {"id": version})
+        rows = home / f"datasets/{version}/rows/train.parquet"
+        rows.parent.mkdir()
+        parquet.write_table(pa.table({"row_id": ["r"], "trajectory_id": ["a" * 32]}), rows)
+    with sqlite3.connect(home / "control.sqlite") as base:
+        base.execute("CREATE TABLE other (x)")
+    return home
+
+
+@pytest.mark.parametrize("how", DAMAGE)
+@pytest.mark.parametrize("file", FILES)
+def test_a_damaged_file_is_named_and_the_others_are_found(home, file, how):
+    if file == "control.sqlite" and how == "empty":
+        pytest.skip("an empty file is a database without tables")
+    damage(home / file, how)
+
+    found = Workspace(home).lineage("support@333333333333")
+    findings = {finding.name: finding for finding in look(home, imports=False)}
+    report = Workspace(home).forget(user="anna")
+
+    assert [node["id"] for node in found["children"]] == ["support@111111111111"]
+    assert found["unread"] == report.unread == [str(home / file)]
+    assert str(home / file) in findings["versions made"].detail
+    assert not findings["versions made"].ok
+    assert report.trajectories == ["a" * 32]
+    assert "support@333333333333" in report.datasets
+    assert "support@111111111111" in report.adapters
+
+
+def test_nothing_is_named_where_all_is_whole(home):
+    assert Workspace(home).forget(user="anna").unread == []
+    assert "unread" not in Workspace(home).lineage("support@333333333333")
+    assert next(f for f in look(home, imports=False) if f.name == "versions made").ok
