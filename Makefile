@@ -7,7 +7,7 @@ NEXT := langchain==1.5.0 langchain-core==1.8.1
 OTHERS_WARN := -o filterwarnings=default
 export TOKENIZERS_PARALLELISM = false
 
-.PHONY: demo test test-next test-providers providers-page lint bench docs clean
+.PHONY: demo test test-next test-providers providers-page lint bench docs clean suites
 .DEFAULT_GOAL := demo
 
 .venv/runtime: pyproject.toml constraints.txt
@@ -33,6 +33,12 @@ export TOKENIZERS_PARALLELISM = false
 	.venv-providers/bin/python -m pip install --quiet --constraint tests/providers/constraints.txt --editable ".[export,langchain]" --group test-providers
 	touch $@
 
+.venv-suites/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv-suites
+	.venv-suites/bin/python -m pip install --quiet --upgrade pip
+	.venv-suites/bin/python -m pip install --quiet --constraint constraints.txt --editable ".[langchain]" --group suites
+	touch $@
+
 demo: .venv/runtime          ## the whole loop on the bundled model, in a few minutes
 	$(BIN)/burnish demo --home out/demo --html out/demo/report.html
 
@@ -48,6 +54,9 @@ test-providers: .venv-providers/ready  ## agents on the chat models of nine prov
 providers-page: .venv-providers/ready  ## docs/providers.md, measured anew
 	BURNISH_WRITE_PAGE=1 .venv-providers/bin/python -m pytest -q $(OTHERS_WARN) tests/providers -k page
 
+suites: .venv-suites/ready  ## LangGraph's and LangChain's own tests, bare and wrapped, compared
+	.venv-suites/bin/python tests/suites/compare.py
+
 lint: .venv/dev              ## style, layers, types, spelling
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -62,4 +71,4 @@ docs: .venv/dev              ## the documentation as HTML, warnings are errors
 	$(BIN)/python -m sphinx -n -W -q docs docs/_build
 
 clean:                       ## remove what the targets above made
-	rm -rf .venv .venv-next .venv-providers out docs/_build
+	rm -rf .venv .venv-next .venv-suites .venv-providers out docs/_build

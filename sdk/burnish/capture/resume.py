@@ -6,6 +6,7 @@ Does not know: events, how runs are listed (thread_runs.py).
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 from typing import Any
 
@@ -88,7 +89,7 @@ async def trajectory_of_checkpoint_async(
             state = await graph.aget_state(place)
             place = _before_the_edit(state)
             if place is None:
-                return _maker(state, thread)
+                return await _maker_async(state, thread)
     except Exception as error:  # noqa: BLE001 - the user's store; the run itself will tell
         faults.count(f"checkpoint not read: {type(error).__name__}")
     return NOT_FOUND
@@ -101,12 +102,34 @@ def _before_the_edit(state: Any) -> Any:
 
 
 def _maker(state: Any, thread: str) -> str:
-    """The trajectory of the run that made a checkpoint; earlier versions wrote it into the metadata."""
-    named = (state.metadata or {}).get(KEY)
-    if isinstance(named, str) and named:
-        return named
+    """The trajectory of the run that made a checkpoint, or NOT_FOUND."""
+    named, moment = _named(state), _moment(state)
+    if named is not None or moment is None:
+        return named or NOT_FOUND
+    recent = thread_runs.recent_run_at(thread, moment)
+    return recent or thread_runs.run_at(thread, moment) or NOT_FOUND
+
+
+async def _maker_async(state: Any, thread: str) -> str:
+    """As `_maker`; files are read in another thread."""
+    named, moment = _named(state), _moment(state)
+    if named is not None or moment is None:
+        return named or NOT_FOUND
+    recent = thread_runs.recent_run_at(thread, moment)
+    if recent is None:
+        recent = await asyncio.to_thread(thread_runs.run_at, thread, moment)
+    return recent or NOT_FOUND
+
+
+def _named(state: Any) -> str | None:
+    """The trajectory that an earlier version wrote into the checkpoint's metadata."""
+    found = (state.metadata or {}).get(KEY)
+    return found if isinstance(found, str) and found else None
+
+
+def _moment(state: Any) -> int | None:
+    """When the checkpoint was made, in microseconds since 1970."""
     if not state.created_at:
-        return NOT_FOUND
-    made = dt.datetime.fromisoformat(state.created_at)
-    since = made.astimezone(dt.UTC) - dt.datetime.fromtimestamp(0, dt.UTC)
-    return thread_runs.run_at(thread, since // dt.timedelta(microseconds=1)) or NOT_FOUND
+        return None
+    made = dt.datetime.fromisoformat(state.created_at).astimezone(dt.UTC)
+    return (made - dt.datetime.fromtimestamp(0, dt.UTC)) // dt.timedelta(microseconds=1)

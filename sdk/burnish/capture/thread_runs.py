@@ -8,8 +8,9 @@ How it works: `note_start` and `note_end` append one record of fixed size to `HO
 one `write` of a file that was opened to append, so processes and threads need no lock. `run_at`
 searches the file for the thread. A record holds a digest of the thread's name, not the name;
 `erase` overwrites the records of forgotten trajectories with zeros. A full file is renamed to
-`threads.log.1`, and replaces the one before. Where a test put another journal in the place of the
-workspace's, the records are kept in memory.
+`threads.log.1`, and replaces the one before. The newest records of this process are kept in memory
+too, and alone where a test put another journal in the place of the workspace's. Writing keeps the
+interpreter's lock and blocks no event loop; an asynchronous caller reads files in another thread.
 """
 
 from __future__ import annotations
@@ -20,13 +21,15 @@ import mmap
 import os
 import re
 import struct
-from collections.abc import Collection, Iterator
+import threading
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from burnish import settings
 from burnish.capture import faults
 from burnish.capture.recorder import sink
+from burnish.journal.syscalls import write_all, write_small
 from burnish.storage import make_private_folder, open_private
 
 _NAME = "threads.log"
@@ -35,8 +38,22 @@ _START, _END = b"run:from", b"run:upto"  # tell a record from bytes that are non
 _FULL = 32 * 1024 * 1024  # bytes of one file: about 350,000 runs
 _ID = re.compile(r"[0-9a-f]{32}")
 _FULL_MEMORY = 1024 * _RECORD.size
-_open: tuple[Path, int] | None = None  # the file of the current home
-_memory = bytearray()  # records of runs that no workspace keeps
+_memory = bytearray()  # the newest records of this process
+_memory_home: Path | None = None  # the workspace that they belong to
+_lock = threading.Lock()  # around each use of the file, so that none is closed under a writer
+
+
+class _File:
+    """The open file of a home."""
+
+    __slots__ = ("descriptor", "home", "room")
+
+    def __init__(self, home: Path, descriptor: int, room: int) -> None:
+        self.home, self.descriptor = home, descriptor
+        self.room = room  # bytes until it is full
+
+
+_file: _File | None = None
 
 
 class ThreadRun(NamedTuple):
@@ -59,25 +76,41 @@ def note_end(thread: str, trajectory: str, at: int) -> None:
 
 def run_at(thread: str, at_us: int) -> str | None:
     """Return the trajectory whose run of a thread covers a moment, in microseconds; None without one."""
-    found = None
-    for run in runs_of_thread(thread):
-        ended = run.ended_ns
-        if run.started_ns // 1000 <= at_us and (ended is None or at_us <= ended // 1000):
-            found = run.trajectory  # of several that cover it, the one that began last
-    return found
+    return _covering(runs_of_thread(thread), at_us)
+
+
+def recent_run_at(thread: str, at_us: int) -> str | None:
+    """As `run_at`, for a run of this process that has ended; touches no file."""
+    runs = _runs_of(_records_in(_memory, _digest(thread), 0))
+    return _covering([run for run in runs if run.ended_ns is not None], at_us)
 
 
 def runs_of_thread(thread: str) -> list[ThreadRun]:
     """Return the runs of a thread, in the order in which they began."""
-    runs: list[ThreadRun] = []
     try:
-        for _, trajectory, at, kind in _records_here(_digest(thread)):
-            if kind == _START:
-                runs.append(ThreadRun(trajectory, at, None))
-            else:
-                _end(runs, trajectory, at)
+        return _runs_of(_records_here(_digest(thread)))
     except (OSError, ValueError) as problem:
         faults.count(f"list of threads not read: {type(problem).__name__}")
+        return []
+
+
+def _covering(runs: list[ThreadRun], at_us: int) -> str | None:
+    """Return the trajectory of the run that covers a moment; of several, the one that began last."""
+    found = None
+    for run in runs:
+        ended = run.ended_ns
+        if run.started_ns // 1000 <= at_us and (ended is None or at_us <= ended // 1000):
+            found = run.trajectory
+    return found
+
+
+def _runs_of(records: Iterable[_Record]) -> list[ThreadRun]:
+    runs: list[ThreadRun] = []
+    for _, trajectory, at, kind in records:
+        if kind == _START:
+            runs.append(ThreadRun(trajectory, at, None))
+        else:
+            _end(runs, trajectory, at)
     return sorted(runs, key=lambda run: run.started_ns)
 
 
@@ -87,6 +120,7 @@ def erase(home: Path, trajectories: Collection[str]) -> None:
     Raises:
         OSError: If a file cannot be written.
     """
+    _memory.clear()
     for path in _files(home):
         for trajectory in filter(_ID.fullmatch, trajectories):
             places = [place for place, *_ in _records(path, bytes.fromhex(trajectory), 16)]
@@ -154,37 +188,60 @@ def _records_in(data: mmap.mmap | bytearray, wanted: bytes, offset: int) -> Iter
 def _append(thread: str, trajectory: str, at: int, kind: bytes) -> None:
     if not _ID.fullmatch(trajectory):
         return
+    record = _RECORD.pack(_digest(thread), bytes.fromhex(trajectory), at, kind)
+    _memory.extend(record)
+    del _memory[: max(0, len(_memory) - _FULL_MEMORY)]
+    if sink.is_replaced():
+        return
     try:
-        record = _RECORD.pack(_digest(thread), bytes.fromhex(trajectory), at, kind)
-        if sink.is_replaced():
-            _memory.extend(record)
-            del _memory[: max(0, len(_memory) - _FULL_MEMORY)]
-        else:
-            os.write(_descriptor(), record)
+        with _lock:
+            descriptor = _descriptor()
+            write_all(descriptor, record, write_small(descriptor, record, len(record)))
     except (OSError, ValueError) as problem:  # a full disk must not stop the agent
         faults.count(f"list of threads not written: {type(problem).__name__}")
 
 
 def _descriptor() -> int:
-    """Return the open file of the current home."""
-    global _open
-    home = settings.current().home
-    if _open is not None and _open[0] == home and os.fstat(_open[1]).st_size < _FULL:
-        return _open[1]
+    """Return the open file of the current home, which has room for one more record."""
+    file, home = _file, settings.current().home
+    if file is None or file.home is not home or file.room <= 0:
+        file = _opened(home)
+    file.room -= _RECORD.size
+    return file.descriptor
+
+
+def _opened(home: Path) -> _File:
+    global _file, _memory_home
     _close()
+    if home != _memory_home:
+        _memory.clear()
+        _memory_home = home
     path = make_private_folder(home) / _NAME
     if path.is_file() and path.stat().st_size >= _FULL:
         path.replace(path.with_name(f"{_NAME}.1"))
-    _open = home, open_private(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-    return _open[1]
+    descriptor = open_private(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    room = _FULL - os.fstat(descriptor).st_size
+    _file = _File(home, descriptor, max(room, _RECORD.size))
+    return _file
 
 
 def _close() -> None:
-    global _open
-    before, _open = _open, None
+    global _file
+    before, _file = _file, None
     if before is not None:
         with contextlib.suppress(OSError):
-            os.close(before[1])
+            os.close(before.descriptor)
 
 
-settings.on_change(_close)
+def _on_other_settings() -> None:
+    with _lock:
+        _close()
+
+
+def _after_fork_in_child() -> None:
+    global _lock
+    _lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_after_fork_in_child)
+settings.on_change(_on_other_settings)

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+from concurrent.futures import ThreadPoolExecutor
 from typing import TypedDict
 
 import pytest
@@ -48,8 +49,9 @@ def home(tmp_path):
 
 
 def forget_this_process():
-    """Drop what only this process knows of paused threads."""
+    """Drop what only this process knows of its threads."""
     registry.interrupted.clear()
+    thread_runs._memory.clear()
 
 
 def starts(home):
@@ -193,3 +195,21 @@ def test_a_resumed_run_says_so(journal):
     begun = [event for event in journal.events if isinstance(event, RunStarted)]
     assert [event.resumed for event in begun] == [False, True]
     assert len({event.trajectory for event in begun}) == 1
+
+
+async def test_a_coroutine_resumes_alike_without_memory(home):
+    saver = InMemorySaver()
+    await burnish.wrap(asking_graph(saver), agent="a").ainvoke({"x": 1}, ON)
+    forget_this_process()
+    await burnish.wrap(asking_graph(saver), agent="a").ainvoke(Command(resume=5), ON)
+
+    assert list(starts(home).values()) == ["completed"]
+
+
+def test_threads_that_run_at_once_lose_no_record(home):
+    with ThreadPoolExecutor(8) as pool:
+        for number in range(200):
+            pool.submit(thread_runs.note_start, f"t{number}", f"{number:032x}", number)
+
+    found = [thread_runs.runs_of_thread(f"t{number}") for number in range(200)]
+    assert [run.started_ns for (run,) in found] == list(range(200))
