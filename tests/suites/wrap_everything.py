@@ -39,11 +39,11 @@ def _wrap_graphs() -> None:
         return burnish.wrap(compiled(self, *args, **kwargs), agent="suite")
 
     @functools.wraps(made)
-    def make_wrapped(self: Any, function: Any) -> Any:
-        return burnish.wrap(made(self, function), agent="suite")
+    def make_wrapped(self: Any, func: Any) -> Any:
+        return burnish.wrap(made(self, func), agent="suite")
 
-    StateGraph.compile = compile_wrapped
-    entrypoint.__call__ = make_wrapped
+    setattr(StateGraph, "compile", compile_wrapped)  # noqa: B010 - their types are exact
+    setattr(entrypoint, "__call__", make_wrapped)  # noqa: B010
     for kind in (Pregel, RemoteGraph):
         _wrap_instances(kind, burnish.wrap)
 
