@@ -53,7 +53,7 @@ def segment(path: Path) -> tuple[list[dict], dict[bytes, bytes]]:
     """Events of a segment, and its contents by their names."""
     events, blobs, links, data = [], {}, {}, path.read_bytes()
     found = frame_at(data, 0, b"") or frame_at(data, HEADER_BYTES, b"")
-    header = msgpack.decode(found[1]) if found and found[0] == HEADER else {"format": 0}
+    header: dict = msgpack.decode(found[1]) if found and found[0] == HEADER else {"format": 0}
     if header["format"] > FORMAT:
         raise SystemExit(f"{path}: format {header['format']}, this reads up to {FORMAT}")
     for kind, payload in frames(data, header.get("salt", b"")):
