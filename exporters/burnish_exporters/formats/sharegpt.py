@@ -55,12 +55,23 @@ class ShareGpt:
 
 
 def _check_calls(value: str) -> None:
-    inside = re.search(r"<tool_call>(.*?)</tool_call>", value, re.DOTALL)
-    text = inside.group(1) if inside else re.sub(r"<think>.*?</think>", "", value, flags=re.DOTALL)
+    _, opened, rest = value.partition("<tool_call>")
+    inside, closed, _ = rest.partition("</tool_call>")
+    text = inside if opened and closed else _without_thoughts(value)
     try:
         json.loads(text)
     except ValueError as problem:
         raise ExportError(f"a function_call that is no JSON: {problem}", "calls as JSON") from None
+
+
+def _without_thoughts(value: str) -> str:
+    kept = []
+    while value:
+        before, opened, rest = value.partition("<think>")
+        _, closed, after = rest.partition("</think>")
+        kept.append(before if closed else value)
+        value = after if opened and closed else ""
+    return "".join(kept)
 
 
 def _conversation(row: Chat) -> Chat:

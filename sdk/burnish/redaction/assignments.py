@@ -23,7 +23,7 @@ from burnish.redaction.views import View
 _STEMS = ("pass", "pwd", "pw", "secret", "token", "key", "credential", "authoriz", "cookie", "bearer", "jwt",
           "kennwort", "contrase", "clave", "senha", "mdp", "mot de passe", "wachtwoord", "losenord",
           "adgangskode", "salasana", "haslo", "heslo", "jelszo", "parola", "sifre", "palavra", "kata sandi",
-          "zugangsdaten", "geheimnis", "identified by", "masterauth", "cvv", "otp", "mnemonic")  # fmt: skip
+          "zugangsdaten", "geheimnis", "identified by", "masterauth", "cvv", "otp", "mnemonic", "psk")  # fmt: skip
 _FOREIGN = (
     *(word.replace("_", " ") for word in PASSWORD_WORDS if not word.isascii()), "密钥", "令牌", "凭据",
 )  # fmt: skip
@@ -34,25 +34,30 @@ _BEFORE = frozenset(filter(re.compile(f"[{_LATIN}.$-]").match, map(chr, range(0x
 _FARTHEST = 40
 
 _BARE = r"(?:[^\s\"'`,;<>}\])&]|&(?![\w.%-]{1,40}=)|,(?![\s\w.-]{0,40}[=:]|\s|$))"
-_ASSIGN = r"[ \t]{0,6}[\"'`\])]{0,2}[ \t]{0,8}(?::[ \t]?[A-Za-z_\[\]|]{1,20}[ \t]{0,2}(?==))?(?P<mark>=>|:=|===?|[=:\uff1a])[ \t]{0,8}"
+_ASSIGN = r"(?:\[\d{1,3}\])?[ \t]{0,6}[\"'`\])]{0,2}[ \t]{0,8}(?::[ \t]?[A-Za-z_\[\]|]{1,20}[ \t]{0,2}(?==))?(?P<mark>=>|:=|::|===?|[=:\uff1a])[ \t]{0,8}"
 _VALUE = rf"""(?:
-      [fbru]{{0,2}}[\[(]?[ ]{{0,2}}"(?P<double>[^"\r\n]{{1,1024}})"
-    | [fbru]{{0,2}}[\[(]?[ ]{{0,2}}'(?P<single>[^'\r\n]{{1,1024}})'
+      [fbruN]{{0,2}}[\[(]?[ ]{{0,2}}"(?P<double>[^"\r\n]{{1,1024}})"
+    | [fbruN]{{0,2}}[\[(]?[ ]{{0,2}}'(?P<single>[^'\r\n]{{1,1024}})'
     | `(?P<tick>[^`\r\n]{{1,1024}})`
     | [|>][+-]?[ \t]{{0,4}}\r?\n[ \t]{{1,16}}(?P<block>[^\r\n]{{1,1024}})
     | [ ]{{0,4}}["'`]?(?P<bare>{_BARE}{{1,1024}})
 )"""
 _FORMS = re.compile(
     rf"""
-      (?:["'`]\s{{0,4}}[,;]?\s{{0,24}}|[ ]{{0,3}}\r?\n\s{{0,24}}|[ ]{{0,2}}[,;][ ]{{0,2}}(?=["']))["']?\b(?:value|val)["']?[ \t]{{0,4}}[:=][ \t]{{0,4}}["']?(?P<pair>[^\s"'`,;<>]{{1,1024}})
+      (?:["'`]\s{{0,4}}[,;]?\s{{0,24}}|[ ]{{0,3}}\r?\n\s{{0,24}}|[ ]{{0,2}}[,;][ ]{{0,2}}(?=["']))["']?\b(?:[Vv]alue|VALUE|[Vv]al)["']?[ \t]{{0,4}}[:=][ \t]{{0,4}}["']?(?P<pair>[^\s"'`,;<>]{{1,1024}})
+    | ["']?\r?\n\r?\n(?P<part>[^\r\n]{{1,512}})
+    | ["']\s{{0,4}}>\s{{0,8}}(?P<inner>[^<]{{1,1024}})</
+    | </[\w:]{{1,20}}>\s{{0,24}}<(?:string|data|value)>\s{{0,8}}(?P<sibling>[^<]{{1,1024}})</
+    | ["']\s{{0,3}},\s{{0,3}}["'](?P<next>[^"'\r\n]{{1,512}})["']
     | {_ASSIGN}{_VALUE}
+    | \s(?:for|of|to|für|von|zu|de|du|pour|para|del)\s[^\s:=]{{1,40}}(?:\s[^\s:=]{{1,40}}){{0,4}}?(?:\s(?:is|was|lautet|ist|est|es):?|:)\s{{1,3}}["'`“]?(?P<about>[^\s"'`”,;<>]{{1,512}})
+    | \s\.\s{{1,3}}"(?P<dotted>[^"\r\n]{{1,512}})"
     | ["'`]?\s(?:is|was|are|lautet|ist|est|es|é|è|e|wynosi|är|er|on|là)(?:\s(?:now|set\sto|jetzt))?:?\s{{1,3}}["'`“]?(?P<said>[^\s"'`”,;<>]{{1,512}})
     | \s?(?:是|为|為|は|이|가|은|는)[:]?\s?["'`“「]?(?P<told>[^\s"'`”」,;<>。、]{{1,512}})
     | (?:\s[^<>]{{0,200}})?>\s{{0,8}}(?:<!\[CDATA\[)?(?P<element>[^<\]]{{1,1024}})
     | ["']\s{{1,4}}(?:[A-Za-z-]{{1,20}}=["'][^"'<>]{{0,80}}["']\s{{1,4}}){{0,3}}(?:value|content)\s?=\s?["'](?P<attribute>[^"'<>]{{1,1024}})["']
     | \s{{0,3}}\(?\s{{0,3}}"(?P<call>[^"\r\n]{{1,512}})"
     | \s{{0,3}}\(?\s{{0,3}}'(?P<call2>[^'\r\n]{{1,512}})'
-    | ["']\s{{0,3}},\s{{0,3}}["'](?P<next>[^"'\r\n]{{1,512}})["']
     | [ ]{{0,3}}\|[ ]{{0,3}}(?P<cell>[^|\s]{{1,200}})[ ]{{0,3}}\|
     | [ \t]{{1,4}}(?P<word>[^\s"'`<>|;&(){{}}\[\]]{{1,512}})
     """,
@@ -88,7 +93,21 @@ _CODE = re.compile(r"[A-Za-z_]\w*(?:\.\w+)*[\[(]|[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+
 _PATH = re.compile(r"(?:~?/|[A-Za-z]:[\\/]|\.{1,2}/)[\w.~ /\\-]*$|https?://\S+$")
 _SNAKE = re.compile(r"[a-z]+(?:_[a-z0-9]+){2,12}")
 _HASH = re.compile(r"[0-9a-fA-F-]+")
-_STRICT = frozenset({"double", "single", "tick", "element", "attribute", "pair", "call", "call2"})
+_STRICT = frozenset(
+    {
+        "double",
+        "single",
+        "tick",
+        "element",
+        "attribute",
+        "pair",
+        "call",
+        "call2",
+        "inner",
+        "sibling",
+        "dotted",
+    }
+)
 
 
 def find_assigned(view: View) -> Iterator[Token]:
@@ -167,12 +186,16 @@ def _last_part(name: str) -> str:
 def _accepted(text: str, match: re.Match[str], form: str, name: str, before: str) -> Token | None:
     """The value of a form, if it is one."""
     value, place = match[form].rstrip(), match.start(form)
-    if form in ("bare", "said", "told", "word", "block", "cell"):
+    if form in ("bare", "said", "told", "word", "block", "cell", "about", "part"):
         value = value.rstrip(".!?:。").strip()
     flag = name.startswith("-") or before.endswith("-") or _is_flag(text, match.start(), name)
     if form == "element" and not before.endswith(("<", ":")):
         return None
     if form == "next" and (before[-2:-1] not in ("(", "[") or not _is_mixed(value)):
+        return None
+    if form in ("about", "part") and not _is_mixed(value):
+        return None
+    if form in ("part", "inner") and not before.endswith(('"', "'")):
         return None
     if form in ("call", "call2") and before.endswith(("'", '"')):
         return None

@@ -106,6 +106,7 @@ STRUCTURED: tuple[Detector, ...] = (
     Detector("card", personal.find_cards, number=True),
     Detector("ssn", personal.find_ssns, number=True),
     Detector("national_id", personal.find_national_numbers, number=True),
+    Detector("short_number", personal.find_short_numbers),
     Detector("ip", personal.find_ips),
     Detector("labelled_number", personal.find_labelled_numbers),
     Detector("phone", personal.find_phones, number=True),

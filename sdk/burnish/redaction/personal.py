@@ -222,12 +222,13 @@ _CHINESE_PHONE = re.compile(r"(?<![A-Za-z0-9.])1[3-9]\d{9}(?![A-Za-z0-9.])", re.
 _CJK = re.compile("[\u4e00-\u9fff]")
 _NEAR_PHONE = re.compile(
     r"(?<![A-Za-z])(?:phone|tel(?:e(?:phone|fon|fono))?|mobile?|cell|call\ (?:me\ )?(?:at|on)|fax|whatsapp|handy|numéro|m[oó]vil|celular"
-    r"|телефон|電話|电话|手机|전화)(?:[\s_]?(?:no\.?|number|num|nummer))?\.?[\"']?\s?(?:is|:|=)?\s?[\"']?"
+    r"|телефон|電話|电话|手机|전화|τηλ(?:έφωνο)?|טלפון|هاتف|جوال|موبايل|تلفن|फ़?ोन|फोन|मोबाइल|ফোন|โทร(?:ศัพท์)?|điện thoại)(?:[\s_]?(?:no\.?|number|num|nummer))?\.?[\"']?\s?(?:is|:|=)?\s?[\"']?"
     r"(?P<value>\+?\(?\d[\d\s()/.-]{5,18}\d)(?![A-Za-z0-9_])",
     re.IGNORECASE,
 )
 _NEAR_PHONE_WORDS = ("phone", "tel", "mobil", "cell", "call", "fax", "whatsapp", "handy", "num\u00e9ro", "m\u00f3vil",
-                     "movil", "celular", "телефон", "電話", "电话", "手机", "전화")  # fmt: skip
+                     "movil", "celular", "телефон", "電話", "电话", "手机", "전화",
+                     "τηλ", "טלפון", "هاتف", "جوال", "موبايل", "تلفن", "फ", "मोबाइल", "ফোন", "โทร", "điện thoại")  # fmt: skip
 _DATED = re.compile(r"(?:\d\d[./ -]){2}(?:19|20)\d\d|\d{2} \d{2} \d{2} \d{2} \d{2} \d{2}")
 
 
@@ -262,24 +263,48 @@ _LABEL_WORDS = (
     r"|steuer-?identifikationsnummer|tax id|itin|nino|national insurance(?: number)?|nhs(?: number)?|personnummer"
     r"|f[oø]dselsnummer|cpr|my ?number|マイナンバー|身份证号?码?|주민등록번호|passport|reisepass|passeport|pasaporte|passaporto"
     r"|driver'?s? licen[cs]e|driving licen[cs]e|f[uü]hrerschein|national id|id card|personalausweis|rsin|ahv|avs"
-    r"|tc kimlik|curp|codice fiscale|num[eé]ro de s[eé]curit[eé] sociale"
+    r"|tc kimlik|curp|codice fiscale|num[eé]ro de s[eé]curit[eé] sociale|svnr|sozialversicherungsnummer|ausweisnummer"
+    r"|ausweis-nr|nip|rodn[eé] [cč][ií]slo|cnp|егн|αφμ|αμκα|ni number|ppsn?|ein|medicare|ird|cnpj|cui[tl]|rut|rfc(?=[:=]? ?[a-z]{3,4}\d{6})|hkid"
+    r"|nric|mykad|身分證|身份證|护照|護照|旅券|여권|บัตรประชาชน|เลขประจำตัวประชาชน|nik|ktp|npwp|id number|identity number|ת\.ז\.?|תעודת זהות"
+    r"|инн|снилс|паспорт|рнокпп|isikukood|asmens kodas|personas kods|oib|emso|emšo|jmbg|taj|kennitala|kontonummer"
+    r"|routing(?: number)?|sort code|bank account|c[eé]dula|bvn|cnic|iqama|emirates id|رقم الهوية|الرقم القومي|abn|vat id|vin"
 )
+
+
+def _split_words(pattern: str) -> list[str]:
+    """The alternatives of a pattern whose groups hold none that matters to its beginning."""
+    return re.sub(r"\([^()]*\)\??", " ", pattern).split("|")
+
+
 _LABELLED = re.compile(
-    rf"(?i)(?<![A-Za-z])(?:{_LABEL_WORDS})(?:[ _-]?(?:no\.?|number|num|nr\.?|id|#))?[\"']?[ ]?(?:is|:|=|#|号|为|是)?[ ]?[\"']?"
-    r"(?P<value>[A-Z]{0,3}\d[A-Z0-9 ./-]{4,20}[A-Z0-9])(?![A-Za-z0-9])"
+    rf"(?i)(?<![^\W\d_])(?:{_LABEL_WORDS})(?:[ _-]?(?:no\.?|number|num|nr\.?|id|#))?[\"']?[ ]?(?:is|\.?:|=|#|号|为|是)?[ ]?[\"']?"
+    r"(?P<value>[A-Z]{0,5}\d[A-Z0-9 ./-]{4,20}[A-Z0-9])(?![A-Za-z0-9])"
 )
-_LABEL_HINT = re.compile(_LABEL_WORDS)
+_LABEL_HINTS = tuple(
+    {
+        max(re.split(r"\(.*|\[[^\]]*\]\??|.\?|\\.", word), key=len)[:8].strip()
+        for word in _split_words(_LABEL_WORDS)
+    }
+)
+"""A part of each word that stands in all its spellings: searches for them cost less than one pattern."""
+
+
+def _is_labelled(lowered: str) -> bool:
+    for hint in _LABEL_HINTS:  # noqa: SIM110 - a generator costs more than all the searches
+        if hint in lowered:
+            return True
+    return False
 
 
 def find_labelled_numbers(view: View) -> Iterator[Token]:
     """Numbers of persons and papers that a word beside them names, such as "SSN 536904399"."""
-    if not view.has_few_digits or not _LABEL_HINT.search(view.lowered):
+    if not view.has_few_digits or not _is_labelled(view.lowered):
         return
     for match in _LABELLED.finditer(view.text):
         value = match["value"].rstrip(" .-/")
         if sum(map(str.isdigit, value)) >= 5:
             value = re.match(
-                r"[A-Za-z]{0,3}\d[A-Z0-9./-]*(?: [A-Z0-9./-]*\d[A-Z0-9./-]*)*(?: [A-Z])?", value
+                r"[A-Za-z]{0,5}\d[A-Z0-9./-]*(?: [A-Z0-9./-]*\d[A-Z0-9./-]*)*(?: [A-Z])?", value
             )
             if value:
                 start = match.start("value")
@@ -291,21 +316,34 @@ _NATIONAL: tuple[tuple[re.Pattern[str], Callable[[str], bool]], ...] = tuple(
     for pattern, check in (
         (r"\d{8}[- ]?[A-HJ-NP-TV-Z]|[XYZ][- ]?\d{7}[- ]?[A-HJ-NP-TV-Z]", checks.is_spanish),
         (r"\d{3}\.\d{3}\.\d{3}-\d{2}", checks.is_cpf),
+        (r"\d{2}\.\d{3}\.\d{3}/\d{4}-\d{2}", bool),
         (r"[2-9]\d{3}[ -]\d{4}[ -]\d{4}", checks.verhoeff),
         (r"[A-Za-z]{6}\d\d[A-EHLMPR-Ta-ehlmpr-t]\d\d[A-Za-z]\d{3}[A-Za-z]", checks.is_codice_fiscale),
         (r"[12] ?\d\d ?(?:0[1-9]|1[0-2]|[2-9]\d) ?\d\d ?\d{3} ?\d{3} ?\d\d", checks.is_nir),
-        (r"(?!BG|GB|NK|KN|TN|NT|ZZ)[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z] ?\d\d ?\d\d ?\d\d ?[A-D]", bool),
         (r"\d{6}[-+]\d{4}|(?:19|20)\d{6}-\d{4}", lambda text: checks.is_swedish(text[-10:])),
         (r"\d{6}[-+A]\d{3}[0-9A-Y]", checks.is_finnish),
         (r"\d{2}\.\d{2}\.\d{2}-\d{3}\.\d{2}", checks.is_belgian),
         (r"756\.\d{4}\.\d{4}\.\d{2}|756\d{10}", checks.is_swiss),
-        (r"[A-Z]{3}[ABCFGHLJPT][A-Z]\d{4}[A-Z]", bool),
         (r"[1-9]\d{5}(?:19|20)\d{9}[0-9Xx]", checks.is_chinese),
         (r"\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])-[1-8]\d{6}", bool),
         (r"[A-Z][AEIOUX][A-Z]{2}\d{6}[HM][A-Z]{5}[A-Z0-9]\d", bool),
         (r"\d{11}", lambda text: checks.is_pesel(text) or checks.is_norwegian(text)),
     )
 )  # fmt: skip
+
+
+_SHORT_NUMBER = re.compile(
+    r"(?<![A-Za-z0-9.-])(?!BG|GB|NK|KN|TN|NT|ZZ)[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z]"
+    r" ?\d\d ?\d\d ?\d\d ?[A-D](?![A-Za-z0-9]|[.-]\d)"
+    r"|(?<![A-Za-z0-9.-])[A-Z]{3}[ABCFGHLJPT][A-Z]\d{4}[A-Z](?![A-Za-z0-9]|[.-]\d)"
+)
+
+
+def find_short_numbers(view: View) -> Iterator[Token]:
+    """Numbers with fewer than seven digits: national insurance (United Kingdom), tax (India)."""
+    if view.has_few_digits:
+        for match in _SHORT_NUMBER.finditer(view.text):
+            yield Token("national_id", *match.span())
 
 
 def find_national_numbers(view: View) -> Iterator[Token]:

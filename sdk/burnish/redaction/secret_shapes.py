@@ -80,13 +80,14 @@ def _is_odd(text: str) -> bool:
 _SQL = r"(?i)(?:identified by(?: password)?|password) {1,4}['\"](?P<value>[^'\"\n]{3,256})['\"]"
 _COMMANDS = (
     r"(?<![\w-])(?:mysql\w{0,12}|mariadb\w{0,12}|sshpass|mongo\w{0,12}|docker login|podman login|helm registry login"
-    r"|oc login|az login|htpasswd|7z|zip|clickhouse-client|cqlsh|sqlcmd|psql)(?=[ \t])[^\n;|]{0,160}?\s-[pP] ?[\"']?"
+    r"|oc login|az login|7z|zip|unzip|useradd|usermod|clickhouse-client|cqlsh|sqlcmd|psql)(?=[ \t])[^\n;|]{0,160}?\s-[pP] ?[\"']?"
     r"(?P<value>[^\s\"'`;|&]{4,256})"
 )
 _OTHER_COMMANDS = (
     r"(?<![\w-])(?:redis-cli [^\n;|]{0,80}?-a|ldap\w{3,10} [^\n;|]{0,200}?-w|sqlcmd [^\n;|]{0,120}?-P"
-    r"|smbclient [^\n;|]{0,120}?-U [^\s%]{1,64}%|net user \S{1,64}|htpasswd -[bnBcm]{1,6} [^\n;|]{1,120}?|echo"
-    r"(?= \S{1,128} ?\| ?(?:sudo -S|passwd|docker login)))[ \t]{0,3}[\"']?(?P<value>[^\s\"'`;|&%]{4,256})"
+    r"|smbclient [^\n;|]{0,120}?-U [^\s%]{1,64}%|net user \S{1,64}|htpasswd -[bnBcmi]{1,6} (?:[^\s;|]{1,120} ){1,2}"
+    r"|wpa_passphrase \S{1,64}|net use [^\n;|]{0,160}?/user:\S{1,64}|snmp-server community|isakmp key"
+    r"|echo(?= \S{1,128} ?\| ?(?:sudo -S|passwd|chpasswd|docker login)))[ \t]{0,3}[\"']?(?P<value>[^\s\"'`;|&%]{4,256})"
 )
 _VENDORS = (
     "adafruit", "adobe", "airtable", "algolia", "alibaba", "artifactory", "asana", "atlassian", "auth0", "beamer",
@@ -121,9 +122,22 @@ _SHAPES = (
     _Shape("password", ("-u", "--user", "--proxy-user"), re.compile(
         r"(?<![\w-])(?:-u|--user|--proxy-user)[ =]?[\"']?[^\s:\"'@/=]{1,64}:(?P<value>[^\s\"'/]{3,256})"), _is_odd),
     _Shape("password", (" -p", " -P"), re.compile(_COMMANDS), _is_odd),
-    _Shape("password", ("redis-cli", "ldap", "sqlcmd", "smbclient", "net user", "htpasswd", "echo"),
+    _Shape("password", ("redis-cli", "ldap", "sqlcmd", "smbclient", "net us", "htpasswd", "echo",
+                         "wpa_passphrase", "community", "isakmp"),
            re.compile(_OTHER_COMMANDS), _is_odd),
     _Shape("password", ("dentified by", "DENTIFIED BY", "assword '", "ASSWORD '"), re.compile(_SQL), _is_given),
+    _Shape("password", ("sqlplus", "oracle:thin:"), re.compile(
+        r"(?:sqlplus(?: -\w{1,4}){0,3} |oracle:thin:)[^\s/@:]{1,64}/(?P<value>[^\s@/]{3,256})"), _is_odd),
+    _Shape("password", ("sp_addlogin",), re.compile(
+        r"sp_addlogin\s{1,4}N?'[^'\n]{1,64}'\s?,\s?N?'(?P<value>[^'\n]{3,256})'"), _is_given),
+    _Shape("password", ("auth=", "auth =", "Auth(", "login("), re.compile(
+        r"(?:\bauth ?= ?|Auth|\blogin)\( ?[\"'][^\"'\n]{0,128}[\"'] ?, ?[\"'](?P<value>[^\"'\n]{3,256})[\"']"), _is_odd),
+    _Shape("password", (":5432:", ":6432:", ":*:"), re.compile(
+        r"(?<!\S)[\w.*-]{1,128}:(?:5432|6432|\*):[\w*-]{1,64}:[\w*.-]{1,64}:(?P<value>\S{3,256})"), _is_odd),
+    _Shape("password", ("chpasswd <<",), re.compile(
+        r"chpasswd <<<? ?[\"']?[^\s:\"']{1,64}:(?P<value>[^\s\"']{3,256})"), _is_odd),
+    _Shape("password", ("secret ", "password "), re.compile(
+        r"(?<![\w-])(?:secret|password) [05-9] (?P<value>[^\s\"']{4,256})"), _is_random),
     _Shape("password", ("pass:",), re.compile(r"(?<![\w])pass:(?P<value>[^\s\"'`;|]{4,256})"), _is_odd),
     _Shape("password", ("ecureString",), re.compile(
         r"ConvertTo-SecureString(?: -String)? {1,3}[\"'](?P<value>[^\"'\n]{3,256})[\"']"), _is_given),

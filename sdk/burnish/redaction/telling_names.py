@@ -32,7 +32,7 @@ _LAST = (
     "storage_key", "subscription_key", "shared_key", "client_key", "deploy_key", "webhook_key", "admin_key", "app_key",
     "consumer_key", "bearer", "jwt", "cvv", "cvc", "otp", "totp", "pin_code", "requirepass", "masterauth", "sshpass",
     "access_tokens", "api_tokens", "refresh_tokens", "auth_tokens", "bearer_tokens", "session_tokens", "mnemonic",
-    "seed_phrase", "recovery_code", "recovery_codes", "backup_codes",
+    "seed_phrase", "psk", "pre_shared_key", "preshared_key", "recovery_code", "recovery_codes", "backup_codes",
 )  # fmt: skip
 _COUNTED = re.compile(
     r"(?:^|_)(?:max|min|num|n|total|prompt|completion|input|output|cached?|reasoning|audio|text|image|page|next|prev"
@@ -50,7 +50,11 @@ _SPLIT = re.compile(r"[^\W\d_A-Z]+|[A-Z]+(?![^\W\d_A-Z])|[A-Z][^\W\d_A-Z]*|\d+")
 _PASSWORD = re.compile("|".join(map(re.escape, (*PASSWORD_WORDS, "pwd", "pswd"))))
 _LONGEST = 64
 _END_OF_NAME = tuple(f"_{word}" for word in _LAST)
-_JOINED = ("token", "pwd", "authkey", "accesstokens", "apitokens")
+_JOINED = (
+    "token", "pwd", "authkey", "accesstokens", "apitokens", "rootpw", "bindpw", "userpw", "adminpw", "dbpw",
+    "oldpass", "newpass", "dbpass", "userpass", "adminpass", "rootpass", "mypass", "mysqlpass", "sshpass", "keypass",
+    "storepass", "smtppass", "mailpass", "ftppass", "loginpass",
+)  # fmt: skip
 
 
 def is_telling(name: str) -> bool:

@@ -14,8 +14,28 @@ import unicodedata
 _IGNORED = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]+")
 _SPACES = "\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000"
 _DASHES = "\u2010-\u2015\u2212\ufe58\ufe63"
+_DIGITS = "".join(  # of further scripts, ten in a row each
+    f"{chr(zero)}-{chr(zero + 9)}"
+    for zero in (
+        0x7C0,
+        0x9E6,
+        0xA66,
+        0xAE6,
+        0xB66,
+        0xBE6,
+        0xC66,
+        0xCE6,
+        0xD66,
+        0xE50,
+        0xED0,
+        0xF20,
+        0x1040,
+        0x17E0,
+        0x1810,
+    )
+)
 _COMPATIBLE = re.compile(
-    f"[{_SPACES}{_DASHES}\u0660-\u0669\u06f0-\u06f9\u0966-\u096f\u2460-\u2473\u24b6-\u24e9\uff01-\uff5e\U0001d400-\U0001d7ff]"
+    f"[{_SPACES}{_DASHES}\u0660-\u0669\u06f0-\u06f9\u0966-\u096f{_DIGITS}\u2460-\u2473\u24b6-\u24e9\uff01-\uff5e\U0001d400-\U0001d7ff]"
 )
 _ESCAPE = re.compile(
     r"(?P<colour>(?:\x1b|\\x1[bB]|\\u001[bB]|\\e|\\033)\[[0-9;?]{0,16}[A-Za-z])"

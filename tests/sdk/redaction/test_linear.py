@@ -18,6 +18,8 @@ UNITS = (
     "basic aaaaaaaaaaa", "?sig=", "MIAAAAIBA", "/webhooks/1", "AKIA", "123456 ", "1234-", "0 1 23 4567 ", "İ",
     "curl -u a:", "echo ", '{"a":', 'password" value=', 'password" a="b" a="b" a="b" ', "REDACTED-A-",
     "anna@firm.com ", "nhs number is ", "u12345678abcd@example.invalid ", "4 1 1 1 ", "Confidence: ",
+    "rut 1", "auth=('a', '", "sqlplus a/", "a:5432:a:a:", "password for a ", "chpasswd << a:", 'password">', "net use ",
+    "htpasswd -b a ", "secret 5 ", "login('a'", "password</key>", "isakmp key ", "0.", "ver:1-hint:", "M.C5",
 )  # fmt: skip
 
 
