@@ -124,7 +124,7 @@ def waiting(
         run = present(workspace, trajectory_id)
         if run is None or labels_of(run):
             continue
-        said = {verdict.verifier: verdict.label for verdict in run.verdicts}
+        said = _own_verdicts(run)
         known = set(said.values()) - {"unknown"}
         if which == "unknown" and "unknown" not in said.values():
             continue
@@ -138,7 +138,7 @@ def exported(workspace: Workspace, agent: str | None = None) -> Iterator[dict[st
     for run in workspace.trajectories(agent=agent):
         for label in labels_of(run):
             facts = {k: v for k, v in msgspec.to_builtins(label).items() if v is not None}
-            said = {verdict.verifier: verdict.label for verdict in run.verdicts}
+            said = _own_verdicts(run)
             run_facts = {"agent": run.agent, "task_id": run.task_id, "answered": run.answer}
             yield {**facts, "run": {**run_facts, "verdicts": said}}
 
@@ -193,6 +193,11 @@ def _candidates(workspace: Workspace, agent: str, which: Waiting, seed: int) -> 
     if which == "random":
         random.Random(seed).shuffle(ids)  # noqa: S311 - an order, no secret
     return ids
+
+
+def _own_verdicts(run: Trajectory) -> dict[str, str]:
+    """Labels of this workspace's verification by verifier."""
+    return {v.verifier: v.label for v in run.verdicts if v.origin == "own"}
 
 
 def _label(trajectory_id: str, outcome: Outcome) -> Label | None:

@@ -14,9 +14,13 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+import msgspec
+
 from burnish.records import Origin, Trajectory
 
 STATE = "state"
+RUNS = "runs"
+"""In `trust_received`: received runs are evidence of a canary."""
 _IMPORTED = ("demonstration", "teacher")
 UNTRUSTED_STATE = "the final state comes from elsewhere"
 
@@ -35,6 +39,11 @@ def decides(origin: Origin, source: str, trusted: Collection[str]) -> bool:
 def comes_with_import(trajectory: Trajectory, origin: Origin) -> bool:
     """Whether a fact was imported with the very run, in one line of `burnish import`."""
     return origin == "imported" and trajectory.source in _IMPORTED
+
+
+def without_state(trajectory: Trajectory) -> Trajectory:
+    """The run as if no final state had been recorded."""
+    return msgspec.structs.replace(trajectory, final_state=None, state_origin="own")
 
 
 def state_decides(trajectory: Trajectory, trusted: Collection[str]) -> bool:

@@ -171,6 +171,7 @@ class Trajectory(Record, frozen=True, kw_only=True):
     task_id: str | None = None  # given, or the hash of the normalised conversation
     attempt: int = 1
     source: str = "production"  # production, rollout, evaluation, demonstration, teacher
+    origin: Origin = "own"  # "received" where every span of it came from elsewhere
     environment: str | None = None
     mode: Literal["exploit", "explore"] = "exploit"
     started_ns: int = 0

@@ -1,13 +1,15 @@
 """What is measured on is not trained on, however the request is typed and wherever the row comes from."""
 
+import html
 import json
 import unicodedata
+import urllib.parse
 
 import pytest
 
 from burnish_exporters import build_dataset
 from burnish_exporters.curate.contamination import Overlap
-from burnish_exporters.curate.pools import RefusedSketches, request_hash, request_sketch
+from burnish_exporters.curate.pools import Refusals, RefusedSketches, request_hash, request_sketch
 from burnish_exporters.pipeline import BuildOptions
 from burnish_exporters.rows.keys import action_key, content_key
 
@@ -124,3 +126,33 @@ def test_requests_typed_in_other_unicode_forms_have_the_same_keys():
 
     assert action_key(one) == action_key(other)
     assert content_key(one) == content_key(other)
+
+
+FORMS = {
+    "entities": html.escape,
+    "numeric entities": lambda text: "".join(f"&#{ord(char)};" for char in text),
+    "percent codes": urllib.parse.quote,
+    "tags": lambda text: "<p><b>" + text.replace(" ", "</b> <b>") + "</b></p>",
+    "escapes": lambda text: text.replace(" ", "\\n"),
+    "courtesy": lambda text: f"Hello, could you please tell me: {text} Thank you!",
+    "German courtesy": lambda text: f"Guten Tag, bitte sag mir: {text} Danke!",
+    "selectors": lambda text: text + " \U0001f44d\ufe0f",
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_request_in_another_wrapping_is_the_same_request(form):
+    asked = "Which café is open at Piazza Navona on Sunday?"
+    refusals = Refusals([], requests=[request_hash(asked)], similar=[request_sketch(asked)])
+
+    assert refusals.of_requests([FORMS[form](asked)])
+    assert Overlap([asked]).kind(FORMS[form](asked))
+    assert not refusals.of_requests(["Hello, could you please tell me the time? Thank you!"])
+
+
+@pytest.mark.parametrize("spaced", [str.split, list], ids=["no spaces", "spaced out"])
+def test_spacing_makes_no_other_request(spaced):
+    asked = "cancel my flight to Rome"
+    joint = "" if spaced is str.split else " "
+
+    assert Overlap([asked]).kind(joint.join(spaced(asked))) == "exact"

@@ -9,6 +9,7 @@ from burnish_exporters.verify import (
     dom_assert,
     goal_state,
     judge_all,
+    judge_by,
     make_verifiers,
     outcome,
 )
@@ -55,6 +56,36 @@ def test_a_state_of_another_origin_decides_only_where_it_is_trusted(make_run, mo
     assert goal_state(f"{name}:check", trust_received=["state"]).verify(run).label == trusted
     assert dom_assert([{"selector": "p"}]).verify(run).label == "unknown"
     assert dom_assert([{"selector": "p"}], trust_received=["state"]).verify(run).label == trusted
+
+
+@pytest.mark.parametrize("origin", ["received", "imported", "inside"])
+def test_a_state_of_another_origin_leaves_a_check_that_needs_none_as_it_was(
+    make_run, module, origin
+):
+    name = module("def check(run, state):\n    return state is None and run.final_state is None\n")
+    run = msgspec.structs.replace(make_run(), final_state={"paid": 1}, state_origin=origin)
+
+    assert goal_state(f"{name}:check", needs_state=False).verify(run).label == "success"
+
+
+@pytest.mark.parametrize(("origin", "shown"), [("own", True), ("received", False)])
+def test_a_judge_sees_our_final_state_alone(make_run, module, origin, shown):
+    name = module(
+        "from langchain_core.language_models import FakeListChatModel\n"
+        "class Model(FakeListChatModel):\n"
+        "    def invoke(self, messages, *args, **kwargs):\n"
+        "        if 'STATE-7' not in messages[-1][1]:\n"
+        "            raise RuntimeError('no state')\n"
+        "        return super().invoke('', *args, **kwargs)\n"
+        "def make():\n"
+        "    return Model(responses=['A', 'B'] * 9)\n"
+    )
+    judge = judge_by(f"{name}:make", rubric="paid", votes=1)
+    run = msgspec.structs.replace(make_run(), final_state="STATE-7", state_origin=origin)
+
+    ((_, (found,)),) = judge_all([judge], [run], PoolSettings(in_process=True))
+
+    assert (found.evidence.get("reason") != "crash") is shown
 
 
 def test_verifiers_of_burnish_toml_trust_whom_the_agent_trusts(tmp_path):

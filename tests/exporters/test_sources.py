@@ -8,6 +8,7 @@ import pytest
 from burnish.errors import ExportError
 from burnish_exporters import build_dataset
 from burnish_exporters.sources import Demonstrations, JournalSource, OtlpFiles
+from burnish_exporters.verify import outcome
 
 TOOL = {"type": "function", "function": {"name": "look_up", "parameters": {"type": "object"}}}
 CHAT = {
@@ -123,7 +124,7 @@ def test_the_same_runs_from_the_journal_and_from_files_give_the_same_version(cap
     text = OtlpFiles(tmp_path / "*.jsonl")
 
     versions = [
-        build_dataset(source, agent="support", verify=["outcome"])
+        build_dataset(source, agent="support", verify=[outcome(trust_received=["crm"])])
         for source in (captured, binary, text)
     ]
 

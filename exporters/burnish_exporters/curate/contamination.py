@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from burnish.errors import ExportError
-from burnish.trajectories.normal_form import comparable_words
+from burnish.trajectories.normal_form import comparable_words, telling_words
 from burnish_exporters.curate.sample import Drop, Sample, SetStep
 
 WORDS = 13
@@ -41,6 +41,7 @@ class Overlap:
 
     def __init__(self, texts: Iterable[str]) -> None:
         self._exact: set[tuple[str, ...]] = set()
+        self._joined: set[str] = set()
         self._grams: set[tuple[str, ...]] = set()
         self._sets: list[frozenset[str]] = []
         self._by_word: dict[str, list[int]] = {}
@@ -52,18 +53,19 @@ class Overlap:
         words = comparable_words(text)
         if not words:
             return None
-        if words in self._exact:
+        if words in self._exact or "".join(words) in self._joined:
             return "exact"
         if any(gram in self._grams for gram in _grams(words)):
             return f"{WORDS}-gram"
-        return "near duplicate" if self._is_near(frozenset(words)) else None
+        return "near duplicate" if self._is_near(frozenset(telling_words(words))) else None
 
     def _add(self, words: tuple[str, ...]) -> None:
         if not words or words in self._exact:
             return
         self._exact.add(words)
+        self._joined.add("".join(words))
         self._grams.update(_grams(words))
-        found = frozenset(words)
+        found = frozenset(telling_words(words))
         for word in found:
             self._by_word.setdefault(word, []).append(len(self._sets))
         self._sets.append(found)
@@ -73,6 +75,8 @@ class Overlap:
 
         A text with another number is another request, however alike: order 17 is not order 18.
         """
+        if not words:
+            return False
         rarest = sorted(words, key=lambda word: len(self._by_word.get(word, ())))
         must = rarest[: len(words) - int(NEAR * len(words)) + 1]
         candidates = {place for word in must for place in self._by_word.get(word, ())}

@@ -9,12 +9,13 @@ hashes of its words.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections import Counter
 from collections.abc import Iterable
 
 from burnish.records import Message, Trajectory
-from burnish.trajectories.normal_form import comparable_words
+from burnish.trajectories.normal_form import COURTESIES, comparable_words
 from burnish_exporters.curate.sample import KEEP, Drop, Item, Keep, Step
 from burnish_exporters.rows.keys import text_of
 from burnish_exporters.rows.row import Row
@@ -120,7 +121,7 @@ class RefusedSketches:
     """
 
     def __init__(self, sketches: Iterable[str]) -> None:
-        self._sketches = [Counter(sketch.split()) for sketch in sketches]
+        self._sketches = [_without_courtesies(Counter(sketch.split())) for sketch in sketches]
         self._by_word: dict[str, list[int]] = {}
         for place, words in enumerate(self._sketches):
             for word in words:
@@ -135,6 +136,7 @@ class RefusedSketches:
         A word in place of another makes another request (another city, another name), and so does a number more.
         """
         words = Counter(map(_masked, comparable_words(text)))
+        words = _without_courtesies(words)
         shared: Counter[int] = Counter()
         for word in words:
             for place in self._by_word.get(word, ()):
@@ -151,9 +153,19 @@ def _is_near(words: Counter[str], refused: Counter[str]) -> bool:
     common, count = (words & refused).total(), changed.total()
     if any(word.startswith("#") for word in changed):
         return False
-    if count == 0:
+    if count == 0 or words.keys() == refused.keys():
         return True
     return common >= _SHARED_WORDS and (count == 1 or common / (common + count) >= _NEAR)
+
+
+def _without_courtesies(words: Counter[str]) -> Counter[str]:
+    return Counter({word: n for word, n in words.items() if word not in _courtesies()})
+
+
+@functools.cache
+def _courtesies() -> frozenset[str]:
+    """The words of courtesy as sketches hold them."""
+    return frozenset(map(_masked, COURTESIES))
 
 
 def _masked(word: str) -> str:

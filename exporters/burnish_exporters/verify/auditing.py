@@ -151,7 +151,7 @@ def rounds_of(
     checks = [v.name for v in verifiers if traits_of(v).kind != "judge"]
     counts: dict[str, dict[str | None, Counter[str]]] = {name: {} for name in judges}
     for run in trajectories if judges and checks else ():
-        newest = {verdict.verifier: verdict.label for verdict in run.verdicts}
+        newest = {v.verifier: v.label for v in run.verdicts if v.origin == "own"}
         known = {newest.get(name, "unknown") for name in checks} - {"unknown"}
         check = "fail" if "fail" in known else "success" if known else "unknown"
         adapter = run.model_calls[-1].policy.adapter if run.model_calls else None
@@ -190,7 +190,11 @@ def _without_labels(run: Trajectory) -> Trajectory:
 
 def _blind_verdicts(run: Trajectory) -> list[Any]:
     """Verdicts that no label can have shaped: those given before the first one."""
-    given = [outcome.reported_ns for outcome in run.outcomes if outcome.source == "human"]
+    given = [
+        outcome.reported_ns
+        for outcome in run.outcomes
+        if outcome.source == "human" and outcome.origin == "own"
+    ]
     first = min(given, default=0)
     return [verdict for verdict in run.verdicts if verdict.decided_ns < first]
 

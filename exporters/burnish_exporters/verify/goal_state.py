@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from burnish.errors import ImportPathError
-from burnish.origins import UNTRUSTED_STATE, state_decides
+from burnish.origins import UNTRUSTED_STATE, state_decides, without_state
 from burnish.protocols import VerifierTraits
 from burnish.records import Trajectory, Verdict
 from burnish_exporters.verify.judge_one import shown, unknown
@@ -42,7 +42,9 @@ class GoalState:
         if self.needs_state and trajectory.final_state is None:
             return unknown(self, "state was not recorded")
         if not state_decides(trajectory, self.trust_received):
-            return unknown(self, UNTRUSTED_STATE, trajectory.state_origin)
+            if self.needs_state:
+                return unknown(self, UNTRUSTED_STATE, trajectory.state_origin)
+            trajectory = without_state(trajectory)
         predicate = load_function(self.predicate, self.folder)
         return verdict_of(self, predicate(trajectory, trajectory.final_state))
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from burnish.errors import VerificationError
+from burnish.origins import state_decides, without_state
 from burnish.protocols import VerifierTraits
 from burnish.records import Json, Trajectory, Verdict, VerdictLabel
 from burnish_exporters.verify.goal_state import load_function, version_of
@@ -50,7 +51,9 @@ class Judge:
     def verify(self, trajectory: Trajectory) -> Verdict:
         """Judge by majority of the votes that do not depend on the order of the answers."""
         model = load_function(self.model, self.folder)()
-        shown = transcript(trajectory)
+        shown = transcript(
+            trajectory if state_decides(trajectory, ()) else without_state(trajectory)
+        )
         cost, labels = 0.0, Counter[str]()
         for _ in range(self.votes):
             label, spent = self._vote(model, shown)

@@ -1,6 +1,7 @@
 """What became of the threads of a rollout, read from the recorded trajectories.
 
-Knows: which trajectories were routed, who decides, what breaches a guard.
+Knows: which trajectories were routed here, who decides, what breaches a guard. A run whose spans came from elsewhere
+was routed by no one here, whatever it says of itself, and is no evidence.
 Does not know: evidence, steps, decisions.
 """
 
@@ -12,6 +13,7 @@ from typing import NamedTuple
 
 from burnish.canary.assignment import Arm
 from burnish.journal.index import Query
+from burnish.origins import RUNS
 from burnish.origins import decides as may_decide
 from burnish.project import CanaryConfig, GuardsConfig, trusted_sources
 from burnish.records import ModelCall, Trajectory
@@ -60,7 +62,7 @@ class ThreadReader:
         for entry in self._workspace.entries(Query(agent=self._agent, since_ns=since_ns)):
             if entry.thread_id is not None and entry.thread_id not in done:
                 trajectory = self._workspace.trajectory(entry.id)
-                if first_routed(trajectory) is not None:
+                if self._counts(trajectory) and first_routed(trajectory) is not None:
                     found.setdefault(entry.thread_id, []).append(trajectory)
         seen = [
             self._seen(thread, runs, candidate)
@@ -75,6 +77,8 @@ class ThreadReader:
         outcomes = []
         for entry in reversed(entries[-_HISTORY_LOOK:]):
             trajectory = self._workspace.trajectory(entry.id)
+            if not self._counts(trajectory):
+                continue
             success = decided([trajectory], self._config.decides, self._trusted)
             if success is not None and {call.policy.adapter for call in trajectory.model_calls} == {
                 stable
@@ -83,6 +87,10 @@ class ThreadReader:
             if len(outcomes) == HISTORY_THREADS:
                 break
         return sum(outcomes), len(outcomes)
+
+    def _counts(self, trajectory: Trajectory) -> bool:
+        """Whether a run is evidence: ours, or received where burnish.toml trusts received runs."""
+        return may_decide(trajectory.origin, RUNS, self._trusted)
 
     def _seen(self, thread: str, runs: list[Trajectory], candidate: str | None) -> Seen:
         runs.sort(key=lambda run: run.started_ns)

@@ -80,6 +80,7 @@ class ReplyParser:
         self._thought_end = ""
         self._reader: Reader | None = None
         self._tried = 0  # length at which the reader of a call last wanted more
+        self._fed = self._read = 0  # characters that came, and that readers of calls were given
         self._space = ""  # white space at the end of what came so far: layout if a mark follows
         self._trim = False  # after a mark, white space is layout
         if in_thought:
@@ -88,6 +89,7 @@ class ReplyParser:
     def feed(self, text: str) -> list[Piece]:
         """Take the next part of the text; returns what is now certain."""
         self._buffer += text
+        self._fed += len(text)
         pieces: list[Piece] = []
         while self._advance(pieces, last=False):
             pass
@@ -187,7 +189,12 @@ class ReplyParser:
         if not last and self._tried and not _DECIDES.search(new):
             self._tried = len(self._buffer)
             return False
+        # A long call is read again only once it has grown by a quarter, so that the work stays linear.
+        spent = self._read > _FREE_WORK + _WORK * self._fed
+        if not last and spent and len(self._buffer) < 1.25 * self._tried:
+            return False
         self._tried = len(self._buffer)
+        self._read += len(self._buffer)
         assert self._reader is not None  # noqa: S101 - the mode says so
         block = self._reader(self._buffer, last, self._schemas)
         if block is None:
@@ -214,6 +221,7 @@ class ReplyParser:
             pieces.append(Piece(kind, body))
 
 
+_FREE_WORK, _WORK = 1 << 16, 8
 _DECIDES = re.compile(r"[>\]}|`\S]")
 
 

@@ -39,7 +39,7 @@ class Parts(msgspec.Struct):
         """Take one more span, with the content that it refers to."""
         span = resolved(span)
         kind = span.kind
-        if s.REDACTED in span.attributes:
+        if s.REDACTED in span.attributes and (kind != "fact" or span.origin != "received"):
             self.redacted = True
         if kind == "model":
             self.models.append(span)
@@ -125,6 +125,7 @@ def _unreadable(parts: Parts) -> Trajectory:
     agents = (run.attributes.get(s.AGENT) for run in parts.runs)
     return Trajectory(
         id=parts.id,
+        origin="own" if _is_own(parts) else "received",
         agent=next((agent for agent in agents if isinstance(agent, str)), ""),
         status="abandoned",
         thread_id=_thread(parts) or None,
@@ -157,6 +158,7 @@ def _assembled(parts: Parts) -> Trajectory | None:
         task_id=get(s.TASK) or identity.task_id(calls),
         attempt=get(s.ATTEMPT, 1) if roots else 1,
         source=get(s.SOURCE) or "production",
+        origin="own" if _is_own(parts) else "received",
         environment=get(s.ENVIRONMENT),
         mode="explore" if get(s.MODE) == "explore" else "exploit",
         started_ns=first.start_ns,
@@ -185,7 +187,7 @@ def _leave_out_foreign(parts: Parts) -> int:
 
     What another party says about our own run is a fact with its origin, never a piece of the run.
     """
-    if not any(run.origin == "own" for run in parts.runs):
+    if not _is_own(parts):
         return 0
     left_out = 0
     for name in ("runs", "models", "tools"):
@@ -194,6 +196,11 @@ def _leave_out_foreign(parts: Parts) -> int:
         left_out += len(spans) - len(own)
         setattr(parts, name, own)
     return left_out
+
+
+def _is_own(parts: Parts) -> bool:
+    """Whether any span of the trajectory was recorded here."""
+    return any(span.origin != "received" for span in _timed(parts))
 
 
 def root_runs(runs: Sequence[Span]) -> list[Span]:
@@ -290,8 +297,10 @@ def _losses(
 ) -> dict[str, int]:
     """What capture, storage or delivery could not keep, by kind; empty if nothing."""
     losses: Counter[str] = Counter()
+    own = _is_own(parts)
     for span in (*_timed(parts), *_once(parts.facts.get("losses", ()))):
-        losses.update(_counts(span.attributes.get(s.LOSSES)))
+        if span.origin != "received" or not own:
+            losses.update(_counts(span.attributes.get(s.LOSSES)))
     losses["foreign_spans"] += foreign
     if status != "running":
         losses["unfinished_spans"] += sum(span.end_ns is None for span in _timed(parts))

@@ -11,9 +11,25 @@ of Japanese are letters of their own and stay.
 
 from __future__ import annotations
 
+import html
 import re
 import unicodedata
+from collections.abc import Iterable
+from urllib.parse import unquote
 
+_ENCODED = re.compile(r"&[#\w]{2,32};|%[0-9A-Fa-f]{2}|\\[nrtux]|</?[A-Za-z][^<>]{0,200}>")
+_ESCAPE = re.compile(r"\\u([0-9A-Fa-f]{4})|\\x([0-9A-Fa-f]{2})|\\[nrt]")
+_TAG = re.compile(r"</?[A-Za-z][^<>]{0,200}>")
+COURTESIES = frozenset(
+    word
+    for words in (
+        "please kindly hello hi hey dear assistant thanks thank you advance could would can user question tell me asap lot",
+        "bitte hallo guten tag danke vielen dank im voraus kannst konntest du sie mir sag sagen lieber liebe",
+        "bonjour merci svp plait beaucoup pourriez vous hola gracias favor por podria ciao grazie perfavore ola obrigado",
+    )
+    for word in words.split()
+)
+"""Words of courtesy in their comparable form."""
 _WORD = re.compile(r"\w+", re.ASCII)
 # Default-ignorable characters that are letters or marks by category, so that the category does not tell.
 _IGNORED = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
@@ -35,8 +51,11 @@ def normal_text(text: str) -> str:
 
 
 def comparable_text(text: str) -> str:
-    """The text as requests are compared: as `normal_text`, without case and optional accents, digits as 0 to 9."""
-    text = normal_text(text)
+    """The text as requests are compared: as `normal_text`, without case and optional accents, digits as 0 to 9.
+
+    Entities, percent codes and escapes are what they stand for, and tags of markup are left out.
+    """
+    text = normal_text(_decoded(text) if _ENCODED.search(text) else text)
     if text.isascii():
         return text.lower()
     apart = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
@@ -51,6 +70,19 @@ def comparable_words(text: str) -> tuple[str, ...]:
         text = "".join(char if _is_of_word(char) else " " for char in text)
         return tuple(text.split())
     return tuple(_WORD.findall(text))
+
+
+def telling_words(words: Iterable[str]) -> tuple[str, ...]:
+    """The words without greetings, thanks and other courtesies, which make no other request."""
+    return tuple(word for word in words if word not in COURTESIES)
+
+
+def _decoded(text: str) -> str:
+    text = _ESCAPE.sub(
+        lambda match: chr(int(match[1] or match[2], 16)) if match.lastindex else " ", text
+    )
+    text = unquote(html.unescape(text), errors="replace")
+    return _TAG.sub(" ", text)
 
 
 def _is_of_word(char: str) -> bool:

@@ -268,3 +268,29 @@ def test_only_facts_of_this_workspace_or_of_a_trusted_source_decide(home, tmp_pa
     (tmp_path / "burnish.toml").write_text('[agent.a]\ntrust_received = "crm"\n')
     with pytest.raises(SettingsError, match="trust_received"):
         trusted_sources("a")
+
+
+@pytest.mark.parametrize(("trusted", "waiting"), [("", 0), ("runs", 6)])
+def test_runs_that_came_from_elsewhere_are_no_evidence_unless_they_are_trusted(
+    home, graph, tmp_path, monkeypatch, trusted, waiting
+):
+    """Runs that claim the canary's version and failed would roll it back, or promote it once verified."""
+    from burnish.journal.writer import JournalWriter
+    from burnish.telemetry.intake import Intake
+    from burnish.telemetry.otlp import encode
+
+    other = tmp_path / "other"
+    rollout, copied = started(home), started(other)
+    for number in range(6):
+        run(graph, f"t{number}")
+    burnish.flush()
+    request = encode(Workspace(home).spans())
+    with contextlib.closing(JournalWriter(other)) as writer:
+        Intake(writer).take(request)
+    runs = list(Workspace(other).trajectories(agent="support"))
+
+    assert sum(rollout.observe()["threads"].values()) + rollout.observe()["waiting"] == 6
+    assert [found.origin for found in runs] == ["received"] * 6
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "burnish.toml").write_text(f'[agent.support]\ntrust_received = ["{trusted}"]\n')
+    assert copied.observe()["waiting"] == waiting

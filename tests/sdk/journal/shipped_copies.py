@@ -16,6 +16,7 @@ def as_own(trajectory):
     """The trajectory with all facts of the origin "own"."""
     return replace(
         trajectory,
+        origin="own",
         state_origin="own",
         outcomes=[replace(outcome, origin="own") for outcome in trajectory.outcomes],
         verdicts=[replace(verdict, origin="own") for verdict in trajectory.verdicts],

@@ -16,11 +16,11 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.store.base import BaseStore
 from langgraph.store.memory import InMemoryStore
 from langgraph.types import Command
+from shipped_copies import comparable
 from tests.sdk.telemetry.published import ITEMS, PARTS, problems
 
 import burnish
 from burnish.capture.recorder.context import suppress
-from burnish.journal import events as e
 from burnish.telemetry import otlp
 from burnish.testing import ScriptedChatModel
 from burnish.trajectories import assemble
@@ -44,7 +44,7 @@ def recorded(tmp_path, configured):
         request = otlp.encode(workspace.spans())
         received = list(otlp.OtlpReader().decode(request))
         own, back = list(workspace.trajectories()), list(assemble(received))
-        assert list(map(e.canonical, own)) == list(map(e.canonical, back))
+        assert comparable(own) == comparable(back)
         spans = [dict(otlp.to_readable(span).attributes) for span in workspace.spans()]
         return own[-1], spans
 

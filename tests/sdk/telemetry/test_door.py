@@ -190,6 +190,28 @@ def test_spans_about_a_run_of_ours_are_no_part_of_it(home, intake):
     assert after.losses == {"foreign_spans": 2}
     assert (after.tool_runs, after.answer) == (before.tool_runs, before.answer)
     assert [entry.agent for entry in Workspace(home).entries()] == [before.agent]
+    assert (before.origin, after.origin) == ("own", "own")
+
+
+def test_a_fact_from_elsewhere_neither_marks_our_run_as_redacted_nor_counts_losses(home, intake):
+    Recording(home, intake.writer).whole("a" * 32)
+    facts = {s.KIND: "fact", s.TRAJECTORY: "a" * 32, s.REDACTED: True}
+    told = {**facts, s.FACT: "losses", s.LOSSES: '{"model_calls": 3}'}
+    intake.take(
+        request(
+            ({"start_time_unix_nano": 5}, told),
+            ({"span_id": b"\x05" * 8, "start_time_unix_nano": 5}, {**facts, s.FACT: "note"}),
+        )
+    )
+    run = Workspace(home).trajectory("a")
+
+    assert (run.losses, run.redacted) == ({}, False)
+
+
+def test_a_run_of_received_spans_alone_says_so(home, intake):
+    intake.take(request(({}, {**RUN, s.TRAJECTORY: "b" * 32})))
+
+    assert Workspace(home).trajectory("b").origin == "received"
 
 
 def test_a_trace_without_a_run_is_listed_with_its_loss(home, intake):
