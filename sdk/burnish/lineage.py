@@ -22,6 +22,7 @@ from burnish.artefacts import (
     row_files,
 )
 from burnish.errors import BurnishError, WorkspaceError
+from burnish.paths import is_component
 from burnish.records import Span, Trajectory
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 Node = dict[str, Any]
 
 _SHORTEST_SPAN = 16  # hex digits
+_LONGEST_NAME = 255  # bytes of a file's name
 
 
 class Place(Protocol):
@@ -188,7 +190,8 @@ def _deployment(home: Path, agent: str) -> Node | None:
 
 def _version(home: Path, identifier: str) -> Node | None:
     """An adapter or dataset version with its parents; None if there is no such folder."""
-    if not identifier or "/" in identifier or identifier.startswith("."):
+    long = len(identifier.encode("utf-8", "surrogatepass")) > _LONGEST_NAME
+    if long or identifier.startswith(".") or not is_component(identifier):
         return None
     for kind, name in MANIFESTS.items():
         manifest = home / f"{kind}s" / identifier / name

@@ -36,6 +36,9 @@ Since = int | float | dt.datetime | dt.timedelta
 """A moment: nanoseconds since the epoch, a datetime, or how long ago."""
 
 
+_FIRST_NS, _LAST_NS = -(2**63), 2**63 - 1  # what the index can hold
+
+
 class Workspace:
     """One deployment's folder, default `BURNISH_HOME`, else `.burnish/`.
 
@@ -145,7 +148,8 @@ class Workspace:
 
     def spans(self, since_ns: int | None = None) -> Iterator[Span]:
         """Spans of all trajectories that started at or after `since_ns`, facts included."""
-        for entry, chapters in self._store.walk(self._store.find(Query(since_ns=since_ns))):
+        query = Query(since_ns=nanoseconds(since_ns))
+        for entry, chapters in self._store.walk(self._store.find(query)):
             try:
                 found = list(self._spans(entry, chapters))
             except Exception as error:  # noqa: BLE001 - one run must not end the reading of the rest
@@ -289,9 +293,24 @@ class Workspace:
 
 
 def nanoseconds(since: Since | None) -> int | None:
-    """A moment as nanoseconds since the epoch; a naive datetime is local time."""
-    if isinstance(since, dt.timedelta):
-        return time.time_ns() - int(since.total_seconds() * 1e9)
-    if isinstance(since, dt.datetime):
-        return int(since.timestamp() * 1e9)
-    return None if since is None else int(since)
+    """A moment as nanoseconds since the epoch, within 64 bits; a naive datetime is local time.
+
+    Raises:
+        WorkspaceError: If it is no moment.
+    """
+    try:
+        if since is None:
+            return None
+        if isinstance(since, dt.timedelta):
+            found = time.time_ns() - int(since.total_seconds() * 1e9)
+        elif isinstance(since, dt.datetime):
+            found = int(since.timestamp() * 1e9)
+        else:
+            found = int(min(max(since, _FIRST_NS), _LAST_NS))
+    except (ValueError, OverflowError, OSError, TypeError) as error:
+        raise WorkspaceError(
+            f"since={since!r} is no moment: {error}",
+            "nanoseconds since the epoch, a datetime or a timedelta",
+            "workspace.trajectories(since=datetime.timedelta(days=1))",
+        ) from error
+    return min(max(found, _FIRST_NS), _LAST_NS)

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from burnish.errors import ExportError
+from burnish.errors import EmptyDataset, ExportError
 from burnish_exporters import build_dataset
 from burnish_exporters.sources import Demonstrations, JournalSource, OtlpFiles
 from burnish_exporters.verify import outcome
@@ -131,6 +131,15 @@ def test_the_same_runs_from_the_journal_and_from_files_give_the_same_version(cap
     assert len({version.id for version in versions}) == 1
     assert versions[0].manifest.rows == {"train": 3}
     assert (binary.skipped, text.skipped) == (0, 2)
+
+
+def test_outcomes_in_files_decide_only_where_their_source_is_trusted(captured, tmp_path):
+    from burnish.telemetry.otlp import encode
+
+    (tmp_path / "spans.binpb").write_bytes(encode(captured.spans()))
+
+    with pytest.raises(EmptyDataset):
+        build_dataset(OtlpFiles(tmp_path / "spans.binpb"), agent="support", verify=[outcome()])
 
 
 def test_a_file_of_noise_is_skipped_and_a_missing_file_is_an_error(tmp_path):

@@ -157,6 +157,7 @@ class Index:
 
     def starting_with(self, prefix: str) -> list[Entry]:
         """Trajectories whose id begins with `prefix`; a whole id gives at most one."""
+        prefix = plain_text(prefix)
         exact = self._entries("WHERE id = ?", [prefix])
         if exact:
             return exact

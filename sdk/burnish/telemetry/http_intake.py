@@ -153,6 +153,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _take(self, server: HttpIntake) -> None:
         before, self.close_connection = self.close_connection, True  # until the body was read
+        if len(self.headers.get_all("host", [])) > 1:
+            raise RequestRefused(HTTPStatus.BAD_REQUEST, "more than one Host header")
         server.guard.check({key.lower(): value for key, value in self.headers.items()})
         signal = _SIGNALS.get(self.path.partition("?")[0].rstrip("/"))
         if signal is None:

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import Counter
 from http import HTTPStatus
 from typing import NamedTuple
 
-from burnish.errors import JournalCorrupt, WorkspaceError
+from burnish.capture.content import Content
+from burnish.capture.recorder.facts import losses_event
+from burnish.errors import BurnishError, JournalCorrupt, WorkspaceError
 from burnish.http_guard import RequestRefused
 from burnish.journal.events import Ref, SpanReceived
 from burnish.journal.writer import JournalWriter
@@ -23,6 +26,8 @@ from burnish.telemetry.schema import SpanRefused
 
 _LOG = logging.getLogger("burnish.receive")
 _BATCH = 512  # spans in one append
+_REFUSALS = ("refused_spans", "refused_requests")
+_TELL_EVERY_S = 1.0  # so that a flood of bad requests does not fill the journal
 _AT_ONCE = 2  # requests that are decoded at once: each may unfold to many times its size
 
 
@@ -42,6 +47,8 @@ class Intake:
         self._clean = clean
         self.decoding = threading.BoundedSemaphore(_AT_ONCE)
         self._counts: Counter[str] = Counter()
+        self._untold: Counter[str] = Counter()  # refusals that the journal does not hold yet
+        self._told_s = -_TELL_EVERY_S
         self._lock = threading.Lock()
 
     @property
@@ -56,9 +63,29 @@ class Intake:
         return self._counts["spans"]
 
     def count(self, kind: str, number: int = 1) -> None:
-        """Add to a count."""
+        """Add to a count; refusals are written to the journal too, where `burnish doctor` finds them."""
+        now = time.monotonic()
         with self._lock:
             self._counts[kind] += number
+            if kind not in _REFUSALS or not number:
+                return
+            self._untold[kind] += number
+            due = now - self._told_s >= _TELL_EVERY_S
+            self._told_s = now if due else self._told_s
+        if due:
+            self.tell()
+
+    def tell(self) -> None:
+        """Write the refusals since the last time to the journal; where that fails, next time."""
+        with self._lock:
+            news, self._untold = dict(self._untold), Counter()
+        if not news:
+            return
+        try:
+            self.writer.append(losses_event(news, Content({}, None)))
+        except (OSError, BurnishError):
+            with self._lock:
+                self._untold.update(news)
 
     def take(self, request: bytes) -> Taken:
         """Write the spans of an ExportTraceServiceRequest that have the declared form.

@@ -84,6 +84,7 @@ class OtlpServer:
             self._http.server_close()
         if self._grpc is not None:
             self._grpc.stop(grace=5).wait()
+        self.intake.tell()
         self.intake.writer.flush()
         self._stopped.set()
 

@@ -12,6 +12,7 @@ import threading
 import httpx
 import pytest
 
+from burnish.cli.doctor import look
 from burnish.errors import SettingsError
 from burnish.http_guard import Guard, RequestRefused, check_address, is_loopback, read_token
 from burnish.telemetry import http_intake
@@ -157,6 +158,20 @@ def test_json_chunks_and_other_signals_are_taken(make, spans):
     }  # fmt: skip
 
 
+def test_what_a_receiver_refused_stands_in_the_journal_and_in_doctor(make, spans, tmp_path):
+    server = make()
+    for _ in range(5):
+        httpx.post(url(server), content=b"\xff\xff", headers=PROTO)
+    httpx.post(url(server), content=encode(spans), headers=PROTO)
+    server.stop()
+
+    home = server.intake.writer.home
+    findings = {finding.name: finding for finding in look(home, imports=False)}
+    assert Workspace(home).losses() == {"refused_requests": 5}
+    assert "refused_requests 5" in findings["losses"].detail
+    assert len(list(Workspace(home).trajectories())) == len({span.trace_id for span in spans})
+
+
 @pytest.mark.parametrize(
     ("request_bytes", "status"),
     [
@@ -168,6 +183,7 @@ def test_json_chunks_and_other_signals_are_taken(make, spans):
         (HEAD + b"Content-Length: 99999999999\r\n\r\n", b"413"),
         (HEAD + b"Content-Length: 10\r\n\r\nabc", b"400"),
         (HEAD + b"\r\n", b"411"),
+        (HEAD + b"Host: evil.example\r\nContent-Length: 0\r\n\r\n", b"400"),
         (HEAD + b"Transfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\n", b"400"),
         (HEAD + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", b"400"),
         (HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n", b"400"),

@@ -251,3 +251,33 @@ def test_lineage_names_the_parents_that_are_there(tmp_path):
     assert made["parents"][1]["sources"] == [{"n": 3}]
     with pytest.raises(WorkspaceError):
         workspace.lineage("nothing")
+
+
+@pytest.mark.parametrize("name", ["\udcff", "a" * 10_000, "\0", "%", "'", "."])
+def test_a_name_that_cannot_be_is_not_found(tmp_path, name):
+    Recording(tmp_path).whole("a" * 32)
+    workspace = Workspace(tmp_path)
+
+    for look_up in (workspace.trajectory, workspace.lineage):
+        with pytest.raises(WorkspaceError, match="no trajectory"):
+            look_up(name)
+    assert len(list(workspace.trajectories())) == 1
+
+
+def test_any_moment_may_be_asked_for(tmp_path):
+    Recording(tmp_path).whole("a" * 32)
+    workspace = Workspace(tmp_path)
+
+    for early in (
+        -(10**30),
+        float("-inf"),
+        dt.timedelta.max,
+        dt.datetime(1, 1, 1, tzinfo=dt.UTC),
+        0,
+    ):
+        assert len(list(workspace.trajectories(since=early))) == 1
+    for late in (10**30, float("inf"), dt.timedelta.min):
+        assert list(workspace.trajectories(since=late)) == []
+    for none in (float("nan"), "yesterday"):
+        with pytest.raises(WorkspaceError, match="is no moment"):
+            list(workspace.trajectories(since=none))
