@@ -52,7 +52,7 @@ EXPECTED: dict[str, str] = {}
 
 def main() -> int:
     """Compare the suites, print what differs, and return the exit code."""
-    asked = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    asked = argparse.ArgumentParser(description="Compare tests bare and wrapped.")
     asked.add_argument("--suite", choices=sorted(SUITES), action="append")
     asked.add_argument("--json", type=Path, help="write the figures into this file")
     given, more = asked.parse_known_args()
