@@ -29,29 +29,28 @@ _STARTING_RUNS = (
 )  # fmt: skip
 _STREAMS = ("stream", "transform")
 _INNER = ("bound", "default")  # where bindings and configurable runnables keep what they call
+_INNER_BY_NAME = ("alternatives", "runnables")  # where they keep a choice of them
 _DEPTH = 20
 
 
-def is_handwritten(runnable: Any) -> bool:
-    """Whether a runnable, or what a binding around it calls, has an `invoke` that is no framework's."""
+def is_handwritten(runnable: Any, depth: int = _DEPTH) -> bool:
+    """Whether a runnable, or what it hands its config on to, has an `invoke` that is no framework's."""
     pregel = sys.modules.get("langgraph.pregel")
-    for _ in range(_DEPTH):
-        if pregel is not None and isinstance(runnable, pregel.Pregel):
-            return False
-        module = getattr(type(runnable).invoke, "__module__", None) or ""
-        if module.split(".")[0] not in _STARTING_RUNS:
-            return True
-        inner = next(
-            (found for name in _INNER if _is_runnable(found := getattr(runnable, name, None))), None
-        )
-        if inner is None:
-            return False
-        runnable = inner
-    return False
+    if depth == 0 or (pregel is not None and isinstance(runnable, pregel.Pregel)):
+        return False
+    module = getattr(type(runnable).invoke, "__module__", None) or ""
+    if module.split(".")[0] not in _STARTING_RUNS:
+        return True
+    return any(is_handwritten(inner, depth - 1) for inner in _inner_of(runnable))
 
 
-def _is_runnable(value: Any) -> bool:
-    return value is not None and callable(getattr(type(value), "invoke", None))
+def _inner_of(runnable: Any) -> list[Any]:
+    """What bindings, configurable runnables and routers call with the config that they are given."""
+    found = [getattr(runnable, name, None) for name in _INNER]
+    for name in _INNER_BY_NAME:
+        choices = getattr(runnable, name, None)
+        found += choices.values() if isinstance(choices, Mapping) else ()
+    return [inner for inner in found if callable(getattr(type(inner), "invoke", None))]
 
 
 def record_entry(agent: Agent, name: str, inner: Callable[..., Any]) -> Callable[..., Any]:

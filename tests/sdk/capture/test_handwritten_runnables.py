@@ -5,7 +5,12 @@ import pickle
 
 import pytest
 from langchain_core.callbacks import BaseCallbackHandler
-from langchain_core.runnables import Runnable, RunnableLambda
+from langchain_core.runnables import (
+    ConfigurableField,
+    RouterRunnable,
+    Runnable,
+    RunnableLambda,
+)
 
 import burnish
 from burnish.capture import faults
@@ -121,6 +126,28 @@ def test_bindings_of_it_are_captured_alike(journal, made):
     assert len(set(ids.seen)) == 2
     assert len(of(ModelStarted, journal)) == 2
     assert len(of(RunStarted, journal)) == 1
+
+
+def test_an_alternative_written_by_hand_beside_a_chain_is_captured_alike(journal):
+    ids = Ids()
+    chain = RunnableLambda(lambda text: text) | model()
+    made = chain.configurable_alternatives(ConfigurableField(id="kind"), own=Passing())
+    agent = burnish.wrap(made, agent="a")
+    agent.invoke("hi", {"callbacks": [ids], "configurable": {"kind": "own"}})
+    agent.invoke("hi")
+
+    assert len(set(ids.seen)) == 2
+    assert len(of(ModelStarted, journal)) == 3
+    assert [event.status for event in of(RunEnded, journal)] == ["completed", "completed"]
+
+
+def test_a_router_hands_its_config_on(journal):
+    ids = Ids()
+    agent = burnish.wrap(RouterRunnable(runnables={"own": Passing()}), agent="a")
+    agent.invoke({"key": "own", "input": "hi"}, {"callbacks": [ids]})
+
+    assert len(set(ids.seen)) == 2
+    assert len(of(ModelStarted, journal)) == 2
 
 
 def test_an_object_that_only_has_an_invoke_is_called_as_it_is(journal):
