@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from pathlib import Path
 
 from burnish.journal.archived import read_archive_list
@@ -20,7 +21,19 @@ def damaged_files(home: Path) -> list[Path]:
     archive = home / "archive.json"
     if is_damaged(archive, dict) or read_archive_list(home).damaged:
         found.append(archive)
+    key = home / "redaction.key"
+    if _is_no_key(key):
+        found.append(key)
     return found
+
+
+def _is_no_key(path: Path) -> bool:
+    """Whether something lies in the place of the redaction key that can be none."""
+    try:
+        status = path.lstat() if not path.exists() else path.stat()
+    except OSError:
+        return False
+    return not stat.S_ISREG(status.st_mode) or not status.st_size
 
 
 def _differ(path: Path) -> bool:

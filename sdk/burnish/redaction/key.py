@@ -12,7 +12,7 @@ from pathlib import Path
 
 from burnish.errors import WorkspaceError
 from burnish.ownership import refuse_foreign
-from burnish.storage import make_private, make_private_folder, write_once
+from burnish.storage import make_private, make_private_folder, read_regular, write_once
 
 VARIABLE = "BURNISH_REDACTION_KEY"
 _FILE = "redaction.key"
@@ -45,10 +45,16 @@ def _read(file: Path) -> bytes:
 
     Raises:
         FileNotFoundError: If there is none.
-        WorkspaceError: If the file is empty, or somebody else can change it.
+        WorkspaceError: If the file cannot be read or is empty, or somebody else can change it.
     """
-    key = file.read_bytes().strip()
     fix = f"set {VARIABLE}, or restore {file} from a backup"
+    try:
+        key = read_regular(file).strip()
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        wanted = "the key that was made with the workspace"
+        raise WorkspaceError(f"{file} cannot be read: {error.strerror}", wanted, fix) from error
     refuse_foreign(file, fix, WorkspaceError, levels=1)
     if not key:
         raise WorkspaceError(f"{file} is empty", "the key that was made with the workspace", fix)

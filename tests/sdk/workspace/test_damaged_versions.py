@@ -11,6 +11,7 @@ import pytest
 from pyarrow import parquet
 
 from burnish.cli.doctor import look
+from burnish.errors import WorkspaceError
 from burnish.journal.writer import writer_for
 from burnish.testing.recording import Recording
 from burnish.workspace import Workspace
@@ -89,3 +90,17 @@ def test_nothing_is_named_where_all_is_whole(home):
     assert Workspace(home).forget(user="anna").unread == []
     assert "unread" not in Workspace(home).lineage("support@333333333333")
     assert next(f for f in look(home, imports=False) if f.name == "versions made").ok
+
+
+@pytest.mark.parametrize("how", ["empty", "folder", "pipe", "loop"])
+def test_a_damaged_key_is_named_and_keeps_nobody_from_reading(home, how):
+    key = home / "redaction.key"
+    key.write_text("k")
+    damage(key, how)
+
+    assert len(list(Workspace(home).trajectories())) == 1
+    with pytest.raises(WorkspaceError, match=r"redaction.key (cannot be read|is empty)"):
+        Workspace(home).forget(user="anna")
+    finding = next(f for f in look(home, imports=False) if f.name == "journal")
+    assert not finding.ok
+    assert "redaction.key" in finding.detail
