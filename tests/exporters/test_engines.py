@@ -10,6 +10,7 @@ from burnish.redaction import Redactor
 from burnish.redaction.check_digits import iban_remainder, luhn
 from burnish_exporters import BuildOptions, build_dataset
 from burnish_exporters.redact import finders_of
+from burnish_exporters.redact.people import find_people
 
 pytestmark = pytest.mark.xdist_group("engines")  # their import takes seconds
 
@@ -151,3 +152,29 @@ def test_a_list_that_is_missing_or_empty_is_refused(make_run, tmp_path, content)
 
     with pytest.raises(ExportError, match="one term a line"):
         build([make_run()], {"redact_terms": {"name": str(file)}})
+
+
+PEOPLE = (
+    "DOB: 04/07/1983", "born on 4 July 1983", "Geburtsdatum: 04.07.1983", "née le 4 juillet 1983",
+    "fecha de nacimiento: 4 de julio de 1983", "дата рождения: 04.07.1983", "生年月日: 1983年7月4日",
+    "lives at 221B Baker Street", "wohnt in der Lindenstraße 14a", "habite 12 rue de la Paix", "abita in Via Roma 7",
+    "vive en Calle Mayor 3", "codice fiscale RSSMRA85T10A562S",
+)  # fmt: skip
+NO_PEOPLE = (
+    "released on 4 July 1983",
+    "turn left and walk 3 blocks",
+    "version 12 of the Road map",
+    "order 1983-07-04 shipped",
+)
+
+
+@pytest.mark.parametrize("text", PEOPLE)
+def test_births_and_addresses_are_found_by_the_words_beside_them(finders, text):
+    found = [finding for finder in finders for finding in finder(text)]
+
+    assert any(finding.end >= len(text) - 1 for finding in found)
+
+
+@pytest.mark.parametrize("text", NO_PEOPLE)
+def test_other_dates_and_numbers_are_no_births_and_addresses(text):
+    assert not list(find_people(text))

@@ -13,6 +13,7 @@ from typing import Any
 
 from burnish.errors import ExportError
 from burnish.redaction import Finding
+from burnish_exporters.redact.people import find_people
 
 Finder = Callable[[str], Iterable[Finding]]
 
@@ -25,6 +26,42 @@ _PRESIDIO_KINDS = {
     "US_SSN": "ssn",
 }
 _THRESHOLD = 0.4
+_NATIONAL = tuple(
+    f"{name}Recognizer"
+    for name in [
+        "ItFiscalCode",
+        "EsNif",
+        "EsNie",
+        "PlPesel",
+        "FiPersonalIdentityCode",
+        "SgFin",
+        "KrRrn",
+        "KrPassport",
+        "TrNationalId",
+        "ThTnin",
+        "ZaIdNumber",
+        "DeTaxId",
+        "DeSocialSecurity",
+        "DePassport",
+        "DeIdCard",
+        "DeFuehrerschein",
+        "InPan",
+        "InAadhaar",
+        "InPassport",
+        "UkPassport",
+        "UkDrivingLicence",
+        "UkNino",
+        "AuTfn",
+        "AuMedicare",
+        "CaSin",
+        "SePersonnummer",
+        "NgNin",
+        "EsPassport",
+        "ItPassport",
+        "ItDriverLicense",
+        "ItIdentityCard",
+    ]
+)
 _SECRET = re.compile(r"[\w+/=.-]+")
 
 
@@ -48,7 +85,7 @@ def finders_of(
     """
     found = [_own(kind, pattern) for kind, pattern in sorted(patterns.items())]
     found += [_listed(kind, Path(file)) for kind, file in sorted((terms or {}).items())]
-    return [*found, presidio(names_model), secrets_detector()] if engines else found
+    return [*found, find_people, presidio(names_model), secrets_detector()] if engines else found
 
 
 def _own(kind: str, pattern: str) -> Finder:
@@ -96,6 +133,7 @@ def presidio(names_model: str | None = None) -> Finder:
     _stay_offline()
     registry = RecognizerRegistry()
     registry.load_predefined_recognizers(languages=["en"])
+    _add_national(registry)
     if names_model is None:
         engine = _no_model()
         registry.remove_recognizer("SpacyRecognizer")
@@ -113,6 +151,17 @@ def presidio(names_model: str | None = None) -> Finder:
             yield Finding(kind, result.start, result.end, text[result.start : result.end])
 
     return finder
+
+
+def _add_national(registry: Any) -> None:
+    """Let the recognizers of other countries read texts of any language; a release may lack some."""
+    from presidio_analyzer import predefined_recognizers
+
+    loaded = {recognizer.name for recognizer in registry.recognizers}
+    for name in _NATIONAL:
+        made = getattr(predefined_recognizers, name, None)
+        if made is not None and name not in loaded:
+            registry.add_recognizer(made(supported_language="en"))
 
 
 def secrets_detector() -> Finder:
