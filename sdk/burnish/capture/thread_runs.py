@@ -40,7 +40,9 @@ _ID = re.compile(r"[0-9a-f]{32}")
 _FULL_MEMORY = 1024 * _RECORD.size
 _memory = bytearray()  # the newest records of this process
 _memory_home: Path | None = None  # the workspace that they belong to
-_lock = threading.Lock()  # around each use of the file, so that none is closed under a writer
+# Around each use of the file. Reentrant: an abandoned run may be closed by the garbage collector
+# while this thread writes; for its sake a file is closed one change later than it is left.
+_lock = threading.RLock()
 
 
 class _File:
@@ -54,6 +56,7 @@ class _File:
 
 
 _file: _File | None = None
+_left: _File | None = None
 
 
 class ThreadRun(NamedTuple):
@@ -212,7 +215,7 @@ def _descriptor() -> int:
 
 def _opened(home: Path) -> _File:
     global _file, _memory_home
-    _close()
+    _leave_file()
     if home != _memory_home:
         _memory.clear()
         _memory_home = home
@@ -225,9 +228,12 @@ def _opened(home: Path) -> _File:
     return _file
 
 
-def _close() -> None:
-    global _file
-    before, _file = _file, None
+def _leave_file() -> None:
+    """Use the file no more, and close the one that was left before."""
+    global _file, _left
+    if _file is None:
+        return
+    before, _left, _file = _left, _file, None
     if before is not None:
         with contextlib.suppress(OSError):
             os.close(before.descriptor)
@@ -235,12 +241,12 @@ def _close() -> None:
 
 def _on_other_settings() -> None:
     with _lock:
-        _close()
+        _leave_file()
 
 
 def _after_fork_in_child() -> None:
     global _lock
-    _lock = threading.Lock()
+    _lock = threading.RLock()
 
 
 os.register_at_fork(after_in_child=_after_fork_in_child)

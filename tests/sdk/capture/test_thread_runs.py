@@ -213,3 +213,11 @@ def test_threads_that_run_at_once_lose_no_record(home):
 
     found = [thread_runs.runs_of_thread(f"t{number}") for number in range(200)]
     assert [run.started_ns for (run,) in found] == list(range(200))
+
+
+def test_a_run_that_the_garbage_collector_closes_inside_a_write_is_listed(home):
+    with thread_runs._lock:  # as when this very thread was writing
+        thread_runs.note_end("t", "ab" * 16, 2000)
+    thread_runs.note_start("t", "ab" * 16, 1000)
+
+    assert len(thread_runs.runs_of_thread("t")) == 1
