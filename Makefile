@@ -7,7 +7,7 @@ NEXT := langchain==1.5.0 langchain-core==1.8.1
 OTHERS_WARN := -o filterwarnings=default
 export TOKENIZERS_PARALLELISM = false
 
-.PHONY: demo test test-next test-providers providers-page lint bench docs clean suites
+.PHONY: demo test test-next test-providers providers-page nightly lint bench docs clean suites
 .DEFAULT_GOAL := demo
 
 .venv/runtime: pyproject.toml constraints.txt
@@ -39,6 +39,12 @@ export TOKENIZERS_PARALLELISM = false
 	.venv-suites/bin/python -m pip install --quiet --constraint constraints.txt --editable ".[langchain]" --group suites
 	touch $@
 
+.venv-%/receiver: tests/nightly/%.txt Makefile
+	$(PYTHON) -m venv .venv-$*
+	.venv-$*/bin/python -m pip install --quiet --upgrade pip
+	.venv-$*/bin/python -m pip install --quiet --requirement $<
+	touch $@
+
 demo: .venv/runtime          ## the whole loop on the bundled model, in a few minutes
 	$(BIN)/burnish demo --home out/demo --html out/demo/report.html
 
@@ -57,6 +63,9 @@ providers-page: .venv-providers/ready  ## docs/providers.md, measured anew
 suites: .venv-suites/ready  ## LangGraph's and LangChain's own tests, bare and wrapped, compared
 	.venv-suites/bin/python tests/suites/compare.py
 
+nightly: .venv/dev .venv-phoenix/receiver .venv-mlflow/receiver  ## spans in a real Phoenix and a real MLflow
+	NIGHTLY=1 $(BIN)/python -m pytest -q -s tests/nightly
+
 lint: .venv/dev              ## style, layers, types, spelling
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -71,4 +80,4 @@ docs: .venv/dev              ## the documentation as HTML, warnings are errors
 	$(BIN)/python -m sphinx -n -W -q docs docs/_build
 
 clean:                       ## remove what the targets above made
-	rm -rf .venv .venv-next .venv-suites .venv-providers out docs/_build
+	rm -rf .venv .venv-next .venv-suites .venv-providers .venv-phoenix .venv-mlflow out docs/_build

@@ -11,6 +11,10 @@ import pytest
 # These need the providers' packages; `make test-providers` has them in an environment of its own.
 collect_ignore = [] if importlib.util.find_spec("langchain_anthropic") else ["providers"]
 
+# These need real receivers; `make nightly` installs and names them.
+if "NIGHTLY" not in os.environ:
+    collect_ignore.append("nightly")
+
 # A shell that runs the suite in the background has interrupts ignored, and so would have every child.
 with contextlib.suppress(ValueError):  # not the main thread
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

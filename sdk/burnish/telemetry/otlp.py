@@ -70,9 +70,7 @@ def to_readable(span: Span, content: Content = "inline") -> ReadableSpan:
     shown = presented(span, inline=content == "inline")
     status = Status(StatusCode.UNSET)
     if shown.status == "error":
-        told = s.ERROR_MESSAGE if content == "inline" else s.ERROR_TYPE
-        message = str(shown.attributes.get(told) or "")
-        status = Status(StatusCode.ERROR, _safe(message))
+        status = Status(StatusCode.ERROR, _safe(shown.message))
     elif shown.status == "ok":
         status = Status(StatusCode.OK)
     attributes = _encoded(span.kind, shown.attributes, content)

@@ -24,6 +24,7 @@ class Presented(NamedTuple):
 
     attributes: dict[str, Json]
     status: Status
+    message: str  # what the status says of a failure
 
 
 def presented(span: Span, *, inline: bool) -> Presented:
@@ -40,13 +41,9 @@ def presented(span: Span, *, inline: bool) -> Presented:
         marks.append(f"{_STATUS}{status}")
         status = "error"
         added[s.ERROR_TYPE] = _TOOL_ERROR
-    if span.kind == "node" or span.attributes.get(s.OPERATION) in _CHAINS:
-        added[s.OPENINFERENCE_KIND] = "CHAIN"
-    written = span.attributes.get(s.USAGE["cache_write_tokens"])
-    if written is not None:
-        added[s.CACHE_CREATION] = written
-    if inline and span.kind == "agent":
-        added.update(_conversation(span))
+    added.update(_names(span))
+    if inline:
+        added.update(_texts(span))
     fresh = {key: value for key, value in added.items() if key not in span.attributes}
     attributes = {**span.attributes, **fresh}
     marks.extend(fresh)
@@ -54,7 +51,7 @@ def presented(span: Span, *, inline: bool) -> Presented:
         marks.append(_FINISH)
     if marks:
         attributes[s.ADDED] = marks
-    return Presented(attributes, status)
+    return Presented(attributes, status, _failure(attributes, inline=inline))
 
 
 def take_away(attributes: dict[str, Json], status: Status) -> Status:
@@ -71,8 +68,74 @@ def take_away(attributes: dict[str, Json], status: Status) -> Status:
     return status
 
 
-_CHAINS = ("invoke_workflow", "search_memory", "create_memory", "update_memory", "upsert_memory",
-           "delete_memory")  # fmt: skip
+def _failure(attributes: dict[str, Json], *, inline: bool) -> str:
+    """What a failed span's status says; a tool that answered with its error says that answer."""
+    if not inline:
+        return str(attributes.get(s.ERROR_TYPE) or "")
+    told = attributes.get(s.ERROR_MESSAGE)
+    if told is None and attributes.get(s.IS_ERROR):
+        told = attributes.get(s.TOOL_RESULT)
+    return told if isinstance(told, str) else "" if told is None else ascii_json(told)
+
+
+_MEMORIES = ("search_memory", "create_memory", "update_memory", "upsert_memory", "delete_memory")
+_OPENINFERENCE_KINDS = {"invoke_workflow": "CHAIN", "retrieval": "RETRIEVER"} | dict.fromkeys(
+    _MEMORIES, "CHAIN"
+)
+
+
+def _names(span: Span) -> dict[str, Json]:
+    """Kinds, labels and counts under the names that other receivers read; no content."""
+    get = span.attributes.get
+    found: dict[str, Json] = {}
+    kind = _OPENINFERENCE_KINDS.get(str(get(s.OPERATION)))
+    if span.kind == "node":
+        kind = "CHAIN"
+    elif get(s.FACT) in ("outcome", "verdict"):
+        kind = "EVALUATOR"
+    if kind is not None:
+        found[s.OPENINFERENCE_KIND] = kind
+    written = get(s.USAGE["cache_write_tokens"])
+    if written is not None:
+        found[s.CACHE_CREATION] = written
+    success = get(s.SUCCESS)
+    if isinstance(success, bool):
+        found[s.LABEL] = "pass" if success else "fail"
+    if get(s.TAGS):
+        found[s.OPENINFERENCE_TAGS] = get(s.TAGS)
+    return found
+
+
+def _texts(span: Span) -> dict[str, Json]:
+    """Content under the names that other receivers show."""
+    if span.kind == "agent":
+        return _conversation(span)
+    if span.attributes.get(s.OPERATION) in ("retrieval", *_MEMORIES):
+        return _access(span.attributes)
+    if span.kind == "tool" and s.TOOL_ARGUMENTS in span.attributes:
+        return {s.INPUT_VALUE: ascii_json(span.attributes[s.TOOL_ARGUMENTS])}
+    return {}
+
+
+def _access(attributes: dict[str, Json]) -> dict[str, Json]:
+    """Question and answer of a retriever or a memory, for receivers that read texts alone."""
+    found: dict[str, Json] = {}
+    query = attributes.get(s.RETRIEVAL_QUERY)
+    if query is None and s.INPUT in attributes:
+        query = ascii_json(attributes[s.INPUT])
+    if query is not None:
+        found[s.INPUT_VALUE] = query
+    for name in (s.RETRIEVAL_DOCUMENTS, s.MEMORY_RECORDS, s.OUTPUT):
+        if name in attributes:
+            found[s.OUTPUT_VALUE] = ascii_json(attributes[name])
+            found[s.OUTPUT_MIME] = "application/json"
+            break
+    documents = attributes.get(s.RETRIEVAL_DOCUMENTS)
+    for place, document in enumerate(documents if isinstance(documents, list) else ()):
+        text = document.get("content") if isinstance(document, dict) else None
+        if isinstance(text, str):
+            found[f"{s.OPENINFERENCE_DOCUMENTS}.{place}.document.content"] = text
+    return found
 
 
 def _conversation(span: Span) -> dict[str, Json]:
@@ -84,7 +147,7 @@ def _conversation(span: Span) -> dict[str, Json]:
         found[s.INPUT_MESSAGES] = [_message("user", question)]
         found[s.INPUT_VALUE] = question
     answer = get(s.ANSWER)
-    if isinstance(answer, str):
+    if isinstance(answer, str) and answer:
         found[s.OUTPUT_MESSAGES] = [_message("assistant", answer) | {_FINISH: "stop"}]
         found[s.OUTPUT_VALUE] = answer
     return found

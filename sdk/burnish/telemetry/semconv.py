@@ -43,7 +43,10 @@ LABEL = "gen_ai.evaluation.score.label"
 USER = "user.id"
 INPUT_VALUE = "input.value"
 OUTPUT_VALUE = "output.value"
+OUTPUT_MIME = "output.mime_type"
 OPENINFERENCE_KIND = "openinference.span.kind"
+OPENINFERENCE_TAGS = "tag.tags"
+OPENINFERENCE_DOCUMENTS = "retrieval.documents"
 ERROR_TYPE = "error.type"
 
 CACHE_CREATION = "gen_ai.usage.cache_creation.input_tokens"  # the older name of cache_write

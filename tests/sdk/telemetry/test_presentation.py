@@ -133,3 +133,68 @@ def test_an_outcome_of_a_thread_lies_in_the_trace_that_it_judges(collector, conf
     run, outcome = collector.spans()
     assert outcome.attributes[s.FACT] == "outcome"
     assert (outcome.trace_id, outcome.parent_id) == (run.trace_id, run.span_id)
+
+
+def test_a_tool_error_that_the_model_saw_is_the_status_of_its_span(shipped):
+    said = {
+        told[s.TOOL_CALL_ID]: readable.status.description for told, readable in of(shipped, "tool")
+    }
+
+    assert said == {"c1": "no such x", "c2": None}
+
+
+def test_a_tool_says_its_arguments_as_the_text_that_lists_show(shipped):
+    assert {told["input.value"] for told, _ in of(shipped, "tool")} == {
+        '{"x":"bad"}', '{"x":"good"}'
+    }  # fmt: skip
+
+
+def test_outcomes_are_labelled_and_are_evaluators(shipped):
+    ((told, _),) = of(shipped, "fact")
+
+    assert (told[s.LABEL], told["openinference.span.kind"]) == ("pass", "EVALUATOR")
+
+
+def made(**attributes):
+    return otlp.Span(
+        trace_id="1" * 32, span_id="2" * 16, parent_id=None, kind="tool", name="x",
+        start_ns=1, end_ns=2, status="ok", attributes=attributes,
+    )  # fmt: skip
+
+
+def test_retrievers_and_memories_say_what_was_asked_and_found():
+    documents = [{"content": "Page 3.", "id": "p3"}]
+    found = otlp.to_attributes(
+        made(
+            **{
+                s.OPERATION: "retrieval",
+                s.RETRIEVAL_QUERY: "weights",
+                s.RETRIEVAL_DOCUMENTS: documents,
+            }
+        )
+    )
+    assert found["input.value"] == "weights"
+    assert json.loads(found["output.value"]) == documents
+    assert found["retrieval.documents.0.document.content"] == "Page 3."
+    assert found["openinference.span.kind"] == "RETRIEVER"
+    put = made(
+        **{s.OPERATION: "upsert_memory", s.INPUT: {"key": "k"}, s.MEMORY_RECORDS: [{"id": "k"}]}
+    )
+    assert json.loads(otlp.to_attributes(put)["input.value"]) == {"key": "k"}
+    (back,) = otlp.OtlpReader().decode(otlp.encode([put]))
+    assert back.attributes == put.attributes
+    hidden = otlp.encode(
+        [put, made(**{s.OPERATION: "retrieval", s.RETRIEVAL_QUERY: "weights"})], "none"
+    )
+    assert b"weights" not in hidden
+
+
+def test_a_run_without_an_answer_says_none():
+    run = otlp.Span(
+        trace_id="1" * 32, span_id="2" * 16, parent_id=None, kind="agent", name="x",
+        start_ns=1, end_ns=2, status="error",
+        attributes={s.OPERATION: "invoke_agent", s.ANSWER: "", s.ERROR_MESSAGE: "away"},
+    )  # fmt: skip
+
+    assert "output.value" not in otlp.to_attributes(run)
+    assert otlp.to_readable(run).status.description == "away"
