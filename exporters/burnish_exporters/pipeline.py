@@ -277,8 +277,13 @@ class _Build:
         """Refuse a set that is too small, or has too little from outside."""
         recipe, train = self.plan.recipe, sum(s.rows for s in samples if _part(s) == "train")
         if train < recipe.min_rows:
+            told = (
+                self.funnel.sentence()
+            )  # reasons name sources and kinds, which outsiders may choose
+            if recipe.redact != "none":
+                told = Redactor(self.plan.key).clean(told)
             raise EmptyDataset(
-                f"{train} training rows are left. {self.funnel.sentence()}",
+                f"{train} training rows are left. {told}",
                 f"at least {recipe.min_rows} (min_rows)",
                 f"burnish traces list --agent {self.plan.agent}",
             )

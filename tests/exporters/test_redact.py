@@ -6,7 +6,7 @@ import sys
 import msgspec
 import pytest
 
-from burnish.errors import ExportError
+from burnish.errors import EmptyDataset, ExportError
 from burnish_exporters import BuildOptions, build_dataset
 from burnish_exporters.redact import second_look_name
 
@@ -164,3 +164,13 @@ def test_stand_ins_and_ordinary_words_pass_the_second_look(make_run):
     version = build([make_run(1, request=text)])
 
     assert len(list(version.rows())) == 1
+
+
+def test_an_empty_dataset_names_no_one_in_its_reasons(make_run):
+    runs = [of_kind(make_run(0), "refund", source=f"crm {MAIL}")]
+
+    with pytest.raises(EmptyDataset) as raised:
+        build(runs)
+
+    assert "held out: source crm" in str(raised.value)
+    assert MAIL not in str(raised.value)
