@@ -12,8 +12,11 @@ from burnish.redaction.telling_names import is_plural, is_telling
 
 _SHORTEST = 6
 _LONGEST_NAME = 64
-_NAME_KEYS = ("name", "key", "header", "field", "Name", "Key", "variable", "k")
-_VALUE_KEYS = ("value", "val", "Value", "v")
+_NAME_KEYS = ("name", "key", "header", "field", "Name", "Key", "variable", "k", "id", "label", "title",
+              "ParameterName")  # fmt: skip
+_VALUE_KEYS = ("value", "val", "Value", "v", "ParameterValue")
+_COLUMN_KEYS = ("columns", "header", "headers", "fields", "column_names")
+_ROW_KEYS = ("rows", "data", "values", "records")
 _NAME_LISTS = frozenset(
     ("required", "enum", "fields", "columns", "names", "keys", "properties", "tags", "labels")
 )
@@ -80,11 +83,15 @@ class StructureCleaner:
     def _clean_dict(self, value: dict[Any, Any], under: str) -> dict[Any, Any]:
         cleaned, changed = {}, False
         told = _told_by_name(value) if self._by_key else None
+        secret_columns = _secret_columns(value) if self._by_key else ()
         for key, item in value.items():
             kept = key
             if isinstance(key, str) and len(key) >= _SHORTEST:
                 kept = self._texts.clean(key)
-            entry = cleaned[kept] = self._entry(key, item, value, under, told)
+            given = item
+            if secret_columns and key in _ROW_KEYS and isinstance(item, (list, tuple)):
+                given = [self._without_columns(row, secret_columns) for row in item]
+            entry = cleaned[kept] = self._entry(key, given, value, under, told)
             changed = changed or entry is not item or kept is not key
         return cleaned if changed else value
 
@@ -122,6 +129,14 @@ class StructureCleaner:
         same = all(one is other for one, other in zip(items, value, strict=True))
         return value if same else type(value)(items) if type(value) in (list, tuple) else items
 
+    def _without_columns(self, row: Any, columns: tuple[int, ...]) -> Any:
+        """A row of a table without the values of some columns."""
+        if not isinstance(row, (list, tuple)):
+            return row
+        return [
+            self._withhold(item) if place in columns else item for place, item in enumerate(row)
+        ]
+
     def _withhold(self, item: Any) -> Any:
         """Replace every scalar of a value that is known to be a secret."""
         if isinstance(item, str):
@@ -145,6 +160,16 @@ def _told_by_name(value: dict[Any, Any]) -> Any:
         if isinstance(name, str) and len(name) <= _LONGEST_NAME and is_telling(name):
             return next((key for key in _VALUE_KEYS if key in value), None)
     return None
+
+
+def _secret_columns(value: dict[Any, Any]) -> tuple[int, ...]:
+    """Places of the telling columns of a table, such as the result of a query."""
+    for key in _COLUMN_KEYS:
+        names = value.get(key)
+        if isinstance(names, (list, tuple)):
+            told = (isinstance(name, str) and is_telling(name) for name in names)
+            return tuple(place for place, telling in enumerate(told) if telling)
+    return ()
 
 
 def _is_kept(name: str, item: Any, holder: dict[Any, Any]) -> bool:

@@ -32,7 +32,7 @@ _LAST = (
     "storage_key", "subscription_key", "shared_key", "client_key", "deploy_key", "webhook_key", "admin_key", "app_key",
     "consumer_key", "bearer", "jwt", "cvv", "cvc", "otp", "totp", "pin_code", "requirepass", "masterauth", "sshpass",
     "access_tokens", "api_tokens", "refresh_tokens", "auth_tokens", "bearer_tokens", "session_tokens", "mnemonic",
-    "seed_phrase", "psk", "pre_shared_key", "preshared_key", "recovery_code", "recovery_codes", "backup_codes",
+    "seed_phrase", "psk", "creds", "key_data", "pass_phrase", "security_answer", "string_data", "pre_shared_key", "preshared_key", "recovery_code", "recovery_codes", "backup_codes",
 )  # fmt: skip
 _COUNTED = re.compile(
     r"(?:^|_)(?:max|min|num|n|total|prompt|completion|input|output|cached?|reasoning|audio|text|image|page|next|prev"

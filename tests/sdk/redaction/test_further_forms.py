@@ -54,3 +54,32 @@ def test_a_number_of_a_person_is_found_by_its_name_in_the_language(country):
 @pytest.mark.parametrize("text", ORDINARY)
 def test_ordinary_text_beside_such_words_stays(text):
     assert Redactor(b"key").clean(text) == text
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"columns": ["user", "password"], "rows": [["alice", PASSWORD], ["bob", PASSWORD]]},
+        {"header": ["name", "api_key"], "data": [["x", PASSWORD]]},
+        {"ParameterName": "DbPassword", "ParameterValue": PASSWORD},
+        {"id": "password", "value": PASSWORD},
+        {"label": "Password", "value": PASSWORD},
+        {"stringData": {"x": PASSWORD}},
+        {"user": {"client-key-data": PASSWORD}},
+        {"passPhrase": PASSWORD, "creds": PASSWORD, "security_answer": PASSWORD},
+    ],
+)
+def test_tables_and_further_pairs_of_names_and_values_are_clean(value):
+    assert PASSWORD not in str(Redactor(b"key").clean_value(value))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"columns": ["user", "city"], "rows": [["alice", "Rome"]]},
+        {"columns": ["user", "max_tokens"], "rows": [["alice", 12]]},
+        {"id": "order", "value": "A-1"},
+    ],
+)
+def test_other_tables_stay_the_same_object(value):
+    assert Redactor(b"key").clean_value(value) is value
