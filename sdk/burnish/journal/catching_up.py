@@ -306,7 +306,7 @@ def _told(runs: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
 
 def check_of(values: Sequence[object]) -> int:
     """A check sum of a row's values, which tells a row from one with a flipped byte."""
-    return zlib.crc32(repr(values).encode("utf-8", "backslashreplace"))
+    return zlib.crc32(msgspec.msgpack.encode(values))
 
 
 def plain_text(value: str) -> str:

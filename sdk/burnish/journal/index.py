@@ -25,7 +25,7 @@ from burnish.journal.reader import (
 )
 from burnish.storage import open_private
 
-_SCHEMA_VERSION = 3
+_SCHEMA_VERSION = 4
 _BROKEN = (sqlite3.DatabaseError, UnicodeError, msgspec.MsgspecError, TypeError, ValueError)
 """What a database with flipped bytes raises."""
 _SCHEMA = """
