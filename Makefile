@@ -7,7 +7,7 @@ NEXT := langchain==1.5.0 langchain-core==1.8.1
 OTHERS_WARN := -o filterwarnings=default
 export TOKENIZERS_PARALLELISM = false
 
-.PHONY: demo test test-next test-providers providers-page nightly lint bench docs clean suites
+.PHONY: demo test test-next test-providers providers-page nightly consumers lint bench docs clean suites
 .DEFAULT_GOAL := demo
 
 .venv/runtime: pyproject.toml constraints.txt
@@ -65,6 +65,9 @@ suites: .venv-suites/ready  ## LangGraph's and LangChain's own tests, bare and w
 
 nightly: .venv/dev .venv-phoenix/receiver .venv-mlflow/receiver  ## spans in a real Phoenix and a real MLflow
 	NIGHTLY=1 $(BIN)/python -m pytest -q -s tests/nightly
+
+consumers: .venv/dev         ## our formats in TRL's own trainers and under its chat templates
+	$(BIN)/python -m pytest -q tests/exporters/test_formats_in_trl.py tests/exporters/test_trl_templates.py
 
 lint: .venv/dev              ## style, layers, types, spelling
 	$(BIN)/ruff check .
