@@ -282,7 +282,7 @@ _LABELLED = re.compile(
 )
 _LABEL_HINTS = tuple(
     {
-        max(re.split(r"\(.*|\[[^\]]*\]\??|.\?|\\.", word), key=len)[:8].strip()
+        max(re.split(r"\(.*|\[[^\]]{0,200}\]\??|.\?|\\.", word), key=len)[:8].strip()
         for word in _split_words(_LABEL_WORDS)
     }
 )
