@@ -206,7 +206,7 @@ class AgentConfig(Table, frozen=True, kw_only=True):
         list[str],
         Meta(
             description="Whose received or imported facts decide: sources of outcomes, names of verifiers, "
-            '"state" for final states.'
+            '"state" for final states, "runs" for runs that a canary may count.'
         ),
     ] = []
     tasks: Annotated[
