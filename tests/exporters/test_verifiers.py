@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from burnish.errors import VerificationError
+from burnish.protocols import traits_of
 from burnish.records import ToolRun, Verdict
 from burnish_exporters.verify import (
     all_of,
@@ -396,8 +397,8 @@ def test_a_judge_that_can_make_the_success_makes_the_whole_a_judge():
         weighted([(check, 1), (judge, 1)]),
     ]
 
-    assert [made.kind for made in kinds] == ["check", "judge", "judge", "judge"]
-    assert any_of(check).kind == "check"
+    assert [traits_of(made).kind for made in kinds] == ["check", "judge", "judge", "judge"]
+    assert traits_of(any_of(check)).kind == "check"
 
 
 @pytest.mark.parametrize("wrong", [all_of, lambda: weighted([(outcome(), 0)])])

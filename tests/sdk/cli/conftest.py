@@ -14,9 +14,9 @@ from burnish.testing.recording import Recording
 
 CONFIG = """
 [agent.support]
-build = "agent:build"
+build = "clerk_agent:build"
 base_model = "starter"
-verify = [{ goal_state = "checks:reached" }]
+verify = [{ goal_state = "clerk_checks:reached" }]
 """
 AGENT = "def build(model):\n    return model\n"
 CHECKS = "def reached(run, state):\n    return True\n"
@@ -34,8 +34,8 @@ def project(tmp_path, monkeypatch):
     """A folder with burnish.toml, a check and two recorded runs; the working folder of the test."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "burnish.toml").write_text(CONFIG)
-    (tmp_path / "agent.py").write_text(AGENT)
-    (tmp_path / "checks.py").write_text(CHECKS)
+    (tmp_path / "clerk_agent.py").write_text(AGENT)
+    (tmp_path / "clerk_checks.py").write_text(CHECKS)
     recording = Recording(tmp_path / ".burnish")
     for number in range(2):
         name = f"{number}a{number}b" * 8

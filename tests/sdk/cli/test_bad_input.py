@@ -14,8 +14,8 @@ import pytest
 
 from burnish.testing.recording import Recording
 
-GOOD = '[agent.support]\nbuild = "agent:build"\nbase_model = "starter"\n'
-CHECKED = GOOD + 'verify = [{ goal_state = "checks:reached" }]\n'
+GOOD = '[agent.support]\nbuild = "clerk_agent:build"\nbase_model = "starter"\n'
+CHECKED = GOOD + 'verify = [{ goal_state = "clerk_checks:reached" }]\n'
 
 
 class Bad(NamedTuple):
@@ -39,9 +39,9 @@ CASES = {
     ),
     "import that fails": Bad(
         "dataset build support",
-        ("'checks:reached' failed", "ZeroDivisionError"),
+        ("'clerk_checks:reached' failed", "ZeroDivisionError"),
         config=CHECKED,
-        files={"checks.py": "1 / 0\n"},
+        files={"clerk_checks.py": "1 / 0\n"},
         recorded=True,
     ),
     "newer workspace": Bad(
@@ -55,7 +55,7 @@ CASES = {
         "dataset build support",
         ("0 training rows are left", "0 runs came in"),
         config=CHECKED,
-        files={"checks.py": "def reached(run, state):\n    return True\n"},
+        files={"clerk_checks.py": "def reached(run, state):\n    return True\n"},
     ),
     "unknown agent of retrain": Bad("retrain suport", ("'suport'", "'support'")),
 }

@@ -23,9 +23,9 @@ def test_what_burnish_toml_names_and_is_there_is_well(project, burnish):
     ("line", "said"),
     [
         ('build = "nowhere:build"', "nowhere:build"),
-        ('build = "agent:nothing"', "has no 'nothing'"),
+        ('build = "clerk_agent:nothing"', "has no 'nothing'"),
         ('environment = "nowhere:World"', "nowhere:World"),
-        ('tasks = "checks:tasks"', "has no 'tasks'"),
+        ('tasks = "clerk_checks:tasks"', "has no 'tasks'"),
         ('base_model = "no-such-model"', "no base model 'no-such-model'"),
         ('backend = "http://127.0.0.1:9"', "127.0.0.1:9"),
         ('verify = [{ goal_state = "nowhere:check" }]', "nowhere:check"),
@@ -45,7 +45,7 @@ def test_what_is_not_there_is_named(project, burnish, line, said):
 
 
 def test_nothing_is_imported_when_asked_not_to(project, burnish):
-    (project / "agent.py").write_text("raise SystemExit('imported')\n")
+    (project / "clerk_agent.py").write_text("raise SystemExit('imported')\n")
 
     assert "agent support" not in found_by(burnish, "--no-imports")
 
