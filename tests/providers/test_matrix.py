@@ -52,6 +52,7 @@ def render_page() -> str:
     return "".join(lines).rstrip("\n") + "\n"
 
 
+@pytest.mark.timeout(600)  # one process measures all cells that the other one measured
 def test_the_page_says_what_was_measured():
     if os.environ.get("BURNISH_WRITE_PAGE"):
         PAGE.write_text(render_page())

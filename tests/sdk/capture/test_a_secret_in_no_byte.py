@@ -209,7 +209,7 @@ class Echo(BaseHTTPRequestHandler):
 @pytest.fixture(scope="module")
 def url():
     server = ThreadingHTTPServer(("127.0.0.1", 0), Echo)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     yield f"http://127.0.0.1:{server.server_address[1]}/v1"
     server.shutdown()

@@ -117,7 +117,7 @@ class Accepting(ThreadingHTTPServer):
 @pytest.fixture(scope="module")
 def url():
     server = Accepting(("127.0.0.1", 0), Server)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     yield f"http://127.0.0.1:{server.server_address[1]}/v1"
     server.shutdown()

@@ -63,7 +63,7 @@ def test_a_backend_that_wants_a_token_is_told_from_one_that_is_away(project, bur
             pass
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Locked) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         with (project / "burnish.toml").open("a") as file:
             file.write(f'backend = "http://127.0.0.1:{server.server_address[1]}"\n')
         detail = found_by(burnish, code=1)["agent support"]["detail"]
