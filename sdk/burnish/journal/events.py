@@ -330,12 +330,14 @@ def encode_all(events: Sequence[AnyEvent]) -> list[bytes]:
     Raises:
         UnreadableEvent: If a field of one holds a value of a wrong type.
     """
+    payloads: list[bytes] = []
     try:
-        payloads = list(map(_ENCODER.encode, events))
-        for event, payload in zip(events, payloads, strict=True):
+        for event in events:
+            payload = _ENCODER.encode(event)
             _DECODER.decode(payload)
             if event.at > _LAST_NS:
                 raise _unreadable(event, f"its time of {event.at} ns is beyond 64 bits")
+            payloads.append(payload)
     except UnreadableEvent:
         raise
     except (TypeError, ValueError, RecursionError, OverflowError):
