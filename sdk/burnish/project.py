@@ -260,7 +260,7 @@ def load_project(path: Path | None = None) -> Project:
         raise SettingsError(
             f"no {config_file.NAME} in {Path.cwd()} or above",
             "one that declares the agents",
-            "burnish.configure(config=...), or start from docs/burnish.toml",
+            "burnish init, or burnish.configure(config=...)",
         )
     found = found.expanduser().absolute()
     if found.is_dir():
@@ -348,7 +348,9 @@ def _agent(name: str, given: Any, where: str) -> AgentConfig:
         agent = msgspec.convert({**table, "name": name}, AgentConfig)
     except msgspec.ValidationError as problem:
         raise SettingsError(
-            f"{where}: {problem}", "a value as docs/burnish.toml describes it", "edit the file"
+            f"{where}: {problem}",
+            "a value of the type and range of that key",
+            "burnish doctor --keys",
         ) from problem
     steps = agent.canary.steps
     if steps != sorted(set(steps)) or steps[0] == 0 or steps[-1] != 1.0 or len(steps) == 1:
