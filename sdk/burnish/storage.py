@@ -16,10 +16,7 @@ import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-try:
-    import fcntl
-except ImportError:  # a platform without flock: locks are then granted to everyone
-    fcntl = None
+from burnish import platform
 
 FOLDER_MODE, FILE_MODE = 0o700, 0o600
 NO_WAIT = getattr(os, "O_NONBLOCK", 0)
@@ -186,15 +183,6 @@ def sync_path(path: Path) -> None:
         os.close(descriptor)
 
 
-def sync_data(descriptor: int) -> None:
-    """Force the bytes of an open file to the disk.
-
-    Raises:
-        OSError: If the disk reports an error.
-    """
-    getattr(os, "fdatasync", os.fsync)(descriptor)
-
-
 def sync_tree(folder: Path, *, file_mode: int = FILE_MODE) -> None:
     """Make a written folder private and force all of it to the disk, its own name excepted.
 
@@ -237,7 +225,7 @@ class FileLock:
         """
         descriptor = open_private(self.path, os.O_CREAT | os.O_RDWR)
         ends = time.monotonic() + wait_s
-        while not lock_descriptor(descriptor):
+        while platform.take_lock(descriptor) == "held elsewhere":
             if time.monotonic() >= ends:
                 os.close(descriptor)
                 return False
@@ -267,19 +255,3 @@ def try_lock(path: Path) -> Iterator[bool]:
         yield held
     finally:
         lock.release()
-
-
-def lock_descriptor(descriptor: int, *, shared: bool = False) -> bool:
-    """Lock an open file without waiting; returns whether it is locked now.
-
-    A file system or platform without locks grants every lock.
-    """
-    if fcntl is None:
-        return True
-    try:
-        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True
-    return True

@@ -103,8 +103,8 @@ def test_a_lock_is_held_by_one_process_and_released_when_it_is_killed(tmp_path):
 
 
 def test_files_are_written_synced_and_locked_by_one_module():
-    """Atomic writes, fsync and flock by hand are found here; sandboxes run without burnish."""
-    own = {"storage.py", "sandbox_inside.py"}
+    """Atomic writes, fsync and flock by hand are found here and in platform; sandboxes run without burnish."""
+    own = {"storage.py", "platform.py", "sandbox_inside.py"}
     by_hand = ("fcntl.flock", "os.fsync(", "os.fdatasync(", "os.link(", "os.replace(")
     found = [
         f"{path.name}: {word}"

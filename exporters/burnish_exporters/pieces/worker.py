@@ -6,25 +6,20 @@ Does not know: what the other processes do.
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import pickle
-import signal
 import sys
 
 import msgspec
 
+from burnish import platform
 from burnish.errors import BurnishError
 from burnish_exporters.pieces.crew import Job
 from burnish_exporters.pieces.making import PieceMaker
 
-_PR_SET_PDEATHSIG = 1
-
 
 def main() -> int:
     """Make the pieces of a job; returns the exit status."""
-    with contextlib.suppress(OSError, AttributeError):  # Linux: the build's end ends this process
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    platform.end_with_parent()
     job: Job = pickle.loads(sys.stdin.buffer.read())  # noqa: S301 - from the process that started this one
     say, sys.stdout = sys.stdout.buffer, sys.stderr  # what user code prints is no line of ours
     try:

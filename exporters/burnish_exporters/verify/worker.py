@@ -11,19 +11,18 @@ from __future__ import annotations
 import contextlib
 import os
 import pickle
-import resource
 import struct
 import sys
 from typing import Any, BinaryIO
 
 import msgspec
 
+from burnish import platform
 from burnish.errors import BurnishError
 from burnish.protocols import Preparable
 from burnish_exporters.verify.judge_one import judge
 
 _LENGTH = struct.Struct(">Q")
-_PR_SET_PDEATHSIG, _SIGKILL = 1, 9
 
 
 def write_frame(stream: BinaryIO, payload: bytes) -> None:
@@ -44,12 +43,12 @@ def read_frame(stream: BinaryIO) -> bytes | None:
 def main() -> None:
     """Serve until the input ends."""
     with _own_channels() as (requests, answers):
-        _die_with_parent()
+        platform.end_with_parent()
         first = read_frame(requests)
         if first is None:
             return
         start = pickle.loads(first)  # noqa: S301 - written by our own parent process
-        _limit_memory(start["memory_bytes"])
+        platform.limit_memory(start["memory_bytes"])
         verifiers = _prepared(start, answers)
         while verifiers and (frame := read_frame(requests)) is not None:
             for trajectory in pickle.loads(frame):  # noqa: S301 - from our own parent
@@ -95,21 +94,6 @@ def _prepared(start: dict[str, Any], answers: BinaryIO) -> list[Any]:
     )
     write_frame(answers, msgspec.msgpack.encode(told))
     return verifiers if problem is None else []
-
-
-def _limit_memory(most_bytes: int | None) -> None:
-    if most_bytes:
-        resource.setrlimit(resource.RLIMIT_DATA, (most_bytes, most_bytes))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-
-
-def _die_with_parent() -> None:
-    """Have the kernel end this process when its parent dies, where it can."""
-    if sys.platform == "linux":
-        import ctypes
-
-        with contextlib.suppress(OSError, AttributeError):
-            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, _SIGKILL)
 
 
 if __name__ == "__main__":

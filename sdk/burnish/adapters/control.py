@@ -10,7 +10,6 @@ this process at once, and seen by others at their next look.
 from __future__ import annotations
 
 import contextlib
-import getpass
 import os
 import socket
 import threading
@@ -23,6 +22,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
 
+from burnish import platform
 from burnish.errors import ControlConflict, RegistryError
 from burnish.journal.events import canonical
 from burnish.journal.layout import ensure_home
@@ -261,11 +261,7 @@ def _begin(connection: Connection) -> None:
 
 
 def _actor() -> str:
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):
-        user = str(os.getuid())
-    return f"{user}@{socket.gethostname()}:{os.getpid()}"
+    return f"{platform.user_name()}@{socket.gethostname()}:{os.getpid()}"
 
 
 class _Watch:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import importlib
-import os
 from typing import Any
 
-from burnish import settings
+from burnish import platform, settings
 from burnish.capture.faults import guarded
 
 _seen: settings.Settings | None = None
@@ -42,4 +41,4 @@ def _after_fork_in_child() -> None:
     _seen = None  # threads are not inherited: the child has no shipper yet
 
 
-os.register_at_fork(after_in_child=_after_fork_in_child)
+platform.after_fork_in_child(_after_fork_in_child)

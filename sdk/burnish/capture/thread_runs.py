@@ -26,7 +26,7 @@ from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from burnish import settings
+from burnish import platform, settings
 from burnish.capture import faults
 from burnish.capture.recorder import sink
 from burnish.journal.syscalls import write_all, write_small
@@ -249,5 +249,5 @@ def _after_fork_in_child() -> None:
     _lock = threading.RLock()
 
 
-os.register_at_fork(after_in_child=_after_fork_in_child)
+platform.after_fork_in_child(_after_fork_in_child)
 settings.on_change(_on_other_settings)

@@ -144,6 +144,7 @@ def look(home: Path | None = None, *, imports: bool = True) -> Iterator[Finding]
         imports: Whether to import and reach what burnish.toml names.
     """
     yield _versions()
+    yield _platform()
     yield _extras()
     yield _guarded("burnish.toml", _project)
     if imports:
@@ -182,6 +183,13 @@ def _versions() -> Finding:
         except importlib.metadata.PackageNotFoundError:
             found.append(f"{package} -")
     return Finding(name="versions", ok=True, detail=", ".join(found))
+
+
+def _platform() -> Finding:
+    from burnish.platform import missing_features
+
+    missing = "; ".join(missing_features()) or "everything that burnish uses"
+    return Finding(name="platform", ok=True, detail=f"{platform.platform()}: {missing}")
 
 
 def _project() -> Finding:

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import msgspec
 
+from burnish import platform
 from burnish._version import __version__
 from burnish.errors import WorkspaceError, WorkspaceTooNew
 from burnish.journal.documents import COPY, read_document
 from burnish.storage import (
-    lock_descriptor,
     make_private,
     make_private_folder,
     open_private,
@@ -56,8 +56,17 @@ def segment_name(number: int) -> str:
 
 def process_name(started: int) -> str:
     """Folder name of this process's journal."""
-    host = re.sub(r"[^A-Za-z0-9_.]", "_", socket.gethostname()) or "host"
-    return f"{host}-{os.getpid()}-{started}"
+    return f"{_host_name()}-{os.getpid()}-{started}"
+
+
+def process_id_of(name: str) -> int | None:
+    """Return the process that a folder is named after; None for one of another host."""
+    host, _, rest = name.rpartition("-")[0].rpartition("-")
+    return int(rest) if host == _host_name() and rest.isdecimal() else None
+
+
+def _host_name() -> str:
+    return re.sub(r"[^A-Za-z0-9_.]", "_", socket.gethostname()) or "host"
 
 
 def make_process_folder(home: Path, started: int) -> tuple[Path, int]:
@@ -72,7 +81,7 @@ def make_process_folder(home: Path, started: int) -> tuple[Path, int]:
     hidden = folder.with_name(f".{folder.name}")
     make_private_folder(hidden)
     lock = open_private(hidden / "alive", os.O_CREAT | os.O_RDWR)
-    lock_descriptor(lock)
+    platform.take_lock(lock)
     hidden.rename(folder)
     return folder, lock
 

@@ -17,6 +17,7 @@ from typing import TypeVar
 
 import msgspec
 
+from burnish import platform
 from burnish._version import __version__
 from burnish.errors import JournalCorrupt, JournalError
 from burnish.journal import frames, layout
@@ -33,7 +34,7 @@ from burnish.journal.events import (
 )
 from burnish.journal.sharing import inner_of, is_spliced, join, unfold
 from burnish.records import Json
-from burnish.storage import NO_WAIT, lock_descriptor, open_regular
+from burnish.storage import NO_WAIT, open_regular
 
 _CHUNK = 1 << 20
 _VALUES = 8192  # decoded blobs that a segment keeps
@@ -327,15 +328,24 @@ BlobLookup = SegmentReader
 
 
 def is_alive(folder: Path) -> bool:
-    """Whether the process that writes this folder still runs."""
+    """Return whether the process that writes this folder still runs.
+
+    Where files have no locks, a process of another host counts as running.
+    """
     try:
         fd = os.open(folder / "alive", os.O_RDONLY | NO_WAIT)
     except OSError:
         return False
     try:
-        return not lock_descriptor(fd, shared=True)
+        state = platform.take_lock(fd, shared=True)
     finally:
         os.close(fd)
+    if (
+        state == "unsupported"
+    ):  # a file system without locks; a journal that may grow is never taken away
+        pid = layout.process_id_of(folder.name)
+        return pid is None or platform.is_process_alive(pid)
+    return state == "held elsewhere"
 
 
 def process_folders(home: Path) -> list[Path]:

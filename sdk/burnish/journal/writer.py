@@ -21,6 +21,7 @@ import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from burnish import platform
 from burnish import settings as burnish_settings
 from burnish._version import __version__
 from burnish.journal import frames, layout
@@ -30,7 +31,6 @@ from burnish.journal.retention import keep
 from burnish.journal.segment import Segment
 from burnish.journal.sharing import CHUNK, fold
 from burnish.settings import Settings
-from burnish.storage import sync_data
 
 _LOG = logging.getLogger("burnish.journal")
 _QUOTA_PAUSE_S = 0.5  # between two looks whether there is room again
@@ -271,10 +271,10 @@ class JournalWriter:
             segment, position = self._segment, self._position()
         for fd in retired:
             with contextlib.suppress(OSError):
-                sync_data(fd)
+                platform.force_data(fd)
             os.close(fd)
         if segment is not None and self._synced < position:
-            sync_data(segment.fd)
+            platform.force_data(segment.fd)
         self._synced = position
 
     def _after_fork(self) -> None:
@@ -339,4 +339,4 @@ def _after_fork_in_child() -> None:
 
 
 atexit.register(close_shared)
-os.register_at_fork(after_in_child=_after_fork_in_child)
+platform.after_fork_in_child(_after_fork_in_child)

@@ -8,13 +8,13 @@ from __future__ import annotations
 import atexit
 import hashlib
 import itertools
-import os
 import sys
 import threading
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from burnish import platform
 from burnish import settings as burnish_settings
 from burnish.journal import cursor as cursors
 from burnish.journal.layout import journal_folder
@@ -216,4 +216,4 @@ def _after_fork_in_child() -> None:
 
 
 atexit.register(_at_exit)
-os.register_at_fork(after_in_child=_after_fork_in_child)
+platform.after_fork_in_child(_after_fork_in_child)

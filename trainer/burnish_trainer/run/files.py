@@ -16,10 +16,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from burnish import platform
 from burnish.errors import BurnishError, TrainingError
 from burnish.storage import (
     atomic_write,
-    lock_descriptor,
     make_private_folder,
     sync_path,
     sync_tree,
@@ -73,7 +73,7 @@ def locked(folder: Path, what: str) -> Iterator[None]:
     """
     make_private_folder(folder)
     with (folder / ".lock").open("a+") as file:
-        if not lock_descriptor(file.fileno()):
+        if platform.take_lock(file.fileno()) == "held elsewhere":
             file.seek(0)
             raise TrainingError(
                 f"{what} in {folder} is already running (process {file.read().strip() or 'unknown'})",

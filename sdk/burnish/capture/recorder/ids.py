@@ -6,9 +6,10 @@ each would be a call into the kernel, and the agent's own `random.seed()` must n
 
 from __future__ import annotations
 
-import os
 import random
 import uuid
+
+from burnish import platform
 
 _random = random.Random()  # noqa: S311 - names, no secrets
 _VERSION = 0xF << 76
@@ -30,4 +31,4 @@ def new_uuid() -> uuid.UUID:
     return uuid.UUID(int=new_key())
 
 
-os.register_at_fork(after_in_child=_random.seed)
+platform.after_fork_in_child(_random.seed)

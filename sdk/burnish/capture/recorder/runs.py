@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 
+from burnish import platform
 from burnish.capture import thread_runs
 from burnish.capture.content import Blobs, Content
 from burnish.capture.recorder import sink
@@ -376,4 +377,4 @@ def _after_fork_in_child() -> None:
         run.trajectory.waiting.clear()  # the parent writes them
 
 
-os.register_at_fork(after_in_child=_after_fork_in_child)
+platform.after_fork_in_child(_after_fork_in_child)

@@ -5,12 +5,11 @@ Knows: how an event is handed over and what a refused one costs. Does not know: 
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from burnish import settings
+from burnish import platform, settings
 from burnish.capture import faults
 from burnish.capture.recorder.sealing import readable
 from burnish.errors import UnreadableEvent
@@ -111,4 +110,4 @@ def _readable(events: Sequence[AnyEvent], losses: dict[str, int]) -> list[AnyEve
 
 
 settings.on_change(_unbind)
-os.register_at_fork(after_in_child=_after_fork_in_child)
+platform.after_fork_in_child(_after_fork_in_child)

@@ -18,7 +18,6 @@ import atexit
 import builtins
 import concurrent.futures
 import dataclasses
-import os
 import re
 import threading
 import time
@@ -26,6 +25,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
+from burnish import platform
 from burnish.errors import ServingError, UnknownAdapter
 from burnish.serving.embedded.loader import read_adapter
 from burnish.serving.embedded.model import CausalModel, EngineOptions, ModelFacts
@@ -358,5 +358,4 @@ def _other_content(version: str, folder: Path, found: str) -> ServingError:
 
 
 atexit.register(Engine.close_shared)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=Engine._after_fork)  # noqa: SLF001 - its own class
+platform.after_fork_in_child(Engine._after_fork)  # noqa: SLF001 - its own class
