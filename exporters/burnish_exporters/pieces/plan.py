@@ -19,7 +19,7 @@ from burnish_exporters.dataset.recipe import Recipe
 from burnish_exporters.redact import Decoder, second_look_name
 from burnish_exporters.rows.stable import digest
 from burnish_exporters.verify import PoolSettings
-from burnish_exporters.verify.goal_state import version_of
+from burnish_exporters.verify.user_functions import version_of
 
 _FORM = 3  # of what a piece holds; raised when the same runs would come out otherwise
 

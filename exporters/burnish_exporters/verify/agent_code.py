@@ -25,9 +25,9 @@ import msgspec
 from burnish.errors import VerificationError
 from burnish.origins import UNTRUSTED_STATE, state_decides
 from burnish.records import Trajectory, Verdict
-from burnish_exporters.verify.goal_state import load_function
 from burnish_exporters.verify.judge_one import unknown
 from burnish_exporters.verify.sandbox import Limits, Ran, best_way
+from burnish_exporters.verify.user_functions import load_function
 
 EndClass = Literal["pass", "wrong output", "exception", "time-out", "resource limit"]
 

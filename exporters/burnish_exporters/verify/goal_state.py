@@ -6,19 +6,16 @@ Does not know: any goal; that is the predicate's.
 
 from __future__ import annotations
 
-import hashlib
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from burnish.errors import ImportPathError
 from burnish.origins import UNTRUSTED_STATE, state_decides, without_state
 from burnish.protocols import VerifierTraits
 from burnish.records import Trajectory, Verdict
-from burnish_exporters.verify.judge_one import shown, unknown
+from burnish_exporters.verify.judge_one import unknown
+from burnish_exporters.verify.user_functions import load_function, verdict_of, version_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,50 +85,4 @@ def goal_state(
         version=version or version_of(module, place),
         needs_state=needs_state,
         trust_received=tuple(sorted(trust_received)),
-    )
-
-
-def version_of(module: str, folder: Path) -> str:
-    """Version that follows the text of a module; "1" where the text is not found."""
-    parts = module.split(".")
-    for root in (folder, *map(Path, sys.path)):
-        for file in (
-            root.joinpath(*parts).with_suffix(".py"),
-            root.joinpath(*parts, "__init__.py"),
-        ):
-            if file.is_file():
-                return "1." + hashlib.sha256(file.read_bytes()).hexdigest()[:8]
-    return "1"
-
-
-@lru_cache(maxsize=64)
-def load_function(path: str, folder: Path | None) -> Callable[..., Any]:
-    """The function that an import path names.
-
-    Raises:
-        ImportPathError: If it cannot be imported, or is no function.
-    """
-    from burnish.import_path import resolve
-
-    found = resolve(path, folder or Path.cwd())
-    if not callable(found):
-        raise ImportPathError(f"{path} is {shown(found)}", "a function", "name a function")
-    return found
-
-
-def verdict_of(verifier: Any, answer: Any) -> Verdict:
-    """What a predicate's answer means."""
-    evidence: Any = None
-    if isinstance(answer, Verdict):
-        return answer
-    if isinstance(answer, tuple) and len(answer) == 2:
-        answer, evidence = answer
-    if isinstance(answer, bool) or type(answer).__name__ == "bool_":
-        answer = "success" if answer else "fail"
-    if answer is None:
-        return unknown(verifier, "predicate could not tell", shown(evidence) if evidence else "")
-    if answer not in ("success", "fail", "unknown"):
-        return unknown(verifier, "no verdict", f"the predicate returned {shown(answer)}")
-    return Verdict(
-        label=answer, verifier=verifier.name, version=verifier.version, evidence=evidence
     )

@@ -20,9 +20,9 @@ from burnish.errors import VerificationError
 from burnish.origins import state_decides, without_state
 from burnish.protocols import VerifierTraits
 from burnish.records import Json, Trajectory, Verdict, VerdictLabel
-from burnish_exporters.verify.goal_state import load_function, version_of
 from burnish_exporters.verify.judge_one import unknown
 from burnish_exporters.verify.transcript import transcript
+from burnish_exporters.verify.user_functions import load_function, version_of
 
 _OPTIONS: tuple[tuple[str, VerdictLabel], ...] = (
     ("The run fulfils the rubric.", "success"),

@@ -19,8 +19,8 @@ from burnish.journal.events import canonical
 from burnish.protocols import VerifierTraits
 from burnish.records import Json, Trajectory, Verdict
 from burnish_exporters.verify.claims import without_claims
-from burnish_exporters.verify.goal_state import load_function, version_of
 from burnish_exporters.verify.judge_one import unknown
+from burnish_exporters.verify.user_functions import load_function, version_of
 
 Mode = Literal["exact", "text", "numeric", "set"]
 

@@ -29,8 +29,8 @@ import msgspec
 from burnish.errors import VerificationError
 from burnish.protocols import VerifierTraits
 from burnish.records import ToolRun, Trajectory, Verdict
-from burnish_exporters.verify.goal_state import load_function
 from burnish_exporters.verify.spellings import forms_of_arguments, spellings
+from burnish_exporters.verify.user_functions import load_function
 
 
 class Constitution(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -20,9 +20,9 @@ from typing import Any
 from burnish.errors import VerificationError
 from burnish.protocols import VerifierTraits
 from burnish.records import Trajectory, Verdict
-from burnish_exporters.verify.goal_state import load_function
 from burnish_exporters.verify.judge_one import shown, unknown
 from burnish_exporters.verify.reference_match import given_references
+from burnish_exporters.verify.user_functions import load_function
 
 _STEPS = 20_000_000
 _ROWS = 100_000

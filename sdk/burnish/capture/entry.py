@@ -17,7 +17,6 @@ from burnish.capture import (
     memory,
     originals,
     resume,
-    scopes,
     shipping,
     telling,
     thread_runs,
@@ -105,7 +104,7 @@ def begin(start: Start, key: Any) -> LiveTrajectory:
     memory.listen()
     shipping.start()
     telling.tell()
-    given = scopes.current_task.get()
+    given = context.current_task.get()
     trajectory = LiveTrajectory(start.agent.name, start.resumes, door())
     trajectory.thread_id = start.thread_id
     registry.begin(trajectory, key)

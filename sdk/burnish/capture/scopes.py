@@ -6,7 +6,7 @@ Knows: `task`, `outcome`, `flush`, `record_state`. Does not know: how runs are f
 from __future__ import annotations
 
 import time
-from contextvars import ContextVar, Token
+from contextvars import Token
 from typing import Any, Literal
 
 from burnish.capture import shipping, telling
@@ -16,6 +16,7 @@ from burnish.capture.entering import Entered, leave_variable
 from burnish.capture.recorder import sink
 from burnish.capture.recorder.context import (
     current_run,
+    current_task,
     current_thread_id,
     current_trajectory_id,
     suppress,
@@ -35,10 +36,6 @@ _MOST_ATTEMPTS = 1_000_000_000
 
 def _read_attempt(value: Any) -> int:
     return read_integer(value, "a number from 1", least=1, most=_MOST_ATTEMPTS)
-
-
-current_task: ContextVar[task | None] = ContextVar("burnish_task", default=None)
-"""What runs that start here attempt."""
 
 
 class task(Entered["task"]):  # noqa: N801 - used as `with burnish.task(...)`, like open()

@@ -7,8 +7,12 @@ import pytest
 
 import burnish
 from burnish.capture import faults
-from burnish.capture.recorder.context import current_trajectory_id, suppress, suppressed
-from burnish.capture.scopes import current_task
+from burnish.capture.recorder.context import (
+    current_task,
+    current_trajectory_id,
+    suppress,
+    suppressed,
+)
 from burnish.journal.events import RunEnded, RunStarted
 
 

@@ -20,6 +20,8 @@ STARTED_IN = "_burnish_started_in"
 """Attribute of a raw thread: the trajectories in which it was started (capture/threads.py)."""
 scope: ContextVar[Run | None] = ContextVar("burnish_scope", default=None)
 """The open `trace` that this code runs in."""
+current_task: ContextVar[Any] = ContextVar("burnish_task", default=None)
+"""The `task` that runs started here attempt; None outside of every task."""
 suppressed: ContextVar[bool] = ContextVar("burnish_suppressed", default=False)
 """Whether nothing is to be recorded here."""
 
