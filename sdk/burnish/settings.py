@@ -60,7 +60,7 @@ class Settings:
     """Time after which an exporter that does not move loses its claim on segments."""
 
 
-_LOCK = threading.Lock()
+_LOCK = threading.RLock()
 _given: dict[str, Any] = {}
 _file: dict[str, Any] | None = None  # [burnish] of burnish.toml; None until it was looked for
 _current: Settings | None = None

@@ -174,3 +174,14 @@ def test_an_empty_dataset_names_no_one_in_its_reasons(make_run):
 
     assert "held out: source crm" in str(raised.value)
     assert MAIL not in str(raised.value)
+
+
+def test_a_text_that_an_own_pattern_takes_too_long_for_is_withheld_and_counted(make_run):
+    slow = "b" + "a" * 60 + "! anna has badge B-1"
+    version = build([make_run(1, request=slow)], {"redact_patterns": {"badge": r"(a|aa)+$|B-\d"}})
+
+    (row,) = version.rows("train")
+    text = str(row["messages"])
+    assert "anna" not in text
+    assert "B-1" not in text
+    assert version.manifest.extras["redaction"]["replaced"]["withheld"] > 0

@@ -192,21 +192,22 @@ class _Retrain:
         }
 
     def _dataset(self) -> dict[str, Any]:
-        from burnish_exporters import build_dataset, make_verifiers
+        from burnish_exporters import BuildOptions, build_dataset, make_verifiers
+        from burnish_exporters.verify import PoolSettings
 
         burnish.flush()
         subject, workspace = self._subject, burnish.Workspace()
         learn_from = self._choice.learn_from or subject.config.verify
+        trusted = subject.config.trust_received
         version = build_dataset(
             workspace,
             agent=subject.name,
-            verify=make_verifiers(
-                learn_from, subject.project.folder, trust_received=subject.config.trust_received
-            ),
+            verify=make_verifiers(learn_from, subject.project.folder, trust_received=trusted),
             recipe={
                 **msgspec.structs.asdict(subject.config.dataset),
                 **self._measured_on(),
             },
+            options=BuildOptions(pool=PoolSettings(trust_received=tuple(trusted))),
         )
         console.say("  [green]{}[/]: {} rows", version.id, version.manifest.rows.get("train", 0))
         return {"id": version.id, "path": str(version.path), "rows": version.manifest.rows}

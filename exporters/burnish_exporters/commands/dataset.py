@@ -50,7 +50,7 @@ def build(
     from burnish.workspace import Workspace
     from burnish_exporters.commands.choices import chosen, watched, workers_for
     from burnish_exporters.pipeline import BuildOptions, build_dataset
-    from burnish_exporters.verify import make_verifiers
+    from burnish_exporters.verify import PoolSettings, make_verifiers
 
     project, workspace = load_project(), Workspace(home)
     config = project.agent(agent)
@@ -64,6 +64,7 @@ def build(
             recipe={**msgspec.structs.asdict(config.dataset), **chosen(choices or ())},
             name=name,
             options=BuildOptions(
+                pool=PoolSettings(trust_received=tuple(config.trust_received)),
                 from_=None if parent == "none" else parent,
                 workers=workers_for(workspace, agent),
                 progress=progress,
@@ -133,7 +134,7 @@ def rebuild(
     from burnish.workspace import Workspace
     from burnish_exporters.dataset.recipe import recipe_of
     from burnish_exporters.pipeline import BuildOptions, build_dataset
-    from burnish_exporters.verify import make_verifiers
+    from burnish_exporters.verify import PoolSettings, make_verifiers
 
     old = _shelf(home).find(version)
     project = load_project()
@@ -145,6 +146,7 @@ def rebuild(
         recipe=recipe_of(old.manifest),
         name=old.manifest.name,
         options=BuildOptions(
+            pool=PoolSettings(trust_received=tuple(config.trust_received)),
             from_=next(iter(old.manifest.parents), None),
             as_of_ns=next((s["as_of_ns"] for s in old.manifest.sources if "as_of_ns" in s), None),
         ),

@@ -44,12 +44,14 @@ def watch(
     Examples: `burnish verify watch support`, `burnish verify watch support --once --json`
     """
     from burnish.workspace import Workspace
+    from burnish_exporters.verify import PoolSettings
     from burnish_exporters.verify.watching import Watch
 
-    verifiers, _ = _declared(agent)
+    verifiers, _, trusted = _declared(agent)
+    settings = PoolSettings(trust_received=trusted)
     chosen = None if source == "all" else source
     warned: set[str] = set()
-    with Watch(Workspace(home), agent, verifiers, source=chosen) as watching:
+    with Watch(Workspace(home), agent, verifiers, source=chosen, settings=settings) as watching:
         while True:
             for trajectory, verdict in watching.look():
                 _print_verdict(trajectory, verdict, as_json)
@@ -84,7 +86,7 @@ def audit(
     from burnish_exporters.verify.auditing import audit_agent
     from burnish_exporters.verify.auditing import draw as draw_sample
 
-    workspace, (verifiers, declared) = Workspace(home), _declared(agent)
+    workspace, (verifiers, declared, _) = Workspace(home), _declared(agent)
     if draw is not None:
         drawn = draw_sample(workspace, agent, draw, seed=seed)
         if as_json:
@@ -117,16 +119,15 @@ def list_verifiers(
         print_table("verifiers", ["name", "what it is"], found.items())
 
 
-def _declared(agent: str) -> tuple[list[Any], float]:
-    """Verifiers and floor of burnish.toml."""
+def _declared(agent: str) -> tuple[list[Any], float, tuple[str, ...]]:
+    """Verifiers, floor and trusted sources of burnish.toml."""
     from burnish.project import load_project
     from burnish_exporters.verify import make_verifiers
 
     project = load_project()
     config = project.agent(agent)
-    return make_verifiers(
-        config.verify, project.folder, trust_received=config.trust_received
-    ), config.dataset.verifier_floor
+    made = make_verifiers(config.verify, project.folder, trust_received=config.trust_received)
+    return made, config.dataset.verifier_floor, tuple(config.trust_received)
 
 
 def _print_verdict(trajectory: Trajectory, verdict: Verdict, as_json: bool) -> None:

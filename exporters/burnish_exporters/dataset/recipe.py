@@ -63,7 +63,8 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         contrast: Keep verified failures too, apart from the rows, as the rejected side of pairs.
         redact: "structured" replaces personal data and secrets that have a form, "full" asks Presidio and detect-secrets
             too, "none" keeps everything.
-        redact_patterns: Further kinds to replace, each with its regular expression.
+        redact_patterns: Further kinds to replace, each with its regular expression; a text that takes one more than a
+            second is withheld, word by word.
         redact_terms: Further kinds to replace, each with a file of its terms, one a line.
         names_model: spaCy model that finds names of people, with "full".
         steps: Further curation steps of yours, by import path.

@@ -67,6 +67,7 @@ class Plan:
         code = [self.recipe.replay, self.recipe.scorer]
         contents += [version_of(path.partition(":")[0], self.folder) for path in code if path]
         secret = hashlib.sha256(self.key).hexdigest()
-        settings = [secret, self.decoder is not None, self.unbelieved, self.as_of_ns]
+        trusted = sorted(self.pool.trust_received)
+        settings = [secret, self.decoder is not None, self.unbelieved, self.as_of_ns, trusted]
         settings.append(second_look_name() if self.recipe.redact != "none" else "")
         return digest([__version__, _FORM, self.facts(), contents, settings])

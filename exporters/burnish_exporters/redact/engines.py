@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import regex
+
 from burnish.errors import ExportError
 from burnish.redaction import Finding
 from burnish_exporters.redact.people import find_people
@@ -62,6 +64,10 @@ _NATIONAL = tuple(
         "ItIdentityCard",
     ]
 )
+WITHHELD = "withheld"
+"""Kind of what is replaced because an own pattern took too long to look at it."""
+_PATTERN_S = 1.0  # of one own pattern for one text
+_WORD = re.compile(r"\S+")
 _SECRET = re.compile(r"[\w+/=.-]+")
 
 
@@ -75,7 +81,8 @@ def finders_of(
     """What is asked besides the patterns that burnish brings.
 
     Args:
-        patterns: Own kinds and their regular expressions.
+        patterns: Own kinds and their regular expressions. A text that takes one of them more than a second is
+            withheld, word by word, and counted as `withheld`.
         terms: Own kinds and files of their terms, one a line, such as the names of customers.
         engines: Whether Presidio and detect-secrets look too.
         names_model: spaCy model for names of people; none works without.
@@ -90,14 +97,23 @@ def finders_of(
 
 def _own(kind: str, pattern: str) -> Finder:
     try:
-        compiled = re.compile(pattern)
-    except re.error as problem:
+        re.compile(pattern)
+        compiled = regex.compile(pattern)
+    except (re.error, regex.error) as problem:
         raise ExportError(
             f"redaction pattern {kind}: {problem}", "a regular expression"
         ) from problem
 
     def finder(text: str) -> Iterator[Finding]:
-        for match in compiled.finditer(text):
+        try:
+            found = list(compiled.finditer(text, timeout=_PATTERN_S))
+        except TimeoutError:  # what it would have found is unknown, so nothing of the text stays
+            yield from (
+                Finding(WITHHELD, match.start(), match.end(), match.group())
+                for match in _WORD.finditer(text)
+            )
+            return
+        for match in found:
             if match.group():
                 yield Finding(kind, match.start(), match.end(), match.group())
 

@@ -166,7 +166,7 @@ def passes_tests(
         folder=place,
         trust_received=tuple(sorted(trust_received)),
         name=name,
-        version=f"2.{digest}",
+        version=f"3.{digest}",
     )
 
 

@@ -5,6 +5,7 @@ Knows: how labels combine. Does not know: what any part looks at.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -114,7 +115,7 @@ def weighted(
         VerificationError: If a weight or the threshold is out of range.
     """
     weights = tuple(float(weight) for _, weight in parts)
-    if not weights or min(weights) <= 0 or not 0 <= threshold <= 1:
+    if not weights or not all(0 < w < math.inf for w in weights) or not 0 <= threshold <= 1:
         raise VerificationError(
             f"weights {weights} with threshold {threshold}",
             "weights above 0, a threshold from 0 to 1",

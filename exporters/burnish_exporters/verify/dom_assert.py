@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from typing import Any
@@ -39,6 +39,8 @@ _SIMPLE = re.compile(
         |\[(?P<attr>[\w-]+)(?:=["']?(?P<value>[^"'\]]*)["']?)?\]""",
     re.VERBOSE,
 )
+_STEP = re.compile(r"""(?:\[[^\]]*\]|[^\s\[])+""")  # spaces inside of brackets part no steps
+_GROUP = re.compile(r"""(?:\[[^\]]*\]|[^,\[])+""")
 _KEYS = {"selector", "text", "contains", "count", "absent", "attribute", "value"}
 
 
@@ -93,26 +95,50 @@ def dom_assert(
     """Verifier that checks the recorded page.
 
     Args:
-        assertions: All must hold. Each has a `selector` (tag, #id, .class, [attribute=value], descendants) and one of:
+        assertions: All must hold. Each has a `selector` (tag, #id, .class, [attribute=value], descendants) and any of:
             `text` (exactly), `contains`, `count`, `absent: true`, `attribute` with `value`; none means: is there.
         key: Where in the final state the page is; a final state that is a text is the page.
         trust_received: With "state", pages decide that were received or imported.
         name: Name under which verdicts are stored.
 
     Raises:
-        VerificationError: If an assertion has no selector, or a key that is unknown.
+        VerificationError: If an assertion has no selector, one that is not known here, an unknown key, or a value of
+            a wrong type.
     """
     for one in assertions:
         if not isinstance(one, dict) or "selector" not in one or one.keys() - _KEYS:
             raise VerificationError(f"assertion {one!r}", f"a selector, and of {sorted(_KEYS)}")
+        _refuse_wrong(one)
     digest = hashlib.sha256(canonical(list(assertions))).hexdigest()[:8]
     return DomAssert(
         assertions=tuple(assertions),
         key=key,
         trust_received=tuple(sorted(trust_received)),
         name=name,
-        version=f"1.{digest}",
+        version=f"2.{digest}",
     )
+
+
+def _refuse_wrong(one: dict[str, Any]) -> None:
+    """Refuse an assertion that would hold, or fail, whatever the page is."""
+    kinds = {
+        "selector": str, "text": str, "contains": str, "attribute": str, "value": str,
+        "count": int, "absent": bool,
+    }  # fmt: skip
+    for key, value in one.items():
+        if not isinstance(value, kinds[key]) or (key == "count" and isinstance(value, bool)):
+            raise VerificationError(
+                f"assertion {one!r}: {key} is {value!r}", f"{key} as {kinds[key].__name__}"
+            )
+    steps = [step for group in _GROUP.findall(one["selector"]) for step in _STEP.findall(group)]
+    if not steps or any(_SIMPLE.sub("", step) for step in steps):
+        raise VerificationError(
+            f"assertion {one!r}: the selector is not known here",
+            "tag, #id, .class, [attribute=value] and descendants",
+            '{ selector = "form .error", count = 0 }',
+        )
+    if ("value" in one) != ("attribute" in one):
+        raise VerificationError(f"assertion {one!r}", "attribute and value together")
 
 
 def elements_of(page: str) -> list[Element]:
@@ -125,7 +151,8 @@ def elements_of(page: str) -> list[Element]:
 
 def select(selector: str, elements: Sequence[Element]) -> list[Element]:
     """Elements that a selector finds."""
-    return [e for group in selector.split(",") for e in elements if _matches(e, group.split())]
+    groups = [_STEP.findall(group) for group in _GROUP.findall(selector)]
+    return [e for e in elements if any(_matches(e, steps) for steps in groups)]
 
 
 class _Parser(HTMLParser):
@@ -182,14 +209,12 @@ def _fits_simple(element: Element, found: re.Match[str]) -> bool:
 
 def _holds(one: dict[str, Any], elements: Sequence[Element]) -> bool:
     found = select(str(one["selector"]), elements)
-    if "absent" in one:
-        return bool(found) != bool(one["absent"])
-    if "count" in one:
-        return len(found) == one["count"]
-    if "text" in one:
-        return any(element.text == one["text"] for element in found)
-    if "contains" in one:
-        return any(str(one["contains"]) in element.text for element in found)
-    if "attribute" in one:
-        return any(e.attributes.get(str(one["attribute"])) == one.get("value") for e in found)
-    return bool(found)
+    checks: dict[str, Callable[[Any], bool]] = {
+        "absent": lambda wanted: bool(found) != wanted,
+        "count": lambda wanted: len(found) == wanted,
+        "text": lambda wanted: any(element.text == wanted for element in found),
+        "contains": lambda wanted: any(wanted in element.text for element in found),
+        "value": lambda wanted: any(e.attributes.get(one["attribute"]) == wanted for e in found),
+    }
+    asked = [(checks[key], wanted) for key, wanted in one.items() if key in checks]
+    return all(check(wanted) for check, wanted in asked) if asked else bool(found)

@@ -25,6 +25,7 @@ import unittest
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
+from burnish_exporters.verify.exam_remote import Doubt
 from burnish_exporters.verify.exam_wire import Ended, Peer, Remote
 
 _MOST_TESTS = 10_000
@@ -189,7 +190,7 @@ def _fault(problem: BaseException, modules: Collection[str]) -> str:
 def _result(name: str, test: Callable[[], object], peer: Peer) -> dict[str, str]:
     """What became of one test; "undecided" where it hangs on an answer that counts for nothing."""
     if peer.ended:
-        return {"name": name, "kind": "exception", "detail": "the program ended"}
+        return {"name": name[:200], "kind": "exception", "detail": "the program ended"}
     peer.doubt = ""
     kind, detail = _outcome_of(test)
     if peer.doubt:
@@ -202,15 +203,24 @@ def _outcome_of(test: Callable[[], object]) -> tuple[str, str]:
         test()
     except (unittest.SkipTest, AssertionError) as problem:
         skipped = isinstance(problem, unittest.SkipTest)
-        far = "burnish_remote" in problem.__dict__
+        far = not _is_ours(problem)
         return "exception" if far else "skipped" if skipped else "wrong output", _shown(problem)
+    except Doubt as problem:
+        return "undecided", str(problem)
     except BaseException as problem:  # noqa: BLE001 - sys.exit() of the code under test included
-        if isinstance(problem, MemoryError) and "burnish_remote" not in problem.__dict__:
+        if type(problem).__name__ in ("Skipped", "XFailed") and _is_ours(problem):  # pytest.skip()
+            return "skipped", _shown(problem)
+        if isinstance(problem, MemoryError) and _is_ours(problem):
             return "undecided", "the tests ran out of memory"
         if type(problem).__name__ == "Failed":  # pytest.raises() saw no exception
             return "wrong output", _shown(problem)
         return "resource limit" if _is_limit(problem) else "exception", _shown(problem)
     return "pass", ""
+
+
+def _is_ours(problem: BaseException) -> bool:
+    """Whether an exception is of the tests, and not of the code."""
+    return "burnish_remote" not in getattr(problem, "__dict__", {})
 
 
 def _is_limit(problem: BaseException) -> bool:
@@ -234,17 +244,53 @@ def _collected(source: str) -> Iterator[tuple[str, Callable[[], object]]]:
     module = types.ModuleType("burnish_tests")
     sys.modules[module.__name__] = module
     exec(compile(source, "tests.py", "exec"), module.__dict__)  # noqa: S102 - in a sandbox
+    _call_first(module, ("setUpModule", "setup_module"), module)
     for name, found in list(vars(module).items()):
+        marks = _marks_of(module)
         if isinstance(found, type) and issubclass(found, unittest.TestCase):
             for method in unittest.defaultTestLoader.getTestCaseNames(found):
                 yield f"{name}.{method}", _of_unittest(found, method)
         elif isinstance(found, type) and name.startswith("Test"):
-            for method in [m for m in vars(found) if m.startswith("test")]:
-                yield from _expanded(
-                    f"{name}.{method}", _bound(found, method), getattr(found, method)
-                )
+            for method in [m for m in _members(found) if m.startswith("test")]:
+                written = getattr(found, method)
+                given = [*marks, *_marks_of(found)]
+                yield from _expanded(f"{name}.{method}", _bound(found, method), written, given)
         elif inspect.isfunction(found) and name.startswith("test"):
-            yield from _expanded(name, found, found)
+            yield from _expanded(name, _plain(module, found), found, marks)
+
+
+def _members(kind: type) -> list[str]:
+    """Names of what a class has, those of its bases included, in the order in which they are written."""
+    classes = [base for base in reversed(kind.__mro__) if base is not object]
+    return list(dict.fromkeys(name for base in classes for name in vars(base)))
+
+
+def _marks_of(written: Any) -> list[Any]:
+    marks = getattr(written, "pytestmark", ())
+    return list(marks) if isinstance(marks, (list, tuple)) else [marks]
+
+
+def _call_first(place: Any, names: Sequence[str], *given: object) -> None:
+    """Call the first of the functions that prepare tests or clear up; pytest hands each what it asks for."""
+    for name in names:
+        found = getattr(place, name, None)
+        if callable(found):
+            _run(found(*given[: len(inspect.signature(found).parameters)]))
+            return
+
+
+def _run(result: object) -> None:
+    """Run what a test gave back, where it was written with `async`.
+
+    Raises:
+        Doubt: If it is a generator: its tests would not run at all.
+    """
+    if inspect.iscoroutine(result):
+        import asyncio  # late: most tests are without it
+
+        asyncio.run(result)
+    elif inspect.isgenerator(result) or inspect.isasyncgen(result):
+        raise Doubt("a test that yields is no test")
 
 
 def _of_unittest(case: type[unittest.TestCase], method: str) -> Callable[[], object]:
@@ -252,6 +298,7 @@ def _of_unittest(case: type[unittest.TestCase], method: str) -> Callable[[], obj
         made = case(method)
         case.setUpClass()
         made.debug()
+        case.tearDownClass()
 
     return test
 
@@ -259,18 +306,34 @@ def _of_unittest(case: type[unittest.TestCase], method: str) -> Callable[[], obj
 def _bound(kind: type, method: str) -> Callable[..., object]:
     def test(**arguments: Any) -> None:
         made = kind()
-        getattr(made, "setup_method", lambda: None)()
-        getattr(made, method)(**arguments)
+        found = getattr(made, method)
+        _call_first(kind, ("setup_class",))
+        _call_first(made, ("setup_method",), found)
+        _run(found(**arguments))
+        _call_first(made, ("teardown_method",), found)
+
+    return test
+
+
+def _plain(module: types.ModuleType, found: Callable[..., object]) -> Callable[..., object]:
+    def test(**arguments: Any) -> None:
+        _call_first(module, ("setup_function",), found)
+        _run(found(**arguments))
+        _call_first(module, ("teardown_function",), found)
 
     return test
 
 
 def _expanded(
-    name: str, call: Callable[..., object], written: Callable[..., object]
+    name: str,
+    call: Callable[..., object],
+    written: Callable[..., object],
+    marks: Sequence[Any],
 ) -> Iterator[tuple[str, Callable[[], object]]]:
     """A test for each combination of parameters."""
     rows: list[dict[str, Any]] = [{}]
-    for mark in getattr(written, "pytestmark", ()):
+    marks = [*marks, *_marks_of(written)]
+    for mark in marks:
         if mark.name == "parametrize":
             names = mark.args[0]
             names = [n.strip() for n in names.split(",")] if isinstance(names, str) else list(names)
@@ -288,7 +351,24 @@ def _expanded(
             raise TypeError(
                 f"{name} asks for {sorted(needed - row.keys())}: fixtures are not known here"
             )
-        yield f"{name}[{place}]" if row else name, lambda row=row: call(**row)
+        yield f"{name}[{place}]" if row else name, _marked(lambda row=row: call(**row), marks)
+
+
+def _marked(test: Callable[[], object], marks: Sequence[Any]) -> Callable[[], object]:
+    """A test as pytest's marks of skipping and expected failure have it run."""
+
+    def run() -> None:
+        skips = [mark for mark in marks if mark.name in ("skip", "skipif")]
+        if any(mark.name == "skip" or any(mark.args) for mark in skips):
+            raise unittest.SkipTest("marked")
+        try:
+            test()
+        except Exception as problem:
+            if any(mark.name == "xfail" and (not mark.args or any(mark.args)) for mark in marks):
+                raise unittest.SkipTest("a failure was expected") from problem
+            raise
+
+    return run
 
 
 def _row(value: Any, names: int) -> Sequence[Any]:

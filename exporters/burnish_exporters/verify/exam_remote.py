@@ -235,6 +235,18 @@ def _equals_stranger(one: Any, other: Any) -> bool:
         return False
 
 
+_loop: Any = None
+
+
+def _run_to_its_end(coroutine: Any) -> Any:
+    """Run a coroutine in the one event loop of this process, so that locks and queues of the code go on working."""
+    global _loop
+    import asyncio
+
+    _loop = _loop or asyncio.new_event_loop()
+    return _loop.run_until_complete(coroutine)
+
+
 OPERATIONS: dict[str, Callable[..., Any]] = {
     "getattr": getattr, "setattr": setattr, "call": lambda it, given, named: it(*given, **named), "eq": operator.eq,
     "ne": operator.ne, "eq_stranger": _equals_stranger, "hash": hash, "bool": bool, "str": str, "repr": repr,
@@ -246,6 +258,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "ceil": math.ceil, "copy": copy.copy, "deepcopy": copy.deepcopy, "enter": lambda it: it.__enter__(),
     "exit": lambda it, *_: bool(it.__exit__(None, None, None)), "lt": operator.lt, "le": operator.le,
     "gt": operator.gt, "ge": operator.ge, "dir": dir, "divmod": divmod, "import": importlib.import_module,
+    "await": _run_to_its_end,
 }  # fmt: skip
 """What can be asked of the other side."""
 
@@ -266,3 +279,14 @@ for _name in _ARITHMETIC:
 for _name in (*_ARITHMETIC, "divmod"):
     setattr(Remote, f"__{_name.strip('_')}__", _binary(_name))
     setattr(Remote, f"__r{_name.strip('_')}__", _binary(_name, reflected=True))
+
+
+def _undecided(name: str) -> Callable[..., Any]:
+    def method(self: Remote, *_: object) -> Any:
+        raise _doubt(peer_of(self), f"{name} of an object of the code")
+
+    return method
+
+
+for _name in ("__await__", "__aiter__", "__anext__", "__aenter__", "__aexit__"):
+    setattr(Remote, _name, _undecided(_name))

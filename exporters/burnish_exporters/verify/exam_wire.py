@@ -9,6 +9,7 @@ This text runs inside sandboxes and imports nothing but the standard library and
 from __future__ import annotations
 
 import builtins
+import inspect
 import json
 import os
 from typing import Any
@@ -105,7 +106,8 @@ class Peer:
             return plain
         if isinstance(value, type):
             return self._class(value)
-        return ["mine", self._number(value)]
+        awaited = inspect.iscoroutine(value) and not self.guarded
+        return ["awaited" if awaited else "mine", self._number(value)]
 
     def decode(self, wire: Wire) -> Any:
         """A value that has travelled.
@@ -118,6 +120,8 @@ class Peer:
                 return _TYPES[wire[1]]
             if wire[0] == "mine":
                 return self.remote(int(wire[1]))
+            if wire[0] == "awaited" and self.guarded:
+                return _awaited(self, self.remote(int(wire[1])))
             if wire[0] == "yours":
                 return self.own(int(wire[1]))
             if wire[0] == "error":
@@ -235,6 +239,11 @@ class Peer:
             pass
         self.ended = True
         raise Ended("the program spoke nonsense" if line else "the program ended")
+
+
+async def _awaited(peer: Peer, coroutine: Any) -> Any:
+    """Stands for a coroutine of the other side, which runs there, whole, once it is awaited here."""
+    return peer.ask("await", coroutine)
 
 
 _TYPES = {name: kind for name, kind in vars(builtins).items() if isinstance(kind, type)}

@@ -57,8 +57,8 @@ def goal_state(
 ) -> GoalState:
     """Verifier that asks a predicate of yours.
 
-    The predicate gets the trajectory and `Environment.state()` as recorded at its end. It returns a bool, a Verdict,
-    or a pair of label (or bool) and evidence; None means unknown.
+    The predicate gets the trajectory and `Environment.state()` as recorded at its end. It returns a bool (numpy's
+    too), a Verdict, or a pair of label (or bool) and evidence; None means unknown.
 
     Args:
         predicate: Import path "module:function".

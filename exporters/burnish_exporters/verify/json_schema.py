@@ -18,7 +18,7 @@ from burnish.journal.events import canonical
 from burnish.protocols import VerifierTraits
 from burnish.records import Json, Trajectory, Verdict
 
-_FENCE = re.compile(r"```(?:json)?\s{0,16}(.*?)```", re.DOTALL)
+_FENCE = re.compile(r"```(?:([A-Za-z][\w+-]{0,31})(?=\s))?\s{0,16}(.*?)```", re.DOTALL)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,11 +41,15 @@ class JsonSchema:
     def _problem(self, answer: str | None) -> str | None:
         if answer is None:
             return "no answer"
+        values: list[Any] = []
         try:
-            value = json.loads(answer if self.strict else json_text(answer))
-        except ValueError as problem:
+            for text in [answer] if self.strict else json_texts(answer):
+                value = json.loads(text, object_pairs_hook=_unique, parse_constant=_refused)
+                values.append(value)
+        except (ValueError, RecursionError) as problem:
             return f"no JSON: {problem}"
-        return schema_problem(self.schema, value)
+        problems = [schema_problem(self.schema, value) for value in values]
+        return next((problem for problem in problems if problem), None)
 
 
 def json_schema(
@@ -59,7 +63,8 @@ def json_schema(
 
     Args:
         schema: The schema, or a JSON file that holds it.
-        strict: Whether the answer must be JSON and nothing else; otherwise a fenced block or the outermost braces do.
+        strict: Whether the answer must be JSON and nothing else; otherwise fenced blocks do, each of which must fit,
+            or the outermost braces.
         folder: Folder that a file is looked for in.
         name: Name under which verdicts are stored.
 
@@ -96,7 +101,7 @@ def read_schema(schema: Mapping[str, Json] | str, folder: Path | str | None) -> 
 
 def schema_version(schema: dict[str, Json]) -> str:
     """Version that follows the schema."""
-    return "1." + hashlib.sha256(canonical(schema)).hexdigest()[:8]
+    return "2." + hashlib.sha256(canonical(schema)).hexdigest()[:8]
 
 
 def schema_problem(schema: dict[str, Json], value: Any) -> str | None:
@@ -109,11 +114,29 @@ def schema_problem(schema: dict[str, Json], value: Any) -> str | None:
     return f"at {'/'.join(map(str, error.absolute_path)) or 'top'}: {error.message[:300]}"
 
 
-def json_text(answer: str) -> str:
-    """The JSON in an answer: a fenced block, the outermost brackets, or all of it."""
-    fenced = _FENCE.search(answer)
+def json_texts(answer: str) -> list[str]:
+    """The JSON in an answer: its fenced blocks, else the outermost brackets, or all of it."""
+    fenced = [(language.lower(), text) for language, text in _FENCE.findall(answer)]
+    for wanted in (
+        "json",
+        "",
+    ):  # blocks of another language are beside the point, unless there is nothing else
+        if found := [text for language, text in fenced if language == wanted]:
+            return found
     if fenced:
-        return fenced[1]
+        return [text for _, text in fenced]
     starts = [place for place in (answer.find("{"), answer.find("[")) if place >= 0]
     end = max(answer.rfind("}"), answer.rfind("]"))
-    return answer[min(starts) : end + 1] if starts and end > min(starts) else answer
+    return [answer[min(starts) : end + 1] if starts and end > min(starts) else answer]
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object; readers disagree on which value counts of a key that stands twice."""
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        raise ValueError("a key stands twice in an object")
+    return made
+
+
+def _refused(constant: str) -> Any:
+    raise ValueError(f"{constant} is no JSON")

@@ -9,7 +9,6 @@ outrank judges (combine.py), and a judge's success counts for training only once
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections import Counter
 from dataclasses import dataclass
@@ -80,7 +79,7 @@ class Judge:
         cost = 0.0
         for options in (_OPTIONS, _OPTIONS[::-1]):
             reply = model.invoke(self._question(shown, options))
-            text = reply.content if isinstance(reply.content, str) else json.dumps(reply.content)
+            text = _text_of(reply.content)
             choices = set(_CHOICE.findall(text.strip().splitlines()[-1] if text.strip() else ""))
             chosen = "AB".index(choices.pop()) if len(choices) == 1 else None
             found.append(None if chosen is None else options[chosen][1])
@@ -137,8 +136,22 @@ def judge_by(
     digest = hashlib.sha256(f"{rubric}\x1f{votes}".encode()).hexdigest()[:8]
     return Judge(
         model=model, rubric=rubric, votes=votes, price=(float(price[0]), float(price[1])),
-        folder=place, name=name, version=f"2.{version_of(model.partition(':')[0], place)}.{digest}",
+        folder=place, name=name, version=f"3.{version_of(model.partition(':')[0], place)}.{digest}",
     )  # fmt: skip
+
+
+def _text_of(content: Any) -> str:
+    """What a judge said: of content in blocks, the texts, and not what it thought."""
+    if isinstance(content, str):
+        return content
+    blocks = content if isinstance(content, list) else []
+    texts = [block if isinstance(block, str) else _text_block(block) for block in blocks]
+    return "\n".join(text for text in texts if text)
+
+
+def _text_block(block: Any) -> str:
+    text = block.get("text") if isinstance(block, dict) and block.get("type") == "text" else None
+    return text if isinstance(text, str) else ""
 
 
 def _same_family(model: Any, trajectory: Trajectory) -> str | None:

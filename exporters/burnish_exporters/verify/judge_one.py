@@ -5,13 +5,23 @@ Knows: how an answer or a crash of a verifier becomes a verdict. Does not know: 
 
 from __future__ import annotations
 
+import inspect
 import time
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
 
+from burnish.capture.recorder.values import (
+    WrongValue,
+    optional,
+    read_flag,
+    read_integer,
+    read_number,
+)
+from burnish.origins import decides
 from burnish.protocols import Verifier, traits_of
-from burnish.records import Json, Trajectory, Verdict
+from burnish.records import Json, Trajectory, Verdict, VerdictLabel
 
 _EVIDENCE_BYTES = 8192
 
@@ -20,18 +30,60 @@ def judge(verifier: Verifier, trajectory: Trajectory) -> Verdict:
     """The verdict of one verifier; a crash inside is "unknown" with the error as evidence."""
     try:
         answer = verifier.verify(trajectory)
-    except Exception as problem:  # noqa: BLE001 - a user's code may raise anything
-        return unknown(verifier, "crash", f"{type(problem).__name__}: {problem}")
-    if not isinstance(answer, Verdict) or answer.label not in ("success", "fail", "unknown"):
+    except KeyboardInterrupt:
+        raise
+    except BaseException as problem:  # noqa: BLE001 - a user's code may raise anything, SystemExit too
+        return unknown(verifier, "crash", f"{type(problem).__name__}: {_words(problem)}")
+    if not isinstance(answer, Verdict) or not _is_label(answer.label):
         return unknown(verifier, "no verdict", f"verify() returned {shown(answer)}")
-    return msgspec.structs.replace(
-        answer,
-        verifier=verifier.name,
-        version=verifier.version,
-        evidence=plain(answer.evidence),
-        origin="own",
-        decided_ns=answer.decided_ns or time.time_ns(),
-    )
+    try:
+        return msgspec.structs.replace(
+            answer,
+            label=_LABELS[answer.label],
+            verifier=verifier.name,
+            version=verifier.version,
+            score=optional(_read_share, answer.score),
+            cost_usd=optional(read_number, answer.cost_usd),
+            evidence=plain(answer.evidence),
+            origin="own",
+            decided_ns=read_integer(answer.decided_ns or 0, least=0) or time.time_ns(),
+        )
+    except (WrongValue, TypeError, ValueError) as problem:
+        return unknown(verifier, "no verdict", f"verify() returned {problem}")
+
+
+_LABELS: dict[str, VerdictLabel] = {"success": "success", "fail": "fail", "unknown": "unknown"}
+
+
+def _is_label(label: Any) -> bool:
+    return isinstance(label, str) and label in _LABELS
+
+
+def _read_share(value: Any) -> float:
+    number = read_number(value, "a score from 0 to 1")
+    if not 0 <= number <= 1:
+        raise WrongValue(value, "a score from 0 to 1")
+    return number
+
+
+def _words(problem: BaseException) -> str:
+    try:
+        return str(problem)
+    except Exception:  # noqa: BLE001 - the exception's own text raises
+        return "no words"
+
+
+def read_answer(answer: Any) -> bool:
+    """What a predicate says, where it says yes or no: a bool, also numpy's.
+
+    Raises:
+        WrongValue: If it says neither: a number may be a count, a text a reason, and a coroutine has not run.
+    """
+    if isinstance(answer, bool) or str(getattr(answer, "dtype", "")) == "bool":
+        return read_flag(answer, "True or False")
+    if inspect.iscoroutine(answer):
+        answer.close()
+    raise WrongValue(answer, "True or False")
 
 
 def unknown(verifier: Verifier, reason: str, detail: str = "") -> Verdict:
@@ -68,27 +120,31 @@ def shown(value: Any) -> str:
     return text[:500].encode("utf-8", "replace").decode()
 
 
-def earlier(verifier: Verifier, trajectory: Trajectory) -> Verdict | None:
-    """The newest verdict that this workspace's verification has given already, if it still holds.
+def earlier(
+    verifier: Verifier, trajectory: Trajectory, trusted: Collection[str] = ()
+) -> Verdict | None:
+    """The newest verdict that was given already and can stand for one of ours, if it still holds.
 
-    It must be of the same version of the verifier. A verdict that was received, imported or reported from inside the
-    run is no verdict of ours, whatever name it bears. A verifier that reads outcomes judges anew once a later outcome
-    was reported.
+    It must be of the same version of the verifier, and this workspace's verification must have given it. A verdict that
+    was received or imported counts only where `trusted` names its verifier, and after any of ours; one from inside the
+    run never does. A verifier that reads outcomes judges anew once a later outcome was reported.
     """
     same = [
         verdict
         for verdict in trajectory.verdicts
-        if verdict.origin == "own"
+        if decides(verdict.origin, verdict.verifier, trusted)
         and (verdict.verifier, verdict.version) == (verifier.name, verifier.version)
     ]
-    newest = max(same, key=lambda verdict: verdict.decided_ns, default=None)
+    newest = max(same, key=lambda v: (v.origin == "own", v.decided_ns), default=None)
     if newest is None or not traits_of(verifier).reads_outcomes:
         return newest
     later = any(found.reported_ns > newest.decided_ns for found in trajectory.outcomes)
     return None if later else newest
 
 
-def reusable(verifier: Verifier, trajectory: Trajectory) -> Verdict | None:
+def reusable(
+    verifier: Verifier, trajectory: Trajectory, trusted: Collection[str] = ()
+) -> Verdict | None:
     """An earlier verdict that can be believed again: it still holds and was not unknown."""
-    verdict = earlier(verifier, trajectory)
+    verdict = earlier(verifier, trajectory, trusted)
     return verdict if verdict is not None and verdict.label != "unknown" else None

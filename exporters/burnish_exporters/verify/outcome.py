@@ -6,9 +6,11 @@ Does not know: who reports, and whether they are right.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from burnish.errors import VerificationError
 from burnish.origins import comes_with_import, decides
 from burnish.protocols import VerifierTraits
 from burnish.records import Outcome, Trajectory, Verdict, VerdictLabel
@@ -77,11 +79,13 @@ class OutcomeVerifier:
         return "no outcome of a trusted source", found
 
     def _label(self, found: Outcome) -> VerdictLabel | None:
+        word = _WORDS.get((found.label or "").strip().lower())
         if found.success is not None:
-            return "success" if found.success else "fail"
+            said: VerdictLabel = "success" if found.success else "fail"
+            return said if word in (None, said) else None  # an outcome that contradicts itself
         if found.score is not None and self.at_least is not None:
             return "success" if found.score >= self.at_least else "fail"
-        return _WORDS.get((found.label or "").strip().lower())
+        return word
 
 
 def outcome(
@@ -100,7 +104,12 @@ def outcome(
         at_least: Score from which on a run counts as success, where only a score was reported.
         trust_received: Sources whose outcomes decide although they were received or imported.
         name: Name under which verdicts are stored.
+
+    Raises:
+        VerificationError: If `at_least` is no finite number.
     """
+    if at_least is not None and not math.isfinite(at_least):
+        raise VerificationError(f"at_least {at_least}", "a finite score", "outcome(at_least=0.5)")
     version = "1" if at_least is None else f"1.{at_least:g}"
     trusted = tuple(sorted(trust_received))
     return OutcomeVerifier(

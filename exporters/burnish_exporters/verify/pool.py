@@ -47,6 +47,7 @@ class PoolSettings:
         batch: Trajectories that travel together.
         in_process: Run everything in this process, without limits; only where that was asked for.
         reuse: Believe verdicts that the same version of a verifier has given before.
+        trust_received: Verifiers whose received and imported verdicts are believed like our own.
     """
 
     workers: int = 1
@@ -56,6 +57,7 @@ class PoolSettings:
     batch: int = 32
     in_process: bool = False
     reuse: bool = True
+    trust_received: tuple[str, ...] = ()
 
 
 def judge_all(
@@ -121,7 +123,7 @@ class Verification:
 
 
 def _here(verifier: Verifier, trajectory: Trajectory, settings: PoolSettings) -> Verdict:
-    known = reusable(verifier, trajectory) if settings.reuse else None
+    known = reusable(verifier, trajectory, settings.trust_received) if settings.reuse else None
     return known or judge(verifier, trajectory)
 
 
@@ -178,7 +180,8 @@ class _Pool:
         """Verdicts that were given before by the same versions, if all of them are there."""
         if not self._settings.reuse:
             return None
-        found = [reusable(verifier, trajectory) for verifier in self._verifiers]
+        trusted = self._settings.trust_received
+        found = [reusable(verifier, trajectory, trusted) for verifier in self._verifiers]
         return [verdict for verdict in found if verdict] if all(found) else None
 
     def _send(self, waiting: Iterable[_Batch]) -> None:
@@ -281,7 +284,11 @@ class _Worker:
         if frame is None:
             self.close()
             return "verifier process ended"
-        return _DECODER.decode(frame)
+        try:
+            return _DECODER.decode(frame)
+        except msgspec.DecodeError:
+            self.close()
+            return "verifier process spoke nonsense"
 
     def close(self) -> None:
         """End the process and everything that it started."""

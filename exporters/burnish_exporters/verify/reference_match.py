@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 import unicodedata
 from collections.abc import Callable, Mapping
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from burnish.capture.recorder.values import read_text
 from burnish.errors import VerificationError
 from burnish.journal.events import canonical
 from burnish.protocols import VerifierTraits
@@ -24,7 +26,13 @@ from burnish_exporters.verify.user_functions import load_function, version_of
 
 Mode = Literal["exact", "text", "numeric", "set"]
 
-_NUMBER = re.compile(r"[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:[eE][-+]?\d+)?")
+_NUMBER = re.compile(
+    r"(?<![\w.)])[-+]?(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?(?:[eE][-+]?\d+)?"
+    r"(?P<over>\s?/\s?\d+(?:\.\d+)?)?(?P<power>\s?(?:\^|\*\*)\s?[-+(]?\d+|[\u00b2\u00b3\u00b9\u2070-\u207f])?"
+    r"|(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?(?:[eE][-+]?\d+)?"
+)
+_MINUS = str.maketrans(dict.fromkeys("\u2011\u2012\u2013\u2212\ufe63\uff0d", "-"))
+"""Dashes that stand for a minus where a number follows."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,18 +94,22 @@ def reference_match(
         name: Name under which verdicts are stored.
 
     Raises:
-        VerificationError: If the mode is unknown, or the file holds no JSON object.
+        VerificationError: If the mode is unknown, the tolerance is no number from 0, or the file holds no JSON object.
     """
     if mode not in _MATCHERS:
         raise VerificationError(
             f"mode {mode!r}", f"one of {', '.join(_MATCHERS)}", 'reference_match(..., mode="text")'
+        )
+    if not 0 <= tolerance < math.inf:
+        raise VerificationError(
+            f"tolerance {tolerance}", "a number from 0", "reference_match(..., tolerance=1e-6)"
         )
     place = Path(folder).absolute() if folder else Path.cwd()
     common: dict[str, Any] = {"mode": mode, "tolerance": tolerance, "folder": place, "name": name}
     setting = "" if tolerance == 1e-6 else f"~{tolerance:g}"
     known, function, digest = given_references(references, place)
     return ReferenceMatch(
-        references=known, function=function, version=f"{mode}{setting}.{digest}", **common
+        references=known, function=function, version=f"2.{mode}{setting}.{digest}", **common
     )
 
 
@@ -121,7 +133,10 @@ def given_references(
             'a table by task id, a file "NAME.json", or "module:function"',
             'references = "answers.json"',
         )
-    known = _read(folder / references) if isinstance(references, str) else dict(references)
+    if isinstance(references, str):
+        known = _read(folder / references)
+    else:
+        known = {read_text(task): reference for task, reference in references.items()}
     return known, None, hashlib.sha256(canonical(known)).hexdigest()[:8]
 
 
@@ -164,11 +179,24 @@ def _text(answer: str, expected: Json, tolerance: float) -> bool:
 
 
 def _numeric(answer: str, expected: Json, tolerance: float) -> bool:
-    found, wanted = _NUMBER.findall(without_claims(answer)), _NUMBER.findall(str(expected))
-    if not found or not wanted:
+    got, want = _last_number(without_claims(answer)), _last_number(str(expected))
+    if got is None or want is None:
         return False
-    got, want = (float(numbers[-1].replace(",", "")) for numbers in (found, wanted))
     return abs(got - want) <= tolerance * max(1.0, abs(want))
+
+
+def _last_number(text: str) -> float | None:
+    """The last number of a text, a fraction as its quotient; None where there is none, or it is a power."""
+    numbers = list(_NUMBER.finditer(text.translate(_MINUS)))
+    if not numbers or numbers[-1]["power"]:
+        return None
+    found = numbers[-1]
+    over = found["over"] or ""
+    number = float(found[0].removesuffix(over).replace(",", ""))
+    if not over:
+        return number
+    divisor = float(over.strip().lstrip("/"))
+    return number / divisor if divisor else None
 
 
 def _set(answer: str, expected: Json, tolerance: float) -> bool:

@@ -13,6 +13,8 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
+
 from burnish.errors import BurnishError, NoVerifier, VerificationError
 from burnish.protocols import Verifier
 from burnish_exporters.verify.code import code
@@ -121,6 +123,7 @@ def _make(entry: Any, place: _Place) -> Verifier:
     positional, named = _arguments(arguments)
     for key in inspect.signature(factory).parameters.keys() & place._asdict().keys():
         named.setdefault(key, getattr(place, key))
+    _refuse_wrong_types(name, factory, positional, named)
     try:
         return factory(*positional, **named)
     except (TypeError, ValueError, LookupError, AttributeError) as problem:
@@ -131,6 +134,36 @@ def _make(entry: Any, place: _Place) -> Verifier:
             f"{name}{inspect.signature(factory)}",
             "edit burnish.toml",
         ) from problem
+
+
+def _refuse_wrong_types(
+    name: str, factory: Callable[..., Any], positional: list[Any], named: dict[str, Any]
+) -> None:
+    """Refuse a text where a number is meant, and any other value that would decide something by its truth.
+
+    Raises:
+        VerificationError: If a value is of another type than a simple annotation says.
+    """
+    try:
+        signature = inspect.signature(factory, eval_str=True)
+        given = signature.bind_partial(*positional, **named).arguments
+    except (TypeError, ValueError, NameError):
+        return  # the call itself says what does not fit
+    for key, value in given.items():
+        declared = signature.parameters[key].annotation
+        if declared not in _SIMPLE:
+            continue
+        try:
+            msgspec.convert(value, declared, strict=True)
+        except msgspec.ValidationError as problem:
+            raise VerificationError(
+                f"verifier {name}: {key} is {value!r}",
+                str(problem).removeprefix("Expected ").partition(", got")[0],
+                "edit burnish.toml",
+            ) from problem
+
+
+_SIMPLE = (bool, int, float, str, float | None, str | None, list[int] | None)
 
 
 def _composed(name: str, given: Any, place: _Place) -> Verifier:

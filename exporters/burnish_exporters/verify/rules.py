@@ -26,9 +26,11 @@ from typing import Any
 
 import msgspec
 
+from burnish.capture.recorder.values import WrongValue
 from burnish.errors import VerificationError
 from burnish.protocols import VerifierTraits
 from burnish.records import ToolRun, Trajectory, Verdict
+from burnish_exporters.verify.judge_one import read_answer
 from burnish_exporters.verify.spellings import forms_of_arguments, spellings
 from burnish_exporters.verify.user_functions import load_function
 
@@ -71,15 +73,21 @@ class Rules:
         law = self.constitution
         for run in trajectory.tool_runs:
             yield from self._broken_by(run)
-        counts = Counter(run.name for run in trajectory.tool_runs)
+        counts = Counter(_folded(run.name) for run in trajectory.tool_runs)
         for tool, most in law.max_calls.items():
-            if counts[tool] > most:
-                yield f"max_calls: {counts[tool]} of {tool}"
+            if counts[_folded(tool)] > most:
+                yield f"max_calls: {counts[_folded(tool)]} of {tool}"
         for pattern in law.deny_answer:
             if any(re.search(pattern, form) for form in spellings(trajectory.answer or "")):
                 yield f"deny_answer: {pattern}"
         for path in law.predicates:
-            if not load_function(path, self.folder)(trajectory):
+            try:
+                holds = read_answer(load_function(path, self.folder)(trajectory))
+            except WrongValue as wrong:
+                raise VerificationError(
+                    f"predicate {path} returned {wrong.found}", "True or False", f"edit {path}"
+                ) from wrong
+            if not holds:
                 yield f"predicate: {path}"
 
     def _broken_by(self, run: ToolRun) -> Iterator[str]:
@@ -88,7 +96,10 @@ class Rules:
             yield f"allow_tools: {run.name}"
         if _folded(run.name) in map(_folded, law.deny_tools):
             yield f"deny_tools: {run.name}"
-        if not (patterns := law.deny_arguments.get(run.name, ())):
+        name = _folded(run.name)
+        denied = law.deny_arguments.items()
+        patterns = [pattern for tool, found in denied if _folded(tool) == name for pattern in found]
+        if not patterns:
             return
         forms = forms_of_arguments(run)
         for pattern in patterns:
@@ -127,4 +138,4 @@ def rules(
             f"constitution: {problem}", "the keys that rules() documents", "edit the constitution"
         ) from problem
     digest = hashlib.sha256(msgspec.json.encode(law, order="sorted")).hexdigest()[:8]
-    return Rules(constitution=law, folder=place, name=name, version=f"2.{digest}")
+    return Rules(constitution=law, folder=place, name=name, version=f"3.{digest}")

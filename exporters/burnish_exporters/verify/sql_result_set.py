@@ -26,6 +26,7 @@ from burnish_exporters.verify.user_functions import load_function
 
 _STEPS = 20_000_000
 _ROWS = 100_000
+_EXACT = 2**53  # below it, a float holds every integer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,9 +64,15 @@ class SqlResultSet:
             expected = rows_of(self.database, reference)
         except sqlite3.Error as problem:
             return unknown(self, "the reference query fails", str(problem))
+        if len(expected) > _ROWS:
+            return unknown(self, "the reference query gives too many rows", f"more than {_ROWS}")
         try:
             found = rows_of(self.database, query)
         except sqlite3.Error as problem:
+            if _is_trouble(problem):
+                return unknown(self, "the database cannot be read", str(problem))
+            return self._verdict("fail", {"problem": f"the query fails: {problem}"})
+        except (sqlite3.Warning, ValueError) as problem:  # several statements; a zero byte
             return self._verdict("fail", {"problem": f"the query fails: {problem}"})
         ordered = re.search(r"(?i)\border\s+by\b", reference) is not None
         same = found == expected if ordered else Counter(found) == Counter(expected)
@@ -146,12 +153,12 @@ def sql_result_set(
         tool=tool,
         argument=argument,
         name=name,
-        version=f"2.{digest}.{contents}.{tool}.{argument}",
+        version=f"3.{digest}.{contents}.{tool}.{argument}",
     )
 
 
 def rows_of(database: Path, query: str) -> list[tuple[Any, ...]]:
-    """Rows of a query on a database that it cannot change, within limits.
+    """Rows of a query on a database that it cannot change, within limits; one row more than `_ROWS` at most.
 
     Raises:
         sqlite3.Error: If the query fails, changes something or takes too long.
@@ -160,7 +167,7 @@ def rows_of(database: Path, query: str) -> list[tuple[Any, ...]]:
         connection.execute("PRAGMA query_only = ON")
         connection.set_authorizer(_only_reading)
         connection.set_progress_handler(lambda: 1, _STEPS)
-        return [tuple(map(_settled, row)) for row in connection.execute(query).fetchmany(_ROWS)]
+        return [tuple(map(_settled, row)) for row in connection.execute(query).fetchmany(_ROWS + 1)]
 
 
 def _only_reading(action: int, *details: object) -> int:
@@ -174,8 +181,30 @@ def _only_reading(action: int, *details: object) -> int:
     return sqlite3.SQLITE_OK if action in allowed else sqlite3.SQLITE_DENY
 
 
+def _is_trouble(problem: sqlite3.Error) -> bool:
+    """Whether the database or this machine kept a query from its rows, and not the query itself."""
+    code = getattr(problem, "sqlite_errorcode", None)
+    return code is not None and (code & 0xFF) in _TROUBLE
+
+
+_TROUBLE = {
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_NOMEM,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_CORRUPT,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_PROTOCOL,
+    sqlite3.SQLITE_NOTADB,
+}
+
+
 def _settled(value: Any) -> Any:
-    """Numbers that differ in their last digits, or in type alone, are equal."""
-    if isinstance(value, (int, float)) and math.isfinite(value):
-        return float(f"{value:.9g}")
+    """Fractions that differ in their last digits, and numbers that differ in type alone, are equal; integers are exact."""
+    if isinstance(value, float) and math.isfinite(value):
+        if value.is_integer() and abs(value) < _EXACT:
+            return int(value)
+        rounded = float(f"{value:.12g}")
+        return int(rounded) if rounded.is_integer() and abs(rounded) < _EXACT else rounded
     return value

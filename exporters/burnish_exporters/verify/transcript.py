@@ -46,11 +46,12 @@ def _facts(trajectory: Trajectory) -> Iterator[dict[str, Json]]:
     facts = [_fact(message) for message in messages]
     if trajectory.final_state is not None:
         facts.append({"final_state": trajectory.final_state})
-    shown = json.dumps(facts, default=str)
+    shown = _results_of(messages)
     for run in trajectory.tool_runs:
-        if (
-            json.dumps(run.result, default=str)[:200] not in shown
-        ):  # a result that no later call was given
+        result = _canonical(run.result)
+        if result in shown:
+            shown.remove(result)
+        else:  # a result that no later call was given
             yield {
                 "role": "tool",
                 "name": run.name,
@@ -58,6 +59,17 @@ def _facts(trajectory: Trajectory) -> Iterator[dict[str, Json]]:
                 "result": run.result,
             }
     yield from facts
+
+
+def _results_of(messages: list[Message]) -> list[str]:
+    """What tools gave back, as the messages of tools say; what an agent repeats of it is no result."""
+    parts = [part for message in messages for part in message.get("parts") or ()]
+    given = [part for part in parts if isinstance(part, dict) and "response" in part]
+    return [_canonical(part["response"]) for part in given]
+
+
+def _canonical(result: Any) -> str:
+    return json.dumps(result, default=str, sort_keys=True)
 
 
 def _fact(message: Message) -> dict[str, Json]:

@@ -9,9 +9,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from burnish.capture.recorder.values import WrongValue
 from burnish.errors import ImportPathError
 from burnish.records import Verdict
-from burnish_exporters.verify.judge_one import shown, unknown
+from burnish_exporters.verify.judge_one import read_answer, shown, unknown
 
 
 def version_of(module: str, folder: Path) -> str:
@@ -49,10 +50,13 @@ def verdict_of(verifier: Any, answer: Any) -> Verdict:
         return answer
     if isinstance(answer, tuple) and len(answer) == 2:
         answer, evidence = answer
-    if isinstance(answer, bool) or type(answer).__name__ == "bool_":
-        answer = "success" if answer else "fail"
     if answer is None:
         return unknown(verifier, "predicate could not tell", shown(evidence) if evidence else "")
+    if not isinstance(answer, str):
+        try:
+            answer = "success" if read_answer(answer) else "fail"
+        except WrongValue:
+            return unknown(verifier, "no verdict", f"the predicate returned {shown(answer)}")
     if answer not in ("success", "fail", "unknown"):
         return unknown(verifier, "no verdict", f"the predicate returned {shown(answer)}")
     return Verdict(

@@ -99,6 +99,7 @@ class Watch:
         self._workspace, self._agent, self._source = workspace, agent, source
         self._verifiers = list(verifiers)
         self._verification = Verification(verifiers, settings)
+        self._trusted = settings.trust_received if settings else ()
         self._done: set[str] = set()
         self._open_since_ns: int | None = None
         self.seen = self.skipped = 0  # finished runs, and those of them that had every verdict
@@ -120,7 +121,7 @@ class Watch:
         """
         for trajectory, verdicts in self._verification.judge(self._unjudged(since)):
             for verifier, verdict in zip(self._verifiers, verdicts, strict=True):
-                if earlier(verifier, trajectory) is None:
+                if earlier(verifier, trajectory, self._trusted) is None:
                     self._workspace.append_verdict(trajectory.id, verdict)
                     yield trajectory, verdict
 
@@ -138,7 +139,7 @@ class Watch:
                 continue
             trajectory = self._workspace.trajectory(entry.id)
             self.seen += 1
-            if all(earlier(verifier, trajectory) for verifier in self._verifiers):
+            if all(earlier(v, trajectory, self._trusted) for v in self._verifiers):
                 self.skipped += 1
                 if not any(traits_of(v).reads_outcomes for v in self._verifiers):
                     self._done.add(entry.id)

@@ -18,7 +18,8 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from burnish import platform
@@ -33,6 +34,8 @@ from burnish.journal.sharing import CHUNK, fold
 from burnish.settings import Settings
 
 _LOG = logging.getLogger("burnish.journal")
+_Append = tuple[Sequence[bytes], Mapping[Ref, bytes] | tuple[()], int]
+"""Encoded events, their contents, and when the last of them happened."""
 _QUOTA_PAUSE_S = 0.5  # between two looks whether there is room again
 
 
@@ -49,8 +52,12 @@ class JournalWriter:
         _writers.add(self)
 
     def _reset(self) -> None:
-        self._lock = threading.Lock()
-        self._sync_lock = threading.Lock()
+        # Reentrant: the garbage collector may end an abandoned run, and so append, while this
+        # thread holds them. Such an append waits in `_deferred` for the one that it interrupts.
+        self._lock = threading.RLock()
+        self._sync_lock = threading.RLock()
+        self._writing = False
+        self._deferred: deque[_Append] = deque()
         self._segment: Segment | None = None
         self._folder: Path | None = None
         self._folder_lock: int | None = None
@@ -106,22 +113,45 @@ class JournalWriter:
         """As `append`, for several events in one write: all of them or none."""
         if len(blobs) > CHUNK:
             events, blobs = _folded(events, blobs)
-        payloads = encode_all(events)
+        given = encode_all(events), blobs, events[-1].at
         with self._lock:
-            segment = self._segment
+            if self._writing:
+                self._deferred.append(given)
+                return
+            self._writing = True
             try:
-                if (
-                    segment is None
-                    or segment.size >= self._limit
-                    or events[-1].at > segment.expires_ns
-                ):
-                    segment = self._next_segment()
-                segment.append(payloads, blobs)
-            except OSError as error:
-                self._leave_torn()
-                raise name_fault(error, self.home) from error
+                self._write(*given)
+                while self._deferred:
+                    self._write(*self._deferred.popleft())
+            finally:
+                self._writing = False
         if not self._dirty:
             self._see_to_sync()
+
+    def _write(
+        self, payloads: Sequence[bytes], blobs: Mapping[Ref, bytes] | tuple[()], at: int
+    ) -> None:
+        """Write encoded events to the open segment, or to the next; the caller holds the lock."""
+        segment = self._segment
+        try:
+            if segment is None or segment.size >= self._limit or at > segment.expires_ns:
+                segment = self._next_segment()
+            segment.append(payloads, blobs)
+        except OSError as error:
+            self._leave_torn()
+            raise name_fault(error, self.home) from error
+
+    @contextlib.contextmanager
+    def _exclusive(self) -> Iterator[None]:
+        """Hold the lock for a change of segments; what is appended within it is written after it."""
+        with self._lock:
+            before, self._writing = self._writing, True
+            try:
+                yield
+            finally:
+                self._writing = before
+            while self._deferred and not before:
+                self._write(*self._deferred.popleft())
 
     def _see_to_sync(self) -> None:
         """Have what was written on the disk: now, soon, or when the system likes."""
@@ -144,7 +174,7 @@ class JournalWriter:
 
     def close(self) -> None:
         """Seal the open segment and force it to the disk; a later append begins a new folder."""
-        with self._lock:
+        with self._exclusive():
             self._retire()
             self._let_go()
             syncer, self._syncer = self._syncer, None
@@ -157,7 +187,7 @@ class JournalWriter:
 
     def rotate(self) -> None:
         """Seal the open segment; the next event opens another."""
-        with self._lock:
+        with self._exclusive():
             self._retire()
 
     def _let_go(self) -> None:
@@ -303,7 +333,7 @@ def _folded(
 
 _writers: weakref.WeakSet[JournalWriter] = weakref.WeakSet()
 _shared: dict[Path, JournalWriter] = {}
-_shared_lock = threading.Lock()
+_shared_lock = threading.RLock()
 
 
 def shared() -> JournalWriter:
@@ -317,7 +347,7 @@ def writer_for(home: Path) -> JournalWriter:
     with _shared_lock:
         writer = _shared.get(home)
         if writer is None:
-            writer = _shared[home] = JournalWriter(home)
+            writer = _shared.setdefault(home, JournalWriter(home))
         writer.settings = burnish_settings.current()
     return writer
 
@@ -333,7 +363,7 @@ def close_shared() -> None:
 
 def _after_fork_in_child() -> None:
     global _shared_lock
-    _shared_lock = threading.Lock()
+    _shared_lock = threading.RLock()
     for writer in list(_writers):
         writer._after_fork()  # noqa: SLF001 - the module owns its writers
 

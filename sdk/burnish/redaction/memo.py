@@ -38,7 +38,7 @@ class Memo:
         self._most = most_bytes
         self._key = os.urandom(16)
         self._known: OrderedDict[bytes, tuple[Replacement, ...]] = OrderedDict()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def digest(self, text: str, purpose: bytes = b"text") -> bytes:
         """The hash under which a text is kept."""

@@ -78,6 +78,7 @@ _NEUTRAL: dict[str, tuple[Any, ...]] = {
     "repetition_penalty": (1, 1.0),
     "logit_bias": ({},),
 }
+_FLAGS = ("stream", "return_token_ids", "return_tokens_as_token_ids")
 _CHOICES = ("auto", "none", None)
 _MOST_LOGPROBS = 20
 
@@ -89,6 +90,18 @@ def check_chat_options(body: Mapping[str, Any]) -> None:
         ServingError: Names the option.
     """
     _check(body, _CHAT, "/v1/chat/completions")
+    check_flags(body, "logprobs")
+    tools = body.get("tools")
+    if tools is not None and not (isinstance(tools, list) and all(map(_is_object, tools))):
+        raise ServingError(f"'tools' is {str(tools)[:80]}, not a list of objects")
+    options = body.get("stream_options")
+    if options is not None:
+        if not _is_object(options):
+            raise ServingError(f"'stream_options' is {str(options)[:80]}, not an object")
+        check_flags(options, *options, inside="stream_options.")
+        for name, value in options.items():
+            if value and name != "include_usage":
+                raise _unsupported(f"stream_options.{name}", value, "include_usage")
     if body.get("tool_choice") not in _CHOICES:
         raise _unsupported("tool_choice", body["tool_choice"], '"auto" or "none"')
     top = body.get("top_logprobs")
@@ -96,6 +109,27 @@ def check_chat_options(body: Mapping[str, Any]) -> None:
         raise ServingError("'top_logprobs' is given without 'logprobs': true")
     if top is not None and (type(top) is not int or not 0 <= top <= _MOST_LOGPROBS):
         raise ServingError(f"'top_logprobs' is {top!r}, not a number from 0 to {_MOST_LOGPROBS}")
+
+
+def check_flags(body: Mapping[str, Any], *names: str, inside: str = "") -> None:
+    """Refuse an option that is neither true, false nor null: its truth would be a guess.
+
+    Args:
+        body: Options by name.
+        names: Those that are flags.
+        inside: The option that holds them, with a dot.
+
+    Raises:
+        ServingError: Names the option.
+    """
+    for name in names:
+        value = body.get(name)
+        if value is not None and not isinstance(value, bool):
+            raise ServingError(f"'{inside}{name}' is {str(value)[:80]!r}, not true or false")
+
+
+def _is_object(value: Any) -> bool:
+    return isinstance(value, dict)
 
 
 def check_completion_options(body: Mapping[str, Any]) -> None:
@@ -143,6 +177,13 @@ def _check(body: Mapping[str, Any], obeyed: frozenset[str], route: str) -> None:
             _NEUTRAL[name][0], bool
         ):
             raise _unsupported(name, value, f"an option that {route} of burnish serve has")
+    check_flags(body, *_FLAGS)
+    model = body.get("model")
+    if model is not None and not (isinstance(model, str) and model):
+        raise ServingError(f"'model' is {str(model)[:80]!r}, not a name")
+    stop = body.get("stop")
+    if stop is not None and not isinstance(stop, str | list):
+        raise ServingError(f"'stop' is {str(stop)[:80]!r}, not a text or a list of texts")
     for name in ("max_tokens", "max_completion_tokens"):
         most = body.get(name)
         if most is not None and isinstance(most, int) and most < 1:

@@ -28,6 +28,7 @@ from burnish.serving.messages import from_records
 from burnish.serving.request_options import (
     check_chat_options,
     check_completion_options,
+    check_flags,
     sampling_of_body,
 )
 from burnish.serving.toolcalls import Piece
@@ -100,6 +101,7 @@ class Routes:
         name, path = body.get("lora_name"), body.get("lora_path")
         if not name or not path or not isinstance(name, str) or not isinstance(path, str):
             raise Refusal("Both 'lora_name' and 'lora_path' must be provided.", 400, _INPUT)
+        check_flags(body, "load_inplace")
         if body.get("load_inplace"):
             raise Refusal(
                 "'load_inplace' is not supported: a version is never replaced.", 400, _INPUT

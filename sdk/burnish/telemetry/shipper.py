@@ -196,7 +196,7 @@ def _keep_out_of_traces() -> None:
     context.attach(context.set_value(key, True))
 
 
-_lock = threading.Lock()
+_lock = threading.RLock()
 _running: Shipper | None = None
 _running_for: Settings | None = None
 
@@ -210,7 +210,7 @@ def _at_exit() -> None:
 
 def _after_fork_in_child() -> None:
     global _lock, _running, _running_for
-    _lock = threading.Lock()
+    _lock = threading.RLock()
     _running = None
     _running_for = None
 

@@ -262,3 +262,30 @@ def test_events_that_belong_together_stand_in_one_segment_with_their_content(tmp
             len(events) // 2
         )
         assert all(reader.own(event.state) for event in events[::2])
+
+
+class Interrupting(dict):
+    """Contents of which a look at their names appends, as an end of a run that the garbage collector finds may."""
+
+    def __init__(self, contents, action):
+        super().__init__(contents)
+        self.action = action
+
+    def keys(self):
+        self.action()
+        return super().keys()
+
+
+@pytest.mark.parametrize("mode", ["never", "always"])
+def test_an_append_within_an_append_of_its_thread_waits_for_it_and_is_kept(tmp_path, mode):
+    writer = JournalWriter(tmp_path, Settings(fsync=mode))
+    blobs = Interrupting({b"a" * 16: b"x"}, lambda: writer.append(dropped(2)))
+
+    thread = threading.Thread(target=writer.append, args=(dropped(1), blobs), daemon=True)
+    thread.start()
+    thread.join(20)
+    writer.append(dropped(3))
+    writer.close()
+
+    assert not thread.is_alive()
+    assert numbers(tmp_path) == [1, 2, 3]

@@ -36,7 +36,7 @@ class Journal(Protocol):
 
 _replacement: Journal | None = None
 _bound: Journal | None = None  # what events go to, until the settings change
-_lock = threading.Lock()
+_lock = threading.RLock()
 
 
 def replace(journal: Journal | None) -> Journal | None:
@@ -74,7 +74,7 @@ def _unbind() -> None:
 
 def _after_fork_in_child() -> None:
     global _lock
-    _lock = threading.Lock()
+    _lock = threading.RLock()
 
 
 def write(events: Sequence[AnyEvent], blobs: Mapping[Ref, bytes], losses: dict[str, int]) -> None:
