@@ -10,7 +10,9 @@ vLLM 0.32), and answers with a real model through the embedded engine:
 
 As with vLLM, a request is seeded by its `seed` alone, unknown fields are ignored (or refused, with
 `refuses_unknown`), an adapter above `max_lora_rank` is refused with status 500 when it is loaded,
-and a model that is not loaded is answered with 404.
+and a model that is not loaded is answered with 404. What vLLM does and the stand-in does not, such
+as several answers at once or answers by a schema, is answered with 501. Log-probabilities of a
+stream come in its last chunk; vLLM sends them token by token.
 """
 
 from __future__ import annotations
@@ -20,8 +22,6 @@ import contextlib
 import dataclasses
 import json
 import random
-import time
-import uuid
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -34,6 +34,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from burnish.errors import BurnishError, ServingError
+from burnish.serving.call_values import Call
 from burnish.serving.embedded.engine import Engine
 from burnish.serving.embedded.requests import Request
 from burnish.serving.embedded.sampling import Sampling
@@ -42,12 +43,14 @@ from burnish.serving.messages import from_records
 from burnish.serving.request_options import SAMPLING, sampling_of_body
 from burnish.serving.server import running
 from burnish.serving.toolcalls import Piece
+from burnish.testing import vllm_forms as forms
+from burnish.testing.vllm_forms import INPUT, INTERNAL, Refused
 
 _OBEYED = (
     "model messages prompt temperature top_p seed max_tokens max_completion_tokens stop stream "
     "stream_options tools tool_choice logprobs return_token_ids return_tokens_as_token_ids"
 )
-_NEUTRAL = "n user top_logprobs parallel_tool_calls"
+_NEUTRAL = "n user top_logprobs parallel_tool_calls response_format echo"
 _KNOWN = frozenset(f"{_OBEYED} {_NEUTRAL}".split()) | SAMPLING
 
 
@@ -136,13 +139,18 @@ class VllmServer:
         }
         return Starlette(
             routes=[
-                Route("/health", lambda _: PlainTextResponse(""), methods=["GET"]),
+                *(
+                    Route(path, lambda _: PlainTextResponse(""), methods=["GET"])
+                    for path in ("/health", "/ping")
+                ),
+                Route("/version", lambda _: JSONResponse({"version": "0.32.0"}), methods=["GET"]),
                 Route("/v1/models", self._guarded(self._models), methods=["GET"]),
                 *(
                     Route(path, self._guarded(post), methods=["POST"])
                     for path, post in posts.items()
                 ),
-            ]
+            ],
+            exception_handlers={404: _no_route, 405: _no_route},
         )
 
     def _guarded(self, handler: Any) -> Any:
@@ -155,13 +163,14 @@ class VllmServer:
             if fault is not None:
                 if not fault.status:
                     return _BrokenOff()
-                return _failed(f"asked for {fault.status}", "Error", fault.status, fault.headers)
+                asked = Refused(f"asked for {fault.status}", fault.status, "Error")
+                return _failed(asked, fault.headers)
             try:
                 return await handler(body)
-            except _Refused as refused:
-                return _failed(refused.found, refused.kind, refused.status)
+            except Refused as refused:
+                return _failed(refused)
             except ServingError as error:
-                return _failed(str(error), "BadRequestError", 400)
+                return _failed(Refused(str(error)))
 
         return route
 
@@ -174,83 +183,99 @@ class VllmServer:
 
     async def _models(self, _: dict[str, Any]) -> Response:
         facts = self._engine.facts
-        base = _card(self.served_name, str(facts.folder), None) | {"max_model_len": facts.context}
+        base = forms.model_card(self.served_name, str(facts.folder), None, facts.context)
         adapters = [
-            _card(slot.version, str(slot.path), self.served_name) for slot in self._engine.slots()
+            forms.model_card(slot.version, str(slot.path), self.served_name, None)
+            for slot in self._engine.slots()
         ]
         return JSONResponse({"object": "list", "data": [base, *adapters]})
 
     async def _load(self, body: dict[str, Any]) -> Response:
-        name, path = body.get("lora_name"), body.get("lora_path")
+        name, path = forms.read_text(body, "lora_name"), forms.read_text(body, "lora_path")
         if not name or not path:
-            raise _Refused("Both 'lora_name' and 'lora_path' must be provided.", 400, _INPUT)
+            raise Refused("Both 'lora_name' and 'lora_path' must be provided.", 400, INPUT)
+        if name == self.served_name:
+            raise Refused(
+                f"The lora adapter '{name}' conflicts with a served base model.", 400, INPUT
+            )
+        if body.get("load_inplace"):
+            raise forms.not_done("load_inplace")
         if name in self._engine:
-            raise _Refused(
+            raise Refused(
                 f"The lora adapter '{name}' has already been loaded. If you want to load the "
                 "adapter in place, set 'load_inplace' to True.",
                 400,
-                _INPUT,
+                INPUT,
             )
-        try:
-            config = json.loads((Path(path) / "adapter_config.json").read_text(encoding="utf-8"))
-        except OSError as error:
-            raise _Refused(
-                f"Loading lora {name} failed: No adapter found for {path}", 404, "NotFoundError"
-            ) from error
-        if config["r"] > self.max_lora_rank:
-            raise _Refused(
-                f"LoRA rank {config['r']} is greater than max_lora_rank {self.max_lora_rank}.",
-                500,
-                _INTERNAL,
-            )
+        self._check_folder(name, Path(path))
         try:
             await asyncio.to_thread(self._engine.load, name, path)
         except BurnishError as error:
-            raise _Refused(str(error), 500, _INTERNAL) from error
+            raise _not_added(str(error)) from error
         return PlainTextResponse(f"Success: LoRA adapter '{name}' added successfully.")
 
+    def _check_folder(self, name: str, path: Path) -> None:
+        """Refuse a folder without an adapter, or with one of too large a rank."""
+        try:
+            config = json.loads((path / "adapter_config.json").read_text(encoding="utf-8"))
+        except OSError as error:
+            shown = "<path>" if path.is_dir() else path  # vLLM shows no paths that exist
+            found = f"Loading lora {name} failed: No adapter found for {shown}"
+            raise Refused(found, 404, "NotFoundError") from error
+        except ValueError as error:
+            raise _not_added(str(error)) from error
+        if config["r"] > self.max_lora_rank:
+            raise _not_added(
+                f"LoRA rank {config['r']} is greater than max_lora_rank {self.max_lora_rank}."
+            )
+
     async def _unload(self, body: dict[str, Any]) -> Response:
-        name = body.get("lora_name") or ""
+        name = forms.read_text(body, "lora_name")
         if name not in self._engine:
-            raise _Refused(f"The lora adapter '{name}' cannot be found.", 404, "NotFoundError")
+            raise Refused(f"The lora adapter '{name}' cannot be found.", 404, "NotFoundError")
         await asyncio.to_thread(self._engine.unload, name)
         return PlainTextResponse(f"Success: LoRA adapter '{name}' removed successfully.")
 
     async def _chat(self, body: dict[str, Any]) -> Response:
-        self._check(body)
-        stop = body.get("stop") or ()
-        most = body.get("max_completion_tokens") or body.get("max_tokens")
-        ask = Ask(
-            messages=from_records(body["messages"]),
-            tools=() if body.get("tool_choice") == "none" else body.get("tools") or (),
-            adapter=self._adapter(body),
-            max_tokens=self._engine.facts.context if most is None else int(most),
-            sampling=_sampling(body),
-            stop=(stop,) if isinstance(stop, str) else tuple(stop),
-        )
+        self._refuse_unknown(body)
+        adapter = self._adapter(body)
+        forms.check_chat(body, self._engine.facts.context)
+        ask = self._asked(body, adapter)
         model = body.get("model") or self.served_name
         if body.get("stream"):
             return self._stream(ask, model, body)
-        answer = await self._engine.agenerate(self._session.request(ask))
-        finished = self._session.finish(answer, ask)
-        choice: dict[str, Any] = {
-            "index": 0,
-            "message": {
-                "role": "assistant",
-                "content": finished.content or None,
-                "refusal": None,
-                "tool_calls": finished.tool_calls,
-                "reasoning_content": finished.reply.reasoning or None,
-            },
-            "logprobs": self._logprobs(finished) if body.get("logprobs") else None,
-            "finish_reason": finished.finish_reason,
-            "stop_reason": None,
-        }
-        result = {**_head("chat.completion", model), "choices": [choice], "usage": _usage(finished)}
-        if body.get("return_token_ids"):
-            choice["token_ids"] = answer.token_ids
-            result["prompt_token_ids"] = answer.prompt_token_ids
-        return JSONResponse(result)
+        answer = await self._engine.agenerate(self._request(ask))
+        finished, ids = self._session.finish(answer, ask), bool(body.get("return_token_ids"))
+        bare = self._session.renderer.decode(self._plain_ids(finished))
+        reply = finished.reply if _parses(body) else None
+        choice = forms.chat_choice(finished, forms.chat_message(finished, reply, bare), ids=ids)
+        if body.get("logprobs"):
+            choice["logprobs"] = forms.chat_logprobs(answer, self._session.renderer.decode)
+        head = forms.answer_head("chat.completion", model)
+        return JSONResponse({**head, "choices": [choice], **forms.answer_tail(finished, ids=ids)})
+
+    def _asked(self, body: dict[str, Any], adapter: str | None) -> Ask:
+        stop, context = body.get("stop") or (), self._engine.facts.context
+        most = body.get("max_completion_tokens") or body.get("max_tokens")
+        return Ask(
+            messages=from_records(body["messages"]),
+            tools=body.get("tools") or (),  # with tool_choice "none" too: the prompt shows them
+            adapter=adapter,
+            max_tokens=context if most is None else int(most),
+            sampling=_sampling(body),
+            stop=(stop,) if isinstance(stop, str) else tuple(stop),
+            top_logprobs=body.get("top_logprobs") or 0,
+        )
+
+    def _request(self, ask: Ask, told: Any = None) -> Request:
+        request, facts = self._session.request(ask, told), self._engine.facts
+        forms.check_prompt(request.prompt, facts.context, facts.vocabulary)
+        return request
+
+    def _plain_ids(self, finished: Finished) -> list[int]:
+        """The tokens of an answer that are no special ones."""
+        special = self._session.renderer.special_ids
+        return [token for token in finished.answer.token_ids if token not in special]
 
     def _stream(self, ask: Ask, model: str, body: dict[str, Any]) -> Response:
         loop, tokens = asyncio.get_running_loop(), asyncio.Queue[int]()
@@ -258,23 +283,25 @@ class VllmServer:
         def told(token: int) -> None:
             loop.call_soon_threadsafe(tokens.put_nowait, token)
 
-        future = self._engine.submit(self._session.request(ask, told))
+        request = self._request(ask, told)
+        future = self._engine.submit(request)
         future.add_done_callback(lambda _: told(-1))
-        stream = ReplyStream(self._session, ask)
-        chunks = _Chunks(_head("chat.completion.chunk", model))
+        stream, ids = ReplyStream(self._session, ask), bool(body.get("return_token_ids"))
+        chunks = _Chunks(forms.answer_head("chat.completion.chunk", model), ids)
 
         async def events() -> AsyncIterator[str]:
             try:
-                yield chunks.event({"role": "assistant", "content": ""})
+                yield chunks.first(list(request.prompt))
                 while (token := await tokens.get()) != -1:
-                    for piece in stream.feed(token):
-                        yield chunks.piece(piece)
-                for piece in stream.close():
-                    yield chunks.piece(piece)
-                finished = Finished(answer=future.result(), text="", reply=stream.reply)
-                yield chunks.event({}, finished.finish_reason)
+                    yield chunks.token(token, stream.feed(token))
+                answer = future.result()
+                rest, logprobs = stream.close(), None
+                if body.get("logprobs"):
+                    logprobs = forms.chat_logprobs(answer, self._session.renderer.decode)
+                finished = Finished(answer=answer, text="", reply=stream.reply)
+                yield chunks.last(rest, finished.finish_reason, logprobs)
                 if (body.get("stream_options") or {}).get("include_usage"):
-                    yield _event({**chunks.head, "choices": [], "usage": _usage(finished)})
+                    yield _event({**chunks.head, "choices": [], "usage": forms.usage(finished)})
             finally:
                 future.cancel()
             yield "data: [DONE]\n\n"
@@ -282,91 +309,100 @@ class VllmServer:
         return StreamingResponse(events(), media_type="text/event-stream")
 
     async def _complete(self, body: dict[str, Any]) -> Response:
-        self._check(body)
-        prompt = body["prompt"]
+        self._refuse_unknown(body)
+        adapter, facts = self._adapter(body), self._engine.facts
+        forms.check_completion(body, facts.context)
+        decode, prompt = self._session.renderer.decode, body["prompt"]
         if isinstance(prompt, str):
             prompt = self._session.renderer.encode(prompt)
+        forms.check_prompt(prompt, facts.context, facts.vocabulary)
         request = Request(
             prompt=prompt,
-            adapter=self._adapter(body),
+            adapter=adapter,
             max_tokens=int(body.get("max_tokens", 16)),
             sampling=_sampling(body),
+            top_logprobs=body.get("logprobs") or 0,
         )
         answer = await self._engine.agenerate(request)
-        finished = self._session.finish(answer)
+        finished, ids = self._session.finish(answer), bool(body.get("return_token_ids"))
         logprobs = None
         if body.get("logprobs") is not None:
-            top = await asyncio.to_thread(
-                self._engine.top, prompt, request.adapter, int(body["logprobs"])
-            )
-            logprobs = {
-                "tokens": [f"token_id:{token}" for token in answer.token_ids],
-                "token_logprobs": answer.logprobs,
-                "top_logprobs": [{f"token_id:{token}": value for token, value in top}],
-                "text_offset": [0],
-            }
+            as_ids = bool(body.get("return_tokens_as_token_ids"))
+            logprobs = forms.completion_logprobs(answer, decode, as_ids=as_ids)
         choice = {
             "index": 0,
-            "text": finished.text,
+            "text": decode(self._plain_ids(finished)),
             "logprobs": logprobs,
             "finish_reason": answer.finish_reason,
             "stop_reason": None,
+            "token_ids": answer.token_ids if ids else None,
+            "prompt_token_ids": answer.prompt_token_ids if ids else None,
         }
-        head = _head("text_completion", body.get("model") or self.served_name)
-        return JSONResponse({**head, "choices": [choice], "usage": _usage(finished)})
+        head = forms.answer_head("text_completion", body.get("model") or self.served_name)
+        return JSONResponse({**head, "choices": [choice], **forms.answer_tail(finished, ids=False)})
 
-    def _check(self, body: dict[str, Any]) -> None:
+    def _refuse_unknown(self, body: dict[str, Any]) -> None:
         unknown = sorted(set(body) - _KNOWN)
         if self.refuses_unknown and "return_token_ids" in body:
             unknown.append("return_token_ids")
         if unknown and self.refuses_unknown:
-            raise _Refused(f"Unrecognized request argument supplied: {', '.join(unknown)}")
-        most = body.get("max_completion_tokens", body.get("max_tokens"))
-        if most is not None and int(most) < 1:
-            raise _Refused(f"max_tokens must be at least 1, got {most}.")
+            raise Refused(f"Unrecognized request argument supplied: {', '.join(unknown)}")
 
     def _adapter(self, body: dict[str, Any]) -> str | None:
         model = body.get("model") or self.served_name
         if model == self.served_name:
             return None
         if model not in self._engine:
-            raise _Refused(f"The model `{model}` does not exist.", 404, "NotFoundError")
+            found = f"The model `{model}` does not exist. Valid aliases: {self.served_name}."
+            raise Refused(found, 404, "NotFoundError", "model")
         return model
-
-    def _logprobs(self, finished: Finished) -> dict[str, Any]:
-        answer, decode = finished.answer, self._session.renderer.decode
-        pairs = zip(answer.token_ids, answer.logprobs, strict=True)
-        return {
-            "content": [
-                {"token": decode([token]), "logprob": logprob, "bytes": None, "top_logprobs": []}
-                for token, logprob in pairs
-            ]
-        }
 
 
 class _Chunks:
-    """The events of one streamed answer."""
+    """The events of one streamed answer.
 
-    def __init__(self, head: dict[str, Any]) -> None:
+    Args:
+        head: Fields that every event begins with.
+        ids: Whether token ids were asked for.
+    """
+
+    def __init__(self, head: dict[str, Any], ids: bool) -> None:
         self.head = head
+        self._ids = ids
         self._calls = 0
 
-    def piece(self, piece: Piece) -> str:
-        """The event of a piece of the reply."""
-        call = piece.call
-        if piece.kind == "reasoning":
-            return self.event({"reasoning_content": piece.text})
-        if call is None or call.arguments is None:
-            return self.event({"content": piece.text if call is None else call.raw})
+    def first(self, prompt: list[int]) -> str:
+        """The event before the first token."""
+        told = {"prompt_token_ids": prompt} if self._ids else {}
+        return self._event({"role": "assistant", "content": ""}, told)
+
+    def token(self, token: int, pieces: list[Piece]) -> str:
+        """The event of one token with the pieces of the reply that it completes."""
+        return self._event(self._delta(pieces), token_ids=[token] if self._ids else None)
+
+    def last(self, pieces: list[Piece], reason: str, logprobs: dict[str, Any] | None) -> str:
+        """The event that ends the answer."""
+        return self._event(self._delta(pieces), logprobs=logprobs, finish_reason=reason)
+
+    def _delta(self, pieces: list[Piece]) -> dict[str, Any]:
+        delta: dict[str, Any] = {}
+        for piece in pieces:
+            call = piece.call
+            if call is not None and call.arguments is not None:
+                delta.setdefault("tool_calls", []).append(self._call(call))
+                continue
+            name = "reasoning" if piece.kind == "reasoning" else "content"
+            delta[name] = delta.get(name, "") + (piece.text if call is None else call.raw)
+        return delta
+
+    def _call(self, call: Call) -> dict[str, Any]:
         self._calls += 1
         function = {"name": call.name, "arguments": call.raw}
-        at = {"index": self._calls - 1, "id": call.id, "type": "function", "function": function}
-        return self.event({"tool_calls": [at]})
+        return {"index": self._calls - 1, "id": call.id, "type": "function", "function": function}
 
-    def event(self, delta: dict[str, Any], reason: str | None = None) -> str:
-        """The event of one change."""
-        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}
-        return _event({**self.head, "choices": [choice]})
+    def _event(self, delta: dict[str, Any], told: Any = None, **facts: Any) -> str:
+        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": None, **facts}
+        return _event({**self.head, **(told or {}), "choices": [choice]})
 
 
 class _Fault:
@@ -388,14 +424,6 @@ class _BrokenOff(Response):
         await send({"type": "http.response.start", "status": 200, "headers": headers})
 
 
-class _Refused(ServingError):
-    """A request that is answered with an error body."""
-
-    def __init__(self, message: str, status: int = 400, kind: str = "BadRequestError") -> None:
-        super().__init__(message)
-        self.status, self.kind = status, kind
-
-
 class _SeedAlone(Sampling):
     """Sampling whose random numbers depend on the seed alone, as vLLM's do."""
 
@@ -407,40 +435,35 @@ class _SeedAlone(Sampling):
         return stream
 
 
-_INPUT, _INTERNAL = "InvalidUserInput", "InternalServerError"
-
-
 def _sampling(body: dict[str, Any]) -> Sampling:
     obeyed = {name: value for name, value in body.items() if name in SAMPLING}
     found = sampling_of_body(obeyed)
     return _SeedAlone(**{f.name: getattr(found, f.name) for f in dataclasses.fields(found)})
 
 
-def _card(name: str, root: str, parent: str | None) -> dict[str, Any]:
-    facts = {"object": "model", "created": int(time.time()), "owned_by": "vllm"}
-    return {"id": name, **facts, "root": root, "parent": parent}
+def _parses(body: dict[str, Any]) -> bool:
+    """Whether tool calls are looked for in the reply."""
+    return bool(body.get("tools")) and body.get("tool_choice") != "none"
 
 
-def _head(kind: str, model: str) -> dict[str, Any]:
-    identity = f"{'cmpl' if kind == 'text_completion' else 'chatcmpl'}-{uuid.uuid4().hex}"
-    return {"id": identity, "object": kind, "created": int(time.time()), "model": model}
-
-
-def _usage(finished: Finished) -> dict[str, int]:
-    asked, written = len(finished.answer.prompt_token_ids), len(finished.answer.token_ids)
-    return {
-        "prompt_tokens": asked,
-        "completion_tokens": written,
-        "total_tokens": asked + written,
-    }
+def _not_added(reason: str) -> Refused:
+    """The refusal of an adapter by the process that calculates."""
+    return Refused(
+        f"Call to add_lora method failed: Worker failed with error '{reason}', please check the "
+        "stack trace above for the root cause",
+        500,
+        INTERNAL,
+    )
 
 
 def _event(value: dict[str, Any]) -> str:
     return f"data: {json.dumps(value)}\n\n"
 
 
-def _failed(
-    message: str, kind: str, status: int, headers: dict[str, str] | None = None
-) -> Response:
-    error = {"message": message, "type": kind, "param": None, "code": status}
-    return JSONResponse({"error": error}, status_code=status, headers=headers)
+async def _no_route(_: HttpRequest, error: Exception) -> Response:
+    status = getattr(error, "status_code", 404)
+    return JSONResponse({"detail": getattr(error, "detail", "Not Found")}, status_code=status)
+
+
+def _failed(refused: Refused, headers: dict[str, str] | None = None) -> Response:
+    return JSONResponse(forms.error_body(refused), status_code=refused.status, headers=headers)

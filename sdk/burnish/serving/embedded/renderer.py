@@ -86,6 +86,11 @@ class Renderer:
         return self.encode(self.prompt_text(messages, tools))
 
     @property
+    def special_ids(self) -> frozenset[int]:
+        """Tokens that servers leave out of the text of an answer unless they look for calls in it."""
+        return frozenset(self._tokenizer.all_special_ids)
+
+    @property
     def template(self) -> str:
         """The chat template as text; empty where there is none."""
         template = self._tokenizer.chat_template
