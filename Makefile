@@ -7,7 +7,7 @@ NEXT := langchain==1.5.0 langchain-core==1.8.1
 OTHERS_WARN := -o filterwarnings=default
 export TOKENIZERS_PARALLELISM = false
 
-.PHONY: demo test test-next test-providers providers-page nightly consumers lint bench docs clean suites
+.PHONY: demo test test-next test-providers providers-page nightly nightly-vllm consumers lint bench docs clean suites
 .DEFAULT_GOAL := demo
 
 .venv/runtime: pyproject.toml constraints.txt
@@ -42,8 +42,10 @@ export TOKENIZERS_PARALLELISM = false
 .venv-%/receiver: tests/nightly/%.txt Makefile
 	$(PYTHON) -m venv .venv-$*
 	.venv-$*/bin/python -m pip install --quiet --upgrade pip
-	.venv-$*/bin/python -m pip install --quiet --requirement $<
+	.venv-$*/bin/python -m pip install --quiet $(PIP_FLAGS) --requirement $<
 	touch $@
+
+.venv-vllm/receiver: PIP_FLAGS = --no-deps
 
 demo: .venv/runtime          ## the whole loop on the bundled model, in a few minutes
 	$(BIN)/burnish demo --home out/demo --html out/demo/report.html
@@ -64,7 +66,10 @@ suites: .venv-suites/ready  ## LangGraph's and LangChain's own tests, bare and w
 	.venv-suites/bin/python tests/suites/compare.py
 
 nightly: .venv/dev .venv-phoenix/receiver .venv-mlflow/receiver  ## spans in a real Phoenix and a real MLflow
-	NIGHTLY=1 $(BIN)/python -m pytest -q -s tests/nightly
+	NIGHTLY=1 $(BIN)/python -m pytest -q -s tests/nightly/test_receivers.py
+
+nightly-vllm: .venv/dev .venv-vllm/receiver  ## the starter and its adapters on a real vLLM for CPUs
+	NIGHTLY=1 $(BIN)/python -m pytest -q -s tests/nightly/test_vllm.py tests/nightly/test_vllm_restart.py
 
 consumers: .venv/dev         ## our formats in TRL's own trainers and under its chat templates
 	$(BIN)/python -m pytest -q tests/exporters/test_formats_in_trl.py tests/exporters/test_trl_templates.py
@@ -83,4 +88,4 @@ docs: .venv/dev              ## the documentation as HTML, warnings are errors
 	$(BIN)/python -m sphinx -n -W -q docs docs/_build
 
 clean:                       ## remove what the targets above made
-	rm -rf .venv .venv-next .venv-suites .venv-providers .venv-phoenix .venv-mlflow out docs/_build
+	rm -rf .venv .venv-next .venv-suites .venv-providers .venv-phoenix .venv-mlflow .venv-vllm out docs/_build

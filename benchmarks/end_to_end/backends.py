@@ -1,10 +1,11 @@
-"""One retrain of the support desk with each backend: the engine of the process, `burnish serve`, a stand-in for vLLM.
+"""One retrain of the support desk with each backend: the engine of the process, `burnish serve`, vLLM, its stand-in.
 
-usage: python benchmarks/end_to_end/backends.py [--quick] [--backends embedded serve vllm] [--url URL] [--json FILE]
+usage: python benchmarks/end_to_end/backends.py [--quick] [--backends embedded serve stand_in vllm] [--json FILE]
 
 The same tasks, the same 300 fresh runs at temperature 1, 16 at a time, each backend in a process and a workspace of its
-own. Afterwards 40 threads meet the canary, and the server is restarted after 20 of them. `--url` names a real vLLM server
-of the bundled model in place of the stand-in. Figures: NAME_before, NAME_after and NAME_gain (held-out success), NAME_promoted
+own. Afterwards 40 threads meet the canary, and the server is restarted after 20 of them. `stand_in` is
+`burnish.testing.VllmServer`; `vllm` is a real vLLM for CPUs from .venv-vllm (`make nightly-vllm`), killed and started again,
+and left out where it is not installed. Figures: NAME_before, NAME_after and NAME_gain (held-out success), NAME_promoted
 (1 or 0), NAME_lost_attempts (attempts of the evaluation that met an error of the backend), NAME_lost_calls (of the 40).
 """
 
@@ -15,6 +16,7 @@ import contextlib
 import json
 import os
 import platform
+import secrets
 import shutil
 import subprocess
 import sys
@@ -24,16 +26,19 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-DESK = Path(__file__).parents[2] / "examples" / "support_desk"
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "tests" / "nightly"))  # vllm_process
+
+DESK = ROOT / "examples" / "support_desk"
 ROLLOUTS, QUICK_ROLLOUTS = 300, 96
-BACKENDS = ("embedded", "serve", "vllm")
+BACKENDS = ("embedded", "serve", "stand_in", "vllm")
 _THREADS = 40
 
 Restart = Callable[[], None]
 
 
 @contextlib.contextmanager
-def opened(name: str, url: str | None) -> Iterator[tuple[str, Restart]]:
+def opened(name: str, folder: Path) -> Iterator[tuple[str, Restart]]:
     """A backend while it is used: its address in burnish.toml, and a way to restart it."""
     if name == "embedded":
         yield "embedded", lambda: None
@@ -49,16 +54,42 @@ def opened(name: str, url: str | None) -> Iterator[tuple[str, Restart]]:
 
         with running(make_app("starter", engine=engine)) as address:
             yield address, forget
-    elif url is not None:
-        yield url, lambda: None
-    else:
+    elif name == "stand_in":
         from burnish.testing import VllmServer
 
         with VllmServer("starter") as server:
             yield server.url, server.restart
+    else:
+        with _real_vllm(folder) as (address, restart):
+            yield address, restart
 
 
-def play(name: str, url: str | None, rollouts: int, folder: Path) -> dict[str, Any]:
+@contextlib.contextmanager
+def _real_vllm(folder: Path) -> Iterator[tuple[str, Restart]]:
+    """A vLLM that asks for a token; a restart kills it first."""
+    from vllm_process import VllmProcess
+
+    from burnish.serving import resolve_model
+
+    token = secrets.token_hex(8)
+    os.environ["BURNISH_TOKEN"] = token
+    with VllmProcess(resolve_model("starter"), token=token, log=folder / "vllm.log") as server:
+
+        def restart() -> None:
+            server.kill()
+            server.start()
+
+        yield server.url, restart
+
+
+def installed() -> list[str]:
+    """The backends that can be used here."""
+    from vllm_process import PROGRAM
+
+    return [name for name in BACKENDS if name != "vllm" or PROGRAM.exists()]
+
+
+def play(name: str, rollouts: int, folder: Path) -> dict[str, Any]:
     """Retrain with one backend, then meet its canary; what came out."""
     import burnish
 
@@ -66,10 +97,10 @@ def play(name: str, url: str | None, rollouts: int, folder: Path) -> dict[str, A
     shutil.copytree(DESK, project)
     os.chdir(project)
     burnish.configure(home=folder / "home", config=project / "burnish.toml")
-    started = time.monotonic()
-    with opened(name, url) as (address, restart):
-        if name == "vllm":
+    with opened(name, folder) as (address, restart):
+        if name in ("stand_in", "vllm"):
             _name_base(project)
+        started = time.monotonic()
         report = burnish.retrain(
             "support", backend=address, evaluate={"rollouts": rollouts, "concurrency": 16}
         )
@@ -143,24 +174,23 @@ def main() -> None:
     """Play, print and keep the figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="the stand-in alone, 96 runs")
-    parser.add_argument("--backends", nargs="+", choices=BACKENDS, default=list(BACKENDS))
-    parser.add_argument("--url", help="a vLLM server of the bundled model")
+    parser.add_argument("--backends", nargs="+", choices=BACKENDS, default=installed())
     parser.add_argument("--json", type=Path)
     parser.add_argument("--alone", choices=BACKENDS, help=argparse.SUPPRESS)
     args = parser.parse_args()
     rollouts = QUICK_ROLLOUTS if args.quick else ROLLOUTS
     if args.alone:
         with tempfile.TemporaryDirectory() as folder:
-            found = play(args.alone, args.url, rollouts, Path(folder))
+            found = play(args.alone, rollouts, Path(folder))
             args.json.write_text(json.dumps(found))
             os.chdir("/")
         return
     played: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory() as folder:
-        for name in ["vllm"] if args.quick else args.backends:
+        for name in ["stand_in"] if args.quick else args.backends:
             out = Path(folder) / f"{name}.json"
             command = [sys.executable, __file__, "--alone", name, "--json", str(out)]
-            command += ["--quick"] * args.quick + (["--url", args.url] if args.url else [])
+            command += ["--quick"] * args.quick
             subprocess.run(command, check=True)
             played[name] = json.loads(out.read_text())
             print(json.dumps({name: played[name]}), flush=True)
