@@ -24,6 +24,7 @@ from burnish.errors import BackendUnavailable, NoVerifier
 from burnish.project import load_project
 from burnish.records import Decision, Evaluation, RetrainReport
 from burnish_trainer import console
+from burnish_trainer.compat import check_libraries
 from burnish_trainer.evaluation.subject import Subject, request_of
 from burnish_trainer.gate import decide
 from burnish_trainer.overrides import overridden
@@ -62,6 +63,7 @@ def retrain(
         BurnishError: Any other fault, told by the area where it happened.
     """
     started = time.monotonic()
+    check_libraries()
     if isinstance(canary, dict):
         overrides["canary"] = canary
     subject = overridden(load_project(), agent, overrides)

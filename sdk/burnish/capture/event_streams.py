@@ -15,6 +15,7 @@ from collections.abc import Awaitable
 from typing import Any
 
 from burnish.capture.entry import Invocation
+from burnish.compat.langgraph import REMOTE_STREAM
 
 _CALL = "_burnish_invocation"
 
@@ -39,14 +40,11 @@ async def _awaited(events: Awaitable[Any], call: Invocation) -> Any:
 
 def _watch(stream: Any, call: Invocation) -> None:
     kind = type(stream)
-    if not callable(getattr(kind, "abort", None)) or kind.__module__ != _REMOTE:
+    if not callable(getattr(kind, "abort", None)) or kind.__module__ != REMOTE_STREAM.module:
         return
     setattr(stream, _CALL, call)
     stream.__class__ = _watched(kind)
     weakref.finalize(stream, call.failed, GeneratorExit()).atexit = False
-
-
-_REMOTE = "langgraph.pregel._remote_run_stream"
 
 
 @functools.cache

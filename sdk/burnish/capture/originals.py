@@ -19,6 +19,7 @@ from typing import Any
 from burnish.capture import faults
 from burnish.capture.recorder.context import suppressed
 from burnish.capture.recorder.runs import registry
+from burnish.compat.langchain import FORMAT_FOR_TRACING
 
 _KEPT = 64
 _sent: OrderedDict[int, tuple[list[Any], list[Any]]] = OrderedDict()
@@ -30,11 +31,11 @@ def install() -> None:
     global _done
     if _done:
         return
-    module: Any = sys.modules.get("langchain_core.language_models.chat_models")
+    module: Any = sys.modules.get(FORMAT_FOR_TRACING.module)
     if module is None:
         return
     _done = True
-    rewrite = getattr(module, "_format_for_tracing", None)
+    rewrite = getattr(module, FORMAT_FOR_TRACING.path, None)
     if rewrite is None:
         faults.say_once(
             "originals_missing",

@@ -16,6 +16,7 @@ from typing import Any
 from burnish.capture import faults
 from burnish.capture.recorder.runs import registry
 from burnish.capture.wire import WireReply
+from burnish.compat.langchain import CREATE_RESULT
 
 _KEPT = 4096
 _kept: OrderedDict[int, tuple[Any, dict[str, Any]]] = OrderedDict()
@@ -27,7 +28,7 @@ def install() -> None:
     global _done
     if _done:
         return
-    module = sys.modules.get("langchain_openai.chat_models.base")
+    module = sys.modules.get(CREATE_RESULT.module)
     if module is None:
         return
     _done = True

@@ -146,6 +146,8 @@ def look(home: Path | None = None, *, imports: bool = True) -> Iterator[Finding]
     yield _versions()
     yield _platform()
     yield _extras()
+    if imports:
+        yield from _compatibility()
     yield _guarded("burnish.toml", _project)
     if imports:
         yield from _agents()
@@ -201,6 +203,27 @@ def _project() -> Finding:
     project = load_project()
     agents = ", ".join(sorted(project.agents)) or "no agents"
     return Finding(name="burnish.toml", ok=True, detail=f"{project.path}: {agents}; {KEYS}")
+
+
+def _compatibility() -> Iterator[Finding]:
+    """Probe the private names of other libraries that burnish needs."""
+    from burnish.compat import list_tables
+
+    for table in list_tables():
+        version = table.installed_version()
+        if version is None:
+            continue
+        missing = table.probe()
+        detail = "; ".join(f"{name} is missing: {name.without_it}" for name in missing)
+        yield Finding(
+            name=f"{table.distribution} {version}",
+            ok=not missing,
+            detail=detail
+            or f"{len(table.names)} private names found; tried with {table.tried_with}",
+            fix=f"pip install '{table.distribution}<={table.tried_with.split()[-1]}'"
+            if missing
+            else "",
+        )
 
 
 def _extras() -> Finding:

@@ -29,6 +29,7 @@ from burnish.errors import EmptyDataset, TrainingError
 from burnish.journal.events import canonical
 from burnish.storage import make_private_folder
 from burnish_trainer import console
+from burnish_trainer.compat import check_libraries
 from burnish_trainer.recipes import Recipe, make_recipe
 from burnish_trainer.rows import TokenRow, tokenise
 from burnish_trainer.run.files import locked, newest_checkpoint, room, write_json
@@ -90,6 +91,7 @@ def train(
     settled = make_recipe(recipe)
     if objective != "sft":
         raise TrainingError(f"objective {objective!r}", "'sft'", 'train(..., objective="sft")')
+    check_libraries()
     job = _prepare(dataset, str(base_model), settled, Path(out) if out else None)
     with locked(job.folder, "a training run"):
         done = _done(job)

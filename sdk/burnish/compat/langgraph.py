@@ -1,0 +1,20 @@
+"""Private names of LangGraph."""
+
+from __future__ import annotations
+
+from burnish.compat.tables import LibraryTable, PrivateName
+
+REMOTE_STREAM = PrivateName(
+    module="langgraph.pregel._remote_run_stream",
+    needed_for="the end of event streams of a graph on a server",
+    without_it="runs of `RemoteGraph.stream_events(version='v3')` stay open until they are collected",
+)
+CHECKPOINTER_KEY = PrivateName(
+    module="langgraph._internal._constants",
+    path="CONFIG_KEY_CHECKPOINTER",
+    needed_for="the checkpointer of a sub-graph, to find the run that an invocation takes up again",
+    without_it="a resumed sub-graph begins a trajectory of its own",
+)
+TABLE = LibraryTable(
+    distribution="langgraph", tried_with="1.2.0 to 1.2.22", names=(REMOTE_STREAM, CHECKPOINTER_KEY)
+)

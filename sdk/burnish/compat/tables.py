@@ -1,0 +1,84 @@
+"""The form of a table of private names, and how its names are probed."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import inspect
+from typing import Any
+
+import msgspec
+
+_ABSENT = object()
+
+
+class PrivateName(msgspec.Struct, frozen=True, kw_only=True):
+    """One name that a library keeps to itself and burnish needs.
+
+    Attributes:
+        module: Module that holds the name.
+        path: Dotted path in the module: a function, or a class and its attribute. Empty for the module itself.
+        needed_for: What burnish does with it.
+        without_it: What follows where it is missing.
+        of_instance: Whether the attribute is set by the class's own methods, and not on the class.
+    """
+
+    module: str
+    path: str = ""
+    needed_for: str
+    without_it: str
+    of_instance: bool = False
+
+    def is_present(self) -> bool:
+        """Import the module and return whether the name is there."""
+        try:
+            found: Any = importlib.import_module(self.module)
+        except ImportError:
+            return False
+        *parents, last = self.path.split(".") if self.path else [""]
+        for part in parents:
+            found = getattr(found, part, _ABSENT)
+        if found is _ABSENT:
+            return False
+        if not last:
+            return True
+        return f"self.{last}" in _source_of(found) if self.of_instance else hasattr(found, last)
+
+    def __str__(self) -> str:
+        return f"{self.module}.{self.path}" if self.path else self.module
+
+
+class LibraryTable(msgspec.Struct, frozen=True, kw_only=True):
+    """The private names of one library.
+
+    Attributes:
+        distribution: Name on PyPI.
+        tried_with: Versions that the tests of burnish ran with.
+        names: The names.
+    """
+
+    distribution: str
+    tried_with: str
+    names: tuple[PrivateName, ...]
+
+    def installed_version(self) -> str | None:
+        """Return the version that is installed; None where there is none."""
+        from importlib import metadata  # slow to import, and needed by no agent
+
+        try:
+            return metadata.version(self.distribution)
+        except metadata.PackageNotFoundError:
+            return None
+
+    def probe(self) -> list[PrivateName]:
+        """Return the names that the installed version lacks; imports the library."""
+        return [name for name in self.names if not name.is_present()]
+
+
+def _source_of(kind: type) -> str:
+    """The source of the methods of a class and its bases; a class may name another module as its own."""
+    found: list[str] = []
+    for method in (each for base in kind.__mro__ for each in vars(base).values()):
+        with contextlib.suppress(OSError, TypeError):
+            found.append(inspect.getsource(method))
+    return "\n".join(found)

@@ -1,0 +1,66 @@
+"""Private names of TRL and transformers that the trainer overrides or fills, and the check before a run."""
+
+from __future__ import annotations
+
+from burnish.compat import LibraryTable, PrivateName
+from burnish.errors import TrainingError
+
+_NO_TRAINING = "training is refused"
+_SFT = "trl.trainer.sft_trainer"
+TABLES = (
+    LibraryTable(
+        distribution="trl",
+        tried_with="1.0 to 1.16",
+        names=(
+            PrivateName(
+                module=_SFT,
+                path="SFTTrainer._metrics",
+                needed_for="token accuracy among the logged metrics",
+                without_it=_NO_TRAINING,
+                of_instance=True,
+            ),
+            PrivateName(
+                module=_SFT,
+                path="SFTTrainer._total_train_tokens",
+                needed_for="the count of tokens among the logged metrics",
+                without_it=_NO_TRAINING,
+                of_instance=True,
+            ),
+        ),
+    ),
+    LibraryTable(
+        distribution="transformers",
+        tried_with="5.0 to 5.23",
+        names=tuple(
+            PrivateName(
+                module="transformers",
+                path=f"Trainer.{name}",
+                needed_for=purpose,
+                without_it=_NO_TRAINING,
+            )
+            for name, purpose in (
+                ("_get_train_sampler", "rows in the order of the plan"),
+                ("_get_num_items_in_batch", "a loss that is exact over micro-batches"),
+                ("_get_output_dir", "checkpoints that appear whole"),
+                ("_save_checkpoint", "checkpoints that appear whole"),
+            )
+        ),
+    ),
+)
+
+
+def check_libraries() -> None:
+    """Probe TRL and transformers for the names that training needs.
+
+    Raises:
+        TrainingError: A name is missing; nothing was computed yet.
+    """
+    for table in TABLES:
+        missing = table.probe()
+        if missing:
+            raise TrainingError(
+                f"{table.distribution} {table.installed_version()} has no "
+                + ", ".join(map(str, missing)),
+                f"a version that burnish was tried with: {table.tried_with}",
+                f"pip install '{table.distribution}<={table.tried_with.split()[-1]}'",
+            )
