@@ -27,6 +27,7 @@ from burnish.journal.catching_up import plain_text
 from burnish.journal.erasure import Tombstone
 from burnish.journal.faults import naming_faults
 from burnish.journal.index import Entry, Query
+from burnish.journal.orphans import Orphans, find_orphans
 from burnish.journal.store import JournalStore
 from burnish.journal.writer import writer_for
 from burnish.records import Json, Record
@@ -48,7 +49,9 @@ class ForgetReport(Record, frozen=True, kw_only=True):
     deployments: list[str]  # agents whose pointer names such an adapter
     contents: int  # removed under `content_url`
     contents_left: list[str]  # URLs there of what could not be removed
-    doubtful: list[str]  # trajectories that stay: one's own `redact` may give others that name too
+    # Trajectories that stay: one's own `redact` may give others that name too, or their beginning
+    # is damaged, so that nobody can tell whose they are.
+    doubtful: list[str]
     unread: list[str]  # files of datasets, adapters and deployments that cannot be read
 
 
@@ -73,6 +76,7 @@ def forget(
     kind, given = ("thread", str(thread_id)) if user is None else ("user", user)
     names = [given, *stand_ins(given, home)]
     entries = _entries_of(store, kind, names)
+    orphans = _orphans_of(store, kind, names)
     threads = {entry.thread_id for entry in entries if entry.thread_id is not None}
     threads.update(names if kind == "thread" else ())
     stone = Tombstone(
@@ -80,7 +84,7 @@ def forget(
         at=time.time_ns(),
         kind=kind,
         digest=erasure.digest_of(given),
-        trajectories=[entry.id for entry in entries],
+        trajectories=[*(entry.id for entry in entries), *orphans.named],
         threads=sorted(erasure.digest_of(name) for name in threads),
         running=any(entry.status == "running" for entry in entries),
     )
@@ -104,7 +108,10 @@ def forget(
         deployments=_deployments_of(home, adapters),
         contents=contents,
         contents_left=contents_left,
-        doubtful=[entry.id for entry in _entries_of(store, kind, own_stand_ins(given))],
+        doubtful=[
+            *(entry.id for entry in _entries_of(store, kind, own_stand_ins(given))),
+            *orphans.doubtful,
+        ],
         unread=[str(path) for path in find_unreadable(home)],
     )
 
@@ -140,6 +147,16 @@ def _entries_of(store: JournalStore, kind: str, names: Iterable[str]) -> list[En
         query = Query(thread_id=name) if kind == "thread" else Query(user=name)
         found.update((entry.id, entry) for entry in store.find(query))
     return sorted(found.values(), key=lambda entry: (entry.started_ns, entry.id))
+
+
+def _orphans_of(store: JournalStore, kind: str, names: Iterable[str]) -> Orphans:
+    """Runs whose beginning is damaged, where anything is damaged at all."""
+    report = store.report()
+    if not (report.corrupt or report.unknown_events or report.torn_tails):
+        return Orphans([], [])
+    started = {entry.id for entry in store.find(Query())}
+    field = "thread_id" if kind == "thread" else "user"
+    return find_orphans(store.home, field, names, started)
 
 
 def _remove_contents(

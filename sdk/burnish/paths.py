@@ -47,6 +47,10 @@ def path_inside(folder: Path, key: str, error: type[BurnishError] = WorkspaceErr
     if not all(map(is_component, components)) or re.match(r"[A-Za-z]:", key):
         raise error(f"key {key!r} leaves {folder}", "relative components without '..'")
     path = folder.joinpath(*components)
-    if not path.resolve().is_relative_to(folder.resolve()):
-        raise error(f"key {key!r} leads to {path.resolve()}", f"a path inside {folder}")
+    try:
+        target, inside = path.resolve(), folder.resolve()
+    except (OSError, RuntimeError, ValueError) as problem:  # links in a circle
+        raise error(f"key {key!r} leads nowhere: {problem}", f"a path inside {folder}") from problem
+    if not target.is_relative_to(inside):
+        raise error(f"key {key!r} leads to {target}", f"a path inside {folder}")
     return path

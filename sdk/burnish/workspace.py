@@ -158,13 +158,16 @@ class Workspace:
             yield from found
 
     def read_report(self) -> ReadReport:
-        """What reading the journal met: segments, events, damage."""
-        self._store.index.refresh()
+        """What reading the journal meets: segments, events, damage. Every run is read for it."""
+        self._store.count_anew()
+        for _ in self.read(self.entries()):
+            pass
         return self._store.report()
 
     def losses(self) -> dict[str, int]:
         """What capture could not keep, by kind, over all that the journal holds."""
-        return self.read_report().losses
+        self._store.index.refresh()
+        return self._store.report().losses
 
     def rebuild_index(self) -> None:
         """Throw the index away and make it again out of the journal."""

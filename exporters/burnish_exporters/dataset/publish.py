@@ -46,6 +46,22 @@ def check_name(name: str) -> str:
     return name
 
 
+def make_version_folder(folder: Path) -> Path:
+    """Make the folder of all versions, if it is not there.
+
+    Raises:
+        ExportError: If it cannot be, such as where a file or a link in a circle has its name.
+    """
+    try:
+        return make_private_folder(folder)
+    except OSError as problem:
+        raise ExportError(
+            f"{folder} is no folder and cannot be made one: {problem.strerror}",
+            "a folder for dataset versions that can be written",
+            f"ls -ld {folder}",
+        ) from problem
+
+
 class Draft:
     """A version that is being written.
 
@@ -55,7 +71,7 @@ class Draft:
     """
 
     def __init__(self, folder: Path, recipe: object) -> None:
-        make_private_folder(folder)
+        make_version_folder(folder)
         self._home = folder
         self._folder = folder / f".draft-{uuid.uuid4().hex}"
         make_private_folder(self._folder / "rows")
@@ -80,7 +96,11 @@ class Draft:
         return self._hash.hexdigest()
 
     def publish(self, manifest: DatasetManifest) -> Path:
-        """Give the version its name; a version of the same name is left as it is."""
+        """Give the version its name; a version of the same name is left as it is.
+
+        Raises:
+            ExportError: If something else has its name.
+        """
         for file in self._files.values():
             file.close()
         manifest_json = msgspec.json.format(msgspec.json.encode(manifest, order="sorted"), indent=2)
@@ -90,9 +110,13 @@ class Draft:
         target = self._home / manifest.id
         try:
             self._folder.rename(target)
-        except OSError:
+        except OSError as problem:
             if not (target / "manifest.json").is_file():
-                raise
+                raise ExportError(
+                    f"{target} is in the way, and is no version: {problem.strerror}",
+                    "a place without anything of that name",
+                    f"mv {target} {target}.old, then build again",
+                ) from problem
             self.discard()
         sync_path(self._home)
         return target

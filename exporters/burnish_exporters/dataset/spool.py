@@ -14,7 +14,7 @@ from typing import Any, Self
 
 import msgspec
 
-from burnish.storage import make_private_folder
+from burnish_exporters.dataset.publish import make_version_folder
 from burnish_exporters.rows.stable import ordered_json
 
 Columns = dict[str, Any]
@@ -36,7 +36,7 @@ class Spool:
     """
 
     def __init__(self, folder: Path) -> None:
-        make_private_folder(folder)
+        make_version_folder(folder)
         self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed by __exit__
         self._end = self._written = 0
 

@@ -9,13 +9,14 @@ import shutil
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
 
 from burnish.errors import ExportError
 from burnish.storage import atomic_write, make_private_folder, try_lock
+from burnish_exporters.dataset.publish import make_version_folder
 from burnish_exporters.pieces.making import Piece
 
 PREFIX = ".pieces-"
@@ -42,12 +43,15 @@ class PieceStore:
 
         A second build of the same plan gets a store of its own. What builds left a week ago is removed.
         """
-        make_private_folder(home)
+        make_version_folder(home)
         oldest = time.time() - _DAYS * 86_400
         for folder in home.glob(f"{PREFIX}*"):
-            if folder.stat().st_mtime < oldest:
-                shutil.rmtree(folder, ignore_errors=True)
+            with suppress(OSError):
+                if folder.lstat().st_mtime < oldest:
+                    shutil.rmtree(folder, ignore_errors=True)
         folder = home / f"{PREFIX}{fingerprint}"
+        if not folder.is_dir():  # something else has its name, or nothing
+            folder.unlink(missing_ok=True)
         make_private_folder(folder)
         with try_lock(folder / ".lock") as held:
             if not held:

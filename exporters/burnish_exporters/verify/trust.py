@@ -18,7 +18,7 @@ import msgspec
 
 from burnish.errors import VerificationError
 from burnish.protocols import Verifier, traits_of
-from burnish.storage import atomic_write, make_private_folder
+from burnish.storage import atomic_write, make_private_folder, read_regular
 from burnish_exporters.verify.quality import FLOOR, Quality
 
 
@@ -79,10 +79,10 @@ class QualityStore:
         """
         path = self._path(agent)
         try:
-            return msgspec.json.decode(path.read_bytes(), type=Ledger)
-        except FileNotFoundError:
+            return msgspec.json.decode(read_regular(path), type=Ledger)
+        except (FileNotFoundError, NotADirectoryError):
             return Ledger()
-        except msgspec.DecodeError as problem:
+        except (OSError, msgspec.DecodeError) as problem:
             raise VerificationError(
                 f"{path}: {problem}",
                 "what `burnish verify audit` wrote",

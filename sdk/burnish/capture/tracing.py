@@ -23,7 +23,7 @@ from burnish.capture.handwritten import HandwrittenModelCall, HandwrittenToolCal
 from burnish.capture.recorder import calls, context
 from burnish.capture.recorder.ids import new_id
 from burnish.capture.recorder.runs import LiveTrajectory, Run, registry
-from burnish.capture.recorder.values import read_text, read_texts
+from burnish.capture.recorder.values import read_text, read_texts, shown
 from burnish.errors import CaptureError
 
 _EXAMPLE = 'burnish.trace(agent="support", thread_id="t-42", tags=["vip"])'
@@ -138,7 +138,9 @@ class trace(Entered[Scope]):  # noqa: N801 - used as `@burnish.trace(...)` and `
     ) -> None:
         if not isinstance(agent, str) or not agent:
             raise CaptureError(
-                f"trace() got the agent name {agent!r}", "a name", '@burnish.trace(agent="support")'
+                f"trace() got the agent name {shown(agent)}",
+                "a name",
+                '@burnish.trace(agent="support")',
             )
         named = tolerate("trace(tags)", read_texts, tags, [], _EXAMPLE)
         self._agent = Agent(str(agent), tuple(named))

@@ -78,6 +78,11 @@ class JournalStore:
         """Let go of open segments and of what was decoded."""
         self._readers.clear()
 
+    def count_anew(self) -> None:
+        """Forget what reading single trajectories met, so that the next readings count each fault once."""
+        self._readers.clear()
+        self.met = ReadReport()
+
     def walk(self, entries: Sequence[Entry]) -> Iterator[tuple[Entry, list[Chapter]]]:
         """Each of these trajectories with its events."""
         for start in range(0, len(entries), _TOGETHER):

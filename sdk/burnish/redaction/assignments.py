@@ -145,6 +145,11 @@ def is_placeholder(text: str) -> bool:
     return _PLACEHOLDER.match(text) is not None or text.strip(".!?:").lower() in _WORDS
 
 
+def is_template(text: str) -> bool:
+    """Whether a value is a variable, a template or stars; a word may be a password."""
+    return _PLACEHOLDER.match(text) is not None
+
+
 def _occurs(stems: tuple[str, ...], text: str) -> bool:
     for stem in stems:  # noqa: SIM110 - a generator costs more than all the searches
         if stem in text:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from burnish.redaction import personal, secret_shapes
 from burnish.redaction.assignments import find_assigned
+from burnish.redaction.tables import find_columns
 from burnish.redaction.tokens import Token, find_tokens
 from burnish.redaction.views import View
 
@@ -96,6 +97,7 @@ SECRETS: tuple[Detector, ...] = (
     Detector("token", find_tokens),
     Detector("shape", secret_shapes.find_shapes),
     Detector("assignment", find_assigned),
+    Detector("column", find_columns),
     Detector("provider_key", secret_shapes.find_vendor_keys),
 )
 """Keys, tokens and passwords."""

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from burnish.redaction.assignments import is_placeholder
+from burnish.redaction.assignments import is_placeholder, is_template
 from burnish.redaction.tokens import Token
 from burnish.redaction.views import View
 
@@ -77,10 +77,41 @@ def _is_odd(text: str) -> bool:
     return not text.isalpha() and not text.isdigit() and not is_placeholder(text) and len(text) >= 4
 
 
+def _is_passed(text: str) -> bool:
+    """Whether what a command is given for a password may be one: anything but a variable, a template or an option."""
+    return not is_template(text) and not text.startswith("-") and not text.isdigit()
+
+
+def _is_long_passed(text: str) -> bool:
+    """Whether the word behind an option such as `--password` is its value, and not of a sentence about it."""
+    return (
+        _is_passed(text)
+        and text.strip(".,:?!").lower() not in _NO_PASSWORD
+        and not _FILE.search(text)
+    )
+
+
+_FILE = re.compile(r"\.(?:txt|json|ya?ml|pem|key|env|conf|cfg|ini)$")
+
+
+def is_drawn(text: str) -> bool:
+    """Whether a value looks drawn: a long one of digits and letters of both cases, or a hash."""
+    if _HEX.fullmatch(text):
+        return len(text) >= 32 and any(map(str.isalpha, text)) and any(map(str.isdigit, text))
+    kinds = (str.isupper, str.islower, str.isdigit)
+    return any(
+        len(part) >= 12 and all(any(map(kind, part)) for kind in kinds) and _DIGITS.search(part)
+        for part in re.split(r"[/_.=+-]", text)
+    )
+
+
+_DIGITS = re.compile(r"\d\D{1,256}\d")
+_HEX = re.compile(r"[0-9a-fA-F]+")
+
 _SQL = r"(?i)(?:identified by(?: password)?|password) {1,4}['\"](?P<value>[^'\"\n]{3,256})['\"]"
 _COMMANDS = (
     r"(?<![\w-])(?:mysql\w{0,12}|mariadb\w{0,12}|sshpass|mongo\w{0,12}|docker login|podman login|helm registry login"
-    r"|oc login|az login|7z|zip|unzip|useradd|usermod|clickhouse-client|cqlsh|sqlcmd|psql)(?=[ \t])[^\n;|]{0,160}?\s-[pP] ?[\"']?"
+    r"|oc login|az login|7z|useradd|usermod|clickhouse-client|cqlsh|sqlcmd|psql)(?=[ \t])[^\n;|]{0,160}?\s-[pP] ?[\"']?"
     r"(?P<value>[^\s\"'`;|&]{4,256})"
 )
 _OTHER_COMMANDS = (
@@ -88,6 +119,45 @@ _OTHER_COMMANDS = (
     r"|smbclient [^\n;|]{0,120}?-U [^\s%]{1,64}%|net user \S{1,64}|htpasswd -[bnBcmi]{1,6} (?:[^\s;|]{1,120} ){1,2}"
     r"|wpa_passphrase \S{1,64}|net use [^\n;|]{0,160}?/user:\S{1,64}|snmp-server community|isakmp key"
     r"|echo(?= \S{1,128} ?\| ?(?:sudo -S|passwd|chpasswd|docker login)))[ \t]{0,3}[\"']?(?P<value>[^\s\"'`;|&%]{4,256})"
+)
+# What follows may be a plain word: these options take nothing but a password.
+_WORD = r"[ \t]{0,3}[\"']?(?P<value>[^\s\"'`;|&%<>$]{3,256})"
+_JOINED_OPTION = (
+    r"(?<![\w-])(?:mysql\w{0,12}|mariadb\w{0,12}|sshpass|7z\w?|rar|unrar)(?=[ \t])[^\n;|]{0,160}?\s-p[\"']?"
+    r"(?P<value>[A-Za-z][^\s\"'`;|&%<>$]{2,256})"
+)
+_LOGIN_OPTION = (
+    r"(?<![\w-])(?:(?:sshpass|mongo\w{0,12}|docker login|podman login|helm registry login|oc login|az login)(?=[ \t])"
+    r"[^\n;|]{0,160}?\s-p(?=[ \t])|(?:zip|unzip|sqlcmd)(?=[ \t])[^\n;|]{0,160}?\s-P"
+    r"|redis-cli(?=[ \t])[^\n;|]{0,80}?\s-a(?=[ \t])|ldap\w{3,10}(?=[ \t])[^\n;|]{0,200}?\s-w(?=[ \t])"
+    r"|smbclient(?=[ \t])[^\n;|]{0,120}?\s-U [^\s%]{1,64}%|htpasswd -[nBcmi]{0,5}b[nBcmi]{0,5} (?:[^\s;|]{1,120} ){1,2}"
+    r"|net use [^\n;|]{1,160}?(?= \S{3,64} /user:)|openssl enc(?=[ \t])[^\n;|]{0,160}?\s-k(?=[ \t])"
+    r"|echo(?= \S{1,128} ?\| ?(?:sudo -S|passwd|chpasswd|docker login))|openssl(?=[ \t])[^\n;|]{0,200}?\s-pass(?:in|out)? pass:"
+    rf"|(?:keytool|jarsigner)(?=[ \t])[^\n;|]{{0,200}}?\s-(?:store|key)pass(?=[ \t])){_WORD}"
+)
+_WEB_LOGIN = (
+    r"(?<![\w-])(?:curl|wget|https?|xh|httpie)(?=[ \t])[^\n;|]{0,240}?\s(?:-u|-U|--user|--proxy-user|-a|--auth)[ =]?"
+    r"[\"']?[^\s:\"'@/=$]{1,64}:(?P<value>[^\s\"'/$<>]{3,256})"
+)
+_LONG_OPTION = (
+    r"(?<![\w-])--(?:[a-z]{1,20}-){0,2}(?:password|passwd|passphrase|pass|secret|token|api-key|apikey)(?:=|[ \t]{1,3})[\"']?"
+    r"(?P<value>[A-Za-z][\w!#*+.,:?^~@-]{2,256})(?=$|[\s\"'`;|&)])"
+)
+_NO_PASSWORD = frozenset(
+    word
+    for words in (
+        "option options flag flags argument arguments arg parameter parameters param switch switches",
+        "setting settings value values is was are were has have had and or but not to for from on in at",
+        "by of with without if when the a an this that which must should can could will would may might",
+        "as so then than because instead file prompt stdin field also only takes needs expects requires",
+        "reads sets means works does did be been being it its you your we they into via accepts asks",
+        "lets allows exists appears comes goes makes uses used gives given now here there",
+    )
+    for word in words.split()
+)  # fmt: skip
+_SESSION = (
+    r"(?i)(?<![\w.-])(?:session|sid|sess|salt|key|session[_-]?id|phpsessid|jsessionid)[\"'`]?[ \t]{0,2}[:=][ \t]{0,2}[\"'`]?"
+    r"(?P<value>[A-Za-z0-9+/_=-]{12,256})(?![\w./-])"
 )
 _VENDORS = (
     "adafruit", "adobe", "airtable", "algolia", "alibaba", "artifactory", "asana", "atlassian", "auth0", "beamer",
@@ -121,7 +191,14 @@ _SHAPES = (
         r"(?<![A-Za-z])[Bb](?:asic|ASIC)\s{1,4}(?P<value>[A-Za-z0-9+/]{8,1024}={0,2})"), _is_login),
     _Shape("password", ("-u", "--user", "--proxy-user"), re.compile(
         r"(?<![\w-])(?:-u|--user|--proxy-user)[ =]?[\"']?[^\s:\"'@/=]{1,64}:(?P<value>[^\s\"'/]{3,256})"), _is_odd),
+    _Shape("password", ("curl", "wget", "http"), re.compile(_WEB_LOGIN), _is_passed),
     _Shape("password", (" -p", " -P"), re.compile(_COMMANDS), _is_odd),
+    _Shape("password", (" -p",), re.compile(_JOINED_OPTION), _is_passed),
+    _Shape("password", ("login", "zip", "mongo", "sshpass", "sqlcmd", "redis-cli", "ldap", "smbclient", "htpasswd",
+                         "net use", "openssl", "echo ", "keytool", "jarsigner"), re.compile(_LOGIN_OPTION), _is_passed),
+    _Shape("password", ("pass", "-secret", "-token", "api-key", "apikey"), re.compile(_LONG_OPTION), _is_long_passed),
+    _Shape("token", ("ession", "ESSION", "sid", "SID", "salt", "Salt", "SALT", "key", "Key", "KEY", "sess"),
+           re.compile(_SESSION), is_drawn),
     _Shape("password", ("redis-cli", "ldap", "sqlcmd", "smbclient", "net us", "htpasswd", "echo",
                          "wpa_passphrase", "community", "isakmp"),
            re.compile(_OTHER_COMMANDS), _is_odd),

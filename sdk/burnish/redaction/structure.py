@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from burnish.redaction.telling_names import is_plural, is_telling
+from burnish.redaction.secret_shapes import is_drawn
+from burnish.redaction.telling_names import is_plural, is_telling, words_of
 
 _SHORTEST = 6
 _LONGEST_NAME = 64
@@ -24,6 +25,10 @@ _SCHEMA_TYPES = frozenset(("string", "integer", "number", "boolean", "object", "
 _SCHEMA_WORDS = ("$ref", "anyOf", "oneOf", "allOf")
 _SCHEMA_VALUES = ("default", "const", "example", "value")
 _KEY_PARTS = ("d", "p", "q", "dp", "dq", "qi", "k")
+
+
+_BARE_KEYS = frozenset(("session", "sid", "sess", "salt", "key", "session_id", "sessionid"))
+"""Names under which a value goes only where it looks drawn."""
 
 
 class TextCleaner(Protocol):
@@ -103,6 +108,8 @@ class StructureCleaner:
             return self._withhold(item)
         if "kty" in holder and key in _KEY_PARTS and isinstance(item, str):
             return self._withhold(item)
+        if isinstance(item, str) and words_of(name) in _BARE_KEYS and is_drawn(item):
+            return self._withhold(item)
         if not is_telling(name) or _is_kept(name, item, holder):
             return self.clean(item, name)
         if isinstance(item, dict) and (under == "properties" or _is_schema(item)):
@@ -157,8 +164,18 @@ def _told_by_name(value: dict[Any, Any]) -> Any:
     """The key of a value whose telling name stands beside it, as in a list of variables."""
     for name_key in _NAME_KEYS:
         name = value.get(name_key)
-        if isinstance(name, str) and len(name) <= _LONGEST_NAME and is_telling(name):
-            return next((key for key in _VALUE_KEYS if key in value), None)
+        if not isinstance(name, str) or len(name) > _LONGEST_NAME:
+            continue
+        told = next((key for key in _VALUE_KEYS if key in value), None)
+        if is_telling(name):
+            return told
+        if (
+            told
+            and words_of(name) in _BARE_KEYS
+            and isinstance(value[told], str)
+            and is_drawn(value[told])
+        ):
+            return told
     return None
 
 

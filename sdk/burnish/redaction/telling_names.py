@@ -64,7 +64,8 @@ def is_telling(name: str) -> bool:
 
 def is_password_name(name: str) -> bool:
     """Whether a name speaks of a password, rather than of a token or key."""
-    return _PASSWORD.search(words_of(name[-_LONGEST:])) is not None
+    words = words_of(name[-_LONGEST:])
+    return _PASSWORD.search(words) is not None or words.endswith(("_pass", "_pw"))
 
 
 @lru_cache(maxsize=4096)
