@@ -69,7 +69,7 @@ nightly: .venv/dev .venv-phoenix/receiver .venv-mlflow/receiver  ## spans in a r
 	NIGHTLY=1 $(BIN)/python -m pytest -q -s tests/nightly/test_receivers.py
 
 nightly-vllm: .venv/dev .venv-vllm/receiver  ## the starter and its adapters on a real vLLM for CPUs
-	NIGHTLY=1 $(BIN)/python -m pytest -q -s tests/nightly/test_vllm.py tests/nightly/test_vllm_restart.py
+	NIGHTLY=1 $(BIN)/python -m pytest -q -s tests/nightly/test_vllm*.py
 
 consumers: .venv/dev         ## our formats in TRL's own trainers and under its chat templates
 	$(BIN)/python -m pytest -q tests/exporters/test_formats_in_trl.py tests/exporters/test_trl_templates.py

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
-TOKEN = "s3cret-of-the-night"
+from vllm_process import TOKEN, VllmProcess
 
 
 @pytest.fixture(scope="session")
@@ -20,8 +19,6 @@ def starter() -> Path:
 @pytest.fixture(scope="session")
 def vllm(tmp_path_factory, starter):
     """The server; a test that kills it starts it again."""
-    from vllm_process import VllmProcess
-
     log = tmp_path_factory.mktemp("vllm") / "vllm.log"
     with VllmProcess(starter, token=TOKEN, log=log) as server:
         yield server

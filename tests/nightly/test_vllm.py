@@ -15,8 +15,9 @@ from langgraph.graph import END, START, MessagesState, StateGraph
 
 import burnish
 from burnish.adapters import AdapterStore
-from burnish.errors import ServingError, UnknownAdapter
+from burnish.errors import BackendUnavailable, ServingError, UnknownAdapter
 from burnish.serving import open_backend
+from burnish.serving.endpoint import Endpoint
 from burnish.serving.fingerprint import read_fingerprint, write_fingerprint
 from burnish.serving.remote import OpenAIBackend
 from burnish.serving.remote_chat import make_remote_chat
@@ -111,10 +112,13 @@ def test_the_rank_limit_is_known_before_a_training(backend, starter):
 
 def test_another_token_is_refused(vllm, home, monkeypatch):
     monkeypatch.setenv("BURNISH_TOKEN", "another")
-    with pytest.raises(ServingError, match=r"401.*set BURNISH_TOKEN"):
+    monkeypatch.setattr(Endpoint, "_shared", {})  # no name of this server is known yet
+    with pytest.raises(BackendUnavailable, match=r"401.*set BURNISH_TOKEN"):
         OpenAIBackend(vllm.url).list()
+    with pytest.raises(BackendUnavailable, match="401"):
+        make_remote_chat(vllm.url, "base", max_tokens=2).invoke("hi")  # asks for the name first
     with pytest.raises(openai.AuthenticationError):
-        make_remote_chat(vllm.url, "base", max_tokens=2).invoke("hi")
+        make_remote_chat(vllm.url, "base", "support@0a1b2c3d4e5f", max_tokens=2).invoke("hi")
 
 
 def test_the_base_model_may_be_named_by_its_folder(vllm, home, starter):

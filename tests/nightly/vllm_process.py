@@ -23,6 +23,7 @@ from receivers import free_port
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = ROOT / ".venv-vllm/bin/vllm"
+TOKEN = "s3cret-of-the-night"
 _LONGEST_START_S = 480
 _OPTIONS = (
     "--dtype float32 --enforce-eager --max-num-seqs 32 --enable-auto-tool-choice "

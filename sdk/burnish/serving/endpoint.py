@@ -31,6 +31,7 @@ LONGEST_WAIT_S = 60.0
 """A server that asks for a longer pause is not waited for."""
 _FIRST_WAIT_S = 0.25
 _PASSING = frozenset({408, 425, 429, 502, 503, 504})
+_OF_THE_SERVER = _PASSING | {401, 403}  # say nothing of the model that was asked for
 _NO_LIST = frozenset({404, 405, 501})  # servers without the route to list models
 _IDS_FIELD = "return_token_ids"
 
@@ -122,13 +123,14 @@ class Endpoint:
         """The models that the server lists; empty where it has no such route.
 
         Raises:
-            ServingError: If the server refuses to list them.
+            BackendUnavailable: If the server refuses to list them.
+            ServingError: If the answer is no list of models.
         """
         response = self.request("GET", "/v1/models")
         if response.status_code in _NO_LIST:
             return []
         if response.status_code != 200:
-            raise refusal(self.address, "list its models", response)
+            raise refusal(self.address, "list its models", response, kind=BackendUnavailable)
         try:
             return [model for model in response.json()["data"] if isinstance(model.get("id"), str)]
         except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -267,12 +269,22 @@ def _asked_wait(header: str | None, otherwise: float) -> float | None:
     return max(wait, 0.0) if wait <= LONGEST_WAIT_S else None
 
 
-def refusal(address: str, what: str, response: Any) -> ServingError:
+def refusal(
+    address: str, what: str, response: Any, *, kind: type[ServingError] = ServingError
+) -> ServingError:
     """The error for an answer that is none of the expected ones.
 
-    429, 502, 503 and 504 are errors of the server that pass by themselves: `BackendUnavailable`.
+    A refused token (401, 403) and errors that pass by themselves (429, 502, 503, 504) are
+    `BackendUnavailable`: they say nothing of the model that was asked for.
+
+    Args:
+        address: Of the server.
+        what: What it did not do.
+        response: Its answer.
+        kind: The error for other statuses.
     """
-    kind = BackendUnavailable if response.status_code in _PASSING else ServingError
+    if response.status_code in _OF_THE_SERVER:
+        kind = BackendUnavailable
     return kind(
         f"{address} did not {what}: {response.status_code}: {reason(response)}",
         "status 200",

@@ -29,7 +29,7 @@ from typing import Any, Self
 
 from starlette.applications import Starlette
 from starlette.requests import Request as HttpRequest
-from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
@@ -140,7 +140,7 @@ class VllmServer:
         return Starlette(
             routes=[
                 *(
-                    Route(path, lambda _: PlainTextResponse(""), methods=["GET"])
+                    Route(path, lambda _: Response(), methods=["GET"])
                     for path in ("/health", "/ping")
                 ),
                 Route("/version", lambda _: JSONResponse({"version": "0.32.0"}), methods=["GET"]),
@@ -212,7 +212,7 @@ class VllmServer:
             await asyncio.to_thread(self._engine.load, name, path)
         except BurnishError as error:
             raise _not_added(str(error)) from error
-        return PlainTextResponse(f"Success: LoRA adapter '{name}' added successfully.")
+        return Response(f"Success: LoRA adapter '{name}' added successfully.")
 
     def _check_folder(self, name: str, path: Path) -> None:
         """Refuse a folder without an adapter, or with one of too large a rank."""
@@ -234,7 +234,7 @@ class VllmServer:
         if name not in self._engine:
             raise Refused(f"The lora adapter '{name}' cannot be found.", 404, "NotFoundError")
         await asyncio.to_thread(self._engine.unload, name)
-        return PlainTextResponse(f"Success: LoRA adapter '{name}' removed successfully.")
+        return Response(f"Success: LoRA adapter '{name}' removed successfully.")
 
     async def _chat(self, body: dict[str, Any]) -> Response:
         self._refuse_unknown(body)
@@ -246,7 +246,7 @@ class VllmServer:
             return self._stream(ask, model, body)
         answer = await self._engine.agenerate(self._request(ask))
         finished, ids = self._session.finish(answer, ask), bool(body.get("return_token_ids"))
-        bare = self._session.renderer.decode(self._plain_ids(finished))
+        bare = self._session.renderer.decode(answer.token_ids, marks=False)
         reply = finished.reply if _parses(body) else None
         choice = forms.chat_choice(finished, forms.chat_message(finished, reply, bare), ids=ids)
         if body.get("logprobs"):
@@ -271,11 +271,6 @@ class VllmServer:
         request, facts = self._session.request(ask, told), self._engine.facts
         forms.check_prompt(request.prompt, facts.context, facts.vocabulary)
         return request
-
-    def _plain_ids(self, finished: Finished) -> list[int]:
-        """The tokens of an answer that are no special ones."""
-        special = self._session.renderer.special_ids
-        return [token for token in finished.answer.token_ids if token not in special]
 
     def _stream(self, ask: Ask, model: str, body: dict[str, Any]) -> Response:
         loop, tokens = asyncio.get_running_loop(), asyncio.Queue[int]()
@@ -331,7 +326,7 @@ class VllmServer:
             logprobs = forms.completion_logprobs(answer, decode, as_ids=as_ids)
         choice = {
             "index": 0,
-            "text": decode(self._plain_ids(finished)),
+            "text": decode(answer.token_ids, marks=False),
             "logprobs": logprobs,
             "finish_reason": answer.finish_reason,
             "stop_reason": None,

@@ -71,6 +71,19 @@ def test_the_token_of_the_environment_is_sent(base, engine, monkeypatch):
             OpenAIBackend(server.url).list()
 
 
+def test_a_refused_token_is_an_error_of_the_server_also_before_its_names_are_known(
+    base, engine, monkeypatch
+):
+    with VllmServer(base, engine=engine, token="s3cret") as server:
+        monkeypatch.setenv("BURNISH_TOKEN", "wrong")
+        with pytest.raises(BackendUnavailable, match=r"401: Unauthorized.*set BURNISH_TOKEN"):
+            chat(server).invoke("hi")
+        monkeypatch.setenv("BURNISH_TOKEN", "s3cret")
+        server.fail(500, times=9, path="/v1/models")
+        with pytest.raises(BackendUnavailable, match="500"):
+            chat(server).invoke("hi")
+
+
 def test_token_ids_are_asked_for_until_a_server_refuses_to_be_asked(base, engine):
     with VllmServer(base, engine=engine, refuses_unknown=True) as server:
         model = chat(server)

@@ -86,11 +86,6 @@ class Renderer:
         return self.encode(self.prompt_text(messages, tools))
 
     @property
-    def special_ids(self) -> frozenset[int]:
-        """Tokens that servers leave out of the text of an answer unless they look for calls in it."""
-        return frozenset(self._tokenizer.all_special_ids)
-
-    @property
     def template(self) -> str:
         """The chat template as text; empty where there is none."""
         template = self._tokenizer.chat_template
@@ -123,11 +118,16 @@ class Renderer:
         with self._lock:
             return self._tokenizer(text, add_special_tokens=False)["input_ids"]
 
-    def decode(self, ids: Sequence[int]) -> str:
-        """Text of token ids, special marks included."""
+    def decode(self, ids: Sequence[int], *, marks: bool = True) -> str:
+        """Text of token ids.
+
+        Args:
+            ids: The tokens.
+            marks: Whether special marks are part of it.
+        """
         with self._lock:
             return self._tokenizer.decode(
-                ids, skip_special_tokens=False, clean_up_tokenization_spaces=False
+                ids, skip_special_tokens=not marks, clean_up_tokenization_spaces=False
             )
 
 
