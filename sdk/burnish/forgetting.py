@@ -84,7 +84,7 @@ def forget(
         at=time.time_ns(),
         kind=kind,
         digest=erasure.digest_of(given),
-        trajectories=[*(entry.id for entry in entries), *orphans.named],
+        trajectories=_ids(entries) + orphans.named,
         threads=sorted(erasure.digest_of(name) for name in threads),
         running=any(entry.status == "running" for entry in entries),
     )
@@ -108,10 +108,7 @@ def forget(
         deployments=_deployments_of(home, adapters),
         contents=contents,
         contents_left=contents_left,
-        doubtful=[
-            *(entry.id for entry in _entries_of(store, kind, own_stand_ins(given))),
-            *orphans.doubtful,
-        ],
+        doubtful=_ids(_entries_of(store, kind, own_stand_ins(given))) + orphans.doubtful,
         unread=[str(path) for path in find_unreadable(home)],
     )
 
@@ -147,6 +144,10 @@ def _entries_of(store: JournalStore, kind: str, names: Iterable[str]) -> list[En
         query = Query(thread_id=name) if kind == "thread" else Query(user=name)
         found.update((entry.id, entry) for entry in store.find(query))
     return sorted(found.values(), key=lambda entry: (entry.started_ns, entry.id))
+
+
+def _ids(entries: Iterable[Entry]) -> list[str]:
+    return [entry.id for entry in entries]
 
 
 def _orphans_of(store: JournalStore, kind: str, names: Iterable[str]) -> Orphans:

@@ -6,6 +6,7 @@ Does not know: publication and pointers (burnish.adapters).
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 import msgspec
 
 from burnish.errors import RegistryError, ServingError
+from burnish.paths import is_version_id
 from burnish.records import AdapterManifest
 from burnish.settings import current
 
@@ -65,20 +67,23 @@ def signature_of(folder: Path) -> tuple[tuple[int, int, int, int], ...]:
 def _checked_manifest(folder: Path, signature: tuple[Any, ...]) -> AdapterManifest | None:
     from burnish.adapters.store import adapter_id
 
-    try:
+    manifest: AdapterManifest | None = None
+    with contextlib.suppress(OSError, msgspec.DecodeError):
         content = (folder / _MANIFEST).read_bytes()
         manifest = msgspec.json.decode(content, type=AdapterManifest)
-    except (OSError, msgspec.DecodeError):
-        return None
-    if not manifest.id:
+    named = manifest.id if manifest else ""
+    if not named and (folder / _MANIFEST).exists() and is_version_id(folder.name):
+        named = folder.name  # its manifest was damaged: the folder's name says what it must hold
+    if not named:
         return manifest
     try:
-        found = adapter_id(folder, manifest.name)[0]
+        name = manifest.name if manifest and manifest.id else named.rpartition("@")[0]
+        found = adapter_id(folder, name)[0]
     except RegistryError as error:
         found = str(error)
-    if found != manifest.id:
+    if found != named:
         raise ServingError(
-            f"{folder} says that it is {manifest.id}, and its content is {found}",
+            f"{folder} says that it is {named}, and its content is {found}",
             "the files as they were published",
             "publish it again, or restore the folder from a backup",
         )

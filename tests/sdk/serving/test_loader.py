@@ -303,6 +303,24 @@ def test_an_adapter_that_was_changed_after_publication_is_refused(
     assert list(engine.list()) == []
 
 
+@pytest.mark.parametrize("damage", [b"", b"{", b'{"id": ""}', b"\xff" * 100])
+def test_other_weights_beside_a_damaged_manifest_are_not_served_under_the_old_name(
+    engine, published, damage
+):
+    for file in published.iterdir():
+        file.chmod(0o600)
+    change_weights(published, lambda tensors: [t.mul_(2) for t in tensors.values()])
+    content = json.loads((published / "burnish.json").read_text()) if damage[:1] == b"{" else None
+    if content and damage != b"{":
+        damage = json.dumps(content | {"id": ""}).encode()
+    (published / "burnish.json").write_bytes(damage)
+
+    with pytest.raises(ServingError):
+        engine.load(published.name, published)
+    with pytest.raises(ServingError):
+        engine.ensure(published.name)
+
+
 def test_a_folder_is_not_served_as_what_its_manifest_claims(engine, published, adapter):
     content = json.loads((published / "burnish.json").read_text())
     (adapter / "burnish.json").write_text(json.dumps(content | {"id": "shop@ffffffffffff"}))
