@@ -95,6 +95,19 @@ def parsed_arguments(raw: Any) -> Any:
         return raw
 
 
+def read_call(name: Any, call_id: Any, raw: str) -> dict[str, Any]:
+    """Return the part of a call whose arguments a model wrote; unreadable ones are marked as such."""
+    part: dict[str, Any] = {"type": "tool_call"}
+    part |= {key: value for key, value in (("id", call_id), ("name", name)) if value is not None}
+    try:
+        arguments = json.loads(raw) if raw.strip() else {}
+    except ValueError:
+        arguments = None
+    if isinstance(arguments, dict):
+        return {**part, "arguments": arguments, "raw_arguments": raw}
+    return {**part, "type": "invalid_tool_call", "arguments": raw}
+
+
 def decode_chat(encoded: Message) -> dict[str, Any]:
     """The message of `encode_chat` as it was given in the OpenAI form."""
     message = {

@@ -153,10 +153,24 @@ class trace(Entered[Scope]):  # noqa: N801 - used as `@burnish.trace(...)` and `
 
     @staticmethod
     def openai(client: _C) -> _C:
-        """A copy of an OpenAI client whose chat completions are recorded inside a trace."""
-        from burnish.capture.openai_client import recording_client
+        """A copy of an OpenAI client whose calls of models are recorded inside a trace."""
+        from burnish.capture.clients.openai_client import recording_openai
 
-        return recording_client(client)
+        return recording_openai(client)
+
+    @staticmethod
+    def anthropic(client: _C) -> _C:
+        """A copy of an Anthropic client whose calls of models are recorded inside a trace."""
+        from burnish.capture.clients.anthropic_client import recording_anthropic
+
+        return recording_anthropic(client)
+
+    @staticmethod
+    def google(client: _C) -> _C:
+        """A copy of a `google.genai.Client` whose calls of models are recorded inside a trace."""
+        from burnish.capture.clients.google_client import recording_google
+
+        return recording_google(client)
 
     def _enter(self) -> Scope:
         scope = Scope(self._agent, self._thread_id, self._input)

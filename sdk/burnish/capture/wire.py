@@ -1,7 +1,7 @@
 """What a server said, as far as an OpenAI-compatible reply carries it and chat models drop it.
 
 Knows: the fields of vLLM, SGLang and llama-server beside OpenAI's own, whole and in chunks.
-Does not know: how replies are come by (wire_tap.py, openai_client.py), events.
+Does not know: how replies arrive (wire_tap.py, clients/), events.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from burnish.capture.chat_form import parsed_arguments
+from burnish.capture.chat_form import read_call
 from burnish.records import Message
 
 _ADAPTER = re.compile(r".{1,200}@[0-9a-f]{12}")
@@ -30,18 +30,25 @@ class WireReply:
     def __init__(self) -> None:
         self.facts: dict[str, Any] = {}
         self.extras: dict[str, Any] = {}
-        self.reasoning = ""
-        self.content: str | None = None
+        self._thoughts: list[str] = []
+        self._texts: list[str] = []
         self.calls: list[dict[str, Any]] = []  # in order of arrival: id, name, arguments as written
         self._newest: dict[int, dict[str, Any]] = {}  # the call that an index meant last
 
-    def add(self, reply: Mapping[str, Any]) -> None:
-        """Take a whole reply or the next chunk."""
+    @property
+    def reasoning(self) -> str:
+        """The thought, as far as it is known."""
+        return "".join(self._thoughts)
+
+    def add(self, reply: Mapping[str, Any]) -> str:
+        """Take a whole reply or the next chunk; returns the text that it adds."""
         self._top(reply)
+        known = len(self._texts)
         choices = reply.get("choices") or (reply.get("chunk") or {}).get("choices") or ()
         for choice in choices:
             if not choice.get("index"):  # the first choice is the one that the agent goes on with
                 self._choice(choice)
+        return "".join(self._texts[known:])
 
     def _top(self, reply: Mapping[str, Any]) -> None:
         verbose = reply.get("__verbose") or {}  # llama-server
@@ -90,10 +97,10 @@ class WireReply:
     def _message(self, message: Mapping[str, Any]) -> None:
         for name in _REASONING:
             if isinstance(message.get(name), str):
-                self.reasoning += message[name]
+                self._thoughts.append(message[name])
                 break
         if isinstance(message.get("content"), str):
-            self.content = (self.content or "") + message["content"]
+            self._texts.append(message["content"])
         for place, call in enumerate(message.get("tool_calls") or ()):
             kept = self._call_of(place, call)
             function = call.get("function") or {}
@@ -137,13 +144,9 @@ class WireReply:
         parts: list[dict[str, Any]] = []
         if self.reasoning:
             parts.append({"type": "reasoning", "content": self.reasoning, "block": "wire"})
-        if self.content:
-            parts.append({"type": "text", "content": self.content})
-        for call in self.calls:
-            arguments = {"arguments": parsed_arguments(call["arguments"])}
-            named = {name: call[name] for name in ("id", "name") if name in call}
-            raw = {"raw_arguments": call["arguments"]}
-            parts.append({"type": "tool_call", **named, **arguments, **raw})
+        if text := "".join(self._texts):
+            parts.append({"type": "text", "content": text})
+        parts += [read_call(c.get("name"), c.get("id"), c["arguments"]) for c in self.calls]
         return {"role": "assistant", "parts": parts}
 
 

@@ -2,7 +2,7 @@
 
 Knows: the replies that clients made from an API's description share: a model object, a stream with
 an `_iterator` and a `response`, a raw response with an `http_response`. Does not know: what a reply
-says (wire.py), whose client it is (openai_client.py).
+says (exchanges.py and the forms), whose client it is.
 
 How it works: a `ClientCall` is open from the request to the end of the reply. What the caller reads
 is heard on its way and handed on as it is. A stream that is closed before its end is complete where
@@ -17,86 +17,150 @@ import inspect
 import json
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from typing import Any, Protocol
+from typing import Any, Self
 
+from burnish.capture.clients.exchanges import Exchange
 from burnish.capture.faults import guarded
 from burnish.capture.handwritten import HandwrittenModelCall
-from burnish.records import Message
-
-
-class Reply(Protocol):
-    """What puts a reply together from the whole or from its chunks."""
-
-    facts: dict[str, Any]
-    extras: dict[str, Any]
-    content: str | None
-
-    def add(self, reply: Mapping[str, Any]) -> None:
-        """Take a whole reply or the next chunk."""
-        ...
-
-    def message(self) -> Message:
-        """Return the reply in the records' form."""
-        ...
+from burnish.capture.recorder import context
 
 
 class ClientCall:
     """One call of a model through a client, on its way into the journal.
 
     Args:
-        asked: Makes the call out of the request.
-        reply: Puts its reply together.
+        begin: Makes the exchange out of the request; not called outside of a recorded run. Without
+            it nothing is recorded.
     """
 
-    def __init__(self, asked: Callable[[], HandwrittenModelCall], reply: Reply) -> None:
+    def __init__(self, begin: Callable[[], Exchange] | None = None) -> None:
         self._call: HandwrittenModelCall | None = None
-        self._reply = reply
+        self._exchange: Exchange | None = None
         self._first: int | None = None
         self._in_chunks = False
         self.pulling = False  # the caller waits for the next piece: an end is no early leave
-        self._open(asked)
+        if begin is not None:
+            self._open(begin)
 
     @guarded
-    def _open(self, asked: Callable[[], HandwrittenModelCall]) -> None:
-        self._call = asked()
-        self._call.open()
+    def _open(self, begin: Callable[[], Exchange]) -> None:
+        if context.suppressed.get() or context.current_run() is None:
+            return
+        exchange = begin()
+        call = exchange.asked()
+        call.open()
+        self._exchange, self._call = exchange, call
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the call is recorded, and has not ended."""
+        return self._call is not None
 
     @guarded
     def add(self, piece: Any, *, whole: bool = False) -> None:
         """Take the whole reply, or its next chunk, as the client's object or as JSON."""
-        if self._call is None:
+        call, exchange = self._call, self._exchange
+        if call is None or exchange is None:
             return
         if self._first is None:
             self._first = time.time_ns()
-        before = self._reply.content or ""
-        self._reply.add(piece if isinstance(piece, Mapping) else piece.model_dump(warnings=False))
+        given = piece if isinstance(piece, Mapping) else piece.model_dump(warnings=False)
+        text = exchange.add(given)
         if not whole:
             self._in_chunks = True
-            self._call.add_text((self._reply.content or "")[len(before) :])
+            call.add_text(text)
 
     @guarded
     def close(self, error: BaseException | None = None) -> None:
         """Say how it ended, once."""
         call, self._call = self._call, None
-        if call is None:
+        exchange = self._exchange
+        if call is None or exchange is None:
             return
         if self._first is not None:
-            facts = dict(self._reply.facts)
+            message = exchange.message()
+            facts = dict(exchange.facts)
             if self._in_chunks:
                 facts["first_token_at"] = self._first
-            call.reply(self._reply.message(), extras=self._reply.extras, **facts)
+            call.reply(message, extras=exchange.extras, **facts)
         call.close(error)
 
     def leave(self) -> None:
         """End it where the reader closed the stream by itself."""
         if self.pulling:
             return
-        finished = "finish_reason" in self._reply.facts
+        finished = self._exchange is not None and "finish_reason" in self._exchange.facts
         self.close(None if finished else GeneratorExit())
+
+
+class Reading:
+    """The reading of one reply, entered while it is read; what ends it ends the call.
+
+    Args:
+        call: The call.
+        hear: Takes each piece; the call itself by default.
+        end: Takes the end of the pieces.
+    """
+
+    def __init__(
+        self,
+        call: ClientCall,
+        hear: Callable[[Any], Any] | None = None,
+        end: Callable[[], Any] | None = None,
+    ) -> None:
+        self.call = call
+        self.hear = call.add if hear is None else hear
+        self._end = end
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, GeneratorExit):
+            self.call.leave()
+            return
+        if error is None and self._end is not None:
+            self._end()
+        self.call.close(error)
+
+    def through(self, pieces: Iterator[Any]) -> Iterator[Any]:
+        """Hand on each piece after it was heard."""
+        with self:
+            while True:
+                self.call.pulling = True
+                try:
+                    piece = next(pieces)
+                except StopIteration:
+                    return
+                finally:
+                    self.call.pulling = False
+                self.hear(piece)
+                yield piece
+
+    async def athrough(self, pieces: AsyncIterator[Any]) -> AsyncIterator[Any]:
+        """Hand on each piece of an asynchronous stream after it was heard."""
+        with self:
+            while True:
+                self.call.pulling = True
+                try:
+                    piece = await anext(pieces)
+                except StopAsyncIteration:
+                    return
+                finally:
+                    self.call.pulling = False
+                self.hear(piece)
+                yield piece
 
 
 def receive_reply(reply: Any, call: ClientCall) -> Any:
     """Record what a client gave for a request, now or while it is read; returns it."""
+    if call.is_open:
+        _hear_reply(reply, call)
+    return reply
+
+
+@guarded
+def _hear_reply(reply: Any, call: ClientCall) -> None:
     if hasattr(reply, "http_response"):
         _hear_response(reply.http_response, call)
     elif hasattr(reply, "_iterator"):
@@ -104,19 +168,18 @@ def receive_reply(reply: Any, call: ClientCall) -> Any:
     else:
         call.add(reply, whole=True)
         call.close()
-    return reply
 
 
 def _hear_stream(stream: Any, call: ClientCall) -> None:
     """Hear the chunks of a stream, and when it is closed."""
-    through = _achunks if hasattr(stream, "__anext__") else _chunks
-    stream._iterator = through(stream._iterator, call, call.add)  # noqa: SLF001 - no public place
+    reading = Reading(call)
+    through = reading.athrough if hasattr(stream, "__anext__") else reading.through
+    stream._iterator = through(stream._iterator)  # noqa: SLF001 - no public place
     response = getattr(stream, "response", None)
     if response is not None:
         _hear_closing(response, call)
 
 
-@guarded
 def _hear_response(response: Any, call: ClientCall) -> None:
     """Hear the body of a raw response: one that was read already, or while it is read."""
     body = _Body(response.headers.get("content-type", ""), call)
@@ -125,17 +188,18 @@ def _hear_response(response: Any, call: ClientCall) -> None:
         body.end()
         call.close()
         return
-    for name, through in (("iter_bytes", _chunks), ("aiter_bytes", _achunks)):
-        _hear_bytes(response, name, through, body, call)
+    reading = Reading(call, body.add, body.end)
+    _hear_bytes(response, "iter_bytes", reading.through)
+    _hear_bytes(response, "aiter_bytes", reading.athrough)
     _hear_closing(response, call)
 
 
-def _hear_bytes(response: Any, name: str, through: Any, body: _Body, call: ClientCall) -> None:
+def _hear_bytes(response: Any, name: str, through: Callable[[Any], Any]) -> None:
     original = getattr(response, name)
 
     @functools.wraps(original)
     def heard(*args: Any, **kwargs: Any) -> Any:
-        return through(original(*args, **kwargs), call, body.add, body.end)
+        return through(original(*args, **kwargs))
 
     setattr(response, name, heard)
 
@@ -175,21 +239,25 @@ class _Body:
         self._is_stream = "event-stream" in kind
         self._call = call
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self._text = ""
+        self._text: list[str] = []  # read, and not yet the end of a line
 
     @guarded
     def add(self, data: bytes) -> None:
         """Take the next bytes."""
-        self._text += self._decoder.decode(data)
-        if self._is_stream:
-            *lines, self._text = self._text.split("\n")
-            for line in lines:
-                self._line(line)
+        text = self._decoder.decode(data)
+        if not self._is_stream or "\n" not in text:
+            self._text.append(text)
+            return
+        *lines, rest = "".join([*self._text, text]).split("\n")
+        self._text = [rest]
+        for line in lines:
+            self._line(line)
 
     @guarded
     def end(self) -> None:
         """Take what is left."""
-        text, self._text = self._text, ""
+        text = "".join(self._text)
+        self._text.clear()
         if self._is_stream:
             self._line(text)
         elif text.strip():
@@ -199,60 +267,3 @@ class _Body:
         name, _, value = line.strip().partition(":")
         if name == "data" and value.strip() not in ("", "[DONE]"):
             self._call.add(json.loads(value))
-
-
-def _nothing() -> None: ...
-
-
-def _chunks(
-    chunks: Iterator[Any],
-    call: ClientCall,
-    hear: Callable[[Any], Any],
-    end: Callable[[], Any] = _nothing,
-) -> Iterator[Any]:
-    try:
-        while True:
-            call.pulling = True
-            try:
-                chunk = next(chunks)
-            except StopIteration:
-                break
-            finally:
-                call.pulling = False
-            hear(chunk)
-            yield chunk
-    except GeneratorExit:
-        call.leave()
-        raise
-    except BaseException as error:
-        call.close(error)
-        raise
-    end()
-    call.close()
-
-
-async def _achunks(
-    chunks: AsyncIterator[Any],
-    call: ClientCall,
-    hear: Callable[[Any], Any],
-    end: Callable[[], Any] = _nothing,
-) -> AsyncIterator[Any]:
-    try:
-        while True:
-            call.pulling = True
-            try:
-                chunk = await anext(chunks)
-            except StopAsyncIteration:
-                break
-            finally:
-                call.pulling = False
-            hear(chunk)
-            yield chunk
-    except GeneratorExit:
-        call.leave()
-        raise
-    except BaseException as error:
-        call.close(error)
-        raise
-    end()
-    call.close()

@@ -1,0 +1,31 @@
+"""Anthropic's client inside a `trace`: messages, also those of the beta.
+
+Knows: where the client asks a model. Does not know: how that is recorded (generated_clients.py), what
+is said (anthropic_form.py).
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from burnish.capture.clients.anthropic_form import MessageExchange
+from burnish.capture.clients.generated_clients import ClientKind, recording_client
+
+_C = TypeVar("_C")
+_KIND = ClientKind(
+    name="anthropic",
+    package="anthropic",
+    expected="an Anthropic or AsyncAnthropic client",
+    example="burnish.trace.anthropic(anthropic.Anthropic())",
+    resource="messages",
+    routes={"/messages": MessageExchange},
+)
+
+
+def recording_anthropic(client: _C) -> _C:
+    """Return a copy of an Anthropic client whose calls of models are recorded inside a `trace`.
+
+    Args:
+        client: An `Anthropic` or `AsyncAnthropic` client, or one of Bedrock's or Vertex's.
+    """
+    return recording_client(client, _KIND)

@@ -1,0 +1,38 @@
+"""Chat completions in OpenAI's form, as a client asks for them.
+
+Knows: which fields of the request are no parameters. Does not know: how replies arrive; the fields of
+a reply (wire.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from burnish.capture.clients.exchanges import Exchange, as_list
+from burnish.capture.handwritten import HandwrittenModelCall
+from burnish.capture.wire import WireReply
+from burnish.records import Message
+
+
+class ChatCompletion(Exchange):
+    """One request to `/chat/completions` and its reply."""
+
+    def __init__(self, body: Mapping[str, Any]) -> None:
+        super().__init__(body)
+        self._reply = WireReply()
+        self.facts, self.extras = self._reply.facts, self._reply.extras
+
+    def asked(self) -> HandwrittenModelCall:
+        """Return the call that the request asks for."""
+        given = dict(self.body)
+        messages = as_list(given.pop("messages", None))
+        return HandwrittenModelCall(messages, provider="openai", **given)
+
+    def add(self, piece: Mapping[str, Any]) -> str:
+        """Take a whole completion or its next chunk; returns the text that it adds."""
+        return self._reply.add(piece)
+
+    def message(self) -> Message:
+        """Return the reply in the records' form."""
+        return self._reply.message()

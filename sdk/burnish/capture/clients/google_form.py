@@ -1,0 +1,252 @@
+"""Google's generateContent: requests and replies in the records' form.
+
+Knows: contents and their parts, function declarations, candidates. Does not know: how replies arrive,
+LangChain.
+
+How it works: the API mostly gives calls no ids, and finds the call of a result by its name and order.
+Calls get ids by their place in the conversation, so that a reply has the same ids when it is sent
+back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from burnish.capture.clients.exchanges import Exchange
+from burnish.capture.handwritten import HandwrittenModelCall
+from burnish.capture.parts import Part
+from burnish.records import Message
+
+_WRAPPED = ("output", "result")  # the API's word for a result, and that of the client's own calls
+_PLACES = frozenset({"contents", "systemInstruction", "tools", "generationConfig", "toolConfig"})
+_SCHEMAS = ("responseJsonSchema", "responseSchema", "_responseJsonSchema")
+_NESTED = ("items", "additionalProperties")
+_DROPPED = frozenset({"propertyOrdering", "nullable"})
+
+
+class ContentExchange(Exchange):
+    """One request to `:generateContent` or `:streamGenerateContent` and its reply.
+
+    Args:
+        body: The request.
+        model: The model's name, as the path has it.
+    """
+
+    def __init__(self, body: Mapping[str, Any], model: str) -> None:
+        super().__init__(body)
+        self._model = model
+        self._speech = _Speech()
+        self._reply: list[Part] = []
+
+    def asked(self) -> HandwrittenModelCall:
+        """Return the call that the request asks for."""
+        given = {key: value for key, value in self.body.items() if not key.startswith("_")}
+        config = dict(given.get("generationConfig") or {})
+        more = {key: value for key, value in given.items() if key not in _PLACES}
+        wanted = next((config[name] for name in _SCHEMAS if config.get(name)), None)
+        if wanted is not None:
+            more["response_format"] = wanted
+        if given.get("toolConfig"):
+            more["tool_choice"] = given["toolConfig"]
+        return HandwrittenModelCall(
+            self._prompt(given),
+            model=self._model,
+            provider="google_genai",
+            tools=list(_tools(given.get("tools") or ())),
+            **{**config, **more},
+        )
+
+    def _prompt(self, given: Mapping[str, Any]) -> list[Message]:
+        messages: list[Message] = []
+        if given.get("cachedContent"):
+            held = {"type": "cached_content_on_server", "value": given["cachedContent"]}
+            messages.append({"role": "user", "parts": [held]})
+        if given.get("systemInstruction"):
+            system = given["systemInstruction"]
+            messages.append({"role": "system", "parts": self._speech.read(system.get("parts"))})
+        for content in given.get("contents") or ():
+            for message in self._speech.encode(content):
+                _append(messages, message)
+        return messages
+
+    def add(self, piece: Mapping[str, Any]) -> str:
+        """Take a whole response or the next of a stream; returns the text that it adds."""
+        self.note(response_id=piece.get("responseId"), model=piece.get("modelVersion"))
+        usage = piece.get("usageMetadata") or {}
+        self.count(
+            input_tokens=_sum(usage, "promptTokenCount", "toolUsePromptTokenCount"),
+            output_tokens=_sum(usage, "candidatesTokenCount", "thoughtsTokenCount"),
+            cached_tokens=usage.get("cachedContentTokenCount"),
+            reasoning_tokens=usage.get("thoughtsTokenCount"),
+        )
+        blocked = (piece.get("promptFeedback") or {}).get("blockReason")
+        if blocked:
+            self.note(finish_reason=f"blocked: {blocked}")
+            self.extras["prompt_feedback"] = piece["promptFeedback"]
+        first = next(iter(piece.get("candidates") or ()), None)
+        return "" if first is None else self._candidate(first)
+
+    def _candidate(self, candidate: Mapping[str, Any]) -> str:
+        self.note(finish_reason=candidate.get("finishReason"))
+        for name in ("safetyRatings", "groundingMetadata", "citationMetadata", "finishMessage"):
+            if candidate.get(name):
+                self.extras[name] = candidate[name]
+        found = self._speech.read((candidate.get("content") or {}).get("parts"))
+        _join(self._reply, found)
+        return "".join(part["content"] for part in found if part["type"] == "text")
+
+    def message(self) -> Message:
+        """Return the reply in the records' form."""
+        return {"role": "assistant", "parts": self._reply}
+
+
+class _Speech:
+    """The parts of a conversation, read in order; gives calls ids, and results those of their calls."""
+
+    def __init__(self) -> None:
+        self._calls = 0
+        self._open: list[tuple[Any, str]] = []  # name and id of calls without a result
+
+    def encode(self, content: Mapping[str, Any]) -> Iterator[Message]:
+        """Return a content as messages; each result of a function is one of its own."""
+        said: list[Part] = []
+        for part in content.get("parts") or ():
+            if "functionResponse" in part:
+                yield self._result(part["functionResponse"])
+            else:
+                said.append(part)
+        if said:
+            role = "assistant" if content.get("role") == "model" else "user"
+            yield {"role": role, "parts": self.read(said)}
+
+    def read(self, given: Iterable[Mapping[str, Any]] | None) -> list[Part]:
+        """Return parts in the records' form; pieces of one text become one part."""
+        found: list[Part] = []
+        _join(found, [part for each in given or () for part in self._part(each)])
+        return found
+
+    def _part(self, part: Mapping[str, Any]) -> Iterator[Part]:
+        sealed = {"signature": part["thoughtSignature"]} if part.get("thoughtSignature") else {}
+        if isinstance(part.get("text"), str):
+            if part.get("thought"):
+                yield {"type": "reasoning", "content": part["text"], "block": "thinking", **sealed}
+            elif part["text"] or sealed:
+                yield {"type": "text", "content": part["text"], **sealed}
+        elif "functionCall" in part:
+            yield {**self._call(part["functionCall"]), **sealed}
+        elif "inlineData" in part or "fileData" in part:
+            yield _medium(part)
+        else:
+            kind = next((key for key in part if key not in ("thoughtSignature", "thought")), None)
+            if kind is not None:
+                yield {"type": kind, "value": part[kind]}
+
+    def _call(self, call: Mapping[str, Any]) -> Part:
+        call_id = call.get("id") or f"call_{self._calls}"
+        self._calls += 1
+        self._open.append((call.get("name"), call_id))
+        return {
+            "type": "tool_call",
+            "name": call.get("name"),
+            "arguments": call.get("args") or {},
+            "id": call_id,
+        }
+
+    def _result(self, result: Mapping[str, Any]) -> Message:
+        name, given = result.get("name"), result.get("response")
+        same = [place for place, call in enumerate(self._open) if call[0] == name]
+        call_id = result.get("id")
+        named = [place for place, call in enumerate(self._open) if call[1] == call_id]
+        if named or same:
+            _, call_id = self._open.pop((named or same)[0])
+        message: Message = {"role": "tool", "parts": []}
+        response: Any = given
+        if isinstance(given, Mapping) and len(given) == 1:
+            (word,) = given
+            if word in _WRAPPED or word == "error":
+                response = given[word]
+            if word == "error":
+                message["status"] = "error"
+        part = {"type": "tool_call_response", "id": call_id, "response": response}
+        return {**message, "parts": [part], "name": name}
+
+
+def _join(known: list[Part], more: list[Part]) -> None:
+    """Append parts; text goes on in the last part where that is of the same kind."""
+    for part in more:
+        last = known[-1] if known else {}
+        grows = part["type"] in ("text", "reasoning") and last.get("type") == part["type"]
+        if grows and "signature" not in last:
+            known[-1] = {**last, **part, "content": last["content"] + part["content"]}
+        else:
+            known.append(part)
+
+
+def _append(messages: list[Message], message: Message) -> None:
+    """Append a message; a chat keeps the pieces of a streamed reply as contents of their own."""
+    if messages and messages[-1]["role"] == message["role"] == "assistant":
+        parts = list(messages[-1]["parts"])
+        _join(parts, message["parts"])
+        messages[-1] = {**messages[-1], "parts": parts}
+    else:
+        messages.append(message)
+
+
+def _medium(part: Mapping[str, Any]) -> Part:
+    inline = part.get("inlineData")
+    held = inline if inline is not None else part.get("fileData") or {}
+    kind = str(held.get("mimeType") or "")
+    modality = kind.partition("/")[0] or "document"
+    found: Part = {"type": "uri", "modality": modality, "mime_type": kind}
+    if inline is None:
+        return {**found, "uri": held.get("fileUri")}
+    data = held.get("data")
+    if isinstance(data, str):
+        data = data.replace("-", "+").replace("_", "/")  # the client writes it for addresses
+    return {**found, "type": "blob", "content": data}
+
+
+def _sum(usage: Mapping[str, Any], *names: str) -> int | None:
+    found = [usage[name] for name in names if isinstance(usage.get(name), int)]
+    return sum(found) if found else None
+
+
+def _tools(given: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Return function declarations as tools, and tools of the provider as they came."""
+    for tool in given:
+        for declared in tool.get("functionDeclarations") or ():
+            function = {
+                name: declared[name] for name in ("name", "description") if name in declared
+            }
+            if declared.get("parametersJsonSchema"):
+                function["parameters"] = declared["parametersJsonSchema"]
+            elif declared.get("parameters"):
+                function["parameters"] = _schema(declared["parameters"])
+            yield {"type": "function", "function": function}
+        for name, value in tool.items():
+            if name != "functionDeclarations":
+                yield {"type": name, name: value}
+
+
+def _schema(given: Any) -> Any:
+    """Return a schema of Google's as a JSON schema."""
+    if not isinstance(given, Mapping):
+        return given
+    found = {key: _read_keyword(key, value) for key, value in given.items() if key not in _DROPPED}
+    if given.get("nullable") and isinstance(found.get("type"), str):
+        found["type"] = [found["type"], "null"]
+    return found
+
+
+def _read_keyword(key: str, value: Any) -> Any:
+    if key == "type" and isinstance(value, str):
+        return value.lower()
+    if key in ("properties", "defs", "$defs") and isinstance(value, Mapping):
+        return {name: _schema(inner) for name, inner in value.items()}
+    if key in _NESTED:
+        return _schema(value)
+    if key == "anyOf" and isinstance(value, list):
+        return [_schema(inner) for inner in value]
+    whole = isinstance(value, str) and value.isdigit() and key.startswith(("min", "max"))
+    return int(value) if whole else value
