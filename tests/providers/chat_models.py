@@ -138,13 +138,20 @@ PROVIDERS: dict[str, Provider] = {
 
 
 @contextlib.contextmanager
-def scripted_server(provider: Provider, script: list[Spoken]) -> Iterator[str]:
-    """A server on loopback that says the script, one reply a request; after it, an error of status 400."""
+def scripted_server(
+    provider: Provider, script: list[Spoken], heard: list[Any] | None = None
+) -> Iterator[str]:
+    """A server on loopback that says the script, one reply a request; after it, an error of status 400.
+
+    What it is asked is appended to `heard`.
+    """
     left = list(script)
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            if heard is not None:
+                heard.append(body)
             if not left:
                 self._send(400, "application/json", provider.form.error())
                 return

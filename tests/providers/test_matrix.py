@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from cells import CASES, measure
 from chat_models import PROVIDERS
+from clients import CLIENTS
 
 from burnish import settings
 
@@ -17,6 +18,13 @@ HEAD = """# Providers
 Each cell was measured with the provider's own LangChain package against a scripted server of its wire form: an agent ran
 under `burnish.wrap`, and its run was made into a dataset row. "exact" means that the row holds what was said, once, with
 arguments in the order that the model wrote. The page is made by `make providers-page` and compared by `make test-providers`.
+
+"""
+CLIENTS_HEAD = """## Clients
+
+The providers' own clients under `burnish.trace.openai`, `burnish.trace.anthropic` and `burnish.trace.google`. Each sent the
+requests that LangChain's chat model had sent in the same cell; "exact" means besides that its row and its counts of tokens
+are LangChain's. For a client, the answer of a structured output is left to the agent's own code.
 
 """
 
@@ -29,7 +37,7 @@ def _own_settings():
 
 @pytest.mark.parametrize("streaming", [False, True], ids=["whole", "streamed"])
 @pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize("provider", [*PROVIDERS, *CLIENTS])
 def test_a_cell_is_exact_or_kept_out_with_a_reason(provider, case, streaming):
     assert not measure(provider, case, streaming).startswith("WRONG"), measure(
         provider, case, streaming
@@ -39,17 +47,21 @@ def test_a_cell_is_exact_or_kept_out_with_a_reason(provider, case, streaming):
 def render_page() -> str:
     """The page of the docs, out of the measured cells."""
     lines = [HEAD]
-    for title, streaming in (("Whole replies", False), ("Streamed replies", True)):
-        lines += [
-            f"## {title}\n\n",
-            f"| | {' | '.join(PROVIDERS)} |\n",
-            f"|---|{'---|' * len(PROVIDERS)}\n",
-        ]
-        for case in CASES:
-            cells = " | ".join(measure(provider, case, streaming) for provider in PROVIDERS)
-            lines.append(f"| {case} | {cells} |\n")
-        lines.append("\n")
+    tables = (("Whole replies", False), ("Streamed replies", True))
+    for title, streaming in tables:
+        lines += _table(f"## {title}", list(PROVIDERS), streaming)
+    lines.append(CLIENTS_HEAD)
+    for title, streaming in tables:
+        lines += _table(f"### {title} of clients", list(CLIENTS), streaming)
     return "".join(lines).rstrip("\n") + "\n"
+
+
+def _table(title: str, names: list[str], streaming: bool) -> list[str]:
+    lines = [f"{title}\n\n", f"| | {' | '.join(names)} |\n", f"|---|{'---|' * len(names)}\n"]
+    for case in CASES:
+        cells = " | ".join(measure(name, case, streaming) for name in names)
+        lines.append(f"| {case} | {cells} |\n")
+    return [*lines, "\n"]
 
 
 @pytest.mark.timeout(600)  # one process measures all cells that the other one measured

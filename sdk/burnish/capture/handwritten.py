@@ -109,6 +109,15 @@ class HandwrittenModelCall(_Handwritten["HandwrittenModelCall"]):
         self._reply: Any = None
         self._facts: dict[str, Any] = {}
 
+    @classmethod
+    def of_body(
+        cls, messages: Sequence[Any], provider: str, body: Mapping[str, Any]
+    ) -> HandwrittenModelCall:
+        """Return the call that the body of a request asks for, whatever the body calls its parameters."""
+        call = cls(messages, tools=body.get("tools"), model=body.get("model"), provider=provider)
+        call._request = {**body, **call._request}
+        return call
+
     def add_text(self, text: str) -> None:
         """Take the next piece of the answer's text; it is kept if the call never ends."""
         run = self._run

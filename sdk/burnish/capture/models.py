@@ -75,7 +75,8 @@ def _reply_of(run: Run, reply: Reply) -> ModelReply:
     if wire is None:
         return ModelReply(original=message, text=text, facts=reply.facts, extras=reply.extras)
     run.trajectory.raw_arguments |= wire.raw_arguments()
-    usage = {**wire.facts.get("usage", {}), **reply.facts.get("usage", {})}
+    # LangChain adds up the counts of chunks, although a server that repeats them means the last ones.
+    usage = {**reply.facts.get("usage", {}), **wire.facts.get("usage", {})}
     facts = {**wire.facts, **reply.facts, **({"usage": usage} if usage else {})}
     extras = {**wire.extras, **reply.extras}
     for held, sent in ((facts, wire.facts), (extras, wire.extras)):  # of chunks, not the last one

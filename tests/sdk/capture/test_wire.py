@@ -6,11 +6,14 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from chat_models import Provider, scripted_server
 from langchain.agents import create_agent
 from langchain_core.messages import HumanMessage
 from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
 from openai import AsyncOpenAI, OpenAI
+from openai_forms import Completions
+from spoken import Spoken
 
 import burnish
 from burnish.capture import faults, wire_tap
@@ -282,6 +285,32 @@ async def test_the_asynchronous_openai_client_is_recorded(journal, url, streamin
     await plain.close()
 
     check(journal, 5)
+
+
+class UsageInEachChunk(Completions):
+    """Counts tokens in every chunk, each time all of them, as vLLM does where it is asked to."""
+
+    def _chunks(self, said):
+        for chunk in super()._chunks(said):
+            yield {**chunk, "usage": self._usage(said)}
+
+
+@pytest.mark.parametrize("by_langchain", [True, False])
+def test_tokens_that_a_stream_counts_in_each_chunk_are_counted_once(journal, by_langchain):
+    provider = Provider(None, UsageInEachChunk())
+    said = Spoken(text="said it in words", read=20, cached=8, written=5)
+    with scripted_server(provider, [said]) as url:
+        made = {"base_url": f"{url}/v1", "api_key": "none", "max_retries": 0}
+        if by_langchain:
+            model = ChatOpenAI(model="m", streaming=True, stream_usage=True, **made)
+            burnish.wrap(model, agent="a").invoke("ask")
+        else:
+            messages = [{"role": "user", "content": "ask"}]
+            with OpenAI(**made) as client, burnish.trace(agent="a"):
+                completions = burnish.trace.openai(client).chat.completions
+                list(completions.create(model="m", messages=messages, stream=True))
+    (ended,) = journal.of(ModelEnded)
+    assert ended.usage == {"input_tokens": 20, "output_tokens": 5, "cached_tokens": 8}
 
 
 def test_a_stream_of_the_client_that_is_left_is_cut(journal, url):

@@ -18,6 +18,7 @@ from burnish.capture.clients.exchanges import Exchange, as_data, as_list
 from burnish.capture.handwritten import HandwrittenModelCall
 from burnish.records import Message
 
+_MODALITIES = {"image": "image", "document": "document"}
 _CALL = frozenset({"type", "id", "name", "input"})
 _EXTRAS = ("stop_sequence", "stop_details", "container", "context_management")
 # The API counts tokens that were read from or written to its cache apart from the rest of the prompt.
@@ -40,7 +41,7 @@ class MessageExchange(Exchange):
         wanted = given.get("output_format") or (given.get("output_config") or {}).get("format")
         if wanted is not None:
             given["response_format"] = wanted
-        return HandwrittenModelCall(messages, provider="anthropic", **given)
+        return HandwrittenModelCall.of_body(messages, "anthropic", given)
 
     def add(self, piece: Mapping[str, Any]) -> str:
         """Take a whole message or the next event of a stream; returns the text that it adds."""
@@ -126,11 +127,28 @@ class _Block:
 def _encode_block(block: Mapping[str, Any]) -> parts.Part:
     """Return a content block as a part; fields without a value are left out."""
     given = {key: value for key, value in block.items() if value is not None}
+    if given.get("type") in _MODALITIES:
+        return _medium(given) or given
     if given.get("type") != "tool_use":
         return parts.encode_block(given)
     call = {"name": given.get("name"), "args": given.get("input"), "id": given.get("id")}
     more = {key: value for key, value in given.items() if key not in _CALL}
     return parts.encode_call({**call, **more})
+
+
+def _medium(block: Mapping[str, Any]) -> parts.Part | None:
+    """Return an image or a document as LangChain's are stored, None where it is held in no usual way."""
+    source = block.get("source")
+    rest = {key: value for key, value in block.items() if key not in ("type", "source")}
+    part: parts.Part = {"modality": _MODALITIES[block["type"]], **rest}
+    held = source if isinstance(source, Mapping) else {}
+    if held.get("type") == "base64" and isinstance(held.get("data"), str):
+        part |= {"mime_type": held.get("media_type"), "content": held["data"]}
+        return {**part, "type": "blob"}
+    for name, kind in (("url", "uri"), ("file_id", "file")):
+        if isinstance(held.get(name), str):
+            return {**part, "type": kind, "uri" if kind == "uri" else name: held[name]}
+    return None
 
 
 def _prompt(system: Any, messages: list[Any]) -> Iterator[Message]:

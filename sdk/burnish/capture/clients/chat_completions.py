@@ -27,7 +27,7 @@ class ChatCompletion(Exchange):
         """Return the call that the request asks for."""
         given = dict(self.body)
         messages = as_list(given.pop("messages", None))
-        return HandwrittenModelCall(messages, provider="openai", **given)
+        return HandwrittenModelCall.of_body(messages, "openai", given)
 
     def add(self, piece: Mapping[str, Any]) -> str:
         """Take a whole completion or its next chunk; returns the text that it adds."""

@@ -69,3 +69,12 @@ def as_list(value: Any) -> list[Any]:
 def is_left_out(value: Any) -> bool:
     """Whether a client leaves a value out of the request."""
     return type(value).__name__ in ("NotGiven", "Omit")
+
+
+def read_media_url(url: str, modality: str) -> dict[str, Any]:
+    """Return the part of a medium at an address; one that an address holds itself is its content."""
+    head, comma, data = url.partition(";base64,")
+    if comma and head.startswith("data:"):
+        kind = head.removeprefix("data:")
+        return {"type": "blob", "modality": modality, "mime_type": kind, "content": data}
+    return {"type": "uri", "modality": modality, "uri": url}

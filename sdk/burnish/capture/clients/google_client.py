@@ -5,7 +5,7 @@ the JSON that is answered. Does not know: what is said (google_form.py).
 
 How it works: a copy of the client has copies of its `models`, whose API client records requests to
 `:generateContent` and hands everything on. So the calls of chats and of automatic function calling
-are recorded too, one by one. The copy keeps the client that was given alive, and closes its
+are recorded too, one by one. The API client keeps the client that was given alive; the copy closes its
 connections only where it is told to.
 """
 
@@ -48,7 +48,7 @@ def recording_google(client: _C) -> _C:
     try:
         if isinstance(given._api_client, _RecordingApi):  # noqa: SLF001 - no public place, here and below
             return client
-        api = _RecordingApi(given._api_client)  # noqa: SLF001
+        api = _RecordingApi(given._api_client, given)  # noqa: SLF001
         twin = _copy_of(given, api)
         twin._aio = _copy_of(given._aio, api)  # noqa: SLF001
         for holder in (twin, twin._aio):  # noqa: SLF001
@@ -56,7 +56,6 @@ def recording_google(client: _C) -> _C:
             holder._models._api_client = api  # noqa: SLF001
     except AttributeError as missing:
         raise refuse_client(client, _KIND, missing) from missing
-    twin._aio._burnish_original = twin._burnish_original = given  # noqa: SLF001
     return twin
 
 
@@ -74,10 +73,15 @@ def _undying(kind: type) -> type:
 
 
 class _RecordingApi:
-    """An API client that records requests to models, and is the given one in all else."""
+    """An API client that records requests to models, and is the given one in all else.
 
-    def __init__(self, api: Any) -> None:
-        self._api = api
+    Args:
+        api: The given one.
+        client: Its client, which closes the connections once it is garbage.
+    """
+
+    def __init__(self, api: Any, client: Any) -> None:
+        self._api, self._client = api, client
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._api, name)

@@ -10,10 +10,11 @@ back.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from burnish.capture.clients.exchanges import Exchange
+from burnish.capture.clients.exchanges import Exchange, as_list
 from burnish.capture.handwritten import HandwrittenModelCall
 from burnish.capture.parts import Part
 from burnish.records import Message
@@ -23,6 +24,17 @@ _PLACES = frozenset({"contents", "systemInstruction", "tools", "generationConfig
 _SCHEMAS = ("responseJsonSchema", "responseSchema", "_responseJsonSchema")
 _NESTED = ("items", "additionalProperties")
 _DROPPED = frozenset({"propertyOrdering", "nullable"})
+
+
+def _named(held: Any) -> dict[str, Any]:
+    """Return an object with its names as the API documents them; the client writes some in its own way."""
+    return {_camel(name): value for name, value in held.items()} if held else {}
+
+
+@functools.lru_cache(maxsize=512)
+def _camel(name: str) -> str:
+    first, *rest = name.split("_")
+    return name if name.startswith("_") else first + "".join(word.capitalize() for word in rest)
 
 
 class ContentExchange(Exchange):
@@ -41,21 +53,13 @@ class ContentExchange(Exchange):
 
     def asked(self) -> HandwrittenModelCall:
         """Return the call that the request asks for."""
-        given = {key: value for key, value in self.body.items() if not key.startswith("_")}
-        config = dict(given.get("generationConfig") or {})
-        more = {key: value for key, value in given.items() if key not in _PLACES}
+        given = {k: value for k, value in _named(self.body).items() if not k.startswith("_")}
+        config = _named(given.get("generationConfig"))
+        asked = {**config, **{k: value for k, value in given.items() if k not in _PLACES}}
         wanted = next((config[name] for name in _SCHEMAS if config.get(name)), None)
-        if wanted is not None:
-            more["response_format"] = wanted
-        if given.get("toolConfig"):
-            more["tool_choice"] = given["toolConfig"]
-        return HandwrittenModelCall(
-            self._prompt(given),
-            model=self._model,
-            provider="google_genai",
-            tools=list(_tools(given.get("tools") or ())),
-            **{**config, **more},
-        )
+        asked |= {"response_format": wanted, "tool_choice": given.get("toolConfig")}
+        asked |= {"model": self._model, "tools": list(_tools(given.get("tools") or ()))}
+        return HandwrittenModelCall.of_body(self._prompt(given), "google_genai", asked)
 
     def _prompt(self, given: Mapping[str, Any]) -> list[Message]:
         messages: list[Message] = []
@@ -65,15 +69,16 @@ class ContentExchange(Exchange):
         if given.get("systemInstruction"):
             system = given["systemInstruction"]
             messages.append({"role": "system", "parts": self._speech.read(system.get("parts"))})
-        for content in given.get("contents") or ():
+        for content in as_list(given.get("contents")):
             for message in self._speech.encode(content):
                 _append(messages, message)
         return messages
 
     def add(self, piece: Mapping[str, Any]) -> str:
         """Take a whole response or the next of a stream; returns the text that it adds."""
+        piece = _named(piece)
         self.note(response_id=piece.get("responseId"), model=piece.get("modelVersion"))
-        usage = piece.get("usageMetadata") or {}
+        usage = _named(piece.get("usageMetadata"))
         self.count(
             input_tokens=_sum(usage, "promptTokenCount", "toolUsePromptTokenCount"),
             output_tokens=_sum(usage, "candidatesTokenCount", "thoughtsTokenCount"),
@@ -88,6 +93,7 @@ class ContentExchange(Exchange):
         return "" if first is None else self._candidate(first)
 
     def _candidate(self, candidate: Mapping[str, Any]) -> str:
+        candidate = _named(candidate)
         self.note(finish_reason=candidate.get("finishReason"))
         for name in ("safetyRatings", "groundingMetadata", "citationMetadata", "finishMessage"):
             if candidate.get(name):
@@ -111,7 +117,8 @@ class _Speech:
     def encode(self, content: Mapping[str, Any]) -> Iterator[Message]:
         """Return a content as messages; each result of a function is one of its own."""
         said: list[Part] = []
-        for part in content.get("parts") or ():
+        for each in content.get("parts") or ():
+            part = _named(each)
             if "functionResponse" in part:
                 yield self._result(part["functionResponse"])
             else:
@@ -123,7 +130,7 @@ class _Speech:
     def read(self, given: Iterable[Mapping[str, Any]] | None) -> list[Part]:
         """Return parts in the records' form; pieces of one text become one part."""
         found: list[Part] = []
-        _join(found, [part for each in given or () for part in self._part(each)])
+        _join(found, [part for each in given or () for part in self._part(_named(each))])
         return found
 
     def _part(self, part: Mapping[str, Any]) -> Iterator[Part]:
@@ -154,6 +161,7 @@ class _Speech:
         }
 
     def _result(self, result: Mapping[str, Any]) -> Message:
+        result = _named(result)
         name, given = result.get("name"), result.get("response")
         same = [place for place, call in enumerate(self._open) if call[0] == name]
         call_id = result.get("id")
@@ -195,7 +203,7 @@ def _append(messages: list[Message], message: Message) -> None:
 
 def _medium(part: Mapping[str, Any]) -> Part:
     inline = part.get("inlineData")
-    held = inline if inline is not None else part.get("fileData") or {}
+    held = _named(part.get("fileData") if inline is None else inline)
     kind = str(held.get("mimeType") or "")
     modality = kind.partition("/")[0] or "document"
     found: Part = {"type": "uri", "modality": modality, "mime_type": kind}
@@ -214,8 +222,10 @@ def _sum(usage: Mapping[str, Any], *names: str) -> int | None:
 
 def _tools(given: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
     """Return function declarations as tools, and tools of the provider as they came."""
-    for tool in given:
-        for declared in tool.get("functionDeclarations") or ():
+    for each in given:
+        tool = _named(each)
+        for declaration in tool.get("functionDeclarations") or ():
+            declared = _named(declaration)
             function = {
                 name: declared[name] for name in ("name", "description") if name in declared
             }

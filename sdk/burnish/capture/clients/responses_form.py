@@ -17,7 +17,7 @@ from typing import Any
 
 from burnish.capture import parts
 from burnish.capture.chat_form import read_call
-from burnish.capture.clients.exchanges import Exchange, as_data, as_list
+from burnish.capture.clients.exchanges import Exchange, as_data, as_list, read_media_url
 from burnish.capture.handwritten import HandwrittenModelCall
 from burnish.capture.replies import finish_reason_of
 from burnish.records import Message
@@ -70,7 +70,7 @@ class ResponseExchange(Exchange):
         wanted = (given.get("text") or {}).get("format")
         if wanted is not None:
             given["response_format"] = wanted
-        return HandwrittenModelCall(messages, provider="openai", **given)
+        return HandwrittenModelCall.of_body(messages, "openai", given)
 
     def add(self, piece: Mapping[str, Any]) -> str:
         """Take a whole response or the next event of a stream; returns the text that it adds."""
@@ -224,7 +224,12 @@ def _block(block: Any) -> parts.Part:
         return {"type": "text", "content": block}
     if isinstance(block, Mapping) and block.get("type") in _TEXTS:
         return {"type": "text", "content": block.get("text") or ""}
-    return parts.encode_block(dict(block) if isinstance(block, Mapping) else block)
+    if not isinstance(block, Mapping):
+        return parts.encode_block(block)
+    if block.get("type") == "input_image" and isinstance(block.get("image_url"), str):
+        detail = {"detail": block["detail"]} if block.get("detail") else {}
+        return {**read_media_url(block["image_url"], "image"), **detail}
+    return parts.encode_block(dict(block))
 
 
 def _result(output: Any) -> Any:
