@@ -89,7 +89,10 @@ def _run_langchain(
     **made: Any,
 ) -> Ran:
     chosen = PROVIDERS[provider]
-    with tempfile.TemporaryDirectory() as home, scripted_server(chosen, script, heard) as url:
+    with (
+        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home,
+        scripted_server(chosen, script, heard) as url,
+    ):
         burnish.configure(home=home)
         graph = burnish.wrap(
             create_agent(chosen.make(url, streaming), [look_up], **made), agent="a"
@@ -127,7 +130,7 @@ def _run_client(
     expected = _run_langchain(client.provider, script, streaming, question, asked, **made)
     heard: list[Any] = []
     with (
-        tempfile.TemporaryDirectory() as home,
+        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home,
         scripted_server(PROVIDERS[client.provider], script, heard) as url,
     ):
         burnish.configure(home=home)
