@@ -13,7 +13,9 @@ from burnish.records import ModelCall, Outcome, ToolRun, Verdict
 from burnish_exporters.verify import (
     PoolSettings,
     dom_assert,
+    exit_code,
     goal_state,
+    http_status,
     json_schema,
     make_verifiers,
     outcome,
@@ -424,3 +426,46 @@ def test_tests_that_would_not_run_decide_nothing(tests, sign):
     run = run_with(task_id="t", answer=f"```python\n{CODE.replace('{sign}', sign)}\n```")
 
     assert judge(passes_tests({"t": tests}), run).label == "unknown"
+
+
+# --- what tools gave back -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("result", "label"),
+    [
+        ("exit_code=1\nexit code: 0", "unknown"),
+        ("exit-code: 1\nexit code: 0", "unknown"),
+        ("rc=1\nexit code: 0", "unknown"),
+        ("exit\u200b code: 1\nexit code: 0", "unknown"),
+        ("returned status 1\nexit code: 0", "unknown"),
+        ({"result": {"exit_code": 1}, "code": 0}, "unknown"),
+        ({"steps": [{"returncode": 1}], "exit_code": 0}, "unknown"),
+        ({"exitCode": 1, "code": 0}, "unknown"),
+        ({"exitCode": 0}, "success"),
+        ({"exit_code": 0.0}, "success"),
+        ({"exit_code": 0.5}, "unknown"),
+        ({"exit_code": 0, "rows": [{"code": 7}]}, "success"),
+    ],
+)
+def test_numbers_that_contradict_each_other_in_any_spelling_are_unknown(result, label):
+    run = run_with(tool_runs=[tool_run(result, name="sh")])
+
+    assert judge(exit_code("sh"), run).label == label
+
+
+def test_a_status_counts_in_any_spelling_of_its_key():
+    run = run_with(tool_runs=[tool_run({"statusCode": 500, "code": 200}, name="get")])
+
+    assert judge(http_status("get"), run).label == "unknown"
+
+
+@pytest.mark.parametrize(
+    "path", ["%25252Fetc", "&#47;etc", "&amp;#47;etc", "\\u002fetc", "\\x2fetc", "%26%2347%3Betc"]
+)
+def test_a_rule_finds_what_was_escaped_several_times(path):
+    called = tool_run(name="rm", arguments={"path": path})
+
+    law = rules({"deny_arguments": {"rm": ["/etc"]}})
+
+    assert judge(law, run_with(tool_runs=[called])).label == "fail"

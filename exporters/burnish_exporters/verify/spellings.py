@@ -1,12 +1,15 @@
 """Other spellings of the same text, so that a rule that forbids it finds it in each of them.
 
-Knows: escapes of JSON, forms of Unicode, percent signs in addresses, and detours in paths. Does not know: any rule.
+Knows: escapes of JSON and of markup, forms of Unicode, percent signs in addresses, and detours in paths. Does not know: any rule.
 """
 
 from __future__ import annotations
 
+import html
 import json
 import posixpath
+import re
+import sys
 import unicodedata
 from collections.abc import Callable
 from typing import Any
@@ -15,6 +18,8 @@ from urllib.parse import unquote
 from burnish.records import ToolRun
 
 _DEEPEST = 16
+_MOST_ESCAPES = 8
+_ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})|\\u\{([0-9a-fA-F]{1,6})\}|\\x([0-9a-fA-F]{2})")
 _INVISIBLE = (
     "Cf",
     "Cc",
@@ -36,14 +41,14 @@ def forms_of_arguments(run: ToolRun) -> list[str]:
         except (ValueError, RecursionError):
             forms += spellings(run.raw_arguments)
     for value in values:
-        for change in (_same, _visible, _direct, _unpacked):
+        for change in (_same, visible, _direct, _unpacked):
             forms.append(_dumped(_changed(value, change)))
     return list(dict.fromkeys(forms))
 
 
 def spellings(text: str) -> list[str]:
     """A text, and the text in one form of Unicode without signs that nobody sees."""
-    return list(dict.fromkeys((text, _visible(text))))
+    return list(dict.fromkeys((text, visible(text))))
 
 
 def _dumped(value: Any) -> str:
@@ -54,7 +59,8 @@ def _same(text: str) -> str:
     return text
 
 
-def _visible(text: str) -> str:
+def visible(text: str) -> str:
+    """A text in one form of Unicode, without signs that nobody sees."""
     plain = unicodedata.normalize("NFKC", text)
     return "".join(
         sign for sign in plain if sign.isspace() or unicodedata.category(sign) not in _INVISIBLE
@@ -63,12 +69,27 @@ def _visible(text: str) -> str:
 
 def _direct(text: str) -> str:
     """A path or address without escapes and detours; any other text as it is seen."""
-    plain = _visible(unquote(unquote(text)))
+    plain = visible(_unescaped(text))
     if "/" not in plain and "\\" not in plain:
         return plain
     path = plain.replace("\\", "/").removeprefix("file://")
     direct = posixpath.normpath(path)
     return "/" + direct.lstrip("/") if path.startswith("/") else direct
+
+
+def _unescaped(text: str) -> str:
+    """A text without percent signs, entities and escapes, however often it was escaped."""
+    for _ in range(_MOST_ESCAPES):
+        plain = _ESCAPE.sub(_sign_of, html.unescape(unquote(text)))
+        if plain == text:
+            break
+        text = plain
+    return text
+
+
+def _sign_of(escape: re.Match[str]) -> str:
+    number = int(escape[1] or escape[2] or escape[3], 16)
+    return chr(number) if number <= sys.maxunicode else escape[0]
 
 
 def _unpacked(text: str) -> Any:

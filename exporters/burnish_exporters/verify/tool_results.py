@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,15 +20,19 @@ from burnish.protocols import VerifierTraits
 from burnish.records import Json, ToolRun, Trajectory, Verdict
 from burnish_exporters.verify.json_schema import read_schema, schema_problem, schema_version
 from burnish_exporters.verify.judge_one import unknown
+from burnish_exporters.verify.spellings import visible
 
 _EXIT = re.compile(
-    r"(?i)\b(?:exit(?:ed)?(?: with)?(?: code| status)?|return ?code)\s*[:=]?\s*(-?\d+)(?![\w.])"
+    r"(?i)(?<![A-Za-z0-9])(?:exit(?:ed)?(?:[ _-]?with)?(?:[ _-]?(?:code|status))?|return(?:ed)?[ _-]?(?:code|status)|rc)"
+    r"[\"']?\s{0,8}[:=]?\s{0,8}(-?\d+)(?![\w.])"
 )
 _HTTP = re.compile(
-    r"(?i)\b(?:HTTP(?:/[\d.]{1,8})?|status(?: code)?)\s{0,8}[:=]?\s{0,8}(\d{3})(?![\w.])"
+    r"(?i)(?<![A-Za-z0-9])(?:HTTP(?:/[\d.]{1,8})?|(?:HTTP[ _-]?)?status(?:[ _-]?code)?)[\"']?\s{0,8}[:=]?\s{0,8}(\d{3})(?![\w.])"
 )
-_EXIT_KEYS = ("exit_code", "returncode", "exit_status", "code")
-_HTTP_KEYS = ("status_code", "status", "http_status", "code")
+_CODE = "code"  # a key that may also be of something else
+_EXIT_KEYS = ("exitcode", "returncode", "exitstatus", _CODE)
+_HTTP_KEYS = ("statuscode", "status", "httpstatus", "httpstatuscode", _CODE)
+_DEEPEST = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +70,7 @@ def exit_code(tool: str | None = None, *, expected: int = 0, name: str = "exit_c
         expected: Code of success.
         name: Name under which verdicts are stored.
     """
-    return ExitCode(tool=tool, expected=expected, name=name, version=f"2.{tool}.{expected}")
+    return ExitCode(tool=tool, expected=expected, name=name, version=f"3.{tool}.{expected}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,7 +143,7 @@ def http_status(
         schema=form,
         every=every,
         name=name,
-        version=f"2.{tool}.{schema_version(form or {})}.{allowed}.{every:d}",
+        version=f"3.{tool}.{schema_version(form or {})}.{allowed}.{every:d}",
     )
 
 
@@ -180,16 +184,38 @@ def _number(result: Any, keys: tuple[str, ...], pattern: re.Pattern[str]) -> int
     """The number under one of the keys, or in the last line of a text; None where several differ."""
     value = _parsed(result)
     if isinstance(value, dict):
-        found = {number for key in keys if (number := _whole(value.get(key))) is not None}
-        return found.pop() if len(found) == 1 else None
+        found = _under(value, keys)
+        strong = tuple(key for key in keys if key != _CODE)
+        deeper = {number for item in value.values() for number in _within(item, strong)}
+        return found.pop() if len(found) == 1 and deeper <= found else None
     if not isinstance(value, str):
         return None
-    said = {int(match[1]) for match in pattern.finditer(value)}
-    lines = value.strip().splitlines()
+    text = visible(value)
+    said = {int(match[1]) for match in pattern.finditer(text)}
+    lines = text.strip().splitlines()
     return said.pop() if len(said) == 1 and pattern.search(lines[-1]) else None
 
 
+def _under(value: dict[str, Any], keys: tuple[str, ...]) -> set[int]:
+    """The numbers under keys of these names, in whichever way they are written."""
+    named = ((re.sub(r"[_\s-]", "", str(key)).lower(), item) for key, item in value.items())
+    return {n for name, item in named if name in keys and (n := _whole(item)) is not None}
+
+
+def _within(value: Any, keys: tuple[str, ...], depth: int = 0) -> Iterator[int]:
+    """The numbers under such keys in nested objects."""
+    if depth > _DEEPEST:
+        return
+    if isinstance(value, dict):
+        yield from _under(value, keys)
+        value = list(value.values())
+    for item in value if isinstance(value, list) else ():
+        yield from _within(item, keys, depth + 1)
+
+
 def _whole(value: Any) -> int | None:
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
     if isinstance(value, int) and not isinstance(value, bool):
         return value
     if isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,9}", value):
