@@ -1,7 +1,4 @@
-"""How many went in, stayed and left, stage by stage, with reasons.
-
-Knows: counting. Does not know: what a stage does.
-"""
+"""Count how many runs entered, stayed and left, stage by stage, with reasons."""
 
 from __future__ import annotations
 
@@ -23,26 +20,26 @@ class Funnel:
 
     def keep(self, stage: str, count: int = 1) -> None:
         """Count what passed a stage."""
-        self._of(stage)[0]["kept"] += count
+        self._stage_counts(stage)[0]["kept"] += count
 
     def drop(self, stage: str, reason: str, run: str = "") -> None:
-        """Count what left at a stage, and why; the run is noted if its id is given."""
-        self._of(stage)[1][reason] += 1
+        """Count what left at a stage, and why; note the run if its id is given."""
+        self._stage_counts(stage)[1][reason] += 1
         if run:
             self.gone.append((run, stage, reason))
 
-    def add(self, stages: Iterable[Mapping[str, Any]]) -> None:
-        """Add what another funnel counted, as its stages() tell."""
+    def add_stages(self, stages: Iterable[Mapping[str, Any]]) -> None:
+        """Add the counts of another funnel, as its stages() returns them."""
         for stage in stages:
             self.keep(stage["name"], stage["kept"])
-            self._of(stage["name"])[1].update(stage["dropped"])
+            self._stage_counts(stage["name"])[1].update(stage["dropped"])
 
-    def entered(self) -> int:
-        """How many came in so far."""
+    def count_entered(self) -> int:
+        """Return how many runs entered so far."""
         return next(iter(self.stages()), {"in": 0})["in"]
 
     def stages(self) -> list[dict[str, Any]]:
-        """One entry a stage: `name`, `in`, `kept`, `dropped` by reason."""
+        """Return one entry a stage: `name`, `in`, `kept`, `dropped` by reason."""
         return [
             {
                 "name": name,
@@ -53,18 +50,18 @@ class Funnel:
             for name, (kept, dropped) in self._stages.items()
         ]
 
-    def dropped(self) -> dict[str, int]:
-        """Everything that left, by reason."""
+    def count_dropped(self) -> dict[str, int]:
+        """Return the count of everything that left, by reason."""
         total: Counter[str] = Counter()
         for _, dropped in self._stages.values():
             total += dropped
         return dict(sorted(total.items()))
 
-    def sentence(self) -> str:
-        """The funnel in one line, for messages."""
+    def to_sentence(self) -> str:
+        """Return the funnel as one line for messages."""
         entered = self.stages()[0]["in"] if self._stages else 0
-        reasons = ", ".join(f"{count} {reason}" for reason, count in self.dropped().items())
+        reasons = ", ".join(f"{count} {reason}" for reason, count in self.count_dropped().items())
         return f"{entered} runs came in: {reasons or 'none was dropped'}"
 
-    def _of(self, stage: str) -> tuple[Counter[str], Counter[str]]:
+    def _stage_counts(self, stage: str) -> tuple[Counter[str], Counter[str]]:
         return self._stages.setdefault(stage, (Counter(), Counter()))

@@ -22,7 +22,7 @@ from burnish.errors import BurnishError, CaptureError, ExportError, UnreadableEv
 from burnish.journal.index import Query
 from burnish.records import Trajectory
 from burnish.workspace import Workspace
-from burnish_exporters.rows.stable import digest
+from burnish_exporters.rows.canonical_json import digest
 from burnish_exporters.sources import Demonstrations
 from burnish_exporters.sources.demonstrations import DroppedLine
 

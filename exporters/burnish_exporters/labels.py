@@ -23,7 +23,7 @@ from burnish.journal.index import Query
 from burnish.records import Json, Outcome, Trajectory
 from burnish.workspace import Workspace
 from burnish_exporters.importing import record_run
-from burnish_exporters.rows.stable import digest
+from burnish_exporters.rows.canonical_json import digest
 from burnish_exporters.verify.auditing import present
 from burnish_exporters.verify.trust import QualityStore
 from burnish_exporters.verify.watching import ENDED

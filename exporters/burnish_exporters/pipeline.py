@@ -1,10 +1,12 @@
-"""source -> verify -> curate -> dataset version, with the funnel.
+"""Build a dataset version: source -> verify -> curate -> version, with the funnel.
 
-Knows: the order of the halves: pieces of runs (pieces/), what else goes in (mixing.py), the choice among all of them
-(selecting.py), publication. Does not know: what a step does.
+`build_dataset` is the entry. It states the order of the halves: shards of runs (shards/), rows from elsewhere
+(extra_rows.py), the selection among all of them (dataset_steps.py), publication (dataset/draft.py).
 
-Runs stream through: of each, only a few hundred bytes stay in memory, its rows wait on disk until the steps over the
-whole set have spoken. Of a workspace, finished pieces wait on disk too: a build that was killed goes on with them.
+How it works: runs stream through. Of each run a few hundred bytes stay in memory; its rows wait on disk until the
+steps
+over the whole set have decided. Finished shards of a workspace wait on disk too, and a build that was killed reuses
+them.
 """
 
 from __future__ import annotations
@@ -23,41 +25,41 @@ from burnish.journal.erasure import Forgotten, tombstones
 from burnish.records import DatasetManifest, Trajectory
 from burnish.redaction import Redactor, workspace_key
 from burnish.workspace import Workspace
-from burnish_exporters import curate, mixing
+from burnish_exporters import curate, extra_rows
 from burnish_exporters.curate.sample import Sample
-from burnish_exporters.dataset.publish import Draft, check_name
+from burnish_exporters.dataset.draft import Draft, check_name
 from burnish_exporters.dataset.recipe import as_recipe
-from burnish_exporters.dataset.shelf import Shelf
-from burnish_exporters.dataset.spool import Columns, Spool, quieted
+from burnish_exporters.dataset.spool import Columns, Spool, mute_calls
+from burnish_exporters.dataset.store import DatasetStore
 from burnish_exporters.dataset.version import PARTS, DatasetVersion
+from burnish_exporters.dataset_steps import select_samples
 from burnish_exporters.funnel import Funnel
-from burnish_exporters.pieces import Decoder, Job, Piece, PieceStore, Plan, made
-from burnish_exporters.pieces.making import PieceMaker
 from burnish_exporters.redact import clean_manifest, report, second_look_name
-from burnish_exporters.selecting import chosen
+from burnish_exporters.shards import Decoder, Plan, Shard, ShardCache, ShardJob, build_shards
+from burnish_exporters.shards.builder import ShardBuilder
 from burnish_exporters.sources import Source, describe, read, workspace_of
-from burnish_exporters.sources.cutting import cuts_of, numbered
+from burnish_exporters.sources.shard_ranges import cuts_of, numbered
 from burnish_exporters.verify import PoolSettings, make_verifiers
 from burnish_exporters.verify.trust import QualityStore, facts_of, unbelieved
 
 Progress = Callable[[Funnel], None]
-_FEW = 500
+_FEW_RUNS = 500
 
 
 @dataclass(frozen=True, kw_only=True)
 class BuildOptions:
-    """What shapes the work, but not the rows of a run.
+    """Options of the work that do not change the rows of a run.
 
     Attributes:
         home: Folder of all versions; by default the workspace's, else `datasets` in the home folder.
-        from_: Parent, whose rows of runs that the source has lost are carried over: "newest" is the newest version of
-            that name where the source is a workspace, None begins anew, else the id of a version.
-        as_of_ns: Only what was recorded up to this moment counts, in nanoseconds since the epoch; None: everything.
-        workers: Processes that make pieces of a workspace's runs side by side.
+        from_: Parent whose rows are carried over for runs that the source has lost: "newest" is the newest version of
+            that name if the source is a workspace, None starts anew, else the id of a version.
+        as_of_ns: Only facts recorded up to this moment count, in nanoseconds since the epoch; None uses everything.
+        workers: Number of processes that build shards of a workspace's runs in parallel.
         pool: Limits of verification.
-        progress: Called now and then with the funnel so far: what came in, stayed and left, by reason.
-        decoder: Reads captured token ids, so that the leak check looks at them too.
-        key: Key of stand-ins for personal data; by default the workspace's.
+        progress: Called at intervals with the funnel so far: what entered, stayed and left, by reason.
+        decoder: Reads captured token ids, so that the leak check covers them too.
+        key: Key of the pseudonyms for personal data; by default the workspace's.
     """
 
     home: Path | None = None
@@ -83,11 +85,11 @@ def build_dataset(
 
     Args:
         source: A `Workspace`, a `SpanSource` or an iterable of trajectories; it is only read.
-        agent: Whose runs.
+        agent: Agent whose runs are read.
         verify: Verifiers, or their names as in burnish.toml; all of them must say success.
         recipe: A `Recipe`, or a mapping of some of its fields.
         name: Name of the dataset; by default the agent's.
-        options: Where and how.
+        options: Folder, limits and progress of the build.
 
     Returns:
         The version `name@sha12`; the same inputs and recipe give the same one.
@@ -95,7 +97,7 @@ def build_dataset(
     Raises:
         NoVerifier: If there is no verifier.
         EmptyDataset: If fewer rows than the recipe's `min_rows` are left.
-        ExportError: If the recipe or the name is wrong, or too little data from outside is left.
+        ExportError: If the recipe or the name is wrong, or the share of external data is too small.
     """
     if not verify:
         raise NoVerifier(
@@ -115,12 +117,12 @@ def build_dataset(
         decoder=options.decoder,
         as_of_ns=options.as_of_ns,
     )
-    build = _Build(plan=plan, name=check_name(name or agent), options=options, home=home)
+    build = DatasetBuild(plan=plan, name=check_name(name or agent), options=options, home=home)
     return build.run(source)
 
 
 @dataclass(kw_only=True)
-class _Build:
+class DatasetBuild:
     """One run of the pipeline."""
 
     plan: Plan
@@ -133,58 +135,58 @@ class _Build:
     parents: list[str] = field(default_factory=list)
 
     def run(self, source: Source) -> DatasetVersion:
-        """From a source to a version; finished pieces are thrown away once they are not needed any more."""
+        """Build a version from a source and clear the cache of shards."""
         began, workspace = self.plan.as_of_ns or time.time_ns(), workspace_of(source)
         told = {**describe(source), "as_of_ns": began}
         fingerprint = self.plan.fingerprint()
-        with PieceStore.of(self.home, fingerprint) as store, Spool(self.home) as spool:
+        with ShardCache.open_for(self.home, fingerprint) as store, Spool(self.home) as spool:
             try:
                 samples: list[Sample] = []
-                for piece in self._pieces(source, workspace, store):
-                    samples += self._taken(piece, spool)
+                for shard in self._build_shards(source, workspace, store):
+                    samples += self._spool_shard(shard, spool)
                 recipe, folder = self.plan.recipe, self.plan.folder
-                samples = chosen(self._unforgotten(samples), recipe, self.funnel, folder)
-                version = self._publish(samples, spool, told)
+                samples = select_samples(self._drop_forgotten(samples), recipe, self.funnel, folder)
+                version = self._publish_version(samples, spool, told)
             except BurnishError:
                 store.clear()
                 raise
             store.clear()
         return version
 
-    def _pieces(
-        self, source: Source, workspace: Workspace | None, store: PieceStore
-    ) -> Iterator[Piece]:
-        """What the source holds, what the parent holds beside it, and general data."""
+    def _build_shards(
+        self, source: Source, workspace: Workspace | None, store: ShardCache
+    ) -> Iterator[Shard]:
+        """Yield the shards of the source, of the parent version and of general data."""
         present: set[str] = set()
         if workspace is None:
-            runs = _noted(read(source, self.plan.agent), present)
-            yield from PieceMaker(self.plan, self._watched).run(numbered(runs))
+            runs = _note_ids(read(source, self.plan.agent), present)
+            yield from ShardBuilder(self.plan, self._report_progress).build_shards(numbered(runs))
         else:
             cuts = cuts_of(workspace, self.plan.agent)
             present |= {entry.id for cut in cuts for entry in cut.entries}
-            job = Job(plan=self.plan, home=workspace.home, store=store, cuts=cuts)
-            yield from made(job, self.options.workers, self._watched)
-        parent = self._parent(workspace)
+            job = ShardJob(plan=self.plan, home=workspace.home, store=store, cuts=cuts)
+            yield from build_shards(job, self.options.workers, self._report_progress)
+        parent = self._find_parent(workspace)
         if parent is not None:
             self.parents = [parent.id]
-            present |= self._forgotten()
-            yield mixing.carried(parent, present, self.plan)
+            present |= self._forgotten_runs()
+            yield extra_rows.build_carried_shard(parent, present, self.plan)
         if self.plan.recipe.general:
-            yield mixing.general(self.plan)
+            yield extra_rows.build_general_shard(self.plan)
 
-    def _parent(self, workspace: Workspace | None) -> DatasetVersion | None:
-        """The version to go on from.
+    def _find_parent(self, workspace: Workspace | None) -> DatasetVersion | None:
+        """Return the version to continue from.
 
         Raises:
-            ExportError: If there is none of the id that was asked for, or it is another agent's.
+            ExportError: If no version has the id that was asked for, or it belongs to another agent.
         """
-        wanted, shelf = self.options.from_, Shelf(self.home)
+        wanted, shelf = self.options.from_, DatasetStore(self.home)
         if wanted is None or (wanted == "newest" and workspace is None):
             return None
         if wanted == "newest":
             known = (v for v in shelf.versions() if v.manifest.name == self.name)
             return next((v for v in known if v.manifest.agent == self.plan.agent), None)
-        found = shelf.find(wanted)
+        found = shelf.find_version(wanted)
         if found.manifest.agent != self.plan.agent:
             raise ExportError(
                 f"{found.id} holds runs of {found.manifest.agent!r}",
@@ -193,47 +195,47 @@ class _Build:
             )
         return found
 
-    def _forgotten(self) -> set[str]:
-        """Runs that must not come back."""
+    def _forgotten_runs(self) -> set[str]:
+        """Return the ids of runs that must not come back."""
         return Forgotten(tombstones(self.home.parent)).trajectories
 
-    def _unforgotten(self, samples: list[Sample]) -> list[Sample]:
-        """Leave out what was forgotten while it was read."""
-        gone = self._forgotten()
+    def _drop_forgotten(self, samples: list[Sample]) -> list[Sample]:
+        """Drop the samples of runs that were forgotten during the build."""
+        gone = self._forgotten_runs()
         for sample in samples:
             if sample.trajectory_id in gone:
                 self.funnel.drop("forgotten", "forgotten meanwhile", sample.trajectory_id)
         return [sample for sample in samples if sample.trajectory_id not in gone]
 
-    def _taken(self, piece: Piece, spool: Spool) -> Iterator[Sample]:
-        """Count a piece, and yield its samples with their places in the spool."""
-        self.funnel.add(piece.stages)
-        self.funnel.gone += piece.gone
-        self.replaced.update(piece.replaced)
-        for kind, counts in piece.kinds.items():
+    def _spool_shard(self, shard: Shard, spool: Spool) -> Iterator[Sample]:
+        """Count a shard, spool its rows, and yield its samples with their places in the spool."""
+        self.funnel.add_stages(shard.stages)
+        self.funnel.gone += shard.gone
+        self.replaced.update(shard.replaced)
+        for kind, counts in shard.kinds.items():
             known = self.kinds.setdefault(kind, [0, 0])
             known[:] = [one + other for one, other in zip(known, counts, strict=True)]
-        start = spool.append(piece.rows)
-        for sample in piece.samples:
+        start = spool.append(shard.rows)
+        for sample in shard.samples:
             sample.place = start + sample.place[0], sample.place[1]
             yield sample
         if self.options.progress:
             self.options.progress(self.funnel)
 
-    def _watched(self, funnel: Funnel) -> None:
-        """Tell the progress within a piece."""
+    def _report_progress(self, funnel: Funnel) -> None:
+        """Report the progress within a shard."""
         if self.options.progress:
             both = Funnel()
-            both.add(self.funnel.stages())
-            both.add(funnel.stages())
+            both.add_stages(self.funnel.stages())
+            both.add_stages(funnel.stages())
             self.options.progress(both)
 
-    def _publish(
+    def _publish_version(
         self, samples: list[Sample], spool: Spool, source: dict[str, Any]
     ) -> DatasetVersion:
-        """Write the chosen rows and give the version its name."""
-        self._check(samples)
-        facts = self.plan.facts()
+        """Write the selected rows and publish the version."""
+        self._check_size(samples)
+        facts = self.plan.hashed_recipe()
         draft, slices = Draft(self.home, facts), Counter[str]()
         try:
             for columns, part in _rows_in_order(samples, spool):
@@ -251,11 +253,11 @@ class _Build:
                 rows=dict(draft.rows),
                 funnel=self.funnel.stages(),
                 recipe=facts,
-                verifiers=self._verifiers(),
+                verifiers=self._describe_verifiers(),
                 sources=[source],
                 parents=[parent for parent in self.parents if parent != found],
                 slices=dict(sorted(slices.items())),
-                extras=self._extras(samples),
+                extras=self._manifest_extras(samples),
             )
             gone = self.funnel.gone
             if self.plan.recipe.redact != "none":
@@ -268,17 +270,17 @@ class _Build:
             draft.discard()
             raise
 
-    def _verifiers(self) -> list[dict[str, Any]]:
-        """Who judged, and how far that was found to be right."""
+    def _describe_verifiers(self) -> list[dict[str, Any]]:
+        """Return the verifiers with their measured quality."""
         store = QualityStore(self.home.parent)
         return [facts_of(verifier, store, self.plan.agent) for verifier in self.plan.verifiers]
 
-    def _check(self, samples: list[Sample]) -> None:
-        """Refuse a set that is too small, or has too little from outside."""
-        recipe, train = self.plan.recipe, sum(s.rows for s in samples if _part(s) == "train")
+    def _check_size(self, samples: list[Sample]) -> None:
+        """Refuse a set that is too small or has too little external data."""
+        recipe, train = self.plan.recipe, sum(s.rows for s in samples if _part_of(s) == "train")
         if train < recipe.min_rows:
             told = (
-                self.funnel.sentence()
+                self.funnel.to_sentence()
             )  # reasons name sources and kinds, which outsiders may choose
             if recipe.redact != "none":
                 told = Redactor(self.plan.key).clean(told)
@@ -295,7 +297,7 @@ class _Build:
                 "burnish import demonstrations, or lower min_external",
             )
 
-    def _extras(self, samples: list[Sample]) -> dict[str, Any]:
+    def _manifest_extras(self, samples: list[Sample]) -> dict[str, Any]:
         recipe = self.plan.recipe
         table = curate.coverage(self.kinds, samples)
         return {
@@ -304,47 +306,47 @@ class _Build:
             if recipe.redact == "none"
             else report(self.replaced, second_look_name()),
             "coverage": table,
-            "warnings": [*_too_few(samples), *curate.gaps(table, recipe.kinds)],
+            "warnings": [*_warn_if_few(samples), *curate.gaps(table, recipe.kinds)],
             "external_share": round(curate.external_share(samples), 6),
-            "licenses": _named(recipe.licenses, "license:", samples),
-            "rights": _named(recipe.rights, "rights:", samples),
+            "licenses": _join_named(recipe.licenses, "license:", samples),
+            "rights": _join_named(recipe.rights, "rights:", samples),
         }
 
 
-def _noted(runs: Iterable[Trajectory], seen: set[str]) -> Iterator[Trajectory]:
+def _note_ids(runs: Iterable[Trajectory], seen: set[str]) -> Iterator[Trajectory]:
     for run in runs:
         seen.add(run.id)
         yield run
 
 
-def _too_few(samples: list[Sample]) -> list[str]:
-    """A warning where so few runs are trained on that only the held-out result can say whether they are enough."""
-    runs = sum(_part(sample) == "train" for sample in samples)
-    return [f"{runs} training runs, fewer than {_FEW}"] if runs < _FEW else []
+def _warn_if_few(samples: list[Sample]) -> list[str]:
+    """Warn if there are so few training runs that only the held-out result can show if they are enough."""
+    runs = sum(_part_of(sample) == "train" for sample in samples)
+    return [f"{runs} training runs, fewer than {_FEW_RUNS}"] if runs < _FEW_RUNS else []
 
 
-def _named(given: list[str], prefix: str, samples: list[Sample]) -> list[str]:
-    """What the recipe names and what the tags of the chosen runs name."""
+def _join_named(given: list[str], prefix: str, samples: list[Sample]) -> list[str]:
+    """Join what the recipe names with what the tags of the selected runs name."""
     tags = {tag for sample in samples for tag in sample.tags if tag.startswith(prefix)}
     return sorted({*given, *(tag.removeprefix(prefix) for tag in tags)})
 
 
-def _part(sample: Sample) -> str:
+def _part_of(sample: Sample) -> str:
     return sample.split if sample.label == "success" else f"{sample.split}-contrast"
 
 
 def _rows_in_order(samples: list[Sample], spool: Spool) -> Iterator[tuple[Columns, str]]:
-    """Columns of rows in the order of parts and ids, whatever order the source had."""
+    """Yield the columns of rows in the order of parts and ids, whatever the order of the source."""
     order = {part: place for place, part in enumerate(PARTS)}
-    for sample in sorted(samples, key=lambda s: (order[_part(s)], s.trajectory_id)):
+    for sample in sorted(samples, key=lambda s: (order[_part_of(s)], s.trajectory_id)):
         rows = spool.read(sample.place)
-        for row in quieted(rows, sample.quiet) if sample.quiet else rows:
+        for row in mute_calls(rows, sample.quiet) if sample.quiet else rows:
             row["weight"], row["kind_tags"] = round(sample.weight, 9), sample.tags
-            yield row, _part(sample)
+            yield row, _part_of(sample)
 
 
 def _home_of(source: Source) -> Path:
-    """Where versions of a source go: into its workspace, else into the home folder's."""
+    """Return the folder for versions of a source: in its workspace, else in the home folder."""
     home = getattr(source, "datasets", None)
     if isinstance(home, (str, Path)):
         return Path(home)

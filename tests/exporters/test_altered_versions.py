@@ -10,7 +10,7 @@ import pytest
 
 from burnish.errors import ExportError, VersionConflict
 from burnish_exporters import DatasetVersion, build_dataset
-from burnish_exporters.dataset.shelf import Shelf
+from burnish_exporters.dataset.store import DatasetStore
 
 
 @pytest.fixture
@@ -103,7 +103,7 @@ def test_a_split_is_no_path(version):
 def test_pull_refuses_keys_that_lead_out_of_the_version(version, tmp_path: Path, key: str):
     files = put_in(version, "memory://keys")
     files.store[f"/keys/{key}"] = files.store["/keys/card.md"]
-    shelf = Shelf(tmp_path / "other" / "datasets")
+    shelf = DatasetStore(tmp_path / "other" / "datasets")
     try:
         with pytest.raises(ExportError, match="key"):
             shelf.pull("memory://keys")
@@ -119,7 +119,7 @@ def test_pull_takes_the_files_of_a_version_and_no_others(version, tmp_path: Path
     files.pipe("/more/run.sh", b"#!/bin/sh")
     files.pipe("/more/rows/other.parquet", b"")
 
-    pulled = Shelf(tmp_path / "other").pull("memory://more")
+    pulled = DatasetStore(tmp_path / "other").pull("memory://more")
     files.store.clear()
 
     assert sorted(p.name for p in pulled.path.rglob("*") if p.is_file()) == [
@@ -135,7 +135,7 @@ def test_pull_follows_no_symbolic_link(version, tmp_path: Path):
     (version.path / "card.md").symlink_to(secret)
 
     with pytest.raises(ExportError, match="symbolic link"):
-        Shelf(tmp_path / "other").pull(f"file://{version.path}")
+        DatasetStore(tmp_path / "other").pull(f"file://{version.path}")
 
     assert not list((tmp_path / "other").glob("*"))
 
@@ -147,13 +147,13 @@ def test_pull_refuses_an_id_that_is_not_the_rows(version, tmp_path: Path, claime
     change_manifest(version, id=claimed.format(version.manifest.sha256[:12]))
 
     with pytest.raises(VersionConflict, match="was altered"):
-        Shelf(tmp_path / "other").pull(f"file://{version.path}")
+        DatasetStore(tmp_path / "other").pull(f"file://{version.path}")
 
     assert not list((tmp_path / "other").glob("*"))
 
 
 def test_pull_does_not_believe_what_is_on_the_shelf_already(version, tmp_path: Path):
-    shelf = Shelf(tmp_path / "other")
+    shelf = DatasetStore(tmp_path / "other")
     change_a_row(shelf.pull(f"file://{version.path}"))
 
     with pytest.raises(VersionConflict, match="was altered"):
@@ -164,7 +164,7 @@ def test_push_refuses_a_version_that_was_changed(version, tmp_path: Path):
     change_a_row(version)
 
     with pytest.raises(VersionConflict, match="was altered"):
-        Shelf(version.path.parent).push(version, f"file://{tmp_path}/there")
+        DatasetStore(version.path.parent).push(version, f"file://{tmp_path}/there")
 
 
 def test_one_manifest_that_cannot_be_read_hides_no_other_version(version):
@@ -172,7 +172,7 @@ def test_one_manifest_that_cannot_be_read_hides_no_other_version(version):
     broken.mkdir()
     (broken / "manifest.json").write_bytes(b"")
 
-    found, unreadable = Shelf(version.path.parent).readable()
+    found, unreadable = DatasetStore(version.path.parent).scan_versions()
 
     assert [known.id for known in found] == [version.id]
     assert len(unreadable) == 1

@@ -154,7 +154,7 @@ def test_a_version_travels_and_is_checked_on_arrival(project, tmp_path):
 
 def test_diff_tells_what_came_and_went_and_why(make_run):
     from burnish_exporters import build_dataset
-    from burnish_exporters.dataset import compare
+    from burnish_exporters.dataset import compare_versions
 
     old, new = (
         build_dataset(runs, agent="support", verify=["outcome"], recipe=recipe)
@@ -164,7 +164,7 @@ def test_diff_tells_what_came_and_went_and_why(make_run):
         )
     )
 
-    found = compare(old, new)
+    found = compare_versions(old, new)
 
     one, two, three = (make_run(n).id for n in (1, 2, 3))
     assert (found.added, found.removed, found.changed) == (

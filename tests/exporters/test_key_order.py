@@ -13,9 +13,9 @@ import burnish
 from burnish.journal.events import canonical, from_json, ordered_json
 from burnish.testing import ScriptedChatModel
 from burnish_exporters import build_dataset
-from burnish_exporters.dataset.parquet import keeps_order, loaded, stored
+from burnish_exporters.dataset.parquet import decode_row, encode_row, keeps_order
+from burnish_exporters.rows.canonical_json import stable_json
 from burnish_exporters.rows.row import Row, chat_tool
-from burnish_exporters.rows.stable import stable_json
 
 LARGE = 2**70
 ARGUMENTS = {"to": "Oslo", "klass": "b", "of": {"z": 1, "a": 2}}
@@ -110,7 +110,7 @@ def test_a_schema_of_an_earlier_journal_comes_in_the_order_of_clients():
 
 
 def test_rows_of_an_earlier_version_come_in_the_order_of_clients(rows, tmp_path):
-    columns = stored(Row(**rows[0]))
+    columns = encode_row(Row(**rows[0]))
     earlier = {
         **columns,
         **{n: stable_json(json.loads(columns[n])).decode() for n in ("messages", "tools")},
@@ -119,7 +119,7 @@ def test_rows_of_an_earlier_version_come_in_the_order_of_clients(rows, tmp_path)
     pq.write_table(pa.table({"row_id": ["1"]}), file)
 
     assert not keeps_order(file)
-    found = loaded(earlier, keeps_order=False)
+    found = decode_row(earlier, keeps_order=False)
 
     call = next(call for m in found["messages"] for call in m.get("tool_calls") or ())
     assert list(found["messages"][0])[:2] == ["role", "content"]

@@ -9,7 +9,7 @@ from burnish.errors import ExportError, VersionConflict
 from burnish.records import Outcome
 from burnish.workspace import Workspace
 from burnish_exporters import BuildOptions, build_dataset
-from burnish_exporters.dataset.shelf import Shelf, compare
+from burnish_exporters.dataset.store import DatasetStore, compare_versions
 
 
 def build(runs, recipe=None, **options):
@@ -156,7 +156,7 @@ def test_a_comparison_tells_of_each_run_why_it_came_went_or_changed(make_run):
         {"max_per_task": 2},
     )
 
-    found = compare(old, new)
+    found = compare_versions(old, new)
 
     assert found.added["train"] == [run_id(2), run_id(5)]
     assert found.removed["train"] == [run_id(1), run_id(4)]
@@ -184,7 +184,7 @@ def test_every_run_that_left_is_written_down_with_stage_and_reason(make_run):
 
 def test_a_version_goes_to_an_object_store_and_back_whole(make_run, tmp_path):
     version = build([make_run(n) for n in range(3)])
-    shelf, elsewhere = Shelf(version.path.parent), Shelf(tmp_path / "elsewhere")
+    shelf, elsewhere = DatasetStore(version.path.parent), DatasetStore(tmp_path / "elsewhere")
 
     url = shelf.push(version, "memory://team/datasets")
     pulled = elsewhere.pull(url)
@@ -203,21 +203,21 @@ def test_a_version_that_was_spoiled_on_the_way_is_not_put_on_the_shelf(make_run,
     import fsspec
 
     version = build([make_run(1)])
-    url = Shelf(version.path.parent).push(version, "memory://spoiled")
+    url = DatasetStore(version.path.parent).push(version, "memory://spoiled")
     other = build([make_run(2)])
     files, place = fsspec.url_to_fs(f"{url}/rows/train.parquet")
     files.put_file(str(other.path / "rows" / "train.parquet"), place)
 
     with pytest.raises(VersionConflict, match="was altered"):
-        Shelf(tmp_path / "elsewhere").pull(url)
-    assert Shelf(tmp_path / "elsewhere").versions() == []
+        DatasetStore(tmp_path / "elsewhere").pull(url)
+    assert DatasetStore(tmp_path / "elsewhere").versions() == []
 
 
 def test_only_parents_whose_rows_were_carried_over_are_kept_by_garbage_collection(make_run):
     first = build([make_run(1)])
     second = build([make_run(1), make_run(2)], from_=first.id)
     third = build([make_run(3)], from_=second.id)
-    shelf = Shelf(third.path.parent)
+    shelf = DatasetStore(third.path.parent)
 
     assert third.manifest.parents == [second.id]
-    assert [version.id for version in shelf.unneeded(1)] == [first.id]
+    assert [version.id for version in shelf.unneeded_versions(1)] == [first.id]

@@ -209,11 +209,11 @@ def load_tokenizer(name: str) -> ChatTokenizer:
 def _version(dataset: str, home: Path | None) -> DatasetVersion:
     from burnish import settings
     from burnish_exporters.dataset import DatasetVersion
-    from burnish_exporters.dataset.shelf import Shelf
+    from burnish_exporters.dataset.store import DatasetStore
 
     if (Path(dataset) / "manifest.json").is_file():
         return DatasetVersion.open(dataset)
-    return Shelf((home or settings.current().home) / "datasets").find(dataset)
+    return DatasetStore((home or settings.current().home) / "datasets").find_version(dataset)
 
 
 def _first(rows: Iterable[Row], number: int) -> Iterator[Row]:

@@ -62,9 +62,9 @@ def watched() -> Iterator[Callable[[Funnel], None]]:
 def told(funnel: Funnel) -> str:
     """How far a build is, in one line: runs that came in, rows' runs so far, the commonest reasons."""
     kept = next((stage["kept"] for stage in funnel.stages() if stage["name"] == "rows"), 0)
-    commonest = sorted(funnel.dropped().items(), key=lambda entry: (-entry[1], entry[0]))[:3]
+    commonest = sorted(funnel.count_dropped().items(), key=lambda entry: (-entry[1], entry[0]))[:3]
     reasons = "".join(f", {count:,} {reason}" for reason, count in commonest)
-    return f"{funnel.entered():,} runs, {kept:,} kept{reasons}"
+    return f"{funnel.count_entered():,} runs, {kept:,} kept{reasons}"
 
 
 def _file(path: Path) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from burnish_exporters.commands.template import check
 
 if TYPE_CHECKING:
     from burnish_exporters.dataset import DatasetVersion
-    from burnish_exporters.dataset.shelf import Shelf
+    from burnish_exporters.dataset.store import DatasetStore
 
 app = typer.Typer(help="Build and look at dataset versions.", no_args_is_help=True)
 app.command("check")(check)
@@ -86,7 +86,7 @@ def show(
 
     Example: `burnish dataset show support --rows 1`
     """
-    _print_version(_shelf(home).find(version), as_json, rows)
+    _print_version(_shelf(home).find_version(version), as_json, rows)
 
 
 @app.command("list")
@@ -95,7 +95,7 @@ def list_versions(home: Home = None, as_json: AsJson = False) -> None:
 
     Example: `burnish dataset list`
     """
-    versions, unreadable = _shelf(home).readable()
+    versions, unreadable = _shelf(home).scan_versions()
     for problem in unreadable:
         typer.echo(f"warning: {problem}", err=True)
     found = [version.manifest for version in versions]
@@ -116,7 +116,7 @@ def verify_version(
 
     Example: `burnish dataset verify support@4f1c2a`
     """
-    found = _shelf(home).find(version)
+    found = _shelf(home).find_version(version)
     found.verify()
     typer.echo(f"{found.id} is unaltered")
 
@@ -132,18 +132,18 @@ def rebuild(
     """
     from burnish.project import load_project
     from burnish.workspace import Workspace
-    from burnish_exporters.dataset.recipe import recipe_of
+    from burnish_exporters.dataset.recipe import read_recipe
     from burnish_exporters.pipeline import BuildOptions, build_dataset
     from burnish_exporters.verify import PoolSettings, make_verifiers
 
-    old = _shelf(home).find(version)
+    old = _shelf(home).find_version(version)
     project = load_project()
     config = project.agent(old.manifest.agent)
     new = build_dataset(
         Workspace(home),
         agent=config.name,
         verify=make_verifiers(config.verify, project.folder, trust_received=config.trust_received),
-        recipe=recipe_of(old.manifest),
+        recipe=read_recipe(old.manifest),
         name=old.manifest.name,
         options=BuildOptions(
             pool=PoolSettings(trust_received=tuple(config.trust_received)),
@@ -169,10 +169,10 @@ def diff(
 
     Example: `burnish dataset diff support@4f1c2a support@9b3e00`
     """
-    from burnish_exporters.dataset.shelf import compare
+    from burnish_exporters.dataset.store import compare_versions
 
     shelf = _shelf(home)
-    found = compare(shelf.find(old), shelf.find(new))
+    found = compare_versions(shelf.find_version(old), shelf.find_version(new))
     if as_json:
         print_json(found)
         return
@@ -202,7 +202,7 @@ def dropped(
 
     Example: `burnish dataset dropped support`
     """
-    found = _shelf(home).find(version).dropped()
+    found = _shelf(home).find_version(version).dropped()
     if as_json:
         print_json(found)
         return
@@ -221,7 +221,7 @@ def push(
     Example: `burnish dataset push support@4f1c2a s3://team/datasets`
     """
     shelf = _shelf(home)
-    typer.echo(shelf.push(shelf.find(version), url))
+    typer.echo(shelf.push(shelf.find_version(version), url))
 
 
 @app.command("pull")
@@ -248,17 +248,17 @@ def collect_garbage(
     Example: `burnish dataset gc --keep 3 --yes`
     """
     shelf = _shelf(home)
-    for version in shelf.unneeded(keep, _used(shelf.folder.parent)):
+    for version in shelf.unneeded_versions(keep, _used(shelf.folder.parent)):
         if yes:
             shelf.remove(version)
         typer.echo(f"{'removed' if yes else 'could go'}: {version.id}")
 
 
-def _shelf(home: Path | None) -> Shelf:
+def _shelf(home: Path | None) -> DatasetStore:
     from burnish import settings
-    from burnish_exporters.dataset.shelf import Shelf
+    from burnish_exporters.dataset.store import DatasetStore
 
-    return Shelf((home or settings.current().home) / "datasets")
+    return DatasetStore((home or settings.current().home) / "datasets")
 
 
 def _used(home: Path) -> list[str]:

@@ -47,9 +47,9 @@ def export(
     Example: `burnish dataset export support --format trl-dpo-step --to pairs.jsonl --max-tokens 4096`
     """  # fmt: skip
     from burnish import settings
-    from burnish_exporters.dataset.shelf import Shelf
+    from burnish_exporters.dataset.store import DatasetStore
 
-    found = Shelf((home or settings.current().home) / "datasets").find(version)
+    found = DatasetStore((home or settings.current().home) / "datasets").find_version(version)
     rows = found.export(form, split, max_tokens=max_tokens, template=template)
     if to is not None:
         rows.write(to)

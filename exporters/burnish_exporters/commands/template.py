@@ -34,11 +34,11 @@ def check(
     from itertools import islice
 
     from burnish import settings
-    from burnish_exporters.dataset.shelf import Shelf
+    from burnish_exporters.dataset.store import DatasetStore
     from burnish_exporters.formats.template_check import check_template
     from burnish_exporters.formats.templates import read_template
 
-    found = Shelf((home or settings.current().home) / "datasets").find(version)
+    found = DatasetStore((home or settings.current().home) / "datasets").find_version(version)
     result = check_template(islice(found.rows(split), rows), read_template(template))
     if as_json:
         print_json({"version": found.id, **msgspec.to_builtins(result)})

@@ -10,7 +10,7 @@ import msgspec
 
 from burnish.records import ToolRun, Trajectory
 from burnish_exporters.curate.sample import KEEP, Drop, Item, Keep, Step
-from burnish_exporters.rows.stable import stable_json
+from burnish_exporters.rows.canonical_json import stable_json
 
 
 def without_repeated_calls(most: int = 0) -> Step:

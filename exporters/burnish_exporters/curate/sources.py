@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from burnish_exporters.curate.sample import Drop, Sample, SetStep
-from burnish_exporters.rows.stable import digest
+from burnish_exporters.rows.canonical_json import digest
 
 EXTERNAL = frozenset({"demonstration", "teacher"})
 

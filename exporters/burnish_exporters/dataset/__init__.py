@@ -1,14 +1,21 @@
-"""Immutable dataset versions: what they are made by, where they live, how they are read.
+"""Make, store and read immutable dataset versions.
 
-Knows: the recipe (recipe.py), rows on disk (spool.py, parquet.py), publishing once (publish.py), the card (card.py),
-reading (version.py), all versions of a workspace (shelf.py).
-Does not know: how runs are verified and chosen.
+The recipe is in recipe.py, rows on disk in spool.py and parquet.py, publication in draft.py, the card in card.py,
+reading
+in version.py, all versions of a workspace in store.py.
 """
 
 from __future__ import annotations
 
 from burnish_exporters.dataset.recipe import Recipe, as_recipe
-from burnish_exporters.dataset.shelf import Difference, Shelf, compare
+from burnish_exporters.dataset.store import DatasetStore, VersionDifference, compare_versions
 from burnish_exporters.dataset.version import DatasetVersion
 
-__all__ = ["DatasetVersion", "Difference", "Recipe", "Shelf", "as_recipe", "compare"]
+__all__ = [
+    "DatasetStore",
+    "DatasetVersion",
+    "Recipe",
+    "VersionDifference",
+    "as_recipe",
+    "compare_versions",
+]

@@ -1,6 +1,6 @@
-"""The card of a version: what a person should know before training on it.
+"""Write the card of a version: what a reader should know before training on it, in the Hugging Face form.
 
-Knows: the Hugging Face form of a dataset card. Does not know: anything that the manifest does not say.
+Everything on the card comes from the manifest; `card_text` is the entry.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from burnish.records import DatasetManifest, Json
 _SIZES = (1_000, 10_000, 100_000, 1_000_000)
 
 
-def card_text(manifest: DatasetManifest) -> str:
-    """The card in Markdown, with the metadata block that dataset hubs read."""
+def render_card(manifest: DatasetManifest) -> str:
+    """Return the card in Markdown, with the metadata block that dataset hubs read."""
     splits = "\n".join(f"| {split} | {count} |" for split, count in sorted(manifest.rows.items()))
-    stages = "\n".join(_stage(entry) for entry in manifest.funnel)
-    verifiers = "\n".join(_verifier(entry) for entry in manifest.verifiers)
+    stages = "\n".join(_stage_line(entry) for entry in manifest.funnel)
+    verifiers = "\n".join(_verifier_line(entry) for entry in manifest.verifiers)
     slices = "\n".join(f"| {name} | {count} |" for name, count in sorted(manifest.slices.items()))
-    return f"""{_metadata(manifest)}
+    return f"""{_metadata_block(manifest)}
 # {manifest.id}
 
 Runs of the agent `{manifest.agent}` that were verified, curated and written down by burnish. A row is one conversation
@@ -34,7 +34,7 @@ with the exact tools that were offered; each message says whether it carries los
 |---|---|---|---|
 {stages}
 
-## Who said that they succeeded
+## Verifiers
 
 {verifiers}
 
@@ -44,13 +44,13 @@ with the exact tools that were offered; each message says whether it carries los
 |---|---|
 {slices or "| none | 0 |"}
 
-{_coverage(manifest)}## Personal data
+{_coverage_section(manifest)}## Personal data
 
-{_redaction(manifest)}
+{_redaction_section(manifest)}
 
 ## Rights
 
-{_rights(manifest)}
+{_rights_section(manifest)}
 
 ## Reproduce
 
@@ -58,11 +58,13 @@ The SHA-256 over the recipe and the rows is `{manifest.sha256}`; `burnish datase
 """
 
 
-def _metadata(manifest: DatasetManifest) -> str:
+def _metadata_block(manifest: DatasetManifest) -> str:
     total = sum(manifest.rows.values())
     upper = next((size for size in _SIZES if total < size), None)
     size = (
-        f"n<{_short(upper)}" if upper == _SIZES[0] else f"{_short(_lower(upper))}<n<{_short(upper)}"
+        f"n<{_format_size(upper)}"
+        if upper == _SIZES[0]
+        else f"{_format_size(_lower_bound(upper))}<n<{_format_size(upper)}"
     )
     files = "\n".join(
         f"  - split: {split.replace('-', '_')}\n    path: rows/{split}.parquet"
@@ -77,7 +79,7 @@ tags:
 - agent
 - tool-calling
 - burnish
-{_licenses(manifest)}size_categories:
+{_license_lines(manifest)}size_categories:
 - {size}
 configs:
 - config_name: default
@@ -86,15 +88,15 @@ configs:
 ---"""
 
 
-def _licenses(manifest: DatasetManifest) -> str:
-    """The licence as hubs read it: one word, or a list."""
+def _license_lines(manifest: DatasetManifest) -> str:
+    """Return the licence as hubs read it: one word, or a list."""
     found = manifest.extras.get("licenses") or []
     if len(found) == 1:
         return f"license: {found[0]}\n"
     return "license:\n" + "".join(f"- {name}\n" for name in found) if found else ""
 
 
-def _coverage(manifest: DatasetManifest) -> str:
+def _coverage_section(manifest: DatasetManifest) -> str:
     table = manifest.extras.get("coverage")
     if not table:
         return ""
@@ -107,46 +109,46 @@ def _coverage(manifest: DatasetManifest) -> str:
     return f"## Coverage\n\n{head}\n{lines}\n{warnings}\n\n"
 
 
-def _redaction(manifest: DatasetManifest) -> str:
+def _redaction_section(manifest: DatasetManifest) -> str:
     report = manifest.extras.get("redaction")
     if not report:
-        return "Nothing was replaced: the recipe asked for that."
+        return "Nothing was replaced: the recipe turns redaction off."
     kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(report["replaced"].items()))
     return (
-        f"Replaced by stand-ins: {kinds or 'nothing was found'}. The finished rows were then read again by the same "
+        f"Replaced by pseudonyms: {kinds or 'nothing was found'}. The finished rows were then read again by the same "
         f"detectors and by others ({report.get('second_look', 'none')}); runs in which those found something were "
         "dropped, as the table above counts."
     )
 
 
-def _rights(manifest: DatasetManifest) -> str:
+def _rights_section(manifest: DatasetManifest) -> str:
     rights = manifest.extras.get("rights") or []
     share = manifest.extras.get("external_share") or 0.0
     parents = ", ".join(f"`{parent}`" for parent in manifest.parents) or "none"
     return (
-        f"- licences: {', '.join(manifest.extras.get('licenses') or []) or 'none was named'}\n"
-        f"- may be used for: {', '.join(rights) or 'nothing was said'}\n"
-        f"- from outside (demonstrations, teachers): {share:.1%} of the training runs\n"
-        f"- goes on from: {parents}"
+        f"- licences: {', '.join(manifest.extras.get('licenses') or []) or 'none named'}\n"
+        f"- may be used for: {', '.join(rights) or 'not stated'}\n"
+        f"- external (demonstrations, teachers): {share:.1%} of the training runs\n"
+        f"- parents: {parents}"
     )
 
 
-def _short(size: int | None) -> str:
+def _format_size(size: int | None) -> str:
     if size is None:
         return "1T"
     return f"{size // 1_000_000}M" if size >= 1_000_000 else f"{size // 1_000}K"
 
 
-def _lower(size: int | None) -> int:
+def _lower_bound(size: int | None) -> int:
     return _SIZES[-1] if size is None else size // 10
 
 
-def _stage(entry: dict[str, Json]) -> str:
+def _stage_line(entry: dict[str, Json]) -> str:
     dropped = ", ".join(f"{count} {reason}" for reason, count in sorted(entry["dropped"].items()))
     return f"| {entry['name']} | {entry['in']} | {entry['kept']} | {dropped or '-'} |"
 
 
-def _verifier(entry: dict[str, Json]) -> str:
+def _verifier_line(entry: dict[str, Json]) -> str:
     wrong, said = entry.get("wrong_rows"), "its precision has not been measured"
     if wrong:
         labelled = entry["quality"]["labelled"]

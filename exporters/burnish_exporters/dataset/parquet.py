@@ -1,9 +1,8 @@
-"""Rows in Parquet files: columns, canonical bytes, token ids stored once.
+"""Write rows to Parquet files and read them: columns, canonical bytes, token ids stored once.
 
-Knows: how a row is written and read back. Does not know: which rows, and in what order.
-
-A call's prompt repeats the previous call's prompt and reply; only what is new in it is stored (`shared` says how much
-is not), and reading puts it together again.
+A call's prompt repeats the previous call's prompt and reply. Only its new part is stored, with the length of the
+common
+part as `shared`; reading joins them again.
 """
 
 from __future__ import annotations
@@ -15,15 +14,15 @@ from typing import Any
 
 from burnish.records import Json
 from burnish_exporters.rows import Row
+from burnish_exporters.rows.canonical_json import ordered_json
 from burnish_exporters.rows.row import in_client_order
-from burnish_exporters.rows.stable import ordered_json
 
 _GROUP = 512
 _ORDER_KEPT = (b"burnish.keys", b"ordered")
 _JSON_COLUMNS = ("messages", "tools", "calls", "verdict")
 
 
-def _schema() -> Any:
+def _row_schema() -> Any:
     import pyarrow as pa
 
     text = pa.string()
@@ -46,38 +45,38 @@ def _schema() -> Any:
     )
 
 
-def stored(row: Row) -> dict[str, Any]:
-    """The row as its columns hold it."""
+def encode_row(row: Row) -> dict[str, Any]:
+    """Encode a row as the columns of the file."""
     columns = row.as_dict()
-    columns["calls"] = _folded(row.calls)
+    columns["calls"] = _fold_prompts(row.calls)
     for name in _JSON_COLUMNS:
         columns[name] = ordered_json(columns[name]).decode()
     return columns
 
 
-def loaded(columns: dict[str, Any], *, keeps_order: bool = True) -> dict[str, Any]:
-    """A row as plain data again.
+def decode_row(columns: dict[str, Any], *, keeps_order: bool = True) -> dict[str, Any]:
+    """Decode the columns of a row to plain data.
 
     Args:
-        columns: As `stored` gives them.
-        keeps_order: Whether keys lie in the order in which models saw them; files of earlier versions sort them.
+        columns: Columns as `encode_row` returns them.
+        keeps_order: True if keys keep the order in which models saw them; files of earlier versions sort them.
     """
     row = dict(columns)
     for name in _JSON_COLUMNS:
         row[name] = json.loads(row[name])
-    row["calls"] = _unfolded(row["calls"])
+    row["calls"] = _unfold_prompts(row["calls"])
     return row if keeps_order else in_client_order(row)
 
 
 def keeps_order(path: Path) -> bool:
-    """Whether the keys in a file's rows lie in the order in which models saw them."""
+    """Report if the keys in a file's rows keep the order in which models saw them."""
     import pyarrow.parquet as pq
 
     return _ORDER_KEPT[0] in (pq.read_schema(path).metadata or {})
 
 
-class ParquetFile:
-    """Writes rows to one file, in groups; the bytes depend on nothing but the rows.
+class RowWriter:
+    """Writes rows to one file, in groups; the bytes depend on the rows alone.
 
     Args:
         path: File to write.
@@ -87,7 +86,7 @@ class ParquetFile:
         from burnish.extras import import_extra
 
         pq = import_extra("pyarrow.parquet")
-        self.schema = _schema()
+        self.schema = _row_schema()
         self.rows = 0
         self._pending: list[dict[str, Any]] = []
         self._writer = pq.ParquetWriter(
@@ -95,18 +94,18 @@ class ParquetFile:
         )
 
     def add(self, columns: dict[str, Any]) -> None:
-        """Append a row as given by stored()."""
+        """Append a row as encode_row() returns it."""
         self._pending.append(columns)
         self.rows += 1
         if len(self._pending) >= _GROUP:
-            self._write()
+            self._write_group()
 
     def close(self) -> None:
-        """Write what is left and finish the file."""
-        self._write()
+        """Write the last group and finish the file."""
+        self._write_group()
         self._writer.close()
 
-    def _write(self) -> None:
+    def _write_group(self) -> None:
         import pyarrow as pa
 
         if self._pending:
@@ -137,7 +136,7 @@ def write_dropped(path: Path, gone: list[tuple[str, str, str]]) -> None:
 
 
 def read_dropped(path: Path) -> dict[str, tuple[str, str]]:
-    """Stage and reason by run; empty where nothing was written down."""
+    """Return stage and reason by run; empty if the version has no such file."""
     import pyarrow.parquet as pq
 
     if not path.is_file():
@@ -147,20 +146,20 @@ def read_dropped(path: Path) -> dict[str, tuple[str, str]]:
     return {key: (stage, why) for key, stage, why in zip(keys, stages, reasons, strict=True)}
 
 
-def _folded(calls: list[dict[str, Json]]) -> list[dict[str, Json]]:
-    """Calls with prompts cut to what the previous call has not shown yet."""
+def _fold_prompts(calls: list[dict[str, Json]]) -> list[dict[str, Json]]:
+    """Cut each prompt to its part that the previous call does not hold."""
     folded, before = [], []
     for call in calls:
         prompt = call.get("prompt_token_ids")
         if prompt:
-            shared = _shared(before, prompt)
+            shared = _common_length(before, prompt)
             before = [*prompt, *call["token_ids"]]
             call = {**call, "prompt_token_ids": prompt[shared:], "shared": shared}  # noqa: PLW2901
         folded.append(call)
     return folded
 
 
-def _unfolded(calls: list[dict[str, Json]]) -> list[dict[str, Json]]:
+def _unfold_prompts(calls: list[dict[str, Json]]) -> list[dict[str, Json]]:
     whole, before = [], []
     for call in calls:
         if "shared" in call:
@@ -172,8 +171,8 @@ def _unfolded(calls: list[dict[str, Json]]) -> list[dict[str, Json]]:
     return whole
 
 
-def _shared(before: list[int], prompt: list[int]) -> int:
-    """Length of the common beginning."""
+def _common_length(before: list[int], prompt: list[int]) -> int:
+    """Return the length of the common beginning."""
     if prompt[: len(before)] == before:
         return len(before)
     places = range(min(len(before), len(prompt)))

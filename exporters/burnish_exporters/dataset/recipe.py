@@ -1,7 +1,4 @@
-"""The recipe: every choice that shapes a dataset version, and nothing else.
-
-Knows: which choices there are, their defaults and ranges. Does not know: how a choice is carried out.
-"""
+"""Define the recipe: every choice that shapes a dataset version, with defaults and ranges."""
 
 from __future__ import annotations
 
@@ -22,7 +19,7 @@ Positive = Annotated[int, Meta(ge=1)]
 
 
 class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Every choice that shapes a dataset version; it is part of the version's hash.
+    """The choices that shape a dataset version. The recipe is part of the version's hash.
 
     Attributes:
         max_per_task: Most runs of one task; None keeps all.
@@ -31,43 +28,43 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         heldout_since: ISO date or time; runs from then on form the split "temporal".
         heldout_pools: Pools of tasks that never enter a dataset.
         refuse_tasks: Hashes (`task_hash`) of tasks that never enter a dataset.
-        refuse_requests: Hashes (`request_hash`) of requests that never enter a dataset, whatever task they are said to be.
+        refuse_requests: Hashes (`request_hash`) of requests that never enter a dataset, whatever their task id.
         refuse_similar: Sketches (`request_sketch`) of requests; one with a word more or less never enters either.
         benchmarks: Files whose texts no training request may overlap with (same, 13 words in a row, nearly the same).
         sources: Sources of runs that may be trained on.
         near_duplicates: Keep one of the runs with the same request and calls, up to times and generated ids.
-        luck: "observations" drops runs whose answer nothing that they saw supports, "siblings" those that went on from a
-            step after which other attempts at the task mostly failed, "both" drops both.
-        replay: Import path of a function that plays a run again and yields whether it reached the goal; runs that mostly
-            do not are dropped.
-        ambiguous: What becomes of runs of which one verifier says otherwise than the others, or cannot tell.
-        max_repeated_calls: Most calls of a run that brought nothing new (same tool, arguments and result); None: any.
+        luck: "observations" drops runs whose answer has no support in what they observed, "siblings" those that went
+            through a state from which most other attempts at the task failed, "both" drops both.
+        replay: Import path of a function that replays a run and yields if it reached the goal; runs that mostly fail again
+            are dropped.
+        ambiguous: "drop" or "keep" runs whose verifiers disagree, or of which one cannot decide.
+        max_repeated_calls: Most calls of a run that repeat an earlier one (same tool, arguments and result); None: no limit.
         scorer: Import path of a function `(text, continuation) -> log-probabilities`; runs with a call that gains less
             than `min_call_gain` by it are dropped.
         min_call_gain: Least gain of a call, in nats.
         max_message_chars: Longest text of a message; a run with a longer one is dropped. None sets no limit.
-        critical_steps: Share of a run's calls that carry loss: those that decided, judged by other attempts at the task.
+        critical_steps: Share of a run's calls that carry loss: the decisive ones, measured on other attempts at the task.
         tool_docs: JSON file with a text for each tool name, written into the system message.
-        tool_docs_share: Share of runs that get it.
+        tool_docs_share: Share of runs that receive these texts.
         general: Files of chat rows, one a line, that are mixed into training under the tag and source "general".
-        general_share: Share of the training rows that they make up.
+        general_share: Their share of the training rows.
         max_external: Largest share of training runs from demonstrations and teachers.
-        min_external: Least share of training runs from outside; less is an error.
-        kinds: Kinds of task that the set should cover; the manifest warns of those that are missing.
+        min_external: Least share of training runs from external sources; less is an error.
+        kinds: Kinds of task that the set should cover; the manifest warns of missing ones.
         rare_below: Share of training runs below which a kind of task is tagged "rare".
         licenses: Licences of the data, as SPDX ids, written into manifest and card.
         rights: What the data may be used for, such as "consent:2026-05" or "internal", written into manifest and card.
         verifier_floor: Least lower bound of a verifier's measured precision at which its success admits a run.
         mask_errors: A reply whose tool call failed carries no loss.
         weigh: "task" gives each task the same total weight.
-        contrast: Keep verified failures too, apart from the rows, as the rejected side of pairs.
-        redact: "structured" replaces personal data and secrets that have a form, "full" asks Presidio and detect-secrets
+        contrast: Keep verified failures too, apart from the rows, as the rejected side of preference pairs.
+        redact: "structured" replaces personal data and secrets that have a fixed form, "full" asks Presidio and detect-secrets
             too, "none" keeps everything.
         redact_patterns: Further kinds to replace, each with its regular expression; a text that takes one more than a
             second is withheld, word by word.
         redact_terms: Further kinds to replace, each with a file of its terms, one a line.
         names_model: spaCy model that finds names of people, with "full".
-        steps: Further curation steps of yours, by import path.
+        steps: Your own curation steps, by import path.
     """
 
     max_per_task: Positive | None = 4
@@ -114,28 +111,28 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     rights: list[str] = []
 
     def luck_signs(self) -> frozenset[str]:
-        """The signs of luck that are looked for: observations, siblings."""
+        """Return the signs of luck that the recipe looks for: observations, siblings."""
         both = ("observations", "siblings")
         return frozenset(both if self.luck == "both" else {self.luck} & {*both})
 
     def needs_failures(self) -> bool:
-        """Whether a step, or the version itself, looks at verified failures too."""
+        """Report if a step, or the version itself, uses verified failures too."""
         return self.contrast or "siblings" in self.luck_signs() or self.critical_steps is not None
 
-    def needs(self) -> frozenset[str]:
-        """What the steps over the whole set compare: request, actions."""
+    def compared_fields(self) -> frozenset[str]:
+        """Return the fields that the steps over the whole set compare: request, actions."""
         apart = self.heldout or self.heldout_since is not None or self.benchmarks
         alike = "siblings" in self.luck_signs() or self.critical_steps is not None
         asked = {"request": bool(apart), "actions": alike or bool(self.steps)}
         return frozenset(name for name, wanted in asked.items() if wanted or self.steps)
 
-    def files(self) -> list[str]:
-        """Files whose content shapes the version."""
+    def content_files(self) -> list[str]:
+        """Return the files whose content shapes the version."""
         named = [self.tool_docs] if self.tool_docs else []
         return [*named, *self.general, *self.benchmarks, *self.redact_terms.values()]
 
     def since_ns(self) -> int | None:
-        """Beginning of the temporal hold-out, in nanoseconds since the epoch.
+        """Return the beginning of the temporal hold-out, in nanoseconds since the epoch.
 
         Raises:
             ExportError: If `heldout_since` is no ISO date or time.
@@ -152,7 +149,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 def as_recipe(given: Any) -> Recipe:
-    """A recipe from a recipe, a mapping, a struct with some of its fields, or None.
+    """Return a recipe from a recipe, a mapping, a struct with some of its fields, or None.
 
     Raises:
         ExportError: If a key is unknown or a value is out of range.
@@ -170,7 +167,7 @@ def as_recipe(given: Any) -> Recipe:
             f"recipe {given!r}", "a Recipe or a mapping", "recipe={'max_per_task': 4}"
         )
     given = dict(given)
-    given |= given.pop("recipe", {})  # what burnish.toml adds to the keys that it names
+    given |= given.pop("recipe", {})  # burnish.toml may hold further keys in a table of this name
     _refuse_unknown(given)
     try:
         return msgspec.convert(given, Recipe)
@@ -180,11 +177,11 @@ def as_recipe(given: Any) -> Recipe:
         ) from problem
 
 
-def recipe_of(manifest: DatasetManifest) -> Recipe:
-    """The recipe that a version was built by.
+def read_recipe(manifest: DatasetManifest) -> Recipe:
+    """Return the recipe of a published version.
 
     Raises:
-        ExportError: If this burnish does not know one of its keys.
+        ExportError: If this version of burnish does not know one of its keys.
     """
     known = {key: value for key, value in manifest.recipe.items() if key not in ("agent", "verify")}
     return as_recipe(known)

@@ -1,7 +1,4 @@
-"""Rows on their way to a version, kept on disk so that a large set needs little memory.
-
-Knows: where each run's rows begin. Does not know: which rows will be kept.
-"""
+"""Keep rows on disk until their version is written, so that a large set needs little memory."""
 
 from __future__ import annotations
 
@@ -14,8 +11,8 @@ from typing import Any, Self
 
 import msgspec
 
-from burnish_exporters.dataset.publish import make_version_folder
-from burnish_exporters.rows.stable import ordered_json
+from burnish_exporters.dataset.draft import make_version_folder
+from burnish_exporters.rows.canonical_json import ordered_json
 
 Columns = dict[str, Any]
 
@@ -23,16 +20,16 @@ _ENCODER = msgspec.msgpack.Encoder()
 _DECODER = msgspec.msgpack.Decoder(list[Columns])
 
 
-def packed(rows: list[Columns]) -> bytes:
-    """The rows of one run as the spool holds them."""
+def pack_rows(rows: list[Columns]) -> bytes:
+    """Encode the rows of one run for the spool."""
     return _ENCODER.encode(rows)
 
 
 class Spool:
-    """A temporary file of rows as their columns; gone when closed, also after a kill (it has no name).
+    """A temporary file of rows as columns. It has no name, so it disappears when it is closed and after a kill.
 
     Args:
-        folder: Folder on the disk where the version will be, so that there is room for it.
+        folder: Folder on the disk of the version, which has room for it.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -47,14 +44,14 @@ class Spool:
         self._file.close()
 
     def append(self, payload: bytes) -> int:
-        """Store packed rows of some runs one behind the other; returns where they begin."""
+        """Append encoded rows and return where they begin."""
         start = self._end
         self._file.write(payload)
         self._end += len(payload)
         return start
 
     def read(self, place: tuple[int, int]) -> list[Columns]:
-        """The rows of one run, by their place and size."""
+        """Return the rows of one run, by their place and size."""
         if self._written < self._end:
             self._file.flush()
             self._written = self._end
@@ -62,8 +59,8 @@ class Spool:
         return _DECODER.decode(os.pread(self._file.fileno(), size, start))
 
 
-def quieted(rows: list[Columns], quiet: Collection[int]) -> Iterator[Columns]:
-    """Rows without loss on the turns that only make these calls.
+def mute_calls(rows: list[Columns], quiet: Collection[int]) -> Iterator[Columns]:
+    """Yield rows without loss on the turns that only make these calls.
 
     Args:
         rows: The rows of one run.

@@ -1,9 +1,8 @@
-"""A dataset version: read it, check it, hand it to a consumer.
+"""Read a dataset version, check it, and hand it to a consumer. draft.py writes versions.
 
-Reads the folder of a version; how a version is made is in publish.py.
-
-The rows of a version are hashed when they are first read in a process and again when a file has changed since (size,
-time, inode): rows that are not those of the version's name are never handed out.
+How it works: the rows of a version are hashed when a process reads them first, and again when a file has changed
+since
+(size, time, inode). Rows that do not hash to the version's name are never returned.
 """
 
 from __future__ import annotations
@@ -21,8 +20,8 @@ from burnish.errors import ExportError, VersionConflict
 from burnish.paths import is_version_id
 from burnish.protocols import Format
 from burnish.records import DatasetManifest
-from burnish_exporters.dataset.parquet import keeps_order, loaded, read_dropped, read_rows
-from burnish_exporters.dataset.publish import DROPPED, hash_of
+from burnish_exporters.dataset.draft import DROPPED, hash_version
+from burnish_exporters.dataset.parquet import decode_row, keeps_order, read_dropped, read_rows
 
 if TYPE_CHECKING:
     from datasets import Dataset, IterableDataset
@@ -32,7 +31,9 @@ if TYPE_CHECKING:
 PARTS = ("train", "heldout", "temporal", "train-contrast", "heldout-contrast", "temporal-contrast")
 
 FileStates = tuple[str, str, dict[str, Any], tuple[tuple[str, int, int, int, int], ...]]
-_CHECKED: dict[str, FileStates] = {}  # by folder: the state in which its rows were found unaltered
+_CHECKED: dict[
+    str, FileStates
+] = {}  # by folder: the state of its files when they were found unaltered
 
 
 class DatasetVersion:
@@ -52,7 +53,7 @@ class DatasetVersion:
 
     @classmethod
     def open(cls, path: Path | str) -> DatasetVersion:
-        """The version in a folder.
+        """Open the version in a folder.
 
         Raises:
             ExportError: If the folder holds no version.
@@ -89,7 +90,7 @@ class DatasetVersion:
         if file.is_file():
             ordered = keeps_order(file)
             for columns in read_rows(file):
-                yield loaded(columns, keeps_order=ordered)
+                yield decode_row(columns, keeps_order=ordered)
 
     def to(
         self,
@@ -98,11 +99,11 @@ class DatasetVersion:
         *,
         max_tokens: int | None = None,
     ) -> Dataset:
-        """The rows of a split as a `datasets.Dataset` in a consumer's format.
+        """Return the rows of a split as a `datasets.Dataset` in a consumer's format.
 
         Args:
             format: Name of the format.
-            split: Which rows.
+            split: Split to read.
             max_tokens: Rows with a longer model call, by captured counts, are left out and counted.
 
         Raises:
@@ -117,7 +118,7 @@ class DatasetVersion:
         *,
         max_tokens: int | None = None,
     ) -> IterableDataset:
-        """The same as a `datasets.IterableDataset`: rows are made while they are read, not held in memory.
+        """Return the rows as a `datasets.IterableDataset`, which makes rows while it is read.
 
         Raises:
             ExportError: If the format is unknown; while it is read, if a row breaks the consumer's rules.
@@ -148,11 +149,11 @@ class DatasetVersion:
         max_tokens: int | None = None,
         template: Path | str | None = None,
     ) -> Export:
-        """The rows of a split in a consumer's format, to iterate, with a report of what was left out.
+        """Return the rows of a split in a consumer's format, to iterate, with a report of what was left out.
 
         Args:
             format: Name of the format.
-            split: Which rows.
+            split: Split to read.
             max_tokens: Rows with a longer model call, by captured counts, are left out and counted.
             template: Chat template of the model to train (a Jinja file or a model's folder); rows that it would not
                 render as they were served are left out and counted.
@@ -177,38 +178,38 @@ class DatasetVersion:
         return Export(found, lambda: self._rows_for(found, split), max_tokens, chat)
 
     def dropped(self) -> dict[str, tuple[str, str]]:
-        """The runs that came in and left: by id, the stage and the reason."""
+        """Return the runs that entered and left: by id, the stage and the reason."""
         return read_dropped(self.path / DROPPED)
 
     def verify(self) -> None:
-        """Check that rows and recipe are those that the version's name was made from, and that the manifest fits them.
+        """Check that rows and recipe hash to the version's name, and that the manifest fits them.
 
         Raises:
-            VersionConflict: If a byte was changed since.
+            VersionConflict: If a byte has changed since publication.
         """
         before = self._state_of_files()
         counts: Counter[str] = Counter()
         try:
-            found = hash_of(self.manifest.recipe, self._stored(counts))
+            found = hash_version(self.manifest.recipe, self._stored_columns(counts))
         except (OSError, ValueError, KeyError) as problem:  # pyarrow's errors are among them
-            raise self._altered(f"its rows cannot be read: {problem}") from problem
+            raise self._altered_error(f"its rows cannot be read: {problem}") from problem
         if found != self.manifest.sha256 or not self.id.endswith(f"@{found[:12]}"):
-            raise self._altered(f"its rows and recipe hash to {found[:12]}")
-        if problem := self._misfit(counts):
-            raise self._altered(problem)
+            raise self._altered_error(f"its rows and recipe hash to {found[:12]}")
+        if problem := self._find_misfit(counts):
+            raise self._altered_error(problem)
         _CHECKED[str(self.path.absolute())] = before
 
     def check_unaltered(self) -> None:
-        """Check the version once; after that only when a file of it has changed.
+        """Check the version once; after that only when one of its files has changed.
 
         Raises:
-            VersionConflict: If the files are not those that were published.
+            VersionConflict: If the files differ from what was published.
         """
         if _CHECKED.get(str(self.path.absolute())) != self._state_of_files():
             self.verify()
 
     def _state_of_files(self) -> FileStates:
-        """What tells cheaply that a file was changed; the identity of the version is part of it."""
+        """Return the cheap signs of a changed file; the identity of the version is part of them."""
         found: list[tuple[str, int, int, int, int]] = []
         for part in PARTS:
             file = self.path / "rows" / f"{part}.parquet"
@@ -219,8 +220,8 @@ class DatasetVersion:
                 )
         return (self.id, self.manifest.sha256, self.manifest.recipe, tuple(found))
 
-    def _misfit(self, counts: Mapping[str, int]) -> str | None:
-        """What in the manifest contradicts the rows or the folder's name; None if nothing does."""
+    def _find_misfit(self, counts: Mapping[str, int]) -> str | None:
+        """Return what in the manifest contradicts the rows or the folder's name; None if nothing does."""
         manifest, folder = self.manifest, self.path.absolute().name
         if not is_version_id(self.id) or not self.id.startswith(f"{manifest.name}@"):
             return f"its manifest has the id {self.id!r} and the name {manifest.name!r}"
@@ -232,18 +233,18 @@ class DatasetVersion:
             return f"its manifest counts {manifest.rows}, its files hold {dict(counts)}"
         return None
 
-    def _altered(self, problem: str) -> VersionConflict:
+    def _altered_error(self, problem: str) -> VersionConflict:
         return VersionConflict(
             f"{self.id} was altered: {problem}",
-            f"{self.manifest.sha256[:12]}, as on the day it was published",
+            f"{self.manifest.sha256[:12]}, its published hash",
             f"burnish dataset rebuild {self.id}",
         )
 
     def _rows_for(self, form: Format, split: str) -> Iterator[dict[str, Any]]:
-        """Rows of a split, with the failures beside them where a format contrasts the two.
+        """Return the rows of a split, with the failures beside them if a format contrasts the two.
 
         Raises:
-            ExportError: If the format needs failures, and the version was built without.
+            ExportError: If the format needs failures, and the version was built without them.
         """
         if not getattr(form, "contrast", False):
             return self.rows(split)
@@ -255,7 +256,7 @@ class DatasetVersion:
             )
         return itertools.chain(self.rows(split), self.rows(f"{split}-contrast"))
 
-    def _stored(self, counts: Counter[str]) -> Iterator[dict[str, Any]]:
+    def _stored_columns(self, counts: Counter[str]) -> Iterator[dict[str, Any]]:
         for part in PARTS:
             file = self.path / "rows" / f"{part}.parquet"
             if file.is_file():

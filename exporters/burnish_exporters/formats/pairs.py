@@ -26,7 +26,7 @@ import msgspec
 from burnish.records import Json
 from burnish_exporters.formats.aside import Aside
 from burnish_exporters.formats.plain import Chat, arguments_of, text_of
-from burnish_exporters.rows.stable import digest
+from burnish_exporters.rows.canonical_json import digest
 
 MOST_PER_TASK = 4
 _MOST_COMPARED = 16  # runs of a side, per task

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from burnish.errors import ExportError
 from burnish.records import Json
 from burnish_exporters.formats.columns import require
+from burnish_exporters.rows.canonical_json import digest
 from burnish_exporters.rows.keys import actions_of
-from burnish_exporters.rows.stable import digest
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,7 @@ from burnish.errors import ExportError, VersionConflict
 from burnish.protocols import Format
 from burnish.storage import atomic_write
 from burnish_exporters.formats.columns import features_of
-from burnish_exporters.rows.stable import ordered_json
+from burnish_exporters.rows.canonical_json import ordered_json
 
 _GROUP = 512
 

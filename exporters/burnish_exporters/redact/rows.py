@@ -17,8 +17,8 @@ from burnish.records import DatasetManifest, Json
 from burnish.redaction import Redactor
 from burnish_exporters.redact.second_look import SecondLook
 from burnish_exporters.rows import Row
+from burnish_exporters.rows.canonical_json import stable_json
 from burnish_exporters.rows.chat import Chat
-from burnish_exporters.rows.stable import stable_json
 
 Decoder = Callable[[list[int]], str]
 """Turns token ids into text, such as a tokenizer's `decode`."""

@@ -13,8 +13,8 @@ from typing import Self
 import msgspec
 
 from burnish.errors import ExportError
+from burnish_exporters.rows.canonical_json import digest
 from burnish_exporters.rows.row import Row
-from burnish_exporters.rows.stable import digest
 from burnish_exporters.rows.validity import tool_name
 
 _INTRODUCTION = "Use this documentation of the tools for reference:"

@@ -14,8 +14,8 @@ from typing import Any
 import msgspec
 
 from burnish.trajectories.normal_form import comparable_text, normal_text
+from burnish_exporters.rows.canonical_json import digest, stable_json
 from burnish_exporters.rows.chat import Chat
-from burnish_exporters.rows.stable import digest, stable_json
 
 _GENERATED = re.compile(
     r"""

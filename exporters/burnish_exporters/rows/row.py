@@ -11,9 +11,9 @@ from typing import Any
 import msgspec
 
 from burnish.records import Json, Tool, Trajectory, Verdict
+from burnish_exporters.rows.canonical_json import digest
 from burnish_exporters.rows.chat import Chat
 from burnish_exporters.rows.contexts import Context, contexts_of
-from burnish_exporters.rows.stable import digest
 from burnish_exporters.rows.validity import MAX_CHARS, problem_of, tool_name
 
 

@@ -1,7 +1,6 @@
-"""What the per-run half of a build needs to know; plain enough to be sent to another process.
+"""Define the settings of the per-run half of a build; they are plain enough to be sent to another process.
 
-Knows: agent, verifiers, recipe, limits and key, and the hash by which finished pieces are found again.
-Does not know: which runs there are.
+`Plan.fingerprint` is the hash by which finished shards are found again.
 """
 
 from __future__ import annotations
@@ -17,11 +16,13 @@ from burnish._version import __version__
 from burnish.protocols import Verifier
 from burnish_exporters.dataset.recipe import Recipe
 from burnish_exporters.redact import Decoder, second_look_name
-from burnish_exporters.rows.stable import digest
+from burnish_exporters.rows.canonical_json import digest
 from burnish_exporters.verify import PoolSettings
 from burnish_exporters.verify.user_functions import version_of
 
-_FORM = 3  # of what a piece holds; raised when the same runs would come out otherwise
+_SHARD_VERSION = (
+    3  # version of a shard's content; raised when the same runs would come out otherwise
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,15 +30,15 @@ class Plan:
     """Everything that decides what becomes of one run.
 
     Attributes:
-        agent: Whose runs.
-        verifiers: Who judges them.
+        agent: Agent whose runs are read.
+        verifiers: Verifiers that check the runs.
         unbelieved: Verifiers whose success alone admits no run, with the reason.
-        recipe: The choices.
-        key: Key of stand-ins for personal data.
+        recipe: The recipe of the version.
+        key: Key of the pseudonyms for personal data.
         pool: Limits of verification.
         decoder: Reads captured token ids for the leak check.
-        as_of_ns: Only what was recorded up to this moment counts, in nanoseconds since the epoch; None: everything.
-        folder: Import paths of the recipe are relative to it.
+        as_of_ns: Only facts recorded up to this moment count, in nanoseconds since the epoch; None uses everything.
+        folder: Folder that import paths of the recipe are relative to.
     """
 
     agent: str
@@ -50,8 +51,8 @@ class Plan:
     folder: Path = field(default_factory=Path.cwd)
     unbelieved: dict[str, str] = field(default_factory=dict)
 
-    def facts(self) -> dict[str, Any]:
-        """The recipe as it enters a version's hash: with agent and verifiers."""
+    def hashed_recipe(self) -> dict[str, Any]:
+        """Return the recipe as it enters a version's hash: with agent and verifiers."""
         return {
             **msgspec.to_builtins(self.recipe),
             "agent": self.agent,
@@ -59,8 +60,8 @@ class Plan:
         }
 
     def fingerprint(self) -> str:
-        """Hash of all that shapes a piece, the files and functions that the recipe names included; 32 hex digits."""
-        files = [Path(path) for path in self.recipe.files()]
+        """Hash all that shapes a shard, including the files and functions that the recipe names; 32 hex digits."""
+        files = [Path(path) for path in self.recipe.content_files()]
         contents = [
             hashlib.sha256(file.read_bytes()).hexdigest() for file in files if file.exists()
         ]
@@ -70,4 +71,4 @@ class Plan:
         trusted = sorted(self.pool.trust_received)
         settings = [secret, self.decoder is not None, self.unbelieved, self.as_of_ns, trusted]
         settings.append(second_look_name() if self.recipe.redact != "none" else "")
-        return digest([__version__, _FORM, self.facts(), contents, settings])
+        return digest([__version__, _SHARD_VERSION, self.hashed_recipe(), contents, settings])

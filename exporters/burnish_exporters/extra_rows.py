@@ -1,7 +1,4 @@
-"""Rows that do not come out of the source: general conversations, and rows of the parent version.
-
-Knows: how both become a piece like any other. Does not know: how many of them are chosen.
-"""
+"""Build shards of rows that the source does not hold: general conversations, and rows of the parent version."""
 
 from __future__ import annotations
 
@@ -14,29 +11,29 @@ import msgspec
 from burnish.errors import ExportError
 from burnish.records import Trajectory, Verdict
 from burnish_exporters.curate.sample import Sample
-from burnish_exporters.dataset.parquet import stored
-from burnish_exporters.dataset.spool import packed
+from burnish_exporters.dataset.parquet import encode_row
+from burnish_exporters.dataset.spool import pack_rows
 from burnish_exporters.dataset.version import PARTS, DatasetVersion
-from burnish_exporters.pieces import Piece, Plan
-from burnish_exporters.pieces.making import PieceMaker, redactor_of
-from burnish_exporters.pieces.steps import refusals_of
 from burnish_exporters.rows import Row
+from burnish_exporters.rows.canonical_json import digest
 from burnish_exporters.rows.keys import action_key, actions_of, content_key, request_of
-from burnish_exporters.rows.stable import digest
+from burnish_exporters.shards import Plan, Shard
+from burnish_exporters.shards.builder import ShardBuilder, make_redactor
+from burnish_exporters.shards.steps import make_refusals
 from burnish_exporters.sources import Demonstrations
 
 
-def general(plan: Plan) -> Piece:
-    """The conversations of the recipe's files of general data, as a piece.
+def build_general_shard(plan: Plan) -> Shard:
+    """Build a shard of the conversations in the recipe's files of general data.
 
     Raises:
         ExportError: If a file cannot be read, or holds no conversation.
     """
     verdict = Verdict(label="success", verifier="general")
-    return PieceMaker(plan).given("general", _conversations(plan), verdict)
+    return ShardBuilder(plan).build_unverified("general", _read_conversations(plan), verdict)
 
 
-def _conversations(plan: Plan) -> Iterator[Trajectory]:
+def _read_conversations(plan: Plan) -> Iterator[Trajectory]:
     for url in plan.recipe.general:
         found = Demonstrations(url, agent=plan.agent, source="general")
         empty = True
@@ -52,23 +49,25 @@ def _conversations(plan: Plan) -> Iterator[Trajectory]:
             raise ExportError(f"{url} holds no conversation", "chat rows in JSON lines")
 
 
-def carried(parent: DatasetVersion, present: set[str], plan: Plan) -> Piece:
-    """The rows of runs that the parent holds and the source does not any more, as a piece.
+def build_carried_shard(parent: DatasetVersion, present: set[str], plan: Plan) -> Shard:
+    """Build a shard of the rows whose runs the parent holds and the source has lost.
 
-    What the source still holds is judged anew; a run that it has lost is believed, if its verifier still is.
+    Runs that the source still holds are verified anew. A run that it has lost keeps its verdict as long as the
+    verifier is
+    still trusted.
 
     Args:
-        parent: The version to go on from.
-        present: Runs that the source holds, or that must not come back.
-        plan: What decides about a run.
+        parent: The version to continue from.
+        present: Ids of runs that the source holds, or that must not come back.
+        plan: Everything that decides what becomes of a run.
     """
-    piece = Piece(name="carried over")
-    redactor, rows, seen = redactor_of(plan), bytearray(), 0
-    refusals = refusals_of(plan.recipe)
+    shard = Shard(name="carried over")
+    redactor, rows, seen = make_redactor(plan), bytearray(), 0
+    refusals = make_refusals(plan.recipe)
     dropped: Counter[str] = Counter()
-    for part, found in _gone(parent, present):
+    for part, found in _missing_runs(parent, present):
         seen += 1
-        doubt = _doubt(found[0], plan)
+        doubt = _distrust_reason(found[0], plan)
         refused = next(filter(None, map(refusals.of_row, found)), None)
         if doubt or refused:
             dropped[refused or f"unverified: {doubt}"] += 1
@@ -76,25 +75,25 @@ def carried(parent: DatasetVersion, present: set[str], plan: Plan) -> Piece:
         if redactor:
             redactor.clean(found)
             redactor.refuse_leaks(found)
-        payload = packed([stored(row) for row in found])
-        piece.samples.append(_sample(part, found, (len(rows), len(payload)), plan))
+        payload = pack_rows([encode_row(row) for row in found])
+        shard.samples.append(_build_sample(part, found, (len(rows), len(payload)), plan))
         rows += payload
-    piece.stages = [
-        {"name": piece.name, "in": seen, "kept": len(piece.samples), "dropped": dict(dropped)}
+    shard.stages = [
+        {"name": shard.name, "in": seen, "kept": len(shard.samples), "dropped": dict(dropped)}
     ]
-    return msgspec.structs.replace(piece, rows=bytes(rows))
+    return msgspec.structs.replace(shard, rows=bytes(rows))
 
 
-def _doubt(row: Row, plan: Plan) -> str | None:
-    """Why nobody who is believed has called a row's run a success; None where somebody has, or it failed."""
+def _distrust_reason(row: Row, plan: Plan) -> str | None:
+    """Return why no trusted verifier has called a row's run a success; None if one has, or the run failed."""
     if row.verdict["label"] != "success":
         return None
     reasons = [plan.unbelieved.get(name) for name in str(row.verdict["verifier"]).split("+")]
     return reasons[0] if all(reasons) else None
 
 
-def _gone(parent: DatasetVersion, present: set[str]) -> Iterator[tuple[str, list[Row]]]:
-    """The runs of a version that are not present, each with its rows."""
+def _missing_runs(parent: DatasetVersion, present: set[str]) -> Iterator[tuple[str, list[Row]]]:
+    """Yield the runs of a version that are not present, each with its rows."""
     for part in PARTS:
         runs: dict[str, list[Row]] = {}
         for columns in parent.rows(part):
@@ -104,8 +103,8 @@ def _gone(parent: DatasetVersion, present: set[str]) -> Iterator[tuple[str, list
         yield from ((part, rows) for rows in runs.values())
 
 
-def _sample(part: str, rows: list[Row], place: tuple[int, int], plan: Plan) -> Sample:
-    first, needs = rows[0], plan.recipe.needs()
+def _build_sample(part: str, rows: list[Row], place: tuple[int, int], plan: Plan) -> Sample:
+    first, needs = rows[0], plan.recipe.compared_fields()
     kind = next((tag[5:] for tag in first.kind_tags if tag.startswith("kind:")), "")
     return Sample(
         trajectory_id=first.trajectory_id,
@@ -123,10 +122,10 @@ def _sample(part: str, rows: list[Row], place: tuple[int, int], plan: Plan) -> S
         content_key=digest([content_key(row.messages) for row in rows]),
         action_key=digest([action_key(row.messages) for row in rows]),
         request=request_of(first.messages) if "request" in needs else "",
-        actions=_actions(rows) if "actions" in needs else [],
+        actions=_action_keys(rows) if "actions" in needs else [],
         place=place,
     )
 
 
-def _actions(rows: Iterable[Row]) -> list[str]:
+def _action_keys(rows: Iterable[Row]) -> list[str]:
     return [digest(action) for row in rows for action in actions_of(row.messages)]

@@ -1,7 +1,4 @@
-"""Finished pieces on disk, until the version that they belong to is published.
-
-Knows: one file a piece, written at once or not at all. Does not know: what is in a piece.
-"""
+"""Cache finished shards on disk until their version is published, one file each."""
 
 from __future__ import annotations
 
@@ -16,21 +13,21 @@ import msgspec
 
 from burnish.errors import ExportError
 from burnish.storage import atomic_write, make_private_folder, try_lock
-from burnish_exporters.dataset.publish import make_version_folder
-from burnish_exporters.pieces.making import Piece
+from burnish_exporters.dataset.draft import make_version_folder
+from burnish_exporters.shards.builder import Shard
 
 PREFIX = ".pieces-"
-_DAYS = 7
+_KEEP_DAYS = 7
 
 _ENCODER = msgspec.msgpack.Encoder()
-_DECODER = msgspec.msgpack.Decoder(Piece)
+_DECODER = msgspec.msgpack.Decoder(Shard)
 
 
-class PieceStore:
-    """The finished pieces of one build.
+class ShardCache:
+    """The finished shards of one build.
 
     Args:
-        folder: Their folder.
+        folder: Folder of the shards.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -38,13 +35,13 @@ class PieceStore:
 
     @classmethod
     @contextmanager
-    def of(cls, home: Path, fingerprint: str) -> Iterator[PieceStore]:
-        """The store of a plan in the folder of all versions, for one build at a time.
+    def open_for(cls, home: Path, fingerprint: str) -> Iterator[ShardCache]:
+        """Open the cache of a plan in the folder of all versions, for one build at a time.
 
-        A second build of the same plan gets a store of its own. What builds left a week ago is removed.
+        A second build of the same plan gets a cache of its own. Caches older than a week are removed.
         """
         make_version_folder(home)
-        oldest = time.time() - _DAYS * 86_400
+        oldest = time.time() - _KEEP_DAYS * 86_400
         for folder in home.glob(f"{PREFIX}*"):
             with suppress(OSError):
                 if folder.lstat().st_mtime < oldest:
@@ -59,32 +56,32 @@ class PieceStore:
                 make_private_folder(folder)
             yield cls(folder)
 
-    def keep(self, piece: Piece) -> None:
-        """Store a piece under its name.
+    def write_shard(self, shard: Shard) -> None:
+        """Store a shard under its name.
 
         Raises:
-            ExportError: If the folder is gone: somebody was forgotten meanwhile.
+            ExportError: If the folder is gone because a run was forgotten meanwhile.
         """
         try:
-            atomic_write(self.folder / piece.name, _ENCODER.encode(piece), durable=False)
+            atomic_write(self.folder / shard.name, _ENCODER.encode(shard), durable=False)
         except FileNotFoundError as problem:
             raise ExportError(
                 f"{self.folder} was removed while the build ran",
-                "nobody to be forgotten meanwhile",
+                "no `burnish forget` during a build",
                 "build again",
             ) from problem
 
-    def find(self, name: str) -> Piece | None:
-        """The piece of that name; None if it was not finished or cannot be read."""
+    def read_shard(self, name: str) -> Shard | None:
+        """Return the shard of that name; None if it was not finished or cannot be read."""
         try:
             return _DECODER.decode((self.folder / name).read_bytes())
         except (FileNotFoundError, msgspec.MsgspecError):
             return None
 
-    def holds(self, name: str) -> bool:
-        """Whether a piece of that name was finished."""
+    def has_shard(self, name: str) -> bool:
+        """Report if a shard of that name was finished."""
         return (self.folder / name).is_file()
 
     def clear(self) -> None:
-        """Throw all pieces away."""
+        """Remove all shards."""
         shutil.rmtree(self.folder, ignore_errors=True)

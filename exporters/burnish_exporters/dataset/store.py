@@ -1,7 +1,4 @@
-"""The versions of a workspace: find, compare, copy elsewhere, throw away.
-
-Knows: the folder of all versions. Does not know: how a version is made.
-"""
+"""Find, compare, copy and remove the versions of a workspace."""
 
 from __future__ import annotations
 
@@ -17,22 +14,22 @@ import msgspec
 from burnish.errors import ExportError, VersionConflict
 from burnish.paths import path_inside
 from burnish.storage import make_private_folder, sync_tree
-from burnish_exporters.dataset.publish import DROPPED
+from burnish_exporters.dataset.draft import DROPPED
 from burnish_exporters.dataset.version import PARTS, DatasetVersion
 
 _FILES = (*(f"rows/{part}.parquet" for part in PARTS), DROPPED, "card.md", "manifest.json")
 
 
-class Difference(msgspec.Struct, frozen=True, kw_only=True):
-    """What distinguishes a version from an older one.
+class VersionDifference(msgspec.Struct, frozen=True, kw_only=True):
+    """The difference between a version and an older one.
 
     Attributes:
-        added: Trajectories that came in, by split.
-        removed: Trajectories that went, by split.
+        added: Trajectories that were added, by split.
+        removed: Trajectories that were removed, by split.
         changed: Trajectories whose rows differ, by split.
         recipe: Keys of the recipe with their old and new values.
         dropped: Reasons for drops with their old and new counts.
-        why: Of each run that came, went or changed: the reason.
+        why: The reason for each run that was added, removed or changed.
     """
 
     added: dict[str, list[str]]
@@ -43,7 +40,7 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
     why: dict[str, str] = {}
 
 
-class Shelf:
+class DatasetStore:
     """All versions in one folder.
 
     Args:
@@ -54,11 +51,11 @@ class Shelf:
         self.folder = folder
 
     def versions(self) -> list[DatasetVersion]:
-        """All versions, newest first."""
-        return self.readable()[0]
+        """Return all versions, newest first."""
+        return self.scan_versions()[0]
 
-    def readable(self) -> tuple[list[DatasetVersion], list[str]]:
-        """All versions, newest first, and what is wrong with the folders whose manifest cannot be read."""
+    def scan_versions(self) -> tuple[list[DatasetVersion], list[str]]:
+        """Return all versions, newest first, and the problems of the folders whose manifest cannot be read."""
         found, unreadable = [], []
         for path in sorted(self.folder.glob("[!.]*@*/manifest.json")):
             try:
@@ -68,11 +65,11 @@ class Shelf:
         ordered = sorted(found, key=lambda v: (v.manifest.created_at, v.path.name), reverse=True)
         return ordered, unreadable
 
-    def find(self, wanted: str) -> DatasetVersion:
-        """The newest version whose id is, or begins with, `wanted`.
+    def find_version(self, wanted: str) -> DatasetVersion:
+        """Return the newest version whose id is, or begins with, `wanted`.
 
         Raises:
-            ExportError: If there is none.
+            ExportError: If no version matches.
         """
         known = self.versions()
         for version in known:
@@ -86,30 +83,30 @@ class Shelf:
         )
 
     def push(self, version: DatasetVersion, url: str) -> str:
-        """Copy a version to an fsspec URL; returns where it is. Nothing there is written over.
+        """Copy a version to an fsspec URL and return its URL. Existing files are never overwritten.
 
         Raises:
-            VersionConflict: If something of that name is there, or the version was altered.
+            VersionConflict: If something of that name exists, or the version was altered.
         """
         version.check_unaltered()
         target = f"{url.rstrip('/')}/{version.id}"
         files, place = fsspec.url_to_fs(target)
         if files.exists(place):
-            raise VersionConflict(f"{target} exists", "a place without this version")
+            raise VersionConflict(f"{target} exists", "a URL without this version")
         files.makedirs(f"{place}/rows", exist_ok=True)
-        for key in _FILES:  # the manifest comes last: it makes the version whole
+        for key in _FILES:  # the manifest comes last: a copy without it is no version
             if (version.path / key).is_file():
                 files.put_file(str(version.path / key), f"{place}/{key}")
         return target
 
     def pull(self, url: str) -> DatasetVersion:
-        """Fetch a version from an fsspec URL, check it, and put it on the shelf.
+        """Fetch a version from an fsspec URL, check it, and add it to the store.
 
-        Only the files of a version are fetched, each into the place of its own name.
+        Only the files of a version are fetched, each to its own path.
 
         Raises:
             ExportError: If the URL holds no version, or keys that lead out of it.
-            VersionConflict: If its rows are not those that its name was made from.
+            VersionConflict: If its rows do not hash to its name.
         """
         files, place = fsspec.url_to_fs(url.rstrip("/"))
         if not files.exists(f"{place}/manifest.json"):
@@ -123,7 +120,7 @@ class Shelf:
                 target = path_inside(draft, key, ExportError)
                 if key in _FILES:
                     make_private_folder(target.parent)
-                    _fetch(files, found, target)
+                    _fetch_file(files, found, target)
             version = DatasetVersion.open(draft)
             version.verify()
             sync_tree(draft)
@@ -136,11 +133,11 @@ class Shelf:
         finally:
             shutil.rmtree(draft, ignore_errors=True)
 
-    def unneeded(self, keep: int, used: Iterable[str] = ()) -> list[DatasetVersion]:
-        """Versions that may go: older than the newest `keep` of their name, not used, and not carried over by another.
+    def unneeded_versions(self, keep: int, used: Iterable[str] = ()) -> list[DatasetVersion]:
+        """Return the versions that may be removed: old, unused, and not carried over by another version.
 
         Args:
-            keep: Newest versions of each name that stay.
+            keep: Number of newest versions of each name that stay.
             used: Ids that something else refers to, such as adapters.
         """
         known = self.versions()
@@ -154,18 +151,18 @@ class Shelf:
         return old
 
     def remove(self, version: DatasetVersion) -> None:
-        """Throw a version away; it disappears at once or not at all."""
+        """Remove a version; it disappears at once or not at all."""
         hidden = self.folder / f".draft-{uuid.uuid4().hex}"
         version.path.rename(hidden)
         shutil.rmtree(hidden)
 
 
-def compare(old: DatasetVersion, new: DatasetVersion) -> Difference:
-    """Which runs came and went between two versions, and why."""
+def compare_versions(old: DatasetVersion, new: DatasetVersion) -> VersionDifference:
+    """Compare two versions: which runs were added and removed, and why."""
     added, removed, changed, why = {}, {}, {}, {}
     was, left = old.dropped(), new.dropped()
     for part in PARTS:
-        before, after = _contents(old, part), _contents(new, part)
+        before, after = _run_contents(old, part), _run_contents(new, part)
         if before or after:
             added[part] = sorted(after.keys() - before.keys())
             removed[part] = sorted(before.keys() - after.keys())
@@ -175,12 +172,12 @@ def compare(old: DatasetVersion, new: DatasetVersion) -> Difference:
                     for run in added[part]}  # fmt: skip
             why |= {run: left[run][1] if run in left else "is not there any more"
                     for run in removed[part]}  # fmt: skip
-            why |= {run: _other(before[run], after[run]) for run in changed[part]}
+            why |= {run: _changed_columns(before[run], after[run]) for run in changed[part]}
     one, other = old.manifest.recipe, new.manifest.recipe
     keys = sorted(one.keys() | other.keys())
-    reasons = [_reasons(version) for version in (old, new)]
+    reasons = [_drop_counts(version) for version in (old, new)]
     names = sorted(reasons[0].keys() | reasons[1].keys())
-    return Difference(
+    return VersionDifference(
         added=added,
         removed=removed,
         changed=changed,
@@ -191,14 +188,14 @@ def compare(old: DatasetVersion, new: DatasetVersion) -> Difference:
 
 
 def _carried_from(version: DatasetVersion) -> list[str]:
-    """Parents without which a version could not be built again, because the source has lost their runs."""
+    """Return the parents that are needed to build a version again, because the source has lost their runs."""
     stages = version.manifest.funnel
     carried = any(stage["name"] == "carried over" and stage["kept"] for stage in stages)
     return version.manifest.parents if carried else []
 
 
-def _contents(version: DatasetVersion, part: str) -> dict[str, list[object]]:
-    """What each run of a part teaches."""
+def _run_contents(version: DatasetVersion, part: str) -> dict[str, list[object]]:
+    """Return the trainable content of each run of a part."""
     found: dict[str, list[object]] = {}
     for row in version.rows(part):
         found.setdefault(row["trajectory_id"], []).append(
@@ -207,8 +204,8 @@ def _contents(version: DatasetVersion, part: str) -> dict[str, list[object]]:
     return found
 
 
-def _other(before: list[object], after: list[object]) -> str:
-    """Which columns of a run's rows differ."""
+def _changed_columns(before: list[object], after: list[object]) -> str:
+    """Describe which columns of a run's rows differ."""
     if len(before) != len(after):
         return f"{len(after)} rows instead of {len(before)}"
     names = ("messages", "tools", "weight")
@@ -217,7 +214,7 @@ def _other(before: list[object], after: list[object]) -> str:
     return f"other {', '.join(sorted(found))}"
 
 
-def _reasons(version: DatasetVersion) -> dict[str, int]:
+def _drop_counts(version: DatasetVersion) -> dict[str, int]:
     counts: dict[str, int] = {}
     for stage in version.manifest.funnel:
         for reason, count in stage["dropped"].items():
@@ -225,8 +222,8 @@ def _reasons(version: DatasetVersion) -> dict[str, int]:
     return counts
 
 
-def _fetch(files: Any, found: str, target: Path) -> None:
-    """Copy one file of a version; a symbolic link is refused, and so is a file that is cut off on the way."""
+def _fetch_file(files: Any, found: str, target: Path) -> None:
+    """Copy one file of a version; refuse a symbolic link and a file that is cut off."""
     facts = files.info(found)
     if facts.get("islink") or facts.get("type", "file") != "file":
         raise ExportError(f"{found} is a symbolic link or no file", "the files of a version")
@@ -234,7 +231,7 @@ def _fetch(files: Any, found: str, target: Path) -> None:
     size = facts.get("size")
     if size is not None and target.stat().st_size != size:
         raise ExportError(
-            f"{found} has {size} bytes, {target.stat().st_size} came",
+            f"{found} has {size} bytes, {target.stat().st_size} arrived",
             "the whole file",
             "pull again",
         )

@@ -1,4 +1,4 @@
-"""A large build is made in pieces: side by side, in little memory, and on from where a kill left it."""
+"""A large build is made in shards: in parallel, in little memory, and on from where a kill left it."""
 
 import importlib
 import importlib.util
@@ -14,8 +14,8 @@ from burnish.errors import EmptyDataset, ExportError, ImportPathError
 from burnish.records import Outcome
 from burnish.workspace import Workspace
 from burnish_exporters import BuildOptions, Recipe, build_dataset
-from burnish_exporters.pieces import PieceStore, Plan
-from burnish_exporters.sources.cutting import SIZE, cuts_of
+from burnish_exporters.shards import Plan, ShardCache
+from burnish_exporters.sources.shard_ranges import SIZE, cuts_of
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "export" / "throughput.py"
 RUNS = 2 * SIZE + 40
@@ -24,7 +24,7 @@ AGENT = "throughput"
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
-    """A journal of three pieces."""
+    """A journal of three shards."""
     spec = importlib.util.spec_from_file_location("throughput_journal", SCRIPT)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -121,7 +121,7 @@ def test_a_build_that_was_killed_goes_on_where_it_stopped(written, tmp_path, mon
 
 
 def test_a_run_of_which_something_new_was_recorded_is_judged_anew(make_workspace, tmp_path):
-    """The second outcome contradicts the first, so a piece from before it must not be used."""
+    """The second outcome contradicts the first, so a shard from before it must not be used."""
     workspace = make_workspace(3)
     before = cuts_of(workspace, AGENT)
     told = before[0].entries[1]
@@ -180,10 +180,10 @@ def test_pieces_of_another_code_are_not_used_again(tmp_path, monkeypatch):
 
 
 def test_a_torn_piece_is_made_again(tmp_path):
-    store = PieceStore(tmp_path)
+    store = ShardCache(tmp_path)
     (tmp_path / "name").write_bytes(b"\x85torn")
 
-    assert store.find("name") is None
+    assert store.read_shard("name") is None
 
 
 def test_pieces_that_a_build_left_a_week_ago_are_removed(tmp_path):
@@ -193,7 +193,7 @@ def test_pieces_that_a_build_left_a_week_ago_are_removed(tmp_path):
         then = folder.stat().st_mtime - age * 86_400
         os.utime(folder, (then, then))
 
-    with PieceStore.of(tmp_path, "new"):
+    with ShardCache.open_for(tmp_path, "new"):
         assert [path.name for path in tmp_path.iterdir()] == [".pieces-new"]
 
 

@@ -1,6 +1,6 @@
-"""The half of a build that looks at the whole set: which of the verified runs are chosen, and how they count.
+"""Apply the steps over the whole set: they select among the verified runs and set their weights.
 
-Knows: the order of these steps. Does not know: what a step looks at, and where rows are.
+`select_samples` is the entry and states the order of the steps; the steps are in curate/.
 """
 
 from __future__ import annotations
@@ -18,19 +18,21 @@ from burnish_exporters.dataset.recipe import Recipe
 from burnish_exporters.funnel import Funnel
 
 
-def chosen(samples: list[Sample], recipe: Recipe, funnel: Funnel, folder: Path) -> list[Sample]:
+def select_samples(
+    samples: list[Sample], recipe: Recipe, funnel: Funnel, folder: Path
+) -> list[Sample]:
     """Apply the steps of a recipe that look at the whole set.
 
     Args:
-        samples: What came out of the steps over single runs.
-        recipe: The choices.
+        samples: The samples that passed the steps over single runs.
+        recipe: The recipe.
         funnel: Counts what stays and what leaves.
-        folder: Import paths of the recipe are relative to it.
+        folder: Folder that import paths of the recipe are relative to.
 
     Raises:
-        ExportError: If the recipe names something that is not there.
+        ExportError: If the recipe names a function that does not exist.
     """
-    for stage, step in _steps(recipe, folder):
+    for stage, step in _dataset_steps(recipe, folder):
         kept = []
         for found in step(samples):
             if isinstance(found, Drop):
@@ -42,7 +44,7 @@ def chosen(samples: list[Sample], recipe: Recipe, funnel: Funnel, folder: Path) 
     return samples
 
 
-def _steps(recipe: Recipe, folder: Path) -> Iterator[tuple[str, SetStep]]:
+def _dataset_steps(recipe: Recipe, folder: Path) -> Iterator[tuple[str, SetStep]]:
     texts = [t for path in recipe.benchmarks for t in benchmark_texts(Path(path))]
     yield "split", curate.no_shared_tasks()
     yield "decontamination", curate.without_overlap(texts)
@@ -65,16 +67,16 @@ def _steps(recipe: Recipe, folder: Path) -> Iterator[tuple[str, SetStep]]:
     if recipe.weigh == "task":
         yield "weigh", curate.weigh_by_task()
     for path in recipe.steps:
-        yield path, _user_step(path, folder)
+        yield path, _resolve_step(path, folder)
 
 
 def _without_failures(samples: Iterable[Sample]) -> Iterator[Sample | Drop]:
-    """Failures have told what they know about luck and about what mattered."""
+    """Drop failures once the steps that compare attempts have used them."""
     for sample in samples:
         yield Drop("failed", sample.trajectory_id) if sample.label == "fail" else sample
 
 
-def _user_step(path: str, folder: Path) -> SetStep:
+def _resolve_step(path: str, folder: Path) -> SetStep:
     found: Any = resolve(path, folder)
     if not callable(found):
         raise ExportError(f"recipe step {path!r} is no function", '"module:function"')

@@ -1,6 +1,6 @@
-"""Pieces made by several processes, and those that were finished before a kill.
+"""Build the shards of a job in several processes, and reuse those that a killed build finished.
 
-Knows: who makes which piece, and what a process that ended means. Does not know: how a piece is made.
+`build_shards` is the entry; builder.py builds one shard.
 """
 
 from __future__ import annotations
@@ -21,60 +21,60 @@ from burnish import errors
 from burnish.errors import ExportError
 from burnish.records import Trajectory
 from burnish.workspace import Workspace
-from burnish_exporters.pieces.making import Piece, PieceMaker, Watch
-from burnish_exporters.pieces.plan import Plan
-from burnish_exporters.pieces.store import PieceStore
-from burnish_exporters.sources.cutting import Cut, runs_of
+from burnish_exporters.shards.builder import FunnelWatch, Shard, ShardBuilder
+from burnish_exporters.shards.cache import ShardCache
+from burnish_exporters.shards.plan import Plan
+from burnish_exporters.sources.shard_ranges import Cut, runs_of
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
-    """What a process is asked to make: these pieces, out of the workspace at `home`, into `store`."""
+class ShardJob:
+    """Describe the shards to build from the workspace at `home` into the cache `store`."""
 
     plan: Plan
     home: Path
-    store: PieceStore
+    store: ShardCache
     cuts: list[Cut]
 
-    def runs(self) -> Iterator[tuple[str, Trajectory]]:
-        """The runs of all pieces, each with the name of its piece."""
+    def read_runs(self) -> Iterator[tuple[str, Trajectory]]:
+        """Yield the runs of all shards, each with the name of its shard."""
         return runs_of(Workspace(self.home), self.cuts)
 
 
-def made(job: Job, workers: int, watch: Watch | None = None) -> Iterator[Piece]:
-    """Give every piece of a job: finished ones from the store, the others as they are made.
+def build_shards(job: ShardJob, workers: int, watch: FunnelWatch | None = None) -> Iterator[Shard]:
+    """Yield every shard of a job: finished ones from the cache, the others as they are built.
 
     Args:
-        job: All pieces of a build.
-        workers: Processes; one means this one.
-        watch: Called now and then with the funnel of a piece in the making.
+        job: All shards of a build.
+        workers: Number of processes; 1 builds in the current process.
+        watch: Called at intervals with the funnel of the shard that is being built.
 
     Raises:
-        ExportError: If a process ends without its pieces.
-        BurnishError: Whatever a process met.
+        ExportError: If a process ends before its shards are built.
+        BurnishError: The error that a process met.
     """
     missing = []
     for cut in job.cuts:
-        piece = job.store.find(cut.name)
-        if piece is None:
+        shard = job.store.read_shard(cut.name)
+        if shard is None:
             missing.append(cut)
         else:
-            yield piece
-    left = Job(plan=job.plan, home=job.home, store=job.store, cuts=missing)
+            yield shard
+    left = ShardJob(plan=job.plan, home=job.home, store=job.store, cuts=missing)
     if workers > 1 and len(missing) > 1:
-        yield from _shared(left, workers)
+        yield from _build_in_processes(left, workers)
     elif missing:
-        for piece in PieceMaker(job.plan, watch).run(left.runs()):
-            job.store.keep(piece)
-            yield piece
+        for shard in ShardBuilder(job.plan, watch).build_shards(left.read_runs()):
+            job.store.write_shard(shard)
+            yield shard
 
 
-def _shared(job: Job, workers: int) -> Iterator[Piece]:
-    """Pieces as the processes finish them."""
+def _build_in_processes(job: ShardJob, workers: int) -> Iterator[Shard]:
+    """Yield shards as the worker processes finish them."""
     count = min(workers, len(job.cuts))
     shares = [job.cuts[place::count] for place in range(count)]
-    jobs = [Job(plan=job.plan, home=job.home, store=job.store, cuts=cuts) for cuts in shares]
-    processes = [_start(pickled) for pickled in map(_sendable, jobs)]
+    jobs = [ShardJob(plan=job.plan, home=job.home, store=job.store, cuts=cuts) for cuts in shares]
+    processes = [_start_worker(pickled) for pickled in map(_pickle_job, jobs)]
     try:
         with selectors.DefaultSelector() as selector:
             for process in processes:
@@ -83,7 +83,7 @@ def _shared(job: Job, workers: int) -> Iterator[Piece]:
                 for key, _ in selector.select():
                     line = key.data.stdout.readline()
                     if line:
-                        yield _piece(line, job.store)
+                        yield _read_worker_line(line, job.store)
                     else:
                         selector.unregister(key.fileobj)
                         _check_end(key.data)
@@ -95,18 +95,18 @@ def _shared(job: Job, workers: int) -> Iterator[Piece]:
                 process.stdout.close()
 
 
-def _piece(line: bytes, store: PieceStore) -> Piece:
-    """The piece that a line of a process tells of."""
-    told: Any = msgspec.json.decode(line)
-    if isinstance(told, list):
-        kind = getattr(errors, str(told[0]), ExportError)
+def _read_worker_line(line: bytes, store: ShardCache) -> Shard:
+    """Return the shard that a line of a worker names, or raise the error that it reports."""
+    reply: Any = msgspec.json.decode(line)
+    if isinstance(reply, list):
+        kind = getattr(errors, str(reply[0]), ExportError)
         if kind is errors.BurnishError:
             kind = ExportError
-        raise kind(*told[1:])
-    piece = store.find(told)
-    if piece is None:
-        raise ExportError(f"the piece {told} cannot be read again", "a whole file", "build again")
-    return piece
+        raise kind(*reply[1:])
+    shard = store.read_shard(reply)
+    if shard is None:
+        raise ExportError(f"the shard {reply} cannot be read again", "a whole file", "build again")
+    return shard
 
 
 def _check_end(process: subprocess.Popen[bytes]) -> None:
@@ -114,14 +114,14 @@ def _check_end(process: subprocess.Popen[bytes]) -> None:
     if code:
         raise ExportError(
             f"a process of the build ended with {code}",
-            "all of its pieces",
+            "all of its shards",
             "build again: it goes on where it stopped",
         )
 
 
-def _start(job: bytes) -> subprocess.Popen[bytes]:
+def _start_worker(job: bytes) -> subprocess.Popen[bytes]:
     process = subprocess.Popen(
-        [sys.executable, "-m", "burnish_exporters.pieces.worker"],
+        [sys.executable, "-m", "burnish_exporters.shards.worker"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         bufsize=0,
@@ -138,7 +138,7 @@ def _start(job: bytes) -> subprocess.Popen[bytes]:
     return process
 
 
-def _sendable(job: Job) -> bytes:
+def _pickle_job(job: ShardJob) -> bytes:
     try:
         return pickle.dumps(job, protocol=5)
     except (pickle.PicklingError, TypeError, AttributeError) as problem:

@@ -1,8 +1,8 @@
-"""A dataset version comes into being at once, or not at all.
+"""Write a dataset version: it appears at once or not at all.
 
-Knows: how rows and a recipe become a hash and a folder. Does not know: how rows were chosen.
-
-The folder is written under a hidden name and renamed; a version that is there already is never written again.
+Rows and a recipe become a hash and a folder. `Draft` writes the folder under a hidden name and renames it; a version
+that
+exists is never written again.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from burnish.errors import ExportError
 from burnish.paths import is_plain_name
 from burnish.records import DatasetManifest
 from burnish.storage import make_private_folder, sync_path, sync_tree
-from burnish_exporters.dataset.card import card_text
-from burnish_exporters.dataset.parquet import ParquetFile, write_dropped
-from burnish_exporters.rows.stable import stable_json
+from burnish_exporters.dataset.card import render_card
+from burnish_exporters.dataset.parquet import RowWriter, write_dropped
+from burnish_exporters.rows.canonical_json import stable_json
 
 DROPPED = "dropped.parquet"
 
@@ -32,7 +32,7 @@ _ENCODER = msgspec.msgpack.Encoder(order="sorted")
 
 
 def check_name(name: str) -> str:
-    """A dataset name that can be a folder name.
+    """Return a dataset name that can be a folder name.
 
     Raises:
         ExportError: If it cannot.
@@ -76,27 +76,27 @@ class Draft:
         self._folder = folder / f".draft-{uuid.uuid4().hex}"
         make_private_folder(self._folder / "rows")
         self._hash = hashlib.sha256(stable_json(recipe) + b"\n")
-        self._files: dict[str, ParquetFile] = {}
+        self._files: dict[str, RowWriter] = {}
         self.rows: Counter[str] = Counter()
 
     def add(self, columns: dict[str, Any], part: str) -> None:
-        """Append a row's columns to a part; rows come in an order that depends on nothing but themselves."""
-        self._hash.update(_row_bytes(columns))
+        """Append a row's columns to a part; the caller gives rows in an order that depends on the rows alone."""
+        self._hash.update(_encode_columns(columns))
         if part not in self._files:
-            self._files[part] = ParquetFile(self._folder / "rows" / f"{part}.parquet")
+            self._files[part] = RowWriter(self._folder / "rows" / f"{part}.parquet")
         self._files[part].add(columns)
         self.rows[part] += 1
 
     def note_dropped(self, gone: Iterable[tuple[str, str, str]]) -> None:
-        """Write down which runs left at which stage and why, beside the rows and apart from the hash."""
+        """Write which runs left at which stage and why, beside the rows and outside the hash."""
         write_dropped(self._folder / DROPPED, sorted(gone))
 
     def digest(self) -> str:
-        """SHA-256 over the recipe and all rows so far, in hex."""
+        """Return the SHA-256 over the recipe and all rows so far, in hex."""
         return self._hash.hexdigest()
 
     def publish(self, manifest: DatasetManifest) -> Path:
-        """Give the version its name; a version of the same name is left as it is.
+        """Publish the version under its name; a version that exists stays as it is.
 
         Raises:
             ExportError: If something else has its name.
@@ -105,7 +105,7 @@ class Draft:
             file.close()
         manifest_json = msgspec.json.format(msgspec.json.encode(manifest, order="sorted"), indent=2)
         (self._folder / "manifest.json").write_bytes(manifest_json + b"\n")
-        (self._folder / "card.md").write_text(card_text(manifest), "utf-8")
+        (self._folder / "card.md").write_text(render_card(manifest), "utf-8")
         sync_tree(self._folder)
         target = self._home / manifest.id
         try:
@@ -122,18 +122,18 @@ class Draft:
         return target
 
     def discard(self) -> None:
-        """Forget what was written."""
+        """Remove the draft."""
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
-def hash_of(recipe: object, rows: Iterable[dict[str, Any]]) -> str:
-    """SHA-256 over a recipe and the stored columns of rows, as publishing computes it."""
+def hash_version(recipe: object, rows: Iterable[dict[str, Any]]) -> str:
+    """Hash a recipe and the stored columns of rows with SHA-256, as publication does."""
     found = hashlib.sha256(stable_json(recipe) + b"\n")
     for columns in rows:
-        found.update(_row_bytes(columns))
+        found.update(_encode_columns(columns))
     return found.hexdigest()
 
 
-def _row_bytes(columns: dict[str, Any]) -> bytes:
-    """A row as bytes that are the same before and after it was stored."""
+def _encode_columns(columns: dict[str, Any]) -> bytes:
+    """Encode a row to bytes that are the same before and after storage."""
     return _ENCODER.encode(columns)

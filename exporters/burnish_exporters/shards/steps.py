@@ -1,7 +1,4 @@
-"""The steps over one run that a recipe asks for, in their order.
-
-Knows: which choice of a recipe is which step. Does not know: what a step looks at.
-"""
+"""Select the steps over one run that a recipe asks for, in their order."""
 
 from __future__ import annotations
 
@@ -12,32 +9,32 @@ from burnish.import_path import resolve
 from burnish_exporters import curate
 from burnish_exporters.curate.sample import KEEP, Drop, Item, Keep, Step
 from burnish_exporters.dataset.recipe import Recipe
-from burnish_exporters.pieces.plan import Plan
+from burnish_exporters.shards.plan import Plan
 
 
 def source_steps(plan: Plan) -> list[Step]:
-    """What is asked before anything is verified."""
+    """Return the steps that run before verification."""
     recipe = plan.recipe
     return [
         curate.finished(plan.agent),
-        curate.refuse_pools(refusals_of(recipe), recipe.sources),
+        curate.refuse_pools(make_refusals(recipe), recipe.sources),
         curate.without_losses(),
         curate.well_formed(),
     ]
 
 
-def refusals_of(recipe: Recipe) -> curate.Refusals:
-    """What a recipe keeps out of training."""
+def make_refusals(recipe: Recipe) -> curate.Refusals:
+    """Return what a recipe keeps out of training."""
     return curate.Refusals(
         recipe.heldout_pools, recipe.refuse_tasks, recipe.refuse_requests, recipe.refuse_similar
     )
 
 
 def verified_steps(plan: Plan) -> list[Step]:
-    """What is asked of a run with its verdicts.
+    """Return the steps that run after verification.
 
     Raises:
-        ImportPathError: If the recipe names a function that is not there.
+        ImportPathError: If the recipe names a function that does not exist.
         ExportError: If what it names is no function.
     """
     recipe, signs = plan.recipe, plan.recipe.luck_signs()
@@ -51,24 +48,24 @@ def verified_steps(plan: Plan) -> list[Step]:
     if "observations" in signs:
         for_success.append(curate.supported_by_observations())
     if recipe.replay is not None:
-        for_success.append(curate.succeeds_again(_function(recipe.replay, plan)))
+        for_success.append(curate.succeeds_again(_resolve_function(recipe.replay, plan)))
     if recipe.scorer is not None:
-        scorer = _function(recipe.scorer, plan)
+        scorer = _resolve_function(recipe.scorer, plan)
         for_success.append(curate.needed_calls(scorer, at_least=recipe.min_call_gain))
-    return [*steps, *map(_for_success, for_success)]
+    return [*steps, *map(_only_successes, for_success)]
 
 
-def _for_success(step: Step) -> Step:
-    """A step that looks at successes only."""
+def _only_successes(step: Step) -> Step:
+    """Wrap a step so that it looks at successes only."""
 
-    def checked(item: Item) -> Keep | Drop:
+    def check_success(item: Item) -> Keep | Drop:
         failed = item.verdict is None or item.verdict.label != "success"
         return KEEP if failed else step(item)
 
-    return checked
+    return check_success
 
 
-def _function(path: str, plan: Plan) -> Any:
+def _resolve_function(path: str, plan: Plan) -> Any:
     found = resolve(path, plan.folder)
     if not callable(found):
         raise ExportError(f"{path!r} names {type(found).__name__}", '"module:function"')

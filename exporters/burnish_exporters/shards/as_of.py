@@ -1,7 +1,4 @@
-"""A run as it was known at a moment, so that a version can be built again after more was recorded.
-
-Knows: which facts of a run have a time. Does not know: why somebody looks back.
-"""
+"""Restrict a run to what was known at a moment, so that a version can be built again after more was recorded."""
 
 from __future__ import annotations
 
@@ -10,8 +7,8 @@ import msgspec
 from burnish.records import Trajectory
 
 
-def known_at(trajectory: Trajectory, moment_ns: int | None) -> Trajectory | None:
-    """The run without what was recorded after a moment; None if it had not begun.
+def restrict_to_moment(trajectory: Trajectory, moment_ns: int | None) -> Trajectory | None:
+    """Return the run without what was recorded after a moment; None if it had not begun.
 
     Args:
         trajectory: The run as it is known now.
