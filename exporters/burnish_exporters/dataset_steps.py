@@ -12,7 +12,7 @@ from typing import Any, cast
 from burnish.errors import ExportError
 from burnish.import_path import resolve
 from burnish_exporters import curate
-from burnish_exporters.curate.contamination import benchmark_texts
+from burnish_exporters.curate.contamination import read_benchmark
 from burnish_exporters.curate.sample import Drop, Sample, SetStep
 from burnish_exporters.dataset.recipe import Recipe
 from burnish_exporters.funnel import Funnel
@@ -45,18 +45,18 @@ def select_samples(
 
 
 def _dataset_steps(recipe: Recipe, folder: Path) -> Iterator[tuple[str, SetStep]]:
-    texts = [t for path in recipe.benchmarks for t in benchmark_texts(Path(path))]
-    yield "split", curate.no_shared_tasks()
-    yield "decontamination", curate.without_overlap(texts)
+    texts = [t for path in recipe.benchmarks for t in read_benchmark(Path(path))]
+    yield "split", curate.drop_shared_tasks()
+    yield "decontamination", curate.drop_contaminated(texts)
     if "siblings" in recipe.luck_signs():
-        yield "luck", curate.unlike_siblings()
+        yield "luck", curate.drop_lucky()
     if recipe.critical_steps is not None:
-        yield "critical steps", curate.only_critical(recipe.critical_steps)
+        yield "critical steps", curate.keep_critical(recipe.critical_steps)
     if recipe.needs_failures() and not recipe.contrast:
         yield "failures", _without_failures
-    yield "duplicates", curate.exact_duplicates()
+    yield "duplicates", curate.drop_exact_duplicates()
     if recipe.near_duplicates:
-        yield "near duplicates", curate.near_duplicates()
+        yield "near duplicates", curate.drop_near_duplicates()
     yield "balance", curate.cap_per_task(recipe.max_per_task)
     if recipe.max_external < 1:
         share = curate.cap_share(recipe.max_external, curate.EXTERNAL, "external share")

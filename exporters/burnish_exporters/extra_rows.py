@@ -15,7 +15,7 @@ from burnish_exporters.dataset.parquet import encode_row
 from burnish_exporters.dataset.spool import pack_rows
 from burnish_exporters.dataset.version import PARTS, DatasetVersion
 from burnish_exporters.rows import Row
-from burnish_exporters.rows.canonical_json import digest
+from burnish_exporters.rows.canonical_json import hash_json
 from burnish_exporters.rows.keys import action_key, actions_of, content_key, request_of
 from burnish_exporters.shards import Plan, Shard
 from burnish_exporters.shards.builder import ShardBuilder, make_redactor
@@ -119,8 +119,8 @@ def _build_sample(part: str, rows: list[Row], place: tuple[int, int], plan: Plan
         rows=len(rows),
         steps=sum(len(row.calls) for row in rows),
         errors=0,
-        content_key=digest([content_key(row.messages) for row in rows]),
-        action_key=digest([action_key(row.messages) for row in rows]),
+        content_key=hash_json([content_key(row.messages) for row in rows]),
+        action_key=hash_json([action_key(row.messages) for row in rows]),
         request=request_of(first.messages) if "request" in needs else "",
         actions=_action_keys(rows) if "actions" in needs else [],
         place=place,
@@ -128,4 +128,4 @@ def _build_sample(part: str, rows: list[Row], place: tuple[int, int], plan: Plan
 
 
 def _action_keys(rows: Iterable[Row]) -> list[str]:
-    return [digest(action) for row in rows for action in actions_of(row.messages)]
+    return [hash_json(action) for row in rows for action in actions_of(row.messages)]

@@ -22,7 +22,7 @@ from burnish.errors import BurnishError, CaptureError, ExportError, UnreadableEv
 from burnish.journal.index import Query
 from burnish.records import Trajectory
 from burnish.workspace import Workspace
-from burnish_exporters.rows.canonical_json import digest
+from burnish_exporters.rows.canonical_json import hash_json
 from burnish_exporters.sources import Demonstrations
 from burnish_exporters.sources.demonstrations import DroppedLine
 
@@ -135,4 +135,4 @@ def _named(run: Trajectory, origins: Origins) -> Trajectory:
     """The run with an id of its own for each agent, and tags that tell what it may be used for."""
     tags = [*run.tags, *([f"license:{origins.license}"] if origins.license else [])]
     tags += [f"rights:{right}" for right in origins.rights]
-    return msgspec.structs.replace(run, id=digest([origins.agent, run.id]), tags=tags)
+    return msgspec.structs.replace(run, id=hash_json([origins.agent, run.id]), tags=tags)

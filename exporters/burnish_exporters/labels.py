@@ -23,7 +23,7 @@ from burnish.journal.index import Query
 from burnish.records import Json, Outcome, Trajectory
 from burnish.workspace import Workspace
 from burnish_exporters.importing import record_run
-from burnish_exporters.rows.canonical_json import digest
+from burnish_exporters.rows.canonical_json import hash_json
 from burnish_exporters.verify.auditing import present
 from burnish_exporters.verify.trust import QualityStore
 from burnish_exporters.verify.watching import ENDED
@@ -242,7 +242,7 @@ def _corrected(run: Trajectory, label: Label) -> Trajectory:
         logprobs=None,
         finish_reason="stop",
     )
-    name = digest([run.id, answer])
+    name = hash_json([run.id, answer])
     return msgspec.structs.replace(
         run,
         id=name,

@@ -299,14 +299,14 @@ class DatasetBuild:
 
     def _manifest_extras(self, samples: list[Sample]) -> dict[str, Any]:
         recipe = self.plan.recipe
-        table = curate.coverage(self.kinds, samples)
+        table = curate.count_coverage(self.kinds, samples)
         return {
             "trajectories": len(samples),
             "redaction": None
             if recipe.redact == "none"
             else report(self.replaced, second_look_name()),
             "coverage": table,
-            "warnings": [*_warn_if_few(samples), *curate.gaps(table, recipe.kinds)],
+            "warnings": [*_warn_if_few(samples), *curate.coverage_warnings(table, recipe.kinds)],
             "external_share": round(curate.external_share(samples), 6),
             "licenses": _join_named(recipe.licenses, "license:", samples),
             "rights": _join_named(recipe.rights, "rights:", samples),

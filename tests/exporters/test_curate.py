@@ -11,7 +11,7 @@ import pytest
 from burnish.errors import ExportError
 from burnish.records import ToolRun, Verdict
 from burnish_exporters import BuildOptions, build_dataset
-from burnish_exporters.curate import Drop, Item, needed_calls, without_repeated_calls
+from burnish_exporters.curate import Drop, Item, keep_needed_calls, limit_repeated_calls
 from burnish_exporters.curate.critical import step_changes
 from burnish_exporters.curate.necessity import call_gain, weighted_loss
 from burnish_exporters.curate.values import Attempt, step_values
@@ -80,7 +80,7 @@ ONE = {"arguments": {"order": 1, "deep": True}, "result": "Oslo"}
 def test_a_call_that_brings_nothing_new_is_redundant_a_retry_and_a_poll_are_not(
     make_run, told, kept
 ):
-    found = without_repeated_calls()(Item(trajectory=with_tool_runs(make_run(), *told)))
+    found = limit_repeated_calls()(Item(trajectory=with_tool_runs(make_run(), *told)))
 
     assert (found == Drop("redundant: repeated call")) != kept
 
@@ -128,7 +128,7 @@ def copying(before, continuation):
 
 def test_needed_calls_are_kept_and_wrong_and_needless_ones_are_not(make_run):
     """Kept of 100 each: needed with the right result >= 85, with a wrong one <= 10, needless <= 2."""
-    rng, step = random.Random(7), needed_calls(copying, at_least=0.5)
+    rng, step = random.Random(7), keep_needed_calls(copying, at_least=0.5)
     kept = dict.fromkeys(["needed", "wrong", "needless"], 0)
     for _ in range(100):
         for kind in kept:

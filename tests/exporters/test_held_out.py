@@ -8,7 +8,7 @@ import urllib.parse
 import pytest
 
 from burnish_exporters import build_dataset
-from burnish_exporters.curate.contamination import Overlap
+from burnish_exporters.curate.contamination import OverlapIndex
 from burnish_exporters.curate.pools import Refusals, RefusedSketches, request_hash, request_sketch
 from burnish_exporters.pipeline import BuildOptions
 from burnish_exporters.rows.keys import action_key, content_key
@@ -38,7 +38,7 @@ def test_a_refused_request_is_refused_in_every_unicode_form(make_run, typed):
     runs = [make_run(1, request=typed), make_run(2)]
 
     assert dropped(build(runs, refuse_requests=[request_hash(HELD)])) == {"held out: request": 1}
-    assert Overlap([HELD]).kind(typed) == "exact"
+    assert OverlapIndex([HELD]).find_overlap(typed) == "exact"
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_a_refused_request_is_refused_in_every_unicode_form(make_run, typed):
     ],
 )
 def test_a_word_more_or_less_is_the_same_request_and_another_word_another(typed, near):
-    assert RefusedSketches([request_sketch(HELD)]).near(typed) is near
+    assert RefusedSketches([request_sketch(HELD)]).is_near(typed) is near
 
 
 def test_sketches_do_not_give_the_requests_away():
@@ -146,7 +146,7 @@ def test_a_request_in_another_wrapping_is_the_same_request(form):
     refusals = Refusals([], requests=[request_hash(asked)], similar=[request_sketch(asked)])
 
     assert refusals.of_requests([FORMS[form](asked)])
-    assert Overlap([asked]).kind(FORMS[form](asked))
+    assert OverlapIndex([asked]).find_overlap(FORMS[form](asked))
     assert not refusals.of_requests(["Hello, could you please tell me the time? Thank you!"])
 
 
@@ -155,4 +155,4 @@ def test_spacing_makes_no_other_request(spaced):
     asked = "cancel my flight to Rome"
     joint = "" if spaced is str.split else " "
 
-    assert Overlap([asked]).kind(joint.join(spaced(asked))) == "exact"
+    assert OverlapIndex([asked]).find_overlap(joint.join(spaced(asked))) == "exact"

@@ -8,8 +8,8 @@ import pytest
 
 from burnish.records import ToolRun
 from burnish_exporters import build_dataset
-from burnish_exporters.curate import Drop, Item, supported_by_observations
-from burnish_exporters.curate.values import Attempt, step_values, value
+from burnish_exporters.curate import Drop, Item, keep_supported
+from burnish_exporters.curate.values import Attempt, step_value, step_values
 
 
 def judged(make_run, request, results, answer, at_least=0.5):
@@ -18,7 +18,7 @@ def judged(make_run, request, results, answer, at_least=0.5):
         for n, result in enumerate(results)
     ]
     run = msgspec.structs.replace(make_run(1, request=request, answer=answer), tool_runs=runs)
-    return supported_by_observations(at_least=at_least)(Item(trajectory=run))
+    return keep_supported(at_least=at_least)(Item(trajectory=run))
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_two_claims_of_which_one_was_seen_pass_at_one_half_and_fail_at_three_qua
 
 def test_a_share_above_one_is_refused_with_the_remedy():
     with pytest.raises(ValueError, match=r"expected a share from 0 to 1; .*at_least=0\.5"):
-        supported_by_observations(at_least=2)
+        keep_supported(at_least=2)
 
 
 def test_at_least_70_percent_of_injected_lucky_runs_go_and_at_most_10_percent_of_clean_ones(
@@ -87,11 +87,11 @@ def test_values_count_successes_through_each_beginning_of_one_task_only():
         ]
     )
 
-    assert value(values, "a", ("x",)) == 0.5
-    assert value(values, "a", ("x", "y")) == 1.0
-    assert value(values, "b", ("x",)) == 0.0
-    assert value(values, "a", ()) == 0.5
-    assert value(values, "c", ()) is None
+    assert step_value(values, "a", ("x",)) == 0.5
+    assert step_value(values, "a", ("x", "y")) == 1.0
+    assert step_value(values, "b", ("x",)) == 0.0
+    assert step_value(values, "a", ()) == 0.5
+    assert step_value(values, "c", ()) is None
 
 
 def attempt(make_run, n, order, success):

@@ -8,7 +8,7 @@ import pytest
 from burnish.errors import EmptyDataset, ExportError, NoVerifier, VersionConflict
 from burnish.records import Outcome, Verdict
 from burnish_exporters import DatasetVersion, Recipe, build_dataset
-from burnish_exporters.curate import verified
+from burnish_exporters.curate import keep_verified
 from burnish_exporters.curate.pools import request_hash, task_hash
 
 
@@ -65,7 +65,7 @@ def test_the_agents_own_claim_changes_no_label(make_run):
 
 def test_unknown_can_never_be_asked_for():
     with pytest.raises(ValueError, match="unknown"):
-        verified(("success", "unknown"))
+        keep_verified(("success", "unknown"))
 
 
 def test_repeated_runs_are_one_row_even_if_their_call_ids_differ(make_run):

@@ -4,7 +4,7 @@ import pytest
 
 from burnish.errors import ExportError
 from burnish_exporters import build_dataset
-from burnish_exporters.curate.contamination import Overlap, benchmark_texts
+from burnish_exporters.curate.contamination import OverlapIndex, read_benchmark
 from burnish_exporters.verify import audit, audit_sample, tpe, wilson
 
 
@@ -92,9 +92,9 @@ LONG = "please tell me in which city the order of my colleague with the blue coa
     ],
 )
 def test_overlap_has_three_kinds_and_another_number_is_another_request(text, kind):
-    held = Overlap([LONG, "Where is my order, please, now?", "cancel order 17"])
+    held = OverlapIndex([LONG, "Where is my order, please, now?", "cancel order 17"])
 
-    assert held.kind(text) == kind
+    assert held.find_overlap(text) == kind
 
 
 def test_benchmark_files_hold_lines_or_json_lines(tmp_path):
@@ -104,9 +104,9 @@ def test_benchmark_files_hold_lines_or_json_lines(tmp_path):
         '{"messages": [{"role": "user", "content": "asked"}, {"role": "assistant", "content": "no"}]}\n'
     )
 
-    assert benchmark_texts(path) == ["plain line", "quoted", "q?", "asked"]
+    assert read_benchmark(path) == ["plain line", "quoted", "q?", "asked"]
     with pytest.raises(ExportError, match="benchmark file"):
-        benchmark_texts(tmp_path / "none")
+        read_benchmark(tmp_path / "none")
 
 
 def test_requests_of_a_named_benchmark_never_enter_training(make_run, tmp_path):

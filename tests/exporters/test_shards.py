@@ -49,7 +49,10 @@ def test_several_processes_make_the_same_version_as_one(written, tmp_path):
 
     one = build(written, tmp_path / "one")
     two = build(
-        written, tmp_path / "two", workers=2, progress=lambda funnel: seen.append(funnel.entered())
+        written,
+        tmp_path / "two",
+        workers=2,
+        progress=lambda funnel: seen.append(funnel.count_entered()),
     )
 
     assert two.id == one.id

@@ -15,7 +15,7 @@ from burnish.capture.replies import finish_reason_of
 from burnish.records import Verdict
 from burnish.testing import ScriptedChatModel
 from burnish_exporters import build_dataset
-from burnish_exporters.curate.losses import without_losses
+from burnish_exporters.curate.losses import keep_complete
 from burnish_exporters.curate.sample import KEEP, Drop, Item
 from burnish_exporters.rows import Unrenderable, build_rows, to_chat
 from burnish_exporters.rows.endings import ended_whole
@@ -183,7 +183,7 @@ def test_an_object_beside_the_conversation_is_counted_apart_and_bars_nothing(hom
 
     assert run.losses
     assert all(kind.startswith("beside_") for kind in run.losses)
-    assert without_losses()(Item(trajectory=run)) is KEEP
+    assert keep_complete()(Item(trajectory=run)) is KEEP
     assert len(list(build_dataset(burnish.Workspace(), agent="a", verify=["outcome"]).rows())) == 1
 
 
@@ -195,7 +195,7 @@ def test_an_object_that_a_model_was_given_bars_the_run(home):
     burnish.flush()
     (run,) = burnish.Workspace().trajectories(agent="a")
 
-    assert without_losses()(Item(trajectory=run)) == Drop("losses: unserialisable")
+    assert keep_complete()(Item(trajectory=run)) == Drop("losses: unserialisable")
 
 
 def test_numbers_of_numpy_are_numbers(home):

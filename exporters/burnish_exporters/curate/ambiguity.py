@@ -1,7 +1,6 @@
-"""Drop runs of which the verifiers do not say one and the same.
+"""Drop runs whose verifiers do not agree.
 
-Knows one thing: whether all verdicts agree. Does not know which of them is right: the combined verdict says which label
-counts, but a row that somebody doubts is no example to learn from.
+The combined verdict gives the label, but a row that one verifier doubts is a bad example to learn from.
 """
 
 from __future__ import annotations
@@ -9,10 +8,10 @@ from __future__ import annotations
 from burnish_exporters.curate.sample import KEEP, Drop, Item, Keep, Step
 
 
-def unambiguous() -> Step:
+def keep_unambiguous() -> Step:
     """Keep runs whose verifiers all give the label of the combined verdict."""
 
-    def step(item: Item) -> Keep | Drop:
+    def check_agreement(item: Item) -> Keep | Drop:
         labels = {verdict.label for verdict in item.verdicts}
         if len(labels) < 2:
             return KEEP
@@ -20,4 +19,4 @@ def unambiguous() -> Step:
             return Drop("ambiguous: a verifier cannot tell")
         return Drop("ambiguous: verifiers disagree")
 
-    return step
+    return check_agreement

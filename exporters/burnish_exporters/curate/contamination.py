@@ -1,7 +1,6 @@
-"""Remove training runs that overlap with what the model will be measured on.
+"""Drop training runs that overlap with held-out runs and benchmark files.
 
-Knows: three kinds of overlap: the same request, a shared run of 13 words, nearly the same words.
-Does not know: which texts are held out: splits and named files say so.
+Three kinds of overlap count: the same request, 13 words in a row in common, nearly the same words.
 """
 
 from __future__ import annotations
@@ -18,22 +17,22 @@ WORDS = 13
 NEAR = 0.8
 
 
-def without_overlap(benchmarks: Iterable[str] = ()) -> SetStep:
+def drop_contaminated(benchmarks: Iterable[str] = ()) -> SetStep:
     """Drop training samples whose request overlaps with held-out samples or benchmark texts."""
     named = list(benchmarks)
 
-    def step(samples: Iterable[Sample]) -> Iterator[Sample | Drop]:
+    def drop_overlaps(samples: Iterable[Sample]) -> Iterator[Sample | Drop]:
         known = list(samples)
-        index = Overlap([*named, *(s.request for s in known if s.split != "train")])
+        index = OverlapIndex([*named, *(s.request for s in known if s.split != "train")])
         for sample in known:
-            kind = index.kind(sample.request) if sample.split == "train" else None
+            kind = index.find_overlap(sample.request) if sample.split == "train" else None
             yield Drop(f"contamination: {kind}", sample.trajectory_id) if kind else sample
 
-    return step
+    return drop_overlaps
 
 
-class Overlap:
-    """Texts that are held out, ready to be compared with.
+class OverlapIndex:
+    """An index of held-out texts to compare requests with.
 
     Args:
         texts: The held-out texts.
@@ -46,34 +45,34 @@ class Overlap:
         self._sets: list[frozenset[str]] = []
         self._by_word: dict[str, list[int]] = {}
         for text in texts:
-            self._add(comparable_words(text))
+            self._add_words(comparable_words(text))
 
-    def kind(self, text: str) -> str | None:
-        """How a text overlaps: "exact", "13-gram", "near duplicate"; None if it does not."""
+    def find_overlap(self, text: str) -> str | None:
+        """Return how a text overlaps: "exact", "13-gram", "near duplicate"; None if it does not."""
         words = comparable_words(text)
         if not words:
             return None
         if words in self._exact or "".join(words) in self._joined:
             return "exact"
-        if any(gram in self._grams for gram in _grams(words)):
+        if any(gram in self._grams for gram in _word_grams(words)):
             return f"{WORDS}-gram"
         return "near duplicate" if self._is_near(frozenset(telling_words(words))) else None
 
-    def _add(self, words: tuple[str, ...]) -> None:
+    def _add_words(self, words: tuple[str, ...]) -> None:
         if not words or words in self._exact:
             return
         self._exact.add(words)
         self._joined.add("".join(words))
-        self._grams.update(_grams(words))
+        self._grams.update(_word_grams(words))
         found = frozenset(telling_words(words))
         for word in found:
             self._by_word.setdefault(word, []).append(len(self._sets))
         self._sets.append(found)
 
     def _is_near(self, words: frozenset[str]) -> bool:
-        """Whether the share of common words reaches the limit with any text; numbers must all agree.
+        """Report if the share of common words reaches the limit with any text; numbers must all agree.
 
-        A text with another number is another request, however alike: order 17 is not order 18.
+        A text with another number is another request: order 17 is not order 18.
         """
         if not words:
             return False
@@ -90,8 +89,8 @@ class Overlap:
         return False
 
 
-def benchmark_texts(path: Path) -> list[str]:
-    """Texts of a benchmark file: lines, or JSON lines with a text, question, prompt, input or messages.
+def read_benchmark(path: Path) -> list[str]:
+    """Read the texts of a benchmark file: lines, or JSON lines with a text, question, prompt, input or messages.
 
     Raises:
         ExportError: If the file cannot be read.
@@ -120,6 +119,6 @@ def _texts_of(line: str) -> list[str]:
     return [*found, *(text for text in asked if isinstance(text, str))]
 
 
-def _grams(words: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+def _word_grams(words: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
     for start in range(len(words) - WORDS + 1):
         yield words[start : start + WORDS]

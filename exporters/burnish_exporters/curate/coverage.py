@@ -1,7 +1,4 @@
-"""Which kinds of task a set covers, and which it misses.
-
-Knows: counting runs, successes and rows by kind, and what is rare. Does not know: which kinds matter.
-"""
+"""Count the kinds of task that a set covers, warn of the missing ones, and tag the rare ones."""
 
 from __future__ import annotations
 
@@ -13,14 +10,14 @@ from burnish_exporters.curate.sample import Drop, Sample, SetStep
 RARE = 0.05
 
 
-def coverage(
+def count_coverage(
     kinds: Mapping[str, Sequence[int]], samples: Iterable[Sample]
 ) -> dict[str, dict[str, int]]:
-    """Runs, verified successes and training rows of each kind.
+    """Count runs, verified successes and training rows of each kind.
 
     Args:
-        kinds: Runs and successes by kind, as they came in.
-        samples: What was chosen.
+        kinds: Runs and successes by kind, as they entered.
+        samples: The selected samples.
     """
     rows: Counter[str] = Counter()
     for sample in samples:
@@ -38,8 +35,10 @@ def coverage(
     }
 
 
-def gaps(table: Mapping[str, Mapping[str, int]], wanted: Iterable[str] = ()) -> list[str]:
-    """A warning for each kind that was wanted or seen, and of which no row is left."""
+def coverage_warnings(
+    table: Mapping[str, Mapping[str, int]], wanted: Iterable[str] = ()
+) -> list[str]:
+    """Return a warning for each kind that was wanted or seen and has no row left."""
     warnings = []
     for kind in sorted({*table, *wanted}):
         found = table.get(kind)
@@ -58,7 +57,7 @@ def mark_rare(below: float = RARE) -> SetStep:
         below: Share of training runs, 0 to 1.
     """
 
-    def step(samples: Iterable[Sample]) -> Iterator[Sample | Drop]:
+    def tag_rare(samples: Iterable[Sample]) -> Iterator[Sample | Drop]:
         known = list(samples)
         counts = Counter(sample.kind for sample in known if sample.split == "train")
         limit = below * counts.total()
@@ -67,4 +66,4 @@ def mark_rare(below: float = RARE) -> SetStep:
                 sample.tags = sorted({*sample.tags, "rare"})
             yield sample
 
-    return step
+    return tag_rare

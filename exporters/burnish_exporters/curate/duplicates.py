@@ -1,7 +1,6 @@
-"""Drop conversations that are there already.
+"""Drop duplicate conversations; the earliest, or the shortest without errors, stays.
 
-Knows one thing: which of several equal conversations is kept: the earliest, or the shortest without errors.
-Does not know what makes two of them equal (rows/keys.py).
+The keys that make two conversations equal are in rows/keys.py.
 """
 
 from __future__ import annotations
@@ -11,10 +10,10 @@ from collections.abc import Iterable, Iterator
 from burnish_exporters.curate.sample import Drop, Sample, SetStep
 
 
-def exact_duplicates() -> SetStep:
+def drop_exact_duplicates() -> SetStep:
     """Keep one of the runs that are the same word for word, up to the ids of their calls."""
 
-    def step(samples: Iterable[Sample]) -> Iterator[Sample | Drop]:
+    def drop_repeats(samples: Iterable[Sample]) -> Iterator[Sample | Drop]:
         seen: set[tuple[str, str]] = set()
         for sample in sorted(samples, key=lambda s: (s.started_ns, s.trajectory_id)):
             key = (sample.label, sample.content_key)
@@ -24,18 +23,18 @@ def exact_duplicates() -> SetStep:
                 seen.add(key)
                 yield sample
 
-    return step
+    return drop_repeats
 
 
-def near_duplicates() -> SetStep:
+def drop_near_duplicates() -> SetStep:
     """Keep one of the runs with the same request and the same calls, up to times and generated ids.
 
-    Texts that are alike are no reason: another request or another call makes another run.
+    Similar texts are not enough: another request or another call makes another run.
     """
 
-    def step(samples: Iterable[Sample]) -> Iterator[Sample | Drop]:
+    def drop_similar(samples: Iterable[Sample]) -> Iterator[Sample | Drop]:
         seen: set[tuple[str, str, str]] = set()
-        for sample in sorted(samples, key=effort):
+        for sample in sorted(samples, key=effort_key):
             key = (sample.split, sample.label, sample.action_key)
             if key in seen:
                 yield Drop("duplicate: same request and calls", sample.trajectory_id)
@@ -43,9 +42,9 @@ def near_duplicates() -> SetStep:
                 seen.add(key)
                 yield sample
 
-    return step
+    return drop_similar
 
 
-def effort(sample: Sample) -> tuple[int, int, int, str]:
-    """Order in which runs are preferred: few errors, few steps, early."""
+def effort_key(sample: Sample) -> tuple[int, int, int, str]:
+    """Return the sort key that prefers few errors, few steps and early runs."""
     return sample.errors, sample.steps, sample.started_ns, sample.trajectory_id

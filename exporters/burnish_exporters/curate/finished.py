@@ -1,8 +1,4 @@
-"""Drop runs that have not come to an end, and runs of another agent.
-
-Knows one thing: whether a record is a finished attempt of the agent in question.
-Does not know whether the attempt went well.
-"""
+"""Drop unfinished runs and runs of another agent."""
 
 from __future__ import annotations
 
@@ -11,10 +7,10 @@ from burnish_exporters.curate.sample import KEEP, Drop, Item, Keep, Step
 _ENDED = ("completed", "failed")
 
 
-def finished(agent: str) -> Step:
+def keep_finished(agent: str) -> Step:
     """Keep ended attempts of one agent that asked a model at least once."""
 
-    def step(item: Item) -> Keep | Drop:
+    def check_finished(item: Item) -> Keep | Drop:
         trajectory = item.trajectory
         if trajectory.agent != agent:
             return Drop("other agent")
@@ -24,4 +20,4 @@ def finished(agent: str) -> Step:
             return Drop("malformed: no model call with a reply")
         return KEEP
 
-    return step
+    return check_finished

@@ -1,8 +1,6 @@
-"""Drop runs whose record contradicts itself.
+"""Drop runs whose record contradicts itself: an empty request, changing schemas, an end before its beginning.
 
-Knows: what cannot be learned from or cannot be true: a request without a word, the same tool with two schemas, a call
-that ends before it began.
-Does not know: what makes a conversation unusable as a row (rows/validity.py).
+Rules for one conversation as a row are in rows/validity.py.
 """
 
 from __future__ import annotations
@@ -15,18 +13,19 @@ from burnish_exporters.curate.sample import KEEP, Drop, Item, Keep, Step
 SKEW_S = 1.0
 
 
-def well_formed(*, skew_s: float = SKEW_S) -> Step:
-    """Keep runs that were asked something, with one schema for each tool and times that go forward.
+def keep_well_formed(*, skew_s: float = SKEW_S) -> Step:
+    """Keep runs with a request, one schema for each tool, and times that go forward.
 
-    Tools may come and go in a run (its rows are parted there), but a tool that changes its schema on the way makes
-    calls wrong that were right. Clocks of two hosts differ a little; more than that hides the order of things.
+    Tools may come and go in a run (its rows are split there), but a tool that changes its schema makes earlier calls
+    wrong.
+    Clocks of two hosts differ a little; a larger difference hides the order of events.
 
     Args:
         skew_s: Seconds by which an end may lie before its beginning.
     """
     skew_ns = int(skew_s * 1e9)
 
-    def step(item: Item) -> Keep | Drop:
+    def check_record(item: Item) -> Keep | Drop:
         if _asks_nothing(item.trajectory):
             return Drop("malformed: empty request")
         if _schema_changed(item.trajectory):
@@ -35,11 +34,11 @@ def well_formed(*, skew_s: float = SKEW_S) -> Step:
             return Drop("malformed: clock skew")
         return KEEP
 
-    return step
+    return check_record
 
 
 def _asks_nothing(trajectory: Trajectory) -> bool:
-    """Whether there are words of users, and all of them are blank."""
+    """Report if the run has user messages and all of them are blank."""
     first = next(iter(trajectory.model_calls), None)
     users = [m for m in first.messages if m.get("role") == "user"] if first else []
     parts = [part for message in users for part in message.get("parts") or ()]

@@ -1,6 +1,6 @@
-"""Drop runs of whose conversation capture lost something.
+"""Drop runs whose conversation capture could not record completely.
 
-What was lost is counted by kind in the trajectory itself.
+The trajectory counts its losses by kind.
 """
 
 from __future__ import annotations
@@ -11,16 +11,18 @@ from burnish_exporters.curate.sample import KEEP, Drop, Item, Keep, Step
 _HARMLESS = (BESIDE, "foreign_spans")
 
 
-def without_losses() -> Step:
-    """Keep runs whose conversation is complete; one with a hole teaches the hole.
+def keep_complete() -> Step:
+    """Keep runs whose conversation is complete; a run with a gap would teach the gap.
 
-    What was lost beside it (in a state, an artifact, metadata) no model saw, and bars nothing. Spans of another party that
-    were left out of a run of ours are no loss of it: a sender must not be able to keep a run from being learned.
+    Losses outside the conversation (in a state, an artifact, metadata) were invisible to the model and are accepted.
+    Spans of
+    another party that were left out of an own run are accepted too: a sender must not be able to exclude a run from
+    training.
     """
 
-    def step(item: Item) -> Keep | Drop:
+    def check_losses(item: Item) -> Keep | Drop:
         losses = item.trajectory.losses.items()
         kinds = sorted(kind for kind, count in losses if count and not kind.startswith(_HARMLESS))
         return Drop(f"losses: {kinds[0]}") if kinds else KEEP
 
-    return step
+    return check_losses

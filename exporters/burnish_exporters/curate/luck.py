@@ -1,11 +1,12 @@
 """Drop runs that reached the goal by luck.
 
-Knows: three signs of luck: an answer that nothing supports that the run saw, a step from which other attempts at the
-same task mostly failed, and a success that does not come again when the run is replayed.
-Does not know: who verified the run, and how it is replayed.
+Three signs count: an answer without support in the run's observations, a step from which other attempts at the same
+task
+mostly failed, and a success that does not repeat when the run is replayed.
 
-The first sign is blind where answers are worked out rather than read (sums and counts of what was seen are recognised,
-other arithmetic is not), so none is looked for unless the recipe asks.
+The first sign fails for answers that are computed rather than read (sums and counts of observations are recognised,
+other
+arithmetic is not), so the recipe must ask for each sign.
 """
 
 from __future__ import annotations
@@ -20,17 +21,18 @@ from burnish_exporters.curate.sample import KEEP, Drop, Item, Keep, Sample, SetS
 from burnish_exporters.curate.values import Attempt, step_values
 
 Replay = Callable[[Trajectory], Iterable[bool]]
-"""Plays the actions of a run again, as often as it likes, and tells each time whether they reach the goal."""
+"""Replays the actions of a run, any number of times, and yields each time if they reach the goal."""
 
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _WORD = re.compile(r"[\w'-]+(?:\.\w+)*", re.UNICODE)
 
 
-def supported_by_observations(*, at_least: float = 0.5) -> Step:
-    """Keep runs whose answer can be traced to what they were asked and what they saw.
+def keep_supported(*, at_least: float = 0.5) -> Step:
+    """Keep runs whose answer can be traced to the request and the observations.
 
-    A guess that happens to be right teaches guessing. The numbers and names of the answer (its claims) are looked up in
-    the tool results; what the request says itself is no claim, and an answer without claims is kept.
+    A correct guess teaches guessing. The numbers and names of the answer (its claims) are looked up in the tool
+    results; what
+    the request itself says is no claim, and an answer without claims is kept.
 
     Args:
         at_least: Share of claims, 0 to 1, that must be supported.
@@ -41,30 +43,30 @@ def supported_by_observations(*, at_least: float = 0.5) -> Step:
     if not 0.0 <= at_least <= 1.0:
         raise ValueError(
             f"at_least is {at_least}, expected a share from 0 to 1; "
-            "half of the claims is supported_by_observations(at_least=0.5)"
+            "half of the claims is keep_supported(at_least=0.5)"
         )
 
-    def step(item: Item) -> Keep | Drop:
+    def check_claims(item: Item) -> Keep | Drop:
         claims = claims_of(item.trajectory)
         if not claims:
             return KEEP
-        seen = _Seen(item.trajectory)
+        seen = _Observations(item.trajectory)
         if sum(claim in seen for claim in claims) < at_least * len(claims):
             return Drop("luck: answer not supported by any observation")
         return KEEP
 
-    return step
+    return check_claims
 
 
-def unlike_siblings(*, below: float = 0.2, siblings: int = 5) -> SetStep:
-    """Keep runs that nowhere went on from a step after which most other attempts at the task failed.
+def drop_lucky(*, below: float = 0.2, siblings: int = 5) -> SetStep:
+    """Drop runs that passed through a state from which most other attempts failed.
 
     Args:
-        below: Value of a step, 0 to 1, under which going on to success was luck.
-        siblings: Fewest other attempts through the same step that say anything.
+        below: Value of a step, 0 to 1, below which a later success counts as luck.
+        siblings: Least number of other attempts through the same step for a judgement.
     """
 
-    def step(samples: Iterable[Sample]) -> Iterator[Sample | Drop]:
+    def drop_outliers(samples: Iterable[Sample]) -> Iterator[Sample | Drop]:
         known = list(samples)
         attempts = [attempt for sample in known for attempt in [attempt_of(sample)] if attempt]
         values = step_values(attempts)
@@ -74,27 +76,27 @@ def unlike_siblings(*, below: float = 0.2, siblings: int = 5) -> SetStep:
             else:
                 yield sample
 
-    return step
+    return drop_outliers
 
 
-def succeeds_again(replay: Replay, *, at_least: float = 0.5) -> Step:
-    """Keep runs whose actions reach the goal again; one that cannot be replayed says nothing and is kept.
+def keep_repeatable(replay: Replay, *, at_least: float = 0.5) -> Step:
+    """Keep runs whose actions reach the goal again; a run that cannot be replayed is kept.
 
     Args:
-        replay: Plays a run again.
+        replay: Replays a run.
         at_least: Share of the replays, 0 to 1, that must succeed.
     """
 
-    def step(item: Item) -> Keep | Drop:
+    def check_replays(item: Item) -> Keep | Drop:
         ends = list(replay(item.trajectory))
         lucky = bool(ends) and sum(ends) < at_least * len(ends)
         return Drop("luck: does not succeed again") if lucky else KEEP
 
-    return step
+    return check_replays
 
 
 def attempt_of(sample: Sample) -> Attempt | None:
-    """The sample as an attempt at its task; None if it cannot be told how it ended."""
+    """Return the sample as an attempt at its task; None if its result is unknown."""
     if sample.label not in ("success", "fail"):
         return None
     return Attempt(
@@ -103,11 +105,11 @@ def attempt_of(sample: Sample) -> Attempt | None:
 
 
 def claims_of(trajectory: Trajectory) -> list[str]:
-    """What the answer states as fact and the request does not.
+    """Return the facts that the answer states and the request does not.
 
-    A fact is a word with a digit, or one that is capitalised where no sentence begins.
+    A fact is a word with a digit, or one that is capitalised inside a sentence.
     """
-    asked = _Text(_requests(trajectory))
+    asked = _WordIndex(_request_texts(trajectory))
     words = [match.group() for match in _WORD.finditer(trajectory.answer or "")]
     alone = len(words) == 1
     facts = [
@@ -124,7 +126,7 @@ def _was_lucky(
     below: float,
     least: int,
 ) -> bool:
-    """Whether a step of the run has a low value among the others that took it."""
+    """Report if a step of the run has a low value among the other attempts that took it."""
     actions = tuple(sample.actions)
     for length in range(1, len(actions) + 1):
         won, total = values.get((sample.task, actions[:length]), (0, 0))
@@ -134,43 +136,47 @@ def _was_lucky(
     return False
 
 
-class _Text:
-    """Text in which whole words are looked up."""
+class _WordIndex:
+    """Text with a lookup of whole words and numbers."""
 
     def __init__(self, texts: Sequence[str]) -> None:
         self._words = {word.casefold() for text in texts for word in _WORD.findall(text)}
-        self._numbers = {_plain(number) for text in texts for number in _NUMBER.findall(text)}
+        self._numbers = {
+            _plain_number(number) for text in texts for number in _NUMBER.findall(text)
+        }
 
     def __contains__(self, claim: object) -> bool:
         text = str(claim)
         numbers = _NUMBER.findall(text)
         if numbers and _NUMBER.fullmatch(text):
-            return _plain(text) in self._numbers
+            return _plain_number(text) in self._numbers
         return text.casefold() in self._words
 
 
-class _Seen:
-    """What a run saw: its tool results, the sizes of their lists and the sums of their numbers."""
+class _Observations:
+    """The observations of a run: its tool results, the sizes of their lists and the sums of their numbers."""
 
     def __init__(self, trajectory: Trajectory) -> None:
-        results = [_value(run.result) for run in trajectory.tool_runs if not run.is_error]
-        self._text = _Text(
+        results = [_parse_result(run.result) for run in trajectory.tool_runs if not run.is_error]
+        self._text = _WordIndex(
             [value if isinstance(value, str) else json.dumps(value) for value in results]
         )
-        self._derived = {_plain(str(number)) for value in results for number in _derived(value)}
+        self._derived = {
+            _plain_number(str(number)) for value in results for number in _derived_numbers(value)
+        }
 
     def __contains__(self, claim: object) -> bool:
-        return claim in self._text or _plain(str(claim)) in self._derived
+        return claim in self._text or _plain_number(str(claim)) in self._derived
 
 
-def _requests(trajectory: Trajectory) -> list[str]:
-    """What users said; the system's words count as seen too."""
+def _request_texts(trajectory: Trajectory) -> list[str]:
+    """Return the texts of all messages that are no tool results; the system prompt counts as seen too."""
     messages = trajectory.model_calls[0].messages if trajectory.model_calls else []
     parts = [part for m in messages if m.get("role") != "tool" for part in m.get("parts") or ()]
     return [part["content"] for part in parts if isinstance(part.get("content"), str)]
 
 
-def _value(result: Any) -> Any:
+def _parse_result(result: Any) -> Any:
     if isinstance(result, str):
         try:
             return json.loads(result)
@@ -179,22 +185,22 @@ def _value(result: Any) -> Any:
     return result
 
 
-def _derived(value: Any) -> Iterator[float]:
-    """Sizes of lists, and sums of lists of numbers."""
+def _derived_numbers(value: Any) -> Iterator[float]:
+    """Yield sizes of lists, and sums of lists of numbers."""
     if isinstance(value, dict):
         for item in value.values():
-            yield from _derived(item)
+            yield from _derived_numbers(item)
     if isinstance(value, list):
         yield len(value)
         numbers = [item for item in value if isinstance(item, (int, float))]
         if numbers and len(numbers) == len(value):
             yield sum(numbers)
         for item in value:
-            yield from _derived(item)
+            yield from _derived_numbers(item)
 
 
-def _plain(number: str) -> str:
-    """A number without separators and trailing zeros."""
+def _plain_number(number: str) -> str:
+    """Format a number without separators and trailing zeros."""
     try:
         return f"{float(number.replace(',', '')):.9g}"
     except ValueError:

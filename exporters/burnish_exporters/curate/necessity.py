@@ -1,12 +1,14 @@
-"""Drop runs with a tool call that the run would have done as well without.
+"""Drop runs with a tool call that the run did not need.
 
-Knows: what a call is worth: how much likelier its result makes what was said next (Toolformer, arXiv 2302.04761).
-Does not know: the model: the caller gives a function that scores text with it.
+The gain of a call is how much likelier its result makes the next reply (Toolformer, arXiv 2302.04761). The caller
+gives a
+function that scores text with a model.
 
-The loss of what follows, given some text before it, is L(z) = -sum_j w_j log p(x_j | z, x_<j) over its first five
-tokens, with weights max(0, 1 - 0.2 j) that are made to sum to 1. A call's gain is L- minus L+: L+ sees the call with
-its result, L- the better of nothing at all and the call without its result. The call is written before the context and
-not into it, as in the paper, because a model that was not tuned yet would stumble over it.
+The loss of a continuation, given some text before it, is L(z) = -sum_j w_j log p(x_j | z, x_<j) over its first five
+tokens, with weights max(0, 1 - 0.2 j) that are normalised to sum to 1. The gain is L- minus L+: L+ sees the call with
+its
+result, L- is the better of no call and the call without its result. As in the paper, the call is written before the
+context and not inside it, because an untuned model would stumble over it there.
 """
 
 from __future__ import annotations
@@ -24,41 +26,41 @@ _TOKENS = 5
 MIN_GAIN = 0.5
 
 
-def needed_calls(scorer: Scorer, *, at_least: float = MIN_GAIN) -> Step:
-    """Keep runs of which every successful tool call gains enough.
+def keep_needed_calls(scorer: Scorer, *, at_least: float = MIN_GAIN) -> Step:
+    """Keep runs in which every successful tool call gains enough.
 
     Args:
         scorer: Scores a continuation with a model.
         at_least: Least gain of a call, in nats; the paper uses 1.0, and 0.5 for calculators.
     """
 
-    def step(item: Item) -> Keep | Drop:
+    def check_gains(item: Item) -> Keep | Drop:
         gains = (call_gain(scorer, *told) for told in calls_of(item.trajectory))
         return Drop("redundant: call without gain") if any(g < at_least for g in gains) else KEEP
 
-    return step
+    return check_gains
 
 
 def call_gain(scorer: Scorer, call: str, result: str, context: str, continuation: str) -> float:
-    """L- minus L+ of one call, in nats; positive where its result helped.
+    """Return L- minus L+ of one call, in nats; positive if its result helped.
 
     Args:
         scorer: Scores a continuation with a model.
         call: The call as text.
-        result: What it gave.
-        context: What stood before it.
-        continuation: What was said after its result.
+        result: The result of the call.
+        context: The text before the call.
+        continuation: The reply after the result.
     """
 
-    def loss(before: str) -> float:
+    def loss_after(before: str) -> float:
         return weighted_loss(scorer(f"{before}{context}", continuation))
 
-    without = min(loss(""), loss(_written(call, "")))
-    return without - loss(_written(call, result))
+    without = min(loss_after(""), loss_after(_write_call(call, "")))
+    return without - loss_after(_write_call(call, result))
 
 
 def weighted_loss(logprobs: Sequence[float]) -> float:
-    """The loss over the first five tokens, weights 1, 0.8, 0.6, 0.4, 0.2 made to sum to 1; 0 of no tokens."""
+    """Return the loss over the first five tokens, weighted 1, 0.8, 0.6, 0.4, 0.2 and normalised; 0 of no tokens."""
     weights = [max(0.0, 1 - place / _TOKENS) for place in range(min(_TOKENS, len(logprobs)))]
     total = sum(weights)
     pairs = zip(weights, logprobs, strict=False)
@@ -66,51 +68,51 @@ def weighted_loss(logprobs: Sequence[float]) -> float:
 
 
 def calls_of(trajectory: Trajectory) -> Iterator[tuple[str, str, str, str]]:
-    """Each successful tool run as call, result, context and continuation, as text."""
+    """Yield each successful tool run as call, result, context and continuation, as text."""
     runs = [run for run in trajectory.tool_runs if not run.is_error and run.error is None]
     for run in runs:
-        after = next((c for c in trajectory.model_calls if _saw(c.messages, run)), None)
+        after = next((c for c in trajectory.model_calls if _holds_call(c.messages, run)), None)
         if after is not None and after.reply is not None:
-            before = next(i for i, m in enumerate(after.messages) if _makes(m, run))
-            context = "\n".join(filter(None, map(_text, after.messages[:before])))
-            said = _text(after.reply)
-            yield _call(run), _result(run), context, said
+            before = next(i for i, m in enumerate(after.messages) if _makes_call(m, run))
+            context = "\n".join(filter(None, map(_message_text, after.messages[:before])))
+            said = _message_text(after.reply)
+            yield _call_text(run), _result_text(run), context, said
 
 
-def _saw(messages: list[Message], run: ToolRun) -> bool:
-    return any(_makes(message, run) for message in messages)
+def _holds_call(messages: list[Message], run: ToolRun) -> bool:
+    return any(_makes_call(message, run) for message in messages)
 
 
-def _makes(message: Message, run: ToolRun) -> bool:
-    """Whether a message makes the call of a tool run."""
+def _makes_call(message: Message, run: ToolRun) -> bool:
+    """Report if a message makes the call of a tool run."""
     parts = message.get("parts") or ()
     return run.call_id is not None and any(
         part.get("type") == "tool_call" and part.get("id") == run.call_id for part in parts
     )
 
 
-def _written(call: str, result: str) -> str:
+def _write_call(call: str, result: str) -> str:
     return f"[{call} -> {result}]\n"
 
 
-def _call(run: ToolRun) -> str:
-    return f"{run.name}({_plain(run.arguments)})"
+def _call_text(run: ToolRun) -> str:
+    return f"{run.name}({_to_json(run.arguments)})"
 
 
-def _result(run: ToolRun) -> str:
-    return run.result if isinstance(run.result, str) else _plain(run.result)
+def _result_text(run: ToolRun) -> str:
+    return run.result if isinstance(run.result, str) else _to_json(run.result)
 
 
-def _plain(value: object) -> str:
+def _to_json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, default=str)
 
 
-def _text(message: Message) -> str:
-    """What a message says: its text, and the calls that it makes."""
+def _message_text(message: Message) -> str:
+    """Return a message as text: its words, and the calls that it makes."""
     words = []
     for part in message.get("parts") or ():
         if part.get("type") == "text":
             words.append(str(part.get("content") or ""))
         elif part.get("type") == "tool_call":
-            words.append(f"{part.get('name')}({_plain(part.get('arguments'))})")
+            words.append(f"{part.get('name')}({_to_json(part.get('arguments'))})")
     return " ".join(words)

@@ -1,10 +1,10 @@
 """Refuse runs on tasks that are kept for measuring.
 
-Defines which tasks, requests and sources of runs are out of bounds. How adapters are measured is decided elsewhere.
-
-Tasks and requests are compared by hash, so a recipe that names them does not give them away. Production runs carry no
-task id of a pool: the words of their request tell. A request with a word more or less is found by its sketch, the
-hashes of its words.
+Tasks and requests are compared by hash, so that a recipe that names them does not reveal them. Production runs carry
+no
+pool, so the words of their request are compared. A sketch, the hashes of the words of a request, finds the same
+request
+with a word more or less.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ _TRAINING_SOURCES = ("production", "rollout", "demonstration", "teacher")
 
 
 def task_hash(task_id: str) -> str:
-    """Hash of a task id, 32 hex digits."""
+    """Hash a task id; 32 hex digits."""
     return hashlib.blake2b(task_id.encode("utf-8", "replace"), digest_size=16).hexdigest()
 
 
 def request_hash(text: str) -> str:
-    """Hash of the words of a request in their normal form; 32 hex digits."""
+    """Hash the normalised words of a request; 32 hex digits."""
     return task_hash(" ".join(comparable_words(text)))
 
 
 def request_sketch(text: str) -> str:
-    """The words of a request, each as a short hash; a word with a digit is marked by `#`."""
-    return " ".join(map(_masked, comparable_words(text)))
+    """Return the words of a request, each as a short hash; a word with a digit is marked by `#`."""
+    return " ".join(map(_hash_word, comparable_words(text)))
 
 
 def refuse_pools(refusals: Refusals, sources: Iterable[str] = _TRAINING_SOURCES) -> Step:
-    """Drop runs of held-out pools, of refused tasks and requests, and of sources that are no training data.
+    """Drop runs of held-out pools, of refused tasks and requests, and of sources outside the training data.
 
     Args:
         refusals: Pools, tasks and requests; a run belongs to a pool by its metadata `pool` or its tag `pool:NAME`.
@@ -49,7 +49,7 @@ def refuse_pools(refusals: Refusals, sources: Iterable[str] = _TRAINING_SOURCES)
     """
     allowed = frozenset(sources)
 
-    def step(item: Item) -> Keep | Drop:
+    def check_refusals(item: Item) -> Keep | Drop:
         trajectory = item.trajectory
         pool = trajectory.metadata.get("pool")
         tagged = next((t[5:] for t in trajectory.tags if t.startswith("pool:")), pool)
@@ -60,11 +60,11 @@ def refuse_pools(refusals: Refusals, sources: Iterable[str] = _TRAINING_SOURCES)
             reason = refusals.of_requests(requests_of(trajectory))
         return Drop(reason) if reason else KEEP
 
-    return step
+    return check_refusals
 
 
 class Refusals:
-    """What must never be trained on: pools, tasks and requests.
+    """The pools, tasks and requests that must never be trained on.
 
     Args:
         pools: Names of pools.
@@ -85,25 +85,25 @@ class Refusals:
         self.looks_at_requests = bool(self._requests or self._sketches)
 
     def of_pool(self, *names: object) -> str | None:
-        """Why a run of these pools is refused; None if it is not."""
+        """Return why a run of these pools is refused; None if it is not."""
         held = [name for name in names if isinstance(name, str) and name in self._pools]
         return f"held out: pool {held[-1]}" if held else None
 
     def of_task(self, task_id: str | None) -> str | None:
-        """Why a run at this task is refused; None if it is not."""
+        """Return why a run at this task is refused; None if it is not."""
         held = bool(task_id and self._tasks) and task_hash(str(task_id)) in self._tasks
         return "held out: task" if held else None
 
     def of_requests(self, texts: Iterable[str]) -> str | None:
-        """Why a run with these requests is refused; None if it is not."""
+        """Return why a run with these requests is refused; None if it is not."""
         asked = [text for text in texts if text.strip()]
         if any(request_hash(text) in self._requests for text in asked):
             return "held out: request"
-        near = any(map(self._sketches.near, asked))
+        near = any(map(self._sketches.is_near, asked))
         return "held out: nearly the same request" if near else None
 
     def of_row(self, row: Row) -> str | None:
-        """Why a row that did not come through the steps over runs is refused; None if it is not."""
+        """Return why a row is refused that skipped the steps over runs; None if it is not."""
         pools = [tag[5:] for tag in row.kind_tags if tag.startswith("pool:")]
         texts = [text_of(message) for message in row.messages if message["role"] == "user"]
         return (
@@ -114,10 +114,10 @@ class Refusals:
 
 
 class RefusedSketches:
-    """Sketches of refused requests, found by their words.
+    """Sketches of refused requests, indexed by their words.
 
     Args:
-        sketches: As `request_sketch` gives them.
+        sketches: Sketches as `request_sketch` returns them.
     """
 
     def __init__(self, sketches: Iterable[str]) -> None:
@@ -130,12 +130,13 @@ class RefusedSketches:
     def __bool__(self) -> bool:
         return bool(self._sketches)
 
-    def near(self, text: str) -> bool:
-        """Whether the text is a refused request up to the order of words and a few words more or less.
+    def is_near(self, text: str) -> bool:
+        """Report if the text is a refused request up to the order of words and a few words more or less.
 
-        A word in place of another makes another request (another city, another name), and so does a number more.
+        A word in place of another makes another request (another city, another name), and so does an additional
+        number.
         """
-        words = Counter(map(_masked, comparable_words(text)))
+        words = Counter(map(_hash_word, comparable_words(text)))
         words = _without_courtesies(words)
         shared: Counter[int] = Counter()
         for word in words:
@@ -159,35 +160,35 @@ def _is_near(words: Counter[str], refused: Counter[str]) -> bool:
 
 
 def _without_courtesies(words: Counter[str]) -> Counter[str]:
-    return Counter({word: n for word, n in words.items() if word not in _courtesies()})
+    return Counter({word: n for word, n in words.items() if word not in _courtesy_hashes()})
 
 
 @functools.cache
-def _courtesies() -> frozenset[str]:
-    """The words of courtesy as sketches hold them."""
-    return frozenset(map(_masked, COURTESIES))
+def _courtesy_hashes() -> frozenset[str]:
+    """Return the words of courtesy in their hashed form."""
+    return frozenset(map(_hash_word, COURTESIES))
 
 
-def _masked(word: str) -> str:
+def _hash_word(word: str) -> str:
     mark = "#" if any(char.isdigit() for char in word) else ""
     return mark + hashlib.blake2b(word.encode("utf-8", "replace"), digest_size=4).hexdigest()
 
 
 def requests_of(trajectory: Trajectory) -> list[str]:
-    """What users said in the run: in the first call as one text, then each message of any call."""
+    """Return the user messages of the run: those of the first call as one text, then each message of any call."""
     found: dict[str, None] = {}
     seen: set[int] = set()
     for call in trajectory.model_calls:
         new = [m for m in call.messages if m.get("role") == "user" and id(m) not in seen]
         seen.update(map(id, new))
-        texts = ["\n".join(_texts(message)) for message in new]
+        texts = ["\n".join(_part_texts(message)) for message in new]
         if not found:
             found["\n".join(texts)] = None
         found.update(dict.fromkeys(texts))
     return list(found)
 
 
-def _texts(message: Message) -> Iterable[str]:
+def _part_texts(message: Message) -> Iterable[str]:
     parts = message.get("parts") or ()
     contents = (part.get("content") for part in parts if isinstance(part, dict))
     return (content for content in contents if isinstance(content, str))

@@ -1,7 +1,8 @@
-"""Drop runs that called the same tool for the same thing again.
+"""Drop runs that repeat a tool call without a new result.
 
-Knows: when a call brought nothing new: same tool, same arguments, same result, and no other call in between that may
-have changed the world. Does not know: whether a call was needed at all (necessity.py).
+A call is repeated if it has the same tool, arguments and result as an earlier one. necessity.py measures if a call
+was
+needed at all.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from burnish_exporters.curate.sample import KEEP, Drop, Item, Keep, Step
 from burnish_exporters.rows.canonical_json import stable_json
 
 
-def without_repeated_calls(most: int = 0) -> Step:
-    """Keep runs with at most so many calls that brought nothing new.
+def limit_repeated_calls(most: int = 0) -> Step:
+    """Keep runs with at most this many repeated calls.
 
     Args:
         most: Repeated calls that are allowed.
@@ -25,16 +26,20 @@ def without_repeated_calls(most: int = 0) -> Step:
     if most < 0:
         raise ValueError(f"max_repeated_calls is {most}, expected 0 or more, or None to keep all")
 
-    def step(item: Item) -> Keep | Drop:
-        return Drop("redundant: repeated call") if len(repeated(item.trajectory)) > most else KEEP
+    def check_repeats(item: Item) -> Keep | Drop:
+        return (
+            Drop("redundant: repeated call")
+            if len(find_repeated_calls(item.trajectory)) > most
+            else KEEP
+        )
 
-    return step
+    return check_repeats
 
 
-def repeated(trajectory: Trajectory) -> list[ToolRun]:
-    """Tool runs that gave what an earlier run with the same arguments gave, in order.
+def find_repeated_calls(trajectory: Trajectory) -> list[ToolRun]:
+    """Return the tool runs that gave the result of an earlier run with the same arguments, in order.
 
-    A retry after an error is none of them, and neither is a call whose result changed: that is a poll.
+    A retry after an error does not count, and neither does a call whose result changed: that is a poll.
     """
     seen: dict[bytes, bytes] = {}
     found = []

@@ -1,7 +1,4 @@
-"""What a curation step sees, and what it answers.
-
-Knows: the shapes. Does not know: any step.
-"""
+"""Define what a curation step takes and returns."""
 
 from __future__ import annotations
 
@@ -13,7 +10,7 @@ from burnish.records import Trajectory, Verdict
 
 
 class Item(msgspec.Struct, kw_only=True):
-    """A run on its way: the trajectory, its split, and what the verifiers concluded so far."""
+    """A run in curation: the trajectory, its split, and the verdicts so far."""
 
     trajectory: Trajectory
     split: str = "train"
@@ -22,17 +19,17 @@ class Item(msgspec.Struct, kw_only=True):
 
 
 class Sample(msgspec.Struct, kw_only=True):
-    """What a step over the whole set sees of a run; its rows are on disk by then.
+    """The view of a run for a step over the whole set; the run's rows are on disk by then.
 
     Attributes:
         content_key: Equal for conversations that are the same up to call ids.
         action_key: Equal for the same request and calls, up to times and generated ids.
         kind: Kind of task (`slices.kind_of`).
-        request: What the users of the run said; empty unless the recipe compares requests.
+        request: Text of the user messages; empty unless the recipe compares requests.
         actions: Key of each call, in order; empty unless the recipe compares attempts.
         quiet: Places among the actions whose turns carry no loss.
-        errors: Tool runs that failed.
-        place: Where the run's rows are in the spool.
+        errors: Number of failed tool runs.
+        place: Position and size of the run's rows in the spool.
     """
 
     trajectory_id: str
@@ -57,7 +54,7 @@ class Sample(msgspec.Struct, kw_only=True):
 
     @property
     def task(self) -> str:
-        """The task's id; a run without one is a task of its own."""
+        """Return the task's id; a run without one is a task of its own."""
         return self.task_id or self.trajectory_id
 
 

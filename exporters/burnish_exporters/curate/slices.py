@@ -1,7 +1,4 @@
-"""What kind of lesson a run is: golden, recovery, refusal, abstention; and which kind of task it is about.
-
-Knows: the slices and how a run's record tells them. Does not know: how many of each a set should have.
-"""
+"""Classify a run: its slice (golden, recovery, refusal, abstention) and the kind of its task."""
 
 from __future__ import annotations
 
@@ -24,7 +21,7 @@ _ABSTAINS = re.compile(
 
 
 def kind_of(trajectory: Trajectory) -> str:
-    """Kind of a run's task: its metadata `kind`, its tag `kind:NAME`, else the tools that it used."""
+    """Return the kind of a run's task: its metadata `kind`, its tag `kind:NAME`, else the tools that it used."""
     told = trajectory.metadata.get("kind")
     kind = next((tag[5:] for tag in trajectory.tags if tag.startswith("kind:")), told)
     if isinstance(kind, str) and kind:
@@ -34,17 +31,19 @@ def kind_of(trajectory: Trajectory) -> str:
 
 
 def tags_of(trajectory: Trajectory, rows: list[Row]) -> list[str]:
-    """Tags of a verified run: those of its rows, its slices, its environment and source.
+    """Return the tags of a verified run: those of its rows, its slices, its environment and source.
 
-    `golden` is fewer than 15 steps without a failed call, `recovery` a failed call on the way (and `recovery:TYPE` which
-    fault it was), `tool-success` a call that worked, `refusal` an answer that declines without any tool, `abstention` an
-    answer that says that it does not know.
+    `golden` means fewer than 15 steps without a failed call, `recovery` a failed call on the way (`recovery:TYPE`
+    names the
+    fault), `tool-success` a call that worked, `refusal` an answer that declines without any tool, `abstention` an
+    answer that
+    admits missing knowledge.
     """
     failed = any(run.is_error or run.error is not None for run in trajectory.tool_runs)
     failed = failed or any(call.error is not None for call in trajectory.model_calls)
     tags = {tag for row in rows for tag in row.kind_tags if tag}
     if failed:
-        tags |= {"recovery", *(f"recovery:{kind}" for kind in _faults(trajectory))}
+        tags |= {"recovery", *(f"recovery:{kind}" for kind in _fault_types(trajectory))}
     elif len(trajectory.model_calls) < GOLDEN_STEPS:
         tags.add("golden")
     if any(not run.is_error and run.error is None for run in trajectory.tool_runs):
@@ -60,8 +59,8 @@ def tags_of(trajectory: Trajectory, rows: list[Row]) -> list[str]:
     return sorted(tags)
 
 
-def _faults(trajectory: Trajectory) -> set[str]:
-    """The types of what went wrong on the way; a result that is an error has none of its own."""
+def _fault_types(trajectory: Trajectory) -> set[str]:
+    """Return the types of the faults in a run; a tool result that is an error has no type of its own."""
     errors = [piece.error for piece in (*trajectory.model_calls, *trajectory.tool_runs)]
     found = {error.type for error in errors if error is not None}
     told = any(run.is_error and run.error is None for run in trajectory.tool_runs)

@@ -1,9 +1,8 @@
-"""Assign runs to splits by group, before anything else looks at them.
+"""Assign runs to splits by group, before any other step.
 
-Knows: the group of a run (its task, and its user where known) and the hash that places it.
-Does not know: what is done with a split.
-
-The place of a group depends on nothing but its hash, so it never moves when data grows.
+The group of a run is its task, and its user if known. The split of a group depends on the hash of the group alone, so
+it
+never changes when data grows.
 """
 
 from __future__ import annotations
@@ -16,14 +15,14 @@ from burnish_exporters.curate.sample import Drop, Sample, SetStep
 
 
 def group_of(trajectory: Trajectory) -> str:
-    """The group of a run: runs of one group are never parted."""
+    """Return the group of a run; runs of one group always share a split."""
     return f"{trajectory.task_id or trajectory.id}\x1f{trajectory.user or ''}"
 
 
 def assign_split(
     trajectory: Trajectory, *, heldout: float = 0.0, since_ns: int | None = None
 ) -> str:
-    """Split of a run: "temporal" from a moment on, else "heldout" or "train" by group.
+    """Return the split of a run: "temporal" from a moment on, else "heldout" or "train" by group.
 
     Args:
         trajectory: The run.
@@ -39,10 +38,10 @@ def assign_split(
     return "heldout" if place < heldout else "train"
 
 
-def no_shared_tasks() -> SetStep:
-    """Drop training runs on tasks that a held-out split has too, under another user or at a later time."""
+def drop_shared_tasks() -> SetStep:
+    """Drop training runs on tasks that a held-out split also has, under another user or at a later time."""
 
-    def step(samples: Iterable[Sample]) -> Iterator[Sample | Drop]:
+    def drop_held_tasks(samples: Iterable[Sample]) -> Iterator[Sample | Drop]:
         known = list(samples)
         held = {sample.task for sample in known if sample.split != "train"}
         for sample in known:
@@ -51,4 +50,4 @@ def no_shared_tasks() -> SetStep:
             else:
                 yield sample
 
-    return step
+    return drop_held_tasks

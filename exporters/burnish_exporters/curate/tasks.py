@@ -1,31 +1,27 @@
-"""Cap and balance runs by task.
-
-Knows: how many runs of one task are kept, which ones, and what they weigh.
-Does not know: what a task is about.
-"""
+"""Limit and balance runs by task: how many of one task are kept, which ones, and their weights."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 
-from burnish_exporters.curate.duplicates import effort
+from burnish_exporters.curate.duplicates import effort_key
 from burnish_exporters.curate.sample import Drop, Sample, SetStep
 
 
 def cap_per_task(most: int | None) -> SetStep:
-    """Keep at most so many runs of one task: different actions first, then few errors and few steps.
+    """Keep at most this many runs of one task: different actions first, then few errors and few steps.
 
     Args:
         most: Runs kept of one task; None keeps all.
 
     Raises:
-        ValueError: If fewer than one may be kept.
+        ValueError: If the limit is below 1.
     """
     if most is not None and most < 1:
         raise ValueError(f"max_per_task is {most}, expected at least 1, or None to keep all")
 
-    def step(samples: Iterable[Sample]) -> Iterator[Sample | Drop]:
+    def drop_excess(samples: Iterable[Sample]) -> Iterator[Sample | Drop]:
         if most is None:
             yield from samples
             return
@@ -38,13 +34,13 @@ def cap_per_task(most: int | None) -> SetStep:
             for sample in chosen[most:]:
                 yield Drop("task cap", sample.trajectory_id)
 
-    return step
+    return drop_excess
 
 
 def weigh_by_task() -> SetStep:
     """Give each task the same total weight; the mean weight of a split stays 1."""
 
-    def step(samples: Iterable[Sample]) -> Iterator[Sample | Drop]:
+    def set_weights(samples: Iterable[Sample]) -> Iterator[Sample | Drop]:
         known = list(samples)
         runs = Counter((sample.split, sample.label, sample.task) for sample in known)
         totals = Counter((sample.split, sample.label) for sample in known)
@@ -54,12 +50,12 @@ def weigh_by_task() -> SetStep:
             sample.weight *= totals[kind] / tasks[kind] / runs[*kind, sample.task]
             yield sample
 
-    return step
+    return set_weights
 
 
 def _best_first(group: list[Sample]) -> list[Sample]:
-    """The runs of one task: the n-th run with the same actions comes after all n-1-th ones."""
-    ordered = sorted(group, key=effort)
+    """Sort the runs of one task: the n-th run with the same actions comes after all n-1-th ones."""
+    ordered = sorted(group, key=effort_key)
     seen: Counter[str] = Counter()
     ranked = []
     for place, sample in enumerate(ordered):

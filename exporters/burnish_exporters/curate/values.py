@@ -1,9 +1,7 @@
-"""What a step is worth, by what became of the attempts that took it.
+"""Estimate the value of a step from the results of the attempts that took it.
 
-Knows: counting outcomes over shared beginnings (Monte-Carlo step values over logged runs; Math-Shepherd's soft labels,
-arXiv 2312.08935, without new rollouts). Does not know: where attempts come from, and what values are used for.
-
-Pure functions: the luck filter uses them, and credit assignment can.
+The values are Monte-Carlo estimates over logged runs with shared beginnings (Math-Shepherd's soft labels, arXiv
+2312.08935, without new rollouts). The functions are pure; the luck filter and credit assignment use them.
 """
 
 from __future__ import annotations
@@ -16,7 +14,7 @@ Prefix = tuple[str, tuple[str, ...]]
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
-    """One attempt: its task, a key of each action, and how it ended."""
+    """One attempt: its task, a key of each action, and its result."""
 
     task: str
     actions: tuple[str, ...]
@@ -24,9 +22,9 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def step_values(attempts: Iterable[Attempt]) -> dict[Prefix, tuple[int, int]]:
-    """Successes and attempts through each beginning `(task, actions so far)`.
+    """Count successes and attempts through each beginning `(task, actions so far)`.
 
-    Beginnings of different tasks are never pooled, however alike; the empty beginning is the task itself.
+    Beginnings of different tasks are never pooled; the empty beginning is the task itself.
     """
     values: dict[Prefix, tuple[int, int]] = {}
     for attempt in attempts:
@@ -37,9 +35,9 @@ def step_values(attempts: Iterable[Attempt]) -> dict[Prefix, tuple[int, int]]:
     return values
 
 
-def value(
+def step_value(
     values: dict[Prefix, tuple[int, int]], task: str, actions: tuple[str, ...]
 ) -> float | None:
-    """Share of successes from a beginning, 0 to 1; None if no attempt took it."""
+    """Return the share of successes from a beginning, 0 to 1; None if no attempt took it."""
     won, total = values.get((task, actions), (0, 0))
     return won / total if total else None

@@ -1,6 +1,6 @@
 """Write the card of a version: what a reader should know before training on it, in the Hugging Face form.
 
-Everything on the card comes from the manifest; `card_text` is the entry.
+Everything on the card comes from the manifest; `render_card` is the entry.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from typing import Any
 from burnish.records import Json
 from burnish_exporters.rows import Row
 from burnish_exporters.rows.canonical_json import ordered_json
-from burnish_exporters.rows.row import in_client_order
+from burnish_exporters.rows.row import restore_client_order
 
 _GROUP = 512
 _ORDER_KEPT = (b"burnish.keys", b"ordered")
@@ -65,7 +65,7 @@ def decode_row(columns: dict[str, Any], *, keeps_order: bool = True) -> dict[str
     for name in _JSON_COLUMNS:
         row[name] = json.loads(row[name])
     row["calls"] = _unfold_prompts(row["calls"])
-    return row if keeps_order else in_client_order(row)
+    return row if keeps_order else restore_client_order(row)
 
 
 def keeps_order(path: Path) -> bool:

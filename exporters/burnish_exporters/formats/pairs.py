@@ -26,7 +26,7 @@ import msgspec
 from burnish.records import Json
 from burnish_exporters.formats.aside import Aside
 from burnish_exporters.formats.plain import Chat, arguments_of, text_of
-from burnish_exporters.rows.canonical_json import digest
+from burnish_exporters.rows.canonical_json import hash_json
 
 MOST_PER_TASK = 4
 _MOST_COMPARED = 16  # runs of a side, per task
@@ -141,7 +141,7 @@ def _set_aside(
             unpaired["no task id" if not row["task_id"] else f"verdict {label}"] += 1
             continue
         tools = tasks.setdefault(row["task_id"], {})
-        places = tools.setdefault(digest(row["tools"]), _Places([], [], []))
+        places = tools.setdefault(hash_json(row["tools"]), _Places([], [], []))
         side = places.good if label == "success" else places.bad
         if len(side) < _MOST_COMPARED:
             side.append(aside.put({name: row[name] for name in _COMPARED}))  # without its token ids
@@ -158,7 +158,7 @@ def _chosen_few(pairs: Iterable[Pair], most: int) -> Iterator[Pair]:
     origins: dict[str, list[Pair]] = {}
     seen: set[str] = set()
     for pair in pairs:
-        key = digest([*map(_said_all, (pair.prompt, pair.chosen, pair.rejected))])
+        key = hash_json([*map(_said_all, (pair.prompt, pair.chosen, pair.rejected))])
         if key not in seen:
             seen.add(key)
             origins.setdefault(pair.origin, []).append(pair)
@@ -288,7 +288,7 @@ def _beginnings(messages: list[Chat]) -> Iterator[tuple[str, bool]]:
     """Key of each beginning, and whether its last message is learned."""
     key = ""
     for message in messages:
-        key = digest([key, _said(message)])
+        key = hash_json([key, _said(message)])
         yield key, bool(message["loss"])
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from burnish.errors import ExportError
 from burnish.records import Json
 from burnish_exporters.formats.columns import require
-from burnish_exporters.rows.canonical_json import digest
+from burnish_exporters.rows.canonical_json import hash_json
 from burnish_exporters.rows.keys import actions_of
 
 
@@ -47,7 +47,7 @@ class RlSteps:
                     "group": row["task_id"] or row["trajectory_id"],
                     "run": row["trajectory_id"],
                     "step": step,
-                    "state_key": digest([row["task_id"] or row["trajectory_id"], done]),
+                    "state_key": hash_json([row["task_id"] or row["trajectory_id"], done]),
                     "policy": call.get("adapter") or call.get("model") or "",
                 }
 

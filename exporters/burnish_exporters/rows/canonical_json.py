@@ -1,7 +1,8 @@
-"""JSON of rows: the same bytes for the same data, and the order of keys where a model reads them.
+"""Encode rows as JSON: the same bytes for the same data, and the order of keys where a model reads them.
 
-`stable_json` sorts keys, for hashes and comparisons; `ordered_json` keeps them, for what is stored. Both write integers
-of any size and refuse lone surrogates, which other readers of JSON cannot take: such a row is dropped and counted.
+`stable_json` sorts keys, for hashes and comparisons; `ordered_json` keeps them, for storage. Both write integers of
+any
+size and refuse lone surrogates, which other JSON readers reject: such a row is dropped and counted.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ _ORDERED = msgspec.json.Encoder()
 
 
 def stable_json(value: Any) -> bytes:
-    """Plain data as JSON with sorted keys and no spaces.
+    """Encode plain data as JSON with sorted keys and no spaces.
 
     Raises:
         UnicodeEncodeError: If a text holds a lone surrogate.
@@ -25,11 +26,11 @@ def stable_json(value: Any) -> bytes:
     try:
         return _SORTED.encode(value)
     except OverflowError:
-        return _with_large_integers(value, sort_keys=True)
+        return _encode_large_integers(value, sort_keys=True)
 
 
 def ordered_json(value: Any) -> bytes:
-    """Plain data as JSON with its keys in their own order and no spaces.
+    """Encode plain data as JSON with its keys in their own order and no spaces.
 
     Raises:
         UnicodeEncodeError: If a text holds a lone surrogate.
@@ -37,15 +38,15 @@ def ordered_json(value: Any) -> bytes:
     try:
         return _ORDERED.encode(value)
     except OverflowError:
-        return _with_large_integers(value, sort_keys=False)
+        return _encode_large_integers(value, sort_keys=False)
 
 
-def digest(value: Any) -> str:
-    """Hash of plain data, 32 hex digits."""
+def hash_json(value: Any) -> str:
+    """Hash plain data; 32 hex digits."""
     return hashlib.blake2b(stable_json(value), digest_size=16).hexdigest()
 
 
-def _with_large_integers(value: Any, *, sort_keys: bool) -> bytes:
+def _encode_large_integers(value: Any, *, sort_keys: bool) -> bytes:
     plain = msgspec.to_builtins(value, str_keys=True)
     text = json.dumps(plain, sort_keys=sort_keys, separators=(",", ":"), ensure_ascii=False)
     return text.encode()

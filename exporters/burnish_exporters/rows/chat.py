@@ -1,9 +1,8 @@
-"""Messages of a trajectory in the chat form that trainers and providers read.
+"""Convert messages of a trajectory to the chat form that trainers and providers read.
 
-Knows: how a message of the GenAI conventions (`role` and `parts`) is written as an OpenAI chat message.
-Does not know: which messages belong together, and which of them are learned.
-
-Thought and call stay one assistant message, arguments are JSON strings, an empty observation stays an empty text.
+`to_chat` writes a message of the GenAI conventions (`role` and `parts`) as an OpenAI chat message. Reasoning and
+calls stay
+one assistant message, arguments are JSON strings, an empty observation stays an empty text.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from burnish_exporters.rows.provider_blocks import (
 
 Chat = dict[str, Any]
 
-_write = json.JSONEncoder(ensure_ascii=False).encode
+_encode_json = json.JSONEncoder(ensure_ascii=False).encode
 _ROLES = {"system", "developer", "user", "assistant", "tool"}
 _MEDIA = {"image", "audio", "video", "file", "document", "media", "blob"}
 _SOURCES = {
@@ -31,40 +30,40 @@ _AUDIO = {"audio/wav": "wav", "audio/x-wav": "wav", "audio/mpeg": "mp3", "audio/
 
 
 class Unrenderable(ValueError):
-    """A message that the chat form cannot hold; the text is the reason that is counted."""
+    """A message that the chat form cannot hold; its text is the reason that is counted."""
 
 
 def to_chat(message: Message) -> list[Chat]:
-    """The message in chat form; a tool message with several results becomes several.
+    """Convert a message to chat form; a tool message with several results becomes several messages.
 
     Raises:
-        Unrenderable: If a role or part has no place in the chat form.
+        Unrenderable: If the chat form cannot hold a role or part.
     """
     role, parts = message.get("role"), message.get("parts") or []
     if role not in _ROLES:
         raise Unrenderable(f"malformed: message role {role!r}")
     if role == "assistant":
-        return [_assistant(message, parts)]
+        return [_assistant_chat(message, parts)]
     if role == "tool":
         return [_tool_result(part) for part in parts]
-    chat: Chat = {"role": role, "content": _content(parts)}
+    chat: Chat = {"role": role, "content": _chat_content(parts)}
     if message.get("name"):
         chat["name"] = message["name"]
     return [chat]
 
 
 def arguments_text(part: dict[str, Json]) -> str:
-    """Arguments of a call as one JSON string, as the model wrote them where that is known."""
+    """Return the arguments of a call as one JSON string, as the model wrote them if that is known."""
     raw, arguments = part.get("raw_arguments"), part.get("arguments")
     if isinstance(raw, str) and raw.strip():
         return raw
     if isinstance(arguments, str):
         return arguments
-    return _write({} if arguments is None else arguments)
+    return _encode_json({} if arguments is None else arguments)
 
 
-def _assistant(message: Message, parts: list[dict[str, Json]]) -> Chat:
-    """Text, reasoning and calls of one reply, in one message."""
+def _assistant_chat(message: Message, parts: list[dict[str, Json]]) -> Chat:
+    """Join text, reasoning and calls of one reply in one message."""
     texts, thoughts, calls = [], [], []
     try:
         parts = read_reply_parts(parts)
@@ -77,7 +76,7 @@ def _assistant(message: Message, parts: list[dict[str, Json]]) -> Chat:
         elif kind == "reasoning":
             thoughts.append(part.get("content") or "")
         elif kind in ("tool_call", "invalid_tool_call"):
-            calls.append(_call(part))
+            calls.append(_chat_call(part))
         else:
             raise Unrenderable(f"malformed: {kind} in an assistant message")
     chat: Chat = {"role": "assistant", "content": "".join(texts)}
@@ -90,7 +89,7 @@ def _assistant(message: Message, parts: list[dict[str, Json]]) -> Chat:
     return chat
 
 
-def _call(part: dict[str, Json]) -> Chat:
+def _chat_call(part: dict[str, Json]) -> Chat:
     name, call_id = part.get("name"), part.get("id")
     if not name or not call_id:
         raise Unrenderable("malformed: tool call without name or id")
@@ -114,25 +113,25 @@ def _tool_result(part: dict[str, Json]) -> Chat:
 
 
 def _result_text(response: Json) -> str:
-    """A result as text: text stays, text blocks are joined, data is JSON.
+    """Return a result as text: text stays, text blocks are joined, data is JSON.
 
     Raises:
-        Unrenderable: If it holds an image or another medium, which no text can stand for.
+        Unrenderable: If it holds an image or another medium, which text cannot replace.
     """
     if response is None or response == []:
         return ""
     if isinstance(response, str):
         return response
     blocks = response if isinstance(response, list) else [response]
-    if medium := next(filter(None, map(_medium, blocks)), None):
+    if medium := next(filter(None, map(_media_kind, blocks)), None):
         raise Unrenderable(f"malformed: {medium} in a tool result")
     if isinstance(response, list) and all(_is_text(item) for item in response):
         return "".join(item.get("text") or item.get("content") or "" for item in response)
-    return _write(response)
+    return _encode_json(response)
 
 
-def _medium(item: Json) -> str | None:
-    """The kind of a block that is no text, as LangChain, OpenAI, Anthropic and the conventions write it; None for data."""
+def _media_kind(item: Json) -> str | None:
+    """Return the kind of a media block, as LangChain, OpenAI, Anthropic and the conventions write it; None for data."""
     if not isinstance(item, dict):
         return None
     kind = str(item.get("type")).removeprefix("input_").removesuffix("_url")
@@ -146,15 +145,15 @@ def _is_text(item: Json) -> bool:
     return isinstance(item, dict) and item.get("type") == "text"
 
 
-def _content(parts: list[dict[str, Json]]) -> str | list[Chat]:
+def _chat_content(parts: list[dict[str, Json]]) -> str | list[Chat]:
     parts = read_prompt_parts(parts)
     if all(part.get("type") == "text" for part in parts):
         return "".join(part.get("content") or "" for part in parts)
-    return [_block(part) for part in parts]
+    return [_chat_block(part) for part in parts]
 
 
-def _block(part: dict[str, Json]) -> Chat:
-    """One part of a message that holds more than text."""
+def _chat_block(part: dict[str, Json]) -> Chat:
+    """Convert one part of a message that holds more than text."""
     kind, mime = part.get("type"), str(part.get("mime_type") or "")
     if kind == "text":
         return {"type": "text", "text": part.get("content") or ""}

@@ -1,11 +1,9 @@
-"""Model calls joined into as few conversations as keep every call's exact context.
+"""Join model calls into as few conversations as keep the exact context of every call.
 
-Knows: when one call continues another, and which replies were sampled in this run.
-Does not know: whether the run was any good, what a row looks like on disk.
-
-A call continues a context when its prompt begins with that context's last prompt and reply and the tools are the same.
-Where messages were trimmed, rewritten or belong to another agent of the graph, a new context begins with exactly the
-prompt that the model saw. Each reply carries loss in one context only.
+A call continues a context if its prompt begins with that context's last prompt and reply and the tools are the same.
+If
+messages were trimmed, rewritten or belong to another agent of the graph, a new context begins with exactly the prompt
+that the model saw. Each reply carries loss in one context only. `join_contexts` is the entry.
 """
 
 from __future__ import annotations
@@ -21,14 +19,14 @@ _MASKED = {"role": "assistant"}
 
 
 @dataclass(slots=True)
-class Context:
-    """One conversation, growing call by call.
+class RowContext:
+    """One conversation that grows call by call.
 
     Attributes:
         tools: Schemas offered in each of its calls.
         messages: Chat messages, each with its `loss` flag.
-        calls: Per model call: place of the reply, token ids where captured, policy.
-        mask_errors: Whether replies whose tool call failed carry no loss.
+        calls: Per model call: place of the reply, token ids if captured, policy.
+        mask_errors: Remove the loss from replies whose tool call failed.
     """
 
     tools: list[Tool]
@@ -40,86 +38,86 @@ class Context:
     _reply: list[Chat] = field(default_factory=list)
 
     def continued_by(self, call: ModelCall) -> bool:
-        """Whether the call's prompt begins with this context, its last reply included."""
+        """Report if the call's prompt begins with this context, its last reply included."""
         seen = len(self._prompt)
         if len(call.messages) <= seen or call.tools != self.tools:
             return False
         begins = call.messages[:seen]
-        if begins != self._prompt and not all(map(_same, begins, self._prompt)):
+        if begins != self._prompt and not all(map(_same_message, begins, self._prompt)):
             return False
         said = call.messages[seen]
         return said == self._said or _same_chat(to_chat(said), self._reply)
 
-    def add(self, call: ModelCall, reason: str | None) -> None:
-        """Append what is new in the call's prompt, and its reply.
+    def add_call(self, call: ModelCall, reason: str | None) -> None:
+        """Append the new messages of the call's prompt, and its reply.
 
         Args:
-            call: A call whose reply is known.
-            reason: Why the reply carries no loss; None where it does.
+            call: A call with a reply.
+            reason: Reason why the reply carries no loss; None if it does.
         """
         new = call.messages[len(self._prompt) + 1 :] if self._prompt else call.messages
         for message in new:
             chats = to_chat(message)
             self.messages += [{**chat, "loss": False} for chat in chats]
             if self.mask_errors and message.get("status") == "error":
-                self._mask({str(chat.get("tool_call_id")) for chat in chats})
+                self._mask_calls({str(chat.get("tool_call_id")) for chat in chats})
         self._prompt, self._said = call.messages, call.reply
         self._reply = to_chat(call.reply or _MASKED)
         self.messages += [{**chat, "loss": reason is None} for chat in self._reply]
         self.calls.append(_call_facts(call, len(self.messages) - 1))
 
-    def _mask(self, failed: set[str]) -> None:
-        """Take the loss from the last reply that made one of these calls."""
+    def _mask_calls(self, failed: set[str]) -> None:
+        """Remove the loss from the last reply that made one of these calls."""
         for message in reversed(self.messages):
             if any(call["id"] in failed for call in message.get("tool_calls") or ()):
                 message["loss"] = False
                 return
 
 
-def contexts_of(trajectory: Trajectory, *, mask_errors: bool = True) -> list[Context]:
-    """The contexts of a trajectory, those without anything to learn left out.
+def join_contexts(trajectory: Trajectory, *, mask_errors: bool = True) -> list[RowContext]:
+    """Return the contexts of a trajectory, without those that have nothing to learn.
 
     Args:
         trajectory: A finished run.
-        mask_errors: Whether a reply whose tool call failed carries no loss.
+        mask_errors: Remove the loss from replies whose tool call failed.
 
     Raises:
-        Unrenderable: If a message has no place in the chat form.
+        Unrenderable: If the chat form cannot hold a message.
     """
     failed = _failed_calls(trajectory) if mask_errors else set()
-    contexts: list[Context] = []
+    contexts: list[RowContext] = []
     for call in sorted(trajectory.model_calls, key=lambda call: call.started_ns):
         if call.reply is None:
             continue
         context = next((c for c in reversed(contexts) if c.continued_by(call)), None)
         if context is None:
-            context = Context(tools=call.tools, mask_errors=mask_errors)
+            context = RowContext(tools=call.tools, mask_errors=mask_errors)
             contexts.append(context)
-        context.add(call, _why_masked(call, failed))
+        context.add_call(call, _why_masked(call, failed))
     return [c for c in contexts if any(message["loss"] for message in c.messages)]
 
 
-def _same(one: Message, other: Message) -> bool:
-    """Whether two messages are the same to the model, whatever else they carry."""
+def _same_message(one: Message, other: Message) -> bool:
+    """Report if two messages are the same to the model, whatever else they carry."""
     return one == other or _same_chat(to_chat(one), to_chat(other))
 
 
 def _same_chat(one: list[Chat], other: list[Chat]) -> bool:
-    """Equality up to what becomes of a reply in later prompts: a speaker's name, arguments written another way."""
-    return one == other or [_settled(c) for c in one] == [_settled(c) for c in other]
+    """Compare replies up to the changes that later prompts make: a speaker's name, arguments written another way."""
+    return one == other or [_normalize_chat(c) for c in one] == [_normalize_chat(c) for c in other]
 
 
-def _settled(chat: Chat) -> Chat:
+def _normalize_chat(chat: Chat) -> Chat:
     settled = {key: value for key, value in chat.items() if key != "name"}
     if "tool_calls" in chat:
         settled["tool_calls"] = [
-            [call["id"], call["function"]["name"], _parsed(call["function"]["arguments"])]
+            [call["id"], call["function"]["name"], _parse_arguments(call["function"]["arguments"])]
             for call in chat["tool_calls"]
         ]
     return settled
 
 
-def _parsed(arguments: str) -> object:
+def _parse_arguments(arguments: str) -> object:
     try:
         return json.loads(arguments)
     except ValueError:
@@ -127,10 +125,11 @@ def _parsed(arguments: str) -> object:
 
 
 def _failed_calls(trajectory: Trajectory) -> set[tuple[str, str]]:
-    """Calls that failed: the model call that made each, and its id there.
+    """Return the failed calls as the span id of the model call and the id of the tool call.
 
-    Ids are unique within a message only, so a tool run belongs to the latest reply before it that made this very call;
-    where none says the same, to the latest with that id.
+    Ids are unique within a message only, so a tool run belongs to the latest earlier reply that made this very call;
+    if no
+    reply made it, to the latest with that id.
     """
     made: dict[str, list[ModelCall]] = {}
     for call in trajectory.model_calls:
@@ -140,27 +139,27 @@ def _failed_calls(trajectory: Trajectory) -> set[tuple[str, str]]:
     failed: set[tuple[str, str]] = set()
     for run in trajectory.tool_runs:
         if run.call_id and (run.is_error or run.error is not None):
-            maker = _maker(run, made.get(run.call_id, []))
+            maker = _calling_reply(run, made.get(run.call_id, []))
             if maker is not None:
                 failed.add((maker.span_id, run.call_id))
     return failed
 
 
-def _maker(run: ToolRun, calls: list[ModelCall]) -> ModelCall | None:
-    """The reply that made the call of a tool run."""
+def _calling_reply(run: ToolRun, calls: list[ModelCall]) -> ModelCall | None:
+    """Return the reply that made the call of a tool run."""
     before = [call for call in calls if (call.ended_ns or call.started_ns) <= run.started_ns]
-    ranked = sorted(before or calls, key=lambda call: (_makes(call, run), call.started_ns))
+    ranked = sorted(before or calls, key=lambda call: (_made_call(call, run), call.started_ns))
     return ranked[-1] if ranked else None
 
 
-def _makes(call: ModelCall, run: ToolRun) -> bool:
+def _made_call(call: ModelCall, run: ToolRun) -> bool:
     parts = (call.reply or {}).get("parts") or ()
     same = (p for p in parts if p.get("id") == run.call_id and p.get("name") == run.name)
     return any(part.get("arguments") == run.arguments for part in same)
 
 
 def _why_masked(call: ModelCall, failed: set[tuple[str, str]]) -> str | None:
-    """Why nothing is learned from a reply; None if it is."""
+    """Return why a reply carries no loss; None if it does."""
     if call.error is not None:
         return "error"
     if not call.sampled:

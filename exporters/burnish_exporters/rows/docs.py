@@ -1,7 +1,7 @@
-"""Tool documentation in the prompt, so that the model learns to read it rather than to know it by heart.
+"""Write tool documentation into the prompt, so that the model learns to read it and does not memorise it.
 
-Knows: where the documentation of a row's tools is written, and which rows get it (Gorilla's retriever-aware training,
-arXiv 2305.15334: with and without, so that both work). Does not know: where the documentation comes from.
+A share of the rows gets the documentation (Gorilla's retriever-aware training, arXiv 2305.15334: with and without, so
+that both work).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Self
 import msgspec
 
 from burnish.errors import ExportError
-from burnish_exporters.rows.canonical_json import digest
+from burnish_exporters.rows.canonical_json import hash_json
 from burnish_exporters.rows.row import Row
 from burnish_exporters.rows.validity import tool_name
 
@@ -26,15 +26,15 @@ class ToolDocs:
 
     Args:
         docs: Text of each tool's documentation.
-        share: Share of runs, 0 to 1, that get it; a hash of the run says which ones.
+        share: Share of runs, 0 to 1, that get it; a hash of the run selects them.
     """
 
     def __init__(self, docs: Mapping[str, str], share: float = 1.0) -> None:
         self._docs, self._share = dict(docs), share
 
     @classmethod
-    def read(cls, path: Path, share: float = 1.0) -> Self:
-        """The documentation in a JSON file.
+    def read_file(cls, path: Path, share: float = 1.0) -> Self:
+        """Read the documentation from a JSON file.
 
         Raises:
             ExportError: If the file holds no texts by tool name.
@@ -49,18 +49,18 @@ class ToolDocs:
         return cls(found, share)
 
     def add_to(self, row: Row) -> None:
-        """Write the documentation of the row's tools into its system message, if the row is one of the share.
+        """Write the documentation of the row's tools into its system message, if the row is in the share.
 
-        The captured token ids go: they are those of another prompt.
+        The captured token ids are removed: they belong to another prompt.
         """
         names = [tool_name(tool) for tool in row.tools]
         known = [f"## {name}\n{self._docs[name]}" for name in names if name in self._docs]
-        if known and int(digest(["docs", row.trajectory_id])[:8], 16) / 2**32 < self._share:
+        if known and int(hash_json(["docs", row.trajectory_id])[:8], 16) / 2**32 < self._share:
             with_tool_docs(row, "\n\n".join([_INTRODUCTION, *known]))
 
 
 def with_tool_docs(row: Row, text: str) -> None:
-    """Append a text to the row's system message, or begin the row with one."""
+    """Append a text to the row's system message, or insert a system message with it."""
     first = row.messages[0]
     moved = 0
     if first["role"] == "system" and isinstance(first["content"], str):

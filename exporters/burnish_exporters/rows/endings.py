@@ -1,7 +1,8 @@
-"""Why a reply ended, and whether it can be learned from.
+"""Decide from the finish reason if a reply can be learned from.
 
-Providers say it in many words. A reply is learned only if it ended in a known good way, or if nothing was said about it:
-one that was cut, refused or filtered teaches to break off.
+Providers spell the reason in many ways. A reply is learned only if it ended in a known good way, or if its provider
+gave
+no reason: a reply that was cut, refused or filtered teaches to break off.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ _WHOLE = frozenset(
 
 
 def ended_whole(finish_reason: str | None) -> bool:
-    """Whether a reply came to its own end, as far as its provider said anything."""
+    """Report if a reply came to its own end, as far as its provider says."""
     if not finish_reason:
         return True
     word = "".join(char for char in finish_reason.casefold() if char.isalnum())

@@ -1,8 +1,4 @@
-"""Keys by which rows are compared: the same conversation, the same request and actions.
-
-Knows: what may differ between two runs that teach the same.
-Does not know: which of two equal runs is kept (curate/).
-"""
+"""Compute the keys by which rows are compared: the same conversation, the same request and actions."""
 
 from __future__ import annotations
 
@@ -14,7 +10,7 @@ from typing import Any
 import msgspec
 
 from burnish.trajectories.normal_form import comparable_text, normal_text
-from burnish_exporters.rows.canonical_json import digest, stable_json
+from burnish_exporters.rows.canonical_json import hash_json, stable_json
 from burnish_exporters.rows.chat import Chat
 
 _GENERATED = re.compile(
@@ -33,7 +29,7 @@ _SUSPECT = re.compile(r"[0-9a-fA-F]{8}|\d-\d\d[T ]\d\d:|_[0-9A-Za-z]{12}")
 
 
 def content_key(messages: list[Chat]) -> str:
-    """Equal for conversations that are the same up to the ids of their calls."""
+    """Return a key that is equal for conversations that are the same up to the ids of their calls."""
     places: dict[str, int] = {}
     reduced: list[Any] = []
     for message in messages:
@@ -46,67 +42,68 @@ def content_key(messages: list[Chat]) -> str:
         if message["role"] == "user" and isinstance(said, str):
             said = normal_text(said)
         reduced.append([message["role"], said, calls, answers, message["loss"]])
-    return digest(reduced)
+    return hash_json(reduced)
 
 
 def request_of(messages: list[Chat]) -> str:
-    """What users said, a line for each message, in the normal form."""
+    """Return the user messages, one a line, normalised."""
     return "\n".join(normal_text(text_of(m)) for m in messages if m["role"] == "user")
 
 
 def action_key(messages: list[Chat]) -> str:
-    """Equal for runs with the same request and the same calls, up to times and generated ids.
+    """Return a key that is equal for runs with the same request and calls, up to times and generated ids.
 
-    An id that the request names is part of the request. One that a tool gave stands for its place in the results, so
+    An id that the request names is part of the request. An id from a tool result is replaced by its place in the
+    results, so
     that two runs that picked different entries stay different.
     """
     asked = [comparable_text(text_of(m)) for m in messages if m["role"] == "user"]
-    return digest([asked, actions_of(messages)])
+    return hash_json([asked, actions_of(messages)])
 
 
 def actions_of(messages: list[Chat]) -> list[str]:
-    """Key of each call, in order, up to times and generated ids."""
-    ids = _Ids([normal_text(text_of(m)) for m in messages if m["role"] == "user"])
+    """Return the key of each call, in order, up to times and generated ids."""
+    ids = _IdNames([normal_text(text_of(m)) for m in messages if m["role"] == "user"])
     calls = []
     for message in messages:
         if message["role"] == "tool":
-            ids.seen(text_of(message))
+            ids.name_ids(text_of(message))
         for call in message.get("tool_calls") or ():
             function = call["function"]
-            calls.append(f"{function['name']}({ids.settled(function['arguments'])})")
+            calls.append(f"{function['name']}({ids.replace_ids(function['arguments'])})")
     return calls
 
 
-class _Ids:
-    """Names for the generated ids and times of one run."""
+class _IdNames:
+    """Stable names for the generated ids and times of one run."""
 
     def __init__(self, asked: list[str]) -> None:
         self._asked = "\n".join(asked)
         self._names: dict[str, str] = {}
         self._results = 0
 
-    def seen(self, result: str) -> None:
-        """Take note of what a tool gave."""
+    def name_ids(self, result: str) -> None:
+        """Name the ids of a tool result."""
         self._results += 1
         if _SUSPECT.search(result):
             for place, match in enumerate(_GENERATED.finditer(result)):
                 self._names.setdefault(match.group(), f"*{self._results}.{place}")
 
-    def settled(self, arguments: str) -> str:
-        """Arguments with their ids by name, whatever the order of the keys."""
+    def replace_ids(self, arguments: str) -> str:
+        """Replace the ids of arguments by their names, and sort the keys."""
         with contextlib.suppress(msgspec.DecodeError, UnicodeEncodeError, OverflowError):
             arguments = stable_json(msgspec.json.decode(arguments)).decode()
         if _SUSPECT.search(arguments):
-            arguments = _GENERATED.sub(self._name, arguments)
+            arguments = _GENERATED.sub(self._replace_id, arguments)
         return " ".join(arguments.split())
 
-    def _name(self, match: re.Match[str]) -> str:
+    def _replace_id(self, match: re.Match[str]) -> str:
         value = match.group()
         return value if value in self._asked else self._names.get(value, "*")
 
 
 def text_of(message: Chat) -> str:
-    """What a message says; the text among blocks of several kinds, all other blocks as JSON."""
+    """Return the text of a message; text blocks first, all other blocks as JSON."""
     content = message["content"]
     if isinstance(content, str):
         return content

@@ -1,9 +1,9 @@
-"""Content blocks of providers, read as parts of the GenAI conventions.
+"""Read content blocks of providers as parts of the GenAI conventions.
 
 Chat models of LangChain keep in a message's content what the provider sent: a block that repeats a
-tool call, a thought with its signature, a refusal. `read_reply_parts` turns the parts of an
-assistant message into text, reasoning and calls, so that a row holds what was said once. The
-journal keeps the blocks as they came; only rows are made of this reading.
+tool call, reasoning with its signature, a refusal. `read_reply_parts` turns the parts of an
+assistant message into text, reasoning and calls, so that a row holds each of them once. The
+journal keeps the blocks as they came; only rows use this reading.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _CALL_IDS = {
     "invalid_tool_call": "id",
     "toolUse": "toolUseId",
 }
-# Blocks without anything that a model could learn to write: sealed thoughts, marks of streams.
+# Blocks without anything that a model could learn to write: sealed reasoning, marks of streams.
 _SEALED = frozenset(
     {
         "redacted_thinking", "function_call_signature", "thought_signature", "input_json_delta",
@@ -37,7 +37,7 @@ _SEALED = frozenset(
 
 
 class UnreadableBlock(ValueError):
-    """A block that no row can hold; the text names it."""
+    """A block that no row can hold; its text names the block."""
 
 
 def read_reply_parts(parts: list[Part]) -> list[Part]:
@@ -48,20 +48,20 @@ def read_reply_parts(parts: list[Part]) -> list[Part]:
 
     Raises:
         UnreadableBlock: If a block is anything else, such as an image or a tool that the provider
-            ran by itself.
+            ran itself.
     """
     if all(part.get("type") in _PLAIN for part in parts):
         return parts
     known = {
         part.get("id") for part in parts if part.get("type") in ("tool_call", "invalid_tool_call")
     }
-    return [read for part in parts for read in _read(part, known)]
+    return [read for part in parts for read in _read_part(part, known)]
 
 
 def read_prompt_parts(parts: list[Part]) -> list[Part]:
     """Return the parts of a system or user message with media in the form of the conventions.
 
-    A block of a kind that is not known here stays as it is; who renders it decides.
+    A block of an unknown kind stays as it is; the renderer decides about it.
     """
     return [read for part in parts for read in _read_prompt(part)]
 
@@ -75,12 +75,12 @@ def _read_prompt(part: Part) -> Iterator[Part]:
     if kind in ("cachePoint", "cache_point"):
         return
     if kind in ("text", "input_text") and "content" not in part:
-        yield _said(part)
+        yield _read_text(part)
         return
-    yield (_image(part) if kind in ("image", "input_image", "media") else None) or part
+    yield (_read_image(part) if kind in ("image", "input_image", "media") else None) or part
 
 
-def _image(part: Part) -> Part | None:
+def _read_image(part: Part) -> Part | None:
     """Return an image of Anthropic, the Responses API or Google as a blob or URI, else None."""
     source = part.get("source")
     if not isinstance(source, dict):
@@ -96,7 +96,7 @@ def _image(part: Part) -> Part | None:
     return None if url is None else {"type": "uri", "modality": "image", "uri": url}
 
 
-def _read(part: Part, known: set[Any]) -> Iterator[Part]:
+def _read_part(part: Part, known: set[Any]) -> Iterator[Part]:
     kind = part.get("type")
     if kind in _PLAIN and not isinstance(part.get("summary"), list):
         yield part
@@ -122,11 +122,11 @@ def _read(part: Part, known: set[Any]) -> Iterator[Part]:
 
 
 def _read_inner(value: Any, known: set[Any]) -> Iterator[Part]:
-    """Read what was kept as it came: a block, or a bare text."""
+    """Read a wrapped value: a block, or a bare text."""
     if isinstance(value, str):
         yield {"type": "text", "content": value}
     elif isinstance(value, dict) and value.get("type") != "verbatim":
-        yield from _read(value, known)
+        yield from _read_part(value, known)
     else:
         raise UnreadableBlock(f"{type(value).__name__} in an assistant message")
 
@@ -136,8 +136,8 @@ def _check_repeats(part: Part, kind: str, known: set[Any]) -> None:
         raise UnreadableBlock(f"{kind} without its call in an assistant message")
 
 
-def _thought(part: Part) -> Part | None:
-    """Return a thought in any of the providers' spellings as reasoning, None where it is empty."""
+def _read_thought(part: Part) -> Part | None:
+    """Return a thought in any provider's spelling as reasoning; None if it is empty."""
     for name in (
         "thinking",
         "reasoning",
@@ -153,7 +153,7 @@ def _thought(part: Part) -> Part | None:
 
 
 def _join_texts(value: Json) -> str:
-    """Return the text of a text, of a block or of a list of blocks."""
+    """Return the text of a string, of a block or of a list of blocks."""
     if isinstance(value, str):
         return value
     if isinstance(value, dict):
@@ -164,21 +164,21 @@ def _join_texts(value: Json) -> str:
     return ""
 
 
-def _said(part: Part) -> Part:
-    """Return a text block that was kept in the provider's own spelling."""
+def _read_text(part: Part) -> Part:
+    """Return a text block in a provider's spelling as a text part."""
     text = next((part[name] for name in ("text", "content") if isinstance(part.get(name), str)), "")
     return {"type": "text", "content": text}
 
 
-def _refused(part: Part) -> Part | None:
+def _read_refusal(part: Part) -> Part | None:
     return {"type": "text", "content": str(part.get("refusal") or "")}
 
 
 _READERS: dict[str, Callable[[Part], Part | None]] = {
-    "text": _said,
-    "output_text": _said,
-    "refusal": _refused,
+    "text": _read_text,
+    "output_text": _read_text,
+    "refusal": _read_refusal,
     **dict.fromkeys(
-        ("thinking", "reasoning", "reasoning_content", "reasoningContent", "thought"), _thought
+        ("thinking", "reasoning", "reasoning_content", "reasoningContent", "thought"), _read_thought
     ),
 }

@@ -1,7 +1,6 @@
-"""What makes a conversation unusable as a row, named so that it can be counted.
+"""Find what makes a conversation unusable as a row, named so that it can be counted.
 
-Knows: the rules of a tool conversation: names, ids, arguments, order.
-Does not know: what the conversation is about, and whether it went well.
+The rules concern names, ids, arguments and order of a tool conversation, not its content.
 """
 
 from __future__ import annotations
@@ -17,10 +16,10 @@ _DECODER = msgspec.json.Decoder()
 MAX_CHARS = 1_000_000
 
 
-def problem_of(
+def find_row_problem(
     messages: list[Chat], tools: list[Tool], max_chars: int | None = MAX_CHARS
 ) -> str | None:
-    """The first rule that the conversation breaks, as a reason to count; None if it breaks none.
+    """Return the first rule that the conversation breaks, as a reason to count; None if it breaks none.
 
     Args:
         messages: The conversation in chat form, with loss flags.
@@ -30,7 +29,7 @@ def problem_of(
     names = {tool_name(tool) for tool in tools}
     open_calls: set[str] = set()
     for message in messages:
-        if max_chars is not None and _longest(message) > max_chars:
+        if max_chars is not None and _longest_text(message) > max_chars:
             return "malformed: huge message"
         if message["role"] == "tool":
             if message["tool_call_id"] not in open_calls:
@@ -45,14 +44,14 @@ def problem_of(
             return "malformed: call id used twice"
         if message.get("loss") and not (message["content"] or calls):
             return "malformed: empty reply"
-        found = _call_problem(calls, names) if message.get("loss") else None
+        found = _find_call_problem(calls, names) if message.get("loss") else None
         if found:
             return found
     return "malformed: empty prompt" if messages[0]["loss"] else None
 
 
-def _longest(message: Chat) -> int:
-    """Characters of the longest text of a message: what it says, or what a call is given."""
+def _longest_text(message: Chat) -> int:
+    """Return the length of the longest text of a message: its content, or the arguments of a call."""
     content = message["content"]
     said = len(content) if isinstance(content, str) else 0
     given = (len(call["function"]["arguments"]) for call in message.get("tool_calls") or ())
@@ -60,13 +59,13 @@ def _longest(message: Chat) -> int:
 
 
 def tool_name(tool: Tool) -> str:
-    """Name of a tool, flat or nested under "function"."""
+    """Return the name of a tool, flat or nested under "function"."""
     function = tool.get("function")
     return str((function if isinstance(function, dict) else tool).get("name"))
 
 
-def _call_problem(calls: list[Chat], names: set[str]) -> str | None:
-    """What is wrong with calls that would be learned."""
+def _find_call_problem(calls: list[Chat], names: set[str]) -> str | None:
+    """Return what is wrong with calls that would be learned."""
     for call in calls:
         function = call["function"]
         if names and function["name"] not in names:

@@ -29,7 +29,7 @@ from burnish_exporters.dataset.spool import pack_rows
 from burnish_exporters.funnel import Funnel
 from burnish_exporters.redact import RowRedactor, finders_of
 from burnish_exporters.rows import Row, Unrenderable, build_rows
-from burnish_exporters.rows.canonical_json import digest
+from burnish_exporters.rows.canonical_json import hash_json
 from burnish_exporters.rows.docs import ToolDocs
 from burnish_exporters.rows.keys import action_key, actions_of, content_key, request_of
 from burnish_exporters.rows.row import RowSettings
@@ -114,7 +114,7 @@ class ShardBuilder:
         self._kinds = [traits_of(verifier).kind for verifier in plan.verifiers]
         self._source, self._verified = source_steps(plan), verified_steps(plan)
         docs, share = plan.recipe.tool_docs, plan.recipe.tool_docs_share
-        self._docs = ToolDocs.read(Path(docs), share) if docs else None
+        self._docs = ToolDocs.read_file(Path(docs), share) if docs else None
         self._redactor = make_redactor(plan)
         self._refusals = make_refusals(plan.recipe)
         self._before = Counter[str]()
@@ -270,10 +270,10 @@ class ShardBuilder:
             rows=len(rows),
             steps=len(trajectory.model_calls),
             errors=sum(run.is_error or run.error is not None for run in trajectory.tool_runs),
-            content_key=digest([content_key(row.messages) for row in rows]),
-            action_key=digest([action_key(row.messages) for row in rows]),
+            content_key=hash_json([content_key(row.messages) for row in rows]),
+            action_key=hash_json([action_key(row.messages) for row in rows]),
             request=request_of(rows[0].messages) if "request" in needs else "",
-            actions=[digest(action) for row in rows for action in actions_of(row.messages)]
+            actions=[hash_json(action) for row in rows for action in actions_of(row.messages)]
             if "actions" in needs
             else [],
             place=shard.add_rows(rows),

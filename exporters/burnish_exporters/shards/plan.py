@@ -16,7 +16,7 @@ from burnish._version import __version__
 from burnish.protocols import Verifier
 from burnish_exporters.dataset.recipe import Recipe
 from burnish_exporters.redact import Decoder, second_look_name
-from burnish_exporters.rows.canonical_json import digest
+from burnish_exporters.rows.canonical_json import hash_json
 from burnish_exporters.verify import PoolSettings
 from burnish_exporters.verify.user_functions import version_of
 
@@ -71,4 +71,4 @@ class Plan:
         trusted = sorted(self.pool.trust_received)
         settings = [secret, self.decoder is not None, self.unbelieved, self.as_of_ns, trusted]
         settings.append(second_look_name() if self.recipe.redact != "none" else "")
-        return digest([__version__, _SHARD_VERSION, self.hashed_recipe(), contents, settings])
+        return hash_json([__version__, _SHARD_VERSION, self.hashed_recipe(), contents, settings])

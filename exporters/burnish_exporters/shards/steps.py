@@ -16,10 +16,10 @@ def source_steps(plan: Plan) -> list[Step]:
     """Return the steps that run before verification."""
     recipe = plan.recipe
     return [
-        curate.finished(plan.agent),
+        curate.keep_finished(plan.agent),
         curate.refuse_pools(make_refusals(recipe), recipe.sources),
-        curate.without_losses(),
-        curate.well_formed(),
+        curate.keep_complete(),
+        curate.keep_well_formed(),
     ]
 
 
@@ -39,19 +39,19 @@ def verified_steps(plan: Plan) -> list[Step]:
     """
     recipe, signs = plan.recipe, plan.recipe.luck_signs()
     labels = ("success", "fail") if recipe.needs_failures() else ("success",)
-    steps = [curate.verified(labels, plan.unbelieved)]
+    steps = [curate.keep_verified(labels, plan.unbelieved)]
     if recipe.ambiguous == "drop":
-        steps.append(curate.unambiguous())
+        steps.append(curate.keep_unambiguous())
     for_success: list[Step] = []
     if recipe.max_repeated_calls is not None:
-        for_success.append(curate.without_repeated_calls(recipe.max_repeated_calls))
+        for_success.append(curate.limit_repeated_calls(recipe.max_repeated_calls))
     if "observations" in signs:
-        for_success.append(curate.supported_by_observations())
+        for_success.append(curate.keep_supported())
     if recipe.replay is not None:
-        for_success.append(curate.succeeds_again(_resolve_function(recipe.replay, plan)))
+        for_success.append(curate.keep_repeatable(_resolve_function(recipe.replay, plan)))
     if recipe.scorer is not None:
         scorer = _resolve_function(recipe.scorer, plan)
-        for_success.append(curate.needed_calls(scorer, at_least=recipe.min_call_gain))
+        for_success.append(curate.keep_needed_calls(scorer, at_least=recipe.min_call_gain))
     return [*steps, *map(_only_successes, for_success)]
 
 
