@@ -20,10 +20,8 @@ def main() -> int:
     """Build the shards of a job and return the exit status."""
     platform.end_with_parent()
     job: ShardJob = pickle.loads(sys.stdin.buffer.read())  # noqa: S301 - from the process that started this one
-    output, sys.stdout = (
-        sys.stdout.buffer,
-        sys.stderr,
-    )  # output of user code must not mix with the protocol
+    output = sys.stdout.buffer
+    sys.stdout = sys.stderr  # output of user code must not mix with the protocol
     try:
         for shard in ShardBuilder(job.plan).build_shards(job.read_runs()):
             job.store.write_shard(shard)
