@@ -151,6 +151,14 @@ def status_error(kind, status):
     return kind("no", response=httpx2.Response(status, request=request), body=None)
 
 
+def error_of_a_stream(code):
+    """What the client raises for an error that came as an event of a stream."""
+    import httpx2
+
+    request = httpx2.Request("POST", "http://there/v1/chat/completions")
+    return openai.APIError("no", request=request, body={"message": "no", "code": code})
+
+
 def test_errors_of_the_backend_are_told_from_those_of_the_agent():
     limit = status_error(openai.RateLimitError, 429)
     hidden = RuntimeError("the model did not answer")
@@ -163,6 +171,8 @@ def test_errors_of_the_backend_are_told_from_those_of_the_agent():
     assert infrastructure_error(status_error(openai.BadRequestError, 400)) is None
     assert infrastructure_error(ConnectionError("of a tool")) is None
     assert infrastructure_error(ValueError("of the agent")) is None
+    assert infrastructure_error(error_of_a_stream(500)).startswith("APIError")
+    assert infrastructure_error(error_of_a_stream(400)) is None
 
 
 def test_up_to_the_allowed_share_lost_attempts_are_named_and_decide_nothing():

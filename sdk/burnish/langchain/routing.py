@@ -156,7 +156,10 @@ class _Call:
         A failure carries its version: capture and canary count it for the right arm.
         """
         self._stamp(error, self.choice.arm)
-        if not self._first or failure_of(error) is None or self._route is None:
+        if failure_of(error) is None or self._route is None:
+            return False
+        if not self._first:  # a stream that its server cut off: no evidence against the version
+            self._stamp(error, "takeover")
             return False
         if self._takeover is None:
             router, reconciler = self._route.router(), self._route.reconciler()

@@ -15,6 +15,7 @@ from burnish.adapters.pointer import Target
 from burnish.canary.reconciler import Reconciler
 from burnish.canary.router import Choice, Router
 from burnish.errors import BackendUnavailable, UnknownAdapter
+from burnish.serving.endpoint import engine_died, error_status
 
 Failure = Literal["lost", "unavailable"]
 _UNAVAILABLE = frozenset({401, 403, 408, 425, 429, 502, 503, 504})
@@ -23,11 +24,13 @@ _BROKEN = ("APIConnectionError", "APITimeoutError", "TransportError", "ConnectEr
 
 def failure_of(error: BaseException) -> Failure | None:
     """What an error says of the version that was asked: its backend lost it, or does not answer."""
-    status = getattr(error, "status_code", None)
+    status = error_status(error)
     if isinstance(error, UnknownAdapter) or status == 404:
         return "lost"
     names = {kind.__name__ for kind in type(error).__mro__}
     if isinstance(error, BackendUnavailable) or names & set(_BROKEN) or status in _UNAVAILABLE:
+        return "unavailable"
+    if engine_died(error):
         return "unavailable"
     return None
 

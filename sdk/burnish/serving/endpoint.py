@@ -34,6 +34,7 @@ _PASSING = frozenset({408, 425, 429, 502, 503, 504})
 _OF_THE_SERVER = _PASSING | {401, 403}  # say nothing of the model that was asked for
 _NO_LIST = frozenset({404, 405, 501})  # servers without the route to list models
 _IDS_FIELD = "return_token_ids"
+_DEAD_ENGINE = "EngineCore encountered an issue"
 
 
 def address_of(url: str) -> str:
@@ -290,6 +291,23 @@ def refusal(
         "status 200",
         "set BURNISH_TOKEN" if response.status_code in (401, 403) else "look at its log",
     )
+
+
+def error_status(error: BaseException) -> int | None:
+    """The HTTP status of an error that a client raised.
+
+    An error that came within a stream has no status of its own: the one that its body names counts.
+    """
+    status = getattr(error, "status_code", None)
+    if isinstance(status, int):
+        return status
+    code = str(getattr(error, "code", None))
+    return int(code) if code.isdigit() and 400 <= int(code) < 600 else None
+
+
+def engine_died(error: BaseException) -> bool:
+    """Whether vLLM says that its process that calculates has ended; it answers nothing after that."""
+    return error_status(error) == 500 and _DEAD_ENGINE in str(error)
 
 
 def reason(response: Any) -> str:

@@ -66,6 +66,9 @@ def check_chat(body: dict[str, Any], context: int) -> None:
         context: Tokens of the model's context (`max_model_len`).
     """
     _check_numbers(body, context)
+    if not body.get("messages"):
+        found = "Cannot apply chat template to an empty conversation. Provide at least one message."
+        raise Refused(found)
     choice = body.get("tool_choice")
     if body.get("tools") == []:
         found = "`tools` must not be an empty array. Either provide at least one tool or omit the field entirely."

@@ -46,6 +46,7 @@ from burnish.serving.toolcalls import Piece
 from burnish.testing import vllm_forms as forms
 from burnish.testing.vllm_forms import INPUT, INTERNAL, Refused
 
+_DONE = "data: [DONE]\n\n"
 _OBEYED = (
     "model messages prompt temperature top_p seed max_tokens max_completion_tokens stop stream "
     "stream_options tools tool_choice logprobs return_token_ids return_tokens_as_token_ids"
@@ -117,6 +118,8 @@ class VllmServer:
         headers: dict[str, str] | None = None,
         path: str = "/v1/chat/completions",
         model: str | None = None,
+        after: int | None = None,
+        message: str = "",
     ) -> None:
         """Answer the next requests of a route with an error.
 
@@ -126,8 +129,11 @@ class VllmServer:
             headers: Of the answer, such as `retry-after`.
             path: The route.
             model: Only requests for this model.
+            after: Only streams, and only after so many tokens; the error is an event of the stream.
+            message: What the error says.
         """
-        self._faults.append(_Fault(status, times, headers or {}, path, model))
+        told = message or f"asked for {status}"
+        self._faults.append(_Fault(status, times, headers or {}, path, model, after, told))
 
     def app(self) -> Starlette:
         """The application, to be served by other means."""
@@ -163,8 +169,7 @@ class VllmServer:
             if fault is not None:
                 if not fault.status:
                     return _BrokenOff()
-                asked = Refused(f"asked for {fault.status}", fault.status, "Error")
-                return _failed(asked, fault.headers)
+                return _failed(fault.error(), fault.headers)
             try:
                 return await handler(body)
             except Refused as refused:
@@ -174,9 +179,11 @@ class VllmServer:
 
         return route
 
-    def _fault(self, path: str, body: dict[str, Any]) -> _Fault | None:
+    def _fault(self, path: str, body: dict[str, Any], *, inside: bool = False) -> _Fault | None:
+        """The error that a request is answered with, at once or inside its stream."""
         for fault in self._faults:
-            if fault.times > 0 and fault.path == path and fault.model in (None, body.get("model")):
+            meant = fault.path == path and fault.model in (None, body.get("model"))
+            if meant and fault.times > 0 and inside == (fault.after is not None):
                 fault.times -= 1
                 return fault
         return None
@@ -282,26 +289,45 @@ class VllmServer:
         future = self._engine.submit(request)
         future.add_done_callback(lambda _: told(-1))
         stream, ids = ReplyStream(self._session, ask), bool(body.get("return_token_ids"))
+        parses = _parses(body)
         chunks = _Chunks(forms.answer_head("chat.completion.chunk", model), ids)
 
+        cut = self._fault("/v1/chat/completions", body, inside=True)
+
         async def events() -> AsyncIterator[str]:
+            given = 0
             try:
                 yield chunks.first(list(request.prompt))
                 while (token := await tokens.get()) != -1:
-                    yield chunks.token(token, stream.feed(token))
-                answer = future.result()
-                rest, logprobs = stream.close(), None
-                if body.get("logprobs"):
-                    logprobs = forms.chat_logprobs(answer, self._session.renderer.decode)
-                finished = Finished(answer=answer, text="", reply=stream.reply)
-                yield chunks.last(rest, finished.finish_reason, logprobs)
-                if (body.get("stream_options") or {}).get("include_usage"):
-                    yield _event({**chunks.head, "choices": [], "usage": forms.usage(finished)})
+                    if cut is not None and given == cut.after:
+                        yield _event(forms.error_body(cut.error())) + _DONE
+                        return
+                    given += 1
+                    told_now = parses or not self._is_mark(token)
+                    yield chunks.token(token, stream.feed(token) if told_now else [])
+                rest = stream.close()
+                finished = Finished(answer=future.result(), text="", reply=stream.reply)
+                yield self._end(chunks, rest, finished, body)
             finally:
                 future.cancel()
-            yield "data: [DONE]\n\n"
 
         return StreamingResponse(events(), media_type="text/event-stream")
+
+    def _end(
+        self, chunks: _Chunks, rest: list[Piece], finished: Finished, body: dict[str, Any]
+    ) -> str:
+        """The last events of a stream."""
+        logprobs = None
+        if body.get("logprobs"):
+            logprobs = forms.chat_logprobs(finished.answer, self._session.renderer.decode)
+        ended = chunks.last(rest, finished.finish_reason, logprobs)
+        if (body.get("stream_options") or {}).get("include_usage"):
+            ended += _event({**chunks.head, "choices": [], "usage": forms.usage(finished)})
+        return ended + _DONE
+
+    def _is_mark(self, token: int) -> bool:
+        """Whether a token is left out of texts in which no calls are looked for."""
+        return not self._session.renderer.decode([token], marks=False)
 
     async def _complete(self, body: dict[str, Any]) -> Response:
         self._refuse_unknown(body)
@@ -400,14 +426,21 @@ class _Chunks:
         return _event({**self.head, **(told or {}), "choices": [choice]})
 
 
+@dataclasses.dataclass
 class _Fault:
     """An error that the next requests of a route are answered with."""
 
-    def __init__(
-        self, status: int, times: int, headers: dict[str, str], path: str, model: str | None
-    ) -> None:
-        self.status, self.times, self.headers = status, times, headers
-        self.path, self.model = path, model
+    status: int
+    times: int
+    headers: dict[str, str]
+    path: str
+    model: str | None
+    after: int | None
+    message: str
+
+    def error(self) -> Refused:
+        """The refusal."""
+        return Refused(self.message, self.status, "InternalServerError")
 
 
 class _BrokenOff(Response):

@@ -151,6 +151,34 @@ def test_an_error_of_the_adapter_itself_is_counted_for_it(server, home, publishe
     assert raised.value.burnish_answered == {"adapter": published[0], "arm": "canary"}
 
 
+DEAD = "EngineCore encountered an issue. See stack trace (above) for the root cause."
+
+
+def test_stable_answers_for_a_server_whose_engine_died(server, base, home, published):
+    with VllmServer(base) as second:
+        open_backend(second.url).load(published[0], AdapterStore(home).path(published[0]))
+        start(home, on(second, published[0]))
+        second.fail(500, times=1000, message=DEAD)
+        assert ask(routed(server), "t") == ("base", "takeover")
+        config = {"configurable": {"thread_id": "t"}}
+        first = next(iter(routed(server).stream("hi", config)))
+        assert first.response_metadata["burnish"]["arm"] == "takeover"
+
+
+def test_a_stream_that_a_dying_server_cuts_off_is_no_evidence_against_the_canary(
+    server, home, published
+):
+    open_backend(server.url).load(published[0], AdapterStore(home).path(published[0]))
+    start(home, on(server, published[0]))
+    model = routed(server)
+    config = {"configurable": {"thread_id": "t"}}
+    for message, arm in ((DEAD, "takeover"), ("of the adapter", "canary")):
+        server.fail(500, after=1, message=message)
+        with pytest.raises(Exception, match=message[:10]) as raised:
+            list(model.stream("hi", config))
+        assert raised.value.burnish_answered["arm"] == arm
+
+
 def test_a_failure_that_nobody_could_answer_is_no_evidence_against_the_canary(
     server, home, published
 ):

@@ -44,6 +44,7 @@ REFUSED = {
     "choice": ({"tool_choice": "auto"}, 400, "When using `tool_choice`, `tools` must be set."),
     "likeliest": ({"top_logprobs": 2}, 400, "`logprobs` must be set to true."),
     "stop": ({"stop": [""]}, 400, "stop cannot contain an empty string."),
+    "no messages": ({"messages": []}, 400, "Provide at least one message."),
     "long": (
         {"messages": [{"role": "user", "content": "a" * 2100}]},
         400,
@@ -75,9 +76,12 @@ def test_calls_are_taken_all_or_none_and_text_behind_them_is_dropped(server):
     broken = message("broken", tools=TOOLS)
     assert broken["content"] == '<tool_call>{"name": "add", "argum'
     assert "tool_calls" not in broken
+    bare = 'Sure. {"name": "add", "arguments": {"a": [1]}}'
     for unread in (message("add"), message("add", tools=TOOLS, tool_choice="none")):
-        assert unread["content"] == 'Sure. {"name": "add", "arguments": {"a": [1]}}'
+        assert unread["content"] == bare
         assert "tool_calls" not in unread
+    pieces = make_remote_chat(server.url, "base", temperature=0.0).stream("add")
+    assert "".join(str(piece.content) for piece in pieces) == bare
 
 
 def test_an_adapter_is_refused_as_by_the_process_that_calculates(server, tmp_path):

@@ -16,6 +16,7 @@ from typing import Any
 from langchain_core.callbacks import BaseCallbackHandler
 
 from burnish.errors import BackendUnavailable, EvaluationError, UnknownAdapter
+from burnish.serving.endpoint import error_status
 
 _SEEDS = 2**31 - 1  # servers take signed 32-bit seeds
 _DEEPEST = 20
@@ -104,8 +105,8 @@ def _is_infrastructure(error: BaseException) -> bool:
     package = type(error).__module__.partition(".")[0]
     if package not in _CLIENTS:
         return False
-    status = getattr(error, "status_code", None)
-    if isinstance(status, int):
+    status = error_status(error)
+    if status is not None:
         return status >= 500 or status in _PASSING_STATUSES
     return any(word in type(error).__name__ for word in _BROKEN)
 
