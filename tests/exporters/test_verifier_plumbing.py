@@ -419,6 +419,7 @@ def test_tests_are_run_whichever_way_they_are_written(tests, sign, label):
         "from solution import add\ndef test_it():\n    yield\n    assert add(1, 2) == 3\n",
         "from solution import each\nasync def test_it():\n"
         "    assert [n async for n in each()] == [3]\n",
+        "from solution import add\ndef test_it():\n    assert add('x' * (33 << 20), 'y')[-1] == 'y'\n",
     ],
 )
 @pytest.mark.parametrize("sign", ["+", "-"])

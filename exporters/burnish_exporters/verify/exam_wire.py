@@ -14,7 +14,7 @@ import json
 import os
 from typing import Any
 
-from burnish_exporters.verify.exam_remote import OPERATIONS, Remote, number_of, peer_of
+from burnish_exporters.verify.exam_remote import OPERATIONS, Doubt, Remote, number_of, peer_of
 from burnish_exporters.verify.exam_values import Wire, decode_plain, encode_plain, take_changes
 
 _MOST_BYTES = 32 << 20  # of one message
@@ -220,8 +220,12 @@ class Peer:
                 take_changes(old, fresh)
 
     def _send(self, message: Wire) -> None:
+        line = json.dumps(message).encode() + b"\n"
+        if self.guarded and len(line) >= _MOST_BYTES:  # the other side would read a part of it
+            self.doubt = self.doubt or "a value of the tests is too large to be handed to the code"
+            raise Doubt(self.doubt)
         try:
-            self._out.write(json.dumps(message).encode() + b"\n")
+            self._out.write(line)
             self._out.flush()
         except OSError:
             self.ended = True
