@@ -39,7 +39,9 @@ _SIMPLE = re.compile(
         |\[(?P<attr>[\w-]+)(?:=["']?(?P<value>[^"'\]]*)["']?)?\]""",
     re.VERBOSE,
 )
-_STEP = re.compile(r"""(?:\[[^\]\[]{0,256}\]|[^\s\[])+""")  # spaces inside of brackets part no steps
+_STEP = re.compile(
+    r"""(?:\[[^\]\[]{0,256}\]|[^\s\[])+"""
+)  # spaces inside of brackets part no steps
 _GROUP = re.compile(r"""(?:\[[^\]\[]{0,256}\]|[^,\[])+""")
 _KEYS = {"selector", "text", "contains", "count", "absent", "attribute", "value"}
 
