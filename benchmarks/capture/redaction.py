@@ -119,9 +119,9 @@ def cost(quick: bool) -> dict[str, float]:
 def peer(count: int) -> dict[str, float] | None:
     """The same secrets and ordinary texts before detect-secrets; None where it is missing."""
     try:
-        from burnish_exporters.redact.engines import secrets_detector
+        from burnish_exporters.redact.engines import secrets_finder
 
-        look = secrets_detector()
+        look = secrets_finder()
     except ExportError:
         return None
     kinds = [kind for kind in KINDS if kind not in PERSONAL]

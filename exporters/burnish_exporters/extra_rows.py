@@ -73,7 +73,7 @@ def build_carried_shard(parent: DatasetVersion, present: set[str], plan: Plan) -
             dropped[refused or f"unverified: {doubt}"] += 1
             continue
         if redactor:
-            redactor.clean(found)
+            redactor.clean_rows(found)
             redactor.refuse_leaks(found)
         payload = pack_rows([encode_row(row) for row in found])
         shard.samples.append(_build_sample(part, found, (len(rows), len(payload)), plan))

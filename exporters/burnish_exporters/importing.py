@@ -1,10 +1,9 @@
-"""Demonstrations of people and runs of teachers become runs of a workspace.
+"""Import demonstrations of people and runs of teachers into a workspace.
 
-Knows: which line becomes which run, that a line is taken once, and what is counted of the others.
-Does not know: the forms of lines (sources/), the events that tell of a run (burnish.capture).
-
-They enter by the journal, as captured runs do. So nothing behind it has to know of them: they are verified, curated,
-redacted, shipped, archived and forgotten like every other run, and stay after the file is gone.
+`import_runs` takes each line once and counts the dropped ones. Imported runs enter by the journal, as captured runs
+do:
+they are verified, curated, redacted, shipped, archived and forgotten like every other run, and stay after the file is
+gone.
 """
 
 from __future__ import annotations
@@ -26,27 +25,27 @@ from burnish_exporters.rows.canonical_json import hash_json
 from burnish_exporters.sources import Demonstrations
 from burnish_exporters.sources.demonstrations import DroppedLine
 
-Origin = Literal["human", "teacher"]
-_SOURCES: dict[Origin, Literal["demonstration", "teacher"]] = {
+LineAuthor = Literal["human", "teacher"]
+_SOURCES: dict[LineAuthor, Literal["demonstration", "teacher"]] = {
     "human": "demonstration",
     "teacher": "teacher",
 }
 
 
-class Origins(msgspec.Struct, frozen=True, kw_only=True):
-    """What is said of the lines of a file.
+class ImportFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """Facts about all lines of a file.
 
     Attributes:
-        agent: Agent that they are for.
-        source: Who wrote them: people, or another model.
-        model: The other model's name.
-        form: How lines are written; None takes either.
+        agent: Agent that the runs are for.
+        source: Author of the runs: people, or another model.
+        model: Name of the other model.
+        form: Form of the lines; None accepts either.
         license: SPDX id of their licence; it becomes a tag `license:...` of each run.
-        rights: What they may be used for; each becomes a tag `rights:...`.
+        rights: Permitted uses; each becomes a tag `rights:...`.
     """
 
     agent: str
-    source: Origin
+    source: LineAuthor
     model: str | None = None
     form: Literal["openai", "sharegpt"] | None = None
     license: str | None = None
@@ -54,12 +53,12 @@ class Origins(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ImportReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of the lines of a file.
+    """The result of importing a file of runs.
 
     Attributes:
-        imported: Lines that are runs of the workspace now.
-        known: Lines that were there already, or twice in the file.
-        dropped: Lines that are no run, by reason.
+        imported: Lines that became runs of the workspace.
+        known: Lines that the workspace already held, or that occur twice in the file.
+        dropped: Lines that hold no run, by reason.
         examples: The first of them, with their line numbers.
     """
 
@@ -69,12 +68,12 @@ class ImportReport(msgspec.Struct, frozen=True, kw_only=True):
     examples: list[DroppedLine] = []
 
 
-def import_runs(url: str | Path, workspace: Workspace, origins: Origins) -> ImportReport:
-    """Take the lines of a file into a workspace; the same line is taken once, however often it is imported.
+def import_runs(url: str | Path, workspace: Workspace, origins: ImportFacts) -> ImportReport:
+    """Import the lines of a file into a workspace; the same line is imported once, however often the file is read.
 
     Raises:
         ExportError: If the file cannot be read.
-        JournalFull: If there is no space; what was taken by then stays, and the same call goes on.
+        JournalFull: If there is no space; the runs so far stay, and the same call continues.
     """
     lines = Demonstrations(
         str(url),
@@ -87,7 +86,7 @@ def import_runs(url: str | Path, workspace: Workspace, origins: Origins) -> Impo
     counts: Counter[str] = Counter()
     try:
         for found in lines.trajectories():
-            run = _named(found, origins)
+            run = _identify_run(found, origins)
             if run.id in there:
                 counts["known"] += 1
                 continue
@@ -95,7 +94,7 @@ def import_runs(url: str | Path, workspace: Workspace, origins: Origins) -> Impo
             try:
                 record_run(workspace, run, origin="imported")
             except (CaptureError, UnreadableEvent) as problem:
-                lines.drop(found.started_ns, "a value of the wrong type", str(problem))
+                lines.drop_line(found.started_ns, "a value of the wrong type", str(problem))
                 continue
             counts["imported"] += 1
     except BurnishError:
@@ -115,12 +114,12 @@ def import_runs(url: str | Path, workspace: Workspace, origins: Origins) -> Impo
 def record_run(
     workspace: Workspace, run: Trajectory, *, origin: Literal["own", "imported"] = "own"
 ) -> None:
-    """Write a run that is known as a whole into the journal, as if it had been captured.
+    """Write a complete run into the journal, as if it had been captured.
 
     Args:
-        workspace: Where it is written.
+        workspace: Workspace to write to.
         run: The run.
-        origin: Where its outcomes and its final state come from.
+        origin: Origin of its outcomes and its final state.
 
     Raises:
         CaptureError: If a fact is of a wrong type; nothing is written then.
@@ -131,8 +130,8 @@ def record_run(
     workspace.writer().append_all([event for event, _ in told], blobs)
 
 
-def _named(run: Trajectory, origins: Origins) -> Trajectory:
-    """The run with an id of its own for each agent, and tags that tell what it may be used for."""
+def _identify_run(run: Trajectory, origins: ImportFacts) -> Trajectory:
+    """Return the run with an id per agent, and with tags for its permitted uses."""
     tags = [*run.tags, *([f"license:{origins.license}"] if origins.license else [])]
     tags += [f"rights:{right}" for right in origins.rights]
     return msgspec.structs.replace(run, id=hash_json([origins.agent, run.id]), tags=tags)

@@ -1,10 +1,8 @@
-"""What people say of runs: accept, reject, unsure, or the answer as it should have been.
+"""Record and read people's labels of runs: accept, reject, unsure, or a corrected answer.
 
-Knows: that a label is an outcome of the source "human", which runs wait for one, and the file form of labels.
-Does not know: how people are asked (commands/label.py), and what is trained on.
-
-The newest label of a run counts; older ones stay in the journal. A run whose answer a person has rewritten is a
-failure, and its corrected copy a demonstration that the person has accepted.
+A label is an outcome of the source "human". The newest label of a run counts; older ones stay in the journal. A run
+with a
+corrected answer counts as a failure, and its corrected copy becomes an accepted demonstration.
 """
 
 from __future__ import annotations
@@ -30,20 +28,20 @@ from burnish_exporters.verify.watching import ENDED
 
 SOURCE = "human"
 LabelName = Literal["accept", "reject", "unsure", "edit"]
-Waiting = Literal["audit", "unknown", "disagree", "random"]
+LabelQueue = Literal["audit", "unknown", "disagree", "random"]
 _SUCCESS: dict[str, bool | None] = {"accept": True, "reject": False, "unsure": None, "edit": False}
 
 
 class Label(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What one person said of one run.
+    """A person's label of one run.
 
     Attributes:
         trajectory_id: Id of the run.
-        label: What was said.
-        reviewer: Who said it.
-        answer: With "edit", the answer as it should have been.
-        note: Why, in words.
-        labelled_ns: When, in nanoseconds since the epoch; 0 is now.
+        label: The label.
+        reviewer: Name of the person.
+        answer: With "edit", the corrected answer.
+        note: Reason for the label.
+        labelled_ns: Time of the label, in nanoseconds since the epoch; 0 is now.
     """
 
     trajectory_id: str
@@ -55,12 +53,12 @@ class Label(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class LabelImport(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of the lines of a file of labels.
+    """The result of importing a file of labels.
 
     Attributes:
-        imported: Labels that are in the journal now.
-        known: Labels that were there already.
-        dropped: Lines that are none, by reason.
+        imported: Labels that were added to the journal.
+        known: Labels that the journal already held.
+        dropped: Lines that hold no label, by reason.
     """
 
     imported: int
@@ -68,15 +66,15 @@ class LabelImport(msgspec.Struct, frozen=True, kw_only=True):
     dropped: dict[str, int]
 
 
-def give(workspace: Workspace, label: Label) -> None:
+def record_label(workspace: Workspace, label: Label) -> None:
     """Record a label; an edited answer becomes a demonstration too.
 
     Raises:
-        VerificationError: If an edit brings no answer, or the run has no reply to put it into.
-        WorkspaceError: If there is no such run.
+        VerificationError: If an edit brings no answer, or the run has no reply to replace.
+        WorkspaceError: If the run does not exist.
     """
     run = workspace.trajectory(label.trajectory_id)
-    corrected = _corrected(run, label) if label.label == "edit" else None
+    corrected = _correct_run(run, label) if label.label == "edit" else None
     facts = {"reviewer": label.reviewer, "answer": label.answer, "note": label.note}
     evidence: Json = {name: value for name, value in facts.items() if value is not None} or None
     outcome = Outcome(
@@ -96,31 +94,32 @@ def give(workspace: Workspace, label: Label) -> None:
 
 
 def labels_of(run: Trajectory) -> list[Label]:
-    """The labels that people gave in this workspace, oldest first; what was received as one is none."""
+    """Return the labels given in this workspace, oldest first; received labels do not count."""
     found = [
-        _label(run.id, outcome)
+        _decode_label(run.id, outcome)
         for outcome in run.outcomes
         if outcome.source == SOURCE and outcome.origin == "own"
     ]
     return sorted((label for label in found if label), key=lambda label: label.labelled_ns)
 
 
-def waiting(
-    workspace: Workspace, agent: str, which: Waiting = "audit", *, seed: int = 0
+def unlabelled_runs(
+    workspace: Workspace, agent: str, which: LabelQueue = "audit", *, seed: int = 0
 ) -> Iterator[Trajectory]:
-    """Runs that wait for a label.
+    """Yield the runs that wait for a label.
 
     Args:
-        workspace: Where the runs are.
-        agent: Whose runs.
-        which: "audit": those of the drawn sample; "unknown": those that a verifier could not judge; "disagree": those of
-            which verifiers say different things; "random": any, in random order.
+        workspace: Workspace of the runs.
+        agent: Agent whose runs are read.
+        which: "audit": those of the drawn sample; "unknown": those that a verifier could not decide; "disagree":
+            those
+            whose verifiers disagree; "random": any, in random order.
         seed: Seed of the random order.
 
     Raises:
         VerificationError: If the sample of the audit is wanted and none was drawn.
     """
-    for trajectory_id in _candidates(workspace, agent, which, seed):
+    for trajectory_id in _candidate_ids(workspace, agent, which, seed):
         run = present(workspace, trajectory_id)
         if run is None or labels_of(run):
             continue
@@ -133,8 +132,8 @@ def waiting(
         yield run
 
 
-def exported(workspace: Workspace, agent: str | None = None) -> Iterator[dict[str, Json]]:
-    """All labels with what the run was asked and answered, one a line of the file form."""
+def read_label_rows(workspace: Workspace, agent: str | None = None) -> Iterator[dict[str, Json]]:
+    """Yield all labels with the run's request and answer, one a line of the file form."""
     for run in workspace.trajectories(agent=agent):
         for label in labels_of(run):
             facts = {k: v for k, v in msgspec.to_builtins(label).items() if v is not None}
@@ -144,7 +143,7 @@ def exported(workspace: Workspace, agent: str | None = None) -> Iterator[dict[st
 
 
 def import_labels(path: Path, workspace: Workspace) -> LabelImport:
-    """Take the labels of a file; a label that is there already is not taken twice.
+    """Import the labels of a file; a known label is not imported twice.
 
     Raises:
         VerificationError: If the file cannot be read.
@@ -167,19 +166,19 @@ def import_labels(path: Path, workspace: Workspace) -> LabelImport:
         run = present(workspace, label.trajectory_id)
         if run is None:
             dropped["no such run"] += 1
-        elif label.labelled_ns and any(_same(label, known) for known in labels_of(run)):
+        elif label.labelled_ns and any(_same_label(label, known) for known in labels_of(run)):
             counts["known"] += 1
         elif label.label == "edit" and not (label.answer or "").strip():
             dropped["malformed: an edit without an answer"] += 1
         else:
-            give(workspace, msgspec.structs.replace(label, trajectory_id=run.id))
+            record_label(workspace, msgspec.structs.replace(label, trajectory_id=run.id))
             counts["imported"] += 1
     return LabelImport(
         imported=counts["imported"], known=counts["known"], dropped=dict(sorted(dropped.items()))
     )
 
 
-def _candidates(workspace: Workspace, agent: str, which: Waiting, seed: int) -> list[str]:
+def _candidate_ids(workspace: Workspace, agent: str, which: LabelQueue, seed: int) -> list[str]:
     if which == "audit":
         drawn = QualityStore(workspace.home).read(agent).drawn
         if drawn is None:
@@ -196,12 +195,12 @@ def _candidates(workspace: Workspace, agent: str, which: Waiting, seed: int) -> 
 
 
 def _own_verdicts(run: Trajectory) -> dict[str, str]:
-    """Labels of this workspace's verification by verifier."""
+    """Return the labels of this workspace's verification by verifier."""
     return {v.verifier: v.label for v in run.verdicts if v.origin == "own"}
 
 
-def _label(trajectory_id: str, outcome: Outcome) -> Label | None:
-    """A label from its outcome; one that was reported otherwise than through give() has its success alone."""
+def _decode_label(trajectory_id: str, outcome: Outcome) -> Label | None:
+    """Decode a label from its outcome; an outcome from another reporter has its success alone."""
     names = {True: "accept", False: "reject", None: "unsure"}
     name = outcome.label if outcome.label in _SUCCESS else names[outcome.success]
     facts = outcome.evidence if isinstance(outcome.evidence, dict) else {}
@@ -217,14 +216,14 @@ def _label(trajectory_id: str, outcome: Outcome) -> Label | None:
     )
 
 
-def _same(one: Label, other: Label) -> bool:
+def _same_label(one: Label, other: Label) -> bool:
     return (one.labelled_ns, one.label, one.reviewer) == (
         other.labelled_ns, other.label, other.reviewer,
     )  # fmt: skip
 
 
-def _corrected(run: Trajectory, label: Label) -> Trajectory:
-    """The run with the answer as it should have been."""
+def _correct_run(run: Trajectory, label: Label) -> Trajectory:
+    """Return the run with the corrected answer."""
     answer = (label.answer or "").strip()
     if not answer or not run.model_calls or run.model_calls[-1].reply is None:
         raise VerificationError(

@@ -34,11 +34,11 @@ from burnish_exporters.dataset.store import DatasetStore
 from burnish_exporters.dataset.version import PARTS, DatasetVersion
 from burnish_exporters.dataset_steps import select_samples
 from burnish_exporters.funnel import Funnel
-from burnish_exporters.redact import clean_manifest, report, second_look_name
+from burnish_exporters.redact import clean_manifest, redaction_report, second_look_name
 from burnish_exporters.shards import Decoder, Plan, Shard, ShardCache, ShardJob, build_shards
 from burnish_exporters.shards.builder import ShardBuilder
-from burnish_exporters.sources import Source, describe, read, workspace_of
-from burnish_exporters.sources.shard_ranges import cuts_of, numbered
+from burnish_exporters.sources import Source, describe_source, read_trajectories, workspace_of
+from burnish_exporters.sources.shard_ranges import cut_workspace, number_stream
 from burnish_exporters.verify import PoolSettings, make_verifiers
 from burnish_exporters.verify.trust import QualityStore, facts_of, unbelieved
 
@@ -137,7 +137,7 @@ class DatasetBuild:
     def run(self, source: Source) -> DatasetVersion:
         """Build a version from a source and clear the cache of shards."""
         began, workspace = self.plan.as_of_ns or time.time_ns(), workspace_of(source)
-        told = {**describe(source), "as_of_ns": began}
+        told = {**describe_source(source), "as_of_ns": began}
         fingerprint = self.plan.fingerprint()
         with ShardCache.open_for(self.home, fingerprint) as store, Spool(self.home) as spool:
             try:
@@ -159,10 +159,12 @@ class DatasetBuild:
         """Yield the shards of the source, of the parent version and of general data."""
         present: set[str] = set()
         if workspace is None:
-            runs = _note_ids(read(source, self.plan.agent), present)
-            yield from ShardBuilder(self.plan, self._report_progress).build_shards(numbered(runs))
+            runs = _note_ids(read_trajectories(source, self.plan.agent), present)
+            yield from ShardBuilder(self.plan, self._report_progress).build_shards(
+                number_stream(runs)
+            )
         else:
-            cuts = cuts_of(workspace, self.plan.agent)
+            cuts = cut_workspace(workspace, self.plan.agent)
             present |= {entry.id for cut in cuts for entry in cut.entries}
             job = ShardJob(plan=self.plan, home=workspace.home, store=store, cuts=cuts)
             yield from build_shards(job, self.options.workers, self._report_progress)
@@ -304,7 +306,7 @@ class DatasetBuild:
             "trajectories": len(samples),
             "redaction": None
             if recipe.redact == "none"
-            else report(self.replaced, second_look_name()),
+            else redaction_report(self.replaced, second_look_name()),
             "coverage": table,
             "warnings": [*_warn_if_few(samples), *curate.coverage_warnings(table, recipe.kinds)],
             "external_share": round(curate.external_share(samples), 6),

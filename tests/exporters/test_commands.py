@@ -185,7 +185,7 @@ def test_gc_lists_and_then_removes_what_nothing_refers_to(project, home):
     listed = run("gc", "--keep", "1").stdout
     run("gc", "--keep", "1", "--yes")
 
-    assert listed.strip() == f"could go: {ids[1]}"
+    assert listed.strip() == f"would remove: {ids[1]}"
     left = [entry["id"] for entry in json.loads(run("list", "--json").stdout)]
     assert sorted(left) == sorted([ids[0], ids[2]])
 
@@ -244,7 +244,7 @@ def test_what_was_dropped_is_listed_with_its_reason(project):
 
 
 def test_progress_is_told_with_the_commonest_reasons():
-    from burnish_exporters.commands.choices import told
+    from burnish_exporters.commands.choices import format_progress
     from burnish_exporters.funnel import Funnel
 
     funnel = Funnel()
@@ -254,4 +254,4 @@ def test_progress_is_told_with_the_commonest_reasons():
             funnel.drop("verify", reason)
     funnel.keep("rows", 1094)
 
-    assert told(funnel) == "1,500 runs, 1,094 kept, 400 failed, 3 b, 2 a"
+    assert format_progress(funnel) == "1,500 runs, 1,094 kept, 400 failed, 3 b, 2 a"

@@ -9,7 +9,7 @@ from burnish.errors import ExportError
 from burnish.redaction import Redactor
 from burnish.redaction.check_digits import iban_remainder, luhn
 from burnish_exporters import BuildOptions, build_dataset
-from burnish_exporters.redact import finders_of
+from burnish_exporters.redact import make_finders
 from burnish_exporters.redact.people import find_people
 
 pytestmark = pytest.mark.xdist_group("engines")  # their import takes seconds
@@ -20,7 +20,7 @@ SAMPLES = 40
 @pytest.fixture(scope="module")
 def finders():
     """Both engines, set up once: it takes seconds."""
-    return finders_of({}, engines=True)
+    return make_finders({}, engines=True)
 
 
 def digits(rng, count):

@@ -361,7 +361,7 @@ def test_the_command_says_which_format_to_take(make_run):
     )
 
     assert shown.exit_code == 0, shown.output
-    assert f"take: burnish dataset export {version.id} --format trl-sft" in shown.output.replace(
+    assert f"next: burnish dataset export {version.id} --format trl-sft" in shown.output.replace(
         "\n", " "
     )
     none = CliRunner().invoke(

@@ -7,7 +7,7 @@ import pytest
 import burnish
 from burnish.errors import ExportError
 from burnish_exporters import build_dataset
-from burnish_exporters.importing import Origins, import_runs
+from burnish_exporters.importing import ImportFacts, import_runs
 from burnish_exporters.sources import Demonstrations
 
 TOOL = {"type": "function", "function": {"name": "look_up", "parameters": {"type": "object"}}}
@@ -62,7 +62,7 @@ def written(tmp_path):
     return write
 
 
-HUMAN = Origins(agent="support", source="human", license="CC-BY-4.0", rights=["internal"])
+HUMAN = ImportFacts(agent="support", source="human", license="CC-BY-4.0", rights=["internal"])
 
 
 def test_an_imported_run_is_the_run_that_the_line_tells_of(written):
@@ -108,7 +108,7 @@ def test_a_line_is_taken_once_for_each_agent(written):
 
     first, again = (import_runs(file, workspace, HUMAN) for _ in range(2))
     grown = import_runs(more, workspace, HUMAN)
-    other = import_runs(file, workspace, Origins(agent="sales", source="teacher", model="big"))
+    other = import_runs(file, workspace, ImportFacts(agent="sales", source="teacher", model="big"))
 
     assert [(r.imported, r.known) for r in (first, again, grown, other)] == [(1, 1), (0, 2), (1, 1), (1, 1)]  # fmt: skip
     (run,) = burnish.Workspace().trajectories(agent="sales")
@@ -126,7 +126,9 @@ def test_lines_of_another_form_than_was_said_are_dropped(written):
     file = written(chat(), SHARED)
 
     found = {
-        form: import_runs(file, burnish.Workspace(), Origins(agent=form, source="human", form=form))
+        form: import_runs(
+            file, burnish.Workspace(), ImportFacts(agent=form, source="human", form=form)
+        )
         for form in ("openai", "sharegpt")
     }
 
@@ -190,7 +192,7 @@ def test_the_command_imports_tells_and_ends_as_documented(written, tmp_path, com
         "examples": [{"line": 2, "reason": "no JSON", "detail": ""}],
     }
     assert [code for code, _, _ in (done, table, missing, wrong)] == [0, 0, 1, 2]
-    assert "there already" in table[1]
+    assert "known" in table[1]
     assert "cannot be read" in missing[2]
     assert "burnish import" in command_line("import", "--help")[1]
     tags = {tag for run in burnish.Workspace(tmp_path / "w").trajectories() for tag in run.tags}

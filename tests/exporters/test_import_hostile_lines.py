@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 import burnish
 from burnish import settings as burnish_settings
 from burnish_exporters import build_dataset
-from burnish_exporters.importing import Origins, import_runs
+from burnish_exporters.importing import ImportFacts, import_runs
 
-HUMAN = Origins(agent="support", source="human")
+HUMAN = ImportFacts(agent="support", source="human")
 CALL = {"id": "c1", "type": "function", "function": {"name": "look", "arguments": "{}"}}
 
 

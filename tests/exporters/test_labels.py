@@ -11,7 +11,7 @@ from burnish.cli.app import build_app
 from burnish.errors import VerificationError, WorkspaceError
 from burnish.records import Verdict
 from burnish_exporters import build_dataset
-from burnish_exporters.labels import Label, give, labels_of, waiting
+from burnish_exporters.labels import Label, labels_of, record_label, unlabelled_runs
 from burnish_exporters.verify import human
 
 
@@ -168,10 +168,10 @@ def test_the_queue_of_disputes_holds_runs_of_which_verifiers_say_different_thing
             verdict = Verdict(label=label, verifier=name, decided_ns=1)
             workspace.append_verdict(ids[number], verdict)
 
-    assert [run.id for run in waiting(workspace, "support", "disagree")] == [ids[0]]
-    assert [run.id for run in waiting(workspace, "support", "unknown")] == [ids[1]]
-    give(workspace, Label(trajectory_id=ids[0], label="accept"))
-    assert not list(waiting(workspace, "support", "disagree"))
+    assert [run.id for run in unlabelled_runs(workspace, "support", "disagree")] == [ids[0]]
+    assert [run.id for run in unlabelled_runs(workspace, "support", "unknown")] == [ids[1]]
+    record_label(workspace, Label(trajectory_id=ids[0], label="accept"))
+    assert not list(unlabelled_runs(workspace, "support", "disagree"))
 
 
 def test_what_cannot_be_labelled_is_one_clear_error(workspace):

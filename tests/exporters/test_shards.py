@@ -15,7 +15,7 @@ from burnish.records import Outcome
 from burnish.workspace import Workspace
 from burnish_exporters import BuildOptions, Recipe, build_dataset
 from burnish_exporters.shards import Plan, ShardCache
-from burnish_exporters.sources.shard_ranges import SIZE, cuts_of
+from burnish_exporters.sources.shard_ranges import SIZE, cut_workspace
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "export" / "throughput.py"
 RUNS = 2 * SIZE + 40
@@ -110,7 +110,7 @@ def test_a_build_that_was_killed_goes_on_where_it_stopped(written, tmp_path, mon
     assert len(finished) >= 1
     monkeypatch.setenv("COUNTED", str(tmp_path / "second"))
     verify = [importlib.import_module("counting").Counting()]
-    cuts = {cut.name: cut.entries for cut in cuts_of(Workspace(written), AGENT)}
+    cuts = {cut.name: cut.entries for cut in cut_workspace(Workspace(written), AGENT)}
     done = {entry.id for path in finished for entry in cuts[path.name]}
 
     version = build(written, tmp_path / "versions", verify=verify)
@@ -126,13 +126,13 @@ def test_a_build_that_was_killed_goes_on_where_it_stopped(written, tmp_path, mon
 def test_a_run_of_which_something_new_was_recorded_is_judged_anew(make_workspace, tmp_path):
     """The second outcome contradicts the first, so a shard from before it must not be used."""
     workspace = make_workspace(3)
-    before = cuts_of(workspace, AGENT)
+    before = cut_workspace(workspace, AGENT)
     told = before[0].entries[1]
 
     workspace.append_outcome(Outcome(source="other", success=False), trajectory_id=told.id)
     workspace.writer().flush(5)
 
-    after = cuts_of(Workspace(workspace.home), AGENT)
+    after = cut_workspace(Workspace(workspace.home), AGENT)
     assert [cut.name for cut in after] != [cut.name for cut in before]
     version = build(workspace.home, tmp_path / "versions")
     assert told.id not in {row["trajectory_id"] for row in version.rows()}

@@ -12,7 +12,7 @@ from burnish.cli.app import build_app
 from burnish.errors import EmptyDataset, VerificationError
 from burnish.records import Policy, Verdict
 from burnish_exporters import build_dataset
-from burnish_exporters.labels import Label, give
+from burnish_exporters.labels import Label, record_label
 from burnish_exporters.pipeline import BuildOptions
 from burnish_exporters.verify import PoolSettings, goal_state, make_verifiers, outcome
 from burnish_exporters.verify.auditing import audit_agent, draw, rounds_of
@@ -50,7 +50,7 @@ def label_all(workspace, good):
     """Label every run; `good` tells of a run whether a person accepts it."""
     for found in list(workspace.trajectories(agent="support")):
         label = "accept" if good(found.final_state["order"]) else "reject"
-        give(workspace, Label(trajectory_id=found.id, label=label))
+        record_label(workspace, Label(trajectory_id=found.id, label=label))
 
 
 def test_a_verifier_that_is_right_is_trusted_and_the_manifest_says_how_far(project):

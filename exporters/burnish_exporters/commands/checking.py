@@ -1,4 +1,4 @@
-"""What `burnish doctor` checks of the verifiers that an agent declares."""
+"""Check for `burnish doctor` that the verifiers of an agent can be made."""
 
 from __future__ import annotations
 

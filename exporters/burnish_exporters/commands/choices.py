@@ -1,7 +1,4 @@
-"""What the commands that build have in common: choices of a recipe as typed, and progress on the terminal.
-
-Knows: how both look. Does not know: which choices there are.
-"""
+"""Read recipe settings from the command line and show the progress of a build on the terminal."""
 
 from __future__ import annotations
 
@@ -22,8 +19,8 @@ _MANY = 4096
 _MOST_WORKERS = 8
 
 
-def chosen(given: Iterable[str]) -> dict[str, Any]:
-    """Choices of a recipe from `KEY=VALUE` and `@FILE`; a value is read as TOML, else it is a text.
+def read_settings(given: Iterable[str]) -> dict[str, Any]:
+    """Read settings of a recipe from `KEY=VALUE` and `@FILE`; a value is read as TOML, else as text.
 
     Raises:
         ExportError: If one is neither, or a file cannot be read.
@@ -32,23 +29,23 @@ def chosen(given: Iterable[str]) -> dict[str, Any]:
     for text in given:
         key, equals, value = text.partition("=")
         if text.startswith("@"):
-            found |= _file(Path(text[1:]))
+            found |= _read_toml(Path(text[1:]))
         elif equals and key.strip():
-            found[key.strip()] = _value(value.strip())
+            found[key.strip()] = _parse_value(value.strip())
         else:
             raise ExportError(f"--set {text!r}", "KEY=VALUE or @FILE", "--set max_per_task=4")
     return found
 
 
 def workers_for(workspace: Workspace, agent: str) -> int:
-    """Processes for a build: one, but for many runs one for each processor."""
+    """Return the number of processes for a build: one, but for many runs one for each processor."""
     many = len(workspace.entries(Query(agent=agent))) >= _MANY
     return min(os.cpu_count() or 1, _MOST_WORKERS) if many else 1
 
 
 @contextmanager
-def watched() -> Iterator[Callable[[Funnel], None]]:
-    """Show on a terminal how far a build is, with the reasons for which runs left; elsewhere nothing."""
+def show_progress() -> Iterator[Callable[[Funnel], None]]:
+    """Show the progress of a build on a terminal, with the reasons for dropped runs."""
     from rich.console import Console
 
     console = Console(stderr=True, highlight=False)
@@ -56,18 +53,18 @@ def watched() -> Iterator[Callable[[Funnel], None]]:
         yield lambda funnel: None
         return
     with console.status("reading") as status:
-        yield lambda funnel: status.update(told(funnel))
+        yield lambda funnel: status.update(format_progress(funnel))
 
 
-def told(funnel: Funnel) -> str:
-    """How far a build is, in one line: runs that came in, rows' runs so far, the commonest reasons."""
+def format_progress(funnel: Funnel) -> str:
+    """Format the progress of a build in one line: runs that entered, runs kept, the commonest reasons."""
     kept = next((stage["kept"] for stage in funnel.stages() if stage["name"] == "rows"), 0)
     commonest = sorted(funnel.count_dropped().items(), key=lambda entry: (-entry[1], entry[0]))[:3]
     reasons = "".join(f", {count:,} {reason}" for reason, count in commonest)
     return f"{funnel.count_entered():,} runs, {kept:,} kept{reasons}"
 
 
-def _file(path: Path) -> dict[str, Any]:
+def _read_toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as problem:
@@ -76,7 +73,7 @@ def _file(path: Path) -> dict[str, Any]:
         ) from problem
 
 
-def _value(text: str) -> Any:
+def _parse_value(text: str) -> Any:
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:

@@ -1,7 +1,4 @@
-"""`burnish dataset`: build and look at dataset versions.
-
-Knows: the commands and how their results are printed. Does not know: how a version is made.
-"""
+"""Define `burnish dataset`: build and show dataset versions."""
 
 from __future__ import annotations
 
@@ -13,55 +10,55 @@ import typer
 
 from burnish.cli.options import AsJson, Home
 from burnish.cli.output import print_json, print_table
-from burnish_exporters.commands.template import check
+from burnish_exporters.commands.template import check_version
 
 if TYPE_CHECKING:
     from burnish_exporters.dataset import DatasetVersion
     from burnish_exporters.dataset.store import DatasetStore
 
 app = typer.Typer(help="Build and look at dataset versions.", no_args_is_help=True)
-app.command("check")(check)
+app.command("check")(check_version)
 
 Version = Annotated[str, typer.Argument(help="Id of a version, or its beginning.")]
 
 
 @app.command("build")
-def build(
+def build_version(
     agent: Annotated[str, typer.Argument(help="Agent, as declared in burnish.toml.")],
     name: Annotated[str | None, typer.Option(help="Name of the dataset.")] = None,
     choices: Annotated[
         list[str] | None,
-        typer.Option("--set", help="A choice of the recipe, KEY=VALUE, or @FILE with TOML lines."),
+        typer.Option("--set", help="A setting of the recipe, KEY=VALUE, or @FILE with TOML lines."),
     ] = None,
     parent: Annotated[
-        str, typer.Option("--from", help="Version to go on from; none begins anew.")
+        str, typer.Option("--from", help="Version to continue from; none starts anew.")
     ] = "newest",
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
     """Turn the verified runs of an agent into a dataset version.
 
-    A build that was interrupted goes on where it stopped. The choices are those of `[agent.NAME.dataset]`, and more:
+    A build that was interrupted continues where it stopped. The settings are those of `[agent.NAME.dataset]`, and more:
     `python -c "import burnish_exporters; help(burnish_exporters.Recipe)"`.
 
     Example: `burnish dataset build support --set heldout=0.1 --set 'kinds=["update", "refund"]'`
     """
     from burnish.project import load_project
     from burnish.workspace import Workspace
-    from burnish_exporters.commands.choices import chosen, watched, workers_for
+    from burnish_exporters.commands.choices import read_settings, show_progress, workers_for
     from burnish_exporters.pipeline import BuildOptions, build_dataset
     from burnish_exporters.verify import PoolSettings, make_verifiers
 
     project, workspace = load_project(), Workspace(home)
     config = project.agent(agent)
-    with watched() as progress:
+    with show_progress() as progress:
         version = build_dataset(
             workspace,
             agent=agent,
             verify=make_verifiers(
                 config.verify, project.folder, trust_received=config.trust_received
             ),
-            recipe={**msgspec.structs.asdict(config.dataset), **chosen(choices or ())},
+            recipe={**msgspec.structs.asdict(config.dataset), **read_settings(choices or ())},
             name=name,
             options=BuildOptions(
                 pool=PoolSettings(trust_received=tuple(config.trust_received)),
@@ -74,19 +71,19 @@ def build(
 
 
 @app.command("show")
-def show(
+def show_version(
     version: Annotated[
         str, typer.Argument(help="Id of a version, its beginning, or a dataset's name.")
     ],
-    rows: Annotated[int, typer.Option(min=0, help="Print so many rows too.")] = 0,
+    rows: Annotated[int, typer.Option(min=0, help="Print this many rows too.")] = 0,
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show a dataset version: its rows, its funnel, who verified them.
+    """Show a dataset version: its rows, its funnel, its verifiers.
 
     Example: `burnish dataset show support --rows 1`
     """
-    _print_version(_shelf(home).find_version(version), as_json, rows)
+    _print_version(_open_store(home).find_version(version), as_json, rows)
 
 
 @app.command("list")
@@ -95,7 +92,7 @@ def list_versions(home: Home = None, as_json: AsJson = False) -> None:
 
     Example: `burnish dataset list`
     """
-    versions, unreadable = _shelf(home).scan_versions()
+    versions, unreadable = _open_store(home).scan_versions()
     for problem in unreadable:
         typer.echo(f"warning: {problem}", err=True)
     found = [version.manifest for version in versions]
@@ -103,7 +100,7 @@ def list_versions(home: Home = None, as_json: AsJson = False) -> None:
         print_json(found)
         return
     columns = ["id", "agent", "created", "rows"]
-    cells = ((m.id, m.agent, m.created_at, _counts(m.rows)) for m in found)
+    cells = ((m.id, m.agent, m.created_at, _format_counts(m.rows)) for m in found)
     print_table("dataset versions", columns, cells)
 
 
@@ -112,17 +109,17 @@ def verify_version(
     version: Version,
     home: Home = None,
 ) -> None:
-    """Check that a version's rows and recipe are those that its name was made from.
+    """Check that a version's rows and recipe hash to its name.
 
     Example: `burnish dataset verify support@4f1c2a`
     """
-    found = _shelf(home).find_version(version)
+    found = _open_store(home).find_version(version)
     found.verify()
     typer.echo(f"{found.id} is unaltered")
 
 
 @app.command("rebuild")
-def rebuild(
+def rebuild_version(
     version: Version,
     home: Home = None,
 ) -> None:
@@ -136,7 +133,7 @@ def rebuild(
     from burnish_exporters.pipeline import BuildOptions, build_dataset
     from burnish_exporters.verify import PoolSettings, make_verifiers
 
-    old = _shelf(home).find_version(version)
+    old = _open_store(home).find_version(version)
     project = load_project()
     config = project.agent(old.manifest.agent)
     new = build_dataset(
@@ -159,19 +156,19 @@ def rebuild(
 
 
 @app.command("diff")
-def diff(
+def diff_versions(
     old: Annotated[str, typer.Argument(help="Id of the older version, or its beginning.")],
     new: Annotated[str, typer.Argument(help="Id of the newer version, or its beginning.")],
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show which runs came and went between two versions, and why.
+    """Show which runs were added and removed between two versions, and why.
 
     Example: `burnish dataset diff support@4f1c2a support@9b3e00`
     """
     from burnish_exporters.dataset.store import compare_versions
 
-    shelf = _shelf(home)
+    shelf = _open_store(home)
     found = compare_versions(shelf.find_version(old), shelf.find_version(new))
     if as_json:
         print_json(found)
@@ -184,25 +181,27 @@ def diff(
     print_table("runs", columns, cells)
     print_table("recipe", ["key", "old", "new"], ((k, *v) for k, v in found.recipe.items()))
     print_table("dropped", ["reason", "old", "new"], ((k, *v) for k, v in found.dropped.items()))
-    moved = [(run, "came") for part in found.added.values() for run in part]
-    moved += [(run, "went") for part in found.removed.values() for run in part]
+    moved = [(run, "added") for part in found.added.values() for run in part]
+    moved += [(run, "removed") for part in found.removed.values() for run in part]
     moved += [(run, "changed") for part in found.changed.values() for run in part]
-    print_table("why", ["run", "it", "because"], ((r, how, found.why[r]) for r, how in moved[:50]))
+    print_table(
+        "why", ["run", "change", "reason"], ((r, how, found.why[r]) for r, how in moved[:50])
+    )
     if len(moved) > 50:
         typer.echo(f"... and {len(moved) - 50} more: see --json")
 
 
 @app.command("dropped")
-def dropped(
+def list_dropped(
     version: Version,
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the runs that came in and left, each with the stage and the reason.
+    """List the runs that entered and left, each with the stage and the reason.
 
     Example: `burnish dataset dropped support`
     """
-    found = _shelf(home).find_version(version).dropped()
+    found = _open_store(home).find_version(version).dropped()
     if as_json:
         print_json(found)
         return
@@ -211,7 +210,7 @@ def dropped(
 
 
 @app.command("push")
-def push(
+def push_version(
     version: Version,
     url: Annotated[str, typer.Argument(help="Folder on any fsspec URL.")],
     home: Home = None,
@@ -220,26 +219,27 @@ def push(
 
     Example: `burnish dataset push support@4f1c2a s3://team/datasets`
     """
-    shelf = _shelf(home)
+    shelf = _open_store(home)
     typer.echo(shelf.push(shelf.find_version(version), url))
 
 
 @app.command("pull")
-def pull(
-    url: Annotated[str, typer.Argument(help="Where push() put a version.")], home: Home = None
+def pull_version(
+    url: Annotated[str, typer.Argument(help="URL of a version that push copied.")],
+    home: Home = None,
 ) -> None:
     """Fetch a version and check it.
 
     Example: `burnish dataset pull s3://team/datasets/support@4f1c2a90b3e0`
     """
-    typer.echo(_shelf(home).pull(url).id)
+    typer.echo(_open_store(home).pull(url).id)
 
 
 @app.command("gc")
 def collect_garbage(
     keep: Annotated[int, typer.Option(min=1, help="Newest versions of each name that stay.")] = 5,
     yes: Annotated[
-        bool, typer.Option("--yes", help="Remove them; otherwise they are listed.")
+        bool, typer.Option("--yes", help="Remove the versions; without it they are only listed.")
     ] = False,
     home: Home = None,
 ) -> None:
@@ -247,27 +247,27 @@ def collect_garbage(
 
     Example: `burnish dataset gc --keep 3 --yes`
     """
-    shelf = _shelf(home)
-    for version in shelf.unneeded_versions(keep, _used(shelf.folder.parent)):
+    shelf = _open_store(home)
+    for version in shelf.unneeded_versions(keep, _used_datasets(shelf.folder.parent)):
         if yes:
             shelf.remove(version)
-        typer.echo(f"{'removed' if yes else 'could go'}: {version.id}")
+        typer.echo(f"{'removed' if yes else 'would remove'}: {version.id}")
 
 
-def _shelf(home: Path | None) -> DatasetStore:
+def _open_store(home: Path | None) -> DatasetStore:
     from burnish import settings
     from burnish_exporters.dataset.store import DatasetStore
 
     return DatasetStore((home or settings.current().home) / "datasets")
 
 
-def _used(home: Path) -> list[str]:
-    """Datasets that adapters of the workspace were trained on."""
+def _used_datasets(home: Path) -> list[str]:
+    """Return the datasets that adapters of the workspace were trained on."""
     found = [msgspec.json.decode(p.read_bytes()) for p in home.glob("adapters/*/burnish.json")]
     return [manifest["dataset"] for manifest in found if manifest.get("dataset")]
 
 
-def _counts(counts: dict[str, int]) -> str:
+def _format_counts(counts: dict[str, int]) -> str:
     return ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
 
 
@@ -283,17 +283,17 @@ def _print_version(version: DatasetVersion, as_json: bool, rows: int = 0) -> Non
     verified = ", ".join(f"{v['name']} {v['version']}" for v in manifest.verifiers)
     facts = [
         ("folder", version.path),
-        ("rows", _counts(manifest.rows)),
+        ("rows", _format_counts(manifest.rows)),
         ("verified by", verified),
-        ("slices", _counts(manifest.slices)),
-        ("goes on from", ", ".join(manifest.parents) or "nothing"),
+        ("slices", _format_counts(manifest.slices)),
+        ("parents", ", ".join(manifest.parents) or "nothing"),
         ("created", manifest.created_at),
     ]
     print_table(manifest.id, ["what", "is"], facts)
     print_table(
         "funnel",
         ["stage", "in", "kept", "dropped"],
-        ((s["name"], s["in"], s["kept"], _counts(s["dropped"])) for s in manifest.funnel),
+        ((s["name"], s["in"], s["kept"], _format_counts(s["dropped"])) for s in manifest.funnel),
     )
     table = manifest.extras.get("coverage") or {}
     columns = ["runs", "successes", "rows"]

@@ -1,7 +1,4 @@
-"""`burnish dataset export`: the rows of a version in a consumer's format, with the account of those left out.
-
-Knows: the command's options and what it prints. Does not know: any format.
-"""
+"""Define `burnish dataset export`: write a version in a consumer's format and report the rows left out."""
 
 from __future__ import annotations
 
@@ -18,7 +15,7 @@ app = typer.Typer()
 
 
 @app.command("export")
-def export(
+def export_version(
     version: Annotated[
         str, typer.Argument(help="Id of a version, its beginning, or a dataset's name.")
     ],
@@ -42,7 +39,7 @@ def export(
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write a version in a consumer's format, and tell what was left out and what its pairs would teach.
+    """Write a version in a consumer's format, and report the rows left out and the facts of its pairs.
 
     Example: `burnish dataset export support --format trl-dpo-step --to pairs.jsonl --max-tokens 4096`
     """  # fmt: skip
@@ -70,7 +67,7 @@ def export(
 
 
 def _print_facts(facts: dict[str, Any]) -> None:
-    """What distinguishes the sides of pairs, where there are some."""
+    """Print the differences between the sides of pairs, if there are any."""
     if not facts.get("pairs"):
         return
     overall = [(name, facts[name]) for name in ("pairs", "tasks", "length_auc")]
@@ -91,4 +88,4 @@ def _print_facts(facts: dict[str, Any]) -> None:
         for name, ways in facts["arguments"].items()
         for how, count in ways.items()
     ]
-    print_table("where they part", ["difference", "pairs"], differences)
+    print_table("first difference", ["difference", "pairs"], differences)

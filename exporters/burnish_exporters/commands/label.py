@@ -1,7 +1,4 @@
-"""`burnish label`: people say of runs whether they were good.
-
-Knows: how a run is shown to a person and what keys mean. Does not know: what labels are used for.
-"""
+"""Define `burnish label`: people label runs as good or bad."""
 
 from __future__ import annotations
 
@@ -25,9 +22,13 @@ app = typer.Typer(help="Label runs by hand; export and import labels.", no_args_
 
 Queue = Annotated[
     Literal["audit", "unknown", "disagree", "random"],
-    typer.Option("--queue", help="The audit's sample; what verifiers do not know or dispute; any."),
+    typer.Option(
+        "--queue", help="The audit's sample; runs that verifiers cannot decide or dispute; any."
+    ),
 ]
-Reviewer = Annotated[str | None, typer.Option(help="Who labels; by default the user's name.")]
+Reviewer = Annotated[
+    str | None, typer.Option(help="Name of the reviewer; by default the user's name.")
+]
 _KEYS = "[a]ccept  [r]eject  [u]nsure  [e]dit the answer  [s]kip  [q]uit"
 _Choice = Literal["accept", "reject", "unsure", "edit", "skip", "quit"]
 _CHOICES: tuple[_Choice, ...] = ("accept", "reject", "unsure", "edit", "skip", "quit")
@@ -35,31 +36,31 @@ _CHOICES: tuple[_Choice, ...] = ("accept", "reject", "unsure", "edit", "skip", "
 
 @app.command("run")
 def label_runs(
-    agent: Annotated[str, typer.Argument(help="Whose runs.")],
+    agent: Annotated[str, typer.Argument(help="Agent whose runs are shown.")],
     queue: Queue = "audit",
-    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 100,
+    limit: Annotated[int, typer.Option(min=1, help="Show at most this many runs.")] = 100,
     reviewer: Reviewer = None,
     seed: Annotated[int, typer.Option(help="Seed of the order, with --queue random.")] = 0,
     home: Home = None,
 ) -> None:
-    """Show runs one by one and ask whether they were good; what verifiers say is not shown.
+    """Show runs one by one and ask for a label; verdicts are hidden.
 
-    Each label is kept at once: q or Ctrl-C ends, the same command goes on.
+    Each label is saved at once: q or Ctrl-C ends, the same command continues.
 
     Example: `burnish label run support --queue unknown`
     """
     from burnish.workspace import Workspace
-    from burnish_exporters.labels import give, waiting
+    from burnish_exporters.labels import record_label, unlabelled_runs
 
     workspace, given = Workspace(home), 0
     try:
-        for run in islice(waiting(workspace, agent, queue, seed=seed), limit):
-            _show(run)
-            label = _asked(run, reviewer or getpass.getuser())
+        for run in islice(unlabelled_runs(workspace, agent, queue, seed=seed), limit):
+            _print_run(run)
+            label = _ask_label(run, reviewer or getpass.getuser())
             if label == "quit":
                 break
             if label != "skip":
-                give(workspace, label)
+                record_label(workspace, label)
                 given += 1
     except typer.Abort:  # Ctrl-C, or the end of the input
         report_interrupt()
@@ -73,26 +74,24 @@ def label_runs(
 def give_label(
     trajectory: Annotated[str, typer.Argument(help="Id of a run, or its beginning.")],
     label: Annotated[
-        Literal["accept", "reject", "unsure", "edit"], typer.Argument(help="What you say of it.")
+        Literal["accept", "reject", "unsure", "edit"], typer.Argument(help="The label.")
     ],
-    answer: Annotated[
-        str | None, typer.Option(help="With edit: the answer as it should be.")
-    ] = None,
-    note: Annotated[str | None, typer.Option(help="Why.")] = None,
+    answer: Annotated[str | None, typer.Option(help="With edit: the corrected answer.")] = None,
+    note: Annotated[str | None, typer.Option(help="Reason for the label.")] = None,
     reviewer: Reviewer = None,
     home: Home = None,
 ) -> None:
-    """Label one run without being asked.
+    """Label one run directly.
 
     Example: `burnish label give 4f1c2a edit --answer "Order 17 is in Oslo."`
     """
     from burnish.workspace import Workspace
-    from burnish_exporters.labels import Label, give
+    from burnish_exporters.labels import Label, record_label
 
     workspace = Workspace(home)
     run = workspace.trajectory(trajectory)
     who = reviewer or getpass.getuser()
-    give(
+    record_label(
         workspace, Label(trajectory_id=run.id, label=label, answer=answer, note=note, reviewer=who)
     )
     workspace.writer().flush()
@@ -102,19 +101,19 @@ def give_label(
 @app.command("export")
 def export_labels(
     file: Annotated[
-        Path | None, typer.Argument(help="File of JSON lines; else the terminal.")
+        Path | None, typer.Argument(help="File of JSON lines; by default the terminal.")
     ] = None,
     agent: Annotated[str | None, typer.Option(help="Only this agent's runs.")] = None,
     home: Home = None,
 ) -> None:
-    """Write all labels as JSON lines, each with what the run was asked to do and answered.
+    """Write all labels as JSON lines, each with the run's request and answer.
 
     Example: `burnish label export labels.jsonl --agent support`
     """
     from burnish.workspace import Workspace
-    from burnish_exporters.labels import exported
+    from burnish_exporters.labels import read_label_rows
 
-    lines = [json.dumps(label) for label in exported(Workspace(home), agent)]
+    lines = [json.dumps(label) for label in read_label_rows(Workspace(home), agent)]
     text = "".join(f"{line}\n" for line in lines)
     if file is None:
         sys.stdout.write(text)
@@ -129,7 +128,7 @@ def import_file(
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
-    """Take labels from JSON lines, as `burnish label export` writes them; each is taken once.
+    """Import labels from JSON lines, as `burnish label export` writes them; each is imported once.
 
     A line needs `trajectory_id` and `label` (accept, reject, unsure, edit with `answer`).
 
@@ -147,7 +146,7 @@ def import_file(
     print_table(
         "labels",
         ["lines", "number"],
-        [("imported", report.imported), ("there already", report.known)],
+        [("imported", report.imported), ("known", report.known)],
     )
     print_table("dropped", ["reason", "lines"], report.dropped.items())
 
@@ -158,7 +157,7 @@ def list_labels(
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
-    """List what people said of runs.
+    """List the labels that people gave.
 
     Example: `burnish label list --agent support`
     """
@@ -173,31 +172,31 @@ def list_labels(
     print_table("labels", ["run", "label", "reviewer", "note"], cells)
 
 
-def _asked(run: Trajectory, reviewer: str) -> Label | Literal["skip", "quit"]:
-    """What a person says of a run that was shown."""
+def _ask_label(run: Trajectory, reviewer: str) -> Label | Literal["skip", "quit"]:
+    """Ask a person for the label of a run that was shown."""
     from burnish_exporters.labels import Label
 
     while True:
-        choice = _choice(typer.prompt(_KEYS, prompt_suffix=" > "))
+        choice = _parse_choice(typer.prompt(_KEYS, prompt_suffix=" > "))
         if choice is None:
-            typer.echo("one of the keys, or its whole word; nothing was recorded")
+            typer.echo("type one of the keys or its whole word; nothing was recorded")
         elif choice == "skip" or choice == "quit":
             return choice
         elif choice == "edit":
-            answer = typer.prompt("the answer as it should be", default=run.answer or None)
+            answer = typer.prompt("the corrected answer", default=run.answer or None)
             return Label(trajectory_id=run.id, label="edit", answer=answer, reviewer=reviewer)
         else:
             return Label(trajectory_id=run.id, label=choice, reviewer=reviewer)
 
 
-def _choice(line: str) -> _Choice | None:
-    """The choice that a line names by its letter or its whole word; None for any other line."""
+def _parse_choice(line: str) -> _Choice | None:
+    """Return the choice that a line names by its letter or its whole word; None for any other line."""
     typed = line.strip().casefold()
     return next((choice for choice in _CHOICES if typed in (choice, choice[0])), None)
 
 
-def _show(run: Trajectory) -> None:
-    """Requests, calls, results and the answer; no verdict, so that nobody is led."""
+def _print_run(run: Trajectory) -> None:
+    """Print requests, calls, results and the answer, without verdicts, which would bias the label."""
     from rich.console import Console
     from rich.text import Text
 

@@ -1,4 +1,4 @@
-"""`burnish dataset check`: what a model's chat template makes of a version, and which format to take.
+"""Define `burnish dataset check`: test a version against a model's chat template and recommend a format.
 
 Prints the result of formats/template_check.py; the command is part of `burnish dataset`.
 """
@@ -15,7 +15,7 @@ from burnish.cli.options import AsJson, Home
 from burnish.cli.output import print_json, print_table
 
 
-def check(
+def check_version(
     version: Annotated[
         str, typer.Argument(help="Id of a version, its beginning, or a dataset's name.")
     ],
@@ -23,11 +23,11 @@ def check(
         Path, typer.Option(help="Chat template: a Jinja file, or the folder of a model.")
     ],
     split: Annotated[str, typer.Option(help="train, heldout or temporal.")] = "train",
-    rows: Annotated[int, typer.Option(min=1, help="Look at so many rows at most.")] = 1000,
+    rows: Annotated[int, typer.Option(min=1, help="Read at most this many rows.")] = 1000,
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
-    """Render a version with a model's chat template and say which format to take.
+    """Render a version with a model's chat template and recommend a format.
 
     Example: `burnish dataset check support --template chat_template.jinja`
     """
@@ -50,6 +50,6 @@ def check(
     for kind, count in sorted(result.lost.items()):
         typer.echo(f"warning: in {count} rows the template leaves out {kind}")
     if result.format is None:
-        typer.echo("no format reaches this model as served: take another chat template")
+        typer.echo("no format renders this version as served: use another chat template")
         raise typer.Exit(1)
-    typer.echo(f"take: burnish dataset export {found.id} --format {result.format} --to rows.jsonl")
+    typer.echo(f"next: burnish dataset export {found.id} --format {result.format} --to rows.jsonl")

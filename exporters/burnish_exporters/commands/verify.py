@@ -1,7 +1,4 @@
-"""`burnish verify`: verify finished runs as they come, and measure who verifies.
-
-Knows: the commands and how their results are printed. Does not know: how a verifier concludes.
-"""
+"""Define `burnish verify`: verify finished runs as they arrive, and measure the verifiers."""
 
 from __future__ import annotations
 
@@ -19,27 +16,31 @@ if TYPE_CHECKING:
     from burnish.records import Rate, Trajectory, Verdict
     from burnish_exporters.verify.auditing import AuditReport
 
-app = typer.Typer(help="Verify runs, and measure who verifies.", no_args_is_help=True)
+app = typer.Typer(help="Verify runs, and measure the verifiers.", no_args_is_help=True)
 
 Agent = Annotated[str, typer.Argument(help="Agent, as declared in burnish.toml.")]
 
 
 @app.command("watch")
-def watch(
+def watch_runs(
     agent: Agent,
-    once: Annotated[bool, typer.Option("--once", help="Look once, then end.")] = False,
-    every: Annotated[float, typer.Option(min=0.05, help="Seconds between looks.")] = 2.0,
+    once: Annotated[
+        bool, typer.Option("--once", help="Verify the finished runs once, then end.")
+    ] = False,
+    every: Annotated[
+        float, typer.Option(min=0.05, help="Seconds between two reads of the journal.")
+    ] = 2.0,
     source: Annotated[
-        str, typer.Option(help='Only runs of this source; "all" takes every one.')
+        str, typer.Option(help='Only runs of this source; "all" takes all.')
     ] = "production",
     home: Home = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON line for each verdict.")
     ] = False,
 ) -> None:
-    """Verify finished runs as they come, and record the verdicts; a canary can live on them.
+    """Verify finished runs as they arrive, and record the verdicts; a canary can decide on them.
 
-    Ctrl-C ends it; the same command goes on and verifies nothing twice.
+    Ctrl-C ends it; the same command continues and verifies no run twice.
 
     Examples: `burnish verify watch support`, `burnish verify watch support --once --json`
     """
@@ -47,7 +48,7 @@ def watch(
     from burnish_exporters.verify import PoolSettings
     from burnish_exporters.verify.watching import Watch
 
-    verifiers, _, trusted = _declared(agent)
+    verifiers, _, trusted = _declared_verifiers(agent)
     settings = PoolSettings(trust_received=trusted)
     chosen = None if source == "all" else source
     warned: set[str] = set()
@@ -55,22 +56,24 @@ def watch(
         while True:
             for trajectory, verdict in watching.look():
                 _print_verdict(trajectory, verdict, as_json)
-                _warn(verdict, warned)
+                _print_warning(verdict, warned)
             if once:
                 return
             time.sleep(every)
 
 
 @app.command("audit")
-def audit(
+def audit_verifiers(
     agent: Agent,
     draw: Annotated[
-        int | None, typer.Option(min=1, help="Choose so many runs for people to label.")
+        int | None, typer.Option(min=1, help="Draw this many runs for people to label.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the choice.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the draw.")] = 0,
     floor: Annotated[
         float | None,
-        typer.Option(min=0, max=1, help="Least lower bound of precision; else of burnish.toml."),
+        typer.Option(
+            min=0, max=1, help="Least lower bound of precision; by default that of burnish.toml."
+        ),
     ] = None,
     home: Home = None,
     as_json: AsJson = False,
@@ -86,7 +89,7 @@ def audit(
     from burnish_exporters.verify.auditing import audit_agent
     from burnish_exporters.verify.auditing import draw as draw_sample
 
-    workspace, (verifiers, declared, _) = Workspace(home), _declared(agent)
+    workspace, (verifiers, declared, _) = Workspace(home), _declared_verifiers(agent)
     if draw is not None:
         drawn = draw_sample(workspace, agent, draw, seed=seed)
         if as_json:
@@ -119,7 +122,7 @@ def list_verifiers(
         print_table("verifiers", ["name", "what it is"], found.items())
 
 
-def _declared(agent: str) -> tuple[list[Any], float, tuple[str, ...]]:
+def _declared_verifiers(agent: str) -> tuple[list[Any], float, tuple[str, ...]]:
     """Verifiers, floor and trusted sources of burnish.toml."""
     from burnish.project import load_project
     from burnish_exporters.verify import make_verifiers
@@ -141,8 +144,8 @@ def _print_verdict(trajectory: Trajectory, verdict: Verdict, as_json: bool) -> N
     )
 
 
-def _warn(verdict: Verdict, warned: set[str]) -> None:
-    """Tell what a verifier warns of, once, on standard error."""
+def _print_warning(verdict: Verdict, warned: set[str]) -> None:
+    """Print a verifier's warning once, on standard error."""
     found = verdict.evidence.get("warning") if isinstance(verdict.evidence, dict) else None
     if isinstance(found, str) and found not in warned:
         warned.add(found)
@@ -156,7 +159,13 @@ def _print_report(report: AuditReport) -> None:
         f"verifiers of {report.agent} (floor {report.floor:g})",
         columns,
         (
-            (name, _share(q.precision), _share(q.recall), q.unknown, "yes" if q.trusted else "no")
+            (
+                name,
+                _format_rate(q.precision),
+                _format_rate(q.recall),
+                q.unknown,
+                "yes" if q.trusted else "no",
+            )
             for name, q in report.verifiers.items()
         ),
     )
@@ -177,7 +186,7 @@ def _print_report(report: AuditReport) -> None:
         )
 
 
-def _share(rate: Rate) -> str:
+def _format_rate(rate: Rate) -> str:
     return (
         f"{rate.rate:.0%} [{rate.low:.0%}, {rate.high:.0%}] of {rate.total}" if rate.total else "-"
     )

@@ -1,7 +1,7 @@
-"""Further eyes: own patterns and lists, Presidio for names and more kinds, detect-secrets for more secrets.
+"""Add detectors: the user's patterns and lists, Presidio for names and more kinds, detect-secrets for more secrets.
 
-Knows: how the two packages are set up so that they work offline and do not fire on ordinary words.
-Does not know: what is done with what they find. Both are optional: `pip install 'burnish[redact]'`.
+Both packages are optional (`pip install 'burnish[redact]'`). They are set up to work offline and to ignore ordinary
+words.
 """
 
 from __future__ import annotations
@@ -71,31 +71,32 @@ _WORD = re.compile(r"\S+")
 _SECRET = re.compile(r"[\w+/=.-]+")
 
 
-def finders_of(
+def make_finders(
     patterns: dict[str, str],
     terms: dict[str, str] | None = None,
     *,
     engines: bool,
     names_model: str | None = None,
 ) -> list[Finder]:
-    """What is asked besides the patterns that burnish brings.
+    """Return the detectors besides the patterns that burnish brings.
 
     Args:
-        patterns: Own kinds and their regular expressions. A text that takes one of them more than a second is
-            withheld, word by word, and counted as `withheld`.
-        terms: Own kinds and files of their terms, one a line, such as the names of customers.
-        engines: Whether Presidio and detect-secrets look too.
-        names_model: spaCy model for names of people; none works without.
+        patterns: The user's kinds and their regular expressions.
+        terms: The user's kinds and files of their terms, one a line, such as the names of customers.
+        engines: Add Presidio and detect-secrets.
+        names_model: spaCy model for names of people; without one, no names are found.
 
     Raises:
         ExportError: If a pattern is wrong, a file cannot be read, or a package is not installed.
     """
-    found = [_own(kind, pattern) for kind, pattern in sorted(patterns.items())]
-    found += [_listed(kind, Path(file)) for kind, file in sorted((terms or {}).items())]
-    return [*found, find_people, presidio(names_model), secrets_detector()] if engines else found
+    found = [_pattern_finder(kind, pattern) for kind, pattern in sorted(patterns.items())]
+    found += [_terms_finder(kind, Path(file)) for kind, file in sorted((terms or {}).items())]
+    return (
+        [*found, find_people, presidio_finder(names_model), secrets_finder()] if engines else found
+    )
 
 
-def _own(kind: str, pattern: str) -> Finder:
+def _pattern_finder(kind: str, pattern: str) -> Finder:
     try:
         re.compile(pattern)
         compiled = regex.compile(pattern)
@@ -104,7 +105,7 @@ def _own(kind: str, pattern: str) -> Finder:
             f"redaction pattern {kind}: {problem}", "a regular expression"
         ) from problem
 
-    def finder(text: str) -> Iterator[Finding]:
+    def find_matches(text: str) -> Iterator[Finding]:
         try:
             found = list(compiled.finditer(text, timeout=_PATTERN_S))
         except TimeoutError:  # what it would have found is unknown, so nothing of the text stays
@@ -117,11 +118,11 @@ def _own(kind: str, pattern: str) -> Finder:
             if match.group():
                 yield Finding(kind, match.start(), match.end(), match.group())
 
-    return finder
+    return find_matches
 
 
-def _listed(kind: str, file: Path) -> Finder:
-    """Finds the terms of a file as whole words, whatever their case and spacing."""
+def _terms_finder(kind: str, file: Path) -> Finder:
+    """Find the terms of a file as whole words, whatever their case and spacing."""
     try:
         lines = file.read_text("utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as problem:
@@ -132,11 +133,11 @@ def _listed(kind: str, file: Path) -> Finder:
     if not terms:
         raise ExportError(f"{file} holds no term of {kind}", "a text file with one term a line")
     longest_first = (re.escape(term).replace(r"\ ", r"\s+") for term in reversed(terms))
-    return _own(kind, rf"(?i)(?<!\w)(?:{'|'.join(longest_first)})(?!\w)")
+    return _pattern_finder(kind, rf"(?i)(?<!\w)(?:{'|'.join(longest_first)})(?!\w)")
 
 
-def presidio(names_model: str | None = None) -> Finder:
-    """Presidio's analyzer, without a language model unless one is named.
+def presidio_finder(names_model: str | None = None) -> Finder:
+    """Set up Presidio's analyzer, without a language model unless one is named.
 
     Raises:
         ExportError: If Presidio is not installed.
@@ -145,7 +146,7 @@ def presidio(names_model: str | None = None) -> Finder:
         from presidio_analyzer import AnalyzerEngine, RecognizerRegistry
         from presidio_analyzer.nlp_engine import NlpEngineProvider
     except ImportError as problem:
-        raise _missing("presidio-analyzer") from problem
+        raise _missing_package("presidio-analyzer") from problem
     _stay_offline()
     registry = RecognizerRegistry()
     registry.load_predefined_recognizers(languages=["en"])
@@ -159,18 +160,18 @@ def presidio(names_model: str | None = None) -> Finder:
         engine = NlpEngineProvider(nlp_configuration=settings).create_engine()
     analyzer = AnalyzerEngine(registry=registry, nlp_engine=engine, supported_languages=["en"])
 
-    def finder(text: str) -> Iterator[Finding]:
+    def find_entities(text: str) -> Iterator[Finding]:
         for result in analyzer.analyze(text=text, language="en", score_threshold=_THRESHOLD):
             if result.entity_type in ("DATE_TIME", "URL"):
                 continue
             kind = _PRESIDIO_KINDS.get(result.entity_type) or result.entity_type.lower()
             yield Finding(kind, result.start, result.end, text[result.start : result.end])
 
-    return finder
+    return find_entities
 
 
 def _add_national(registry: Any) -> None:
-    """Let the recognizers of other countries read texts of any language; a release may lack some."""
+    """Make the recognizers of other countries read texts of any language; a release may lack some."""
     from presidio_analyzer import predefined_recognizers
 
     loaded = {recognizer.name for recognizer in registry.recognizers}
@@ -180,8 +181,8 @@ def _add_national(registry: Any) -> None:
             registry.add_recognizer(made(supported_language="en"))
 
 
-def secrets_detector() -> Finder:
-    """detect-secrets' plugins, without the two that fire on ordinary words.
+def secrets_finder() -> Finder:
+    """Set up detect-secrets' plugins, without the two that fire on ordinary words.
 
     Raises:
         ExportError: If detect-secrets is not installed.
@@ -190,22 +191,22 @@ def secrets_detector() -> Finder:
         from detect_secrets.core.scan import scan_line
         from detect_secrets.settings import default_settings
     except ImportError as problem:
-        raise _missing("detect-secrets") from problem
+        raise _missing_package("detect-secrets") from problem
 
-    def finder(text: str) -> Iterator[Finding]:
+    def find_secrets(text: str) -> Iterator[Finding]:
         with default_settings() as settings:
             settings.disable_plugins("Base64HighEntropyString", "HexHighEntropyString")
             for line in set(text.splitlines()):
                 values = {secret.secret_value for secret in scan_line(line)}
-                for value in sorted({_whole(str(v), line) for v in values if v}):
+                for value in sorted({_whole_secret(str(v), line) for v in values if v}):
                     for match in re.finditer(re.escape(value), text):
                         yield Finding("secret", match.start(), match.end(), value)
 
-    return finder
+    return find_secrets
 
 
-def _whole(value: str, line: str) -> str:
-    """All of a secret: some detectors give its first letters only."""
+def _whole_secret(value: str, line: str) -> str:
+    """Return the whole secret; some detectors return its first letters only."""
     start = line.find(value)
     token = next((m for m in _SECRET.finditer(line) if m.start() <= start < m.end()), None)
     return token.group() if token and token.group().startswith(value) else value
@@ -218,13 +219,13 @@ def _no_model() -> Any:
 
 
 def _stay_offline() -> None:
-    """Give the domain list that Presidio asks for its bundled snapshot; it would be downloaded otherwise."""
+    """Set the bundled snapshot of the domain list that Presidio would download otherwise."""
     import tldextract
 
     tldextract.tldextract.TLD_EXTRACTOR = tldextract.TLDExtract(suffix_list_urls=(), cache_dir=None)
 
 
-def _missing(package: str) -> ExportError:
+def _missing_package(package: str) -> ExportError:
     return ExportError(
         f"the package {package} is not installed",
         'Presidio and detect-secrets for redact="full"',

@@ -1,4 +1,4 @@
-"""Dates of birth and postal addresses, which have no form of their own: by the words that they stand with."""
+"""Find dates of birth and postal addresses by the words beside them, because they have no form of their own."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _ADDRESS = re.compile(
 
 
 def find_people(text: str) -> Iterator[Finding]:
-    """Dates that are said to be those of a birth, and streets with a house number."""
+    """Yield dates marked as a date of birth, and streets with a house number."""
     for match in _BORN.finditer(text):
         yield Finding("date_of_birth", *match.span("value"), match["value"])
     for match in _ADDRESS.finditer(text):

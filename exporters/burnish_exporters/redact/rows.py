@@ -1,7 +1,6 @@
-"""One row without personal data and secrets.
+"""Redact one row and check it for leaks.
 
-Knows: which columns hold text, and that token ids are text in another spelling: where a text of a call was replaced,
-its ids and log-probabilities go too. Does not know: what is looked for.
+Token ids encode the same text: if a text of a call is replaced, the call's ids and log-probabilities are removed too.
 """
 
 from __future__ import annotations
@@ -29,11 +28,11 @@ _IDS = ("prompt_token_ids", "token_ids", "logprobs")
 
 
 class RowRedactor:
-    """Cleans rows and counts what it replaced.
+    """Redacts rows and counts the replacements.
 
     Args:
         redactor: Finds and replaces in texts.
-        decoder: Reads captured ids, so that the leak check can look at them too.
+        decoder: Reads captured ids, so that the leak check covers them too.
     """
 
     def __init__(self, redactor: Redactor, decoder: Decoder | None = None) -> None:
@@ -44,8 +43,8 @@ class RowRedactor:
         self._decoder = decoder
         self._tools: dict[bytes, list[Any]] = {}
 
-    def clean(self, rows: list[Row]) -> None:
-        """Replace in place whatever is found in the rows of a run."""
+    def clean_rows(self, rows: list[Row]) -> None:
+        """Redact the rows of a run in place."""
         for row in rows:
             first = self._clean_messages(row.messages)
             tools = self._clean_tools(row.tools)
@@ -58,54 +57,54 @@ class RowRedactor:
             row.user = self.redactor.pseudonym("user", row.user) if row.user else row.user
             row.kind_tags = [self.redactor.clean(tag) for tag in row.kind_tags]
 
-    def leaks(self, row: Row) -> Counter[str]:
-        """What is left in a finished row, by kind; empty if nothing is."""
+    def find_leaks(self, row: Row) -> Counter[str]:
+        """Return what is left in a finished row, by kind."""
         left: Counter[str] = Counter()
-        for text in self._texts(row):
+        for text in self._row_texts(row):
             found = self.redactor.leaks(text)
             if found:
                 left.update(finding.kind for finding in found)
-        for text in self._decoded(row):
+        for text in self._decode_ids(row):
             left.update(f"{finding.kind} in token ids" for finding in self.redactor.leaks(text))
         return left
 
     def refuse_leaks(self, rows: list[Row]) -> None:
-        """Stop the build if something is left in finished rows.
+        """Stop the build if personal data is left in finished rows.
 
         Raises:
-            ExportError: If a row holds personal data or a secret that is no stand-in.
+            ExportError: If a row holds personal data or a secret that is no pseudonym.
         """
-        left = sum(map(self.leaks, rows), Counter())
+        left = sum(map(self.find_leaks, rows), Counter())
         if left:
             raise leak_error(left)
 
-    def overlooked(self, rows: list[Row]) -> Counter[str]:
-        """What the independent detectors still find in finished rows, by kind."""
+    def find_overlooked(self, rows: list[Row]) -> Counter[str]:
+        """Return what the independent detectors still find in finished rows, by kind."""
         found: Counter[str] = Counter()
         for row in rows:
-            for text in self._texts(row):
-                found += self.second_look.find(text)
+            for text in self._row_texts(row):
+                found += self.second_look.find_secrets(text)
         return found
 
     def clean_names(self, names: list[str]) -> list[str]:
-        """Kinds, tags and sources, which go into the manifest and the card."""
+        """Redact kinds, tags and sources, which go into the manifest and the card."""
         return [self.redactor.clean(name) for name in names]
 
-    def totals(self) -> Counter[str]:
-        """What was replaced so far, by kind, and under `_ROWS` and `_CALLS` how many of them it concerned."""
+    def replacement_totals(self) -> Counter[str]:
+        """Return the replacements so far by kind, and under `_ROWS` and `_CALLS` the rows and calls that had some."""
         return self.redactor.counts + Counter({_ROWS: self.rows, _CALLS: self.stripped_calls})
 
     def _clean_messages(self, messages: list[Chat]) -> int | None:
-        """Clean messages in place; the place of the first that changed."""
+        """Redact messages in place and return the place of the first that changed."""
         first = None
         for place, message in enumerate(messages):
-            cleaned = self._message(message)
+            cleaned = self._clean_message(message)
             if cleaned is not message:
                 messages[place] = cleaned
                 first = place if first is None else first
         return first
 
-    def _message(self, message: Chat) -> Chat:
+    def _clean_message(self, message: Chat) -> Chat:
         changes: Chat = {}
         for key in ("content", "reasoning_content", "name"):
             value = message.get(key)
@@ -115,12 +114,12 @@ class RowRedactor:
                     changes[key] = cleaned
         calls = message.get("tool_calls")
         if calls:
-            cleaned_calls = [self._call(call) for call in calls]
+            cleaned_calls = [self._clean_call(call) for call in calls]
             if any(new is not old for new, old in zip(cleaned_calls, calls, strict=True)):
                 changes["tool_calls"] = cleaned_calls
         return {**message, **changes} if changes else message
 
-    def _call(self, call: Chat) -> Chat:
+    def _clean_call(self, call: Chat) -> Chat:
         arguments = call["function"]["arguments"]
         cleaned = self.redactor.clean_arguments(arguments)
         if cleaned == arguments:
@@ -128,7 +127,7 @@ class RowRedactor:
         return {**call, "function": {**call["function"], "arguments": cleaned}}
 
     def _clean_tools(self, tools: list[Any]) -> list[Any]:
-        """Tool schemas are the same again and again: each list is looked at once."""
+        """Redact tool schemas; rows repeat them, so each list is read once."""
         key = stable_json(tools)
         known = self._tools.get(key)
         if known is None:
@@ -144,8 +143,8 @@ class RowRedactor:
         self.stripped_calls += 1
         return {key: value for key, value in call.items() if key not in _IDS}
 
-    def _texts(self, row: Row) -> Iterator[str]:
-        """Every text of a row that somebody wrote."""
+    def _row_texts(self, row: Row) -> Iterator[str]:
+        """Yield every text of a row."""
         yield from (row.task_id or "", row.user or "", *row.kind_tags)
         for message in row.messages:
             content = message["content"]
@@ -155,15 +154,15 @@ class RowRedactor:
                 yield call["function"]["arguments"]
         yield stable_json(row.tools).decode()
 
-    def _decoded(self, row: Row) -> list[str]:
+    def _decode_ids(self, row: Row) -> list[str]:
         if self._decoder is None:
             return []
         ids = [call[name] for call in row.calls for name in _IDS[:2] if call.get(name)]
         return [self._decoder(found) for found in ids]
 
 
-def report(totals: Counter[str], second_look: str) -> dict[str, Json]:
-    """What was replaced, by kind, and who looked at the rows again; for the manifest."""
+def redaction_report(totals: Counter[str], second_look: str) -> dict[str, Json]:
+    """Report the replacements by kind and the second detectors, for the manifest."""
     replaced = {k: n for k, n in sorted(totals.items()) if k not in (_ROWS, _CALLS)}
     return {
         "replaced": replaced,
@@ -174,15 +173,15 @@ def report(totals: Counter[str], second_look: str) -> dict[str, Json]:
 
 
 def clean_manifest(manifest: DatasetManifest, redactor: Redactor) -> DatasetManifest:
-    """A manifest whose names, counts by kind and sources hold no personal data.
+    """Return a manifest whose names, counts by kind and sources hold no personal data.
 
     Raises:
-        ExportError: If something is left in it that is no stand-in.
+        ExportError: If personal data is left that is no pseudonym.
     """
     names = ("slices", "extras", "sources", "funnel", "verifiers")
     changes = {name: _each_string(getattr(manifest, name), redactor.clean) for name in names}
     left: Counter[str] = Counter()
-    for text in _strings(changes):
+    for text in _all_strings(changes):
         left.update(f"{finding.kind} in the manifest" for finding in redactor.leaks(text))
     if left:
         raise leak_error(left)
@@ -190,7 +189,7 @@ def clean_manifest(manifest: DatasetManifest, redactor: Redactor) -> DatasetMani
 
 
 def _each_string(value: Any, change: Callable[[str], str]) -> Any:
-    """Plain data with every string changed, keys too; what a key says decides nothing here."""
+    """Return plain data with every string changed, keys included."""
     if isinstance(value, str):
         return change(value)
     if isinstance(value, dict):
@@ -200,20 +199,20 @@ def _each_string(value: Any, change: Callable[[str], str]) -> Any:
     return value
 
 
-def _strings(value: Any) -> Iterator[str]:
-    """Every string of plain data, keys too."""
+def _all_strings(value: Any) -> Iterator[str]:
+    """Yield every string of plain data, keys included."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):
         for key, item in value.items():
-            yield from (*_strings(key), *_strings(item))
+            yield from (*_all_strings(key), *_all_strings(item))
     elif isinstance(value, (list, tuple)):
         for item in value:
-            yield from _strings(item)
+            yield from _all_strings(item)
 
 
 def leak_error(left: Counter[str]) -> ExportError:
-    """The error that stops a build whose rows still hold something."""
+    """Return the error that stops a build whose rows still hold personal data."""
     kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(left.items()))
     return ExportError(
         f"the finished rows still hold {kinds}",

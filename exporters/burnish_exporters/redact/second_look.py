@@ -1,9 +1,8 @@
-"""A second, independent look at finished rows, which sees what the first detectors miss.
+"""Check finished rows a second time with independent detectors, which find what the first ones miss.
 
-It shares no rule with `burnish.redaction`: where detect-secrets is installed, its plugins look;
-in any case, words that speak of secrets with a value of high entropy near them, and texts of the
-form of an address, are looked for. What the second look finds in a run keeps the run out of the
-set, with a counted reason.
+The check shares no rule with `burnish.redaction`. It runs the plugins of detect-secrets if that is
+installed, and it always looks for values of high entropy near words about secrets and for texts in
+the form of an address. A run with a finding is kept out of the set, with a counted reason.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ _WORD = re.compile(
     r"passw|passphrase|secret|credential|api.?key|access.?key|authoriz|private.?key|token"
 )
 _VALUE = re.compile(r"[^\s\"'`,;:=<>()\[\]{}|&?]{12,200}")
-_NEAR = 48  # so far behind a word its value may begin
+_NEAR = 48  # largest distance between a word and its value
 _LEAST_ENTROPY = 3.3  # bits a character
 _MAIL = re.compile(r"[^\s@\"'<>()\[\],;:/=]{1,64}@[A-Za-z0-9.-]{1,190}\.[A-Za-z]{2,24}")
 _CANDIDATE = re.compile(r"[A-Za-z0-9_+/=.~-]{16}|://")
@@ -35,23 +34,23 @@ _PLUGINS = (
     "SquareOAuthDetector", "StripeDetector", "TelegramBotTokenDetector", "TwilioKeyDetector",
 )  # fmt: skip
 
-StandIns = Callable[[str], list[tuple[int, int]]]
+PseudonymFinder = Callable[[str], list[tuple[int, int]]]
 
 
 class SecondLook:
-    """Looks for secrets and addresses that are no stand-ins.
+    """Finds secrets and addresses that are no pseudonyms.
 
     Args:
-        stand_ins: Tells where the stand-ins of a text are.
+        stand_ins: Returns the places of the pseudonyms in a text.
     """
 
-    def __init__(self, stand_ins: StandIns) -> None:
+    def __init__(self, stand_ins: PseudonymFinder) -> None:
         self._stand_ins = stand_ins
-        self._plugins = _plugins()
+        self._plugins = _load_plugins()
         self._clean = Memo(1 << 20)
 
-    def find(self, text: str) -> Counter[str]:
-        """What is found in a text, by kind."""
+    def find_secrets(self, text: str) -> Counter[str]:
+        """Return the findings in a text, by kind."""
         if len(text) < _LINE // 100:
             return Counter()
         digest = self._clean.digest(text)
@@ -60,16 +59,20 @@ class SecondLook:
         taken = self._stand_ins(text)
         found = Counter(
             kind
-            for kind, start, end in (*_addresses(text), *_near_words(text), *self._secrets(text))
+            for kind, start, end in (
+                *_find_addresses(text),
+                *_find_near_words(text),
+                *self._run_plugins(text),
+            )
             if not any(start < behind and begin < end for begin, behind in taken)
         )
         if not found:
             self._clean.put(digest, ())
         return found
 
-    def _secrets(self, text: str) -> Iterator[tuple[str, int, int]]:
-        """What the plugins of detect-secrets find, line by line."""
-        for start, line in _lines(text) if self._plugins else ():
+    def _run_plugins(self, text: str) -> Iterator[tuple[str, int, int]]:
+        """Yield the findings of the plugins of detect-secrets, line by line."""
+        for start, line in _candidate_lines(text) if self._plugins else ():
             for plugin in self._plugins:
                 for value in plugin.analyze_string(line):
                     place = line.find(str(value))
@@ -79,16 +82,16 @@ class SecondLook:
 
 
 def second_look_name() -> str:
-    """The detectors that look a second time, for the manifest."""
+    """Return the name of the second detectors, for the manifest."""
     own = "keywords with entropy"
-    if not _plugins():
+    if not _load_plugins():
         return own
     return f"detect-secrets {importlib.metadata.version('detect-secrets')}, {own}"
 
 
 @functools.cache
-def _plugins() -> list[Any]:
-    """The plugins of detect-secrets that know a form; none where it is not installed."""
+def _load_plugins() -> list[Any]:
+    """Return the plugins of detect-secrets for values of a fixed form; none if it is not installed."""
     try:
         from detect_secrets.core.plugins.util import get_mapping_from_secret_type_to_class
     except ImportError:
@@ -97,8 +100,8 @@ def _plugins() -> list[Any]:
     return [kind() for kind in classes if kind.__name__ in _PLUGINS]
 
 
-def _lines(text: str) -> Iterator[tuple[int, str]]:
-    """The lines that may hold a secret, each with its place; long ones in pieces that overlap."""
+def _candidate_lines(text: str) -> Iterator[tuple[int, str]]:
+    """Yield the lines that may hold a secret, each with its place; long ones in overlapping parts."""
     start = 0
     for line in text.splitlines(keepends=True):
         for first in range(0, len(line), _LINE // 2):
@@ -110,18 +113,18 @@ def _lines(text: str) -> Iterator[tuple[int, str]]:
         start += len(line)
 
 
-def _near_words(text: str) -> Iterator[tuple[str, int, int]]:
-    """Values of high entropy shortly behind a word that speaks of a secret."""
+def _find_near_words(text: str) -> Iterator[tuple[str, int, int]]:
+    """Yield values of high entropy shortly behind a word about secrets."""
     for word in _WORD.finditer(text.lower()):
         for value in _VALUE.finditer(text, word.end(), word.end() + _NEAR + 200):
             if value.start() > word.end() + _NEAR:
                 break
-            if _is_drawn(value.group()):
+            if _looks_generated(value.group()):
                 yield "high entropy beside a telling word", *value.span()
 
 
-def _is_drawn(value: str) -> bool:
-    """Whether a value has the mixture and entropy of one that was generated."""
+def _looks_generated(value: str) -> bool:
+    """Report if a value has the mixture and entropy of a generated one."""
     kinds = (str.isupper, str.islower, str.isdigit)
     if not all(any(map(kind, value)) for kind in kinds) or value.count(".") + value.count("/") > 2:
         return False
@@ -132,7 +135,7 @@ def _is_drawn(value: str) -> bool:
     return entropy >= _LEAST_ENTROPY
 
 
-def _addresses(text: str) -> Iterator[tuple[str, int, int]]:
+def _find_addresses(text: str) -> Iterator[tuple[str, int, int]]:
     if "@" in text:
         for match in _MAIL.finditer(text):
             yield "address", *match.span()

@@ -27,7 +27,7 @@ from burnish_exporters.curate.slices import kind_of, tags_of
 from burnish_exporters.dataset.parquet import encode_row
 from burnish_exporters.dataset.spool import pack_rows
 from burnish_exporters.funnel import Funnel
-from burnish_exporters.redact import RowRedactor, finders_of
+from burnish_exporters.redact import RowRedactor, make_finders
 from burnish_exporters.rows import Row, Unrenderable, build_rows
 from burnish_exporters.rows.canonical_json import hash_json
 from burnish_exporters.rows.docs import ToolDocs
@@ -244,9 +244,9 @@ class ShardBuilder:
             for row in found:
                 self._docs.add_to(row)
         if self._redactor:
-            self._redactor.clean(found)
+            self._redactor.clean_rows(found)
             self._redactor.refuse_leaks(found)
-            overlooked = self._redactor.overlooked(found)
+            overlooked = self._redactor.find_overlooked(found)
             if overlooked:
                 return [], f"second look: {', '.join(sorted(overlooked))}"
         return found, problem
@@ -280,7 +280,7 @@ class ShardBuilder:
         )
 
     def _close_shard(self) -> Shard:
-        now = self._redactor.totals() if self._redactor else Counter[str]()
+        now = self._redactor.replacement_totals() if self._redactor else Counter[str]()
         replaced = now - self._before
         self._before = now
         return self._open.popleft().to_shard(replaced)
@@ -291,7 +291,7 @@ def make_redactor(plan: Plan) -> RowRedactor | None:
     recipe = plan.recipe
     if recipe.redact == "none":
         return None
-    finders = finders_of(
+    finders = make_finders(
         recipe.redact_patterns,
         recipe.redact_terms,
         engines=recipe.redact == "full",

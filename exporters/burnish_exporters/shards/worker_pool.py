@@ -24,7 +24,7 @@ from burnish.workspace import Workspace
 from burnish_exporters.shards.builder import FunnelWatch, Shard, ShardBuilder
 from burnish_exporters.shards.cache import ShardCache
 from burnish_exporters.shards.plan import Plan
-from burnish_exporters.sources.shard_ranges import Cut, runs_of
+from burnish_exporters.sources.shard_ranges import ShardRange, read_ranges
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,11 +34,11 @@ class ShardJob:
     plan: Plan
     home: Path
     store: ShardCache
-    cuts: list[Cut]
+    cuts: list[ShardRange]
 
     def read_runs(self) -> Iterator[tuple[str, Trajectory]]:
         """Yield the runs of all shards, each with the name of its shard."""
-        return runs_of(Workspace(self.home), self.cuts)
+        return read_ranges(Workspace(self.home), self.cuts)
 
 
 def build_shards(job: ShardJob, workers: int, watch: FunnelWatch | None = None) -> Iterator[Shard]:

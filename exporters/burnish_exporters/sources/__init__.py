@@ -1,7 +1,4 @@
-"""Where runs come from: anything that gives spans or trajectories.
-
-Knows: how each accepted kind of source is read. Does not know: what is done with what was read.
-"""
+"""Read runs from every kind of source that yields spans or trajectories."""
 
 from __future__ import annotations
 
@@ -9,7 +6,12 @@ from burnish_exporters.sources.archive import ArchiveSource
 from burnish_exporters.sources.demonstrations import Demonstrations
 from burnish_exporters.sources.journal import JournalSource
 from burnish_exporters.sources.otlp_files import OtlpFiles
-from burnish_exporters.sources.reading import Source, describe, read, workspace_of
+from burnish_exporters.sources.reading import (
+    Source,
+    describe_source,
+    read_trajectories,
+    workspace_of,
+)
 
 __all__ = [
     "ArchiveSource",
@@ -17,7 +19,7 @@ __all__ = [
     "JournalSource",
     "OtlpFiles",
     "Source",
-    "describe",
-    "read",
+    "describe_source",
+    "read_trajectories",
     "workspace_of",
 ]

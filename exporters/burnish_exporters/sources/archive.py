@@ -1,7 +1,4 @@
-"""An archive of segments as a source of spans: Parquet files on any fsspec URL, without the workspace they came from.
-
-Knows: that archived segments can be written out again and read like a journal. Does not know: what spans mean.
-"""
+"""Read an archive of segments: Parquet files on any fsspec URL, without the workspace that they came from."""
 
 from __future__ import annotations
 
@@ -15,7 +12,9 @@ from burnish.records import Span, Trajectory
 
 
 class ArchiveSource:
-    """Spans of all segments that `burnish archive` put under a URL; a damaged file is skipped and counted in `skipped`.
+    """Yields the spans of all segments that `burnish archive` wrote to a URL.
+
+    A damaged file is skipped and counted in `skipped`.
 
     Args:
         url: Folder on any fsspec URL.
@@ -30,7 +29,7 @@ class ArchiveSource:
 
         Raises:
             JournalError: If the URL cannot be reached.
-            ExportError: If nothing was archived there.
+            ExportError: If the URL holds no archived segment.
         """
         from burnish.workspace import Workspace
 
@@ -42,7 +41,7 @@ class ArchiveSource:
 
         Raises:
             JournalError: If the URL cannot be reached.
-            ExportError: If nothing was archived there.
+            ExportError: If the URL holds no archived segment.
         """
         from burnish.workspace import Workspace
 
@@ -51,7 +50,7 @@ class ArchiveSource:
 
     @contextmanager
     def _written_out(self) -> Iterator[Path]:
-        """A home folder that holds the archived segments, for as long as it is read."""
+        """Write the archived segments to a temporary home folder, for as long as it is read."""
         from burnish.journal.archive import copy_back
 
         with tempfile.TemporaryDirectory(prefix="burnish-archive-") as folder:

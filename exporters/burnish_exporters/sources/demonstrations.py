@@ -1,12 +1,10 @@
-"""Human demonstrations and teacher runs as a source: conversations in OpenAI's or ShareGPT's form, one per line.
+"""Read human demonstrations and teacher runs: conversations in OpenAI's or ShareGPT's form, one a line.
 
-Knows: how such a line becomes a trajectory with its source tag. Does not know: whether it is any good: it passes the
-same verification as every other run.
+Each line becomes a trajectory with its source tag, and passes the same verification as every other run. Beside
+`messages` (or `conversations`) and `tools`, a line may have `task_id`, `user`, `final_state`, `success` and `tags`. A
+reply with `weight` 0 (OpenAI), or with `loss` or `train` false, is context without loss.
 
-Beside `messages` (or `conversations`) and `tools`, a line may have `task_id`, `user`, `final_state`, `success` and
-`tags`. A reply with `weight` 0 (OpenAI), or with `loss` or `train` false, is context and teaches nothing.
-
-A line is decoded to declared types before anything is made of it, so a value of another type drops that line alone.
+A line is decoded to declared types first, so a value of another type drops that line alone.
 """
 
 from __future__ import annotations
@@ -38,12 +36,12 @@ _NO_WEIGHT = ("weight", "loss", "train")
 
 
 class DroppedLine(msgspec.Struct, frozen=True, kw_only=True):
-    """A line of a file that is no run.
+    """A line of a file that could not be read as a run.
 
     Attributes:
         line: Its number, from 1.
-        reason: Why, as it is counted.
-        detail: What was found there.
+        reason: The reason that is counted.
+        detail: The text that was found.
     """
 
     line: int
@@ -51,24 +49,24 @@ class DroppedLine(msgspec.Struct, frozen=True, kw_only=True):
     detail: str = ""
 
 
-class _Line(msgspec.Struct, kw_only=True):
-    """The types of a line; what it says more is left alone."""
+class _DemonstrationLine(msgspec.Struct, kw_only=True):
+    """The types of a line; further keys are ignored."""
 
     messages: list[_ChatMessage] | None = None
-    conversations: list[_Turn] | None = None
+    conversations: list[_ShareGptTurn] | None = None
     system: str | None = None
     tools: str | list[dict[str, Any]] | None = None
 
 
 class _ChatMessage(msgspec.Struct, kw_only=True):
     role: str
-    content: str | list[_Block] | None = None
+    content: str | list[_ChatBlock] | None = None
     reasoning_content: str | None = None
     tool_calls: list[_ChatCall] | None = None
     tool_call_id: str | None = None
 
 
-class _Block(msgspec.Struct, kw_only=True):
+class _ChatBlock(msgspec.Struct, kw_only=True):
     text: str
 
 
@@ -82,20 +80,20 @@ class _ChatCall(msgspec.Struct, kw_only=True):
     function: _ChatFunction
 
 
-class _Turn(msgspec.Struct, kw_only=True):
+class _ShareGptTurn(msgspec.Struct, kw_only=True):
     speaker: str = msgspec.field(name="from")
     value: str
 
 
 class Demonstrations:
-    """Trajectories of a file of conversations; a line that is none is skipped and counted in `reasons`.
+    """Yields trajectories of a file of conversations; other lines are skipped and counted in `reasons`.
 
     Args:
         url: File on any fsspec URL.
         agent: Agent that the demonstrations are for.
-        source: Tag that tells where they come from.
-        model: Who wrote the assistant's words.
-        form: How lines are written; None takes either.
+        source: Source tag of the trajectories.
+        model: Model that wrote the assistant's replies.
+        form: Form of the lines; None accepts either.
     """
 
     def __init__(
@@ -110,11 +108,11 @@ class Demonstrations:
         self.url, self.agent, self.source, self.model = str(url), agent, source, model
         self.form = form
         self.reasons: Counter[str] = Counter()
-        self.examples: list[DroppedLine] = []  # the first lines that are none
+        self.examples: list[DroppedLine] = []  # the first dropped lines
 
     @property
     def skipped(self) -> int:
-        """Lines that are no conversation, so far."""
+        """Return how many lines were no conversation so far."""
         return self.reasons.total()
 
     def trajectories(self, agent: str | None = None) -> Iterator[Trajectory]:
@@ -126,7 +124,7 @@ class Demonstrations:
                 if not line.strip():
                     continue
                 try:
-                    found = self._trajectory(_read(line), number)
+                    found = self._build_trajectory(_read_json(line), number)
                 except (
                     ValueError,
                     LookupError,
@@ -134,36 +132,40 @@ class Demonstrations:
                     AttributeError,
                     RecursionError,
                 ) as problem:
-                    self.drop(number, _reason(problem), str(problem))
+                    self.drop_line(number, _drop_reason(problem), str(problem))
                     continue
                 yield found
 
-    def drop(self, number: int, reason: str, detail: str = "") -> None:
+    def drop_line(self, number: int, reason: str, detail: str = "") -> None:
         """Count a line that is no run; `number` is from 0."""
         self.reasons[reason] += 1
         if len(self.examples) < _MOST_EXAMPLES:
             short = "" if detail == reason else detail[:200]
             self.examples.append(DroppedLine(line=number + 1, reason=reason, detail=short))
 
-    def _trajectory(self, line: dict[str, Any], number: int) -> Trajectory:
+    def _build_trajectory(self, line: dict[str, Any], number: int) -> Trajectory:
         form = "openai" if "messages" in line else "sharegpt"
         if self.form not in (None, form) or (form == "sharegpt" and "conversations" not in line):
             wanted = {"openai": "messages", "sharegpt": "conversations"}.get(self.form or "")
             raise _NoRun(f"no {wanted or 'messages and no conversations'}")
         if _is_deeper(line, _DEEPEST):
             raise _NoRun("nested too deeply")
-        msgspec.convert(line, _Line)
+        msgspec.convert(line, _DemonstrationLine)
         turns: list[dict[str, Any]] = line["messages" if form == "openai" else "conversations"]
-        messages = [_message(m) for m in turns] if form == "openai" else _turns(line)
+        messages = (
+            [_convert_message(m) for m in turns] if form == "openai" else _convert_turns(line)
+        )
         unlearned = {place for place, turn in enumerate(turns) if _teaches_nothing(turn)}
         if form == "sharegpt" and line.get("system"):
             unlearned = {place + 1 for place in unlearned}
         tools = line.get("tools") or []
-        tools = [_tool(tool) for tool in (json.loads(tools) if isinstance(tools, str) else tools)]
+        tools = [
+            _convert_tool(tool) for tool in (json.loads(tools) if isinstance(tools, str) else tools)
+        ]
         digest = hashlib.blake2b(
             json.dumps(line, sort_keys=True).encode("utf-8", "replace"), digest_size=16
         )
-        calls = self._calls(messages, tools, unlearned)
+        calls = self._build_calls(messages, tools, unlearned)
         if not calls:
             raise _NoRun("no reply of an assistant")
         success = optional(read_flag, line.get("success"))
@@ -176,7 +178,7 @@ class Demonstrations:
             task_id=optional(read_text, line.get("task_id")) or _task_id(calls),
             source=self.source,
             started_ns=number,
-            answer=_text(calls[-1].reply or {}) or None,
+            answer=_message_text(calls[-1].reply or {}) or None,
             final_state=line.get("final_state"),
             model_calls=calls,
             tool_runs=list(_tool_runs(messages)),
@@ -184,7 +186,7 @@ class Demonstrations:
             tags=optional(read_texts, line.get("tags")) or [],
         )
 
-    def _calls(
+    def _build_calls(
         self, messages: list[Message], tools: list[Tool], unlearned: set[int]
     ) -> list[ModelCall]:
         return [
@@ -204,10 +206,10 @@ class Demonstrations:
 
 
 class _NoRun(ValueError):
-    """A line that tells of no run; the text is the reason that is counted."""
+    """A line that holds no run; its text is the reason that is counted."""
 
 
-def _read(line: str) -> dict[str, Any]:
+def _read_json(line: str) -> dict[str, Any]:
     try:
         found = json.loads(line)
     except RecursionError:
@@ -220,7 +222,7 @@ def _read(line: str) -> dict[str, Any]:
 
 
 def _is_deeper(value: Any, most: int) -> bool:
-    """Whether lists and objects are nested more than so many times."""
+    """Report if lists and objects are nested more than this many times."""
     level = [value]
     for _ in range(most):
         level = [
@@ -235,12 +237,12 @@ def _is_deeper(value: Any, most: int) -> bool:
 
 
 def _teaches_nothing(turn: dict[str, Any]) -> bool:
-    """Whether a reply says of itself that nothing is learned from it."""
+    """Report if a reply is marked as context without loss."""
     return any(turn.get(name) == 0 for name in _NO_WEIGHT if name in turn)
 
 
-def _reason(problem: Exception) -> str:
-    """Why a line tells of no run, as few different texts as help."""
+def _drop_reason(problem: Exception) -> str:
+    """Return why a line holds no run, in few different texts."""
     if isinstance(problem, _NoRun):
         return str(problem)
     if isinstance(problem, KeyError):
@@ -254,8 +256,8 @@ def _reason(problem: Exception) -> str:
     return "arguments or tools that are no JSON" if isinstance(problem, ValueError) else "a value of the wrong type"  # fmt: skip
 
 
-def _message(chat: dict[str, Any]) -> Message:
-    """An OpenAI message in the records' form."""
+def _convert_message(chat: dict[str, Any]) -> Message:
+    """Convert an OpenAI message to the form of the records."""
     role, content = chat["role"], chat.get("content")
     if role == "tool":
         part = {"type": "tool_call_response", "id": chat["tool_call_id"], "response": content or ""}
@@ -268,11 +270,11 @@ def _message(chat: dict[str, Any]) -> Message:
     elif content:
         parts.append({"type": "text", "content": content})
     for call in chat.get("tool_calls") or ():
-        parts.append(_call(call["id"], call["function"]))
+        parts.append(_convert_call(call["id"], call["function"]))
     return {"role": role, "parts": parts}
 
 
-def _call(call_id: str, function: dict[str, Any]) -> dict[str, Any]:
+def _convert_call(call_id: str, function: dict[str, Any]) -> dict[str, Any]:
     arguments = function.get("arguments")
     raw = arguments if isinstance(arguments, str) else None
     parsed = json.loads(arguments) if isinstance(arguments, str) else arguments
@@ -280,8 +282,8 @@ def _call(call_id: str, function: dict[str, Any]) -> dict[str, Any]:
     return {**part, "raw_arguments": raw} if raw else part
 
 
-def _turns(line: dict[str, Any]) -> list[Message]:
-    """ShareGPT's turns; calls and observations are matched in order."""
+def _convert_turns(line: dict[str, Any]) -> list[Message]:
+    """Convert ShareGPT's turns; calls and observations are matched in order."""
     system = line.get("system")
     messages: list[Message] = []
     if system:
@@ -291,7 +293,7 @@ def _turns(line: dict[str, Any]) -> list[Message]:
         role, value = _SHAREGPT[turn["from"]], turn["value"]
         if turn["from"] == "function_call":
             waiting.append(f"call_{place}")
-            part = _call(waiting[-1], json.loads(value))
+            part = _convert_call(waiting[-1], json.loads(value))
         elif role == "tool":
             part = {"type": "tool_call_response", "id": waiting.pop(0), "response": value}
         else:
@@ -300,7 +302,7 @@ def _turns(line: dict[str, Any]) -> list[Message]:
     return messages
 
 
-def _tool(tool: dict[str, Any]) -> Tool:
+def _convert_tool(tool: dict[str, Any]) -> Tool:
     function = tool.get("function")
     found = function if isinstance(function, dict) else tool
     if not isinstance(found.get("name"), str):
@@ -329,7 +331,7 @@ def _tool_runs(messages: list[Message]) -> Iterator[ToolRun]:
                 )
 
 
-def _text(message: Message) -> str:
+def _message_text(message: Message) -> str:
     return "".join(p["content"] for p in message.get("parts") or () if p["type"] == "text")
 
 

@@ -1,7 +1,4 @@
-"""The journal of a workspace as a source of spans.
-
-Knows: that frames become spans by projection. Does not know: what spans mean together.
-"""
+"""Read the journal of a workspace as a source of spans."""
 
 from __future__ import annotations
 
@@ -12,7 +9,7 @@ from burnish.records import Span, Trajectory
 
 
 class JournalSource:
-    """Spans of everything that was captured into one home folder.
+    """Yields the spans that were captured into one home folder.
 
     Args:
         home: Folder of the workspace, the one that holds `journal/`.

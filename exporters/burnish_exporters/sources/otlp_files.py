@@ -1,7 +1,4 @@
-"""Files of OTLP traces as a source: JSON lines as collectors write them, or protobuf.
-
-Knows: the two encodings of an ExportTraceServiceRequest in a file. Does not know: what spans mean.
-"""
+"""Read files of OTLP traces: JSON lines as collectors write them, or protobuf."""
 
 from __future__ import annotations
 
@@ -15,10 +12,10 @@ from burnish.records import Span
 
 
 class OtlpFiles:
-    """Spans of OTLP files; a damaged request or refused span is skipped and counted in `skipped`.
+    """Yields the spans of OTLP files; a damaged request or refused span is skipped and counted in `skipped`.
 
     Args:
-        urls: Files on any fsspec URL, with wildcards; `.json` and `.jsonl` hold JSON lines, all else one protobuf
+        urls: Files on any fsspec URL, with wildcards; `.json` and `.jsonl` hold JSON lines, all others one protobuf
             request per file.
     """
 
@@ -36,7 +33,7 @@ class OtlpFiles:
         from burnish.telemetry.schema import SpanRefused
 
         reader = OtlpReader()
-        for request in self._requests():
+        for request in self._read_requests():
             try:
                 found = list(reader.admit(request))
             except JournalError:
@@ -48,7 +45,7 @@ class OtlpFiles:
                 elif since_ns is None or span.start_ns >= since_ns:
                     yield span
 
-    def _requests(self) -> Iterator[bytes]:
+    def _read_requests(self) -> Iterator[bytes]:
         files = [file for url in self.urls for file in fsspec.open_files(url, "rb")]
         if not files:
             raise ExportError(f"no file at {', '.join(self.urls)}", "OTLP files", "ls")
@@ -56,11 +53,11 @@ class OtlpFiles:
             with file as stream:
                 if str(file.path).endswith((".json", ".jsonl")):
                     for line in stream:
-                        yield from self._of_json(line)
+                        yield from self._convert_json(line)
                 else:
                     yield stream.read()
 
-    def _of_json(self, line: bytes) -> Iterator[bytes]:
+    def _convert_json(self, line: bytes) -> Iterator[bytes]:
         from burnish.telemetry.otlp_json import request_of_json
 
         if not line.strip():

@@ -1,7 +1,7 @@
-"""One way to read every kind of source.
+"""Read every kind of source in one way.
 
-Knows: a workspace gives trajectories, a span source gives spans, an iterable gives what it holds.
-Does not know: which trajectories are good.
+A workspace yields trajectories, a span source yields spans, an iterable yields its items. `read_trajectories` is the
+entry.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from burnish.workspace import Workspace
 
 @runtime_checkable
 class TrajectorySource(Protocol):
-    """Something that gives assembled trajectories, such as a workspace."""
+    """A source that yields assembled trajectories, such as a workspace."""
 
     def trajectories(self, agent: str | None = None) -> Iterator[Trajectory]:
         """Yield trajectories, of one agent or of all."""
@@ -27,12 +27,12 @@ class TrajectorySource(Protocol):
 Source = TrajectorySource | SpanSource | Iterable[Trajectory]
 
 
-def read(source: Source, agent: str) -> Iterator[Trajectory]:
+def read_trajectories(source: Source, agent: str) -> Iterator[Trajectory]:
     """Yield the trajectories of a source, one at a time.
 
     Args:
         source: A workspace, a span source or an iterable of trajectories.
-        agent: Whose runs are wanted; a source that cannot choose gives all.
+        agent: Agent whose runs are wanted; a source that cannot filter yields all.
 
     Raises:
         ExportError: If the source is none of these.
@@ -44,32 +44,32 @@ def read(source: Source, agent: str) -> Iterator[Trajectory]:
 
         yield from assemble_many(source.spans())
     elif isinstance(source, Iterable) and not isinstance(source, (str, bytes, dict)):
-        yield from _checked(source)
+        yield from _check_items(source)
     else:
-        raise _no_source(source)
+        raise _source_error(source)
 
 
 def workspace_of(source: Source) -> Workspace | None:
-    """The workspace behind a source, whose runs can be read one by one; None if there is none."""
+    """Return the workspace behind a source, whose runs can be read one by one; None for other sources."""
     return source if isinstance(source, Workspace) else None
 
 
-def describe(source: Source) -> dict[str, Any]:
-    """What a source is, for the manifest; no path of this machine goes into it."""
+def describe_source(source: Source) -> dict[str, Any]:
+    """Describe a source for the manifest, without paths of this machine."""
     facts: dict[str, Any] = {"kind": type(source).__name__}
     if isinstance(source, (list, tuple)):
         facts["kind"] = "trajectories"
     return facts
 
 
-def _checked(items: Iterable[Trajectory]) -> Iterator[Trajectory]:
+def _check_items(items: Iterable[Trajectory]) -> Iterator[Trajectory]:
     for item in items:
         if not isinstance(item, Trajectory):
-            raise _no_source(item)
+            raise _source_error(item)
         yield item
 
 
-def _no_source(found: object) -> ExportError:
+def _source_error(found: object) -> ExportError:
     return ExportError(
         f"{type(found).__name__} as a source",
         "a Workspace, an object with spans(), or trajectories",

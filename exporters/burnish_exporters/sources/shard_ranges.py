@@ -1,7 +1,4 @@
-"""Runs in pieces of a fixed size, each with a name that changes when anything was recorded about one of its runs.
-
-Knows: how a workspace and a stream are cut. Does not know: what is done with a piece.
-"""
+"""Cut runs into shards of a fixed size, each with a name that changes when a fact about one of its runs is recorded."""
 
 from __future__ import annotations
 
@@ -16,8 +13,8 @@ from burnish.workspace import Workspace
 SIZE = 256
 
 
-class Cut(msgspec.Struct, frozen=True, kw_only=True):
-    """Some runs of a workspace.
+class ShardRange(msgspec.Struct, frozen=True, kw_only=True):
+    """Runs of a workspace that form one shard.
 
     Attributes:
         name: Hash of the runs and of what is recorded about them.
@@ -28,21 +25,23 @@ class Cut(msgspec.Struct, frozen=True, kw_only=True):
     entries: list[Entry]
 
 
-def cuts_of(workspace: Workspace, agent: str) -> list[Cut]:
-    """The runs of an agent, oldest first, in pieces."""
+def cut_workspace(workspace: Workspace, agent: str) -> list[ShardRange]:
+    """Cut the runs of an agent, oldest first, into shards."""
     entries = workspace.entries(Query(agent=agent))
     several = [entries[start : start + SIZE] for start in range(0, len(entries), SIZE)]
-    return [Cut(name=workspace.fingerprint(some), entries=some) for some in several]
+    return [ShardRange(name=workspace.fingerprint(some), entries=some) for some in several]
 
 
-def runs_of(workspace: Workspace, cuts: Sequence[Cut]) -> Iterator[tuple[str, Trajectory]]:
-    """The runs of pieces, each with the name of its piece."""
+def read_ranges(
+    workspace: Workspace, cuts: Sequence[ShardRange]
+) -> Iterator[tuple[str, Trajectory]]:
+    """Yield the runs of shards, each with the name of its shard."""
     for cut in cuts:
         for trajectory in workspace.read(cut.entries):
             yield cut.name, trajectory
 
 
-def numbered(runs: Iterable[Trajectory]) -> Iterator[tuple[str, Trajectory]]:
-    """A stream in pieces that are named by their place."""
+def number_stream(runs: Iterable[Trajectory]) -> Iterator[tuple[str, Trajectory]]:
+    """Cut a stream into shards that are named by their position."""
     for place, trajectory in enumerate(runs):
         yield str(place // SIZE), trajectory
