@@ -7,7 +7,7 @@ NEXT := langchain==1.5.0 langchain-core==1.8.1
 OTHERS_WARN := -o filterwarnings=default
 export TOKENIZERS_PARALLELISM = false
 
-.PHONY: demo test test-next test-providers providers-page nightly nightly-vllm consumers lint bench docs clean suites
+.PHONY: demo test test-quick test-next test-recorder test-providers providers-page nightly nightly-vllm consumers lint bench docs clean suites
 .DEFAULT_GOAL := demo
 
 .venv/runtime: pyproject.toml constraints.txt
@@ -25,6 +25,12 @@ export TOKENIZERS_PARALLELISM = false
 	.venv-next/bin/python -m pip install --quiet --upgrade pip
 	.venv-next/bin/python -m pip install --quiet --constraint constraints.txt --editable ".[langchain]" --group test-capture
 	.venv-next/bin/python -m pip install --quiet --no-deps $(NEXT)
+	touch $@
+
+.venv-recorder/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv-recorder
+	.venv-recorder/bin/python -m pip install --quiet --upgrade pip
+	.venv-recorder/bin/python -m pip install --quiet --constraint constraints.txt --editable ".[export,langchain]" --group test-capture
 	touch $@
 
 .venv-providers/ready: pyproject.toml tests/providers/constraints.txt Makefile
@@ -53,8 +59,14 @@ demo: .venv/runtime          ## the whole loop on the bundled model, in a few mi
 test: .venv/dev              ## all tests
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
+test-quick: .venv/dev        ## the tests that take less than 5 s each
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow and not gpu"
+
 test-next: .venv-next/ready  ## the tests of capture, under the newest LangChain
 	.venv-next/bin/python -m pytest -n 2 --dist loadgroup tests/sdk/capture
+
+test-recorder: .venv-recorder/ready  ## the tests of capture and journal, without the training stack
+	.venv-recorder/bin/python -m pytest -n 2 --dist loadgroup tests/sdk/capture tests/sdk/journal
 
 test-providers: .venv-providers/ready  ## agents on the chat models of nine providers, against scripted servers
 	.venv-providers/bin/python -m pytest -n 2 --dist loadgroup $(OTHERS_WARN) tests/providers
@@ -88,4 +100,4 @@ docs: .venv/dev              ## the documentation as HTML, warnings are errors
 	$(BIN)/python -m sphinx -n -W -q docs docs/_build
 
 clean:                       ## remove what the targets above made
-	rm -rf .venv .venv-next .venv-suites .venv-providers .venv-phoenix .venv-mlflow .venv-vllm out docs/_build
+	rm -rf .venv .venv-next .venv-recorder .venv-suites .venv-providers .venv-phoenix .venv-mlflow .venv-vllm out docs/_build

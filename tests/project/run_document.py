@@ -64,10 +64,19 @@ def _accepts_options(command: str) -> None:
 
 def _names_known_extras(command: str) -> None:
     project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
-    for extras in re.findall(r"burnish\[([\w,]+)\]", command):
+    for extras in re.findall(r"(?:burnish|\.|\.whl)\[([\w,]+)\]", command):
         unknown = set(extras.split(",")) - set(project["optional-dependencies"])
         if unknown:
             raise SystemExit(f"{command}: no such extra {unknown}")
+
+
+def _is_known_to_pip(command: str) -> None:
+    shown = subprocess.run(
+        [sys.executable, "-m", "pip", "wheel", "--help"], check=True, capture_output=True, text=True
+    ).stdout
+    missing = [word for word in shlex.split(command) if word.startswith("--") and word not in shown]
+    if missing:
+        raise SystemExit(f"{command}: no such option {missing}")
 
 
 LONG = {
@@ -75,6 +84,7 @@ LONG = {
     "burnish demo": _accepts_options,  # tests/end_to_end runs it in full
     "burnish serve": _accepts_options,  # tests/sdk/serving runs the server
     "pip install": _names_known_extras,
+    "pip wheel": _is_known_to_pip,  # tests/project/test_wheel.py builds it
     "python -m burnish_trainer.starter.pretrain": _accepts_options,  # an hour; tests/trainer/starter tries its parts
 }
 

@@ -33,6 +33,9 @@ def test_the_blocks_of_a_document_run(document: Path, tmp_path: Path) -> None:
     shutil.copytree(ROOT / "examples", examples, ignore=left_out)
     is_of_an_example = document.parent.parent == ROOT / "examples"
     project = examples / (document.parent.name if is_of_an_example else "support_desk")
+    if document.name == "tutorial.md":  # it begins with nothing
+        project = examples / "my-analyst"
+        project.mkdir()
     environment = {
         key: value
         for key, value in os.environ.items()

@@ -80,11 +80,27 @@ def rollback(
 
 
 @app.command("pause")
-def pause(agent: Agent, home: Home = None, as_json: AsJson = False) -> None:
-    """Stop canary traffic without a decision.
+def pause(
+    agent: Agent,
+    reason: Annotated[str, typer.Option(help="Why; kept in the audit trail.")] = "by hand",
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Stop the canary's traffic without a decision; `burnish canary advance` goes on.
 
-    Example: `burnish canary pause support`
+    Example: `burnish canary pause support --reason "holidays"`
     """
     rollout = _rollout(agent, home)
-    rollout.pause()
+    rollout.pause(reason)
+    _show(agent, rollout.status(), as_json)
+
+
+@app.command("advance")
+def advance(agent: Agent, home: Home = None, as_json: AsJson = False) -> None:
+    """Go on after a pause at the share of before, or take the next step by hand.
+
+    Example: `burnish canary advance support`
+    """
+    rollout = _rollout(agent, home)
+    rollout.advance()
     _show(agent, rollout.status(), as_json)

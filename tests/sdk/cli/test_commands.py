@@ -114,7 +114,7 @@ def test_the_doctor_names_an_exporter_that_is_stuck_and_faults_of_any_process(pr
     assert "not moved for over an hour: otlp" in found["shipping"]["detail"]
 
 
-@pytest.mark.parametrize("move", ["promote", "rollback", "pause"])
+@pytest.mark.parametrize("move", ["promote", "rollback", "pause", "advance"])
 def test_a_move_without_a_rollout_is_one_error_that_says_what_to_do(move, project, burnish):
     with pytest.raises(CanaryError) as caught:
         burnish("canary", move, "support")
