@@ -3,6 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 # The newest LangChain, which pip does not yet resolve together with the rest.
 NEXT := langchain==1.5.0 langchain-core==1.8.1
+# Who loads our datasets, each in an environment of its own.
+CONSUMERS := mistral llamafactory axolotl
 # Warnings of the providers' packages (clients that leave sockets open) are not ours.
 OTHERS_WARN := -o filterwarnings=default
 export TOKENIZERS_PARALLELISM = false
@@ -53,6 +55,14 @@ export TOKENIZERS_PARALLELISM = false
 
 .venv-vllm/receiver: PIP_FLAGS = --no-deps
 
+# Consumers of datasets, beside the packages that they share with .venv (torch, transformers, datasets).
+.venv-%/consumer: tests/consumers/%.txt .venv/dev Makefile
+	$(PYTHON) -m venv .venv-$*
+	.venv-$*/bin/python -m pip install --quiet --upgrade pip
+	.venv-$*/bin/python -m pip install --quiet --no-deps --requirement $<
+	.venv-$*/bin/python -c 'import sysconfig; open(sysconfig.get_path("purelib") + "/zz_shared.pth", "w").write("import site; site.addsitedir(\"$(CURDIR)/" + sysconfig.get_path("purelib", vars={"base": ".venv"}) + "\")\n")'
+	touch $@
+
 demo: .venv/runtime          ## the whole loop on the bundled model, in a few minutes
 	$(BIN)/burnish demo --home out/demo --html out/demo/report.html
 
@@ -83,8 +93,8 @@ nightly: .venv/dev .venv-phoenix/receiver .venv-mlflow/receiver  ## spans in a r
 nightly-vllm: .venv/dev .venv-vllm/receiver  ## the starter and its adapters on a real vLLM for CPUs
 	NIGHTLY=1 $(BIN)/python -m pytest -q -s tests/nightly/test_vllm*.py
 
-consumers: .venv/dev         ## our formats in TRL's own trainers and under its chat templates
-	$(BIN)/python -m pytest -q tests/exporters/test_formats_in_trl.py tests/exporters/test_trl_templates.py
+consumers: .venv/dev $(CONSUMERS:%=.venv-%/consumer)  ## our formats in their consumers' own code and under their chat templates
+	CONSUMERS=1 $(BIN)/python -m pytest -q tests/consumers tests/exporters/test_formats_in_trl.py tests/exporters/test_trl_templates.py
 
 lint: .venv/dev              ## style, layers, types, spelling
 	$(BIN)/ruff check .

@@ -15,6 +15,10 @@ collect_ignore = [] if importlib.util.find_spec("langchain_anthropic") else ["pr
 if "NIGHTLY" not in os.environ:
     collect_ignore.append("nightly")
 
+# These need the consumers' packages; `make consumers` installs and names them.
+if "CONSUMERS" not in os.environ:
+    collect_ignore.append("consumers")
+
 # A shell that runs the suite in the background has interrupts ignored, and so would have every child.
 with contextlib.suppress(ValueError):  # not the main thread
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

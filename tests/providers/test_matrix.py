@@ -64,7 +64,7 @@ def _table(title: str, names: list[str], streaming: bool) -> list[str]:
     return [*lines, "\n"]
 
 
-@pytest.mark.timeout(600)  # one process measures all cells that the other one measured
+@pytest.mark.timeout(1500)  # one process measures all cells that the other one measured
 def test_the_page_says_what_was_measured():
     if os.environ.get("BURNISH_WRITE_PAGE"):
         PAGE.write_text(render_page())

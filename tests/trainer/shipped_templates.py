@@ -46,12 +46,16 @@ def _folder() -> Path:
 
 @functools.cache
 def shipped_tokenizer(name: str) -> Any:
+    end = next((end for key, end in _ENDS.items() if name.startswith(key)), "<|im_end|>")
+    return byte_tokenizer(template_text(name), end=end, begin="<|begin|>")
+
+
+def byte_tokenizer(template: str, *, end: str, begin: str) -> Any:
+    """A tokenizer of bytes that knows the marks of a template as single tokens."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
-    template = template_text(name)
-    end = next((end for key, end in _ENDS.items() if name.startswith(key)), "<|im_end|>")
-    marks = sorted({*_MARK.findall(template), end, "<|begin|>"})
+    marks = sorted({*_MARK.findall(template), end, begin})
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
     made = Tokenizer(
         models.BPE(vocab={m: at for at, m in enumerate([*marks, *letters])}, merges=[])
@@ -60,5 +64,5 @@ def shipped_tokenizer(name: str) -> Any:
     made.decoder = decoders.ByteLevel()
     made.add_special_tokens(marks)
     return PreTrainedTokenizerFast(
-        tokenizer_object=made, eos_token=end, bos_token="<|begin|>", chat_template=template
+        tokenizer_object=made, eos_token=end, bos_token=begin, chat_template=template
     )

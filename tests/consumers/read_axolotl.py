@@ -1,0 +1,43 @@
+"""What axolotl's own strategy for chat templates makes of an export: the text, and what is learned of it.
+
+usage: python read_axolotl.py GIVEN.json RESULT.json
+"""
+
+import json
+import sys
+from pathlib import Path
+
+from axolotl.prompt_strategies.chat_template import StrategyLoader
+from axolotl.utils.dict import DictDefault
+from datasets import Dataset
+from transformers import AutoTokenizer
+
+
+def main(given: Path, result: Path) -> None:
+    asked = json.loads(given.read_text())
+    tokenizer = AutoTokenizer.from_pretrained(asked["tokenizer"])
+    cfg = DictDefault(
+        {"train_on_inputs": False, "sequence_len": 100_000, "chat_template": "tokenizer_default"}
+    )
+    source = DictDefault({"type": "chat_template", "field_messages": "messages", **asked["source"]})
+    strategy = StrategyLoader()(tokenizer, cfg, source)
+    file = result.parent / "ours.jsonl"
+    file.write_text("".join(f"{json.dumps(row)}\n" for row in asked["rows"]))
+    rows = Dataset.from_json(str(file), cache_dir=str(result.parent / "cache"))
+    result.write_text(json.dumps([read(strategy.tokenize_prompt(row), tokenizer) for row in rows]))
+
+
+def read(made: dict, tokenizer: object) -> dict:
+    learned, before = [], -100
+    for label in made["labels"]:
+        if label != -100:
+            if before == -100:
+                learned.append([])
+            learned[-1].append(label)
+        before = label
+    text = tokenizer.decode(made["input_ids"])
+    return {"text": text, "learned": [tokenizer.decode(part) for part in learned]}
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

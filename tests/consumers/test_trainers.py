@@ -1,0 +1,94 @@
+"""LLaMA-Factory and axolotl load our exports with their own code and learn exactly our replies."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from consuming import read_with
+from runs_by_hand import build_run
+from shipped_templates import shipped_tokenizer
+
+from burnish import settings
+from burnish_exporters import build_dataset
+
+END = "<|im_end|>"
+
+
+@pytest.fixture
+def version(tmp_path):
+    settings.configure(home=tmp_path / "home")
+    runs = [build_run(n, calls=n + 1, failed=(0,) if n == 2 else ()) for n in range(3)]
+    yield build_dataset(runs, agent="support", verify=["outcome"])
+    settings.reset()
+
+
+@pytest.fixture
+def tokenizer(tmp_path):
+    shipped_tokenizer("qwen3").save_pretrained(tmp_path / "tokenizer")
+    return str(tmp_path / "tokenizer")
+
+
+def spoken(message):
+    """A reply as Qwen's templates write it."""
+    calls = [
+        f"<tool_call>\n{json.dumps({'name': c['function']['name'], 'arguments': json.loads(c['function']['arguments'])})}\n</tool_call>"
+        for c in message.get("tool_calls") or ()
+    ]  # fmt: skip
+    return "\n".join([*filter(None, [message["content"]]), *calls])
+
+
+def replies(row, *, learned=False):
+    return [
+        spoken(m) for m in row["messages"] if m["role"] == "assistant" and (m["loss"] or not learned)
+    ]  # fmt: skip
+
+
+def conversations(version):
+    """The rows by their question."""
+    return {row["messages"][1]["content"]: row for row in version.rows()}
+
+
+def test_llama_factory_sees_our_turns_and_learns_each_reply(version, tokenizer, tmp_path):
+    exported = list(version.export("sharegpt"))
+    given = {"rows": exported, "tokenizer": tokenizer, "template": "qwen3_nothink"}
+    found = read_with("llamafactory", given, tmp_path)
+    ours = conversations(version)
+    assert len(found) == len(ours) == 3
+    for made in found:
+        row = ours[made["turns"][0]["content"]]
+        assert made["system"] == row["messages"][0]["content"]
+        assert json.loads(made["tools"]) == [tool["function"] for tool in row["tools"]]
+        results = [turn["content"] for turn in made["turns"] if turn["role"] == "observation"]
+        assert results == [m["content"] for m in row["messages"] if m["role"] == "tool"]
+        assert [text.removesuffix("\n") for text in made["learned"]] == [
+            f"{reply}{END}" for reply in replies(row)
+        ]
+        assert all(json.dumps(tool) in made["text"] for tool in row["tools"])
+
+
+@pytest.mark.parametrize(
+    ("form", "source"), [("swift", {"message_field_training": "loss"}), ("trl-sft", {})]
+)
+def test_axolotl_renders_what_was_served_and_learns_each_reply(
+    version, tokenizer, tmp_path, form, source
+):
+    given = {"rows": list(version.export(form)), "tokenizer": tokenizer, "source": source}
+    found = read_with("axolotl", given, tmp_path)
+    ours = conversations(version)
+    assert len(found) == len(ours) == 3
+    served = shipped_tokenizer("qwen3")
+    for made in found:
+        (row,) = (row for question, row in ours.items() if f"{question}{END}" in made["text"])
+        chats = [{k: v for k, v in m.items() if k != "loss"} for m in row["messages"]]
+        for chat in chats:
+            chat["tool_calls"] = [_with_object(call) for call in chat.get("tool_calls") or ()]
+        whole = served.apply_chat_template(chats, tools=row["tools"], tokenize=False)
+        assert made["text"] == whole
+        expected = replies(row, learned=form == "swift")
+        assert made["learned"] == [f"{reply}{END}" for reply in expected]
+
+
+def _with_object(call):
+    function = call["function"]
+    return {**call, "function": {**function, "arguments": json.loads(function["arguments"])}}
