@@ -31,8 +31,8 @@ from burnish.journal.orphans import Orphans, find_orphans
 from burnish.journal.store import JournalStore
 from burnish.journal.writer import writer_for
 from burnish.records import Json, Record
-from burnish.telemetry.projection import Projector, project
-from burnish.telemetry.references import names_in, open_store
+from burnish.telemetry.projection import Projector, project_events
+from burnish.telemetry.references import collect_names, open_store
 
 _PATIENCE_S = 10.0  # how long to wait for a process that rewrites the journal; then it erases
 
@@ -184,13 +184,13 @@ def _content_names(
     """Names of the content of these trajectories, and of the outcomes of these threads, by span."""
     for _, chapters in store.walk(entries):
         for chapter in chapters:
-            yield from map(names_in, project(chapter.events, alive=chapter.alive))
+            yield from map(collect_names, project_events(chapter.events, alive=chapter.alive))
     projector = Projector()
     for thread in threads:
         for event, blobs in store.thread_outcomes(thread):
-            span = projector.feed(event, blobs)
+            span = projector.add_event(event, blobs)
             if span is not None:
-                yield names_in(span)
+                yield collect_names(span)
 
 
 def _datasets_with(home: Path, trajectories: set[str]) -> Iterator[str]:

@@ -26,7 +26,7 @@ from burnish.journal.reader import ReadReport
 from burnish.journal.store import Chapter, JournalStore
 from burnish.journal.writer import JournalWriter, writer_for
 from burnish.records import Json, Outcome, Span, Trajectory, Verdict
-from burnish.telemetry.projection import Projector, project
+from burnish.telemetry.projection import Projector, project_events
 from burnish.trajectories.assembly import Parts, assemble_one
 from burnish.trajectories.facts import Ended, meant
 
@@ -280,7 +280,7 @@ class Workspace:
 
     def _spans(self, entry: Entry, chapters: list[Chapter]) -> Iterator[Span]:
         for chapter in chapters:
-            yield from project(chapter.events, alive=chapter.alive)
+            yield from project_events(chapter.events, alive=chapter.alive)
         if entry.thread_id is None:
             return
         outcomes = self._store.thread_outcomes(entry.thread_id)
@@ -290,7 +290,7 @@ class Workspace:
         thread = [Ended(other.id, other.ended_ns) for other in others]
         projector = Projector()
         for event, blobs in outcomes:
-            span = projector.feed(event, blobs)
+            span = projector.add_event(event, blobs)
             if span is not None and meant(span, entry.id, thread):
                 yield span
 

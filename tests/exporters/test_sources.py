@@ -115,9 +115,9 @@ def as_json(request):
 
 
 def test_the_same_runs_from_the_journal_and_from_files_give_the_same_version(captured, tmp_path):
-    from burnish.telemetry.otlp import encode
+    from burnish.telemetry.otlp import encode_request
 
-    request = encode(captured.spans())
+    request = encode_request(captured.spans())
     (tmp_path / "spans.binpb").write_bytes(request)
     lines(tmp_path / "spans.jsonl", as_json(request), "{broken", '{"resourceSpans": 3}')
     binary = OtlpFiles(tmp_path / "spans.binpb")
@@ -134,9 +134,9 @@ def test_the_same_runs_from_the_journal_and_from_files_give_the_same_version(cap
 
 
 def test_outcomes_in_files_decide_only_where_their_source_is_trusted(captured, tmp_path):
-    from burnish.telemetry.otlp import encode
+    from burnish.telemetry.otlp import encode_request
 
-    (tmp_path / "spans.binpb").write_bytes(encode(captured.spans()))
+    (tmp_path / "spans.binpb").write_bytes(encode_request(captured.spans()))
 
     with pytest.raises(EmptyDataset):
         build_dataset(OtlpFiles(tmp_path / "spans.binpb"), agent="support", verify=[outcome()])

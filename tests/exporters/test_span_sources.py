@@ -47,12 +47,12 @@ def journal_case(journal, home, folder):
 
 
 def files_case(journal, home, folder, ending=".binpb"):
-    from burnish.telemetry.otlp import encode
+    from burnish.telemetry.otlp import encode_request
 
     spans = list(journal.spans())
     folder.mkdir()
     for part in (0, 1):
-        (folder / f"{part}{ending}").write_bytes(encode(spans[part::2]))
+        (folder / f"{part}{ending}").write_bytes(encode_request(spans[part::2]))
 
     def spoil():
         (folder / f"1{ending}").write_bytes(b"\xff noise")

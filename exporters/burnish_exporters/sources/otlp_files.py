@@ -35,7 +35,7 @@ class OtlpFiles:
         reader = OtlpReader()
         for request in self._read_requests():
             try:
-                found = list(reader.admit(request))
+                found = list(reader.admit_request(request))
             except JournalError:
                 self.skipped += 1
                 continue
@@ -58,11 +58,11 @@ class OtlpFiles:
                     yield stream.read()
 
     def _convert_json(self, line: bytes) -> Iterator[bytes]:
-        from burnish.telemetry.otlp_json import request_of_json
+        from burnish.telemetry.otlp_json import convert_json_request
 
         if not line.strip():
             return
         try:
-            yield request_of_json(line)
+            yield convert_json_request(line)
         except JournalError:
             self.skipped += 1

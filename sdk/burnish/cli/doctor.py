@@ -372,10 +372,10 @@ def _artefacts(home: Path | None) -> Finding:
 
 def _shipping(home: Path | None) -> Finding:
     from burnish import settings
-    from burnish.telemetry.shipper import lag
+    from burnish.telemetry.shipper import measure_lag
     from burnish.workspace import Workspace
 
-    waiting = lag(Workspace(home).home)
+    waiting = measure_lag(Workspace(home).home)
     if not waiting:
         target = settings.current().otlp_endpoint
         return Finding(name="shipping", ok=True, detail=f"to {target}" if target else "no exporter")

@@ -36,7 +36,7 @@ def receive(
     from burnish import settings
     from burnish.capture.redaction import door
     from burnish.http_guard import read_token
-    from burnish.telemetry.receiver import OtlpServer, serve
+    from burnish.telemetry.receiver import OtlpServer, run_server
     from burnish.workspace import Workspace
 
     def ready(server: OtlpServer) -> None:
@@ -50,7 +50,7 @@ def receive(
     guard = door()
     clean = None if guard is None else guard.value
     token = read_token(token_file)
-    counts = serve(OtlpServer(folder, host, http_port, grpc_port, clean, token), ready)
+    counts = run_server(OtlpServer(folder, host, http_port, grpc_port, clean, token), ready)
     typer.echo("; ".join(f"{count} {kind}" for kind, count in counts.items()) or "nothing came")
 
 
@@ -124,18 +124,18 @@ def ship(
     Example: `burnish traces ship --since 6h`
     """
     from burnish import settings
-    from burnish.telemetry.channel import policy_of
-    from burnish.telemetry.shipper import receivers_of, ship_since
+    from burnish.telemetry.delivery_loop import build_policy
+    from burnish.telemetry.shipper import build_receivers, send_again
     from burnish.workspace import Workspace
 
     chosen = settings.configure(otlp_endpoint=endpoint) if endpoint else settings.current()
-    receivers = receivers_of(chosen)
+    receivers = build_receivers(chosen)
     if not receivers:
         raise SettingsError(
             "no OTLP endpoint is set", "a collector's URL", "burnish traces ship --endpoint URL"
         )
     spans = list(Workspace(home).spans(moment_of(since, "--since")))
-    counts = {each.name: ship_since(spans, each, policy_of(chosen)) for each in receivers}
+    counts = {each.name: send_again(spans, each, build_policy(chosen)) for each in receivers}
     for receiver in receivers:
         receiver.close()
     if as_json:

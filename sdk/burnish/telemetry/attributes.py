@@ -27,7 +27,7 @@ class Blobs(Protocol):
         ...
 
 
-def put(attributes: Attributes, blobs: Blobs, contents: dict[str, Ref | None]) -> None:
+def set_contents(attributes: Attributes, blobs: Blobs, contents: dict[str, Ref | None]) -> None:
     """Set attributes to the content of blobs; what is lost is counted."""
     for name, ref in contents.items():
         if ref is None:
@@ -53,15 +53,15 @@ def set_present(attributes: Attributes, values: dict[str, Json]) -> None:
             attributes[name] = value
 
 
-def run_id_of(start: ModelStarted | ToolStarted) -> dict[str, Json]:
+def read_run_id(start: ModelStarted | ToolStarted) -> dict[str, Json]:
     """LangChain's id of a run, as one of its extras."""
     return {} if start.run_id is None else {"run_id": str(UUID(bytes=start.run_id))}
 
 
-def extras_of(attributes: Attributes, blobs: Blobs, ref: Ref | None) -> dict[str, Json]:
+def read_extras(attributes: Attributes, blobs: Blobs, ref: Ref | None) -> dict[str, Json]:
     """What an event says beside its fields; counted in `attributes` where it is lost."""
     found: Attributes = {}
-    put(found, blobs, {s.EXTRAS: ref})
+    set_contents(found, blobs, {s.EXTRAS: ref})
     if s.LOSSES in found:
         count_missing(attributes)
     value = found.get(s.EXTRAS, {})

@@ -19,7 +19,7 @@ import msgspec
 from burnish.errors import SettingsError
 from burnish.http_guard import REALM, read_token
 from burnish.records import Span
-from burnish.telemetry.otlp import Content, encode, to_readable
+from burnish.telemetry.otlp import ContentMode, encode_request, to_readable
 
 if TYPE_CHECKING:
     import httpx
@@ -33,7 +33,7 @@ GRPC_METHOD = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 _LATER = frozenset((401, 403, 404, 408, 429, 502, 503, 504))
 
 
-class Answer(msgspec.Struct, frozen=True):
+class DeliveryResult(msgspec.Struct, frozen=True):
     """What became of a batch; "unclear": the receiver does not say whose fault it was."""
 
     result: Literal["taken", "later", "unclear", "refused", "too_large"]
@@ -47,7 +47,7 @@ class Receiver(Protocol):
 
     name: str
 
-    def send(self, spans: Sequence[Span], content: Content) -> Answer:
+    def send(self, spans: Sequence[Span], content: ContentMode) -> DeliveryResult:
         """Hand over a batch; never raises for what the receiver does."""
         ...
 
@@ -77,15 +77,15 @@ class OtlpHttp:
         self._client: httpx.Client | None = None
         self._token: dict[str, str] = {}  # filled once a server of burnish asks for it
 
-    def send(self, spans: Sequence[Span], content: Content) -> Answer:
+    def send(self, spans: Sequence[Span], content: ContentMode) -> DeliveryResult:
         """Post a batch as one ExportTraceServiceRequest."""
         import httpx
 
-        body = gzip.compress(encode(spans, content), compresslevel=1)
+        body = gzip.compress(encode_request(spans, content), compresslevel=1)
         headers = {
             "content-type": "application/x-protobuf",
             "content-encoding": "gzip",
-            **_headers_from_environment(),
+            **_read_environment_headers(),
             **self._token,
         }
         try:
@@ -97,8 +97,8 @@ class OtlpHttp:
                 headers |= self._token
                 response = self._client.post(self.url, content=body, headers=headers)
         except (httpx.HTTPError, OSError) as error:
-            return Answer("later", f"{type(error).__name__}: {error}")
-        return _read_answer(response)
+            return DeliveryResult("later", f"{type(error).__name__}: {error}")
+        return _read_response(response)
 
     def close(self) -> None:
         """Close the connection."""
@@ -135,14 +135,14 @@ class OtlpGrpc:
         self._call = self._channel.unary_unary(GRPC_METHOD)
         self._token: dict[str, str] = {}
 
-    def send(self, spans: Sequence[Span], content: Content) -> Answer:
+    def send(self, spans: Sequence[Span], content: ContentMode) -> DeliveryResult:
         """Export a batch as one ExportTraceServiceRequest."""
         import grpc
 
-        pairs = {**_headers_from_environment(), **self._token}.items()
+        pairs = {**_read_environment_headers(), **self._token}.items()
         metadata = tuple((key.lower(), value) for key, value in pairs)
         try:
-            body = self._call(encode(spans, content), timeout=_TIMEOUT_S, metadata=metadata)
+            body = self._call(encode_request(spans, content), timeout=_TIMEOUT_S, metadata=metadata)
         except grpc.RpcError as error:
             code = error.code()  # pyright: ignore[reportAttributeAccessIssue]
             said = error.details() or ""  # pyright: ignore[reportAttributeAccessIssue]
@@ -152,9 +152,9 @@ class OtlpGrpc:
                 return self.send(spans, content)
             reason = f"gRPC {code.name}"
             if code.name in _UNCLEAR:
-                return Answer("unclear", reason)
-            return Answer("refused" if code.name in _NEVER else "later", reason)
-        return Answer("taken", rejected=_rejected(body))
+                return DeliveryResult("unclear", reason)
+            return DeliveryResult("refused" if code.name in _NEVER else "later", reason)
+        return DeliveryResult("taken", rejected=_count_rejected(body))
 
     def close(self) -> None:
         """Close the channel."""
@@ -167,35 +167,37 @@ class AnyExporter:
     def __init__(self, exporter: SpanExporter, name: str) -> None:
         self.exporter, self.name = exporter, name
 
-    def send(self, spans: Sequence[Span], content: Content) -> Answer:
+    def send(self, spans: Sequence[Span], content: ContentMode) -> DeliveryResult:
         """Export a batch as ReadableSpans."""
         from opentelemetry.sdk.trace.export import SpanExportResult
 
         try:
             result = self.exporter.export([to_readable(span, content) for span in spans])
         except Exception as error:  # noqa: BLE001 - the user's code may raise anything
-            return Answer("unclear", f"{type(error).__name__}: {error}")
+            return DeliveryResult("unclear", f"{type(error).__name__}: {error}")
         if result is SpanExportResult.SUCCESS:
-            return Answer("taken")
-        return Answer("unclear", f"{type(self.exporter).__name__} answered {result}")
+            return DeliveryResult("taken")
+        return DeliveryResult("unclear", f"{type(self.exporter).__name__} answered {result}")
 
     def close(self) -> None:
         """Shut the exporter down."""
         self.exporter.shutdown()
 
 
-def _read_answer(response: httpx.Response) -> Answer:
+def _read_response(response: httpx.Response) -> DeliveryResult:
     status = response.status_code
     if status < 300:
-        return Answer("taken", rejected=_rejected(response.content))
+        return DeliveryResult("taken", rejected=_count_rejected(response.content))
     reason = f"HTTP {status}"
     if status == 413:
-        return Answer("too_large", reason)
+        return DeliveryResult("too_large", reason)
     if status >= 500 and status not in _LATER:
-        return Answer("unclear", f"{reason}: {response.text[:200]}")
+        return DeliveryResult("unclear", f"{reason}: {response.text[:200]}")
     if status in _LATER:
-        return Answer("later", reason, _seconds(response.headers.get("retry-after")))
-    return Answer("refused", f"{reason}: {response.text[:200]}")
+        return DeliveryResult(
+            "later", reason, _parse_retry_after(response.headers.get("retry-after"))
+        )
+    return DeliveryResult("refused", f"{reason}: {response.text[:200]}")
 
 
 def _asks_for_our_token(response: httpx.Response) -> bool:
@@ -209,7 +211,7 @@ def _token_header() -> dict[str, str]:
     return {} if token is None else {"authorization": f"Bearer {token}"}
 
 
-def _rejected(body: bytes) -> int:
+def _count_rejected(body: bytes) -> int:
     from google.protobuf.message import DecodeError
     from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
@@ -219,7 +221,7 @@ def _rejected(body: bytes) -> int:
         return 0
 
 
-def _seconds(header: str | None) -> float | None:
+def _parse_retry_after(header: str | None) -> float | None:
     """Seconds of a Retry-After, which gives them or a date; at most an hour is waited."""
     if header is None:
         return None
@@ -233,7 +235,7 @@ def _seconds(header: str | None) -> float | None:
     return min(max(0.0, wanted), _LONGEST_S) if wanted == wanted else None
 
 
-def _headers_from_environment() -> dict[str, str]:
+def _read_environment_headers() -> dict[str, str]:
     """Headers of OTEL_EXPORTER_OTLP_HEADERS, "name=value,name=value"."""
     pairs = (item.split("=", 1) for item in os.environ.get(_HEADERS, "").split(",") if "=" in item)
     return {name.strip(): unquote(value.strip()) for name, value in pairs}

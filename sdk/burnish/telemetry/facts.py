@@ -10,10 +10,10 @@ from collections.abc import Callable
 
 from burnish.journal import events as e
 from burnish.telemetry import semconv as s
-from burnish.telemetry.attributes import Attributes, Blobs, put, set_present
+from burnish.telemetry.attributes import Attributes, Blobs, set_contents, set_present
 
 
-def _outcome(event: e.OutcomeReported, blobs: Blobs) -> tuple[str, Attributes]:
+def _describe_outcome(event: e.OutcomeReported, blobs: Blobs) -> tuple[str, Attributes]:
     attributes: Attributes = {s.FACT: "outcome", s.EVALUATION_NAME: event.source}
     set_present(
         attributes,
@@ -25,11 +25,11 @@ def _outcome(event: e.OutcomeReported, blobs: Blobs) -> tuple[str, Attributes]:
             s.SCOPE: event.scope,
         },
     )
-    put(attributes, blobs, {s.EVIDENCE: event.evidence})
+    set_contents(attributes, blobs, {s.EVIDENCE: event.evidence})
     return f"outcome {event.source}", attributes
 
 
-def _verdict(event: e.VerdictGiven, blobs: Blobs) -> tuple[str, Attributes]:
+def _describe_verdict(event: e.VerdictGiven, blobs: Blobs) -> tuple[str, Attributes]:
     attributes: Attributes = {s.FACT: "verdict", s.EVALUATION_NAME: event.verifier}
     set_present(
         attributes,
@@ -40,24 +40,24 @@ def _verdict(event: e.VerdictGiven, blobs: Blobs) -> tuple[str, Attributes]:
             s.COST_USD: event.cost_usd,
         },
     )
-    put(attributes, blobs, {s.EVIDENCE: event.evidence})
+    set_contents(attributes, blobs, {s.EVIDENCE: event.evidence})
     return f"verdict {event.verifier}", attributes
 
 
-def _state(event: e.StateRecorded, blobs: Blobs) -> tuple[str, Attributes]:
+def _describe_state(event: e.StateRecorded, blobs: Blobs) -> tuple[str, Attributes]:
     attributes: Attributes = {s.FACT: "state"}
-    put(attributes, blobs, {s.FINAL_STATE: event.state})
+    set_contents(attributes, blobs, {s.FINAL_STATE: event.state})
     return "final state", attributes
 
 
-def _dropped(event: e.Dropped, blobs: Blobs) -> tuple[str, Attributes]:
+def _describe_losses(event: e.Dropped, blobs: Blobs) -> tuple[str, Attributes]:
     return "losses", {s.FACT: "losses", s.LOSSES: dict(event.counts)}
 
 
 FACTS: dict[type, Callable[..., tuple[str, Attributes]]] = {
-    e.OutcomeReported: _outcome,
-    e.VerdictGiven: _verdict,
-    e.StateRecorded: _state,
-    e.Dropped: _dropped,
+    e.OutcomeReported: _describe_outcome,
+    e.VerdictGiven: _describe_verdict,
+    e.StateRecorded: _describe_state,
+    e.Dropped: _describe_losses,
 }
 """Name and attributes of a fact's span, by the type of its event."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from burnish.errors import JournalCorrupt, ServingError, SettingsError
 from burnish.http_guard import LARGEST_BODY, Guard, RequestRefused
 from burnish.telemetry.delivery import GRPC_METHOD
-from burnish.telemetry.intake import Intake, partial_success, take_or_refuse
+from burnish.telemetry.intake import Intake, encode_partial_success, take_or_refuse
 from burnish.telemetry.otlp_limits import check_size
 
 if TYPE_CHECKING:
@@ -44,13 +44,13 @@ def make_grpc_server(host: str, port: int, intake: Intake, guard: Guard) -> tupl
 
     service, name = GRPC_METHOD.strip("/").split("/")
     calls: dict[str, Callable[[bytes], bytes]] = {
-        service: lambda request: partial_success(take_or_refuse(intake, request))
+        service: lambda request: encode_partial_success(take_or_refuse(intake, request))
     }
     for other, signal in _LEFT_OUT.items():
-        calls[other] = _leave_out(intake, signal)
+        calls[other] = _count_signal(intake, signal)
     handlers = [
         grpc.method_handlers_generic_handler(
-            owner, {name: grpc.unary_unary_rpc_method_handler(_guarded(call, intake, guard))}
+            owner, {name: grpc.unary_unary_rpc_method_handler(_guard_call(call, intake, guard))}
         )
         for owner, call in calls.items()
     ]
@@ -65,10 +65,10 @@ def make_grpc_server(host: str, port: int, intake: Intake, guard: Guard) -> tupl
         ) from error
 
 
-def _leave_out(intake: Intake, signal: str) -> Callable[[bytes], bytes]:
+def _count_signal(intake: Intake, signal: str) -> Callable[[bytes], bytes]:
     def take(request: bytes) -> bytes:
         try:
-            intake.count(signal, check_size(request))
+            intake.add_count(signal, check_size(request))
         except JournalCorrupt as error:
             raise RequestRefused(HTTPStatus.BAD_REQUEST, str(error)) from error
         return b""
@@ -76,7 +76,7 @@ def _leave_out(intake: Intake, signal: str) -> Callable[[bytes], bytes]:
     return take
 
 
-def _guarded(
+def _guard_call(
     call: Callable[[bytes], bytes], intake: Intake, guard: Guard
 ) -> Callable[[bytes, Any], bytes]:
     import grpc
@@ -93,7 +93,7 @@ def _guarded(
             guard.check_token(str(metadata.get("authorization", "")))
             return call(request)
         except RequestRefused as refused:
-            intake.count("refused_requests")
+            intake.add_count("refused_requests")
             context.abort(codes[refused.status], refused.reason)
             raise  # abort has raised already
 

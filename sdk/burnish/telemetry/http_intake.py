@@ -31,8 +31,8 @@ from burnish.http_guard import (
     Guard,
     RequestRefused,
 )
-from burnish.telemetry.intake import Intake, Taken, partial_success, take_or_refuse
-from burnish.telemetry.otlp_json import count_records, request_of_json
+from burnish.telemetry.intake import Intake, Taken, encode_partial_success, take_or_refuse
+from burnish.telemetry.otlp_json import convert_json_request, count_records
 from burnish.telemetry.otlp_limits import check_size
 
 _LOG = logging.getLogger("burnish.receive")
@@ -135,23 +135,25 @@ class _Handler(BaseHTTPRequestHandler):
         server = cast("HttpIntake", self.server)
         self._held = 0
         try:
-            self._take(server)
+            self._take_request(server)
         except RequestRefused as refused:
-            server.intake.count("refused_requests")
-            self._answer(refused.status, refused.reason.encode("utf-8", "replace"), "text/plain")
+            server.intake.add_count("refused_requests")
+            self._send_answer(
+                refused.status, refused.reason.encode("utf-8", "replace"), "text/plain"
+            )
         except TimeoutError:
-            server.intake.count("refused_requests")
+            server.intake.add_count("refused_requests")
             self.close_connection = True
-            self._answer(HTTPStatus.REQUEST_TIMEOUT, b"the body did not arrive in time", "text/plain")  # fmt: skip
+            self._send_answer(HTTPStatus.REQUEST_TIMEOUT, b"the body did not arrive in time", "text/plain")  # fmt: skip
         except Exception:  # noqa: BLE001 - a sender gets an answer whatever happens
-            server.intake.count("refused_requests")
+            server.intake.add_count("refused_requests")
             _LOG.exception("a request could not be looked at")
             self.close_connection = True
-            self._answer(HTTPStatus.INTERNAL_SERVER_ERROR, b"see the log", "text/plain")
+            self._send_answer(HTTPStatus.INTERNAL_SERVER_ERROR, b"see the log", "text/plain")
         finally:
             server.budget.give_back(self._held)
 
-    def _take(self, server: HttpIntake) -> None:
+    def _take_request(self, server: HttpIntake) -> None:
         before, self.close_connection = self.close_connection, True  # until the body was read
         if len(self.headers.get_all("host", [])) > 1:
             raise RequestRefused(HTTPStatus.BAD_REQUEST, "more than one Host header")
@@ -167,69 +169,71 @@ class _Handler(BaseHTTPRequestHandler):
                 HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
                 "set the sender's protocol to http/protobuf or http/json",
             )
-        body = self._body()
+        body = self._read_body()
         self.close_connection = before
         if signal != "spans":
-            self._leave_out(signal, kind, body)
+            self._count_signal(signal, kind, body)
             return
         try:
             with server.intake.decoding:
-                request = request_of_json(body) if kind == _JSON else body
+                request = convert_json_request(body) if kind == _JSON else body
         except JournalCorrupt as error:
             raise RequestRefused(HTTPStatus.BAD_REQUEST, str(error)) from error
-        self._confirm(kind, take_or_refuse(server.intake, request))
+        self._send_result(kind, take_or_refuse(server.intake, request))
 
-    def _confirm(self, kind: str, taken: Taken) -> None:
+    def _send_result(self, kind: str, taken: Taken) -> None:
         if kind == _PROTOBUF:
-            self._answer(HTTPStatus.OK, partial_success(taken), kind)
+            self._send_answer(HTTPStatus.OK, encode_partial_success(taken), kind)
             return
         told = {"rejectedSpans": taken.refused, "errorMessage": taken.reason}
-        self._answer(HTTPStatus.OK, _json({"partialSuccess": told} if taken.refused else {}), kind)
+        self._send_answer(
+            HTTPStatus.OK, _encode_json({"partialSuccess": told} if taken.refused else {}), kind
+        )
 
-    def _leave_out(self, signal: str, kind: str, body: bytes) -> None:
+    def _count_signal(self, signal: str, kind: str, body: bytes) -> None:
         """Answer 200 for logs and metrics, which the journal does not keep, and count them."""
         try:
             number = count_records(body, signal) if kind == _JSON else check_size(body)
         except JournalCorrupt as error:
             raise RequestRefused(HTTPStatus.BAD_REQUEST, str(error)) from error
-        cast("HttpIntake", self.server).intake.count(signal, number)
-        self._answer(HTTPStatus.OK, b"{}" if kind == _JSON else b"", kind)
+        cast("HttpIntake", self.server).intake.add_count(signal, number)
+        self._send_answer(HTTPStatus.OK, b"{}" if kind == _JSON else b"", kind)
 
-    def _body(self) -> bytes:
+    def _read_body(self) -> bytes:
         self._reader.deadline = time.monotonic() + BODY_S
         encoding = self.headers.get("transfer-encoding", "").strip().lower()
         lengths = self.headers.get_all("content-length", [])
         if encoding:
             if encoding != "chunked" or lengths:
                 raise RequestRefused(HTTPStatus.BAD_REQUEST, "Transfer-Encoding is not understood")
-            body = self._chunks()
+            body = self._read_chunks()
         else:
-            body = self._read(_length_of(lengths))
+            body = self._read_bytes(_parse_length(lengths))
         packing = self.headers.get("content-encoding", "identity").strip().lower()
         if packing == "gzip":
-            return self._unzip(body)
+            return self._decompress_body(body)
         if packing not in ("", "identity"):
             raise RequestRefused(
                 HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "the content encoding is gzip or none"
             )
         return body
 
-    def _hold(self, count: int) -> None:
+    def _reserve_bytes(self, count: int) -> None:
         cast("HttpIntake", self.server).budget.take(count)
         self._held += count
 
-    def _read(self, length: int) -> bytes:
+    def _read_bytes(self, length: int) -> bytes:
         pieces: list[bytes] = []
         while length > 0:
             piece = self.rfile.read1(min(length, _PIECE))  # pyright: ignore[reportAttributeAccessIssue]
             if not piece:
                 raise RequestRefused(HTTPStatus.BAD_REQUEST, "the body is shorter than it says")
-            self._hold(len(piece))
+            self._reserve_bytes(len(piece))
             pieces.append(piece)
             length -= len(piece)
         return b"".join(pieces)
 
-    def _chunks(self) -> bytes:
+    def _read_chunks(self) -> bytes:
         pieces: list[bytes] = []
         total = 0
         while True:
@@ -242,7 +246,7 @@ class _Handler(BaseHTTPRequestHandler):
                 raise _too_large()
             if size == 0:
                 break
-            pieces.append(self._read(size))
+            pieces.append(self._read_bytes(size))
             if self.rfile.readline(3) not in (b"\r\n", b"\n"):
                 raise RequestRefused(HTTPStatus.BAD_REQUEST, "a chunk is longer than it says")
         for _ in range(100):  # trailers
@@ -250,7 +254,7 @@ class _Handler(BaseHTTPRequestHandler):
                 return b"".join(pieces)
         raise RequestRefused(HTTPStatus.BAD_REQUEST, "too many trailers")
 
-    def _unzip(self, body: bytes) -> bytes:
+    def _decompress_body(self, body: bytes) -> bytes:
         """Decompress all members, at most as much as a request may hold."""
         pieces: list[bytes] = []
         total = members = at = 0
@@ -263,11 +267,11 @@ class _Handler(BaseHTTPRequestHandler):
                     return b"".join(pieces)
                 unpacker = zlib.decompressobj(wbits=31)
                 members += 1
-            piece, pending = _unpack(unpacker, pending)
+            piece, pending = _decompress_piece(unpacker, pending)
             total += len(piece)
             if total > LARGEST_BODY or total > max(_MUCH, _RATIO * len(body)):
                 raise _too_large()
-            self._hold(len(piece))
+            self._reserve_bytes(len(piece))
             pieces.append(piece)
             if unpacker.eof:
                 pending, unpacker = unpacker.unused_data, None
@@ -276,7 +280,7 @@ class _Handler(BaseHTTPRequestHandler):
             if members > _MEMBERS:
                 raise RequestRefused(HTTPStatus.BAD_REQUEST, f"more than {_MEMBERS} gzip members")
 
-    def _answer(self, status: HTTPStatus, content: bytes, kind: str) -> None:
+    def _send_answer(self, status: HTTPStatus, content: bytes, kind: str) -> None:
         self.send_response(status)
         self.send_header("content-type", kind)
         self.send_header("content-length", str(len(content)))
@@ -293,7 +297,7 @@ class _Handler(BaseHTTPRequestHandler):
         _LOG.debug(format, *args)
 
 
-def _unpack(unpacker: Any, packed: bytes) -> tuple[bytes, bytes]:
+def _decompress_piece(unpacker: Any, packed: bytes) -> tuple[bytes, bytes]:
     """The next piece, and what is still packed."""
     try:
         piece = unpacker.decompress(packed, _PIECE)
@@ -302,7 +306,7 @@ def _unpack(unpacker: Any, packed: bytes) -> tuple[bytes, bytes]:
     return piece, unpacker.unconsumed_tail
 
 
-def _length_of(given: list[str]) -> int:
+def _parse_length(given: list[str]) -> int:
     if not given:
         raise RequestRefused(HTTPStatus.LENGTH_REQUIRED, "Content-Length is missing")
     if len(set(given)) != 1 or not _LENGTH.fullmatch(given[0].strip()):
@@ -319,5 +323,5 @@ def _too_large() -> RequestRefused:
     )
 
 
-def _json(value: dict[str, Any]) -> bytes:
+def _encode_json(value: dict[str, Any]) -> bytes:
     return json.dumps(value).encode()

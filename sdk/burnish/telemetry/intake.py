@@ -21,7 +21,7 @@ from burnish.journal.events import Ref, SpanReceived
 from burnish.journal.writer import JournalWriter
 from burnish.records import Span
 from burnish.telemetry.otlp import OtlpReader
-from burnish.telemetry.received import Clean, cleaned, take_apart
+from burnish.telemetry.otlp_ingest import Clean, redact_span, split_span
 from burnish.telemetry.schema import SpanRefused
 
 _LOG = logging.getLogger("burnish.receive")
@@ -62,7 +62,7 @@ class Intake:
         """Spans that were taken."""
         return self._counts["spans"]
 
-    def count(self, kind: str, number: int = 1) -> None:
+    def add_count(self, kind: str, number: int = 1) -> None:
         """Add to a count; refusals are written to the journal too, where `burnish doctor` finds them."""
         now = time.monotonic()
         with self._lock:
@@ -73,9 +73,9 @@ class Intake:
             due = now - self._told_s >= _TELL_EVERY_S
             self._told_s = now if due else self._told_s
         if due:
-            self.tell()
+            self.record_refusals()
 
-    def tell(self) -> None:
+    def record_refusals(self) -> None:
         """Write the refusals since the last time to the journal; where that fails, next time."""
         with self._lock:
             news, self._untold = dict(self._untold), Counter()
@@ -87,7 +87,7 @@ class Intake:
             with self._lock:
                 self._untold.update(news)
 
-    def take(self, request: bytes) -> Taken:
+    def take_request(self, request: bytes) -> Taken:
         """Write the spans of an ExportTraceServiceRequest that have the declared form.
 
         Returns:
@@ -100,32 +100,34 @@ class Intake:
         batch: list[Span] = []
         taken, refusals = 0, list[SpanRefused]()
         with self.decoding:
-            for span in OtlpReader().admit(request):
+            for span in OtlpReader().admit_request(request):
                 if isinstance(span, SpanRefused):
                     refusals.append(span)
                     continue
                 batch.append(span)
                 if len(batch) >= _BATCH:
-                    taken += self._write(batch)
+                    taken += self._write_spans(batch)
                     batch = []
-            taken += self._write(batch)
-        self.count("refused_spans", len(refusals))
+            taken += self._write_spans(batch)
+        self.add_count("refused_spans", len(refusals))
         if refusals and not taken:
             raise refusals[0]
         if refusals:
             _LOG.warning("%d of %d spans: %s", len(refusals), len(refusals) + taken, refusals[0])
         return Taken(taken, len(refusals), str(refusals[0]) if refusals else "")
 
-    def _write(self, spans: list[Span]) -> int:
+    def _write_spans(self, spans: list[Span]) -> int:
         events: list[SpanReceived] = []
         contents: dict[Ref, bytes] = {}
         for span in spans:
-            event, blobs = take_apart(span if self._clean is None else cleaned(span, self._clean))
+            event, blobs = split_span(
+                span if self._clean is None else redact_span(span, self._clean)
+            )
             events.append(event)
             contents.update(blobs)
         if events:
             self.writer.append_all(events, contents)
-        self.count("spans", len(events))
+        self.add_count("spans", len(events))
         return len(events)
 
 
@@ -137,7 +139,7 @@ def take_or_refuse(intake: Intake, request: bytes) -> Taken:
             try later.
     """
     try:
-        return intake.take(request)
+        return intake.take_request(request)
     except JournalCorrupt as error:
         _LOG.warning("a request is refused: %s", error)
         raise RequestRefused(HTTPStatus.BAD_REQUEST, str(error)) from error
@@ -146,7 +148,7 @@ def take_or_refuse(intake: Intake, request: bytes) -> Taken:
         raise RequestRefused(HTTPStatus.SERVICE_UNAVAILABLE, str(error)) from error
 
 
-def partial_success(taken: Taken) -> bytes:
+def encode_partial_success(taken: Taken) -> bytes:
     """The ExportTraceServiceResponse that says which spans were refused."""
     if not taken.refused:
         return b""

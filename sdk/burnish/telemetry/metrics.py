@@ -13,8 +13,8 @@ from opentelemetry.metrics import CallbackOptions, Meter, Observation
 from burnish._version import __version__
 from burnish.records import Span
 from burnish.telemetry import semconv as s
-from burnish.telemetry.delivery import Answer
-from burnish.telemetry.otlp import Content
+from burnish.telemetry.delivery import DeliveryResult
+from burnish.telemetry.otlp import ContentMode
 
 _NAMED = (s.OPERATION, s.PROVIDER, s.REQUEST_MODEL, s.AGENT, s.TOOL_NAME, s.WORKFLOW, s.ERROR_TYPE)
 _DURATIONS = {
@@ -62,12 +62,12 @@ class MeterReceiver:
         )
         meter.create_observable_gauge(
             "burnish.journal.unshipped",
-            [lambda options: _observe(waiting, options)],
+            [lambda options: _observe_backlog(waiting, options)],
             "By",
             "Bytes of the journal that wait to be shipped, by exporter.",
         )
 
-    def send(self, spans: Sequence[Span], content: Content) -> Answer:
+    def send(self, spans: Sequence[Span], content: ContentMode) -> DeliveryResult:
         """Record a batch."""
         for span in spans:
             get = span.attributes.get
@@ -76,10 +76,10 @@ class MeterReceiver:
                 self._losses.add(count, {"kind": kind})
             if span.kind in ("fact", "node") or span.end_ns is None:
                 continue
-            self._record(span, (span.end_ns - span.start_ns) / 1e9)
-        return Answer("taken")
+            self._record_span(span, (span.end_ns - span.start_ns) / 1e9)
+        return DeliveryResult("taken")
 
-    def _record(self, span: Span, seconds: float) -> None:
+    def _record_span(self, span: Span, seconds: float) -> None:
         get = span.attributes.get
         named = {key: str(value) for key in _NAMED if (value := get(key)) is not None}
         self._durations.get(named.get(s.OPERATION, ""), self._other).record(seconds, named)
@@ -95,7 +95,7 @@ class MeterReceiver:
         """Nothing is held."""
 
 
-def meter_receiver(waiting: Callable[[], dict[str, int]]) -> MeterReceiver | None:
+def make_meter_receiver(waiting: Callable[[], dict[str, int]]) -> MeterReceiver | None:
     """A receiver on the user's meter; None where no MeterProvider was set."""
     from opentelemetry import metrics
     from opentelemetry.sdk.metrics import MeterProvider
@@ -106,5 +106,7 @@ def meter_receiver(waiting: Callable[[], dict[str, int]]) -> MeterReceiver | Non
     return MeterReceiver(provider.get_meter("burnish", __version__), waiting)
 
 
-def _observe(waiting: Callable[[], dict[str, int]], _: CallbackOptions) -> Iterable[Observation]:
+def _observe_backlog(
+    waiting: Callable[[], dict[str, int]], _: CallbackOptions
+) -> Iterable[Observation]:
     return [Observation(count, {"exporter": name}) for name, count in waiting().items()]

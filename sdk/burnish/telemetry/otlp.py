@@ -21,11 +21,11 @@ from burnish.errors import JournalCorrupt
 from burnish.journal.events import ascii_json, from_json
 from burnish.records import Json, Span, SpanKind
 from burnish.telemetry import semconv as s
-from burnish.telemetry.foreign import read_failure, translate
+from burnish.telemetry.foreign_conventions import read_failure, translate_attributes
 from burnish.telemetry.otlp_limits import JsonItems, check_size
-from burnish.telemetry.presentation import presented, take_away
-from burnish.telemetry.references import ENDING, refer
-from burnish.telemetry.schema import SpanRefused, admit, count_loss
+from burnish.telemetry.presentation import present_span, remove_additions
+from burnish.telemetry.references import ENDING, name_content
+from burnish.telemetry.schema import SpanRefused, admit_span, count_loss
 
 if TYPE_CHECKING:
     from opentelemetry.proto.common.v1.common_pb2 import AnyValue
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
     from opentelemetry.util.types import AttributeValue
 
-Content = Literal["inline", "reference", "none"]
+ContentMode = Literal["inline", "reference", "none"]
 _INT64 = 2**63
 _CACHED = 1000  # conversations whose last messages are kept decoded
 _KINDS: dict[str, SpanKind] = {
@@ -54,33 +54,33 @@ _KINDS: dict[str, SpanKind] = {
 }
 
 
-def to_readable(span: Span, content: Content = "inline") -> ReadableSpan:
+def to_readable(span: Span, content: ContentMode = "inline") -> ReadableSpan:
     """A span as any OpenTelemetry SpanExporter takes it."""
     from opentelemetry.sdk.trace import ReadableSpan
     from opentelemetry.sdk.util.instrumentation import InstrumentationScope
     from opentelemetry.trace import SpanContext, SpanKind, TraceFlags
     from opentelemetry.trace.status import Status, StatusCode
 
-    trace_id = _number(span.trace_id, 16)
+    trace_id = _parse_id(span.trace_id, 16)
     flags = TraceFlags(TraceFlags.SAMPLED)
-    context = SpanContext(trace_id, _number(span.span_id, 8), is_remote=False, trace_flags=flags)
+    context = SpanContext(trace_id, _parse_id(span.span_id, 8), is_remote=False, trace_flags=flags)
     parent = None
     if span.parent_id is not None:
-        parent = SpanContext(trace_id, _number(span.parent_id, 8), is_remote=False)
-    shown = presented(span, inline=content == "inline")
+        parent = SpanContext(trace_id, _parse_id(span.parent_id, 8), is_remote=False)
+    shown = present_span(span, inline=content == "inline")
     status = Status(StatusCode.UNSET)
     if shown.status == "error":
-        status = Status(StatusCode.ERROR, _safe(shown.message))
+        status = Status(StatusCode.ERROR, _replace_surrogates(shown.message))
     elif shown.status == "ok":
         status = Status(StatusCode.OK)
-    attributes = _encoded(span.kind, shown.attributes, content)
+    attributes = _encode_attributes(span.kind, shown.attributes, content)
     return ReadableSpan(
-        name=_safe(span.name),
+        name=_replace_surrogates(span.name),
         context=context,
         parent=parent,
-        resource=_resource(),
+        resource=_read_resource(),
         attributes=attributes,
-        events=_events(span, attributes),
+        events=_make_events(span, attributes),
         kind=SpanKind.CLIENT if span.kind == "model" else SpanKind.INTERNAL,
         instrumentation_scope=InstrumentationScope("burnish", __version__, s.SCHEMA_URL),
         status=status,
@@ -89,20 +89,22 @@ def to_readable(span: Span, content: Content = "inline") -> ReadableSpan:
     )
 
 
-def to_attributes(span: Span, content: Content = "inline") -> dict[str, AttributeValue]:
+def to_attributes(span: Span, content: ContentMode = "inline") -> dict[str, AttributeValue]:
     """Attributes as OpenTelemetry takes them; what is no plain value becomes JSON text."""
-    return _encoded(span.kind, presented(span, inline=content == "inline").attributes, content)
+    return _encode_attributes(
+        span.kind, present_span(span, inline=content == "inline").attributes, content
+    )
 
 
-def _encoded(
-    kind: str, attributes: Mapping[str, Json], content: Content
+def _encode_attributes(
+    kind: str, attributes: Mapping[str, Json], content: ContentMode
 ) -> dict[str, AttributeValue]:
     encoded: dict[str, AttributeValue] = {s.KIND: kind}
     as_json, as_text = [], []
     for key, value in attributes.items():
         if content != "inline" and key in s.CONTENT_ATTRIBUTES:
             if content == "reference":
-                names, _ = refer(key, value)
+                names, _ = name_content(key, value)
                 encoded[f"{key}{ENDING}"] = names if isinstance(names, str) else tuple(names)
         elif key == s.TOOL_RESULT and isinstance(value, str) and _is_plain(value):
             encoded[key] = value  # receivers show it as it is
@@ -121,7 +123,7 @@ def _encoded(
     return encoded
 
 
-def encode(spans: Iterable[Span], content: Content = "inline") -> bytes:
+def encode_request(spans: Iterable[Span], content: ContentMode = "inline") -> bytes:
     """An OTLP ExportTraceServiceRequest of these spans."""
     from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 
@@ -135,16 +137,16 @@ class OtlpReader:
         self._messages: OrderedDict[str, tuple[str, list[Json]]] = OrderedDict()
         self._items: JsonItems | None = None  # none: the request is our own
 
-    def decode(self, request: bytes) -> Iterator[Span]:
+    def decode_request(self, request: bytes) -> Iterator[Span]:
         """Spans of an ExportTraceServiceRequest, whatever their attributes hold.
 
         Raises:
             JournalCorrupt: If the bytes are no such request.
         """
-        for span in self._protos(request):
-            yield self._span(span)
+        for span in self._parse_spans(request):
+            yield self._convert_span(span)
 
-    def admit(self, request: bytes) -> Iterator[Span | SpanRefused]:
+    def admit_request(self, request: bytes) -> Iterator[Span | SpanRefused]:
         """Spans of a request that another party sent: each has the declared form, or is refused.
 
         Raises:
@@ -152,13 +154,13 @@ class OtlpReader:
         """
         check_size(request)
         self._items = JsonItems()
-        for span in self._protos(request):
+        for span in self._parse_spans(request):
             try:
-                yield admit(self._span(span))
+                yield admit_span(self._convert_span(span))
             except SpanRefused as refused:
                 yield refused
 
-    def _protos(self, request: bytes) -> Iterator[ProtoSpan]:
+    def _parse_spans(self, request: bytes) -> Iterator[ProtoSpan]:
         from google.protobuf.message import DecodeError
         from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
             ExportTraceServiceRequest,
@@ -176,8 +178,8 @@ class OtlpReader:
             for scope in resource.scope_spans:
                 yield from scope.spans
 
-    def _span(self, span: ProtoSpan) -> Span:
-        attributes = {item.key: _value(item.value) for item in span.attributes}
+    def _convert_span(self, span: ProtoSpan) -> Span:
+        attributes = {item.key: _convert_value(item.value) for item in span.attributes}
         own = attributes.pop(s.KIND, None)
         operation = attributes.get(s.OPERATION)
         kind: SpanKind = own if own is not None else _KINDS.get(str(operation), "node")
@@ -190,8 +192,8 @@ class OtlpReader:
         status = ("unset", "ok", "error")[span.status.code]
         self._decode_json(attributes, own=own is not None)
         if own is None:
-            read_failure(attributes, span, _exception(span))
-            translate(attributes, span.name)
+            read_failure(attributes, span, _read_exception(span))
+            translate_attributes(attributes, span.name)
         unfinished = attributes.get(s.UNFINISHED) or not span.end_time_unix_nano
         return Span(
             trace_id=span.trace_id.hex(),
@@ -201,7 +203,7 @@ class OtlpReader:
             name=span.name,
             start_ns=span.start_time_unix_nano,
             end_ns=None if unfinished else span.end_time_unix_nano,
-            status=take_away(attributes, status),
+            status=remove_additions(attributes, status),
             attributes=attributes,
             origin="received",
         )
@@ -225,7 +227,7 @@ class OtlpReader:
                 self._items.add(text)
             try:
                 if key == s.INPUT_MESSAGES:
-                    attributes[key] = self._growing(attributes.get(s.TRAJECTORY), text)
+                    attributes[key] = self._decode_messages(attributes.get(s.TRAJECTORY), text)
                 else:
                     attributes[key] = from_json(text)
             except (RecursionError, ValueError) as error:
@@ -239,7 +241,7 @@ class OtlpReader:
                 if key in marked or s.TRAJECTORY in attributes:
                     count_loss(attributes, "undecodable_attributes")
 
-    def _growing(self, trajectory: Json, text: str) -> Json:
+    def _decode_messages(self, trajectory: Json, text: str) -> Json:
         """Messages of a request that mostly begins as the request before it did."""
         if not isinstance(trajectory, str):
             return from_json(text)
@@ -257,21 +259,21 @@ class OtlpReader:
         return messages
 
 
-def _exception(span: ProtoSpan) -> dict[str, Json]:
+def _read_exception(span: ProtoSpan) -> dict[str, Json]:
     """Attributes of the last exception event."""
     said: dict[str, Json] = {}
     for event in span.events:
         if event.name == "exception":
-            said = {item.key: _value(item.value) for item in event.attributes}
+            said = {item.key: _convert_value(item.value) for item in event.attributes}
     return said
 
 
-def _value(value: AnyValue) -> Any:
+def _convert_value(value: AnyValue) -> Any:
     kind = value.WhichOneof("value")
     if kind == "array_value":
-        return [_value(item) for item in value.array_value.values]
+        return [_convert_value(item) for item in value.array_value.values]
     if kind == "kvlist_value":
-        return {item.key: _value(item.value) for item in value.kvlist_value.values}
+        return {item.key: _convert_value(item.value) for item in value.kvlist_value.values}
     if kind == "bytes_value":
         return {"$bytes": base64.b64encode(value.bytes_value).decode()}  # as capture writes bytes
     return None if kind is None else getattr(value, kind)
@@ -298,11 +300,11 @@ def _is_unicode(text: str) -> bool:
     return True
 
 
-def _safe(text: str) -> str:
+def _replace_surrogates(text: str) -> str:
     return text if _is_unicode(text) else text.encode("utf-8", "backslashreplace").decode()
 
 
-def _number(digits: str, size: int) -> int:
+def _parse_id(digits: str, size: int) -> int:
     """An id as OpenTelemetry wants it; what is no hex number of that size is hashed to one."""
     if len(digits) == 2 * size:
         try:
@@ -313,7 +315,7 @@ def _number(digits: str, size: int) -> int:
     return int.from_bytes(hashed.digest(), "big") or 1
 
 
-def _events(span: Span, attributes: Mapping[str, AttributeValue]) -> list[OtelEvent]:
+def _make_events(span: Span, attributes: Mapping[str, AttributeValue]) -> list[OtelEvent]:
     if span.attributes.get(s.FACT) not in ("outcome", "verdict"):
         return []
     from opentelemetry.sdk.trace import Event
@@ -323,7 +325,7 @@ def _events(span: Span, attributes: Mapping[str, AttributeValue]) -> list[OtelEv
 
 
 @lru_cache(maxsize=1)
-def _resource() -> Resource:
+def _read_resource() -> Resource:
     from opentelemetry.sdk.resources import Resource
 
     attributes = {"service.name": "burnish"}

@@ -17,7 +17,7 @@ _IDS = ("traceId", "spanId", "parentSpanId", "trace_id", "span_id", "parent_span
 _DEEPEST = 100  # as protobuf's own reader
 
 
-def request_of_json(body: bytes) -> bytes:
+def convert_json_request(body: bytes) -> bytes:
     """The protobuf bytes of an ExportTraceServiceRequest in JSON.
 
     Raises:
@@ -30,7 +30,7 @@ def request_of_json(body: bytes) -> bytes:
 
     _check_items(body)
     try:
-        value = _with_ids(msgspec.json.decode(body), _DEEPEST)
+        value = _convert_ids(msgspec.json.decode(body), _DEEPEST)
         message = json_format.ParseDict(
             value, ExportTraceServiceRequest(), ignore_unknown_fields=True
         )
@@ -72,7 +72,7 @@ def _check_items(body: bytes) -> None:
     JsonItems().add(body.decode("utf-8", "replace"))
 
 
-def _with_ids(value: Any, deepest: int) -> Any:
+def _convert_ids(value: Any, deepest: int) -> Any:
     """JSON with its hexadecimal ids as the base64 that protobuf's JSON wants."""
     if deepest == 0:
         raise ValueError("it is nested too deeply")
@@ -80,7 +80,7 @@ def _with_ids(value: Any, deepest: int) -> Any:
         return {
             key: base64.b64encode(bytes.fromhex(item)).decode()
             if key in _IDS and isinstance(item, str)
-            else _with_ids(item, deepest - 1)
+            else _convert_ids(item, deepest - 1)
             for key, item in value.items()
         }
-    return [_with_ids(item, deepest - 1) for item in value] if isinstance(value, list) else value
+    return [_convert_ids(item, deepest - 1) for item in value] if isinstance(value, list) else value

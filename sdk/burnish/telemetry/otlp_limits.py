@@ -49,20 +49,20 @@ def check_size(request: bytes) -> int:
         kind, position, end = waiting.pop()
         fields = _FIELDS[kind]
         while position < end:
-            key, position = _varint(request, position, end)
+            key, position = _read_varint(request, position, end)
             wire = key & 7
             if wire != 2:
-                position = _skip(request, position, end, wire)
+                position = _skip_field(request, position, end, wire)
                 continue
-            size, position = _varint(request, position, end)
+            size, position = _read_varint(request, position, end)
             inner = fields.get(key >> 3)
             if inner is not None:
                 spans += inner == "span"
                 items += 1
                 if spans > MOST_SPANS:
-                    raise _refused("spans", MOST_SPANS)
+                    raise _limit_error("spans", MOST_SPANS)
                 if items > MOST_ITEMS:
-                    raise _refused("attributes and values", MOST_ITEMS)
+                    raise _limit_error("attributes and values", MOST_ITEMS)
                 if size:
                     waiting.append((inner, position, min(position + size, end)))
             position += size
@@ -86,10 +86,10 @@ class JsonItems:
             found = sum(map(_STRING.sub("", text).count, ",[{"))
         self._count += found
         if self._count > MOST_JSON_ITEMS:
-            raise _refused("items of JSON", MOST_JSON_ITEMS)
+            raise _limit_error("items of JSON", MOST_JSON_ITEMS)
 
 
-def _varint(data: bytes, position: int, end: int) -> tuple[int, int]:
+def _read_varint(data: bytes, position: int, end: int) -> tuple[int, int]:
     value = shift = 0
     while position < end and shift < 64:
         byte = data[position]
@@ -101,14 +101,14 @@ def _varint(data: bytes, position: int, end: int) -> tuple[int, int]:
     return 0, end  # cut or malformed: the decoder of protobuf says so
 
 
-def _skip(data: bytes, position: int, end: int, wire: int) -> int:
+def _skip_field(data: bytes, position: int, end: int, wire: int) -> int:
     """The position behind a field that holds no message."""
     if wire == 0:
-        return _varint(data, position, end)[1]
+        return _read_varint(data, position, end)[1]
     return position + {1: 8, 5: 4}.get(wire, end)
 
 
-def _refused(what: str, most: int) -> JournalCorrupt:
+def _limit_error(what: str, most: int) -> JournalCorrupt:
     return JournalCorrupt(
         f"a request with more than {most} {what}",
         f"at most {most} {what} in one request",

@@ -19,7 +19,7 @@ _STATUS = "status="
 _TOOL_ERROR = "tool_error"
 
 
-class Presented(NamedTuple):
+class PresentedSpan(NamedTuple):
     """A span's attributes and status as receivers see them."""
 
     attributes: dict[str, Json]
@@ -27,7 +27,7 @@ class Presented(NamedTuple):
     message: str  # what the status says of a failure
 
 
-def presented(span: Span, *, inline: bool) -> Presented:
+def present_span(span: Span, *, inline: bool) -> PresentedSpan:
     """The span as it is shipped; `burnish.added` names what was added.
 
     Args:
@@ -41,9 +41,9 @@ def presented(span: Span, *, inline: bool) -> Presented:
         marks.append(f"{_STATUS}{status}")
         status = "error"
         added[s.ERROR_TYPE] = _TOOL_ERROR
-    added.update(_names(span))
+    added.update(_collect_names(span))
     if inline:
-        added.update(_texts(span))
+        added.update(_collect_texts(span))
     fresh = {key: value for key, value in added.items() if key not in span.attributes}
     attributes = {**span.attributes, **fresh}
     marks.extend(fresh)
@@ -51,10 +51,10 @@ def presented(span: Span, *, inline: bool) -> Presented:
         marks.append(_FINISH)
     if marks:
         attributes[s.ADDED] = marks
-    return Presented(attributes, status, _failure(attributes, inline=inline))
+    return PresentedSpan(attributes, status, _describe_failure(attributes, inline=inline))
 
 
-def take_away(attributes: dict[str, Json], status: Status) -> Status:
+def remove_additions(attributes: dict[str, Json], status: Status) -> Status:
     """Remove what `presented` added; returns the status that the span had."""
     marks = attributes.pop(s.ADDED, ())
     for mark in marks if isinstance(marks, (list, tuple)) else ():
@@ -68,7 +68,7 @@ def take_away(attributes: dict[str, Json], status: Status) -> Status:
     return status
 
 
-def _failure(attributes: dict[str, Json], *, inline: bool) -> str:
+def _describe_failure(attributes: dict[str, Json], *, inline: bool) -> str:
     """What a failed span's status says; a tool that answered with its error says that answer."""
     if not inline:
         return str(attributes.get(s.ERROR_TYPE) or "")
@@ -84,7 +84,7 @@ _OPENINFERENCE_KINDS = {"invoke_workflow": "CHAIN", "retrieval": "RETRIEVER"} | 
 )
 
 
-def _names(span: Span) -> dict[str, Json]:
+def _collect_names(span: Span) -> dict[str, Json]:
     """Kinds, labels and counts under the names that other receivers read; no content."""
     get = span.attributes.get
     found: dict[str, Json] = {}
@@ -106,18 +106,18 @@ def _names(span: Span) -> dict[str, Json]:
     return found
 
 
-def _texts(span: Span) -> dict[str, Json]:
+def _collect_texts(span: Span) -> dict[str, Json]:
     """Content under the names that other receivers show."""
     if span.kind == "agent":
-        return _conversation(span)
+        return _present_conversation(span)
     if span.attributes.get(s.OPERATION) in ("retrieval", *_MEMORIES):
-        return _access(span.attributes)
+        return _present_access(span.attributes)
     if span.kind == "tool" and s.TOOL_ARGUMENTS in span.attributes:
         return {s.INPUT_VALUE: ascii_json(span.attributes[s.TOOL_ARGUMENTS])}
     return {}
 
 
-def _access(attributes: dict[str, Json]) -> dict[str, Json]:
+def _present_access(attributes: dict[str, Json]) -> dict[str, Json]:
     """Question and answer of a retriever or a memory, for receivers that read texts alone."""
     found: dict[str, Json] = {}
     query = attributes.get(s.RETRIEVAL_QUERY)
@@ -138,34 +138,34 @@ def _access(attributes: dict[str, Json]) -> dict[str, Json]:
     return found
 
 
-def _conversation(span: Span) -> dict[str, Json]:
+def _present_conversation(span: Span) -> dict[str, Json]:
     """Question and answer of a run, as messages and as the texts that lists of traces show."""
     get = span.attributes.get
     found: dict[str, Json] = {}
     if s.INPUT in span.attributes:
-        question = _question(get(s.INPUT))
-        found[s.INPUT_MESSAGES] = [_message("user", question)]
+        question = _extract_question(get(s.INPUT))
+        found[s.INPUT_MESSAGES] = [_make_message("user", question)]
         found[s.INPUT_VALUE] = question
     answer = get(s.ANSWER)
     if isinstance(answer, str) and answer:
-        found[s.OUTPUT_MESSAGES] = [_message("assistant", answer) | {_FINISH: "stop"}]
+        found[s.OUTPUT_MESSAGES] = [_make_message("assistant", answer) | {_FINISH: "stop"}]
         found[s.OUTPUT_VALUE] = answer
     return found
 
 
-def _message(role: str, text: str) -> dict[str, Json]:
+def _make_message(role: str, text: str) -> dict[str, Json]:
     return {"role": role, "parts": [{"type": "text", "content": text}]}
 
 
-def _question(value: Json) -> str:
+def _extract_question(value: Json) -> str:
     """The last message of a run's input; the whole input where it holds no messages."""
     messages = value.get("messages") if isinstance(value, dict) else value
     last = messages[-1] if isinstance(messages, list) and messages else messages
-    text = _text_of(last)
+    text = _extract_text(last)
     return ascii_json(value) if text is None else text
 
 
-def _text_of(item: Json) -> str | None:
+def _extract_text(item: Json) -> str | None:
     if isinstance(item, str):
         return item
     if isinstance(item, list) and len(item) == 2 and isinstance(item[1], str):
@@ -190,12 +190,12 @@ def _add_finish_reasons(attributes: dict[str, Json]) -> bool:
     told = attributes.get(s.FINISH_REASONS)
     reason = told[0] if isinstance(told, list) and told else None
     attributes[s.OUTPUT_MESSAGES] = [
-        {**message, _FINISH: reason or _reason_of(message)} for message in messages
+        {**message, _FINISH: reason or _guess_finish_reason(message)} for message in messages
     ]
     return bool(messages)
 
 
-def _reason_of(message: dict[str, Any]) -> str:
+def _guess_finish_reason(message: dict[str, Any]) -> str:
     parts = message.get("parts")
     called = any(
         isinstance(part, dict) and part.get("type") == "tool_call"

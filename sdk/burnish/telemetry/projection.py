@@ -16,18 +16,18 @@ import msgspec
 from burnish.journal import events as e
 from burnish.records import Json, Origin, Span, SpanKind
 from burnish.telemetry import semconv as s
-from burnish.telemetry.accesses import describe_tool
 from burnish.telemetry.attributes import (
     Attributes,
     Blobs,
     count_missing,
-    extras_of,
-    put,
-    run_id_of,
+    read_extras,
+    read_run_id,
+    set_contents,
     set_present,
 )
 from burnish.telemetry.facts import FACTS
-from burnish.telemetry.received import restore
+from burnish.telemetry.otlp_ingest import restore_span
+from burnish.telemetry.tool_attributes import describe_tool
 
 _TRACES = 100_000  # trajectories whose trace is remembered for late events
 _DESCRIBED = 1000  # trajectories whose tools are
@@ -54,16 +54,16 @@ class Projector:
         self._threads: OrderedDict[str, _Run] = OrderedDict()  # the last run of each
         self._tools: OrderedDict[str, tuple[e.Ref, dict[str, str]]] = OrderedDict()
 
-    def feed(self, event: e.AnyEvent, blobs: Blobs) -> Span | None:
+    def add_event(self, event: e.AnyEvent, blobs: Blobs) -> Span | None:
         """The span that this event completes, if it completes one."""
         if isinstance(event, _STARTS):
             if isinstance(event, e.RunStarted):
-                self._remember(event)
-            elif isinstance(event, e.NodeStarted) and self._speaks_for_itself(event):
+                self._remember_run(event)
+            elif isinstance(event, e.NodeStarted) and self._is_inner_agent(event):
                 self._agents.add(event.span)
             elif isinstance(event, e.ModelStarted) and event.tools is not None:
                 self._describe_tools(event.trajectory, event.tools, blobs)
-            self._open[event.span] = (event, blobs, self._root(event.trajectory).trace)
+            self._open[event.span] = (event, blobs, self._find_run(event.trajectory).trace)
             return None
         if isinstance(event, _ENDS):
             opened = self._open.pop(event.span, None)
@@ -71,16 +71,20 @@ class Projector:
                 counted = e.Dropped(
                     at=event.at, trajectory=event.trajectory, counts={"missing_starts": 1}
                 )
-                return self._fact(counted, blobs)
-            return self._placed(self._named(_span(opened, event, blobs)))
+                return self._project_fact(counted, blobs)
+            return self._add_run_attributes(
+                self._mark_agent_node(_build_span(opened, event, blobs))
+            )
         if isinstance(event, e.SpanReceived):
-            return restore(event, blobs)
-        return self._fact(event, blobs)
+            return restore_span(event, blobs)
+        return self._project_fact(event, blobs)
 
-    def unfinished(self, *, alive: bool) -> Iterator[Span]:
+    def project_unfinished(self, *, alive: bool) -> Iterator[Span]:
         """Spans that no event has closed; `alive` says whether one still may."""
         for opened in self._open.values():
-            span = self._placed(self._named(_span(opened, None, opened[1])))
+            span = self._add_run_attributes(
+                self._mark_agent_node(_build_span(opened, None, opened[1]))
+            )
             if span.kind == "agent":
                 span.attributes[s.STATUS] = "running" if alive else "abandoned"
             yield span
@@ -89,7 +93,7 @@ class Projector:
         """Ids of the spans that are not closed yet."""
         return self._open.keys()
 
-    def _speaks_for_itself(self, node: e.NodeStarted) -> bool:
+    def _is_inner_agent(self, node: e.NodeStarted) -> bool:
         """Whether a node is an agent of its own name, inside one of another name."""
         outside = None if node.parent is None else self._open.get(node.parent)
         if outside is None or node.speaker is None or node.speaker != node.name:
@@ -98,7 +102,7 @@ class Projector:
         speaker = around.agent if isinstance(around, e.RunStarted) else around.speaker  # pyright: ignore[reportAttributeAccessIssue]
         return speaker != node.speaker
 
-    def _named(self, span: Span) -> Span:
+    def _mark_agent_node(self, span: Span) -> Span:
         """A node that is an agent says so, as the conventions have it."""
         if span.span_id not in self._agents:
             return span
@@ -108,7 +112,7 @@ class Projector:
             span, name=f"invoke_agent {span.name}", attributes={**said, **span.attributes}
         )
 
-    def _placed(self, span: Span) -> Span:
+    def _add_run_attributes(self, span: Span) -> Span:
         """The span with the agent, the thread and the user of its run, as the conventions have it."""
         trajectory = span.attributes.get(s.TRAJECTORY)
         if span.kind == "agent" or trajectory not in self._roots:
@@ -125,7 +129,7 @@ class Projector:
         if trajectory in self._tools and self._tools[trajectory][0] == ref:
             return
         found: Attributes = {}
-        put(found, blobs, {s.TOOL_DEFINITIONS: ref})
+        set_contents(found, blobs, {s.TOOL_DEFINITIONS: ref})
         tools = found.get(s.TOOL_DEFINITIONS)
         pairs = [
             (tool.get("name"), tool.get("description"))
@@ -135,7 +139,7 @@ class Projector:
         told = {n: text for n, text in pairs if isinstance(n, str) and isinstance(text, str)}
         _keep_newest(self._tools, trajectory, (ref, told), _DESCRIBED)
 
-    def _remember(self, event: e.RunStarted) -> None:
+    def _remember_run(self, event: e.RunStarted) -> None:
         said: Attributes = {}
         names = {s.AGENT: event.agent, s.CONVERSATION: event.thread_id, s.USER: event.user}
         set_present(said, names)
@@ -144,24 +148,24 @@ class Projector:
         if event.thread_id is not None:
             _keep_newest(self._threads, event.thread_id, run, _TRACES)
 
-    def _root(self, trajectory: str) -> _Run:
+    def _find_run(self, trajectory: str) -> _Run:
         return self._roots.get(trajectory) or _Run(trajectory, None, {})
 
-    def _judged(self, event: e.AnyEvent) -> _Run | None:
+    def _find_subject(self, event: e.AnyEvent) -> _Run | None:
         """The run that a fact is about: of its trajectory, or the last one of its thread."""
         if event.trajectory is not None:
-            return self._root(event.trajectory)
+            return self._find_run(event.trajectory)
         thread = getattr(event, "thread_id", None)
         return self._threads.get(thread) if thread is not None else None
 
-    def _fact(self, event: e.AnyEvent, blobs: Blobs) -> Span:
+    def _project_fact(self, event: e.AnyEvent, blobs: Blobs) -> Span:
         name, attributes = FACTS[type(event)](event, blobs)
         digest = hashlib.blake2b(e.encode(event), digest_size=24).hexdigest()
         if event.redacted:
             attributes[s.REDACTED] = True
         if event.trajectory is not None:
             attributes[s.TRAJECTORY] = event.trajectory
-        judged = self._judged(event) or _Run(digest[16:], None, {})
+        judged = self._find_subject(event) or _Run(digest[16:], None, {})
         return Span(
             trace_id=judged.trace,
             span_id=digest[:16],
@@ -186,23 +190,23 @@ def _keep_newest(kept: OrderedDict[str, _Kept], key: str, value: _Kept, most: in
         kept.popitem(last=False)
 
 
-def project(chapter: Iterable[tuple[e.AnyEvent, Blobs]], *, alive: bool) -> Iterator[Span]:
+def project_events(chapter: Iterable[tuple[e.AnyEvent, Blobs]], *, alive: bool) -> Iterator[Span]:
     """All spans of one process's events, also those that were not closed."""
     projector = Projector()
     for event, blobs in chapter:
-        span = projector.feed(event, blobs)
+        span = projector.add_event(event, blobs)
         if span is not None:
             yield span
-    yield from projector.unfinished(alive=alive)
+    yield from projector.project_unfinished(alive=alive)
 
 
-def _span(opened: _Open, end: e.AnyEvent | None, end_blobs: Blobs) -> Span:
+def _build_span(opened: _Open, end: e.AnyEvent | None, end_blobs: Blobs) -> Span:
     start, blobs, trace = opened
     kind, build = _KINDS[type(start)]
     attributes: Attributes = {s.TRAJECTORY: start.trajectory}
     name = build(attributes, start, blobs, end, end_blobs)
-    _place(attributes, start)
-    failed = end is not None and _error(attributes, end)
+    _set_position(attributes, start)
+    failed = end is not None and _set_error(attributes, end)
     if end is None:
         attributes[s.UNFINISHED] = True
     elif getattr(end, "cut", False):
@@ -222,7 +226,7 @@ def _span(opened: _Open, end: e.AnyEvent | None, end_blobs: Blobs) -> Span:
     )
 
 
-def _place(attributes: Attributes, start: e.AnyEvent) -> None:
+def _set_position(attributes: Attributes, start: e.AnyEvent) -> None:
     """Where in the graph it happened, as far as the event says so."""
     for field, name in _PLACES:
         value = getattr(start, field, None)
@@ -241,7 +245,7 @@ _PLACES = (
 )
 
 
-def _error(attributes: Attributes, end: e.AnyEvent) -> bool:
+def _set_error(attributes: Attributes, end: e.AnyEvent) -> bool:
     bubbled = getattr(end, "bubbled", None)
     if bubbled is not None:
         attributes[s.BUBBLED] = bubbled
@@ -253,7 +257,7 @@ def _error(attributes: Attributes, end: e.AnyEvent) -> bool:
     return bubbled is None
 
 
-def _run(
+def _describe_run(
     attributes: Attributes,
     start: e.RunStarted,
     blobs: Blobs,
@@ -287,12 +291,12 @@ def _run(
                 s.INTERRUPTS: list(end.interrupts) or None,
             },
         )
-        put(attributes, end_blobs, {s.OUTPUT: end.output})
-    put(attributes, blobs, {s.INPUT: start.input, s.METADATA: start.metadata})
+        set_contents(attributes, end_blobs, {s.OUTPUT: end.output})
+    set_contents(attributes, blobs, {s.INPUT: start.input, s.METADATA: start.metadata})
     return f"{start.operation} {start.agent}"
 
 
-def _node(
+def _describe_node(
     attributes: Attributes,
     start: e.NodeStarted,
     blobs: Blobs,
@@ -302,7 +306,7 @@ def _node(
     return start.name
 
 
-def _model(
+def _describe_model(
     attributes: Attributes,
     start: e.ModelStarted,
     blobs: Blobs,
@@ -319,21 +323,21 @@ def _model(
             s.ARM: start.arm,
         },
     )
-    attributes[s.INPUT_MESSAGES] = _messages(attributes, start.messages, blobs)
-    put(attributes, blobs, {s.TOOL_DEFINITIONS: start.tools, s.REQUEST: start.request})
+    attributes[s.INPUT_MESSAGES] = _read_messages(attributes, start.messages, blobs)
+    set_contents(attributes, blobs, {s.TOOL_DEFINITIONS: start.tools, s.REQUEST: start.request})
     request = attributes.get(s.REQUEST)
     if isinstance(request, dict):
-        _sampling(attributes, request)
-    extras = run_id_of(start) | extras_of(attributes, blobs, start.extras)
+        _set_sampling(attributes, request)
+    extras = read_run_id(start) | read_extras(attributes, blobs, start.extras)
     if end is not None:
-        _reply(attributes, end, end_blobs, start.at)
-        extras = {**extras, **extras_of(attributes, end_blobs, end.extras)}
+        _set_reply(attributes, end, end_blobs, start.at)
+        extras = {**extras, **read_extras(attributes, end_blobs, end.extras)}
     if extras:
         attributes[s.EXTRAS] = extras
     return f"chat {start.model}" if start.model else "chat"
 
 
-def _messages(attributes: Attributes, refs: list[e.Ref], blobs: Blobs) -> list[Json]:
+def _read_messages(attributes: Attributes, refs: list[e.Ref], blobs: Blobs) -> list[Json]:
     known = blobs.values(refs)
     if known is not None:
         return known
@@ -347,7 +351,7 @@ def _messages(attributes: Attributes, refs: list[e.Ref], blobs: Blobs) -> list[J
     return messages
 
 
-def _sampling(attributes: Attributes, request: dict[str, Json]) -> None:
+def _set_sampling(attributes: Attributes, request: dict[str, Json]) -> None:
     sampling = request.get("sampling")
     for source in (request, sampling if isinstance(sampling, dict) else {}):
         for key, name in s.SAMPLING.items():
@@ -356,7 +360,7 @@ def _sampling(attributes: Attributes, request: dict[str, Json]) -> None:
                 attributes[name] = [value] if key == "stop" and isinstance(value, str) else value
 
 
-def _reply(attributes: Attributes, end: e.ModelEnded, blobs: Blobs, started: int) -> None:
+def _set_reply(attributes: Attributes, end: e.ModelEnded, blobs: Blobs, started: int) -> None:
     set_present(
         attributes,
         {
@@ -377,7 +381,7 @@ def _reply(attributes: Attributes, end: e.ModelEnded, blobs: Blobs, started: int
         if value is not None:
             attributes[s.USAGE.get(key, f"burnish.usage.{key}")] = value
     reply: Attributes = {}
-    put(reply, blobs, {s.OUTPUT_MESSAGES: end.reply})
+    set_contents(reply, blobs, {s.OUTPUT_MESSAGES: end.reply})
     if s.OUTPUT_MESSAGES in reply:
         attributes[s.OUTPUT_MESSAGES] = [reply[s.OUTPUT_MESSAGES]]
     elif s.LOSSES in reply:
@@ -387,8 +391,8 @@ def _reply(attributes: Attributes, end: e.ModelEnded, blobs: Blobs, started: int
 _STARTS = (e.RunStarted, e.NodeStarted, e.ModelStarted, e.ToolStarted)
 _ENDS = (e.RunEnded, e.NodeEnded, e.ModelEnded, e.ToolEnded)
 _KINDS: dict[type, tuple[SpanKind, Callable[..., str]]] = {
-    e.RunStarted: ("agent", _run),
-    e.NodeStarted: ("node", _node),
-    e.ModelStarted: ("model", _model),
+    e.RunStarted: ("agent", _describe_run),
+    e.NodeStarted: ("node", _describe_node),
+    e.ModelStarted: ("model", _describe_model),
     e.ToolStarted: ("tool", describe_tool),
 }

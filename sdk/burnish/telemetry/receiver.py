@@ -15,7 +15,7 @@ from burnish.journal.writer import writer_for
 from burnish.telemetry.grpc_intake import make_grpc_server
 from burnish.telemetry.http_intake import HttpIntake
 from burnish.telemetry.intake import Intake
-from burnish.telemetry.received import Clean
+from burnish.telemetry.otlp_ingest import Clean
 
 if TYPE_CHECKING:
     import grpc
@@ -84,12 +84,14 @@ class OtlpServer:
             self._http.server_close()
         if self._grpc is not None:
             self._grpc.stop(grace=5).wait()
-        self.intake.tell()
+        self.intake.record_refusals()
         self.intake.writer.flush()
         self._stopped.set()
 
 
-def serve(server: OtlpServer, ready: Callable[[OtlpServer], None] | None = None) -> dict[str, int]:
+def run_server(
+    server: OtlpServer, ready: Callable[[OtlpServer], None] | None = None
+) -> dict[str, int]:
     """Receive until the user interrupts; what `burnish receive` runs.
 
     Args:

@@ -30,12 +30,12 @@ _LISTS = (s.INPUT_MESSAGES, s.OUTPUT_MESSAGES)
 _KEPT_NAMES = 100_000
 
 
-def name_of(content: bytes) -> str:
+def hash_content(content: bytes) -> str:
     """Name of content, from its bytes."""
     return f"{_SCHEME}{hashlib.blake2b(content, digest_size=16).hexdigest()}"
 
 
-def refer(key: str, value: Json) -> tuple[str | list[str], dict[str, bytes]]:
+def name_content(key: str, value: Json) -> tuple[str | list[str], dict[str, bytes]]:
     """What a span says instead of a content attribute, and the content behind each name.
 
     Messages are named one by one, so that a conversation that grows is kept once.
@@ -45,7 +45,7 @@ def refer(key: str, value: Json) -> tuple[str | list[str], dict[str, bytes]]:
     names = []
     for item in items:
         content = ascii_json(item).encode("ascii")
-        names.append(name_of(content))
+        names.append(hash_content(content))
         contents[names[-1]] = content
     return (names if items is value else names[0]), contents
 
@@ -80,7 +80,7 @@ class ContentStore:
         for name, content in contents.items():
             if name in self._known:
                 continue
-            path = self._path(name)
+            path = self._path_of(name)
             if not self._is_whole(path, len(content)):
                 self._files.makedirs(posixpath.dirname(path), exist_ok=True)
                 self._files.pipe_file(path, content)
@@ -95,10 +95,10 @@ class ContentStore:
             KeyError: If it is not there, or its bytes are others than its name says.
         """
         try:
-            content = self._files.cat_file(self._path(name))
+            content = self._files.cat_file(self._path_of(name))
         except OSError as error:
             raise KeyError(name) from error
-        if name_of(content) != name:
+        if hash_content(content) != name:
             raise KeyError(name)
         return from_json(content)
 
@@ -108,7 +108,7 @@ class ContentStore:
         for name in names:
             self._known.pop(name, None)
             try:
-                path = self._path(name)
+                path = self._path_of(name)
             except KeyError:  # nothing is kept under it
                 continue
             try:
@@ -121,7 +121,7 @@ class ContentStore:
                 left.append(self._files.unstrip_protocol(path))
         return removed, left
 
-    def look_again(self) -> None:
+    def clear_cache(self) -> None:
         """Take nothing for kept because it was put here before: others may have removed it."""
         self._known.clear()
 
@@ -132,7 +132,7 @@ class ContentStore:
         except FileNotFoundError:
             return False
 
-    def _path(self, name: str) -> str:
+    def _path_of(self, name: str) -> str:
         digest = name.removeprefix(_SCHEME)
         if len(digest) != 32 or not set(digest) <= set("0123456789abcdef"):
             raise KeyError(name)  # it may come from any sender
@@ -149,29 +149,29 @@ def open_store(url: str) -> ContentStore:
     return ContentStore(url)
 
 
-def contents_of(span: Span) -> dict[str, bytes]:
+def collect_contents(span: Span) -> dict[str, bytes]:
     """All content that a span refers to where it is shipped by reference."""
     found: dict[str, bytes] = {}
     for key, value in span.attributes.items():
         if key in s.CONTENT_ATTRIBUTES:
-            found.update(refer(key, value)[1])
+            found.update(name_content(key, value)[1])
     return found
 
 
-def names_in(span: Span) -> set[str]:
+def collect_names(span: Span) -> set[str]:
     """Names of all content that a span holds or refers to."""
-    names = set(contents_of(span))
-    for _, value in _references(span):
+    names = set(collect_contents(span))
+    for _, value in _iterate_references(span):
         names.update(map(str, value) if isinstance(value, (list, tuple)) else [str(value)])
     return names
 
 
-def resolved(span: Span) -> Span:
+def resolve_content(span: Span) -> Span:
     """The span with its content, where the settings say under which URL that lies.
 
     What is not found there is counted in the span's losses.
     """
-    names = dict(_references(span))
+    names = dict(_iterate_references(span))
     url = settings.current().content_url if names else None
     if url is None:
         return span
@@ -180,7 +180,7 @@ def resolved(span: Span) -> Span:
     missing = 0
     for key, value in names.items():
         try:
-            attributes[key.removesuffix(ENDING)] = _found(store, value)
+            attributes[key.removesuffix(ENDING)] = _load_content(store, value)
         except KeyError:
             attributes[key] = value
             missing += 1
@@ -190,13 +190,13 @@ def resolved(span: Span) -> Span:
     return msgspec.structs.replace(span, attributes=attributes)
 
 
-def _references(span: Span) -> Iterator[tuple[str, Json]]:
+def _iterate_references(span: Span) -> Iterator[tuple[str, Json]]:
     for key, value in span.attributes.items():
         if key.endswith(ENDING) and key.removesuffix(ENDING) in s.CONTENT_ATTRIBUTES:
             yield key, value
 
 
-def _found(store: ContentStore, names: Json) -> Json:
+def _load_content(store: ContentStore, names: Json) -> Json:
     if isinstance(names, (list, tuple)):
         return [store.get(str(name)) for name in names]
     return store.get(str(names))

@@ -34,13 +34,13 @@ class SpanRefused(JournalCorrupt):
     """A span from elsewhere that does not have the declared form."""
 
 
-class _Type(NamedTuple):
+class _AttributeType(NamedTuple):
     name: str
     holds: Callable[[Json], bool]
     convert: Callable[[Json], Json] | None = None
 
 
-def admit(span: Span) -> Span:
+def admit_span(span: Span) -> Span:
     """Check a span from elsewhere; returns it without what has a wrong type.
 
     Raises:
@@ -51,13 +51,15 @@ def admit(span: Span) -> Span:
     changed: dict[str, Json] = {}
     invalid: dict[str, Json] = {}
     for key, value in span.attributes.items():
-        declared = ATTRIBUTES.get(key) or _of_prefix(key)
+        declared = ATTRIBUTES.get(key) or _find_type_by_prefix(key)
         converted = declared.convert(value) if declared.convert is not None else value
         if declared.holds(converted):
             if converted is not value:
                 changed[key] = converted
         elif is_fact or key.startswith("burnish."):
-            raise _refused(span, f"{key} is {_shown(value)}", f"{key} as {declared.name}")
+            raise _refuse_span(
+                span, f"{key} is {_format_value(value)}", f"{key} as {declared.name}"
+            )
         else:
             invalid[key] = value if _is_shallow(value) else "nested too deeply"
     if is_fact:
@@ -83,37 +85,43 @@ def count_loss(attributes: dict[str, Json], kind: str, count: int = 1) -> None:
 def _check_frame(span: Span) -> None:
     ids = ((span.trace_id, 32), (span.span_id, 16))
     if any(len(given) != length or not given.strip("0") for given, length in ids):
-        raise _refused(span, "its ids are missing or empty", "16 and 8 bytes that are not all zero")
+        raise _refuse_span(
+            span, "its ids are missing or empty", "16 and 8 bytes that are not all zero"
+        )
     if span.parent_id is not None and len(span.parent_id) != 16:
-        raise _refused(span, f"its parent is {span.parent_id[:40]}", "8 bytes, or none")
+        raise _refuse_span(span, f"its parent is {span.parent_id[:40]}", "8 bytes, or none")
     times = (span.start_ns, span.end_ns or 0)
     if not all(0 <= moment < _INT64 for moment in times):
-        raise _refused(span, f"its times are {times}", "nanoseconds below 2^63")
+        raise _refuse_span(span, f"its times are {times}", "nanoseconds below 2^63")
     if span.kind not in _KINDS:
-        raise _refused(span, f"{s.KIND} is {_shown(span.kind)}", f"one of {', '.join(_KINDS)}")
+        raise _refuse_span(
+            span, f"{s.KIND} is {_format_value(span.kind)}", f"one of {', '.join(_KINDS)}"
+        )
     if span.status not in ("unset", "ok", "error"):
-        raise _refused(span, f"its status code is {_shown(span.status)}", "0, 1 or 2")
+        raise _refuse_span(span, f"its status code is {_format_value(span.status)}", "0, 1 or 2")
 
 
 def _check_fact(span: Span) -> None:
     get = span.attributes.get
     fact = get(s.FACT)
     if fact not in _FACTS:
-        raise _refused(span, f"{s.FACT} is {_shown(fact)}", f"one of {', '.join(_FACTS)}")
+        raise _refuse_span(
+            span, f"{s.FACT} is {_format_value(fact)}", f"one of {', '.join(_FACTS)}"
+        )
     subjects = (s.TRAJECTORY, s.CONVERSATION) if fact == "outcome" else (s.TRAJECTORY,)
     if fact != "losses" and not any(get(name) for name in subjects):
-        raise _refused(span, f"the {fact} has no subject", " or ".join(subjects))
+        raise _refuse_span(span, f"the {fact} has no subject", " or ".join(subjects))
     if fact in ("outcome", "verdict") and not get(s.EVALUATION_NAME):
-        raise _refused(span, f"the {fact} has no {s.EVALUATION_NAME}", "its source")
+        raise _refuse_span(span, f"the {fact} has no {s.EVALUATION_NAME}", "its source")
 
 
-def _refused(span: Span, found: str, expected: str) -> SpanRefused:
+def _refuse_span(span: Span, found: str, expected: str) -> SpanRefused:
     return SpanRefused(
         f"span {span.name[:80]!r} is refused: {found}", expected, "correct the sender; see docs/spans.md"
     )  # fmt: skip
 
 
-def _shown(value: Json) -> str:
+def _format_value(value: Json) -> str:
     text = repr(value) if isinstance(value, (str, int, float, bool, type(None))) else ""
     return f"{type(value).__name__} {text[:60]}".strip()
 
@@ -194,23 +202,25 @@ def _is_withheld(value: Json) -> bool:
     return isinstance(value, dict) and "$withheld" in value
 
 
-def _structured(name: str, holds: Callable[[Json], bool], convert: Any = None) -> _Type:
-    return _Type(name, lambda value: holds(value) or _is_withheld(value), convert)
+def _allow_withheld(
+    name: str, holds: Callable[[Json], bool], convert: Any = None
+) -> _AttributeType:
+    return _AttributeType(name, lambda value: holds(value) or _is_withheld(value), convert)
 
 
-def _one_of(*values: str) -> _Type:
-    return _Type(f"one of {', '.join(values)}", lambda value: value in values if isinstance(value, str) else False)  # fmt: skip
+def _one_of(*values: str) -> _AttributeType:
+    return _AttributeType(f"one of {', '.join(values)}", lambda value: value in values if isinstance(value, str) else False)  # fmt: skip
 
 
-def _identifier(value: Json) -> Json:
+def _to_identifier(value: Json) -> Json:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
-def _listed(value: Json) -> Json:
+def _to_list(value: Json) -> Json:
     return [value] if isinstance(value, str) else value
 
 
-def _spoken(value: Json) -> Json:
+def _to_parts(value: Json) -> Json:
     """System instructions that are one text, as the part that it means."""
     return [{"type": "text", "content": value}] if isinstance(value, str) else value
 
@@ -219,29 +229,29 @@ _KINDS = ("agent", "model", "tool", "node", "fact")
 _FACTS = ("outcome", "verdict", "state", "losses")
 _STATUSES = ("completed", "failed", "interrupted", "cancelled", "abandoned", "running")
 
-_ANYTHING = _Type(f"a value of at most {_DEEPEST} levels", _is_shallow)
-_TEXT = _Type("a text", _is_text)
-_ID = _Type("a text", _is_text, _identifier)
-_FLAG = _Type("true or false", _is_flag)
-_INTEGER = _Type("an integer within 64 bits", _is_integer)
-_COUNT = _Type("a count of 0 or more", _is_count)
-_NUMBER = _Type("a number", _is_number)
-_TEXTS = _Type("a list of texts", _list_of(_is_text))
-_OBJECT = _structured("an object", _is_object)
-_MESSAGES = _structured("a list of objects with role and parts", _is_list_of_messages)
-_OBJECTS = _structured(
+_ANYTHING = _AttributeType(f"a value of at most {_DEEPEST} levels", _is_shallow)
+_TEXT = _AttributeType("a text", _is_text)
+_ID = _AttributeType("a text", _is_text, _to_identifier)
+_FLAG = _AttributeType("true or false", _is_flag)
+_INTEGER = _AttributeType("an integer within 64 bits", _is_integer)
+_COUNT = _AttributeType("a count of 0 or more", _is_count)
+_NUMBER = _AttributeType("a number", _is_number)
+_TEXTS = _AttributeType("a list of texts", _list_of(_is_text))
+_OBJECT = _allow_withheld("an object", _is_object)
+_MESSAGES = _allow_withheld("a list of objects with role and parts", _is_list_of_messages)
+_OBJECTS = _allow_withheld(
     "a list of objects", lambda value: _list_of(_is_object)(value) and _is_shallow(value)
 )
-_LIST = _structured("a list", lambda value: isinstance(value, list) and _is_shallow(value))
-_INTEGERS = _structured(
+_LIST = _allow_withheld("a list", lambda value: isinstance(value, list) and _is_shallow(value))
+_INTEGERS = _allow_withheld(
     "a list of integers", _list_of(lambda v: isinstance(v, int) and not isinstance(v, bool))
 )
-_NUMBERS = _structured("a list of numbers", _list_of(lambda v: v is None or _is_number(v)))
-_COUNTS = _Type(
+_NUMBERS = _allow_withheld("a list of numbers", _list_of(lambda v: v is None or _is_number(v)))
+_COUNTS = _AttributeType(
     "an object of counts", lambda value: isinstance(value, dict) and all(map(_is_count, value.values()))
 )  # fmt: skip
 
-ATTRIBUTES: dict[str, _Type] = {
+ATTRIBUTES: dict[str, _AttributeType] = {
     **dict.fromkeys(
         (s.OPERATION, s.PROVIDER, s.AGENT, s.REQUEST_MODEL, s.RESPONSE_MODEL, s.TOOL_NAME,
          s.TOOL_TYPE, s.TOOL_DESCRIPTION, s.WORKFLOW, s.RETRIEVAL_QUERY, s.MEMORY_STORE,
@@ -264,15 +274,15 @@ ATTRIBUTES: dict[str, _Type] = {
     **dict.fromkeys((s.INPUT_MESSAGES, s.OUTPUT_MESSAGES), _MESSAGES),
     **dict.fromkeys((s.RETRIEVAL_DOCUMENTS, s.MEMORY_RECORDS), _LIST),
     **dict.fromkeys((s.PROMPT_TOKEN_IDS, s.TOKEN_IDS), _INTEGERS),
-    s.TRAJECTORY: _Type(
+    s.TRAJECTORY: _AttributeType(
         f"a text of 1 to {_LONGEST_ID} characters",
         lambda value: isinstance(value, str) and 0 < len(value) <= _LONGEST_ID,
     ),
     s.TOOL_DEFINITIONS: _OBJECTS,
-    s.SYSTEM_INSTRUCTIONS: _structured(
-        "a list of parts", lambda value: _list_of(_is_part)(value) and _is_shallow(value), _spoken
+    s.SYSTEM_INSTRUCTIONS: _allow_withheld(
+        "a list of parts", lambda value: _list_of(_is_part)(value) and _is_shallow(value), _to_parts
     ),
-    s.FINISH_REASONS: _Type("a list of texts", _list_of(_is_text), _listed),
+    s.FINISH_REASONS: _AttributeType("a list of texts", _list_of(_is_text), _to_list),
     s.LOGPROBS: _NUMBERS,
     s.LOSSES: _COUNTS,
     s.STATUS: _one_of(*_STATUSES),
@@ -282,5 +292,5 @@ ATTRIBUTES: dict[str, _Type] = {
 """Declared type by attribute; an attribute that is not listed may hold anything that is not too deep."""
 
 
-def _of_prefix(key: str) -> _Type:
+def _find_type_by_prefix(key: str) -> _AttributeType:
     return _COUNT if key.startswith("burnish.usage.") else _ANYTHING

@@ -21,9 +21,15 @@ from burnish.journal.layout import journal_folder
 from burnish.journal.writer import writer_for
 from burnish.records import Span
 from burnish.settings import Settings
-from burnish.telemetry.channel import Channel, Policy, policy_of, send, weigh
+from burnish.telemetry.cursor_reader import count_bytes_after
 from burnish.telemetry.delivery import AnyExporter, OtlpGrpc, OtlpHttp, Receiver
-from burnish.telemetry.feed import bytes_after
+from burnish.telemetry.delivery_loop import (
+    DeliveryLoop,
+    ShippingPolicy,
+    build_policy,
+    estimate_size,
+    send_batch,
+)
 
 _IDLE_S = 0.5  # how long a span waits at most before it is looked at
 _EXIT_S = 5.0
@@ -32,20 +38,20 @@ _EXIT_S = 5.0
 class Shipper:
     """Ships one workspace to some receivers until it is closed; never blocks who writes."""
 
-    def __init__(self, home: Path, receivers: Sequence[Receiver], policy: Policy) -> None:
+    def __init__(self, home: Path, receivers: Sequence[Receiver], policy: ShippingPolicy) -> None:
         self.home = home.absolute()
-        self.channels = [Channel(self.home, receiver, policy) for receiver in receivers]
+        self.loops = [DeliveryLoop(self.home, receiver, policy) for receiver in receivers]
         self._stop = threading.Event()
-        self._wakes = [threading.Event() for _ in self.channels]
-        self._rounds = [0 for _ in self.channels]
+        self._wakes = [threading.Event() for _ in self.loops]
+        self._rounds = [0 for _ in self.loops]
         self._turned = threading.Condition()
         self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
         """Begin to ship in the background."""
-        for number, channel in enumerate(self.channels):
+        for number, channel in enumerate(self.loops):
             thread = threading.Thread(
-                target=self._run,
+                target=self._ship_in_background,
                 args=(number, channel),
                 name=f"burnish-ship-{channel.receiver.name}",
                 daemon=True,
@@ -67,8 +73,8 @@ class Shipper:
                     break
                 for wake in self._wakes:
                     wake.set()
-        own = self._own()
-        return {channel.receiver.name: channel.unshipped(own) for channel in self.channels}
+        own = self._own_folder()
+        return {channel.receiver.name: channel.count_unshipped(own) for channel in self.loops}
 
     def close(self, timeout_s: float = _EXIT_S) -> None:
         """Stop the threads; what is not shipped stays in the journal for the next process."""
@@ -77,32 +83,34 @@ class Shipper:
             wake.set()
         for thread in self._threads:
             thread.join(timeout_s)
-        for channel, thread in zip(self.channels, self._threads, strict=True):
+        for channel, thread in zip(self.loops, self._threads, strict=True):
             if not thread.is_alive():
                 channel.close()
 
-    def _pause(self, wake: threading.Event, seconds: float) -> bool:
+    def _wait_for_retry(self, wake: threading.Event, seconds: float) -> bool:
         """Wait before the next try, or until a flush asks for one; True if there shall be none."""
         wake.wait(seconds)
         wake.clear()
         return self._stop.is_set()
 
-    def _own(self) -> Path | None:
+    def _own_folder(self) -> Path | None:
         return writer_for(self.home).folder
 
-    def _run(self, number: int, channel: Channel) -> None:
+    def _ship_in_background(self, number: int, channel: DeliveryLoop) -> None:
         _keep_out_of_traces()
         wake = self._wakes[number]
         while not self._stop.is_set():
             wake.clear()
-            channel.step(self._own(), lambda seconds: self._pause(wake, seconds))
+            channel.ship_pending(
+                self._own_folder(), lambda seconds: self._wait_for_retry(wake, seconds)
+            )
             with self._turned:
                 self._rounds[number] += 1
                 self._turned.notify_all()
             wake.wait(_IDLE_S)
 
 
-def receivers_of(settings: Settings) -> list[Receiver]:
+def build_receivers(settings: Settings) -> list[Receiver]:
     """Everybody who gets spans under these settings, by stable names."""
     found: list[Receiver] = []
     if settings.otlp_endpoint:
@@ -126,27 +134,29 @@ def ensure_started() -> Shipper | None:
         if _running_for is not settings:
             if _running is not None:
                 _running.close()
-            receivers = [*receivers_of(settings), *_meters(settings)]
-            _running = Shipper(settings.home, receivers, policy_of(settings)) if receivers else None
+            receivers = [*build_receivers(settings), *_build_meter_receivers(settings)]
+            _running = (
+                Shipper(settings.home, receivers, build_policy(settings)) if receivers else None
+            )
             if _running is not None:
                 _running.start()
             _running_for = settings
     return _running
 
 
-def flush(timeout_s: float = 10.0) -> int:
+def flush_receivers(timeout_s: float = 10.0) -> int:
     """Offer everything to the receivers in force; how many spans one of them has not taken."""
     shipper = ensure_started()
     return 0 if shipper is None else sum(shipper.flush(timeout_s).values())
 
 
-def lag(home: Path) -> dict[str, int]:
+def measure_lag(home: Path) -> dict[str, int]:
     """Bytes of the journal that each exporter with a cursor has not shipped yet, by its name."""
     behind: dict[str, int] = {}
     for path in sorted(cursors.folder_of(home).glob("*.cursor")):
         exporter, process = path.stem.split(".", 1)
         cursor = cursors.read(path) or cursors.Cursor()
-        behind[exporter] = behind.get(exporter, 0) + bytes_after(
+        behind[exporter] = behind.get(exporter, 0) + count_bytes_after(
             journal_folder(home) / process, cursor
         )
     return behind
@@ -155,18 +165,18 @@ def lag(home: Path) -> dict[str, int]:
 _COUNTED_AS = {"taken": "taken", "later": "failed", "unclear": "failed"}
 
 
-def ship_since(
-    spans: Iterable[Span], receiver: Receiver, policy: Policy | None = None
+def send_again(
+    spans: Iterable[Span], receiver: Receiver, policy: ShippingPolicy | None = None
 ) -> dict[str, int]:
     """Send spans again, whatever the cursors say; how many were taken and refused."""
-    chosen = policy or Policy()
+    chosen = policy or ShippingPolicy()
     counts = {"taken": 0, "refused": 0, "failed": 0}
     batch: list[Span] = []
     size = 0
     for span in itertools.chain(spans, (None,)):
-        weight = 0 if span is None else weigh(span)
+        weight = 0 if span is None else estimate_size(span)
         if batch and (span is None or size + weight > chosen.batch_bytes):
-            answer = send(receiver, batch, chosen.content, chosen.store)
+            answer = send_batch(receiver, batch, chosen.content, chosen.store)
             key = _COUNTED_AS.get(answer.result, "refused")
             counts[key] += len(batch) - answer.rejected
             counts["refused"] += answer.rejected
@@ -177,14 +187,14 @@ def ship_since(
     return counts
 
 
-def _meters(settings: Settings) -> list[Receiver]:
+def _build_meter_receivers(settings: Settings) -> list[Receiver]:
     """The user's meter, if there is one; it hears of every span that the journal holds."""
     if "opentelemetry.sdk.metrics" not in sys.modules:
         return []
-    from burnish.telemetry.metrics import meter_receiver
+    from burnish.telemetry.metrics import make_meter_receiver
 
     home = settings.home.absolute()
-    made = meter_receiver(lambda: lag(home))
+    made = make_meter_receiver(lambda: measure_lag(home))
     return [] if made is None else [made]
 
 

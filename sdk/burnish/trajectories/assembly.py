@@ -15,9 +15,9 @@ from typing import Any
 import msgspec
 
 from burnish.records import ModelCall, Span, ToolRun, Trajectory
-from burnish.telemetry import accesses
 from burnish.telemetry import semconv as s
-from burnish.telemetry.references import resolved
+from burnish.telemetry import tool_attributes
+from burnish.telemetry.references import resolve_content
 from burnish.trajectories import facts, identity
 from burnish.trajectories.calls import CallReader, failure
 from burnish.trajectories.facts import Ended
@@ -37,7 +37,7 @@ class Parts(msgspec.Struct):
 
     def add(self, span: Span) -> None:
         """Take one more span, with the content that it refers to."""
-        span = resolved(span)
+        span = resolve_content(span)
         kind = span.kind
         if s.REDACTED in span.attributes and (kind != "fact" or span.origin != "received"):
             self.redacted = True
@@ -170,8 +170,8 @@ def _assembled(parts: Parts) -> Trajectory | None:
         error=failure(last),
         policies=_distinct([call.policy for call in calls]),
         model_calls=calls,
-        tool_runs=[run for run in tools if not accesses.is_memory(run)],
-        memory=[run for run in tools if accesses.is_memory(run)],
+        tool_runs=[run for run in tools if not tool_attributes.is_memory_access(run)],
+        memory=[run for run in tools if tool_attributes.is_memory_access(run)],
         outcomes=facts.newest_outcomes(_once(parts.facts.get("outcome", ()))),
         verdicts=facts.newest_verdicts(_once(parts.facts.get("verdict", ()))),
         losses=_losses(parts, calls, tools, status, foreign),

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from burnish.records import Failure, Json, ModelCall, Policy, Span, Tool, ToolRun, Usage
-from burnish.telemetry import accesses
 from burnish.telemetry import semconv as s
+from burnish.telemetry import tool_attributes
 from burnish.trajectories import identity
 
 _REQUEST_FIELDS = ("tool_choice", "response_format", "sampling")
@@ -67,16 +67,16 @@ class CallReader:
             parent_id=span.parent_id,
             name=get(s.TOOL_NAME) or span.name.partition(" ")[2] or span.name,
             call_id=get(s.TOOL_CALL_ID),
-            arguments=accesses.arguments_of(span),
+            arguments=tool_attributes.read_arguments(span),
             raw_arguments=get(s.RAW_ARGUMENTS),
-            result=accesses.result_of(span),
+            result=tool_attributes.read_result(span),
             is_error=bool(get(s.IS_ERROR)) or error is not None,
             error=error,
             node=get(s.NODE),
             attempt=get(s.ATTEMPT, 1),
             started_ns=span.start_ns,
             ended_ns=span.end_ns,
-            extras={**_extras(span, {}), **accesses.operation_of(span)},
+            extras={**_extras(span, {}), **tool_attributes.read_operation(span)},
         )
 
     def _policy(self, span: Span, messages: list[Any], tools: list[Tool]) -> Policy:

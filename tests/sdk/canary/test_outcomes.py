@@ -277,16 +277,16 @@ def test_runs_that_came_from_elsewhere_are_no_evidence_unless_they_are_trusted(
     """Runs that claim the canary's version and failed would roll it back, or promote it once verified."""
     from burnish.journal.writer import JournalWriter
     from burnish.telemetry.intake import Intake
-    from burnish.telemetry.otlp import encode
+    from burnish.telemetry.otlp import encode_request
 
     other = tmp_path / "other"
     rollout, copied = started(home), started(other)
     for number in range(6):
         run(graph, f"t{number}")
     burnish.flush()
-    request = encode(Workspace(home).spans())
+    request = encode_request(Workspace(home).spans())
     with contextlib.closing(JournalWriter(other)) as writer:
-        Intake(writer).take(request)
+        Intake(writer).take_request(request)
     runs = list(Workspace(other).trajectories(agent="support"))
 
     assert sum(rollout.observe()["threads"].values()) + rollout.observe()["waiting"] == 6

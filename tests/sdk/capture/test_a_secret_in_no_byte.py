@@ -327,7 +327,7 @@ def received(field):
         KeyValue(key="exception.message", value=AnyValue(string_value=field("exception")))
     )
     workspace = burnish.Workspace()
-    Intake(workspace.writer(), door(workspace.home).value).take(request.SerializeToString())
+    Intake(workspace.writer(), door(workspace.home).value).take_request(request.SerializeToString())
 
 
 RECEIVED = [

@@ -33,7 +33,7 @@ class Collector(ThreadingHTTPServer):
 
     def spans(self):
         reader = OtlpReader()
-        return [span for request in list(self.requests) for span in reader.decode(request)]
+        return [span for request in list(self.requests) for span in reader.decode_request(request)]
 
     def wait_for(self, condition, timeout=20):
         with self.turned:

@@ -41,8 +41,8 @@ def recorded(tmp_path, configured):
     def run(runnable, given, **config):
         burnish.wrap(runnable, agent="desk").invoke(given, config)
         workspace = Workspace(tmp_path)
-        request = otlp.encode(workspace.spans())
-        received = list(otlp.OtlpReader().decode(request))
+        request = otlp.encode_request(workspace.spans())
+        received = list(otlp.OtlpReader().decode_request(request))
         own, back = list(workspace.trajectories()), list(assemble(received))
         assert comparable(own) == comparable(back)
         spans = [dict(otlp.to_readable(span).attributes) for span in workspace.spans()]

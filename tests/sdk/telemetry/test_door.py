@@ -319,7 +319,7 @@ def test_whatever_arrives_is_refused_or_can_be_read_and_every_other_run_stays(sp
             intake = Intake(writer)
             for batch in ([spans[0], good_run()], spans):
                 try:
-                    intake.take(request(*batch))
+                    intake.take_request(request(*batch))
                 except JournalCorrupt:
                     continue
         finally:

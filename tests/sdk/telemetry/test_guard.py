@@ -17,7 +17,7 @@ from burnish.errors import SettingsError
 from burnish.http_guard import Guard, RequestRefused, check_address, is_loopback, read_token
 from burnish.telemetry import http_intake
 from burnish.telemetry.delivery import OtlpGrpc, OtlpHttp
-from burnish.telemetry.otlp import encode
+from burnish.telemetry.otlp import encode_request
 from burnish.telemetry.receiver import OtlpServer
 from burnish.testing.recording import Recording
 from burnish.workspace import Workspace
@@ -147,7 +147,7 @@ def test_json_chunks_and_other_signals_are_taken(make, spans):
     }  # fmt: skip
     body = {"resourceSpans": [{"scopeSpans": [{"spans": [span, {**span, "spanId": "0" * 16}]}]}]}
     taken = httpx.post(url(server), json=body)
-    chunked = httpx.post(url(server), content=iter([encode(spans)[:100], encode(spans)[100:]]), headers=PROTO)  # fmt: skip
+    chunked = httpx.post(url(server), content=iter([encode_request(spans)[:100], encode_request(spans)[100:]]), headers=PROTO)  # fmt: skip
     logs = httpx.post(url(server, "/v1/logs"), json={"resourceLogs": [{"scopeLogs": [{"logRecords": [{}, {}]}]}]})  # fmt: skip
     metrics = httpx.post(url(server, "/v1/metrics"), content=b"\n\x04\x12\x02\x12\x00", headers=PROTO)  # fmt: skip
 
@@ -162,7 +162,7 @@ def test_what_a_receiver_refused_stands_in_the_journal_and_in_doctor(make, spans
     server = make()
     for _ in range(5):
         httpx.post(url(server), content=b"\xff\xff", headers=PROTO)
-    httpx.post(url(server), content=encode(spans), headers=PROTO)
+    httpx.post(url(server), content=encode_request(spans), headers=PROTO)
     server.stop()
 
     home = server.intake.writer.home
@@ -197,7 +197,7 @@ def test_an_odd_request_is_answered(make, request_bytes, status):
 
 
 def test_gzip_is_read_to_its_end_and_no_further(make, spans):
-    server, body = make(), encode(spans)
+    server, body = make(), encode_request(spans)
     packed = gzip.compress(body[:50]) + gzip.compress(body[50:])
     bodies = (packed, packed + b"garbage", packed[:-3], gzip.compress(bytes(20 * 2**20)), b"")
     answers = [
@@ -272,7 +272,7 @@ def test_json_that_is_no_request_is_answered_400(make, body):
 def test_keep_alive_goes_on_after_a_request_that_was_refused_by_its_spans(make, spans):
     connection = http.client.HTTPConnection("127.0.0.1", make().http_port, timeout=10)
     statuses = []
-    for body in (b"\xff\xff", encode(spans), json.dumps({}).encode()):
+    for body in (b"\xff\xff", encode_request(spans), json.dumps({}).encode()):
         connection.request("POST", "/v1/traces", body, PROTO)
         answer = connection.getresponse()
         answer.read()

@@ -6,9 +6,9 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from burnish.journal.writer import writer_for
-from burnish.telemetry.channel import Policy
+from burnish.telemetry.delivery_loop import ShippingPolicy
 from burnish.telemetry.metrics import MeterReceiver
-from burnish.telemetry.shipper import Shipper, lag
+from burnish.telemetry.shipper import Shipper, measure_lag
 from burnish.testing.recording import Recording
 
 
@@ -22,8 +22,8 @@ def points(reader):
 def test_durations_tokens_losses_and_what_waits_are_on_the_meter(tmp_path):
     reader = InMemoryMetricReader()
     provider = MeterProvider([reader])
-    receiver = MeterReceiver(provider.get_meter("burnish"), lambda: lag(tmp_path))
-    shipper = Shipper(tmp_path, [receiver], Policy())
+    receiver = MeterReceiver(provider.get_meter("burnish"), lambda: measure_lag(tmp_path))
+    shipper = Shipper(tmp_path, [receiver], ShippingPolicy())
     shipper.start()
     recording = Recording(tmp_path, writer_for(tmp_path))
     run = recording.run("a" * 32)

@@ -31,7 +31,7 @@ def trace():
         provider.add_span_processor(SimpleSpanProcessor(memory))
         make(provider.get_tracer("other"))
         request = encode_spans(memory.get_finished_spans()).SerializeToString()
-        (trajectory,) = assemble(OtlpReader().admit(request))
+        (trajectory,) = assemble(OtlpReader().admit_request(request))
         return trajectory
 
     return run

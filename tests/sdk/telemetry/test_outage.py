@@ -14,8 +14,8 @@ from burnish.journal import cursor as cursors
 from burnish.journal import events as e
 from burnish.journal.writer import writer_for
 from burnish.settings import Settings
-from burnish.telemetry.channel import Policy
 from burnish.telemetry.delivery import OtlpHttp
+from burnish.telemetry.delivery_loop import ShippingPolicy
 from burnish.telemetry.shipper import Shipper
 from burnish.testing.recording import Recording
 from burnish.workspace import Workspace
@@ -70,7 +70,7 @@ def test_a_long_outage_loses_nothing_and_sends_nothing_twice(tmp_path, collector
     collector.down = True
     writer = writer_for(tmp_path)
     writer.settings = Settings(segment_bytes=300_000)  # so that segments are sealed meanwhile
-    quick = Policy(first_backoff_s=0.01, last_backoff_s=0.05)
+    quick = ShippingPolicy(first_backoff_s=0.01, last_backoff_s=0.05)
     shipper = Shipper(tmp_path, [OtlpHttp(collector.url)], quick)
     shipper.start()
     recording = Recording(tmp_path, writer)

@@ -100,7 +100,7 @@ def test_every_span_says_whose_it_is(shipped):
 
 def test_all_that_was_added_goes_again(workspace):
     spans = list(workspace.spans())
-    back = list(otlp.OtlpReader().decode(otlp.encode(spans)))
+    back = list(otlp.OtlpReader().decode_request(otlp.encode_request(spans)))
     by_id = {span.span_id: span for span in back}
 
     assert comparable(assemble(back)) == comparable(workspace.trajectories())
@@ -111,7 +111,7 @@ def test_all_that_was_added_goes_again(workspace):
 
 @pytest.mark.parametrize("content", ["none", "reference"])
 def test_no_text_is_added_where_content_stays_behind(workspace, content):
-    request = otlp.encode(workspace.spans(), content)
+    request = otlp.encode_request(workspace.spans(), content)
     assert not [text for text in (b"Where is x?", b"Here.", b"it is here") if text in request]
 
 
@@ -181,9 +181,9 @@ def test_retrievers_and_memories_say_what_was_asked_and_found():
         **{s.OPERATION: "upsert_memory", s.INPUT: {"key": "k"}, s.MEMORY_RECORDS: [{"id": "k"}]}
     )
     assert json.loads(otlp.to_attributes(put)["input.value"]) == {"key": "k"}
-    (back,) = otlp.OtlpReader().decode(otlp.encode([put]))
+    (back,) = otlp.OtlpReader().decode_request(otlp.encode_request([put]))
     assert back.attributes == put.attributes
-    hidden = otlp.encode(
+    hidden = otlp.encode_request(
         [put, made(**{s.OPERATION: "retrieval", s.RETRIEVAL_QUERY: "weights"})], "none"
     )
     assert b"weights" not in hidden

@@ -13,10 +13,10 @@ from burnish.errors import SettingsError
 from burnish.journal.writer import writer_for
 from burnish.records import Span, Verdict
 from burnish.telemetry import shipper
-from burnish.telemetry.channel import Policy, policy_of
 from burnish.telemetry.delivery import OtlpHttp
+from burnish.telemetry.delivery_loop import ShippingPolicy, build_policy
 from burnish.telemetry.receiver import OtlpServer
-from burnish.telemetry.references import ContentStore, name_of, resolved
+from burnish.telemetry.references import ContentStore, hash_content, resolve_content
 from burnish.testing.recording import Recording
 from burnish.trajectories import assemble
 from burnish.workspace import Workspace
@@ -51,7 +51,7 @@ def test_what_was_shipped_by_reference_assembles_to_what_the_journal_holds(
 ):
     referring(otlp_endpoint=collector.url)
     workspace = record(tmp_path)
-    assert shipper.flush(30) == 0
+    assert shipper.flush_receivers(30) == 0
 
     assert not any(b"secret" in request for request in collector.requests)
     assert any("secret" in path.read_text() for path in files(tmp_path))
@@ -62,7 +62,7 @@ def test_a_conversation_that_grows_is_kept_once(tmp_path, collector, referring):
     referring(otlp_endpoint=collector.url)
     recording = Recording(tmp_path, writer_for(tmp_path))
     recording.whole("a" * 32, steps=40, task="x" * 5000)
-    assert shipper.flush(30) == 0
+    assert shipper.flush_receivers(30) == 0
 
     assert sum(path.stat().st_size for path in files(tmp_path)) < 60_000
     messages = next(s for s in collector.spans()[::-1] if s.kind == "model").attributes
@@ -74,7 +74,7 @@ def test_a_workspace_behind_a_receiver_finds_the_content(tmp_path, referring):
     server.start()
     referring(otlp_endpoint=f"http://127.0.0.1:{server.http_port}")
     workspace = record(tmp_path)
-    left = shipper.flush(30)
+    left = shipper.flush_receivers(30)
     server.stop()
     central = Workspace(tmp_path / "central")
 
@@ -89,12 +89,12 @@ def test_spans_wait_where_their_content_cannot_be_kept(tmp_path, collector, refe
     referring()
     workspace = record(tmp_path)
     policy = msgspec.structs.replace(
-        policy_of(settings.current()), first_backoff_s=0.01, last_backoff_s=0.05
+        build_policy(settings.current()), first_backoff_s=0.01, last_backoff_s=0.05
     )
     running = shipper.Shipper(tmp_path, [OtlpHttp(collector.url)], policy)
     running.start()
     waiting = running.flush(0.3)
-    reason = running.channels[0].last_reason
+    reason = running.loops[0].last_reason
     (tmp_path / "content").unlink()
 
     assert waiting["otlp"] > 30
@@ -108,7 +108,7 @@ def test_a_span_that_is_too_large_leaves_its_content_at_the_url(tmp_path, collec
     referring()
     collector.largest = 40_000
     Recording(tmp_path, writer_for(tmp_path)).whole("a" * 32, task="x" * 100_000, steps=1)
-    policy = Policy(store=policy_of(settings.current()).store, first_backoff_s=0.01)
+    policy = ShippingPolicy(store=build_policy(settings.current()).store, first_backoff_s=0.01)
     running = shipper.Shipper(tmp_path, [OtlpHttp(collector.url)], policy)
     running.start()
     assert running.flush(30) == {"otlp": 0}
@@ -121,7 +121,7 @@ def test_a_span_that_is_too_large_leaves_its_content_at_the_url(tmp_path, collec
 def test_content_that_is_gone_or_altered_is_a_loss(tmp_path, collector, referring, spoil):
     referring(otlp_endpoint=collector.url)
     Recording(tmp_path, writer_for(tmp_path)).whole("a" * 32)
-    shipper.flush(30)
+    shipper.flush_receivers(30)
     (path,) = [path for path in files(tmp_path) if json.loads(path.read_text()) == "done"]
     path.unlink() if spoil == "unlink" else path.write_text('"other"')
 
@@ -140,20 +140,20 @@ def test_a_name_that_is_none_opens_nothing(referring, name):
         end_ns=2, status="ok", attributes={"burnish.answer.ref": name},
     )  # fmt: skip
 
-    assert resolved(span).attributes["burnish.losses"] == {"missing_content": 1}
+    assert resolve_content(span).attributes["burnish.losses"] == {"missing_content": 1}
 
 
 def test_a_torn_upload_is_written_again(tmp_path):
     store = ContentStore(f"file://{tmp_path}/content")
     content = b'"whole"'
-    store.put({name_of(content): content})
+    store.put({hash_content(content): content})
     (path,) = files(tmp_path)
     path.write_bytes(b'"wh')
 
     with pytest.raises(KeyError):
-        store.get(name_of(content))
-    ContentStore(f"file://{tmp_path}/content").put({name_of(content): content})
-    assert store.get(name_of(content)) == "whole"
+        store.get(hash_content(content))
+    ContentStore(f"file://{tmp_path}/content").put({hash_content(content): content})
+    assert store.get(hash_content(content)) == "whole"
 
 
 def test_a_url_that_no_file_system_knows_is_named(tmp_path, configured):
@@ -162,7 +162,7 @@ def test_a_url_that_no_file_system_knows_is_named(tmp_path, configured):
     )
 
     with pytest.raises(SettingsError, match="content_url is 'nosuch://place'"):
-        shipper.flush(1)
+        shipper.flush_receivers(1)
     settings.configure(content_url=None)
 
 
@@ -172,7 +172,7 @@ def test_sending_again_leaves_the_content_where_the_settings_want_it(
     chosen = configured(content="none")
     workspace = record(tmp_path)
     receiver = OtlpHttp(collector.url)
-    shipper.ship_since(workspace.spans(), receiver, policy_of(chosen))
+    shipper.send_again(workspace.spans(), receiver, build_policy(chosen))
     receiver.close()
 
     assert len(collector.spans()) > 30

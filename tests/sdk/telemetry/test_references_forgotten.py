@@ -33,7 +33,7 @@ def shipped(tmp_path, collector, configured):
             evidence = {"letter": f"{name.upper()}S letter"}
             outcome = Outcome(source="crm", success=True, evidence=evidence)
             workspace.append_outcome(outcome, thread_id=name)
-        assert shipper.flush(30) == 0
+        assert shipper.flush_receivers(30) == 0
         return workspace
 
     return ship
@@ -111,7 +111,7 @@ def test_what_another_process_removed_is_put_again_where_somebody_says_it_later(
     assert not any("ANNA" in text for text in texts(url))
 
     Recording(tmp_path, writer_for(tmp_path)).whole("9" * 32, user="carl", task="ANNAS wish")
-    assert shipper.flush(30) == 0
+    assert shipper.flush_receivers(30) == 0
 
     carl = next(run for run in assemble(collector.spans()) if run.user == "carl")
     assert carl.losses == {}

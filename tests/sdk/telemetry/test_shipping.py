@@ -23,14 +23,14 @@ from burnish.journal.retention import keep
 from burnish.journal.writer import JournalWriter, writer_for
 from burnish.settings import Settings
 from burnish.telemetry import shipper
-from burnish.telemetry.channel import Policy
 from burnish.telemetry.delivery import AnyExporter, OtlpHttp
+from burnish.telemetry.delivery_loop import ShippingPolicy
 from burnish.telemetry.shipper import Shipper
 from burnish.testing.recording import Recording
 from burnish.trajectories import assemble
 from burnish.workspace import Workspace
 
-EAGER = Policy(first_backoff_s=0.01, last_backoff_s=0.05)
+EAGER = ShippingPolicy(first_backoff_s=0.01, last_backoff_s=0.05)
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ def test_a_receiver_that_is_down_gets_everything_later(tmp_path, collector, ship
 
 def test_a_flush_waits_no_longer_than_it_was_told(collector, shipping, recording):
     collector.down = True
-    running = shipping(Policy(first_backoff_s=30, last_backoff_s=30))
+    running = shipping(ShippingPolicy(first_backoff_s=30, last_backoff_s=30))
     recording.whole("a" * 32)
     before = time.monotonic()
 
@@ -207,7 +207,7 @@ def test_batches_stay_below_their_size_and_what_is_too_large_is_halved(
     collector.largest = 40_000
     for number in range(20):
         recording.whole(f"{number + 1:032x}", task="x" * 5000)
-    running = shipping(Policy(batch_bytes=100_000, first_backoff_s=0.01))
+    running = shipping(ShippingPolicy(batch_bytes=100_000, first_backoff_s=0.01))
 
     assert running.flush(20) == {"otlp": 0}
     assert len(collector.requests) > 5
@@ -278,7 +278,7 @@ def test_settings_start_an_exporter_and_flush_says_what_is_left(tmp_path, config
     configured(exporters=[exporter])
     Recording(tmp_path, writer_for(tmp_path)).whole("a" * 32, steps=2)
 
-    assert shipper.flush(20) == 0
+    assert shipper.flush_receivers(20) == 0
     assert len(exporter.get_finished_spans()) == 4
 
 
@@ -286,7 +286,7 @@ def test_without_a_receiver_nothing_waits(tmp_path, configured):
     configured()
     Recording(tmp_path, writer_for(tmp_path)).whole("a" * 32)
 
-    assert shipper.flush(20) == 0
+    assert shipper.flush_receivers(20) == 0
     assert not (tmp_path / "exporters").exists()
 
 
@@ -307,7 +307,7 @@ def test_what_was_never_shipped_is_claimed_from_the_first_try(
     recording.whole("b" * 32)
     report = keep(tmp_path, Settings(keep_days=0, keep_bytes=0))
     assert (report.removed, report.claimed) == (0, 1)
-    assert shipper.lag(tmp_path)["otlp"] > 0
+    assert shipper.measure_lag(tmp_path)["otlp"] > 0
     collector.down = False
     assert running.flush(20) == {"otlp": 0}
 
@@ -319,7 +319,7 @@ def test_sampling_ships_a_share_and_every_failure(tmp_path, collector, shipping,
         run = recording.run(f"f{number:031x}")
         run.model_says("oh")
         run.end("failed", error_type="ValueError", error="x")
-    running = shipping(Policy(sample=0.3, first_backoff_s=0.01))
+    running = shipping(ShippingPolicy(sample=0.3, first_backoff_s=0.01))
 
     assert running.flush(20) == {"otlp": 0}
     shipped = {t.id: t for t in assemble(collector.spans())}
@@ -356,7 +356,7 @@ def test_what_was_shipped_can_be_sent_again(tmp_path, collector, shipping, recor
     middle = time.time_ns()
     recording.whole("b" * 32)
     receiver = OtlpHttp(collector.url)
-    counts = shipper.ship_since(Workspace(tmp_path).spans(middle), receiver)
+    counts = shipper.send_again(Workspace(tmp_path).spans(middle), receiver)
     receiver.close()
 
     assert counts == {"taken": 4, "refused": 0, "failed": 0}
@@ -390,7 +390,7 @@ def test_a_span_that_an_exporter_never_takes_holds_up_no_other(
     recording.whole("a" * 32, steps=1, **given)
     recording.whole("b" * 32, steps=1)
     exporter = Picky("odd")
-    policy = Policy(first_backoff_s=0.01, last_backoff_s=0.02)
+    policy = ShippingPolicy(first_backoff_s=0.01, last_backoff_s=0.02)
     running = shipping(policy, receiver=AnyExporter(exporter, "picky"))
 
     assert running.flush(20) == {"picky": 0}
@@ -407,7 +407,7 @@ def test_a_span_that_is_never_taken_alone_waits_for_nothing_behind_it(
     recording.whole("a" * 32, steps=1, agent="odd")
     recording.whole("b" * 32, steps=1)
     exporter = Picky("odd")
-    policy = Policy(batch_spans=1, first_backoff_s=0.01, last_backoff_s=0.02)
+    policy = ShippingPolicy(batch_spans=1, first_backoff_s=0.01, last_backoff_s=0.02)
     running = shipping(policy, receiver=AnyExporter(exporter, "picky"))
 
     assert running.flush(20) == {"picky": 0}
@@ -417,7 +417,7 @@ def test_a_span_that_is_never_taken_alone_waits_for_nothing_behind_it(
 def test_an_exporter_that_takes_nothing_refuses_nothing(tmp_path, shipping, recording):
     recording.whole("a" * 32, steps=2)
     exporter = Picky("odd", down=True)
-    policy = Policy(first_backoff_s=0.01, last_backoff_s=0.02)
+    policy = ShippingPolicy(first_backoff_s=0.01, last_backoff_s=0.02)
     running = shipping(policy, receiver=AnyExporter(exporter, "down"))
     assert running.flush(1) == {"down": 4}
     exporter.down = False

@@ -25,10 +25,10 @@ from burnish.journal.reader import is_alive, process_folders
 from burnish.records import Span
 from burnish.settings import Settings
 from burnish.telemetry import semconv as s
-from burnish.telemetry.delivery import Answer, Receiver
-from burnish.telemetry.feed import Feed, Mark, count_after
-from burnish.telemetry.otlp import Content
-from burnish.telemetry.references import ContentStore, contents_of, open_store
+from burnish.telemetry.cursor_reader import CursorReader, JournalMark, count_spans_after
+from burnish.telemetry.delivery import DeliveryResult, Receiver
+from burnish.telemetry.otlp import ContentMode
+from burnish.telemetry.references import ContentStore, collect_contents, open_store
 
 _LOG = logging.getLogger("burnish.telemetry")
 _BATCH_BYTES = 3_000_000  # below the 4 MiB of a gRPC collector
@@ -46,10 +46,10 @@ Wait = Callable[[float], bool]
 _jitter = random.Random()  # noqa: S311 - no secret; the program's own sequence stays as it is
 
 
-class Policy(msgspec.Struct, frozen=True, kw_only=True):
+class ShippingPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """What of the journal is shipped, and in which pieces."""
 
-    content: Content = "inline"
+    content: ContentMode = "inline"
     store: ContentStore | None = None  # gets what spans refer to
     sample: float = 1.0
     batch_bytes: int = _BATCH_BYTES
@@ -58,7 +58,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     last_backoff_s: float = _BACKOFF_S[1]
 
 
-def policy_of(settings: Settings) -> Policy:
+def build_policy(settings: Settings) -> ShippingPolicy:
     """What the settings say about shipping.
 
     Raises:
@@ -66,55 +66,57 @@ def policy_of(settings: Settings) -> Policy:
     """
     url = settings.content_url
     store = open_store(url) if url is not None else None
-    return Policy(content=settings.content, store=store, sample=settings.sample)
+    return ShippingPolicy(content=settings.content, store=store, sample=settings.sample)
 
 
-def send(
-    receiver: Receiver, batch: list[Span], content: Content, store: ContentStore | None
-) -> Answer:
+def send_batch(
+    receiver: Receiver, batch: list[Span], content: ContentMode, store: ContentStore | None
+) -> DeliveryResult:
     """Hand over a batch; what it refers to is put into the store before."""
     if content == "reference" and store is not None:
         try:
             for span in batch:
-                store.put(contents_of(span))
+                store.put(collect_contents(span))
         except Exception as error:  # noqa: BLE001 - whatever a file system raises is "later"
-            return Answer("later", f"content cannot be kept: {type(error).__name__}: {error}")
+            return DeliveryResult(
+                "later", f"content cannot be kept: {type(error).__name__}: {error}"
+            )
     return receiver.send(batch, content)
 
 
-class _Source:
+class _ClaimedJournal:
     """The journal of one process, with the claim to ship it."""
 
     def __init__(self, folder: Path, claim: Claim, share: float) -> None:
         self.claim = claim
-        self.feed = Feed(folder, claim.cursor, share)
+        self.reader = CursorReader(folder, claim.cursor, share)
         self._sampled_before = claim.cursor.sampled_out
 
-    def done(self, mark: Mark, delivered: int, refused: int) -> None:
+    def advance_cursor(self, mark: JournalMark, delivered: int, refused: int) -> None:
         """Move the cursor behind what was shipped."""
         cursor = self.claim.cursor
         cursor.segment, cursor.offset, cursor.floor = mark.segment, mark.offset, mark.floor
         cursor.finished = mark.finished
         cursor.delivered += delivered
         cursor.refused += refused
-        cursor.sampled_out = self._sampled_before + self.feed.sampled_out
+        cursor.sampled_out = self._sampled_before + self.reader.sampled_out
         self.claim.save()
 
 
-class Channel:
+class DeliveryLoop:
     """One receiver and all journals of a workspace that this process may ship."""
 
-    def __init__(self, home: Path, receiver: Receiver, policy: Policy) -> None:
+    def __init__(self, home: Path, receiver: Receiver, policy: ShippingPolicy) -> None:
         self.home, self.receiver, self.policy = home, receiver, policy
         self.last_reason = ""
-        self._sources: dict[Path, _Source] = {}
+        self._sources: dict[Path, _ClaimedJournal] = {}
         self._backoff = 0.0
         self._taken: Span | None = None  # the lightest span of the batch that was taken last
-        self._shipping: _Source | None = None
+        self._shipping: _ClaimedJournal | None = None
         self._lock = threading.Lock()
         self._forgotten_at = 0
 
-    def step(self, own: Path | None, wait: Wait) -> bool:
+    def ship_pending(self, own: Path | None, wait: Wait) -> bool:
         """Ship what there is; False if it was stopped before the receiver had taken it.
 
         Args:
@@ -122,11 +124,11 @@ class Channel:
             wait: Waits so many seconds before the next try; True if there shall be none.
         """
         with self._lock:
-            self._claim(own)
-            self._look_for_tombstones()
-            return all(self._ship(source, wait) for source in list(self._sources.values()))
+            self._claim_journals(own)
+            self._check_tombstones()
+            return all(self._ship_journal(source, wait) for source in list(self._sources.values()))
 
-    def unshipped(self, own: Path | None) -> int:
+    def count_unshipped(self, own: Path | None) -> int:
         """Spans that the receiver has not taken yet; waits for nobody."""
         count = 0
         for folder in process_folders(self.home):
@@ -135,7 +137,7 @@ class Channel:
                 continue  # its own process ships it
             path = cursors.path_of(self.home, self.receiver.name, folder.name)
             cursor = source.claim.cursor if source is not None else cursors.read(path)
-            count += count_after(folder, cursor or Cursor())
+            count += count_spans_after(folder, cursor or Cursor())
         return count
 
     def close(self) -> None:
@@ -147,7 +149,7 @@ class Channel:
         with contextlib.suppress(Exception):
             self.receiver.close()
 
-    def _claim(self, own: Path | None) -> None:
+    def _claim_journals(self, own: Path | None) -> None:
         """Take up the journals of this process and of those that died."""
         for folder in process_folders(self.home):
             if folder in self._sources or (folder != own and is_alive(folder)):
@@ -160,41 +162,41 @@ class Channel:
                 claim = Claim(path)
                 if known is None:
                     claim.save()  # so that nobody lets go of what was never shipped
-                self._sources[folder] = _Source(folder, claim, self.policy.sample)
+                self._sources[folder] = _ClaimedJournal(folder, claim, self.policy.sample)
 
-    def _ship(self, source: _Source, wait: Wait) -> bool:
+    def _ship_journal(self, source: _ClaimedJournal, wait: Wait) -> bool:
         self._shipping = source
-        for batch, mark in self._batches(source):
-            refused = self._deliver(batch, wait, self.policy.content)
+        for batch, mark in self._read_batches(source):
+            refused = self._deliver_batch(batch, wait, self.policy.content)
             if refused is None:
-                self._rewind(source)
+                self._rewind_to_cursor(source)
                 return False
-            source.done(mark, len(batch) - refused, refused)
-        if source.feed.finished:
+            source.advance_cursor(mark, len(batch) - refused, refused)
+        if source.reader.finished:
             source.claim.release()
-            self._sources.pop(source.feed.folder, None)
+            self._sources.pop(source.reader.folder, None)
         return True
 
-    def _look_for_tombstones(self) -> None:
+    def _check_tombstones(self) -> None:
         """What was forgotten is no longer under `content_url`, though this process put it there."""
         with contextlib.suppress(FileNotFoundError):
             changed = tombstones.folder_of(self.home).stat().st_mtime_ns
             if changed != self._forgotten_at and self.policy.store is not None:
-                self.policy.store.look_again()
+                self.policy.store.clear_cache()
             self._forgotten_at = changed
 
-    def _rewind(self, source: _Source) -> None:
+    def _rewind_to_cursor(self, source: _ClaimedJournal) -> None:
         """Read again from the cursor next time."""
-        source.feed = Feed(source.feed.folder, source.claim.cursor, self.policy.sample)
+        source.reader = CursorReader(source.reader.folder, source.claim.cursor, self.policy.sample)
 
-    def _batches(self, source: _Source) -> Iterator[tuple[list[Span], Mark]]:
+    def _read_batches(self, source: _ClaimedJournal) -> Iterator[tuple[list[Span], JournalMark]]:
         batch: list[Span] = []
         size = 0
-        last: Mark | None = None
+        last: JournalMark | None = None
         try:
-            for span, mark in source.feed.read():
+            for span, mark in source.reader.read_spans():
                 if span is not None:
-                    weight = weigh(span)
+                    weight = estimate_size(span)
                     full = size + weight > self.policy.batch_bytes
                     if batch and (full or len(batch) >= self.policy.batch_spans) and last:
                         yield batch, last
@@ -203,12 +205,12 @@ class Channel:
                     size += weight
                 last = mark
         except JournalError as error:
-            self._say(f"{source.feed.folder.name} is not shipped: {error}")
+            self._log_reason(f"{source.reader.folder.name} is not shipped: {error}")
         if last is not None:
             yield batch, last
 
-    def _deliver(
-        self, batch: list[Span], wait: Wait, content: Content, probe: Span | None = None
+    def _deliver_batch(
+        self, batch: list[Span], wait: Wait, content: ContentMode, probe: Span | None = None
     ) -> int | None:
         """Send until it is taken; how many were refused, None if asked to stop before.
 
@@ -221,60 +223,64 @@ class Channel:
         """
         tries = 0
         while batch:
-            answer = send(self.receiver, batch, content, self.policy.store)
+            answer = send_batch(self.receiver, batch, content, self.policy.store)
             if answer.result == "taken":
                 self._backoff = 0.0
                 self.last_reason = ""
-                self._taken = min(batch, key=weigh)
+                self._taken = min(batch, key=estimate_size)
                 return answer.rejected
-            self._say(answer.reason)
+            self._log_reason(answer.reason)
             if answer.result in ("too_large", "refused"):
-                return self._divide(batch, answer, wait, content, probe)
+                return self._deliver_parts(batch, answer, wait, content, probe)
             tries += 1
             if answer.result == "unclear" and (probe is not None or tries >= _SAME_TRIES):
                 found = self._working_probe(batch, probe, content)
                 if found is not None:
                     rest = [span for span in batch if span is not found]  # it was taken just now
-                    return self._divide(rest, answer, wait, content, found) if rest else 0
-                if len(batch) == 1 and content == "inline" and self._takes(batch[0], "reference"):
+                    return self._deliver_parts(rest, answer, wait, content, found) if rest else 0
+                if (
+                    len(batch) == 1
+                    and content == "inline"
+                    and self._accepts_span(batch[0], "reference")
+                ):
                     return 0
-            if wait(self._pause(answer)):
+            if wait(self._next_backoff_s(answer)):
                 return None
         return 0
 
-    def _divide(
+    def _deliver_parts(
         self,
         batch: list[Span],
-        answer: Answer,
+        answer: DeliveryResult,
         wait: Wait,
-        content: Content,
+        content: ContentMode,
         probe: Span | None = None,
     ) -> int | None:
         """Send the halves of what was not taken as a whole; one span alone may be refused."""
         if len(batch) > 1:
             middle = len(batch) // 2
             parts = (batch[:middle], batch[middle:])
-            counts = [self._deliver(part, wait, content, probe) for part in parts]
+            counts = [self._deliver_batch(part, wait, content, probe) for part in parts]
             return None if None in counts else sum(count or 0 for count in counts)
         if answer.result in ("too_large", "unclear") and content == "inline":
-            return self._deliver(batch, wait, "reference", probe)
+            return self._deliver_batch(batch, wait, "reference", probe)
         return 1
 
     def _working_probe(
-        self, batch: list[Span], probe: Span | None, content: Content
+        self, batch: list[Span], probe: Span | None, content: ContentMode
     ) -> Span | None:
         """A span that the receiver takes now, so that it is the batch that it does not take.
 
         A receiver that is down takes nothing: then everything waits.
         """
-        own = sorted(batch, key=weigh)[:2] if len(batch) > 1 else []
-        known = [probe] if probe is not None else [*own, *self._neighbours(batch)]
+        own = sorted(batch, key=estimate_size)[:2] if len(batch) > 1 else []
+        known = [probe] if probe is not None else [*own, *self._read_neighbours(batch)]
         for span in known:
-            if self._takes(span, content):
+            if self._accepts_span(span, content):
                 return span
         return None
 
-    def _neighbours(self, batch: list[Span]) -> Iterator[Span]:
+    def _read_neighbours(self, batch: list[Span]) -> Iterator[Span]:
         """A span that was taken before, and some of other runs that come later."""
         ids = {span.span_id for span in batch}
         if self._taken is not None and self._taken.span_id not in ids:
@@ -282,10 +288,10 @@ class Channel:
         source = self._shipping
         if source is None:
             return
-        ahead = Feed(source.feed.folder, source.claim.cursor, self.policy.sample)
+        ahead = CursorReader(source.reader.folder, source.claim.cursor, self.policy.sample)
         runs: set[object] = set()
         with contextlib.suppress(JournalError):
-            for span, _ in itertools.islice(ahead.read(), _LOOK_AHEAD):
+            for span, _ in itertools.islice(ahead.read_spans(), _LOOK_AHEAD):
                 run = None if span is None else span.attributes.get(s.TRAJECTORY)
                 if span is None or span.span_id in ids or run in runs:
                     continue
@@ -294,31 +300,33 @@ class Channel:
                 if len(runs) == _RUNS_AHEAD:
                     return
 
-    def _takes(self, span: Span, content: Content) -> bool:
-        return send(self.receiver, [span], content, self.policy.store).result == "taken"
+    def _accepts_span(self, span: Span, content: ContentMode) -> bool:
+        return send_batch(self.receiver, [span], content, self.policy.store).result == "taken"
 
-    def _pause(self, answer: Answer) -> float:
+    def _next_backoff_s(self, answer: DeliveryResult) -> float:
         first, last = self.policy.first_backoff_s, self.policy.last_backoff_s
         self._backoff = min(last, max(first, self._backoff * 2))
         jittered = self._backoff * _jitter.uniform(0.5, 1.0)
         return max(jittered, answer.retry_after_s or 0.0)
 
-    def _say(self, reason: str) -> None:
+    def _log_reason(self, reason: str) -> None:
         if reason != self.last_reason:
             _LOG.warning("%s: spans wait in the journal: %s", self.receiver.name, reason)
         self.last_reason = reason
 
 
-def weigh(span: Span) -> int:
+def estimate_size(span: Span) -> int:
     """About how many bytes a span takes in OTLP."""
-    return 300 + sum(len(key) + _weight(value) for key, value in span.attributes.items())
+    return 300 + sum(
+        len(key) + _estimate_value_size(value) for key, value in span.attributes.items()
+    )
 
 
-def _weight(value: object) -> int:
+def _estimate_value_size(value: object) -> int:
     if isinstance(value, str):
         return len(value) + 8
     if isinstance(value, dict):
-        return 8 + sum(len(str(key)) + _weight(item) for key, item in value.items())
+        return 8 + sum(len(str(key)) + _estimate_value_size(item) for key, item in value.items())
     if isinstance(value, (list, tuple)):
-        return 8 + sum(map(_weight, value))
+        return 8 + sum(map(_estimate_value_size, value))
     return 12

@@ -24,7 +24,7 @@ _ELSEWHERE = {
 _ROOTS = ("invoke_agent", "invoke_workflow")
 
 
-def translate(attributes: dict[str, Json], name: str) -> None:
+def translate_attributes(attributes: dict[str, Json], name: str) -> None:
     """Put what a span of another tool says under the names that are read.
 
     Args:
@@ -37,9 +37,11 @@ def translate(attributes: dict[str, Json], name: str) -> None:
             attributes.setdefault(key, found)
     for key in (s.INPUT_MESSAGES, s.OUTPUT_MESSAGES):
         if isinstance(attributes.get(key), list):
-            attributes[key] = list(_joined(attributes[key]))
+            attributes[key] = list(_merge_messages(attributes[key]))
     if isinstance(attributes.get(s.SYSTEM_INSTRUCTIONS), list):
-        attributes[s.SYSTEM_INSTRUCTIONS] = list(map(_part, attributes[s.SYSTEM_INSTRUCTIONS]))
+        attributes[s.SYSTEM_INSTRUCTIONS] = list(
+            map(_normalize_part, attributes[s.SYSTEM_INSTRUCTIONS])
+        )
     if attributes.get(s.OPERATION) in _ROOTS:
         _describe_run(attributes, name)
 
@@ -71,12 +73,12 @@ def _describe_run(attributes: dict[str, Json], name: str) -> None:
         asked = attributes.get(s.INPUT_MESSAGES) or attributes.get(s.INPUT_VALUE)
         if asked:
             attributes[s.INPUT] = {"messages": asked} if isinstance(asked, list) else asked
-    answer = _answer(attributes.get(s.OUTPUT_MESSAGES)) or attributes.get(s.OUTPUT_VALUE)
+    answer = _extract_answer(attributes.get(s.OUTPUT_MESSAGES)) or attributes.get(s.OUTPUT_VALUE)
     if isinstance(answer, str):
         attributes.setdefault(s.ANSWER, answer)
 
 
-def _answer(messages: Json) -> str | None:
+def _extract_answer(messages: Json) -> str | None:
     last = messages[-1] if isinstance(messages, list) and messages else None
     parts = last.get("parts") if isinstance(last, dict) else None
     texts = [
@@ -87,14 +89,16 @@ def _answer(messages: Json) -> str | None:
     return "".join(text for text in texts if isinstance(text, str)) or None
 
 
-def _joined(messages: list[Json]) -> Iterator[Json]:
+def _merge_messages(messages: list[Json]) -> Iterator[Json]:
     """Messages with one part of a reply after the other in one message, and results of tools apart.
 
     The Responses API has a text and a call as two items; older pydantic-ai has results in messages
     of the user.
     """
     held: Json = None
-    for message in (other for given in messages for other in _apart(_message(given))):
+    for message in (
+        other for given in messages for other in _split_tool_results(_normalize_message(given))
+    ):
         if _is_reply(held) and _is_reply(message):
             held = {**held, **message, "parts": held["parts"] + message["parts"]}
             continue
@@ -113,17 +117,21 @@ def _is_reply(message: Json) -> bool:
     )
 
 
-def _message(message: Json) -> Json:
+def _normalize_message(message: Json) -> Json:
     if not isinstance(message, dict):
         return message
     parts, content = message.get("parts"), message.get("content")
     if parts is None and isinstance(content, str):
         rest = {key: value for key, value in message.items() if key != "content"}
         return {**rest, "parts": [{"type": "text", "content": content}]}
-    return {**message, "parts": list(map(_part, parts))} if isinstance(parts, list) else message
+    return (
+        {**message, "parts": list(map(_normalize_part, parts))}
+        if isinstance(parts, list)
+        else message
+    )
 
 
-def _apart(message: Json) -> Iterator[Json]:
+def _split_tool_results(message: Json) -> Iterator[Json]:
     parts = message.get("parts") if isinstance(message, dict) else None
     if not isinstance(parts, list) or message.get("role") != "user":
         yield message
@@ -136,7 +144,7 @@ def _apart(message: Json) -> Iterator[Json]:
         yield {**message, "parts": others}
 
 
-def _part(part: Json) -> Json:
+def _normalize_part(part: Json) -> Json:
     kind = _type_of(part)
     if kind == "thinking":
         content = part.get("content", part.get("thinking"))

@@ -23,7 +23,7 @@ _FAILED = ("failed", "abandoned")
 _STARTS = "RNMT"  # tags of the events that begin a span
 
 
-class Mark(msgspec.Struct, frozen=True):
+class JournalMark(msgspec.Struct, frozen=True):
     """Where the journal stands after an event."""
 
     segment: int
@@ -45,10 +45,10 @@ class Sampler:
         self._since: dict[str, int] = {}
         self._kept: set[str] = set()
 
-    def feed(self, span: Span, segment: int) -> list[Span]:
+    def choose_spans(self, span: Span, segment: int) -> list[Span]:
         """The spans to ship now."""
         trajectory = span.attributes.get(s.TRAJECTORY)
-        if self.share >= 1 or trajectory is None or self._drawn(trajectory):
+        if self.share >= 1 or trajectory is None or self._is_sampled(trajectory):
             return [span]
         if trajectory in self._kept:
             return [span]
@@ -67,16 +67,16 @@ class Sampler:
         self.left_out += len(held)
         return []
 
-    def floor(self, segment: int) -> int:
+    def find_floor(self, segment: int) -> int:
         """First segment whose spans are still held back."""
         return min(self._since.values(), default=segment)
 
-    def _drawn(self, trajectory: str) -> bool:
+    def _is_sampled(self, trajectory: str) -> bool:
         digest = hashlib.blake2b(trajectory.encode("utf-8", "replace"), digest_size=8).digest()
         return int.from_bytes(digest, "big") < self.share * 2**64
 
 
-class Feed:
+class CursorReader:
     """Spans of one process folder, from a cursor on."""
 
     def __init__(self, folder: Path, cursor: Cursor, share: float = 1.0) -> None:
@@ -95,27 +95,27 @@ class Feed:
         """Spans that sampling has left out so far."""
         return self._sampler.left_out
 
-    def read(self) -> Iterator[tuple[Span | None, Mark]]:
+    def read_spans(self) -> Iterator[tuple[Span | None, JournalMark]]:
         """Spans since the last reading, each with where the journal stands after it.
 
         A mark without a span says how far all is done with.
         """
         while not self.finished:
             alive = is_alive(self.folder)  # asked before reading: what it wrote is then all there
-            reader = self._open()
+            reader = self._open_reader()
             if reader is not None:
                 yield from self._read_segment(reader, final=not alive)
-            following = self._following()
+            following = self._find_next_segment()
             if following is None:
                 if not alive:
-                    yield from self._finish()
+                    yield from self._read_unfinished()
                 return
             if reader is not None and not reader.sealed:  # its last frames came in between
                 yield from self._read_segment(reader, final=True)
             self._number = following
             self._reader = None
 
-    def _open(self) -> SegmentReader | None:
+    def _open_reader(self) -> SegmentReader | None:
         if self._reader is None:
             numbers = [int(path.stem) for path in segments(self.folder)]
             later = [number for number in numbers if number >= self._number]
@@ -125,23 +125,23 @@ class Feed:
             self._reader = open_segment(self.folder / f"{later[0]:06d}.seg", self.report)
         return self._reader
 
-    def _following(self) -> int | None:
+    def _find_next_segment(self) -> int | None:
         numbers = [int(path.stem) for path in segments(self.folder)]
         return min((number for number in numbers if number > self._number), default=None)
 
     def _read_segment(
         self, reader: SegmentReader, *, final: bool
-    ) -> Iterator[tuple[Span | None, Mark]]:
+    ) -> Iterator[tuple[Span | None, JournalMark]]:
         for _, event in reader.poll(final=final):
-            span = self._projector.feed(event, reader)
+            span = self._projector.add_event(event, reader)
             identity = getattr(event, "span", None)
             if identity is not None:
                 if span is None:
                     self._opened[identity] = self._number
                 else:
                     self._opened.pop(identity, None)
-            mark = self._mark(reader)
-            chosen = [] if span is None else self._sampler.feed(span, self._number)
+            mark = self._mark_position(reader)
+            chosen = [] if span is None else self._sampler.choose_spans(span, self._number)
             if (mark.segment, mark.offset) <= self._start:
                 continue  # the exporter has it already; read again for what was open then
             for item in chosen:
@@ -149,23 +149,23 @@ class Feed:
             if not chosen:
                 yield None, mark
 
-    def _mark(self, reader: SegmentReader) -> Mark:
+    def _mark_position(self, reader: SegmentReader) -> JournalMark:
         floor = min(self._opened.values(), default=self._number)
-        floor = min(floor, self._sampler.floor(self._number))
-        return Mark(self._number, reader.position, floor)
+        floor = min(floor, self._sampler.find_floor(self._number))
+        return JournalMark(self._number, reader.position, floor)
 
-    def _finish(self) -> Iterator[tuple[Span | None, Mark]]:
+    def _read_unfinished(self) -> Iterator[tuple[Span | None, JournalMark]]:
         """What a process left open when it died."""
         self.finished = True
         position = self._reader.position if self._reader is not None else 0
-        mark = Mark(self._number, position, self._number, finished=True)
-        for span in self._projector.unfinished(alive=False):
-            for item in self._sampler.feed(span, self._number):
+        mark = JournalMark(self._number, position, self._number, finished=True)
+        for span in self._projector.project_unfinished(alive=False):
+            for item in self._sampler.choose_spans(span, self._number):
                 yield item, mark
         yield None, mark
 
 
-def count_after(folder: Path, cursor: Cursor) -> int:
+def count_spans_after(folder: Path, cursor: Cursor) -> int:
     """About how many spans a journal holds behind a cursor: it counts what ends spans."""
     count = 0
     if cursor.finished:
@@ -184,7 +184,7 @@ def count_after(folder: Path, cursor: Cursor) -> int:
     return count
 
 
-def bytes_after(folder: Path, cursor: Cursor) -> int:
+def count_bytes_after(folder: Path, cursor: Cursor) -> int:
     """How many bytes of a journal lie behind a cursor."""
     if cursor.finished:
         return 0

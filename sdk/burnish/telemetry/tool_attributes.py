@@ -13,9 +13,9 @@ from burnish.telemetry.attributes import (
     Attributes,
     Blobs,
     count_missing,
-    extras_of,
-    put,
-    run_id_of,
+    read_extras,
+    read_run_id,
+    set_contents,
     set_present,
 )
 
@@ -32,15 +32,15 @@ def describe_tool(
     """Fill the attributes of a tool's span; returns its name."""
     attributes[s.OPERATION] = start.operation
     given: Attributes = {}
-    put(given, blobs, {s.INPUT: start.arguments})
+    set_contents(given, blobs, {s.INPUT: start.arguments})
     if s.LOSSES in given:
         count_missing(attributes)
-    extras = run_id_of(start) | extras_of(attributes, blobs, start.extras)
+    extras = read_run_id(start) | read_extras(attributes, blobs, start.extras)
     got: Attributes = {}
     if end is not None:
         if end.is_error:
             attributes[s.IS_ERROR] = True
-        put(got, end_blobs, {s.OUTPUT: end.result})
+        set_contents(got, end_blobs, {s.OUTPUT: end.result})
         if s.LOSSES in got:
             count_missing(attributes)
         value = got.pop(s.OUTPUT, None)
@@ -50,11 +50,13 @@ def describe_tool(
     if extras:
         attributes[s.EXTRAS] = extras
     set_present(attributes, {s.TOOL_NAME: start.name})
-    _DESCRIBE.get(start.operation, _memory)(attributes, start, given, got)
+    _DESCRIBE.get(start.operation, _set_memory_attributes)(attributes, start, given, got)
     return f"{start.operation} {start.name}"
 
 
-def _tool(attributes: Attributes, start: e.ToolStarted, given: Attributes, got: Attributes) -> None:
+def _set_tool_attributes(
+    attributes: Attributes, start: e.ToolStarted, given: Attributes, got: Attributes
+) -> None:
     set_present(
         attributes,
         {
@@ -69,20 +71,20 @@ def _tool(attributes: Attributes, start: e.ToolStarted, given: Attributes, got: 
         attributes[s.TOOL_RESULT] = got[s.OUTPUT]
 
 
-def _retrieval(
+def _set_retrieval_attributes(
     attributes: Attributes, start: e.ToolStarted, given: Attributes, got: Attributes
 ) -> None:
     attributes.update(given)
-    query = _named(given, "query")
+    query = _read_argument(given, "query")
     set_present(attributes, {s.RETRIEVAL_QUERY: query if isinstance(query, str) else None})
-    _answer(attributes, got, s.RETRIEVAL_DOCUMENTS)
+    _set_result(attributes, got, s.RETRIEVAL_DOCUMENTS)
 
 
-def _memory(
+def _set_memory_attributes(
     attributes: Attributes, start: e.ToolStarted, given: Attributes, got: Attributes
 ) -> None:
     attributes.update(given)
-    namespace, key, query = (_named(given, name) for name in ("namespace", "key", "query"))
+    namespace, key, query = (_read_argument(given, name) for name in ("namespace", "key", "query"))
     set_present(
         attributes,
         {
@@ -92,21 +94,21 @@ def _memory(
         },
     )
     if start.operation == _SEARCH:
-        _answer(attributes, got, s.MEMORY_RECORDS)
+        _set_result(attributes, got, s.MEMORY_RECORDS)
         records = attributes.get(s.MEMORY_RECORDS)
         attributes[s.MEMORY_COUNT] = len(records) if isinstance(records, list) else 0
         return
     attributes.update(got)
     attributes[s.MEMORY_COUNT] = 1
-    value = _named(given, "value")
+    value = _read_argument(given, "value")
     if value is not None:
         attributes[s.MEMORY_RECORDS] = [{"id": str(key), "content": value}]
 
 
-_DESCRIBE = {_TOOL: _tool, _RETRIEVAL: _retrieval}
+_DESCRIBE = {_TOOL: _set_tool_attributes, _RETRIEVAL: _set_retrieval_attributes}
 
 
-def _answer(attributes: Attributes, got: Attributes, name: str) -> None:
+def _set_result(attributes: Attributes, got: Attributes, name: str) -> None:
     """What came back, under the conventions' name where it has their form."""
     value = got.get(s.OUTPUT)
     if isinstance(value, list):
@@ -115,12 +117,12 @@ def _answer(attributes: Attributes, got: Attributes, name: str) -> None:
         attributes.update(got)
 
 
-def _named(given: Attributes, name: str) -> Json:
+def _read_argument(given: Attributes, name: str) -> Json:
     value = given.get(s.INPUT)
     return value.get(name) if isinstance(value, dict) else None
 
 
-def arguments_of(span: Span) -> Json:
+def read_arguments(span: Span) -> Json:
     """What a tool, a retriever or a memory was asked."""
     get = span.attributes.get
     if s.INPUT in span.attributes or get(s.OPERATION) in (None, _TOOL):
@@ -130,7 +132,7 @@ def arguments_of(span: Span) -> Json:
     return found or get(s.TOOL_ARGUMENTS)
 
 
-def result_of(span: Span) -> Json:
+def read_result(span: Span) -> Json:
     """What it gave back."""
     get = span.attributes.get
     name = {_RETRIEVAL: s.RETRIEVAL_DOCUMENTS, _SEARCH: s.MEMORY_RECORDS}.get(
@@ -141,12 +143,12 @@ def result_of(span: Span) -> Json:
     return get(s.TOOL_RESULT, get(s.OUTPUT))
 
 
-def operation_of(span: Span) -> dict[str, Json]:
+def read_operation(span: Span) -> dict[str, Json]:
     """What was done, where it is no tool's execution."""
     operation = span.attributes.get(s.OPERATION)
     return {} if operation in (None, _TOOL) else {"operation": operation}
 
 
-def is_memory(run: ToolRun) -> bool:
+def is_memory_access(run: ToolRun) -> bool:
     """Whether this was an access to a memory."""
     return str(run.extras.get("operation", "")).endswith("_memory")

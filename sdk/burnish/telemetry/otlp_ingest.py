@@ -17,7 +17,7 @@ from burnish.capture.redaction import WITHHELD_TEXT
 from burnish.journal.events import Ref, SpanReceived, ordered_json, ref_of
 from burnish.records import Json, Span, SpanKind
 from burnish.telemetry import semconv as s
-from burnish.telemetry.attributes import Attributes, Blobs, count_missing, put
+from burnish.telemetry.attributes import Attributes, Blobs, count_missing, set_contents
 
 Clean = Callable[[Any], Any]
 """Plain data in, plain data out; the same where nothing was found."""
@@ -30,14 +30,14 @@ _NAMES = frozenset(value for value in vars(s).values() if isinstance(value, str)
 _HEX = re.compile(r"[0-9a-f]{32}")
 
 
-def cleaned(span: Span, clean: Clean) -> Span:
+def redact_span(span: Span, clean: Clean) -> Span:
     """The span without what must not be kept, its name and the names of its attributes included.
 
     Token ids go with what was replaced. Names of the conventions and the hexadecimal id of the
     trajectory stay as they are.
     """
     attributes = {
-        key if key in _NAMES else _text_of(clean(key)): _kept(key, value, clean)
+        key if key in _NAMES else _text_of(clean(key)): _redact_value(key, value, clean)
         for key, value in span.attributes.items()
     }
     name = span.name if span.name in _NAMES else _text_of(clean(span.name))
@@ -47,7 +47,7 @@ def cleaned(span: Span, clean: Clean) -> Span:
     return msgspec.structs.replace(span, name=name, attributes={**kept, s.REDACTED: True})
 
 
-def _kept(key: str, value: Json, clean: Clean) -> Json:
+def _redact_value(key: str, value: Json, clean: Clean) -> Json:
     if key == s.TRAJECTORY and isinstance(value, str) and _HEX.fullmatch(value):
         return value
     (kept,) = clean({key: value}).values()  # the name of a value tells what it may be
@@ -59,7 +59,7 @@ def _text_of(cleaned: Json) -> str:
     return cleaned if isinstance(cleaned, str) else WITHHELD_TEXT
 
 
-def take_apart(span: Span) -> tuple[SpanReceived, dict[Ref, bytes]]:
+def split_span(span: Span) -> tuple[SpanReceived, dict[Ref, bytes]]:
     """A span as one event, with its content as blobs."""
     blobs: dict[Ref, bytes] = {}
     plain: dict[str, Json] = {}
@@ -83,7 +83,7 @@ def take_apart(span: Span) -> tuple[SpanReceived, dict[Ref, bytes]]:
     is_run = span.kind == "agent"
     event = received_event(
         at=span.start_ns,
-        trajectory=_trajectory(span),
+        trajectory=_read_trajectory_id(span),
         span=span.span_id,
         trace=span.trace_id,
         kind=span.kind,
@@ -94,22 +94,22 @@ def take_apart(span: Span) -> tuple[SpanReceived, dict[Ref, bytes]]:
         plain=plain,
         contents=contents,
         lists=lists,
-        agent=_text(get(s.AGENT)) or "",
-        thread_id=_text(get(s.CONVERSATION)),
-        user=_text(get(s.USER)),
-        source=_text(get(s.SOURCE)) or "production",
-        status=_status(span) if is_run else "",
+        agent=_text_or_none(get(s.AGENT)) or "",
+        thread_id=_text_or_none(get(s.CONVERSATION)),
+        user=_text_or_none(get(s.USER)),
+        source=_text_or_none(get(s.SOURCE)) or "production",
+        status=_read_status(span) if is_run else "",
         resumed=bool(get(s.RESUMED)),
         losses=get(s.LOSSES) or {},
     )
     return event, blobs
 
 
-def restore(event: SpanReceived, blobs: Blobs) -> Span:
+def restore_span(event: SpanReceived, blobs: Blobs) -> Span:
     """The span that was taken apart."""
     attributes: Attributes = dict(event.plain)
     lost: Attributes = {}
-    put(lost, blobs, dict(event.contents))
+    set_contents(lost, blobs, dict(event.contents))
     missing = lost.pop(s.LOSSES, None) if s.LOSSES not in event.contents else None
     attributes.update(lost)
     for key, refs in event.lists.items():
@@ -133,14 +133,14 @@ def restore(event: SpanReceived, blobs: Blobs) -> Span:
     )
 
 
-def _trajectory(span: Span) -> str | None:
-    named = _text(span.attributes.get(s.TRAJECTORY))
+def _read_trajectory_id(span: Span) -> str | None:
+    named = _text_or_none(span.attributes.get(s.TRAJECTORY))
     if named is not None or span.kind == "fact":
         return named
     return span.trace_id
 
 
-def _status(span: Span) -> str:
+def _read_status(span: Span) -> str:
     named = span.attributes.get(s.STATUS)
     if isinstance(named, str):
         return named
@@ -149,7 +149,7 @@ def _status(span: Span) -> str:
     return "failed" if span.status == "error" else "completed"
 
 
-def _text(value: Json) -> str | None:
+def _text_or_none(value: Json) -> str | None:
     return value if isinstance(value, str) else None
 
 
