@@ -27,8 +27,8 @@ from pathlib import Path
 import numpy as np
 
 from burnish.canary.analysis import PRIOR_THREADS
-from burnish.canary.policy import LEANS_AGAINST, SUCCESS_PART, threads_for_step
-from burnish.canary.shift import EDGE, NOT_WORSE_GRID, WORSE_GRID
+from burnish.canary.e_process import EDGE, NOT_WORSE_GRID, WORSE_GRID
+from burnish.canary.policy import LEANS_AGAINST, SUCCESS_PART, count_step_threads
 from burnish.project import CanaryConfig
 
 ERRORS = 0.02
@@ -151,7 +151,7 @@ class Fleet:
             proven = self.not_worse.log_evidence() >= -math.log(alpha)
             enough = self.canary >= self.config.min_threads
             self.end(~alarm & last & proven & enough, "promoted")
-        further = ~last & (self.on_step >= threads_for_step(self.config))
+        further = ~last & (self.on_step >= count_step_threads(self.config))
         further &= worse <= math.log(LEANS_AGAINST)
         self.step += further
         self.on_step[further] = 0

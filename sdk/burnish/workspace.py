@@ -27,8 +27,8 @@ from burnish.journal.store import Chapter, JournalStore
 from burnish.journal.writer import JournalWriter, writer_for
 from burnish.records import Json, Outcome, Span, Trajectory, Verdict
 from burnish.telemetry.projection import Projector, project_events
-from burnish.trajectories.assembly import Parts, assemble_one
-from burnish.trajectories.facts import Ended, meant
+from burnish.trajectories.assembly import TrajectoryParts, assemble_parts
+from burnish.trajectories.facts import EndedTrajectory, concerns_trajectory
 
 _LOG = logging.getLogger("burnish.workspace")
 
@@ -273,10 +273,10 @@ class Workspace:
         _LOG.warning("trajectory %s of %s cannot be read: %r", entry.id, self.home, error)
 
     def _assemble(self, entry: Entry, chapters: list[Chapter]) -> Trajectory | None:
-        parts = Parts(entry.id)
+        parts = TrajectoryParts(entry.id)
         for span in self._spans(entry, chapters):
             parts.add(span)
-        return assemble_one(parts)
+        return assemble_parts(parts)
 
     def _spans(self, entry: Entry, chapters: list[Chapter]) -> Iterator[Span]:
         for chapter in chapters:
@@ -287,11 +287,11 @@ class Workspace:
         if not outcomes:
             return
         others = self._store.index.find(Query(thread_id=entry.thread_id))
-        thread = [Ended(other.id, other.ended_ns) for other in others]
+        thread = [EndedTrajectory(other.id, other.ended_ns) for other in others]
         projector = Projector()
         for event, blobs in outcomes:
             span = projector.add_event(event, blobs)
-            if span is not None and meant(span, entry.id, thread):
+            if span is not None and concerns_trajectory(span, entry.id, thread):
                 yield span
 
 

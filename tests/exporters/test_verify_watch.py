@@ -102,12 +102,12 @@ def test_a_later_outcome_is_judged_at_the_next_look(project, make_run):
 
 
 def test_a_canary_that_nobody_reports_to_reads_the_verdicts(project, make_run):
-    from burnish.canary.outcomes import decided
+    from burnish.canary.outcomes import find_decision
 
     put(project, make_run(1))
     watch_once()
 
-    assert decided(list(project.trajectories()), "goal_state") is True
+    assert find_decision(list(project.trajectories()), "goal_state") is True
 
 
 def test_what_cannot_be_watched_is_one_clear_error(project, make_run, tmp_path):

@@ -67,7 +67,9 @@ def doubts(subject: Subject) -> list[str]:
     from burnish_exporters.verify.trust import QualityStore, below_floor
 
     config = subject.config
-    deciding = [v for v in subject.verifiers if outcomes.names(config.canary.decides, v.name)]
+    deciding = [
+        v for v in subject.verifiers if outcomes.matches_verifier(config.canary.decides, v.name)
+    ]
     store = QualityStore(Path(settings.current().home))
     return below_floor(deciding, store, subject.name, floor=config.dataset.verifier_floor)
 

@@ -336,6 +336,6 @@ def _message_text(message: Message) -> str:
 
 
 def _task_id(calls: list[ModelCall]) -> str | None:
-    from burnish.trajectories.identity import task_id
+    from burnish.trajectories.identity import derive_task_id
 
-    return task_id(calls)
+    return derive_task_id(calls)

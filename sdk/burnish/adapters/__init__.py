@@ -1,9 +1,9 @@
-"""Adapter versions, who may serve, and the pointer that says who does.
+"""Store adapter versions, register candidates, and point agents to the version that serves them.
 
 store.py      immutable versions `name@sha12` on disk
 registry.py   candidates with their evaluation, and the audit trail
-control.py    the control documents: compare-and-set in SQL
-pointer.py    the same documents read in a few microseconds on the way of a request
+control.py    control documents in SQL, written by compare-and-set
+pointer.py    the same documents, read in microseconds for each request
 """
 
 from __future__ import annotations

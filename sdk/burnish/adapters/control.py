@@ -1,10 +1,7 @@
-"""Control documents in SQL: one per agent, compare-and-set, with an audit trail beside it.
+"""Store control documents in SQL: one per agent, written by compare-and-set, with an audit trail.
 
-Knows: the tables `control` and `audit`, transactions, who is told of a change.
-Does not know: what a document means.
-
-SQLite by default; any SQLAlchemy URL works the same way. A change is pushed to the readers of
-this process at once, and seen by others at their next look.
+`SqlControlStore` is the entry. SQLite is the default; any SQLAlchemy URL works the same way. Readers
+of this process get a change at once; others see it at their next poll.
 """
 
 from __future__ import annotations
@@ -72,34 +69,35 @@ class SqlControlStore:
         self.url = url or f"sqlite:///{self.path}"
 
     def read(self, agent: str) -> tuple[dict[str, Json], int]:
-        """The document and its version; `({}, 0)` before the first write."""
+        """Return the document and its version; `({}, 0)` before the first write."""
         if self.path is not None and not self.path.exists():
             return {}, 0
         with self.transaction(write=False) as connection:
             return self.read_in(connection, agent)
 
     def read_in(self, connection: Connection, agent: str) -> tuple[dict[str, Json], int]:
-        """The same inside a transaction."""
+        """Return document and version, inside a transaction."""
         row = connection.execute(
-            _sql("SELECT document, version FROM control WHERE agent = :agent"), {"agent": agent}
+            _prepare_sql("SELECT document, version FROM control WHERE agent = :agent"),
+            {"agent": agent},
         ).first()
         return (msgspec.json.decode(row.document), row.version) if row else ({}, 0)
 
     def write(self, agent: str, document: dict[str, Json], *, expected_version: int) -> int:
-        """Store the document if its version is still the expected one; returns the new version.
+        """Store the document if its version is still the expected one; return the new version.
 
         Raises:
-            ControlConflict: If someone else wrote in between.
+            ControlConflict: If another writer was faster.
         """
         with self.transaction() as connection:
             version = self.write_in(connection, agent, document, expected_version)
-        self.pushed(agent)
+        self.notify_readers(agent)
         return version
 
     def write_in(
         self, connection: Connection, agent: str, document: dict[str, Json], expected_version: int
     ) -> int:
-        """The same inside a transaction; call `pushed` after it."""
+        """Store the document inside a transaction; call `notify_readers` after it."""
         from sqlalchemy.exc import IntegrityError
 
         values = {
@@ -109,11 +107,11 @@ class SqlControlStore:
             "version": expected_version + 1,
         }
         if expected_version:
-            changed = connection.execute(_sql(_UPDATE), values).rowcount == 1
+            changed = connection.execute(_prepare_sql(_UPDATE), values).rowcount == 1
         else:
             try:
                 with connection.begin_nested():
-                    connection.execute(_sql(_INSERT), values)
+                    connection.execute(_prepare_sql(_INSERT), values)
                 changed = True
             except IntegrityError:
                 changed = False
@@ -127,15 +125,15 @@ class SqlControlStore:
         )
 
     def watch(self, agent: str, changed: Changed) -> None:
-        """Call `changed` soon after each write by anyone: at once from here, else within 1 s."""
-        _Watch.of(self).add(agent, changed)
+        """Call `changed` after each write: at once for this process, within 1 s for others."""
+        _ChangeWatcher.of(self).add(agent, changed)
 
     def unwatch(self, agent: str, changed: Changed) -> None:
         """Stop calling `changed`."""
-        _Watch.of(self).remove(agent, changed)
+        _ChangeWatcher.of(self).remove(agent, changed)
 
-    def pushed(self, agent: str) -> None:
-        """Tell the readers of this process that a document was written."""
+    def notify_readers(self, agent: str) -> None:
+        """Notify the readers of this process that a document was written."""
         for reference in tuple(_push_listeners):
             listener = reference()
             if listener is None:
@@ -143,29 +141,31 @@ class SqlControlStore:
             else:
                 listener(self.url, agent)
 
-    def note(self, connection: Connection, agent: str, action: str, detail: Json) -> None:
-        """Append to the audit trail, in the transaction of the deed itself."""
+    def record_action(self, connection: Connection, agent: str, action: str, detail: Json) -> None:
+        """Append to the audit trail, in the transaction of the action itself."""
         connection.execute(
-            _sql(
+            _prepare_sql(
                 "INSERT INTO audit (at_ns, agent, actor, action, detail) "
                 "VALUES (:at_ns, :agent, :actor, :action, :detail)"
             ),
             {
                 "at_ns": time.time_ns(),
                 "agent": agent,
-                "actor": _actor(),
+                "actor": _describe_actor(),
                 "action": action,
                 "detail": canonical(detail).decode(),
             },
         )
 
-    def audit(self, agent: str | None = None) -> list[dict[str, Json]]:
-        """The audit trail, oldest first: at_ns, agent, actor, action, detail."""
+    def read_audit(self, agent: str | None = None) -> list[dict[str, Json]]:
+        """Return the audit trail, oldest first: at_ns, agent, actor, action, detail."""
         if self.path is not None and not self.path.exists():
             return []
         with self.transaction(write=False) as connection:
             rows = connection.execute(
-                _sql("SELECT at_ns, agent, actor, action, detail FROM audit ORDER BY number")
+                _prepare_sql(
+                    "SELECT at_ns, agent, actor, action, detail FROM audit ORDER BY number"
+                )
             ).mappings()
             return [
                 {**row, "detail": msgspec.json.decode(row["detail"])}
@@ -175,7 +175,7 @@ class SqlControlStore:
 
     @contextlib.contextmanager
     def transaction(self, *, write: bool = True) -> Iterator[Connection]:
-        """A transaction over all tables; a writing one is alone from its first statement.
+        """Open a transaction over all tables; a writing one is exclusive from its first statement.
 
         Raises:
             RegistryError: If the database cannot be used.
@@ -185,7 +185,7 @@ class SqlControlStore:
         if self.path is not None and write:
             ensure_home(self.home)
         try:
-            engine = _engine(self.url, os.getpid(), self._file())
+            engine = _open_engine(self.url, os.getpid(), self._find_inode())
             connected = engine.connect().execution_options(burnish_write=write)
             with connected as connection, connection.begin():
                 yield connection
@@ -198,14 +198,14 @@ class SqlControlStore:
                 "burnish doctor",
             ) from problem
 
-    def _file(self) -> int:
-        """Which file the database is, so that a new one at the old place is not mistaken."""
+    def _find_inode(self) -> int:
+        """Return the inode of the database file, which tells a replaced file from the old one."""
         if self.path is None:
             return 0
         if not self.path.exists():
             os.close(open_private(self.path, os.O_CREAT | os.O_RDWR))
-            _engine(self.url, os.getpid(), 0)
-            _engine.cache_clear()
+            _open_engine(self.url, os.getpid(), 0)
+            _open_engine.cache_clear()
         return self.path.stat().st_ino
 
 
@@ -217,28 +217,28 @@ _INSERT = "INSERT INTO control (agent, version, document) VALUES (:agent, :versi
 _push_listeners: list[Callable[[], Callable[[str, str], None] | None]] = []
 
 
-def on_push(listener: Callable[[str, str], None]) -> None:
-    """Have the method `listener(url, agent)` called after each write, while its object lives."""
+def add_push_listener(listener: Callable[[str, str], None]) -> None:
+    """Call the method `listener(url, agent)` after each write, while its object lives."""
     _push_listeners.append(weakref.WeakMethod(listener))
 
 
 @lru_cache(maxsize=256)
-def _sql(text: str) -> Any:
+def _prepare_sql(text: str) -> Any:
     from sqlalchemy import text as statement
 
     return statement(text)
 
 
 @lru_cache(maxsize=32)
-def _engine(url: str, _process: int, _file: int) -> Engine:
-    """The engine of a database; one per process, since connections do not survive a fork."""
+def _open_engine(url: str, _process: int, _file: int) -> Engine:
+    """Return the engine of a database; one per process, since connections do not survive a fork."""
     from sqlalchemy import create_engine, event
 
     engine = create_engine(url)
     lite = engine.dialect.name == "sqlite"
     if lite:
         event.listen(engine, "connect", _set_up_sqlite)
-    event.listen(engine, "begin", _begin)
+    event.listen(engine, "begin", _begin_transaction)
     serial = "INTEGER PRIMARY KEY AUTOINCREMENT" if lite else "BIGSERIAL PRIMARY KEY"
     with engine.connect().execution_options(burnish_write=True) as connection, connection.begin():
         for statement in (*_TABLES, *(_APPEND_ONLY if lite else ())):
@@ -247,12 +247,12 @@ def _engine(url: str, _process: int, _file: int) -> Engine:
 
 
 def _set_up_sqlite(connection: Any, _record: object) -> None:
-    connection.isolation_level = None  # transactions are begun below, not by the driver
+    connection.isolation_level = None  # transactions begin below, not in the driver
     for pragma in ("busy_timeout = 10000", "journal_mode = WAL", "synchronous = FULL"):
         connection.execute(f"PRAGMA {pragma}")
 
 
-def _begin(connection: Connection) -> None:
+def _begin_transaction(connection: Connection) -> None:
     write = connection.get_execution_options().get("burnish_write", True)
     if connection.dialect.name == "sqlite":
         connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
@@ -260,14 +260,14 @@ def _begin(connection: Connection) -> None:
         connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7236411)")
 
 
-def _actor() -> str:
+def _describe_actor() -> str:
     return f"{platform.user_name()}@{socket.gethostname()}:{os.getpid()}"
 
 
-class _Watch:
-    """Tells listeners of one database about changes: pushed from here, polled once a second."""
+class _ChangeWatcher:
+    """Notifies listeners of changes in one database: pushed in this process, polled once a second."""
 
-    _all: ClassVar[dict[tuple[str, int], _Watch]] = {}
+    _all: ClassVar[dict[tuple[str, int], _ChangeWatcher]] = {}
     _lock = threading.Lock()
 
     def __init__(self, store: SqlControlStore) -> None:
@@ -275,11 +275,13 @@ class _Watch:
         self._listeners: list[tuple[str, Changed]] = []
         self._seen: dict[str, int] = {}
         self._wake = threading.Event()
-        on_push(self._on_push)
-        threading.Thread(target=self._run, name="burnish-control-watch", daemon=True).start()
+        add_push_listener(self._on_push)
+        threading.Thread(
+            target=self._poll_changes, name="burnish-control-watch", daemon=True
+        ).start()
 
     @classmethod
-    def of(cls, store: SqlControlStore) -> _Watch:
+    def of(cls, store: SqlControlStore) -> _ChangeWatcher:
         key = (store.url, os.getpid())
         with cls._lock:
             if key not in cls._all:
@@ -298,15 +300,15 @@ class _Watch:
         if url == self._store.url and agent in self._seen:
             self._wake.set()
 
-    def _run(self) -> None:
+    def _poll_changes(self) -> None:
         while True:
             self._wake.wait(POLL_S)
             self._wake.clear()
             for agent in {agent for agent, _ in self._listeners}:
                 with contextlib.suppress(RegistryError):
-                    self._look(agent)
+                    self._check_agent(agent)
 
-    def _look(self, agent: str) -> None:
+    def _check_agent(self, agent: str) -> None:
         document, version = self._store.read(agent)
         if version == self._seen.get(agent):
             return

@@ -1,14 +1,13 @@
-"""The pointer of an agent, read on the way of every model call.
+"""Read the pointer of an agent for every model call, in a few microseconds.
 
-Knows: what a pointer says (stable, canary, share, salt), how to read it in a few microseconds,
-what to do when the store cannot be heard. Does not know: how arms are chosen and compared.
-
-A read costs a clock look. Every 40 ms one caller also asks SQLite whether anyone committed
-(`PRAGMA data_version`, a few µs), so a rollback reaches every process of a host within that time.
-A process that has not heard from the store for 30 s sends no canary traffic: who cannot hear a
-rollback must not run a canary. It keeps the stable version, also over a restart (a snapshot on
-disk).
+`PointerReader.read` is the entry. A pointer names the stable and the canary version, the share and
+the salt; `canary/` chooses and compares arms.
 """
+
+# How it works: a read costs one look at the clock. Every 40 ms one caller also asks SQLite whether
+# anyone committed (`PRAGMA data_version`, a few µs), so a rollback reaches every process of a host
+# within that time. A process that cannot reach the store for 30 s sends no canary traffic, because a
+# rollback would not reach it. It keeps the stable version, also over a restart (snapshot on disk).
 
 from __future__ import annotations
 
@@ -24,7 +23,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from burnish.adapters.control import SqlControlStore, on_push
+from burnish.adapters.control import SqlControlStore, add_push_listener
 from burnish.errors import RegistryError
 from burnish.records import Json, Record
 from burnish.storage import atomic_write, make_private_folder
@@ -35,7 +34,7 @@ _POLL_S = 1.0
 
 
 class Target(Record, frozen=True, kw_only=True):
-    """Who answers: a backend, the base model it serves, and the adapter version."""
+    """The version that answers: a backend, its base model, and the adapter version."""
 
     backend: str = "embedded"
     base_model: str = ""
@@ -43,24 +42,24 @@ class Target(Record, frozen=True, kw_only=True):
 
 
 class Pointer(Record, frozen=True, kw_only=True):
-    """What the control document of an agent says to routers; the rest of it is for the rollout."""
+    """The part of an agent's control document that routers read."""
 
-    stable: Target | None = None  # None: the user's own model, as it is
+    stable: Target | None = None  # None: the user's own model, unchanged
     canary: Target | None = None
     share: float = 0.0
     salt: str = ""
-    previous: Target | None = None  # what the hold-back stays on
+    previous: Target | None = None  # the version of the hold-back
     holdback: float = 0.0
     version: int = 0
 
     def without_canary(self) -> Pointer:
-        """The same with everybody on stable."""
+        """Return the pointer with all threads on stable."""
         return msgspec.structs.replace(self, canary=None, share=0.0, holdback=0.0)
 
 
-class _Source(Protocol):
-    def look(self, agent: str) -> Pointer | None:
-        """The pointer if it may have changed, None if not.
+class _PointerSource(Protocol):
+    def read_if_changed(self, agent: str) -> Pointer | None:
+        """Return the pointer if it may have changed, else None.
 
         Raises:
             RegistryError: If the store does not answer.
@@ -69,13 +68,13 @@ class _Source(Protocol):
 
 
 class PointerReader:
-    """The pointer of one agent, kept fresh.
+    """Reads the pointer of one agent.
 
     Args:
         home: Folder of the workspace.
         agent: Name of the agent.
-        store: Another control store than the workspace's own.
-        clock: Seconds that only grow.
+        store: A control store other than the workspace's own.
+        clock: A monotonic clock in seconds.
     """
 
     def __init__(
@@ -89,7 +88,7 @@ class PointerReader:
         self.agent = agent
         self._store = store or SqlControlStore(home)
         self._snapshot = Path(home) / "control" / f"{quote(agent, safe='')}.json"
-        self._source: _Source = (
+        self._source: _PointerSource = (
             _SqliteSource(self._store.path, self._snapshot, clock)
             if self._store.path is not None
             else _WatchedSource(self._store, agent)
@@ -99,55 +98,55 @@ class PointerReader:
         self._pointer = Pointer()
         self._heard: float | None = None
         self._next = float("-inf")
-        on_push(self._on_push)
+        add_push_listener(self._on_push)
 
     def read(self) -> Pointer:
-        """The pointer as of at most a few milliseconds ago."""
+        """Return the pointer, at most some milliseconds old."""
         if self._clock() < self._next:
             return self._pointer
-        return self._refresh()
+        return self._refresh_pointer()
 
     @property
     def silent_s(self) -> float:
-        """Seconds since the store was last heard; infinite if it never was."""
+        """Seconds since the store last answered; infinite if it never did."""
         return float("inf") if self._heard is None else self._clock() - self._heard
 
-    def _refresh(self) -> Pointer:
+    def _refresh_pointer(self) -> Pointer:
         if not self._lock.acquire(blocking=self._heard is None):
-            return self._pointer  # another thread is looking
+            return self._pointer  # another thread is refreshing
         try:
-            self._look()
+            self._ask_source()
         finally:
             self._next = self._clock() + _LOOK_S
             self._lock.release()
         return self._pointer
 
-    def _look(self) -> None:
+    def _ask_source(self) -> None:
         try:
-            found = self._source.look(self.agent)
+            found = self._source.read_if_changed(self.agent)
         except RegistryError:
             if self._heard is None:
-                self._pointer = self._from_snapshot()
+                self._pointer = self._read_snapshot()
             elif self.silent_s > STALE_AFTER_S:
                 self._pointer = self._pointer.without_canary()
             return
         if found is not None:
             self._pointer = found
-            self._keep_snapshot()
+            self._write_snapshot()
         self._heard = self._clock()
 
     def _on_push(self, url: str, agent: str) -> None:
         if agent == self.agent and url == self._store.url:
             self._next = float("-inf")
 
-    def _from_snapshot(self) -> Pointer:
+    def _read_snapshot(self) -> Pointer:
         with contextlib.suppress(OSError, msgspec.DecodeError):
             kept = msgspec.json.decode(self._snapshot.read_bytes(), type=Pointer)
             return kept.without_canary()
         return Pointer()
 
-    def _keep_snapshot(self) -> None:
-        """Best effort: a process that cannot write here still routes."""
+    def _write_snapshot(self) -> None:
+        """Write the snapshot if possible; a process that cannot write still routes."""
         if not self._pointer.version:
             return
         with contextlib.suppress(OSError):
@@ -155,27 +154,29 @@ class PointerReader:
             atomic_write(self._snapshot, msgspec.json.encode(self._pointer), durable=False)
 
 
-def pointer_of(document: dict[str, Json], version: int) -> Pointer:
-    """The pointer inside a control document."""
+def decode_pointer(document: dict[str, Json], version: int) -> Pointer:
+    """Read the pointer from a control document."""
     return msgspec.convert({**document, "version": version}, Pointer)
 
 
 class _SqliteSource:
-    """Looks into the SQLite file through a connection of its own."""
+    """Reads the SQLite file through its own connection."""
 
     def __init__(self, path: Path, snapshot: Path, clock: Callable[[], float]) -> None:
         self._path = path
         self._snapshot = snapshot
         self._clock = clock
         self._connection: sqlite3.Connection | None = None
-        self._inherited: list[object] = []  # of the parent process: kept open, never touched
+        self._inherited: list[
+            object
+        ] = []  # connections of the parent process: kept open, never used
         self._process = self._inode = self._data_version = self._document_version = -1
         self._next_stat = float("-inf")
         self._ever = False
 
-    def look(self, agent: str) -> Pointer | None:
+    def read_if_changed(self, agent: str) -> Pointer | None:
         try:
-            connection = self._connected()
+            connection = self._open_connection()
             if connection is None:
                 return None
             (data_version,) = connection.execute("PRAGMA data_version").fetchone()
@@ -185,24 +186,24 @@ class _SqliteSource:
                 "SELECT document, version FROM control WHERE agent = ?", (agent,)
             ).fetchone()
         except (sqlite3.Error, OSError) as problem:
-            self._forget()
+            self._close_connection()
             raise RegistryError(f"{self._path}: {problem}", "a readable control store") from problem
         self._data_version = data_version
-        return self._pointer(row)
+        return self._decode_row(row)
 
-    def _pointer(self, row: tuple[str, int] | None) -> Pointer | None:
+    def _decode_row(self, row: tuple[str, int] | None) -> Pointer | None:
         version = row[1] if row else 0
         if version == self._document_version:
             return None
         try:
-            found = pointer_of(msgspec.json.decode(row[0]), version) if row else Pointer()
+            found = decode_pointer(msgspec.json.decode(row[0]), version) if row else Pointer()
         except (msgspec.DecodeError, TypeError) as problem:
             raise RegistryError(f"{self._path}: {problem}", "a control document") from problem
         self._document_version = version
         return found
 
-    def _connected(self) -> sqlite3.Connection | None:
-        """The open connection; None while there is no store yet."""
+    def _open_connection(self) -> sqlite3.Connection | None:
+        """Return the open connection, or None while no store exists."""
         if self._process != os.getpid():
             self._inherited.append(self._connection)
             self._connection, self._process, self._next_stat = None, os.getpid(), float("-inf")
@@ -212,11 +213,11 @@ class _SqliteSource:
             inode = self._path.stat().st_ino
         except FileNotFoundError:
             if self._ever or self._snapshot.exists():
-                raise  # there was a store
+                raise  # a store existed before
             return None
         self._next_stat = self._clock() + _POLL_S
         if self._connection is None or inode != self._inode:
-            self._forget()
+            self._close_connection()
             self._connection = sqlite3.connect(
                 f"{self._path.as_uri()}?mode=rw",
                 uri=True,
@@ -227,7 +228,7 @@ class _SqliteSource:
             self._inode, self._data_version, self._ever = inode, -1, True
         return self._connection
 
-    def _forget(self) -> None:
+    def _close_connection(self) -> None:
         if self._connection is not None:
             with contextlib.suppress(sqlite3.Error):
                 self._connection.close()
@@ -235,7 +236,7 @@ class _SqliteSource:
 
 
 class _WatchedSource:
-    """Listens to a store that cannot be asked in microseconds: pushed, and polled once a second."""
+    """Watches a store that is too slow for each call: pushed, and polled once a second."""
 
     def __init__(self, store: SqlControlStore, agent: str) -> None:
         self._store = store
@@ -245,24 +246,24 @@ class _WatchedSource:
         self._started = False
         self._agent = agent
 
-    def look(self, agent: str) -> Pointer | None:
+    def read_if_changed(self, agent: str) -> Pointer | None:
         if not self._started:
             self._latest = self._store.read(agent)
             self._started = True
-            threading.Thread(target=self._poll, name="burnish-pointer", daemon=True).start()
-            self._store.watch(agent, self._changed)
+            threading.Thread(target=self._poll_store, name="burnish-pointer", daemon=True).start()
+            self._store.watch(agent, self._on_change)
         if self._problem is not None:
             raise self._problem
         latest = self._latest
         if latest is None or latest[1] == self._given:
             return None
         self._given = latest[1]
-        return pointer_of(*latest)
+        return decode_pointer(*latest)
 
-    def _changed(self, document: dict[str, Json], version: int) -> None:
+    def _on_change(self, document: dict[str, Json], version: int) -> None:
         self._latest = (document, version)
 
-    def _poll(self) -> None:
+    def _poll_store(self) -> None:
         while True:
             try:
                 self._latest, self._problem = self._store.read(self._agent), None

@@ -1,7 +1,6 @@
-"""Which adapter versions may serve which agent, on what evidence.
+"""Register adapter versions as candidates of an agent, with evaluation report and gate decision.
 
-Knows: that a candidate needs an evaluation report and a decision, who forced what, the trail.
-Does not know: how evaluations are made, how traffic moves.
+`Registry.register` adds a candidate; `Registry.require` returns it only if it may serve.
 """
 
 from __future__ import annotations
@@ -21,19 +20,19 @@ from burnish.records import Decision, Evaluation, Json, Record
 
 
 class Candidate(Record, frozen=True, kw_only=True):
-    """An adapter version that was put forward for an agent."""
+    """An adapter version that is registered for an agent."""
 
     agent: str
     adapter: str
     decision: Literal["promote", "reject", "inconclusive"]
-    forced: bool  # put forward past the gate
+    forced: bool  # registered despite the gate
     evaluation: str  # path of the report
     evaluation_sha256: str
     at_ns: int
 
     @property
     def may_serve(self) -> bool:
-        """Whether the gate let it through, or a person did."""
+        """True if the gate promoted it, or a person forced it."""
         return self.forced or self.decision == "promote"
 
 
@@ -42,7 +41,7 @@ class Registry:
 
     Args:
         home: Folder of the workspace.
-        store: Another control store than the workspace's own.
+        store: A control store other than the workspace's own.
     """
 
     def __init__(self, home: Path, *, store: SqlControlStore | None = None) -> None:
@@ -59,23 +58,23 @@ class Registry:
         *,
         forced: bool = False,
     ) -> Candidate:
-        """Put an adapter version forward for an agent, with the report on it.
+        """Register an adapter version for an agent, with its evaluation report.
 
         Args:
             agent: Name of the agent.
-            adapter_id: A version that the adapter store holds.
-            evaluation_path: JSON file of an `Evaluation` of that very version.
-            decision: What the gate said.
-            forced: Let it serve whatever the gate said; kept in the audit trail.
+            adapter_id: A version in the adapter store.
+            evaluation_path: JSON file of an `Evaluation` of this version.
+            decision: Decision of the gate.
+            forced: Let it serve despite the gate; recorded in the audit trail.
 
         Raises:
             UnknownAdapter: If the store does not hold the version.
-            RegistryError: If there is no report on it, or the version was altered.
+            RegistryError: If it has no report, or its files were altered.
         """
         self.adapters.verify(adapter_id)
         said = decision.decision if isinstance(decision, Decision) else decision
         path = Path(evaluation_path)
-        report = _report(path, adapter_id)
+        report = _read_report(path, adapter_id)
         candidate = msgspec.convert(
             {
                 "agent": agent,
@@ -88,30 +87,30 @@ class Registry:
             },
             Candidate,
         )
-        self._keep(candidate)
+        self._store_candidate(candidate)
         return candidate
 
     def get(self, agent: str, adapter_id: str) -> Candidate:
-        """The candidate of that version.
+        """Return the candidate of a version.
 
         Raises:
-            RegistryError: If it was never put forward for the agent.
+            RegistryError: If it was never registered for the agent.
         """
         for candidate in self.list(agent):
             if candidate.adapter == adapter_id:
                 return candidate
         self.adapters.path(adapter_id)
         raise RegistryError(
-            f"adapter {adapter_id} is no candidate of agent {agent!r}: it has no evaluation report",
+            f"adapter {adapter_id} is not a candidate of agent {agent!r}: it has no evaluation report",
             "a version that burnish eval has measured",
             f"burnish eval {agent} --adapter {adapter_id}",
         )
 
     def require(self, agent: str, adapter_id: str) -> Candidate:
-        """The candidate of that version, if it may serve.
+        """Return the candidate of a version if it may serve.
 
         Raises:
-            RegistryError: If it has no report, or the gate did not let it through.
+            RegistryError: If it has no report, or the gate did not promote it.
         """
         candidate = self.get(agent, adapter_id)
         if candidate.may_serve:
@@ -123,7 +122,7 @@ class Registry:
         )
 
     def list(self, agent: str | None = None) -> Sequence[Candidate]:
-        """All candidates, oldest first."""
+        """List all candidates, oldest first."""
         from sqlalchemy import text
 
         if self.store.path is not None and not self.store.path.exists():
@@ -133,11 +132,11 @@ class Registry:
             found = [msgspec.convert(dict(row), Candidate, strict=False) for row in rows]
         return [candidate for candidate in found if agent in (None, candidate.agent)]
 
-    def audit(self, agent: str | None = None) -> Sequence[dict[str, Json]]:
-        """What happened to candidates and pointers, oldest first; only ever appended to."""
-        return self.store.audit(agent)
+    def read_audit(self, agent: str | None = None) -> Sequence[dict[str, Json]]:
+        """Return the append-only audit trail of candidates and pointers, oldest first."""
+        return self.store.read_audit(agent)
 
-    def _keep(self, candidate: Candidate) -> None:
+    def _store_candidate(self, candidate: Candidate) -> None:
         from sqlalchemy import text
 
         row = msgspec.structs.asdict(candidate)
@@ -153,11 +152,11 @@ class Registry:
                 ),
                 row,
             )
-            self.store.note(connection, candidate.agent, "registered", row)
+            self.store.record_action(connection, candidate.agent, "registered", row)
 
 
-def _report(path: Path, adapter_id: str) -> bytes:
-    """The bytes of the report, once it is one and speaks of this version."""
+def _read_report(path: Path, adapter_id: str) -> bytes:
+    """Read the report's bytes, after checking that it evaluates this version."""
     try:
         content = path.read_bytes()
         evaluation = msgspec.json.decode(content, type=Evaluation)

@@ -1,13 +1,10 @@
-"""Adapter versions on disk: named by their content, published at once, never changed.
+"""Store adapter versions on disk: named by content, published atomically, never changed.
 
-Knows: the files of a version, its name `name@sha12`, how it is published and checked.
-Does not know: who made it, whether it is any good, and who serves it.
-
-    home/adapters/support@1a2b3c4d5e6f/
-        adapter_model.safetensors  adapter_config.json   the name is a hash over these two
-        burnish.json                                     AdapterManifest: where it comes from
-        fingerprint.json  card.md                        further files, as the trainer left them
-        SHA256SUMS                                       hash of every other file
+home/adapters/support@1a2b3c4d5e6f/
+adapter_model.safetensors  adapter_config.json   the name is a hash over these two
+burnish.json                                     AdapterManifest: its origin
+fingerprint.json  card.md                        further files, as the trainer left them
+SHA256SUMS                                       hash of every other file
 """
 
 from __future__ import annotations
@@ -39,19 +36,24 @@ _ID = re.compile(rf"({_NAME.pattern})@[0-9a-f]{{12}}")
 
 
 def adapter_id(folder: Path, name: str) -> tuple[str, str]:
-    """The version's name `name@sha12` and the full hash over its weights and config.
+    """Return the version's name `name@sha12` and the full hash over its weights and config.
 
-    The config counts as JSON, not as text: layout and order of its keys do not matter.
+    The config is hashed as JSON: layout and key order do not matter.
 
     Raises:
-        RegistryError: If the name cannot be used or one of the two files is missing.
+        RegistryError: If the name is invalid or one of the two files is missing.
     """
     if not _NAME.fullmatch(name):
         raise RegistryError(
-            f"adapter name {name!r}", "letters, digits, '.', '_' and '-'", "name it for its agent"
+            f"adapter name {name!r}",
+            "letters, digits, '.', '_' and '-'",
+            "use the name of its agent",
         )
     digest = hashlib.sha256()
-    for part in (_file_hash(_present(folder, WEIGHTS)), _config_hash(_present(folder, CONFIG))):
+    for part in (
+        _hash_file(_require_file(folder, WEIGHTS)),
+        _hash_config(_require_file(folder, CONFIG)),
+    ):
         digest.update(part)
     sha256 = digest.hexdigest()
     return f"{name}@{sha256[:12]}", sha256
@@ -69,14 +71,14 @@ class AdapterStore:
         self.folder = self.home / "adapters"
 
     def publish(self, folder: Path, manifest: AdapterManifest) -> AdapterManifest:
-        """Copy a finished adapter into the store, all of it or nothing.
+        """Copy a finished adapter into the store, atomically.
 
-        The id and hash of the manifest are filled in. Publishing the same weights and config
-        again gives back what is there.
+        The store fills in id and hash of the manifest. Publishing the same weights and config again
+        returns the existing manifest.
 
         Raises:
-            RegistryError: If files are missing, the manifest names another version, or a version
-                of that name is there and was altered.
+            RegistryError: If files are missing, the manifest names another version, or the stored
+                version of that name was altered.
         """
         version, sha256 = adapter_id(folder, manifest.name)
         if manifest.id not in ("", version):
@@ -96,14 +98,14 @@ class AdapterStore:
             (incoming / MANIFEST).write_bytes(
                 msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n"
             )
-            _seal(incoming)
+            _seal_folder(incoming)
             self._put_in_place(incoming, version)
         finally:
             shutil.rmtree(incoming, ignore_errors=True)
         return self.get(version)
 
     def path(self, version: str) -> Path:
-        """Folder of a version.
+        """Return the folder of a version.
 
         Raises:
             UnknownAdapter: If the store does not hold it.
@@ -120,7 +122,7 @@ class AdapterStore:
         )
 
     def get(self, version: str) -> AdapterManifest:
-        """Manifest of a version.
+        """Return the manifest of a version.
 
         Raises:
             UnknownAdapter: If the store does not hold it.
@@ -135,7 +137,7 @@ class AdapterStore:
             ) from problem
 
     def list(self) -> Sequence[AdapterManifest]:
-        """All versions, oldest first; a folder whose manifest cannot be read is left out."""
+        """List all versions, oldest first; skip folders with an unreadable manifest."""
         found = []
         for folder in self.folder.glob("*@*") if self.folder.is_dir() else ():
             try:
@@ -156,11 +158,11 @@ class AdapterStore:
         folder = self.path(version)
         name = version.rpartition("@")[0]
         problems = [] if adapter_id(folder, name)[0] == version else ["weights or config"]
-        recorded = dict(_recorded(folder))
-        present = {_relative(file, folder): file for file in _files(folder)}
+        recorded = dict(_read_recorded_hashes(folder))
+        present = {_relative_path(file, folder): file for file in _list_files(folder)}
         for relative in sorted(recorded.keys() | present.keys()):
             file = present.get(relative)
-            if file is None or _file_hash(file).hex() != recorded.get(relative):
+            if file is None or _hash_file(file).hex() != recorded.get(relative):
                 problems.append(relative)
         if problems:
             raise RegistryError(
@@ -182,7 +184,7 @@ class AdapterStore:
 _RESTORE = "train it again, or restore the folder from a backup"
 
 
-def _present(folder: Path, name: str) -> Path:
+def _require_file(folder: Path, name: str) -> Path:
     path = folder / name
     if not path.is_file():
         raise RegistryError(
@@ -191,7 +193,7 @@ def _present(folder: Path, name: str) -> Path:
     return path
 
 
-def _config_hash(path: Path) -> bytes:
+def _hash_config(path: Path) -> bytes:
     try:
         config = msgspec.json.decode(path.read_bytes())
     except msgspec.DecodeError as problem:
@@ -199,25 +201,25 @@ def _config_hash(path: Path) -> bytes:
     return hashlib.sha256(msgspec.json.encode(config, order="sorted")).digest()
 
 
-def _file_hash(path: Path) -> bytes:
+def _hash_file(path: Path) -> bytes:
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").digest()
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    """Every file below the folder but the list of hashes itself."""
+def _list_files(folder: Path) -> Iterator[Path]:
+    """Yield every file below the folder except the list of hashes."""
     return (
         path
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and _relative(path, folder) != SUMS
+        if path.is_file() and _relative_path(path, folder) != SUMS
     )
 
 
-def _relative(path: Path, folder: Path) -> str:
+def _relative_path(path: Path, folder: Path) -> str:
     return path.relative_to(folder).as_posix()
 
 
-def _recorded(folder: Path) -> Iterator[tuple[str, str]]:
+def _read_recorded_hashes(folder: Path) -> Iterator[tuple[str, str]]:
     path = folder / SUMS
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else ()
     for line in lines:
@@ -225,8 +227,11 @@ def _recorded(folder: Path) -> Iterator[tuple[str, str]]:
         yield relative, digest
 
 
-def _seal(folder: Path) -> None:
-    """Record all hashes, make the files private and read-only, and force everything to the disk."""
-    lines = [f"{_file_hash(file).hex()}  {_relative(file, folder)}\n" for file in _files(folder)]
+def _seal_folder(folder: Path) -> None:
+    """Record all hashes, make the files private and read-only, and sync everything to disk."""
+    lines = [
+        f"{_hash_file(file).hex()}  {_relative_path(file, folder)}\n"
+        for file in _list_files(folder)
+    ]
     (folder / SUMS).write_text("".join(lines), encoding="utf-8")
     sync_tree(folder, file_mode=0o400)

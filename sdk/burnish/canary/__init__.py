@@ -1,12 +1,14 @@
-"""A new adapter meets real threads: split, watch, decide.
+"""Roll an adapter out to live traffic: assign threads, collect outcomes, promote or roll back.
 
-assignment.py   which threads go to the canary
-router.py       who answers the next call of a thread
-shift.py        an e-process: evidence that holds at every look
-analysis.py     what the outcomes say so far
-policy.py       what to do about it
-ledger.py       each thread of a rollout and its outcome, in SQL
+assignment.py   hash of a thread to an arm
+router.py       target of a thread's next call
+e_process.py    sequential test, valid at any look
+analysis.py     evidence of all metrics
+policy.py       next move, given the evidence
+evaluator.py    outcomes of threads, in order, to moves
+ledger.py       threads of a rollout and their outcomes, in SQL
 rollout.py      one rollout from its first step to its end
+reconciler.py   what backends serve against what the document asks for
 """
 
 from __future__ import annotations
@@ -24,6 +26,6 @@ __all__ = ["Analysis", "Evidence", "Rollout", "assign"]
 
 
 def __getattr__(name: str) -> Any:
-    if name != "Rollout":  # reads workspaces; a router does without
+    if name != "Rollout":  # imports the workspace, which a router does not need
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return importlib.import_module("burnish.canary.rollout").Rollout

@@ -1,7 +1,6 @@
-"""What the outcomes of the threads say about the canary so far.
+"""Compute the evidence for and against a canary from outcomes and guard metrics of its threads.
 
-Knows: success and guard metrics of each thread, and the evidence that they add up to.
-Does not know: threads' names, where outcomes come from, what is done about the evidence.
+`Analysis.add` takes outcomes, `Analysis.evidence` returns the evidence. `policy` decides the move.
 """
 
 from __future__ import annotations
@@ -10,27 +9,27 @@ from collections.abc import Mapping, Sequence
 from math import exp
 
 from burnish.canary.assignment import Arm
-from burnish.canary.shift import NOT_WORSE_GRID, WORSE_GRID, RatioTest, ShiftTest
+from burnish.canary.e_process import NOT_WORSE_GRID, WORSE_GRID, EProcess, RatioEProcess
 from burnish.records import Json, Record
 
-PRIOR_THREADS = 30.0  # most that earlier threads of stable count for
+PRIOR_THREADS = 30.0  # largest weight of stable's earlier threads
 
 
 class Evidence(Record, frozen=True, kw_only=True):
-    """The evidence at one look; each number is a bet's pay-out, 1 at the start.
+    """The evidence at one look; each number is an e-value, 1 at the start.
 
     A value of at least 1/alpha refutes the opposite with error probability alpha, at any look.
     """
 
     worse: float  # the canary succeeds less often
-    not_worse: float  # it succeeds less often by no more than the margin
-    guards: dict[str, float]  # by metric: the canary breaches it more often
-    ratio: float  # threads do not reach the canary as often as planned
-    threads: dict[str, int]  # by arm, judged
+    not_worse: float  # its success is lower by no more than the margin
+    guards: dict[str, float]  # by metric: the canary breaches the guard more often
+    ratio: float  # the share of threads on the canary is not the planned one
+    threads: dict[str, int]  # judged threads by arm
     successes: dict[str, int]
 
     def rate(self, arm: Arm) -> float | None:
-        """Share of successes of an arm, None before its first thread."""
+        """Return the success rate of an arm, or None before its first thread."""
         return self.successes[arm] / self.threads[arm] if self.threads[arm] else None
 
 
@@ -38,10 +37,10 @@ class Analysis:
     """Compares the canary's threads with those of stable, one thread at a time.
 
     Args:
-        margin: Loss of success, 0 to 1, that is still no reason against the canary.
+        margin: Loss of success, 0 to 1, that is still acceptable.
         guards: Names of metrics that are watched besides success.
-        history: Successes and number of threads of stable before the rollout, if known; they
-            only sharpen the first look and cannot make it wrong.
+        history: Successes and number of threads of stable before the rollout, if known. They make
+            early looks more powerful and never invalid.
     """
 
     def __init__(
@@ -56,10 +55,10 @@ class Analysis:
         rate = (successes + 0.5) / (threads + 1.0)
         self.margin = margin
         self.history = history
-        self._worse = ShiftTest(WORSE_GRID, prior=(1.0 - rate, weight))
-        self._not_worse = ShiftTest(NOT_WORSE_GRID, margin=margin, prior=(rate, weight))
-        self._guards = {name: ShiftTest(WORSE_GRID, prior=(0.05, 1.0)) for name in guards}
-        self._ratio = RatioTest()
+        self._worse = EProcess(WORSE_GRID, prior=(1.0 - rate, weight))
+        self._not_worse = EProcess(NOT_WORSE_GRID, margin=margin, prior=(rate, weight))
+        self._guards = {name: EProcess(WORSE_GRID, prior=(0.05, 1.0)) for name in guards}
+        self._ratio = RatioEProcess()
 
     def add(
         self,
@@ -68,13 +67,13 @@ class Analysis:
         share: float,
         breaches: Mapping[str, bool] | None = None,
     ) -> None:
-        """Take the outcome of one thread, in the order in which threads were assigned.
+        """Add the outcome of one thread, in the order of assignment.
 
         Args:
-            arm: Where the thread was put at its first call.
+            arm: Arm of the thread's first call.
             success: Its outcome.
-            share: Probability, 0 to 1, with which it was put on the canary.
-            breaches: For each guard metric that is known, whether the thread breached it.
+            share: Probability, 0 to 1, of the canary at that call.
+            breaches: By guard metric, if known: True if the thread breached it.
         """
         canary = arm == "canary"
         self._worse.add(canary, not success, share)
@@ -84,24 +83,24 @@ class Analysis:
                 self._guards[name].add(canary, bool(breached), share)
 
     def assigned(self, arm: Arm, share: float) -> None:
-        """Take an assignment, as soon as it is seen, for the sample-ratio alarm."""
+        """Add an assignment for the sample-ratio alarm, as soon as it is seen."""
         self._ratio.add(arm == "canary", share)
 
     def evidence(self) -> Evidence:
-        """What has been shown so far."""
+        """Return the evidence so far."""
         stable, canary = self._not_worse.threads
         won_stable, won_canary = self._not_worse.hits
         return Evidence(
-            worse=_exp(self._worse.log_evidence),
-            not_worse=_exp(self._not_worse.log_evidence),
-            guards={name: _exp(test.log_evidence) for name, test in self._guards.items()},
-            ratio=_exp(self._ratio.log_evidence),
+            worse=_exponentiate(self._worse.log_evidence),
+            not_worse=_exponentiate(self._not_worse.log_evidence),
+            guards={name: _exponentiate(test.log_evidence) for name, test in self._guards.items()},
+            ratio=_exponentiate(self._ratio.log_evidence),
             threads={"stable": stable, "canary": canary},
             successes={"stable": won_stable, "canary": won_canary},
         )
 
     def state(self) -> dict[str, Json]:
-        """Everything, as plain data, so that another process can go on."""
+        """Return the whole state as plain data, so that another process can continue."""
         return {
             "margin": self.margin,
             "history": list(self.history),
@@ -113,7 +112,7 @@ class Analysis:
 
     @classmethod
     def restore(cls, state: Mapping[str, Json]) -> Analysis:
-        """The analysis as it was when its state was taken."""
+        """Restore an analysis from its state."""
         successes, threads = state["history"]
         analysis = cls(
             margin=state["margin"], guards=tuple(state["guards"]), history=(successes, threads)
@@ -126,6 +125,6 @@ class Analysis:
         return analysis
 
 
-def _exp(value: float) -> float:
-    """Evidence from its logarithm, within what a float can hold."""
+def _exponentiate(value: float) -> float:
+    """Return the exponential, clipped to the range of a float."""
     return exp(min(max(value, -700.0), 700.0))

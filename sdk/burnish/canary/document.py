@@ -1,12 +1,10 @@
-"""The control document of an agent, and the moves from one state of a rollout to the next.
-
-Knows: states, what each move does to targets and shares. Does not know: storage, evidence.
+"""Define the control document of an agent, and the moves between the states of a rollout.
 
     STAGED -> LOADED -> CANARY -> PROMOTED | ROLLED_BACK
                           ^ v        v
                          PAUSED   ROLLED_BACK   (while the previous version is kept)
 
-All moves are pure: a document in, a document out. Routers read some of its keys (`Pointer`).
+All moves are pure functions from document to document. Routers read some of its keys (`Pointer`).
 """
 
 from __future__ import annotations
@@ -28,31 +26,35 @@ State = Literal["NONE", "STAGED", "LOADED", "CANARY", "PAUSED", "PROMOTED", "ROL
 RUNNING: tuple[State, ...] = ("STAGED", "LOADED", "CANARY", "PAUSED")
 
 
-class Event(Record, frozen=True, kw_only=True):
+class RolloutEvent(Record, frozen=True, kw_only=True):
     """One move of a rollout."""
 
     at_ns: int
     state: State
-    share: float  # probability of the canary from here on
+    share: float  # probability of the canary from this move on
     reason: str
 
 
-class Retired(Record, frozen=True, kw_only=True):
-    """A version that was in service and is to be given back by its backend."""
+class RetiredTarget(Record, frozen=True, kw_only=True):
+    """A version that was in service and that its backend should unload."""
 
     target: Target
     at_ns: int
 
 
-class Document(Record, frozen=True, kw_only=True):
-    """Everything that is known of an agent's rollout, but for its threads."""
+class RolloutDocument(Record, frozen=True, kw_only=True):
+    """The state of an agent's rollout, except for its threads."""
 
     state: State = "NONE"
     rollout: str = ""
-    book: str = ""  # whose threads are judged now: the rollout's, or those of its hold-back
+    phase_id: str = msgspec.field(
+        default="", name="book"
+    )  # the phase whose threads are judged: the rollout, or its hold-back
     candidate: Target | None = None
     forced: bool = False
-    doubts: list[str] = msgspec.field(default_factory=list)  # why who decides may be wrong
+    doubts: list[str] = msgspec.field(
+        default_factory=list
+    )  # why the deciding source may be unreliable
     stable: Target | None = None
     canary: Target | None = None
     previous: Target | None = None
@@ -61,27 +63,27 @@ class Document(Record, frozen=True, kw_only=True):
     salt: str = ""
     step: int = 0
     reason: str = ""
-    events: list[Event] = msgspec.field(default_factory=list)
+    events: list[RolloutEvent] = msgspec.field(default_factory=list)
     config: CanaryConfig = msgspec.field(default_factory=CanaryConfig)
-    retired: list[Retired] = msgspec.field(default_factory=list)
+    retired: list[RetiredTarget] = msgspec.field(default_factory=list)
 
     @property
     def adapter(self) -> str | None:
-        """The version on trial."""
+        """The adapter version of the candidate."""
         return self.candidate.adapter if self.candidate is not None else None
 
     @property
     def share_now(self) -> float:
-        """Probability with which a thread that begins now meets the candidate."""
+        """Probability that a thread starting now is answered by the candidate."""
         return self.events[-1].share if self.events else 0.0
 
     @property
     def started_ns(self) -> int:
-        """When the first thread could be put on the canary; 0 before."""
+        """Time of the first canary traffic; 0 before."""
         return next((event.at_ns for event in self.events if event.share > 0), 0)
 
     def share_at(self, moment_ns: int) -> float:
-        """Probability of the canary at a moment; 0 before the rollout."""
+        """Return the probability of the canary at a time; 0 before the rollout."""
         share = 0.0
         for event in self.events:
             if event.at_ns > moment_ns:
@@ -90,33 +92,35 @@ class Document(Record, frozen=True, kw_only=True):
         return share
 
 
-def staged(
-    document: Document,
+def stage_candidate(
+    document: RolloutDocument,
     candidate: Target,
     config: CanaryConfig,
     *,
     forced: bool,
     doubts: Sequence[str] = (),
-) -> Document:
-    """A new rollout, without traffic yet.
+) -> RolloutDocument:
+    """Start a new rollout, without traffic.
 
     Raises:
-        CanaryError: If another one runs, or the candidate serves already.
+        CanaryError: If another rollout runs, or the candidate already serves.
     """
     if document.state in RUNNING:
         if document.candidate == candidate and document.state in ("STAGED", "LOADED"):
-            return document  # it was interrupted before its first step
+            return document  # interrupted before its first step
         raise CanaryError(
-            f"a rollout of {_name(document.candidate)} is {document.state}",
-            "one that has ended",
+            f"a rollout of {_name_target(document.candidate)} is {document.state}",
+            "a rollout that has ended",
             "burnish canary rollback, or burnish canary promote",
         )
     if document.stable == candidate:
-        raise CanaryError(f"{_name(candidate)} serves already", "another version", "burnish canary")
+        raise CanaryError(
+            f"{_name_target(candidate)} already serves", "another version", "burnish canary"
+        )
     rollout = uuid.uuid4().hex[:16]
-    fresh = Document(
+    fresh = RolloutDocument(
         rollout=rollout,
-        book=rollout,
+        phase_id=rollout,
         salt=rollout,
         candidate=candidate,
         forced=forced,
@@ -125,28 +129,32 @@ def staged(
         config=config,
     )
     reason = "put forward past the gate" if forced else "passed the gate"
-    return moved(fresh, "STAGED", 0.0, "; ".join([reason, *doubts]))
+    return record_move(fresh, "STAGED", 0.0, "; ".join([reason, *doubts]))
 
 
-def loaded(document: Document, reason: str) -> Document:
-    """The backend serves the candidate, without traffic yet."""
-    return moved(document, "LOADED", 0.0, reason)
+def mark_loaded(document: RolloutDocument, reason: str) -> RolloutDocument:
+    """Record that the backend serves the candidate, without traffic."""
+    return record_move(document, "LOADED", 0.0, reason)
 
 
-def stepped(document: Document, step: int, reason: str) -> Document:
-    """Traffic up to the share of a step."""
+def take_step(document: RolloutDocument, step: int, reason: str) -> RolloutDocument:
+    """Send traffic up to the share of a step."""
     share = document.config.steps[step]
     document = msgspec.structs.replace(document, step=step, canary=document.candidate, share=share)
-    return moved(document, "CANARY", share, reason)
+    return record_move(document, "CANARY", share, reason)
 
 
-def paused(document: Document, reason: str) -> Document:
-    """No canary traffic, no decision."""
-    return moved(msgspec.structs.replace(document, canary=None, share=0.0), "PAUSED", 0.0, reason)
+def pause_rollout(document: RolloutDocument, reason: str) -> RolloutDocument:
+    """Stop canary traffic without a decision."""
+    return record_move(
+        msgspec.structs.replace(document, canary=None, share=0.0), "PAUSED", 0.0, reason
+    )
 
 
-def promoted(document: Document, reason: str, *, forced: bool = False) -> Document:
-    """The candidate is stable; a hold-back stays on the previous version."""
+def promote_candidate(
+    document: RolloutDocument, reason: str, *, forced: bool = False
+) -> RolloutDocument:
+    """Make the candidate stable; a hold-back of threads stays on the previous version."""
     holdback = document.config.holdback
     document = msgspec.structs.replace(
         document,
@@ -156,53 +164,55 @@ def promoted(document: Document, reason: str, *, forced: bool = False) -> Docume
         share=0.0,
         holdback=holdback,
         salt=f"{document.rollout}-holdback",
-        book=f"{document.rollout}-holdback",
+        phase_id=f"{document.rollout}-holdback",
         forced=document.forced or forced,
     )
-    return moved(document, "PROMOTED", 1.0 - holdback, reason)
+    return record_move(document, "PROMOTED", 1.0 - holdback, reason)
 
 
-def rolled_back(document: Document, reason: str) -> Document:
-    """Everybody is on the version from before."""
+def roll_back(document: RolloutDocument, reason: str) -> RolloutDocument:
+    """Put all threads back on the previous version."""
     stable = document.previous if document.state == "PROMOTED" else document.stable
     document = msgspec.structs.replace(
         document, stable=stable, canary=None, previous=None, share=0.0, holdback=0.0
     )
-    return moved(document, "ROLLED_BACK", 0.0, reason)
+    return record_move(document, "ROLLED_BACK", 0.0, reason)
 
 
-def with_retired(before: Document, after: Document) -> Document:
-    """A document after a move, with the versions that the move took out of service."""
-    kept = targets_of(after)
+def retire_targets(before: RolloutDocument, after: RolloutDocument) -> RolloutDocument:
+    """Add the versions that a move took out of service to the document after it."""
+    kept = list_targets(after)
     old = [one for one in [*before.retired, *after.retired] if one.target not in kept]
     known = {one.target: one for one in reversed(old)}
     now_ns = time.time_ns()
-    for target in targets_of(before):
+    for target in list_targets(before):
         if target not in kept:
-            known.setdefault(target, Retired(target=target, at_ns=now_ns))
+            known.setdefault(target, RetiredTarget(target=target, at_ns=now_ns))
     return msgspec.structs.replace(after, retired=list(known.values()))
 
 
-def given_back(document: Document, targets: Sequence[Target]) -> Document:
-    """A document without retired versions that their backends have unloaded."""
+def remove_retired(document: RolloutDocument, targets: Sequence[Target]) -> RolloutDocument:
+    """Remove retired versions that their backends have unloaded."""
     kept = [one for one in document.retired if one.target not in targets]
     return msgspec.structs.replace(document, retired=kept)
 
 
-def targets_of(document: Document) -> list[Target]:
-    """The versions that a document wishes to be served, each once."""
+def list_targets(document: RolloutDocument) -> list[Target]:
+    """List the versions that a document needs in service, each once."""
     trial = document.candidate if document.state in RUNNING else None
     named = (document.stable, document.canary, document.previous, trial)
     return list(dict.fromkeys(target for target in named if target is not None and target.adapter))
 
 
-def moved(document: Document, state: State, share: float, reason: str) -> Document:
-    """A document in a new state, with the move in its history."""
-    event = Event(at_ns=time.time_ns(), state=state, share=share, reason=reason)
+def record_move(
+    document: RolloutDocument, state: State, share: float, reason: str
+) -> RolloutDocument:
+    """Set a new state and append the move to the document's history."""
+    event = RolloutEvent(at_ns=time.time_ns(), state=state, share=share, reason=reason)
     return msgspec.structs.replace(
         document, state=state, reason=reason, events=[*document.events, event]
     )
 
 
-def _name(target: Target | None) -> str:
+def _name_target(target: Target | None) -> str:
     return "nothing" if target is None else target.adapter or target.base_model

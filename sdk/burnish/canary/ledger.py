@@ -1,7 +1,7 @@
-"""The threads of a rollout in SQL: where each was put, what became of it, whether it was judged.
+"""Store the threads of a rollout in SQL: arm, outcome and state of each.
 
-Knows: the tables `rollouts` and `threads`, inside a transaction of the control store.
-Does not know: what the judge makes of a thread.
+`ThreadLedger` works inside a transaction of the control store, on the tables `rollouts` and
+`threads`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from burnish.records import Json, Record
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-State = Literal["open", "judged", "missed"]
+ThreadState = Literal["open", "judged", "missed"]
 
 
 class Thread(Record, frozen=True, kw_only=True):
@@ -30,11 +30,11 @@ class Thread(Record, frozen=True, kw_only=True):
     share: float  # probability of the canary at that moment
     success: bool | None = None
     breaches: dict[str, bool] = msgspec.field(default_factory=dict)
-    state: State = "open"
-    place: int | None = None  # in the order of judgement
+    state: ThreadState = "open"
+    place: int | None = None  # position in the order of evaluation
 
 
-class Ledger:
+class ThreadLedger:
     """The threads of one rollout, within one transaction.
 
     Args:
@@ -46,9 +46,9 @@ class Ledger:
         self._connection = connection
         self._rollout = rollout
 
-    def begin(self, agent: str, judge: dict[str, Json], cursor_ns: int) -> None:
-        """Open the books of a rollout."""
-        self._run(
+    def begin_phase(self, agent: str, judge: dict[str, Json], cursor_ns: int) -> None:
+        """Insert the row of a new phase."""
+        self._execute_sql(
             "INSERT INTO rollouts (rollout, agent, cursor_ns, judge) "
             "VALUES (:rollout, :agent, :cursor_ns, :judge)",
             agent=agent,
@@ -56,28 +56,30 @@ class Ledger:
             judge=canonical(judge).decode(),
         )
 
-    def judge(self) -> tuple[dict[str, Json], int]:
-        """What the judge has learnt, and from where trajectories are still to be read."""
-        row = self._run("SELECT judge, cursor_ns FROM rollouts WHERE rollout = :rollout").one()
+    def read_evaluator_state(self) -> tuple[dict[str, Json], int]:
+        """Return the evaluator's state, and the time from which trajectories are still to be read."""
+        row = self._execute_sql(
+            "SELECT judge, cursor_ns FROM rollouts WHERE rollout = :rollout"
+        ).one()
         return msgspec.json.decode(row.judge), row.cursor_ns
 
-    def keep(self, judge: dict[str, Json], cursor_ns: int) -> None:
-        """Keep what the judge has learnt."""
-        self._run(
+    def write_evaluator_state(self, judge: dict[str, Json], cursor_ns: int) -> None:
+        """Store the evaluator's state and the reading position."""
+        self._execute_sql(
             "UPDATE rollouts SET judge = :judge, cursor_ns = :cursor_ns WHERE rollout = :rollout",
             judge=canonical(judge).decode(),
             cursor_ns=cursor_ns,
         )
 
-    def put(self, threads: Iterable[Thread]) -> list[Thread]:
-        """Enter threads, or the news of those that are still open; returns the new ones."""
+    def put_threads(self, threads: Iterable[Thread]) -> list[Thread]:
+        """Insert threads, or update those that are still open; return the new ones."""
         entered = []
         for thread in threads:
             row = {
                 **msgspec.structs.asdict(thread),
                 "breaches": canonical(thread.breaches).decode(),
             }
-            new = self._run(
+            new = self._execute_sql(
                 "INSERT INTO threads (rollout, thread, assigned_ns, arm, share, success, breaches, "
                 "state) VALUES (:rollout, :thread, :assigned_ns, :arm, :share, :success, "
                 ":breaches, 'open') ON CONFLICT DO NOTHING",
@@ -86,16 +88,16 @@ class Ledger:
             if new.rowcount:
                 entered.append(thread)
                 continue
-            self._run(
+            self._execute_sql(
                 "UPDATE threads SET success = COALESCE(:success, success), breaches = :breaches "
                 "WHERE rollout = :rollout AND thread = :thread AND state = 'open'",
                 **row,
             )
         return entered
 
-    def close(self, thread: Thread, state: State, place: int | None = None) -> None:
-        """A thread was judged, or is no longer waited for."""
-        self._run(
+    def close_thread(self, thread: Thread, state: ThreadState, place: int | None = None) -> None:
+        """Mark a thread as judged or missed."""
+        self._execute_sql(
             "UPDATE threads SET state = :state, place = :place "
             "WHERE rollout = :rollout AND thread = :thread",
             state=state,
@@ -103,9 +105,9 @@ class Ledger:
             thread=thread.thread,
         )
 
-    def all(self, state: State | None = None) -> Sequence[Thread]:
-        """Threads in the order in which they were assigned."""
-        rows = self._run(
+    def list_threads(self, state: ThreadState | None = None) -> Sequence[Thread]:
+        """List threads in the order of assignment."""
+        rows = self._execute_sql(
             "SELECT thread, assigned_ns, arm, share, success, breaches, state, place FROM threads "
             "WHERE rollout = :rollout AND state = COALESCE(:state, state) "
             "ORDER BY assigned_ns, thread",
@@ -120,19 +122,21 @@ class Ledger:
             for row in rows
         ]
 
-    def done(self) -> set[str]:
-        """Threads that are judged, or no longer waited for."""
-        rows = self._run("SELECT thread FROM threads WHERE rollout = :rollout AND state <> 'open'")
+    def list_done_threads(self) -> set[str]:
+        """Return the ids of threads that are judged or missed."""
+        rows = self._execute_sql(
+            "SELECT thread FROM threads WHERE rollout = :rollout AND state <> 'open'"
+        )
         return set(rows.scalars())
 
-    def counts(self) -> dict[str, int]:
-        """Number of threads by state."""
-        rows = self._run(
+    def count_by_state(self) -> dict[str, int]:
+        """Count threads by state."""
+        rows = self._execute_sql(
             "SELECT state, COUNT(*) FROM threads WHERE rollout = :rollout GROUP BY state"
         )
         return {"open": 0, "judged": 0, "missed": 0} | dict(rows.all())
 
-    def _run(self, statement: str, **values: Json) -> Any:
+    def _execute_sql(self, statement: str, **values: Json) -> Any:
         from sqlalchemy import text
 
         return self._connection.execute(text(statement), {"rollout": self._rollout, **values})

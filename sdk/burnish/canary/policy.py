@@ -1,12 +1,9 @@
-"""What to do about the evidence: go on, take the next step, promote, roll back or pause.
+"""Decide the next move from the evidence: stay, take the next step, promote, roll back or pause.
 
-Knows: levels of evidence, the order of steps, limits. Does not know: where evidence comes from,
-how traffic is moved.
-
-Most of alpha (four fifths) is spent on success, the rest is shared by the guard metrics. A step is
-taken once enough threads were judged on it and the evidence leans against "worse"; a promotion
-needs proof of "not worse by more than the margin". What stays unclear pauses; nothing ships by
-itself for want of evidence.
+`advise_move` is the entry. Four fifths of alpha are spent on success, the rest is shared by the guard
+metrics. The next step needs enough judged threads on the current one, and evidence that leans against
+"worse". A promotion needs proof of "not worse by more than the margin". An unclear result pauses;
+lack of evidence never promotes.
 """
 
 from __future__ import annotations
@@ -22,52 +19,52 @@ Move = Literal["stay", "step", "promote", "rollback", "pause"]
 
 SUCCESS_PART = 0.8
 RATIO_ALARM = 1000.0
-LEANS_AGAINST = 0.25  # evidence of "worse" at which a step may be taken
+LEANS_AGAINST = 0.25  # largest evidence of "worse" at which the next step is taken
 
 
 class Advice(Record, frozen=True, kw_only=True):
-    """The next move and why."""
+    """The next move and its reason."""
 
     move: Move
     reason: str
 
 
-class Place(Record, frozen=True, kw_only=True):
-    """Where a rollout stands."""
+class RolloutPosition(Record, frozen=True, kw_only=True):
+    """The progress of a rollout."""
 
     step: int  # index into steps
     canary_on_step: int  # canary threads judged since the step was taken
     age_s: float = 0.0
-    promoted: bool = False  # the hold-back runs: only a rollback is left to decide
+    promoted: bool = False  # the hold-back runs: only a rollback is possible
 
 
-def advise(evidence: Evidence, place: Place, config: CanaryConfig) -> Advice:
-    """The next move."""
-    alarm = _alarm(evidence, config)
+def advise_move(evidence: Evidence, position: RolloutPosition, config: CanaryConfig) -> Advice:
+    """Return the next move."""
+    alarm = _find_alarm(evidence, config)
     if alarm is not None:
         return Advice(move="rollback", reason=alarm)
-    if place.promoted:
+    if position.promoted:
         return Advice(move="stay", reason="promoted; the rollback stays armed")
     if evidence.ratio >= RATIO_ALARM:
         return Advice(
             move="pause",
             reason=f"threads do not reach the canary as planned (evidence {evidence.ratio:.3g})",
         )
-    if place.step >= len(config.steps) - 2:
-        return _at_last_step(evidence, place, config)
-    return _at_earlier_step(evidence, place, config)
+    if position.step >= len(config.steps) - 2:
+        return _advise_last_step(evidence, position, config)
+    return _advise_earlier_step(evidence, position, config)
 
 
-def threads_for_step(config: CanaryConfig) -> int:
-    """Canary threads that are judged on each step before the next is taken."""
+def count_step_threads(config: CanaryConfig) -> int:
+    """Return how many canary threads each step needs."""
     return ceil(config.min_threads / max(1, len(config.steps) - 1))
 
 
-def _alarm(evidence: Evidence, config: CanaryConfig) -> str | None:
+def _find_alarm(evidence: Evidence, config: CanaryConfig) -> str | None:
     part = SUCCESS_PART if evidence.guards else 1.0
     if evidence.worse >= 1.0 / (config.alpha * part):
         return (
-            f"success {_shown(evidence.rate('canary'))} against {_shown(evidence.rate('stable'))} "
+            f"success {_format_rate(evidence.rate('canary'))} against {_format_rate(evidence.rate('stable'))} "
             f"(evidence {evidence.worse:.3g} after {evidence.threads['canary']} canary threads)"
         )
     for name, value in evidence.guards.items():
@@ -76,7 +73,9 @@ def _alarm(evidence: Evidence, config: CanaryConfig) -> str | None:
     return None
 
 
-def _at_last_step(evidence: Evidence, place: Place, config: CanaryConfig) -> Advice:
+def _advise_last_step(
+    evidence: Evidence, position: RolloutPosition, config: CanaryConfig
+) -> Advice:
     canary = evidence.threads["canary"]
     if evidence.not_worse >= 1.0 / config.alpha and canary >= config.min_threads:
         return Advice(
@@ -84,29 +83,33 @@ def _at_last_step(evidence: Evidence, place: Place, config: CanaryConfig) -> Adv
             reason=f"not worse by more than {config.margin:.0%} "
             f"(evidence {evidence.not_worse:.3g} after {canary} canary threads)",
         )
-    return _unless_too_long(evidence, place, config, "evidence is being gathered")
+    return _wait_or_pause(evidence, position, config, "evidence is being gathered")
 
 
-def _at_earlier_step(evidence: Evidence, place: Place, config: CanaryConfig) -> Advice:
-    needed = threads_for_step(config)
-    if place.canary_on_step < needed:
-        wait = f"{place.canary_on_step} of {needed} canary threads judged on this step"
-        return _unless_too_long(evidence, place, config, wait)
+def _advise_earlier_step(
+    evidence: Evidence, position: RolloutPosition, config: CanaryConfig
+) -> Advice:
+    needed = count_step_threads(config)
+    if position.canary_on_step < needed:
+        wait = f"{position.canary_on_step} of {needed} canary threads judged on this step"
+        return _wait_or_pause(evidence, position, config, wait)
     if evidence.worse > LEANS_AGAINST:
-        return _unless_too_long(evidence, place, config, "not yet clear that it is not worse")
+        return _wait_or_pause(evidence, position, config, "not yet clear that it is not worse")
     return Advice(
-        move="step", reason=f"{place.canary_on_step} canary threads judged, none the worse"
+        move="step", reason=f"{position.canary_on_step} canary threads judged, none the worse"
     )
 
 
-def _unless_too_long(evidence: Evidence, place: Place, config: CanaryConfig, wait: str) -> Advice:
+def _wait_or_pause(
+    evidence: Evidence, position: RolloutPosition, config: CanaryConfig, wait: str
+) -> Advice:
     judged = sum(evidence.threads.values())
     if judged >= config.max_threads:
         return Advice(move="pause", reason=f"inconclusive after {judged} threads")
-    if place.age_s >= config.max_days * 86400:
+    if position.age_s >= config.max_days * 86400:
         return Advice(move="pause", reason=f"inconclusive after {config.max_days:g} days")
     return Advice(move="stay", reason=wait)
 
 
-def _shown(rate: float | None) -> str:
+def _format_rate(rate: float | None) -> str:
     return "unknown" if rate is None else f"{rate:.0%}"

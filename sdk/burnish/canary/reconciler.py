@@ -26,7 +26,7 @@ from burnish.adapters.control import SqlControlStore
 from burnish.adapters.pointer import Target
 from burnish.adapters.store import AdapterStore
 from burnish.canary import document as moves
-from burnish.canary.document import Document
+from burnish.canary.document import RolloutDocument
 from burnish.errors import BurnishError, UnknownAdapter
 from burnish.protocols import Backend
 from burnish.records import Json
@@ -69,12 +69,12 @@ class Reconciler:
 
     def wished(self) -> list[Target]:
         """The versions that backends must serve now."""
-        return moves.targets_of(self._document())
+        return moves.list_targets(self._document())
 
     def reconcile(self) -> list[dict[str, Json]]:
         """Load what is missing and give back what is retired; returns what was done or failed."""
         document, done = self._document(), list[dict[str, Json]]()
-        for target in moves.targets_of(document):
+        for target in moves.list_targets(document):
             try:
                 if (
                     self._reachable(target)
@@ -129,7 +129,7 @@ class Reconciler:
             self._unload(backend, version)
             raise
 
-    def _give_back(self, document: Document) -> list[dict[str, Json]]:
+    def _give_back(self, document: RolloutDocument) -> list[dict[str, Json]]:
         """Unload retired versions whose grace has passed."""
         done, gone = list[dict[str, Json]](), list[Target]()
         for retired in document.retired:
@@ -146,9 +146,9 @@ class Reconciler:
         if gone:
             with self._store.transaction() as connection:
                 raw, version = self._store.read_in(connection, self.agent)
-                kept = moves.given_back(msgspec.convert(raw, Document), gone)
+                kept = moves.remove_retired(msgspec.convert(raw, RolloutDocument), gone)
                 self._store.write_in(connection, self.agent, msgspec.to_builtins(kept), version)
-            self._store.pushed(self.agent)
+            self._store.notify_readers(self.agent)
         return done
 
     def _unload(self, backend: Backend, version: str) -> None:
@@ -174,8 +174,8 @@ class Reconciler:
             self._backends[key] = open_backend(target.backend, target.base_model or None)
         return self._backends[key]
 
-    def _document(self) -> Document:
-        return msgspec.convert(self._store.read(self.agent)[0], Document)
+    def _document(self) -> RolloutDocument:
+        return msgspec.convert(self._store.read(self.agent)[0], RolloutDocument)
 
     def _tell(self, action: Action, target: Target, reason: str) -> dict[str, Json]:
         """Log and keep what happened; the same again within a minute is counted and kept later."""
@@ -192,7 +192,7 @@ class Reconciler:
     def _note(self, action: str, detail: dict[str, Json]) -> None:
         try:
             with self._store.transaction() as connection:
-                self._store.note(connection, self.agent, action, detail)
+                self._store.record_action(connection, self.agent, action, detail)
         except BurnishError as problem:  # a call must not fail because it cannot be told
             logger.warning("burnish: the audit trail took no note of it: %s", problem)
 

@@ -1,10 +1,8 @@
-"""Who answers the next call of an agent: the pointer, made sticky by thread, and counted.
+"""Choose the target of an agent's next call: the pointer, sticky by thread, and counted.
 
-Knows: the arm of each thread that was seen lately. Does not know: models and messages.
-
-A thread keeps the arm of its first call while the share grows, so that no conversation changes
-hands in the middle; after a rollback every next call is stable. Without a thread it is always
-stable.
+`Router.choose` is the entry. A thread keeps the arm of its first call while the share grows, so that no
+conversation changes its model midway. After a rollback every next call is stable. Calls without a
+thread are stable.
 """
 
 from __future__ import annotations
@@ -15,20 +13,20 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from burnish.adapters.pointer import Pointer, PointerReader, Target
-from burnish.canary.assignment import Arm, choose
+from burnish.canary.assignment import Arm, choose_target
 
 _PINS = 100_000
 
 
-class Choice(NamedTuple):
-    """Who answers one call."""
+class RoutingChoice(NamedTuple):
+    """The target and arm of one call."""
 
-    target: Target | None  # None: the user's own model, as it is
+    target: Target | None  # None: the user's own model, unchanged
     arm: Arm | Literal["takeover"]
 
 
 class Router:
-    """Chooses for one agent; one per process, shared by all its models.
+    """Chooses targets for one agent; one per process, shared by all its models.
 
     Args:
         reader: The pointer of the agent.
@@ -43,44 +41,44 @@ class Router:
 
     @classmethod
     def shared(cls, home: Path, agent: str) -> Router:
-        """The router of an agent in this process."""
-        return _shared(home, agent)
+        """Return the router of an agent in this process."""
+        return _shared_router(home, agent)
 
     @property
     def pointer(self) -> Pointer:
-        """What is in force now."""
+        """The current pointer."""
         return self._reader.read()
 
-    def choose(self, thread_id: str | None, *, counted: bool = True) -> Choice:
-        """Who answers a call of this thread that starts now."""
+    def choose(self, thread_id: str | None, *, counted: bool = True) -> RoutingChoice:
+        """Choose the target of a call of this thread that starts now."""
         pointer = self._reader.read()
         if thread_id is None:
             self.counts["no_thread"] += counted
-            return Choice(pointer.stable, "stable")
+            return RoutingChoice(pointer.stable, "stable")
         if pointer.canary is None:
-            choice = Choice(*choose(pointer, thread_id))
-        elif self._pinned(pointer, thread_id) == "canary":
-            choice = Choice(pointer.canary, "canary")
+            choice = RoutingChoice(*choose_target(pointer, thread_id))
+        elif self._find_pinned_arm(pointer, thread_id) == "canary":
+            choice = RoutingChoice(pointer.canary, "canary")
         else:
-            choice = Choice(pointer.stable, "stable")
+            choice = RoutingChoice(pointer.stable, "stable")
         self.counts[choice.arm] += counted
         return choice
 
-    def _pinned(self, pointer: Pointer, thread_id: str) -> Arm:
-        """The arm of the thread's first call in this rollout."""
+    def _find_pinned_arm(self, pointer: Pointer, thread_id: str) -> Arm:
+        """Return the arm of the thread's first call in this rollout."""
         if pointer.salt != self._salt:
-            self._begin(pointer.salt)
+            self._reset_pins(pointer.salt)
         arm = self._pins.get(thread_id)
         if arm is None:
-            arm = choose(pointer, thread_id)[1]
-            self._pin(thread_id, arm)
+            arm = choose_target(pointer, thread_id)[1]
+            self._pin_thread(thread_id, arm)
         return arm
 
-    def _begin(self, salt: str) -> None:
+    def _reset_pins(self, salt: str) -> None:
         with self._lock:
             self._pins, self._salt = {}, salt
 
-    def _pin(self, thread_id: str, arm: Arm) -> None:
+    def _pin_thread(self, thread_id: str, arm: Arm) -> None:
         pins = self._pins
         if len(pins) >= _PINS:
             with self._lock:
@@ -90,5 +88,5 @@ class Router:
 
 
 @lru_cache(maxsize=256)
-def _shared(home: Path, agent: str) -> Router:
+def _shared_router(home: Path, agent: str) -> Router:
     return Router(PointerReader(home, agent))

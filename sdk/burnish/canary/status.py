@@ -1,7 +1,4 @@
-"""A rollout as plain data: for the command line, pages and pictures.
-
-Knows: what is shown of a rollout. Does not know: how it is kept or moved.
-"""
+"""Describe a rollout as plain data for the command line, pages and charts."""
 
 from __future__ import annotations
 
@@ -10,8 +7,8 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from burnish.canary.document import Document
-from burnish.canary.judge import Judge
+from burnish.canary.document import RolloutDocument
+from burnish.canary.evaluator import PhaseEvaluator
 from burnish.canary.ledger import Thread
 from burnish.canary.policy import SUCCESS_PART
 from burnish.records import Json
@@ -19,8 +16,8 @@ from burnish.records import Json
 _BACKEND_ACTIONS = ("taken_over", "restored", "not_restored", "unloaded")
 
 
-def facts(agent: str, document: Document) -> dict[str, Json]:
-    """What the control document alone says."""
+def describe_document(agent: str, document: RolloutDocument) -> dict[str, Json]:
+    """Describe the control document."""
     return {
         "agent": agent,
         "state": document.state,
@@ -38,8 +35,10 @@ def facts(agent: str, document: Document) -> dict[str, Json]:
     }
 
 
-def backend_events(audit: Sequence[Mapping[str, Json]], document: Document) -> dict[str, Json]:
-    """How often backends lost a version in this rollout, it was loaded again, or another answered."""
+def count_backend_events(
+    audit: Sequence[Mapping[str, Json]], document: RolloutDocument
+) -> dict[str, Json]:
+    """Count takeovers, reloads, failed reloads and unloads of this rollout."""
     begun = document.events[0].at_ns if document.events else 0
     found: dict[str, int] = {}
     for entry in audit:
@@ -49,15 +48,15 @@ def backend_events(audit: Sequence[Mapping[str, Json]], document: Document) -> d
     return dict(found)
 
 
-def whole(
-    agent: str, document: Document, judge: Judge, counts: Mapping[str, int]
+def describe_rollout(
+    agent: str, document: RolloutDocument, evaluator: PhaseEvaluator, counts: Mapping[str, int]
 ) -> dict[str, Json]:
-    """The same with threads and evidence of the present phase."""
-    evidence = judge.analysis.evidence()
+    """Describe the control document with threads and evidence of the current phase."""
+    evidence = evaluator.analysis.evidence()
     alpha, part = document.config.alpha, SUCCESS_PART if evidence.guards else 1.0
-    found = facts(agent, document)
+    found = describe_document(agent, document)
     if document.state == "CANARY":
-        found["reason"] = judge.advice(document, time.time_ns()).reason
+        found["reason"] = evaluator.advise_move(document, time.time_ns()).reason
     return found | {
         "threads": evidence.threads,
         "successes": evidence.successes,
@@ -75,16 +74,16 @@ def whole(
     }
 
 
-def trail(
-    document: Document, threads: Sequence[Thread], state: Mapping[str, Json]
+def trace_evidence(
+    document: RolloutDocument, threads: Sequence[Thread], state: Mapping[str, Json]
 ) -> list[dict[str, Json]]:
-    """The evidence after each judged thread, in the order of judgement."""
+    """List the evidence after each judged thread, in the order of evaluation."""
     successes, known = state["analysis"]["history"]
-    judge = Judge(document, history=(successes, known))
+    evaluator = PhaseEvaluator(document, history=(successes, known))
     found = []
     for thread in sorted(threads, key=lambda thread: thread.place or 0):
-        judge.analysis.add(thread.arm, bool(thread.success), thread.share, thread.breaches)
-        evidence = judge.analysis.evidence()
+        evaluator.analysis.add(thread.arm, bool(thread.success), thread.share, thread.breaches)
+        evidence = evaluator.analysis.evidence()
         found.append(
             {
                 "thread": thread.thread,

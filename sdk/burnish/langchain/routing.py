@@ -27,7 +27,7 @@ from pydantic import PrivateAttr
 
 from burnish import settings
 from burnish.canary.reconciler import Reconciler
-from burnish.canary.router import Choice, Router
+from burnish.canary.router import Router, RoutingChoice
 from burnish.capture.entering import leave_variable
 from burnish.capture.recorder.context import ambient_config, current_thread_id
 from burnish.errors import CaptureError
@@ -145,7 +145,7 @@ class _Call:
         self._takeover: Takeover | None = None
         self._first = True
         self._routed = self._route is not None and not names_another_model(self._model, kwargs)
-        self.choice = Choice(None, "stable")
+        self.choice = RoutingChoice(None, "stable")
         if self._route is not None and self._routed:
             self.choice = self._route.router().choose(current_thread(run_manager))
         self.way: Way = way_to(self.choice.target, self._model, kwargs)

@@ -13,7 +13,7 @@ from typing import Literal
 
 from burnish.adapters.pointer import Target
 from burnish.canary.reconciler import Reconciler
-from burnish.canary.router import Choice, Router
+from burnish.canary.router import Router, RoutingChoice
 from burnish.errors import BackendUnavailable, UnknownAdapter
 from burnish.serving.endpoint import engine_died, error_status
 
@@ -44,14 +44,14 @@ class Takeover:
         choice: Who was chosen at the start of the call.
     """
 
-    def __init__(self, router: Router, reconciler: Reconciler, choice: Choice) -> None:
+    def __init__(self, router: Router, reconciler: Reconciler, choice: RoutingChoice) -> None:
         self._router = router
         self._reconciler = reconciler
         self._choice = choice
         self._tried: list[Target | None] = []
         self._restored: set[Target] = set()
 
-    def next(self, failed: Choice, error: BaseException) -> Choice | None:
+    def next(self, failed: RoutingChoice, error: BaseException) -> RoutingChoice | None:
         """Who is asked after a failure; None if the error is the answer. May take a second.
 
         Args:
@@ -71,7 +71,7 @@ class Takeover:
                 if len(self._tried) == 1:
                     self._reconciler.taken_over(target, str(error)[:200])
                     self._router.counts["takeover"] += 1
-                return Choice(other, "takeover")
+                return RoutingChoice(other, "takeover")
         return None
 
     def _others(self, target: Target, failure: Failure) -> list[Target | None]:

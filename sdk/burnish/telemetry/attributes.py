@@ -1,6 +1,6 @@
-"""How attributes of a span are filled from events and blobs.
+"""Fill span attributes from events and blobs.
 
-Knows: that content may be lost, and that absent is not null. Does not know: which span it is.
+Lost content is counted as a loss. An absent value leaves the attribute unset: absent is not null.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ Attributes = dict[str, Json]
 
 
 class Blobs(Protocol):
-    """Where the content lies that an event refers to."""
+    """Access to the content that events refer to."""
 
     def value(self, ref: Ref) -> Json:
-        """Decoded content; raises KeyError if it is lost."""
+        """Return the decoded content; raise KeyError if it is lost."""
         ...
 
     def values(self, refs: list[Ref]) -> list[Json] | None:
-        """Decoded contents, None where one of them is lost."""
+        """Return the decoded contents, or None if one of them is lost."""
         ...
 
 
 def set_contents(attributes: Attributes, blobs: Blobs, contents: dict[str, Ref | None]) -> None:
-    """Set attributes to the content of blobs; what is lost is counted."""
+    """Set attributes to the content of blobs, and count lost content."""
     for name, ref in contents.items():
         if ref is None:
             continue
@@ -39,7 +39,7 @@ def set_contents(attributes: Attributes, blobs: Blobs, contents: dict[str, Ref |
 
 
 def count_missing(attributes: Attributes) -> None:
-    """Count content that the journal does not hold any more."""
+    """Count one content that the journal no longer holds."""
     held = attributes.get(s.LOSSES)
     losses = dict(held) if isinstance(held, dict) else {}
     losses["missing_blobs"] = losses.get("missing_blobs", 0) + 1
@@ -47,19 +47,19 @@ def count_missing(attributes: Attributes) -> None:
 
 
 def set_present(attributes: Attributes, values: dict[str, Json]) -> None:
-    """Set those attributes that have a value."""
+    """Set the attributes whose value is not None."""
     for name, value in values.items():
         if value is not None:
             attributes[name] = value
 
 
 def read_run_id(start: ModelStarted | ToolStarted) -> dict[str, Json]:
-    """LangChain's id of a run, as one of its extras."""
+    """Return LangChain's run id as an extra field."""
     return {} if start.run_id is None else {"run_id": str(UUID(bytes=start.run_id))}
 
 
 def read_extras(attributes: Attributes, blobs: Blobs, ref: Ref | None) -> dict[str, Json]:
-    """What an event says beside its fields; counted in `attributes` where it is lost."""
+    """Return the extra fields of an event; count them in `attributes` if they are lost."""
     found: Attributes = {}
     set_contents(found, blobs, {s.EXTRAS: ref})
     if s.LOSSES in found:

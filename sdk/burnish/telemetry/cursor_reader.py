@@ -1,8 +1,11 @@
-"""Gives the spans of one process that an exporter has not had yet, in the order of the journal.
+"""Read the spans of one process that an exporter has not received yet, in journal order.
 
-Knows: where a cursor stands, which spans are open or held back, what sampling leaves out.
-Does not know: how spans are sent (delivery), what they mean together.
+`CursorReader.read_spans` is the entry.
 """
+
+# How it works: a mark names a position (segment, offset) and a floor. The floor is the first segment
+# whose events are still needed, because a span opened there is unfinished or held back by sampling.
+# After a restart reading begins at the floor, and spans before the position are not yielded again.
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ _STARTS = "RNMT"  # tags of the events that begin a span
 
 
 class JournalMark(msgspec.Struct, frozen=True):
-    """Where the journal stands after an event."""
+    """The journal position after an event."""
 
     segment: int
     offset: int
@@ -33,9 +36,9 @@ class JournalMark(msgspec.Struct, frozen=True):
 
 
 class Sampler:
-    """Chooses trajectories to ship: a share of all, and every failure.
+    """Selects trajectories to ship: a share of all, and every failure.
 
-    Spans of a trajectory that is not of the share wait for its end, which tells.
+    Spans of a trajectory outside the share are held until its end shows whether it failed.
     """
 
     def __init__(self, share: float) -> None:
@@ -46,7 +49,7 @@ class Sampler:
         self._kept: set[str] = set()
 
     def choose_spans(self, span: Span, segment: int) -> list[Span]:
-        """The spans to ship now."""
+        """Return the spans to ship now."""
         trajectory = span.attributes.get(s.TRAJECTORY)
         if self.share >= 1 or trajectory is None or self._is_sampled(trajectory):
             return [span]
@@ -68,7 +71,7 @@ class Sampler:
         return []
 
     def find_floor(self, segment: int) -> int:
-        """First segment whose spans are still held back."""
+        """Return the first segment whose spans are still held back."""
         return min(self._since.values(), default=segment)
 
     def _is_sampled(self, trajectory: str) -> bool:
@@ -77,7 +80,7 @@ class Sampler:
 
 
 class CursorReader:
-    """Spans of one process folder, from a cursor on."""
+    """Reads the spans of one process folder, from a cursor on."""
 
     def __init__(self, folder: Path, cursor: Cursor, share: float = 1.0) -> None:
         self.folder = folder
@@ -92,16 +95,16 @@ class CursorReader:
 
     @property
     def sampled_out(self) -> int:
-        """Spans that sampling has left out so far."""
+        """Number of spans that sampling has left out so far."""
         return self._sampler.left_out
 
     def read_spans(self) -> Iterator[tuple[Span | None, JournalMark]]:
-        """Spans since the last reading, each with where the journal stands after it.
+        """Yield the spans since the last reading, each with the journal position after it.
 
-        A mark without a span says how far all is done with.
+        A mark without a span says that everything up to it is handled.
         """
         while not self.finished:
-            alive = is_alive(self.folder)  # asked before reading: what it wrote is then all there
+            alive = is_alive(self.folder)  # asked before reading: a dead process writes no more
             reader = self._open_reader()
             if reader is not None:
                 yield from self._read_segment(reader, final=not alive)
@@ -110,7 +113,7 @@ class CursorReader:
                 if not alive:
                     yield from self._read_unfinished()
                 return
-            if reader is not None and not reader.sealed:  # its last frames came in between
+            if reader is not None and not reader.sealed:  # its last frames were written meanwhile
                 yield from self._read_segment(reader, final=True)
             self._number = following
             self._reader = None
@@ -143,7 +146,7 @@ class CursorReader:
             mark = self._mark_position(reader)
             chosen = [] if span is None else self._sampler.choose_spans(span, self._number)
             if (mark.segment, mark.offset) <= self._start:
-                continue  # the exporter has it already; read again for what was open then
+                continue  # the exporter has it already; it was read again for the spans open then
             for item in chosen:
                 yield item, mark
             if not chosen:
@@ -155,7 +158,7 @@ class CursorReader:
         return JournalMark(self._number, reader.position, floor)
 
     def _read_unfinished(self) -> Iterator[tuple[Span | None, JournalMark]]:
-        """What a process left open when it died."""
+        """Yield the spans that a process left open when it died."""
         self.finished = True
         position = self._reader.position if self._reader is not None else 0
         mark = JournalMark(self._number, position, self._number, finished=True)
@@ -166,7 +169,7 @@ class CursorReader:
 
 
 def count_spans_after(folder: Path, cursor: Cursor) -> int:
-    """About how many spans a journal holds behind a cursor: it counts what ends spans."""
+    """Count the events behind a cursor that end spans: an estimate of the spans."""
     count = 0
     if cursor.finished:
         return 0
@@ -185,7 +188,7 @@ def count_spans_after(folder: Path, cursor: Cursor) -> int:
 
 
 def count_bytes_after(folder: Path, cursor: Cursor) -> int:
-    """How many bytes of a journal lie behind a cursor."""
+    """Return how many bytes of a journal lie behind a cursor."""
     if cursor.finished:
         return 0
     sizes = {int(path.stem): path.stat().st_size for path in segments(folder)}

@@ -1,7 +1,7 @@
-"""Hands batches of spans to a receiver and says what became of them.
+"""Send batches of spans to a receiver and classify its answer.
 
-Knows: OTLP over HTTP and gRPC, any OpenTelemetry SpanExporter, which answers mean "later" and which "never".
-Does not know: the journal, cursors, when to try again.
+Receivers are OTLP over HTTP, OTLP over gRPC, and any OpenTelemetry SpanExporter. `delivery_loop`
+decides when to retry.
 """
 
 from __future__ import annotations
@@ -34,25 +34,25 @@ _LATER = frozenset((401, 403, 404, 408, 429, 502, 503, 504))
 
 
 class DeliveryResult(msgspec.Struct, frozen=True):
-    """What became of a batch; "unclear": the receiver does not say whose fault it was."""
+    """The result of sending a batch; "unclear": the answer does not say which side is at fault."""
 
     result: Literal["taken", "later", "unclear", "refused", "too_large"]
     reason: str = ""
     retry_after_s: float | None = None
-    rejected: int = 0  # spans that a receiver took the rest of the batch without
+    rejected: int = 0  # spans that the receiver rejected from an accepted batch
 
 
 class Receiver(Protocol):
-    """Somebody who takes batches of spans."""
+    """A destination of batches of spans."""
 
     name: str
 
     def send(self, spans: Sequence[Span], content: ContentMode) -> DeliveryResult:
-        """Hand over a batch; never raises for what the receiver does."""
+        """Send a batch; failures of the receiver are results, not exceptions."""
         ...
 
     def close(self) -> None:
-        """Let go of connections."""
+        """Close the connections."""
         ...
 
 
@@ -60,10 +60,10 @@ class OtlpHttp:
     """An OTLP/HTTP endpoint, protobuf and gzip."""
 
     def __init__(self, endpoint: str, name: str | None = None) -> None:
-        """Prepare for a collector at `endpoint`, a base URL or the whole URL of its traces.
+        """Prepare for a collector at `endpoint`: a base URL or the full traces URL.
 
         Raises:
-            SettingsError: If it is no HTTP URL.
+            SettingsError: If `endpoint` is not an HTTP URL.
         """
         if not endpoint.startswith(("http://", "https://")):
             raise SettingsError(
@@ -75,7 +75,7 @@ class OtlpHttp:
         self.url = base if base.endswith("/v1/traces") else f"{base}/v1/traces"
         self.name = name or "otlp"
         self._client: httpx.Client | None = None
-        self._token: dict[str, str] = {}  # filled once a server of burnish asks for it
+        self._token: dict[str, str] = {}  # set when a burnish server asks for it
 
     def send(self, spans: Sequence[Span], content: ContentMode) -> DeliveryResult:
         """Post a batch as one ExportTraceServiceRequest."""
@@ -108,7 +108,7 @@ class OtlpHttp:
 
 
 class OtlpGrpc:
-    """An OTLP/gRPC endpoint, named as grpc://HOST:PORT or grpcs://HOST:PORT."""
+    """An OTLP/gRPC endpoint, given as grpc://HOST:PORT or grpcs://HOST:PORT."""
 
     def __init__(self, endpoint: str, name: str | None = None) -> None:
         """Prepare for a collector.
@@ -121,7 +121,7 @@ class OtlpGrpc:
         except ImportError as error:
             raise SettingsError(
                 f"otlp_endpoint is {endpoint!r}, and the package grpcio is missing",
-                "it to be installed",
+                "grpcio installed",
                 "pip install 'burnish[grpc]'",
             ) from error
         self.name = name or "otlp-grpc"
@@ -162,7 +162,7 @@ class OtlpGrpc:
 
 
 class AnyExporter:
-    """An OpenTelemetry SpanExporter that the user gave."""
+    """Adapts an OpenTelemetry SpanExporter that the user configured."""
 
     def __init__(self, exporter: SpanExporter, name: str) -> None:
         self.exporter, self.name = exporter, name
@@ -201,7 +201,7 @@ def _read_response(response: httpx.Response) -> DeliveryResult:
 
 
 def _asks_for_our_token(response: httpx.Response) -> bool:
-    """Whether a server of burnish asks for its token: no other server is ever shown it."""
+    """Return True if a burnish server asks for its token; no other server receives it."""
     challenge = response.headers.get("www-authenticate", "")
     return response.status_code == 401 and f'realm="{REALM}"' in challenge
 
@@ -222,7 +222,7 @@ def _count_rejected(body: bytes) -> int:
 
 
 def _parse_retry_after(header: str | None) -> float | None:
-    """Seconds of a Retry-After, which gives them or a date; at most an hour is waited."""
+    """Parse a Retry-After header, in seconds or as a date, capped at one hour."""
     if header is None:
         return None
     try:
@@ -231,12 +231,12 @@ def _parse_retry_after(header: str | None) -> float | None:
         try:
             wanted = parsedate_to_datetime(header).timestamp() - time.time()
         except ValueError:
-            return None  # our own backoff does as well
+            return None  # the loop's own backoff applies
     return min(max(0.0, wanted), _LONGEST_S) if wanted == wanted else None
 
 
 def _read_environment_headers() -> dict[str, str]:
-    """Headers of OTEL_EXPORTER_OTLP_HEADERS, "name=value,name=value"."""
+    """Read the headers of OTEL_EXPORTER_OTLP_HEADERS, "name=value,name=value"."""
     pairs = (item.split("=", 1) for item in os.environ.get(_HEADERS, "").split(",") if "=" in item)
     return {name.strip(): unquote(value.strip()) for name, value in pairs}
 

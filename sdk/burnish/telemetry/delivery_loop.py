@@ -1,9 +1,12 @@
-"""Ships the journal of many processes to one receiver, each span until it was taken.
+"""Ship the journals of a workspace to one receiver until each span is delivered.
 
-Knows: batches by bytes, backoff, whose journals may be shipped, what to do about a span that is
-refused or too large.
-Does not know: settings, the process's threads (shipper), how the receiver is reached (delivery).
+`DeliveryLoop.ship_pending` is the entry. `shipper` runs it in a thread; `delivery` sends one batch.
 """
+
+# How it works: each journal has a cursor file, locked by the process that ships it. A batch moves the
+# cursor only after the receiver answered. A batch that fails for an unclear reason is compared with a
+# span that the receiver accepts now: if that one passes, the batch is divided until the refused spans
+# are alone; if nothing passes, the receiver is down and everything waits with backoff.
 
 from __future__ import annotations
 
@@ -34,20 +37,18 @@ _LOG = logging.getLogger("burnish.telemetry")
 _BATCH_BYTES = 3_000_000  # below the 4 MiB of a gRPC collector
 _BATCH_SPANS = 512
 _BACKOFF_S = (0.5, 60.0)
-_SAME_TRIES = (
-    3  # of a batch that is not taken for an unclear reason, before its spans are looked at
-)
+_SAME_TRIES = 3  # of a batch with an unclear answer, before its spans are tried alone
 _RUNS_AHEAD = 4
-_LOOK_AHEAD = 2000  # events in which a span behind a refused one is looked for
+_LOOK_AHEAD = 2000  # events that are searched for a span behind a refused one
 
 Wait = Callable[[float], bool]
 
 
-_jitter = random.Random()  # noqa: S311 - no secret; the program's own sequence stays as it is
+_jitter = random.Random()  # noqa: S311 - no secret; own generator, so that the program's sequence is unchanged
 
 
 class ShippingPolicy(msgspec.Struct, frozen=True, kw_only=True):
-    """What of the journal is shipped, and in which pieces."""
+    """Settings of shipping: content mode, sampling, batch sizes, backoff."""
 
     content: ContentMode = "inline"
     store: ContentStore | None = None  # gets what spans refer to
@@ -59,10 +60,10 @@ class ShippingPolicy(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def build_policy(settings: Settings) -> ShippingPolicy:
-    """What the settings say about shipping.
+    """Build the shipping policy from the settings.
 
     Raises:
-        SettingsError: If nothing can be kept under `content_url`.
+        SettingsError: If content cannot be stored under `content_url`.
     """
     url = settings.content_url
     store = open_store(url) if url is not None else None
@@ -72,20 +73,20 @@ def build_policy(settings: Settings) -> ShippingPolicy:
 def send_batch(
     receiver: Receiver, batch: list[Span], content: ContentMode, store: ContentStore | None
 ) -> DeliveryResult:
-    """Hand over a batch; what it refers to is put into the store before."""
+    """Send a batch; store the content that it refers to first."""
     if content == "reference" and store is not None:
         try:
             for span in batch:
                 store.put(collect_contents(span))
-        except Exception as error:  # noqa: BLE001 - whatever a file system raises is "later"
+        except Exception as error:  # noqa: BLE001 - any error of a file system means "later"
             return DeliveryResult(
-                "later", f"content cannot be kept: {type(error).__name__}: {error}"
+                "later", f"content cannot be stored: {type(error).__name__}: {error}"
             )
     return receiver.send(batch, content)
 
 
 class _ClaimedJournal:
-    """The journal of one process, with the claim to ship it."""
+    """The journal of one process, with the lock on its cursor."""
 
     def __init__(self, folder: Path, claim: Claim, share: float) -> None:
         self.claim = claim
@@ -93,7 +94,7 @@ class _ClaimedJournal:
         self._sampled_before = claim.cursor.sampled_out
 
     def advance_cursor(self, mark: JournalMark, delivered: int, refused: int) -> None:
-        """Move the cursor behind what was shipped."""
+        """Move the cursor behind the shipped spans."""
         cursor = self.claim.cursor
         cursor.segment, cursor.offset, cursor.floor = mark.segment, mark.offset, mark.floor
         cursor.finished = mark.finished
@@ -104,24 +105,24 @@ class _ClaimedJournal:
 
 
 class DeliveryLoop:
-    """One receiver and all journals of a workspace that this process may ship."""
+    """Delivers all journals that this process may ship to one receiver."""
 
     def __init__(self, home: Path, receiver: Receiver, policy: ShippingPolicy) -> None:
         self.home, self.receiver, self.policy = home, receiver, policy
         self.last_reason = ""
         self._sources: dict[Path, _ClaimedJournal] = {}
         self._backoff = 0.0
-        self._taken: Span | None = None  # the lightest span of the batch that was taken last
+        self._taken: Span | None = None  # the smallest span of the batch accepted last
         self._shipping: _ClaimedJournal | None = None
         self._lock = threading.Lock()
         self._forgotten_at = 0
 
     def ship_pending(self, own: Path | None, wait: Wait) -> bool:
-        """Ship what there is; False if it was stopped before the receiver had taken it.
+        """Ship all pending spans; return False if stopped before the receiver accepted them.
 
         Args:
             own: Folder of this process's journal.
-            wait: Waits so many seconds before the next try; True if there shall be none.
+            wait: Waits the given seconds before the next try; returns True to stop.
         """
         with self._lock:
             self._claim_journals(own)
@@ -129,7 +130,7 @@ class DeliveryLoop:
             return all(self._ship_journal(source, wait) for source in list(self._sources.values()))
 
     def count_unshipped(self, own: Path | None) -> int:
-        """Spans that the receiver has not taken yet; waits for nobody."""
+        """Count the spans that the receiver has not accepted yet, without waiting."""
         count = 0
         for folder in process_folders(self.home):
             source = self._sources.get(folder)
@@ -141,7 +142,7 @@ class DeliveryLoop:
         return count
 
     def close(self) -> None:
-        """Give the claims back and close the receiver."""
+        """Release the claims and close the receiver."""
         with self._lock:
             for source in self._sources.values():
                 source.claim.release()
@@ -150,7 +151,7 @@ class DeliveryLoop:
             self.receiver.close()
 
     def _claim_journals(self, own: Path | None) -> None:
-        """Take up the journals of this process and of those that died."""
+        """Claim the journals of this process and of dead processes."""
         for folder in process_folders(self.home):
             if folder in self._sources or (folder != own and is_alive(folder)):
                 continue
@@ -158,10 +159,10 @@ class DeliveryLoop:
             known = cursors.read(path)
             if known is not None and known.finished:
                 continue
-            with contextlib.suppress(OSError):  # somebody else ships it
+            with contextlib.suppress(OSError):  # another process ships it
                 claim = Claim(path)
                 if known is None:
-                    claim.save()  # so that nobody lets go of what was never shipped
+                    claim.save()  # retention keeps journals that have an unfinished cursor
                 self._sources[folder] = _ClaimedJournal(folder, claim, self.policy.sample)
 
     def _ship_journal(self, source: _ClaimedJournal, wait: Wait) -> bool:
@@ -178,7 +179,7 @@ class DeliveryLoop:
         return True
 
     def _check_tombstones(self) -> None:
-        """What was forgotten is no longer under `content_url`, though this process put it there."""
+        """Clear the store's cache after a deletion: forgotten content is no longer stored."""
         with contextlib.suppress(FileNotFoundError):
             changed = tombstones.folder_of(self.home).stat().st_mtime_ns
             if changed != self._forgotten_at and self.policy.store is not None:
@@ -186,7 +187,7 @@ class DeliveryLoop:
             self._forgotten_at = changed
 
     def _rewind_to_cursor(self, source: _ClaimedJournal) -> None:
-        """Read again from the cursor next time."""
+        """Restart reading at the cursor."""
         source.reader = CursorReader(source.reader.folder, source.claim.cursor, self.policy.sample)
 
     def _read_batches(self, source: _ClaimedJournal) -> Iterator[tuple[list[Span], JournalMark]]:
@@ -212,14 +213,14 @@ class DeliveryLoop:
     def _deliver_batch(
         self, batch: list[Span], wait: Wait, content: ContentMode, probe: Span | None = None
     ) -> int | None:
-        """Send until it is taken; how many were refused, None if asked to stop before.
+        """Send until accepted; return how many spans were refused, or None if stopped.
 
         Args:
             batch: Spans.
-            wait: As in `step`.
-            content: What of their content is sent.
-            probe: A span that the receiver has just taken: what it does not take now is refused,
-                as long as it takes this one again.
+            wait: As in `ship_pending`.
+            content: How content is sent.
+            probe: A span that the receiver just accepted. While it accepts this one again, spans
+                that it does not accept count as refused.
         """
         tries = 0
         while batch:
@@ -236,7 +237,7 @@ class DeliveryLoop:
             if answer.result == "unclear" and (probe is not None or tries >= _SAME_TRIES):
                 found = self._working_probe(batch, probe, content)
                 if found is not None:
-                    rest = [span for span in batch if span is not found]  # it was taken just now
+                    rest = [span for span in batch if span is not found]  # accepted just now
                     return self._deliver_parts(rest, answer, wait, content, found) if rest else 0
                 if (
                     len(batch) == 1
@@ -256,7 +257,7 @@ class DeliveryLoop:
         content: ContentMode,
         probe: Span | None = None,
     ) -> int | None:
-        """Send the halves of what was not taken as a whole; one span alone may be refused."""
+        """Send the halves of a refused batch; a single span may be refused."""
         if len(batch) > 1:
             middle = len(batch) // 2
             parts = (batch[:middle], batch[middle:])
@@ -269,9 +270,9 @@ class DeliveryLoop:
     def _working_probe(
         self, batch: list[Span], probe: Span | None, content: ContentMode
     ) -> Span | None:
-        """A span that the receiver takes now, so that it is the batch that it does not take.
+        """Find a span that the receiver accepts now, which proves that the batch is at fault.
 
-        A receiver that is down takes nothing: then everything waits.
+        A receiver that is down accepts nothing; then everything waits.
         """
         own = sorted(batch, key=estimate_size)[:2] if len(batch) > 1 else []
         known = [probe] if probe is not None else [*own, *self._read_neighbours(batch)]
@@ -281,7 +282,7 @@ class DeliveryLoop:
         return None
 
     def _read_neighbours(self, batch: list[Span]) -> Iterator[Span]:
-        """A span that was taken before, and some of other runs that come later."""
+        """Yield a span that was accepted before, and spans of other runs that come later."""
         ids = {span.span_id for span in batch}
         if self._taken is not None and self._taken.span_id not in ids:
             yield self._taken
@@ -316,7 +317,7 @@ class DeliveryLoop:
 
 
 def estimate_size(span: Span) -> int:
-    """About how many bytes a span takes in OTLP."""
+    """Estimate how many bytes a span takes in OTLP."""
     return 300 + sum(
         len(key) + _estimate_value_size(value) for key, value in span.attributes.items()
     )

@@ -1,7 +1,7 @@
-"""Turns events without duration into spans: outcomes, verdicts, final states, losses.
+"""Describe events without duration as spans: outcomes, verdicts, final states, losses.
 
-Knows: their attributes, in the form of the convention's evaluation results.
-Does not know: which trajectory an outcome of a thread belongs to (trajectories/).
+Attributes follow the conventions' evaluation results. `FACTS` maps each event type to its function;
+`trajectories/` finds the trajectory that an outcome of a thread belongs to.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
-"""Reads the spans of other tools as the conventions mean them, whatever names they use.
+"""Translate span attributes of other tools to the names of the GenAI conventions.
 
-Knows: in which other words the same facts stand. Does not know: our own spans (otlp), formats of
-one tool alone (importers).
+`translate_attributes` is the entry. Formats of a single tool belong to the importers.
 """
 
 from __future__ import annotations
@@ -25,11 +24,11 @@ _ROOTS = ("invoke_agent", "invoke_workflow")
 
 
 def translate_attributes(attributes: dict[str, Json], name: str) -> None:
-    """Put what a span of another tool says under the names that are read.
+    """Rename and reshape the attributes of another tool's span to the conventions.
 
     Args:
-        attributes: Of the span, decoded; changed in place.
-        name: Of the span.
+        attributes: Decoded attributes of the span; changed in place.
+        name: Name of the span.
     """
     for key, others in _ELSEWHERE.items():
         found = next((attributes[other] for other in others if other in attributes), None)
@@ -47,11 +46,11 @@ def translate_attributes(attributes: dict[str, Json], name: str) -> None:
 
 
 def read_failure(attributes: dict[str, Json], span: ProtoSpan, said: dict[str, Json]) -> None:
-    """Take what went wrong from the status and an exception event.
+    """Read the error type and message from the status and an exception event.
 
     Args:
-        attributes: Of the span; changed in place.
-        span: As it arrived.
+        attributes: Attributes of the span; changed in place.
+        span: The span as received.
         said: Attributes of its last exception event.
     """
     if span.status.code != 2:
@@ -65,7 +64,7 @@ def read_failure(attributes: dict[str, Json], span: ProtoSpan, said: dict[str, J
 
 
 def _describe_run(attributes: dict[str, Json], name: str) -> None:
-    """Agent, question and answer of a run."""
+    """Set agent, input and answer of a run."""
     operation = str(attributes[s.OPERATION])
     if not attributes.get(s.AGENT):
         attributes[s.AGENT] = attributes.get(s.WORKFLOW) or name.removeprefix(operation).strip()
@@ -90,10 +89,10 @@ def _extract_answer(messages: Json) -> str | None:
 
 
 def _merge_messages(messages: list[Json]) -> Iterator[Json]:
-    """Messages with one part of a reply after the other in one message, and results of tools apart.
+    """Merge the parts of one reply into one message, and split off tool results.
 
-    The Responses API has a text and a call as two items; older pydantic-ai has results in messages
-    of the user.
+    The Responses API sends a text and a call as two items; older pydantic-ai puts tool results
+    into user messages.
     """
     held: Json = None
     for message in (

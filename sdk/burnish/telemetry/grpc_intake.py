@@ -1,6 +1,6 @@
-"""OTLP over gRPC.
+"""Serve OTLP over gRPC: three Export methods, status codes, and the token in the metadata.
 
-Knows: the three Export methods, their codes, the token in the metadata. Does not know: spans (intake).
+`make_grpc_server` is the entry; `intake` stores the spans.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from burnish.telemetry.otlp_limits import check_size
 if TYPE_CHECKING:
     import grpc
 
-_AT_ONCE = 16  # calls; gRPC holds each request whole before it is looked at
+_AT_ONCE = 16  # calls; gRPC holds each whole request in memory before it is handled
 _LEFT_OUT = {
     "opentelemetry.proto.collector.logs.v1.LogsService": "logs",
     "opentelemetry.proto.collector.metrics.v1.MetricsService": "metrics",
@@ -26,7 +26,7 @@ _LEFT_OUT = {
 
 
 def make_grpc_server(host: str, port: int, intake: Intake, guard: Guard) -> tuple[grpc.Server, int]:
-    """A server that listens for OTLP/gRPC, and its port; it is not started.
+    """Make a server that listens for OTLP/gRPC; return it, not started, with its port.
 
     Raises:
         SettingsError: If the package grpcio is missing.
@@ -37,7 +37,7 @@ def make_grpc_server(host: str, port: int, intake: Intake, guard: Guard) -> tupl
     except ImportError as error:
         raise SettingsError(
             "OTLP over gRPC needs the package grpcio",
-            "it to be installed",
+            "grpcio installed",
             "pip install 'burnish[grpc]'",
         ) from error
     from concurrent.futures import ThreadPoolExecutor

@@ -1,9 +1,8 @@
-"""OTLP over HTTP: protobuf and JSON, plain, gzip and chunked.
+"""Serve OTLP over HTTP: protobuf and JSON, plain, gzip and chunked.
 
-Knows: the requests of OTLP/HTTP and their limits in bytes and time. Does not know: spans (intake).
-
-It stands on `http.server`, for `burnish receive` is in the base installation. What that leaves
-open is closed here: every read has a deadline, connections and bytes in memory are bounded.
+`HttpIntake` is the server; `intake` stores the spans. It builds on `http.server`, because `burnish
+receive` belongs to the base installation. This module adds what `http.server` lacks: a deadline for
+every read, and bounds on connections and on bytes in memory.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ from burnish.telemetry.otlp_limits import check_size
 _LOG = logging.getLogger("burnish.receive")
 _RETRY_AFTER_S = 5
 _PIECE = 64 * 1024
-_RATIO = 200  # of a compressed body, once it unfolds to much
+_RATIO = 200  # largest expansion of a compressed body above _MUCH bytes
 _MUCH = 16 * 1024 * 1024
 _MEMBERS = 10_000  # of a gzip body
 _PROTOBUF, _JSON = "application/x-protobuf", "application/json"
@@ -76,7 +75,7 @@ class HttpIntake(ThreadingHTTPServer):
             ) from error
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Serve a connection in a thread of its own, or turn it away where there are too many."""
+        """Serve a connection in its own thread, or answer 503 if there are too many."""
         if self._slots.acquire(blocking=False):
             super().process_request(request, client_address)
             return
@@ -88,19 +87,19 @@ class HttpIntake(ThreadingHTTPServer):
             self.shutdown_request(request)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
-        """Serve one connection to its end."""
+        """Serve one connection until it ends."""
         try:
             super().process_request_thread(request, client_address)
         finally:
             self._slots.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Log in one line what a broken connection raised."""
+        """Log the error of a broken connection at debug level."""
         _LOG.debug("connection of %s ended", client_address, exc_info=True)
 
 
 class _DeadlineReader(io.RawIOBase):
-    """Reads a socket until a moment; a sender that dribbles does not move it."""
+    """Reads a socket until a deadline, which a slow sender cannot extend."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
@@ -145,16 +144,16 @@ class _Handler(BaseHTTPRequestHandler):
             server.intake.add_count("refused_requests")
             self.close_connection = True
             self._send_answer(HTTPStatus.REQUEST_TIMEOUT, b"the body did not arrive in time", "text/plain")  # fmt: skip
-        except Exception:  # noqa: BLE001 - a sender gets an answer whatever happens
+        except Exception:  # noqa: BLE001 - a sender always gets an answer
             server.intake.add_count("refused_requests")
-            _LOG.exception("a request could not be looked at")
+            _LOG.exception("a request could not be handled")
             self.close_connection = True
             self._send_answer(HTTPStatus.INTERNAL_SERVER_ERROR, b"see the log", "text/plain")
         finally:
             server.budget.give_back(self._held)
 
     def _take_request(self, server: HttpIntake) -> None:
-        before, self.close_connection = self.close_connection, True  # until the body was read
+        before, self.close_connection = self.close_connection, True  # until the body is read
         if len(self.headers.get_all("host", [])) > 1:
             raise RequestRefused(HTTPStatus.BAD_REQUEST, "more than one Host header")
         server.guard.check({key.lower(): value for key, value in self.headers.items()})
@@ -205,7 +204,10 @@ class _Handler(BaseHTTPRequestHandler):
         lengths = self.headers.get_all("content-length", [])
         if encoding:
             if encoding != "chunked" or lengths:
-                raise RequestRefused(HTTPStatus.BAD_REQUEST, "Transfer-Encoding is not understood")
+                raise RequestRefused(
+                    HTTPStatus.BAD_REQUEST,
+                    "Transfer-Encoding must be chunked, without Content-Length",
+                )
             body = self._read_chunks()
         else:
             body = self._read_bytes(_parse_length(lengths))
@@ -227,7 +229,9 @@ class _Handler(BaseHTTPRequestHandler):
         while length > 0:
             piece = self.rfile.read1(min(length, _PIECE))  # pyright: ignore[reportAttributeAccessIssue]
             if not piece:
-                raise RequestRefused(HTTPStatus.BAD_REQUEST, "the body is shorter than it says")
+                raise RequestRefused(
+                    HTTPStatus.BAD_REQUEST, "the body is shorter than its Content-Length"
+                )
             self._reserve_bytes(len(piece))
             pieces.append(piece)
             length -= len(piece)
@@ -248,19 +252,23 @@ class _Handler(BaseHTTPRequestHandler):
                 break
             pieces.append(self._read_bytes(size))
             if self.rfile.readline(3) not in (b"\r\n", b"\n"):
-                raise RequestRefused(HTTPStatus.BAD_REQUEST, "a chunk is longer than it says")
+                raise RequestRefused(
+                    HTTPStatus.BAD_REQUEST, "a chunk is longer than its size line says"
+                )
         for _ in range(100):  # trailers
             if self.rfile.readline(1024) in (b"\r\n", b"\n", b""):
                 return b"".join(pieces)
         raise RequestRefused(HTTPStatus.BAD_REQUEST, "too many trailers")
 
     def _decompress_body(self, body: bytes) -> bytes:
-        """Decompress all members, at most as much as a request may hold."""
+        """Decompress all gzip members, up to the size limit of a request."""
         pieces: list[bytes] = []
         total = members = at = 0
         pending, unpacker = b"", None
         while True:
-            if not pending and at < len(body):  # in slices: what is left over is copied each time
+            if not pending and at < len(
+                body
+            ):  # in slices, because the remainder is copied each time
                 pending, at = body[at : at + _PIECE], at + _PIECE
             if unpacker is None:
                 if not pending and members:
@@ -276,7 +284,7 @@ class _Handler(BaseHTTPRequestHandler):
             if unpacker.eof:
                 pending, unpacker = unpacker.unused_data, None
             elif not piece and not pending and at >= len(body):
-                raise RequestRefused(HTTPStatus.BAD_REQUEST, "no gzip: it is cut")
+                raise RequestRefused(HTTPStatus.BAD_REQUEST, "the gzip body is truncated")
             if members > _MEMBERS:
                 raise RequestRefused(HTTPStatus.BAD_REQUEST, f"more than {_MEMBERS} gzip members")
 
@@ -298,11 +306,11 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def _decompress_piece(unpacker: Any, packed: bytes) -> tuple[bytes, bytes]:
-    """The next piece, and what is still packed."""
+    """Return the next decompressed piece and the remaining input."""
     try:
         piece = unpacker.decompress(packed, _PIECE)
     except zlib.error as error:
-        raise RequestRefused(HTTPStatus.BAD_REQUEST, f"no gzip: {error}") from error
+        raise RequestRefused(HTTPStatus.BAD_REQUEST, f"the body is not gzip: {error}") from error
     return piece, unpacker.unconsumed_tail
 
 
@@ -310,7 +318,7 @@ def _parse_length(given: list[str]) -> int:
     if not given:
         raise RequestRefused(HTTPStatus.LENGTH_REQUIRED, "Content-Length is missing")
     if len(set(given)) != 1 or not _LENGTH.fullmatch(given[0].strip()):
-        raise RequestRefused(HTTPStatus.BAD_REQUEST, "Content-Length is no number")
+        raise RequestRefused(HTTPStatus.BAD_REQUEST, "Content-Length is not a number")
     length = int(given[0])
     if length > LARGEST_BODY:
         raise _too_large()

@@ -1,7 +1,7 @@
-"""From the bytes of an OTLP request to the journal, and the answer that a sender gets.
+"""Write the spans of OTLP requests to the journal, and decide what the sender is answered.
 
-Knows: that an answer is a promise: it is given once the journal has the bytes.
-Does not know: HTTP and gRPC (http_intake, grpc_intake), what the spans say.
+`Intake.take_request` is the entry; `http_intake` and `grpc_intake` call it. It returns after the
+journal has the bytes, so a positive answer is a promise.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from burnish.telemetry.schema import SpanRefused
 _LOG = logging.getLogger("burnish.receive")
 _BATCH = 512  # spans in one append
 _REFUSALS = ("refused_spans", "refused_requests")
-_TELL_EVERY_S = 1.0  # so that a flood of bad requests does not fill the journal
-_AT_ONCE = 2  # requests that are decoded at once: each may unfold to many times its size
+_TELL_EVERY_S = 1.0  # limits what a flood of bad requests writes to the journal
+_AT_ONCE = 2  # requests decoded at once: each may expand to many times its size
 
 
 class Taken(NamedTuple):
-    """What became of the spans of a request."""
+    """How many spans of a request were stored and refused."""
 
     spans: int
     refused: int = 0
@@ -40,30 +40,30 @@ class Taken(NamedTuple):
 
 
 class Intake:
-    """Takes requests into one journal."""
+    """Writes requests into one journal."""
 
     def __init__(self, writer: JournalWriter, clean: Clean | None = None) -> None:
         self.writer = writer
         self._clean = clean
         self.decoding = threading.BoundedSemaphore(_AT_ONCE)
         self._counts: Counter[str] = Counter()
-        self._untold: Counter[str] = Counter()  # refusals that the journal does not hold yet
+        self._untold: Counter[str] = Counter()  # refusals not yet written to the journal
         self._told_s = -_TELL_EVERY_S
         self._lock = threading.Lock()
 
     @property
     def counts(self) -> dict[str, int]:
-        """Numbers of `spans` taken, `refused_spans`, `refused_requests` and left out `logs` and `metrics`."""
+        """Counts of stored `spans`, `refused_spans`, `refused_requests`, and skipped `logs` and `metrics`."""
         with self._lock:
             return {kind: count for kind, count in self._counts.items() if count}
 
     @property
     def spans(self) -> int:
-        """Spans that were taken."""
+        """Number of stored spans."""
         return self._counts["spans"]
 
     def add_count(self, kind: str, number: int = 1) -> None:
-        """Add to a count; refusals are written to the journal too, where `burnish doctor` finds them."""
+        """Add to a count; refusals also go to the journal, where `burnish doctor` reads them."""
         now = time.monotonic()
         with self._lock:
             self._counts[kind] += number
@@ -76,7 +76,7 @@ class Intake:
             self.record_refusals()
 
     def record_refusals(self) -> None:
-        """Write the refusals since the last time to the journal; where that fails, next time."""
+        """Write the refusals since the last call to the journal; keep them if that fails."""
         with self._lock:
             news, self._untold = dict(self._untold), Counter()
         if not news:
@@ -88,14 +88,14 @@ class Intake:
                 self._untold.update(news)
 
     def take_request(self, request: bytes) -> Taken:
-        """Write the spans of an ExportTraceServiceRequest that have the declared form.
+        """Write the spans of an ExportTraceServiceRequest that conform to the schema.
 
         Returns:
             How many spans are in the journal, how many were refused, and why.
 
         Raises:
-            JournalCorrupt: If the bytes are no such request, or none of its spans has that form.
-            OSError: If the journal takes nothing now; the sender should try again.
+            JournalCorrupt: If the bytes are not such a request, or no span conforms.
+            OSError: If the journal cannot be written now; the sender should retry.
         """
         batch: list[Span] = []
         taken, refusals = 0, list[SpanRefused]()
@@ -135,8 +135,7 @@ def take_or_refuse(intake: Intake, request: bytes) -> Taken:
     """Take a request.
 
     Raises:
-        RequestRefused: With the status that its sender gets: 400 never to send it again, 503 to
-            try later.
+        RequestRefused: With the status for the sender: 400 means do not retry, 503 means retry.
     """
     try:
         return intake.take_request(request)
@@ -144,12 +143,12 @@ def take_or_refuse(intake: Intake, request: bytes) -> Taken:
         _LOG.warning("a request is refused: %s", error)
         raise RequestRefused(HTTPStatus.BAD_REQUEST, str(error)) from error
     except (OSError, WorkspaceError) as error:
-        _LOG.warning("spans are refused, their senders shall try again: %s", error)
+        _LOG.warning("spans are refused until the journal can be written: %s", error)
         raise RequestRefused(HTTPStatus.SERVICE_UNAVAILABLE, str(error)) from error
 
 
 def encode_partial_success(taken: Taken) -> bytes:
-    """The ExportTraceServiceResponse that says which spans were refused."""
+    """Encode the ExportTraceServiceResponse that reports refused spans."""
     if not taken.refused:
         return b""
     from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse

@@ -1,7 +1,6 @@
-"""Counts what is shipped on an OpenTelemetry meter: durations, tokens, losses.
+"""Record shipped spans on an OpenTelemetry meter: durations, tokens, losses.
 
-Knows: the instruments of the GenAI conventions, and ours beside them.
-Does not know: where the meter's numbers go (the user's MeterProvider).
+Instruments are those of the GenAI conventions and our own. The user's MeterProvider exports them.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ _DURATIONS = {
     "invoke_workflow": ("gen_ai.invoke_workflow.duration", "Duration of workflows."),
     "execute_tool": ("gen_ai.execute_tool.duration", "Duration of tools."),
 }
-_OTHER = ("burnish.operation.duration", "Duration of retrievals and accesses to a memory.")
+_OTHER = ("burnish.operation.duration", "Duration of retrievals and memory accesses.")
 _TOKENS = {
     "input_tokens": "gen_ai.client.usage.input_tokens",
     "output_tokens": "gen_ai.client.usage.output_tokens",
@@ -34,7 +33,7 @@ _TOKENS = {
 
 
 class MeterReceiver:
-    """Takes every span once, as an exporter does, and records it on a meter."""
+    """Records every span once on a meter, as a receiver of the delivery loop."""
 
     name = "metrics"
 
@@ -42,7 +41,7 @@ class MeterReceiver:
         """Make the instruments.
 
         Args:
-            meter: Of the user's MeterProvider.
+            meter: A meter of the user's MeterProvider.
             waiting: Bytes of the journal that each exporter has not shipped yet.
         """
         self._durations = {
@@ -58,7 +57,7 @@ class MeterReceiver:
             for field, name in _TOKENS.items()
         }
         self._losses = meter.create_counter(
-            "burnish.losses", "{item}", "What capture could not keep, by kind."
+            "burnish.losses", "{item}", "Data that capture could not keep, by kind."
         )
         meter.create_observable_gauge(
             "burnish.journal.unshipped",
@@ -92,11 +91,11 @@ class MeterReceiver:
                 counter.add(count, named)
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: no resources are held."""
 
 
 def make_meter_receiver(waiting: Callable[[], dict[str, int]]) -> MeterReceiver | None:
-    """A receiver on the user's meter; None where no MeterProvider was set."""
+    """Make a receiver on the user's meter; None if no MeterProvider is set."""
     from opentelemetry import metrics
     from opentelemetry.sdk.metrics import MeterProvider
 

@@ -1,8 +1,8 @@
-"""Spans to OpenTelemetry's own types and to OTLP, and back.
+"""Convert spans to OpenTelemetry's types and to OTLP, and back.
 
-Knows: which attributes travel as JSON text and how that is marked, so that every value comes back
-as it was: integers of any size, NaN, null, lone surrogates.
-Does not know: delivery (shipper), what the spans mean together (trajectories/).
+`encode_request` and `to_readable` write, `OtlpReader` reads. Values that OTLP cannot hold exactly
+travel as JSON text and are listed in `burnish.json`, so that integers of any size, NaN, null and
+lone surrogates come back unchanged.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ _KINDS: dict[str, SpanKind] = {
 
 
 def to_readable(span: Span, content: ContentMode = "inline") -> ReadableSpan:
-    """A span as any OpenTelemetry SpanExporter takes it."""
+    """Convert a span to the type that OpenTelemetry SpanExporters accept."""
     from opentelemetry.sdk.trace import ReadableSpan
     from opentelemetry.sdk.util.instrumentation import InstrumentationScope
     from opentelemetry.trace import SpanContext, SpanKind, TraceFlags
@@ -90,7 +90,7 @@ def to_readable(span: Span, content: ContentMode = "inline") -> ReadableSpan:
 
 
 def to_attributes(span: Span, content: ContentMode = "inline") -> dict[str, AttributeValue]:
-    """Attributes as OpenTelemetry takes them; what is no plain value becomes JSON text."""
+    """Convert attributes to OpenTelemetry's types; other values become JSON text."""
     return _encode_attributes(
         span.kind, present_span(span, inline=content == "inline").attributes, content
     )
@@ -107,7 +107,7 @@ def _encode_attributes(
                 names, _ = name_content(key, value)
                 encoded[f"{key}{ENDING}"] = names if isinstance(names, str) else tuple(names)
         elif key == s.TOOL_RESULT and isinstance(value, str) and _is_plain(value):
-            encoded[key] = value  # receivers show it as it is
+            encoded[key] = value  # receivers show it unquoted
             as_text.append(key)
         elif key in s.JSON_ATTRIBUTES:
             encoded[key] = ascii_json(value)
@@ -124,33 +124,33 @@ def _encode_attributes(
 
 
 def encode_request(spans: Iterable[Span], content: ContentMode = "inline") -> bytes:
-    """An OTLP ExportTraceServiceRequest of these spans."""
+    """Encode spans as an OTLP ExportTraceServiceRequest."""
     from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 
     return encode_spans([to_readable(span, content) for span in spans]).SerializeToString()
 
 
 class OtlpReader:
-    """Reads OTLP requests; a conversation that grows is decoded only where it is new."""
+    """Reads OTLP requests; of a growing conversation only the new messages are decoded."""
 
     def __init__(self) -> None:
         self._messages: OrderedDict[str, tuple[str, list[Json]]] = OrderedDict()
-        self._items: JsonItems | None = None  # none: the request is our own
+        self._items: JsonItems | None = None  # None: a trusted request of our own
 
     def decode_request(self, request: bytes) -> Iterator[Span]:
-        """Spans of an ExportTraceServiceRequest, whatever their attributes hold.
+        """Yield the spans of an ExportTraceServiceRequest without checking their attributes.
 
         Raises:
-            JournalCorrupt: If the bytes are no such request.
+            JournalCorrupt: If the bytes are not such a request.
         """
         for span in self._parse_spans(request):
             yield self._convert_span(span)
 
     def admit_request(self, request: bytes) -> Iterator[Span | SpanRefused]:
-        """Spans of a request that another party sent: each has the declared form, or is refused.
+        """Yield the spans of another party's request; each conforms to the schema or is refused.
 
         Raises:
-            JournalCorrupt: If the bytes are no such request, or hold too much.
+            JournalCorrupt: If the bytes are not such a request, or hold too much.
         """
         check_size(request)
         self._items = JsonItems()
@@ -170,7 +170,7 @@ class OtlpReader:
             message = ExportTraceServiceRequest.FromString(request)
         except DecodeError as error:
             raise JournalCorrupt(
-                f"{len(request)} bytes that are no OTLP request: {error}",
+                f"{len(request)} bytes that are not an OTLP request: {error}",
                 "a protobuf ExportTraceServiceRequest",
                 "set the sender's protocol to http/protobuf",
             ) from error
@@ -213,16 +213,18 @@ class OtlpReader:
         for name, keys in ((s.JSON_KEYS, marked), (s.TEXT_KEYS, texts)):
             if not isinstance(keys, (list, tuple)) or not all(isinstance(k, str) for k in keys):
                 raise SpanRefused(
-                    f"a span is refused: {name} is no list of names",
+                    f"a span is refused: {name} is not a list of names",
                     "a list of texts",
                     "correct the sender",
                 )
         encoded = [key for key in attributes if key in s.JSON_ATTRIBUTES or key in marked]
-        encoded.sort(key=lambda key: key != s.LOSSES)  # losses first: others may add to them
+        encoded.sort(
+            key=lambda key: key != s.LOSSES
+        )  # losses first, because other keys may add to them
         for key in encoded:
             text = attributes[key]
             if not isinstance(text, str) or key in texts or (key == s.TOOL_RESULT and not own):
-                continue  # a structured value, or a text that is meant as text
+                continue  # a structured value, or plain text
             if self._items is not None:
                 self._items.add(text)
             try:
@@ -234,7 +236,7 @@ class OtlpReader:
                 too_deep = isinstance(error, RecursionError) and key.startswith("burnish.")
                 if too_deep or key == s.LOSSES:
                     raise SpanRefused(
-                        f"a span is refused: {key} is no JSON, or nested too deeply",
+                        f"a span is refused: {key} is not JSON, or nested too deeply",
                         "JSON of at most 200 levels",
                         "correct the sender",
                     ) from error
@@ -242,7 +244,7 @@ class OtlpReader:
                     count_loss(attributes, "undecodable_attributes")
 
     def _decode_messages(self, trajectory: Json, text: str) -> Json:
-        """Messages of a request that mostly begins as the request before it did."""
+        """Decode messages, reusing those of the previous request that this one begins with."""
         if not isinstance(trajectory, str):
             return from_json(text)
         known, messages = self._messages.get(trajectory, ("", []))
@@ -260,7 +262,7 @@ class OtlpReader:
 
 
 def _read_exception(span: ProtoSpan) -> dict[str, Json]:
-    """Attributes of the last exception event."""
+    """Return the attributes of the last exception event."""
     said: dict[str, Json] = {}
     for event in span.events:
         if event.name == "exception":
@@ -280,7 +282,7 @@ def _convert_value(value: AnyValue) -> Any:
 
 
 def _is_plain(value: Json) -> bool:
-    """Whether OpenTelemetry keeps the value exactly."""
+    """Return True if OpenTelemetry keeps the value exactly."""
     if isinstance(value, str):
         return value.isascii() or _is_unicode(value)
     if isinstance(value, bool):
@@ -305,7 +307,7 @@ def _replace_surrogates(text: str) -> str:
 
 
 def _parse_id(digits: str, size: int) -> int:
-    """An id as OpenTelemetry wants it; what is no hex number of that size is hashed to one."""
+    """Convert an id to an integer; a text that is not hex of that size is hashed."""
     if len(digits) == 2 * size:
         try:
             return int(digits, 16) or 1

@@ -1,7 +1,7 @@
-"""Spans that came from elsewhere become events of our journal, and spans again.
+"""Convert received spans to journal events, and back to spans.
 
-Knows: how a span is taken apart so that what it shares with others is stored once.
-Does not know: how it arrived (receiver).
+`split_span` separates content from the event, so that content shared with other spans is stored
+once; `restore_span` joins both again.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from burnish.telemetry import semconv as s
 from burnish.telemetry.attributes import Attributes, Blobs, count_missing, set_contents
 
 Clean = Callable[[Any], Any]
-"""Plain data in, plain data out; the same where nothing was found."""
+"""Redacts plain data; returns the same data if nothing was found."""
 
 _SPELLED = (s.TOKEN_IDS, s.PROMPT_TOKEN_IDS, s.LOGPROBS)
 _SHORT = 200
@@ -31,10 +31,10 @@ _HEX = re.compile(r"[0-9a-f]{32}")
 
 
 def redact_span(span: Span, clean: Clean) -> Span:
-    """The span without what must not be kept, its name and the names of its attributes included.
+    """Redact a span: attribute values, attribute names and the span's name.
 
-    Token ids go with what was replaced. Names of the conventions and the hexadecimal id of the
-    trajectory stay as they are.
+    Token ids are dropped if anything was replaced. Names of the conventions and the hexadecimal id
+    of the trajectory are kept.
     """
     attributes = {
         key if key in _NAMES else _text_of(clean(key)): _redact_value(key, value, clean)
@@ -50,17 +50,17 @@ def redact_span(span: Span, clean: Clean) -> Span:
 def _redact_value(key: str, value: Json, clean: Clean) -> Json:
     if key == s.TRAJECTORY and isinstance(value, str) and _HEX.fullmatch(value):
         return value
-    (kept,) = clean({key: value}).values()  # the name of a value tells what it may be
+    (kept,) = clean({key: value}).values()  # the key helps to detect what the value is
     return kept
 
 
 def _text_of(cleaned: Json) -> str:
-    """A cleaned text; where redaction failed, a note that it is withheld."""
+    """Return the redacted text, or a note that it is withheld if redaction failed."""
     return cleaned if isinstance(cleaned, str) else WITHHELD_TEXT
 
 
 def split_span(span: Span) -> tuple[SpanReceived, dict[Ref, bytes]]:
-    """A span as one event, with its content as blobs."""
+    """Split a span into one event and its content as blobs."""
     blobs: dict[Ref, bytes] = {}
     plain: dict[str, Json] = {}
     contents: dict[str, Ref] = {}
@@ -106,7 +106,7 @@ def split_span(span: Span) -> tuple[SpanReceived, dict[Ref, bytes]]:
 
 
 def restore_span(event: SpanReceived, blobs: Blobs) -> Span:
-    """The span that was taken apart."""
+    """Join an event and its blobs to the span that was split."""
     attributes: Attributes = dict(event.plain)
     lost: Attributes = {}
     set_contents(lost, blobs, dict(event.contents))
@@ -154,7 +154,7 @@ def _text_or_none(value: Json) -> str | None:
 
 
 def _is_short(value: Json) -> bool:
-    """Whether MessagePack holds the value exactly and in few bytes."""
+    """Return True if MessagePack holds the value exactly and in few bytes."""
     if isinstance(value, str):
         return len(value) <= _SHORT and value.isascii()
     if isinstance(value, bool) or value is None:

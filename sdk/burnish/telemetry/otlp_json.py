@@ -1,7 +1,4 @@
-"""OTLP's JSON encoding becomes its protobuf encoding.
-
-Knows: how the two differ (ids in hexadecimal). Does not know: what spans say.
-"""
+"""Convert OTLP's JSON encoding to its protobuf encoding. Ids are hexadecimal in the JSON form."""
 
 from __future__ import annotations
 
@@ -14,14 +11,14 @@ from burnish.errors import JournalCorrupt
 from burnish.telemetry.otlp_limits import JsonItems
 
 _IDS = ("traceId", "spanId", "parentSpanId", "trace_id", "span_id", "parent_span_id")
-_DEEPEST = 100  # as protobuf's own reader
+_DEEPEST = 100  # the limit of protobuf's own reader
 
 
 def convert_json_request(body: bytes) -> bytes:
-    """The protobuf bytes of an ExportTraceServiceRequest in JSON.
+    """Convert an ExportTraceServiceRequest in JSON to protobuf bytes.
 
     Raises:
-        JournalCorrupt: If the text is no such request, or holds too much.
+        JournalCorrupt: If the text is not such a request, or holds too much.
     """
     from google.protobuf import json_format
     from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
@@ -37,17 +34,17 @@ def convert_json_request(body: bytes) -> bytes:
         return message.SerializeToString()
     except (ValueError, TypeError, AttributeError, RecursionError, json_format.ParseError) as error:
         raise JournalCorrupt(
-            f"{len(body)} bytes that are no OTLP request: {error}",
+            f"{len(body)} bytes that are not an OTLP request: {error}",
             "an ExportTraceServiceRequest as JSON",
             "send OTLP, or set the sender's protocol to http/protobuf",
         ) from error
 
 
 def count_records(body: bytes, signal: str) -> int:
-    """How many log records or metrics a JSON request holds.
+    """Count the log records or metrics of a JSON request.
 
     Raises:
-        JournalCorrupt: If the text is no such request.
+        JournalCorrupt: If the text is not such a request.
     """
     _check_items(body)
     outer, scopes, records = _RECORDS[signal]
@@ -57,7 +54,7 @@ def count_records(body: bytes, signal: str) -> int:
         return sum(map(len, found))
     except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
         raise JournalCorrupt(
-            f"{len(body)} bytes that hold no {signal}: {error}", "OTLP as JSON", "send OTLP"
+            f"{len(body)} bytes without {signal}: {error}", "OTLP as JSON", "send OTLP"
         ) from error
 
 
@@ -68,14 +65,14 @@ _RECORDS = {
 
 
 def _check_items(body: bytes) -> None:
-    """Count before decoding: two characters become a list of many bytes."""
+    """Count items before decoding: two characters can become a list of many bytes."""
     JsonItems().add(body.decode("utf-8", "replace"))
 
 
 def _convert_ids(value: Any, deepest: int) -> Any:
-    """JSON with its hexadecimal ids as the base64 that protobuf's JSON wants."""
+    """Convert hexadecimal ids to the base64 of protobuf's JSON form."""
     if deepest == 0:
-        raise ValueError("it is nested too deeply")
+        raise ValueError("the JSON is nested too deeply")
     if isinstance(value, dict):
         return {
             key: base64.b64encode(bytes.fromhex(item)).decode()

@@ -1,10 +1,8 @@
-"""Counts what an OTLP request would unfold to, before anything of it is unfolded.
+"""Count the messages and values of an OTLP request before it is decoded.
 
-Knows: the wire form of an ExportTraceServiceRequest, as far as messages lie inside one another.
-Does not know: what the messages say.
-
-Two bytes of an empty message become a hundred bytes of memory, and two characters of JSON fifty:
-a limit in bytes alone lets a small request take the whole memory.
+`check_size` walks the protobuf wire format; `JsonItems` counts inside JSON texts. Two bytes of an
+empty message become a hundred bytes of memory, and two characters of JSON fifty: a limit in bytes
+alone would let a small request take all memory.
 """
 
 from __future__ import annotations
@@ -21,7 +19,7 @@ MOST_JSON_ITEMS = 1_000_000
 _FEW = 50_000
 _STRING = re.compile(r'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 
-# Field numbers that hold messages, by kind of message, and the kind that they hold.
+# Field numbers that hold messages, by kind of message, with the kind of the inner message.
 _FIELDS: dict[str, dict[int, str]] = {
     "request": {1: "resource_spans"},
     "resource_spans": {1: "attributes_1", 2: "scope_spans"},
@@ -38,7 +36,7 @@ _FIELDS: dict[str, dict[int, str]] = {
 
 
 def check_size(request: bytes) -> int:
-    """Refuse a request that unfolds to too much; returns how many spans, log records or metrics it holds.
+    """Refuse a request that expands to too much; return its number of spans, log records or metrics.
 
     Raises:
         JournalCorrupt: If it holds too many spans or values.
@@ -98,11 +96,11 @@ def _read_varint(data: bytes, position: int, end: int) -> tuple[int, int]:
         if byte < 128:
             return value, position
         shift += 7
-    return 0, end  # cut or malformed: the decoder of protobuf says so
+    return 0, end  # cut or malformed: protobuf's decoder reports it
 
 
 def _skip_field(data: bytes, position: int, end: int, wire: int) -> int:
-    """The position behind a field that holds no message."""
+    """Return the position behind a field that holds no message."""
     if wire == 0:
         return _read_varint(data, position, end)[1]
     return position + {1: 8, 5: 4}.get(wire, end)

@@ -1,7 +1,7 @@
-"""Adds to a shipped span what other receivers look for, and takes it away when it comes back.
+"""Add the attributes that other receivers display to a shipped span, and remove them when it returns.
 
-Knows: which names Phoenix, MLflow, Langfuse and collectors show, and that a shipped span must come
-back exactly as it was. Does not know: OTLP (otlp), journal events (projection).
+`present_span` adds the names that Phoenix, MLflow, Langfuse and collectors show. `remove_additions`
+restores the span exactly.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ _TOOL_ERROR = "tool_error"
 
 
 class PresentedSpan(NamedTuple):
-    """A span's attributes and status as receivers see them."""
+    """Attributes and status of a span as receivers see them."""
 
     attributes: dict[str, Json]
     status: Status
-    message: str  # what the status says of a failure
+    message: str  # the status message of a failure
 
 
 def present_span(span: Span, *, inline: bool) -> PresentedSpan:
-    """The span as it is shipped; `burnish.added` names what was added.
+    """Return the span in the form that is shipped; `burnish.added` lists the additions.
 
     Args:
         span: A span of the journal.
-        inline: Whether content is shipped; texts are only added then.
+        inline: True if content is shipped; texts are added only then.
     """
     added: dict[str, Json] = {}
     marks: list[str] = []
@@ -55,7 +55,7 @@ def present_span(span: Span, *, inline: bool) -> PresentedSpan:
 
 
 def remove_additions(attributes: dict[str, Json], status: Status) -> Status:
-    """Remove what `presented` added; returns the status that the span had."""
+    """Remove what `present_span` added; return the original status."""
     marks = attributes.pop(s.ADDED, ())
     for mark in marks if isinstance(marks, (list, tuple)) else ():
         if mark == _FINISH:
@@ -69,7 +69,7 @@ def remove_additions(attributes: dict[str, Json], status: Status) -> Status:
 
 
 def _describe_failure(attributes: dict[str, Json], *, inline: bool) -> str:
-    """What a failed span's status says; a tool that answered with its error says that answer."""
+    """Return the status message of a failed span; for a tool that returned its error, that result."""
     if not inline:
         return str(attributes.get(s.ERROR_TYPE) or "")
     told = attributes.get(s.ERROR_MESSAGE)
@@ -85,7 +85,7 @@ _OPENINFERENCE_KINDS = {"invoke_workflow": "CHAIN", "retrieval": "RETRIEVER"} | 
 
 
 def _collect_names(span: Span) -> dict[str, Json]:
-    """Kinds, labels and counts under the names that other receivers read; no content."""
+    """Return kinds, labels and counts, without content, under the names that other receivers read."""
     get = span.attributes.get
     found: dict[str, Json] = {}
     kind = _OPENINFERENCE_KINDS.get(str(get(s.OPERATION)))
@@ -107,7 +107,7 @@ def _collect_names(span: Span) -> dict[str, Json]:
 
 
 def _collect_texts(span: Span) -> dict[str, Json]:
-    """Content under the names that other receivers show."""
+    """Return content under the names that other receivers show."""
     if span.kind == "agent":
         return _present_conversation(span)
     if span.attributes.get(s.OPERATION) in ("retrieval", *_MEMORIES):
@@ -118,7 +118,7 @@ def _collect_texts(span: Span) -> dict[str, Json]:
 
 
 def _present_access(attributes: dict[str, Json]) -> dict[str, Json]:
-    """Question and answer of a retriever or a memory, for receivers that read texts alone."""
+    """Return query and result of a retrieval or memory access, for receivers that read only text."""
     found: dict[str, Json] = {}
     query = attributes.get(s.RETRIEVAL_QUERY)
     if query is None and s.INPUT in attributes:
@@ -139,7 +139,7 @@ def _present_access(attributes: dict[str, Json]) -> dict[str, Json]:
 
 
 def _present_conversation(span: Span) -> dict[str, Json]:
-    """Question and answer of a run, as messages and as the texts that lists of traces show."""
+    """Return input and answer of a run, as messages and as the texts that trace lists show."""
     get = span.attributes.get
     found: dict[str, Json] = {}
     if s.INPUT in span.attributes:
@@ -158,7 +158,7 @@ def _make_message(role: str, text: str) -> dict[str, Json]:
 
 
 def _extract_question(value: Json) -> str:
-    """The last message of a run's input; the whole input where it holds no messages."""
+    """Return the last message of a run's input, or the whole input if it has no messages."""
     messages = value.get("messages") if isinstance(value, dict) else value
     last = messages[-1] if isinstance(messages, list) and messages else messages
     text = _extract_text(last)
@@ -181,7 +181,7 @@ def _extract_text(item: Json) -> str | None:
 
 
 def _add_finish_reasons(attributes: dict[str, Json]) -> bool:
-    """Give each output message the finish reason that older conventions require."""
+    """Add to each output message the finish reason that older conventions require."""
     messages = attributes.get(s.OUTPUT_MESSAGES)
     if not isinstance(messages, list):
         return False

@@ -1,7 +1,7 @@
-"""Turns journal events into spans of the GenAI conventions.
+"""Convert journal events to spans of the GenAI conventions.
 
-Knows: which event opens and closes which span, and which attribute carries which of its fields.
-Does not know: OTLP (otlp), delivery (shipper), what spans mean together (trajectories/).
+`project_events` converts a whole process; `Projector` works event by event. A start event opens a
+span, its end event completes it.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ from burnish.telemetry.facts import FACTS
 from burnish.telemetry.otlp_ingest import restore_span
 from burnish.telemetry.tool_attributes import describe_tool
 
-_TRACES = 100_000  # trajectories whose trace is remembered for late events
-_DESCRIBED = 1000  # trajectories whose tools are
+_TRACES = 100_000  # trajectories whose trace id is cached for late events
+_DESCRIBED = 1000  # trajectories whose tool descriptions are cached
 
 
 _Open = tuple[e.AnyEvent, Blobs, str]
 
 
 class _Run(NamedTuple):
-    """What the spans of a trajectory say of its run."""
+    """Facts of a run that all spans of its trajectory repeat."""
 
     trace: str
     span: str | None
@@ -45,17 +45,17 @@ class _Run(NamedTuple):
 
 
 class Projector:
-    """Spans of one process, built from its events in their order."""
+    """Builds the spans of one process from its events in order."""
 
     def __init__(self) -> None:
         self._open: dict[str, _Open] = {}
         self._agents: set[str] = set()  # open nodes that are agents inside the agent
         self._roots: OrderedDict[str, _Run] = OrderedDict()
-        self._threads: OrderedDict[str, _Run] = OrderedDict()  # the last run of each
+        self._threads: OrderedDict[str, _Run] = OrderedDict()  # the last run of each thread
         self._tools: OrderedDict[str, tuple[e.Ref, dict[str, str]]] = OrderedDict()
 
     def add_event(self, event: e.AnyEvent, blobs: Blobs) -> Span | None:
-        """The span that this event completes, if it completes one."""
+        """Return the span that this event completes, if any."""
         if isinstance(event, _STARTS):
             if isinstance(event, e.RunStarted):
                 self._remember_run(event)
@@ -80,7 +80,7 @@ class Projector:
         return self._project_fact(event, blobs)
 
     def project_unfinished(self, *, alive: bool) -> Iterator[Span]:
-        """Spans that no event has closed; `alive` says whether one still may."""
+        """Yield the spans without an end event; `alive`: the process may still write one."""
         for opened in self._open.values():
             span = self._add_run_attributes(
                 self._mark_agent_node(_build_span(opened, None, opened[1]))
@@ -90,11 +90,11 @@ class Projector:
             yield span
 
     def open_spans(self) -> Iterable[str]:
-        """Ids of the spans that are not closed yet."""
+        """Return the ids of the open spans."""
         return self._open.keys()
 
     def _is_inner_agent(self, node: e.NodeStarted) -> bool:
-        """Whether a node is an agent of its own name, inside one of another name."""
+        """Return True if a node is an agent with its own name inside an agent with another name."""
         outside = None if node.parent is None else self._open.get(node.parent)
         if outside is None or node.speaker is None or node.speaker != node.name:
             return False
@@ -103,7 +103,7 @@ class Projector:
         return speaker != node.speaker
 
     def _mark_agent_node(self, span: Span) -> Span:
-        """A node that is an agent says so, as the conventions have it."""
+        """Mark the span of a node that is an agent with the conventions' operation."""
         if span.span_id not in self._agents:
             return span
         self._agents.discard(span.span_id)
@@ -113,7 +113,7 @@ class Projector:
         )
 
     def _add_run_attributes(self, span: Span) -> Span:
-        """The span with the agent, the thread and the user of its run, as the conventions have it."""
+        """Add agent, thread and user of the run to a span, as the conventions ask."""
         trajectory = span.attributes.get(s.TRAJECTORY)
         if span.kind == "agent" or trajectory not in self._roots:
             return span
@@ -125,7 +125,7 @@ class Projector:
         return span
 
     def _describe_tools(self, trajectory: str, ref: e.Ref, blobs: Blobs) -> None:
-        """Keep what a request says of its tools, for the spans of the tools."""
+        """Cache the tool descriptions of a request for the spans of tool runs."""
         if trajectory in self._tools and self._tools[trajectory][0] == ref:
             return
         found: Attributes = {}
@@ -152,7 +152,7 @@ class Projector:
         return self._roots.get(trajectory) or _Run(trajectory, None, {})
 
     def _find_subject(self, event: e.AnyEvent) -> _Run | None:
-        """The run that a fact is about: of its trajectory, or the last one of its thread."""
+        """Find the run that a fact is about: that of its trajectory, or the last of its thread."""
         if event.trajectory is not None:
             return self._find_run(event.trajectory)
         thread = getattr(event, "thread_id", None)
@@ -191,7 +191,7 @@ def _keep_newest(kept: OrderedDict[str, _Kept], key: str, value: _Kept, most: in
 
 
 def project_events(chapter: Iterable[tuple[e.AnyEvent, Blobs]], *, alive: bool) -> Iterator[Span]:
-    """All spans of one process's events, also those that were not closed."""
+    """Yield all spans of one process's events, including unfinished ones."""
     projector = Projector()
     for event, blobs in chapter:
         span = projector.add_event(event, blobs)
@@ -227,7 +227,7 @@ def _build_span(opened: _Open, end: e.AnyEvent | None, end_blobs: Blobs) -> Span
 
 
 def _set_position(attributes: Attributes, start: e.AnyEvent) -> None:
-    """Where in the graph it happened, as far as the event says so."""
+    """Set the position in the graph, as far as the event holds it."""
     for field, name in _PLACES:
         value = getattr(start, field, None)
         if value is not None:

@@ -1,6 +1,6 @@
-"""Takes OTLP from other processes and hosts into one workspace, over HTTP and gRPC.
+"""Run the OTLP servers that receive spans of other processes and hosts into one workspace.
 
-Knows: the life of the two servers. Does not know: protocols (http_intake, grpc_intake), spans (intake).
+`run_server` is what `burnish receive` runs; `http_intake` and `grpc_intake` implement the protocols.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ if TYPE_CHECKING:
 
 
 class OtlpServer:
-    """Writes what it receives into the journal of `home`.
+    """Writes received spans into the journal of `home`.
 
     Args:
         home: Folder of the workspace.
-        host: Address to listen on; only the loopback by default.
-        http_port: Port for OTLP/HTTP, 0 for any free one, None for none.
-        grpc_port: Port for OTLP/gRPC, 0 for any free one, None for none.
-        clean: What is done to the attributes of each span before they reach the disk.
-        token: Bearer token that senders must give; needed beyond loopback.
+        host: Address to listen on; loopback by default.
+        http_port: Port for OTLP/HTTP; 0 picks a free one, None disables it.
+        grpc_port: Port for OTLP/gRPC; 0 picks a free one, None disables it.
+        clean: Redacts the attributes of each span before they are written.
+        token: Bearer token that senders must send; required beyond loopback.
 
     Raises:
-        SettingsError: If the address is beyond loopback and there is no token.
+        SettingsError: If the address is beyond loopback and no token is set.
         ServingError: If an address cannot be listened on.
     """
 
@@ -62,7 +62,7 @@ class OtlpServer:
             self._grpc, self.grpc_port = make_grpc_server(host, grpc_port, self.intake, guard)
 
     def start(self) -> None:
-        """Begin to answer, in the background."""
+        """Start serving in the background."""
         if self._http is not None:
             self._thread = threading.Thread(
                 target=self._http.serve_forever, args=(0.1,), name="burnish-receive", daemon=True
@@ -76,7 +76,7 @@ class OtlpServer:
         self._stopped.wait()
 
     def stop(self) -> None:
-        """Finish the requests at hand and close the ports."""
+        """Finish the current requests and close the ports."""
         if self._http is not None:
             if self._thread is not None:
                 self._http.shutdown()
@@ -92,14 +92,14 @@ class OtlpServer:
 def run_server(
     server: OtlpServer, ready: Callable[[OtlpServer], None] | None = None
 ) -> dict[str, int]:
-    """Receive until the user interrupts; what `burnish receive` runs.
+    """Receive until the user interrupts.
 
     Args:
         server: The server to run.
-        ready: Called once it listens.
+        ready: Called when the server listens.
 
     Returns:
-        Counts of what was taken, refused and left out.
+        Counts of stored, refused and skipped items.
     """
     server.start()
     try:

@@ -1,10 +1,8 @@
-"""Content that stays out of spans: named by its hash, kept under a URL, found again by its name.
+"""Keep content outside of spans: named by its hash, stored under `content_url`, read back by name.
 
-Knows: how content is named, where it lies under the URL, what a span says instead of it.
-Does not know: when spans are shipped, who may read the URL.
-
-A span holds names only, never places: whoever reads it looks under a URL of its own settings, so
-no sender can make a reader open anything else.
+`ContentStore` stores content; `resolve_content` puts it back into a span. A span holds only hashes.
+A reader looks them up under the URL of its own settings, so no sender can make a reader open
+anything else.
 """
 
 from __future__ import annotations
@@ -31,14 +29,14 @@ _KEPT_NAMES = 100_000
 
 
 def hash_content(content: bytes) -> str:
-    """Name of content, from its bytes."""
+    """Return the name of content: a hash of its bytes."""
     return f"{_SCHEME}{hashlib.blake2b(content, digest_size=16).hexdigest()}"
 
 
 def name_content(key: str, value: Json) -> tuple[str | list[str], dict[str, bytes]]:
-    """What a span says instead of a content attribute, and the content behind each name.
+    """Return the names that replace a content attribute, and the content of each name.
 
-    Messages are named one by one, so that a conversation that grows is kept once.
+    Messages are named one by one, so that a growing conversation is stored once.
     """
     items = value if key in _LISTS and isinstance(value, list) and value else [value]
     contents: dict[str, bytes] = {}
@@ -51,13 +49,13 @@ def name_content(key: str, value: Json) -> tuple[str | list[str], dict[str, byte
 
 
 class ContentStore:
-    """Content by name, under any fsspec URL."""
+    """Stores content by name under any fsspec URL."""
 
     def __init__(self, url: str) -> None:
-        """Prepare for a URL.
+        """Open the store at a URL.
 
         Raises:
-            SettingsError: If no file system is known for it.
+            SettingsError: If no file system handles the URL.
         """
         from fsspec.core import url_to_fs
 
@@ -69,13 +67,13 @@ class ContentStore:
                 "a folder or an fsspec URL",
                 'burnish.configure(content_url="file:///mnt/content")',
             ) from error
-        self._known: dict[str, None] = {}  # in the order of their coming
+        self._known: dict[str, None] = {}  # cache of stored names, oldest first
 
     def put(self, contents: Mapping[str, bytes]) -> None:
-        """Keep content that is not kept yet.
+        """Store content that is not stored yet.
 
         Raises:
-            OSError: If it cannot be written; other errors as the file system has them.
+            OSError: If it cannot be written; file systems may raise other errors.
         """
         for name, content in contents.items():
             if name in self._known:
@@ -89,10 +87,10 @@ class ContentStore:
                 del self._known[next(iter(self._known))]
 
     def get(self, name: str) -> Json:
-        """The value behind a name.
+        """Return the value of a name.
 
         Raises:
-            KeyError: If it is not there, or its bytes are others than its name says.
+            KeyError: If the content is missing, or its bytes do not match the name.
         """
         try:
             content = self._files.cat_file(self._path_of(name))
@@ -103,13 +101,13 @@ class ContentStore:
         return from_json(content)
 
     def remove(self, names: Iterable[str]) -> tuple[int, list[str]]:
-        """Remove content; how much of it was there, and the URLs of what may still be."""
+        """Remove content; return how many names were removed, and the URLs that could not be."""
         removed, left = 0, []
         for name in names:
             self._known.pop(name, None)
             try:
                 path = self._path_of(name)
-            except KeyError:  # nothing is kept under it
+            except KeyError:  # not a name of content
                 continue
             try:
                 self._files.info(path)
@@ -117,16 +115,16 @@ class ContentStore:
                 removed += 1
             except FileNotFoundError:
                 pass
-            except Exception:  # noqa: BLE001 - whatever a file system raises, it is still there
+            except Exception:  # noqa: BLE001 - after any error the content is still there
                 left.append(self._files.unstrip_protocol(path))
         return removed, left
 
     def clear_cache(self) -> None:
-        """Take nothing for kept because it was put here before: others may have removed it."""
+        """Forget which names are stored: another process may have removed them."""
         self._known.clear()
 
     def _is_whole(self, path: str, size: int) -> bool:
-        """Whether it is there already, and was not cut off while it was written."""
+        """Return True if the content is stored in full length."""
         try:
             return self._files.info(path)["size"] == size
         except FileNotFoundError:
@@ -135,22 +133,22 @@ class ContentStore:
     def _path_of(self, name: str) -> str:
         digest = name.removeprefix(_SCHEME)
         if len(digest) != 32 or not set(digest) <= set("0123456789abcdef"):
-            raise KeyError(name)  # it may come from any sender
+            raise KeyError(name)  # names may come from any sender
         return posixpath.join(self._root, digest[:2], f"{digest}.json")
 
 
 @functools.lru_cache(maxsize=8)
 def open_store(url: str) -> ContentStore:
-    """The store under a URL; one a process.
+    """Return the store of a URL, shared in this process.
 
     Raises:
-        SettingsError: If no file system is known for it.
+        SettingsError: If no file system handles the URL.
     """
     return ContentStore(url)
 
 
 def collect_contents(span: Span) -> dict[str, bytes]:
-    """All content that a span refers to where it is shipped by reference."""
+    """Return all content that a span refers to when it is shipped by reference."""
     found: dict[str, bytes] = {}
     for key, value in span.attributes.items():
         if key in s.CONTENT_ATTRIBUTES:
@@ -159,7 +157,7 @@ def collect_contents(span: Span) -> dict[str, bytes]:
 
 
 def collect_names(span: Span) -> set[str]:
-    """Names of all content that a span holds or refers to."""
+    """Return the names of all content that a span holds or refers to."""
     names = set(collect_contents(span))
     for _, value in _iterate_references(span):
         names.update(map(str, value) if isinstance(value, (list, tuple)) else [str(value)])
@@ -167,9 +165,9 @@ def collect_names(span: Span) -> set[str]:
 
 
 def resolve_content(span: Span) -> Span:
-    """The span with its content, where the settings say under which URL that lies.
+    """Return the span with its content read from the `content_url` of the settings, if set.
 
-    What is not found there is counted in the span's losses.
+    Missing content is counted in the span's losses.
     """
     names = dict(_iterate_references(span))
     url = settings.current().content_url if names else None

@@ -1,17 +1,14 @@
-"""The declared type of every attribute that a span may bring from elsewhere.
+"""Check received spans against the declared type of every attribute.
 
-Knows: which attribute holds what, and what happens to a span that says something else.
-Does not know: OTLP's bytes (otlp), what spans mean together (trajectories/).
-
-One rule decides:
+`admit_span` is the entry. The rules:
 
 - a span without valid ids, times, status or kind is refused;
 - a `burnish.*` attribute of a wrong type refuses its span, and so does any attribute of a fact
-  (an outcome, a verdict, a state): who speaks our words must speak them rightly;
-- any other attribute of a wrong type is set aside in `burnish.invalid` and counted as the loss
-  `invalid_attributes`: the rest of the span stays useful, and a run with losses is never learned.
+  (an outcome, a verdict, a state), because labels depend on them;
+- any other attribute of a wrong type moves to `burnish.invalid` and counts as the loss
+  `invalid_attributes`: the rest of the span stays useful, and runs with losses are not trained on.
 
-What passes `admit` can be stored, read and assembled.
+A span that passes can be stored, read and assembled.
 """
 
 from __future__ import annotations
@@ -27,11 +24,11 @@ from burnish.telemetry import semconv as s
 
 _INT64 = 2**63
 _LONGEST_ID = 256
-_DEEPEST = 200  # capture cuts values at 120
+_DEEPEST = 200  # levels; capture cuts values at 120
 
 
 class SpanRefused(JournalCorrupt):
-    """A span from elsewhere that does not have the declared form."""
+    """A received span does not conform to the schema."""
 
 
 class _AttributeType(NamedTuple):
@@ -41,10 +38,10 @@ class _AttributeType(NamedTuple):
 
 
 def admit_span(span: Span) -> Span:
-    """Check a span from elsewhere; returns it without what has a wrong type.
+    """Check a received span; return it without attributes of a wrong type.
 
     Raises:
-        SpanRefused: If its frame, a `burnish.*` attribute or a fact has a wrong form.
+        SpanRefused: If its ids, times, status or kind, a `burnish.*` attribute or a fact are wrong.
     """
     _check_frame(span)
     is_fact = span.kind == "fact"
@@ -142,7 +139,7 @@ def _is_integer(value: Json) -> bool:
 
 
 def _is_count(value: Json) -> bool:
-    """A count may be larger than int64: it travels as JSON, and no index holds it."""
+    """Check a count, which may exceed int64 because it travels as JSON and is not indexed."""
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
@@ -155,7 +152,7 @@ def _is_object(value: Json) -> bool:
 
 
 def _is_shallow(value: Json, deepest: int = _DEEPEST) -> bool:
-    """Whether no list or object lies deeper than that, so that no reader runs out of stack."""
+    """Return True if nesting stays within `deepest` levels, so that no reader overflows its stack."""
     level = [value] if isinstance(value, (dict, list)) else []
     for _ in range(deepest):
         if not level:
@@ -185,7 +182,7 @@ def _is_part(part: Json) -> bool:
 
 
 def _is_message(message: Json) -> bool:
-    """An object with role and parts; a message whose text was withheld has neither."""
+    """Check an object with role and parts; a message with withheld text has neither."""
     if not isinstance(message, dict):
         return False
     role, parts = message.get("role"), message.get("parts")
@@ -198,7 +195,7 @@ def _is_list_of_messages(value: Json) -> bool:
 
 
 def _is_withheld(value: Json) -> bool:
-    """What a sender's redaction leaves of a value that it could not look through."""
+    """Return True for the mark that redaction leaves for a value that it could not inspect."""
     return isinstance(value, dict) and "$withheld" in value
 
 
@@ -221,7 +218,7 @@ def _to_list(value: Json) -> Json:
 
 
 def _to_parts(value: Json) -> Json:
-    """System instructions that are one text, as the part that it means."""
+    """Convert system instructions given as one text to a list of parts."""
     return [{"type": "text", "content": value}] if isinstance(value, str) else value
 
 
@@ -289,7 +286,7 @@ ATTRIBUTES: dict[str, _AttributeType] = {
     s.SCOPE: _one_of("last", "thread"),
     s.FACT: _one_of(*_FACTS),
 }  # fmt: skip
-"""Declared type by attribute; an attribute that is not listed may hold anything that is not too deep."""
+"""Declared type by attribute; an unlisted attribute may hold any value within the depth limit."""
 
 
 def _find_type_by_prefix(key: str) -> _AttributeType:

@@ -1,13 +1,9 @@
-"""Names of attributes: OpenTelemetry's GenAI conventions, and ours beside them.
-
-Knows: which name carries which fact, and which of them are JSON.
-Does not know: where the values come from.
-"""
+"""Define attribute names: OpenTelemetry's GenAI conventions, and our own."""
 
 from __future__ import annotations
 
 SCHEMA_URL = "https://opentelemetry.io/schemas/1.44.0"
-"""Version of the conventions that the names below are of."""
+"""Version of the conventions that the names below follow."""
 
 OPERATION = "gen_ai.operation.name"
 PROVIDER = "gen_ai.provider.name"
@@ -97,11 +93,11 @@ FINAL_STATE = "burnish.final_state"
 INVALID = "burnish.invalid"
 """Attributes of another sender whose values have a wrong type, by name."""
 JSON_KEYS = "burnish.json"
-"""Names of those attributes of a shipped span whose values are JSON text."""
+"""Names of the attributes of a shipped span whose values are JSON text."""
 TEXT_KEYS = "burnish.text"
-"""Names of those attributes of a shipped span that are usually JSON and are plain text here."""
+"""Names of the attributes of a shipped span that are usually JSON but plain text here."""
 ADDED = "burnish.added"
-"""What shipping added to a span for other readers; reading the span takes it away again."""
+"""Names of the attributes that shipping added for other readers; reading removes them."""
 
 USAGE = {
     "input_tokens": "gen_ai.usage.input_tokens",
@@ -132,7 +128,7 @@ JSON_ATTRIBUTES = frozenset(
         *(RETRIEVAL_DOCUMENTS, MEMORY_RECORDS, INVALID),
     )
 )
-"""Attributes that are always JSON text in OTLP, whoever wrote them."""
+"""Attributes that are always JSON text in OTLP, from any sender."""
 
 CONTENT_ATTRIBUTES = frozenset(
     (
@@ -143,4 +139,4 @@ CONTENT_ATTRIBUTES = frozenset(
         *(INPUT_VALUE, OUTPUT_VALUE),
     )
 )
-"""Attributes that hold what people and models said."""
+"""Attributes that hold content: texts of people, models and tools."""

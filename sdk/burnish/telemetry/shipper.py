@@ -1,7 +1,11 @@
-"""The background threads of this process that ship the journal, one for each receiver.
+"""Ship the journal in background threads, one for each receiver.
 
-Knows: settings, threads, exit and fork. Does not know: how a batch is made or sent (channel).
+`ensure_started` is the entry; `delivery_loop` makes and sends the batches.
 """
+
+# How it works: one shipper per process follows the current settings object. A thread wakes twice a
+# second or when a flush asks, and makes one round of its loop. A forked child starts its own shipper;
+# at exit the shipper flushes for at most five seconds, and later processes ship the rest.
 
 from __future__ import annotations
 
@@ -31,12 +35,12 @@ from burnish.telemetry.delivery_loop import (
     send_batch,
 )
 
-_IDLE_S = 0.5  # how long a span waits at most before it is looked at
+_IDLE_S = 0.5  # longest wait between two rounds
 _EXIT_S = 5.0
 
 
 class Shipper:
-    """Ships one workspace to some receivers until it is closed; never blocks who writes."""
+    """Ships one workspace to its receivers until closed; never blocks writers."""
 
     def __init__(self, home: Path, receivers: Sequence[Receiver], policy: ShippingPolicy) -> None:
         self.home = home.absolute()
@@ -48,7 +52,7 @@ class Shipper:
         self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
-        """Begin to ship in the background."""
+        """Start shipping in the background."""
         for number, channel in enumerate(self.loops):
             thread = threading.Thread(
                 target=self._ship_in_background,
@@ -60,10 +64,10 @@ class Shipper:
             thread.start()
 
     def flush(self, timeout_s: float = 10.0) -> dict[str, int]:
-        """Offer everything written so far; how many spans each receiver has not taken yet."""
+        """Offer everything written so far; return how many spans each receiver has not accepted."""
         deadline = time.monotonic() + timeout_s
         with self._turned:
-            # a round that runs now may have looked before the last event: wait for the next too
+            # the current round may have read before the last event: wait for the next one too
             wanted = [done + 2 for done in self._rounds]
             for wake in self._wakes:
                 wake.set()
@@ -77,7 +81,7 @@ class Shipper:
         return {channel.receiver.name: channel.count_unshipped(own) for channel in self.loops}
 
     def close(self, timeout_s: float = _EXIT_S) -> None:
-        """Stop the threads; what is not shipped stays in the journal for the next process."""
+        """Stop the threads; unshipped spans stay in the journal for the next process."""
         self._stop.set()
         for wake in self._wakes:
             wake.set()
@@ -88,7 +92,7 @@ class Shipper:
                 channel.close()
 
     def _wait_for_retry(self, wake: threading.Event, seconds: float) -> bool:
-        """Wait before the next try, or until a flush asks for one; True if there shall be none."""
+        """Wait before the next try or until a flush asks for one; return True to stop."""
         wake.wait(seconds)
         wake.clear()
         return self._stop.is_set()
@@ -111,7 +115,7 @@ class Shipper:
 
 
 def build_receivers(settings: Settings) -> list[Receiver]:
-    """Everybody who gets spans under these settings, by stable names."""
+    """Build all receivers that the settings name, with stable names."""
     found: list[Receiver] = []
     if settings.otlp_endpoint:
         digest = hashlib.blake2b(settings.otlp_endpoint.encode(), digest_size=4).hexdigest()
@@ -125,7 +129,7 @@ def build_receivers(settings: Settings) -> list[Receiver]:
 
 
 def ensure_started() -> Shipper | None:
-    """The shipper of this process, started if the settings name a receiver; else None."""
+    """Return this process's shipper, started if the settings name a receiver; else None."""
     global _running, _running_for
     settings = burnish_settings.current()
     if _running_for is settings:
@@ -145,13 +149,13 @@ def ensure_started() -> Shipper | None:
 
 
 def flush_receivers(timeout_s: float = 10.0) -> int:
-    """Offer everything to the receivers in force; how many spans one of them has not taken."""
+    """Offer everything to the current receivers; return how many spans they have not accepted."""
     shipper = ensure_started()
     return 0 if shipper is None else sum(shipper.flush(timeout_s).values())
 
 
 def measure_lag(home: Path) -> dict[str, int]:
-    """Bytes of the journal that each exporter with a cursor has not shipped yet, by its name."""
+    """Return the unshipped journal bytes of each exporter that has a cursor, by name."""
     behind: dict[str, int] = {}
     for path in sorted(cursors.folder_of(home).glob("*.cursor")):
         exporter, process = path.stem.split(".", 1)
@@ -168,7 +172,7 @@ _COUNTED_AS = {"taken": "taken", "later": "failed", "unclear": "failed"}
 def send_again(
     spans: Iterable[Span], receiver: Receiver, policy: ShippingPolicy | None = None
 ) -> dict[str, int]:
-    """Send spans again, whatever the cursors say; how many were taken and refused."""
+    """Send spans regardless of cursors; return how many were accepted, refused and failed."""
     chosen = policy or ShippingPolicy()
     counts = {"taken": 0, "refused": 0, "failed": 0}
     batch: list[Span] = []
@@ -188,7 +192,7 @@ def send_again(
 
 
 def _build_meter_receivers(settings: Settings) -> list[Receiver]:
-    """The user's meter, if there is one; it hears of every span that the journal holds."""
+    """Build the receiver of the user's meter, if a meter provider is set."""
     if "opentelemetry.sdk.metrics" not in sys.modules:
         return []
     from burnish.telemetry.metrics import make_meter_receiver
@@ -199,7 +203,7 @@ def _build_meter_receivers(settings: Settings) -> list[Receiver]:
 
 
 def _keep_out_of_traces() -> None:
-    """Let no instrumentation trace the shipping itself."""
+    """Keep instrumentation from tracing the shipping itself."""
     from opentelemetry import context
 
     key = getattr(context, "_SUPPRESS_INSTRUMENTATION_KEY", "suppress_instrumentation")

@@ -1,7 +1,6 @@
-"""Tools, retrievers and memories: one event each, and each its own words in the conventions.
+"""Map tool, retriever and memory events to attributes of the GenAI conventions, and back.
 
-Knows: which attributes tell what was asked and what came back, in both directions.
-Does not know: how a call was captured, what it was good for.
+`describe_tool` fills a span from events; `read_arguments` and `read_result` read a span.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ def describe_tool(
     end: e.ToolEnded | None,
     end_blobs: Blobs,
 ) -> str:
-    """Fill the attributes of a tool's span; returns its name."""
+    """Fill the attributes of a tool span and return the span's name."""
     attributes[s.OPERATION] = start.operation
     given: Attributes = {}
     set_contents(given, blobs, {s.INPUT: start.arguments})
@@ -109,7 +108,7 @@ _DESCRIBE = {_TOOL: _set_tool_attributes, _RETRIEVAL: _set_retrieval_attributes}
 
 
 def _set_result(attributes: Attributes, got: Attributes, name: str) -> None:
-    """What came back, under the conventions' name where it has their form."""
+    """Set the result under the conventions' name if it is a list, else under our own."""
     value = got.get(s.OUTPUT)
     if isinstance(value, list):
         attributes[name] = value
@@ -123,7 +122,7 @@ def _read_argument(given: Attributes, name: str) -> Json:
 
 
 def read_arguments(span: Span) -> Json:
-    """What a tool, a retriever or a memory was asked."""
+    """Return the arguments of a tool run, or the query of a retrieval or memory access."""
     get = span.attributes.get
     if s.INPUT in span.attributes or get(s.OPERATION) in (None, _TOOL):
         return get(s.TOOL_ARGUMENTS, get(s.INPUT))
@@ -133,7 +132,7 @@ def read_arguments(span: Span) -> Json:
 
 
 def read_result(span: Span) -> Json:
-    """What it gave back."""
+    """Return the result of a tool run, a retrieval or a memory access."""
     get = span.attributes.get
     name = {_RETRIEVAL: s.RETRIEVAL_DOCUMENTS, _SEARCH: s.MEMORY_RECORDS}.get(
         get(s.OPERATION) or ""
@@ -144,11 +143,11 @@ def read_result(span: Span) -> Json:
 
 
 def read_operation(span: Span) -> dict[str, Json]:
-    """What was done, where it is no tool's execution."""
+    """Return the operation as an extra field, or nothing for an ordinary tool run."""
     operation = span.attributes.get(s.OPERATION)
     return {} if operation in (None, _TOOL) else {"operation": operation}
 
 
 def is_memory_access(run: ToolRun) -> bool:
-    """Whether this was an access to a memory."""
+    """Return True if the run is a memory access."""
     return str(run.extras.get("operation", "")).endswith("_memory")

@@ -1,7 +1,4 @@
-"""One span becomes one model call or one tool run.
-
-Knows: which attribute is which field. Does not know: other spans.
-"""
+"""Read a span as a model call or a tool run."""
 
 from __future__ import annotations
 
@@ -17,20 +14,20 @@ _REQUEST_FIELDS = ("tool_choice", "response_format", "sampling")
 
 
 class CallReader:
-    """Makes calls of spans; the hash of a tool list that calls share is taken once."""
+    """Reads calls from spans; a tool list that calls share is hashed once."""
 
     def __init__(self) -> None:
         self._hashed: dict[int, tuple[list[Tool], str | None]] = {}
 
-    def model_call(self, span: Span) -> ModelCall:
-        """The model call of a span of kind "model"."""
+    def read_model_call(self, span: Span) -> ModelCall:
+        """Return the model call of a span of kind "model"."""
         get = span.attributes.get
-        tools = _listed(get(s.TOOL_DEFINITIONS))
-        messages = _messages(span)
-        replies = _listed(get(s.OUTPUT_MESSAGES))
+        tools = _list_or_empty(get(s.TOOL_DEFINITIONS))
+        messages = _read_messages(span)
+        replies = _list_or_empty(get(s.OUTPUT_MESSAGES))
         request = get(s.REQUEST)
-        request = request if isinstance(request, dict) else {"sampling": _sampling(span)}
-        finish = _listed(get(s.FINISH_REASONS))
+        request = request if isinstance(request, dict) else {"sampling": _read_sampling(span)}
+        finish = _list_or_empty(get(s.FINISH_REASONS))
         return ModelCall(
             span_id=span.span_id,
             parent_id=span.parent_id,
@@ -41,13 +38,13 @@ class CallReader:
             response_format=request.get("response_format"),
             sampling=request.get("sampling") or {},
             finish_reason=finish[0] if finish else None,
-            usage=_usage(span),
+            usage=_read_usage(span),
             prompt_token_ids=get(s.PROMPT_TOKEN_IDS),
             token_ids=get(s.TOKEN_IDS),
             logprobs=get(s.LOGPROBS),
-            policy=self._policy(span, messages, tools),
+            policy=self._read_policy(span, messages, tools),
             response_id=get(s.RESPONSE_ID),
-            error=failure(span),
+            error=read_failure(span),
             node=get(s.NODE),
             step=get(s.STEP),
             speaker=get(s.SPEAKER),
@@ -55,13 +52,13 @@ class CallReader:
             sampled=get(s.SAMPLED, True),
             started_ns=span.start_ns,
             ended_ns=span.end_ns,
-            extras=_extras(span, request),
+            extras=_collect_extras(span, request),
         )
 
-    def tool_run(self, span: Span) -> ToolRun:
-        """The tool run of a span of kind "tool"."""
+    def read_tool_run(self, span: Span) -> ToolRun:
+        """Return the tool run of a span of kind "tool"."""
         get = span.attributes.get
-        error = failure(span)
+        error = read_failure(span)
         return ToolRun(
             span_id=span.span_id,
             parent_id=span.parent_id,
@@ -76,45 +73,45 @@ class CallReader:
             attempt=get(s.ATTEMPT, 1),
             started_ns=span.start_ns,
             ended_ns=span.end_ns,
-            extras={**_extras(span, {}), **tool_attributes.read_operation(span)},
+            extras={**_collect_extras(span, {}), **tool_attributes.read_operation(span)},
         )
 
-    def _policy(self, span: Span, messages: list[Any], tools: list[Tool]) -> Policy:
+    def _read_policy(self, span: Span, messages: list[Any], tools: list[Tool]) -> Policy:
         get = span.attributes.get
         known = self._hashed.get(id(tools))
         if known is None or known[0] is not tools:
-            known = self._hashed[id(tools)] = (tools, identity.tools_hash(tools))
+            known = self._hashed[id(tools)] = (tools, identity.hash_tools(tools))
         return Policy(
             model=get(s.REQUEST_MODEL) or get(s.RESPONSE_MODEL),
             adapter=get(s.ADAPTER),
             arm=get(s.ARM),
-            prompt_hash=identity.prompt_hash(messages),
+            prompt_hash=identity.hash_prompt(messages),
             tools_hash=known[1],
         )
 
 
-def failure(span: Span) -> Failure | None:
-    """What went wrong in a span; control flow is nothing wrong."""
+def read_failure(span: Span) -> Failure | None:
+    """Return the error of a span; control flow is not an error."""
     if span.status != "error":
         return None
     get = span.attributes.get
     return Failure(type=get(s.ERROR_TYPE) or "Error", message=get(s.ERROR_MESSAGE) or "")
 
 
-def _listed(value: Json) -> list[Any]:
+def _list_or_empty(value: Json) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def _messages(span: Span) -> list[Any]:
-    """The request's messages; system instructions go before those that do not begin with them."""
-    messages = _listed(span.attributes.get(s.INPUT_MESSAGES))
-    system = _listed(span.attributes.get(s.SYSTEM_INSTRUCTIONS))
+def _read_messages(span: Span) -> list[Any]:
+    """Return the request's messages, with system instructions first unless they begin with some."""
+    messages = _list_or_empty(span.attributes.get(s.INPUT_MESSAGES))
+    system = _list_or_empty(span.attributes.get(s.SYSTEM_INSTRUCTIONS))
     if not system or (messages and messages[0].get("role") == "system"):
         return messages
     return [{"role": "system", "parts": system}, *messages]
 
 
-def _usage(span: Span) -> Usage | None:
+def _read_usage(span: Span) -> Usage | None:
     counts = {field: span.attributes.get(name) for field, name in s.USAGE.items()}
     if counts["cache_write_tokens"] is None:
         counts["cache_write_tokens"] = span.attributes.get(s.CACHE_CREATION)
@@ -123,14 +120,14 @@ def _usage(span: Span) -> Usage | None:
     return Usage(**counts)
 
 
-def _sampling(span: Span) -> dict[str, Json]:
-    """Sampling settings out of another tool's attributes."""
+def _read_sampling(span: Span) -> dict[str, Json]:
+    """Read sampling settings from another tool's attributes."""
     found = {key: span.attributes.get(name) for key, name in s.SAMPLING.items()}
     return {key: value for key, value in found.items() if value is not None}
 
 
-def _extras(span: Span, request: Mapping[str, Json]) -> dict[str, Json]:
-    """What has no field of its own."""
+def _collect_extras(span: Span, request: Mapping[str, Json]) -> dict[str, Json]:
+    """Collect values that have no field of their own."""
     get = span.attributes.get
     told = get(s.EXTRAS)
     extras = dict(told) if isinstance(told, dict) else {}

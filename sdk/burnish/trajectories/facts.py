@@ -1,7 +1,7 @@
-"""Which outcomes, verdicts and states count for a trajectory.
+"""Select the outcomes, verdicts and states that count for a trajectory.
 
-Knows: that the newest of a source counts, and whom an outcome of a thread means.
-Does not know: how facts are stored, what the calls were.
+The newest fact of each source and origin counts. `concerns_trajectory` decides which trajectories an
+outcome of a thread is about.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from burnish.telemetry import semconv as s
 _LABELS = ("success", "fail", "unknown")
 
 
-class Ended(msgspec.Struct, frozen=True):
-    """A trajectory of a thread, and when it ended."""
+class EndedTrajectory(msgspec.Struct, frozen=True):
+    """A trajectory of a thread and its end time."""
 
     id: str
     ended_ns: int | None
 
 
-def outcome_of(span: Span) -> Outcome:
-    """The outcome that a fact span tells; a field of another type says nothing."""
+def read_outcome(span: Span) -> Outcome:
+    """Read the outcome of a fact span; a value of a wrong type is ignored."""
     get = span.attributes.get
     return Outcome(
-        source=_text(get(s.EVALUATION_NAME)) or "",
-        success=_flag(get(s.SUCCESS)),
-        score=_number(get(s.SCORE)),
-        label=_text(get(s.LABEL)),
+        source=_text_or_none(get(s.EVALUATION_NAME)) or "",
+        success=_flag_or_none(get(s.SUCCESS)),
+        score=_number_or_none(get(s.SCORE)),
+        label=_text_or_none(get(s.LABEL)),
         evidence=get(s.EVIDENCE),
         reported_ns=span.start_ns,
         scope="thread" if get(s.SCOPE) == "thread" else "last",
@@ -38,38 +38,38 @@ def outcome_of(span: Span) -> Outcome:
     )
 
 
-def verdict_of(span: Span) -> Verdict:
-    """The verdict that a fact span tells; a label that is none of ours is unknown."""
+def read_verdict(span: Span) -> Verdict:
+    """Read the verdict of a fact span; a label that is not known becomes "unknown"."""
     get = span.attributes.get
-    label = _text(get(s.LABEL))
+    label = _text_or_none(get(s.LABEL))
     return Verdict(
         label=label if label in _LABELS else "unknown",
-        verifier=_text(get(s.EVALUATION_NAME)) or "",
-        version=_text(get(s.VERIFIER_VERSION)) or "1",
-        score=_number(get(s.SCORE)),
+        verifier=_text_or_none(get(s.EVALUATION_NAME)) or "",
+        version=_text_or_none(get(s.VERIFIER_VERSION)) or "1",
+        score=_number_or_none(get(s.SCORE)),
         evidence=get(s.EVIDENCE),
-        cost_usd=_number(get(s.COST_USD)),
+        cost_usd=_number_or_none(get(s.COST_USD)),
         decided_ns=span.start_ns,
         origin=span.origin,
     )
 
 
-def _text(value: Json) -> str | None:
+def _text_or_none(value: Json) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _flag(value: Json) -> bool | None:
+def _flag_or_none(value: Json) -> bool | None:
     return value if isinstance(value, bool) else None
 
 
-def _number(value: Json) -> float | None:
+def _number_or_none(value: Json) -> float | None:
     return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
 
 
-def meant(span: Span, trajectory: str, thread: Sequence[Ended]) -> bool:
-    """Whether an outcome of a thread is about this trajectory of it.
+def concerns_trajectory(span: Span, trajectory: str, thread: Sequence[EndedTrajectory]) -> bool:
+    """Return True if an outcome of a thread concerns this trajectory.
 
-    With scope "thread" it is about all of them, else about the last that had ended by then.
+    Scope "thread" concerns all trajectories, scope "last" the last one that had ended by then.
     """
     if span.attributes.get(s.SCOPE) == "thread":
         return True
@@ -81,38 +81,38 @@ def meant(span: Span, trajectory: str, thread: Sequence[Ended]) -> bool:
     return bool(ended) and max(ended)[1] == trajectory
 
 
-def newest_outcomes(spans: Iterable[Span]) -> list[Outcome]:
-    """The newest outcome of each source, in the order of reporting.
+def select_newest_outcomes(spans: Iterable[Span]) -> list[Outcome]:
+    """Return the newest outcome of each source and origin, in the order of reporting.
 
-    What another party reports under a source's name stands beside what that source reported here.
+    A received outcome under a source's name does not replace the outcome that was reported here.
     """
     newest: dict[tuple[str, Origin], Outcome] = {}
-    for span in sorted(spans, key=_moment):
-        outcome = outcome_of(span)
+    for span in sorted(spans, key=_sort_key):
+        outcome = read_outcome(span)
         key = outcome.source, outcome.origin
         newest.pop(key, None)
         newest[key] = outcome
     return list(newest.values())
 
 
-def newest_verdicts(spans: Iterable[Span]) -> list[Verdict]:
-    """The newest verdict of each verifier, in the order of deciding; of each origin, as above."""
+def select_newest_verdicts(spans: Iterable[Span]) -> list[Verdict]:
+    """Return the newest verdict of each verifier and origin, in the order of deciding."""
     newest: dict[tuple[str, Origin], Verdict] = {}
-    for span in sorted(spans, key=_moment):
-        verdict = verdict_of(span)
+    for span in sorted(spans, key=_sort_key):
+        verdict = read_verdict(span)
         key = verdict.verifier, verdict.origin
         newest.pop(key, None)
         newest[key] = verdict
     return list(newest.values())
 
 
-def newest_state(spans: Iterable[Span]) -> tuple[Json, Origin]:
-    """The state that was recorded last and its origin; our own is taken before any other."""
-    ordered = sorted(spans, key=lambda span: (span.origin == "own", *_moment(span)))
+def select_newest_state(spans: Iterable[Span]) -> tuple[Json, Origin]:
+    """Return the newest state and its origin; our own wins over received ones."""
+    ordered = sorted(spans, key=lambda span: (span.origin == "own", *_sort_key(span)))
     if not ordered:
         return None, "own"
     return ordered[-1].attributes.get(s.FINAL_STATE), ordered[-1].origin
 
 
-def _moment(span: Span) -> tuple[int, str]:
+def _sort_key(span: Span) -> tuple[int, str]:
     return span.start_ns, span.span_id

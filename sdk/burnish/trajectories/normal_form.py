@@ -1,8 +1,7 @@
-"""One normal form of texts, so that the same request is the same however it is typed.
+"""Normalise texts, so that the same request compares equal however it is typed.
 
-Defines what two spellings of a text may differ in: Unicode composition, width, invisible characters, spacing; and for
-the comparison of words also case, accents and the script of digits. Comparisons of requests, task ids and split groups
-all use it. What is done with equal texts is decided elsewhere.
+`normal_text` removes differences of Unicode composition, width, invisible characters and spacing; `comparable_text`
+also those of case, accents and the script of digits. Comparisons of requests, task ids and split groups use it.
 
 Accents are dropped only where a writing system treats them as optional or where keyboards leave them out (Latin, Greek,
 Cyrillic accents, Hebrew points, Arabic vowel signs). Vowel signs of Devanagari, Thai and their kin and the sound marks
@@ -31,7 +30,7 @@ COURTESIES = frozenset(
 )
 """Words of courtesy in their comparable form."""
 _WORD = re.compile(r"\w+", re.ASCII)
-# Default-ignorable characters that are letters or marks by category, so that the category does not tell.
+# Default-ignorable characters whose category is letter or mark.
 _IGNORED = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
 _ACCENTS = (
     (0x0300, 0x036F), (0x1AB0, 0x1AFF), (0x1DC0, 0x1DFF), (0x20D0, 0x20FF), (0xFE20, 0xFE2F),
@@ -42,29 +41,31 @@ _SELECTORS = ((0x180B, 0x180F), (0xFE00, 0xFE0F), (0xE0100, 0xE01EF))
 
 
 def normal_text(text: str) -> str:
-    """The text composed (NFKC), without invisible characters, with single spaces; case and accents stay."""
+    """Compose the text (NFKC), drop invisible characters, and collapse spaces; keep case and accents."""
     if not text.isascii():
-        text = unicodedata.normalize("NFKC", _visible(unicodedata.normalize("NFKC", text)))
+        text = unicodedata.normalize("NFKC", _remove_invisible(unicodedata.normalize("NFKC", text)))
     elif not text.isprintable():
-        text = _visible(text)
+        text = _remove_invisible(text)
     return " ".join(text.split())
 
 
 def comparable_text(text: str) -> str:
-    """The text as requests are compared: as `normal_text`, without case and optional accents, digits as 0 to 9.
+    """Fold a text for comparison: `normal_text` without case and optional accents, digits as 0 to 9.
 
-    Entities, percent codes and escapes are what they stand for, and tags of markup are left out.
+    Entities, percent codes and escapes are decoded, and tags of markup are dropped.
     """
-    text = normal_text(_decoded(text) if _ENCODED.search(text) else text)
+    text = normal_text(_decode_escapes(text) if _ENCODED.search(text) else text)
     if text.isascii():
         return text.lower()
     apart = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
-    plain = "".join(map(_digit, (char for char in apart if not _within(char, _ACCENTS))))
+    plain = "".join(
+        map(_to_ascii_digit, (char for char in apart if not _is_within(char, _ACCENTS)))
+    )
     return " ".join(unicodedata.normalize("NFKC", plain).split())
 
 
 def comparable_words(text: str) -> tuple[str, ...]:
-    """The words of a request as they are compared; punctuation and symbols are no words."""
+    """Split a request into comparable words, without punctuation and symbols."""
     text = comparable_text(text)
     if not text.isascii():
         text = "".join(char if _is_of_word(char) else " " for char in text)
@@ -73,11 +74,11 @@ def comparable_words(text: str) -> tuple[str, ...]:
 
 
 def telling_words(words: Iterable[str]) -> tuple[str, ...]:
-    """The words without greetings, thanks and other courtesies, which make no other request."""
+    """Drop greetings, thanks and other courtesies, which do not change a request."""
     return tuple(word for word in words if word not in COURTESIES)
 
 
-def _decoded(text: str) -> str:
+def _decode_escapes(text: str) -> str:
     text = _ESCAPE.sub(
         lambda match: chr(int(match[1] or match[2], 16)) if match.lastindex else " ", text
     )
@@ -89,20 +90,20 @@ def _is_of_word(char: str) -> bool:
     return char.isalnum() or char == "_" or unicodedata.category(char)[0] == "M"
 
 
-def _visible(text: str) -> str:
+def _remove_invisible(text: str) -> str:
     return "".join(char for char in text if char.isspace() or not _is_invisible(char))
 
 
 def _is_invisible(char: str) -> bool:
     invisible = unicodedata.category(char) in ("Cf", "Cc") or char in _IGNORED
-    return invisible or _within(char, _SELECTORS)
+    return invisible or _is_within(char, _SELECTORS)
 
 
-def _within(char: str, ranges: tuple[tuple[int, int], ...]) -> bool:
+def _is_within(char: str, ranges: tuple[tuple[int, int], ...]) -> bool:
     code = ord(char)
     return any(first <= code <= last for first, last in ranges)
 
 
-def _digit(char: str) -> str:
+def _to_ascii_digit(char: str) -> str:
     value = unicodedata.decimal(char, None)
     return char if value is None else str(value)

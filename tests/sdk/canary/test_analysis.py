@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from burnish.canary import Analysis
-from burnish.canary.shift import (
+from burnish.canary.e_process import (
     NOT_WORSE_GRID,
     WORSE_GRID,
-    RatioTest,
-    ShiftTest,
-    nearest_null,
+    EProcess,
+    RatioEProcess,
+    find_nearest_null,
 )
 
 ROOT = Path(__file__).parents[3]
@@ -67,7 +67,7 @@ def fed(test, seed, share, stable, canary, threads):
 )
 def test_no_null_distribution_makes_the_bet_favourable(seed, threads, share, stable, better):
     """Margin 0, the canary fails at most as often: the next factor's mean is at most 1."""
-    test = fed(ShiftTest(WORSE_GRID), seed, 0.3, 0.2, 0.4, threads)
+    test = fed(EProcess(WORSE_GRID), seed, 0.3, 0.2, 0.4, threads)
 
     assert expected_factor(test, share, stable, stable * better) <= 1 + 1e-9
 
@@ -81,13 +81,13 @@ def test_no_null_distribution_makes_the_bet_favourable(seed, threads, share, sta
 )
 def test_nor_does_one_at_or_below_the_margin(seed, threads, share, stable, worse):
     """Margin 5 points, the canary's success is at most stable's minus the margin."""
-    test = fed(ShiftTest(NOT_WORSE_GRID, margin=0.05), seed, 0.3, 0.8, 0.8, threads)
+    test = fed(EProcess(NOT_WORSE_GRID, margin=0.05), seed, 0.3, 0.8, 0.8, threads)
 
     assert expected_factor(test, share, stable, (stable - 0.05) * worse) <= 1 + 1e-6
 
 
 def test_equal_arms_make_the_bet_against_worse_exactly_fair():
-    test = fed(ShiftTest(WORSE_GRID), 1, 0.5, 0.2, 0.3, 40)
+    test = fed(EProcess(WORSE_GRID), 1, 0.5, 0.2, 0.3, 40)
 
     assert expected_factor(test, 0.25, 0.37, 0.37) == pytest.approx(1.0, abs=1e-12)
 
@@ -97,7 +97,7 @@ def test_one_factor_by_hand():
 
     q = .7; the nearest null gives both arms .25 * .7 + .75 * .5 = .55; the factor is .7 / .55.
     """
-    test = ShiftTest(((0.2, 1.0),))
+    test = EProcess(((0.2, 1.0),))
     test.add(canary=True, hit=True, share=0.25)
 
     assert math.exp(test.log_evidence) == pytest.approx(0.7 / 0.55)
@@ -112,7 +112,7 @@ def test_one_factor_by_hand():
 def test_the_nearest_null_is_the_nearest(control, gain, share, margin):
     """No other distribution on the border has a smaller relative entropy."""
     shifted = min(control + gain, 0.999)
-    found = nearest_null(control, shifted, share, margin)
+    found = find_nearest_null(control, shifted, share, margin)
 
     def entropy(x):
         return share * kl(shifted, x - margin) + (1 - share) * kl(control, x)
@@ -130,7 +130,7 @@ def test_the_arithmetic_of_the_benchmark_is_that_of_the_product():
     rollouts, threads = 6, 150
     for grid, margin in ((WORSE_GRID, 0.0), (NOT_WORSE_GRID, 0.05)):
         many = fleet.ShiftTests(rollouts, grid, margin=margin, prior=(0.7, 9.0))
-        singles = [ShiftTest(grid, margin=margin, prior=(0.7, 9.0)) for _ in range(rollouts)]
+        singles = [EProcess(grid, margin=margin, prior=(0.7, 9.0)) for _ in range(rollouts)]
         for _ in range(threads):
             share = rng.choice([0.01, 0.25, 0.5], rollouts)
             canary, hit = rng.random(rollouts) < share, rng.random(rollouts) < 0.7
@@ -228,7 +228,7 @@ def test_the_state_is_plain_data_from_which_another_process_goes_on():
 
 def test_threads_that_do_not_reach_the_canary_as_planned_raise_the_ratio_alarm():
     """Planned 10 %, real 5 %."""
-    test, chance = RatioTest(), random.Random(3)
+    test, chance = RatioEProcess(), random.Random(3)
     needed = 0
     while test.log_evidence < math.log(1000) and needed < 3000:
         test.add(chance.random() < 0.05, 0.1)
@@ -239,7 +239,7 @@ def test_threads_that_do_not_reach_the_canary_as_planned_raise_the_ratio_alarm()
 
 def test_threads_that_do_raise_none():
     for seed in range(40):
-        test, chance = RatioTest(), random.Random(seed)
+        test, chance = RatioEProcess(), random.Random(seed)
         for number in range(1500):
             share = 0.05 if number < 700 else 0.25
             test.add(chance.random() < share, share)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from burnish.adapters import Pointer, Target
 from burnish.canary import assign
-from burnish.canary.assignment import choose, position
+from burnish.canary.assignment import choose_target, draw_position
 
 SHARES = st.floats(0, 1)
 
@@ -59,15 +59,15 @@ def test_the_hash_is_the_documented_one():
 
     digest = blake2b(b"t-42", digest_size=8, key=b"salt").digest()
 
-    assert position("t-42", "salt") == pytest.approx(int.from_bytes(digest, "big") / 2**64)
+    assert draw_position("t-42", "salt") == pytest.approx(int.from_bytes(digest, "big") / 2**64)
 
 
 def test_after_a_promotion_the_hold_back_stays_on_the_previous_version():
     new, old = Target(adapter="new"), Target(adapter="old")
     pointer = Pointer(stable=new, previous=old, holdback=0.05, salt="s")
-    chosen = [choose(pointer, str(number)) for number in range(4000)]
+    chosen = [choose_target(pointer, str(number)) for number in range(4000)]
 
     held = [target for target, _ in chosen if target == old]
     assert {arm for _, arm in chosen} == {"stable"}
     assert len(held) / 4000 == pytest.approx(0.05, abs=0.015)
-    assert choose(pointer, None) == (new, "stable")
+    assert choose_target(pointer, None) == (new, "stable")

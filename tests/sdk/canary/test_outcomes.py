@@ -14,7 +14,7 @@ import burnish
 from burnish import Workspace, settings
 from burnish.adapters import SqlControlStore, Target
 from burnish.canary import Rollout, assign
-from burnish.canary.outcomes import breached, decided
+from burnish.canary.outcomes import find_breaches, find_decision
 from burnish.errors import SettingsError
 from burnish.langchain.routing import route
 from burnish.project import CanaryConfig, GuardsConfig, trusted_sources
@@ -216,11 +216,11 @@ def test_the_newest_fact_of_the_one_who_decides_wins():
         ],
     )
 
-    assert decided([run], "crm") is False
-    assert decided([run], "goal_state") is True
-    assert decided([run], "goal_state(checks:ok)") is True
-    assert decided([run], "nobody") is None
-    assert decided([run], None) is None
+    assert find_decision([run], "crm") is False
+    assert find_decision([run], "goal_state") is True
+    assert find_decision([run], "goal_state(checks:ok)") is True
+    assert find_decision([run], "nobody") is None
+    assert find_decision([run], None) is None
 
 
 def test_guards_look_at_errors_tokens_and_latency_of_the_whole_thread():
@@ -240,8 +240,8 @@ def test_guards_look_at_errors_tokens_and_latency_of_the_whole_thread():
     ]
     guards = GuardsConfig(max_tokens=100, max_latency_s=3.0)
 
-    assert breached(runs, guards) == {"errors": True, "tokens": True, "latency": False}
-    assert breached(runs[:1], guards) == {"errors": False, "tokens": False, "latency": False}
+    assert find_breaches(runs, guards) == {"errors": True, "tokens": True, "latency": False}
+    assert find_breaches(runs[:1], guards) == {"errors": False, "tokens": False, "latency": False}
 
 
 def test_only_facts_of_this_workspace_or_of_a_trusted_source_decide(home, tmp_path, monkeypatch):
@@ -253,13 +253,13 @@ def test_only_facts_of_this_workspace_or_of_a_trusted_source_decide(home, tmp_pa
     run = Trajectory(id="1", agent="a", status="completed", outcomes=facts, verdicts=[verdict])
     failed = replace(run, outcomes=[*facts, Outcome(source="crm", success=False, reported_ns=0)])
 
-    assert decided([run], "crm") is None
-    assert decided([run], "goal_state") is None
-    assert decided([failed], "crm") is False
-    assert decided([failed], "crm", ("crm",)) is True
-    assert decided([run], "goal_state", ("goal_state",)) is True
+    assert find_decision([run], "crm") is None
+    assert find_decision([run], "goal_state") is None
+    assert find_decision([failed], "crm") is False
+    assert find_decision([failed], "crm", ("crm",)) is True
+    assert find_decision([run], "goal_state", ("goal_state",)) is True
     inside = replace(run, outcomes=facts[2:])
-    assert decided([inside], "crm", ("crm",)) is None
+    assert find_decision([inside], "crm", ("crm",)) is None
 
     monkeypatch.chdir(tmp_path)
     assert trusted_sources("a") == ()

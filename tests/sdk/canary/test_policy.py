@@ -3,11 +3,11 @@
 import pytest
 
 from burnish.canary.analysis import Evidence
-from burnish.canary.policy import Place, advise, threads_for_step
+from burnish.canary.policy import RolloutPosition, advise_move, count_step_threads
 from burnish.project import CanaryConfig
 
 CONFIG = CanaryConfig(steps=[0.01, 0.25, 0.5, 1.0], min_threads=30)
-LAST = Place(step=2, canary_on_step=99)
+LAST = RolloutPosition(step=2, canary_on_step=99)
 
 
 def evidence(**changes):
@@ -24,40 +24,44 @@ def evidence(**changes):
 
 def test_success_is_judged_at_four_fifths_of_alpha():
     """alpha .05: success at .04, so the evidence needed is 25."""
-    assert advise(evidence(worse=24.9), LAST, CONFIG).move == "stay"
-    told = advise(evidence(worse=25.1), LAST, CONFIG)
+    assert advise_move(evidence(worse=24.9), LAST, CONFIG).move == "stay"
+    told = advise_move(evidence(worse=25.1), LAST, CONFIG)
     assert told.move == "rollback"
     assert "80% against 80%" in told.reason
 
 
 def test_guards_share_the_last_fifth():
     """Two guards share .01: each needs 200."""
-    assert advise(evidence(guards={"errors": 199.0, "latency": 1.0}), LAST, CONFIG).move == "stay"
-    told = advise(evidence(guards={"errors": 201.0, "latency": 1.0}), LAST, CONFIG)
+    assert (
+        advise_move(evidence(guards={"errors": 199.0, "latency": 1.0}), LAST, CONFIG).move == "stay"
+    )
+    told = advise_move(evidence(guards={"errors": 201.0, "latency": 1.0}), LAST, CONFIG)
     assert told.move == "rollback"
     assert "'errors'" in told.reason
 
 
 def test_without_guards_success_has_all_of_alpha():
-    assert advise(evidence(worse=20.1, guards={}), LAST, CONFIG).move == "rollback"
+    assert advise_move(evidence(worse=20.1, guards={}), LAST, CONFIG).move == "rollback"
 
 
 def test_a_promotion_needs_proof_and_enough_threads_on_the_last_step():
     proof = evidence(not_worse=20.1)
     few = evidence(not_worse=20.1, threads={"stable": 200, "canary": 29})
 
-    assert advise(proof, LAST, CONFIG).move == "promote"
-    assert advise(few, LAST, CONFIG).move == "stay"
-    assert advise(evidence(not_worse=19.9), LAST, CONFIG).move == "stay"
-    assert advise(proof, Place(step=1, canary_on_step=3), CONFIG).move == "stay"
+    assert advise_move(proof, LAST, CONFIG).move == "promote"
+    assert advise_move(few, LAST, CONFIG).move == "stay"
+    assert advise_move(evidence(not_worse=19.9), LAST, CONFIG).move == "stay"
+    assert advise_move(proof, RolloutPosition(step=1, canary_on_step=3), CONFIG).move == "stay"
 
 
 def test_a_step_needs_its_threads_and_evidence_that_leans_against_worse():
-    needed = threads_for_step(CONFIG)
+    needed = count_step_threads(CONFIG)
     assert needed == 10
 
     def at(judged, worse):
-        return advise(evidence(worse=worse), Place(step=0, canary_on_step=judged), CONFIG).move
+        return advise_move(
+            evidence(worse=worse), RolloutPosition(step=0, canary_on_step=judged), CONFIG
+        ).move
 
     assert at(9, 0.1) == "stay"
     assert at(10, 0.1) == "step"
@@ -67,17 +71,17 @@ def test_a_step_needs_its_threads_and_evidence_that_leans_against_worse():
 def test_what_stays_unclear_pauses_and_never_ships():
     many = {"stable": 7000, "canary": 1000}
 
-    assert advise(evidence(threads=many), LAST, CONFIG).move == "pause"
-    old = Place(step=2, canary_on_step=1, age_s=15 * 86400)
-    assert advise(evidence(), old, CONFIG).move == "pause"
+    assert advise_move(evidence(threads=many), LAST, CONFIG).move == "pause"
+    old = RolloutPosition(step=2, canary_on_step=1, age_s=15 * 86400)
+    assert advise_move(evidence(), old, CONFIG).move == "pause"
 
 
 def test_a_wrong_sample_ratio_pauses_even_with_proof():
-    assert advise(evidence(not_worse=1e6, ratio=1001.0), LAST, CONFIG).move == "pause"
+    assert advise_move(evidence(not_worse=1e6, ratio=1001.0), LAST, CONFIG).move == "pause"
 
 
 @pytest.mark.parametrize(("worse", "move"), [(0.1, "stay"), (26.0, "rollback")])
 def test_after_a_promotion_only_the_rollback_is_armed(worse, move):
-    place = Place(step=2, canary_on_step=99, promoted=True)
+    place = RolloutPosition(step=2, canary_on_step=99, promoted=True)
 
-    assert advise(evidence(worse=worse, not_worse=1e9), place, CONFIG).move == move
+    assert advise_move(evidence(worse=worse, not_worse=1e9), place, CONFIG).move == move

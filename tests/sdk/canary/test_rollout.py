@@ -184,7 +184,7 @@ def test_what_serves_already_is_not_rolled_out_again(rollout):
     rollout.start(CANDIDATE, DEMO)
     rollout.promote(force=True)
 
-    with pytest.raises(CanaryError, match="serves already"):
+    with pytest.raises(CanaryError, match="already serves"):
         rollout.start(CANDIDATE, DEMO)
 
 

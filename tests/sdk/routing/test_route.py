@@ -135,9 +135,9 @@ def test_a_growing_share_does_not_move_a_thread_that_has_begun(tmp_path, point):
 
 
 def place(thread):
-    from burnish.canary.assignment import position
+    from burnish.canary.assignment import draw_position
 
-    return position(thread, "s1")
+    return draw_position(thread, "s1")
 
 
 def test_after_a_rollback_the_next_call_of_every_thread_is_stable(tmp_path, point):

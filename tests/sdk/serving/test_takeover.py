@@ -53,8 +53,8 @@ def published(home, base, adapters):
 def start(home, target):
     """A canary that every thread meets."""
     rollout = Rollout(home, "support")
-    rollout._change(lambda _, now: document.staged(now, target, CONFIG, forced=False))
-    rollout._change(rollout._first_step)
+    rollout._apply_move(lambda _, now: document.stage_candidate(now, target, CONFIG, forced=False))
+    rollout._apply_move(rollout._first_step)
     return rollout
 
 
@@ -101,8 +101,8 @@ def test_the_stable_version_answers_for_one_that_cannot_be_loaded_again(
         backend.load(name, AdapterStore(home).path(name))
     rollout = start(home, stable)
     rollout.promote(force=True)
-    rollout._change(lambda _, now: document.staged(now, canary, CONFIG, forced=False))
-    rollout._change(rollout._first_step)
+    rollout._apply_move(lambda _, now: document.stage_candidate(now, canary, CONFIG, forced=False))
+    rollout._apply_move(rollout._first_step)
     model = routed(server)
     graph = burnish.wrap(model, agent="support")
     server.restart()
@@ -119,7 +119,7 @@ def test_the_stable_version_answers_for_one_that_cannot_be_loaded_again(
     assert f"{published[1]} of support: taken_over" in caplog.text
     burnish.flush()
     assert len(burnish.Workspace().entries()) == 4
-    assert ThreadReader(home, "support", CONFIG).threads(0, published[1], set()) == []
+    assert ThreadReader(home, "support", CONFIG).read_threads(0, published[1], set()) == []
 
 
 def test_the_base_answers_for_a_stable_version_that_is_gone(server, home, published):
@@ -199,11 +199,11 @@ def test_retired_versions_are_unloaded_once_every_router_knows(
     first, second, third = (on(server, name) for name in published)
     rollout = start(home, first)
     rollout.promote(force=True)
-    rollout._change(lambda _, now: document.staged(now, second, CONFIG, forced=False))
-    rollout._change(rollout._first_step)
+    rollout._apply_move(lambda _, now: document.stage_candidate(now, second, CONFIG, forced=False))
+    rollout._apply_move(rollout._first_step)
     rollout.promote(force=True)
-    rollout._change(lambda _, now: document.staged(now, third, CONFIG, forced=False))
-    rollout._change(rollout._first_step)
+    rollout._apply_move(lambda _, now: document.stage_candidate(now, third, CONFIG, forced=False))
+    rollout._apply_move(rollout._first_step)
     assert [one.target.adapter for one in rollout.document().retired] == [published[0]]
     assert rollout.in_service() == [published[1], published[2]]
     assert rollout.reconcile() == []

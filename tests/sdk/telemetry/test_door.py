@@ -114,8 +114,8 @@ def test_a_span_of_another_form_is_refused_and_the_others_are_taken(
     home, intake, fields, attributes
 ):
     with pytest.raises(JournalCorrupt):
-        intake.take(request((fields, attributes)))
-    taken = intake.take(request((fields, attributes), good_run()))
+        intake.take_request(request((fields, attributes)))
+    taken = intake.take_request(request((fields, attributes), good_run()))
 
     assert (taken.spans, taken.refused) == (1, 1)
     assert "refused" in taken.reason
@@ -138,7 +138,7 @@ def test_a_span_of_another_form_is_refused_and_the_others_are_taken(
     ],
 )
 def test_a_wrong_attribute_of_another_tool_is_set_aside_and_counted(home, intake, attributes):
-    intake.take(request(({"span_id": b"\x03" * 8}, RUN), ({}, attributes)))
+    intake.take_request(request(({"span_id": b"\x03" * 8}, RUN), ({}, attributes)))
 
     (run,) = Workspace(home).trajectories()
     assert run.losses == {"invalid_attributes": 1}
@@ -147,7 +147,7 @@ def test_a_wrong_attribute_of_another_tool_is_set_aside_and_counted(home, intake
 
 
 def test_an_id_that_is_a_number_is_its_digits(home, intake):
-    intake.take(request(({}, {**RUN, s.CONVERSATION: 42, s.USER: 7})))
+    intake.take_request(request(({}, {**RUN, s.CONVERSATION: 42, s.USER: 7})))
 
     (run,) = Workspace(home).trajectories()
     assert (run.thread_id, run.user) == ("42", "7")
@@ -157,7 +157,7 @@ def test_facts_that_arrive_are_received_and_our_own_stand_beside_them(home, inta
     Recording(home, intake.writer).whole("a" * 32)
     workspace = Workspace(home)
     told = {s.KIND: "fact", s.TRAJECTORY: "a" * 32, s.EVALUATION_NAME: "crm"}
-    intake.take(
+    intake.take_request(
         request(
             ({}, {**told, s.FACT: "outcome", s.SUCCESS: True}),
             ({"span_id": b"\x03" * 8}, {**told, s.FACT: "verdict", s.LABEL: "success"}),
@@ -179,7 +179,7 @@ def test_spans_about_a_run_of_ours_are_no_part_of_it(home, intake):
     before = Workspace(home).trajectory("a")
     forged = {s.OPERATION: "execute_tool", s.TRAJECTORY: "a" * 32, s.TOOL_RESULT: "exit code: 0"}
     as_run = {**RUN, s.TRAJECTORY: "a" * 32, s.AGENT: "other", s.ANSWER: "forged"}
-    intake.take(
+    intake.take_request(
         request(
             ({"start_time_unix_nano": 5}, forged),
             ({"span_id": b"\x03" * 8, "start_time_unix_nano": 5}, as_run),
@@ -197,7 +197,7 @@ def test_a_fact_from_elsewhere_neither_marks_our_run_as_redacted_nor_counts_loss
     Recording(home, intake.writer).whole("a" * 32)
     facts = {s.KIND: "fact", s.TRAJECTORY: "a" * 32, s.REDACTED: True}
     told = {**facts, s.FACT: "losses", s.LOSSES: '{"model_calls": 3}'}
-    intake.take(
+    intake.take_request(
         request(
             ({"start_time_unix_nano": 5}, told),
             ({"span_id": b"\x05" * 8, "start_time_unix_nano": 5}, {**facts, s.FACT: "note"}),
@@ -209,7 +209,7 @@ def test_a_fact_from_elsewhere_neither_marks_our_run_as_redacted_nor_counts_loss
 
 
 def test_a_run_of_received_spans_alone_says_so(home, intake):
-    intake.take(request(({}, {**RUN, s.TRAJECTORY: "b" * 32})))
+    intake.take_request(request(({}, {**RUN, s.TRAJECTORY: "b" * 32})))
 
     assert Workspace(home).trajectory("b").origin == "received"
 
@@ -217,18 +217,18 @@ def test_a_run_of_received_spans_alone_says_so(home, intake):
 def test_a_trace_without_a_run_is_listed_with_its_loss(home, intake):
     said = {s.OUTPUT_MESSAGES: [{"role": "assistant", "parts": [{"type": "text", "content": "x"}]}]}
     call = {s.OPERATION: "chat", s.AGENT: "other", s.CONVERSATION: "t-1", **said}
-    intake.take(request(({}, call), ({"span_id": b"\x03" * 8}, {})))
+    intake.take_request(request(({}, call), ({"span_id": b"\x03" * 8}, {})))
 
     (run,) = Workspace(home).trajectories(agent="other")
     assert (run.losses, run.status, run.thread_id) == ({"missing_root": 1}, "abandoned", "t-1")
-    intake.take(request(({"span_id": b"\x04" * 8}, {**RUN, s.CONVERSATION: "t-1"})))
+    intake.take_request(request(({"span_id": b"\x04" * 8}, {**RUN, s.CONVERSATION: "t-1"})))
     (run,) = Workspace(home).trajectories(agent="a")
     assert (run.losses, run.status) == ({}, "completed")
 
 
 def test_parents_that_lie_in_a_circle_end_nothing(home, intake):
     ids = [b"\x03" * 8, b"\x04" * 8]
-    intake.take(
+    intake.take_request(
         request(
             *(({"span_id": a, "parent_span_id": b}, RUN) for a, b in (ids, ids[::-1])),
             ({"span_id": b"\x05" * 8, "parent_span_id": b"\x05" * 8}, {s.OPERATION: "chat"}),
@@ -267,15 +267,15 @@ def test_what_unfolds_to_too_much_is_refused_before_it_is_unfolded(intake):
     json_items = request(({}, {**RUN, s.INPUT: "[" + "[]," * otlp_limits.MOST_JSON_ITEMS + "0]"}))
     for body in (spans, b"\x0a\x00" * many, attributes, values, json_items):
         with pytest.raises(JournalCorrupt, match="more than"):
-            intake.take(body)
+            intake.take_request(body)
 
 
 def test_commas_inside_texts_are_no_items(intake):
     table = "1,2,[3],{4}\n" * 200_000
-    taken = intake.take(request(({}, {**RUN, s.INPUT: json.dumps({"table": table})})))
+    taken = intake.take_request(request(({}, {**RUN, s.INPUT: json.dumps({"table": table})})))
     assert taken.spans == 1
     odd = '\\"' * 200_000
-    assert intake.take(request(({}, {**RUN, s.ANSWER: "x", s.OUTPUT: odd}))).spans == 1
+    assert intake.take_request(request(({}, {**RUN, s.ANSWER: "x", s.OUTPUT: odd}))).spans == 1
 
 
 NAMES = [*schema.ATTRIBUTES, s.KIND, s.JSON_KEYS, s.TEXT_KEYS, s.ADDED, s.INPUT, "other"]

@@ -208,7 +208,7 @@ def test_content_stays_behind_where_the_settings_say_so(tmp_path, content):
 
 
 def test_bytes_that_are_no_request_are_named():
-    with pytest.raises(JournalCorrupt, match="3 bytes that are no OTLP request"):
+    with pytest.raises(JournalCorrupt, match="3 bytes that are not an OTLP request"):
         list(otlp.OtlpReader().decode_request(b"\xff\xff\xff"))
 
 

@@ -98,7 +98,7 @@ def test_spans_wait_where_their_content_cannot_be_kept(tmp_path, collector, refe
     (tmp_path / "content").unlink()
 
     assert waiting["otlp"] > 30
-    assert "content cannot be kept" in reason
+    assert "content cannot be stored" in reason
     assert running.flush(30) == {"otlp": 0}
     running.close()
     assert comparable(assemble(collector.spans())) == comparable(workspace.trajectories())

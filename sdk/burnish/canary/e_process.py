@@ -1,7 +1,6 @@
-"""An e-process: evidence, valid at every look, that one arm's rate is shifted from the other's.
+"""Test sequentially that one arm's rate is shifted from the other's: an e-process, valid at any look.
 
-Knows: two arms, outcomes 0 or 1, the probability with which each thread was put on the canary.
-Does not know: what an outcome means, when to act.
+`EProcess` compares outcomes, `RatioEProcess` assignments.
 
 Null hypothesis: for every thread, the canary's rate p1 is at most the control's rate p0 minus
 `margin`. For a supposed shift d, with p0 the control's mean so far and q = p0 + d, an outcome y on
@@ -23,15 +22,15 @@ from collections.abc import Sequence
 from math import acos, cos, exp, log, log1p, pi, sqrt
 
 WORSE_GRID = ((0.06, 1.0), (0.2, 6.0), (0.3, 2.0), (0.7, 1.0))
-"""Shifts towards failure that are looked for, with their weights."""
+"""Shifts towards failure to detect, with their weights."""
 
 NOT_WORSE_GRID = ((0.0, 3.0), (0.05, 1.0), (0.12, 1.0), (0.25, 1.0))
-"""Shifts towards success that are looked for in a candidate that may be just as good."""
+"""Shifts towards success to detect in a candidate that may be equally good."""
 
-EDGE = 1e-3  # a rate is never taken to be nearer to 0 or 1
+EDGE = 1e-3  # rates are clipped to this distance from 0 and 1
 
 
-class ShiftTest:
+class EProcess:
     """Evidence against "the canary's rate is at most the control's rate minus margin".
 
     Args:
@@ -59,19 +58,19 @@ class ShiftTest:
         self.hits = [0, 0]
 
     def add(self, canary: bool, hit: bool, share: float) -> None:
-        """Take one thread's outcome.
+        """Add one thread's outcome.
 
         Args:
-            canary: Whether the thread was on the canary.
+            canary: True if the thread was on the canary.
             hit: The outcome, 0 or 1.
-            share: Probability with which it was put there.
+            share: Probability of the canary for this thread.
         """
         rate, weight = self._prior
         control = (self.hits[0] + rate * weight) / (self.threads[0] + weight)
         control = min(max(control, EDGE), 1.0 - EDGE)
         for place, shift in enumerate(self._shifts):
             shifted = min(max(control + shift, EDGE), 1.0 - EDGE)
-            null = nearest_null(control, shifted, share, self._margin)
+            null = find_nearest_null(control, shifted, share, self._margin)
             p, n = (shifted, null - self._margin) if canary else (control, null)
             self._log[place] += log(p / n) if hit else log((1.0 - p) / (1.0 - n))
         self.threads[canary] += 1
@@ -85,18 +84,18 @@ class ShiftTest:
         return top + log(sum(weight * exp(value - top) for weight, value in pairs))
 
     def state(self) -> dict[str, list[float]]:
-        """What has been learnt, as plain data."""
+        """Return the state as plain data."""
         return {"log": list(self._log), "threads": [*self.threads], "hits": [*self.hits]}
 
     def restore(self, state: dict[str, list[float]]) -> None:
-        """Go on from a state."""
+        """Continue from a state."""
         self._log = list(state["log"])
         self.threads = [int(number) for number in state["threads"]]
         self.hits = [int(number) for number in state["hits"]]
 
 
-def nearest_null(control: float, shifted: float, share: float, margin: float) -> float:
-    """The control's rate in the null distribution that is nearest to (control, shifted).
+def find_nearest_null(control: float, shifted: float, share: float, margin: float) -> float:
+    """Return the control's rate in the null distribution nearest to (control, shifted).
 
     It minimises share * KL(shifted | x - margin) + (1 - share) * KL(control | x) over x. Setting
     the derivative to 0 gives a cubic with three real roots, below margin, between margin and 1,
@@ -115,11 +114,11 @@ def nearest_null(control: float, shifted: float, share: float, margin: float) ->
     return third + 2.0 * radius * cos((angle - 2.0 * pi) / 3.0)
 
 
-class RatioTest:
+class RatioEProcess:
     """Evidence that threads reach the canary more or less often than planned.
 
-    Each multiplier supposes that the odds of the canary are so many times the planned ones;
-    the share may differ from thread to thread.
+    Each multiplier is an alternative: the odds of the canary are that many times the planned ones.
+    The share may differ from thread to thread.
     """
 
     __slots__ = ("_log",)
@@ -130,7 +129,7 @@ class RatioTest:
         self._log = [0.0] * len(self.MULTIPLIERS)
 
     def add(self, canary: bool, share: float) -> None:
-        """Take one assignment, whether or not its outcome is known."""
+        """Add one assignment, with or without a known outcome."""
         if not 0.0 < share < 1.0:
             return
         for place, times in enumerate(self.MULTIPLIERS):
@@ -143,9 +142,9 @@ class RatioTest:
         return top + log(sum(exp(value - top) for value in self._log) / len(self._log))
 
     def state(self) -> list[float]:
-        """What has been learnt, as plain data."""
+        """Return the state as plain data."""
         return list(self._log)
 
     def restore(self, state: list[float]) -> None:
-        """Go on from a state."""
+        """Continue from a state."""
         self._log = list(state)

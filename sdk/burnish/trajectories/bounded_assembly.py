@@ -1,7 +1,6 @@
-"""Spans of more runs than fit into memory become trajectories all the same.
+"""Assemble more spans than fit into memory: sort them into temporary files by trajectory.
 
-Knows: that spans of one trajectory must meet again, and that files can hold them until then.
-Does not know: how a trajectory is put together (assembly).
+`assemble_many` is the entry.
 """
 
 from __future__ import annotations
@@ -19,12 +18,12 @@ import msgspec
 from burnish.records import Span, Trajectory
 from burnish.telemetry import semconv as s
 from burnish.trajectories.assembly import (
-    Parts,
-    about_thread,
+    TrajectoryParts,
     assemble,
-    ended_by_thread,
-    finished,
-    owner,
+    find_trajectory_id,
+    finish_trajectories,
+    group_ends_by_thread,
+    keep_thread_fact,
 )
 
 HELD = 100_000
@@ -32,11 +31,11 @@ _FILES = 64
 
 
 def assemble_many(spans: Iterable[Span], held: int = HELD) -> Iterator[Trajectory]:
-    """As assemble(), in bounded memory and, where there are many spans, in no particular order.
+    """Assemble trajectories in bounded memory; many spans come back in no particular order.
 
     Args:
         spans: Spans in any order.
-        held: Beyond so many spans they are sorted into files by trajectory, and read back file by file.
+        held: Number of spans kept in memory; more are sorted into files and read back file by file.
     """
     source = iter(spans)
     first = list(itertools.islice(source, held + 1))
@@ -46,44 +45,44 @@ def assemble_many(spans: Iterable[Span], held: int = HELD) -> Iterator[Trajector
     with ExitStack() as stack:
         files = [stack.enter_context(tempfile.TemporaryFile()) for _ in range(_FILES)]
         threads: dict[str, list[Span]] = {}
-        runs: dict[str, Parts] = {}
-        for span in itertools.chain(_drained(first), source):
-            key = owner(span)
+        runs: dict[str, TrajectoryParts] = {}
+        for span in itertools.chain(_drain_list(first), source):
+            key = find_trajectory_id(span)
             if key is None:
-                about_thread(span, threads)
+                keep_thread_fact(span, threads)
                 continue
             pickle.dump(
                 span, files[zlib.crc32(key.encode("utf-8", "surrogatepass")) % _FILES], protocol=5
             )
             if span.kind == "agent":
-                runs.setdefault(key, Parts(key)).runs.append(_outline(span))
-        ended = ended_by_thread(runs.values()) if threads else {}
+                runs.setdefault(key, TrajectoryParts(key)).runs.append(_outline_run(span))
+        ended = group_ends_by_thread(runs.values()) if threads else {}
         for file in files:
-            yield from finished(_gathered(file), threads, ended)
+            yield from finish_trajectories(_read_parts(file), threads, ended)
 
 
-def _drained(spans: list[Span]) -> Iterator[Span]:
-    """The spans of a list, which lets go of each."""
+def _drain_list(spans: list[Span]) -> Iterator[Span]:
+    """Yield the spans of a list and remove each, to free its memory."""
     spans.reverse()
     while spans:
         yield spans.pop()
 
 
-def _outline(span: Span) -> Span:
-    """A run without its content: what tells which thread it belongs to and when it ended."""
+def _outline_run(span: Span) -> Span:
+    """Return a run without content: its thread, its times and whether it resumed."""
     kept = {name: span.attributes.get(name) for name in (s.CONVERSATION, s.RESUMED)}
     return msgspec.structs.replace(span, attributes=kept)
 
 
-def _gathered(file: IO[bytes]) -> dict[str, Parts]:
+def _read_parts(file: IO[bytes]) -> dict[str, TrajectoryParts]:
     file.seek(0)
-    found: dict[str, Parts] = {}
+    found: dict[str, TrajectoryParts] = {}
     while True:
         try:
             span: Span = pickle.load(file)  # noqa: S301 - written above
         except EOFError:
             return found
-        key = owner(span) or span.trace_id
+        key = find_trajectory_id(span) or span.trace_id
         if key not in found:
-            found[key] = Parts(key)
+            found[key] = TrajectoryParts(key)
         found[key].add(span)
