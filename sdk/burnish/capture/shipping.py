@@ -28,7 +28,7 @@ def flush(timeout_s: float) -> int:
     now = settings.current()
     if not (now.otlp_endpoint or now.exporters):
         return 0
-    return _shipper().flush(timeout_s)
+    return _shipper().flush_receivers(timeout_s)
 
 
 def _shipper() -> Any:
