@@ -27,7 +27,7 @@ def start(home, target, share=0.5):
     """A canary that a share of the threads meets."""
     config = CanaryConfig(decides="user", steps=[share, 1.0])
     rollout = Rollout(home, "support")
-    rollout._change(lambda _, now: document.staged(now, target, config, forced=False))
+    rollout._change(lambda _, now: document.stage_candidate(now, target, config, forced=False))
     rollout._change(rollout._first_step)
     return rollout
 
@@ -130,7 +130,9 @@ def test_both_versions_of_a_restarted_server_are_loaded_again(vllm, home, versio
     rollout = start(home, on(vllm, stable))
     rollout.promote(force=True)
     config = CanaryConfig(decides="user", steps=[0.5, 1.0])
-    rollout._change(lambda _, now: document.staged(now, on(vllm, canary), config, forced=False))
+    rollout._change(
+        lambda _, now: document.stage_candidate(now, on(vllm, canary), config, forced=False)
+    )
     rollout._change(rollout._first_step)
     own = make_remote_chat(vllm.url, "base", max_tokens=4, retries=0)
     with Traffic(burnish.route(own, agent="support")) as traffic:

@@ -157,7 +157,7 @@ class SqlControlStore:
             },
         )
 
-    def read_audit(self, agent: str | None = None) -> list[dict[str, Json]]:
+    def audit(self, agent: str | None = None) -> list[dict[str, Json]]:
         """Return the audit trail, oldest first: at_ns, agent, actor, action, detail."""
         if self.path is not None and not self.path.exists():
             return []

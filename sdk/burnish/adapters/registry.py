@@ -132,9 +132,9 @@ class Registry:
             found = [msgspec.convert(dict(row), Candidate, strict=False) for row in rows]
         return [candidate for candidate in found if agent in (None, candidate.agent)]
 
-    def read_audit(self, agent: str | None = None) -> Sequence[dict[str, Json]]:
+    def audit(self, agent: str | None = None) -> Sequence[dict[str, Json]]:
         """Return the append-only audit trail of candidates and pointers, oldest first."""
-        return self.store.read_audit(agent)
+        return self.store.audit(agent)
 
     def _store_candidate(self, candidate: Candidate) -> None:
         from sqlalchemy import text

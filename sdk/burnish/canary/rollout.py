@@ -222,7 +222,7 @@ class Rollout:
     def status(self) -> dict[str, Json]:
         """Return state, share, targets and evidence as plain data."""
         document = self.document()
-        told = status.count_backend_events(self.store.read_audit(self.agent), document)
+        told = status.count_backend_events(self.store.audit(self.agent), document)
         if document.started_ns == 0:
             return status.describe_document(self.agent, document) | told
         with self.store.transaction(write=False) as connection:
