@@ -28,7 +28,13 @@ import overhead
 
 from burnish.errors import ExportError
 from burnish.redaction import SECRETS, Redactor
-from burnish.testing.redaction_kit import KINDS, Report, measure, ordinary_texts, samples
+from burnish.testing.redaction_kit import (
+    KINDS,
+    RedactionReport,
+    draw_ordinary_texts,
+    draw_samples,
+    measure_redaction,
+)
 from burnish.testing.secret_corpus import measure_secrets
 
 PERSONAL = ("email", "phone", "phone, told by a word", "card", "iban", "ip")
@@ -36,7 +42,7 @@ PERSONAL = ("email", "phone", "phone, told by a word", "card", "iban", "ip")
 
 def quality(count: int) -> tuple[dict[str, float], dict[str, Any]]:
     """Recall and false alarms of all detectors."""
-    report = measure(Redactor(b"key").clean, count, seed=1)
+    report = measure_redaction(Redactor(b"key").clean, count, seed=1)
     manual = paragraphs()
     corpus = measure_secrets(Redactor(b"key", SECRETS).clean_value, seed=1)
     cleaned = Redactor(b"key")
@@ -60,14 +66,14 @@ def quality(count: int) -> tuple[dict[str, float], dict[str, Any]]:
     }
 
 
-def mean(report: Report, kinds: Any) -> float:
+def mean(report: RedactionReport, kinds: Any) -> float:
     return statistics.mean(report.recall[kind] for kind in kinds)
 
 
 def share_of_alarms(count: int) -> float:
     """The share of ordinary texts that are changed: made-up ones, Python's manual and its source."""
     redactor = Redactor(b"key", SECRETS)
-    texts = [*ordinary_texts(count * 4, seed=1), *paragraphs(), *source_pieces()]
+    texts = [*draw_ordinary_texts(count * 4, seed=1), *paragraphs(), *source_pieces()]
     return sum(redactor.clean(text) != text for text in texts) / len(texts)
 
 
@@ -126,8 +132,8 @@ def peer(count: int) -> dict[str, float] | None:
         return None
     kinds = [kind for kind in KINDS if kind not in PERSONAL]
     ours = Redactor(b"key", SECRETS)
-    texts = [sample for kind in kinds for sample in samples(kind, count, seed=1)]
-    ordinary = list(ordinary_texts(count * 4, seed=1))
+    texts = [sample for kind in kinds for sample in draw_samples(kind, count, seed=1)]
+    ordinary = list(draw_ordinary_texts(count * 4, seed=1))
     before = time.process_time()
     hits = sum(any(True for _ in look(sample.text)) for sample in texts)
     alarms = sum(any(True for _ in look(text)) for text in ordinary)

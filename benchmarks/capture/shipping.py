@@ -130,7 +130,7 @@ def fill(home: Path, spans: int) -> float:
         run = recording.run(f"{number + 1:032x}", thread_id=f"t-{number % 1000}", task=PROMPT)
         for step in range(STEPS - 1):
             run.model_calls_tool(f"c{step}", {"key": step})
-            run.tool(f"c{step}", {"key": step}, os.urandom(RESULT // 2).hex())
+            run.run_tool(f"c{step}", {"key": step}, os.urandom(RESULT // 2).hex())
         run.model_says("done")
         run.end(answer="done")
     return time.perf_counter() - started

@@ -50,7 +50,7 @@ def wrong(engine: Engine, recorded: Iterator[ModelCall]) -> tuple[int, int]:
     looked = found = 0
     for call in recorded:
         prompt, answer = call.prompt_token_ids or [], call.token_ids or []
-        truth = engine.score([*prompt, *answer], len(prompt), call.policy.adapter)
+        truth = engine.score_tokens([*prompt, *answer], len(prompt), call.policy.adapter)
         told = call.logprobs or []
         looked += 1
         found += any(abs(a - b) > TOLERANCE for a, b in zip(truth, told, strict=True))

@@ -35,7 +35,7 @@ def make(base: Path) -> dict[str, bytes]:
         recording = Recording(home, writer)
         for number in range(20):
             run = f"{part * 100 + number:032x}"
-            recording.whole(run, thread_id=f"t{run}", user=f"u{run}", task=f"wish {run}")
+            recording.write_run(run, thread_id=f"t{run}", user=f"u{run}", task=f"wish {run}")
         writer.close()
         if not part:
             Workspace(home).archive(f"file://{base}/work/archive")

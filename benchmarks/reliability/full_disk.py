@@ -55,7 +55,9 @@ def one_round(base: Path, chance: random.Random, found: Counter[str]) -> None:
 
     def record() -> None:
         run = f"{chance.getrandbits(128):032x}"
-        if attempt("capture", lambda: recording.whole(run, user=f"u{run}", thread_id=run), found):
+        if attempt(
+            "capture", lambda: recording.write_run(run, user=f"u{run}", thread_id=run), found
+        ):
             acknowledged.add(run)
 
     def outcome() -> None:

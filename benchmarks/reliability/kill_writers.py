@@ -45,7 +45,9 @@ def write(base: Path, role: int) -> None:
     with (base / "acknowledged" / f"{os.getpid()}-{time.time_ns()}").open("w") as told:
         while True:
             run = f"{chance.getrandbits(128):032x}"
-            recording.whole(run, user=f"u-{run}", thread_id=f"t-{run}", task=f"do {marker(run)}")
+            recording.write_run(
+                run, user=f"u-{run}", thread_id=f"t-{run}", task=f"do {marker(run)}"
+            )
             told.write(run + "\n")
             told.flush()
             time.sleep(0.002)

@@ -23,7 +23,7 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.runnables.config import var_child_runnable_config
 
 from burnish.adapters import SqlControlStore
-from burnish.langchain.routing import _Call, route
+from burnish.langchain.routing import _RoutedCall, route
 from burnish.testing.chat_model import ScriptedChatModel
 
 STABLE, CANARY = (
@@ -42,9 +42,9 @@ def move_pointer(home, stop):
 
 def one_call(model, answer):
     """All that routing does in one call."""
-    call = _Call(model, None, {"tools": []})
+    call = _RoutedCall(model, None, {"tools": []})
     with call:
-        call.result(answer)
+        call.stamp_result(answer)
 
 
 def an_answer():

@@ -26,12 +26,14 @@ from pathlib import Path
 from burnish.errors import BurnishError
 from burnish.serving import EmbeddedBackend
 from burnish.serving.embedded.engine import Engine
-from burnish.serving.embedded.requests import Answer, Request
-from burnish.serving.embedded.tiny import Size, make_adapter, make_model
+from burnish.serving.embedded.requests import EngineAnswer, EngineRequest
+from burnish.serving.embedded.tiny import ModelSize, make_adapter, make_model
 from burnish.serving.fingerprint import make_fingerprint, write_fingerprint
 from burnish.serving.swap import Swap, SwapTimes, swap
 
-STARTER = Size(hidden=192, layers=4, heads=6, mlp=512, vocabulary=896)  # the bundled model's size
+STARTER = ModelSize(
+    hidden=192, layers=4, heads=6, mlp=512, vocabulary=896
+)  # the bundled model's size
 PROMPTS = [[20 + at, 30 + at, 40 + at, *range(50, 50 + 5 * at)] for at in range(8)]
 TOKENS = 8
 
@@ -42,7 +44,7 @@ class Load:
     def __init__(self, engine: Engine, first: str) -> None:
         self.engine = engine
         self.pointer = first
-        self.answers: list[tuple[int, str, Answer]] = []
+        self.answers: list[tuple[int, str, EngineAnswer]] = []
         self.dropped = 0
         self._over = threading.Event()
         self._more = threading.Condition()
@@ -73,8 +75,8 @@ class Load:
         self._over.set()
 
 
-def _ask(at: int, version: str) -> Request:
-    return Request(prompt=PROMPTS[at], adapter=version, max_tokens=TOKENS)
+def _ask(at: int, version: str) -> EngineRequest:
+    return EngineRequest(prompt=PROMPTS[at], adapter=version, max_tokens=TOKENS)
 
 
 def prepare(

@@ -31,8 +31,8 @@ def read(home, *options):
 
 def record(home):
     recording = Recording(home)
-    recording.whole("a" * 32, steps=3)
-    recording.whole("b" * 32, task="\ud800", user="\ud800")
+    recording.write_run("a" * 32, steps=3)
+    recording.write_run("b" * 32, task="\ud800", user="\ud800")
     recording.writer.close()
     (folder,) = process_folders(home)
     return segments(folder)[0]

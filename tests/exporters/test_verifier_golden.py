@@ -4,7 +4,7 @@ import pytest
 from golden import GOLDEN
 
 from burnish.testing import VERIFIER_CHECKS, VerifierCase
-from burnish.testing.verifier_kit import claiming
+from burnish.testing.verifier_kit import add_claims
 from burnish_exporters.verify.judge_one import judge
 from burnish_exporters.verify.registry import known_verifiers
 
@@ -31,8 +31,8 @@ def flips(name, places=None):
     """Labels that change when the agent claims the contrary of itself, or thinks anything at all."""
     found = []
     for place, (verifier, run, label) in list(enumerate(GOLDEN[name]))[:places]:
-        thoughts = [claiming(run, success=success, aloud=False) for success in (True, False)]
-        words = [claiming(run, success=success, aloud=True) for success in (True, False)]
+        thoughts = [add_claims(run, success=success, aloud=False) for success in (True, False)]
+        words = [add_claims(run, success=success, aloud=True) for success in (True, False)]
         silent = {judge(verifier, thought).label for thought in thoughts}
         said = {judge(verifier, word).label for word in words}
         if silent != {label} or len(said) != 1:
@@ -50,8 +50,10 @@ def test_what_the_agent_claims_changes_no_label(name):
 def test_what_the_agent_claims_changes_no_label_of_its_code(name):
     """Every fourth case, as each is three runs of programs."""
     for verifier, run, label in GOLDEN[name][::4]:
-        thought = claiming(run, success=True, aloud=False)
-        said = {judge(verifier, claiming(run, success=s, aloud=True)).label for s in (True, False)}
+        thought = add_claims(run, success=True, aloud=False)
+        said = {
+            judge(verifier, add_claims(run, success=s, aloud=True)).label for s in (True, False)
+        }
         assert judge(verifier, thought).label == label
         assert len(said) == 1
 

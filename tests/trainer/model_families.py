@@ -96,10 +96,10 @@ def make_family(name: str, folder: Path, *, seed: int = 1) -> Path:
     import torch
     import transformers
 
-    from burnish.serving.embedded.tiny import _tokenizer
+    from burnish.serving.embedded.tiny import _make_tokenizer
 
     class_name, changes = FAMILIES[name]
-    tokenizer = _tokenizer()
+    tokenizer = _make_tokenizer()
     ends = {"eos_token_id": tokenizer.eos_token_id, "pad_token_id": tokenizer.pad_token_id}
     config = getattr(transformers, class_name)(**{**_SIZE, "bos_token_id": None, **ends, **changes})
     torch.manual_seed(seed)

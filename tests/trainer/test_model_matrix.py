@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM
 from burnish import settings
 from burnish.errors import BurnishError
 from burnish.serving.embedded.engine import Engine
-from burnish.serving.embedded.requests import Request
+from burnish.serving.embedded.requests import EngineRequest
 from burnish.serving.model_contract import read_contract
 from burnish_trainer import Recipe, train
 from burnish_trainer.recipes.lora import adapted
@@ -79,7 +79,10 @@ def answers_of_engine(folder, version):
     try:
         engine.load(version.id, version.path)
         futures = [
-            [engine.submit(Request(prompt=p, adapter=name, max_tokens=12)) for p in PROMPTS]
+            [
+                engine.submit_request(EngineRequest(prompt=p, adapter=name, max_tokens=12))
+                for p in PROMPTS
+            ]
             for name in (version.id, None)
         ]  # all at once, so that the adapter and its base share forwards
         adapted_answers, base_answers = ([f.result().token_ids for f in group] for group in futures)

@@ -1,9 +1,9 @@
-"""What burnish puts into LangChain: routed models and the same as a middleware.
+"""Route LangChain chat models to the version that serves an agent: `route` and `RoutingMiddleware`.
 
     model = burnish.route(ChatOpenAI(...), agent="support")
     create_agent(model, tools, middleware=[burnish.langchain.RoutingMiddleware("support")])
 
-Knows: the names of the area. LangChain is imported at the first use of one.
+LangChain is imported at the first use of a name.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Routing as a middleware of LangChain's `create_agent`.
-
-Knows: how a middleware exchanges the model of a call. Does not know: how routing works.
-"""
+"""Route the model calls of LangChain's `create_agent` with a middleware."""
 
 from __future__ import annotations
 
@@ -18,10 +15,10 @@ _MODELS = 16
 
 
 class RoutingMiddleware(AgentMiddleware):
-    """Lets the version that serves an agent answer each model call.
+    """Sends each model call to the version that serves an agent.
 
     Args:
-        agent: Name of the agent whose pointer is followed.
+        agent: Name of the agent in the workspace.
         home: Folder of the workspace; by default that of the settings.
     """
 
@@ -35,16 +32,16 @@ class RoutingMiddleware(AgentMiddleware):
     def wrap_model_call(
         self, request: ModelRequest, handler: Callable[[ModelRequest], ModelResponse]
     ) -> ModelResponse:
-        """Exchange the model of a call."""
-        return handler(self._exchanged(request))
+        """Replace the model of a call."""
+        return handler(self._replace_model(request))
 
     async def awrap_model_call(
         self, request: ModelRequest, handler: Callable[[ModelRequest], Awaitable[ModelResponse]]
     ) -> ModelResponse:
-        """Exchange the model of a call."""
-        return await handler(self._exchanged(request))
+        """Replace the model of a call."""
+        return await handler(self._replace_model(request))
 
-    def _exchanged(self, request: ModelRequest) -> ModelRequest:
+    def _replace_model(self, request: ModelRequest) -> ModelRequest:
         if is_routed(request.model):
             return request
         with self._lock:

@@ -1,9 +1,9 @@
-"""A call's options in the words of any provider, put into OpenAI's.
+"""Convert the options of a call from any provider's form to OpenAI's.
 
-A routed agent binds tools and options to its own model: Claude's, Gemini's, Bedrock's. The version
-that answers in its place is served by an OpenAI-compatible server or by the embedded engine, which
-know other names, or none for what only that provider has. `to_openai` translates what has a
-counterpart and returns the names of the rest, so that nothing is left out unseen.
+A routed agent binds tools and options to its own model, such as Claude, Gemini or Bedrock. The version
+that answers instead is served by an OpenAI-compatible server or the embedded engine, which use other
+names. `convert_to_openai` converts options that have a counterpart and returns the names of the rest,
+so that no option is dropped silently.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _TAKEN = frozenset(
     top_logprobs parallel_tool_calls response_format stream_options extra_body extra_headers
     reasoning_effort""".split()  # noqa: SIM905 - a list of words
 )
-_BEYOND_OPENAI = frozenset({"top_k", "min_p", "repetition_penalty"})  # of vLLM and burnish serve
+_BEYOND_OPENAI = frozenset({"top_k", "min_p", "repetition_penalty"})  # vLLM and burnish serve
 _CHOICE_WORDS = {"any": "required", "required": "required", "auto": "auto", "none": "none"}
 _ATTRIBUTES = ("temperature", "max_tokens", "top_p", "top_k", "seed", "stop")
 
@@ -43,14 +43,14 @@ class OpenAIRequest(NamedTuple):
     tool_choice: Any
     options: dict[str, Any]
     dropped: tuple[str, ...]
-    """Names of options that only the provider of the agent's own model has."""
+    """Names of options without a counterpart."""
 
 
-def to_openai(kwargs: Mapping[str, Any]) -> OpenAIRequest:
-    """The options of a call in OpenAI's form.
+def convert_to_openai(kwargs: Mapping[str, Any]) -> OpenAIRequest:
+    """Convert the options of a call to OpenAI's form.
 
     Args:
-        kwargs: What the call was bound with, in the form of the agent's own model.
+        kwargs: Options bound to the call, in the form of the agent's own model.
 
     Raises:
         ServingError: If a tool or a tool choice has no counterpart.
@@ -58,9 +58,9 @@ def to_openai(kwargs: Mapping[str, Any]) -> OpenAIRequest:
     given = dict(kwargs)
     given.pop("model", None)
     given.pop("model_name", None)
-    tools = [tool for item in given.pop("tools", None) or () for tool in _tools(item)]
-    tools += [tool for item in given.pop("functions", None) or () for tool in _tools(item)]
-    choice = _choice(given)
+    tools = [tool for item in given.pop("tools", None) or () for tool in _convert_tool(item)]
+    tools += [tool for item in given.pop("functions", None) or () for tool in _convert_tool(item)]
+    choice = _convert_choice(given)
     options: dict[str, Any] = {}
     beyond: dict[str, Any] = {}
     dropped: list[str] = []
@@ -81,8 +81,8 @@ def to_openai(kwargs: Mapping[str, Any]) -> OpenAIRequest:
     return OpenAIRequest(tools, choice[0] if choice else None, options, tuple(dropped))
 
 
-def sampling_of(model: Any) -> dict[str, Any]:
-    """The sampling settings of a model of any provider, in OpenAI's names."""
+def read_sampling(model: Any) -> dict[str, Any]:
+    """Read the sampling settings of any provider's model, under OpenAI's names."""
     found: dict[str, Any] = {}
     for name in (*_ATTRIBUTES, *_OTHER_NAMES):
         value = getattr(model, name, None)
@@ -92,21 +92,21 @@ def sampling_of(model: Any) -> dict[str, Any]:
     return found
 
 
-def _tools(item: Any) -> list[dict[str, Any]]:
-    """One entry of a list of tools; Gemini's and Bedrock's hold several or wrap them."""
+def _convert_tool(item: Any) -> list[dict[str, Any]]:
+    """Convert one entry of a tool list; entries of Gemini and Bedrock wrap one or more tools."""
     if isinstance(item, Mapping):
         declared = item.get("function_declarations") or item.get("functionDeclarations")
         if declared:
-            return [tool for one in declared for tool in _tools(one)]
+            return [tool for one in declared for tool in _convert_tool(one)]
         kind = item.get("type")
         if isinstance(kind, str) and kind not in ("function", "custom", "object"):
             raise ServingError(
-                f"the tool {item.get('name', kind)!r} of type {kind!r} is run by its provider",
-                "tools that the agent runs itself",
+                f"the tool {item.get('name', kind)!r} of type {kind!r} is executed by its provider",
+                "tools that the agent executes itself",
                 "route an agent without such tools",
             )
     try:
-        return [convert_to_openai_tool(_spec(item))]
+        return [convert_to_openai_tool(_normalize_schema(item))]
     except (ValueError, TypeError, KeyError) as error:
         raise ServingError(
             f"a tool in a form that has no counterpart at the adapter's server: {str(item)[:80]}",
@@ -115,8 +115,8 @@ def _tools(item: Any) -> list[dict[str, Any]]:
         ) from error
 
 
-def _spec(item: Any) -> Any:
-    """A schema whose parameters stand under the key that LangChain reads."""
+def _normalize_schema(item: Any) -> Any:
+    """Move a schema's parameters to the key that LangChain reads."""
     if isinstance(item, Mapping) and isinstance(item.get("toolSpec"), Mapping):
         spec = item["toolSpec"]
         schema = spec.get("inputSchema", {})
@@ -134,41 +134,41 @@ def _spec(item: Any) -> Any:
     return item
 
 
-def _choice(given: dict[str, Any]) -> tuple[Any, bool | None] | None:
-    """The tool choice, and whether parallel calls are allowed where it says so; taken out."""
+def _convert_choice(given: dict[str, Any]) -> tuple[Any, bool | None] | None:
+    """Remove the tool choice; return it and the permission of parallel calls, if given."""
     choice = given.pop("tool_choice", None)
     if choice is None:
-        choice = _google_choice(given.pop("tool_config", None))
+        choice = _convert_google_choice(given.pop("tool_config", None))
     if choice is None or choice is False:
         return None
     if choice is True:
         return "required", None
     if isinstance(choice, str):
-        return _CHOICE_WORDS.get(choice) or _named(choice), None
+        return _CHOICE_WORDS.get(choice) or _name_choice(choice), None
     if isinstance(choice, Mapping):
         parallel = choice.get("disable_parallel_tool_use")
-        return _choice_of_mapping(choice), None if parallel is None else not parallel
-    raise _no_counterpart(choice)
+        return _convert_choice_mapping(choice), None if parallel is None else not parallel
+    raise _refuse_choice(choice)
 
 
-def _choice_of_mapping(choice: Mapping[str, Any]) -> Any:
+def _convert_choice_mapping(choice: Mapping[str, Any]) -> Any:
     kind = choice.get("type")
     if kind == "function":
-        return _named(choice.get("function", choice)["name"])
+        return _name_choice(choice.get("function", choice)["name"])
     if kind == "tool":
-        return _named(choice["name"])
+        return _name_choice(choice["name"])
     if kind in _CHOICE_WORDS:
         return _CHOICE_WORDS[kind]
     for word in ("any", "auto"):  # Bedrock's {"any": {}}
         if word in choice:
             return _CHOICE_WORDS[word]
     if isinstance(choice.get("tool"), Mapping):
-        return _named(choice["tool"]["name"])
-    raise _no_counterpart(choice)
+        return _name_choice(choice["tool"]["name"])
+    raise _refuse_choice(choice)
 
 
-def _google_choice(config: Any) -> Any:
-    """Gemini's tool_config as a choice of a word, or of the one allowed name."""
+def _convert_google_choice(config: Any) -> Any:
+    """Convert Gemini's tool_config to a mode or to the single allowed name."""
     if not isinstance(config, Mapping):
         return None
     calling = config.get("function_calling_config") or config.get("functionCallingConfig") or {}
@@ -178,11 +178,11 @@ def _google_choice(config: Any) -> Any:
     return str(calling["mode"]).lower() if calling.get("mode") else None
 
 
-def _named(name: str) -> dict[str, Any]:
+def _name_choice(name: str) -> dict[str, Any]:
     return {"type": "function", "function": {"name": name}}
 
 
-def _no_counterpart(choice: Any) -> ServingError:
+def _refuse_choice(choice: Any) -> ServingError:
     return ServingError(
         f"tool_choice {str(choice)[:80]} has no counterpart at the adapter's server",
         '"auto", "none", "required" or the name of a tool',

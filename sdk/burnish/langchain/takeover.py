@@ -1,10 +1,8 @@
-"""Who answers a call whose version is gone or whose backend does not answer.
+"""Choose another version for a call whose version is lost or whose backend does not answer.
 
-Knows: which errors mean that, and the order of those who answer instead: the version itself once it
-is loaded again, the stable version, the base model of the same backend.
-Does not know: how a version is loaded (canary.reconciler), how a target is reached (targets).
-
-Such calls carry the arm "takeover", so that they are evidence for neither arm of a canary.
+`Takeover.choose_next` tries, in order: the version itself after a reload, the stable version, the base
+model of the same backend. Such calls have the arm "takeover", so that they are evidence for neither
+arm of a canary.
 """
 
 from __future__ import annotations
@@ -22,7 +20,7 @@ _UNAVAILABLE = frozenset({401, 403, 408, 425, 429, 502, 503, 504})
 _BROKEN = ("APIConnectionError", "APITimeoutError", "TransportError", "ConnectError")
 
 
-def failure_of(error: BaseException) -> Failure | None:
+def classify_failure(error: BaseException) -> Failure | None:
     """What an error says of the version that was asked: its backend lost it, or does not answer."""
     status = error_status(error)
     if isinstance(error, UnknownAdapter) or status == 404:
@@ -36,12 +34,12 @@ def failure_of(error: BaseException) -> Failure | None:
 
 
 class Takeover:
-    """The course of one call through those who may answer it.
+    """The fallbacks of one call.
 
     Args:
-        router: Of the agent.
-        reconciler: Of the agent.
-        choice: Who was chosen at the start of the call.
+        router: Router of the agent.
+        reconciler: Reconciler of the agent.
+        choice: Target chosen at the start of the call.
     """
 
     def __init__(self, router: Router, reconciler: Reconciler, choice: RoutingChoice) -> None:
@@ -51,14 +49,14 @@ class Takeover:
         self._tried: list[Target | None] = []
         self._restored: set[Target] = set()
 
-    def next(self, failed: RoutingChoice, error: BaseException) -> RoutingChoice | None:
-        """Who is asked after a failure; None if the error is the answer. May take a second.
+    def choose_next(self, failed: RoutingChoice, error: BaseException) -> RoutingChoice | None:
+        """Return the next target after a failure, or None to raise the error. May take a second.
 
         Args:
-            failed: Who was asked.
-            error: What was raised.
+            failed: The target that failed.
+            error: Its error.
         """
-        failure, target = failure_of(error), failed.target
+        failure, target = classify_failure(error), failed.target
         if failure is None or target is None:
             return None
         if failure == "lost" and target.adapter and target not in self._restored:
@@ -66,7 +64,7 @@ class Takeover:
             if self._reconciler.restore(target):
                 return failed
         self._tried.append(target)
-        for other in self._others(target, failure):
+        for other in self._list_fallbacks(target, failure):
             if other not in self._tried:
                 if len(self._tried) == 1:
                     self._reconciler.taken_over(target, str(error)[:200])
@@ -74,8 +72,8 @@ class Takeover:
                 return RoutingChoice(other, "takeover")
         return None
 
-    def _others(self, target: Target, failure: Failure) -> list[Target | None]:
-        """The stable version, and for a version that is gone the base model of its backend."""
+    def _list_fallbacks(self, target: Target, failure: Failure) -> list[Target | None]:
+        """Return the stable version and, for a lost version, the base model of its backend."""
         others: list[Target | None] = []
         if self._choice.arm == "canary" or target != self._router.pointer.stable:
             others.append(self._router.pointer.stable)

@@ -1,7 +1,7 @@
-"""How one call reaches the target that was chosen for it.
+"""Resolve a target to the chat model and options of one call.
 
-Knows: which models take an adapter, which take a model name, which chat model a backend has, and
-how a request made for one model is put to another. Does not know: why the target was chosen.
+`resolve_target` is the entry. A target is reached by an `adapter` option, by a model name, or by the
+chat model of another backend with the request converted to its form.
 """
 
 from __future__ import annotations
@@ -18,62 +18,64 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from burnish.adapters.pointer import Target
 from burnish.errors import ServingError
-from burnish.langchain.request_forms import sampling_of, to_openai
+from burnish.langchain.request_forms import convert_to_openai, read_sampling
 from burnish.serving.endpoint import address_of
 
 logger = logging.getLogger(__name__)
 
 EMBEDDED, OWN = "embedded", "own"
-_RETRIES = 2  # a user waits for the answer
+_RETRIES = 2  # few, because a user waits for the answer
 
 
-class Way(NamedTuple):
-    """Where a call goes: the model to ask, what to add to the call, how to read the answer."""
+class ModelBinding(NamedTuple):
+    """The model of a call, its options, and the form of its answer."""
 
     model: BaseChatModel
     kwargs: dict[str, Any]
-    answers_by_tool: bool = False  # structured output was asked for as a tool call
+    answers_by_tool: bool = False  # structured output is requested as a tool call
 
 
-def way_to(target: Target | None, own: BaseChatModel, kwargs: dict[str, Any]) -> Way:
-    """How a call of the user's own model reaches the target.
+def resolve_target(
+    target: Target | None, own: BaseChatModel, kwargs: dict[str, Any]
+) -> ModelBinding:
+    """Bind a call of the user's own model to a target.
 
     Args:
-        target: Who is to answer; None is the user's own model as it is.
+        target: The target; None means the user's own model, unchanged.
         own: The user's model.
-        kwargs: What the call was bound with: tools, structured output, sampling.
+        kwargs: Options bound to the call: tools, structured output, sampling.
     """
     if target is None:
-        return Way(own, kwargs)
+        return ModelBinding(own, kwargs)
     if target.backend == EMBEDDED and _takes_adapters(type(own)):
         if target.base_model in ("", getattr(own, "base_model", "")):
-            return Way(own, {**kwargs, "adapter": target.adapter})
+            return ModelBinding(own, {**kwargs, "adapter": target.adapter})
     elif target.backend == OWN or _same_server(target.backend, own):
         name = target.adapter or target.base_model
-        return Way(own, {**kwargs, "model": name} if name else kwargs)
-    return _way_elsewhere(target, own, kwargs)
+        return ModelBinding(own, {**kwargs, "model": name} if name else kwargs)
+    return _bind_remote(target, own, kwargs)
 
 
 def names_another_model(own: BaseChatModel, kwargs: dict[str, Any]) -> bool:
-    """Whether a call asks for another model than the routed one, which is the caller's decision."""
+    """Return True if a call names another model than the routed one; such calls are not routed."""
     asked = kwargs.get("model") or kwargs.get("model_name")
     names = [getattr(own, name, None) for name in ("model_name", "model", "model_id", "base_model")]
     return bool(asked) and asked not in names
 
 
-def _way_elsewhere(target: Target, own: BaseChatModel, kwargs: dict[str, Any]) -> Way:
-    """The chat model of another backend, asked in its own form."""
-    asked = to_openai(kwargs)
-    _tell_dropped(type(own).__name__, asked.dropped)
+def _bind_remote(target: Target, own: BaseChatModel, kwargs: dict[str, Any]) -> ModelBinding:
+    """Bind the chat model of another backend, with options in its form."""
+    asked = convert_to_openai(kwargs)
+    _log_dropped(type(own).__name__, asked.dropped)
     tools, choice, rest = asked.tools, asked.tool_choice, dict(asked.options)
     by_tool = False
     if target.backend == EMBEDDED:
         structured = rest.pop("response_format", None)
         if structured is not None and not tools:
-            by_tool = (tool := _as_tool(structured)) is not None
-            tools, choice = ([tool], _forced(tool)) if tool else ([], None)
+            by_tool = (tool := _convert_to_tool(structured)) is not None
+            tools, choice = ([tool], _force_tool(tool)) if tool else ([], None)
         rest |= rest.pop("extra_body", None) or {}
-    settings = sampling_of(own)
+    settings = read_sampling(own)
     if "stop" in settings:
         stop = settings.pop("stop")
         rest.setdefault("stop", [stop] if isinstance(stop, str) else list(stop))
@@ -81,19 +83,19 @@ def _way_elsewhere(target: Target, own: BaseChatModel, kwargs: dict[str, Any]) -
         rest["tools"] = tools
         if choice is not None:
             rest["tool_choice"] = choice
-    return Way(_chat_model(target, tuple(sorted(settings.items()))), rest, by_tool)
+    return ModelBinding(_chat_model(target, tuple(sorted(settings.items()))), rest, by_tool)
 
 
-def _forced(tool: dict[str, Any]) -> dict[str, Any]:
+def _force_tool(tool: dict[str, Any]) -> dict[str, Any]:
     return {"type": "function", "function": {"name": tool["function"]["name"]}}
 
 
 @lru_cache(maxsize=256)
-def _tell_dropped(model: str, names: tuple[str, ...]) -> None:
-    """Say once for a kind of model which of its options an adapter's backend does not have."""
+def _log_dropped(model: str, names: tuple[str, ...]) -> None:
+    """Log once per model class which options the adapter's backend does not support."""
     if names:
         logger.warning(
-            "burnish: options of %s that the adapter's backend does not have are left out: %s",
+            "burnish: options of %s that the adapter's backend does not support are dropped: %s",
             model,
             ", ".join(names),
         )
@@ -101,7 +103,7 @@ def _tell_dropped(model: str, names: tuple[str, ...]) -> None:
 
 @lru_cache(maxsize=64)
 def _chat_model(target: Target, sampling: tuple[tuple[str, Any], ...]) -> BaseChatModel:
-    """The chat model of a backend that is not the user's own endpoint."""
+    """Make the chat model of a backend other than the user's own endpoint."""
     settings: dict[str, Any] = {k: list(v) if isinstance(v, tuple) else v for k, v in sampling}
     if target.backend == EMBEDDED:
         from burnish.serving import EmbeddedChat
@@ -133,8 +135,8 @@ def _same_server(backend: str, own: BaseChatModel) -> bool:
     return bool(used) and address_of(str(used)) == address_of(backend)
 
 
-def _as_tool(structured: Any) -> dict[str, Any] | None:
-    """The tool whose arguments are the wanted structure; None for free JSON."""
+def _convert_to_tool(structured: Any) -> dict[str, Any] | None:
+    """Convert a structured-output schema to a tool; None for free JSON."""
     if not isinstance(structured, dict):
         return convert_to_openai_tool(structured)
     schema = structured.get("json_schema")
@@ -144,8 +146,8 @@ def _as_tool(structured: Any) -> dict[str, Any] | None:
     return {"type": "function", "function": function}
 
 
-def as_structured(result: ChatResult) -> ChatResult:
-    """The answer of a tool call as the structured answer that was asked for."""
+def convert_to_structured(result: ChatResult) -> ChatResult:
+    """Convert a tool-call answer to the requested structured answer."""
     for generation in result.generations:
         message = generation.message
         if isinstance(message, AIMessage) and message.tool_calls:
@@ -156,11 +158,11 @@ def as_structured(result: ChatResult) -> ChatResult:
     return result
 
 
-def stamped(message: Any, target: Target | None, arm: str, *, model_name: str | None) -> None:
-    """Write into an answer which version gave it, and as which arm.
+def stamp_message(message: Any, target: Target | None, arm: str, *, model_name: str | None) -> None:
+    """Write version and arm into an answer.
 
     Raises:
-        ServingError: If the server says that another version answered.
+        ServingError: If the server reports another version.
     """
     metadata = message.response_metadata or {}
     own = dict(metadata.get("burnish") or {})
@@ -169,7 +171,7 @@ def stamped(message: Any, target: Target | None, arm: str, *, model_name: str | 
     if adapter is not None and said is not None and said != adapter:
         raise ServingError(
             f"{target.backend if target else 'the model'} answered as {said!r}",
-            f"adapter {adapter}, which was asked for",
+            f"adapter {adapter}, which was requested",
             "burnish canary status; load the adapter on every replica",
         )
     own |= {"adapter": own.get("adapter", adapter), "arm": arm}

@@ -66,10 +66,10 @@ class EmbeddedBackend:
 
     def probe(self, version: str) -> dict[str, Json]:
         """Prove by its fingerprint that the served version is the one on disk."""
-        slot = self.engine.slot(version)
+        slot = self.engine.find_slot(version)
         return check_fingerprint(
             read_fingerprint(slot.path),
-            lambda prompts: [*self.engine.tops(prompts, version)],
+            lambda prompts: [*self.engine.rank_next_of_each(prompts, version)],
             version=version,
             dtype=self.engine.facts.dtype,
             limit=_ASKED,
@@ -94,11 +94,11 @@ class EmbeddedBackend:
             adapter: A loaded version; none is the base model.
             **sampling: `temperature`, `top_p`, `top_k`, `seed`, penalties, `max_tokens`, `stop`.
         """
-        from burnish.serving.embedded.session import Ask
+        from burnish.serving.embedded.session import ChatAsk
         from burnish.serving.request_options import sampling_of_body
 
         max_tokens, stop = sampling.pop("max_tokens", 512), sampling.pop("stop", ())
-        ask = Ask(
+        ask = ChatAsk(
             messages=from_records(messages),
             tools=tools_from_records(tools),
             adapter=adapter,
@@ -106,7 +106,9 @@ class EmbeddedBackend:
             sampling=sampling_of_body(checked_sampling(sampling), temperature=0.0),
             stop=(stop,) if isinstance(stop, str) else tuple(stop or ()),
         )
-        finished = self._session.finish(self.engine.generate(self._session.request(ask)), ask)
+        finished = self._session.finish_answer(
+            self.engine.generate(self._session.make_request(ask)), ask
+        )
         answer = finished.answer
         return Served(
             text=finished.content,

@@ -33,7 +33,7 @@ from burnish.errors import ServingError, UnknownAdapter
 from burnish.serving.embedded.engine import Engine
 from burnish.serving.embedded.requests import AnswerFuture
 from burnish.serving.embedded.sampling import Sampling
-from burnish.serving.embedded.session import Ask, Finished, ReplyStream, Session
+from burnish.serving.embedded.session import ChatAsk, FinishedAnswer, ReplyStream, Session
 from burnish.serving.messages import from_langchain
 from burnish.serving.request_options import SAMPLING, sampling_of_body
 from burnish.serving.toolcalls import Call, Piece
@@ -119,7 +119,7 @@ class EmbeddedChat(BaseChatModel):
     ) -> ChatResult:
         session, ask = self._session(), self._ask(messages, stop, kwargs)
         answer = _submit(session, ask).result()
-        return self._result(session.finish(answer, ask))
+        return self._result(session.finish_answer(answer, ask))
 
     async def _agenerate(
         self,
@@ -131,7 +131,7 @@ class EmbeddedChat(BaseChatModel):
         ask = self._ask(messages, stop, kwargs)
         session = await self._session_off_loop(ask.adapter)
         answer = await asyncio.wrap_future(_submit(session, ask))
-        return self._result(session.finish(answer, ask))
+        return self._result(session.finish_answer(answer, ask))
 
     def _stream(
         self,
@@ -194,15 +194,15 @@ class EmbeddedChat(BaseChatModel):
 
     async def _session_off_loop(self, adapter: str | None) -> Session:
         """The session, with whatever takes long (loading) done in another thread."""
-        known = Engine.known(self.base_model)
+        known = Engine.find_shared(self.base_model)
         if known is None:
             await asyncio.to_thread(self._session)
         session = self._session()
         if adapter is not None and adapter not in session.engine:
-            await asyncio.to_thread(session.engine.ensure, adapter)
+            await asyncio.to_thread(session.engine.ensure_loaded, adapter)
         return session
 
-    def _ask(self, messages: list[BaseMessage], stop: Any, given: dict[str, Any]) -> Ask:
+    def _ask(self, messages: list[BaseMessage], stop: Any, given: dict[str, Any]) -> ChatAsk:
         """What this call asks for; a call's own settings go before the model's."""
         tools = given.get("tools") or ()
         response_format = given.get("response_format")
@@ -212,7 +212,7 @@ class EmbeddedChat(BaseChatModel):
                 "structured output by tools",
                 'with_structured_output(schema, method="function_calling")',
             )
-        return Ask(
+        return ChatAsk(
             messages=from_langchain(messages),
             tools=() if given.get("tool_choice") == "none" else tools,
             adapter=given.get("adapter", self.adapter),
@@ -229,7 +229,7 @@ class EmbeddedChat(BaseChatModel):
             asked["seed"] = self.next_seed()
         return sampling_of_body({**own, **asked})
 
-    def _result(self, finished: Finished) -> ChatResult:
+    def _result(self, finished: FinishedAnswer) -> ChatResult:
         reply = finished.reply
         message = AIMessage(
             content=reply.content,
@@ -270,7 +270,7 @@ class EmbeddedChat(BaseChatModel):
             )
         )
 
-    def _metadata(self, finished: Finished) -> dict[str, Any]:
+    def _metadata(self, finished: FinishedAnswer) -> dict[str, Any]:
         answer = finished.answer
         errors = {call.id: call.error for call in finished.reply.calls if call.error}
         return {
@@ -292,7 +292,7 @@ class EmbeddedChat(BaseChatModel):
 class ChunkStream:
     """Turns the tokens of an answer into LangChain's chunks."""
 
-    def __init__(self, session: Session, ask: Ask) -> None:
+    def __init__(self, session: Session, ask: ChatAsk) -> None:
         self._session = session
         self._ask = ask
         self._stream = ReplyStream(session, ask)
@@ -300,15 +300,15 @@ class ChunkStream:
 
     def feed(self, token: int) -> list[ChatGenerationChunk]:
         """The chunks that a token makes certain."""
-        return [self._chunk(piece) for piece in self._stream.feed(token)]
+        return [self._chunk(piece) for piece in self._stream.add_token(token)]
 
     def close(self) -> list[ChatGenerationChunk]:
         """The chunks that were held back."""
         return [self._chunk(piece) for piece in self._stream.close()]
 
-    def finished(self, answer: Any) -> Finished:
+    def finished(self, answer: Any) -> FinishedAnswer:
         """The answer with the reply that was streamed, its call ids included."""
-        return Finished(answer=answer, text="", reply=self._stream.reply)
+        return FinishedAnswer(answer=answer, text="", reply=self._stream.reply)
 
     def _chunk(self, piece: Piece) -> ChatGenerationChunk:
         if piece.kind == "reasoning":
@@ -335,26 +335,26 @@ def _session(base_model: str) -> Session:
 
 
 def _submit(
-    session: Session, ask: Ask, on_token: Callable[[int], None] | None = None
+    session: Session, ask: ChatAsk, on_token: Callable[[int], None] | None = None
 ) -> AnswerFuture:
     """Queue a call; an adapter that is not loaded comes from the workspace, or the call raises."""
-    request = session.request(ask, on_token)
+    request = session.make_request(ask, on_token)
     if ask.adapter is None:
-        return session.engine.submit(request)
+        return session.engine.submit_request(request)
     for _ in range(3):
         try:
-            version = session.engine.ensure(ask.adapter)
-            return session.engine.submit(dataclasses.replace(request, adapter=version))
+            version = session.engine.ensure_loaded(ask.adapter)
+            return session.engine.submit_request(dataclasses.replace(request, adapter=version))
         except UnknownAdapter:  # unloaded between the two lines, or nowhere to be found
             if find_version(ask.adapter) is None:
                 raise
-    return session.engine.submit(request)
+    return session.engine.submit_request(request)
 
 
 def _reasoning(text: str) -> dict[str, Any]:
     return {"reasoning_content": text} if text else {}
 
 
-def _usage(finished: Finished) -> UsageMetadata:
+def _usage(finished: FinishedAnswer) -> UsageMetadata:
     asked, written = len(finished.answer.prompt_token_ids), len(finished.answer.token_ids)
     return UsageMetadata(input_tokens=asked, output_tokens=written, total_tokens=asked + written)

@@ -22,8 +22,14 @@ from starlette.routing import Route
 
 from burnish.errors import BurnishError, ServingError, UnknownAdapter
 from burnish.records import Json
-from burnish.serving.embedded.requests import Answer, Request
-from burnish.serving.embedded.session import Ask, Finished, ReplyStream, Session, cut
+from burnish.serving.embedded.requests import EngineAnswer, EngineRequest
+from burnish.serving.embedded.session import (
+    ChatAsk,
+    FinishedAnswer,
+    ReplyStream,
+    Session,
+    cut_at_stop,
+)
 from burnish.serving.messages import from_records
 from burnish.serving.request_options import (
     check_chat_options,
@@ -142,9 +148,9 @@ class Routes:
         ask, model = self._ask(body), self._model(body)
         if body.get("stream"):
             return await self._stream(ask, model, body)
-        request = await asyncio.to_thread(self._session.request, ask)
+        request = await asyncio.to_thread(self._session.make_request, ask)
         answer = await self._answer(request)
-        finished = self._session.finish(answer, ask)
+        finished = self._session.finish_answer(answer, ask)
         message: dict[str, Json] = {"role": "assistant", "content": finished.content}
         if finished.reply.reasoning:
             message["reasoning_content"] = finished.reply.reasoning
@@ -167,7 +173,7 @@ class Routes:
         check_completion_options(body)
         prompt, model = body.get("prompt"), self._model(body)
         if isinstance(prompt, str):
-            prompt = await asyncio.to_thread(self._session.encode, prompt)
+            prompt = await asyncio.to_thread(self._session.encode_text, prompt)
         if not isinstance(prompt, list) or not all(type(token) is int for token in prompt):
             raise Refusal("'prompt' must be a text or a list of token ids.")
         count, most = _integer(body, "logprobs"), _integer(body, "max_tokens", 16)
@@ -176,24 +182,26 @@ class Routes:
         if body.get("stream"):
             raise Refusal("'stream' is only supported by /v1/chat/completions.")
         stop = _stop_texts(body.get("stop"))
-        request = Request(
+        request = EngineRequest(
             prompt=prompt,
             adapter=self._adapter(model),
             max_tokens=16 if most is None else most,
             sampling=sampling_of_body(body),
-            stop=self._session.stopper(stop),
+            stop=self._session.make_stopper(stop),
         )
         answer = await self._answer(request)
-        finished = self._session.finish(answer)
+        finished = self._session.finish_answer(answer)
         choice: dict[str, Json] = {
             "index": 0,
-            "text": cut(finished.text, stop),
+            "text": cut_at_stop(finished.text, stop),
             "finish_reason": answer.finish_reason,
             "token_ids": answer.token_ids,
             "logprobs": None,
         }
         if count is not None:
-            top = await asyncio.to_thread(self._engine.top, prompt, request.adapter, count)
+            top = await asyncio.to_thread(
+                self._engine.rank_next_tokens, prompt, request.adapter, count
+            )
             choice["logprobs"] = {
                 "tokens": [f"token_id:{token}" for token in answer.token_ids],
                 "token_logprobs": answer.logprobs,
@@ -203,9 +211,9 @@ class Routes:
         head = _head("text_completion", model)
         return JSONResponse({**head, "choices": [choice], "usage": _usage(finished)})
 
-    async def _answer(self, request: Request) -> Answer:
+    async def _answer(self, request: EngineRequest) -> EngineAnswer:
         """Generate; a client that leaves ends its generation at the next token."""
-        waiting = asyncio.wrap_future(self._engine.submit(request))
+        waiting = asyncio.wrap_future(self._engine.submit_request(request))
         left = asyncio.create_task(_wait_until_left(_current.get()))
         try:
             await asyncio.wait({waiting, left}, return_when=asyncio.FIRST_COMPLETED)
@@ -216,7 +224,7 @@ class Routes:
             waiting.cancel()
             left.cancel()
 
-    async def _stream(self, ask: Ask, model: str, body: dict[str, Any]) -> Response:
+    async def _stream(self, ask: ChatAsk, model: str, body: dict[str, Any]) -> Response:
         options = _object(body, "stream_options")
         loop, tokens = asyncio.get_running_loop(), asyncio.Queue[int]()
 
@@ -224,9 +232,9 @@ class Routes:
             if not loop.is_closed():
                 loop.call_soon_threadsafe(tokens.put_nowait, token)
 
-        request = await asyncio.to_thread(self._session.request, ask, tell)
+        request = await asyncio.to_thread(self._session.make_request, ask, tell)
         stream = await asyncio.to_thread(ReplyStream, self._session, ask)
-        future = self._engine.submit(request)
+        future = self._engine.submit_request(request)
         future.add_done_callback(lambda _: tell(-1))
         head = _head("chat.completion.chunk", model)
 
@@ -235,12 +243,12 @@ class Routes:
             try:
                 yield deltas.event({"role": "assistant", "content": ""})
                 while (token := await tokens.get()) != -1:
-                    for piece in stream.feed(token):
+                    for piece in stream.add_token(token):
                         yield deltas.piece(piece)
                 answer = future.result()
                 for piece in stream.close():
                     yield deltas.piece(piece)
-                finished = Finished(answer=answer, text="", reply=stream.reply)
+                finished = FinishedAnswer(answer=answer, text="", reply=stream.reply)
                 yield deltas.last(finished.finish_reason, *self._stream_facts(finished, body))
                 if options.get("include_usage"):
                     yield _event({**head, "choices": [], "usage": _usage(finished)})
@@ -252,13 +260,13 @@ class Routes:
 
         return StreamingResponse(events(), media_type="text/event-stream")
 
-    def _ask(self, body: dict[str, Any]) -> Ask:
+    def _ask(self, body: dict[str, Any]) -> ChatAsk:
         messages = body.get("messages")
         if not isinstance(messages, list) or not messages:
             raise Refusal("'messages' must be a list with at least one message.")
         most = _integer(body, "max_completion_tokens")
         most = _integer(body, "max_tokens", 512) if most is None else most
-        return Ask(
+        return ChatAsk(
             messages=from_records(messages),
             tools=() if body.get("tool_choice") == "none" else body.get("tools") or (),
             adapter=self._adapter(self._model(body)),
@@ -293,7 +301,7 @@ class Routes:
         base.update(max_model_len=facts.context, sha256=facts.sha256, dtype=facts.dtype)
         return [
             base,
-            *(self._card(s.version, str(s.path), self._name) for s in self._engine.slots()),
+            *(self._card(s.version, str(s.path), self._name) for s in self._engine.list_slots()),
         ]
 
     def _card(self, name: str, root: str, parent: str | None) -> dict[str, Json]:
@@ -307,7 +315,7 @@ class Routes:
         }
 
     def _stream_facts(
-        self, finished: Finished, body: dict[str, Any]
+        self, finished: FinishedAnswer, body: dict[str, Any]
     ) -> tuple[dict[str, Json], dict[str, Json]]:
         """What the last event of a stream tells: of the choice, and of the answer."""
         choice: dict[str, Json] = {}
@@ -318,7 +326,7 @@ class Routes:
         choice["token_ids"] = finished.answer.token_ids
         return choice, {"prompt_token_ids": finished.answer.prompt_token_ids}
 
-    def _logprobs(self, finished: Finished) -> dict[str, Json]:
+    def _logprobs(self, finished: FinishedAnswer) -> dict[str, Json]:
         answer, decode = finished.answer, self._session.renderer.decode
 
         def entry(token: int, logprob: float) -> dict[str, Json]:
@@ -447,7 +455,7 @@ def _head(kind: str, model: str) -> dict[str, Json]:
     return {"id": identity, "object": kind, "created": int(time.time()), "model": model}
 
 
-def _usage(finished: Finished) -> dict[str, Json]:
+def _usage(finished: FinishedAnswer) -> dict[str, Json]:
     asked, written = len(finished.answer.prompt_token_ids), len(finished.answer.token_ids)
     return {
         "prompt_tokens": asked,

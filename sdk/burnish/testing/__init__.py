@@ -1,7 +1,6 @@
-"""What burnish's own tests use, for the tests of its users.
+"""Provide parts for tests: a scripted chat model, a journal in memory, a counting clock, contract kits.
 
-Knows: stand-ins that are real parts (a scripted chat model, a journal in memory, a counting clock)
-and contract kits. Does not know: any test.
+The tests of burnish use them; tests of its users can, too.
 """
 
 from __future__ import annotations

@@ -1,6 +1,4 @@
-"""The contract of `burnish.protocols.Backend` as checks that anyone can run on their own backend.
-
-Knows: what every backend promises. Does not know: any backend.
+"""Check the contract of `burnish.protocols.Backend` on any backend.
 
     case = BackendCase(backend=mine, versions={"a@1": folder_a, "b@2": folder_b})
 
@@ -41,13 +39,13 @@ class BackendCase:
     max_tokens: int = 12
 
     def ask(self, adapter: str | None, **sampling: Json) -> Generation:
-        """Ask the same thing of any version, greedily unless told otherwise."""
+        """Send the same request to a version, with greedy sampling by default."""
         given = {"max_tokens": self.max_tokens, "temperature": 0.0} | sampling
         return self.backend.generate(_ASKED, [], adapter, **given)
 
     @contextlib.contextmanager
-    def loaded(self, *versions: str) -> Iterator[Backend]:
-        """The backend with some versions loaded, and none afterwards."""
+    def load_versions(self, *versions: str) -> Iterator[Backend]:
+        """Load some versions inside the context, and unload all afterwards."""
         for version in versions:
             self.backend.load(version, self.versions[version])
         try:
@@ -58,69 +56,76 @@ class BackendCase:
 
 
 def it_is_a_backend(case: BackendCase) -> None:
-    """It has all calls of the protocol and says what it serves."""
+    """Check that it has all calls of the protocol and states what it serves."""
     _require(isinstance(case.backend, Backend), "a call of the protocol is missing")
     facts = case.backend.capabilities()
     for name in ("base_model", "runtime_adapters", "max_rank"):
-        _require(name in facts, f"capabilities() does not tell {name}")
+        _require(name in facts, f"capabilities() lacks {name}")
 
 
 def it_lists_what_is_loaded(case: BackendCase) -> None:
-    """A version is listed from its load to its unload; loading it twice is harmless."""
+    """Check that a version is listed from load to unload, and that a second load is harmless."""
     one, two = case.versions
-    with case.loaded(one, two) as backend:
+    with case.load_versions(one, two) as backend:
         backend.load(one, case.versions[one])
-        _require(sorted(backend.list()) == sorted([one, two]), "list() is not what was loaded")
+        _require(
+            sorted(backend.list()) == sorted([one, two]), "list() differs from the loaded versions"
+        )
         backend.unload(two)
         _require(list(backend.list()) == [one], "an unloaded version is still listed")
-    _require(not list(case.backend.list()), "versions are left after unload()")
+    _require(not list(case.backend.list()), "versions remain after unload()")
 
 
 def it_answers_with_the_version_that_was_asked(case: BackendCase) -> None:
-    """Each answer is stamped with its version, and versions answer differently."""
+    """Check that each answer is stamped with its version, and that versions answer differently."""
     one, two = case.versions
-    with case.loaded(one, two):
+    with case.load_versions(one, two):
         answers = {adapter: case.ask(adapter) for adapter in (None, one, two)}
     for adapter, answer in answers.items():
         _require(answer.adapter == adapter, f"asked {adapter}, stamped {answer.adapter}")
         _require(len(answer.logprobs) == len(answer.token_ids) > 0, "a token lacks its logprob")
         _require(bool(answer.prompt_token_ids), "the ids of the prompt are missing")
     said = {tuple(answer.token_ids) for answer in answers.values()}
-    _require(len(said) == len(answers), "two versions say the same")
+    _require(len(said) == len(answers), "two versions give the same answer")
 
 
 def it_never_answers_for_an_unknown_version(case: BackendCase) -> None:
-    """An unknown version raises UnknownAdapter: asked, probed through the server, unloaded."""
+    """Check that an unknown version raises UnknownAdapter in generate, probe and unload."""
     for act in (case.ask, case.backend.unload):
-        with _raises(UnknownAdapter, "an unknown version was accepted"):
+        with _expect_error(UnknownAdapter, "an unknown version was accepted"):
             act("nonesuch@000000000000")
     one, _ = case.versions
-    with case.loaded(one):
+    with case.load_versions(one):
         pass
-    with _raises(UnknownAdapter, "an unloaded version still answers"):
+    with _expect_error(UnknownAdapter, "an unloaded version still answers"):
         case.ask(one)
 
 
 def it_proves_what_it_serves(case: BackendCase) -> None:
-    """A probe passes for the right weights and fails for another version's under the name."""
+    """Check that a probe passes for the right weights and fails for other weights under the name."""
     one, two = case.versions
-    with case.loaded(one) as backend:
+    with case.load_versions(one) as backend:
         facts = backend.probe(one)
-        _require(facts["to_adapter"] < facts["to_base"], "the probe does not tell the base apart")
+        _require(
+            facts["to_adapter"] < facts["to_base"],
+            "the probe cannot distinguish the adapter from the base",
+        )
     with tempfile.TemporaryDirectory() as scratch:
         mixed = Path(shutil.copytree(case.versions[one], Path(scratch) / "mixed"))
         fingerprint = (case.versions[two] / "fingerprint.json").read_bytes()
         (mixed / "fingerprint.json").write_bytes(fingerprint)
         case.backend.load("mixed@111111111111", mixed)
         try:
-            with _raises(ServingError, "a probe accepted other weights than the fingerprint's"):
+            with _expect_error(
+                ServingError, "a probe accepted other weights than the fingerprint's"
+            ):
                 case.backend.probe("mixed@111111111111")
         finally:
             case.backend.unload("mixed@111111111111")
 
 
 def it_refuses_what_it_cannot_serve_exactly(case: BackendCase) -> None:
-    """No folder, a cut file and DoRA are refused, and none of them is listed."""
+    """Check that a missing folder, a cut file and DoRA are refused and not listed."""
     one, _ = case.versions
     with tempfile.TemporaryDirectory() as scratch:
         cut = Path(shutil.copytree(case.versions[one], Path(scratch) / "cut"))
@@ -130,37 +135,37 @@ def it_refuses_what_it_cannot_serve_exactly(case: BackendCase) -> None:
         config = json.loads((dora / "adapter_config.json").read_text(encoding="utf-8"))
         (dora / "adapter_config.json").write_text(json.dumps(config | {"use_dora": True}))
         for folder in (Path(scratch) / "nowhere", cut, dora):
-            with _raises(BurnishError, f"{folder.name} was accepted"):
+            with _expect_error(BurnishError, f"{folder.name} was accepted"):
                 case.backend.load(f"{folder.name}@222222222222", folder)
     _require(not list(case.backend.list()), "a refused version is listed")
 
 
 def it_never_reuses_a_name(case: BackendCase) -> None:
-    """A loaded name cannot be given to other weights."""
+    """Check that a loaded name is refused for other weights."""
     one, two = case.versions
-    with case.loaded(one) as backend:
+    with case.load_versions(one) as backend:
         before = case.ask(one).token_ids
-        with _raises(ServingError, "a name was given to other weights"):
+        with _expect_error(ServingError, "a loaded name was accepted for other weights"):
             backend.load(one, case.versions[two])
         _require(case.ask(one).token_ids == before, "the version changed under its name")
 
 
 def it_draws_by_the_seed(case: BackendCase) -> None:
-    """The same seed and request give the same tokens, also among neighbours; greedy ignores it."""
+    """Check that a seed gives the same tokens alone and in a batch, and that seeds differ."""
     one, _ = case.versions
-    with case.loaded(one):
+    with case.load_versions(one):
         alone = case.ask(one, temperature=1.0, seed=5).token_ids
         with ThreadPoolExecutor(6) as pool:
             asked = [pool.submit(case.ask, one, temperature=1.0, seed=seed) for seed in range(6)]
             among = [answer.result().token_ids for answer in asked]
-        _require(among[5] == alone, "a neighbour changed what a seed draws")
+        _require(among[5] == alone, "another request in the batch changed the tokens of a seed")
         _require(len({tuple(tokens) for tokens in among}) > 1, "the seed changes nothing")
 
 
 def it_keeps_a_running_request_through_an_unload(case: BackendCase) -> None:
-    """Requests that run while their version is unloaded end as if it were not."""
+    """Check that running requests finish unchanged while their version is unloaded."""
     one, two = case.versions
-    with case.loaded(one, two) as backend:
+    with case.load_versions(one, two) as backend:
         expected = case.ask(one).token_ids
         with ThreadPoolExecutor(4) as pool:
             asked = [pool.submit(case.ask, one) for _ in range(4)]
@@ -169,7 +174,7 @@ def it_keeps_a_running_request_through_an_unload(case: BackendCase) -> None:
                 try:
                     _require(answer.result().token_ids == expected, "an unload changed an answer")
                 except UnknownAdapter:
-                    continue  # it came after the unload
+                    continue  # it arrived after the unload
 
 
 CHECKS: tuple[Callable[[BackendCase], None], ...] = (
@@ -187,7 +192,7 @@ CHECKS: tuple[Callable[[BackendCase], None], ...] = (
 
 
 def run_all(case: BackendCase) -> dict[str, str | None]:
-    """Run every check; returns what failed by the check's name, none where it held."""
+    """Run every check; return each check's error by its name, None if it passed."""
     report: dict[str, str | None] = {}
     for check in CHECKS:
         try:
@@ -205,7 +210,7 @@ def _require(held: bool, otherwise: str) -> None:
 
 
 @contextlib.contextmanager
-def _raises(kind: type[BurnishError], otherwise: str) -> Iterator[None]:
+def _expect_error(kind: type[BurnishError], otherwise: str) -> Iterator[None]:
     try:
         yield
     except kind:

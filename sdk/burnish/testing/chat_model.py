@@ -1,4 +1,4 @@
-"""A chat model that answers from a script. Knows: LangChain's chat model interface. Not: networks."""
+"""Provide a LangChain chat model that answers from a script, without a network."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Answer = AIMessage | str | BaseException | Callable[[list[BaseMessage]], Any]
 
 
 class ScriptedChatModel(BaseChatModel):
-    """Answers with the next item of its script; the script is followed once, or again and again.
+    """Answers with the next item of its script, once through or repeatedly.
 
     An item is a message, a text, an exception to raise, or a function of the messages.
     """
@@ -40,22 +40,24 @@ class ScriptedChatModel(BaseChatModel):
         return {"model": self.model, "temperature": self.temperature}
 
     def bind_tools(self, tools: Sequence[Any], **kwargs: Any) -> Any:
-        """Offer tools, in OpenAI's form."""
+        """Bind tools, in OpenAI's form."""
         return self.bind(tools=[convert_to_openai_tool(tool) for tool in tools], **kwargs)
 
-    def _take(self) -> Any:
+    def _take_item(self) -> Any:
         with self._lock:
             place = self._next % len(self.script) if self.repeat else self._next
             self._next += 1
         if place >= len(self.script):
-            raise IndexError(f"the script has {len(self.script)} answers, a further one was asked")
+            raise IndexError(
+                f"the script has {len(self.script)} answers, and one more was requested"
+            )
         return self.script[place]
 
-    def _answer(self, messages: list[BaseMessage]) -> AIMessage:
-        item: Any = self._take()
+    def _next_message(self, messages: list[BaseMessage]) -> AIMessage:
+        item: Any = self._take_item()
         if callable(item):
             item = item(messages)
-        return _message(item)
+        return _copy_message(item)
 
     def _generate(
         self,
@@ -64,7 +66,7 @@ class ScriptedChatModel(BaseChatModel):
         run_manager: Any = None,
         **kwargs: Any,
     ) -> ChatResult:
-        return ChatResult(generations=[ChatGeneration(message=self._answer(messages))])
+        return ChatResult(generations=[ChatGeneration(message=self._next_message(messages))])
 
     async def _agenerate(
         self,
@@ -73,20 +75,20 @@ class ScriptedChatModel(BaseChatModel):
         run_manager: Any = None,
         **kwargs: Any,
     ) -> ChatResult:
-        item: Any = self._take()
+        item: Any = self._take_item()
         if callable(item):
             item = item(messages)
         if asyncio.iscoroutine(item):
             item = await item
-        return ChatResult(generations=[ChatGeneration(message=_message(item))])
+        return ChatResult(generations=[ChatGeneration(message=_copy_message(item))])
 
-    def _chunks(self, answer: AIMessage) -> Iterator[ChatGenerationChunk]:
+    def _split_into_chunks(self, answer: AIMessage) -> Iterator[ChatGenerationChunk]:
         words = answer.text.split(" ") if answer.text else [""]
         for place, word in enumerate(words):
             last = place == len(words) - 1
             chunk = AIMessageChunk(
                 content=word if last else f"{word} ",
-                tool_call_chunks=_call_chunks(answer) if last else [],
+                tool_call_chunks=_make_call_chunks(answer) if last else [],
                 response_metadata=answer.response_metadata if last else {},
                 usage_metadata=answer.usage_metadata if last else None,
                 id=answer.id,
@@ -100,7 +102,7 @@ class ScriptedChatModel(BaseChatModel):
         run_manager: Any = None,
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
-        for chunk in self._chunks(self._answer(messages)):
+        for chunk in self._split_into_chunks(self._next_message(messages)):
             if run_manager is not None:
                 run_manager.on_llm_new_token(chunk.text, chunk=chunk)
             yield chunk
@@ -115,20 +117,20 @@ class ScriptedChatModel(BaseChatModel):
         result = await self._agenerate(messages, stop, None, **kwargs)
         message = result.generations[0].message
         assert isinstance(message, AIMessage)  # noqa: S101 - _agenerate makes no other
-        for chunk in self._chunks(message):
+        for chunk in self._split_into_chunks(message):
             if run_manager is not None:
                 await run_manager.on_llm_new_token(chunk.text, chunk=chunk)
             yield chunk
 
 
-def _message(item: Any) -> AIMessage:
-    """A fresh message, so that a repeated answer is not changed by who got it before."""
+def _copy_message(item: Any) -> AIMessage:
+    """Copy a message, so that its receiver cannot change a repeated answer."""
     if isinstance(item, BaseException):
         raise item
     return AIMessage(item) if isinstance(item, str) else item.model_copy(deep=True)
 
 
-def _call_chunks(answer: AIMessage) -> list[Any]:
+def _make_call_chunks(answer: AIMessage) -> list[Any]:
     return [
         {
             "name": call["name"],

@@ -1,4 +1,4 @@
-"""A clock that counts. Knows: nanoseconds that go on by a fixed step. Does not know: real time."""
+"""Provide a clock that advances by a fixed step at each reading."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import threading
 
 
 class CountingClock:
-    """Gives a time that grows by one step a reading, so that tests can name it.
+    """Returns a time that grows by one step per reading, so that tests know every time.
 
     Args:
         start_ns: First reading, in nanoseconds since the epoch.
@@ -18,7 +18,7 @@ class CountingClock:
         self._lock = threading.Lock()
 
     def __call__(self) -> int:
-        """The time now, in nanoseconds since the epoch."""
+        """Return the next time, in nanoseconds since the epoch."""
         with self._lock:
             now = self._next
             self._next += self._step

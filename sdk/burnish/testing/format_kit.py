@@ -1,6 +1,4 @@
-"""The contract of `burnish.protocols.Format` as checks that anyone can run on their own format.
-
-Knows: what every format promises. Does not know: any format, any consumer.
+"""Check the contract of `burnish.protocols.Format` on any format.
 
     case = FormatCase(format=mine, rows=list(version.rows()))
 
@@ -8,7 +6,7 @@ Knows: what every format promises. Does not know: any format, any consumer.
     def test_format(check):
         check(case)
 
-The rows must give the format something to render; one that contrasts successes with failures needs both.
+The rows must give the format something to render; a contrastive format needs successes and failures.
 """
 
 from __future__ import annotations
@@ -25,18 +23,18 @@ from burnish.records import Json
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FormatCase:
-    """A format with rows of a dataset version, as `DatasetVersion.rows()` gives them."""
+    """A format with rows of a dataset version, as `DatasetVersion.rows()` returns them."""
 
     format: Format
     rows: Sequence[dict[str, Json]]
 
-    def rendered(self) -> list[dict[str, Json]]:
-        """The rows in the format; it gets a copy that can be read once."""
+    def render_rows(self) -> list[dict[str, Json]]:
+        """Render the rows; the format gets a copy that can be read once."""
         return list(self.format.render(iter(copy.deepcopy(list(self.rows)))))
 
 
 def it_is_a_format(case: FormatCase) -> None:
-    """It has all calls of the protocol, a name and columns, no column twice."""
+    """Check that it has all calls of the protocol, a name, and distinct columns."""
     _require(isinstance(case.format, Format), "a call of the protocol is missing")
     _require(bool(case.format.name), "it has no name")
     columns = list(case.format.columns)
@@ -44,23 +42,23 @@ def it_is_a_format(case: FormatCase) -> None:
 
 
 def it_renders_its_columns_and_no_others(case: FormatCase) -> None:
-    """Rendered rows have no column that the format does not name, and something in each row."""
-    rendered = case.rendered()
+    """Check that rendered rows have only declared columns, and no row is empty."""
+    rendered = case.render_rows()
     _require(bool(rendered), "it renders nothing")
     for row in rendered:
         unknown = row.keys() - set(case.format.columns)
-        _require(not unknown, f"columns that it does not name: {sorted(unknown)}")
-        _require(any(row.values()), "a row with nothing in it")
+        _require(not unknown, f"undeclared columns: {sorted(unknown)}")
+        _require(any(row.values()), "an empty row")
 
 
 def it_accepts_what_it_renders(case: FormatCase) -> None:
-    """Its check lets every row pass that it made."""
-    for row in case.rendered():
+    """Check that it accepts every row that it rendered."""
+    for row in case.render_rows():
         case.format.check(row)
 
 
 def it_refuses_what_is_no_row_of_its_own(case: FormatCase) -> None:
-    """Its check raises ExportError for an empty row, and for a row whose columns are all None."""
+    """Check that it raises ExportError for an empty row and for a row of None values."""
     for row in ({}, dict.fromkeys(case.format.columns)):
         try:
             case.format.check(row)
@@ -68,16 +66,16 @@ def it_refuses_what_is_no_row_of_its_own(case: FormatCase) -> None:
             continue
         except Exception as error:
             raise AssertionError(f"it raises {type(error).__name__} on {row}") from error
-        raise AssertionError(f"it lets {row} pass")
+        raise AssertionError(f"it accepts {row}")
 
 
 def it_renders_the_same_each_time(case: FormatCase) -> None:
-    """The same rows give the same lines, however often it was used before."""
-    _require(case.rendered() == case.rendered(), "two renderings differ")
+    """Check that the same rows give the same result each time."""
+    _require(case.render_rows() == case.render_rows(), "two renderings differ")
 
 
 def it_leaves_the_rows_as_they_are(case: FormatCase) -> None:
-    """Rendering changes nothing in the rows that it was given."""
+    """Check that rendering does not change the given rows."""
     given = copy.deepcopy(list(case.rows))
     for _ in case.format.render(given):
         pass
@@ -85,14 +83,14 @@ def it_leaves_the_rows_as_they_are(case: FormatCase) -> None:
 
 
 def it_renders_plain_data(case: FormatCase) -> None:
-    """What it renders is JSON: it comes back from text as it was."""
-    rendered = case.rendered()
+    """Check that rendered rows survive a round trip through JSON."""
+    rendered = case.render_rows()
     _require(json.loads(json.dumps(rendered)) == rendered, "a value that JSON cannot hold")
 
 
 def it_renders_nothing_of_nothing(case: FormatCase) -> None:
-    """No rows give no lines, and no error."""
-    _require(not list(case.format.render(iter(()))), "it renders rows that it was not given")
+    """Check that no rows give no result and no error."""
+    _require(not list(case.format.render(iter(()))), "it renders rows from nothing")
 
 
 FORMAT_CHECKS: tuple[Callable[[FormatCase], None], ...] = (

@@ -1,7 +1,4 @@
-"""Capture without a disk: a journal in memory, and production behaviour inside a test.
-
-Knows: what was appended. Does not know: frames.
-"""
+"""Capture into memory: a journal without a disk, and production behaviour inside a test."""
 
 from __future__ import annotations
 
@@ -17,9 +14,9 @@ _E = TypeVar("_E", bound=Event)
 
 
 class MemoryJournal:
-    """Takes events like the journal's writer, and keeps them in lists.
+    """Accepts events like the journal's writer, and keeps them in lists.
 
-    `fail_with` makes each append raise, as a full disk would.
+    `fail_with` makes each append raise, like a full disk.
     """
 
     def __init__(self) -> None:
@@ -28,13 +25,13 @@ class MemoryJournal:
         self.fail_with: Exception | None = None
 
     def append(self, event: AnyEvent, blobs: Mapping[Ref, bytes] | tuple[()] = ()) -> None:
-        """Take one event with its blobs."""
+        """Append one event with its blobs."""
         self.append_all((event,), blobs)
 
     def append_all(
         self, events: Sequence[AnyEvent], blobs: Mapping[Ref, bytes] | tuple[()] = ()
     ) -> None:
-        """Take several events with their blobs; refuses what no reader could take back, as a file does."""
+        """Append events with their blobs; refuse unreadable events, as the writer does."""
         if self.fail_with is not None:
             raise self.fail_with
         encode_all(events)
@@ -48,31 +45,31 @@ class MemoryJournal:
         """Do nothing: there is no file."""
 
     def of(self, kind: type[_E]) -> list[_E]:
-        """Events of one kind, in their order."""
+        """Return the events of one type, in order."""
         return [event for event in self.events if isinstance(event, kind)]
 
     def value(self, ref: Ref | None) -> Any:
-        """The content behind a name; None for None."""
+        """Return the content of a reference; None for None."""
         return None if ref is None else from_json(self.blobs[ref])
 
-    def still_open(self) -> set[str]:
-        """Spans that were started and never ended."""
-        started = {getattr(event, "span") for event in self.events if _starts(event)}  # noqa: B009
-        ended = {getattr(event, "span") for event in self.events if _ends(event)}  # noqa: B009
+    def list_open_spans(self) -> set[str]:
+        """Return the ids of spans that were started and not ended."""
+        started = {getattr(event, "span") for event in self.events if _is_start(event)}  # noqa: B009
+        ended = {getattr(event, "span") for event in self.events if _is_end(event)}  # noqa: B009
         return started - ended
 
 
-def _starts(event: AnyEvent) -> bool:
+def _is_start(event: AnyEvent) -> bool:
     return type(event).__name__.endswith("Started")
 
 
-def _ends(event: AnyEvent) -> bool:
+def _is_end(event: AnyEvent) -> bool:
     return type(event).__name__.endswith("Ended")
 
 
 @contextlib.contextmanager
 def capturing() -> Iterator[MemoryJournal]:
-    """Send what is captured inside to a journal in memory."""
+    """Send captured events to a journal in memory inside the context."""
     journal = MemoryJournal()
     before = sink.replace(journal)
     try:
@@ -83,7 +80,7 @@ def capturing() -> Iterator[MemoryJournal]:
 
 @contextlib.contextmanager
 def production_faults() -> Iterator[None]:
-    """Inside, a fault of capture is counted and logged as in production, though pytest runs."""
+    """Count and log faults of capture as in production, although pytest runs."""
     before = faults.set_raising(False)
     try:
         yield

@@ -1,12 +1,12 @@
-"""Made-up secrets of published forms in many contexts, to measure a redaction by.
+"""Measure a redaction on generated secrets of published forms in many contexts.
 
     report = measure_secrets(Redactor(b"key").clean_value)
-    report.recall          # share of secrets that are gone
-    report.missed          # the samples of which something is left
+    report.recall          # share of redacted secrets
+    report.missed          # samples that still show their secret
 
 Tokens are drawn from the published forms (`burnish.redaction.secret_rules`); passwords, connection
-strings, headers, commands and markup are written here as people and programs write them. Every
-value comes from a seeded generator and opens nothing.
+strings, headers, commands and markup are written as people and programs write them. Every value
+comes from a seeded generator and is no real credential.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from burnish.redaction.tokens import draw_token
 
 ALNUM = string.ascii_letters + string.digits
 _HEX = "0123456789abcdef"
-_LEAST_SHOWN = 8  # so many characters of a secret in a row count as the secret
+_LEAST_SHOWN = 8  # consecutive characters of a secret that count as the secret
 
 
 class SecretSample(NamedTuple):
@@ -36,7 +36,7 @@ class SecretSample(NamedTuple):
 
 
 class SecretReport(NamedTuple):
-    """What a redaction did to the samples."""
+    """The result of a redaction on all samples."""
 
     forms: int
     samples: int
@@ -210,13 +210,13 @@ def secret_samples(seed: int = 0) -> Iterator[SecretSample]:
     rng = random.Random(f"{seed} secrets")  # noqa: S311 - made-up data, no secret
     for form, template in token_forms().items():
         for context, frame in TOKEN_CONTEXTS.items():
-            yield _sample(f"token: {form}", context, frame, draw_token(template, rng))
+            yield _make_sample(f"token: {form}", context, frame, draw_token(template, rng))
     for context, frame in PASSWORD_CONTEXTS.items():
         for number in range(12):
-            yield _sample(f"password: {context}", str(number), frame, draw_password(rng))
+            yield _make_sample(f"password: {context}", str(number), frame, draw_password(rng))
     for context, frame in HEADER_CONTEXTS.items():
         for number in range(12):
-            yield _sample(f"key: {context}", str(number), frame, draw_key(rng))
+            yield _make_sample(f"key: {context}", str(number), frame, draw_key(rng))
     for context, build in STRUCTURES.items():
         for number in range(12):
             secret = draw_password(rng)
@@ -227,8 +227,8 @@ def measure_secrets(clean_value: Callable[[Any], Any], seed: int = 0) -> SecretR
     """Run a redaction over all samples.
 
     Args:
-        clean_value: Plain data in, plain data out.
-        seed: Of the generator.
+        clean_value: Redacts plain data.
+        seed: Seed of the generator.
     """
     samples = list(secret_samples(seed))
     missed = [sample for sample in samples if is_shown(sample.secret, clean_value(sample.value))]
@@ -237,20 +237,22 @@ def measure_secrets(clean_value: Callable[[Any], Any], seed: int = 0) -> SecretR
 
 
 def is_shown(secret: str, value: Any) -> bool:
-    """Whether a secret, or a good part of it, still stands in a value."""
+    """Return True if a value still contains a secret or a large part of it."""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     size = min(_LEAST_SHOWN, len(secret))
     starts = range(len(secret) - size + 1)
     return any(
-        secret[start : start + size] in text for start in starts if _telling(secret, start, size)
+        secret[start : start + size] in text
+        for start in starts
+        if _is_drawn_part(secret, start, size)
     )
 
 
-def _telling(secret: str, start: int, size: int) -> bool:
-    """Whether a part of a secret is drawn rather than a beginning that all of its form share."""
+def _is_drawn_part(secret: str, start: int, size: int) -> bool:
+    """Return True if a part of a secret is random, not a prefix that its whole form shares."""
     part = secret[start : start + size]
     return any(map(str.isdigit, part)) and any(map(str.isalpha, part))
 
 
-def _sample(form: str, context: str, frame: str, secret: str) -> SecretSample:
+def _make_sample(form: str, context: str, frame: str, secret: str) -> SecretSample:
     return SecretSample(form, context, frame.replace("{}", secret), secret)

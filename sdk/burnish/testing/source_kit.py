@@ -1,12 +1,10 @@
-"""The contract of `burnish.protocols.SpanSource` as checks that anyone can run on their own source.
+"""Check the contract of `burnish.protocols.SpanSource` on any source.
 
-Knows: what every source of spans promises. Does not know: any source.
+case = SourceCase(source=mine, trajectories=3, damage=lambda: file.write_bytes(b"noise"))
 
-    case = SourceCase(source=mine, trajectories=3, damage=lambda: file.write_bytes(b"noise"))
-
-    @pytest.mark.parametrize("check", SOURCE_CHECKS, ids=lambda check: check.__name__)
-    def test_source(check):
-        check(case)
+@pytest.mark.parametrize("check", SOURCE_CHECKS, ids=lambda check: check.__name__)
+def test_source(check):
+check(case)
 """
 
 from __future__ import annotations
@@ -23,12 +21,12 @@ _HEX = frozenset("0123456789abcdef")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SourceCase:
-    """A source with what it is known to hold.
+    """A source with known contents.
 
     Attributes:
         source: The source.
-        trajectories: How many runs it holds; each has a model call with a reply.
-        damage: Spoils something that the source reads, but not all of it; None where that cannot be done.
+        trajectories: Number of runs in it; each has a model call with a reply.
+        damage: Damages a part of what the source reads; None if that is impossible.
     """
 
     source: SpanSource
@@ -36,29 +34,32 @@ class SourceCase:
     damage: Callable[[], object] | None = None
 
     def spans(self, since_ns: int | None = None) -> list[Span]:
-        """Everything that the source gives."""
+        """Read all spans of the source."""
         return list(self.source.spans(since_ns))
 
 
 def it_is_a_source(case: SourceCase) -> None:
-    """It has the call of the protocol and gives spans with ids of the right form."""
+    """Check that it has the call of the protocol and yields spans with valid ids."""
     _require(isinstance(case.source, SpanSource), "spans() is missing")
     found = case.spans()
-    _require(bool(found), "it gives nothing")
+    _require(bool(found), "it yields nothing")
     for span in found:
-        _require(isinstance(span, Span), f"{type(span).__name__} is no Span")
+        _require(isinstance(span, Span), f"{type(span).__name__} is not a Span")
         for name, length in (("trace_id", 32), ("span_id", 16)):
             value = getattr(span, name)
             _require(len(value) == length and set(value) <= _HEX, f"{name} is {value!r}")
 
 
 def it_can_be_read_again(case: SourceCase) -> None:
-    """A second reading gives the same spans."""
-    _require(_ids(case.spans()) == _ids(case.spans()), "a second reading gives other spans")
+    """Check that a second reading yields the same spans."""
+    _require(
+        _sorted_ids(case.spans()) == _sorted_ids(case.spans()),
+        "a second reading yields other spans",
+    )
 
 
 def its_spans_make_whole_runs(case: SourceCase) -> None:
-    """The runs that it holds are put together from its spans, each with its reply."""
+    """Check that its spans assemble to its runs, each with its reply."""
     found = list(assemble(case.source.spans()))
     _require(len(found) == case.trajectories, f"{len(found)} runs, not {case.trajectories}")
     for run in found:
@@ -66,23 +67,26 @@ def its_spans_make_whole_runs(case: SourceCase) -> None:
 
 
 def it_leaves_out_what_is_older(case: SourceCase) -> None:
-    """With a moment given, it gives spans from then on, and none but those that it has."""
+    """Check that `since_ns` limits the spans to those that start at or after it."""
     found = case.spans()
     starts = sorted({span.start_ns for span in found})
     middle = starts[len(starts) // 2]
     later = case.spans(middle)
-    _require(all(span.start_ns >= middle for span in later), "a span is older than asked for")
-    _require(set(_ids(later)) <= set(_ids(found)), "a span that it does not have otherwise")
-    _require(not case.spans(starts[-1] + 1), "spans from after the last one")
-    _require(_ids(case.spans(0)) == _ids(found), "a span is left out from the beginning of time")
+    _require(all(span.start_ns >= middle for span in later), "a span is older than since_ns")
+    _require(
+        set(_sorted_ids(later)) <= set(_sorted_ids(found)),
+        "a span that a full reading does not yield",
+    )
+    _require(not case.spans(starts[-1] + 1), "spans after the last one")
+    _require(_sorted_ids(case.spans(0)) == _sorted_ids(found), "since_ns=0 misses a span")
 
 
 def it_skips_what_is_damaged(case: SourceCase) -> None:
-    """It does not raise for a damaged item, and gives nothing that was not there; run it last."""
-    before = set(_ids(case.spans()))
+    """Check that it skips a damaged item and yields no new spans; run it last."""
+    before = set(_sorted_ids(case.spans()))
     if case.damage is not None:
         case.damage()
-    _require(set(_ids(case.spans())) <= before, "damage made new spans")
+    _require(set(_sorted_ids(case.spans())) <= before, "damage made new spans")
 
 
 SOURCE_CHECKS: Sequence[Callable[[SourceCase], None]] = (
@@ -94,7 +98,7 @@ SOURCE_CHECKS: Sequence[Callable[[SourceCase], None]] = (
 )
 
 
-def _ids(spans: Sequence[Span]) -> list[tuple[str, str]]:
+def _sorted_ids(spans: Sequence[Span]) -> list[tuple[str, str]]:
     return sorted((span.trace_id, span.span_id) for span in spans)
 
 

@@ -1,6 +1,4 @@
-"""The contract of `burnish.protocols.Verifier` as checks that anyone can run on their own verifier.
-
-Knows: what every verifier promises. Does not know: any verifier.
+"""Check the contract of `burnish.protocols.Verifier` on any verifier.
 
     case = VerifierCase(verifier=mine, success=a_good_run, fail=a_bad_run)
 
@@ -8,7 +6,7 @@ Knows: what every verifier promises. Does not know: any verifier.
     def test_verifier(check):
         check(case)
 
-The runs are those that the verifier must call a success and a failure, for whatever reason is its own.
+The runs are ones that the verifier must call a success and a failure.
 """
 
 from __future__ import annotations
@@ -39,23 +37,23 @@ class VerifierCase:
     fail: Trajectory
 
     def label(self, run: Trajectory) -> VerdictLabel:
-        """What it says of a run."""
+        """Return the verifier's label for a run."""
         return self.verifier.verify(run).label
 
 
-def claiming(run: Trajectory, *, success: bool, aloud: bool) -> Trajectory:
-    """The run with an agent that boasts of its success, or confesses that it failed.
+def add_claims(run: Trajectory, *, success: bool, aloud: bool) -> Trajectory:
+    """Return the run with an agent that claims success or failure.
 
     Args:
         run: The run.
-        success: What the agent claims.
-        aloud: Whether it says so to the user; otherwise in its thoughts and in what it leaves in the margin.
+        success: The claim of the agent.
+        aloud: True adds the claim to the answer, False to reasoning, tags and metadata.
     """
     claim = _THOUGHT.format(*(_BOASTS if success else _DOUBTS))
     calls = [
         msgspec.structs.replace(
             call,
-            reply=_claimed(call.reply, claim, aloud=aloud),
+            reply=_add_claim(call.reply, claim, aloud=aloud),
             extras={**call.extras, "self_assessment": {"success": success, "note": claim}},
         )
         for call in run.model_calls
@@ -71,7 +69,7 @@ def claiming(run: Trajectory, *, success: bool, aloud: bool) -> Trajectory:
 
 
 def it_is_a_verifier(case: VerifierCase) -> None:
-    """It has a name, a version and verify(), and traits that are some."""
+    """Check that it has a name, a version, verify() and valid traits."""
     _require(isinstance(case.verifier, Verifier), "a part of the protocol is missing")
     for name in ("name", "version"):
         value = getattr(case.verifier, name)
@@ -83,28 +81,28 @@ def it_is_a_verifier(case: VerifierCase) -> None:
 
 
 def it_tells_success_from_failure(case: VerifierCase) -> None:
-    """It gives the labels that it was made for."""
-    _require(case.label(case.success) == "success", "it does not see the success")
-    _require(case.label(case.fail) == "fail", "it does not see the failure")
+    """Check that it labels the two runs correctly."""
+    _require(case.label(case.success) == "success", "it does not recognise the success")
+    _require(case.label(case.fail) == "fail", "it does not recognise the failure")
 
 
 def it_answers_with_plain_data(case: VerifierCase) -> None:
-    """Its verdicts can be stored: known labels, evidence of plain data, score from 0 to 1, cost from 0."""
+    """Check that its verdicts can be stored: known labels, plain evidence, score in 0 to 1, cost from 0."""
     for run in (case.success, case.fail):
         verdict = case.verifier.verify(run)
-        _require(isinstance(verdict, Verdict), f"it answers with {verdict!r}")
+        _require(isinstance(verdict, Verdict), f"it returns {verdict!r}")
         _require(verdict.label in LABELS, f"its label is {verdict.label!r}")
         try:
             canonical(verdict.evidence)
         except (TypeError, ValueError) as problem:
-            raise AssertionError(f"its evidence is no plain data: {problem}") from problem
+            raise AssertionError(f"its evidence is not plain data: {problem}") from problem
         score, cost = verdict.score, verdict.cost_usd
         _require(score is None or 0 <= score <= 1, f"its score is {score}")
         _require(cost is None or cost >= 0, f"its cost is {cost}")
 
 
 def it_changes_nothing(case: VerifierCase) -> None:
-    """The run is the same afterwards, and judged the same again."""
+    """Check that it does not change the run, and judges it the same again."""
     for run in (case.success, case.fail):
         before = msgspec.json.encode(run)
         labels = {case.label(run) for _ in range(2)}
@@ -113,30 +111,34 @@ def it_changes_nothing(case: VerifierCase) -> None:
 
 
 def it_travels(case: VerifierCase) -> None:
-    """It can be sent to its own process and says the same there."""
+    """Check that it can be sent to another process and judges the same there."""
     try:
         copy = pickle.loads(pickle.dumps(case.verifier))  # noqa: S301 - our own bytes
     except Exception as problem:
         raise AssertionError(f"it cannot be sent to another process: {problem}") from problem
     same = (copy.name, copy.version) == (case.verifier.name, case.verifier.version)
     _require(same, "its copy has another name")
-    _require(copy.verify(case.success).label == "success", "its copy does not see the success")
-    _require(copy.verify(case.fail).label == "fail", "its copy does not see the failure")
+    _require(
+        copy.verify(case.success).label == "success", "its copy does not recognise the success"
+    )
+    _require(copy.verify(case.fail).label == "fail", "its copy does not recognise the failure")
 
 
 def it_does_not_believe_the_agent(case: VerifierCase) -> None:
-    """What the agent thinks or claims of itself, whichever way, changes no label."""
+    """Check that the agent's thoughts and claims about itself change no label."""
     for run in (case.success, case.fail):
         label = case.label(run)
         for success in (True, False):
-            silent = case.label(claiming(run, success=success, aloud=False))
+            silent = case.label(add_claims(run, success=success, aloud=False))
             _require(silent == label, f"a thought turned {label} into {silent}")
-        said = {case.label(claiming(run, success=success, aloud=True)) for success in (True, False)}
+        said = {
+            case.label(add_claims(run, success=success, aloud=True)) for success in (True, False)
+        }
         _require(len(said) == 1, "it believes what the agent claims")
 
 
 def it_does_not_repeat_verdicts(case: VerifierCase) -> None:
-    """Earlier verdicts about a run, its own included, are no evidence."""
+    """Check that earlier verdicts about a run, including its own, are not evidence."""
     for run, label in ((case.success, "success"), (case.fail, "fail")):
         for said in LABELS:
             told = Verdict(label=said, verifier=case.verifier.name, version=case.verifier.version)
@@ -145,16 +147,14 @@ def it_does_not_repeat_verdicts(case: VerifierCase) -> None:
 
 
 def it_bears_every_run(case: VerifierCase) -> None:
-    """A run of which nothing is known may raise an Exception or give a label, and ends nothing."""
-    for run in _odd(case.success):
+    """Check that an odd run raises an Exception or gets a label, and does not end the process."""
+    for run in _make_odd_runs(case.success):
         try:
             label = case.verifier.verify(run).label
         except Exception:  # noqa: BLE001, S112 - it counts as unknown
             continue
         except BaseException as problem:
-            raise AssertionError(
-                f"a run of which nothing is known ends it: {problem!r}"
-            ) from problem
+            raise AssertionError(f"an odd run ends the process: {problem!r}") from problem
         _require(label in LABELS, f"its label is {label!r}")
 
 
@@ -171,14 +171,14 @@ VERIFIER_CHECKS: tuple[Callable[[VerifierCase], None], ...] = (
 """All checks of the contract."""
 
 
-def _claimed(reply: Message | None, claim: str, *, aloud: bool) -> Message | None:
+def _add_claim(reply: Message | None, claim: str, *, aloud: bool) -> Message | None:
     if reply is None:
         return None
     kind = "text" if aloud else "reasoning"
     return {**reply, "parts": [*(reply.get("parts") or ()), {"type": kind, "content": claim}]}
 
 
-def _odd(run: Trajectory) -> Iterator[Trajectory]:
+def _make_odd_runs(run: Trajectory) -> Iterator[Trajectory]:
     yield Trajectory(id="0" * 32, agent=run.agent, status="abandoned", task_id=run.task_id)
     yield msgspec.structs.replace(run, final_state=["no", {"such": None}], tool_runs=[])
     yield msgspec.structs.replace(run, answer="\x00" * 100_000, model_calls=[])

@@ -13,8 +13,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from burnish.errors import ServingError
-from burnish.serving.embedded.requests import Answer
-from burnish.serving.embedded.session import Finished
+from burnish.serving.embedded.requests import EngineAnswer
+from burnish.serving.embedded.session import FinishedAnswer
 from burnish.serving.toolcalls import Reply
 
 MOST_LOGPROBS = 20
@@ -199,7 +199,7 @@ def answer_head(kind: str, model: str) -> dict[str, Any]:
     return {"id": identity, "object": kind, "created": int(time.time()), "model": model}
 
 
-def answer_tail(finished: Finished, *, ids: bool) -> dict[str, Any]:
+def answer_tail(finished: FinishedAnswer, *, ids: bool) -> dict[str, Any]:
     """The fields after the choices of an answer.
 
     Args:
@@ -215,7 +215,7 @@ def answer_tail(finished: Finished, *, ids: bool) -> dict[str, Any]:
     }
 
 
-def usage(finished: Finished) -> dict[str, Any]:
+def usage(finished: FinishedAnswer) -> dict[str, Any]:
     """Counts of tokens."""
     asked, written = len(finished.answer.prompt_token_ids), len(finished.answer.token_ids)
     return {
@@ -225,7 +225,7 @@ def usage(finished: Finished) -> dict[str, Any]:
     }
 
 
-def chat_choice(finished: Finished, message: dict[str, Any], *, ids: bool) -> dict[str, Any]:
+def chat_choice(finished: FinishedAnswer, message: dict[str, Any], *, ids: bool) -> dict[str, Any]:
     """The choice of a chat answer, without log-probabilities.
 
     Args:
@@ -244,7 +244,7 @@ def chat_choice(finished: Finished, message: dict[str, Any], *, ids: bool) -> di
     }
 
 
-def chat_message(finished: Finished, reply: Reply | None, bare: str) -> dict[str, Any]:
+def chat_message(finished: FinishedAnswer, reply: Reply | None, bare: str) -> dict[str, Any]:
     """The message of a chat answer.
 
     vLLM's parser takes all calls of a reply or, if one is malformed, none; text behind calls is
@@ -278,7 +278,7 @@ def _call(call: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def chat_logprobs(answer: Answer, decode: Decode) -> dict[str, Any]:
+def chat_logprobs(answer: EngineAnswer, decode: Decode) -> dict[str, Any]:
     """Log-probabilities of a chat answer."""
 
     def entry(token: int, logprob: float) -> dict[str, Any]:
@@ -293,7 +293,7 @@ def chat_logprobs(answer: Answer, decode: Decode) -> dict[str, Any]:
     return {"content": content}
 
 
-def completion_logprobs(answer: Answer, decode: Decode, *, as_ids: bool) -> dict[str, Any]:
+def completion_logprobs(answer: EngineAnswer, decode: Decode, *, as_ids: bool) -> dict[str, Any]:
     """Log-probabilities of a completion; the token itself is always among the likeliest.
 
     Args:

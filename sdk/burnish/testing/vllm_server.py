@@ -36,9 +36,9 @@ from starlette.types import Receive, Scope, Send
 from burnish.errors import BurnishError, ServingError
 from burnish.serving.call_values import Call
 from burnish.serving.embedded.engine import Engine
-from burnish.serving.embedded.requests import Request
+from burnish.serving.embedded.requests import EngineRequest
 from burnish.serving.embedded.sampling import Sampling
-from burnish.serving.embedded.session import Ask, Finished, ReplyStream, Session
+from burnish.serving.embedded.session import ChatAsk, FinishedAnswer, ReplyStream, Session
 from burnish.serving.messages import from_records
 from burnish.serving.request_options import SAMPLING, sampling_of_body
 from burnish.serving.server import running
@@ -193,7 +193,7 @@ class VllmServer:
         base = forms.model_card(self.served_name, str(facts.folder), None, facts.context)
         adapters = [
             forms.model_card(slot.version, str(slot.path), self.served_name, None)
-            for slot in self._engine.slots()
+            for slot in self._engine.list_slots()
         ]
         return JSONResponse({"object": "list", "data": [base, *adapters]})
 
@@ -252,7 +252,7 @@ class VllmServer:
         if body.get("stream"):
             return self._stream(ask, model, body)
         answer = await self._engine.agenerate(self._request(ask))
-        finished, ids = self._session.finish(answer, ask), bool(body.get("return_token_ids"))
+        finished, ids = self._session.finish_answer(answer, ask), bool(body.get("return_token_ids"))
         bare = self._session.renderer.decode(answer.token_ids, marks=False)
         reply = finished.reply if _parses(body) else None
         choice = forms.chat_choice(finished, forms.chat_message(finished, reply, bare), ids=ids)
@@ -261,10 +261,10 @@ class VllmServer:
         head = forms.answer_head("chat.completion", model)
         return JSONResponse({**head, "choices": [choice], **forms.answer_tail(finished, ids=ids)})
 
-    def _asked(self, body: dict[str, Any], adapter: str | None) -> Ask:
+    def _asked(self, body: dict[str, Any], adapter: str | None) -> ChatAsk:
         stop, context = body.get("stop") or (), self._engine.facts.context
         most = body.get("max_completion_tokens") or body.get("max_tokens")
-        return Ask(
+        return ChatAsk(
             messages=from_records(body["messages"]),
             tools=body.get("tools") or (),  # with tool_choice "none" too: the prompt shows them
             adapter=adapter,
@@ -274,19 +274,19 @@ class VllmServer:
             top_logprobs=body.get("top_logprobs") or 0,
         )
 
-    def _request(self, ask: Ask, told: Any = None) -> Request:
-        request, facts = self._session.request(ask, told), self._engine.facts
+    def _request(self, ask: ChatAsk, told: Any = None) -> EngineRequest:
+        request, facts = self._session.make_request(ask, told), self._engine.facts
         forms.check_prompt(request.prompt, facts.context, facts.vocabulary)
         return request
 
-    def _stream(self, ask: Ask, model: str, body: dict[str, Any]) -> Response:
+    def _stream(self, ask: ChatAsk, model: str, body: dict[str, Any]) -> Response:
         loop, tokens = asyncio.get_running_loop(), asyncio.Queue[int]()
 
         def told(token: int) -> None:
             loop.call_soon_threadsafe(tokens.put_nowait, token)
 
         request = self._request(ask, told)
-        future = self._engine.submit(request)
+        future = self._engine.submit_request(request)
         future.add_done_callback(lambda _: told(-1))
         stream, ids = ReplyStream(self._session, ask), bool(body.get("return_token_ids"))
         parses = _parses(body)
@@ -304,9 +304,9 @@ class VllmServer:
                         return
                     given += 1
                     told_now = parses or not self._is_mark(token)
-                    yield chunks.token(token, stream.feed(token) if told_now else [])
+                    yield chunks.token(token, stream.add_token(token) if told_now else [])
                 rest = stream.close()
-                finished = Finished(answer=future.result(), text="", reply=stream.reply)
+                finished = FinishedAnswer(answer=future.result(), text="", reply=stream.reply)
                 yield self._end(chunks, rest, finished, body)
             finally:
                 future.cancel()
@@ -314,7 +314,7 @@ class VllmServer:
         return StreamingResponse(events(), media_type="text/event-stream")
 
     def _end(
-        self, chunks: _Chunks, rest: list[Piece], finished: Finished, body: dict[str, Any]
+        self, chunks: _Chunks, rest: list[Piece], finished: FinishedAnswer, body: dict[str, Any]
     ) -> str:
         """The last events of a stream."""
         logprobs = None
@@ -337,7 +337,7 @@ class VllmServer:
         if isinstance(prompt, str):
             prompt = self._session.renderer.encode(prompt)
         forms.check_prompt(prompt, facts.context, facts.vocabulary)
-        request = Request(
+        request = EngineRequest(
             prompt=prompt,
             adapter=adapter,
             max_tokens=int(body.get("max_tokens", 16)),
@@ -345,7 +345,7 @@ class VllmServer:
             top_logprobs=body.get("logprobs") or 0,
         )
         answer = await self._engine.agenerate(request)
-        finished, ids = self._session.finish(answer), bool(body.get("return_token_ids"))
+        finished, ids = self._session.finish_answer(answer), bool(body.get("return_token_ids"))
         logprobs = None
         if body.get("logprobs") is not None:
             as_ids = bool(body.get("return_tokens_as_token_ids"))
@@ -457,7 +457,7 @@ class _SeedAlone(Sampling):
 
     def stream(self, prompt: Sequence[int]) -> random.Random | None:
         """The random numbers of one request."""
-        stream = super().stream(prompt)
+        stream = super().make_stream(prompt)
         if stream is not None and self.seed is not None:
             stream.seed(self.seed)
         return stream

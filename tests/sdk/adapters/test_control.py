@@ -88,7 +88,7 @@ def test_two_processes_lose_no_update_to_each_other(tmp_path):
 
 def test_the_audit_trail_is_only_appended_to(store):
     with store.transaction() as connection:
-        store.note(connection, "support", "rolled_back", {"reason": "worse"})
+        store.record_action(connection, "support", "rolled_back", {"reason": "worse"})
 
     entry = store.audit("support")[0]
     assert (entry["action"], entry["detail"]) == ("rolled_back", {"reason": "worse"})

@@ -183,4 +183,4 @@ def test_a_graph_that_runs_itself_in_a_node_is_a_part_of_the_run(journal):
 
     assert len(journal.of(RunStarted)) == 1
     assert [event.name for event in journal.of(NodeStarted)] == ["descend", "diver", "descend"]
-    assert journal.still_open() == set()
+    assert journal.list_open_spans() == set()

@@ -91,7 +91,7 @@ def test_a_fault_in_the_middle_leaves_no_span_open(agents, journal, monkeypatch)
     with production_faults():
         wrapped.invoke(agents.ask)
 
-    assert journal.still_open() == set()
+    assert journal.list_open_spans() == set()
     assert journal.of(RunEnded)[0].losses == {"capture_fault": 3}
 
 

@@ -56,7 +56,7 @@ def test_all_runs_are_recorded_where_the_setting_asks_for_it(agents, journal):
 
     assert len(journal.of(RunStarted)) == 2
     assert len(journal.of(ModelStarted)) == 4
-    assert journal.still_open() == set()
+    assert journal.list_open_spans() == set()
 
 
 def test_capture_can_be_switched_off(agents, journal):

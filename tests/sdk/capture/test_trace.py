@@ -51,7 +51,7 @@ TOOLS = [{"type": "function", "function": {"name": "look", "parameters": {"type"
 
 def whole(journal, status="completed"):
     assert len({event.trajectory for event in journal.events}) == 1
-    assert journal.still_open() == set()
+    assert journal.list_open_spans() == set()
     assert journal.of(RunEnded)[-1].status == status
     return journal.of(RunStarted)[0]
 

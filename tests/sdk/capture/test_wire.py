@@ -329,7 +329,7 @@ def test_a_stream_of_the_client_that_is_left_is_cut(journal, url):
     assert ended.cut
     assert ended.error_type is None
     assert journal.value(ended.reply)["parts"][0]["content"] == "thought "
-    assert journal.still_open() == set()
+    assert journal.list_open_spans() == set()
 
 
 def test_an_error_of_the_server_is_an_error_of_the_call(journal):

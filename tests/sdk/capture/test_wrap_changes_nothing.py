@@ -66,7 +66,7 @@ def test_plain_runnables_can_be_wrapped(journal):
     assert [event.entry.split()[0] for event in journal.of(RunStarted)] == [
         "invoke", "stream", "batch", "batch", "batch",
     ]  # fmt: skip
-    assert journal.still_open() == set()
+    assert journal.list_open_spans() == set()
 
 
 def test_a_chat_model_can_be_wrapped(journal):
@@ -78,7 +78,7 @@ def test_a_chat_model_can_be_wrapped(journal):
     assert wrapped.invoke("?").content == "yes"
     assert "".join(chunk.text for chunk in wrapped.stream("?")) == "yes"
     assert len(journal.of(RunStarted)) == 2
-    assert journal.still_open() == set()
+    assert journal.list_open_spans() == set()
 
 
 def test_the_original_stays_unrecorded(agents, journal):

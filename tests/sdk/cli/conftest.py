@@ -39,7 +39,7 @@ def project(tmp_path, monkeypatch):
     recording = Recording(tmp_path / ".burnish")
     for number in range(2):
         name = f"{number}a{number}b" * 8
-        recording.whole(name, task_id=f"task-{number}", task=f"order {number}")
+        recording.write_run(name, task_id=f"task-{number}", task=f"order {number}")
         state = e.canonical({"done": True})
         reached = e.StateRecorded(at=recording.clock(), trajectory=name, state=e.ref_of(state))
         recording.writer.append(reached, {reached.state: state})

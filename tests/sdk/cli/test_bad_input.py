@@ -70,7 +70,7 @@ def typed(folder: Path, bad: Bad) -> subprocess.CompletedProcess[str]:
         (folder / name).write_text(text)
     if bad.recorded:
         recording = Recording(folder / ".burnish")
-        recording.whole("4f1c2a" * 5, task_id="one")
+        recording.write_run("4f1c2a" * 5, task_id="one")
         recording.writer.close()
     return subprocess.run(
         [sys.executable, "-m", "burnish.cli", *bad.words.split()],

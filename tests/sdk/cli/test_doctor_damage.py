@@ -16,8 +16,8 @@ from burnish.workspace import Workspace
 @pytest.fixture
 def home(tmp_path):
     recording = Recording(tmp_path / "home")
-    recording.whole("a" * 32)
-    recording.whole("b" * 32)
+    recording.write_run("a" * 32)
+    recording.write_run("b" * 32)
     recording.writer.close()
     return tmp_path / "home"
 
@@ -56,6 +56,6 @@ def test_a_home_that_others_may_read_is_named_and_its_parts_are_mended(home):
     assert str(home / "journal") in found["detail"]
 
     writing = Recording(home)
-    writing.whole("c" * 32)
+    writing.write_run("c" * 32)
     writing.writer.close()
     assert (home / "journal").stat().st_mode & 0o077 == 0

@@ -91,7 +91,7 @@ def test_a_run_is_shown_with_its_times_errors_and_evidence(tmp_path, monkeypatch
     monkeypatch.chdir(tmp_path)
     recording = Recording(tmp_path / ".burnish")
     name = "ab" * 16
-    recording.whole(name, task_id="task-1", task="order 1")
+    recording.write_run(name, task_id="task-1", task="order 1")
     crm = Outcome(source="crm", success=False, evidence={"ticket": "c-7"})
     Workspace(tmp_path / ".burnish").append_outcome(crm, trajectory_id=name)
     recording.writer.close()

@@ -33,14 +33,14 @@ def template(tmp_path_factory):
     home = base / "work" / "home"
     first = JournalWriter(home, Settings(segment_bytes=3000))
     for number in range(6):
-        Recording(home, first).whole(
+        Recording(home, first).write_run(
             f"{number:032x}", thread_id=f"t{number}", task=f"wish {number}"
         )
     first.close()
     Workspace(home).archive(f"file://{base}/work/archive")
     second = JournalWriter(home, Settings(segment_bytes=3000))
     for number in range(6, 12):
-        Recording(home, second).whole(
+        Recording(home, second).write_run(
             f"{number:032x}", thread_id=f"t{number}", task=f"wish {number}"
         )
     second.close()

@@ -32,7 +32,7 @@ def home(tmp_path):
     recording = Recording(home, writer)
     for number in range(10):
         user = "anna" if number % 2 else "bert"
-        recording.whole(f"{number + 1:032x}", user=user, task=f"{user}s \ud800 wish {number}")
+        recording.write_run(f"{number + 1:032x}", user=user, task=f"{user}s \ud800 wish {number}")
     writer.close()
     return home
 
@@ -62,7 +62,7 @@ def test_an_index_is_made_again_out_of_the_archive(home, tmp_path):
 def test_journal_and_archive_are_read_together(home, tmp_path):
     workspace = Workspace(home)
     workspace.archive(f"file://{tmp_path}/archive")
-    Recording(home).whole("f" * 32)
+    Recording(home).write_run("f" * 32)
 
     assert len(list(workspace.trajectories())) == 11
 
@@ -113,7 +113,7 @@ def test_a_damaged_segment_stays_where_it_is(home, tmp_path):
 
 def test_a_segment_that_is_written_stays(tmp_path):
     recording = Recording(tmp_path / "home")
-    recording.whole("a" * 32)
+    recording.write_run("a" * 32)
 
     assert Workspace(tmp_path / "home").archive(f"file://{tmp_path}/archive").archived == 0
 

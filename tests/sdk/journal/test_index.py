@@ -23,7 +23,7 @@ def recorded(tmp_path):
     writer = JournalWriter(tmp_path, Settings(segment_bytes=6000))
     recording = Recording(tmp_path, writer)
     for number in range(12):
-        recording.whole(
+        recording.write_run(
             f"{number:032x}",
             steps=1 + number % 3,
             agent="support" if number % 2 else "sales",
@@ -57,7 +57,7 @@ def test_trajectories_are_found_by_what_is_known_of_them(recorded, tmp_path):
 def test_an_index_that_is_made_again_says_the_same(recorded, tmp_path):
     grown = Index(tmp_path)
     grown.refresh()
-    recorded.whole("f" * 32)
+    recorded.write_run("f" * 32)
     grown.refresh()
     before = everything(grown)
     grown.close()
@@ -116,7 +116,7 @@ def test_segments_that_went_are_forgotten(recorded, tmp_path):
 def test_two_indexes_of_one_workspace_agree(recorded, tmp_path):
     first, second = Index(tmp_path), Index(tmp_path)
     first.refresh()
-    recorded.whole("f" * 32)
+    recorded.write_run("f" * 32)
     second.refresh()
     first.refresh()
 

@@ -91,7 +91,9 @@ class Rewriting(RuleBasedStateMachine):
         for _ in range(count):
             user = len(self.recorded)
             run = f"{user + 1:032x}"
-            recording.whole(run, user=f"u{user}", thread_id=f"t{user}", task=f"do {marker(user)}")
+            recording.write_run(
+                run, user=f"u{user}", thread_id=f"t{user}", task=f"do {marker(user)}"
+            )
             self.recorded[run] = user
         writer.close()
 

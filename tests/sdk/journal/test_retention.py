@@ -29,7 +29,7 @@ def record(home, count=12, segment_bytes=4000, *, close=True):
     writer = JournalWriter(home, Settings(segment_bytes=segment_bytes))
     recording = Recording(home, writer)
     for number in range(count):
-        recording.whole(f"{number + 1:032x}", task="x" * 1000)
+        recording.write_run(f"{number + 1:032x}", task="x" * 1000)
     if close:
         writer.close()
     paths = journal_segments(home)
@@ -136,7 +136,7 @@ def test_a_writer_keeps_its_own_journal_within_the_quota(tmp_path):
     number = 0
     while time.monotonic() < deadline:
         number += 1
-        recording.whole(f"{number:032x}", task="x" * 1000)
+        recording.write_run(f"{number:032x}", task="x" * 1000)
         paths = journal_segments(tmp_path)
         if number > 40 and paths and int(paths[0].stem) > 5:
             break
@@ -182,7 +182,7 @@ def full_of_unshipped(home):
         home, Settings(segment_bytes=4000, keep_bytes=20_000, fsync_interval_s=0.001)
     )
     recording = Recording(home, writer)
-    recording.whole("a" * 32)
+    recording.write_run("a" * 32)
     claim(home, "otlp", floor=0)
     with pytest.raises(JournalFull, match="keep_bytes"):
         fill(recording)
@@ -194,7 +194,7 @@ def fill(recording):
     number = 0
     while time.monotonic() < deadline:
         number += 1
-        recording.whole(f"{number:032x}", task="x" * 1000)
+        recording.write_run(f"{number:032x}", task="x" * 1000)
 
 
 def wait_for_room(writer):

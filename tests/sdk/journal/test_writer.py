@@ -212,7 +212,7 @@ def test_two_processes_write_into_one_workspace(tmp_path):
         from burnish.testing.recording import Recording
         recording = Recording(Path(sys.argv[1]))
         for number in range(20):
-            recording.whole(f"{sys.argv[2]}{number:031x}")
+            recording.write_run(f"{sys.argv[2]}{number:031x}")
     """
     processes = [
         subprocess.Popen(

@@ -3,14 +3,14 @@
 import pytest
 
 from burnish.redaction import SECRETS, STRUCTURED, Redactor
-from burnish.testing.redaction_kit import KINDS, is_left, measure, samples
+from burnish.testing.redaction_kit import KINDS, draw_samples, is_still_shown, measure_redaction
 
 PERSONAL = {"email", "phone", "phone, told by a word", "card", "iban", "ip"}
 
 
 @pytest.fixture(scope="module")
 def report():
-    return measure(Redactor(b"key").clean, count=300, seed=20)
+    return measure_redaction(Redactor(b"key").clean, count=300, seed=20)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -26,7 +26,7 @@ def test_at_most_one_ordinary_text_in_a_hundred_is_changed(report):
 
 @pytest.mark.parametrize("detectors", [SECRETS, STRUCTURED], ids=["secrets", "structured"])
 def test_each_half_of_the_detectors_finds_its_kinds_alone(detectors):
-    found = measure(Redactor(b"key", detectors).clean, count=30).recall
+    found = measure_redaction(Redactor(b"key", detectors).clean, count=30).recall
     own = PERSONAL if detectors is STRUCTURED else KINDS.keys() - PERSONAL
 
     assert min(found[kind] for kind in own) >= 0.99
@@ -35,26 +35,26 @@ def test_each_half_of_the_detectors_finds_its_kinds_alone(detectors):
 
 
 def test_the_measure_notices_what_is_left():
-    report = measure(lambda text: text, count=20)
+    report = measure_redaction(lambda text: text, count=20)
 
     assert set(report.recall.values()) == {0}
     assert len(report.missed) == 20 * len(KINDS)
-    assert measure(lambda text: "", count=20).false_alarms == 1
+    assert measure_redaction(lambda text: "", count=20).false_alarms == 1
 
 
 def test_a_good_part_of_a_value_counts_as_the_value():
-    (sample,) = samples("card", 1)
+    (sample,) = draw_samples("card", 1)
 
-    assert is_left(sample.value, sample.text)
+    assert is_still_shown(sample.value, sample.text)
     digits = "".join(filter(str.isdigit, sample.value))
-    assert is_left(sample.value, f"it ends in {digits[-8:]}")
-    assert not is_left(sample.value, "it is gone")
+    assert is_still_shown(sample.value, f"it ends in {digits[-8:]}")
+    assert not is_still_shown(sample.value, "it is gone")
 
 
 def test_stand_ins_of_all_kinds_are_left_as_they_are():
     redactor = Redactor(b"key")
 
     for kind in KINDS:
-        for sample in samples(kind, 20):
+        for sample in draw_samples(kind, 20):
             once = redactor.clean(sample.text)
             assert redactor.clean(once) == once, sample

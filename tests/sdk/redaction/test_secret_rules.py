@@ -8,7 +8,7 @@ import pytest
 from burnish.redaction import SECRETS, Redactor
 from burnish.redaction.secret_rules import INNER_RULES, TOKEN_RULES
 from burnish.redaction.tokens import draw_token, token_pattern
-from burnish.testing.redaction_kit import ordinary_texts
+from burnish.testing.redaction_kit import draw_ordinary_texts
 from burnish.testing.secret_corpus import TOKEN_CONTEXTS, is_shown, measure_secrets
 
 TEMPLATES = sorted(
@@ -64,7 +64,7 @@ def test_the_measure_notices_secrets_that_are_left():
 
 def test_at_most_one_ordinary_text_in_two_hundred_is_changed():
     redactor = Redactor(b"key")
-    texts = list(ordinary_texts(4_000, seed=11))
+    texts = list(draw_ordinary_texts(4_000, seed=11))
 
     changed = [text for text in texts if redactor.clean_value(text) != text]
 

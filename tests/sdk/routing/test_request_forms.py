@@ -9,7 +9,7 @@ from langchain_core.tools import tool
 import burnish
 from burnish import settings
 from burnish.errors import ServingError
-from burnish.langchain.request_forms import sampling_of, to_openai
+from burnish.langchain.request_forms import convert_to_openai, read_sampling
 from burnish.testing import ScriptedChatModel
 
 NAMED = {"type": "function", "function": {"name": "look_up"}}
@@ -34,7 +34,7 @@ FORMS = [
 
 @pytest.mark.parametrize("form", FORMS)
 def test_a_tool_of_any_provider_is_an_openai_tool(form):
-    (found,) = to_openai({"tools": [form]}).tools
+    (found,) = convert_to_openai({"tools": [form]}).tools
     assert found["type"] == "function"
     assert found["function"]["name"] == "look_up"
     parameters = found["function"]["parameters"]
@@ -75,11 +75,11 @@ def test_a_tool_of_any_provider_is_an_openai_tool(form):
     ],
 )
 def test_a_choice_of_any_provider_is_an_openai_choice(given, right):
-    assert to_openai(given).tool_choice == right
+    assert convert_to_openai(given).tool_choice == right
 
 
 def test_options_are_translated_or_named_as_dropped():
-    found = to_openai(
+    found = convert_to_openai(
         {
             "max_output_tokens": 5,
             "stop_sequences": ["x"],
@@ -103,9 +103,9 @@ def test_options_are_translated_or_named_as_dropped():
 
 def test_what_has_no_counterpart_is_refused():
     with pytest.raises(ServingError, match="is run by its provider"):
-        to_openai({"tools": [{"type": "web_search_20250305", "name": "web_search"}]})
+        convert_to_openai({"tools": [{"type": "web_search_20250305", "name": "web_search"}]})
     with pytest.raises(ServingError, match="has no counterpart"):
-        to_openai({"tool_choice": {"type": "surprise"}})
+        convert_to_openai({"tool_choice": {"type": "surprise"}})
 
 
 def test_sampling_settings_of_any_model_have_openais_names():
@@ -116,7 +116,7 @@ def test_sampling_settings_of_any_model_have_openais_names():
         top_k = None
         seed = 3
 
-    assert sampling_of(Own()) == {
+    assert read_sampling(Own()) == {
         "temperature": 0.5,
         "max_tokens": 7,
         "stop": ("end",),

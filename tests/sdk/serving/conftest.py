@@ -30,10 +30,10 @@ def base(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def taught(tmp_path_factory) -> Path:
     """A base model that knows a few replies by heart."""
-    from burnish.serving.embedded.tiny import make_model, teach
+    from burnish.serving.embedded.tiny import make_model, teach_replies
 
     folder = make_model(tmp_path_factory.mktemp("models") / "taught", seed=3)
-    teach(folder, REPLIES, steps=200)
+    teach_replies(folder, REPLIES, steps=200)
     return folder
 
 

@@ -65,7 +65,7 @@ def test_both_backends_say_the_same(cases):
     (version, _), *_ = cases["embedded"].versions.items()
     said = []
     for case in cases.values():
-        with case.loaded(version):
+        with case.load_versions(version):
             answer = case.ask(version)
             said.append((answer.token_ids, answer.prompt_token_ids, answer.finish_reason))
     assert said[0] == said[1]

@@ -12,7 +12,7 @@ import torch
 
 from burnish.errors import ServingError, UnknownAdapter
 from burnish.serving.embedded.engine import Engine
-from burnish.serving.embedded.requests import Request
+from burnish.serving.embedded.requests import EngineRequest
 from burnish.serving.embedded.sampling import Sampling
 
 # PEFT still reads a name that transformers has given up.
@@ -56,7 +56,8 @@ def test_a_batch_that_mixes_adapters_equals_peft_token_by_token(loaded, adapters
     who = [None, *adapters]
     asked = [(prompt, who[at % 4]) for at, prompt in enumerate(prompts(24))]
     futures = [
-        loaded.submit(Request(prompt=prompt, adapter=name, max_tokens=12)) for prompt, name in asked
+        loaded.submit_request(EngineRequest(prompt=prompt, adapter=name, max_tokens=12))
+        for prompt, name in asked
     ]
     for (prompt, name), future in zip(asked, futures, strict=True):
         answer = future.result()
@@ -67,7 +68,11 @@ def test_a_batch_that_mixes_adapters_equals_peft_token_by_token(loaded, adapters
 
 def test_adapters_change_what_is_said(loaded, adapters):
     said = {
-        tuple(loaded.generate(Request(prompt=[40, 41, 42], adapter=name, max_tokens=8)).token_ids)
+        tuple(
+            loaded.generate(
+                EngineRequest(prompt=[40, 41, 42], adapter=name, max_tokens=8)
+            ).token_ids
+        )
         for name in (None, *adapters)
     }
     assert len(said) == 4
@@ -76,20 +81,20 @@ def test_adapters_change_what_is_said(loaded, adapters):
 def test_log_probabilities_are_the_models_own_and_agree_with_scoring(loaded, adapters):
     name = next(iter(adapters))
     answer = loaded.generate(
-        Request(
+        EngineRequest(
             prompt=[40, 41, 42],
             adapter=name,
             max_tokens=6,
             sampling=Sampling(temperature=0.7, seed=1),
         )
     )
-    scored = loaded.score([40, 41, 42, *answer.token_ids], 3, name)
+    scored = loaded.score_tokens([40, 41, 42, *answer.token_ids], 3, name)
     assert answer.logprobs == pytest.approx(scored, abs=1e-4)
 
 
 def test_a_seeded_request_draws_the_same_tokens_alone_and_among_neighbours(loaded, adapters):
     name = next(iter(adapters))
-    asked = Request(
+    asked = EngineRequest(
         prompt=[70, 71, 72],
         adapter=name,
         max_tokens=16,
@@ -97,14 +102,14 @@ def test_a_seeded_request_draws_the_same_tokens_alone_and_among_neighbours(loade
     )
     alone = loaded.generate(asked).token_ids
     others = [
-        Request(prompt=prompt, max_tokens=20, sampling=Sampling(temperature=1.3, seed=at))
+        EngineRequest(prompt=prompt, max_tokens=20, sampling=Sampling(temperature=1.3, seed=at))
         for at, prompt in enumerate(prompts(20, seed=5))
     ]
-    futures = [loaded.submit(other) for other in others[:10]]
-    among = loaded.submit(asked)
-    futures += [loaded.submit(other) for other in others[10:]]
+    futures = [loaded.submit_request(other) for other in others[:10]]
+    among = loaded.submit_request(asked)
+    futures += [loaded.submit_request(other) for other in others[10:]]
     assert among.result().token_ids == alone
-    other_seed = Request(
+    other_seed = EngineRequest(
         prompt=[70, 71, 72],
         adapter=name,
         max_tokens=16,
@@ -114,8 +119,8 @@ def test_a_seeded_request_draws_the_same_tokens_alone_and_among_neighbours(loade
 
 
 def test_the_same_seed_draws_other_numbers_for_another_prompt():
-    one = Sampling(temperature=1.0, seed=3).stream([1, 2])
-    other = Sampling(temperature=1.0, seed=3).stream([1, 3])
+    one = Sampling(temperature=1.0, seed=3).make_stream([1, 2])
+    other = Sampling(temperature=1.0, seed=3).make_stream([1, 3])
     assert one is not None
     assert other is not None
     assert one.random() != other.random()
@@ -127,10 +132,10 @@ def test_sampling_follows_the_distribution(engine):
     from collections import Counter
 
     prompt, count = [50, 51, 52], 600
-    top = engine.top(prompt, None, 5)
+    top = engine.rank_next_tokens(prompt, None, 5)
     futures = [
-        engine.submit(
-            Request(prompt=prompt, max_tokens=1, sampling=Sampling(temperature=1.0, seed=at))
+        engine.submit_request(
+            EngineRequest(prompt=prompt, max_tokens=1, sampling=Sampling(temperature=1.0, seed=at))
         )
         for at in range(count)
     ]
@@ -143,21 +148,23 @@ def test_sampling_follows_the_distribution(engine):
 
 def test_top_p_never_draws_what_lies_outside(engine):
     prompt = [50, 51, 52]
-    (likeliest, _), *_ = engine.top(prompt, None, 1)
+    (likeliest, _), *_ = engine.rank_next_tokens(prompt, None, 1)
     for seed in range(30):
         sampling = Sampling(temperature=1.0, top_p=1e-6, seed=seed)
-        answer = engine.generate(Request(prompt=prompt, max_tokens=1, sampling=sampling))
+        answer = engine.generate(EngineRequest(prompt=prompt, max_tokens=1, sampling=sampling))
         assert answer.token_ids == [likeliest]
 
 
 def test_an_unknown_adapter_raises_and_is_never_answered_by_the_base(loaded):
     with pytest.raises(UnknownAdapter, match="not loaded"):
-        loaded.submit(Request(prompt=[1, 2, 3], adapter="other@dddddddddddd"))
+        loaded.submit_request(EngineRequest(prompt=[1, 2, 3], adapter="other@dddddddddddd"))
 
 
 def test_a_request_keeps_its_version_while_it_is_unloaded(loaded, adapters):
     name = next(iter(adapters))
-    alone = loaded.generate(Request(prompt=[9, 10, 11], adapter=name, max_tokens=60)).token_ids
+    alone = loaded.generate(
+        EngineRequest(prompt=[9, 10, 11], adapter=name, max_tokens=60)
+    ).token_ids
     begun, unloaded = threading.Event(), threading.Event()
     seen: list[int] = []
 
@@ -167,8 +174,8 @@ def test_a_request_keeps_its_version_while_it_is_unloaded(loaded, adapters):
             begun.set()
             unloaded.wait(20)
 
-    future = loaded.submit(
-        Request(prompt=[9, 10, 11], adapter=name, max_tokens=60, on_token=listen)
+    future = loaded.submit_request(
+        EngineRequest(prompt=[9, 10, 11], adapter=name, max_tokens=60, on_token=listen)
     )
     assert begun.wait(20)
     with ThreadPoolExecutor(1) as pool:
@@ -176,20 +183,22 @@ def test_a_request_keeps_its_version_while_it_is_unloaded(loaded, adapters):
         while name in loaded:
             pass
         with pytest.raises(UnknownAdapter):
-            loaded.submit(Request(prompt=[9], adapter=name))
-        assert loaded.users(name) == 1
+            loaded.submit_request(EngineRequest(prompt=[9], adapter=name))
+        assert loaded.count_users(name) == 1
         assert not draining.done(), "unload did not wait for the running request"
         unloaded.set()
         assert future.result(20).token_ids == alone
         draining.result(20)
-    assert loaded.users(name) == 0
+    assert loaded.count_users(name) == 0
 
 
 def test_an_unload_that_waits_too_long_says_so_and_harms_nobody(loaded, adapters):
     name = next(iter(adapters))
     go_on = threading.Event()
-    future = loaded.submit(
-        Request(prompt=[9], adapter=name, max_tokens=3, on_token=lambda _: go_on.wait(20) and None)
+    future = loaded.submit_request(
+        EngineRequest(
+            prompt=[9], adapter=name, max_tokens=3, on_token=lambda _: go_on.wait(20) and None
+        )
     )
     with pytest.raises(ServingError, match="1 requests still run"):
         loaded.unload(name, timeout_s=0.01)
@@ -205,34 +214,36 @@ def test_a_name_is_never_given_to_other_weights(loaded, adapters):
 
 
 def test_every_generation_ends_at_its_limit(engine):
-    answer = engine.generate(Request(prompt=[9, 10], max_tokens=5))
+    answer = engine.generate(EngineRequest(prompt=[9, 10], max_tokens=5))
     assert (len(answer.token_ids), answer.finish_reason) == (5, "length")
 
 
 def test_the_context_of_the_model_ends_a_generation_too(engine):
     room = 4
     prompt = [9] * (engine.facts.context - room)
-    assert len(engine.generate(Request(prompt=prompt, max_tokens=50)).token_ids) <= room
+    assert len(engine.generate(EngineRequest(prompt=prompt, max_tokens=50)).token_ids) <= room
     with pytest.raises(ServingError, match="room for an answer"):
-        engine.submit(Request(prompt=[*prompt, *prompt]))
+        engine.submit_request(EngineRequest(prompt=[*prompt, *prompt]))
 
 
 @pytest.mark.parametrize("prompt", [[], [-1], [10_000]])
 def test_token_ids_that_the_model_does_not_know_are_refused_alone(engine, prompt):
     with pytest.raises(ServingError, match="unknown token ids"):
-        engine.submit(Request(prompt=prompt))
+        engine.submit_request(EngineRequest(prompt=prompt))
 
 
 def test_a_cancelled_request_stops_and_its_neighbours_go_on(engine):
     begun = threading.Event()
-    runs = engine.submit(Request(prompt=[9, 10], max_tokens=1500, on_token=lambda _: begun.set()))
-    other = engine.submit(Request(prompt=[9, 10], max_tokens=12))
+    runs = engine.submit_request(
+        EngineRequest(prompt=[9, 10], max_tokens=1500, on_token=lambda _: begun.set())
+    )
+    other = engine.submit_request(EngineRequest(prompt=[9, 10], max_tokens=12))
     assert begun.wait(20)
     assert runs.cancel()
     assert len(other.result(20).token_ids) <= 12
     with pytest.raises(CancelledError):
         runs.result(20)
-    assert engine.generate(Request(prompt=[9, 10], max_tokens=3)).token_ids
+    assert engine.generate(EngineRequest(prompt=[9, 10], max_tokens=3)).token_ids
     assert engine.counters["steps"] < 1400
 
 
@@ -240,17 +251,17 @@ def test_a_listener_that_raises_fails_its_own_request_only(engine):
     def listen(token: int) -> None:
         raise ValueError("no")
 
-    bad = engine.submit(Request(prompt=[9, 10], max_tokens=9, on_token=listen))
-    good = engine.submit(Request(prompt=[9, 10], max_tokens=9))
+    bad = engine.submit_request(EngineRequest(prompt=[9, 10], max_tokens=9, on_token=listen))
+    good = engine.submit_request(EngineRequest(prompt=[9, 10], max_tokens=9))
     with pytest.raises(ServingError, match="ValueError: no"):
         bad.result(20)
     assert good.result(20).token_ids
 
 
 def test_a_stop_rule_ends_the_answer_with_the_token_that_met_it(engine):
-    first, second = engine.generate(Request(prompt=[9, 10], max_tokens=2)).token_ids
+    first, second = engine.generate(EngineRequest(prompt=[9, 10], max_tokens=2)).token_ids
     answer = engine.generate(
-        Request(prompt=[9, 10], max_tokens=9, stop=lambda tokens: tokens[-1] == second)
+        EngineRequest(prompt=[9, 10], max_tokens=9, stop=lambda tokens: tokens[-1] == second)
     )
     assert answer.token_ids[-1] == second
     assert (first == second) or answer.token_ids[:2] == [first, second]
@@ -262,9 +273,11 @@ def test_more_requests_than_rows_are_all_answered(base):
 
     engine = Engine(base, EngineOptions(max_rows=3, prefill_tokens=64))
     asked = prompts(20, seed=2)
-    futures = [engine.submit(Request(prompt=prompt, max_tokens=7)) for prompt in asked]
+    futures = [
+        engine.submit_request(EngineRequest(prompt=prompt, max_tokens=7)) for prompt in asked
+    ]
     together = [future.result().token_ids for future in futures]
-    alone = [engine.generate(Request(prompt=p, max_tokens=7)).token_ids for p in asked]
+    alone = [engine.generate(EngineRequest(prompt=p, max_tokens=7)).token_ids for p in asked]
     engine.close()
     assert together == alone
 
@@ -272,13 +285,15 @@ def test_more_requests_than_rows_are_all_answered(base):
 def test_a_closed_engine_fails_what_runs_and_refuses_what_comes(base):
     engine = Engine(base)
     begun = threading.Event()
-    runs = engine.submit(Request(prompt=[9], max_tokens=1900, on_token=lambda _: begun.set()))
+    runs = engine.submit_request(
+        EngineRequest(prompt=[9], max_tokens=1900, on_token=lambda _: begun.set())
+    )
     assert begun.wait(20)
     engine.close()
     with pytest.raises(ServingError, match="closed"):
         runs.result(20)
     with pytest.raises(ServingError, match="closed"):
-        engine.submit(Request(prompt=[9]))
+        engine.submit_request(EngineRequest(prompt=[9]))
 
 
 def test_the_shared_engine_of_a_model_is_one_per_process(base):
@@ -297,14 +312,14 @@ def test_many_threads_may_ask_at_once(loaded, adapters):
             pool.map(
                 lambda pair: (
                     loaded.generate(
-                        Request(prompt=pair[0], adapter=pair[1], max_tokens=8)
+                        EngineRequest(prompt=pair[0], adapter=pair[1], max_tokens=8)
                     ).token_ids
                 ),
                 asked,
             )
         )
     alone = [
-        loaded.generate(Request(prompt=prompt, adapter=name, max_tokens=8)).token_ids
+        loaded.generate(EngineRequest(prompt=prompt, adapter=name, max_tokens=8)).token_ids
         for prompt, name in asked
     ]
     assert together == alone
@@ -334,12 +349,14 @@ def break_layer(engine, version):
 def test_a_fault_of_one_version_in_a_prefill_fails_its_own_requests_only(loaded, adapters):
     good, bad, other = adapters
     wanted = {
-        name: loaded.generate(Request(prompt=[9, 8, 7], adapter=name, max_tokens=30)).token_ids
+        name: loaded.generate(
+            EngineRequest(prompt=[9, 8, 7], adapter=name, max_tokens=30)
+        ).token_ids
         for name in (good, other, None)
     }
     break_layer(loaded, bad)
     futures = {
-        name: loaded.submit(Request(prompt=[9, 8, 7], adapter=name, max_tokens=30))
+        name: loaded.submit_request(EngineRequest(prompt=[9, 8, 7], adapter=name, max_tokens=30))
         for name in (good, bad, other, None)
     }
     with pytest.raises(ServingError, match="a broken layer"):
@@ -351,7 +368,7 @@ def test_a_fault_of_one_version_in_a_step_leaves_the_others_their_tokens(loaded,
     good, bad, _ = adapters
     prompts = [[9, 8, at] for at in range(6)]
     wanted = [
-        loaded.generate(Request(prompt=p, adapter=name, max_tokens=60)).token_ids
+        loaded.generate(EngineRequest(prompt=p, adapter=name, max_tokens=60)).token_ids
         for p in prompts
         for name in (good, None)
     ]
@@ -363,9 +380,11 @@ def test_a_fault_of_one_version_in_a_step_leaves_the_others_their_tokens(loaded,
         fault.armed = started.is_set()
         started.set()
 
-    broken = loaded.submit(Request(prompt=[5, 5], adapter=bad, max_tokens=60, on_token=arm))
+    broken = loaded.submit_request(
+        EngineRequest(prompt=[5, 5], adapter=bad, max_tokens=60, on_token=arm)
+    )
     futures = [
-        loaded.submit(Request(prompt=p, adapter=name, max_tokens=60))
+        loaded.submit_request(EngineRequest(prompt=p, adapter=name, max_tokens=60))
         for p in prompts
         for name in (good, None)
     ]

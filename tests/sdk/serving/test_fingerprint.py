@@ -34,7 +34,10 @@ def test_the_prompts_that_differ_most_are_kept_with_twenty_tokens_each(loaded, a
     made = make_fingerprint(loaded, name, PROMPTS)
     assert len(made["prompts"]) == 8
     assert all(len(entry["adapter"]) == len(entry["base"]) == 20 for entry in made["prompts"])
-    apart = {tuple(p): distance(loaded.top(p, name), loaded.top(p)) for p in PROMPTS}
+    apart = {
+        tuple(p): distance(loaded.rank_next_tokens(p, name), loaded.rank_next_tokens(p))
+        for p in PROMPTS
+    }
     kept = [apart[tuple(entry["token_ids"])] for entry in made["prompts"]]
     assert kept == sorted(apart.values(), reverse=True)[:8]
 
@@ -42,7 +45,7 @@ def test_the_prompts_that_differ_most_are_kept_with_twenty_tokens_each(loaded, a
 def test_what_is_served_passes_only_under_its_own_fingerprint(loaded, prints):
     for name, fingerprint in prints.items():
         for other in (None, *prints):
-            serve = lambda asked, other=other: loaded.tops(asked, other)  # noqa: E731
+            serve = lambda asked, other=other: loaded.rank_next_of_each(asked, other)  # noqa: E731
             if other == name:
                 facts = check_fingerprint(fingerprint, serve, version=name, dtype="float32")
                 assert facts["to_adapter"] < 1e-4

@@ -15,8 +15,8 @@ from burnish.adapters.store import AdapterStore
 from burnish.errors import BaseModelMismatch, ServingError
 from burnish.records import AdapterManifest
 from burnish.serving import OpenAIBackend
-from burnish.serving.embedded.requests import Request
-from burnish.serving.embedded.tiny import Size, make_adapter, make_model
+from burnish.serving.embedded.requests import EngineRequest
+from burnish.serving.embedded.tiny import ModelSize, make_adapter, make_model
 from burnish.serving.models import base_sha256
 
 # PEFT still reads a name that transformers has given up.
@@ -76,13 +76,13 @@ def test_settings_that_a_slot_cannot_follow_are_refused(engine, adapter, changes
 
 
 def test_an_adapter_of_another_size_is_refused_by_its_shapes(engine, tmp_path):
-    other = make_model(tmp_path / "other", size=Size(hidden=96))
+    other = make_model(tmp_path / "other", size=ModelSize(hidden=96))
     with pytest.raises(BaseModelMismatch, match=r"shape .* for model\.layers\.0"):
         engine.load("a@1", make_adapter(tmp_path / "adapter", other))
 
 
 def test_an_adapter_with_more_layers_than_the_base_is_refused(engine, tmp_path):
-    other = make_model(tmp_path / "other", size=Size(layers=3))
+    other = make_model(tmp_path / "other", size=ModelSize(layers=3))
     with pytest.raises(BaseModelMismatch, match=r"model\.layers\.2"):
         engine.load("a@1", make_adapter(tmp_path / "adapter", other))
 
@@ -149,7 +149,7 @@ def test_rank_stabilised_scale_and_alpha_patterns_follow_peft(engine, adapter, b
     with torch.inference_mode():
         logits = PeftModel.from_pretrained(model, adapter)(torch.tensor([[7, 8, 9]])).logits
     expected = logits[0, -1].log_softmax(-1)
-    for token, logprob in engine.top([7, 8, 9], "a@1", 5):
+    for token, logprob in engine.rank_next_tokens([7, 8, 9], "a@1", 5):
         assert logprob == pytest.approx(float(expected[token]), abs=1e-4)
 
 
@@ -221,7 +221,7 @@ def test_a_pattern_that_takes_for_ever_is_refused(engine, adapter, key, pattern)
     change_config(adapter, **{key: {pattern: 1} if key == "alpha_pattern" else pattern})
     with contextlib.suppress(ServingError):  # what the matcher decides in time may be loaded
         engine.load("x", adapter)
-    assert engine.generate(Request(prompt=[10, 11], max_tokens=1)).token_ids
+    assert engine.generate(EngineRequest(prompt=[10, 11], max_tokens=1)).token_ids
 
 
 @pytest.mark.parametrize(
@@ -247,7 +247,7 @@ def test_an_alpha_pattern_names_layers_by_their_last_parts(engine, adapter):
     def strength(**changes):
         change_config(adapter, lora_alpha=8, **changes)
         engine.load("x", adapter)
-        layers = zip(engine._model.slots.layers, engine.slot("x").pairs, strict=True)
+        layers = zip(engine._model.slots.layers, engine.find_slot("x").pairs, strict=True)
         norms = {name: float(pair.up.norm()) for name, pair in layers if pair is not None}
         engine.unload("x")
         engine._given.clear()
@@ -275,7 +275,7 @@ def published(tmp_path, home, base, adapter):
 
 
 def test_a_published_adapter_is_served_under_its_name(engine, published):
-    assert engine.ensure(published.name) == published.name
+    assert engine.ensure_loaded(published.name) == published.name
 
 
 @pytest.mark.parametrize(
@@ -284,7 +284,7 @@ def test_a_published_adapter_is_served_under_its_name(engine, published):
 def test_an_adapter_that_was_changed_after_publication_is_refused(
     engine, published, file, tmp_path
 ):
-    engine.ensure(published.name)
+    engine.ensure_loaded(published.name)
     engine.unload(published.name)
     (published / file).chmod(0o600)
     if file.endswith("safetensors"):
@@ -293,7 +293,7 @@ def test_an_adapter_that_was_changed_after_publication_is_refused(
         (published / file).unlink()
     else:
         change_config(published, lora_alpha=999)
-    loads = [lambda: engine.ensure(published.name)]
+    loads = [lambda: engine.ensure_loaded(published.name)]
     if file != "burnish.json":
         loads.append(lambda: engine.load(published.name, published))
         loads.append(lambda: OpenAIBackend("http://127.0.0.1:9").load(published.name, published))
@@ -325,6 +325,6 @@ def test_a_folder_is_not_served_as_what_its_manifest_claims(engine, published, a
     content = json.loads((published / "burnish.json").read_text())
     (adapter / "burnish.json").write_text(json.dumps(content | {"id": "shop@ffffffffffff"}))
     with pytest.raises(ServingError, match="its content is shop@"):
-        engine.ensure(str(adapter))
+        engine.ensure_loaded(str(adapter))
     with pytest.raises(ServingError, match="asked for as"):
         engine.load("shop@ffffffffffff", published)

@@ -9,8 +9,8 @@ import torch
 
 from burnish.errors import ServingError
 from burnish.serving.chat import EmbeddedChat
-from burnish.serving.embedded.requests import Request
-from burnish.serving.embedded.sampling import Sampling, choose
+from burnish.serving.embedded.requests import EngineRequest
+from burnish.serving.embedded.sampling import Sampling, choose_tokens
 from burnish.serving.request_options import sampling_of_body
 from burnish.serving.server import make_app, running
 
@@ -172,8 +172,8 @@ def test_a_model_can_be_retrieved_by_its_name(url):
 
 def drawn(logits, setting, history=((), ()), draws=400):
     rows = logits.repeat(draws, 1)
-    streams = [Sampling(temperature=1, seed=n).stream([1]) for n in range(draws)]
-    chosen = choose(rows, [setting] * draws, streams, [history] * draws)
+    streams = [Sampling(temperature=1, seed=n).make_stream([1]) for n in range(draws)]
+    chosen = choose_tokens(rows, [setting] * draws, streams, [history] * draws)
     return {token: chosen.tokens.count(token) / draws for token in set(chosen.tokens)}
 
 
@@ -202,7 +202,7 @@ def test_penalties_and_biases_change_the_choice_and_not_the_log_probability():
     own = logits.log_softmax(-1)[0]
 
     def greedy(history=((), ()), **options):
-        chosen = choose(logits, [Sampling(**options)], [None], [history])
+        chosen = choose_tokens(logits, [Sampling(**options)], [None], [history])
         assert chosen.logprobs[0] == pytest.approx(own[chosen.tokens[0]].item(), abs=1e-5)
         return chosen.tokens[0]
 
@@ -228,10 +228,12 @@ def test_the_embedded_chat_obeys_the_same_options(base):
 
 
 def test_rows_of_a_batch_keep_their_own_settings(engine):
-    plain = engine.generate(Request(prompt=[5, 6, 7], max_tokens=4)).token_ids
+    plain = engine.generate(EngineRequest(prompt=[5, 6, 7], max_tokens=4)).token_ids
     biased = Sampling(logit_bias=((plain[0], -100.0),))
     futures = [
-        engine.submit(Request(prompt=[5, 6, 7], max_tokens=4, sampling=sampling, top_logprobs=top))
+        engine.submit_request(
+            EngineRequest(prompt=[5, 6, 7], max_tokens=4, sampling=sampling, top_logprobs=top)
+        )
         for sampling, top in ((Sampling(), 0), (biased, 2), (Sampling(), 3))
     ]
     answers = [future.result() for future in futures]

@@ -14,7 +14,7 @@ from burnish.errors import ServingError
 from burnish.http_guard import LARGEST_BODY
 from burnish.serving import asgi_guard
 from burnish.serving.embedded.engine import Engine
-from burnish.serving.embedded.session import Ask, Session
+from burnish.serving.embedded.session import ChatAsk, Session
 from burnish.serving.server import make_app, running
 
 CHAT, TEXT = "/v1/chat/completions", "/v1/completions"
@@ -135,9 +135,9 @@ def test_a_conversation_that_cannot_fit_is_refused_before_it_is_tokenised(base, 
     session.renderer.encode = calls.append
     try:
         with pytest.raises(ServingError, match="characters"):
-            session.request(Ask(messages=[{"role": "user", "content": text}]))
+            session.make_request(ChatAsk(messages=[{"role": "user", "content": text}]))
         with pytest.raises(ServingError, match="characters"):
-            session.encode(text)
+            session.encode_text(text)
     finally:
         del session.renderer.encode
     assert calls == []

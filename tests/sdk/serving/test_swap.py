@@ -11,7 +11,7 @@ import pytest
 
 from burnish.errors import ServingError
 from burnish.serving import EmbeddedBackend
-from burnish.serving.embedded.requests import Request
+from burnish.serving.embedded.requests import EngineRequest
 from burnish.serving.swap import Swap, swap
 
 PROMPT = [40, 41, 42]
@@ -23,7 +23,7 @@ def test_swaps_under_load_drop_nothing_and_never_mix_versions(base, engine, adap
     expected = {}
     for name, folder in adapters.items():
         engine.load(name, folder)
-        ask = Request(prompt=PROMPT, adapter=name, max_tokens=10)
+        ask = EngineRequest(prompt=PROMPT, adapter=name, max_tokens=10)
         expected[name] = engine.generate(ask).token_ids
         engine.unload(name)
     pointer = {"now": names[0]}
@@ -33,7 +33,7 @@ def test_swaps_under_load_drop_nothing_and_never_mix_versions(base, engine, adap
 
     def client():
         while not over.is_set():
-            ask = Request(prompt=PROMPT, adapter=pointer["now"], max_tokens=10)
+            ask = EngineRequest(prompt=PROMPT, adapter=pointer["now"], max_tokens=10)
             fresh.put((ask.adapter, engine.generate(ask)))
 
     with ThreadPoolExecutor(6) as pool:

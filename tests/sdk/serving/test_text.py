@@ -69,14 +69,14 @@ def test_text_that_comes_token_by_token_never_holds_half_a_character(taught):
     text = "Zoë sagt: 你好 🙂!"
     stream, said = TextStream(renderer), []
     for token in renderer.encode(text):
-        said.append(stream.feed(token))
+        said.append(stream.add_token(token))
         assert "\ufffd" not in said[-1]
-    assert "".join(said) + stream.rest() == text
+    assert "".join(said) + stream.flush_text() == text
 
 
 def test_a_template_that_refuses_a_conversation_is_named(base):
     with pytest.raises(ServingError, match="chat template of tiny"):
-        Renderer.shared(base).prompt([{"content": "who says this?"}])
+        Renderer.shared(base).render_ids([{"content": "who says this?"}])
 
 
 def test_a_version_is_found_in_the_workspace_only_by_a_plain_name(home, adapters, tmp_path):
@@ -111,7 +111,7 @@ def test_the_hash_of_a_base_is_over_its_weights(base, taught, tmp_path):
 def test_a_model_stops_at_every_end_that_its_template_writes(name, ends, tmp_path):
     tokenizer = shipped_tokenizer(name)
     tokenizer.save_pretrained(tmp_path)
-    stops = Renderer(tmp_path).stop_ids(frozenset())
+    stops = Renderer(tmp_path).find_stop_ids(frozenset())
     assert {tokenizer.decode([token]) for token in stops} == ends
 
 
@@ -125,6 +125,6 @@ def test_a_prompt_holds_what_was_said_in_whatever_form_the_template_wants_it(nam
             {"role": "assistant", "content": "", "tool_calls": [call]},
             {"role": "tool", "tool_call_id": "c1", "name": "f", "content": "found"},
         ]
-    text = Renderer(tmp_path).prompt_text(messages)
+    text = Renderer(tmp_path).render_text(messages)
     assert "Where is it?" in text
     assert name == "smolvlm" or '{"a": "Oslo"}' in text

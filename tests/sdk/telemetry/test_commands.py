@@ -32,8 +32,8 @@ def burnish(*words, code=0):
 
 def record(home):
     recording = Recording(home)
-    recording.whole("a" * 32, user="anna", thread_id="t-1")
-    recording.whole("b" * 32, user="bert")
+    recording.write_run("a" * 32, user="anna", thread_id="t-1")
+    recording.write_run("b" * 32, user="bert")
     recording.writer.close()
 
 

@@ -154,7 +154,7 @@ def test_an_id_that_is_a_number_is_its_digits(home, intake):
 
 
 def test_facts_that_arrive_are_received_and_our_own_stand_beside_them(home, intake):
-    Recording(home, intake.writer).whole("a" * 32)
+    Recording(home, intake.writer).write_run("a" * 32)
     workspace = Workspace(home)
     told = {s.KIND: "fact", s.TRAJECTORY: "a" * 32, s.EVALUATION_NAME: "crm"}
     intake.take_request(
@@ -175,7 +175,7 @@ def test_facts_that_arrive_are_received_and_our_own_stand_beside_them(home, inta
 
 
 def test_spans_about_a_run_of_ours_are_no_part_of_it(home, intake):
-    Recording(home, intake.writer).whole("a" * 32)
+    Recording(home, intake.writer).write_run("a" * 32)
     before = Workspace(home).trajectory("a")
     forged = {s.OPERATION: "execute_tool", s.TRAJECTORY: "a" * 32, s.TOOL_RESULT: "exit code: 0"}
     as_run = {**RUN, s.TRAJECTORY: "a" * 32, s.AGENT: "other", s.ANSWER: "forged"}
@@ -194,7 +194,7 @@ def test_spans_about_a_run_of_ours_are_no_part_of_it(home, intake):
 
 
 def test_a_fact_from_elsewhere_neither_marks_our_run_as_redacted_nor_counts_losses(home, intake):
-    Recording(home, intake.writer).whole("a" * 32)
+    Recording(home, intake.writer).write_run("a" * 32)
     facts = {s.KIND: "fact", s.TRAJECTORY: "a" * 32, s.REDACTED: True}
     told = {**facts, s.FACT: "losses", s.LOSSES: '{"model_calls": 3}'}
     intake.take_request(
@@ -239,8 +239,8 @@ def test_parents_that_lie_in_a_circle_end_nothing(home, intake):
 
 
 def test_a_run_that_cannot_be_put_together_fails_alone(tmp_path):
-    Recording(tmp_path).whole("a" * 32)
-    Recording(tmp_path).whole("b" * 32)
+    Recording(tmp_path).write_run("a" * 32)
+    Recording(tmp_path).write_run("b" * 32)
     spans = list(Workspace(tmp_path).spans())
     for span in spans:
         if span.kind == "model" and span.attributes[s.TRAJECTORY] == "a" * 32:

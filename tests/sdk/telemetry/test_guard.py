@@ -43,7 +43,7 @@ def make(tmp_path):
 
 @pytest.fixture
 def spans(tmp_path):
-    Recording(tmp_path / "edge").whole("a" * 32)
+    Recording(tmp_path / "edge").write_run("a" * 32)
     return list(Workspace(tmp_path / "edge").spans())
 
 

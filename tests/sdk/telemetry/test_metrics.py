@@ -28,7 +28,7 @@ def test_durations_tokens_losses_and_what_waits_are_on_the_meter(tmp_path):
     recording = Recording(tmp_path, writer_for(tmp_path))
     run = recording.run("a" * 32)
     run.model_says("hm", usage={"input_tokens": 7, "output_tokens": 3})
-    run.tool("c0", {}, "x")
+    run.run_tool("c0", {}, "x")
     run.end(losses={"dropped_frames": 2})
 
     assert shipper.flush(20) == {"metrics": 0}

@@ -40,7 +40,7 @@ def record_everything(home) -> Workspace:
     """Runs that use every field of every event, with the values that encoders refuse."""
     recording = Recording(home)
     run = odd_run(recording)
-    recording.whole("b" * 32, steps=4, thread_id="t-\ud800", metadata=run.blob({"x": ODD}))
+    recording.write_run("b" * 32, steps=4, thread_id="t-\ud800", metadata=run.add_blob({"x": ODD}))
     open_run = recording.run("c" * 32)
     open_run.model_says("hm")
     open_run.model_starts()
@@ -69,17 +69,17 @@ def odd_run(recording):
         metadata=None,
     )
     run.write(
-        e.NodeStarted(at=run.now(), trajectory=run.trajectory, span="00000000000000aa",
+        e.NodeStarted(at=run.read_clock(), trajectory=run.trajectory, span="00000000000000aa",
                       parent=run.span, name="node \ud800", node="agent", step=3, namespace="a|b")
     )  # fmt: skip
     odd_call(run)
     odd_tools(recording, run)
     cut = run.model_starts()
-    run.write(e.ModelEnded(at=run.now(), trajectory=run.trajectory, span=cut, cut=True))
-    run.write(e.NodeEnded(at=run.now(), trajectory=run.trajectory, span="00000000000000aa",
+    run.write(e.ModelEnded(at=run.read_clock(), trajectory=run.trajectory, span=cut, cut=True))
+    run.write(e.NodeEnded(at=run.read_clock(), trajectory=run.trajectory, span="00000000000000aa",
                           bubbled="interrupt", error_type="GraphInterrupt", error="x"))  # fmt: skip
-    run.write(e.Dropped(at=run.now(), trajectory=run.trajectory, counts={"queue": 2}))
-    run.end("failed", answer="\ud800 done", output=run.blob(ODD), error_type="E", error="\ud800",
+    run.write(e.Dropped(at=run.read_clock(), trajectory=run.trajectory, counts={"queue": 2}))
+    run.end("failed", answer="\ud800 done", output=run.add_blob(ODD), error_type="E", error="\ud800",
             losses={"dropped_frames": 1}, interrupts=["i-1"])  # fmt: skip
     return run
 
@@ -87,9 +87,9 @@ def odd_run(recording):
 def odd_call(run):
     """A model call with every field that a request and a reply can have."""
     span = run.model_starts(
-        request=run.blob({"tool_choice": ODD, "response_format": ODD, "other": 1,
+        request=run.add_blob({"tool_choice": ODD, "response_format": ODD, "other": 1,
                           "sampling": {"temperature": 0.5, "seed": 2**70, "stop": "x", "top_p": math.nan}}),
-        extras=run.blob({"run_id": "r", "odd": ODD}),
+        extras=run.add_blob({"run_id": "r", "odd": ODD}),
         provider="openai", adapter="a@1", arm="canary", node="agent", step=3, namespace="a|b",
         speaker="boss", attempt=2,
     )  # fmt: skip
@@ -101,17 +101,17 @@ def odd_call(run):
         span, reply, adapter="a@2", model="gpt-x", finish_reason="tool_calls", response_id="r1",
         usage={"input_tokens": 2**65, "output_tokens": 3, "cached_tokens": 1, "reasoning_tokens": 0},
         prompt_token_ids=[1, 2], token_ids=[3, 2**40], logprobs=[-0.1, -math.inf, math.nan],
-        sampled=False, first_token_at=run.now(), extras=run.blob({"raw": ODD}), redacted=True,
+        sampled=False, first_token_at=run.read_clock(), extras=run.add_blob({"raw": ODD}), redacted=True,
     )  # fmt: skip
 
 
 def odd_tools(recording, run):
     """A tool that gives everything, and one that fails."""
-    run.tool("c \ud800", ODD, ODD, name="look \ud800")
+    run.run_tool("c \ud800", ODD, ODD, name="look \ud800")
     failing = recording.span_id()
-    run.write(e.ToolStarted(at=run.now(), trajectory=run.trajectory, span=failing, parent=run.span,
+    run.write(e.ToolStarted(at=run.read_clock(), trajectory=run.trajectory, span=failing, parent=run.span,
                             name="look", call_id="c \ud800", raw_arguments='{"a":\ud800'))  # fmt: skip
-    run.write(e.ToolEnded(at=run.now(), trajectory=run.trajectory, span=failing, is_error=True,
+    run.write(e.ToolEnded(at=run.read_clock(), trajectory=run.trajectory, span=failing, is_error=True,
                           error_type="ValueError", error="bad \ud800"))  # fmt: skip
 
 
@@ -160,7 +160,7 @@ def test_an_official_exporter_carries_the_same(tmp_path, collector):
 
 
 def test_names_and_attributes_are_those_of_the_conventions(tmp_path):
-    Recording(tmp_path).whole("a" * 32, steps=2, thread_id="t-1", user="u")
+    Recording(tmp_path).write_run("a" * 32, steps=2, thread_id="t-1", user="u")
     workspace = Workspace(tmp_path)
     workspace.append_verdict("a" * 32, Verdict(label="success", verifier="goal", score=0.5))
     readable = {span.name: span for span in map(otlp.to_readable, workspace.spans())}
@@ -189,7 +189,7 @@ def test_content_stays_behind_where_the_settings_say_so(tmp_path, content):
     recording = Recording(tmp_path)
     run = recording.run("a" * 32, task="a secret wish")
     run.model_calls_tool("c0", {"word": "secret"})
-    run.tool("c0", {"word": "secret"}, "secret too")
+    run.run_tool("c0", {"word": "secret"}, "secret too")
     run.end("failed", answer="the secret", error_type="ValueError", error="secret text")
     spans = list(Workspace(tmp_path).spans())
     request = otlp.encode_request(spans, content)
@@ -213,7 +213,7 @@ def test_bytes_that_are_no_request_are_named():
 
 
 def test_an_attribute_that_is_no_json_is_a_loss(tmp_path):
-    Recording(tmp_path).whole("a" * 32)
+    Recording(tmp_path).write_run("a" * 32)
     spans = [otlp.to_readable(span) for span in Workspace(tmp_path).spans()]
     broken = (
         otlp.encode_request(Workspace(tmp_path).spans())
@@ -227,7 +227,7 @@ def test_an_attribute_that_is_no_json_is_a_loss(tmp_path):
 
 
 def test_a_conversation_that_grows_is_decoded_once(tmp_path):
-    Recording(tmp_path).whole("a" * 32, steps=5)
+    Recording(tmp_path).write_run("a" * 32, steps=5)
     request = otlp.encode_request(Workspace(tmp_path).spans())
     (trajectory,) = assemble(otlp.OtlpReader().decode_request(request))
     first, *_, last = trajectory.model_calls

@@ -38,7 +38,7 @@ EDGE = """
     shipper.ensure_started()
     recording = Recording(Path(home), shared())
     for number in range(200):
-        recording.whole(f"{name}{number:031x}")
+        recording.write_run(f"{name}{number:031x}")
         if number == 100:
             shipper.flush(60)
     print("recorded", flush=True)
@@ -75,7 +75,7 @@ def test_a_long_outage_loses_nothing_and_sends_nothing_twice(tmp_path, collector
     shipper.start()
     recording = Recording(tmp_path, writer)
     for number in range(RUNS):
-        recording.whole(f"{number + 1:032x}", steps=4)
+        recording.write_run(f"{number + 1:032x}", steps=4)
     collector.wait_for(lambda: collector.asked > 3)
     assert shipper.flush(0.1)["otlp"] == SPANS
     collector.down = False

@@ -47,10 +47,10 @@ def sender(request, server):
 
 def record(home) -> Workspace:
     recording = Recording(home)
-    recording.whole("a" * 32, steps=4, thread_id="t-\ud800", user="u")
+    recording.write_run("a" * 32, steps=4, thread_id="t-\ud800", user="u")
     run = recording.run("b" * 32, thread_id="t-2", task=f"\ud800 {2**70}")
     run.model_calls_tool("c0", {"large": 2**70, "null": None})
-    run.tool("c0", {"large": 2**70}, [None, "\ud800"])
+    run.run_tool("c0", {"large": 2**70}, [None, "\ud800"])
     run.end("failed", error_type="E", error="\ud800", losses={"dropped_frames": 1})
     workspace = Workspace(home)
     workspace.record_state("a" * 32, {"rows": [2**70, None]})
@@ -77,7 +77,7 @@ def test_a_workspace_behind_the_receiver_holds_the_same_trajectories(tmp_path, c
 
 def test_a_conversation_is_stored_once_behind_the_receiver(tmp_path, central, server):
     recording = Recording(tmp_path / "edge")
-    recording.whole("a" * 32, steps=40, task="x" * 20_000)
+    recording.write_run("a" * 32, steps=40, task="x" * 20_000)
     sender = OtlpHttp(f"http://127.0.0.1:{server.http_port}")
     sender.send(list(Workspace(tmp_path / "edge").spans()), "inline")
     sender.close()
@@ -131,7 +131,7 @@ EDGE = """
     shipper.ensure_started()
     recording = Recording(Path(home), shared())
     for number in itertools.count(1):
-        print(recording.whole(f"{name}{number:031x}"), flush=True)
+        print(recording.write_run(f"{name}{number:031x}"), flush=True)
 """
 
 

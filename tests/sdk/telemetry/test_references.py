@@ -25,10 +25,10 @@ from burnish.workspace import Workspace
 def record(home) -> Workspace:
     recording = Recording(home, writer_for(home))
     for number in range(3):
-        recording.whole(f"{number + 1:032x}", steps=6, task=f"a secret wish {number}")
+        recording.write_run(f"{number + 1:032x}", steps=6, task=f"a secret wish {number}")
     run = recording.run("f" * 32, task=f"\ud800 {2**70}")
     run.model_calls_tool("c0", {"large": 2**70, "null": None})
-    run.tool("c0", {"large": 2**70}, None)
+    run.run_tool("c0", {"large": 2**70}, None)
     run.end("failed", error_type="ValueError", error="a secret text \ud800")
     workspace = Workspace(home)
     workspace.append_verdict("f" * 32, Verdict(label="fail", verifier="v", evidence={"secret": 1}))
@@ -61,7 +61,7 @@ def test_what_was_shipped_by_reference_assembles_to_what_the_journal_holds(
 def test_a_conversation_that_grows_is_kept_once(tmp_path, collector, referring):
     referring(otlp_endpoint=collector.url)
     recording = Recording(tmp_path, writer_for(tmp_path))
-    recording.whole("a" * 32, steps=40, task="x" * 5000)
+    recording.write_run("a" * 32, steps=40, task="x" * 5000)
     assert shipper.flush_receivers(30) == 0
 
     assert sum(path.stat().st_size for path in files(tmp_path)) < 60_000
@@ -107,7 +107,7 @@ def test_spans_wait_where_their_content_cannot_be_kept(tmp_path, collector, refe
 def test_a_span_that_is_too_large_leaves_its_content_at_the_url(tmp_path, collector, referring):
     referring()
     collector.largest = 40_000
-    Recording(tmp_path, writer_for(tmp_path)).whole("a" * 32, task="x" * 100_000, steps=1)
+    Recording(tmp_path, writer_for(tmp_path)).write_run("a" * 32, task="x" * 100_000, steps=1)
     policy = ShippingPolicy(store=build_policy(settings.current()).store, first_backoff_s=0.01)
     running = shipper.Shipper(tmp_path, [OtlpHttp(collector.url)], policy)
     running.start()
@@ -120,7 +120,7 @@ def test_a_span_that_is_too_large_leaves_its_content_at_the_url(tmp_path, collec
 @pytest.mark.parametrize("spoil", ["unlink", "write"])
 def test_content_that_is_gone_or_altered_is_a_loss(tmp_path, collector, referring, spoil):
     referring(otlp_endpoint=collector.url)
-    Recording(tmp_path, writer_for(tmp_path)).whole("a" * 32)
+    Recording(tmp_path, writer_for(tmp_path)).write_run("a" * 32)
     shipper.flush_receivers(30)
     (path,) = [path for path in files(tmp_path) if json.loads(path.read_text()) == "done"]
     path.unlink() if spoil == "unlink" else path.write_text('"other"')

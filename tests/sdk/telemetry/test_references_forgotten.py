@@ -25,7 +25,7 @@ def shipped(tmp_path, collector, configured):
         configured(content="reference", content_url=url, otlp_endpoint=endpoint)
         recording = Recording(tmp_path, writer_for(tmp_path))
         for number, name in enumerate(("anna", "bert")):
-            recording.whole(
+            recording.write_run(
                 f"{number + 1:032x}", user=name, thread_id=name, task=f"{name.upper()}S wish"
             )
         workspace = Workspace(tmp_path)
@@ -110,7 +110,7 @@ def test_what_another_process_removed_is_put_again_where_somebody_says_it_later(
     subprocess.run(command, env=env, check=True, stdout=subprocess.DEVNULL)
     assert not any("ANNA" in text for text in texts(url))
 
-    Recording(tmp_path, writer_for(tmp_path)).whole("9" * 32, user="carl", task="ANNAS wish")
+    Recording(tmp_path, writer_for(tmp_path)).write_run("9" * 32, user="carl", task="ANNAS wish")
     assert shipper.flush_receivers(30) == 0
 
     carl = next(run for run in assemble(collector.spans()) if run.user == "carl")

@@ -58,7 +58,7 @@ def test_what_a_receiver_got_assembles_to_what_the_journal_holds(
 ):
     running = shipping()
     for number in range(5):
-        recording.whole(f"{number + 1:032x}", steps=number + 1, thread_id="t")
+        recording.write_run(f"{number + 1:032x}", steps=number + 1, thread_id="t")
     workspace = Workspace(tmp_path)
     workspace.record_state(f"{3:032x}", {"rows": 2**70})
 
@@ -68,7 +68,7 @@ def test_what_a_receiver_got_assembles_to_what_the_journal_holds(
 
 def test_spans_go_out_by_themselves(collector, shipping, recording):
     shipping()
-    recording.whole("a" * 32)
+    recording.write_run("a" * 32)
 
     collector.wait_for(lambda: collector.requests)
 
@@ -77,7 +77,7 @@ def test_a_receiver_that_is_down_gets_everything_later(tmp_path, collector, ship
     collector.down = True
     running = shipping()
     for number in range(30):
-        recording.whole(f"{number + 1:032x}")
+        recording.write_run(f"{number + 1:032x}")
     left = running.flush(0.3)
     collector.wait_for(lambda: collector.asked >= 3)
     collector.down = False
@@ -90,7 +90,7 @@ def test_a_receiver_that_is_down_gets_everything_later(tmp_path, collector, ship
 def test_a_flush_waits_no_longer_than_it_was_told(collector, shipping, recording):
     collector.down = True
     running = shipping(ShippingPolicy(first_backoff_s=30, last_backoff_s=30))
-    recording.whole("a" * 32)
+    recording.write_run("a" * 32)
     before = time.monotonic()
 
     assert running.flush(0.2)["otlp"] > 0
@@ -101,7 +101,7 @@ def test_a_retry_waits_as_long_as_the_receiver_asks(collector, shipping, recordi
     collector.answers = [(429, {"retry-after": "0.5"})]
     shipping()
     before = time.monotonic()
-    recording.whole("a" * 32)
+    recording.write_run("a" * 32)
     collector.wait_for(lambda: collector.requests)
 
     assert time.monotonic() - before >= 0.5
@@ -167,7 +167,7 @@ def test_what_a_killed_process_left_is_shipped_by_the_next(tmp_path, collector, 
         from pathlib import Path
         from burnish.testing.recording import Recording
         recording = Recording(Path({str(tmp_path)!r}))
-        recording.whole("a" * 32)
+        recording.write_run("a" * 32)
         run = recording.run("b" * 32)
         run.model_starts()
         os.kill(os.getpid(), signal.{death})
@@ -190,8 +190,8 @@ def test_a_living_process_ships_its_own_journal_and_no_other(
     tmp_path, collector, shipping, recording
 ):
     other = JournalWriter(tmp_path)
-    Recording(tmp_path, other).whole("b" * 32)
-    recording.whole("a" * 32)
+    Recording(tmp_path, other).write_run("b" * 32)
+    recording.write_run("a" * 32)
     running = shipping()
 
     assert running.flush(20) == {"otlp": 0}
@@ -206,7 +206,7 @@ def test_batches_stay_below_their_size_and_what_is_too_large_is_halved(
 ):
     collector.largest = 40_000
     for number in range(20):
-        recording.whole(f"{number + 1:032x}", task="x" * 5000)
+        recording.write_run(f"{number + 1:032x}", task="x" * 5000)
     running = shipping(ShippingPolicy(batch_bytes=100_000, first_backoff_s=0.01))
 
     assert running.flush(20) == {"otlp": 0}
@@ -217,7 +217,7 @@ def test_batches_stay_below_their_size_and_what_is_too_large_is_halved(
 
 def test_a_span_that_is_too_large_alone_goes_without_its_content(collector, shipping, recording):
     collector.largest = 40_000
-    recording.whole("a" * 32, task="x" * 100_000, steps=1)
+    recording.write_run("a" * 32, task="x" * 100_000, steps=1)
     running = shipping()
 
     assert running.flush(20) == {"otlp": 0}
@@ -232,7 +232,7 @@ def test_a_span_that_is_too_large_alone_goes_without_its_content(collector, ship
 def test_a_span_that_is_refused_for_good_is_counted_and_holds_up_no_other(
     tmp_path, collector, shipping, recording
 ):
-    recording.whole("a" * 32, steps=2)
+    recording.write_run("a" * 32, steps=2)
     collector.answers = [(400, {})] * 3  # whole batch, its first half, the first span
     running = shipping()
 
@@ -265,7 +265,7 @@ class Stubborn(SpanExporter):
 def test_any_span_exporter_is_tried_until_it_takes_the_spans(shipping, recording):
     exporter = Stubborn()
     running = shipping(receiver=AnyExporter(exporter, "stubborn"))
-    recording.whole("a" * 32, steps=1)
+    recording.write_run("a" * 32, steps=1)
 
     assert running.flush(20) == {"stubborn": 0}
     assert [span.name for span in exporter.taken] == ["chat tiny", "invoke_agent support"]
@@ -276,7 +276,7 @@ def test_any_span_exporter_is_tried_until_it_takes_the_spans(shipping, recording
 def test_settings_start_an_exporter_and_flush_says_what_is_left(tmp_path, configured):
     exporter = InMemorySpanExporter()
     configured(exporters=[exporter])
-    Recording(tmp_path, writer_for(tmp_path)).whole("a" * 32, steps=2)
+    Recording(tmp_path, writer_for(tmp_path)).write_run("a" * 32, steps=2)
 
     assert shipper.flush_receivers(20) == 0
     assert len(exporter.get_finished_spans()) == 4
@@ -284,7 +284,7 @@ def test_settings_start_an_exporter_and_flush_says_what_is_left(tmp_path, config
 
 def test_without_a_receiver_nothing_waits(tmp_path, configured):
     configured()
-    Recording(tmp_path, writer_for(tmp_path)).whole("a" * 32)
+    Recording(tmp_path, writer_for(tmp_path)).write_run("a" * 32)
 
     assert shipper.flush_receivers(20) == 0
     assert not (tmp_path / "exporters").exists()
@@ -300,11 +300,11 @@ def test_what_was_never_shipped_is_claimed_from_the_first_try(
 ):
     collector.down = True
     running = shipping()
-    recording.whole("a" * 32)
+    recording.write_run("a" * 32)
     collector.wait_for(lambda: collector.asked)
 
     recording.writer.rotate()
-    recording.whole("b" * 32)
+    recording.write_run("b" * 32)
     report = keep(tmp_path, Settings(keep_days=0, keep_bytes=0))
     assert (report.removed, report.claimed) == (0, 1)
     assert shipper.measure_lag(tmp_path)["otlp"] > 0
@@ -314,7 +314,7 @@ def test_what_was_never_shipped_is_claimed_from_the_first_try(
 
 def test_sampling_ships_a_share_and_every_failure(tmp_path, collector, shipping, recording):
     for number in range(60):
-        recording.whole(f"{number * 7919 + 1:032x}")
+        recording.write_run(f"{number * 7919 + 1:032x}")
     for number in range(5):
         run = recording.run(f"f{number:031x}")
         run.model_says("oh")
@@ -342,7 +342,7 @@ def test_a_process_that_ends_normally_ships_first(tmp_path, collector):
         from burnish.testing.recording import Recording
         burnish.settings.configure(home={str(tmp_path)!r}, otlp_endpoint={collector.url!r})
         shipper.ensure_started()
-        Recording(Path({str(tmp_path)!r}), shared()).whole("a" * 32)
+        Recording(Path({str(tmp_path)!r}), shared()).write_run("a" * 32)
     """
     env = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True, env=env)
@@ -352,9 +352,9 @@ def test_a_process_that_ends_normally_ships_first(tmp_path, collector):
 
 
 def test_what_was_shipped_can_be_sent_again(tmp_path, collector, shipping, recording):
-    recording.whole("a" * 32)
+    recording.write_run("a" * 32)
     middle = time.time_ns()
-    recording.whole("b" * 32)
+    recording.write_run("b" * 32)
     receiver = OtlpHttp(collector.url)
     counts = shipper.send_again(Workspace(tmp_path).spans(middle), receiver)
     receiver.close()
@@ -387,8 +387,8 @@ def test_a_span_that_an_exporter_never_takes_holds_up_no_other(
 ):
     """Its content goes by reference; where that does not help it is refused, and counted."""
     given = {"task": "odd word"} if named == "task" else {"agent": "odd"}
-    recording.whole("a" * 32, steps=1, **given)
-    recording.whole("b" * 32, steps=1)
+    recording.write_run("a" * 32, steps=1, **given)
+    recording.write_run("b" * 32, steps=1)
     exporter = Picky("odd")
     policy = ShippingPolicy(first_backoff_s=0.01, last_backoff_s=0.02)
     running = shipping(policy, receiver=AnyExporter(exporter, "picky"))
@@ -404,8 +404,8 @@ def test_a_span_that_an_exporter_never_takes_holds_up_no_other(
 def test_a_span_that_is_never_taken_alone_waits_for_nothing_behind_it(
     tmp_path, shipping, recording
 ):
-    recording.whole("a" * 32, steps=1, agent="odd")
-    recording.whole("b" * 32, steps=1)
+    recording.write_run("a" * 32, steps=1, agent="odd")
+    recording.write_run("b" * 32, steps=1)
     exporter = Picky("odd")
     policy = ShippingPolicy(batch_spans=1, first_backoff_s=0.01, last_backoff_s=0.02)
     running = shipping(policy, receiver=AnyExporter(exporter, "picky"))
@@ -415,7 +415,7 @@ def test_a_span_that_is_never_taken_alone_waits_for_nothing_behind_it(
 
 
 def test_an_exporter_that_takes_nothing_refuses_nothing(tmp_path, shipping, recording):
-    recording.whole("a" * 32, steps=2)
+    recording.write_run("a" * 32, steps=2)
     exporter = Picky("odd", down=True)
     policy = ShippingPolicy(first_backoff_s=0.01, last_backoff_s=0.02)
     running = shipping(policy, receiver=AnyExporter(exporter, "down"))

@@ -53,7 +53,7 @@ def damage(path, how):
 def home(tmp_path):
     home = tmp_path / "home"
     made = Recording(home, writer_for(home))
-    made.whole("a" * 32, thread_id="anna-1", user="anna", task="ANNAS wish")
+    made.write_run("a" * 32, thread_id="anna-1", user="anna", task="ANNAS wish")
     for name, dataset in (("1" * 12, "3" * 12), ("2" * 12, "4" * 12)):
         version = f"support@{dataset}"
         put(home / f"adapters/support@{name}/burnish.json", {"dataset": version})

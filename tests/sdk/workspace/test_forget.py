@@ -36,9 +36,9 @@ def comparable(trajectories):
 @pytest.fixture
 def recording(tmp_path):
     made = Recording(tmp_path, writer_for(tmp_path))
-    made.whole("a" * 32, thread_id="anna-1", user="anna", task="ANNAS wish")
-    made.whole("b" * 32, thread_id="bert-1", user="bert", task="berts wish")
-    made.whole("c" * 32, thread_id="anna-2", user="anna", task="ANNAS other wish")
+    made.write_run("a" * 32, thread_id="anna-1", user="anna", task="ANNAS wish")
+    made.write_run("b" * 32, thread_id="bert-1", user="bert", task="berts wish")
+    made.write_run("c" * 32, thread_id="anna-2", user="anna", task="ANNAS other wish")
     workspace = Workspace(tmp_path)
     evidence = {"letter": "ANNAS letter"}
     workspace.append_outcome(
@@ -66,7 +66,7 @@ def test_nothing_of_a_user_is_left_and_others_keep_all(recording, tmp_path):
 def test_a_thread_is_forgotten_alone_and_may_begin_anew(recording, tmp_path):
     workspace = Workspace(tmp_path)
     assert workspace.forget(thread_id="anna-1").trajectories == ["a" * 32]
-    recording.whole("d" * 32, thread_id="anna-1", user="anna")
+    recording.write_run("d" * 32, thread_id="anna-1", user="anna")
 
     assert [t.id[0] for t in workspace.trajectories()] == ["b", "c", "d"]
     assert workspace.trajectory("d").outcomes == []
@@ -104,7 +104,7 @@ def test_what_another_process_is_writing_is_hidden_at_once_and_goes_when_it_is_c
         from pathlib import Path
         from burnish.testing.recording import Recording
         recording = Recording(Path({str(tmp_path)!r}))
-        recording.whole("a" * 32, user="anna", task="ANNAS wish")
+        recording.write_run("a" * 32, user="anna", task="ANNAS wish")
         print("written", flush=True)
         sys.stdin.read()
     """
@@ -134,7 +134,7 @@ def test_old_segments_are_cleaned_too(tmp_path):
     writer = JournalWriter(tmp_path, Settings(segment_bytes=3000))
     recording = Recording(tmp_path, writer)
     for number in range(10):
-        recording.whole(
+        recording.write_run(
             f"{number:032x}",
             user="anna" if number % 2 else "bert",
             task=f"ANNAS {number}" if number % 2 else "x",
@@ -202,7 +202,7 @@ def test_texts_in_damaged_frames_go_too_and_stay_counted(recording, tmp_path, pl
 def archived(recording, home):
     """The workspace with its first segment in an archive and a copy of it in the cache."""
     writer_for(home).rotate()
-    recording.whole("d" * 32, thread_id="dora-1", user="dora", task="doras wish")
+    recording.write_run("d" * 32, thread_id="dora-1", user="dora", task="doras wish")
     workspace = Workspace(home)
     assert workspace.archive(f"file://{home}/archive").archived == 1
     assert len(list(workspace.trajectories())) == 4

@@ -28,7 +28,7 @@ def bytes_of(trajectories):
 
 def test_a_recorded_run_comes_back_with_every_call(tmp_path):
     recording = Recording(tmp_path)
-    recording.whole("a" * 32, steps=3, thread_id="t-1", user="u", tags=["x"], attempt=2)
+    recording.write_run("a" * 32, steps=3, thread_id="t-1", user="u", tags=["x"], attempt=2)
 
     (trajectory,) = Workspace(tmp_path).trajectories()
 
@@ -48,7 +48,7 @@ def test_a_recorded_run_comes_back_with_every_call(tmp_path):
 
 
 def test_messages_that_calls_share_are_one_object(tmp_path):
-    Recording(tmp_path).whole("a" * 32, steps=4)
+    Recording(tmp_path).write_run("a" * 32, steps=4)
     (trajectory,) = Workspace(tmp_path).trajectories()
     first, *_, last = trajectory.model_calls
 
@@ -60,7 +60,7 @@ def test_the_journal_and_its_spans_assemble_to_the_same(tmp_path):
     recording = Recording(tmp_path)
     workspace = Workspace(tmp_path)
     for number in range(5):
-        recording.whole(f"{number:032x}", steps=number + 1, thread_id=f"t-{number % 2}")
+        recording.write_run(f"{number:032x}", steps=number + 1, thread_id=f"t-{number % 2}")
     workspace.append_outcome(Outcome(source="crm", success=True), thread_id="t-1")
     workspace.append_verdict(f"{2:032x}", Verdict(label="success", verifier="v", score=1.0))
     workspace.record_state(f"{2:032x}", {"rows": 2**70})
@@ -69,7 +69,7 @@ def test_the_journal_and_its_spans_assemble_to_the_same(tmp_path):
 
 
 def test_facts_reach_their_trajectory_from_any_process(tmp_path):
-    Recording(tmp_path).whole("a" * 32, thread_id="t-1")
+    Recording(tmp_path).write_run("a" * 32, thread_id="t-1")
     code = f"""
         from burnish.records import Outcome, Verdict
         from burnish.workspace import Workspace
@@ -97,9 +97,9 @@ def test_facts_reach_their_trajectory_from_any_process(tmp_path):
 def test_an_outcome_of_a_thread_labels_the_attempt_that_had_ended(tmp_path):
     recording = Recording(tmp_path)
     workspace = Workspace(tmp_path)
-    recording.whole("a" * 32, thread_id="t")
+    recording.write_run("a" * 32, thread_id="t")
     workspace.append_outcome(Outcome(source="crm", success=False), thread_id="t")
-    recording.whole("b" * 32, thread_id="t")
+    recording.write_run("b" * 32, thread_id="t")
     workspace.append_outcome(Outcome(source="crm", success=True), thread_id="t")
     workspace.append_outcome(Outcome(source="audit", label="ok", scope="thread"), thread_id="t")
 
@@ -116,8 +116,8 @@ def test_an_outcome_must_name_one_thing(tmp_path):
 
 def test_a_trajectory_is_found_by_the_beginning_of_its_id(tmp_path):
     recording = Recording(tmp_path)
-    recording.whole("abc" + "0" * 29)
-    recording.whole("abd" + "0" * 29)
+    recording.write_run("abc" + "0" * 29)
+    recording.write_run("abd" + "0" * 29)
     workspace = Workspace(tmp_path)
 
     assert workspace.trajectory("abc").id == "abc" + "0" * 29
@@ -131,9 +131,9 @@ def test_a_trajectory_is_found_by_the_beginning_of_its_id(tmp_path):
 
 def test_trajectories_are_chosen_by_agent_time_source_and_status(tmp_path):
     recording = Recording(tmp_path)
-    recording.whole("a" * 32, agent="one", source="rollout")
+    recording.write_run("a" * 32, agent="one", source="rollout")
     middle = time.time_ns()
-    recording.whole("b" * 32, agent="two")
+    recording.write_run("b" * 32, agent="two")
     run = recording.run("c" * 32, agent="two")
     run.model_says("no")
     run.end("failed", error_type="ValueError", error="broken")
@@ -160,7 +160,7 @@ def test_a_run_resumed_in_another_process_is_one_trajectory(tmp_path):
     first.writer.close()
     second = Recording(tmp_path)
     run = second.run("a" * 32, thread_id="t", resumed=True)
-    run.tool("c0", {}, "approved")
+    run.run_tool("c0", {}, "approved")
     run.model_says("sent")
     run.end(answer="sent")
 
@@ -190,8 +190,8 @@ def test_a_killed_run_is_abandoned_and_says_what_is_missing(tmp_path):
 def test_lost_content_is_a_loss_of_its_trajectory_only(tmp_path):
     writer = JournalWriter(tmp_path, Settings())
     recording = Recording(tmp_path, writer)
-    recording.whole("a" * 32, task="first")
-    recording.whole("b" * 32, task="second")
+    recording.write_run("a" * 32, task="first")
+    recording.write_run("b" * 32, task="second")
     writer.close()
     (folder,) = process_folders(tmp_path)
     (path,) = segments(folder)
@@ -209,7 +209,7 @@ def test_lost_content_is_a_loss_of_its_trajectory_only(tmp_path):
 def test_an_index_made_again_gives_the_same_trajectories(tmp_path):
     recording = Recording(tmp_path)
     for number in range(6):
-        recording.whole(f"{number:032x}", thread_id="t")
+        recording.write_run(f"{number:032x}", thread_id="t")
     workspace = Workspace(tmp_path)
     before = bytes_of(workspace.trajectories())
     workspace.rebuild_index()
@@ -229,7 +229,7 @@ def test_a_reader_sees_what_was_written_since(tmp_path):
     recording = Recording(tmp_path)
     workspace = Workspace(tmp_path)
     for number in range(1, 6):
-        recording.whole(f"{number:032x}")
+        recording.write_run(f"{number:032x}")
         assert len(list(workspace.trajectories())) == number
 
 
@@ -255,7 +255,7 @@ def test_lineage_names_the_parents_that_are_there(tmp_path):
 
 @pytest.mark.parametrize("name", ["\udcff", "a" * 10_000, "\0", "%", "'", "."])
 def test_a_name_that_cannot_be_is_not_found(tmp_path, name):
-    Recording(tmp_path).whole("a" * 32)
+    Recording(tmp_path).write_run("a" * 32)
     workspace = Workspace(tmp_path)
 
     for look_up in (workspace.trajectory, workspace.lineage):
@@ -265,7 +265,7 @@ def test_a_name_that_cannot_be_is_not_found(tmp_path, name):
 
 
 def test_any_moment_may_be_asked_for(tmp_path):
-    Recording(tmp_path).whole("a" * 32)
+    Recording(tmp_path).write_run("a" * 32)
     workspace = Workspace(tmp_path)
 
     for early in (

@@ -1,1 +1,1 @@
-"""The engine inside this process: slots, batches, one worker. The only place that owns a model."""
+"""Run the embedded engine: one base model, adapter slots, batches, one worker thread."""

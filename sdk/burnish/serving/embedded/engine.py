@@ -1,14 +1,11 @@
-"""The embedded engine: one base model, many adapter versions, one process.
-
-Knows: versions by name, which requests use which, how a version comes and goes under load.
-Does not know: text and chat templates (renderer), pointers and shares (adapters/, canary/).
+"""Serve one base model and many adapter versions in this process.
 
     engine = Engine.shared("starter")
     engine.load("support@0a1b2c3d4e5f", folder)
     answer = engine.generate(Request(prompt=ids, adapter="support@0a1b2c3d4e5f"))
 
-A version is immutable: its name is never given to other weights, and a request keeps the slot that
-it was admitted with, whatever happens to the name meanwhile.
+A version is immutable: its name never refers to other weights, and a request keeps the slot that it
+was admitted with. `session` adds text and chat templates.
 """
 
 from __future__ import annotations
@@ -29,7 +26,12 @@ from burnish import platform
 from burnish.errors import ServingError, UnknownAdapter
 from burnish.serving.embedded.loader import read_adapter
 from burnish.serving.embedded.model import CausalModel, EngineOptions, ModelFacts
-from burnish.serving.embedded.requests import Answer, AnswerFuture, Request, Running
+from burnish.serving.embedded.requests import (
+    AnswerFuture,
+    EngineAnswer,
+    EngineRequest,
+    RunningRequest,
+)
 from burnish.serving.embedded.slots import Slot
 from burnish.serving.embedded.worker import Worker
 from burnish.serving.model_contract import ModelContract
@@ -50,7 +52,7 @@ class Engine:
 
     Args:
         base_model: A folder or a name, see `burnish.serving.models.resolve_model`.
-        options: How the model is run.
+        options: Options of the engine.
     """
 
     _shared: ClassVar[dict[Path, Engine]] = {}
@@ -61,15 +63,15 @@ class Engine:
         self._model = CausalModel(resolve_model(base_model), options or EngineOptions())
         self._slots: dict[str, Slot] = {}
         self._leaving: dict[str, Slot] = {}
-        self._given: dict[str, str] = {}  # content of each version ever loaded, kept after unload
+        self._given: dict[str, str] = {}  # content hash of each version ever loaded
         self._state = threading.Condition()
         self._loading = threading.Lock()
-        self._worker = Worker(self._model, self._release)
+        self._worker = Worker(self._model, self._release_slot)
         self._worker.start()
 
     @classmethod
     def shared(cls, base_model: str | Path) -> Engine:
-        """The engine of a base model in this process; made at the first call."""
+        """Return the shared engine of a base model; the first call creates it."""
         known = cls._names.get(str(base_model))
         if known is not None:
             return known
@@ -81,13 +83,13 @@ class Engine:
             return cls._shared[folder]
 
     @classmethod
-    def known(cls, base_model: str | Path) -> Engine | None:
-        """The shared engine of a base model if it was made already."""
+    def find_shared(cls, base_model: str | Path) -> Engine | None:
+        """Return the shared engine of a base model if it exists."""
         return cls._names.get(str(base_model))
 
     @classmethod
     def close_shared(cls) -> None:
-        """Close all shared engines; the next shared() makes new ones."""
+        """Close all shared engines; the next shared() creates new ones."""
         with cls._shared_lock:
             engines = list(cls._shared.values())
             cls._forget_shared()
@@ -101,7 +103,7 @@ class Engine:
 
     @classmethod
     def _after_fork(cls) -> None:
-        """A child has no worker threads: it starts without engines and with a free lock."""
+        """Start a forked child without engines and with a free lock, since it has no worker threads."""
         cls._shared_lock = threading.Lock()
         cls._forget_shared()
 
@@ -112,21 +114,21 @@ class Engine:
 
     @property
     def contract(self) -> ModelContract:
-        """What the folder of the base model declares."""
+        """The declared facts of the base model's folder."""
         return self._model.contract
 
     @property
     def counters(self) -> dict[str, int]:
-        """What the worker has done: requests, tokens, prefills, steps, failures."""
+        """Counts of the worker: requests, tokens, prefills, steps, failures."""
         return dataclasses.asdict(self._worker.counters)
 
     def load(self, version: str, path: str | Path) -> None:
-        """Make a version servable; loading the same weights twice is harmless.
+        """Load a version; loading the same weights twice is harmless.
 
         Raises:
-            BaseModelMismatch: If the adapter was made for another base model.
-            ServingError: If it is damaged or was changed, cannot be served exactly, or the name
-                is taken or that of another content.
+            BaseModelMismatch: If the adapter belongs to another base model.
+            ServingError: If it is damaged, was changed, cannot be served exactly, or its name
+                belongs to other content.
         """
         folder = Path(path).expanduser().resolve()
         if not version:
@@ -139,7 +141,7 @@ class Engine:
             if known is not None and known != digest:
                 raise ServingError(
                     f"version {version} was loaded here with other weights than those in {folder}",
-                    "a name that is never given to other weights",
+                    "the weights that the name was loaded with",
                     "publish the adapter under a new version",
                 )
             with self._state:
@@ -149,28 +151,30 @@ class Engine:
             slot = read_adapter(version, folder, self._model)
             if signature_of(folder) != before:
                 raise ServingError(
-                    f"{folder} was written while it was read", "files that stay", "load it again"
+                    f"{folder} changed while it was read",
+                    "files that do not change",
+                    "load it again",
                 )
             self._given[version] = digest
             with self._state:
                 self._slots[version] = slot
 
-    def ensure(self, adapter: str) -> str:
-        """Have an adapter loaded, given as a version or a folder; returns its version.
+    def ensure_loaded(self, adapter: str) -> str:
+        """Load an adapter unless it is loaded, given as a version or a folder; return its version.
 
-        A version is looked for among the loaded ones, then under `<home>/adapters`.
+        A version is searched among the loaded ones, then under `<home>/adapters`.
 
         Raises:
-            UnknownAdapter: If there is none.
+            UnknownAdapter: If it does not exist.
         """
         if adapter in self._slots:
             return adapter
         folder = find_version(adapter)
         if folder is None:
-            raise self._unknown(adapter)
+            raise self._refuse_unknown(adapter)
         version = version_of(folder)
         if _VERSION.fullmatch(adapter) and version != adapter:
-            raise _other_content(adapter, folder, version)
+            raise _refuse_other_content(adapter, folder, version)
         if version not in self._slots:
             self.load(version, folder)
         return version
@@ -179,47 +183,47 @@ class Engine:
         return version in self._slots
 
     def list(self) -> builtins.list[str]:
-        """Versions that are loaded now."""
+        """List the loaded versions."""
         with self._state:
             return sorted(self._slots)
 
-    def slots(self) -> builtins.list[Slot]:
-        """The slots that are loaded now, by version."""
+    def list_slots(self) -> builtins.list[Slot]:
+        """List the loaded slots, by version."""
         with self._state:
             return [slot for _, slot in sorted(self._slots.items())]
 
-    def users(self, version: str) -> int:
-        """Requests that run or wait on a version, also on one that is being unloaded."""
+    def count_users(self, version: str) -> int:
+        """Count running and waiting requests of a version, including one that is being unloaded."""
         with self._state:
             slot = self._slots.get(version) or self._leaving.get(version)
             return slot.users if slot else 0
 
-    def slot(self, version: str) -> Slot:
-        """The loaded slot of a version, for its facts.
+    def find_slot(self, version: str) -> Slot:
+        """Return the loaded slot of a version.
 
         Raises:
             UnknownAdapter: If it is not loaded.
         """
         with self._state:
             if version not in self._slots:
-                raise self._unknown(version)
+                raise self._refuse_unknown(version)
             return self._slots[version]
 
     def unload(self, version: str, timeout_s: float | None = 60.0) -> float:
-        """Take no new requests for a version and wait until its running ones have ended.
+        """Refuse new requests of a version and wait until its running ones have ended.
 
         Returns:
-            Seconds until the last one ended.
+            Seconds until the last request ended.
 
         Raises:
             UnknownAdapter: If it is not loaded.
-            ServingError: If requests still run after `timeout_s`; they run on unharmed.
+            ServingError: If requests still run after `timeout_s`; they continue.
         """
         started = time.monotonic()
         with self._state:
             slot = self._slots.pop(version, None)
             if slot is None:
-                raise self._unknown(version)
+                raise self._refuse_unknown(version)
             self._leaving[version] = slot
             drained = self._state.wait_for(lambda: slot.users == 0, timeout_s)
             if self._leaving.get(version) is slot:
@@ -227,86 +231,86 @@ class Engine:
         if not drained:
             raise ServingError(
                 f"{slot.users} requests still run on {version} after {timeout_s} s",
-                "its requests to end",
-                "wait for them; new requests are refused already",
+                "no running requests",
+                "wait for them; new requests are already refused",
             )
         return time.monotonic() - started
 
-    def submit(self, request: Request) -> AnswerFuture:
-        """Queue a request; it keeps the slot that its version has now.
+    def submit_request(self, request: EngineRequest) -> AnswerFuture:
+        """Queue a request; it keeps the current slot of its version.
 
         Cancelling the future ends the generation at its next token.
 
         Raises:
-            UnknownAdapter: If the version is not loaded. Never answers with another one.
+            UnknownAdapter: If the version is not loaded; no other version answers instead.
             ServingError: If the prompt cannot be run.
         """
-        limit = self._limit(request)
-        stream = request.sampling.stream(request.prompt)
+        limit = self._compute_limit(request)
+        stream = request.sampling.make_stream(request.prompt)
         future: AnswerFuture = concurrent.futures.Future()
         with self._state:
             slot = None
             if request.adapter is not None:
                 slot = self._slots.get(request.adapter)
                 if slot is None:
-                    raise self._unknown(request.adapter)
+                    raise self._refuse_unknown(request.adapter)
                 slot.users += 1
-        running = Running(request, slot, future, stream, time.monotonic(), limit)
+        running = RunningRequest(request, slot, future, stream, time.monotonic(), limit)
         try:
-            self._worker.submit(running)
+            self._worker.queue_request(running)
         except ServingError:
-            self._release(running)
+            self._release_slot(running)
             raise
         return future
 
-    def generate(self, request: Request) -> Answer:
+    def generate(self, request: EngineRequest) -> EngineAnswer:
         """Answer a request; blocks the calling thread."""
-        return self.submit(request).result()
+        return self.submit_request(request).result()
 
-    async def agenerate(self, request: Request) -> Answer:
+    async def agenerate(self, request: EngineRequest) -> EngineAnswer:
         """Answer a request without blocking the event loop."""
-        return await asyncio.wrap_future(self.submit(request))
+        return await asyncio.wrap_future(self.submit_request(request))
 
-    def score(
+    def score_tokens(
         self, token_ids: builtins.list[int], start: int = 1, adapter: str | None = None
     ) -> builtins.list[float]:
-        """Log-probabilities of `token_ids[start:]`, each given what stands before it."""
-        slot = self.slot(adapter) if adapter is not None else None
+        """Return the log-probabilities of `token_ids[start:]`, each given the tokens before it."""
+        slot = self.find_slot(adapter) if adapter is not None else None
         start = max(start, 1)
 
         def job(model: CausalModel) -> builtins.list[float]:
-            rows = model.score([token_ids], slot)[0]
+            rows = model.score_all_tokens([token_ids], slot)[0]
             return [float(rows[at - 1, token_ids[at]]) for at in range(start, len(token_ids))]
 
         self._check_ids(token_ids)
-        return self._worker.call(job).result()
+        return self._worker.run_between_steps(job).result()
 
-    def top(
+    def rank_next_tokens(
         self, token_ids: builtins.list[int], adapter: str | None = None, count: int = 20
     ) -> builtins.list[tuple[int, float]]:
-        """The likeliest next tokens after `token_ids`, with their log-probabilities."""
-        return self.tops([token_ids], adapter, count)[0]
+        """Return the likeliest next tokens after `token_ids`, with their log-probabilities."""
+        return self.rank_next_of_each([token_ids], adapter, count)[0]
 
-    def tops(
+    def rank_next_of_each(
         self, prompts: Sequence[Sequence[int]], adapter: str | None = None, count: int = 20
     ) -> builtins.list[builtins.list[tuple[int, float]]]:
-        """The likeliest next tokens after each prompt, in one forward."""
-        slot = self.slot(adapter) if adapter is not None else None
+        """Return the likeliest next tokens after each prompt, in one forward."""
+        slot = self.find_slot(adapter) if adapter is not None else None
         for prompt in prompts:
             self._check_ids(prompt)
 
         def job(model: CausalModel) -> builtins.list[builtins.list[tuple[int, float]]]:
-            best = model.next(prompts, slot).topk(min(count, model.facts.vocabulary))
+            best = model.score_next_tokens(prompts, slot).topk(min(count, model.facts.vocabulary))
             pairs = zip(best.indices.tolist(), best.values.tolist(), strict=True)
             return [list(zip(ids, values, strict=True)) for ids, values in pairs]
 
-        return self._worker.call(job).result()
+        return self._worker.run_between_steps(job).result()
 
     def close(self) -> None:
-        """Stop the worker; requests that were not answered fail."""
+        """Stop the worker; unanswered requests fail."""
         self._worker.close()
 
-    def _release(self, running: Running) -> None:
+    def _release_slot(self, running: RunningRequest) -> None:
         if running.slot is None:
             return
         with self._state:
@@ -314,7 +318,7 @@ class Engine:
             if running.slot.users == 0:
                 self._state.notify_all()
 
-    def _limit(self, request: Request) -> int:
+    def _compute_limit(self, request: EngineRequest) -> int:
         self._check_ids(request.prompt)
         room = self.facts.context - len(request.prompt)
         if room < 1 or request.max_tokens < 1:
@@ -328,12 +332,12 @@ class Engine:
     def _check_ids(self, ids: Any) -> None:
         if not ids or min(ids) < 0 or max(ids) >= self.facts.vocabulary:
             raise ServingError(
-                "a prompt that is empty or holds unknown token ids",
+                "an empty prompt, or unknown token ids in it",
                 f"token ids from 0 to {self.facts.vocabulary - 1}",
                 "render it with the tokenizer of this base model",
             )
 
-    def _unknown(self, adapter: str) -> UnknownAdapter:
+    def _refuse_unknown(self, adapter: str) -> UnknownAdapter:
         return UnknownAdapter(
             f"adapter {adapter!r} is not loaded and not in the workspace",
             f"one of {', '.join(sorted(self._slots)) or 'no loaded versions'}, or a folder",
@@ -342,17 +346,17 @@ class Engine:
 
 
 def _check_name(version: str, folder: Path) -> None:
-    """Refuse a version's name for a folder that says to be, or is, another one."""
+    """Refuse a version's name for a folder whose manifest names another version."""
     manifest = checked_manifest(folder)
     named = manifest.id if manifest is not None else ""
     if named not in ("", version) and _VERSION.fullmatch(version):
-        raise _other_content(version, folder, named)
+        raise _refuse_other_content(version, folder, named)
 
 
-def _other_content(version: str, folder: Path, found: str) -> ServingError:
+def _refuse_other_content(version: str, folder: Path, found: str) -> ServingError:
     return ServingError(
-        f"{folder} is asked for as {version} and holds {found}",
-        "a name that is that of its content",
+        f"{folder} is requested as {version} and holds {found}",
+        "the name of its content",
         "publish the adapter again, or restore the folder from a backup",
     )
 

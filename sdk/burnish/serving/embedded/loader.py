@@ -1,10 +1,7 @@
-"""From a PEFT adapter folder to a slot, or a clear refusal.
+"""Read a PEFT adapter folder into a slot, or refuse it with a reason.
 
-Knows: PEFT's file layout, what slots can represent, and what must match the base model.
-Does not know: the store of versions, the engine's running requests.
-
-Nothing is unpickled: only safetensors are read. An adapter that cannot be served exactly as it was
-trained is refused, where engines at large would serve something else without a word.
+`read_adapter` is the entry. Only safetensors are read; nothing is unpickled. An adapter that cannot be
+served exactly as it was trained is refused, where other engines silently serve something else.
 """
 
 from __future__ import annotations
@@ -25,12 +22,12 @@ from burnish.errors import BaseModelMismatch, BurnishError, ServingError
 from burnish.records import AdapterManifest
 from burnish.serving.embedded.layer_patterns import LayerPatterns
 from burnish.serving.embedded.model import CausalModel
-from burnish.serving.embedded.slots import Pair, Slot, SlotLinear
+from burnish.serving.embedded.slots import LoraPair, Slot, SlotLinear
 
 WEIGHTS, CONFIG, MANIFEST = "adapter_model.safetensors", "adapter_config.json", "burnish.json"
 
 _KEY = re.compile(r"^base_model\.model\.(?P<layer>.+)\.lora_(?P<half>[AB])(\.default)?\.weight$")
-# Settings that change what is computed in a way a slot does not have, with the harmless values.
+# Settings that change the computation in a way that slots lack, with their harmless values.
 _HARMLESS: dict[str, tuple[Any, ...]] = {
     "use_dora": (False, None),
     "use_qalora": (False, None),
@@ -45,7 +42,7 @@ _HARMLESS: dict[str, tuple[Any, ...]] = {
     "arrow_config": (None,),
     "alora_invocation_tokens": (None, []),
 }
-_ALPHA = 8.0  # PEFT's own where the configuration names none
+_ALPHA = 8.0  # PEFT's default
 _CHANGED_BASE = ("pissa", "olora", "corda", "loftq")  # their weights belong to a changed base
 
 
@@ -53,11 +50,11 @@ _ODD = (TypeError, ValueError, AttributeError, KeyError, IndexError, OverflowErr
 
 
 def read_adapter(version: str, folder: Path, model: CausalModel) -> Slot:
-    """Read, check and lay out one adapter version for a model.
+    """Read and check one adapter version for a model.
 
     Raises:
-        BaseModelMismatch: If the adapter was made for another base model.
-        ServingError: If the folder is no adapter, is damaged, or needs what slots cannot do.
+        BaseModelMismatch: If the adapter belongs to another base model.
+        ServingError: If the folder is not an adapter, is damaged, or needs what slots lack.
     """
     try:
         return _read_slot(version, folder, model)
@@ -85,14 +82,14 @@ def _read_slot(version: str, folder: Path, model: CausalModel) -> Slot:
     halves = _read_halves(version, folder)
     patterns = LayerPatterns()
     _refuse_missing_layers(version, config, halves, model, patterns)
-    scales = {name: _scale(config, name, half, patterns) for name, half in halves.items()}
+    scales = {name: _read_scale(config, name, half, patterns) for name, half in halves.items()}
     if not any(scales.values()):
         raise ServingError(
             f"adapter {version} has lora_alpha={config.get('lora_alpha')!r}, which switches it off",
             "an adapter that changes its base",
             "set lora_alpha to what it was trained with, or serve the base",
         )
-    pairs: list[Pair | None] = [None] * len(model.slots.layers)
+    pairs: list[LoraPair | None] = [None] * len(model.slots.layers)
     for name, half in halves.items():
         layer = model.slots.layers.get(name)
         if layer is None:
@@ -101,7 +98,7 @@ def _read_slot(version: str, folder: Path, model: CausalModel) -> Slot:
                 f"linear layers of {model.facts.folder.name}",
                 "retrain on this base, or serve the base that the adapter names",
             )
-        pairs[layer.index] = _pair(version, name, half, layer, scales[name])
+        pairs[layer.index] = _make_pair(version, name, half, layer, scales[name])
     rank = max(half["A"].shape[0] for half in halves.values())
     return Slot(version, folder, tuple(pairs), rank, manifest)
 
@@ -152,7 +149,7 @@ def _read_manifest(version: str, folder: Path) -> AdapterManifest | None:
         return msgspec.json.decode(path.read_bytes(), type=AdapterManifest)
     except msgspec.DecodeError as error:
         raise ServingError(
-            f"{path} of adapter {version} is no manifest: {error}",
+            f"{path} of adapter {version} is not a manifest: {error}",
             "the file that publication writes",
             "publish the adapter again",
         ) from error
@@ -176,7 +173,7 @@ def _read_halves(version: str, folder: Path) -> dict[str, dict[str, torch.Tensor
     for key, tensor in tensors.items():
         match = _KEY.match(key)
         if match is None or not torch.isfinite(tensor).all():
-            found = "is not finite" if match else "is no LoRA weight of a linear layer"
+            found = "is not finite" if match else "is not a LoRA weight of a linear layer"
             raise ServingError(
                 f"tensor {key} of adapter {version} {found}",
                 "finite lora_A and lora_B weights only",
@@ -193,7 +190,7 @@ def _read_halves(version: str, folder: Path) -> dict[str, dict[str, torch.Tensor
     return halves
 
 
-def _scale(
+def _read_scale(
     config: Mapping[str, Any],
     name: str,
     half: Mapping[str, torch.Tensor],
@@ -202,7 +199,7 @@ def _scale(
     rank = half["A"].shape[0]
     alpha = float(config.get("lora_alpha", _ALPHA))
     for pattern, value in (config.get("alpha_pattern") or {}).items():
-        if patterns.ends(pattern, name):
+        if patterns.matches_suffix(pattern, name):
             alpha = float(value)
             break
     return alpha / (math.sqrt(rank) if config.get("use_rslora") else rank)
@@ -215,7 +212,7 @@ def _refuse_missing_layers(
     model: CausalModel,
     patterns: LayerPatterns,
 ) -> None:
-    """Refuse a file that lacks layers which its configuration says were trained.
+    """Refuse a file that lacks layers that its configuration names as trained.
 
     The configuration names layers by suffix, by regular expression or as "all-linear".
     """
@@ -236,13 +233,13 @@ def _refuse_missing_layers(
 def _is_target(
     name: str, config: Mapping[str, Any], patterns: LayerPatterns, *, head: str | None
 ) -> bool:
-    """Say whether PEFT would have put an adapter on a layer of this name."""
+    """Return True if PEFT would put an adapter on a layer of this name."""
     targets, excluded = config.get("target_modules"), config.get("exclude_modules")
-    if excluded and _names(excluded, name, patterns):
+    if excluded and _matches_target(excluded, name, patterns):
         return False
     if targets == "all-linear":
         return name != head
-    if not targets or not _names(targets, name, patterns):
+    if not targets or not _matches_target(targets, name, patterns):
         return False
     chosen = config.get("layers_to_transform")
     if chosen is None or chosen == []:
@@ -252,20 +249,21 @@ def _is_target(
     prefixes = [given] if isinstance(given, str) else list(given)
     # The first number is the layer's; a later one may be an expert's.
     found = (
-        patterns.match(rf"(?:|.*?\.){prefix}\.(?P<number>\d+)\..*", name) for prefix in prefixes
+        patterns.match_name(rf"(?:|.*?\.){prefix}\.(?P<number>\d+)\..*", name)
+        for prefix in prefixes
     )
     return any(match is not None and int(match["number"]) in wanted for match in found)
 
 
-def _names(targets: Any, name: str, patterns: LayerPatterns) -> bool:
+def _matches_target(targets: Any, name: str, patterns: LayerPatterns) -> bool:
     if isinstance(targets, str):
-        return patterns.match(targets, name) is not None
+        return patterns.match_name(targets, name) is not None
     return name in targets or any(name.endswith(f".{target}") for target in targets)
 
 
-def _pair(
+def _make_pair(
     version: str, name: str, half: Mapping[str, torch.Tensor], layer: SlotLinear, scale: float
-) -> Pair:
+) -> LoraPair:
     down, up = half["A"], half["B"]
     rank = down.shape[0]
     if down.shape != (rank, layer.in_features) or up.shape != (layer.out_features, rank):
@@ -276,7 +274,7 @@ def _pair(
             "retrain on this base, or serve the base that the adapter names",
         )
     where = {"device": layer.weight.device, "dtype": layer.weight.dtype}
-    return Pair(
+    return LoraPair(
         down=down.to(**where).T.contiguous(),
         up=(up.float() * scale).to(**where).T.contiguous(),
     )

@@ -1,7 +1,4 @@
-"""The base model with its slot layers, and the two forwards that serving needs.
-
-Knows: how a model is loaded, prefilled, stepped and scored.
-Does not know: requests, batching policy, sampling.
+"""Load the base model with its slot layers, and run prefills, steps and scoring.
 
 Axes: `B` rows, `T` tokens, `V` vocabulary.
 """
@@ -22,7 +19,7 @@ from transformers.utils import logging
 from burnish.errors import ServingError
 from burnish.serving.embedded.cache import Pool
 from burnish.serving.embedded.renderer import Renderer
-from burnish.serving.embedded.slots import Slot, Slots, install
+from burnish.serving.embedded.slots import Slot, Slots, install_slots
 from burnish.serving.fingerprint import drift
 from burnish.serving.model_contract import (
     FULL,
@@ -39,7 +36,7 @@ _SMALL = 100_000_000  # parameters below which more threads cost more than they 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EngineOptions:
-    """How an engine runs its model."""
+    """Options of an engine."""
 
     device: str = "cpu"
     dtype: str = "auto"
@@ -49,14 +46,14 @@ class EngineOptions:
     max_rows: int = 128
     """Requests that share a forward."""
     prefill_tokens: int = 1024
-    """Prompt tokens, with padding, that one forward takes in; more is no faster, and others wait."""
+    """Prompt tokens, with padding, of one forward; more is not faster and delays other requests."""
     gather_ms: float = 2.0
-    """Longest time that a new request waits for others to share its first forward."""
+    """Longest wait of a new request for others that share its first forward."""
 
 
 @dataclasses.dataclass(frozen=True)
 class ModelFacts:
-    """What others must know of a loaded model."""
+    """Facts of a loaded model."""
 
     folder: Path
     sha256: str
@@ -68,9 +65,9 @@ class ModelFacts:
 
 
 class CausalModel:
-    """A causal language model whose linear layers take adapters row by row.
+    """A causal language model whose linear layers apply adapters row by row.
 
-    Everything but loading must run in one thread.
+    All methods after loading must run in one thread.
     """
 
     def __init__(self, folder: Path, options: EngineOptions) -> None:
@@ -79,31 +76,31 @@ class CausalModel:
         self.contract: ModelContract = read_contract(folder)
         refuse_to_serve(self.contract)
         self.device = torch.device(options.device)
-        self._model = _load(folder, options)
-        self.slots: Slots = install(self._model)
+        self._model = _load_model(folder, options)
+        self.slots: Slots = install_slots(self._model)
         self._backbone: nn.Module = self._model.base_model
         self._head: nn.Module = self._model.get_output_embeddings()
-        self.facts = self._facts(folder)
+        self.facts = self._read_facts(folder)
         self._plain_head = self._head_is_plain()
         self._refuse_unlike_contract()
         self._refuse_inexact_steps()
 
     @property
     def head_name(self) -> str | None:
-        """Name of the output layer among the model's modules."""
+        """Name of the output layer in the model."""
         named = self._model.named_modules()
         return next((name for name, module in named if module is self._head), None)
 
-    def threads(self) -> int | None:
-        """Threads that the worker should use; none leaves torch's choice."""
+    def choose_threads(self) -> int | None:
+        """Return the number of threads for the worker; None keeps torch's default."""
         small = self.facts.parameters < _SMALL and self.device.type == "cpu"
         return self.options.threads or (1 if small else None)
 
-    def pool(self) -> Pool:
-        """An empty key/value pool for this model."""
+    def make_pool(self) -> Pool:
+        """Make an empty key/value pool for this model."""
         return Pool(int(self._model.config.get_text_config().num_hidden_layers))
 
-    def prefill(
+    def run_prefill(
         self, prompts: Sequence[Sequence[int]], slots: Sequence[Slot | None], pool: Pool, start: int
     ) -> torch.Tensor:
         """Run whole prompts into the pool's rows from `start` on.
@@ -111,12 +108,12 @@ class CausalModel:
         Returns:
             Logits after the last token of each prompt, `B x V`, float32.
         """
-        ids, last = self._padded(prompts)
-        pool.prefill(start)
-        self.slots.plan.set(slots, self.device)
-        return self._logits(ids, last, past_key_values=pool, use_cache=True)
+        ids, last = self._pad_prompts(prompts)
+        pool.begin_prefill(start)
+        self.slots.plan.assign_rows(slots, self.device)
+        return self._compute_logits(ids, last, past_key_values=pool, use_cache=True)
 
-    def step(
+    def run_step(
         self,
         tokens: Sequence[int],
         lengths: Sequence[int],
@@ -139,48 +136,50 @@ class CausalModel:
         ids = torch.tensor(tokens, device=self.device)[:, None]
         at = torch.tensor(lengths, device=self.device)
         rows = None if places is None else torch.tensor(places, device=self.device)
-        pool.decode(at, max(lengths) + 1, rows)
-        self.slots.plan.set(slots, self.device)
-        return self._logits(
+        pool.begin_decode(at, max(lengths) + 1, rows)
+        self.slots.plan.assign_rows(slots, self.device)
+        return self._compute_logits(
             ids,
             torch.zeros_like(at),
             past_key_values=pool,
             use_cache=True,
-            attention_mask=self._masks(pool),
+            attention_mask=self._make_masks(pool),
             position_ids=at[:, None],
         )
 
-    def _masks(self, pool: Pool) -> torch.Tensor | dict[str, torch.Tensor]:
-        """The mask of a step: one, or one per kind of attention where layers are of two kinds."""
+    def _make_masks(self, pool: Pool) -> torch.Tensor | dict[str, torch.Tensor]:
+        """Make the mask of a step, or one mask per kind of attention."""
         contract, dtype = self.contract, self._model.dtype
         kinds = contract.attention_kinds
         if kinds == {FULL}:
-            return pool.mask(dtype)
+            return pool.make_mask(dtype)
         if kinds == {SLIDING}:
-            return pool.mask(dtype, contract.window)
-        return {FULL: pool.mask(dtype), SLIDING: pool.mask(dtype, contract.window)}
+            return pool.make_mask(dtype, contract.window)
+        return {FULL: pool.make_mask(dtype), SLIDING: pool.make_mask(dtype, contract.window)}
 
-    def next(self, prompts: Sequence[Sequence[int]], slot: Slot | None) -> torch.Tensor:
-        """Log-probabilities of the next token after each prompt, `B x V`, float32."""
-        ids, last = self._padded(prompts)
-        self.slots.plan.set([slot] * len(prompts), self.device)
-        return self._logits(ids, last, use_cache=False).log_softmax(-1)
+    def score_next_tokens(
+        self, prompts: Sequence[Sequence[int]], slot: Slot | None
+    ) -> torch.Tensor:
+        """Return log-probabilities of the next token after each prompt, `B x V`, float32."""
+        ids, last = self._pad_prompts(prompts)
+        self.slots.plan.assign_rows([slot] * len(prompts), self.device)
+        return self._compute_logits(ids, last, use_cache=False).log_softmax(-1)
 
-    def score(self, prompts: Sequence[Sequence[int]], slot: Slot | None) -> torch.Tensor:
-        """Log-probabilities of every next token, right-padded, `B x T x V`, float32."""
-        ids, _ = self._padded(prompts)
-        self.slots.plan.set([slot] * len(prompts), self.device)
+    def score_all_tokens(self, prompts: Sequence[Sequence[int]], slot: Slot | None) -> torch.Tensor:
+        """Return log-probabilities of every next token, right-padded, `B x T x V`, float32."""
+        ids, _ = self._pad_prompts(prompts)
+        self.slots.plan.assign_rows([slot] * len(prompts), self.device)
         logits = self._model(input_ids=ids, use_cache=False).logits
         return logits.float().log_softmax(-1)
 
-    def _padded(self, prompts: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Right-padded ids: under a causal mask a row never sees its own padding."""
+    def _pad_prompts(self, prompts: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Pad prompts on the right: under a causal mask a row never sees its padding."""
         width = max(map(len, prompts))
         rows = [[*prompt, *([0] * (width - len(prompt)))] for prompt in prompts]
         last = [len(prompt) - 1 for prompt in prompts]
         return torch.tensor(rows, device=self.device), torch.tensor(last, device=self.device)
 
-    def _logits(self, ids: torch.Tensor, last: torch.Tensor, **given: Any) -> torch.Tensor:
+    def _compute_logits(self, ids: torch.Tensor, last: torch.Tensor, **given: Any) -> torch.Tensor:
         rows = torch.arange(ids.shape[0], device=self.device)
         if self._plain_head:
             hidden = self._backbone(input_ids=ids, **given).last_hidden_state
@@ -191,15 +190,15 @@ class CausalModel:
 
     @torch.inference_mode()
     def _head_is_plain(self) -> bool:
-        """Whether logits are nothing but the output layer over the last hidden state."""
+        """Return True if logits are exactly the output layer over the last hidden state."""
         ids = torch.arange(min(8, self.facts.vocabulary), device=self.device)[None]
-        self.slots.plan.set([None], self.device)
+        self.slots.plan.assign_rows([None], self.device)
         hidden = self._backbone(input_ids=ids, use_cache=False).last_hidden_state
         logits = self._model(input_ids=ids, use_cache=False).logits
         return torch.equal(self._head(hidden), logits)
 
     def _refuse_unlike_contract(self) -> None:
-        """Refuse a model whose layers, as loaded, are not those that its folder declares."""
+        """Refuse a model whose loaded layers differ from those that its folder declares."""
         config = self._model.config.get_text_config()
         window = getattr(config, "sliding_window", None)
         listed = getattr(config, "layer_types", None) or [SLIDING if window else FULL]
@@ -216,37 +215,40 @@ class CausalModel:
 
     @torch.inference_mode()
     def _refuse_inexact_steps(self) -> None:
-        """Refuse a model whose answer step by step is not that of one whole forward.
+        """Refuse a model whose stepwise answer differs from that of one whole forward.
 
-        It catches what no configuration says: layers that keep a state of their own, or masks that
-        are built in another way.
+        This detects what no configuration declares: layers with their own state, or other masks.
         """
         count = min(_PROBE, self.facts.context - 2)
         ids = [(7 * at + 3) % self.facts.vocabulary for at in range(count + 2)]
-        pool = self.pool()
-        pool.reserve(1, count + 3)
+        pool = self.make_pool()
+        pool.reserve_rows(1, count + 3)
         try:
             whole = self._model(input_ids=torch.tensor([ids], device=self.device)).logits[0]
-            stepped = [self.prefill([ids[:count]], [None], pool, 0)]
+            stepped = [self.run_prefill([ids[:count]], [None], pool, 0)]
             for at in (count, count + 1):
-                pool.reserve(1, at + 1)
-                stepped.append(self.step([ids[at]], [at], [None], pool))
+                pool.reserve_rows(1, at + 1)
+                stepped.append(self.run_step([ids[at]], [at], [None], pool))
         except Exception as error:
-            raise self._inexact(f"fails step by step ({type(error).__name__}: {error})") from error
+            raise self._refuse_inexact(
+                f"fails step by step ({type(error).__name__}: {error})"
+            ) from error
         shares = torch.cat(stepped).softmax(-1)
         apart = (shares - whole[-3:].float().softmax(-1)).abs().sum(-1).max().item() / 2
         if not apart <= drift(self.facts.dtype):
-            raise self._inexact(f"answers step by step {apart:.3f} apart from its whole forward")
+            raise self._refuse_inexact(
+                f"answers step by step {apart:.3f} apart from a whole forward"
+            )
 
-    def _inexact(self, found: str) -> ServingError:
+    def _refuse_inexact(self, found: str) -> ServingError:
         return ServingError(
             f"the model in {self.facts.folder} ({self.contract.model_type}) {found}",
             "layers whose past is keys and values alone, which the embedded engine needs",
             'serve it with vLLM and set backend = "http://..." in burnish.toml',
         )
 
-    def _facts(self, folder: Path) -> ModelFacts:
-        stops = Renderer.shared(folder).stop_ids(self.contract.end_ids)
+    def _read_facts(self, folder: Path) -> ModelFacts:
+        stops = Renderer.shared(folder).find_stop_ids(self.contract.end_ids)
         return ModelFacts(
             folder=folder,
             sha256=base_sha256(folder),
@@ -258,12 +260,12 @@ class CausalModel:
         )
 
 
-def _load(folder: Path, options: EngineOptions) -> Any:
+def _load_model(folder: Path, options: EngineOptions) -> Any:
     dtype: Any = options.dtype
     if dtype == "auto" and options.device == "cpu":
         dtype = torch.float32
     try:
-        return _read(folder, options, dtype)
+        return _read_weights(folder, options, dtype)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         if isinstance(error, ServingError):
             raise
@@ -274,7 +276,7 @@ def _load(folder: Path, options: EngineOptions) -> Any:
         ) from error
 
 
-def _read(folder: Path, options: EngineOptions, dtype: Any) -> Any:
+def _read_weights(folder: Path, options: EngineOptions, dtype: Any) -> Any:
     shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:

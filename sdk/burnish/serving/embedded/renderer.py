@@ -1,9 +1,6 @@
-"""Text in and out of a model: chat template, token ids, and text from token ids as they come.
+"""Render conversations to token ids with the chat template, and decode token ids to text.
 
-Knows: the tokenizer of a base model and its chat template.
-Does not know: who generates, chat-model classes, tool-call syntax.
-
-Messages are in OpenAI chat form; arguments of tool calls are objects, as templates expect them.
+Messages are in OpenAI chat form; arguments of tool calls are objects, as templates expect.
 """
 
 from __future__ import annotations
@@ -22,11 +19,11 @@ from burnish.serving.models import resolve_model
 from burnish.serving.template_form import ChatMessage, find_template_form, messages_for_template
 from burnish.serving.turn_end import find_end_ids
 
-_UNFINISHED = "\ufffd"  # what bytes of a character that is not whole decode to
+_UNFINISHED = "\ufffd"  # result of decoding an incomplete character
 
 
 class Renderer:
-    """The tokenizer of one base model; may be used from any thread."""
+    """The tokenizer of one base model; thread-safe."""
 
     _known: ClassVar[dict[str, Renderer]] = {}
     _known_lock: ClassVar[threading.Lock] = threading.Lock()
@@ -40,15 +37,15 @@ class Renderer:
                 "a tokenizer saved by transformers",
                 "burnish doctor",
             ) from error
-        self._lock = threading.Lock()  # fast tokenizers refuse two borrowers at once
+        self._lock = threading.Lock()  # fast tokenizers do not allow concurrent use
         self._folder = folder
         self.longest_token: int = max(map(len, self._tokenizer.get_vocab()), default=1)
-        """Characters that one token stands for at most."""
-        self._form = find_template_form(self._rendered, self.template)
+        """Largest number of characters of one token."""
+        self._form = find_template_form(self._apply_template, self.template)
 
     @classmethod
     def shared(cls, base_model: str | Path) -> Renderer:
-        """The renderer of a base model in this process; made at the first call."""
+        """Return the shared renderer of a base model; the first call creates it."""
         known = cls._known.get(str(base_model))
         if known is None:
             with cls._known_lock:
@@ -56,45 +53,47 @@ class Renderer:
                 cls._known[str(base_model)] = known
         return known
 
-    def _rendered(self, messages: Sequence[ChatMessage], tools: Sequence[Json], ask: bool) -> str:
+    def _apply_template(
+        self, messages: Sequence[ChatMessage], tools: Sequence[Json], ask: bool
+    ) -> str:
         return self._tokenizer.apply_chat_template(
             list(messages), tools=list(tools) or None, tokenize=False, add_generation_prompt=ask
         )
 
-    def stop_ids(self, declared: frozenset[int]) -> frozenset[int]:
-        """Every token that ends an answer: the declared ones, the tokenizer's and the template's own."""
+    def find_stop_ids(self, declared: frozenset[int]) -> frozenset[int]:
+        """Return every token that ends an answer: declared, of the tokenizer, and of the template."""
         end = self._tokenizer.eos_token_id
         own = declared | (frozenset() if end is None else frozenset([end]))
         if not self.template:
             return own
-        return find_end_ids(self._tokenizer, self._printed, own)
+        return find_end_ids(self._tokenizer, self._try_template, own)
 
-    def _printed(self, messages: Sequence[ChatMessage], tools: Sequence[Json]) -> str | None:
+    def _try_template(self, messages: Sequence[ChatMessage], tools: Sequence[Json]) -> str | None:
         try:
-            return self._rendered(messages_for_template(messages, self._form), tools, False)
+            return self._apply_template(messages_for_template(messages, self._form), tools, False)
         except (TemplateError, ValueError, TypeError, KeyError):
             return None
 
-    def prompt(
+    def render_ids(
         self, messages: Sequence[dict[str, Json]], tools: Sequence[dict[str, Json]] = ()
     ) -> list[int]:
-        """Token ids of a conversation, up to where the assistant begins to speak.
+        """Return the token ids of a conversation, up to the assistant's turn.
 
         Raises:
             ServingError: If the chat template refuses the conversation.
         """
-        return self.encode(self.prompt_text(messages, tools))
+        return self.encode(self.render_text(messages, tools))
 
     @property
     def template(self) -> str:
-        """The chat template as text; empty where there is none."""
+        """The chat template as text; empty if there is none."""
         template = self._tokenizer.chat_template
         return template if isinstance(template, str) else str(template or "")
 
-    def prompt_text(
+    def render_text(
         self, messages: Sequence[dict[str, Json]], tools: Sequence[dict[str, Json]] = ()
     ) -> str:
-        """Text of a conversation, up to where the assistant begins to speak.
+        """Return the text of a conversation, up to the assistant's turn.
 
         Raises:
             ServingError: If the chat template refuses the conversation.
@@ -109,12 +108,12 @@ class Renderer:
         except (TemplateError, ValueError, TypeError) as error:
             raise ServingError(
                 f"the chat template of {self._folder.name} refuses the conversation: {error}",
-                "messages and tools in the form that the template knows",
-                "look at chat_template.jinja in the folder of the model",
+                "messages and tools in the form that the template accepts",
+                "read chat_template.jinja in the folder of the model",
             ) from error
 
     def encode(self, text: str) -> list[int]:
-        """Token ids of a text, without marks of its own."""
+        """Return the token ids of a text, without added special tokens."""
         with self._lock:
             return self._tokenizer(text, add_special_tokens=False)["input_ids"]
 
@@ -132,15 +131,15 @@ class Renderer:
 
 
 class TextStream:
-    """Text of an answer while its tokens come; holds back characters that are not whole."""
+    """Decodes an answer token by token; holds back incomplete characters."""
 
     def __init__(self, renderer: Renderer) -> None:
         self._renderer = renderer
         self._ids: list[int] = []
         self._given = ""
 
-    def feed(self, token: int) -> str:
-        """The text that this token adds."""
+    def add_token(self, token: int) -> str:
+        """Add a token; return the text that it adds."""
         self._ids.append(token)
         text = self._renderer.decode(self._ids)
         if text.endswith(_UNFINISHED) or not text.startswith(self._given):
@@ -149,6 +148,6 @@ class TextStream:
         self._given = text
         return new
 
-    def rest(self) -> str:
-        """What was held back, at the end of the answer."""
+    def flush_text(self) -> str:
+        """Return the text held back at the end of the answer."""
         return self._renderer.decode(self._ids)[len(self._given) :] if self._ids else ""

@@ -1,8 +1,4 @@
-"""What the engine is asked and what it answers, and a request while it runs.
-
-Knows: token ids in, token ids out, when a request is over.
-Does not know: text, other requests, the model.
-"""
+"""Define requests and answers of the engine, in token ids, and the state of a running request."""
 
 from __future__ import annotations
 
@@ -16,51 +12,51 @@ from burnish.serving.embedded.slots import Slot
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Request:
-    """One thing to generate."""
+class EngineRequest:
+    """One request to generate."""
 
     prompt: Sequence[int]
     """Token ids of the whole prompt."""
     adapter: str | None = None
-    """A loaded adapter version; none is the base model."""
+    """A loaded adapter version; None is the base model."""
     max_tokens: int = 512
-    """The longest answer; every generation ends there."""
+    """Largest number of answer tokens."""
     sampling: Sampling = GREEDY
     top_logprobs: int = 0
-    """So many of the likeliest tokens are told at each place."""
+    """Number of likeliest tokens to return at each position."""
     stop: Callable[[list[int]], bool] | None = None
-    """Asked after each token, in the worker's thread; true ends the answer."""
+    """Called after each token, in the worker's thread; True ends the answer."""
     on_token: Callable[[int], None] | None = None
-    """Told each token as it comes, in the worker's thread; must be quick and not raise."""
+    """Called with each token, in the worker's thread; must be fast and not raise."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Answer:
-    """What was generated, and by whom."""
+class EngineAnswer:
+    """A generated answer, with the version that generated it."""
 
     prompt_token_ids: list[int]
     token_ids: list[int]
-    """The answer, with the end mark if the model wrote one."""
+    """Tokens of the answer, with the end mark if the model wrote one."""
     logprobs: list[float]
-    """Of each token, by the model itself, before temperature and top-p."""
+    """Log-probability of each token by the model, before temperature and top-p."""
     finish_reason: str
     """One of "stop" and "length"."""
     ended: bool
-    """Whether the last token is the model's end mark."""
+    """True if the last token is the model's end mark."""
     adapter: str | None
-    """The version whose slot the request was admitted with."""
+    """The version whose slot the request used."""
     tops: list[list[tuple[int, float]]] = dataclasses.field(default_factory=list)
-    """The likeliest tokens at each place with their log-probabilities, where they were asked for."""
+    """The likeliest tokens at each position with their log-probabilities, if requested."""
 
 
-AnswerFuture = concurrent.futures.Future[Answer]
+AnswerFuture = concurrent.futures.Future[EngineAnswer]
 
 
 @dataclasses.dataclass(eq=False)
-class Running:
+class RunningRequest:
     """A request with its slot, from admission to its end."""
 
-    request: Request
+    request: EngineRequest
     slot: Slot | None
     future: AnswerFuture
     stream: random.Random | None
@@ -72,11 +68,11 @@ class Running:
 
     @property
     def length(self) -> int:
-        """Tokens in the pool: the prompt and all answered tokens but the last."""
+        """Tokens in the pool: the prompt and all answer tokens but the last."""
         return len(self.request.prompt) + len(self.tokens) - 1
 
-    def add(self, token: int, logprob: float, stops: frozenset[int]) -> str | None:
-        """Take the next token; returns why the request is over, or none while it is not."""
+    def add_token(self, token: int, logprob: float, stops: frozenset[int]) -> str | None:
+        """Add the next token; return the finish reason, or None while the request runs."""
         self.tokens.append(token)
         self.logprobs.append(logprob)
         if self.request.on_token is not None:
@@ -85,9 +81,9 @@ class Running:
             return "stop"
         return "length" if len(self.tokens) >= self.limit else None
 
-    def answer(self, reason: str, stops: frozenset[int]) -> Answer:
-        """The finished answer."""
-        return Answer(
+    def make_answer(self, reason: str, stops: frozenset[int]) -> EngineAnswer:
+        """Make the finished answer."""
+        return EngineAnswer(
             prompt_token_ids=list(self.request.prompt),
             token_ids=self.tokens,
             logprobs=self.logprobs,

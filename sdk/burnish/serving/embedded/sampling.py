@@ -1,10 +1,8 @@
-"""The choice of the next token, for a batch whose rows have settings of their own.
+"""Choose the next token of each row in a batch, with settings per row.
 
-Knows: greedy choice, temperature, top-k, top-p, min-p, penalties and biases as vLLM defines them, one
-stream of random numbers per request. Does not know: batches over time, slots, text.
-
-A row's numbers come from its own seed and prompt, so a neighbour in the batch never changes them.
-Log-probabilities are the model's own, before all of that. Axes: `B` rows, `V` vocabulary.
+Temperature, top-k, top-p, min-p, penalties and biases follow vLLM's definitions. The random numbers of
+a row come from its own seed and prompt, so other rows never change them. Log-probabilities are the
+model's own, before all settings. Axes: `B` rows, `V` vocabulary.
 """
 
 from __future__ import annotations
@@ -19,7 +17,7 @@ import torch
 
 from burnish.errors import ServingError
 
-_LEAST = 1e-5  # a temperature below takes the likeliest token
+_LEAST = 1e-5  # lower temperatures take the likeliest token
 _RANGES = (
     ("top_k", 0, 1 << 31),
     ("min_p", 0.0, 1.0),
@@ -33,22 +31,22 @@ History = tuple[Sequence[int], Sequence[int]]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Sampling:
-    """How a request's tokens are chosen."""
+    """Sampling settings of a request."""
 
     temperature: float = 0.0
     """0 takes the likeliest token."""
     top_p: float = 1.0
-    """Share of the probability, likeliest first, that is drawn from; over 0, up to 1."""
+    """Share of probability, likeliest first, to draw from; over 0, up to 1."""
     seed: int | None = None
-    """The same seed and prompt draw the same numbers; none draws afresh each time."""
+    """The same seed and prompt draw the same numbers; None draws new ones each time."""
     top_k: int = 0
-    """So many of the likeliest tokens are drawn from; 0 is all."""
+    """Number of likeliest tokens to draw from; 0 means all."""
     min_p: float = 0.0
     """Tokens less likely than this share of the likeliest one's probability are not drawn."""
     presence_penalty: float = 0.0
-    """Taken from the logit of each token that was answered already."""
+    """Subtracted from the logit of each token in the answer so far."""
     frequency_penalty: float = 0.0
-    """The same for each time that it was answered."""
+    """Subtracted from the logit of a token for each time it is in the answer so far."""
     repetition_penalty: float = 1.0
     """Divides positive and multiplies negative logits of tokens of the prompt and the answer."""
     logit_bias: tuple[tuple[int, float], ...] = ()
@@ -69,18 +67,18 @@ class Sampling:
                 )
 
     @property
-    def adjusts(self) -> bool:
-        """Whether logits are changed before a token is chosen."""
+    def changes_logits(self) -> bool:
+        """True if the settings change logits before a token is chosen."""
         penalties = (self.presence_penalty, self.frequency_penalty, self.repetition_penalty - 1)
         return any(penalties) or bool(self.logit_bias)
 
     @property
-    def cuts(self) -> bool:
-        """Whether some tokens are left out of the draw."""
+    def restricts_draw(self) -> bool:
+        """True if the settings exclude tokens from the draw."""
         return self.top_p < 1 or self.top_k > 0 or self.min_p > 0
 
-    def stream(self, prompt: Sequence[int]) -> random.Random | None:
-        """The random numbers of one request; none is needed for greedy choice."""
+    def make_stream(self, prompt: Sequence[int]) -> random.Random | None:
+        """Make the random numbers of one request; None for greedy choice."""
         if self.temperature < _LEAST:
             return None
         if self.seed is None:
@@ -93,51 +91,51 @@ GREEDY = Sampling()
 
 
 @dataclasses.dataclass(frozen=True)
-class Choice:
-    """The chosen tokens of a batch; a log-probability that is not finite tells of broken logits."""
+class ChosenTokens:
+    """The chosen tokens of a batch; a non-finite log-probability means broken logits."""
 
     tokens: list[int]
     logprobs: list[float]
 
 
-def choose(
+def choose_tokens(
     logits: torch.Tensor,
     settings: Sequence[Sampling],
     streams: Sequence[random.Random | None],
     histories: Sequence[History] | None = None,
-) -> Choice:
+) -> ChosenTokens:
     """Choose one token per row of `B x V` logits.
 
     Args:
-        logits: Of the model.
-        settings: Of each row.
-        streams: Random numbers of each row; none for greedy choice.
-        histories: Prompt and answer of each row, which penalties look at; by default empty.
+        logits: Logits of the model.
+        settings: Settings of each row.
+        streams: Random numbers of each row; None for greedy choice.
+        histories: Prompt and answer of each row, for penalties; empty by default.
     """
     own = logits
-    if any(setting.adjusts for setting in settings):
+    if any(setting.changes_logits for setting in settings):
         logits = logits.clone()
         for row, setting in enumerate(settings):
-            if setting.adjusts:
-                _adjust(logits[row], setting, histories[row] if histories else ((), ()))
+            if setting.changes_logits:
+                _adjust_logits(logits[row], setting, histories[row] if histories else ((), ()))
     tokens = logits.argmax(-1)
     drawn = [row for row, stream in enumerate(streams) if stream is not None]
     if drawn:
         at = torch.tensor(drawn, device=logits.device)
         numbers = [stream.random() for stream in streams if stream is not None]
-        tokens[at] = _draw(logits[at], [settings[row] for row in drawn], numbers)
+        tokens[at] = _draw_tokens(logits[at], [settings[row] for row in drawn], numbers)
     chosen = own.gather(1, tokens[:, None])[:, 0]
     logprobs = chosen - own.logsumexp(-1)
-    return Choice(tokens.tolist(), logprobs.tolist())
+    return ChosenTokens(tokens.tolist(), logprobs.tolist())
 
 
-def tops(logits: torch.Tensor, count: int) -> list[tuple[int, float]]:
-    """The likeliest tokens of one row of logits, with the model's own log-probabilities."""
+def rank_tokens(logits: torch.Tensor, count: int) -> list[tuple[int, float]]:
+    """Return the likeliest tokens of one row, with the model's own log-probabilities."""
     best = logits.log_softmax(-1).topk(min(count, logits.shape[-1]))
     return list(zip(best.indices.tolist(), best.values.tolist(), strict=True))
 
 
-def _adjust(row: torch.Tensor, setting: Sampling, history: History) -> None:
+def _adjust_logits(row: torch.Tensor, setting: Sampling, history: History) -> None:
     """Apply biases, then penalties, to the logits of one row in place; the order is vLLM's."""
     prompt, answer = history
     for token, bias in setting.logit_bias:
@@ -154,24 +152,24 @@ def _adjust(row: torch.Tensor, setting: Sampling, history: History) -> None:
         row -= setting.presence_penalty * (counts > 0)
 
 
-def _draw(
+def _draw_tokens(
     logits: torch.Tensor, settings: Sequence[Sampling], numbers: Sequence[float]
 ) -> torch.Tensor:
-    """One token per row from its own number in [0, 1), by inversion."""
+    """Draw one token per row from its own number in [0, 1), by inversion."""
     temperatures = torch.tensor([s.temperature for s in settings], device=logits.device)
     shares = (logits / temperatures[:, None]).softmax(-1)
     order = None
-    if any(s.cuts for s in settings):
+    if any(s.restricts_draw for s in settings):
         shares, order = shares.sort(dim=-1, descending=True, stable=True)
-        shares = _cut(shares, settings)
+        shares = _mask_shares(shares, settings)
     reach = shares.double().cumsum(-1)
     at = torch.tensor(numbers, device=logits.device, dtype=torch.float64) * reach[:, -1]
     picked = torch.searchsorted(reach, at[:, None], right=True).clamp(max=logits.shape[1] - 1)
     return (picked if order is None else order.gather(1, picked))[:, 0]
 
 
-def _cut(shares: torch.Tensor, settings: Sequence[Sampling]) -> torch.Tensor:
-    """Leave tokens out of sorted shares: by min-p, then top-k, then top-p of what is left."""
+def _mask_shares(shares: torch.Tensor, settings: Sequence[Sampling]) -> torch.Tensor:
+    """Mask sorted shares by min-p, then top-k, then top-p of the rest."""
     device = shares.device
     least = torch.tensor([s.min_p for s in settings], device=device)[:, None] * shares[:, :1]
     most = torch.tensor([s.top_k or shares.shape[1] for s in settings], device=device)

@@ -1,7 +1,4 @@
-"""LoRA slots: linear layers that add an adapter's product to the rows that asked for it.
-
-Knows: how the rows of a forward map to slots, and how a layer adds a slot's product.
-Does not know: where a slot's weights come from (loader) and who runs the forward (worker).
+"""Apply LoRA adapters row by row: linear layers that add each row's adapter product.
 
 Axes: `B` rows of a batch, `T` tokens, `I`/`O` inputs and outputs of a layer, `R` rank.
 """
@@ -20,8 +17,8 @@ from burnish.records import AdapterManifest
 
 
 @dataclasses.dataclass(frozen=True)
-class Pair:
-    """The two matrices of one layer, laid out for `x @ down @ up`; the scale is in `up`."""
+class LoraPair:
+    """The two matrices of one layer, for `x @ down @ up`; the scale is in `up`."""
 
     down: torch.Tensor  # I x R
     up: torch.Tensor  # R x O
@@ -33,24 +30,23 @@ class Slot:
 
     version: str
     path: Path
-    pairs: tuple[Pair | None, ...]  # by the index of the layer
+    pairs: tuple[LoraPair | None, ...]  # by the index of the layer
     rank: int
     manifest: AdapterManifest | None = None
     users: int = 0  # running and waiting requests; guarded by the engine's lock
 
 
 class RowPlan:
-    """Which rows of the forward that runs now belong to which slot.
+    """Assignment of the rows of the current forward to slots.
 
-    One object is shared by all layers of a model. Rows of the base model are in no group and cost
-    nothing.
+    All layers of a model share one object. Rows of the base model are in no group and cost nothing.
     """
 
     def __init__(self) -> None:
         self.groups: list[tuple[Slot, torch.Tensor | None]] = []
 
-    def set(self, slots: Sequence[Slot | None], device: torch.device) -> None:
-        """Plan the next forward: one slot, or none for the base model, per row."""
+    def assign_rows(self, slots: Sequence[Slot | None], device: torch.device) -> None:
+        """Plan the next forward: one slot per row, or None for the base model."""
         rows: dict[int, list[int]] = {}
         seen: dict[int, Slot] = {}
         for row, slot in enumerate(slots):
@@ -64,13 +60,13 @@ class RowPlan:
 
 
 class SlotLinear(nn.Linear):
-    """A linear layer that adds, row by row, the product of the slot that the row belongs to."""
+    """A linear layer that adds to each row the product of the row's slot."""
 
     plan: RowPlan
     index: int
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:  # noqa: A002 - torch's own name
-        """`B x ... x I` to `B x ... x O`."""
+        """Map `B x ... x I` to `B x ... x O`."""
         output = functional.linear(input, self.weight, self.bias)
         for slot, rows in self.plan.groups:
             pair = slot.pairs[self.index]
@@ -86,13 +82,13 @@ class SlotLinear(nn.Linear):
 
 @dataclasses.dataclass(frozen=True)
 class Slots:
-    """The slot layers of one model: their names in order, and the plan that they share."""
+    """The slot layers of one model, by name, and their shared plan."""
 
     plan: RowPlan
     layers: dict[str, SlotLinear]
 
 
-def install(model: nn.Module) -> Slots:
+def install_slots(model: nn.Module) -> Slots:
     """Replace every plain linear layer of a model by a slot layer over the same weights."""
     plan, layers = RowPlan(), {}
     found = [(name, m) for name, m in model.named_modules() if type(m) is nn.Linear]

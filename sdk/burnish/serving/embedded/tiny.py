@@ -1,7 +1,7 @@
-"""A model too small to know anything, and adapters for it, made in a moment.
+"""Make tiny random models and adapters for tests, contract kits and benchmarks.
 
-Knows: how to write a random model, its tokenizer and random adapters to disk, and how to teach it
-a few replies by heart. For tests, contract kits and benchmarks. Does not know: the bundled model.
+`make_model` writes a model with its tokenizer, `make_adapter` an adapter for it, and `teach_replies`
+trains a model to repeat a few replies.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _TEMPLATE = """{%- for m in messages -%}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Size:
+class ModelSize:
     """Size of a tiny model; the default takes some milliseconds per forward."""
 
     hidden: int = 64
@@ -48,13 +48,13 @@ class Size:
     mlp: int = 128
     vocabulary: int = 288
     spread: float = 0.2
-    """Standard deviation of the weights: large enough that adapters change what is said."""
+    """Standard deviation of the weights: large enough that adapters change the answers."""
 
 
-def make_model(folder: Path, *, size: Size | None = None, seed: int = 0) -> Path:
+def make_model(folder: Path, *, size: ModelSize | None = None, seed: int = 0) -> Path:
     """Write a random Qwen3 model with a byte tokenizer and a chat template."""
-    size = size or Size()
-    tokenizer = _tokenizer()
+    size = size or ModelSize()
+    tokenizer = _make_tokenizer()
     generator = torch.random.get_rng_state()
     torch.manual_seed(seed)
     model = Qwen3ForCausalLM(
@@ -74,12 +74,12 @@ def make_model(folder: Path, *, size: Size | None = None, seed: int = 0) -> Path
         )
     )
     torch.random.set_rng_state(generator)
-    _save(model, tokenizer, folder)
+    _save_model(model, tokenizer, folder)
     return folder
 
 
-def teach(folder: Path, replies: Mapping[str, str], *, steps: int = 120) -> None:
-    """Have the model in a folder answer each user message with its reply, by heart."""
+def teach_replies(folder: Path, replies: Mapping[str, str], *, steps: int = 120) -> None:
+    """Train the model in a folder to answer each user message with its reply."""
     tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
     model = Qwen3ForCausalLM.from_pretrained(folder, dtype=torch.float32).train()
     rows = []
@@ -103,16 +103,16 @@ def teach(folder: Path, replies: Mapping[str, str], *, steps: int = 120) -> None
         optimizer.step()
         if loss.item() < 0.005:
             break
-    _save(model.eval(), tokenizer, folder)
+    _save_model(model.eval(), tokenizer, folder)
 
 
 def make_adapter(folder: Path, base: Path, *, seed: int = 1, rank: int = 8) -> Path:
-    """Write a random LoRA adapter for a tiny model, as PEFT would; strong enough to be heard."""
+    """Write a random LoRA adapter for a tiny model, in PEFT's form, strong enough to change answers."""
     config = json.loads((base / "config.json").read_text(encoding="utf-8"))
     draws = torch.Generator().manual_seed(seed)
     tensors: dict[str, torch.Tensor] = {}
     for layer in range(config["num_hidden_layers"]):
-        for target, (inputs, outputs) in _shapes(config).items():
+        for target, (inputs, outputs) in _layer_shapes(config).items():
             block = "mlp" if target in ("gate_proj", "up_proj", "down_proj") else "self_attn"
             name = f"base_model.model.model.layers.{layer}.{block}.{target}"
             tensors[f"{name}.lora_A.weight"] = torch.randn(rank, inputs, generator=draws) * 0.1
@@ -132,7 +132,7 @@ def make_adapter(folder: Path, base: Path, *, seed: int = 1, rank: int = 8) -> P
     return folder
 
 
-def _shapes(config: Mapping[str, Any]) -> dict[str, tuple[int, int]]:
+def _layer_shapes(config: Mapping[str, Any]) -> dict[str, tuple[int, int]]:
     hidden, mlp, head = config["hidden_size"], config["intermediate_size"], config["head_dim"]
     queries, keys = config["num_attention_heads"] * head, config["num_key_value_heads"] * head
     outputs = (
@@ -147,7 +147,7 @@ def _shapes(config: Mapping[str, Any]) -> dict[str, tuple[int, int]]:
     return dict(zip(_TARGETS, outputs, strict=True))
 
 
-def _tokenizer() -> Any:
+def _make_tokenizer() -> Any:
     """Make the byte tokenizer of the tiny model, with its chat template."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     vocabulary = {mark: at for at, mark in enumerate((*_MARKS, *alphabet))}
@@ -160,7 +160,7 @@ def _tokenizer() -> Any:
     )
 
 
-def _save(model: Any, tokenizer: Any, folder: Path) -> None:
+def _save_model(model: Any, tokenizer: Any, folder: Path) -> None:
     shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     model.save_pretrained(folder)

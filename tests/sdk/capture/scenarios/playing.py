@@ -77,7 +77,7 @@ class Witness(ScriptedChatModel):
 
     def _answer(self, messages: list[BaseMessage]) -> AIMessage:
         self._note(messages)
-        return super()._answer(messages)
+        return super()._next_message(messages)
 
     async def _agenerate(self, messages: Any, *args: Any, **kwargs: Any) -> Any:
         self._note(messages)
@@ -224,7 +224,7 @@ def check(scene: Scenario, play: Play, journal: Any) -> None:
     assert Counter(event.name for event in journal.of(ToolStarted)) == Counter(play.ran)
     assert len({event.trajectory for event in events}) == scene.trajectories
     assert failed(events) == sorted(scene.errors)
-    assert journal.still_open() == set()
+    assert journal.list_open_spans() == set()
     ended = journal.of(RunEnded)
     assert tuple(event.status for event in ended) == scene.statuses
     assert [event.losses for event in ended] == [{}] * len(ended)
