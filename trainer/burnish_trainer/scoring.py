@@ -33,7 +33,7 @@ class ModelScorer:
         """
         start = self._ids(before)
         ids = [*start, *self._ids(continuation)]
-        return self._engine.score(ids, len(start), self.adapter) if len(ids) > 1 else []
+        return self._engine.score_tokens(ids, len(start), self.adapter) if len(ids) > 1 else []
 
     def _ids(self, text: str) -> list[int]:
         return list(self._tokenizer(text, add_special_tokens=False)["input_ids"]) if text else []

@@ -41,7 +41,7 @@ Served = Callable[[list[list[int]]], list[Top]]
 class TopSource(Protocol):
     """What a fingerprint is made with: the embedded engine."""
 
-    def tops(
+    def rank_next_of_each(
         self, prompts: Sequence[Sequence[int]], adapter: str | None = None, count: int = 20
     ) -> list[list[tuple[int, float]]]:
         """The likeliest next tokens after each prompt, with their log-probabilities."""
@@ -57,8 +57,8 @@ def make_fingerprint(
         ServingError: If no prompt tells the adapter from its base.
     """
     asked = [list(prompt) for prompt in prompts]
-    adapters = engine.tops(asked, version, TOKENS) if asked else []
-    bases = engine.tops(asked, None, TOKENS) if asked else []
+    adapters = engine.rank_next_of_each(asked, version, TOKENS) if asked else []
+    bases = engine.rank_next_of_each(asked, None, TOKENS) if asked else []
     measured: list[tuple[float, dict[str, Json]]] = []
     for ids, adapter, base in zip(asked, adapters, bases, strict=True):
         entry = {

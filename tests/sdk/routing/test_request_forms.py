@@ -102,7 +102,7 @@ def test_options_are_translated_or_named_as_dropped():
 
 
 def test_what_has_no_counterpart_is_refused():
-    with pytest.raises(ServingError, match="is run by its provider"):
+    with pytest.raises(ServingError, match="is executed by its provider"):
         convert_to_openai({"tools": [{"type": "web_search_20250305", "name": "web_search"}]})
     with pytest.raises(ServingError, match="has no counterpart"):
         convert_to_openai({"tool_choice": {"type": "surprise"}})

@@ -98,7 +98,7 @@ def test_an_adapter_of_a_base_of_the_same_shape_is_refused_by_its_manifest(engin
 
 def test_a_damaged_manifest_is_refused(engine, adapter):
     (adapter / "burnish.json").write_bytes(b'{"id": 1}')
-    with pytest.raises(ServingError, match="no manifest"):
+    with pytest.raises(ServingError, match="not a manifest"):
         engine.load("a@1", adapter)
 
 
@@ -135,7 +135,7 @@ def test_half_a_pair_a_stranger_and_broken_numbers_are_refused(engine, adapter, 
         engine.load("a@1", adapter)
     other = make_adapter(tmp_path / "other", base)
     change_weights(other, lambda t: t.update({"base_model.model.lm_head.weight": torch.ones(1)}))
-    with pytest.raises(ServingError, match="no LoRA weight"):
+    with pytest.raises(ServingError, match="not a LoRA weight"):
         engine.load("a@1", other)
 
 
@@ -326,5 +326,5 @@ def test_a_folder_is_not_served_as_what_its_manifest_claims(engine, published, a
     (adapter / "burnish.json").write_text(json.dumps(content | {"id": "shop@ffffffffffff"}))
     with pytest.raises(ServingError, match="its content is shop@"):
         engine.ensure_loaded(str(adapter))
-    with pytest.raises(ServingError, match="asked for as"):
+    with pytest.raises(ServingError, match="requested as"):
         engine.load("shop@ffffffffffff", published)
