@@ -35,7 +35,7 @@ ERRORS = 0.02
 
 
 class ShiftTests:
-    """Many `ShiftTest`s at once: arrays of R rollouts by G shifts."""
+    """Many `EProcess`es at once: arrays of R rollouts by G shifts."""
 
     def __init__(self, rollouts, grid, *, margin=0.0, prior=(0.5, 1.0)):
         weights = np.array([weight for _, weight in grid])

@@ -327,7 +327,7 @@ def test_a_fault_of_ours_is_counted_and_the_caller_gets_the_reply(journal, clien
     with burnish.trace(agent="a"):
         assert helper(burnish.trace.anthropic(client)) == TEXT
     assert faults.counts()["add: ZeroDivisionError"] > 0
-    assert journal.still_open() == set()
+    assert journal.list_open_spans() == set()
 
 
 def test_what_is_no_client_is_refused():

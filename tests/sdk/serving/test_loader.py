@@ -318,7 +318,7 @@ def test_other_weights_beside_a_damaged_manifest_are_not_served_under_the_old_na
     with pytest.raises(ServingError):
         engine.load(published.name, published)
     with pytest.raises(ServingError):
-        engine.ensure(published.name)
+        engine.ensure_loaded(published.name)
 
 
 def test_a_folder_is_not_served_as_what_its_manifest_claims(engine, published, adapter):
