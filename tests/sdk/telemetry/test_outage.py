@@ -40,7 +40,7 @@ EDGE = """
     for number in range(200):
         recording.write_run(f"{name}{number:031x}")
         if number == 100:
-            shipper.flush(60)
+            shipper.flush_receivers(60)
     print("recorded", flush=True)
     sys.stdin.read()
 """
