@@ -108,7 +108,7 @@ def test_the_kit_finds_a_source_that_is_none(journal):
             while self.left:
                 yield self.left.pop()
 
-    with pytest.raises(AssertionError, match="a second reading gives other spans"):
+    with pytest.raises(AssertionError, match="a second reading yields other spans"):
         SOURCE_CHECKS[1](SourceCase(source=Once(), trajectories=RUNS))
     with pytest.raises(AssertionError, match="3 runs, not 2"):
         SOURCE_CHECKS[2](SourceCase(source=journal, trajectories=RUNS - 1))
