@@ -8,7 +8,9 @@ import shutil
 import threading
 import time
 
+import openai
 import pytest
+from vllm_process import TOKEN
 
 import burnish
 from burnish.adapters import AdapterStore, Target
@@ -16,6 +18,7 @@ from burnish.canary import Rollout, document
 from burnish.canary.outcomes import ThreadReader
 from burnish.project import CanaryConfig
 from burnish.serving import EmbeddedChat, open_backend
+from burnish.serving.endpoint import engine_died
 from burnish.serving.remote_chat import make_remote_chat
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
@@ -170,16 +173,63 @@ def test_both_versions_of_a_restarted_server_are_loaded_again(vllm, home, versio
     assert rollout.status()["taken_over"] >= 1
 
 
+class LongCalls:
+    """A stream and a whole answer of two thousand tokens each, and the errors that end them."""
+
+    def __init__(self, server):
+        self._client = openai.OpenAI(base_url=f"{server.url}/v1", api_key=TOKEN, max_retries=0)
+        self._begun = threading.Event()
+        self.errors = []
+        self._callers = [threading.Thread(target=one) for one in (self._whole, self._stream)]
+
+    def start(self):
+        """Return once tokens come."""
+        for caller in self._callers:
+            caller.start()
+        assert self._begun.wait(120)
+
+    def wait(self):
+        """Return once both have ended."""
+        for caller in self._callers:
+            caller.join(120)
+
+    def _asked(self, **more):
+        return self._client.chat.completions.create(
+            model="base",
+            messages=[{"role": "user", "content": "hi"}],
+            max_tokens=2000,
+            extra_body={"ignore_eos": True},
+            **more,
+        )
+
+    def _whole(self):
+        try:
+            self._asked()
+        except openai.APIError as error:
+            self.errors.append(error)
+
+    def _stream(self):
+        try:
+            for number, _ in enumerate(self._asked(stream=True)):
+                if number == 3:
+                    self._begun.set()
+        except openai.APIError as error:
+            self.errors.append(error)
+
+
 def test_an_engine_that_dies_alone_loses_no_call(vllm, home, versions):
     load(vllm, home, versions[0])
     start(home, on(vllm, versions[0]))
-    own = EmbeddedChat("starter", max_tokens=4)
+    own, calls = EmbeddedChat("starter", max_tokens=4), LongCalls(vllm)
     with Traffic(burnish.route(own, agent="support")) as traffic:
         traffic.until(lambda n: n["before", "canary"] >= 5 and n["before", "stable"] >= 5)
+        calls.start()
         traffic.phase = "dying"
         vllm.kill_engine()
+        calls.wait()
         traffic.until(lambda n: n["dying", "takeover"] >= 10, longest=120)
     vllm.kill()
     vllm.start()
     print(f"\n{traffic.told()}")
     assert traffic.failed == {}
+    assert [engine_died(error) for error in calls.errors] == [True, True]

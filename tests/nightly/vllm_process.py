@@ -24,7 +24,7 @@ from receivers import free_port
 ROOT = Path(__file__).parents[2]
 PROGRAM = ROOT / ".venv-vllm/bin/vllm"
 TOKEN = "s3cret-of-the-night"
-_LONGEST_START_S = 480
+_LONGEST_START_S = 600
 _OPTIONS = (
     "--dtype float32 --enforce-eager --max-num-seqs 32 --enable-auto-tool-choice "
     "--tool-call-parser hermes --enable-lora --max-loras 4 --max-cpu-loras 8"
@@ -88,7 +88,7 @@ class VllmProcess:
         """Start it and wait until it answers; returns the seconds that this took.
 
         Raises:
-            AssertionError: If it ends, or does not answer in eight minutes.
+            AssertionError: If it ends, or does not answer in ten minutes.
         """
         self.launch()
         return self.wait()
@@ -110,7 +110,7 @@ class VllmProcess:
         """Wait until a launched server answers; returns the seconds since it was launched.
 
         Raises:
-            AssertionError: If it ends, or does not answer in eight minutes.
+            AssertionError: If it ends, or does not answer in ten minutes.
         """
         assert self._process is not None
         while time.monotonic() - self._launched < _LONGEST_START_S and self._process.poll() is None:

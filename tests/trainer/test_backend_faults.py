@@ -8,13 +8,15 @@ import msgspec
 import openai
 import pytest
 
+from burnish.adapters import AdapterStore
 from burnish.errors import BackendUnavailable, EvaluationError, ServingError
-from burnish.records import Evaluation
+from burnish.records import AdapterManifest, Evaluation
+from burnish.serving import base_sha256, open_backend
 from burnish.testing import VllmServer
 from burnish_trainer import collect, evaluate
 from burnish_trainer.evaluation import RunOptions
 from burnish_trainer.evaluation.agent_code import code_sha256
-from burnish_trainer.evaluation.answering import check_backend
+from burnish_trainer.evaluation.answering import check_backend, served
 from burnish_trainer.evaluation.attempt import infrastructure_error, next_seed, seeded
 from burnish_trainer.evaluation.notes import evaluation_notes
 from burnish_trainer.evaluation.subject import subject_of
@@ -111,6 +113,35 @@ def test_rollouts_have_a_seed_for_each_task_attempt_and_call(server):
     collect(subject, subject.tasks("train", 6), options=options)
     again = [body["seed"] for body in chats(server)][len(seeds) :]
     assert sorted(again) == sorted(seeds)
+
+
+@pytest.mark.parametrize("left", ["restarted", "gone"])
+def test_a_server_that_lost_the_version_ends_no_evaluation(
+    server, base, home, tmp_path, caplog, left
+):
+    from burnish.serving.embedded.tiny import make_adapter
+
+    manifest = AdapterManifest(
+        id="",
+        name="shop",
+        sha256="",
+        base_model=str(base),
+        base_sha256=base_sha256(base),
+        rank=4,
+        alpha=8,
+        targets=["q_proj"],
+        created_at="2026-01-01",
+    )
+    adapter = AdapterStore(home).publish(make_adapter(tmp_path / "lora", base, rank=4), manifest).id
+    with served(subject_of("shop").config, adapter):
+        assert open_backend(server.url).list() == [adapter]
+        if left == "restarted":
+            server.restart()
+        else:
+            server.fail(
+                503, times=1000, path="/v1/unload_lora_adapter", headers={"retry-after": "0"}
+            )
+    assert (f"{adapter} stays loaded" in caplog.text) == (left == "gone")
 
 
 def test_seeds_belong_to_the_task_the_attempt_and_the_call():

@@ -6,13 +6,17 @@ Knows: the embedded engine and OpenAI-compatible servers. Does not know: what is
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from burnish import settings
 from burnish.adapters import AdapterStore
-from burnish.errors import BaseModelMismatch
+from burnish.errors import BackendUnavailable, BaseModelMismatch, UnknownAdapter
 from burnish.project import AgentConfig
+from burnish.protocols import Backend
+
+logger = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
@@ -41,7 +45,17 @@ def served(config: AgentConfig, adapter: str | None) -> Iterator[None]:
     try:
         yield
     finally:
+        _give_back(backend, adapter)
+
+
+def _give_back(backend: Backend, adapter: str) -> None:
+    """Unload a version; a server that forgot it or is gone ends no evaluation whose attempts are made."""
+    try:
         backend.unload(adapter)
+    except UnknownAdapter:
+        return  # the server was restarted
+    except BackendUnavailable as problem:
+        logger.warning("burnish: %s stays loaded: %s", adapter, problem)
 
 
 def chat_model(
