@@ -169,6 +169,12 @@ class Workspace:
         self._store.index.refresh()
         return self._store.report().losses
 
+    def threads_without_run(self) -> set[str]:
+        """Threads that an outcome names and of which this workspace holds no run."""
+        self._store.refresh()
+        recorded = {entry.thread_id for entry in self.entries()}
+        return self._store.index.told_threads() - recorded
+
     def rebuild_index(self) -> None:
         """Throw the index away and make it again out of the journal."""
         self._store.index.rebuild()

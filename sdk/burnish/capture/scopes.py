@@ -13,6 +13,7 @@ from burnish.capture import shipping, telling
 from burnish.capture.arguments import report_wrong, tolerate
 from burnish.capture.content import Content
 from burnish.capture.entering import Entered, leave_variable
+from burnish.capture.notices import notice, notice_first_outcome
 from burnish.capture.recorder import sink
 from burnish.capture.recorder.context import (
     current_run,
@@ -48,8 +49,8 @@ class task(Entered["task"]):  # noqa: N801 - used as `with burnish.task(...)`, l
         user: For whom.
         attempt: Which attempt at the task, from 1.
         source: production, rollout, evaluation, demonstration or teacher.
-        environment: The world that is acted on: its name, or an object whose `state()` is
-            recorded at the end of each run inside.
+        environment: The world that is acted on: an object whose `state()` is recorded at the end of
+            each run inside. A text names it only, and no state is recorded.
         explore: Whether unusual actions are wanted here; production never explores.
 
     A wrong value must not stop the agent: it is left out, counted as a fault (`burnish doctor`)
@@ -84,6 +85,12 @@ class task(Entered["task"]):  # noqa: N801 - used as `with burnish.task(...)`, l
                 'burnish.task(source="rollout", explore=True)',
             )
         self.environment = environment
+        if isinstance(environment, str):
+            notice(
+                "task(environment) is a name",
+                f"task(environment={environment[:80]!r}) names a world, and no final state of it is recorded; "
+                "give the object whose state() tells it",
+            )
         self.trajectory_ids: list[str] = []
         self._tokens: list[Token[task | None]] = []
 
@@ -159,6 +166,7 @@ def outcome(
     event, blobs = outcome_event(
         fact, Content({}, door()), trajectory_id=trajectory_id, thread_id=thread_id
     )
+    notice_first_outcome()
     sink.journal().append(event, blobs)
 
 

@@ -21,6 +21,7 @@ from burnish.capture.entry import Agent, Entry, Invocation, enter, enter_resumed
 from burnish.capture.event_streams import end_with_stream
 from burnish.capture.handler import shared_handler
 from burnish.capture.handwritten_runnable import is_handwritten, record_entry
+from burnish.capture.notices import notice_undeclared_agent
 from burnish.errors import CaptureError
 
 _R = TypeVar("_R")
@@ -51,6 +52,7 @@ def wrap(graph: _R, *, agent: str, tags: Sequence[str] = ()) -> _R:
             "a compiled LangGraph graph or a LangChain runnable",
             "graph.compile() first, or @burnish.trace(agent=...) for any other function",
         )
+    notice_undeclared_agent(agent, "wrap()")
     shared_handler()
     original = getattr(type(graph), _MARK, (type(graph), None))[0]
     twin = _shallow(graph)

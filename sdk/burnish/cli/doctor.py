@@ -161,6 +161,7 @@ def look(home: Path | None = None, *, imports: bool = True) -> Iterator[Finding]
         ("shipping", lambda: _shipping(home)),
         ("losses", lambda: _losses(home)),
         ("faults", lambda: _faults(home)),
+        ("notices", lambda: _notices(home)),
     ):
         yield _guarded(name, check)
 
@@ -410,17 +411,41 @@ def _losses(home: Path | None) -> Finding:
 
 
 def _faults(home: Path | None) -> Finding:
-    """What went wrong inside burnish, in any process, without the agents noticing."""
+    """Show what went wrong inside burnish, in any process, without the agents noticing."""
+    from burnish.capture.notices import NOTICE
+
+    counts = _counts_of_processes(home)
+    found = {name: count for name, count in counts.items() if not name.startswith(NOTICE)}
+    return Finding(name="faults", ok=not found, detail=_counted(found), fix=LOG if found else "")
+
+
+def _notices(home: Path | None) -> Finding:
+    """Show likely mistakes; each may be meant, so none of them is a failure."""
+    from burnish.capture.notices import NOTICE
+    from burnish.workspace import Workspace
+
+    found = {
+        name.removeprefix(NOTICE): count
+        for name, count in _counts_of_processes(home).items()
+        if name.startswith(NOTICE)
+    }
+    lonely = sorted(Workspace(home).threads_without_run())
+    if lonely:
+        found[f"threads with an outcome and without a run, such as {lonely[0]}:"] = len(lonely)
+    fix = "is it the name, the thread and the workspace (BURNISH_HOME) of the agent?"
+    return Finding(name="notices", ok=True, detail=_counted(found), fix=fix if found else "")
+
+
+def _counts_of_processes(home: Path | None) -> dict[str, int]:
+    """Return what processes counted of themselves, by kind."""
     from burnish.capture.telling import PREFIX
     from burnish.workspace import Workspace
 
-    counts = Workspace(home).losses()
-    found = {
+    return {
         name.removeprefix(PREFIX): count
-        for name, count in counts.items()
+        for name, count in Workspace(home).losses().items()
         if name.startswith(PREFIX)
     }
-    return Finding(name="faults", ok=not found, detail=_counted(found), fix=LOG if found else "")
 
 
 def _counted(counts: dict[str, int]) -> str:

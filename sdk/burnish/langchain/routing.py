@@ -28,6 +28,7 @@ from burnish import settings
 from burnish.canary.reconciler import Reconciler
 from burnish.canary.router import Router, RoutingChoice
 from burnish.capture.entering import leave_variable
+from burnish.capture.notices import notice_undeclared_agent
 from burnish.capture.recorder.context import ambient_config, current_thread_id
 from burnish.errors import CaptureError
 from burnish.langchain.takeover import Takeover, classify_failure
@@ -92,6 +93,7 @@ def route(model: Model, *, agent: str, home: Path | str | None = None) -> Model:
     """
     if not isinstance(model, BaseChatModel):
         raise _refuse_model(model, agent)
+    notice_undeclared_agent(agent, "route()")
     given = getattr(type(model), "burnish_routes", None) or type(model)
     routed: Any = model.model_copy()
     folder = None if home is None else Path(home)

@@ -1,0 +1,69 @@
+"""Likely mistakes that are no errors: said once in the log, counted, and shown by `burnish doctor`.
+
+`notice_undeclared_agent` and `notice_first_outcome` look for them. Neither raises, and neither keeps a value from being
+recorded, for each may be meant: an agent without a table in burnish.toml is recorded all the same.
+"""
+
+from __future__ import annotations
+
+from burnish import config_file, settings
+from burnish.capture import faults
+from burnish.errors import BurnishError
+
+NOTICE = "notice "
+"""Before the kind of each notice, to tell them from faults."""
+_checked: set[str] = set()
+
+
+def notice(kind: str, message: str) -> None:
+    """Count a likely mistake, and log the first of its kind."""
+    faults.say_once(f"{NOTICE}{kind}", f"{message} (burnish doctor counts it)")
+
+
+def notice_undeclared_agent(agent: str, place: str) -> None:
+    """Notice a name that burnish.toml does not declare although it declares others; once for each name.
+
+    Args:
+        agent: The name.
+        place: Function that was given it.
+    """
+    if f"agent {agent}" in _checked:
+        return
+    _checked.add(f"agent {agent}")
+    try:
+        path = settings.current().config or config_file.find()
+        if path is None:
+            return
+        path = path / config_file.NAME if path.is_dir() else path
+        declared = config_file.read(path).get("agent")
+    except (BurnishError, OSError):  # the command that needs the file says what is wrong with it
+        return
+    if isinstance(declared, dict) and declared and agent not in declared:
+        known = ", ".join(sorted(map(str, declared)))
+        notice(
+            f"agent not in burnish.toml: {agent}",
+            f"{place} got the agent {agent!r}, and {path} declares {known}",
+        )
+
+
+def notice_first_outcome() -> None:
+    """Notice an outcome in a workspace without any recorded run; looked at once in each process."""
+    if "outcome" in _checked:
+        return
+    _checked.add("outcome")
+    home = settings.current().home
+    try:
+        empty = not any((home / "journal").glob("*/*.seg"))
+    except OSError:
+        return
+    if empty:
+        notice(
+            "outcome in an empty workspace",
+            f"outcome() reports to {home.absolute()}, where no run was recorded yet: set home or "
+            "BURNISH_HOME to that of the agent, if it is another",
+        )
+
+
+def forget_notices() -> None:
+    """Look for every mistake again; for tests."""
+    _checked.clear()
