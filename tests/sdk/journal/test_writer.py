@@ -165,6 +165,7 @@ def test_every_way_of_syncing_keeps_all_events(tmp_path, mode):
     assert numbers(tmp_path) == list(range(20))
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="watches fdatasync and /proc")
 def test_another_way_of_syncing_holds_from_the_next_event_on(tmp_path, monkeypatch):
     synced = []
     real = os.fdatasync
