@@ -26,7 +26,7 @@ from burnish.journal import erasure
 from burnish.journal.catching_up import plain_text
 from burnish.journal.erasure import Tombstone
 from burnish.journal.faults import naming_faults
-from burnish.journal.index import Entry, Query
+from burnish.journal.index import IndexEntry, Query
 from burnish.journal.orphans import Orphans, find_orphans
 from burnish.journal.store import JournalStore
 from burnish.journal.writer import writer_for
@@ -137,16 +137,16 @@ def _erase(home: Path, stone: Tombstone) -> tuple[int, list[Tombstone]]:
     return sum(one.frames for one in done) - sum(one.frames for one in earlier), done
 
 
-def _entries_of(store: JournalStore, kind: str, names: Iterable[str]) -> list[Entry]:
+def _entries_of(store: JournalStore, kind: str, names: Iterable[str]) -> list[IndexEntry]:
     """Trajectories of a thread or user under any of these names, oldest first."""
-    found: dict[str, Entry] = {}
+    found: dict[str, IndexEntry] = {}
     for name in names:
         query = Query(thread_id=name) if kind == "thread" else Query(user=name)
         found.update((entry.id, entry) for entry in store.find(query))
     return sorted(found.values(), key=lambda entry: (entry.started_ns, entry.id))
 
 
-def _ids(entries: Iterable[Entry]) -> list[str]:
+def _ids(entries: Iterable[IndexEntry]) -> list[str]:
     return [entry.id for entry in entries]
 
 
@@ -179,7 +179,7 @@ def _remove_contents(
 
 
 def _content_names(
-    store: JournalStore, entries: list[Entry], threads: set[str]
+    store: JournalStore, entries: list[IndexEntry], threads: set[str]
 ) -> Iterator[set[str]]:
     """Names of the content of these trajectories, and of the outcomes of these threads, by span."""
     for _, chapters in store.walk(entries):

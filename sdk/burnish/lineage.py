@@ -34,7 +34,7 @@ _SHORTEST_SPAN = 16  # hex digits
 _LONGEST_NAME = 255  # bytes of a file's name
 
 
-class Place(Protocol):
+class LineageWorkspace(Protocol):
     """A workspace, as far as lineage reads it."""
 
     home: Path
@@ -48,7 +48,7 @@ class Place(Protocol):
         ...
 
 
-def lineage(workspace: Place, identifier: str) -> Node:
+def lineage(workspace: LineageWorkspace, identifier: str) -> Node:
     """What `identifier` is, what it comes from, and what was made of it.
 
     What cannot be read is left out; the node then names those files under `unread`.
@@ -66,7 +66,7 @@ def lineage(workspace: Place, identifier: str) -> Node:
     return {**found, "unread": [str(path) for path in unread]} if unread else found
 
 
-def _find(workspace: Place, identifier: str) -> Node:
+def _find(workspace: LineageWorkspace, identifier: str) -> Node:
     home = workspace.home
     version = _version(home, identifier)
     if version is not None:
@@ -96,7 +96,7 @@ def _run(home: Path, trajectory: Trajectory) -> Node:
     }
 
 
-def _span(workspace: Place, identifier: str) -> Node | None:
+def _span(workspace: LineageWorkspace, identifier: str) -> Node | None:
     """A span, found by reading the journal through."""
     if len(identifier) != _SHORTEST_SPAN:
         return None
@@ -111,7 +111,7 @@ def _span(workspace: Place, identifier: str) -> Node | None:
     return {**facts, "parents": run["parents"], "children": [{**run, "parents": []}]}
 
 
-def _row(workspace: Place, identifier: str) -> Node | None:
+def _row(workspace: LineageWorkspace, identifier: str) -> Node | None:
     """A row of a dataset, with the run that it was made of."""
     found = list(_rows(workspace.home, "row_id", identifier))
     if not found:

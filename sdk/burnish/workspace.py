@@ -21,7 +21,7 @@ from burnish.errors import WorkspaceError
 from burnish.forgetting import ForgetReport, forget
 from burnish.journal import layout
 from burnish.journal.archive import ArchiveReport, archive
-from burnish.journal.index import Entry, Query
+from burnish.journal.index import IndexEntry, Query
 from burnish.journal.reader import ReadReport
 from burnish.journal.store import Chapter, JournalStore
 from burnish.journal.writer import JournalWriter, writer_for
@@ -127,11 +127,11 @@ class Workspace:
             )
         return trajectory
 
-    def entries(self, query: Query | None = None) -> list[Entry]:
+    def entries(self, query: Query | None = None) -> list[IndexEntry]:
         """What the index knows of the trajectories that match, without reading them."""
         return self._store.find(query or Query())
 
-    def read(self, entries: Sequence[Entry]) -> Iterator[Trajectory]:
+    def read(self, entries: Sequence[IndexEntry]) -> Iterator[Trajectory]:
         """The trajectories of these entries, in their order, one at a time."""
         self._store.refresh()
         for entry, chapters in self._store.walk(entries):
@@ -139,7 +139,7 @@ class Workspace:
             if trajectory is not None:
                 yield trajectory
 
-    def fingerprint(self, entries: Sequence[Entry]) -> str:
+    def fingerprint(self, entries: Sequence[IndexEntry]) -> str:
         """Hash of where everything lies that is recorded about these entries, 32 hex digits.
 
         It changes whenever a frame about one of them is added: an event, an outcome, a verdict.
@@ -263,7 +263,7 @@ class Workspace:
         """Encodes values without what must not be kept."""
         return Content({}, door(self.home))
 
-    def _try_to_assemble(self, entry: Entry, chapters: list[Chapter]) -> Trajectory | None:
+    def _try_to_assemble(self, entry: IndexEntry, chapters: list[Chapter]) -> Trajectory | None:
         """One trajectory; None and a count where its events cannot be put together."""
         try:
             trajectory = self._assemble(entry, chapters)
@@ -274,17 +274,17 @@ class Workspace:
             self._store.met.unreadable_runs += 1
         return trajectory
 
-    def _count_unreadable(self, entry: Entry, error: Exception) -> None:
+    def _count_unreadable(self, entry: IndexEntry, error: Exception) -> None:
         self._store.met.unreadable_runs += 1
         _LOG.warning("trajectory %s of %s cannot be read: %r", entry.id, self.home, error)
 
-    def _assemble(self, entry: Entry, chapters: list[Chapter]) -> Trajectory | None:
+    def _assemble(self, entry: IndexEntry, chapters: list[Chapter]) -> Trajectory | None:
         parts = TrajectoryParts(entry.id)
         for span in self._spans(entry, chapters):
             parts.add(span)
         return assemble_parts(parts)
 
-    def _spans(self, entry: Entry, chapters: list[Chapter]) -> Iterator[Span]:
+    def _spans(self, entry: IndexEntry, chapters: list[Chapter]) -> Iterator[Span]:
         for chapter in chapters:
             yield from project_events(chapter.events, alive=chapter.alive)
         if entry.thread_id is None:

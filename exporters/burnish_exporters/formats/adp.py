@@ -48,7 +48,7 @@ class _TextObservation(
     tool_call_id: str | None = None
 
 
-class _Trajectory(msgspec.Struct, forbid_unknown_fields=True):
+class _AdpTrajectory(msgspec.Struct, forbid_unknown_fields=True):
     schema_version: Literal["1.5.0"]
     id: str
     content: list[_ApiAction | _MessageAction | _TextObservation]
@@ -79,7 +79,7 @@ class Adp:
             ExportError: If a field is unknown, missing or of another type, or ids do not match.
         """
         try:
-            found = msgspec.convert(row, _Trajectory)
+            found = msgspec.convert(row, _AdpTrajectory)
         except msgspec.ValidationError as problem:
             raise ExportError(
                 f"row is no ADP trajectory: {problem}", f"fields of version {VERSION}"

@@ -76,7 +76,7 @@ class _Step(_Strict):
     llm_call_count: int | None = None
 
 
-class _Trajectory(_Strict):
+class _AtifTrajectory(_Strict):
     schema_version: Literal["ATIF-v1.7"]
     session_id: str
     trajectory_id: str
@@ -118,7 +118,7 @@ class Atif:
             ExportError: If a field is unknown, missing or of another type, or a rule is broken.
         """
         try:
-            found = msgspec.convert(row, _Trajectory)
+            found = msgspec.convert(row, _AtifTrajectory)
         except msgspec.ValidationError as problem:
             raise ExportError(
                 f"row is no ATIF trajectory: {problem}", f"fields of {VERSION}"

@@ -113,7 +113,7 @@ def _compiled(source: str) -> Any:
             "the package jinja2 is not installed", "jinja2", "pip install jinja2"
         ) from problem
 
-    class Generation(Extension):
+    class GenerationTag(Extension):
         """Reads `{% generation %}`, by which a template marks what the assistant says, as its content."""
 
         tags = {"generation"}  # noqa: RUF012 - Jinja's shape
@@ -126,7 +126,7 @@ def _compiled(source: str) -> Any:
         raise TemplateError(message)
 
     environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols, Generation]
+        trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols, GenerationTag]
     )
     environment.filters["tojson"] = _to_json
     environment.globals["raise_exception"] = refuse

@@ -14,10 +14,10 @@ from typing import Any
 import regex
 
 from burnish.errors import ExportError
-from burnish.redaction import Finding
+from burnish.redaction import Detection
 from burnish_exporters.redact.people import find_people
 
-Finder = Callable[[str], Iterable[Finding]]
+Finder = Callable[[str], Iterable[Detection]]
 
 _PRESIDIO_KINDS = {
     "CREDIT_CARD": "card",
@@ -105,18 +105,18 @@ def _pattern_finder(kind: str, pattern: str) -> Finder:
             f"redaction pattern {kind}: {problem}", "a regular expression"
         ) from problem
 
-    def find_matches(text: str) -> Iterator[Finding]:
+    def find_matches(text: str) -> Iterator[Detection]:
         try:
             found = list(compiled.finditer(text, timeout=_PATTERN_S))
         except TimeoutError:  # what it would have found is unknown, so nothing of the text stays
             yield from (
-                Finding(WITHHELD, match.start(), match.end(), match.group())
+                Detection(WITHHELD, match.start(), match.end(), match.group())
                 for match in _WORD.finditer(text)
             )
             return
         for match in found:
             if match.group():
-                yield Finding(kind, match.start(), match.end(), match.group())
+                yield Detection(kind, match.start(), match.end(), match.group())
 
     return find_matches
 
@@ -160,12 +160,12 @@ def presidio_finder(names_model: str | None = None) -> Finder:
         engine = NlpEngineProvider(nlp_configuration=settings).create_engine()
     analyzer = AnalyzerEngine(registry=registry, nlp_engine=engine, supported_languages=["en"])
 
-    def find_entities(text: str) -> Iterator[Finding]:
+    def find_entities(text: str) -> Iterator[Detection]:
         for result in analyzer.analyze(text=text, language="en", score_threshold=_THRESHOLD):
             if result.entity_type in ("DATE_TIME", "URL"):
                 continue
             kind = _PRESIDIO_KINDS.get(result.entity_type) or result.entity_type.lower()
-            yield Finding(kind, result.start, result.end, text[result.start : result.end])
+            yield Detection(kind, result.start, result.end, text[result.start : result.end])
 
     return find_entities
 
@@ -193,14 +193,14 @@ def secrets_finder() -> Finder:
     except ImportError as problem:
         raise _missing_package("detect-secrets") from problem
 
-    def find_secrets(text: str) -> Iterator[Finding]:
+    def find_secrets(text: str) -> Iterator[Detection]:
         with default_settings() as settings:
             settings.disable_plugins("Base64HighEntropyString", "HexHighEntropyString")
             for line in set(text.splitlines()):
                 values = {secret.secret_value for secret in scan_line(line)}
                 for value in sorted({_whole_secret(str(v), line) for v in values if v}):
                     for match in re.finditer(re.escape(value), text):
-                        yield Finding("secret", match.start(), match.end(), value)
+                        yield Detection("secret", match.start(), match.end(), value)
 
     return find_secrets
 

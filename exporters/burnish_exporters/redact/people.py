@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from burnish.redaction import Finding
+from burnish.redaction import Detection
 
 _DATE = (
     r"(?:\d{1,4}[./-]\d{1,2}[./-]\d{1,4}|\d{1,2}(?:st|nd|rd|th|\.)?(?: de)? [^\W\d_]{3,12}\.?(?: de)?,? \d{4}"
@@ -28,9 +28,9 @@ _ADDRESS = re.compile(
 )
 
 
-def find_people(text: str) -> Iterator[Finding]:
+def find_people(text: str) -> Iterator[Detection]:
     """Yield dates marked as a date of birth, and streets with a house number."""
     for match in _BORN.finditer(text):
-        yield Finding("date_of_birth", *match.span("value"), match["value"])
+        yield Detection("date_of_birth", *match.span("value"), match["value"])
     for match in _ADDRESS.finditer(text):
-        yield Finding("address", match.start(), match.end(), match.group())
+        yield Detection("address", match.start(), match.end(), match.group())

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
-from burnish.journal.index import Entry, Query
+from burnish.journal.index import IndexEntry, Query
 from burnish.records import Trajectory
 from burnish.workspace import Workspace
 
@@ -22,7 +22,7 @@ class ShardRange(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     name: str
-    entries: list[Entry]
+    entries: list[IndexEntry]
 
 
 def cut_workspace(workspace: Workspace, agent: str) -> list[ShardRange]:

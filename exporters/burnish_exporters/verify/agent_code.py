@@ -26,7 +26,7 @@ from burnish.errors import VerificationError
 from burnish.origins import UNTRUSTED_STATE, state_decides
 from burnish.records import Trajectory, Verdict
 from burnish_exporters.verify.judge_one import unknown
-from burnish_exporters.verify.sandbox import Limits, Ran, best_way
+from burnish_exporters.verify.sandbox import Limits, ProgramRun, best_way
 from burnish_exporters.verify.user_functions import load_function
 
 EndClass = Literal["pass", "wrong output", "exception", "time-out", "resource limit"]
@@ -137,7 +137,7 @@ def limits_of(given: Limits | Mapping[str, Any] | None) -> Limits:
     return made
 
 
-def class_of(ran: Ran) -> EndClass:
+def class_of(ran: ProgramRun) -> EndClass:
     """The class of an end; "pass" where the program ended well."""
     if ran.ended == "time limit":
         return "time-out"
@@ -157,7 +157,7 @@ def stage_of(kind: str, detail: str) -> str:
     return "compile" if _COMPILER.search(detail) else "run"
 
 
-def last_words(ran: Ran) -> str:
+def last_words(ran: ProgramRun) -> str:
     """The end of what a program printed as errors, else how it ended."""
     lines = ran.stderr.decode("utf-8", "replace").strip().splitlines()
     if ran.ended != "exit" or not lines:

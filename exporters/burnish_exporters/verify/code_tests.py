@@ -37,7 +37,14 @@ from burnish_exporters.verify.agent_code import (
     stage_of,
 )
 from burnish_exporters.verify.judge_one import unknown
-from burnish_exporters.verify.sandbox import Box, Limits, Program, Ran, best_way, run_together
+from burnish_exporters.verify.sandbox import (
+    Box,
+    Limits,
+    Program,
+    ProgramRun,
+    best_way,
+    run_together,
+)
 
 _HERE = Path(__file__).parent
 _REPORT_BYTES = 8 << 20
@@ -86,7 +93,9 @@ class CodeTests(RunsCode):
         checker, candidate = examine(tests, files, self.limits)
         return self._judged(_read_report(checker), checker, candidate)
 
-    def _judged(self, report: _Report | None, checker: Ran, candidate: Ran) -> Verdict:
+    def _judged(
+        self, report: _Report | None, checker: ProgramRun, candidate: ProgramRun
+    ) -> Verdict:
         trouble = _trouble(report, checker, candidate)
         if report is None or trouble:
             return unknown(self, *(trouble or ("the tests broke", last_words(checker))))
@@ -170,7 +179,7 @@ def passes_tests(
     )
 
 
-def examine(tests: str, files: Mapping[str, str], limits: Limits) -> tuple[Ran, Ran]:
+def examine(tests: str, files: Mapping[str, str], limits: Limits) -> tuple[ProgramRun, ProgramRun]:
     """Run tests against code; returns how the tests ended, with their report, and how the code did.
 
     Raises:
@@ -219,7 +228,7 @@ def _is_installed(name: str) -> bool:
     return found is not None or name in _TEST_LIBRARIES
 
 
-def _read_report(checker: Ran) -> _Report | None:
+def _read_report(checker: ProgramRun) -> _Report | None:
     """What the tests reported; None where it is missing or cut."""
     try:
         return msgspec.json.decode(checker.report, type=_Report)
@@ -227,7 +236,9 @@ def _read_report(checker: Ran) -> _Report | None:
         return None
 
 
-def _trouble(report: _Report | None, checker: Ran, candidate: Ran) -> tuple[str, str] | None:
+def _trouble(
+    report: _Report | None, checker: ProgramRun, candidate: ProgramRun
+) -> tuple[str, str] | None:
     """Reason and detail where the tests, or the sandbox, kept the code from being judged."""
     if "lost" in (checker.ended, candidate.ended):
         return "the sandbox broke", last_words(checker) + last_words(candidate)

@@ -19,7 +19,7 @@ _FEW_DESCRIPTORS = 24
 _KB = 1024
 
 
-class Usage(NamedTuple):
+class ProcessUsage(NamedTuple):
     """What is used at one moment.
 
     Attributes:
@@ -42,7 +42,7 @@ class ProcessTree:
         self._root = root
         self._known: dict[int, str] = {}  # start time by id: an id may be given again
 
-    def usage(self, limit_bytes: int) -> Usage:
+    def usage(self, limit_bytes: int) -> ProcessUsage:
         """What is used now.
 
         Args:
@@ -58,7 +58,7 @@ class ProcessTree:
             if used + sockets > limit_bytes:
                 exact = sum(_shared_once(pid, rough) for pid, rough in memory.items())
                 used = min(used, exact)
-        return Usage(len(found), used + sockets)
+        return ProcessUsage(len(found), used + sockets)
 
     def _below(self) -> list[int]:
         """Ids of all processes below the root, and of those that were below it at an earlier look."""

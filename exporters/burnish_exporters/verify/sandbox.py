@@ -86,7 +86,7 @@ class Program:
     report_bytes: int = 0
 
 
-class Ran(msgspec.Struct, frozen=True, kw_only=True):
+class ProgramRun(msgspec.Struct, frozen=True, kw_only=True):
     """How a program ended.
 
     Attributes:
@@ -189,7 +189,7 @@ class Box:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
-    def close(self) -> Ran:
+    def close(self) -> ProgramRun:
         """Wait for the end and tell it."""
         stdout, stderr, told, *more = (bytes(self.output[s.fileno()]) for s in self.streams())
         self.process.wait()
@@ -203,7 +203,7 @@ class Box:
         detail = report.get("problem", "")
         if report.get("code") in (-9, -24) and report["cpu_s"] > 0.8 * self.limits.cpu_s:
             self.ended = self.ended or "time limit"
-        return Ran(
+        return ProgramRun(
             ended=self.ended or ("exit" if "code" in report else "lost"),  # type: ignore[arg-type]
             code=None if self.ended else report.get("code"),
             stdout=stdout[:most],
@@ -213,7 +213,7 @@ class Box:
         )
 
 
-def run(program: Program, limits: Limits | None = None, *, way: Way | None = None) -> Ran:
+def run(program: Program, limits: Limits | None = None, *, way: Way | None = None) -> ProgramRun:
     """Run one program to its end.
 
     Args:
@@ -228,7 +228,7 @@ def run(program: Program, limits: Limits | None = None, *, way: Way | None = Non
     return run_together([box])[0]
 
 
-def run_together(boxes: Sequence[Box], *, until: Box | None = None) -> list[Ran]:
+def run_together(boxes: Sequence[Box], *, until: Box | None = None) -> list[ProgramRun]:
     """Watch several sandboxes until all have ended, or the one that the others are there for."""
     with selectors.DefaultSelector() as selector:
         for box in boxes:

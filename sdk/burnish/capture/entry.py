@@ -43,7 +43,7 @@ class Agent(NamedTuple):
     tags: tuple[str, ...] = ()
 
 
-class Entry(NamedTuple):
+class EntryPoint(NamedTuple):
     """A way to run a wrapped runnable: the name of the method, and how its run is known."""
 
     name: str
@@ -160,21 +160,23 @@ def is_entered(graph: Any, config: Any) -> bool:
 
 
 @faults.guarded
-def enter(agent: Agent, entry: Entry, graph: Any, input: Any, config: Any) -> Invocation | None:
+def enter(
+    agent: Agent, entry: EntryPoint, graph: Any, input: Any, config: Any
+) -> Invocation | None:
     """Record an invocation of a wrapped runnable; None where it is not to be recorded."""
     return _enter(agent, entry, graph, input, config, None)
 
 
 @faults.guarded
 def enter_resumed(
-    agent: Agent, entry: Entry, graph: Any, input: Any, config: Any, found: str | None
+    agent: Agent, entry: EntryPoint, graph: Any, input: Any, config: Any, found: str | None
 ) -> Invocation | None:
     """As `enter`, where the checkpoint was already asked for the trajectory."""
     return _enter(agent, entry, graph, input, config, found or resume.NOT_FOUND)
 
 
 def _enter(
-    agent: Agent, entry: Entry, graph: Any, input: Any, config: Any, found: str | None
+    agent: Agent, entry: EntryPoint, graph: Any, input: Any, config: Any, found: str | None
 ) -> Invocation | None:
     given: dict[str, Any] = dict(config) if config else {}
     if not recording() or is_entered(graph, given):
@@ -217,7 +219,7 @@ def _invocation(config: dict[str, Any], run: Awaited) -> Invocation:
     return Invocation(config, run)
 
 
-def _settle_id(config: dict[str, Any], entry: Entry) -> None:
+def _settle_id(config: dict[str, Any], entry: EntryPoint) -> None:
     """Leave the caller's run id in the config, as a UUID; add one only where nothing else tells the run.
 
     Raises:

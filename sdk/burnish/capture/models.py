@@ -20,7 +20,7 @@ from burnish.capture.placing import (
 from burnish.capture.recorder.calls import fail_model_call, finish_model_call, start_model_call
 from burnish.capture.recorder.requests import TOKENS, ModelReply, ModelRequest
 from burnish.capture.recorder.runs import Run
-from burnish.capture.replies import Reply, read_reply
+from burnish.capture.replies import LangChainReply, read_reply
 
 
 def start_model(parent: Run, key: int, messages: list[Any], about: dict[str, Any]) -> None:
@@ -58,7 +58,7 @@ def end_model(run: Run, result: Any) -> None:
     close_bare(run, "completed")
 
 
-def _reply_of(run: Run, reply: Reply) -> ModelReply:
+def _reply_of(run: Run, reply: LangChainReply) -> ModelReply:
     """The reply with what the server said and the chat model dropped."""
     message = reply.message
     if message is None:

@@ -9,7 +9,7 @@ import functools
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from burnish.capture.recorder.runs import Place, Run, registry
+from burnish.capture.recorder.runs import GraphPosition, Run, registry
 from burnish.capture.requests import own_metadata, own_tags
 
 _E = TypeVar("_E")
@@ -25,7 +25,7 @@ def open_run(parent: Run, key: int, kind: str, metadata: dict[str, Any]) -> Run:
     namespace = metadata.get("langgraph_checkpoint_ns")  # names one execution of a node
     if namespace is not None and namespace != run.place.namespace:
         node, step = metadata.get("langgraph_node"), metadata.get("langgraph_step")
-        run.place = Place(node, step, namespace)
+        run.place = GraphPosition(node, step, namespace)
     named = metadata.get("lc_agent_name")
     if named is not None and named != run.agent_name:
         run.agent_name = run.speaker = named

@@ -19,7 +19,7 @@ _OWN_FACTS = ("adapter", "arm", "prompt_token_ids", "token_ids", "logprobs", "ba
 _MODEL = ("model_name", "model", "model_id")
 
 
-class Reply(NamedTuple):
+class LangChainReply(NamedTuple):
     """One answer: the message (or bare text) and the facts about it, as ModelEnded's fields."""
 
     message: Any  # BaseMessage, or None
@@ -28,18 +28,18 @@ class Reply(NamedTuple):
     extras: dict[str, Any]
 
 
-def read_reply(result: Any) -> Reply:
+def read_reply(result: Any) -> LangChainReply:
     """The first generation of an LLMResult; further choices are kept in `extras`."""
     choices = result.generations[0] if result.generations else []
     if not choices:
-        return Reply(None, None, {}, {"llm_output": result.llm_output or {}})
+        return LangChainReply(None, None, {}, {"llm_output": result.llm_output or {}})
     message = getattr(choices[0], "message", None)
     info = choices[0].generation_info or {}
     extras: dict[str, Any] = {}
     if len(choices) > 1:
         extras["choices"] = [getattr(choice, "message", choice.text) for choice in choices[1:]]
     if message is None:
-        return Reply(None, choices[0].text, _facts(info), extras | _rest(info))
+        return LangChainReply(None, choices[0].text, _facts(info), extras | _rest(info))
     fields = message.__dict__
     said = fields["response_metadata"]
     said = {**info, **said} if info and said else said or info
@@ -52,7 +52,7 @@ def read_reply(result: Any) -> Reply:
         facts["usage"] = read_usage(usage)
         if usage.get("total_cost") == 0:  # langchain-core's mark of an answer from its cache
             facts["sampled"] = False
-    return Reply(message, None, facts, extras)
+    return LangChainReply(message, None, facts, extras)
 
 
 def _facts(metadata: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from burnish.capture import resume
-from burnish.capture.entry import Agent, Entry, Invocation, enter, enter_resumed, is_entered
+from burnish.capture.entry import Agent, EntryPoint, Invocation, enter, enter_resumed, is_entered
 from burnish.capture.event_streams import end_with_stream
 from burnish.capture.handler import shared_handler
 from burnish.capture.handwritten_runnable import is_handwritten, record_entry
@@ -81,13 +81,13 @@ def _class_for(original: type, agent: Agent) -> type:
     for name, recorded in _RECORDED.items():
         inner = getattr(original, name, None)
         if inner is not None and not (plain and name in _ENDING_IN_STREAM):
-            entry = Entry(name, starts_first=plain and name in _STARTING)
+            entry = EntryPoint(name, starts_first=plain and name in _STARTING)
             body[name] = functools.wraps(inner)(recorded(agent, entry, inner))
     further = _RECORDED_LISTS if _is_graph(original) else _RECORDED_LISTS | _RECORDED_READINGS
     for name, recorded in further.items():
         inner = getattr(original, name, None)
         if inner is not None and not _is_default(inner):
-            body[name] = functools.wraps(inner)(recorded(agent, Entry(name), inner))
+            body[name] = functools.wraps(inner)(recorded(agent, EntryPoint(name), inner))
     return _marked(original, agent, body)
 
 
@@ -147,7 +147,7 @@ def _rewrap(graph: Any, agent: str, tags: tuple[str, ...]) -> Any:
     return wrap(graph, agent=agent, tags=tags)
 
 
-def _sync(agent: Agent, entry: Entry, inner: Callable[..., Any]) -> Callable[..., Any]:
+def _sync(agent: Agent, entry: EntryPoint, inner: Callable[..., Any]) -> Callable[..., Any]:
     def run(self: Any, input: Any, config: Any = None, *args: Any, **kwargs: Any) -> Any:
         call = enter(agent, entry, self, input, config)
         if call is None:
@@ -164,7 +164,7 @@ def _sync(agent: Agent, entry: Entry, inner: Callable[..., Any]) -> Callable[...
 
 
 async def _enter_async(
-    agent: Agent, entry: Entry, graph: Any, input: Any, config: Any
+    agent: Agent, entry: EntryPoint, graph: Any, input: Any, config: Any
 ) -> Invocation | None:
     found = await resume.trajectory_of_checkpoint_async(graph, input, config)
     if found is None:
@@ -172,7 +172,7 @@ async def _enter_async(
     return enter_resumed(agent, entry, graph, input, config, found)
 
 
-def _async(agent: Agent, entry: Entry, inner: Callable[..., Any]) -> Callable[..., Any]:
+def _async(agent: Agent, entry: EntryPoint, inner: Callable[..., Any]) -> Callable[..., Any]:
     async def run(self: Any, input: Any, config: Any = None, *args: Any, **kwargs: Any) -> Any:
         call = await _enter_async(agent, entry, self, input, config)
         if call is None:
@@ -188,7 +188,7 @@ def _async(agent: Agent, entry: Entry, inner: Callable[..., Any]) -> Callable[..
     return run
 
 
-def _iterating(agent: Agent, entry: Entry, inner: Callable[..., Any]) -> Callable[..., Any]:
+def _iterating(agent: Agent, entry: EntryPoint, inner: Callable[..., Any]) -> Callable[..., Any]:
     def recorded(
         self: Any, input: Any, config: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Iterator[Any]:
@@ -211,7 +211,7 @@ def _iterating(agent: Agent, entry: Entry, inner: Callable[..., Any]) -> Callabl
     return run
 
 
-def _aiterating(agent: Agent, entry: Entry, inner: Callable[..., Any]) -> Callable[..., Any]:
+def _aiterating(agent: Agent, entry: EntryPoint, inner: Callable[..., Any]) -> Callable[..., Any]:
     async def recorded(
         self: Any, input: Any, config: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> AsyncIterator[Any]:
@@ -239,7 +239,7 @@ def _aiterating(agent: Agent, entry: Entry, inner: Callable[..., Any]) -> Callab
     return run
 
 
-def _reading(agent: Agent, entry: Entry, inner: Callable[..., Any]) -> Callable[..., Any]:
+def _reading(agent: Agent, entry: EntryPoint, inner: Callable[..., Any]) -> Callable[..., Any]:
     def run(self: Any, input: Any, config: Any = None, *args: Any, **kwargs: Any) -> Any:
         if kwargs.get("version") != "v3":  # the others end in another entry point
             return inner(self, input, config, *args, **kwargs)
@@ -265,7 +265,7 @@ async def _close(chunks: Any) -> None:
         await aclose()
 
 
-def _batch(agent: Agent, entry: Entry, inner: Callable[..., Any]) -> Callable[..., Any]:
+def _batch(agent: Agent, entry: EntryPoint, inner: Callable[..., Any]) -> Callable[..., Any]:
     def run(self: Any, inputs: list[Any], config: Any = None, **kwargs: Any) -> Any:
         calls, configs = _each(agent, entry, self, inputs, config)
         try:
@@ -279,7 +279,7 @@ def _batch(agent: Agent, entry: Entry, inner: Callable[..., Any]) -> Callable[..
     return run
 
 
-def _abatch(agent: Agent, entry: Entry, inner: Callable[..., Any]) -> Callable[..., Any]:
+def _abatch(agent: Agent, entry: EntryPoint, inner: Callable[..., Any]) -> Callable[..., Any]:
     async def run(self: Any, inputs: list[Any], config: Any = None, **kwargs: Any) -> Any:
         calls, configs = _each(agent, entry, self, inputs, config)
         try:
@@ -294,7 +294,7 @@ def _abatch(agent: Agent, entry: Entry, inner: Callable[..., Any]) -> Callable[.
 
 
 def _each(
-    agent: Agent, entry: Entry, runnable: Any, inputs: list[Any], config: Any
+    agent: Agent, entry: EntryPoint, runnable: Any, inputs: list[Any], config: Any
 ) -> tuple[list[Invocation | None], Any]:
     """One invocation for each input of a batch that the runnable runs by itself."""
     from langchain_core.runnables.config import get_config_list

@@ -50,7 +50,7 @@ CREATE INDEX IF NOT EXISTS facts_by_thread ON thread_facts (thread_id);
 """
 
 
-class Entry(msgspec.Struct, frozen=True, kw_only=True):
+class IndexEntry(msgspec.Struct, frozen=True, kw_only=True):
     """What the index knows of a trajectory."""
 
     id: str
@@ -63,7 +63,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     ended_ns: int | None
 
 
-class Place(msgspec.Struct, frozen=True):
+class FrameOffsets(msgspec.Struct, frozen=True):
     """Frames of one trajectory in one segment."""
 
     path: Path
@@ -136,7 +136,7 @@ class Index:
             self._throw_away()
             self.refresh()
 
-    def find(self, query: Query) -> list[Entry]:
+    def find(self, query: Query) -> list[IndexEntry]:
         """Trajectories that match, oldest first."""
         wanted = {
             "agent": query.agent,
@@ -155,7 +155,7 @@ class Index:
         found = self._entries(f"{where} ORDER BY started_ns, id", values)
         return [entry for entry in found if query.status in (None, entry.status)]
 
-    def starting_with(self, prefix: str) -> list[Entry]:
+    def starting_with(self, prefix: str) -> list[IndexEntry]:
         """Trajectories whose id begins with `prefix`; a whole id gives at most one."""
         prefix = plain_text(prefix)
         exact = self._entries("WHERE id = ?", [prefix])
@@ -163,11 +163,11 @@ class Index:
             return exact
         return self._entries("WHERE id >= ? AND id < ? ORDER BY id", [prefix, prefix + "\x7f"])
 
-    def places(self, trajectory: str) -> list[Place]:
+    def places(self, trajectory: str) -> list[FrameOffsets]:
         """Where the frames of a trajectory lie."""
         return self.places_of([trajectory])[trajectory]
 
-    def places_of(self, trajectories: Sequence[str]) -> dict[str, list[Place]]:
+    def places_of(self, trajectories: Sequence[str]) -> dict[str, list[FrameOffsets]]:
         """Where the frames of some trajectories lie; at most a few hundred at once."""
         marks = ", ".join("?" * len(trajectories))
         rows = self._rows(
@@ -177,23 +177,23 @@ class Index:
             list(trajectories),
             checked=True,
         )
-        found: dict[str, list[Place]] = {key: [] for key in trajectories}
+        found: dict[str, list[FrameOffsets]] = {key: [] for key in trajectories}
         for key, path, offsets in rows:
-            found[key].append(Place(self._path(path), msgspec.msgpack.decode(offsets)))
+            found[key].append(FrameOffsets(self._path(path), msgspec.msgpack.decode(offsets)))
         return found
 
     def told_threads(self) -> set[str]:
         """Threads that some outcome names."""
         return {name for (name,) in self._rows("SELECT DISTINCT thread_id FROM thread_facts", [])}
 
-    def thread_facts(self, thread_id: str) -> list[Place]:
+    def thread_facts(self, thread_id: str) -> list[FrameOffsets]:
         """Where outcomes lie that name this thread and no trajectory."""
         rows = self._rows(
             "SELECT path, offset FROM thread_facts JOIN segments ON segments.id = segment "
             "WHERE thread_id = ? ORDER BY thread_facts.rowid",
             [plain_text(thread_id)],
         )
-        return [Place(self._path(path), [offset]) for path, offset in rows]
+        return [FrameOffsets(self._path(path), [offset]) for path, offset in rows]
 
     def report(self) -> ReadReport:
         """What reading the journal met, over all segments and small files."""
@@ -209,7 +209,7 @@ class Index:
             path = self._paths[relative] = layout.journal_folder(self.home) / relative
         return path
 
-    def _entries(self, rest: str, values: list[str | int]) -> list[Entry]:
+    def _entries(self, rest: str, values: list[str | int]) -> list[IndexEntry]:
         columns = "id, agent, thread_id, user, source, status, started_ns, ended_ns, folder"
         statement = f"SELECT {columns}, sum FROM trajectories {rest}"  # noqa: S608 - ours
         rows = self._rows(statement, values, checked=True)
@@ -220,7 +220,7 @@ class Index:
                 if folder not in alive:
                     alive[folder] = is_alive(self._path(folder))
                 fields[5] = "running" if alive[folder] else "abandoned"
-            found.append(Entry(**dict(zip(Entry.__struct_fields__, fields, strict=True))))
+            found.append(IndexEntry(**dict(zip(IndexEntry.__struct_fields__, fields, strict=True))))
         return found
 
     def _rows(

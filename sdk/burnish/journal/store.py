@@ -18,7 +18,7 @@ from burnish.errors import JournalCorrupt, JournalError
 from burnish.journal.archived import fetch
 from burnish.journal.catching_up import GAP
 from burnish.journal.events import AnyEvent, Dropped
-from burnish.journal.index import Entry, Index, Place, Query
+from burnish.journal.index import FrameOffsets, Index, IndexEntry, Query
 from burnish.journal.reader import ReadReport, SegmentReader, is_alive, open_segment
 
 _OPEN_SEGMENTS = 16
@@ -55,7 +55,7 @@ class JournalStore:
         total.unreadable_runs += self.met.unreadable_runs
         return total
 
-    def find(self, query: Query) -> list[Entry]:
+    def find(self, query: Query) -> list[IndexEntry]:
         """Trajectories that match, oldest first, up to what is written now.
 
         Raises:
@@ -83,7 +83,7 @@ class JournalStore:
         self._readers.clear()
         self.met = ReadReport()
 
-    def walk(self, entries: Sequence[Entry]) -> Iterator[tuple[Entry, list[Chapter]]]:
+    def walk(self, entries: Sequence[IndexEntry]) -> Iterator[tuple[IndexEntry, list[Chapter]]]:
         """Each of these trajectories with its events."""
         for start in range(0, len(entries), _TOGETHER):
             some = entries[start : start + _TOGETHER]
@@ -91,7 +91,7 @@ class JournalStore:
             for entry in some:
                 yield entry, self._chapters(entry.id, places[entry.id])
 
-    def fingerprint(self, entries: Sequence[Entry]) -> str:
+    def fingerprint(self, entries: Sequence[IndexEntry]) -> str:
         """Hash of where the frames about these entries lie, those about their threads included."""
         seen = hashlib.blake2b(digest_size=16)
         for start in range(0, len(entries), _TOGETHER):
@@ -109,7 +109,7 @@ class JournalStore:
         others = self.index.find(Query(thread_id=thread_id))
         return [self.index.thread_facts(thread_id), [(o.id, o.ended_ns) for o in others]]
 
-    def _chapters(self, trajectory: str, places: list[Place]) -> list[Chapter]:
+    def _chapters(self, trajectory: str, places: list[FrameOffsets]) -> list[Chapter]:
         """Events by process, the earliest process first.
 
         Events that the index knows and that cannot be read any more are a loss of the trajectory.
@@ -146,7 +146,7 @@ class JournalStore:
             self.met.lost_events += missing
         return found
 
-    def _read(self, place: Place) -> tuple[Pairs, int]:
+    def _read(self, place: FrameOffsets) -> tuple[Pairs, int]:
         """The events at a place, and how many of them cannot be read any more."""
         reader = self._reader(place.path)
         if reader is None:

@@ -12,7 +12,7 @@ Works offline and without any model, so it finds what has a form: addresses, num
 
 from __future__ import annotations
 
-from burnish.redaction.detectors import SECRETS, STRUCTURED, Detector, Finding, find
+from burnish.redaction.detectors import SECRETS, STRUCTURED, Detection, Detector, find
 from burnish.redaction.key import known_keys, workspace_key
 from burnish.redaction.pseudonyms import Pseudonyms
 from burnish.redaction.redactor import Redactor
@@ -20,8 +20,8 @@ from burnish.redaction.redactor import Redactor
 __all__ = [
     "SECRETS",
     "STRUCTURED",
+    "Detection",
     "Detector",
-    "Finding",
     "Pseudonyms",
     "Redactor",
     "find",

@@ -21,7 +21,7 @@ _BACK, _AHEAD = 512, 1 << 16  # so much around a window is read with it
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Detection:
     """Something that was found.
 
     Attributes:
@@ -52,7 +52,7 @@ class Detector:
     number: bool = False
 
 
-def find(text: str, detectors: Iterable[Detector]) -> list[Finding]:
+def find(text: str, detectors: Iterable[Detector]) -> list[Detection]:
     """Everything that the detectors find, in order, without overlaps; earlier detectors go first."""
     if len(text) <= _WINDOW + _AHEAD:
         return _find_in(text, tuple(detectors))
@@ -62,12 +62,12 @@ def find(text: str, detectors: Iterable[Detector]) -> list[Finding]:
         for finding in _find_in(text[first : start + _WINDOW + _AHEAD], chosen):
             begin, behind = finding.start + first, finding.end + first
             if end <= begin and start <= begin < start + _WINDOW:
-                found.append(Finding(finding.kind, begin, behind, finding.text))
+                found.append(Detection(finding.kind, begin, behind, finding.text))
                 end = behind
     return found
 
 
-def _find_in(text: str, detectors: tuple[Detector, ...]) -> list[Finding]:
+def _find_in(text: str, detectors: tuple[Detector, ...]) -> list[Detection]:
     view = View(text)
     tokens: list[Token] = []
     taken: bytearray | None = None
@@ -82,7 +82,7 @@ def _find_in(text: str, detectors: tuple[Detector, ...]) -> list[Finding]:
                 tokens.append(token)
     tokens.sort(key=lambda token: token.start)
     return [
-        Finding(
+        Detection(
             token.kind,
             view.place(token.start),
             view.place(token.end - 1) + 1,

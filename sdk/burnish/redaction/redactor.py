@@ -15,12 +15,12 @@ from typing import Any
 
 from burnish.redaction.assignments import has_telling_stem, is_placeholder
 from burnish.redaction.check_digits import digits_of
-from burnish.redaction.detectors import SECRETS, STRUCTURED, Detector, Finding, find
+from burnish.redaction.detectors import SECRETS, STRUCTURED, Detection, Detector, find
 from burnish.redaction.memo import Memo, Replacement
 from burnish.redaction.pseudonyms import Pseudonyms
 from burnish.redaction.structure import StructureCleaner
 
-Finder = Callable[[str], Iterable[Finding]]
+Finder = Callable[[str], Iterable[Detection]]
 
 _SHORTEST = 6
 _MOST_CHARACTERS = 32 << 20
@@ -152,7 +152,7 @@ class Redactor:
             len(found) == 1 and found[0].text == text and self._names.is_mine(found[0].kind, text)
         )
 
-    def leaks(self, text: str) -> list[Finding]:
+    def leaks(self, text: str) -> list[Detection]:
         """What is left in a text that is no stand-in of this key."""
         if len(text) < _SHORTEST or not self._look(text):
             return []
@@ -184,7 +184,7 @@ class Redactor:
             return None
         return json.dumps(cleaned, ensure_ascii=False)
 
-    def _find(self, text: str) -> list[Finding]:
+    def _find(self, text: str) -> list[Detection]:
         found = find(text, self._detectors)
         names = self._names.places(text)
         if not self._finders and not names:
@@ -200,10 +200,10 @@ class Redactor:
             if taken.find(1, finding.start, finding.end) < 0:
                 taken[finding.start : finding.end] = b"\1" * (finding.end - finding.start)
                 kind = kinds.setdefault(finding.text, finding.kind)
-                kept.append(Finding(kind, finding.start, finding.end, finding.text))
+                kept.append(Detection(kind, finding.start, finding.end, finding.text))
         return sorted(kept, key=lambda finding: finding.start)
 
-    def _is_mine(self, finding: Finding) -> bool:
+    def _is_mine(self, finding: Detection) -> bool:
         return self._names.is_mine(finding.kind, finding.text)
 
     def _look(self, text: str) -> tuple[Replacement, ...]:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 
 from burnish.records import Json
 from burnish.serving.call_values import (
-    Call,
+    ParsedCall,
     json_end,
     make_call,
     malformed,
@@ -33,7 +33,7 @@ class Block:
     """What a reader found up to `end`: calls, text, or a header without content."""
 
     end: int
-    calls: tuple[Call, ...] = ()
+    calls: tuple[ParsedCall, ...] = ()
     text: bool = False
 
 
@@ -74,7 +74,7 @@ def _json_tag(buffer: str, start: int, last: bool) -> Block | None:
     return _cut_off(buffer, close, last, "no JSON: extra text behind it", at_once=True)
 
 
-def _calls_of(buffer: str, start: int, end: int, close: str) -> tuple[Call, ...]:
+def _calls_of(buffer: str, start: int, end: int, close: str) -> tuple[ParsedCall, ...]:
     raw = buffer[start:end]
     block = buffer[:end] + close
     value, error = read_json(raw)
@@ -116,7 +116,7 @@ def read_function_tag(buffer: str, last: bool, schemas: Schemas) -> Block | None
     return Block(found.end(), (_xml_call(block, block, schemas),))
 
 
-def _xml_call(text: str, block: str, schemas: Schemas) -> Call:
+def _xml_call(text: str, block: str, schemas: Schemas) -> ParsedCall:
     match = _FUNCTION.search(text)
     if match is None:
         return malformed(block, "no function")

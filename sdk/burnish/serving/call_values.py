@@ -24,7 +24,7 @@ _ID_LETTERS = string.ascii_letters + string.digits
 
 
 @dataclasses.dataclass(frozen=True)
-class Call:
+class ParsedCall:
     """A tool call as the model wrote it; without `arguments` it is malformed."""
 
     id: str
@@ -35,15 +35,15 @@ class Call:
     error: str | None = None
 
 
-def malformed(block: str, error: str, name: str | None = None) -> Call:
+def malformed(block: str, error: str, name: str | None = None) -> ParsedCall:
     """Make a call that cannot be carried out, from its whole text."""
     if name is None:
         match = _NAME.search(block)
         name = match.group(1) if match else None
-    return Call(_new_id(None), name, None, block, error)
+    return ParsedCall(_new_id(None), name, None, block, error)
 
 
-def make_call(value: Json, block: str, *, id_length: int | None = None) -> Call:
+def make_call(value: Json, block: str, *, id_length: int | None = None) -> ParsedCall:
     """Make a call from what a model wrote as one, by whichever names it gave its parts."""
     if isinstance(value, dict) and isinstance(value.get("function"), dict):
         value = {**value, **value["function"]}
@@ -57,11 +57,11 @@ def make_call(value: Json, block: str, *, id_length: int | None = None) -> Call:
         return malformed(block, "arguments are no object", name)
     given = value.get("id") if id_length else None
     identity = given if isinstance(given, str) and len(given) == id_length else _new_id(id_length)
-    return Call(identity, name, arguments, json.dumps(arguments, ensure_ascii=False))
+    return ParsedCall(identity, name, arguments, json.dumps(arguments, ensure_ascii=False))
 
 
-def _nameless(block: str) -> Call:
-    return Call(_new_id(None), None, None, block, "no name of a tool")
+def _nameless(block: str) -> ParsedCall:
+    return ParsedCall(_new_id(None), None, None, block, "no name of a tool")
 
 
 def _new_id(length: int | None) -> str:
@@ -155,7 +155,7 @@ def _kinds(schema: Json) -> set[str]:
 _QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"", re.DOTALL)
 
 
-def read_python_calls(text: str, block: str) -> tuple[Call, ...]:
+def read_python_calls(text: str, block: str) -> tuple[ParsedCall, ...]:
     """Read `[f(a=1), g()]`, or one call without brackets, as Python writes them."""
     text = _QUOTED.sub(lambda match: match.group().replace("\n", "\\n"), text.strip())
     try:
@@ -173,7 +173,7 @@ def _called(node: ast.Call) -> str:
     return ast.unparse(node.func)
 
 
-def _python_call(node: ast.expr, block: str) -> Call:
+def _python_call(node: ast.expr, block: str) -> ParsedCall:
     if not isinstance(node, ast.Call) or node.args or any(k.arg is None for k in node.keywords):
         raise ValueError("expected NAME(KEY=VALUE)")
     arguments = {str(keyword.arg): _literal(keyword.value) for keyword in node.keywords}

@@ -36,7 +36,7 @@ from burnish.serving.embedded.sampling import Sampling
 from burnish.serving.embedded.session import ChatAsk, FinishedAnswer, ReplyStream, Session
 from burnish.serving.messages import from_langchain
 from burnish.serving.request_options import SAMPLING, sampling_of_body
-from burnish.serving.toolcalls import Call, Piece
+from burnish.serving.toolcalls import ParsedCall, ReplyPiece
 from burnish.serving.versions import find_version
 
 _END = -1  # what a stream's queue holds after the last token
@@ -310,7 +310,7 @@ class ChunkStream:
         """The answer with the reply that was streamed, its call ids included."""
         return FinishedAnswer(answer=answer, text="", reply=self._stream.reply)
 
-    def _chunk(self, piece: Piece) -> ChatGenerationChunk:
+    def _chunk(self, piece: ReplyPiece) -> ChatGenerationChunk:
         if piece.kind == "reasoning":
             message = AIMessageChunk(content="", additional_kwargs=_reasoning(piece.text))
         elif piece.call is not None:
@@ -319,7 +319,7 @@ class ChunkStream:
             message = AIMessageChunk(content=piece.text)
         return ChatGenerationChunk(message=message)
 
-    def _call(self, call: Call) -> Any:
+    def _call(self, call: ParsedCall) -> Any:
         arguments = call.raw if call.arguments is None else json.dumps(call.arguments)
         self._calls += 1
         return tool_call_chunk(name=call.name, args=arguments, id=call.id, index=self._calls - 1)

@@ -37,7 +37,7 @@ from burnish.serving.request_options import (
     check_flags,
     sampling_of_body,
 )
-from burnish.serving.toolcalls import Piece
+from burnish.serving.toolcalls import ReplyPiece
 
 _LOG = logging.getLogger("burnish.serve")
 _MOST_LOGPROBS = 20
@@ -351,7 +351,7 @@ class _Deltas:
         self._head = head
         self._calls = 0
 
-    def piece(self, piece: Piece) -> str:
+    def piece(self, piece: ReplyPiece) -> str:
         """The event of one piece of the reply."""
         if piece.kind == "reasoning":
             return self.event({"reasoning_content": piece.text})

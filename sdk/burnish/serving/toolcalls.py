@@ -15,28 +15,28 @@ import re
 from typing import Literal
 
 from burnish.serving.call_readers import Reader
-from burnish.serving.call_values import Call
+from burnish.serving.call_values import ParsedCall
 from burnish.serving.tool_syntax import ToolSyntax, syntax_of, tool_schemas
 
 
 @dataclasses.dataclass(frozen=True)
-class Piece:
+class ReplyPiece:
     """A part of a reply, in order."""
 
     kind: Literal["text", "reasoning", "call"]
     text: str = ""
-    call: Call | None = None
+    call: ParsedCall | None = None
 
 
 @dataclasses.dataclass
-class Reply:
+class ParsedReply:
     """A whole reply, taken apart."""
 
     content: str = ""
     reasoning: str = ""
-    calls: list[Call] = dataclasses.field(default_factory=list)
+    calls: list[ParsedCall] = dataclasses.field(default_factory=list)
 
-    def add(self, piece: Piece) -> None:
+    def add(self, piece: ReplyPiece) -> None:
         """Append a piece."""
         if piece.kind == "text":
             self.content += piece.text
@@ -48,9 +48,9 @@ class Reply:
 
 def parse_reply(
     text: str, syntax: str | None = None, *, tools: object = (), in_thought: bool = False
-) -> Reply:
+) -> ParsedReply:
     """Take a whole reply apart; the arguments are those of `ReplyParser`."""
-    parser, reply = ReplyParser(syntax, tools=tools, in_thought=in_thought), Reply()
+    parser, reply = ReplyParser(syntax, tools=tools, in_thought=in_thought), ParsedReply()
     for piece in (*parser.feed(text), *parser.close()):
         reply.add(piece)
     return reply
@@ -86,26 +86,26 @@ class ReplyParser:
         if in_thought:
             self._think(self._syntax.thoughts[0][1])
 
-    def feed(self, text: str) -> list[Piece]:
+    def feed(self, text: str) -> list[ReplyPiece]:
         """Take the next part of the text; returns what is now certain."""
         self._buffer += text
         self._fed += len(text)
-        pieces: list[Piece] = []
+        pieces: list[ReplyPiece] = []
         while self._advance(pieces, last=False):
             pass
         return pieces
 
-    def close(self) -> list[Piece]:
+    def close(self) -> list[ReplyPiece]:
         """The text is over; returns the rest."""
-        pieces: list[Piece] = []
+        pieces: list[ReplyPiece] = []
         while self._advance(pieces, last=True):
             pass
         if self._space and self._mode == "text":
-            pieces.append(Piece("text", self._space))
+            pieces.append(ReplyPiece("text", self._space))
         self._space = ""
         return pieces
 
-    def _advance(self, pieces: list[Piece], *, last: bool) -> bool:
+    def _advance(self, pieces: list[ReplyPiece], *, last: bool) -> bool:
         """One move of the parser; false when it must wait for more text."""
         if self._mode == "start":
             return self._begin(last)
@@ -134,7 +134,7 @@ class ReplyParser:
     def _think(self, closed: str) -> None:
         self._mode, self._thought_end, self._space, self._trim = "think", closed, "", True
 
-    def _reason(self, pieces: list[Piece], last: bool) -> bool:
+    def _reason(self, pieces: list[ReplyPiece], last: bool) -> bool:
         """Give on the thought before its end mark, and go over the mark if it is there."""
         before, found, after = self._buffer.partition(self._thought_end)
         if not found and not last:
@@ -148,7 +148,7 @@ class ReplyParser:
                 self._mode = "start"
         return bool(found)
 
-    def _text(self, pieces: list[Piece], last: bool) -> bool:
+    def _text(self, pieces: list[ReplyPiece], last: bool) -> bool:
         """Give on the text before the next mark, and turn to what the mark opens."""
         found = self._marks.search(self._buffer)
         if found is not None and not last and self._may_grow(found):
@@ -183,7 +183,7 @@ class ReplyParser:
         if mark in thoughts:
             self._think(thoughts[mark])
 
-    def _call(self, pieces: list[Piece], last: bool) -> bool:
+    def _call(self, pieces: list[ReplyPiece], last: bool) -> bool:
         # A call ends with a mark or a bracket: nothing else in the new text can decide anything.
         new = self._buffer[max(0, self._tried - 1) :]
         if not last and self._tried and not _DECIDES.search(new):
@@ -202,7 +202,7 @@ class ReplyParser:
         text, self._buffer = self._buffer[: block.end], self._buffer[block.end :]
         bare = self._reader is self._syntax.at_start
         self._mode = "text"
-        pieces += [Piece("call", call=call) for call in block.calls]
+        pieces += [ReplyPiece("call", call=call) for call in block.calls]
         if block.text:
             self._emit("text", text, pieces)
         else:
@@ -211,14 +211,16 @@ class ReplyParser:
             self._buffer, self._mode = self._buffer.lstrip("; \n"), "start"
         return True
 
-    def _emit(self, kind: Literal["text", "reasoning"], text: str, pieces: list[Piece]) -> None:
+    def _emit(
+        self, kind: Literal["text", "reasoning"], text: str, pieces: list[ReplyPiece]
+    ) -> None:
         text = self._space + text
         text = text.lstrip() if self._trim else text
         body = text.rstrip()
         self._space = text[len(body) :]
         if body:
             self._trim = False
-            pieces.append(Piece(kind, body))
+            pieces.append(ReplyPiece(kind, body))
 
 
 _FREE_WORK, _WORK = 1 << 16, 8
@@ -246,4 +248,4 @@ def _overlap(text: str, marks: tuple[str, ...]) -> int:
     return 0
 
 
-__all__ = ["Call", "Piece", "Reply", "ReplyParser", "parse_reply"]
+__all__ = ["ParsedCall", "ParsedReply", "ReplyParser", "ReplyPiece", "parse_reply"]

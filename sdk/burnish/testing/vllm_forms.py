@@ -15,7 +15,7 @@ from typing import Any
 from burnish.errors import ServingError
 from burnish.serving.embedded.requests import EngineAnswer
 from burnish.serving.embedded.session import FinishedAnswer
-from burnish.serving.toolcalls import Reply
+from burnish.serving.toolcalls import ParsedReply
 
 MOST_LOGPROBS = 20
 INPUT, INTERNAL, MALFORMED = "InvalidUserInput", "InternalServerError", "Bad Request"
@@ -244,7 +244,7 @@ def chat_choice(finished: FinishedAnswer, message: dict[str, Any], *, ids: bool)
     }
 
 
-def chat_message(finished: FinishedAnswer, reply: Reply | None, bare: str) -> dict[str, Any]:
+def chat_message(finished: FinishedAnswer, reply: ParsedReply | None, bare: str) -> dict[str, Any]:
     """The message of a chat answer.
 
     vLLM's parser takes all calls of a reply or, if one is malformed, none; text behind calls is

@@ -34,7 +34,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from burnish.errors import BurnishError, ServingError
-from burnish.serving.call_values import Call
+from burnish.serving.call_values import ParsedCall
 from burnish.serving.embedded.engine import Engine
 from burnish.serving.embedded.requests import EngineRequest
 from burnish.serving.embedded.sampling import Sampling
@@ -42,7 +42,7 @@ from burnish.serving.embedded.session import ChatAsk, FinishedAnswer, ReplyStrea
 from burnish.serving.messages import from_records
 from burnish.serving.request_options import SAMPLING, sampling_of_body
 from burnish.serving.server import running
-from burnish.serving.toolcalls import Piece
+from burnish.serving.toolcalls import ReplyPiece
 from burnish.testing import vllm_forms as forms
 from burnish.testing.vllm_forms import INPUT, INTERNAL, Refused
 
@@ -314,7 +314,11 @@ class VllmServer:
         return StreamingResponse(events(), media_type="text/event-stream")
 
     def _end(
-        self, chunks: _Chunks, rest: list[Piece], finished: FinishedAnswer, body: dict[str, Any]
+        self,
+        chunks: _Chunks,
+        rest: list[ReplyPiece],
+        finished: FinishedAnswer,
+        body: dict[str, Any],
     ) -> str:
         """The last events of a stream."""
         logprobs = None
@@ -397,15 +401,15 @@ class _Chunks:
         told = {"prompt_token_ids": prompt} if self._ids else {}
         return self._event({"role": "assistant", "content": ""}, told)
 
-    def token(self, token: int, pieces: list[Piece]) -> str:
+    def token(self, token: int, pieces: list[ReplyPiece]) -> str:
         """The event of one token with the pieces of the reply that it completes."""
         return self._event(self._delta(pieces), token_ids=[token] if self._ids else None)
 
-    def last(self, pieces: list[Piece], reason: str, logprobs: dict[str, Any] | None) -> str:
+    def last(self, pieces: list[ReplyPiece], reason: str, logprobs: dict[str, Any] | None) -> str:
         """The event that ends the answer."""
         return self._event(self._delta(pieces), logprobs=logprobs, finish_reason=reason)
 
-    def _delta(self, pieces: list[Piece]) -> dict[str, Any]:
+    def _delta(self, pieces: list[ReplyPiece]) -> dict[str, Any]:
         delta: dict[str, Any] = {}
         for piece in pieces:
             call = piece.call
@@ -416,7 +420,7 @@ class _Chunks:
             delta[name] = delta.get(name, "") + (piece.text if call is None else call.raw)
         return delta
 
-    def _call(self, call: Call) -> dict[str, Any]:
+    def _call(self, call: ParsedCall) -> dict[str, Any]:
         self._calls += 1
         function = {"name": call.name, "arguments": call.raw}
         return {"index": self._calls - 1, "id": call.id, "type": "function", "function": function}

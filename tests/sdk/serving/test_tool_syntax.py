@@ -10,7 +10,7 @@ import pytest
 from shipped_templates import shipped_tokenizer, template_names, template_text
 
 from burnish.serving.tool_syntax import SYNTAXES, detect_syntax
-from burnish.serving.toolcalls import Reply, ReplyParser, parse_reply
+from burnish.serving.toolcalls import ParsedReply, ReplyParser, parse_reply
 
 TOOLS = [
     {
@@ -95,7 +95,7 @@ def facts(reply):
 
 
 def in_pieces(text, seed, **given):
-    rng, parser, reply, at = random.Random(seed), ReplyParser(**given), Reply(), 0
+    rng, parser, reply, at = random.Random(seed), ReplyParser(**given), ParsedReply(), 0
     while at < len(text):
         size = rng.choice((1, 1, 2, 3, 7, 40))
         for piece in parser.feed(text[at : at + size]):

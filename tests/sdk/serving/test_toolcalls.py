@@ -6,13 +6,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from burnish.serving.toolcalls import Reply, ReplyParser, parse_reply
+from burnish.serving.toolcalls import ParsedReply, ReplyParser, parse_reply
 
 MARKS = ["<tool_call>", "</tool_call>", "<think>", "</think>", "<tool", "</", "\n", " ", "ä"]
 CALL = '{"name": "f", "arguments": {"x": 1}}'
 
 
-def facts(reply: Reply):
+def facts(reply: ParsedReply):
     calls = [(call.name, call.arguments, call.raw, call.error) for call in reply.calls]
     return reply.content, reply.reasoning, calls
 
@@ -22,7 +22,7 @@ def facts(reply: Reply):
     st.lists(st.integers(1, 9), min_size=1),
 )
 def test_any_cutting_gives_the_same_reply(text, sizes):
-    parser, reply, at, turn = ReplyParser(), Reply(), 0, 0
+    parser, reply, at, turn = ReplyParser(), ParsedReply(), 0, 0
     while at < len(text):
         size = sizes[turn % len(sizes)]
         for piece in parser.feed(text[at : at + size]):

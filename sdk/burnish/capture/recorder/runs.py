@@ -41,7 +41,7 @@ _ENDS: dict[str, type[NodeEnded | ModelEnded | ToolEnded]] = {
 }
 
 
-class Place(msgspec.Struct, frozen=True, gc=False):
+class GraphPosition(msgspec.Struct, frozen=True, gc=False):
     """Where in a graph a run happens; runs at the same place share one."""
 
     node: str | None = None
@@ -49,7 +49,7 @@ class Place(msgspec.Struct, frozen=True, gc=False):
     namespace: str | None = None
 
 
-_NOWHERE = Place()
+_NOWHERE = GraphPosition()
 
 
 class Run:
@@ -301,7 +301,7 @@ def describe_error(error: BaseException | None) -> tuple[str | None, str | None]
     return type(error).__name__, words
 
 
-class Registry:
+class RunRegistry:
     """All open runs of this process, by the ids that callbacks use."""
 
     def __init__(self) -> None:
@@ -369,7 +369,7 @@ class Registry:
 
 
 _INTERRUPTED = 10_000
-registry = Registry()
+registry = RunRegistry()
 
 
 def _after_fork_in_child() -> None:

@@ -17,7 +17,7 @@ from burnish.serving.embedded.requests import EngineAnswer, EngineRequest
 from burnish.serving.embedded.sampling import GREEDY, Sampling
 from burnish.serving.messages import chat_call
 from burnish.serving.tool_syntax import syntax_of
-from burnish.serving.toolcalls import Piece, Reply, ReplyParser, parse_reply
+from burnish.serving.toolcalls import ParsedReply, ReplyParser, ReplyPiece, parse_reply
 
 _TAIL = 64  # last tokens of a prompt that are searched for an open thought
 
@@ -41,7 +41,7 @@ class FinishedAnswer:
 
     answer: EngineAnswer
     text: str
-    reply: Reply
+    reply: ParsedReply
 
     @property
     def content(self) -> str:
@@ -176,20 +176,20 @@ class ReplyStream:
         self._stop = ask.stop
         self._held = ""  # text that may begin a stop text
         self._over = False
-        self.reply = Reply()
+        self.reply = ParsedReply()
 
-    def add_token(self, token: int) -> list[Piece]:
+    def add_token(self, token: int) -> list[ReplyPiece]:
         """Add the next token; return the pieces that are complete."""
         if self._over or self._session.is_end(token):
             return []
         return self._add_text(self._text.add_token(token), last=False)
 
-    def close(self) -> list[Piece]:
+    def close(self) -> list[ReplyPiece]:
         """End the answer; return the remaining pieces."""
         pieces = [] if self._over else self._add_text(self._text.flush_text(), last=True)
         return pieces + self._keep_pieces(self._parser.close())
 
-    def _add_text(self, text: str, *, last: bool) -> list[Piece]:
+    def _add_text(self, text: str, *, last: bool) -> list[ReplyPiece]:
         text = self._held + text
         kept = cut_at_stop(text, self._stop)
         self._over = kept != text
@@ -197,7 +197,7 @@ class ReplyStream:
         self._held = text[len(text) - hold :]
         return self._keep_pieces(self._parser.feed(kept[: len(kept) - hold]))
 
-    def _keep_pieces(self, pieces: list[Piece]) -> list[Piece]:
+    def _keep_pieces(self, pieces: list[ReplyPiece]) -> list[ReplyPiece]:
         for piece in pieces:
             self.reply.add(piece)
         return pieces
