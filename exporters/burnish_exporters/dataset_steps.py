@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from burnish.errors import ExportError
-from burnish.import_path import resolve
+from burnish.import_path import resolve_object
 from burnish_exporters import curate
 from burnish_exporters.curate.contamination import read_benchmark
 from burnish_exporters.curate.sample import Drop, Sample, SetStep
@@ -77,7 +77,7 @@ def _without_failures(samples: Iterable[Sample]) -> Iterator[Sample | Drop]:
 
 
 def _resolve_step(path: str, folder: Path) -> SetStep:
-    found: Any = resolve(path, folder)
+    found: Any = resolve_object(path, folder)
     if not callable(found):
         raise ExportError(f"recipe step {path!r} is no function", '"module:function"')
     return cast("SetStep", found)

@@ -1,7 +1,7 @@
-"""Files of dataset versions, adapter versions and deployments, read so that a damaged one ends nothing.
+"""Read files of dataset versions, adapter versions and deployments, skipping damaged ones.
 
-`forget`, `lineage` and `burnish doctor` look into what other parts of burnish wrote. A file that
-cannot be read is left out there and named by `find_unreadable`.
+`forget`, `lineage` and `burnish doctor` read files that other parts of burnish wrote. They skip an
+unreadable file, and `find_unreadable` names it.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from typing import Any
 from burnish.storage import open_regular, read_regular
 
 MANIFESTS = {"adapter": "burnish.json", "dataset": "manifest.json"}
-"""Name of the file in a version's folder that says where it comes from."""
+"""Name of the manifest in a version's folder."""
 _ABSENT = {"adapter": "adapter_model.safetensors", "dataset": "rows"}
-"""What a version's folder holds beside its manifest; one with neither is none."""
+"""A file that a version's folder holds beside its manifest; a folder with neither is not a version."""
 
 
 def read_manifest(path: Path) -> dict[str, Any] | None:
-    """The manifest of a version; None if it cannot be read or has not that form."""
+    """Return the manifest of a version; None if it cannot be read or has another form."""
     try:
         content = json.loads(read_regular(path))
     except (OSError, ValueError, RecursionError):
@@ -35,14 +35,14 @@ def read_manifest(path: Path) -> dict[str, Any] | None:
     return content if isinstance(content.get("extras") or {}, dict) else None
 
 
-def parents_of(manifest: dict[str, Any]) -> list[str]:
-    """The versions that a manifest names, each once."""
+def list_parents(manifest: dict[str, Any]) -> list[str]:
+    """Return the versions that a manifest names, each once."""
     named = [*(manifest.get("parents") or ()), manifest.get("dataset")]
     return list(dict.fromkeys(str(name) for name in named if name))
 
 
 def read_columns(path: Path, names: list[str]) -> list[dict[str, Any]] | None:
-    """These columns of the rows of a dataset; empty if it lacks one, None if it cannot be read."""
+    """Return columns of a dataset's rows; empty if one is missing, None if the file is unreadable."""
     import pyarrow as pa
     from pyarrow import parquet
 
@@ -56,17 +56,17 @@ def read_columns(path: Path, names: list[str]) -> list[dict[str, Any]] | None:
         return None
 
 
-def row_files(home: Path) -> list[Path]:
-    """Files with rows of all published dataset versions."""
+def list_row_files(home: Path) -> list[Path]:
+    """Return the files with rows of all published dataset versions."""
     return sorted((home / "datasets").glob("[!.]*/rows/*.parquet"))
 
 
 def find_unreadable(home: Path) -> list[Path]:
-    """Manifests, rows and the control database of a workspace that cannot be read."""
-    return sorted({*_manifests(home), *_rows(home), *_control(home)})
+    """Return the unreadable manifests, row files and control database of a workspace."""
+    return sorted({*_find_bad_manifests(home), *_find_bad_rows(home), *_find_bad_control(home)})
 
 
-def _manifests(home: Path) -> Iterator[Path]:
+def _find_bad_manifests(home: Path) -> Iterator[Path]:
     for kind, name in MANIFESTS.items():
         for folder in home.glob(f"{kind}s/[!.]*@*"):
             is_version = any(map(os.path.lexists, (folder / name, folder / _ABSENT[kind])))
@@ -74,8 +74,8 @@ def _manifests(home: Path) -> Iterator[Path]:
                 yield folder / name if is_version else folder
 
 
-def _rows(home: Path) -> Iterator[Path]:
-    paths = row_files(home)
+def _find_bad_rows(home: Path) -> Iterator[Path]:
+    paths = list_row_files(home)
     try:
         import pyarrow as pa
         from pyarrow import parquet
@@ -89,7 +89,7 @@ def _rows(home: Path) -> Iterator[Path]:
             yield path
 
 
-def _control(home: Path) -> Iterator[Path]:
+def _find_bad_control(home: Path) -> Iterator[Path]:
     path = home / "control.sqlite"
     if not os.path.lexists(path):
         return

@@ -1,9 +1,8 @@
-"""Where burnish.toml is and what it holds, as plain tables.
+"""Find burnish.toml and read it as plain tables.
 
-Finds the file and reads it as TOML; settings.py reads the table `[burnish]`, project.py the rest.
-
-The search goes upwards and ends at the home folder and where another file system begins. A file that it finds is used
-only if nobody but the user and root can change it; one that is named (BURNISH_CONFIG, `config=`) is used as it is.
+settings.py decodes the table `[burnish]`, project.py the rest. The search goes upwards and ends at the home folder or
+at another file system. A file found by search is used only if no one except the user and root can change it; a file
+that is named (BURNISH_CONFIG, `config=`) is always used.
 """
 
 from __future__ import annotations
@@ -18,13 +17,13 @@ from burnish.ownership import refuse_foreign
 NAME = "burnish.toml"
 
 
-def find(start: Path | None = None) -> Path | None:
-    """The nearest burnish.toml from `start` (the current folder) upwards, or None.
+def find_config(start: Path | None = None) -> Path | None:
+    """Return the nearest burnish.toml from `start` (the current folder) upwards, or None.
 
     Raises:
         SettingsError: If another user owns or may change the file.
     """
-    for folder in _searched((start or Path()).absolute()):
+    for folder in _search_folders((start or Path()).absolute()):
         path = folder / NAME
         if path.is_file():
             refuse_foreign(path, f"BURNISH_CONFIG={path}, if you trust it")
@@ -32,36 +31,36 @@ def find(start: Path | None = None) -> Path | None:
     return None
 
 
-def _searched(start: Path) -> Iterator[Path]:
-    """The folder and those above it, up to the home folder or the root of the file system."""
-    home, device = _home(), _device(start)
+def _search_folders(start: Path) -> Iterator[Path]:
+    """Yield the folder and its parents, up to the home folder or the root of the file system."""
+    home, device = _home_folder(), _device_of(start)
     for folder in (start, *start.parents):
-        if _device(folder) != device:
+        if _device_of(folder) != device:
             return
         yield folder
         if folder == home:
             return
 
 
-def _home() -> Path | None:
+def _home_folder() -> Path | None:
     try:
         return Path.home()
     except RuntimeError:  # a user without a home folder
         return None
 
 
-def _device(folder: Path) -> int | None:
+def _device_of(folder: Path) -> int | None:
     try:
         return folder.stat().st_dev
     except OSError:
         return None
 
 
-def read(path: Path) -> dict[str, Any]:
-    """The tables of a burnish.toml.
+def read_tables(path: Path) -> dict[str, Any]:
+    """Read the tables of a burnish.toml.
 
     Raises:
-        SettingsError: If the file is missing, unreadable or no TOML.
+        SettingsError: If the file is missing, unreadable or not TOML.
     """
     import tomllib
 
@@ -75,5 +74,5 @@ def read(path: Path) -> dict[str, Any]:
         ) from problem
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
         raise SettingsError(
-            f"{path} is no TOML: {problem}", "tables such as [agent.support]", f"edit {path}"
+            f"{path} is not TOML: {problem}", "tables such as [agent.support]", f"edit {path}"
         ) from problem

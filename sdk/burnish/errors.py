@@ -1,49 +1,47 @@
-"""Every error that burnish raises, as one tree.
-
-Knows: what can go wrong, by area. Does not know: when; each area raises its own.
+"""Define every error that burnish raises, as one tree.
 
     BurnishError
     ├── SettingsError (ValueError)           a setting, burnish.toml or a command's argument
     │   ├── UnknownAgent (LookupError)       an agent that burnish.toml does not declare
-    │   ├── MissingExtra (ImportError)       a package that an extra of burnish brings
+    │   ├── MissingExtra (ImportError)       a package of an extra that is not installed
     │   └── ImportPathError (ImportError)    "module:function" that does not import
     ├── WorkspaceError (RuntimeError)        the folder of a deployment
     │   └── WorkspaceTooNew                  written by a newer burnish
     ├── CaptureError (RuntimeError)          wrap, trace, task, route
     ├── JournalError (RuntimeError)          frames, segments, index
-    │   ├── JournalCorrupt (ValueError)      bytes that are no frame
-    │   ├── UnreadableEvent (TypeError)      an event that could not be read back
+    │   ├── JournalCorrupt (ValueError)      bytes that are not a valid frame
+    │   ├── UnreadableEvent (TypeError)      an event that a reader would refuse
     │   ├── JournalFull (OSError)            no space, or over the quota
-    │   └── JournalUnwritable (OSError)      rights, a read-only disk
+    │   └── JournalUnwritable (OSError)      permissions, a read-only disk
     ├── ExportError (ValueError)             sources, curation, dataset versions, formats
-    │   ├── EmptyDataset                     nothing was left to learn from
+    │   ├── EmptyDataset                     no row is left to train on
     │   └── VersionConflict                  a version that would be overwritten or was altered
     ├── VerificationError (ValueError)       verifiers
-    │   └── NoVerifier                       nothing can say what a success is
-    ├── TrainingError (RuntimeError)         plans, runs, adapters' making
+    │   └── NoVerifier                       no verifier is configured
+    ├── TrainingError (RuntimeError)         plans and training runs
     │   ├── BaseModelMismatch (ValueError)   an adapter or rows of another base model
     │   └── TrainingDiverged (ArithmeticError)  a loss, gradient or weight that is not finite
     ├── EvaluationError (RuntimeError)       rollouts, comparison, gate
     ├── RegistryError (RuntimeError)         adapter versions and pointers
     │   ├── UnknownAdapter (LookupError)     a version that the registry does not hold
-    │   └── ControlConflict                  the control document was changed by someone else
+    │   └── ControlConflict                  another writer changed the control document
     ├── ServingError (RuntimeError)          engines and backends
     │   └── BackendUnavailable (ConnectionError)
-    └── CanaryError (RuntimeError)           split, watch, decide
+    └── CanaryError (RuntimeError)           assignment, evidence, rollout
 
-A message says what was found, what was expected, and the next command to type.
-Each class is also a built-in, survives pickling, and is raised with the same three arguments.
+A message states what was found, what was expected, and the next command to type.
+Each class also derives from a built-in error, can be pickled, and takes the same three arguments.
 """
 
 from __future__ import annotations
 
 
 class BurnishError(Exception):
-    """Root of the tree; catch it to catch everything that burnish raises on purpose.
+    """Root of the tree; catch it to catch all errors that burnish raises on purpose.
 
     Args:
         found: What was found, with names and numbers.
-        expected: What would have been right.
+        expected: What was expected.
         fix: The next command to type, or the line to write.
     """
 
@@ -77,7 +75,7 @@ class ImportPathError(SettingsError, ImportError):
 
 
 class WorkspaceError(BurnishError, RuntimeError):
-    """The workspace folder cannot be used as it is."""
+    """The workspace folder cannot be used."""
 
 
 class WorkspaceTooNew(WorkspaceError):
@@ -85,19 +83,19 @@ class WorkspaceTooNew(WorkspaceError):
 
 
 class CaptureError(BurnishError, RuntimeError):
-    """wrap, trace, task, outcome or route was used in a way that cannot work."""
+    """wrap, trace, task, outcome or route was called with unusable arguments."""
 
 
 class JournalError(BurnishError, RuntimeError):
-    """Frames, segments or the index."""
+    """Frames, segments or the index cannot be used."""
 
 
 class JournalCorrupt(JournalError, ValueError):
-    """Bytes that are no whole frame where one must be."""
+    """Bytes are not a valid frame."""
 
 
 class UnreadableEvent(JournalError, TypeError):
-    """An event with a value of a wrong type: written, no reader could take it back."""
+    """An event has a value of a wrong type, which readers would refuse."""
 
 
 class JournalFull(JournalError, OSError):
@@ -107,17 +105,17 @@ class JournalFull(JournalError, OSError):
 
 
 class JournalUnwritable(JournalError, OSError):
-    """A file of the journal cannot be written: rights, a read-only disk."""
+    """A file of the journal cannot be written: permissions, a read-only disk."""
 
     __str__ = Exception.__str__
 
 
 class ExportError(BurnishError, ValueError):
-    """Sources, curation, dataset versions and formats."""
+    """A source, curation step, dataset version or format failed."""
 
 
 class EmptyDataset(ExportError):
-    """No row was left to learn from."""
+    """No row is left to train on."""
 
 
 class VersionConflict(ExportError):
@@ -125,19 +123,19 @@ class VersionConflict(ExportError):
 
 
 class VerificationError(BurnishError, ValueError):
-    """A verifier is missing, wrongly set up or not trusted."""
+    """A verifier is missing, misconfigured or not trusted."""
 
 
 class NoVerifier(VerificationError):
-    """Nothing is declared that could say what a success is."""
+    """No verifier is configured."""
 
 
 class TrainingError(BurnishError, RuntimeError):
-    """A training plan or run."""
+    """A training plan or run failed."""
 
 
 class BaseModelMismatch(TrainingError, ValueError):
-    """An adapter or rows that belong to another base model."""
+    """An adapter or rows belong to another base model."""
 
 
 class TrainingDiverged(TrainingError, ArithmeticError):
@@ -145,11 +143,11 @@ class TrainingDiverged(TrainingError, ArithmeticError):
 
 
 class EvaluationError(BurnishError, RuntimeError):
-    """Rollouts, comparison and gate."""
+    """A rollout, comparison or gate failed."""
 
 
 class RegistryError(BurnishError, RuntimeError):
-    """Adapter versions and the pointers to them."""
+    """An adapter version or pointer cannot be used."""
 
 
 class UnknownAdapter(RegistryError, LookupError):
@@ -157,11 +155,11 @@ class UnknownAdapter(RegistryError, LookupError):
 
 
 class ControlConflict(RegistryError):
-    """The control document was changed by another writer in between."""
+    """Another writer changed the control document meanwhile."""
 
 
 class ServingError(BurnishError, RuntimeError):
-    """Engines and backends."""
+    """An engine or backend failed."""
 
 
 class BackendUnavailable(ServingError, ConnectionError):
@@ -171,4 +169,4 @@ class BackendUnavailable(ServingError, ConnectionError):
 
 
 class CanaryError(BurnishError, RuntimeError):
-    """Split, watch and decide."""
+    """A canary cannot make the requested move."""

@@ -1,7 +1,7 @@
-"""Optional packages: which extra of burnish brings one, and a clear error where it is missing.
+"""Import optional packages, with an error that names the extra to install.
 
-The table is the distribution's own metadata, so an extra that pyproject.toml names is known here
-without a second list. `import_extra` is the way to import such a package.
+`import_extra` is the entry. The extras come from the metadata of the distribution, so pyproject.toml
+is their only list.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 from burnish.errors import MissingExtra
 
 _DISTRIBUTION = "burnish"
-# Distributions whose import name is another one.
+# Distributions whose import name differs.
 _IMPORT_NAMES = {
     "grpcio": "grpc",
     "opentelemetry_exporter_otlp_proto_grpc": "opentelemetry.exporter.otlp.proto.grpc",
@@ -31,7 +31,7 @@ def import_extra(module: str) -> Any:
         module: Name of the module, such as "pyarrow.parquet".
 
     Raises:
-        MissingExtra: If the package is not installed; names the extra that brings it.
+        MissingExtra: If the package is not installed; names the extra to install.
     """
     try:
         return importlib.import_module(module)
@@ -43,7 +43,7 @@ def import_extra(module: str) -> Any:
 
 
 def explain_missing_module(problem: ModuleNotFoundError) -> MissingExtra | None:
-    """Return the error that names the extra to install, or None for a module of no extra."""
+    """Return the error that names the extra to install, or None if no extra has the module."""
     extra = find_extra(problem.name or "")
     if extra is None:
         return None
@@ -55,7 +55,7 @@ def explain_missing_module(problem: ModuleNotFoundError) -> MissingExtra | None:
 
 
 def find_extra(module: str) -> str | None:
-    """Return the name of the extra that brings a module, or None."""
+    """Return the name of the extra that installs a module, or None."""
     extras = list_extras()
     parts = module.split(".")
     names = [".".join(parts[: count + 1]) for count in range(len(parts))]
@@ -64,10 +64,10 @@ def find_extra(module: str) -> str | None:
 
 @cache
 def list_extras() -> dict[str, str]:
-    """Return the smallest extra that brings each optional package, by the package's import name."""
+    """Return the smallest extra that installs each optional package, by import name."""
     try:
         requirements = metadata.requires(_DISTRIBUTION) or []
-    except metadata.PackageNotFoundError:  # run from a checkout that was never installed
+    except metadata.PackageNotFoundError:  # a checkout that is not installed
         requirements = []
     pairs = [match.groups() for each in requirements if (match := _REQUIREMENT.match(each))]
     sizes = Counter(extra for _, extra in pairs)

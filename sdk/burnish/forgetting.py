@@ -1,6 +1,6 @@
-"""Forgets a person: what was recorded goes, what was built of it is named.
+"""Delete what was recorded of a thread or user, and name what was built from it.
 
-Knows: where content of a trajectory can lie. Does not know: how a segment is blanked (erasure).
+`forget` is the entry; `journal/erasure.py` blanks the segments.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from pathlib import Path
 from burnish import settings
 from burnish.artefacts import (
     find_unreadable,
-    parents_of,
+    list_parents,
+    list_row_files,
     read_columns,
     read_manifest,
-    row_files,
 )
 from burnish.capture import thread_runs
 from burnish.capture.redaction import own_stand_ins, stand_ins
@@ -34,25 +34,25 @@ from burnish.records import Json, Record
 from burnish.telemetry.projection import Projector, project_events
 from burnish.telemetry.references import collect_names, open_store
 
-_PATIENCE_S = 10.0  # how long to wait for a process that rewrites the journal; then it erases
+_PATIENCE_S = 10.0  # wait for another process that rewrites the journal; later that one erases
 
 
 class ForgetReport(Record, frozen=True, kw_only=True):
-    """What was removed, and what was built from it and stays until somebody decides."""
+    """What was removed, and what was built from it and remains."""
 
     id: str
     trajectories: list[str]
     frames: int  # blanked in the journal
-    pending: list[str]  # segments that are blanked once their process closes them
-    datasets: list[str]  # frozen versions with rows of these trajectories
-    adapters: list[str]  # versions that were trained on those datasets
+    pending: list[str]  # segments that will be blanked when their process closes them
+    datasets: list[str]  # versions with rows of these trajectories
+    adapters: list[str]  # versions trained on those datasets
     deployments: list[str]  # agents whose pointer names such an adapter
     contents: int  # removed under `content_url`
-    contents_left: list[str]  # URLs there of what could not be removed
-    # Trajectories that stay: one's own `redact` may give others that name too, or their beginning
-    # is damaged, so that nobody can tell whose they are.
+    contents_left: list[str]  # URLs that could not be removed
+    # Trajectories that stay: a custom `redact` may give others the same name, or their beginning
+    # is damaged, so that their owner is unknown.
     doubtful: list[str]
-    unread: list[str]  # files of datasets, adapters and deployments that cannot be read
+    unread: list[str]  # unreadable files of datasets, adapters and deployments
 
 
 def forget(
@@ -60,11 +60,11 @@ def forget(
 ) -> ForgetReport:
     """Remove what was recorded of a thread or a user, and keep a tombstone.
 
-    The name is looked for as it is given and as the keys of the workspace write it.
+    The search covers the given name and its pseudonyms under the keys of the workspace.
 
     Raises:
         WorkspaceError: If neither or both are named.
-        SettingsError: If `content_url` is none; nothing is forgotten then.
+        SettingsError: If `content_url` is not a usable URL; nothing is forgotten then.
     """
     if (thread_id is None) == (user is None):
         raise WorkspaceError(
@@ -75,8 +75,8 @@ def forget(
     home = store.home
     kind, given = ("thread", str(thread_id)) if user is None else ("user", user)
     names = [given, *stand_ins(given, home)]
-    entries = _entries_of(store, kind, names)
-    orphans = _orphans_of(store, kind, names)
+    entries = _find_entries(store, kind, names)
+    orphans = _find_orphans(store, kind, names)
     threads = {entry.thread_id for entry in entries if entry.thread_id is not None}
     threads.update(names if kind == "thread" else ())
     stone = Tombstone(
@@ -84,20 +84,20 @@ def forget(
         at=time.time_ns(),
         kind=kind,
         digest=erasure.digest_of(given),
-        trajectories=_ids(entries) + orphans.named,
+        trajectories=_list_ids(entries) + orphans.named,
         threads=sorted(erasure.digest_of(name) for name in threads),
         running=any(entry.status == "running" for entry in entries),
     )
     contents, contents_left = _remove_contents(store, {entry.id for entry in entries}, threads)
     with naming_faults(home):
-        frames, done = _erase(home, stone)
+        frames, done = _erase_frames(home, stone)
     store.close()
     store.index.rebuild()  # a database keeps the bytes of deleted rows
     store.refresh()
     trajectories = list(dict.fromkeys(key for one in [stone, *done] for key in one.trajectories))
     thread_runs.erase(home, trajectories)
-    datasets = sorted(_datasets_with(home, set(trajectories)))
-    adapters = _adapters_of(home, datasets)
+    datasets = sorted(_find_datasets(home, set(trajectories)))
+    adapters = _find_adapters(home, datasets)
     return ForgetReport(
         id=stone.id,
         trajectories=trajectories,
@@ -105,22 +105,22 @@ def forget(
         pending=sorted({name for one in done for name in (*one.pending, *one.archived)}),
         datasets=datasets,
         adapters=adapters,
-        deployments=_deployments_of(home, adapters),
+        deployments=_find_deployments(home, adapters),
         contents=contents,
         contents_left=contents_left,
-        doubtful=_ids(_entries_of(store, kind, own_stand_ins(given))) + orphans.doubtful,
+        doubtful=_list_ids(_find_entries(store, kind, own_stand_ins(given))) + orphans.doubtful,
         unread=[str(path) for path in find_unreadable(home)],
     )
 
 
-def _erase(home: Path, stone: Tombstone) -> tuple[int, list[Tombstone]]:
-    """Write a tombstone and erase what it names, and what earlier ones of the same name wait for.
+def _erase_frames(home: Path, stone: Tombstone) -> tuple[int, list[Tombstone]]:
+    """Write a tombstone and erase what it and earlier pending ones of the same name cover.
 
-    The tombstone comes first: what is killed or fails afterwards is finished by the next holder
-    of the journal's lock. Where another process holds it for long, that process erases.
+    The tombstone comes first: after a kill or failure the next holder of the journal's lock finishes
+    the work. If another process holds the lock for long, that process erases.
 
     Returns:
-        How many frames went, and these tombstones as they are now.
+        The number of blanked frames, and the current state of these tombstones.
     """
     earlier = [
         one
@@ -131,14 +131,14 @@ def _erase(home: Path, stone: Tombstone) -> tuple[int, list[Tombstone]]:
     writer_for(home).rotate()
     with erasure.rewriting(home, wait_s=_PATIENCE_S) as state:
         if state.held:
-            erasure.settle(home)  # again: what failed on the way in is an error now
+            erasure.settle(home)  # again: this time a failure is raised
     wanted = {stone.id, *(one.id for one in earlier)}
     done = [one for one in erasure.tombstones(home) if one.id in wanted]
     return sum(one.frames for one in done) - sum(one.frames for one in earlier), done
 
 
-def _entries_of(store: JournalStore, kind: str, names: Iterable[str]) -> list[IndexEntry]:
-    """Trajectories of a thread or user under any of these names, oldest first."""
+def _find_entries(store: JournalStore, kind: str, names: Iterable[str]) -> list[IndexEntry]:
+    """Find the trajectories of a thread or user under any of these names, oldest first."""
     found: dict[str, IndexEntry] = {}
     for name in names:
         query = Query(thread_id=name) if kind == "thread" else Query(user=name)
@@ -146,12 +146,12 @@ def _entries_of(store: JournalStore, kind: str, names: Iterable[str]) -> list[In
     return sorted(found.values(), key=lambda entry: (entry.started_ns, entry.id))
 
 
-def _ids(entries: Iterable[IndexEntry]) -> list[str]:
+def _list_ids(entries: Iterable[IndexEntry]) -> list[str]:
     return [entry.id for entry in entries]
 
 
-def _orphans_of(store: JournalStore, kind: str, names: Iterable[str]) -> Orphans:
-    """Runs whose beginning is damaged, where anything is damaged at all."""
+def _find_orphans(store: JournalStore, kind: str, names: Iterable[str]) -> Orphans:
+    """Find runs whose beginning is damaged; read nothing if the journal has no damage."""
     report = store.report()
     if not (report.corrupt or report.unknown_events or report.torn_tails):
         return Orphans([], [])
@@ -163,7 +163,7 @@ def _orphans_of(store: JournalStore, kind: str, names: Iterable[str]) -> Orphans
 def _remove_contents(
     store: JournalStore, trajectories: set[str], threads: set[str]
 ) -> tuple[int, list[str]]:
-    """Remove what lies under `content_url` of these alone; how much that was, and the URLs of what stays."""
+    """Remove content of only these under `content_url`; return the number removed and the URLs left."""
     url = settings.current().content_url
     if url is None:
         return 0, []
@@ -171,17 +171,17 @@ def _remove_contents(
     entries, told = store.find(Query()), store.index.told_threads()
     threads = {plain_text(name) for name in threads}
     going = [entry for entry in entries if entry.id in trajectories]
-    wanted: set[str] = set().union(*_content_names(store, going, told & threads))
+    wanted: set[str] = set().union(*_collect_content_names(store, going, told & threads))
     others = [entry for entry in entries if entry.id not in trajectories] if wanted else []
-    for names in _content_names(store, others, told - threads if wanted else set()):
+    for names in _collect_content_names(store, others, told - threads if wanted else set()):
         wanted -= names
     return kept.remove(sorted(wanted))
 
 
-def _content_names(
+def _collect_content_names(
     store: JournalStore, entries: list[IndexEntry], threads: set[str]
 ) -> Iterator[set[str]]:
-    """Names of the content of these trajectories, and of the outcomes of these threads, by span."""
+    """Yield the content names of these trajectories and of these threads' outcomes, by span."""
     for _, chapters in store.walk(entries):
         for chapter in chapters:
             yield from map(collect_names, project_events(chapter.events, alive=chapter.alive))
@@ -193,10 +193,10 @@ def _content_names(
                 yield collect_names(span)
 
 
-def _datasets_with(home: Path, trajectories: set[str]) -> Iterator[str]:
-    """Dataset versions that hold a row of one of these trajectories."""
+def _find_datasets(home: Path, trajectories: set[str]) -> Iterator[str]:
+    """Find dataset versions with a row of one of these trajectories."""
     seen = set()
-    for path in row_files(home) if trajectories else ():
+    for path in list_row_files(home) if trajectories else ():
         version = path.parent.parent.name
         if version in seen:
             continue
@@ -206,10 +206,10 @@ def _datasets_with(home: Path, trajectories: set[str]) -> Iterator[str]:
             yield version
 
 
-def _adapters_of(home: Path, datasets: list[str]) -> list[str]:
-    """Adapter versions that come from these datasets, also by way of other adapters."""
+def _find_adapters(home: Path, datasets: list[str]) -> list[str]:
+    """Find adapter versions that descend from these datasets, directly or through other adapters."""
     manifests = {
-        path.parent.name: set(parents_of(read_manifest(path) or {}))
+        path.parent.name: set(list_parents(read_manifest(path) or {}))
         for path in (home / "adapters").glob("*/burnish.json")
     }
     tainted = set(datasets)
@@ -221,22 +221,24 @@ def _adapters_of(home: Path, datasets: list[str]) -> list[str]:
     return sorted(tainted & manifests.keys())
 
 
-def _deployments_of(home: Path, adapters: list[str]) -> list[str]:
-    """Agents whose control document names one of these adapters."""
+def _find_deployments(home: Path, adapters: list[str]) -> list[str]:
+    """Find agents whose control document names one of these adapters."""
     if not adapters or not (home / "control.sqlite").exists():
         return []
     control = importlib.import_module("burnish.adapters")
     try:
         store = control.SqlControlStore(home)
         agents = {candidate.agent for candidate in control.Registry(home).list()}
-        return sorted(agent for agent in agents if _names(store.read(agent)[0], set(adapters)))
-    except BurnishError:  # it is damaged, which the report says
+        return sorted(
+            agent for agent in agents if _mentions_any(store.read(agent)[0], set(adapters))
+        )
+    except BurnishError:  # a damaged database is in the report's `unread`
         return []
 
 
-def _names(value: Json, wanted: set[str]) -> bool:
+def _mentions_any(value: Json, wanted: set[str]) -> bool:
     if isinstance(value, dict):
-        return any(_names(item, wanted) for item in value.values())
+        return any(_mentions_any(item, wanted) for item in value.values())
     if isinstance(value, list):
-        return any(_names(item, wanted) for item in value)
+        return any(_mentions_any(item, wanted) for item in value)
     return value in wanted if isinstance(value, str) else False

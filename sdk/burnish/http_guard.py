@@ -1,10 +1,8 @@
-"""Decides who may talk to a server of burnish, and how much a request may hold.
+"""Check requests to burnish servers: bearer token, Host and Origin, limits.
 
-Knows: addresses, bearer tokens, Host and Origin, limits. Does not know: routes, frameworks.
-
-`burnish receive` and `burnish serve` ask the same guard. Without a token a server listens on
-loopback only, and takes only requests whose Host and Origin are of this machine: a web page whose
-name was rebound to 127.0.0.1 has another Host, and a page that simply posts has another Origin.
+`burnish receive` and `burnish serve` use the same `Guard`. Without a token a server listens on loopback
+only, and accepts only requests whose Host and Origin name this machine: a web page whose name was
+rebound to 127.0.0.1 has another Host, and a page that posts directly has another Origin.
 """
 
 from __future__ import annotations
@@ -27,13 +25,13 @@ LARGEST_BODY = 64 * 1024 * 1024
 HEADERS_S = 15.0
 """Longest wait for a request's headers; idle connections end then too."""
 BODY_S = 60.0
-"""Longest time in which a body arrives."""
+"""Longest wait for a request's body."""
 CONNECTIONS = 64
-"""Connections that are served at once; more are answered 503."""
+"""Connections served at once; more are answered 503."""
 
 
 class RequestRefused(ServingError):
-    """A request that is answered with a status and a reason instead of a result."""
+    """A request is refused, with the HTTP status and reason of the answer."""
 
     def __init__(self, status: HTTPStatus, reason: str) -> None:
         super().__init__(reason)
@@ -44,11 +42,11 @@ class RequestRefused(ServingError):
 
 
 class Guard(NamedTuple):
-    """Who may talk to a server."""
+    """The access rules of a server."""
 
     token: str | None = None
 
-    def check(self, headers: Mapping[str, str]) -> None:
+    def check_headers(self, headers: Mapping[str, str]) -> None:
         """Refuse a request by its headers, whose names are in lower case.
 
         Raises:
@@ -58,12 +56,12 @@ class Guard(NamedTuple):
             self.check_token(headers.get("authorization", ""))
             return
         host = headers.get("host", "")
-        if not is_loopback(_name_of(host)):
+        if not is_loopback(_strip_port(host)):
             raise RequestRefused(HTTPStatus.BAD_REQUEST, f"Invalid host header: {host[:100]!r}")
         origin = headers.get("origin")
-        if origin is not None and not is_loopback(urlsplit_host(origin)):
+        if origin is not None and not is_loopback(parse_host(origin)):
             raise RequestRefused(
-                HTTPStatus.FORBIDDEN, f"requests of the page {origin[:100]!r} are not taken"
+                HTTPStatus.FORBIDDEN, f"requests from the page {origin[:100]!r} are not accepted"
             )
 
     def check_token(self, authorization: str) -> None:
@@ -76,7 +74,7 @@ class Guard(NamedTuple):
         given = authorization.encode("utf-8", "surrogateescape")
         if self.token is not None and not hmac.compare_digest(given, expected):
             raise RequestRefused(
-                HTTPStatus.UNAUTHORIZED, f"this {REALM} server asks for its bearer token"
+                HTTPStatus.UNAUTHORIZED, f"this {REALM} server requires its bearer token"
             )
 
 
@@ -84,7 +82,7 @@ def check_address(host: str, token: str | None, command: str = "burnish serve") 
     """Refuse to listen beyond loopback without a token.
 
     Raises:
-        SettingsError: If the address is beyond loopback and there is no token.
+        SettingsError: If the address is beyond loopback and no token is given.
     """
     if token or is_loopback(host):
         return
@@ -96,7 +94,7 @@ def check_address(host: str, token: str | None, command: str = "burnish serve") 
 
 
 def read_token(path: Path | None = None) -> str | None:
-    """The bearer token: of a file, else of `BURNISH_TOKEN`; a command line would show it in `ps`.
+    """Read the bearer token from a file, else from `BURNISH_TOKEN`; never from the command line, which `ps` shows.
 
     Raises:
         SettingsError: If the file cannot be read or holds no token.
@@ -115,7 +113,7 @@ def read_token(path: Path | None = None) -> str | None:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host names this machine only."""
+    """Return True if a host names only this machine."""
     if host.lower() == "localhost":
         return True
     try:
@@ -124,38 +122,38 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def urlsplit_host(url: str) -> str:
-    """The host of a URL, "" where there is none."""
+def parse_host(url: str) -> str:
+    """Return the host of a URL, or "" if it has none."""
     try:
         return urlsplit(url).hostname or ""
     except ValueError:
         return ""
 
 
-def _name_of(host: str) -> str:
-    """The name in a Host header, without its port."""
-    return urlsplit_host(f"//{host}") if not set(host) & set("/@?#\\") else ""
+def _strip_port(host: str) -> str:
+    """Return the name in a Host header, without its port."""
+    return parse_host(f"//{host}") if not set(host) & set("/@?#\\") else ""
 
 
 class ByteBudget:
-    """Bytes that all requests of a server may hold in memory at once."""
+    """A limit on the bytes that all requests of a server hold in memory."""
 
     def __init__(self, total: int = 4 * LARGEST_BODY) -> None:
         self._left = total
         self._lock = threading.Lock()
 
-    def take(self, count: int) -> None:
+    def reserve_bytes(self, count: int) -> None:
         """Reserve bytes.
 
         Raises:
-            RequestRefused: If other requests hold them; the sender should try again.
+            RequestRefused: If other requests hold them; the sender should retry.
         """
         with self._lock:
             if count > self._left:
                 raise RequestRefused(HTTPStatus.SERVICE_UNAVAILABLE, "too many requests at once")
             self._left -= count
 
-    def give_back(self, count: int) -> None:
+    def release_bytes(self, count: int) -> None:
         """Free reserved bytes."""
         with self._lock:
             self._left += count

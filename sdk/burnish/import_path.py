@@ -1,7 +1,6 @@
-"""Import paths of burnish.toml: "module:function", relative to its folder.
+"""Resolve import paths "module:function" of burnish.toml, relative to its folder.
 
-Knows: how such a path is followed, and how two projects in one process are kept apart.
-Does not know: what the objects are for.
+`resolve_object` is the entry. Modules of two projects in one process are kept apart.
 """
 
 from __future__ import annotations
@@ -17,17 +16,17 @@ from burnish.errors import ImportPathError
 _project_folders: list[Path] = []
 
 
-def resolve(spec: str, folder: Path) -> Any:
-    """The object that "module:name" names, imported relative to the folder of burnish.toml.
+def resolve_object(spec: str, folder: Path) -> Any:
+    """Import the object that "module:name" names, relative to the folder of burnish.toml.
 
     Raises:
-        ImportPathError: If the module or the name in it cannot be had; says what was tried.
+        ImportPathError: If the module or the name in it cannot be imported.
     """
     module_name, colon, attribute = spec.partition(":")
     if not (colon and module_name and attribute):
         raise ImportPathError(f"import path {spec!r}", '"module:function"', "edit burnish.toml")
     folder = folder.absolute()
-    _put_first(folder)
+    _prioritize_folder(folder)
     try:
         found = importlib.import_module(module_name)
     except Exception as problem:  # the user's module may raise anything
@@ -40,15 +39,15 @@ def resolve(spec: str, folder: Path) -> Any:
         if not hasattr(found, part):
             raise ImportPathError(
                 f"import path {spec!r}: {getattr(found, '__file__', None) or found} has no {part!r}",
-                _nearest(part, [name for name in vars(found) if not name.startswith("_")]),
+                _suggest_name(part, [name for name in vars(found) if not name.startswith("_")]),
                 "edit burnish.toml",
             )
         found = getattr(found, part)
     return found
 
 
-def _put_first(folder: Path) -> None:
-    """Put the folder first on the import path, and forget namesakes from other projects."""
+def _prioritize_folder(folder: Path) -> None:
+    """Put the folder first on the import path, and unload modules of the same names from other projects."""
     if sys.path[:1] != [str(folder)]:
         if str(folder) in sys.path:
             sys.path.remove(str(folder))
@@ -58,14 +57,14 @@ def _put_first(folder: Path) -> None:
     others = [other for other in _project_folders if other != folder]
     tops = {name.partition(".")[0] for name in sys.modules}
     foreign = {top for top in tops if _is_foreign(top, folder, others)}
-    # What the module imports from its own folder must be this project's too.
+    # The module's own imports must come from this project, too.
     for name in [name for name in sys.modules if name.partition(".")[0] in foreign]:
         del sys.modules[name]
     importlib.invalidate_caches()
 
 
 def _is_foreign(top: str, folder: Path, others: list[Path]) -> bool:
-    """Whether a loaded module is another project's, and this project has one of that name."""
+    """Return True if a loaded module belongs to another project and this one has one of that name."""
     loaded = getattr(sys.modules.get(top), "__file__", None)
     if loaded is None or Path(loaded).is_relative_to(folder):
         return False
@@ -73,6 +72,6 @@ def _is_foreign(top: str, folder: Path, others: list[Path]) -> bool:
     return here and any(Path(loaded).is_relative_to(other) for other in others)
 
 
-def _nearest(name: str, known: list[str]) -> str:
+def _suggest_name(name: str, known: list[str]) -> str:
     near = difflib.get_close_matches(name, known, n=1)
     return repr(near[0]) if near else f"one of {', '.join(sorted(known)) or 'none'}"

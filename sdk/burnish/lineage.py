@@ -1,10 +1,7 @@
-"""Where a thing comes from and what was made of it: span, trajectory, row, dataset, adapter, deployment.
+"""Trace the lineage of a span, trajectory, row, dataset, adapter or deployment.
 
-Knows: which file of a version names its parents, and which column of its rows their runs.
-Does not know: how versions are made.
-
-Each thing is a dict with `kind` and `id`. What it comes from is under `parents`, what was made of it under `children`;
-parents have parents, children have children.
+`trace_lineage` is the entry. Each node is a dict with `kind` and `id`; `parents` holds its origins and `children` what
+was made from it, recursively.
 """
 
 from __future__ import annotations
@@ -16,10 +13,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 from burnish.artefacts import (
     MANIFESTS,
     find_unreadable,
-    parents_of,
+    list_parents,
+    list_row_files,
     read_columns,
     read_manifest,
-    row_files,
 )
 from burnish.errors import BurnishError, WorkspaceError
 from burnish.paths import is_component
@@ -35,69 +32,69 @@ _LONGEST_NAME = 255  # bytes of a file's name
 
 
 class LineageWorkspace(Protocol):
-    """A workspace, as far as lineage reads it."""
+    """The part of a workspace that lineage reads."""
 
     home: Path
 
     def trajectory(self, trajectory_id: str) -> Trajectory:
-        """One trajectory; raises WorkspaceError without it."""
+        """Return one trajectory; raise WorkspaceError if it is missing."""
         ...
 
     def spans(self, since_ns: int | None = None) -> Iterator[Span]:
-        """Spans of all trajectories."""
+        """Yield the spans of all trajectories."""
         ...
 
 
-def lineage(workspace: LineageWorkspace, identifier: str) -> Node:
-    """What `identifier` is, what it comes from, and what was made of it.
+def trace_lineage(workspace: LineageWorkspace, identifier: str) -> Node:
+    """Return the node of an identifier, with its parents and children.
 
-    What cannot be read is left out; the node then names those files under `unread`.
+    Unreadable files are skipped and listed in the node under `unread`.
 
     Args:
-        workspace: Where to look.
-        identifier: Id of an adapter or dataset version, name of an agent that is deployed, or id of a row, a
-            trajectory (or its beginning) or a span.
+        workspace: The workspace.
+        identifier: Id of an adapter or dataset version, name of a deployed agent, or id of a row, a trajectory (or its
+            beginning) or a span.
 
     Raises:
         WorkspaceError: If the workspace holds nothing of that name.
     """
-    found = _find(workspace, identifier)
+    found = _find_node(workspace, identifier)
     unread = find_unreadable(workspace.home)
     return {**found, "unread": [str(path) for path in unread]} if unread else found
 
 
-def _find(workspace: LineageWorkspace, identifier: str) -> Node:
+def _find_node(workspace: LineageWorkspace, identifier: str) -> Node:
     home = workspace.home
-    version = _version(home, identifier)
+    version = _find_version(home, identifier)
     if version is not None:
-        return {**version, "children": _children(home, version["kind"], identifier)}
-    deployed = _deployment(home, identifier)
+        return {**version, "children": _list_children(home, version["kind"], identifier)}
+    deployed = _find_deployment(home, identifier)
     if deployed is not None:
         return {**deployed, "children": []}
     try:
         trajectory = workspace.trajectory(identifier)
     except WorkspaceError:
-        found = _row(workspace, identifier) or _span(workspace, identifier)
+        found = _find_row(workspace, identifier) or _find_span(workspace, identifier)
         if found is None:
             raise
         return found
-    return {**_run(home, trajectory), "children": _rows_of(home, trajectory.id)}
+    return {**_describe_run(home, trajectory), "children": _rows_of(home, trajectory.id)}
 
 
-def _run(home: Path, trajectory: Trajectory) -> Node:
-    """A trajectory with the adapters that wrote its replies."""
+def _describe_run(home: Path, trajectory: Trajectory) -> Node:
+    """Describe a trajectory, with the adapters that wrote its replies as parents."""
     adapters = sorted({p.adapter for p in trajectory.policies if p.adapter})
     return {
         "kind": "trajectory",
         "id": trajectory.id,
         "agent": trajectory.agent,
         "policies": [policy.adapter for policy in trajectory.policies],
-        "parents": [made for name in adapters if (made := _version(home, name)) is not None],
+        "parents": [made for name in adapters if (made := _find_version(home, name)) is not None],
     }
 
 
-def _span(workspace: LineageWorkspace, identifier: str) -> Node | None:
-    """A span, found by reading the journal through."""
+def _find_span(workspace: LineageWorkspace, identifier: str) -> Node | None:
+    """Find a span by reading the whole journal."""
     if len(identifier) != _SHORTEST_SPAN:
         return None
     span = next((span for span in workspace.spans() if span.span_id == identifier), None)
@@ -106,60 +103,67 @@ def _span(workspace: LineageWorkspace, identifier: str) -> Node | None:
     trajectory = workspace.trajectory(
         str(span.attributes.get("burnish.trajectory.id") or span.trace_id)
     )
-    run = {**_run(workspace.home, trajectory), "children": _rows_of(workspace.home, trajectory.id)}
+    run = {
+        **_describe_run(workspace.home, trajectory),
+        "children": _rows_of(workspace.home, trajectory.id),
+    }
     facts = {"kind": "span", "id": identifier, "name": span.name}
     return {**facts, "parents": run["parents"], "children": [{**run, "parents": []}]}
 
 
-def _row(workspace: LineageWorkspace, identifier: str) -> Node | None:
-    """A row of a dataset, with the run that it was made of."""
-    found = list(_rows(workspace.home, "row_id", identifier))
+def _find_row(workspace: LineageWorkspace, identifier: str) -> Node | None:
+    """Find a row of a dataset, with its run as parent."""
+    found = list(_iterate_rows(workspace.home, "row_id", identifier))
     if not found:
         return None
     _, _, run_id = found[0]
     try:
-        parent = _run(workspace.home, workspace.trajectory(run_id))
-    except WorkspaceError:  # its run was forgotten, or kept no longer
-        parent = _missing(run_id)
-    datasets = [_made(workspace.home, "dataset", name) for name, _, _ in found]
+        parent = _describe_run(workspace.home, workspace.trajectory(run_id))
+    except WorkspaceError:  # its run was forgotten or has expired
+        parent = _make_missing(run_id)
+    datasets = [_describe_with_children(workspace.home, "dataset", name) for name, _, _ in found]
     return {"kind": "row", "id": identifier, "parents": [parent], "children": datasets}
 
 
 def _rows_of(home: Path, trajectory_id: str) -> list[Node]:
     """The rows that were made of a run, each with the datasets that hold it."""
     holders: dict[str, list[str]] = {}
-    for dataset, row, _ in _rows(home, "trajectory_id", trajectory_id):
+    for dataset, row, _ in _iterate_rows(home, "trajectory_id", trajectory_id):
         holders.setdefault(row, []).append(dataset)
     return [
-        {"kind": "row", "id": row, "children": [_made(home, "dataset", d) for d in datasets]}
+        {
+            "kind": "row",
+            "id": row,
+            "children": [_describe_with_children(home, "dataset", d) for d in datasets],
+        }
         for row, datasets in sorted(holders.items())
     ]
 
 
-def _rows(home: Path, column: str, value: str) -> Iterator[tuple[str, str, str]]:
+def _iterate_rows(home: Path, column: str, value: str) -> Iterator[tuple[str, str, str]]:
     """Dataset, row and trajectory of the rows with a value in a column."""
-    for path in row_files(home):
+    for path in list_row_files(home):
         for row in read_columns(path, ["row_id", "trajectory_id"]) or ():
             if row[column] == value:
                 yield path.parent.parent.name, row["row_id"], row["trajectory_id"]
 
 
-def _made(home: Path, kind: str, identifier: str) -> Node:
-    """A version with what was made of it."""
-    return {"kind": kind, "id": identifier, "children": _children(home, kind, identifier)}
+def _describe_with_children(home: Path, kind: str, identifier: str) -> Node:
+    """Describe a version with its children."""
+    return {"kind": kind, "id": identifier, "children": _list_children(home, kind, identifier)}
 
 
-def _children(home: Path, kind: str, identifier: str) -> list[Node]:
-    """What names a version as its parent: versions, and agents that are served by it."""
+def _list_children(home: Path, kind: str, identifier: str) -> list[Node]:
+    """List what names a version as its parent: versions, and agents served by it."""
     found = [
-        _made(home, other, path.parent.name)
+        _describe_with_children(home, other, path.parent.name)
         for other, name in MANIFESTS.items()
         for path in sorted(home.glob(f"{other}s/[!.]*/{name}"))
-        if path.parent.name != identifier and identifier in parents_of(read_manifest(path) or {})
+        if path.parent.name != identifier and identifier in list_parents(read_manifest(path) or {})
     ]
     if kind == "adapter":
-        for agent in _agents(home):
-            deployed = _deployment(home, agent) or {"parents": []}
+        for agent in _list_agents(home):
+            deployed = _find_deployment(home, agent) or {"parents": []}
             told = [parent for parent in deployed["parents"] if parent["id"] == identifier]
             found += [
                 {"kind": "deployment", "id": agent, "as": parent["as"], "children": []}
@@ -168,28 +172,29 @@ def _children(home: Path, kind: str, identifier: str) -> list[Node]:
     return found
 
 
-def _deployment(home: Path, agent: str) -> Node | None:
-    """What an agent is served by, as its control document says; None if it has none."""
+def _find_deployment(home: Path, agent: str) -> Node | None:
+    """Return the deployment of an agent from its control document; None if it has none."""
     from burnish.adapters.control import SqlControlStore
 
     if not (home / "control.sqlite").exists():
         return None
     try:
         document, version = SqlControlStore(home).read(agent)
-    except BurnishError:  # it is damaged, which the lineage says
+    except BurnishError:  # a damaged database is listed under `unread`
         return None
     if not version:
         return None
     arms = {arm: document.get(arm) for arm in ("stable", "canary")}
     served = {arm: told["adapter"] for arm, told in arms.items() if told and told.get("adapter")}
     parents = [
-        {**(_version(home, name) or _missing(name)), "as": arm} for arm, name in served.items()
+        {**(_find_version(home, name) or _make_missing(name)), "as": arm}
+        for arm, name in served.items()
     ]
     return {"kind": "deployment", "id": agent, "state": document.get("state"), "parents": parents}
 
 
-def _version(home: Path, identifier: str) -> Node | None:
-    """An adapter or dataset version with its parents; None if there is no such folder."""
+def _find_version(home: Path, identifier: str) -> Node | None:
+    """Return an adapter or dataset version with its parents; None if it does not exist."""
     long = len(identifier.encode("utf-8", "surrogatepass")) > _LONGEST_NAME
     if long or identifier.startswith(".") or not is_component(identifier):
         return None
@@ -198,7 +203,7 @@ def _version(home: Path, identifier: str) -> Node | None:
         if not manifest.is_file():
             continue
         content = read_manifest(manifest) or {}
-        parents = [parent for parent in parents_of(content) if parent != identifier]
+        parents = [parent for parent in list_parents(content) if parent != identifier]
         return {
             "kind": kind,
             "id": identifier,
@@ -206,27 +211,27 @@ def _version(home: Path, identifier: str) -> Node | None:
             "forced": bool(content.get("forced")) or _was_forced(home, identifier),
             "sources": content.get("sources", []),
             "trajectories": (content.get("extras") or {}).get("trajectories"),
-            "parents": [_version(home, parent) or _missing(parent) for parent in parents],
+            "parents": [_find_version(home, parent) or _make_missing(parent) for parent in parents],
         }
     return None
 
 
-def _missing(identifier: str) -> Node:
+def _make_missing(identifier: str) -> Node:
     return {"kind": "missing", "id": identifier, "parents": []}
 
 
-def _agents(home: Path) -> list[str]:
-    """Agents for which an adapter was ever put forward."""
-    return sorted({one.agent for one in _candidates(home)})
+def _list_agents(home: Path) -> list[str]:
+    """List the agents with a registered candidate."""
+    return sorted({one.agent for one in _list_candidates(home)})
 
 
 def _was_forced(home: Path, adapter: str) -> bool:
-    """Whether the version was put into service past the gate, for any agent."""
-    return any(one.forced for one in _candidates(home) if one.adapter == adapter)
+    """Return True if the version was forced past the gate for any agent."""
+    return any(one.forced for one in _list_candidates(home) if one.adapter == adapter)
 
 
-def _candidates(home: Path) -> Sequence[Candidate]:
-    """All adapters that were put forward; none if the control database is damaged."""
+def _list_candidates(home: Path) -> Sequence[Candidate]:
+    """List all registered candidates; empty if the control database is damaged."""
     from burnish.adapters import Registry
 
     try:

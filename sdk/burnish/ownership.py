@@ -1,8 +1,8 @@
-"""Files that decide what this process does must come from its user.
+"""Refuse files that control this process and that another user can change.
 
-A settings file says where runs are sent and which code is imported, a key file which stand-ins are believed. As Git with
-its repositories, burnish takes such a file only if it and the folders above it belong to the user or to root and nobody
-else may write them. A sticky folder such as /tmp counts as safe for what the user owns in it.
+A settings file names the receiver of runs and the code to import; a key file defines pseudonyms. Like Git with its
+repositories, burnish uses such a file only if it and the folders above it belong to the user or root and no one else
+may write them. A sticky folder such as /tmp is safe for files that the user owns.
 """
 
 from __future__ import annotations
@@ -21,42 +21,44 @@ def refuse_foreign(
     *,
     levels: int | None = None,
 ) -> None:
-    """Refuse a file that another user owns or may change; a platform without owners refuses nothing.
+    """Refuse a file that another user owns or may change; platforms without owners refuse nothing.
 
     Args:
         path: The file.
-        fix: What the user can do to have it used anyway.
+        fix: The command or setting with which the file is used anyway.
         error: Class of the error.
-        levels: How many folders above the file are looked at; None means all.
+        levels: Number of parent folders to check; None means all.
 
     Raises:
         BurnishError: Of the given class; it names the file or folder, its owner and its mode.
     """
-    problem = foreign_part(path, levels)
+    problem = describe_foreign_part(path, levels)
     if problem:
         raise error(
             f"{path} is not used: {problem}",
-            "a file that you or root own and nobody else may write, in folders of that kind",
+            "a file that you or root own and no one else may write, in such folders",
             fix,
         )
 
 
-def foreign_part(path: Path, levels: int | None = None) -> str | None:
-    """What makes a file another user's to change, in words; None if nothing does."""
+def describe_foreign_part(path: Path, levels: int | None = None) -> str | None:
+    """Describe why another user can change a file; None if no one can."""
     if not hasattr(os, "geteuid"):
         return None
     literal = path.absolute()
     resolved = literal.resolve()
     checked = [resolved, *literal.parents[:levels], *resolved.parents[:levels]]
-    problems = (_problem(part, is_file=part == resolved) for part in dict.fromkeys(checked))
+    problems = (
+        _describe_problem(part, is_file=part == resolved) for part in dict.fromkeys(checked)
+    )
     return next(filter(None, problems), None)
 
 
-def _problem(path: Path, *, is_file: bool) -> str | None:
+def _describe_problem(path: Path, *, is_file: bool) -> str | None:
     try:
         found = path.stat()
     except OSError:
-        return None  # whoever reads the file will see
+        return None  # reading the file will fail, too
     if found.st_uid not in _trusted_users():
         return f"{path} belongs to user {found.st_uid}"
     mode = stat.S_IMODE(found.st_mode)
@@ -67,7 +69,7 @@ def _problem(path: Path, *, is_file: bool) -> str | None:
 
 
 def _trusted_users() -> set[int]:
-    """The user, root, and who became root by sudo."""
+    """Return the user, root, and the user behind sudo."""
     user = os.geteuid()
     trusted = {user, 0}
     sudo = os.environ.get("SUDO_UID", "")
@@ -75,7 +77,7 @@ def _trusted_users() -> set[int]:
 
 
 def _is_shared(found: os.stat_result) -> bool:
-    """Whether the group of a file has members besides the file's owner; many systems give each user a group."""
+    """Return True if a file's group has members besides its owner; many systems give each user a group."""
     import grp
     import pwd
 

@@ -1,8 +1,7 @@
-"""Names and keys from elsewhere become paths here, and only inside a folder.
+"""Convert untrusted names and keys to paths inside a folder.
 
-Whatever comes from another host, an object store, a manifest or a configuration file may hold `..`, an absolute path, a
-drive letter or a symbolic link. `path_inside` is the one way from such a key to a path; `is_plain_name` tells whether a
-name can be one component of it.
+Names from another host, an object store, a manifest or a configuration file may hold `..`, an absolute path, a drive
+letter or a symbolic link. `path_inside` is the only way from such a key to a path; `is_plain_name` checks one component.
 """
 
 from __future__ import annotations
@@ -18,25 +17,25 @@ _FORBIDDEN = re.compile(r"[\\\x00-\x1f\x7f]")
 
 
 def is_plain_name(name: str) -> bool:
-    """Whether a name of a dataset or an adapter can be a folder's: letters, digits, `.`, `_`, `-`; at most 100."""
+    """Return True if a dataset or adapter name can name a folder: letters, digits, `.`, `_`, `-`; at most 100."""
     return bool(_NAME.fullmatch(name))
 
 
 def is_version_id(name: str) -> bool:
-    """Whether a text has the form of a version's id, `name@sha12`."""
+    """Return True if a text has the form of a version id, `name@sha12`."""
     return bool(_VERSION.fullmatch(name))
 
 
 def is_component(name: str) -> bool:
-    """Whether a name stays one component of a path, whatever else it holds."""
+    """Return True if a name is exactly one component of a path."""
     return name not in ("", ".", "..") and "/" not in name and not _FORBIDDEN.search(name)
 
 
 def path_inside(folder: Path, key: str, error: type[BurnishError] = WorkspaceError) -> Path:
-    """The path of a key with `/` between its components, which lies inside the folder.
+    """Return the path of a key with `/` between its components, inside the folder.
 
     Args:
-        folder: Folder that the path must not leave, neither by its components nor by a symbolic link on the way.
+        folder: Folder that the path must not leave, by its components or by a symbolic link.
         key: Relative key, such as a file's of an object store.
         error: Class of the error.
 

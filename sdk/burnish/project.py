@@ -242,7 +242,7 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
             return self.agents[name]
         raise UnknownAgent(
             f"agent {name!r} is not in {self.path}",
-            _choice(name, self.agents) if self.agents else "at least one table [agent.NAME]",
+            _suggest_names(name, self.agents) if self.agents else "at least one table [agent.NAME]",
             f'write [agent.{name}] with build = "module:function" into {self.path.name}',
         )
 
@@ -255,7 +255,9 @@ def load_project(path: Path | None = None) -> Project:
     Raises:
         SettingsError: If there is none, or a key or value of it is wrong.
     """
-    found = Path(path) if path is not None else settings.current().config or config_file.find()
+    found = (
+        Path(path) if path is not None else settings.current().config or config_file.find_config()
+    )
     if found is None:
         raise SettingsError(
             f"no {config_file.NAME} in {Path.cwd()} or above",
@@ -265,27 +267,27 @@ def load_project(path: Path | None = None) -> Project:
     found = found.expanduser().absolute()
     if found.is_dir():
         found /= config_file.NAME
-    tables = config_file.read(found)
+    tables = config_file.read_tables(found)
     _refuse_unknown(tables, ("agent", "burnish"), str(found))
     settings.use_file(found, tables)
     agents = {
-        name: _agent(name, table, f"{found}, [agent.{name}]")
-        for name, table in _table(tables.get("agent", {}), f"{found}, [agent]").items()
+        name: _decode_agent(name, table, f"{found}, [agent.{name}]")
+        for name, table in _require_table(tables.get("agent", {}), f"{found}, [agent]").items()
     }
     return Project(path=found, agents=agents, settings=dict(tables.get("burnish", {})))
 
 
-def trusted_sources(agent: str) -> tuple[str, ...]:
+def read_trusted_sources(agent: str) -> tuple[str, ...]:
     """Whose received and imported facts decide for an agent; none where no burnish.toml names any.
 
     Raises:
         SettingsError: If burnish.toml cannot be read, or names them in another form.
     """
-    found = settings.current().config or config_file.find()
+    found = settings.current().config or config_file.find_config()
     if found is None:
         return ()
     found = found / config_file.NAME if found.is_dir() else found
-    agents = config_file.read(found).get("agent", {})
+    agents = config_file.read_tables(found).get("agent", {})
     table = agents.get(agent, {}) if isinstance(agents, dict) else {}
     names = table.get("trust_received", []) if isinstance(table, dict) else []
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
@@ -297,13 +299,13 @@ def trusted_sources(agent: str) -> tuple[str, ...]:
     return tuple(names)
 
 
-def describe() -> list[tuple[str, str, str, Any, str]]:
+def describe_keys() -> list[tuple[str, str, str, Any, str]]:
     """Every key: table, key, type, default and meaning; a required key has `...` as default."""
     rows = [("burnish", *row) for row in settings.describe()]
-    return rows + list(_describe("agent.NAME", AgentConfig))
+    return rows + list(_describe_table("agent.NAME", AgentConfig))
 
 
-def _describe(where: str, table: type[Table]) -> Iterable[tuple[str, str, str, Any, str]]:
+def _describe_table(where: str, table: type[Table]) -> Iterable[tuple[str, str, str, Any, str]]:
     nested = []
     for field in msgspec.structs.fields(table):
         default = ... if field.required else field.default
@@ -313,15 +315,15 @@ def _describe(where: str, table: type[Table]) -> Iterable[tuple[str, str, str, A
         if isinstance(default, Table):
             nested.append((f"{where}.{field.name}", type(default)))
         elif field.name != "name":
-            yield where, field.name, _type_name(info), default, _help(info)
+            yield where, field.name, _type_name(info), default, _read_description(info)
     for inner, inner_table in nested:
-        yield from _describe(inner, inner_table)
+        yield from _describe_table(inner, inner_table)
 
 
-def _help(info: msgspec.inspect.Type) -> str:
+def _read_description(info: msgspec.inspect.Type) -> str:
     if isinstance(info, msgspec.inspect.Metadata):
         own = (info.extra_json_schema or {}).get("description")
-        return own or _help(info.type)
+        return own or _read_description(info.type)
     return ""
 
 
@@ -335,14 +337,14 @@ def _type_name(info: msgspec.inspect.Type) -> str:
     return type(info).__name__.removesuffix("Type").lower()
 
 
-def _agent(name: str, given: Any, where: str) -> AgentConfig:
+def _decode_agent(name: str, given: Any, where: str) -> AgentConfig:
     if not is_component(name):
         raise SettingsError(
             f"{where}: agent name {name!r}",
             "a name that can be part of a file's name, without '/', '\\' and control characters",
             "edit the file",
         )
-    table = _table(given, where)
+    table = _require_table(given, where)
     _refuse_unknown_keys(table, AgentConfig, where, hidden=("name",))
     try:
         agent = msgspec.convert({**table, "name": name}, AgentConfig)
@@ -362,7 +364,7 @@ def _agent(name: str, given: Any, where: str) -> AgentConfig:
     return agent
 
 
-def _table(given: Any, where: str) -> dict[str, Any]:
+def _require_table(given: Any, where: str) -> dict[str, Any]:
     if not isinstance(given, dict):
         raise SettingsError(f"{where} is {given!r}", "a table", "edit the file")
     return given
@@ -376,18 +378,18 @@ def _refuse_unknown_keys(
     for name, value in given.items():
         if isinstance(fields[name].default, Table):
             inner = f"{where[:-1]}.{name}]"
-            _refuse_unknown_keys(_table(value, inner), type(fields[name].default), inner)
+            _refuse_unknown_keys(_require_table(value, inner), type(fields[name].default), inner)
 
 
 def _refuse_unknown(given: Iterable[str], known: Iterable[str], where: str) -> None:
     for name in given:
         if name not in known:
             raise SettingsError(
-                f"{where}: unknown key {name!r}", _choice(name, known), "edit the file"
+                f"{where}: unknown key {name!r}", _suggest_names(name, known), "edit the file"
             )
 
 
-def _choice(name: str, known: Iterable[str]) -> str:
+def _suggest_names(name: str, known: Iterable[str]) -> str:
     """The nearest known name, or all of them."""
     near = difflib.get_close_matches(name, list(known), n=1)
     return f"{near[0]!r}" if near else f"one of {', '.join(sorted(known)) or 'none'}"

@@ -1,7 +1,6 @@
-"""The shapes that a third party can implement: sources, environments, verifiers, backends.
+"""Define the protocols that third parties can implement: sources, environments, verifiers, backends.
 
-Knows: which calls burnish makes and what it expects back.
-Does not know: any implementation. Contract test kits live in `burnish.testing`.
+Contract test kits are in `burnish.testing`.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from burnish.records import Json, Message, Span, Tool, Trajectory, Verdict
 
 @runtime_checkable
 class SpanSource(Protocol):
-    """A place that spans come from: journal, archive, OTLP file, another platform."""
+    """A source of spans: journal, archive, OTLP file, another platform."""
 
     def spans(self, since_ns: int | None = None) -> Iterator[Span]:
         """Yield spans that started at or after `since_ns`, children in any order.
@@ -34,15 +33,15 @@ class Environment(Protocol):
     """The world that an attempt acts on; one instance serves one attempt."""
 
     def open(self, task: dict[str, Json]) -> None:
-        """Make the world fresh for a task."""
+        """Create a fresh world for a task."""
         ...
 
     def state(self) -> Json:
-        """The state as plain data; it is recorded at the end of the attempt."""
+        """Return the state as plain data; it is recorded at the end of the attempt."""
         ...
 
     def close(self) -> None:
-        """Give everything back; called once, also after a failure."""
+        """Release all resources; called once, also after a failure."""
         ...
 
 
@@ -64,20 +63,20 @@ class Verifier(Protocol):
         ...
 
     def verify(self, trajectory: Trajectory) -> Verdict:
-        """Judge one trajectory; anything that cannot be known is "unknown".
+        """Judge one trajectory; what cannot be known is "unknown".
 
-        May raise: the caller turns that into "unknown" and keeps the error as evidence.
+        May raise: the caller converts an error to "unknown" and keeps it as evidence.
         """
         ...
 
 
 class VerifierTraits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What is asked of a verifier beside its verdicts; a verifier declares it as its field `traits`.
+    """Properties of a verifier; a verifier declares them as its field `traits`.
 
     Attributes:
-        kind: "check" looks at facts and is believed unmeasured; "judge" looks at texts, and is not.
-        isolated: Whether it needs a process of its own; only one that runs nobody's code but its own does not.
-        reads_outcomes: Whether it judges a run anew once a later outcome was reported.
+        kind: "check" reads facts and is trusted without measurement; "judge" reads texts and must be measured.
+        isolated: True if it needs its own process; False only if it runs no code but its own.
+        reads_outcomes: True if it judges a run again after a later outcome.
 
     Raises:
         VerificationError: If a value is none of these.
@@ -99,10 +98,10 @@ class VerifierTraits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
 @runtime_checkable
 class Preparable(Protocol):
-    """A verifier that has something to do once, before the first run."""
+    """A verifier with work to do once, before the first run."""
 
     def prepare(self) -> None:
-        """Import and check what is needed, so that its lack is one error and not a pile of unknowns.
+        """Import and check what is needed, so that a missing part is one error and not many unknowns.
 
         Raises:
             BurnishError: If the verifier cannot work.
@@ -111,10 +110,10 @@ class Preparable(Protocol):
 
 
 def traits_of(verifier: object) -> VerifierTraits:
-    """The traits that a verifier declares, or has as attributes of their names; the usual ones without any.
+    """Return the traits that a verifier declares, or has as attributes, or else the defaults.
 
     Raises:
-        VerificationError: If they are none, or an attribute has nearly the name of a trait.
+        VerificationError: If `traits` has a wrong type, or an attribute has nearly the name of a trait.
     """
     declared = getattr(verifier, "traits", None)
     if isinstance(declared, VerifierTraits):
@@ -132,7 +131,7 @@ def traits_of(verifier: object) -> VerifierTraits:
         near = difflib.get_close_matches(own, (*names, "traits", "prepare"), n=1, cutoff=0.8)
         if near:
             raise VerificationError(
-                f"{kind.__name__}.{own}", f"{near[0]!r}, or a name that is less like it",
+                f"{kind.__name__}.{own}", f"{near[0]!r}, or a less similar name",
                 "traits = VerifierTraits(...)",
             )  # fmt: skip
     given = {name: getattr(verifier, name) for name in names if hasattr(verifier, name)}
@@ -140,7 +139,7 @@ def traits_of(verifier: object) -> VerifierTraits:
 
 
 class Generation(Protocol):
-    """What a backend gives back for one request."""
+    """The result of one request to a backend."""
 
     text: str
     token_ids: list[int]
@@ -155,11 +154,11 @@ class Backend(Protocol):
     """Something that serves a base model and adapter versions by immutable names."""
 
     def capabilities(self) -> dict[str, Json]:
-        """Base model, largest rank, whether adapters can be loaded at run time, ..."""
+        """Return the base model, the largest rank, run-time loading of adapters, ..."""
         ...
 
     def load(self, version: str, path: Path) -> None:
-        """Make an adapter version servable under its name; loading it twice is harmless."""
+        """Load an adapter version under its name; loading it twice is harmless."""
         ...
 
     def probe(self, version: str) -> dict[str, Json]:
@@ -171,7 +170,7 @@ class Backend(Protocol):
         ...
 
     def list(self) -> Iterable[str]:
-        """Versions that are loaded now."""
+        """List the loaded versions."""
         ...
 
     def unload(self, version: str) -> None:
@@ -189,14 +188,14 @@ class Backend(Protocol):
 class Format(Protocol):
     """Renders dataset rows for one consumer.
 
-    It may also have: `contrast`, true if it needs failures beside successes; `kinds`, what its columns hold where that is
-    not JSON (`{"labels": "list of bool"}`); `refused`, a Counter of rows that it left out, by reason; `facts()`, what it
-    has to tell of the rows that it rendered last.
+    It may also have: `contrast`, true if it needs failures beside successes; `kinds`, types of columns that are not JSON
+    (`{"labels": "list of bool"}`); `refused`, a Counter of rows that it left out, by reason; `facts()`, facts about the
+    rows that it rendered last.
     """
 
     @property
     def name(self) -> str:
-        """Name that the format is asked for by."""
+        """Name of the format."""
         ...
 
     @property
@@ -205,7 +204,7 @@ class Format(Protocol):
         ...
 
     def render(self, rows: Iterable[dict[str, Json]]) -> Iterator[dict[str, Json]]:
-        """Rows of a dataset version as the consumer wants them."""
+        """Render rows of a dataset version for the consumer."""
         ...
 
     def check(self, row: dict[str, Json]) -> None:
@@ -218,19 +217,19 @@ class ControlStore(Protocol):
     """One small document per agent, changed by compare-and-set."""
 
     def read(self, agent: str) -> tuple[dict[str, Json], int]:
-        """The document and its version; `({}, 0)` before the first write."""
+        """Return the document and its version; `({}, 0)` before the first write."""
         ...
 
     def write(self, agent: str, document: dict[str, Json], *, expected_version: int) -> int:
-        """Store the document if its version is still the expected one; returns the new version.
+        """Store the document if its version is still the expected one; return the new version.
 
         Raises:
-            ControlConflict: If someone else wrote in between.
+            ControlConflict: If another writer was faster.
         """
         ...
 
     def watch(self, agent: str, changed: Callable[[dict[str, Json], int], None]) -> None:
-        """Call `changed` soon after each write by anyone."""
+        """Call `changed` soon after each write."""
         ...
 
 

@@ -1,7 +1,4 @@
-"""The record types that cross a package border, and nothing else.
-
-Knows: what a trajectory, a model call, a verdict and a report are made of.
-Does not know: where they come from, how they are stored, who uses them.
+"""Define the record types that cross package borders.
 
 All records are immutable. Messages are kept in the message form of the OpenTelemetry GenAI
 semantic conventions, `{"role": ..., "parts": [...]}`, with our own facts as extra properties:
@@ -33,7 +30,7 @@ VerdictLabel = Literal["success", "fail", "unknown"]
 SpanKind = Literal["agent", "model", "tool", "node", "fact"]
 Pool = Literal["train", "heldout", "standing", "capability"]
 Origin = Literal["own", "inside", "imported", "received"]
-"""Where a fact comes from: this workspace, code inside the very run it judges, an import, another process."""
+"""Origin of a fact: this workspace, code inside the run it judges, an import, another process."""
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,14 +38,14 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Failure(Record, frozen=True, kw_only=True):
-    """What went wrong in a call; control flow such as an interrupt is none."""
+    """The error of a call; control flow such as an interrupt is not an error."""
 
     type: str
     message: str
 
 
 class Span(Record, frozen=True, kw_only=True):
-    """One timed piece of a trajectory, in semantic-convention terms.
+    """One timed part of a trajectory, in terms of the semantic conventions.
 
     `kind` is ours; `name` and `attributes` follow the GenAI conventions, with values kept
     structured. A "fact" is a span without duration: an outcome, a verdict or a final state.
@@ -63,11 +60,11 @@ class Span(Record, frozen=True, kw_only=True):
     end_ns: int | None  # None while open
     status: Literal["unset", "ok", "error"]
     attributes: dict[str, Json]
-    origin: Origin = "own"  # set by the reader of the span, never read from its attributes
+    origin: Origin = "own"  # set by the span's reader, never read from attributes
 
 
 class Policy(Record, frozen=True, kw_only=True):
-    """Who produced the tokens of a call."""
+    """The model, adapter and settings that produced the tokens of a call."""
 
     model: str | None = None
     adapter: str | None = None  # "name@sha12"; None is the base model
@@ -91,9 +88,9 @@ class ModelCall(Record, frozen=True, kw_only=True):
 
     span_id: str
     parent_id: str | None
-    messages: list[Message]  # exact, in order, the system message included
+    messages: list[Message]  # exact, in order, with the system message
     tools: list[Tool]  # exact schemas, as offered in this call
-    reply: Message | None = None  # None where the call failed or was cut off
+    reply: Message | None = None  # None if the call failed or was cut off
     tool_choice: Json = None
     response_format: Json = None
     sampling: dict[str, Json] = {}
@@ -107,7 +104,7 @@ class ModelCall(Record, frozen=True, kw_only=True):
     error: Failure | None = None
     node: str | None = None
     step: int | None = None
-    speaker: str | None = None  # which agent of a multi-agent graph
+    speaker: str | None = None  # the agent in a multi-agent graph
     attempt: int = 1
     sampled: bool = True  # False for a cache hit
     started_ns: int = 0
@@ -171,7 +168,7 @@ class Trajectory(Record, frozen=True, kw_only=True):
     task_id: str | None = None  # given, or the hash of the normalised conversation
     attempt: int = 1
     source: str = "production"  # production, rollout, evaluation, demonstration, teacher
-    origin: Origin = "own"  # "received" where every span of it came from elsewhere
+    origin: Origin = "own"  # "received" if all its spans were received
     environment: str | None = None
     mode: Literal["exploit", "explore"] = "exploit"
     started_ns: int = 0
@@ -179,7 +176,7 @@ class Trajectory(Record, frozen=True, kw_only=True):
     input: Json = None
     answer: str | None = None
     final_state: Json = None
-    state_origin: Origin = "own"  # of final_state
+    state_origin: Origin = "own"  # origin of final_state
     error: Failure | None = None
     policies: list[Policy] = []
     model_calls: list[ModelCall] = []
@@ -200,11 +197,11 @@ class Task(Record, frozen=True, kw_only=True):
     id: str
     input: Json  # what the graph is invoked with
     kind: str = "default"
-    data: dict[str, Json] = {}  # the rest of what the user's function gave
+    data: dict[str, Json] = {}  # further keys of the user's function
 
 
 class DatasetManifest(Record, frozen=True, kw_only=True):
-    """What a dataset version is made of; stored as manifest.json."""
+    """The contents and origin of a dataset version; stored as manifest.json."""
 
     id: str  # "name@sha12"
     name: str
@@ -212,7 +209,7 @@ class DatasetManifest(Record, frozen=True, kw_only=True):
     agent: str
     created_at: str  # ISO 8601, UTC; not part of the hash
     rows: dict[str, int]  # by split
-    funnel: list[dict[str, Json]]  # one entry a stage: name, kept, dropped by reason
+    funnel: list[dict[str, Json]]  # per stage: name, kept, dropped by reason
     recipe: dict[str, Json]
     verifiers: list[dict[str, Json]]
     sources: list[dict[str, Json]]
@@ -223,7 +220,7 @@ class DatasetManifest(Record, frozen=True, kw_only=True):
 
 
 class AdapterManifest(Record, frozen=True, kw_only=True):
-    """What an adapter version is and where it comes from; stored as burnish.json."""
+    """The properties and origin of an adapter version; stored as burnish.json."""
 
     id: str  # "name@sha12"
     name: str
@@ -238,7 +235,7 @@ class AdapterManifest(Record, frozen=True, kw_only=True):
     parents: list[str] = []
     plan: dict[str, Json] = {}
     metrics: dict[str, float] = {}
-    forced: bool = False  # put into service past the gate
+    forced: bool = False  # put into service despite the gate
     extras: dict[str, Json] = {}
 
 
@@ -268,7 +265,7 @@ class PoolComparison(Record, frozen=True, kw_only=True):
 
 
 class Evaluation(Record, frozen=True, kw_only=True):
-    """What was measured of a candidate adapter against the current one."""
+    """The comparison of a candidate adapter with the current one."""
 
     agent: str
     base_model: str
@@ -282,7 +279,7 @@ class Evaluation(Record, frozen=True, kw_only=True):
 
 
 class Decision(Record, frozen=True, kw_only=True):
-    """What the gate says, with its reasons."""
+    """The decision of the gate, with its reasons."""
 
     decision: Literal["promote", "reject", "inconclusive"]
     reasons: list[str]
@@ -290,7 +287,7 @@ class Decision(Record, frozen=True, kw_only=True):
 
 
 class RetrainReport(Record, frozen=True, kw_only=True):
-    """What one call of retrain did, stage by stage."""
+    """The result of one call of retrain, stage by stage."""
 
     agent: str
     run_id: str

@@ -159,8 +159,8 @@ def _from_file(given: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str
     global _file
     if _file is None:
         named = given.get("config") or environ.get("BURNISH_CONFIG")
-        path = Path(named).expanduser() if named else config_file.find()
-        _file = _checked_file(path, config_file.read(path)) if path else {}
+        path = Path(named).expanduser() if named else config_file.find_config()
+        _file = _checked_file(path, config_file.read_tables(path)) if path else {}
     return _file
 
 

@@ -1,6 +1,6 @@
-"""The folder of one deployment: what was captured, what was made of it, where things lie.
+"""Open the folder of one deployment: its trajectories, datasets, adapters and canary.
 
-Knows: which part of burnish keeps what under home. Does not know: how each part keeps it.
+`Workspace` is the entry; each part of burnish stores its own files under home.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ from burnish.trajectories.facts import EndedTrajectory, concerns_trajectory
 _LOG = logging.getLogger("burnish.workspace")
 
 Since = int | float | dt.datetime | dt.timedelta
-"""A moment: nanoseconds since the epoch, a datetime, or how long ago."""
+"""A time: nanoseconds since the epoch, a datetime, or a time before now."""
 
 
-_FIRST_NS, _LAST_NS = -(2**63), 2**63 - 1  # what the index can hold
+_FIRST_NS, _LAST_NS = -(2**63), 2**63 - 1  # range of the index
 
 
 class Workspace:
@@ -46,7 +46,7 @@ class Workspace:
     """
 
     def __init__(self, path: Path | str | None = None) -> None:
-        """Open a workspace; the folder is made at the first write.
+        """Open a workspace; the first write creates the folder.
 
         Raises:
             WorkspaceTooNew: If a newer burnish wrote it.
@@ -71,7 +71,7 @@ class Workspace:
 
     def canary(self, agent: str) -> Any:
         """The rollout of an agent's candidate, a `burnish.canary.Rollout`."""
-        # By name: the canary reads workspaces, and arrows between parts go one way.
+        # Imported by name, because the canary reads workspaces and imports go one way.
         return importlib.import_module("burnish.canary").Rollout(self.home, agent)
 
     def trajectories(
@@ -81,25 +81,25 @@ class Workspace:
         source: str | None = None,
         status: str | None = None,
     ) -> Iterator[Trajectory]:
-        """Trajectories that match, oldest first, one at a time.
+        """Yield matching trajectories, oldest first.
 
         Args:
             agent: Name of the agent.
-            since: Only those that started then or later.
+            since: Earliest start time.
             source: production, rollout, evaluation, ...
             status: completed, failed, interrupted, cancelled, abandoned or running.
 
         Raises:
             WorkspaceTooNew: If a newer burnish wrote the workspace.
         """
-        query = Query(agent=agent, since_ns=nanoseconds(since), source=source, status=status)
+        query = Query(agent=agent, since_ns=to_nanoseconds(since), source=source, status=status)
         yield from self.read(self._store.find(query))
 
     def trajectory(self, trajectory_id: str) -> Trajectory:
-        """One trajectory, by its id or the beginning of it.
+        """Return one trajectory, by its id or a prefix of it.
 
         Raises:
-            WorkspaceError: If there is none, or more than one begins so.
+            WorkspaceError: If no trajectory or more than one matches.
         """
         self._store.refresh()
         entries = self._store.index.starting_with(trajectory_id) if trajectory_id else []
@@ -110,13 +110,13 @@ class Workspace:
                 "burnish traces list",
             )
         found = [
-            self._try_to_assemble(entry, chapters) for entry, chapters in self._store.walk(entries)
+            self._try_assemble(entry, chapters) for entry, chapters in self._store.walk(entries)
         ]
         trajectory = found[0] if found else None
         if trajectory is None and entries:
             raise WorkspaceError(
                 f"trajectory {entries[0].id} in {self.home} cannot be read",
-                "events that can be put together",
+                "events that can be assembled",
                 "burnish doctor",
             )
         if trajectory is None:
@@ -128,64 +128,64 @@ class Workspace:
         return trajectory
 
     def entries(self, query: Query | None = None) -> list[IndexEntry]:
-        """What the index knows of the trajectories that match, without reading them."""
+        """Return the index entries of matching trajectories, without reading them."""
         return self._store.find(query or Query())
 
     def read(self, entries: Sequence[IndexEntry]) -> Iterator[Trajectory]:
-        """The trajectories of these entries, in their order, one at a time."""
+        """Yield the trajectories of these entries, in order."""
         self._store.refresh()
         for entry, chapters in self._store.walk(entries):
-            trajectory = self._try_to_assemble(entry, chapters)
+            trajectory = self._try_assemble(entry, chapters)
             if trajectory is not None:
                 yield trajectory
 
     def fingerprint(self, entries: Sequence[IndexEntry]) -> str:
-        """Hash of where everything lies that is recorded about these entries, 32 hex digits.
+        """Hash the positions of everything recorded about these entries, 32 hex digits.
 
-        It changes whenever a frame about one of them is added: an event, an outcome, a verdict.
+        The hash changes whenever an event, an outcome or a verdict about one of them is added.
         """
         return self._store.fingerprint(entries)
 
     def spans(self, since_ns: int | None = None) -> Iterator[Span]:
-        """Spans of all trajectories that started at or after `since_ns`, facts included."""
-        query = Query(since_ns=nanoseconds(since_ns))
+        """Yield spans, facts included, of all trajectories that started at or after `since_ns`."""
+        query = Query(since_ns=to_nanoseconds(since_ns))
         for entry, chapters in self._store.walk(self._store.find(query)):
             try:
-                found = list(self._spans(entry, chapters))
-            except Exception as error:  # noqa: BLE001 - one run must not end the reading of the rest
+                found = list(self._project_spans(entry, chapters))
+            except Exception as error:  # noqa: BLE001 - one bad run must not end the reading
                 self._count_unreadable(entry, error)
                 continue
             yield from found
 
     def read_report(self) -> ReadReport:
-        """What reading the journal meets: segments, events, damage. Every run is read for it."""
+        """Read every run and report segments, events and damage of the journal."""
         self._store.count_anew()
         for _ in self.read(self.entries()):
             pass
         return self._store.report()
 
     def losses(self) -> dict[str, int]:
-        """What capture could not keep, by kind, over all that the journal holds."""
+        """Return what capture could not keep, by kind, over the whole journal."""
         self._store.index.refresh()
         return self._store.report().losses
 
     def threads_without_run(self) -> set[str]:
-        """Threads that an outcome names and of which this workspace holds no run."""
+        """Return the threads with an outcome and without a run in this workspace."""
         self._store.refresh()
         recorded = {entry.thread_id for entry in self.entries()}
         return self._store.index.told_threads() - recorded
 
     def rebuild_index(self) -> None:
-        """Throw the index away and make it again out of the journal."""
+        """Delete the index and rebuild it from the journal."""
         self._store.index.rebuild()
 
     def append_verdict(self, trajectory_id: str, verdict: Verdict) -> None:
-        """Record what a verifier concluded; its texts and evidence are redacted as the settings ask for.
+        """Record a verdict, with texts and evidence redacted as the settings say.
 
         Raises:
-            CaptureError: If a value is of a wrong type; nothing is written then.
+            CaptureError: If a value has a wrong type; nothing is written then.
         """
-        self.writer().append(*verdict_event(trajectory_id, verdict, self._content()))
+        self.writer().append(*verdict_event(trajectory_id, verdict, self._make_content()))
 
     def append_outcome(
         self,
@@ -194,13 +194,13 @@ class Workspace:
         trajectory_id: str | None = None,
         thread_id: str | None = None,
     ) -> None:
-        """Record a fact from outside, about a trajectory or a thread.
+        """Record an outcome of a trajectory or a thread.
 
-        Its texts and evidence are redacted as the settings ask for.
+        Its texts and evidence are redacted as the settings say.
 
         Raises:
-            WorkspaceError: If neither, or both, are named.
-            CaptureError: If a value is of a wrong type; nothing is written then.
+            WorkspaceError: If neither or both are named.
+            CaptureError: If a value has a wrong type; nothing is written then.
         """
         if (trajectory_id is None) == (thread_id is None):
             raise WorkspaceError(
@@ -209,32 +209,32 @@ class Workspace:
                 'burnish.outcome(thread_id="t-42", success=True, source="crm")',
             )
         fact = outcome_event(
-            outcome, self._content(), trajectory_id=trajectory_id, thread_id=thread_id
+            outcome, self._make_content(), trajectory_id=trajectory_id, thread_id=thread_id
         )
         self.writer().append(*fact)
 
     def record_state(self, trajectory_id: str, state: Json) -> None:
-        """Record the state of the environment at the end of an attempt, redacted as the settings ask for.
+        """Record the state of the environment at the end of an attempt, redacted as the settings say.
 
         Raises:
-            CaptureError: If the trajectory's id is of a wrong type; nothing is written then.
+            CaptureError: If the trajectory's id has a wrong type; nothing is written then.
         """
-        self.writer().append(*state_event(trajectory_id, state, self._content()))
+        self.writer().append(*state_event(trajectory_id, state, self._make_content()))
 
     def lineage(self, identifier: str) -> dict[str, Any]:
-        """Where a version, a deployed agent, a row, a trajectory or a span comes from, and what was made of it.
+        """Trace parents and children of a version, a deployed agent, a row, a trajectory or a span.
 
         Raises:
             WorkspaceError: If the workspace holds nothing of that name.
         """
-        from burnish.lineage import lineage
+        from burnish.lineage import trace_lineage
 
-        return lineage(self, identifier)
+        return trace_lineage(self, identifier)
 
     def archive(self, url: str) -> ArchiveReport:
         """Move closed segments of the journal as Parquet to any fsspec URL.
 
-        Their trajectories are found as before. What an exporter still has to ship stays.
+        Their trajectories stay readable. Segments that an exporter still has to ship are not moved.
 
         Raises:
             JournalError: If the URL cannot be written.
@@ -243,31 +243,31 @@ class Workspace:
         return archive(self.home, url, burnish_settings.current())
 
     def forget(self, *, thread_id: str | None = None, user: str | None = None) -> ForgetReport:
-        """Remove what was recorded of a thread or a user; names what was built from it.
+        """Remove what was recorded of a thread or a user; report what was built from it.
 
-        The name is looked for as given and as the workspace's key writes it where names were
-        redacted. A tombstone stays, which holds no name. Content under `content_url` goes, or its
-        URLs are listed. What else was shipped to a collector, or stands in a frozen dataset, is not touched.
+        The search covers the given name and, if names were redacted, its pseudonym. A tombstone
+        without the name remains. Content under `content_url` is removed, or its URLs are listed. Data
+        shipped to a collector and rows of dataset versions remain.
 
         Raises:
             WorkspaceError: If neither or both are named.
-            SettingsError: If `content_url` is none; nothing is forgotten then.
+            SettingsError: If `content_url` is not a usable URL; nothing is forgotten then.
         """
         return forget(self._store, thread_id=thread_id, user=user)
 
     def writer(self) -> JournalWriter:
-        """The journal writer of this process for this workspace."""
+        """Return this process's journal writer for this workspace."""
         return writer_for(self.home)
 
-    def _content(self) -> Content:
-        """Encodes values without what must not be kept."""
+    def _make_content(self) -> Content:
+        """Make the encoder that redacts values as the settings say."""
         return Content({}, door(self.home))
 
-    def _try_to_assemble(self, entry: IndexEntry, chapters: list[Chapter]) -> Trajectory | None:
-        """One trajectory; None and a count where its events cannot be put together."""
+    def _try_assemble(self, entry: IndexEntry, chapters: list[Chapter]) -> Trajectory | None:
+        """Assemble one trajectory; count it and return None if that fails."""
         try:
-            trajectory = self._assemble(entry, chapters)
-        except Exception as error:  # noqa: BLE001 - one run must not end the reading of the rest
+            trajectory = self._assemble_entry(entry, chapters)
+        except Exception as error:  # noqa: BLE001 - one bad run must not end the reading
             self._count_unreadable(entry, error)
             return None
         if trajectory is None:
@@ -278,13 +278,13 @@ class Workspace:
         self._store.met.unreadable_runs += 1
         _LOG.warning("trajectory %s of %s cannot be read: %r", entry.id, self.home, error)
 
-    def _assemble(self, entry: IndexEntry, chapters: list[Chapter]) -> Trajectory | None:
+    def _assemble_entry(self, entry: IndexEntry, chapters: list[Chapter]) -> Trajectory | None:
         parts = TrajectoryParts(entry.id)
-        for span in self._spans(entry, chapters):
+        for span in self._project_spans(entry, chapters):
             parts.add(span)
         return assemble_parts(parts)
 
-    def _spans(self, entry: IndexEntry, chapters: list[Chapter]) -> Iterator[Span]:
+    def _project_spans(self, entry: IndexEntry, chapters: list[Chapter]) -> Iterator[Span]:
         for chapter in chapters:
             yield from project_events(chapter.events, alive=chapter.alive)
         if entry.thread_id is None:
@@ -301,11 +301,11 @@ class Workspace:
                 yield span
 
 
-def nanoseconds(since: Since | None) -> int | None:
-    """A moment as nanoseconds since the epoch, within 64 bits; a naive datetime is local time.
+def to_nanoseconds(since: Since | None) -> int | None:
+    """Convert a time to nanoseconds since the epoch, within 64 bits; a naive datetime is local time.
 
     Raises:
-        WorkspaceError: If it is no moment.
+        WorkspaceError: If it is not a time.
     """
     try:
         if since is None:
@@ -318,7 +318,7 @@ def nanoseconds(since: Since | None) -> int | None:
             found = int(min(max(since, _FIRST_NS), _LAST_NS))
     except (ValueError, OverflowError, OSError, TypeError) as error:
         raise WorkspaceError(
-            f"since={since!r} is no moment: {error}",
+            f"since={since!r} is not a time: {error}",
             "nanoseconds since the epoch, a datetime or a timedelta",
             "workspace.trajectories(since=datetime.timedelta(days=1))",
         ) from error

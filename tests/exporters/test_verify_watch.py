@@ -65,7 +65,7 @@ def test_runs_are_verified_as_they_come_until_ctrl_c_and_the_next_watch_goes_on(
     rest, told = process.communicate(timeout=60)
 
     assert (process.returncode, rest) == (130, "")
-    assert "interrupted; the same command goes on" in told
+    assert "interrupted; the same command continues" in told
     assert [line["label"] for line in said] == ["success", "success", "fail"]
     assert len({line["evidence"] for line in said}) == 1, "each look started the verifiers anew"
     assert watch_once() == []

@@ -10,7 +10,7 @@ import msgspec
 import typer
 
 from burnish.cli.options import AsJson, Home
-from burnish.cli.output import print_json, print_table, shorten
+from burnish.cli.output import print_json, print_table, shorten_text
 
 if TYPE_CHECKING:
     from burnish.records import Rate, Trajectory, Verdict
@@ -140,7 +140,7 @@ def _print_verdict(trajectory: Trajectory, verdict: Verdict, as_json: bool) -> N
         typer.echo(json.dumps({**facts, **said}))
         return
     typer.echo(
-        f"{trajectory.id[:12]}  {verdict.label:8}{verdict.verifier}  {shorten(trajectory.answer, 50)}"
+        f"{trajectory.id[:12]}  {verdict.label:8}{verdict.verifier}  {shorten_text(trajectory.answer, 50)}"
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from burnish.errors import ExportError
-from burnish.import_path import resolve
+from burnish.import_path import resolve_object
 from burnish_exporters import curate
 from burnish_exporters.curate.sample import KEEP, Drop, Item, Keep, Step
 from burnish_exporters.dataset.recipe import Recipe
@@ -66,7 +66,7 @@ def _only_successes(step: Step) -> Step:
 
 
 def _resolve_function(path: str, plan: Plan) -> Any:
-    found = resolve(path, plan.folder)
+    found = resolve_object(path, plan.folder)
     if not callable(found):
         raise ExportError(f"{path!r} names {type(found).__name__}", '"module:function"')
     return found

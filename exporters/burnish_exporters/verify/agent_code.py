@@ -23,7 +23,7 @@ from typing import Any, Literal
 import msgspec
 
 from burnish.errors import VerificationError
-from burnish.origins import UNTRUSTED_STATE, state_decides
+from burnish.origins import UNTRUSTED_STATE, may_state_decide
 from burnish.records import Trajectory, Verdict
 from burnish_exporters.verify.judge_one import unknown
 from burnish_exporters.verify.sandbox import Limits, ProgramRun, best_way
@@ -75,7 +75,7 @@ def code_of(verifier: RunsCode, trajectory: Trajectory, main: str) -> dict[str, 
     if where == "answer":
         found = _in_answer(trajectory.answer)
     elif where.startswith("state:"):
-        if not state_decides(trajectory, verifier.trust_received):
+        if not may_state_decide(trajectory, verifier.trust_received):
             return unknown(verifier, UNTRUSTED_STATE, trajectory.state_origin)
         state = trajectory.final_state
         found = state.get(where.removeprefix("state:")) if isinstance(state, dict) else None

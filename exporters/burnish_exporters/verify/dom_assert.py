@@ -15,7 +15,7 @@ from typing import Any
 
 from burnish.errors import VerificationError
 from burnish.journal.events import canonical
-from burnish.origins import UNTRUSTED_STATE, state_decides
+from burnish.origins import UNTRUSTED_STATE, may_state_decide
 from burnish.protocols import VerifierTraits
 from burnish.records import Json, Trajectory, Verdict
 from burnish_exporters.verify.judge_one import unknown
@@ -78,7 +78,7 @@ class DomAssert:
         page = state.get(self.key) if isinstance(state, dict) else state
         if not isinstance(page, str):
             return unknown(self, "no page was recorded")
-        if not state_decides(trajectory, self.trust_received):
+        if not may_state_decide(trajectory, self.trust_received):
             return unknown(self, UNTRUSTED_STATE, trajectory.state_origin)
         elements = elements_of(page)
         broken = [one for one in self.assertions if not _holds(one, elements)]

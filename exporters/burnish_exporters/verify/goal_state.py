@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from burnish.errors import ImportPathError
-from burnish.origins import UNTRUSTED_STATE, state_decides, without_state
+from burnish.origins import UNTRUSTED_STATE, may_state_decide, remove_state
 from burnish.protocols import VerifierTraits
 from burnish.records import Trajectory, Verdict
 from burnish_exporters.verify.judge_one import unknown
@@ -38,10 +38,10 @@ class GoalState:
         """Judge one trajectory by its recorded final state."""
         if self.needs_state and trajectory.final_state is None:
             return unknown(self, "state was not recorded")
-        if not state_decides(trajectory, self.trust_received):
+        if not may_state_decide(trajectory, self.trust_received):
             if self.needs_state:
                 return unknown(self, UNTRUSTED_STATE, trajectory.state_origin)
-            trajectory = without_state(trajectory)
+            trajectory = remove_state(trajectory)
         predicate = load_function(self.predicate, self.folder)
         return verdict_of(self, predicate(trajectory, trajectory.final_state))
 

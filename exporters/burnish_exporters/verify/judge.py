@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from burnish.errors import VerificationError
-from burnish.origins import state_decides, without_state
+from burnish.origins import may_state_decide, remove_state
 from burnish.protocols import VerifierTraits
 from burnish.records import Json, Trajectory, Verdict, VerdictLabel
 from burnish_exporters.verify.judge_one import unknown
@@ -51,7 +51,7 @@ class Judge:
         """Judge by majority of the votes that do not depend on the order of the answers."""
         model = load_function(self.model, self.folder)()
         shown = transcript(
-            trajectory if state_decides(trajectory, ()) else without_state(trajectory)
+            trajectory if may_state_decide(trajectory, ()) else remove_state(trajectory)
         )
         cost, labels = 0.0, Counter[str]()
         for _ in range(self.votes):

@@ -19,7 +19,7 @@ from burnish.capture.recorder.values import (
     read_integer,
     read_number,
 )
-from burnish.origins import decides
+from burnish.origins import may_decide
 from burnish.protocols import Verifier, traits_of
 from burnish.records import Json, Trajectory, Verdict, VerdictLabel
 
@@ -132,7 +132,7 @@ def earlier(
     same = [
         verdict
         for verdict in trajectory.verdicts
-        if decides(verdict.origin, verdict.verifier, trusted)
+        if may_decide(verdict.origin, verdict.verifier, trusted)
         and (verdict.verifier, verdict.version) == (verifier.name, verifier.version)
     ]
     newest = max(same, key=lambda v: (v.origin == "own", v.decided_ns), default=None)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from burnish.errors import VerificationError
-from burnish.origins import comes_with_import, decides
+from burnish.origins import comes_with_import, may_decide
 from burnish.protocols import VerifierTraits
 from burnish.records import Outcome, Trajectory, Verdict, VerdictLabel
 from burnish_exporters.verify.judge_one import unknown
@@ -43,7 +43,7 @@ class OutcomeVerifier:
         deciding = [
             found
             for found in trajectory.outcomes
-            if decides(found.origin, found.source, self.trust_received)
+            if may_decide(found.origin, found.source, self.trust_received)
             or comes_with_import(trajectory, found.origin)
         ]
         for found in deciding:

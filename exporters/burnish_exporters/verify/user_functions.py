@@ -35,9 +35,9 @@ def load_function(path: str, folder: Path | None) -> Callable[..., Any]:
     Raises:
         ImportPathError: If it cannot be imported, or is no function.
     """
-    from burnish.import_path import resolve
+    from burnish.import_path import resolve_object
 
-    found = resolve(path, folder or Path.cwd())
+    found = resolve_object(path, folder or Path.cwd())
     if not callable(found):
         raise ImportPathError(f"{path} is {shown(found)}", "a function", "name a function")
     return found

@@ -19,7 +19,7 @@ from burnish.errors import NoVerifier
 from burnish.journal.index import Query
 from burnish.protocols import Verifier, traits_of
 from burnish.records import Trajectory, Verdict
-from burnish.workspace import Since, Workspace, nanoseconds
+from burnish.workspace import Since, Workspace, to_nanoseconds
 from burnish_exporters.verify.judge_one import earlier
 from burnish_exporters.verify.pool import PoolSettings, Verification
 
@@ -126,7 +126,7 @@ class Watch:
                     yield trajectory, verdict
 
     def _unjudged(self, since: Since | None) -> Iterator[Trajectory]:
-        asked, known = nanoseconds(since), self._open_since_ns
+        asked, known = to_nanoseconds(since), self._open_since_ns
         first = max((moment for moment in (asked, known) if moment is not None), default=None)
         query = Query(agent=self._agent, source=self._source, since_ns=first)
         entries = self._workspace.entries(query)

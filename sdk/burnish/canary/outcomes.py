@@ -12,9 +12,8 @@ from typing import NamedTuple
 
 from burnish.canary.assignment import Arm
 from burnish.journal.index import Query
-from burnish.origins import RUNS
-from burnish.origins import decides as may_decide
-from burnish.project import CanaryConfig, GuardsConfig, trusted_sources
+from burnish.origins import RUNS, may_decide
+from burnish.project import CanaryConfig, GuardsConfig, read_trusted_sources
 from burnish.records import ModelCall, Trajectory
 from burnish.workspace import Workspace
 
@@ -47,7 +46,7 @@ class ThreadReader:
         self._workspace = Workspace(home)
         self._agent = agent
         self._config = config
-        self._trusted = trusted_sources(agent)
+        self._trusted = read_trusted_sources(agent)
 
     def read_threads(
         self, since_ns: int, candidate: str | None, done: set[str]

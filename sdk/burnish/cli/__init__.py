@@ -1,10 +1,9 @@
-"""The command line: `burnish ...`.
+"""Run the command line `burnish ...`.
 
-Knows: how commands are found and how an error becomes an exit code.
-Does not know: what the commands of the packages above do; they are entry points.
+Commands of the packages above the SDK are entry points.
 
 Exit codes: 0 done; 1 an error that burnish explains; 2 wrong usage; 3 the gate did not promote;
-130 interrupted (what was done so far is kept, the same command goes on).
+130 interrupted (finished work is kept, and the same command continues).
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def main() -> None:
-    """Run the command line and leave with its exit code."""
+    """Run the command line and exit with its code."""
     from burnish.cli.output import INTERRUPTED, report_error, report_interrupt
     from burnish.errors import BurnishError
 
@@ -41,15 +40,15 @@ def main() -> None:
         report_interrupt()
         sys.exit(INTERRUPTED)
     except Exception as problem:
-        full = _full_disk(problem)
+        full = _explain_full_disk(problem)
         if full is None:
             raise
         report_error(full)
         sys.exit(1)
 
 
-def _full_disk(problem: BaseException | None) -> BurnishError | None:
-    """What to say if a full disk or quota is behind an exception, however it was passed on."""
+def _explain_full_disk(problem: BaseException | None) -> BurnishError | None:
+    """Return the error to report if a full disk or quota is the cause of an exception."""
     from burnish.errors import WorkspaceError
 
     while problem is not None:
@@ -58,8 +57,8 @@ def _full_disk(problem: BaseException | None) -> BurnishError | None:
             what = "space is left" if problem.errno == errno.ENOSPC else "quota is left"
             return WorkspaceError(
                 f"no {what}{where}",
-                "a disk that takes writes",
-                "free space; the same command goes on",
+                "a disk with free space",
+                "free space; the same command continues",
             )
         problem = problem.__cause__ or problem.__context__
     return None

@@ -1,7 +1,4 @@
-"""The tree of commands: our own, and those that other packages bring by entry point.
-
-Knows: which commands there are. Does not know: what any of them does.
-"""
+"""Build the tree of commands: those of the SDK, and those of other packages, by entry point."""
 
 from __future__ import annotations
 
@@ -19,13 +16,13 @@ EPILOG = "Exit codes: 0 done, 1 explained error, 2 wrong usage, 3 not promoted, 
 
 
 class Commands(TyperGroup):
-    """The root of the tree: says so when a command is interrupted, which typer does not."""
+    """The root of the tree; it reports an interrupted command, which typer does not."""
 
     def invoke(self, ctx: Any) -> Any:
         """Run the chosen command.
 
         Args:
-            ctx: What was typed, as typer understood it.
+            ctx: Typer's context of the command line.
         """
         try:
             return super().invoke(ctx)
@@ -35,7 +32,7 @@ class Commands(TyperGroup):
 
 
 def build_app() -> typer.Typer:
-    """The whole command line, with the commands of every installed package."""
+    """Build the whole command line, with the commands of every installed package."""
     app = typer.Typer(
         name="burnish",
         cls=Commands,
@@ -45,27 +42,27 @@ def build_app() -> typer.Typer:
         pretty_exceptions_enable=False,
         rich_markup_mode="markdown",
     )
-    app.callback()(_root)
-    traces.app.command("ship")(journal.ship)
+    app.callback()(_root_command)
+    traces.app.command("ship")(journal.ship_traces)
     app.add_typer(traces.app, name="traces")
     app.add_typer(canary.app, name="canary")
     app.command("init")(init.init)
-    app.command("serve")(serve.serve)
-    app.command("doctor")(doctor.doctor)
-    app.command("lineage")(lineage.lineage)
-    app.command("receive")(journal.receive)
-    app.command("forget")(journal.forget)
-    app.command("archive")(journal.archive)
+    app.command("serve")(serve.serve_model)
+    app.command("doctor")(doctor.run_doctor)
+    app.command("lineage")(lineage.show_lineage)
+    app.command("receive")(journal.receive_spans)
+    app.command("forget")(journal.forget_runs)
+    app.command("archive")(journal.archive_journal)
     for entry in sorted(entry_points(group="burnish.commands"), key=lambda found: found.name):
-        _mount(app, entry.name, entry.load())
+        _mount_command(app, entry.name, entry.load())
     return app
 
 
-def _mount(app: typer.Typer, name: str, command: object) -> None:
-    """Add a command or a group of them.
+def _mount_command(app: typer.Typer, name: str, command: object) -> None:
+    """Add a command or a group of commands.
 
-    One that is named "group.name" joins a group that another package brought; a Typer whose only command has the name
-    is that command.
+    A command named "group.name" joins the group of another package. A Typer whose only command has the given name is
+    added as that command.
     """
     group, dot, leaf = name.rpartition(".")
     if dot:
@@ -89,9 +86,10 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-def _root(
+def _root_command(
     version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show it.")
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
     ] = False,
 ) -> None:
     """Agents polished by their own runs: trace, verify, train, swap."""

@@ -1,8 +1,4 @@
-"""`burnish canary`: watch and steer the rollout of an adapter.
-
-Knows: how a rollout's status is shown and which moves a person may make.
-Does not know: how arms are compared.
-"""
+"""Implement `burnish canary`: show and steer the rollout of an adapter."""
 
 from __future__ import annotations
 
@@ -19,13 +15,13 @@ app = typer.Typer(help="Watch and steer a canary.", no_args_is_help=True)
 Agent = Annotated[str, typer.Argument(help="Name of the agent in burnish.toml.")]
 
 
-def _rollout(agent: str, home: Path | None) -> Any:
+def _open_rollout(agent: str, home: Path | None) -> Any:
     from burnish.workspace import Workspace
 
     return Workspace(home).canary(agent)
 
 
-def _show(agent: str, status: dict[str, Any], as_json: bool) -> None:
+def _print_status(agent: str, status: dict[str, Any], as_json: bool) -> None:
     if as_json:
         print_json(status)
     else:
@@ -37,18 +33,18 @@ def _show(agent: str, status: dict[str, Any], as_json: bool) -> None:
 
 
 @app.command("status")
-def status(agent: Agent, home: Home = None, as_json: AsJson = False) -> None:
+def show_status(agent: Agent, home: Home = None, as_json: AsJson = False) -> None:
     """Show the state, the share, and the evidence so far.
 
     Example: `burnish canary status support --json`
     """
-    rollout = _rollout(agent, home)
+    rollout = _open_rollout(agent, home)
     rollout.observe()
-    _show(agent, rollout.status(), as_json)
+    _print_status(agent, rollout.status(), as_json)
 
 
 @app.command("promote")
-def promote(
+def promote_candidate(
     agent: Agent,
     force: Annotated[bool, typer.Option(help="Promote without enough evidence; recorded.")] = False,
     home: Home = None,
@@ -58,15 +54,15 @@ def promote(
 
     Example: `burnish canary promote support --force`
     """
-    rollout = _rollout(agent, home)
+    rollout = _open_rollout(agent, home)
     rollout.promote(force=force)
-    _show(agent, rollout.status(), as_json)
+    _print_status(agent, rollout.status(), as_json)
 
 
 @app.command("rollback")
-def rollback(
+def roll_back(
     agent: Agent,
-    reason: Annotated[str, typer.Option(help="Why; kept in the audit trail.")] = "by hand",
+    reason: Annotated[str, typer.Option(help="Reason; recorded in the audit trail.")] = "by hand",
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
@@ -74,33 +70,33 @@ def rollback(
 
     Example: `burnish canary rollback support --reason "customers complain"`
     """
-    rollout = _rollout(agent, home)
+    rollout = _open_rollout(agent, home)
     rollout.rollback(reason)
-    _show(agent, rollout.status(), as_json)
+    _print_status(agent, rollout.status(), as_json)
 
 
 @app.command("pause")
-def pause(
+def pause_rollout(
     agent: Agent,
-    reason: Annotated[str, typer.Option(help="Why; kept in the audit trail.")] = "by hand",
+    reason: Annotated[str, typer.Option(help="Reason; recorded in the audit trail.")] = "by hand",
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
-    """Stop the canary's traffic without a decision; `burnish canary advance` goes on.
+    """Stop the canary's traffic without a decision; `burnish canary advance` continues.
 
     Example: `burnish canary pause support --reason "holidays"`
     """
-    rollout = _rollout(agent, home)
+    rollout = _open_rollout(agent, home)
     rollout.pause(reason)
-    _show(agent, rollout.status(), as_json)
+    _print_status(agent, rollout.status(), as_json)
 
 
 @app.command("advance")
-def advance(agent: Agent, home: Home = None, as_json: AsJson = False) -> None:
-    """Go on after a pause at the share of before, or take the next step by hand.
+def advance_rollout(agent: Agent, home: Home = None, as_json: AsJson = False) -> None:
+    """Continue after a pause at the previous share, or take the next step by hand.
 
     Example: `burnish canary advance support`
     """
-    rollout = _rollout(agent, home)
+    rollout = _open_rollout(agent, home)
     rollout.advance()
-    _show(agent, rollout.status(), as_json)
+    _print_status(agent, rollout.status(), as_json)

@@ -1,7 +1,7 @@
-"""`burnish doctor`: check the installation, what burnish.toml names, and the workspace.
+"""Implement `burnish doctor`: check the installation, burnish.toml and the workspace.
 
-`look` yields one finding a check; each finding says what mends it. What burnish.toml names is
-checked in doctor_agents.
+`check_all` yields one finding per check; each finding names its remedy. `doctor_agents` checks what
+burnish.toml names.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ PACKAGES = (
 )
 KEYS = "burnish doctor --keys lists what it may hold"
 LOW_DISK_BYTES = 1024**3
-STUCK_NS = 3600 * 10**9  # an exporter that has not moved for so long is named
-LOG = "the log of the process says why, once a kind"
+STUCK_NS = 3600 * 10**9  # an exporter that has not moved for this time is reported
+LOG = "read the log of the process, which states each kind once"
 DAMAGE_FIXES = {
     "unreadable": "chmod -R u+rX {home}/journal; is the archive reachable, and unchanged?",
     "unknown_events": "pip install --upgrade burnish",
     "corrupt": "put {home}/journal back from a backup; what is whole was read",
-    "wrong_contents": "put {home}/journal back from a backup; somebody altered it",
+    "wrong_contents": "put {home}/journal back from a backup; its contents were altered",
     "lost_events": "put {home}/journal back from a backup; what is whole was read",
     "unreadable_runs": "burnish traces list; the log names each",
     "damaged_files": "put them back from a backup; the others are read",
@@ -54,8 +54,8 @@ DAMAGE_FIXES = {
 }
 
 
-class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that was looked at."""
+class DoctorFinding(msgspec.Struct, frozen=True, kw_only=True):
+    """The result of one check."""
 
     name: str
     ok: bool
@@ -63,11 +63,11 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     fix: str = ""
 
 
-def doctor(
+def run_doctor(
     home: Home = None,
     as_json: AsJson = False,
     keys: Annotated[
-        bool, typer.Option("--keys", help="Check nothing; list what burnish.toml may hold.")
+        bool, typer.Option("--keys", help="Check nothing; list the keys of burnish.toml.")
     ] = False,
     imports: Annotated[
         bool,
@@ -84,129 +84,131 @@ def doctor(
     if keys:
         _print_keys(as_json)
         return
-    findings = list(look(home, imports=imports))
+    findings = list(check_all(home, imports=imports))
     if as_json:
         print_json(findings)
     else:
         print_table(
             "burnish doctor",
             ["", "what", "found", "try"],
-            ((_mark(item.ok), item.name, item.detail, item.fix) for item in findings),
+            ((_format_mark(item.ok), item.name, item.detail, item.fix) for item in findings),
         )
     if not all(item.ok for item in findings):
         raise typer.Exit(1)
 
 
-def _mark(ok: bool) -> Text:
+def _format_mark(ok: bool) -> Text:
     from rich.text import Text
 
     return Text("ok", style="green") if ok else Text("!!", style="red")
 
 
 def _print_keys(as_json: bool) -> None:
-    from burnish.project import describe
+    from burnish.project import describe_keys
 
-    rows = describe()
+    rows = describe_keys()
     if as_json:
         names = ("table", "key", "type", "default", "meaning")
         found: list[dict[str, Any]] = [dict(zip(names, row, strict=True)) for row in rows]
         for row in found:
             row["required"] = row["default"] is ...
-            row["default"] = _plain_default(row["default"])
+            row["default"] = _encode_default(row["default"])
         print_json(found)
         return
     for table, group in itertools.groupby(rows, key=lambda row: row[0]):
         print_table(
             f"[{table}]",
             ["key", "type", "default", "meaning"],
-            ((key, kind, _shown_default(value), told) for _, key, kind, value, told in group),
+            ((key, kind, _format_default(value), told) for _, key, kind, value, told in group),
         )
 
 
-def _plain_default(default: Any) -> Any:
+def _encode_default(default: Any) -> Any:
     if default is ...:
         return None
     return str(default) if isinstance(default, Path) else default
 
 
-def _shown_default(default: Any) -> str:
+def _format_default(default: Any) -> str:
     if default is ...:
         return "required"
-    plain = _plain_default(default)
+    plain = _encode_default(default)
     return "-" if plain is None else msgspec.json.encode(plain).decode()
 
 
-def look(home: Path | None = None, *, imports: bool = True) -> Iterator[Finding]:
+def check_all(home: Path | None = None, *, imports: bool = True) -> Iterator[DoctorFinding]:
     """Yield a finding for each check, in order; a check that fails to run is a finding.
 
     Args:
         home: Folder of the workspace.
-        imports: Whether to import and reach what burnish.toml names.
+        imports: Import and reach what burnish.toml names.
     """
-    yield _versions()
-    yield _platform()
-    yield _extras()
+    yield _check_versions()
+    yield _check_platform()
+    yield _check_extras()
     if imports:
-        yield from _compatibility()
-    yield _guarded("burnish.toml", _project)
+        yield from _check_compatibility()
+    yield _run_check("burnish.toml", _check_project)
     if imports:
-        yield from _agents()
+        yield from _check_agents()
     for name, check in (
-        ("agents in the journal", lambda: _undeclared(home)),
-        ("threads", lambda: _threads(home)),
-        ("workspace", lambda: _workspace(home)),
-        ("disk", lambda: _disk(home)),
-        ("journal", lambda: _journal(home)),
-        ("versions made", lambda: _artefacts(home)),
-        ("shipping", lambda: _shipping(home)),
-        ("losses", lambda: _losses(home)),
-        ("faults", lambda: _faults(home)),
-        ("notices", lambda: _notices(home)),
+        ("agents in the journal", lambda: _check_undeclared(home)),
+        ("threads", lambda: _check_threads(home)),
+        ("workspace", lambda: _check_workspace(home)),
+        ("disk", lambda: _check_disk(home)),
+        ("journal", lambda: _check_journal(home)),
+        ("versions made", lambda: _check_artefacts(home)),
+        ("shipping", lambda: _check_shipping(home)),
+        ("losses", lambda: _check_losses(home)),
+        ("faults", lambda: _check_faults(home)),
+        ("notices", lambda: _check_notices(home)),
     ):
-        yield _guarded(name, check)
+        yield _run_check(name, check)
 
 
-def _guarded(name: str, check: Callable[[], Finding]) -> Finding:
+def _run_check(name: str, check: Callable[[], DoctorFinding]) -> DoctorFinding:
     try:
         return check()
     except BurnishError as error:
-        return Finding(name=name, ok=False, detail=error.found, fix=error.fix)
+        return DoctorFinding(name=name, ok=False, detail=error.found, fix=error.fix)
     except OSError as error:
-        return Finding(name=name, ok=False, detail=str(error), fix="check the folder's owner")
+        return DoctorFinding(name=name, ok=False, detail=str(error), fix="check the folder's owner")
     except Exception as error:  # noqa: BLE001 - one check that fails must not end the others
         detail = f"the check itself failed: {type(error).__name__}: {error}"
-        return Finding(name=name, ok=False, detail=detail, fix="burnish doctor --json")
+        return DoctorFinding(name=name, ok=False, detail=detail, fix="burnish doctor --json")
 
 
-def _versions() -> Finding:
+def _check_versions() -> DoctorFinding:
     found = [f"Python {platform.python_version()}"]
     for package in ("burnish", *PACKAGES):
         try:
             found.append(f"{package} {importlib.metadata.version(package)}")
         except importlib.metadata.PackageNotFoundError:
             found.append(f"{package} -")
-    return Finding(name="versions", ok=True, detail=", ".join(found))
+    return DoctorFinding(name="versions", ok=True, detail=", ".join(found))
 
 
-def _platform() -> Finding:
+def _check_platform() -> DoctorFinding:
     from burnish.platform import missing_features
 
     missing = "; ".join(missing_features()) or "everything that burnish uses"
-    return Finding(name="platform", ok=True, detail=f"{platform.platform()}: {missing}")
+    return DoctorFinding(name="platform", ok=True, detail=f"{platform.platform()}: {missing}")
 
 
-def _project() -> Finding:
+def _check_project() -> DoctorFinding:
     from burnish import config_file, settings
     from burnish.project import load_project
 
-    if settings.current().config is None and config_file.find() is None:
-        return Finding(name="burnish.toml", ok=True, detail="none here; capture works without")
+    if settings.current().config is None and config_file.find_config() is None:
+        return DoctorFinding(
+            name="burnish.toml", ok=True, detail="none here; capture works without"
+        )
     project = load_project()
     agents = ", ".join(sorted(project.agents)) or "no agents"
-    return Finding(name="burnish.toml", ok=True, detail=f"{project.path}: {agents}; {KEYS}")
+    return DoctorFinding(name="burnish.toml", ok=True, detail=f"{project.path}: {agents}; {KEYS}")
 
 
-def _compatibility() -> Iterator[Finding]:
+def _check_compatibility() -> Iterator[DoctorFinding]:
     """Probe the private names of other libraries that burnish needs."""
     from burnish.compat import list_tables
 
@@ -216,7 +218,7 @@ def _compatibility() -> Iterator[Finding]:
             continue
         missing = table.probe()
         detail = "; ".join(f"{name} is missing: {name.without_it}" for name in missing)
-        yield Finding(
+        yield DoctorFinding(
             name=f"{table.distribution} {version}",
             ok=not missing,
             detail=detail
@@ -227,15 +229,17 @@ def _compatibility() -> Iterator[Finding]:
         )
 
 
-def _extras() -> Finding:
+def _check_extras() -> DoctorFinding:
     """Name the extras whose packages are missing; none of them is needed to capture."""
     from burnish.extras import list_extras
 
     missing = sorted({extra for name, extra in list_extras().items() if not _is_installed(name)})
     if not missing:
-        return Finding(name="extras", ok=True, detail="all installed")
+        return DoctorFinding(name="extras", ok=True, detail="all installed")
     fix = f"pip install 'burnish[{','.join(missing)}]'"
-    return Finding(name="extras", ok=True, detail=f"not installed: {', '.join(missing)}", fix=fix)
+    return DoctorFinding(
+        name="extras", ok=True, detail=f"not installed: {', '.join(missing)}", fix=fix
+    )
 
 
 def _is_installed(module: str) -> bool:
@@ -250,20 +254,20 @@ def _load_declared() -> Project | None:
     from burnish import config_file, settings
     from burnish.project import load_project
 
-    if settings.current().config is None and config_file.find() is None:
+    if settings.current().config is None and config_file.find_config() is None:
         return None
     try:
         return load_project()
-    except BurnishError:  # the finding "burnish.toml" says what is wrong
+    except BurnishError:  # the finding "burnish.toml" reports it
         return None
 
 
-def _agents() -> Iterator[Finding]:
+def _check_agents() -> Iterator[DoctorFinding]:
     from burnish.cli.doctor_agents import check_agents
 
     project = _load_declared()
     for name, problems, fix in check_agents(project) if project else ():
-        yield Finding(
+        yield DoctorFinding(
             name=f"agent {name}",
             ok=not problems,
             detail="; ".join(problems) or "imports, model and backend found",
@@ -271,30 +275,30 @@ def _agents() -> Iterator[Finding]:
         )
 
 
-def _undeclared(home: Path | None) -> Finding:
+def _check_undeclared(home: Path | None) -> DoctorFinding:
     from burnish.cli.doctor_agents import find_undeclared
 
     name, project = "agents in the journal", _load_declared()
     if project is None:
-        return Finding(name=name, ok=True, detail="no burnish.toml")
+        return DoctorFinding(name=name, ok=True, detail="no burnish.toml")
     unknown = find_undeclared(project, home)
     if not unknown:
-        return Finding(name=name, ok=True, detail="all in burnish.toml")
+        return DoctorFinding(name=name, ok=True, detail="all in burnish.toml")
     detail = ", ".join(f"{agent} ({count} runs)" for agent, count in sorted(unknown.items()))
     fix = "write [agent.NAME], or correct the name given to wrap()"
-    return Finding(name=name, ok=True, detail=f"not in burnish.toml: {detail}", fix=fix)
+    return DoctorFinding(name=name, ok=True, detail=f"not in burnish.toml: {detail}", fix=fix)
 
 
-def _threads(home: Path | None) -> Finding:
+def _check_threads(home: Path | None) -> DoctorFinding:
     from burnish.cli.doctor_agents import count_without_thread
 
     without, total = count_without_thread(home)
     detail = f"{without} of {total} production runs have no thread"
     fix = 'pass config={"configurable": {"thread_id": ...}}: a canary needs it' if without else ""
-    return Finding(name="threads", ok=True, detail=detail, fix=fix)
+    return DoctorFinding(name="threads", ok=True, detail=detail, fix=fix)
 
 
-def _workspace(home: Path | None) -> Finding:
+def _check_workspace(home: Path | None) -> DoctorFinding:
     from burnish.journal.layout import open_to_others
     from burnish.workspace import Workspace
 
@@ -304,20 +308,22 @@ def _workspace(home: Path | None) -> Finding:
     if reason:
         detail = f"{existing} cannot be written: {reason}"
         fix = "set home to a folder that can be written, or mend its rights"
-        return Finding(name="workspace", ok=False, detail=detail, fix=fix)
+        return DoctorFinding(name="workspace", ok=False, detail=detail, fix=fix)
     if existing != folder:
-        return Finding(name="workspace", ok=True, detail=f"{folder} is made at the first event")
+        return DoctorFinding(
+            name="workspace", ok=True, detail=f"{folder} is made at the first event"
+        )
     opened = open_to_others(folder)
     if opened:
         names = ", ".join(str(path) for path in opened)
         fix = f"chmod -R go-rwx {folder}"
         detail = f"other users may read {names}"
-        return Finding(name="workspace", ok=False, detail=detail, fix=fix)
-    return Finding(name="workspace", ok=True, detail=str(folder))
+        return DoctorFinding(name="workspace", ok=False, detail=detail, fix=fix)
+    return DoctorFinding(name="workspace", ok=True, detail=str(folder))
 
 
 def _why_not_writable(folder: Path) -> str:
-    """Why no file can be made there; empty if one can."""
+    """Return why no file can be created in the folder; empty if one can."""
     try:
         with tempfile.TemporaryFile(dir=folder):
             return ""
@@ -325,7 +331,7 @@ def _why_not_writable(folder: Path) -> str:
         return error.strerror or str(error)
 
 
-def _disk(home: Path | None) -> Finding:
+def _check_disk(home: Path | None) -> DoctorFinding:
     from burnish.workspace import Workspace
 
     folder = Workspace(home).home
@@ -334,10 +340,10 @@ def _disk(home: Path | None) -> Finding:
     free = shutil.disk_usage(folder).free
     enough = free >= LOW_DISK_BYTES
     fix = "" if enough else "free some space, or set keep_bytes"
-    return Finding(name="disk", ok=enough, detail=f"{free / 1024**3:.1f} GiB free", fix=fix)
+    return DoctorFinding(name="disk", ok=enough, detail=f"{free / 1024**3:.1f} GiB free", fix=fix)
 
 
-def _journal(home: Path | None) -> Finding:
+def _check_journal(home: Path | None) -> DoctorFinding:
     from burnish.journal.damage import damaged_files
     from burnish.workspace import Workspace
 
@@ -351,27 +357,27 @@ def _journal(home: Path | None) -> Finding:
         detail += "; " + ", ".join(f"{name} {count}" for name, count in damage.items())
     if report.damaged_files:
         detail += f" ({', '.join(path.name for path in damaged_files(workspace.home))})"
-    # A torn tail is what a killed process leaves; everything before it was read.
+    # A killed process leaves a torn tail; everything before it was read.
     fixes = [
         fix.format(home=workspace.home) for name, fix in DAMAGE_FIXES.items() if name in damage
     ]
-    return Finding(name="journal", ok=not fixes, detail=detail, fix="; ".join(fixes))
+    return DoctorFinding(name="journal", ok=not fixes, detail=detail, fix="; ".join(fixes))
 
 
-def _artefacts(home: Path | None) -> Finding:
-    """Look for datasets, adapters and a control database that cannot be read."""
+def _check_artefacts(home: Path | None) -> DoctorFinding:
+    """Report unreadable datasets, adapters and control databases."""
     from burnish.artefacts import find_unreadable
     from burnish.workspace import Workspace
 
     damaged = find_unreadable(Workspace(home).home)
     if not damaged:
-        return Finding(name="versions made", ok=True, detail="all can be read")
+        return DoctorFinding(name="versions made", ok=True, detail="all can be read")
     detail = "cannot be read: " + ", ".join(str(path) for path in damaged)
     fix = "put them back from a backup; all others are used"
-    return Finding(name="versions made", ok=False, detail=detail, fix=fix)
+    return DoctorFinding(name="versions made", ok=False, detail=detail, fix=fix)
 
 
-def _shipping(home: Path | None) -> Finding:
+def _check_shipping(home: Path | None) -> DoctorFinding:
     from burnish import settings
     from burnish.telemetry.shipper import measure_lag
     from burnish.workspace import Workspace
@@ -379,17 +385,19 @@ def _shipping(home: Path | None) -> Finding:
     waiting = measure_lag(Workspace(home).home)
     if not waiting:
         target = settings.current().otlp_endpoint
-        return Finding(name="shipping", ok=True, detail=f"to {target}" if target else "no exporter")
+        return DoctorFinding(
+            name="shipping", ok=True, detail=f"to {target}" if target else "no exporter"
+        )
     detail = ", ".join(f"{name}: {count} bytes unshipped" for name, count in waiting.items())
-    stuck = _stuck(Workspace(home).home, waiting)
+    stuck = _find_stuck(Workspace(home).home, waiting)
     if stuck:
         detail += "; not moved for over an hour: " + ", ".join(stuck)
     fix = "is the receiver up? the log of the process names the reason" if stuck else ""
-    return Finding(name="shipping", ok=not stuck, detail=detail, fix=fix)
+    return DoctorFinding(name="shipping", ok=not stuck, detail=detail, fix=fix)
 
 
-def _stuck(home: Path, waiting: dict[str, int]) -> list[str]:
-    """Exporters that have something to ship and have shipped nothing for long."""
+def _find_stuck(home: Path, waiting: dict[str, int]) -> list[str]:
+    """Return the exporters with unshipped spans that have not moved for a long time."""
     from burnish.journal import cursor as cursors
 
     moved: dict[str, int] = {}
@@ -401,42 +409,48 @@ def _stuck(home: Path, waiting: dict[str, int]) -> list[str]:
     return [name for name, count in waiting.items() if count and now - moved[name] > STUCK_NS]
 
 
-def _losses(home: Path | None) -> Finding:
+def _check_losses(home: Path | None) -> DoctorFinding:
     from burnish.capture.telling import PREFIX
     from burnish.workspace import Workspace
 
     counts = Workspace(home).losses()
     lost = {name: count for name, count in counts.items() if not name.startswith(PREFIX)}
-    return Finding(name="losses", ok=not lost, detail=_counted(lost), fix=LOG if lost else "")
+    return DoctorFinding(
+        name="losses", ok=not lost, detail=_format_counts(lost), fix=LOG if lost else ""
+    )
 
 
-def _faults(home: Path | None) -> Finding:
-    """Show what went wrong inside burnish, in any process, without the agents noticing."""
+def _check_faults(home: Path | None) -> DoctorFinding:
+    """Report faults inside burnish, in any process, that agents did not notice."""
     from burnish.capture.notices import NOTICE
 
-    counts = _counts_of_processes(home)
+    counts = _count_process_events(home)
     found = {name: count for name, count in counts.items() if not name.startswith(NOTICE)}
-    return Finding(name="faults", ok=not found, detail=_counted(found), fix=LOG if found else "")
+    return DoctorFinding(
+        name="faults", ok=not found, detail=_format_counts(found), fix=LOG if found else ""
+    )
 
 
-def _notices(home: Path | None) -> Finding:
-    """Show likely mistakes; each may be meant, so none of them is a failure."""
+def _check_notices(home: Path | None) -> DoctorFinding:
+    """Report likely mistakes; each may be intended, so none is a failure."""
     from burnish.capture.notices import NOTICE
     from burnish.workspace import Workspace
 
     found = {
         name.removeprefix(NOTICE): count
-        for name, count in _counts_of_processes(home).items()
+        for name, count in _count_process_events(home).items()
         if name.startswith(NOTICE)
     }
     lonely = sorted(Workspace(home).threads_without_run())
     if lonely:
         found[f"threads with an outcome and without a run, such as {lonely[0]}:"] = len(lonely)
     fix = "is it the name, the thread and the workspace (BURNISH_HOME) of the agent?"
-    return Finding(name="notices", ok=True, detail=_counted(found), fix=fix if found else "")
+    return DoctorFinding(
+        name="notices", ok=True, detail=_format_counts(found), fix=fix if found else ""
+    )
 
 
-def _counts_of_processes(home: Path | None) -> dict[str, int]:
+def _count_process_events(home: Path | None) -> dict[str, int]:
     """Return what processes counted of themselves, by kind."""
     from burnish.capture.telling import PREFIX
     from burnish.workspace import Workspace
@@ -448,5 +462,5 @@ def _counts_of_processes(home: Path | None) -> dict[str, int]:
     }
 
 
-def _counted(counts: dict[str, int]) -> str:
+def _format_counts(counts: dict[str, int]) -> str:
     return ", ".join(f"{name} {count}" for name, count in sorted(counts.items())) or "none"

@@ -1,4 +1,4 @@
-"""What `burnish doctor` checks of each agent in burnish.toml: imports, model, backend, journal.
+"""Check each agent in burnish.toml for `burnish doctor`: imports, model, backend, journal.
 
 `check_agents` imports and reaches everything that the tables name, so it runs the user's modules.
 Packages above the SDK add checks under the entry-point group `burnish.doctor`: a function that
@@ -22,7 +22,7 @@ _IMPORT_PATH = re.compile(r"[A-Za-z_][\w.]{0,200}:[A-Za-z_][\w.]{0,200}")
 
 
 def check_agents(project: Project) -> Iterator[tuple[str, list[str], str]]:
-    """Yield, for each agent, its name, what is wrong with its tables, and the first remedy."""
+    """Yield, for each agent, its name, the problems of its tables, and the first remedy."""
     for name, config in sorted(project.agents.items()):
         problems: list[BurnishError] = []
         for check in (_check_imports, _check_model, _check_backend, *_further_checks()):
@@ -56,13 +56,13 @@ def _further_checks() -> list[Callable[[AgentConfig, Path], Any]]:
 
 
 def _check_imports(config: AgentConfig, folder: Path) -> list[BurnishError]:
-    from burnish.import_path import resolve
+    from burnish.import_path import resolve_object
 
     named = [config.build, config.environment, config.tasks, *_import_paths(config.verify)]
     problems: list[BurnishError] = []
     for path in dict.fromkeys(filter(None, named)):
         try:
-            resolve(path, folder)
+            resolve_object(path, folder)
         except BurnishError as problem:
             problems.append(problem)
     return problems
@@ -82,7 +82,7 @@ def _import_paths(value: Any) -> Iterator[str]:
 
 
 def _check_model(config: AgentConfig, folder: Path) -> None:
-    """Check what the folder of the base model declares: it must be trainable, and servable where it is served."""
+    """Check the declared facts of the base model: it must be trainable, and servable by its backend."""
     from burnish.serving.model_contract import refuse_agent_model
     from burnish.serving.models import resolve_model
 
@@ -91,7 +91,7 @@ def _check_model(config: AgentConfig, folder: Path) -> None:
 
 
 def _check_backend(config: AgentConfig, folder: Path) -> None:
-    """Ask a server which models it has; raises what the backend says of an address or a token."""
+    """Ask a server for its models; raise the backend's error about address or token."""
     del folder
     if config.backend == "embedded":
         return

@@ -1,7 +1,4 @@
-"""`burnish receive`, `forget`, `archive` and `traces ship`: what can be done with the journal.
-
-Knows: the commands' options and what they print. Does not know: frames, OTLP.
-"""
+"""Implement `burnish receive`, `forget`, `archive` and `traces ship`: commands on the journal."""
 
 from __future__ import annotations
 
@@ -10,14 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from burnish.cli.options import AsJson, Home, TokenFile
-from burnish.cli.output import moment_of, print_json, print_table
+from burnish.cli.output import parse_moment, print_json, print_table
 from burnish.errors import SettingsError
 
 if TYPE_CHECKING:
     from burnish.telemetry.receiver import OtlpServer
 
 
-def receive(
+def receive_spans(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     http_port: Annotated[int, typer.Option(min=0, max=65535, help="Port of OTLP/HTTP.")] = 4318,
     grpc_port: Annotated[
@@ -26,9 +23,9 @@ def receive(
     token_file: TokenFile = None,
     home: Home = None,
 ) -> None:
-    """Take OTLP from other processes and hosts into this workspace, until interrupted.
+    """Receive OTLP from other processes and hosts into this workspace, until interrupted.
 
-    What `redact` names is replaced before it reaches the disk. Beyond loopback senders must give
+    Spans are redacted as `redact` says before they are written. Beyond loopback, senders must send
     the token of BURNISH_TOKEN or --token-file.
 
     Example: `burnish receive --http-port 4318 --grpc-port 4317`
@@ -54,7 +51,7 @@ def receive(
     typer.echo("; ".join(f"{count} {kind}" for kind, count in counts.items()) or "nothing came")
 
 
-def forget(
+def forget_runs(
     thread: Annotated[str | None, typer.Option(help="Id of a thread.")] = None,
     user: Annotated[str | None, typer.Option(help="Id of a user.")] = None,
     home: Home = None,
@@ -62,7 +59,7 @@ def forget(
 ) -> None:
     """Remove what was recorded of a thread or a user, and name what was built from it.
 
-    Where names were redacted, give the original: the workspace's key tells its stand-in.
+    Give the original name also where names were redacted: the workspace's key yields its pseudonym.
 
     Example: `burnish forget --user u-17`
     """
@@ -90,12 +87,12 @@ def forget(
     )
 
 
-def archive(
+def archive_journal(
     url: Annotated[str, typer.Argument(help="Folder or any fsspec URL, such as s3://bucket/x.")],
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
-    """Move closed segments of the journal to Parquet; their trajectories are found as before.
+    """Move closed segments of the journal to Parquet; their trajectories stay readable.
 
     Example: `burnish archive file:///mnt/archive`
     """
@@ -111,15 +108,15 @@ def archive(
     )
 
 
-def ship(
-    since: Annotated[str, typer.Option(help="Since when: 90m, 6h, 2d or a date.")],
+def ship_traces(
+    since: Annotated[str, typer.Option(help="Earliest start: 90m, 6h, 2d or a date.")],
     endpoint: Annotated[
         str | None, typer.Option(help="OTLP endpoint; that of the settings by default.")
     ] = None,
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
-    """Send the spans of trajectories that started since then again, whatever was shipped.
+    """Send the spans of trajectories that started since then, also those already shipped.
 
     Example: `burnish traces ship --since 6h`
     """
@@ -134,7 +131,7 @@ def ship(
         raise SettingsError(
             "no OTLP endpoint is set", "a collector's URL", "burnish traces ship --endpoint URL"
         )
-    spans = list(Workspace(home).spans(moment_of(since, "--since")))
+    spans = list(Workspace(home).spans(parse_moment(since, "--since")))
     counts = {each.name: send_again(spans, each, build_policy(chosen)) for each in receivers}
     for receiver in receivers:
         receiver.close()

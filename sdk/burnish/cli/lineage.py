@@ -1,7 +1,4 @@
-"""`burnish lineage`: where something comes from and what was made of it.
-
-Knows: how the two directions are printed. Does not know: how they are found.
-"""
+"""Implement `burnish lineage`: print the parents and children of a thing."""
 
 from __future__ import annotations
 
@@ -15,7 +12,7 @@ from burnish.cli.output import print_json
 _FACTS = ("name", "agent", "as", "state", "created_at", "trajectories")
 
 
-def lineage(
+def show_lineage(
     identifier: Annotated[
         str,
         typer.Argument(
@@ -35,22 +32,22 @@ def lineage(
     if as_json:
         print_json(found)
         return
-    typer.echo(_line(found))
+    typer.echo(_format_node(found))
     for title, direction in (("comes from", "parents"), ("was made into", "children")):
         typer.echo(f"{title}:{'' if found.get(direction) else ' nothing'}")
         for node in found.get(direction) or ():
-            _print(node, direction, 1)
+            _print_node(node, direction, 1)
     for path in found.get("unread", ()):
         typer.echo(f"cannot be read and is left out: {path}")
 
 
-def _print(node: dict[str, Any], direction: str, depth: int) -> None:
-    typer.echo(f"{'  ' * depth}{_line(node)}")
+def _print_node(node: dict[str, Any], direction: str, depth: int) -> None:
+    typer.echo(f"{'  ' * depth}{_format_node(node)}")
     for further in node.get(direction) or ():
-        _print(further, direction, depth + 1)
+        _print_node(further, direction, depth + 1)
 
 
-def _line(node: dict[str, Any]) -> str:
+def _format_node(node: dict[str, Any]) -> str:
     facts = [f"{name} {node[name]}" for name in _FACTS if node.get(name)]
     told = [*facts, *(["put into service by force"] if node.get("forced") else [])]
     return f"{node['kind']} {node['id']}" + (f" ({', '.join(told)})" if told else "")

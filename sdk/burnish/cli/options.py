@@ -1,7 +1,4 @@
-"""Options that commands share, those of other packages too.
-
-Knows: their names and what their help says. Does not know: any command.
-"""
+"""Define options that commands of all packages share."""
 
 from __future__ import annotations
 
@@ -17,6 +14,6 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs."
 TokenFile = Annotated[
     Path | None,
     typer.Option(
-        "--token-file", help="File with the bearer token to ask for.", show_default="BURNISH_TOKEN"
+        "--token-file", help="File with the required bearer token.", show_default="BURNISH_TOKEN"
     ),
 ]

@@ -1,7 +1,4 @@
-"""What a command prints: tables for people, JSON for programs, errors for both.
-
-Knows: how things look on a terminal. Does not know: where the values come from.
-"""
+"""Print results of commands: tables for people, JSON for programs, errors for both."""
 
 from __future__ import annotations
 
@@ -33,15 +30,15 @@ def print_json(value: Any) -> None:
 def print_table(
     title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, whole: int = 1
 ) -> None:
-    """Print rows as a table; one line says so where there are none.
+    """Print rows as a table, or one line if there are none.
 
-    Cells are shown as they are, brackets included; a cell that is a rich `Text` keeps its style.
+    Cells are printed literally, brackets included; a rich `Text` keeps its style.
 
     Args:
         title: Heading of the table.
         columns: Headings of the columns.
         rows: The cells, row by row.
-        whole: How many of the first columns are never broken over lines.
+        whole: Number of first columns that are never wrapped.
     """
     from rich.console import Console
     from rich.table import Table
@@ -51,7 +48,7 @@ def print_table(
     for number, column in enumerate(columns):
         table.add_column(Text(column), overflow="fold", no_wrap=number < whole)
     for row in rows:
-        table.add_row(*(_cell(cell) for cell in row))
+        table.add_row(*(_make_cell(cell) for cell in row))
     console = Console()
     console.print(table if table.row_count else Text(f"{title}: none"))
 
@@ -61,31 +58,31 @@ def report_error(error: BurnishError) -> None:
     from rich.console import Console
 
     console = Console(stderr=True, highlight=False)
-    console.print(f"[bold red]error[/]: {_plain(error.found)}", soft_wrap=True)
+    console.print(f"[bold red]error[/]: {_escape_markup(error.found)}", soft_wrap=True)
     if error.expected:
-        console.print(f"  expected: {_plain(error.expected)}", soft_wrap=True)
+        console.print(f"  expected: {_escape_markup(error.expected)}", soft_wrap=True)
     if error.fix:
-        console.print(f"  try: [bold]{_plain(error.fix)}[/]", soft_wrap=True)
+        console.print(f"  try: [bold]{_escape_markup(error.fix)}[/]", soft_wrap=True)
 
 
 def report_interrupt() -> None:
-    """Say on standard error that a command was interrupted, and that nothing is lost by it."""
-    print("interrupted; the same command goes on", file=sys.stderr)  # noqa: T201
+    """Print on standard error that a command was interrupted and can be continued."""
+    print("interrupted; the same command continues", file=sys.stderr)  # noqa: T201
 
 
-def when(time_ns: int | None) -> str:
-    """A time in UTC to the second, or a dash."""
+def format_time(time_ns: int | None) -> str:
+    """Format a time in UTC to the second, or a dash."""
     if not time_ns:
         return "-"
     moment = dt.datetime.fromtimestamp(time_ns / 1e9, tz=dt.UTC)
     return moment.strftime("%Y-%m-%d %H:%M:%S")
 
 
-def moment_of(text: str, option: str) -> int:
-    """Return the moment that an option names, in nanoseconds since the epoch.
+def parse_moment(text: str, option: str) -> int:
+    """Parse the time of an option, in nanoseconds since the epoch.
 
     Args:
-        text: How long ago ("90m", "6h", "2d"), or a date or time as in ISO 8601; a time without
+        text: A time before now ("90m", "6h", "2d"), or a date or time in ISO 8601; a time without
             a zone is local.
         option: Name of the option, for the error.
 
@@ -109,20 +106,20 @@ def moment_of(text: str, option: str) -> int:
         ) from problem
 
 
-def shorten(text: str | None, width: int = 60) -> str:
-    """Text on one line, cut to a width in characters."""
+def shorten_text(text: str | None, width: int = 60) -> str:
+    """Put a text on one line and cut it to a width in characters."""
     line = " ".join((text or "").split())
     return line if len(line) <= width else line[: width - 1] + "…"
 
 
-def _cell(value: object) -> Text:
-    """What is shown of a value: never read as markup, for it may be what a model said."""
+def _make_cell(value: object) -> Text:
+    """Make the cell of a value; it is never parsed as markup, because it may be model output."""
     from rich.text import Text
 
     return value if isinstance(value, Text) else Text("" if value is None else str(value))
 
 
-def _plain(text: str) -> str:
+def _escape_markup(text: str) -> str:
     from rich.markup import escape
 
     return escape(text)

@@ -1,7 +1,4 @@
-"""`burnish serve`: the embedded engine behind an OpenAI-compatible address.
-
-Knows: the command's options. Does not know: HTTP or models (burnish.serving).
-"""
+"""Implement `burnish serve`: the embedded engine behind an OpenAI-compatible address."""
 
 from __future__ import annotations
 
@@ -12,7 +9,7 @@ import typer
 from burnish.cli.options import TokenFile
 
 
-def serve(
+def serve_model(
     base_model: Annotated[str, typer.Argument(help="Folder of a model, or `starter`.")] = "starter",
     host: Annotated[
         str, typer.Option(help="Address; beyond loopback needs a token.")
@@ -22,7 +19,7 @@ def serve(
 ) -> None:
     """Serve a model and its adapters over the OpenAI and vLLM adapter routes.
 
-    With a token in BURNISH_TOKEN or --token-file, requests must give it as bearer token.
+    With a token in BURNISH_TOKEN or --token-file, requests must send it as bearer token.
 
     Example: `burnish serve starter --port 8765`
     """

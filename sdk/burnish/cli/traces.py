@@ -1,8 +1,4 @@
-"""`burnish traces`: look at what was captured.
-
-`list` shows the newest runs first; `show` prints one run as a tree of its calls. Trajectories come
-from `Workspace`; this module only lays them out.
-"""
+"""Implement `burnish traces`: `list` shows the newest runs first, `show` one run as a tree of calls."""
 
 from __future__ import annotations
 
@@ -14,14 +10,14 @@ import msgspec
 import typer
 
 from burnish.cli.options import AsJson, Home
-from burnish.cli.output import moment_of, print_json, print_table, shorten, when
+from burnish.cli.output import format_time, parse_moment, print_json, print_table, shorten_text
 from burnish.records import ModelCall, ToolRun, Trajectory
 
 if TYPE_CHECKING:
     from burnish.journal.index import Query
     from burnish.workspace import Workspace
 
-app = typer.Typer(help="Look at captured trajectories.", no_args_is_help=True)
+app = typer.Typer(help="Show captured trajectories.", no_args_is_help=True)
 
 
 @app.command("list")
@@ -36,7 +32,7 @@ def list_traces(
     ] = None,
     thread: Annotated[str | None, typer.Option(help="Only runs of this thread.")] = None,
     task: Annotated[str | None, typer.Option(help="Only attempts at this task.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="Show at most so many.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, help="Largest number of runs to show.")] = 50,
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
@@ -52,26 +48,26 @@ def list_traces(
         agent=agent,
         status=status,
         source=source,
-        since_ns=moment_of(since, "--since") if since else None,
+        since_ns=parse_moment(since, "--since") if since else None,
         thread_id=thread,
     )
-    chosen, more = _newest(workspace, query, task, limit)
+    chosen, more = _read_newest(workspace, query, task, limit)
     if as_json:
-        print_json([_summary(trajectory) for trajectory in chosen])
+        print_json([_summarize(trajectory) for trajectory in chosen])
     elif chosen:
         _print_list(chosen)
     else:
-        typer.echo(f"trajectories: none in {workspace.home}{_filters(query, task)}")
+        typer.echo(f"trajectories: none in {workspace.home}{_format_filters(query, task)}")
     if more:
         print(f"and {more} more; --limit shows them", file=sys.stderr)  # noqa: T201
 
 
-def _newest(
+def _read_newest(
     workspace: Workspace, query: Query, task: str | None, limit: int
 ) -> tuple[list[Trajectory], int]:
-    """Return the newest trajectories that match, and how many more there are.
+    """Return the newest matching trajectories, and how many more there are.
 
-    With a task, every run must be read to know its task, so the count is exact there too.
+    With a task, every run is read to know its task, so the count is exact there, too.
     """
     entries = workspace.entries(query)[::-1]
     if task is None:
@@ -80,13 +76,13 @@ def _newest(
     return matching[:limit], max(0, len(matching) - limit)
 
 
-def _filters(query: Query, task: str | None) -> str:
-    """Return the options that narrowed the list, as they were typed."""
+def _format_filters(query: Query, task: str | None) -> str:
+    """Format the filters of the list."""
     given = {
         "agent": query.agent,
         "status": query.status,
         "source": query.source,
-        "since": when(query.since_ns) if query.since_ns is not None else None,
+        "since": format_time(query.since_ns) if query.since_ns is not None else None,
         "thread": query.thread_id,
         "task": task,
     }
@@ -95,19 +91,19 @@ def _filters(query: Query, task: str | None) -> str:
 
 
 def _print_list(chosen: list[Trajectory]) -> None:
-    """Print one line a run; the last column takes what is left of the terminal's width."""
+    """Print one line per run; the last column takes the rest of the terminal's width."""
     print_table(
         "trajectories",
         ["id", "agent", "started (UTC)", "status", "calls", "verdict", "answer"],
         (
             (
                 trajectory.id[:12],
-                shorten(trajectory.agent, 12),
-                when(trajectory.started_ns)[5:],
+                shorten_text(trajectory.agent, 12),
+                format_time(trajectory.started_ns)[5:],
                 trajectory.status,
                 f"{len(trajectory.model_calls)}+{len(trajectory.tool_runs)}",
-                shorten(_labels(trajectory), 40),
-                shorten(trajectory.answer, 40),
+                shorten_text(_format_labels(trajectory), 40),
+                shorten_text(trajectory.answer, 40),
             )
             for trajectory in chosen
         ),
@@ -117,11 +113,11 @@ def _print_list(chosen: list[Trajectory]) -> None:
 
 @app.command("show")
 def show_trace(
-    trajectory_id: Annotated[str, typer.Argument(help="Id of a trajectory, or its beginning.")],
+    trajectory_id: Annotated[str, typer.Argument(help="Id of a trajectory, or its prefix.")],
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show one trajectory: every call, what came back, what was concluded.
+    """Show one trajectory: every call with its result, verdicts and outcomes.
 
     Example: `burnish traces show 4f1c2a`
     """
@@ -134,7 +130,7 @@ def show_trace(
     _print_trajectory(trajectory)
 
 
-def _summary(trajectory: Trajectory) -> dict[str, Any]:
+def _summarize(trajectory: Trajectory) -> dict[str, Any]:
     return {
         "id": trajectory.id,
         "agent": trajectory.agent,
@@ -153,14 +149,14 @@ def _summary(trajectory: Trajectory) -> dict[str, Any]:
     }
 
 
-def _labels(trajectory: Trajectory) -> str:
+def _format_labels(trajectory: Trajectory) -> str:
     verdicts = [f"{verdict.label} ({verdict.verifier})" for verdict in trajectory.verdicts]
-    outcomes = [f"{_said(outcome)} ({outcome.source})" for outcome in trajectory.outcomes]
+    outcomes = [f"{_format_outcome(outcome)} ({outcome.source})" for outcome in trajectory.outcomes]
     return ", ".join(verdicts + outcomes) or "-"
 
 
-def _said(outcome: Any) -> str:
-    """Return what an outcome says: success, else label, else score."""
+def _format_outcome(outcome: Any) -> str:
+    """Format an outcome: its success, else its label, else its score."""
     if outcome.success is not None:
         return "success" if outcome.success else "failure"
     return outcome.label or f"score {outcome.score}"
@@ -172,14 +168,14 @@ def _print_trajectory(trajectory: Trajectory) -> None:
 
     console = Console(highlight=False)
     console.print(f"[bold]trajectory[/] {escape(trajectory.id)}")
-    for name, value in _facts(trajectory).items():
+    for name, value in _collect_facts(trajectory).items():
         console.print(f"  {name}: {escape(str(value))}", soft_wrap=True)
-    for line in _tree(trajectory):
+    for line in _format_tree(trajectory):
         console.print(escape(line), soft_wrap=True)
 
 
-def _facts(trajectory: Trajectory) -> dict[str, Any]:
-    """Return the head of a shown run; rows without a value are left out."""
+def _collect_facts(trajectory: Trajectory) -> dict[str, Any]:
+    """Collect the facts of a shown run, without empty ones."""
     error = trajectory.error
     facts = {
         "agent": trajectory.agent,
@@ -187,16 +183,16 @@ def _facts(trajectory: Trajectory) -> dict[str, Any]:
         "task": trajectory.task_id,
         "source": trajectory.source,
         "status": trajectory.status,
-        "started (UTC)": when(trajectory.started_ns),
-        "took": _duration(trajectory.started_ns, trajectory.ended_ns),
-        "tokens": _tokens(trajectory.model_calls),
+        "started (UTC)": format_time(trajectory.started_ns),
+        "took": _format_duration(trajectory.started_ns, trajectory.ended_ns),
+        "tokens": _format_tokens(trajectory.model_calls),
         "error": f"{error.type}: {error.message}" if error else None,
         "losses": trajectory.losses or "none",
     }
     for verdict in trajectory.verdicts:
         facts[f"verdict of {verdict.verifier}"] = _with_evidence(verdict.label, verdict)
     for outcome in trajectory.outcomes:
-        facts[f"outcome from {outcome.source}"] = _with_evidence(_said(outcome), outcome)
+        facts[f"outcome from {outcome.source}"] = _with_evidence(_format_outcome(outcome), outcome)
     facts["answer"] = trajectory.answer
     return {name: value for name, value in facts.items() if value is not None}
 
@@ -206,18 +202,18 @@ def _with_evidence(said: str, fact: Any) -> str:
     if fact.evidence is None:
         return said + origin
     evidence = msgspec.json.encode(fact.evidence, enc_hook=str).decode()
-    return f"{said}{origin}, evidence {shorten(evidence, 200)}"
+    return f"{said}{origin}, evidence {shorten_text(evidence, 200)}"
 
 
-def _duration(started_ns: int, ended_ns: int | None) -> str | None:
+def _format_duration(started_ns: int, ended_ns: int | None) -> str | None:
     if ended_ns is None:
         return None
     seconds = (ended_ns - started_ns) / 1e9
     return f"{seconds:.2f} s" if seconds < 60 else f"{seconds / 60:.1f} min"
 
 
-def _tokens(calls: list[ModelCall]) -> str | None:
-    """Return the sum of tokens over all calls, None where no provider counted any."""
+def _format_tokens(calls: list[ModelCall]) -> str | None:
+    """Format the sum of tokens over all calls; None if no provider counted any."""
     counted = [call.usage for call in calls if call.usage is not None]
     if not counted:
         return None
@@ -226,8 +222,8 @@ def _tokens(calls: list[ModelCall]) -> str | None:
     return f"{read:,} in, {written:,} out"
 
 
-def _tree(trajectory: Trajectory) -> Iterator[str]:
-    """Yield one line a call in order of time, with a heading where the node changes."""
+def _format_tree(trajectory: Trajectory) -> Iterator[str]:
+    """Yield one line per call in order of time, with a heading where the node changes."""
     steps: list[ModelCall | ToolRun] = [
         *trajectory.model_calls, *trajectory.tool_runs, *trajectory.memory,
     ]  # fmt: skip
@@ -236,14 +232,14 @@ def _tree(trajectory: Trajectory) -> Iterator[str]:
         if step.node and step.node != node:
             node = step.node
             yield f"  {node}"
-        line = _model_line(step) if isinstance(step, ModelCall) else _tool_line(step)
-        took = _duration(step.started_ns, step.ended_ns)
+        line = _format_model_call(step) if isinstance(step, ModelCall) else _format_tool_run(step)
+        took = _format_duration(step.started_ns, step.ended_ns)
         yield f"    {line}" + (f"  ({took})" if took else "  (no end)")
     if trajectory.status == "interrupted":
-        yield "  interrupted: it waits for a resume"
+        yield "  interrupted: waits for a resume"
 
 
-def _model_line(call: ModelCall) -> str:
+def _format_model_call(call: ModelCall) -> str:
     from burnish.journal.events import ordered_json
 
     parts = (call.reply or {}).get("parts", [])
@@ -254,19 +250,19 @@ def _model_line(call: ModelCall) -> str:
         for part in parts
     ]
     policy = call.policy.adapter or call.policy.model or "?"
-    tokens = _tokens([call])
+    tokens = _format_tokens([call])
     counted = f", {tokens}" if tokens else ""
     failure = f" !! {call.error.type}: {call.error.message}" if call.error else ""
-    reply = shorten(" ".join(said), 100)
+    reply = shorten_text(" ".join(said), 100)
     return f"model [{policy}] {len(call.messages)} messages{counted} -> {reply}{failure}"
 
 
-def _tool_line(run: ToolRun) -> str:
+def _format_tool_run(run: ToolRun) -> str:
     from burnish.journal.events import ordered_json
 
     mark = " !!" if run.is_error or run.error else ""
-    arguments = shorten(ordered_json(run.arguments).decode(), 120)
+    arguments = shorten_text(ordered_json(run.arguments).decode(), 120)
     kind = {"retrieval": "find", None: "tool"}.get(run.extras.get("operation"), "store")
     failure = f" {run.error.type}: {run.error.message}" if run.error else ""
-    result = "" if run.result is None and failure else f" -> {shorten(str(run.result), 80)}"
+    result = "" if run.result is None and failure else f" -> {shorten_text(str(run.result), 80)}"
     return f"{kind:5} {run.name}({arguments}){mark}{failure}{result}"

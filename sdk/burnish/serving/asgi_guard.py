@@ -62,7 +62,9 @@ class GuardMiddleware:
     def _check(self, scope: Scope) -> None:
         if self._guard.token is None or scope["path"] != _OPEN_PATH:
             pairs = scope["headers"]
-            self._guard.check({k.decode("latin-1").lower(): v.decode("latin-1") for k, v in pairs})
+            self._guard.check_headers(
+                {k.decode("latin-1").lower(): v.decode("latin-1") for k, v in pairs}
+            )
         if self._running > REQUESTS:
             raise RequestRefused(HTTPStatus.SERVICE_UNAVAILABLE, "too many requests at once")
 

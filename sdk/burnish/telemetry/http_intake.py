@@ -150,13 +150,13 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             self._send_answer(HTTPStatus.INTERNAL_SERVER_ERROR, b"see the log", "text/plain")
         finally:
-            server.budget.give_back(self._held)
+            server.budget.release_bytes(self._held)
 
     def _take_request(self, server: HttpIntake) -> None:
         before, self.close_connection = self.close_connection, True  # until the body is read
         if len(self.headers.get_all("host", [])) > 1:
             raise RequestRefused(HTTPStatus.BAD_REQUEST, "more than one Host header")
-        server.guard.check({key.lower(): value for key, value in self.headers.items()})
+        server.guard.check_headers({key.lower(): value for key, value in self.headers.items()})
         signal = _SIGNALS.get(self.path.partition("?")[0].rstrip("/"))
         if signal is None:
             raise RequestRefused(
@@ -221,7 +221,7 @@ class _Handler(BaseHTTPRequestHandler):
         return body
 
     def _reserve_bytes(self, count: int) -> None:
-        cast("HttpIntake", self.server).budget.take(count)
+        cast("HttpIntake", self.server).budget.reserve_bytes(count)
         self._held += count
 
     def _read_bytes(self, length: int) -> bytes:

@@ -17,7 +17,7 @@ from burnish.canary import Rollout, assign
 from burnish.canary.outcomes import find_breaches, find_decision
 from burnish.errors import SettingsError
 from burnish.langchain.routing import route
-from burnish.project import CanaryConfig, GuardsConfig, trusted_sources
+from burnish.project import CanaryConfig, GuardsConfig, read_trusted_sources
 from burnish.records import ModelCall, Outcome, Trajectory, Usage, Verdict
 
 CANDIDATE = Target(backend="embedded", base_model="m", adapter=None)
@@ -262,12 +262,12 @@ def test_only_facts_of_this_workspace_or_of_a_trusted_source_decide(home, tmp_pa
     assert find_decision([inside], "crm", ("crm",)) is None
 
     monkeypatch.chdir(tmp_path)
-    assert trusted_sources("a") == ()
+    assert read_trusted_sources("a") == ()
     (tmp_path / "burnish.toml").write_text('[agent.a]\ntrust_received = ["crm"]\n')
-    assert (trusted_sources("a"), trusted_sources("b")) == (("crm",), ())
+    assert (read_trusted_sources("a"), read_trusted_sources("b")) == (("crm",), ())
     (tmp_path / "burnish.toml").write_text('[agent.a]\ntrust_received = "crm"\n')
     with pytest.raises(SettingsError, match="trust_received"):
-        trusted_sources("a")
+        read_trusted_sources("a")
 
 
 @pytest.mark.parametrize(("trusted", "waiting"), [("", 0), ("runs", 6)])

@@ -10,7 +10,7 @@ from burnish.journal import cursor
 from burnish.journal.events import Dropped
 from burnish.journal.reader import process_folders
 from burnish.journal.writer import JournalWriter
-from burnish.project import describe
+from burnish.project import describe_keys
 
 
 def leaves(command, path=()):
@@ -76,7 +76,7 @@ def test_what_the_doctor_found_is_json(project, burnish):
 def test_the_doctor_lists_every_key_of_the_project_file(burnish):
     keys = burnish("doctor", "--keys", "--json")
 
-    assert [(key["table"], key["key"]) for key in keys] == [row[:2] for row in describe()]
+    assert [(key["table"], key["key"]) for key in keys] == [row[:2] for row in describe_keys()]
     required = {key["key"] for key in keys if key["required"]}
     assert required == {"build", "base_model"}
     assert "min_gain" in burnish("doctor", "--keys")

@@ -173,7 +173,7 @@ def test_another_folder_may_be_named(empty, burnish, tmp_path):
     said = burnish("init", str(other), "--yes")
 
     assert f"cd {other} && burnish doctor" in said
-    assert config_file.find(other) == other / "burnish.toml"
+    assert config_file.find_config(other) == other / "burnish.toml"
 
 
 def test_modules_of_the_project_are_parsed_and_never_run(empty, burnish):

@@ -96,7 +96,7 @@ def test_an_interrupted_command_says_that_the_same_command_goes_on():
         _, told = process.communicate(timeout=30)
 
     assert process.returncode == 130
-    assert told == "interrupted; the same command goes on\n"
+    assert told == "interrupted; the same command continues\n"
 
 
 def _raising(problem):
@@ -143,7 +143,7 @@ def test_a_full_disk_is_one_clear_error(problem, said, monkeypatch, capsys):
     told = capsys.readouterr().err
     assert told.startswith(f"error: {said}\n")
     assert "expected:" in told
-    assert "try: free space; the same command goes on" in told
+    assert "try: free space; the same command continues" in told
 
 
 def test_other_faults_are_not_taken_for_a_full_disk(monkeypatch):

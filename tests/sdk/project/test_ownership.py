@@ -8,7 +8,7 @@ import pytest
 
 from burnish import config_file, settings
 from burnish.errors import SettingsError, WorkspaceError
-from burnish.ownership import foreign_part
+from burnish.ownership import describe_foreign_part
 from burnish.project import load_project
 from burnish.redaction import workspace_key
 
@@ -130,16 +130,16 @@ def test_a_file_that_is_named_is_used_as_it_is(file: Path, monkeypatch: pytest.M
 
 def test_the_search_ends_at_the_home_folder(file: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("HOME", str(file.parent / "a"))
-    assert config_file.find() is None
+    assert config_file.find_config() is None
 
     monkeypatch.setenv("HOME", str(file.parent))
-    assert config_file.find() == file
+    assert config_file.find_config() == file
 
 
 def test_the_search_ends_where_another_file_system_begins():
     if Path("/proc").stat().st_dev == Path("/").stat().st_dev:
         pytest.skip("no second file system")
-    folders = list(config_file._searched(Path("/proc/self")))
+    folders = list(config_file._search_folders(Path("/proc/self")))
 
     assert Path("/proc") in folders
     assert Path("/") not in folders
@@ -181,4 +181,4 @@ def test_a_key_that_others_may_read_is_made_private(tmp_path: Path):
 
 
 def test_a_file_that_is_not_there_belongs_to_nobody(tmp_path: Path):
-    assert foreign_part(tmp_path / "none") is None
+    assert describe_foreign_part(tmp_path / "none") is None

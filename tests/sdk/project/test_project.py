@@ -7,8 +7,8 @@ import pytest
 
 from burnish import settings
 from burnish.errors import BurnishError, ImportPathError, SettingsError, UnknownAgent
-from burnish.import_path import resolve
-from burnish.project import AgentConfig, describe, load_project
+from burnish.import_path import resolve_object
+from burnish.project import AgentConfig, describe_keys, load_project
 
 MINIMAL = '[agent.support]\nbuild = "agent:build"\nbase_model = "starter"\n'
 EXAMPLE = Path(__file__).parents[3] / "docs" / "burnish.toml"
@@ -49,7 +49,7 @@ def test_the_commented_example_parses_to_the_defaults():
 def test_the_example_names_every_key_with_its_meaning():
     text = EXAMPLE.read_text()
 
-    for table, key, _, default, help_text in describe():
+    for table, key, _, default, help_text in describe_keys():
         assert help_text, f"{table}.{key} says nothing"
         assert f"# {help_text}\n{'# ' if default is None else ''}{key} = " in text, (table, key)
 
@@ -77,7 +77,7 @@ def test_a_missing_file_is_one_error_that_says_where_it_was_looked_for(tmp_path)
 
 
 def test_a_file_that_is_no_toml_is_one_error_with_the_line(tmp_path):
-    with pytest.raises(SettingsError, match=r"is no TOML: .*line 1"):
+    with pytest.raises(SettingsError, match=r"is not TOML: .*line 1"):
         load_project(written(tmp_path, "[agent.support\n"))
 
 
@@ -104,7 +104,7 @@ def test_an_unknown_key_is_refused_with_the_nearest_name(tmp_path, extra, unknow
         ("[agent.support.canary]\nsteps = [0.5, 0.25, 1.0]\n", r"growing shares"),
         ("[agent.support.canary]\nsteps = [1.0]\n", r"growing shares below 1\.0"),
         ("[agent.support.canary]\nsteps = [0.25, 0.5]\n", r"1\.0 at the end"),
-        ("[agent.support]\n", r"is no TOML"),
+        ("[agent.support]\n", r"is not TOML"),
         ("canary = 3\n", r"expected a table"),
     ],
 )
@@ -158,7 +158,7 @@ def test_a_setting_that_no_file_can_hold_is_refused(tmp_path):
 def test_an_import_path_is_followed_relative_to_the_folder(tmp_path):
     (tmp_path / "burnish_test_agent.py").write_text("class A:\n    def build(): return 7\n")
 
-    assert resolve("burnish_test_agent:A.build", tmp_path)() == 7
+    assert resolve_object("burnish_test_agent:A.build", tmp_path)() == 7
 
 
 def test_namesakes_of_two_projects_do_not_mix(tmp_path):
@@ -166,7 +166,7 @@ def test_namesakes_of_two_projects_do_not_mix(tmp_path):
         (tmp_path / str(number)).mkdir()
         (tmp_path / str(number) / "burnish_namesake.py").write_text(f"N = {number}\n")
 
-    assert [resolve("burnish_namesake:N", tmp_path / name) for name in "121"] == [1, 2, 1]
+    assert [resolve_object("burnish_namesake:N", tmp_path / name) for name in "121"] == [1, 2, 1]
 
 
 def test_what_a_module_imports_comes_from_its_own_project(tmp_path):
@@ -176,7 +176,7 @@ def test_what_a_module_imports_comes_from_its_own_project(tmp_path):
         (folder / "burnish_inner.py").write_text(f"N = {number}\n")
         (folder / "burnish_outer.py").write_text("from burnish_inner import N\n")
 
-    assert [resolve("burnish_outer:N", tmp_path / name) for name in "121"] == [1, 2, 1]
+    assert [resolve_object("burnish_outer:N", tmp_path / name) for name in "121"] == [1, 2, 1]
 
 
 @pytest.mark.parametrize(
@@ -193,5 +193,5 @@ def test_an_import_that_fails_says_what_was_tried(tmp_path, spec, said):
     (tmp_path / "burnish_whole.py").write_text("def build(): ...\n")
 
     with pytest.raises(ImportPathError, match=said) as caught:
-        resolve(spec, tmp_path)
+        resolve_object(spec, tmp_path)
     assert isinstance(caught.value, BurnishError | ImportError)

@@ -12,7 +12,7 @@ import threading
 import httpx
 import pytest
 
-from burnish.cli.doctor import look
+from burnish.cli.doctor import check_all
 from burnish.errors import SettingsError
 from burnish.http_guard import Guard, RequestRefused, check_address, is_loopback, read_token
 from burnish.telemetry import http_intake
@@ -97,10 +97,10 @@ def test_a_token_is_read_from_a_file_or_the_environment(tmp_path, monkeypatch):
 )
 def test_without_a_token_only_this_machine_is_heard(headers, status):
     if status is None:
-        Guard().check(headers)
+        Guard().check_headers(headers)
         return
     with pytest.raises(RequestRefused) as refused:
-        Guard().check(headers)
+        Guard().check_headers(headers)
     assert refused.value.status == status
 
 
@@ -166,7 +166,7 @@ def test_what_a_receiver_refused_stands_in_the_journal_and_in_doctor(make, spans
     server.stop()
 
     home = server.intake.writer.home
-    findings = {finding.name: finding for finding in look(home, imports=False)}
+    findings = {finding.name: finding for finding in check_all(home, imports=False)}
     assert Workspace(home).losses() == {"refused_requests": 5}
     assert "refused_requests 5" in findings["losses"].detail
     assert len(list(Workspace(home).trajectories())) == len({span.trace_id for span in spans})

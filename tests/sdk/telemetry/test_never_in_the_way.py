@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from burnish.cli.doctor import look
+from burnish.cli.doctor import check_all
 from burnish.workspace import Workspace
 
 pytestmark = [pytest.mark.xdist_group("faults"), pytest.mark.timeout(300)]
@@ -69,14 +69,14 @@ def test_the_process_ends_by_itself_and_in_time(injected, fault):
     ],
 )
 def test_doctor_shows_what_went_wrong(injected, fault, finding, detail):
-    found = {item.name: item for item in look(injected / fault)}
+    found = {item.name: item for item in check_all(injected / fault)}
 
     assert detail in found[finding].detail
     assert found[finding].ok == (finding == "shipping")
 
 
 def test_doctor_names_a_folder_that_cannot_be_written():
-    found = {item.name: item for item in look(Path("/sys/burnish"))}
+    found = {item.name: item for item in check_all(Path("/sys/burnish"))}
 
     assert not found["workspace"].ok
     assert "/sys cannot be written" in found["workspace"].detail

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from burnish.cli.doctor import look
+from burnish.cli.doctor import check_all
 from burnish.errors import WorkspaceError
 from burnish.journal.writer import writer_for
 from burnish.testing.recording import Recording
@@ -74,7 +74,7 @@ def test_a_damaged_file_is_named_and_the_others_are_found(home, file, how):
     damage(home / file, how)
 
     found = Workspace(home).lineage("support@333333333333")
-    findings = {finding.name: finding for finding in look(home, imports=False)}
+    findings = {finding.name: finding for finding in check_all(home, imports=False)}
     report = Workspace(home).forget(user="anna")
 
     assert [node["id"] for node in found["children"]] == ["support@111111111111"]
@@ -89,7 +89,7 @@ def test_a_damaged_file_is_named_and_the_others_are_found(home, file, how):
 def test_nothing_is_named_where_all_is_whole(home):
     assert Workspace(home).forget(user="anna").unread == []
     assert "unread" not in Workspace(home).lineage("support@333333333333")
-    assert next(f for f in look(home, imports=False) if f.name == "versions made").ok
+    assert next(f for f in check_all(home, imports=False) if f.name == "versions made").ok
 
 
 @pytest.mark.parametrize("how", ["empty", "folder", "pipe", "loop"])
@@ -101,6 +101,6 @@ def test_a_damaged_key_is_named_and_keeps_nobody_from_reading(home, how):
     assert len(list(Workspace(home).trajectories())) == 1
     with pytest.raises(WorkspaceError, match=r"redaction.key (cannot be read|is empty)"):
         Workspace(home).forget(user="anna")
-    finding = next(f for f in look(home, imports=False) if f.name == "journal")
+    finding = next(f for f in check_all(home, imports=False) if f.name == "journal")
     assert not finding.ok
     assert "redaction.key" in finding.detail

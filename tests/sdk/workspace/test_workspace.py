@@ -279,5 +279,5 @@ def test_any_moment_may_be_asked_for(tmp_path):
     for late in (10**30, float("inf"), dt.timedelta.min):
         assert list(workspace.trajectories(since=late)) == []
     for none in (float("nan"), "yesterday"):
-        with pytest.raises(WorkspaceError, match="is no moment"):
+        with pytest.raises(WorkspaceError, match="is not a time"):
             list(workspace.trajectories(since=none))

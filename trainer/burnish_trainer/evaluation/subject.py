@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from burnish.errors import EvaluationError
-from burnish.import_path import resolve
+from burnish.import_path import resolve_object
 from burnish.project import AgentConfig, Project, load_project
 from burnish.protocols import Verifier
 from burnish.records import Task
@@ -113,7 +113,7 @@ class Subject:
         return self._import("environment", self.config.environment)
 
     def _import(self, key: str, spec: str) -> Any:
-        found = resolve(spec, self.project.folder)
+        found = resolve_object(spec, self.project.folder)
         if not callable(found):
             raise EvaluationError(
                 f"{key} = {spec!r} names {type(found).__name__}",
