@@ -3,21 +3,21 @@
     import burnish
 
     graph = burnish.wrap(create_agent(model, tools), agent="support")    # 1. decorate
-    burnish.outcome(thread_id="t-42", success=True, source="crm")        # 2. tell what became of it
+    burnish.outcome(thread_id="t-42", success=True, source="crm")        # 2. report the outcome
     report = burnish.retrain("support")                                  # 3. improve
 
 | name | what it is for |
 |---|---|
-| `wrap` | record what a LangGraph graph or LangChain runnable does |
-| `trace` | the same for any function, generator or coroutine |
-| `task` | name what the runs inside it attempt, and for whom |
-| `outcome` | report what became of a run |
+| `wrap` | record runs of a LangGraph graph or LangChain runnable |
+| `trace` | record runs of any function, generator or coroutine |
+| `task` | name the task and user of the runs inside it |
+| `outcome` | report the outcome of a run |
 | `retrain` | dataset, adapter, proof and canary in one call |
 | `route` | let the promoted adapter answer |
 | `configure` | settings of this process |
-| `flush` | make everything captured durable, and ship it |
+| `flush` | write everything captured to disk, and ship it |
 | `Workspace` | the folder of one deployment: trajectories, datasets, adapters |
-| `errors`, `records` | what can be raised, what is passed around |
+| `errors`, `records` | error classes and record types |
 
 Importing this package loads none of LangChain, LangGraph and torch.
 """
@@ -63,7 +63,7 @@ _HOMES = {
 
 
 def configure(**given: Any) -> _settings.Settings:
-    """Set process-wide settings; what is not named keeps its value.
+    """Set process-wide settings; other settings keep their values.
 
     Each is also `BURNISH_<NAME>` in the environment and a key of `[burnish]` in burnish.toml:
     `home`, `otlp_endpoint`, `exporters`, `redact`, `capture`, `content`, `sample`, `fsync` and the
@@ -73,7 +73,7 @@ def configure(**given: Any) -> _settings.Settings:
         SettingsError: If a name is unknown or a value is out of range.
     """
     chosen = _settings.configure(**given)
-    if given.get("capture") == "all":  # nothing may ever be wrapped in this process
+    if given.get("capture") == "all":  # this process may never call wrap
         from burnish.capture.entry import listen
 
         listen()

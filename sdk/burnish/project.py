@@ -1,8 +1,7 @@
-"""burnish.toml: which agents there are and how each is built, verified, trained and released.
+"""Read burnish.toml: the declared agents, and how each is built, verified, trained and released.
 
-Knows: every table and key, its default, its range and its meaning. Does not know: what the stages
-do with the values; how "module:function" is followed (import_path.py); process settings
-(settings.py).
+`load_project` is the entry. This module defines every table and key with default, range and meaning;
+import_path.py resolves "module:function", settings.py the table `[burnish]`.
 
     [burnish]                      process settings, as in burnish.configure()
     [agent.support]                build, environment, verify, tasks, base_model, backend
@@ -34,7 +33,7 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DatasetConfig(Table, frozen=True, kw_only=True):
-    """`[agent.NAME.dataset]`: what may enter a dataset version."""
+    """`[agent.NAME.dataset]`: rules for rows of a dataset version."""
 
     max_per_task: Annotated[Positive, Meta(description="Most rows of one task.")] = 4
     min_rows: Annotated[Positive, Meta(description="Fewer training rows than this stop.")] = 1
@@ -87,7 +86,7 @@ class TrainConfig(Table, frozen=True, kw_only=True):
 
 
 class EvaluateConfig(Table, frozen=True, kw_only=True):
-    """`[agent.NAME.evaluate]`: how the agent is run on tasks."""
+    """`[agent.NAME.evaluate]`: settings of runs on tasks."""
 
     rollouts: Annotated[
         Count, Meta(description="Fresh runs on training tasks before a training; 0 is none.")
@@ -101,7 +100,7 @@ class EvaluateConfig(Table, frozen=True, kw_only=True):
 
 
 class GateConfig(Table, frozen=True, kw_only=True):
-    """`[agent.NAME.gate]`: what an adapter must show before it may serve."""
+    """`[agent.NAME.gate]`: evidence that an adapter needs before it may serve."""
 
     min_gain: Annotated[
         float, Meta(ge=-1, le=1, description="Gain on held-out tasks that must be shown.")
@@ -125,7 +124,7 @@ class GateConfig(Table, frozen=True, kw_only=True):
 
 
 class GuardsConfig(Table, frozen=True, kw_only=True):
-    """`[agent.NAME.canary.guards]`: what rolls a canary back besides its success."""
+    """`[agent.NAME.canary.guards]`: metrics besides success that roll a canary back."""
 
     errors: Annotated[bool, Meta(description="Watch the share of threads with a failed run.")] = (
         True
@@ -141,11 +140,11 @@ class GuardsConfig(Table, frozen=True, kw_only=True):
 
 
 class CanaryConfig(Table, frozen=True, kw_only=True):
-    """`[agent.NAME.canary]`: how an adapter is let at the threads of real users."""
+    """`[agent.NAME.canary]`: how an adapter is rolled out to live traffic."""
 
     decides: Annotated[
         str | None,
-        Meta(description="Outcome source or verifier whose word counts; none: no canary."),
+        Meta(description="Outcome source or verifier that decides; unset disables the canary."),
     ] = None
     steps: Annotated[
         list[Share], Meta(min_length=1, description="Share of threads, step by step; ends at 1.")
@@ -205,7 +204,7 @@ class AgentConfig(Table, frozen=True, kw_only=True):
     trust_received: Annotated[
         list[str],
         Meta(
-            description="Whose received or imported facts decide: sources of outcomes, names of verifiers, "
+            description="Names whose received or imported facts decide: sources of outcomes, names of verifiers, "
             '"state" for final states, "runs" for runs that a canary may count.'
         ),
     ] = []
@@ -221,7 +220,7 @@ class AgentConfig(Table, frozen=True, kw_only=True):
 
 
 class Project(msgspec.Struct, frozen=True, kw_only=True):
-    """A burnish.toml that was read."""
+    """The contents of a burnish.toml."""
 
     path: Path
     agents: dict[str, AgentConfig]
@@ -233,7 +232,7 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
         return self.path.parent
 
     def agent(self, name: str) -> AgentConfig:
-        """The table of one agent.
+        """Return the table of one agent.
 
         Raises:
             UnknownAgent: If burnish.toml declares no agent of that name.
@@ -253,7 +252,7 @@ def load_project(path: Path | None = None) -> Project:
     Its table `[burnish]` becomes the process's settings, below configure() and environment.
 
     Raises:
-        SettingsError: If there is none, or a key or value of it is wrong.
+        SettingsError: If no file is found, or a key or value in it is wrong.
     """
     found = (
         Path(path) if path is not None else settings.current().config or config_file.find_config()
@@ -278,7 +277,7 @@ def load_project(path: Path | None = None) -> Project:
 
 
 def read_trusted_sources(agent: str) -> tuple[str, ...]:
-    """Whose received and imported facts decide for an agent; none where no burnish.toml names any.
+    """Return the names whose received and imported facts decide for an agent.
 
     Raises:
         SettingsError: If burnish.toml cannot be read, or names them in another form.
@@ -300,7 +299,7 @@ def read_trusted_sources(agent: str) -> tuple[str, ...]:
 
 
 def describe_keys() -> list[tuple[str, str, str, Any, str]]:
-    """Every key: table, key, type, default and meaning; a required key has `...` as default."""
+    """Describe every key: table, key, type, default and meaning; a required key has `...` as default."""
     rows = [("burnish", *row) for row in settings.describe()]
     return rows + list(_describe_table("agent.NAME", AgentConfig))
 
@@ -390,6 +389,6 @@ def _refuse_unknown(given: Iterable[str], known: Iterable[str], where: str) -> N
 
 
 def _suggest_names(name: str, known: Iterable[str]) -> str:
-    """The nearest known name, or all of them."""
+    """Suggest the nearest known name, or all names."""
     near = difflib.get_close_matches(name, list(known), n=1)
     return f"{near[0]!r}" if near else f"one of {', '.join(sorted(known)) or 'none'}"

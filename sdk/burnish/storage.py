@@ -1,7 +1,7 @@
-"""Files that are whole or absent, private to their owner, and on the disk when they must be.
+"""Write files atomically, durably and privately, and lock them.
 
-One home for atomic writes, `fsync` of files and folders, file locks and private modes. Folders
-that are made here have mode 0700 and files 0600. Nothing here knows what a file means.
+Atomic writes, `fsync` of files and folders, file locks and private modes are all here. New folders
+have mode 0700 and new files 0600.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _DRAFT = re.compile(r"\.[0-9a-f]{32}\.new$")
 
 
 def make_private_folder(folder: Path) -> Path:
-    """Create a folder and its missing parents with mode 0700; an existing folder stays as it is.
+    """Create a folder and its missing parents with mode 0700; an existing folder is unchanged.
 
     Raises:
         OSError: If it cannot be created.
@@ -42,9 +42,9 @@ def make_private_folder(folder: Path) -> Path:
 
 
 def make_private(path: Path) -> bool:
-    """Take the rights of group and others from a file or folder; returns whether they had any.
+    """Remove the rights of group and others from a file or folder; return True if they had any.
 
-    A file of another owner stays as it is.
+    A file of another owner is unchanged.
     """
     try:
         mode = stat.S_IMODE(path.lstat().st_mode)
@@ -66,10 +66,10 @@ def open_private(path: Path, flags: int) -> int:
 
 
 def open_regular(path: Path) -> int:
-    """Open a file to read; a pipe or a device, which would block or never end, is refused.
+    """Open a file for reading; refuse a pipe or a device, which would block or never end.
 
     Raises:
-        OSError: If it cannot be opened, or is no regular file.
+        OSError: If it cannot be opened, or is not a regular file.
     """
     descriptor = os.open(path, os.O_RDONLY | NO_WAIT)
     if stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -79,10 +79,10 @@ def open_regular(path: Path) -> int:
 
 
 def read_regular(path: Path) -> bytes:
-    """The bytes of a file; as `open_regular`, a pipe is refused.
+    """Return the bytes of a file; refuse a pipe, like `open_regular`.
 
     Raises:
-        OSError: If it cannot be read, or is no regular file.
+        OSError: If it cannot be read, or is not a regular file.
     """
     with os.fdopen(open_regular(path), "rb") as file:
         return file.read()
@@ -119,7 +119,7 @@ def atomic_write(
 
 
 def write_once(path: Path, content: bytes) -> bool:
-    """Write a file unless it exists; returns whether this call wrote it.
+    """Write a file unless it exists; return True if this call wrote it.
 
     Raises:
         OSError: If the disk does not take it.
@@ -155,9 +155,9 @@ def _write_draft(path: Path, parts: Iterable[bytes], mode: int, *, durable: bool
 
 
 def remove_drafts(folder: Path, name: str = "") -> None:
-    """Remove what killed writers left in a folder: drafts of a file, or without `name` of any.
+    """Remove drafts that killed writers left in a folder: those of one file, or all.
 
-    A writer that lives loses its draft too, and its write then fails.
+    A live writer loses its draft, too, and its write then fails.
     """
     with contextlib.suppress(OSError):
         for path in folder.iterdir():
@@ -166,7 +166,7 @@ def remove_drafts(folder: Path, name: str = "") -> None:
 
 
 def sync_path(path: Path) -> None:
-    """Force a file, or the names in a folder, to the disk; does nothing where folders cannot be opened.
+    """Force a file, or the names in a folder, to the disk; do nothing if folders cannot be opened.
 
     Raises:
         OSError: If the disk reports an error.
@@ -184,7 +184,7 @@ def sync_path(path: Path) -> None:
 
 
 def sync_tree(folder: Path, *, file_mode: int = FILE_MODE) -> None:
-    """Make a written folder private and force all of it to the disk, its own name excepted.
+    """Make a written folder private and force its contents to the disk, except its own name.
 
     Raises:
         OSError: If the disk reports an error.
@@ -205,7 +205,7 @@ class FileLock:
     """An exclusive lock on a file, which the system releases when the process ends.
 
     Args:
-        path: The lock's file; it is created where it is missing and its folder exists.
+        path: The lock file; it is created if it is missing and its folder exists.
     """
 
     def __init__(self, path: Path) -> None:
@@ -214,11 +214,11 @@ class FileLock:
 
     @property
     def held(self) -> bool:
-        """Whether this object holds the lock."""
+        """True if this object holds the lock."""
         return self._descriptor >= 0
 
     def acquire(self, wait_s: float = 0.0) -> bool:
-        """Take the lock, waiting at most `wait_s` seconds; returns whether it is held now.
+        """Take the lock, waiting at most `wait_s` seconds; return True if it is held now.
 
         Raises:
             OSError: If the file cannot be opened.
@@ -234,7 +234,7 @@ class FileLock:
         return True
 
     def release(self) -> None:
-        """Let others take the lock."""
+        """Release the lock."""
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
             os.close(descriptor)
@@ -242,9 +242,9 @@ class FileLock:
 
 @contextlib.contextmanager
 def try_lock(path: Path) -> Iterator[bool]:
-    """Hold the lock of a file inside, if no other process holds it; gives whether it is held.
+    """Hold the lock of a file inside the context if it is free; yield True if it is held.
 
-    A file that cannot be opened is not held.
+    The lock of a file that cannot be opened is not held.
     """
     lock = FileLock(path)
     try:

@@ -21,7 +21,7 @@ _BROKEN = ("APIConnectionError", "APITimeoutError", "TransportError", "ConnectEr
 
 
 def classify_failure(error: BaseException) -> Failure | None:
-    """What an error says of the version that was asked: its backend lost it, or does not answer."""
+    """Classify an error: the backend lost the version, or does not answer; None for other errors."""
     status = error_status(error)
     if isinstance(error, UnknownAdapter) or status == 404:
         return "lost"

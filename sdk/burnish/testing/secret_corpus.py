@@ -62,7 +62,7 @@ TOKEN_CONTEXTS: dict[str, str] = {
     "header": "X-Custom: {}\r\nAccept: */*",
     "coloured escape": "\\u001b[1;32m{}\\u001b[0m",
 }
-"""Where a token that has a form of its own may stand."""
+"""Contexts of a token that has its own form."""
 
 PASSWORD_CONTEXTS: dict[str, str] = {
     "assignment": "password = {}",
@@ -118,7 +118,7 @@ PASSWORD_CONTEXTS: dict[str, str] = {
     "table": "| password | {} |",
     "openssl": "openssl rsa -in key.pem -passin pass:{}",
 }  # fmt: skip
-"""How a password that has no form of its own is written down."""
+"""Contexts of a password without its own form."""
 
 HEADER_CONTEXTS: dict[str, str] = {
     "bearer": "Authorization: Bearer {}",
@@ -152,7 +152,7 @@ HEADER_CONTEXTS: dict[str, str] = {
     "credential": 'credentials: "{}"',
     "option": "tool --token {} --json",
 }
-"""How a random key without a form of its own is written down."""
+"""Contexts of a random key without its own form."""
 
 STRUCTURES: dict[str, Callable[[Any], Any]] = {
     "password": lambda secret: {"password": secret},
