@@ -31,11 +31,11 @@ def notice_undeclared_agent(agent: str, place: str) -> None:
         return
     _checked.add(f"agent {agent}")
     try:
-        path = settings.current().config or config_file.find()
+        path = settings.current().config or config_file.find_config()
         if path is None:
             return
         path = path / config_file.NAME if path.is_dir() else path
-        declared = config_file.read(path).get("agent")
+        declared = config_file.read_tables(path).get("agent")
     except (BurnishError, OSError):  # the command that needs the file says what is wrong with it
         return
     if isinstance(declared, dict) and declared and agent not in declared:
