@@ -1,4 +1,4 @@
-"""A stand-in for vLLM's OpenAI server, for tests of whatever talks to vLLM.
+"""Provide a stand-in for vLLM's OpenAI server, for tests of its clients.
 
 It is a real HTTP server on loopback with vLLM's routes, answers and error texts (as measured with
 vLLM 0.32), and answers with a real model through the embedded engine:
@@ -9,10 +9,9 @@ vLLM 0.32), and answers with a real model through the embedded engine:
         server.fail(429, times=2, headers={"retry-after": "0"})
 
 As with vLLM, a request is seeded by its `seed` alone, unknown fields are ignored (or refused, with
-`refuses_unknown`), an adapter above `max_lora_rank` is refused with status 500 when it is loaded,
-and a model that is not loaded is answered with 404. What vLLM does and the stand-in does not, such
-as several answers at once or answers by a schema, is answered with 501. Log-probabilities of a
-stream come in its last chunk; vLLM sends them token by token.
+`refuses_unknown`), loading an adapter above `max_lora_rank` answers status 500, and an unloaded model
+404. Features of vLLM that are missing here, such as several answers at once or answers by a schema,
+answer 501. Log-probabilities of a stream come in its last chunk; vLLM sends them token by token.
 """
 
 from __future__ import annotations
