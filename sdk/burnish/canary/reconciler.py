@@ -164,7 +164,7 @@ class Reconciler:
         if target.backend != "embedded":
             return True
         engines = sys.modules.get("burnish.serving.embedded.engine")  # no model is loaded for this
-        return engines is not None and engines.Engine.known(target.base_model) is not None
+        return engines is not None and engines.Engine.find_shared(target.base_model) is not None
 
     def _backend(self, target: Target) -> Backend:
         from burnish.serving.backends import open_backend
