@@ -23,8 +23,8 @@ from typing import Any
 from burnish.records import ModelCall
 from burnish.serving.embedded.engine import Engine
 from burnish.workspace import Workspace
-from burnish_trainer.demo import DemoOptions, play
-from burnish_trainer.demo.sabotage import let_loose
+from burnish_trainer.demo import DemoOptions, play_demo
+from burnish_trainer.demo.sabotage import force_release
 from burnish_trainer.demo.scene import Scene, open_scene
 from burnish_trainer.demo.traffic import canary_until_decided
 
@@ -34,7 +34,7 @@ TOLERANCE = 1e-3  # of a log-probability; batches round differently
 
 def once(scene: Scene, adapter: str, seed: int) -> dict[str, Any]:
     """Let the bad adapter loose under one seed of traffic."""
-    let_loose(scene, adapter, json.loads((scene.folder / "bad-evaluation.json").read_text()))
+    force_release(scene, adapter, json.loads((scene.folder / "bad-evaluation.json").read_text()))
     ended = canary_until_decided(scene, PLACES + seed)
     return {key: ended[key] for key in ("decision", "canary_threads", "dropped", "seconds")}
 
@@ -60,7 +60,7 @@ def wrong(engine: Engine, recorded: Iterator[ModelCall]) -> tuple[int, int]:
 def measure(home: Path, seeds: int, runs: int) -> dict[str, Any]:
     """Play a demo, then the seeds."""
     with open_scene(DemoOptions(home=home, runs=runs, quiet=True)) as scene:
-        adapter = play(scene)["rollback"]["injected"]
+        adapter = play_demo(scene)["rollback"]["injected"]
         since = time.time_ns()
         rows = []
         for seed in range(seeds):

@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 
 from burnish.records import Evaluation, PoolComparison
-from burnish_trainer.evaluation.statistics import mcnemar, paired_interval, wilson
+from burnish_trainer.evaluation.statistics import mcnemar_p_value, paired_interval, wilson_rate
 from burnish_trainer.gate import decide
 
 TASKS = {"heldout": 180, "standing": 60, "capability": 60}
@@ -46,13 +46,13 @@ def compared(
             won += rng.random() < gained / (1 - SOLVED)
     return PoolComparison(
         pool=pool,
-        before=wilson(solved, total),
-        after=wilson(solved + won - lost, total),
+        before=wilson_rate(solved, total),
+        after=wilson_rate(solved + won - lost, total),
         gain=(won - lost) / total,
         ci95=paired_interval(won, lost, total),
         won=won,
         lost=lost,
-        p_value=mcnemar(won, lost),
+        p_value=mcnemar_p_value(won, lost),
     )
 
 

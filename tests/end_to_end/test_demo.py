@@ -161,7 +161,7 @@ def test_an_interrupted_demo_says_so_and_goes_on(tmp_path):
 
     with open_scene(DemoOptions(home=tmp_path / "demos", quiet=True)) as scene:
         assert scene.folder == folder
-        assert scene.stages.do("overhead", scene.inputs(), lambda: pytest.fail("done twice"))
+        assert scene.stages.do("overhead", scene.stage_inputs(), lambda: pytest.fail("done twice"))
         (folder / "facts.json").write_text(json.dumps({}))
     with open_scene(DemoOptions(home=tmp_path / "demos", quiet=True)) as scene:
         assert scene.folder.name == "0002"

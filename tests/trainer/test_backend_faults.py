@@ -15,11 +15,11 @@ from burnish.serving import base_sha256, open_backend
 from burnish.testing import VllmServer
 from burnish_trainer import collect, evaluate
 from burnish_trainer.evaluation import RunOptions
-from burnish_trainer.evaluation.agent_code import code_sha256
-from burnish_trainer.evaluation.answering import check_backend, served
-from burnish_trainer.evaluation.attempt import infrastructure_error, next_seed, seeded
+from burnish_trainer.evaluation.agent_code import hash_code
+from burnish_trainer.evaluation.agent_project import load_agent
+from burnish_trainer.evaluation.attempt import infrastructure_error, next_seed, seed_calls
+from burnish_trainer.evaluation.chat_models import check_backend, load_adapter
 from burnish_trainer.evaluation.notes import evaluation_notes
-from burnish_trainer.evaluation.subject import subject_of
 from burnish_trainer.gate import decide
 
 
@@ -105,7 +105,7 @@ def test_a_server_that_fails_all_attempts_ends_the_evaluation_with_its_error(ser
 
 @pytest.mark.slow
 def test_rollouts_have_a_seed_for_each_task_attempt_and_call(server):
-    subject = subject_of("shop")
+    subject = load_agent("shop")
     options = RunOptions(source="rollout", temperature=1.0, seed=3, attempts=2)
     collect(subject, subject.tasks("train", 6), options=options)
     seeds = [body["seed"] for body in chats(server)]
@@ -133,7 +133,7 @@ def test_a_server_that_lost_the_version_ends_no_evaluation(
         created_at="2026-01-01",
     )
     adapter = AdapterStore(home).publish(make_adapter(tmp_path / "lora", base, rank=4), manifest).id
-    with served(subject_of("shop").config, adapter):
+    with load_adapter(load_agent("shop").config, adapter):
         assert open_backend(server.url).list() == [adapter]
         if left == "restarted":
             server.restart()
@@ -146,7 +146,7 @@ def test_a_server_that_lost_the_version_ends_no_evaluation(
 
 def test_seeds_belong_to_the_task_the_attempt_and_the_call():
     def drawn(*key):
-        with seeded(*key):
+        with seed_calls(*key):
             return [next_seed() for _ in range(3)]
 
     keys = [(0, "a", 1), (0, "a", 2), (0, "b", 1), (1, "a", 1)]
@@ -172,7 +172,7 @@ def test_the_rank_limit_of_a_server_is_told_before_the_training(server, shop):
     text = (shop / "burnish.toml").read_text()
     (shop / "burnish.toml").write_text(text.replace("rank = 4", "rank = 64"))
     with pytest.raises(ServingError, match=r"up to rank 16, and train\.rank is 64"):
-        check_backend(subject_of("shop").config)
+        check_backend(load_agent("shop").config)
 
 
 def status_error(kind, status):
@@ -261,7 +261,7 @@ def test_the_hash_of_an_agent_covers_packages_prompts_and_named_data(tmp_path, m
         path.write_text(text)
 
     def now():
-        return code_sha256(project, ["agent"], project / "home")
+        return hash_code(project, ["agent"], project / "home")
 
     first = now()
     for path, text in files.items():

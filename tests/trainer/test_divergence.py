@@ -11,13 +11,13 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from burnish.errors import TrainingDiverged
-from burnish_trainer import Recipe, train
-from burnish_trainer.recipes.lora import adapted
-from burnish_trainer.run.files import newest_checkpoint
+from burnish_trainer import TrainRecipe, train
+from burnish_trainer.recipes.lora import add_adapter
 from burnish_trainer.run.publish import save_adapter
+from burnish_trainer.run.storage import newest_checkpoint
 from burnish_trainer.run.trainer import AdapterTrainer
 
-QUICK = Recipe(
+QUICK = TrainRecipe(
     name="shop", rank=4, epochs=2, learning_rate=1e-3, batch_size=2, warmup_steps=2, checkpoints=16
 )
 
@@ -62,7 +62,7 @@ def test_a_training_that_diverges_stops_at_the_last_good_checkpoint_and_publishe
 
 
 def test_a_gradient_that_is_not_finite_stops_before_the_step(base, tmp_path):
-    model = adapted(AutoModelForCausalLM.from_pretrained(base), QUICK, None)
+    model = add_adapter(AutoModelForCausalLM.from_pretrained(base), QUICK, None)
     trainer = AdapterTrainer.__new__(AdapterTrainer)
     trainer.model = model
     trainer.args = types.SimpleNamespace(output_dir=str(tmp_path))
@@ -76,7 +76,7 @@ def test_a_gradient_that_is_not_finite_stops_before_the_step(base, tmp_path):
 
 
 def test_an_adapter_with_numbers_that_are_not_finite_is_never_written(base, tmp_path):
-    model = adapted(AutoModelForCausalLM.from_pretrained(base), QUICK, None)
+    model = add_adapter(AutoModelForCausalLM.from_pretrained(base), QUICK, None)
     with torch.no_grad():
         next(p for p in model.parameters() if p.requires_grad).view(-1)[3] = torch.nan
     with pytest.raises(TrainingDiverged, match="is not finite, so nothing is published"):

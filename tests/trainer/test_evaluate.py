@@ -11,20 +11,20 @@ import burnish
 from burnish import settings
 from burnish.errors import EvaluationError, NoVerifier, UnknownAdapter, UnknownAgent
 from burnish_trainer import collect, evaluate
-from burnish_trainer.evaluation import RunOptions, options_of
-from burnish_trainer.evaluation.comparison import compare, pairs_of
-from burnish_trainer.evaluation.judging import Result
-from burnish_trainer.evaluation.subject import subject_of
+from burnish_trainer.evaluation import RunOptions, read_options
+from burnish_trainer.evaluation.agent_project import load_agent
+from burnish_trainer.evaluation.comparison import compare_pool, pair_results
+from burnish_trainer.evaluation.grading import AttemptResult
 
 
 @pytest.fixture
 def adapter(base, home, orders):
-    from burnish_trainer import Recipe, train
+    from burnish_trainer import TrainRecipe, train
 
     return train(
         orders,
         base_model=base,
-        recipe=Recipe(name="shop", rank=4, epochs=3, learning_rate=3e-2, batch_size=4),
+        recipe=TrainRecipe(name="shop", rank=4, epochs=3, learning_rate=3e-2, batch_size=4),
     ).id
 
 
@@ -79,8 +79,8 @@ def test_a_version_is_not_run_twice_on_the_same_tasks(shop, engine):
 
 @pytest.mark.slow
 def test_an_agent_that_asks_without_end_or_raises_has_failed_and_the_others_go_on(shop, engine):
-    subject = subject_of("shop")
-    found = collect(subject, by_number([7, 13, 20]), options=options_of(subject))
+    subject = load_agent("shop")
+    found = collect(subject, by_number([7, 13, 20]), options=read_options(subject))
     endless, raising, fine = found.results
     assert endless.label == "fail"
     assert "asked the model more than 3 times" in endless.reason
@@ -126,15 +126,15 @@ def test_unknown_agents_adapters_and_pools_are_one_clear_error(shop):
     with pytest.raises(UnknownAdapter):
         evaluate("shop", adapters=[None, "shop@000000000000"])
     with pytest.raises(EvaluationError, match="gives no tasks of pool 'night'"):
-        subject_of("shop").tasks("night")
+        load_agent("shop").tasks("night")
     with pytest.raises(EvaluationError, match="3 adapters"):
         evaluate("shop", adapters=[None, None, None])
     with pytest.raises(EvaluationError, match="two tasks have the id"):
         evaluate("shop", adapters=[None], tasks=by_number([1, 1]))
 
 
-def result(task: str, label: str, **more) -> Result:
-    return Result(
+def result(task: str, label: str, **more) -> AttemptResult:
+    return AttemptResult(
         task_id=task, pool="heldout", kind=more.pop("kind", "k"), attempt=1, label=label, **more
     )
 
@@ -152,7 +152,7 @@ def test_only_pairs_that_both_verifiers_know_count():
         result("c", "success"),
         result("e", "fail"),
     ]
-    found = compare("heldout", pairs_of(before, after))
+    found = compare_pool("heldout", pair_results(before, after))
     assert (found.before.total, found.won, found.lost, found.gain) == (2, 1, 1, 0.0)
 
 

@@ -8,22 +8,22 @@ import pytest
 from burnish.errors import EvaluationError
 from burnish.records import Evaluation, PoolComparison
 from burnish_trainer import decide
-from burnish_trainer.evaluation.comparison import compare
-from burnish_trainer.evaluation.judging import Result
-from burnish_trainer.evaluation.statistics import mcnemar, paired_interval, wilson
+from burnish_trainer.evaluation.comparison import compare_pool
+from burnish_trainer.evaluation.grading import AttemptResult
+from burnish_trainer.evaluation.statistics import mcnemar_p_value, paired_interval, wilson_rate
 
 
 def pool(name: str, *, total: int, before: int, won: int, lost: int, cost=None) -> PoolComparison:
     after = before + won - lost
     return PoolComparison(
         pool=name,
-        before=wilson(before, total),
-        after=wilson(after, total),
+        before=wilson_rate(before, total),
+        after=wilson_rate(after, total),
         gain=(after - before) / total,
         ci95=paired_interval(won, lost, total),
         won=won,
         lost=lost,
-        p_value=mcnemar(won, lost),
+        p_value=mcnemar_p_value(won, lost),
         cost=cost or {},
     )
 
@@ -95,10 +95,12 @@ def test_a_loss_of_exactly_the_allowed_share_is_allowed():
     """3 of 60 is 5 %, although 0.95 - 1.0 is a little less than -0.05."""
 
     def result(number, label):
-        return Result(task_id=str(number), pool="capability", kind="k", attempt=1, label=label)
+        return AttemptResult(
+            task_id=str(number), pool="capability", kind="k", attempt=1, label=label
+        )
 
     pairs = [(result(n, "success"), result(n, "fail" if n < 3 else "success")) for n in range(60)]
-    lost = compare("capability", pairs)
+    lost = compare_pool("capability", pairs)
     assert lost.gain == -0.05
     assert decide(measured(pool("heldout", **GOOD), lost)).decision == "promote"
 
@@ -135,9 +137,9 @@ def test_unknown_or_impossible_rules_are_refused():
 
 def test_wilson_interval_agrees_with_the_textbook():
     """15 of 148 (Newcombe 1998, method 3): 0.0624 to 0.1605."""
-    rate = wilson(15, 148)
+    rate = wilson_rate(15, 148)
     assert (round(rate.low, 4), round(rate.high, 4)) == (0.0624, 0.1605)
-    assert wilson(0, 0).high == 1.0
+    assert wilson_rate(0, 0).high == 1.0
 
 
 @pytest.mark.parametrize(
@@ -172,5 +174,5 @@ def test_an_interval_has_width_even_where_nothing_differs():
 
 def test_mcnemar_counts_the_two_tails():
     """2 * (C(10,0) + C(10,1)) / 2^10 = 22 / 1024."""
-    assert mcnemar(9, 1) == pytest.approx(22 / 1024)
-    assert mcnemar(0, 0) == 1.0
+    assert mcnemar_p_value(9, 1) == pytest.approx(22 / 1024)
+    assert mcnemar_p_value(0, 0) == 1.0

@@ -16,8 +16,8 @@ from burnish.errors import BurnishError
 from burnish.serving.embedded.engine import Engine
 from burnish.serving.embedded.requests import EngineRequest
 from burnish.serving.model_contract import read_contract
-from burnish_trainer import Recipe, train
-from burnish_trainer.recipes.lora import adapted
+from burnish_trainer import TrainRecipe, train
+from burnish_trainer.recipes.lora import add_adapter
 from burnish_trainer.run.logits import logits_at
 
 pytestmark = [
@@ -26,7 +26,7 @@ pytestmark = [
         "ignore:.is_gradient_checkpointing:FutureWarning", "ignore:.*:UserWarning"
     ),
 ]
-QUICK = Recipe(name="tiny", rank=4, epochs=5, learning_rate=1e-2, batch_size=2, checkpoints=0)
+QUICK = TrainRecipe(name="tiny", rank=4, epochs=5, learning_rate=1e-2, batch_size=2, checkpoints=0)
 PROMPTS = [[7 + (at * step) % 270 for at in range(length)] for step, length in ((1, 3), (5, 30), (11, 17))]  # fmt: skip
 HEAD = ("family", "attention", "before the logits", "adapter on", "loss", "20 steps", "served")
 
@@ -42,7 +42,7 @@ def rows(made):
 
 def loss_difference(folder):
     """How far our loss, with an adapter that says something, lies from the model's own."""
-    model = adapted(AutoModelForCausalLM.from_pretrained(folder), QUICK, None).eval()
+    model = add_adapter(AutoModelForCausalLM.from_pretrained(folder), QUICK, None).eval()
     torch.manual_seed(3)
     for name, weight in model.named_parameters():
         if "lora_B" in name:

@@ -11,8 +11,8 @@ import pytest
 
 from burnish_exporters import build_dataset
 from burnish_exporters.sources import Demonstrations
-from burnish_trainer.preview import load_tokenizer, rows_of, shown
-from burnish_trainer.rows import IGNORE, tokenise
+from burnish_trainer.preview import load_tokenizer, rows_of, select_shown
+from burnish_trainer.rows import IGNORE, tokenise_rows
 
 TOOL = {"type": "function", "function": {"name": "get_order", "parameters": {"type": "object"}}}
 REPLIES = ["Let me see.", "In Oslo."]
@@ -47,9 +47,9 @@ def version(tmp_path, home):
 
 def test_pieces_are_the_tokens_and_labels_of_training(tokenizer, made):
     rows = [json.loads(json.dumps(made.row(made.conversation(1234, 5678)))) for _ in range(2)]
-    trained, _ = tokenise(rows, tokenizer)
+    trained, _ = tokenise_rows(rows, tokenizer)
 
-    found = list(shown(rows, tokenizer))
+    found = list(select_shown(rows, tokenizer))
 
     assert len(found) == len(trained)
     for sequence, row in zip(found, trained, strict=True):
@@ -61,7 +61,7 @@ def test_pieces_are_the_tokens_and_labels_of_training(tokenizer, made):
 def test_a_row_that_training_refuses_says_why(tokenizer, made):
     row = made.row(made.conversation(1234, 5678))
 
-    (long,) = shown([row], tokenizer, max_length=3)
+    (long,) = select_shown([row], tokenizer, max_length=3)
 
     assert (long.dropped, long.pieces) == ("too long: over 3 tokens", [])
 
@@ -74,7 +74,7 @@ def test_formats_show_what_they_would_teach(version):
     starter = load_tokenizer("starter")
 
     def of(form):
-        return {one.part: learned(one) for one in shown(rows_of(version, form), starter)}
+        return {one.part: learned(one) for one in select_shown(rows_of(version, form), starter)}
 
     assert all(reply in of(None)[""] for reply in REPLIES)
     assert of("openai") == of("trl-sft") == of(None)
@@ -86,7 +86,9 @@ def test_formats_show_what_they_would_teach(version):
     assert "Let me see." in steps["rejected"]
     assert "Nowhere." not in steps["rejected"]
     assert of("trl-kto").keys() == {"", "unwanted"}
-    parts = [learned(row) for row in shown(rows_of(version, "trl-prompt-completion"), starter)]
+    parts = [
+        learned(row) for row in select_shown(rows_of(version, "trl-prompt-completion"), starter)
+    ]
     assert [part.split("<")[0].strip() for part in parts] == REPLIES  # one reply a row
 
 

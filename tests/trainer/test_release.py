@@ -14,8 +14,8 @@ from burnish.serving.embedded.engine import Engine
 from burnish_exporters.verify.quality import audit
 from burnish_exporters.verify.trust import Measurement, QualityStore
 from burnish_trainer import train
-from burnish_trainer.evaluation.subject import subject_of
-from burnish_trainer.release import doubts, register, start_canary
+from burnish_trainer.evaluation.agent_project import load_agent
+from burnish_trainer.release import canary_warnings, register_adapter, start_canary
 
 WRONG = (
     "the precision of goal_state may be as low as 48% (30 of 48 audited successes were right), "
@@ -45,34 +45,34 @@ def edited(shop, before, after):
     text = path.read_text()
     assert before in text
     path.write_text(text.replace(before, after))
-    return subject_of("shop")
+    return load_agent("shop")
 
 
 def test_who_was_never_measured_is_not_spoken_of(shop, home):
-    subject = subject_of("shop")
-    assert doubts(subject) == []
+    subject = load_agent("shop")
+    assert canary_warnings(subject) == []
     measured(home, subject, right=30, wrong=18, version="another")
-    assert doubts(subject) == []
+    assert canary_warnings(subject) == []
 
 
 def test_only_a_precision_that_may_be_below_the_floor_is_a_doubt(shop, home):
-    subject = subject_of("shop")
+    subject = load_agent("shop")
     measured(home, subject, right=48, wrong=0)
-    assert doubts(subject) == []
+    assert canary_warnings(subject) == []
     measured(home, subject, right=30, wrong=18)
-    assert doubts(subject) == [WRONG]
+    assert canary_warnings(subject) == [WRONG]
 
 
 def test_the_floor_is_the_one_that_burnish_toml_declares(shop, home):
     subject = edited(shop, "max_per_task = 4", "max_per_task = 4\nverifier_floor = 0.45")
     measured(home, subject, right=30, wrong=18)
-    assert doubts(subject) == []
+    assert canary_warnings(subject) == []
 
 
 def test_a_verifier_that_does_not_decide_is_not_asked_about(shop, home):
     subject = edited(shop, 'decides = "goal_state"', 'decides = "crm"')
     measured(home, subject, right=30, wrong=18)
-    assert doubts(subject) == []
+    assert canary_warnings(subject) == []
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def candidate(shop, home, base, orders):
     report = home / "evaluation.json"
     report.write_bytes(msgspec.json.encode(Evaluation(before=None, after=version.id, **facts)))
     decision = Decision(decision="promote", reasons=["better"])
-    register(subject_of("shop"), version.id, report, decision)
+    register_adapter(load_agent("shop"), version.id, report, decision)
     yield version.id
     Engine.close_shared()
 
@@ -93,7 +93,7 @@ def candidate(shop, home, base, orders):
 def test_a_canary_that_is_decided_below_the_floor_starts_and_says_so_as_long_as_it_lives(
     candidate, home, command_line
 ):
-    subject = subject_of("shop")
+    subject = load_agent("shop")
     measured(home, subject, right=30, wrong=18)
 
     status = start_canary(subject, candidate)
@@ -111,7 +111,7 @@ def test_a_canary_that_is_decided_below_the_floor_starts_and_says_so_as_long_as_
 
 @pytest.mark.slow
 def test_a_canary_whose_judge_was_never_measured_starts_as_ever(candidate, home, command_line):
-    status = start_canary(subject_of("shop"), candidate)
+    status = start_canary(load_agent("shop"), candidate)
 
     assert (status["state"], status["doubts"]) == ("CANARY", [])
     assert Rollout(home, "shop").document().events[0].reason == "passed the gate"

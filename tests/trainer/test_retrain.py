@@ -25,7 +25,7 @@ from burnish.errors import (
 from burnish_exporters import DatasetVersion
 from burnish_exporters.curate.pools import request_hash, task_hash
 from burnish_trainer.retrain import retrain
-from burnish_trainer.run.files import locked
+from burnish_trainer.run.storage import lock_folder
 from burnish_trainer.stages import open_run
 
 STAGES = ["readiness", "rollouts", "dataset", "train", "evaluate", "gate"]
@@ -163,7 +163,7 @@ def test_a_torn_receipt_is_no_receipt(home):
 
 def test_two_processes_cannot_retrain_one_agent(shop, home):
     with (
-        locked(home / "runs" / ".lock-shop", "a retrain of 'shop'"),
+        lock_folder(home / "runs" / ".lock-shop", "a retrain of 'shop'"),
         pytest.raises(TrainingError, match="already running"),
     ):
         retrain("shop")

@@ -8,8 +8,8 @@ import json
 import pytest
 from shipped_templates import shipped_tokenizer
 
-from burnish_trainer.rows import IGNORE, tokenise
-from burnish_trainer.rows.merge import Call, merged, unique_tokens
+from burnish_trainer.rows import IGNORE, tokenise_rows
+from burnish_trainer.rows.merge import TokenCall, merge_calls, unique_tokens
 
 
 def learned(row) -> list[list[int]]:
@@ -27,7 +27,7 @@ def learned(row) -> list[list[int]]:
 def test_the_loss_counts_on_what_the_assistant_wrote_and_its_end_mark_and_nothing_else(
     tokenizer, made
 ):
-    rows, report = tokenise([made.row(made.conversation(1234, 5678))], tokenizer)
+    rows, report = tokenise_rows([made.row(made.conversation(1234, 5678))], tokenizer)
     assert [tokenizer.decode(run) for run in learned(rows[0])] == [
         '<tool_call>{"name": "get_order", "arguments": {"order": 1234}}</tool_call><|im_end|>',
         "Done: 5678<|im_end|>",
@@ -37,7 +37,7 @@ def test_the_loss_counts_on_what_the_assistant_wrote_and_its_end_mark_and_nothin
 
 
 def test_the_whole_context_is_what_the_chat_template_gives_a_server(tokenizer, made):
-    rows, _ = tokenise([made.row(made.conversation(1234, 5678))], tokenizer)
+    rows, _ = tokenise_rows([made.row(made.conversation(1234, 5678))], tokenizer)
     messages = json.loads(made.row(made.conversation(1234, 5678))["messages"])
     for message in messages:
         for call in message.get("tool_calls") or []:
@@ -54,7 +54,7 @@ def test_the_whole_context_is_what_the_chat_template_gives_a_server(tokenizer, m
 def test_a_reply_without_loss_is_context_only(tokenizer, made):
     messages = made.conversation(1234, 5678)
     messages[2]["loss"] = False
-    rows, _ = tokenise([made.row(messages)], tokenizer)
+    rows, _ = tokenise_rows([made.row(messages)], tokenizer)
     assert [tokenizer.decode(run) for run in learned(rows[0])] == ["Done: 5678<|im_end|>"]
     assert "get_order" in tokenizer.decode(rows[0].input_ids)
 
@@ -81,7 +81,7 @@ def recorded(tokenizer, messages, joint: str = "") -> list[dict]:
 def test_recorded_tokens_are_used_as_they_are(tokenizer, made):
     messages = made.conversation(1234, 5678)
     calls = recorded(tokenizer, messages)
-    rows, report = tokenise([made.row(messages, calls)], tokenizer)
+    rows, report = tokenise_rows([made.row(messages, calls)], tokenizer)
     assert report.captured == 1
     assert len(rows) == 1
     assert rows[0].input_ids == calls[-1]["prompt_token_ids"] + calls[-1]["token_ids"]
@@ -92,7 +92,7 @@ def test_a_recorded_reply_without_its_end_mark_gets_it(tokenizer, made):
     messages = made.conversation(1234, 5678)
     calls = recorded(tokenizer, messages)
     calls[-1]["token_ids"] = calls[-1]["token_ids"][:-1]
-    rows, _ = tokenise([made.row(messages, calls)], tokenizer)
+    rows, _ = tokenise_rows([made.row(messages, calls)], tokenizer)
     assert rows[0].input_ids[-1] == tokenizer.eos_token_id
     assert rows[0].labels[-1] == tokenizer.eos_token_id
 
@@ -103,13 +103,17 @@ def test_tokens_of_another_tokenizer_are_not_believed(tokenizer, made):
         {**c, "prompt_token_ids": [i + 1 for i in c["prompt_token_ids"]]}
         for c in recorded(tokenizer, messages)
     ]
-    _, report = tokenise([made.row(messages, calls)], tokenizer)
+    _, report = tokenise_rows([made.row(messages, calls)], tokenizer)
     assert (report.captured, report.rendered) == (0, 1)
 
 
 def test_a_context_that_does_not_continue_the_last_one_starts_its_own_sequence():
-    sequences = merged(
-        [Call([1, 2], [3, 9]), Call([1, 2, 3, 9, 4], [5, 9]), Call([1, 2, 4], [6, 9])]
+    sequences = merge_calls(
+        [
+            TokenCall([1, 2], [3, 9]),
+            TokenCall([1, 2, 3, 9, 4], [5, 9]),
+            TokenCall([1, 2, 4], [6, 9]),
+        ]
     )
     assert [s.ids for s in sequences] == [[1, 2, 3, 9, 4, 5, 9], [1, 2, 4, 6, 9]]
     assert sequences[1].labels == [IGNORE, IGNORE, IGNORE, 6, 9]
@@ -128,15 +132,15 @@ def test_a_template_that_strips_thinking_gives_one_sequence_per_call(made):
         {"role": "assistant", "content": "thought|second", "loss": True},
     ]
     tokenizer = made.tokenizer(stripping)
-    rows, report = tokenise([made.row(messages, tools="[]")], tokenizer)
+    rows, report = tokenise_rows([made.row(messages, tools="[]")], tokenizer)
     assert report.sequences == 2
     assert "thought|first" not in tokenizer.decode(rows[1].input_ids)
 
 
 def test_a_template_without_marks_gives_the_same_borders(tokenizer, made):
     plain = made.TEMPLATE.replace("{% generation %}", "").replace("{% endgeneration %}", "")
-    marked, _ = tokenise([made.row(made.conversation(1234, 5678))], tokenizer)
-    unmarked, _ = tokenise([made.row(made.conversation(1234, 5678))], made.tokenizer(plain))
+    marked, _ = tokenise_rows([made.row(made.conversation(1234, 5678))], tokenizer)
+    unmarked, _ = tokenise_rows([made.row(made.conversation(1234, 5678))], made.tokenizer(plain))
     assert unmarked[0].input_ids == marked[0].input_ids
     assert unmarked[0].labels == marked[0].labels
 
@@ -144,7 +148,7 @@ def test_a_template_without_marks_gives_the_same_borders(tokenizer, made):
 def test_a_row_that_is_too_long_is_dropped_and_counted_and_never_cut(tokenizer, made):
     short, long = made.conversation(1, 2), made.conversation(1, 2)
     long[1]["content"] = "order " * 200
-    rows, report = tokenise([made.row(short), made.row(long)], tokenizer, max_length=150)
+    rows, report = tokenise_rows([made.row(short), made.row(long)], tokenizer, max_length=150)
     assert len(rows) == 1
     assert report.dropped == {"too long: over 150 tokens": 1}
     assert report.longest <= 150
@@ -152,7 +156,7 @@ def test_a_row_that_is_too_long_is_dropped_and_counted_and_never_cut(tokenizer, 
 
 def test_a_row_that_the_template_refuses_is_dropped_and_counted(tokenizer, made):
     strict = made.tokenizer("{{ raise_exception('roles must alternate') }}")
-    rows, report = tokenise([made.row(made.conversation(1, 2))], strict)
+    rows, report = tokenise_rows([made.row(made.conversation(1, 2))], strict)
     assert rows == []
     (reason,) = report.dropped
     assert "roles must alternate" in reason
@@ -165,7 +169,7 @@ def test_unique_tokens_are_the_nodes_of_the_prefix_trie():
 
 def end_of(tokenizer, messages):
     """The text that is learned last."""
-    rows, _ = tokenise([{"messages": messages, "tools": [], "calls": []}], tokenizer)
+    rows, _ = tokenise_rows([{"messages": messages, "tools": [], "calls": []}], tokenizer)
     return tokenizer.decode(learned(rows[-1])[-1])
 
 
@@ -192,7 +196,7 @@ TALK = [
 def test_the_end_of_a_turn_is_the_templates_own(name, end):
     tokenizer = shipped_tokenizer(name)
     if name == "deepseekv3_training":  # its prompt opens a thought that it never prints
-        _, report = tokenise([{"messages": TALK, "tools": [], "calls": []}], tokenizer)
+        _, report = tokenise_rows([{"messages": TALK, "tools": [], "calls": []}], tokenizer)
         assert list(report.dropped) == [
             "the chat template shows no border between a context and its reply"
         ]
@@ -215,7 +219,7 @@ def test_recorded_tokens_behind_the_end_of_the_turn_are_not_learned():
 
     for written in ("In Oslo.", "In Oslo.<end_of_turn>", "In Oslo.<end_of_turn>\n<eos>"):
         call = {"message": 1, "prompt_token_ids": ids(asked), "token_ids": ids(written)}
-        rows, report = tokenise([{"messages": TALK, "tools": [], "calls": [call]}], tokenizer)
+        rows, report = tokenise_rows([{"messages": TALK, "tools": [], "calls": [call]}], tokenizer)
         assert report.captured == 1
         assert [tokenizer.decode(run) for run in learned(rows[0])] == ["In Oslo.<end_of_turn>"]
 
@@ -235,7 +239,7 @@ def test_recorded_tokens_behind_the_end_of_the_turn_are_not_learned():
 def test_what_a_template_does_not_print_whole_is_dropped_and_counted(made, change, reason):
     broken = made.TEMPLATE.replace(*change)
     assert broken != made.TEMPLATE
-    rows, report = tokenise([made.row(made.conversation(12, 34))], made.tokenizer(broken))
+    rows, report = tokenise_rows([made.row(made.conversation(12, 34))], made.tokenizer(broken))
     assert rows == []
     assert report.dropped == {f"the chat template {reason}": 1}
 
@@ -243,7 +247,7 @@ def test_what_a_template_does_not_print_whole_is_dropped_and_counted(made, chang
 def test_a_reply_that_holds_the_end_mark_is_dropped(tokenizer, made):
     messages = made.conversation(1, 2)
     messages[-1]["content"] = "Done<|im_end|>: 2"
-    _, report = tokenise([made.row(messages)], tokenizer)
+    _, report = tokenise_rows([made.row(messages)], tokenizer)
     assert report.dropped == {"the reply holds the end mark of the model, <|im_end|>": 1}
 
 
@@ -253,7 +257,7 @@ def test_content_that_is_no_text_is_dropped_and_counted(tokenizer, made):
         {"type": "text", "text": "Look"},
         {"type": "image_url", "image_url": "x"},
     ]
-    _, report = tokenise([made.row(messages)], tokenizer)
+    _, report = tokenise_rows([made.row(messages)], tokenizer)
     assert report.dropped == {"a message holds content that is no text (image_url)": 1}
 
 
@@ -266,14 +270,14 @@ def test_content_that_is_no_text_is_dropped_and_counted(tokenizer, made):
     ],
 )
 def test_a_weight_that_teaches_nothing_drops_the_row(tokenizer, made, weight, reason):
-    _, report = tokenise([made.row(made.conversation(1, 2), weight=weight)], tokenizer)
+    _, report = tokenise_rows([made.row(made.conversation(1, 2), weight=weight)], tokenizer)
     assert report.dropped == {reason: 1}
 
 
 def test_a_thought_that_the_template_does_not_print_is_counted(tokenizer, made):
     messages = made.conversation(1, 2)
     messages[-1]["reasoning_content"] = "hm"
-    rows, report = tokenise([made.row(messages)], tokenizer)
+    rows, report = tokenise_rows([made.row(messages)], tokenizer)
     assert (len(rows), report.thoughts_left_out) == (1, 1)
 
 
@@ -286,5 +290,5 @@ def test_arguments_reach_a_template_in_the_form_that_it_prints():
         {"role": "assistant", "content": "There.", "loss": True},
     ]
     tokenizer = shipped_tokenizer("deepseekv3")  # it puts arguments together as text
-    rows, _ = tokenise([{"messages": messages, "tools": [], "calls": []}], tokenizer)
+    rows, _ = tokenise_rows([{"messages": messages, "tools": [], "calls": []}], tokenizer)
     assert '```json\n{"a": "b"}\n```' in tokenizer.decode(rows[0].input_ids)

@@ -12,7 +12,7 @@ from shipped_templates import shipped_tokenizer, template_names, template_text
 
 from burnish.serving.tool_syntax import detect_syntax
 from burnish.serving.toolcalls import parse_reply
-from burnish_trainer.rows import IGNORE, tokenise
+from burnish_trainer.rows import IGNORE, tokenise_rows
 
 TOOLS = [
     {
@@ -95,7 +95,7 @@ def runs(row, tokenizer):
 def cell(name, messages, tools):
     """One cell of the matrix; what is not dropped is compared with what was said."""
     tokenizer = shipped_tokenizer(name)
-    found, report = tokenise([row_of(messages, tools)], tokenizer)
+    found, report = tokenise_rows([row_of(messages, tools)], tokenizer)
     if report.dropped:
         (reason,) = report.dropped
         for long, short in SHORT.items():

@@ -15,10 +15,10 @@ import pytest
 from burnish.adapters import AdapterStore
 from burnish.errors import BaseModelMismatch, EmptyDataset, TrainingError
 from burnish.serving.fingerprint import distance
-from burnish_trainer import Recipe, console, train
-from burnish_trainer.run.files import is_whole, newest_checkpoint, seal
+from burnish_trainer import TrainRecipe, console, train
+from burnish_trainer.run.storage import is_whole, newest_checkpoint, seal_checkpoint
 
-QUICK = Recipe(name="shop", rank=4, epochs=4, learning_rate=1e-2, batch_size=4, warmup_steps=2)
+QUICK = TrainRecipe(name="shop", rank=4, epochs=4, learning_rate=1e-2, batch_size=4, warmup_steps=2)
 TENSORS = "adapter_model.safetensors"
 
 
@@ -147,7 +147,7 @@ def test_a_torn_checkpoint_is_never_resumed_from(tmp_path):
         staged = tmp_path / "staged"
         staged.mkdir()
         (staged / "weights").write_text(f"weights {step}")
-        seal(staged, tmp_path / f"checkpoint-{step}")
+        seal_checkpoint(staged, tmp_path / f"checkpoint-{step}")
     assert newest_checkpoint(tmp_path) == tmp_path / "checkpoint-6"
     (tmp_path / "checkpoint-6" / "weights").write_text("weights")
     assert not is_whole(tmp_path / "checkpoint-6")
@@ -161,7 +161,7 @@ def test_rows_are_learned_with_their_weight_only_where_a_label_stands(base):
     import torch
     from transformers import AutoModelForCausalLM
 
-    from burnish_trainer.recipes.lora import adapted
+    from burnish_trainer.recipes.lora import add_adapter
     from burnish_trainer.run.trainer import AdapterTrainer, Collator
 
     batch = Collator(0)(
@@ -170,7 +170,7 @@ def test_rows_are_learned_with_their_weight_only_where_a_label_stands(base):
             {"input_ids": [8, 9], "labels": [-100, 9], "weight": 3.0},
         ]
     )
-    model = adapted(AutoModelForCausalLM.from_pretrained(base), QUICK, None)
+    model = add_adapter(AutoModelForCausalLM.from_pretrained(base), QUICK, None)
     logprobs = model(input_ids=batch["input_ids"]).logits.log_softmax(-1)
     wanted = -(1 * logprobs[0, 1, 7] + 3 * logprobs[1, 0, 9]) / 4
 
@@ -188,10 +188,10 @@ def test_rows_are_learned_with_their_weight_only_where_a_label_stands(base):
 
 
 def test_similar_lengths_come_together_and_every_row_comes_once_an_epoch():
-    from burnish_trainer.run.plan import order_of
+    from burnish_trainer.run.plan import plan_order
 
     lengths = [10 + 37 * i % 90 for i in range(50)]
-    order = order_of(lengths, Recipe(batch_size=4, epochs=3))
+    order = plan_order(lengths, TrainRecipe(batch_size=4, epochs=3))
     assert len(order) == 150
     for epoch in range(3):
         assert sorted(order[50 * epoch : 50 * (epoch + 1)]) == list(range(50))
@@ -228,7 +228,7 @@ def test_an_adapter_goes_on_from_another_and_says_so(trained, base):
     later = train(
         rows,
         base_model=base,
-        recipe=Recipe(name="shop", rank=4, epochs=1, batch_size=8, init_adapter=version.id),
+        recipe=TrainRecipe(name="shop", rank=4, epochs=1, batch_size=8, init_adapter=version.id),
     )
     settings.reset()
     assert later.manifest.parents == [version.id]
@@ -248,18 +248,18 @@ def test_an_adapter_of_another_base_model_is_refused(trained, made, tmp_path):
     other = made.base(tmp_path / "other", seed=1)
     settings.configure(home=home)
     with pytest.raises(BaseModelMismatch, match=version.id):
-        train(rows, base_model=other, recipe=Recipe(rank=4, init_adapter=version.id))
+        train(rows, base_model=other, recipe=TrainRecipe(rank=4, init_adapter=version.id))
     settings.reset()
 
 
 @pytest.mark.slow
 def test_two_processes_cannot_train_in_one_run_folder(home, base, orders, tmp_path):
-    from burnish_trainer.run.files import locked
+    from burnish_trainer.run.storage import lock_folder
 
     held = textwrap.dedent(
         f"""
         from pathlib import Path
-        from burnish_trainer.run.files import locked
+        from burnish_trainer.run.storage import locked
         with locked(Path({str(tmp_path / "run")!r}), "a training run"):
             print("held", flush=True)
             input()
@@ -271,11 +271,11 @@ def test_two_processes_cannot_train_in_one_run_folder(home, base, orders, tmp_pa
         assert holder.stdout.readline() == "held\n"
         with (
             pytest.raises(TrainingError, match=f"already running .process {holder.pid}"),
-            locked(tmp_path / "run", "a training run"),
+            lock_folder(tmp_path / "run", "a training run"),
         ):
             pass
         holder.communicate("\n")
-    with locked(tmp_path / "run", "a training run"):
+    with lock_folder(tmp_path / "run", "a training run"):
         pass
 
 

@@ -13,9 +13,9 @@ import pytest
 
 from burnish import settings
 from burnish.serving.fingerprint import distance
-from burnish_trainer import Recipe, console, train
+from burnish_trainer import TrainRecipe, console, train
 
-QUICK = Recipe(name="shop", rank=4, epochs=4, learning_rate=1e-2, batch_size=4, warmup_steps=2)
+QUICK = TrainRecipe(name="shop", rank=4, epochs=4, learning_rate=1e-2, batch_size=4, warmup_steps=2)
 SAME = 1e-4
 """Total variation of next-token distributions. Measured between both ways, with one thread and two, and with kernels of
 three instruction sets: at most 6e-6. Between the last step and the one before, the nearest mistake: at least 6e-4."""
@@ -44,16 +44,16 @@ def steps_by_hand(base, rows):
     """The adapted model after each step of a run, in double precision."""
     import torch
 
-    from burnish_trainer.recipes.lora import adapted, load_base
-    from burnish_trainer.rows import tokenise
-    from burnish_trainer.run.plan import order_of
+    from burnish_trainer.recipes.lora import add_adapter, load_base
+    from burnish_trainer.rows import tokenise_rows
+    from burnish_trainer.run.plan import plan_order
 
     model, tokenizer = load_base(base, QUICK)
-    found, _ = tokenise(rows, tokenizer)
-    model = adapted(model, QUICK, None).to(torch.float64)
+    found, _ = tokenise_rows(rows, tokenizer)
+    model = add_adapter(model, QUICK, None).to(torch.float64)
     weights = [weight for weight in model.parameters() if weight.requires_grad]
     optimizer = torch.optim.AdamW(weights, weight_decay=QUICK.weight_decay)
-    order = order_of([len(row.input_ids) for row in found], QUICK)
+    order = plan_order([len(row.input_ids) for row in found], QUICK)
     steps = len(order) // QUICK.batch_size
     for step in range(steps):
         batch = [found[i] for i in order[QUICK.batch_size * step :][: QUICK.batch_size]]
@@ -115,11 +115,11 @@ def test_an_adapter_is_what_the_same_run_gives_by_hand_and_no_step_less(publishe
 def test_the_published_weights_are_those_that_the_fingerprint_tells_of(published, base):
     from peft import PeftModel
 
-    from burnish_trainer.recipes.lora import calm, load_base
+    from burnish_trainer.recipes.lora import ignore_future_warnings, load_base
 
     _, version = published
     model, _ = load_base(base, QUICK)
     assert away(model, prompts_of(version), "base") < SAME
-    with calm():
+    with ignore_future_warnings():
         read = PeftModel.from_pretrained(model, str(version.path))
     assert away(read, prompts_of(version)) < SAME

@@ -89,16 +89,16 @@ def eval_app(
     """
     from burnish import configure
     from burnish_trainer import console
-    from burnish_trainer.evaluation import evaluate, pools_of
-    from burnish_trainer.evaluation.subject import POOLS, subject_of
+    from burnish_trainer.evaluation import evaluate, select_pools
+    from burnish_trainer.evaluation.agent_project import POOLS, load_agent
     from burnish_trainer.gate import decide
     from burnish_trainer.release import current_adapter
 
     if home is not None:
         configure(home=home)
-    subject = subject_of(agent)
+    subject = load_agent(agent)
     tasks = {name: subject.tasks(name) for name in pool or POOLS}
-    pools_of(subject, tasks)
+    select_pools(subject, tasks)
     after = adapter or current_adapter(subject)
     with console.silenced(as_json):
         found = evaluate(subject, adapters=[against, after], tasks=tasks, fresh=fresh)
@@ -138,7 +138,7 @@ def demo_app(
     Examples: `burnish demo`, `burnish demo --rounds 3 --json facts.json`, `burnish demo --verify claim`
     """
     from burnish_trainer.demo import DemoOptions, run_demo
-    from burnish_trainer.run.files import write_json
+    from burnish_trainer.run.storage import write_json
 
     facts = run_demo(DemoOptions(rounds=rounds, seed=seed, verify=verify, home=home, html=html))
     if json_path is not None:

@@ -1,10 +1,9 @@
-"""The decision: promote, reject or inconclusive, with reasons.
+"""Decide on an evaluation: promote, reject or inconclusive, with reasons.
 
-Knows: the rules and how an evaluation is held against them. Does not know: how it was measured, what follows.
-
-A candidate is promoted only if its gain on held-out tasks is shown with the stated confidence, and nothing that
-worked is lost beyond the limits. It is rejected if it is shown to be worse, or breaks a limit. Anything else is
-inconclusive: not enough data is an answer.
+A candidate is promoted only if its gain on held-out tasks is shown with the stated confidence, and no pool loses more
+than
+the limits allow. It is rejected if it is shown to be worse, or breaks a limit. All other results are inconclusive,
+including too little data. `decide` is the entry.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ import msgspec
 from burnish.errors import EvaluationError
 from burnish.project import GateConfig
 from burnish.records import Decision, Evaluation, PoolComparison
-from burnish_trainer.evaluation.statistics import mcnemar, paired_interval
+from burnish_trainer.evaluation.statistics import mcnemar_p_value, paired_interval
 
 _COSTS = ("output_tokens", "steps", "tool_calls")
 
@@ -36,7 +35,7 @@ def decide(evaluation: Evaluation, rules: Rules | dict[str, Any] | None = None) 
     Raises:
         EvaluationError: The rules are wrong, or no held-out tasks were evaluated.
     """
-    settled = _rules(rules)
+    settled = _make_rules(rules)
     heldout = evaluation.pools.get("heldout")
     if heldout is None:
         raise EvaluationError(
@@ -45,21 +44,23 @@ def decide(evaluation: Evaluation, rules: Rules | dict[str, Any] | None = None) 
             f"burnish eval {evaluation.agent}",
         )
     checks: list[Callable[[], Found]] = [
-        lambda: _gain(heldout, settled),
-        lambda: _regressions(evaluation, settled),
-        lambda: _kept(evaluation.pools.get("standing"), 0.0, settled),
-        lambda: _kept(evaluation.pools.get("capability"), settled.max_capability_drop, settled),
-        lambda: _cost(heldout, settled),
-        lambda: _infrastructure(evaluation, settled),
+        lambda: _check_gain(heldout, settled),
+        lambda: _check_regressions(evaluation, settled),
+        lambda: _check_pool(evaluation.pools.get("standing"), 0.0, settled),
+        lambda: _check_pool(
+            evaluation.pools.get("capability"), settled.max_capability_drop, settled
+        ),
+        lambda: _check_cost(heldout, settled),
+        lambda: _check_infrastructure(evaluation, settled),
     ]
     found = [answer for check in checks if (answer := check()) is not None]
     verdicts = {verdict for verdict, _ in found}
     decision = "reject" if "reject" in verdicts else "inconclusive" if verdicts else "promote"
-    reasons = [reason for _, reason in found] or [_praise(heldout, evaluation)]
+    reasons = [reason for _, reason in found] or [_promotion_reason(heldout, evaluation)]
     return Decision(decision=decision, reasons=reasons, rules=msgspec.to_builtins(settled))
 
 
-def _rules(given: Rules | dict[str, Any] | None) -> Rules:
+def _make_rules(given: Rules | dict[str, Any] | None) -> Rules:
     if isinstance(given, Rules):
         return given
     unknown = set(given or {}) - set(Rules.__struct_fields__)
@@ -77,19 +78,21 @@ def _rules(given: Rules | dict[str, Any] | None) -> Rules:
     return rules
 
 
-def _gain(heldout: PoolComparison, rules: Rules) -> Found:
+def _check_gain(heldout: PoolComparison, rules: Rules) -> Found:
     total = heldout.before.total
     low, high = paired_interval(heldout.won, heldout.lost, total, rules.confidence)
-    told = f"held-out gain {_points(heldout.gain)} [{_points(low)}, {_points(high)}] over {total} tasks"
+    told = f"held-out gain {_format_points(heldout.gain)} [{_format_points(low)}, {_format_points(high)}] over {total} tasks"
     if high <= rules.min_gain or heldout.gain < 0:
-        return "reject", f"{told}: not above {_points(rules.min_gain)}"
-    shown = low > rules.min_gain and mcnemar(heldout.won, heldout.lost) <= 1 - rules.confidence
+        return "reject", f"{told}: not above {_format_points(rules.min_gain)}"
+    shown = (
+        low > rules.min_gain and mcnemar_p_value(heldout.won, heldout.lost) <= 1 - rules.confidence
+    )
     if not shown:
-        return "inconclusive", f"{told}: a gain over {_points(rules.min_gain)} is not shown"
+        return "inconclusive", f"{told}: a gain over {_format_points(rules.min_gain)} is not shown"
     return None
 
 
-def _regressions(evaluation: Evaluation, rules: Rules) -> Found:
+def _check_regressions(evaluation: Evaluation, rules: Rules) -> Found:
     pools = [evaluation.pools[name] for name in ("heldout", "standing") if name in evaluation.pools]
     solved, lost = sum(p.before.successes for p in pools), sum(p.lost for p in pools)
     if solved and lost > rules.max_regression_rate * solved:
@@ -101,20 +104,22 @@ def _regressions(evaluation: Evaluation, rules: Rules) -> Found:
     return None
 
 
-def _kept(pool: PoolComparison | None, allowed: float, rules: Rules) -> Found:
+def _check_pool(pool: PoolComparison | None, allowed: float, rules: Rules) -> Found:
     """A pool on which nothing may be lost: shown to be below `allowed` rejects, a larger drop leaves doubt."""
     if pool is None:
         return None
     low, high = paired_interval(pool.won, pool.lost, pool.before.total, rules.confidence)
-    told = f"{pool.pool} {_points(pool.gain)} [{_points(low)}, {_points(high)}]"
+    told = (
+        f"{pool.pool} {_format_points(pool.gain)} [{_format_points(low)}, {_format_points(high)}]"
+    )
     if high < -allowed:
-        return "reject", f"{told}: shown to be below {_points(-allowed)}"
+        return "reject", f"{told}: shown to be below {_format_points(-allowed)}"
     if pool.gain < -rules.max_capability_drop:
-        return "inconclusive", f"{told}: may be below {_points(-rules.max_capability_drop)}"
+        return "inconclusive", f"{told}: may be below {_format_points(-rules.max_capability_drop)}"
     return None
 
 
-def _cost(heldout: PoolComparison, rules: Rules) -> Found:
+def _check_cost(heldout: PoolComparison, rules: Rules) -> Found:
     for measure in _COSTS:
         cost = heldout.cost.get(measure)
         if cost and cost["before"] > 0 and cost["after"] > rules.max_cost_ratio * cost["before"]:
@@ -126,15 +131,15 @@ def _cost(heldout: PoolComparison, rules: Rules) -> Found:
     return None
 
 
-def _infrastructure(evaluation: Evaluation, rules: Rules) -> Found:
+def _check_infrastructure(evaluation: Evaluation, rules: Rules) -> Found:
     """Attempts lost to the backend say nothing about the adapter; too many of them leave doubt."""
-    lost, attempts, told = _lost(evaluation)
+    lost, attempts, told = _count_lost(evaluation)
     if attempts and lost > rules.max_infrastructure_errors * attempts:
         return "inconclusive", f"{told}, more than {rules.max_infrastructure_errors:.0%}"
     return None
 
 
-def _lost(evaluation: Evaluation) -> tuple[int, int, str]:
+def _count_lost(evaluation: Evaluation) -> tuple[int, int, str]:
     """Attempts that errors of the backend ended, all attempts, and both as a sentence."""
     sides: Any = evaluation.extras.get("infrastructure") or {}
     errors = [error for side in sides.values() for error in side["errors"].items()]
@@ -145,22 +150,22 @@ def _lost(evaluation: Evaluation) -> tuple[int, int, str]:
     return lost, attempts, told
 
 
-def _praise(heldout: PoolComparison, evaluation: Evaluation) -> str:
+def _promotion_reason(heldout: PoolComparison, evaluation: Evaluation) -> str:
     low, high = heldout.ci95
     others = ", ".join(
-        f"{name} {_points(pool.gain)}"
+        f"{name} {_format_points(pool.gain)}"
         for name, pool in evaluation.pools.items()
         if name != "heldout"
     )
     told = (
-        f"held-out gain {_points(heldout.gain)} [{_points(low)}, {_points(high)}] over "
+        f"held-out gain {_format_points(heldout.gain)} [{_format_points(low)}, {_format_points(high)}] over "
         f"{heldout.before.total} tasks, {heldout.won} won, {heldout.lost} lost"
     )
-    lost, _, faults = _lost(evaluation)
+    lost, _, faults = _count_lost(evaluation)
     return "; ".join([told, *filter(None, [others, faults if lost else ""])])
 
 
-def _points(value: float) -> str:
+def _format_points(value: float) -> str:
     return f"{100 * value:+.1f} points"
 
 

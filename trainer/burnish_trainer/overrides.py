@@ -1,7 +1,4 @@
-"""Settings of one agent for one call: its burnish.toml with what was given laid over it.
-
-Knows: how overrides are laid over tables and checked. Does not know: what a setting does.
-"""
+"""Apply overrides of one call to the settings of an agent in burnish.toml."""
 
 from __future__ import annotations
 
@@ -12,12 +9,12 @@ import msgspec
 
 from burnish.errors import SettingsError
 from burnish.project import AgentConfig, Project
-from burnish_trainer.evaluation.subject import Subject
+from burnish_trainer.evaluation.agent_project import AgentProject
 
 _TABLES = ("dataset", "train", "evaluate", "gate", "canary")
 
 
-def overridden(project: Project, agent: str, given: dict[str, Any]) -> Subject:
+def apply_overrides(project: Project, agent: str, given: dict[str, Any]) -> AgentProject:
     """The agent with overrides.
 
     Args:
@@ -34,8 +31,8 @@ def overridden(project: Project, agent: str, given: dict[str, Any]) -> Subject:
     for key, value in given.items():
         known = [name for name in AgentConfig.__struct_fields__ if name != "name"]
         if key not in known:
-            raise _unknown(key, known, f"retrain({agent!r}, {key}=...)")
-        changes[key] = _table(config, key, value) if key in _TABLES else value
+            raise _unknown_setting(key, known, f"retrain({agent!r}, {key}=...)")
+        changes[key] = _merge_table(config, key, value) if key in _TABLES else value
     try:
         changed = msgspec.convert(
             {**msgspec.to_builtins(config), **msgspec.to_builtins(changes)}, AgentConfig
@@ -46,10 +43,10 @@ def overridden(project: Project, agent: str, given: dict[str, Any]) -> Subject:
             "values as burnish.toml has them",
             f"look at [agent.{agent}] in {project.path}",
         ) from error
-    return Subject(project, changed)
+    return AgentProject(project, changed)
 
 
-def _table(config: AgentConfig, key: str, value: Any) -> dict[str, Any]:
+def _merge_table(config: AgentConfig, key: str, value: Any) -> dict[str, Any]:
     table = getattr(config, key)
     if isinstance(value, msgspec.Struct):
         return msgspec.to_builtins(value)
@@ -57,11 +54,11 @@ def _table(config: AgentConfig, key: str, value: Any) -> dict[str, Any]:
         raise SettingsError(f"{key} is {value!r}", "a mapping of settings", f"{key}={{...}}")
     for name in value:
         if name not in table.__struct_fields__:
-            raise _unknown(name, list(table.__struct_fields__), f"{key}={{{name!r}: ...}}")
+            raise _unknown_setting(name, list(table.__struct_fields__), f"{key}={{{name!r}: ...}}")
     return {**msgspec.to_builtins(table), **value}
 
 
-def _unknown(name: str, known: list[str], where: str) -> SettingsError:
+def _unknown_setting(name: str, known: list[str], where: str) -> SettingsError:
     near = difflib.get_close_matches(name, known, n=1)
     return SettingsError(
         f"unknown setting {name!r} in {where}",

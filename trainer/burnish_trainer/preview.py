@@ -18,7 +18,7 @@ import typer
 from burnish.cli.options import AsJson, Home
 from burnish.cli.output import print_json
 from burnish.errors import ExportError
-from burnish_trainer.rows import IGNORE, tokenise
+from burnish_trainer.rows import IGNORE, tokenise_rows
 from burnish_trainer.rows.rendering import ChatTokenizer
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ MARKS = ("⟦", "⟧")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Piece:
+class PreviewPart:
     """Tokens in a row that are all learned, or none of them."""
 
     text: str
@@ -54,7 +54,7 @@ class Shown:
     row_id: str
     part: str
     origin: str
-    pieces: list[Piece]
+    pieces: list[PreviewPart]
     dropped: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
@@ -66,7 +66,7 @@ class Shown:
         return {**dataclasses.asdict(self), **sizes}
 
 
-def shown(
+def select_shown(
     rows: Iterable[Row], tokenizer: ChatTokenizer, *, max_length: int | None = None
 ) -> Iterator[Shown]:
     """The training sequences of rows, cut where loss begins and ends.
@@ -77,20 +77,22 @@ def shown(
         max_length: Longest sequence in tokens, as for training.
     """
     for row in rows:
-        found, report = tokenise([row], tokenizer, max_length=max_length)
+        found, report = tokenise_rows([row], tokenizer, max_length=max_length)
         name, part = str(row.get("row_id", "")), str(row.get("part", ""))
         origin = "captured" if report.captured else "rendered"
         for reason in report.dropped:
             yield Shown(name, part, origin, [], reason)
         for sequence in found:
-            yield Shown(name, part, origin, list(_pieces(sequence.input_ids, sequence.labels, tokenizer)))  # fmt: skip
+            yield Shown(name, part, origin, list(_row_parts(sequence.input_ids, sequence.labels, tokenizer)))  # fmt: skip
 
 
-def _pieces(ids: list[int], labels: list[int], tokenizer: ChatTokenizer) -> Iterator[Piece]:
+def _row_parts(
+    ids: list[int], labels: list[int], tokenizer: ChatTokenizer
+) -> Iterator[PreviewPart]:
     pairs = zip(ids, (label != IGNORE for label in labels), strict=True)
     for learned, group in groupby(pairs, key=lambda pair: pair[1]):
         tokens = [token for token, _ in group]
-        yield Piece(str(tokenizer.decode(tokens)), len(tokens), learned)
+        yield PreviewPart(str(tokenizer.decode(tokens)), len(tokens), learned)
 
 
 def rows_of(version: DatasetVersion, form: str | None, split: str = "train") -> Iterator[Row]:
@@ -117,35 +119,35 @@ def rows_of(version: DatasetVersion, form: str | None, split: str = "train") -> 
             yield {"row_id": f"{form} {number + 1}", "part": part, "messages": messages, "tools": tools}  # fmt: skip
 
 
-def _conversation(row: Row) -> dict[str, list[Row]]:
+def _conversation_parts(row: Row) -> dict[str, list[Row]]:
     """All that the assistant says is learned, but for what OpenAI's weight leaves out."""
     return {"": [{**m, "loss": m["role"] == "assistant" and m.get("weight", m.get("loss", 1)) != 0} for m in row["messages"]]}  # fmt: skip
 
 
-def _completion(row: Row) -> dict[str, list[Row]]:
+def _completion_parts(row: Row) -> dict[str, list[Row]]:
     wanted = "" if row.get("label", True) else "unwanted"
-    return {wanted: _after(row["prompt"], row["completion"])}
+    return {wanted: _text_after(row["prompt"], row["completion"])}
 
 
-def _sides(row: Row) -> dict[str, list[Row]]:
-    return {side: _after(row["prompt"], row[side]) for side in ("chosen", "rejected")}
+def _side_parts(row: Row) -> dict[str, list[Row]]:
+    return {side: _text_after(row["prompt"], row[side]) for side in ("chosen", "rejected")}
 
 
-def _after(prompt: list[Row], said: list[Row]) -> list[Row]:
+def _text_after(prompt: list[Row], said: list[Row]) -> list[Row]:
     """A prompt without loss, and what is compared behind it."""
     quiet = [{**message, "loss": False} for message in prompt]
     return [*quiet, *({**message, "loss": message["role"] == "assistant"} for message in said)]
 
 
 _READERS: dict[frozenset[str], Callable[[Row], dict[str, list[Row]]]] = {
-    frozenset({"prompt", "chosen", "rejected"}): _sides,
-    frozenset({"prompt", "completion"}): _completion,
-    frozenset({"messages"}): _conversation,
+    frozenset({"prompt", "chosen", "rejected"}): _side_parts,
+    frozenset({"prompt", "completion"}): _completion_parts,
+    frozenset({"messages"}): _conversation_parts,
 }
 
 
 @app.command("preview")
-def preview(
+def preview_row(
     dataset: Annotated[
         str,
         typer.Argument(help="Name or id of a version, or the folder of one.", metavar="NAME|PATH"),
@@ -176,14 +178,14 @@ def preview(
 
     Examples: `burnish dataset preview support`, `burnish dataset preview support --format trl-dpo-step --rows 3`
     """  # fmt: skip
-    version = _version(dataset, home)
-    chosen = _first(rows_of(version, form, split), rows)
-    found = list(shown(chosen, load_tokenizer(tokenizer), max_length=max_length))
+    version = _find_version(dataset, home)
+    chosen = _first_row(rows_of(version, form, split), rows)
+    found = list(select_shown(chosen, load_tokenizer(tokenizer), max_length=max_length))
     if as_json:
         print_json({"version": version.id, "sequences": [sequence.as_dict() for sequence in found]})
         return
     for sequence in found:
-        _print(sequence)
+        _print_preview(sequence)
 
 
 def load_tokenizer(name: str) -> ChatTokenizer:
@@ -206,7 +208,7 @@ def load_tokenizer(name: str) -> ChatTokenizer:
         ) from problem
 
 
-def _version(dataset: str, home: Path | None) -> DatasetVersion:
+def _find_version(dataset: str, home: Path | None) -> DatasetVersion:
     from burnish import settings
     from burnish_exporters.dataset import DatasetVersion
     from burnish_exporters.dataset.store import DatasetStore
@@ -216,13 +218,13 @@ def _version(dataset: str, home: Path | None) -> DatasetVersion:
     return DatasetStore((home or settings.current().home) / "datasets").find_version(dataset)
 
 
-def _first(rows: Iterable[Row], number: int) -> Iterator[Row]:
+def _first_row(rows: Iterable[Row], number: int) -> Iterator[Row]:
     """So many rows, each with all its parts."""
     for _, parts in islice(groupby(rows, key=lambda row: row["row_id"]), number):
         yield from parts
 
 
-def _print(sequence: Shown) -> None:
+def _print_preview(sequence: Shown) -> None:
     from rich.console import Console
     from rich.text import Text
 

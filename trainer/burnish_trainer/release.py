@@ -16,16 +16,16 @@ from burnish.canary.document import RUNNING
 from burnish.canary.rollout import Rollout
 from burnish.errors import CanaryError
 from burnish.records import Decision
-from burnish_trainer.evaluation.subject import Subject
+from burnish_trainer.evaluation.agent_project import AgentProject
 
 
-def current_adapter(subject: Subject) -> str | None:
+def current_adapter(subject: AgentProject) -> str | None:
     """The version that serves the agent's stable arm; None is the base model or the user's own model."""
     stable = Rollout(settings.current().home, subject.name).document().stable
     return stable.adapter if stable is not None else None
 
 
-def refuse_while_running(subject: Subject) -> None:
+def refuse_while_running(subject: AgentProject) -> None:
     """Say at once that a rollout runs, instead of after the work.
 
     Raises:
@@ -40,8 +40,8 @@ def refuse_while_running(subject: Subject) -> None:
         )
 
 
-def register(
-    subject: Subject, adapter: str, report: Path, decision: Decision, *, forced: bool = False
+def register_adapter(
+    subject: AgentProject, adapter: str, report: Path, decision: Decision, *, forced: bool = False
 ) -> dict[str, Any]:
     """Put a version forward with its evaluation.
 
@@ -62,7 +62,7 @@ def register(
     }
 
 
-def doubts(subject: Subject) -> list[str]:
+def canary_warnings(subject: AgentProject) -> list[str]:
     """What audits found against the verifiers that the canary is decided by; empty where none was measured."""
     from burnish_exporters.verify.trust import QualityStore, below_floor
 
@@ -74,7 +74,7 @@ def doubts(subject: Subject) -> list[str]:
     return below_floor(deciding, store, subject.name, floor=config.dataset.verifier_floor)
 
 
-def start_canary(subject: Subject, adapter: str) -> dict[str, Any]:
+def start_canary(subject: AgentProject, adapter: str) -> dict[str, Any]:
     """Load a version beside the others, prove that it is the one that answers, give it its first threads.
 
     Args:
@@ -98,7 +98,7 @@ def start_canary(subject: Subject, adapter: str) -> dict[str, Any]:
         return {**rollout.status(), "swap_ms": 0.0}
     backend = open_backend(config.backend, base_model=config.base_model)
     target = Target(backend=config.backend, base_model=config.base_model, adapter=adapter)
-    against = doubts(subject)
+    against = canary_warnings(subject)
     started = time.perf_counter()
     status = rollout.start(target, config.canary, backend=backend, doubts=against)
     milliseconds = 1e3 * (time.perf_counter() - started)

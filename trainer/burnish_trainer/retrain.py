@@ -25,10 +25,10 @@ from burnish.project import load_project
 from burnish.records import Decision, Evaluation, RetrainReport
 from burnish_trainer import console
 from burnish_trainer.compat import check_libraries
-from burnish_trainer.evaluation.subject import Subject, request_of
+from burnish_trainer.evaluation.agent_project import AgentProject, request_of
 from burnish_trainer.gate import decide
-from burnish_trainer.overrides import overridden
-from burnish_trainer.run.files import locked, room, write_json
+from burnish_trainer.overrides import apply_overrides
+from burnish_trainer.run.storage import explain_full_disk, lock_folder, write_json
 from burnish_trainer.stages import Stages, open_run
 
 _MOST_LOST = 0.5  # of fresh runs, to errors of the backend
@@ -66,9 +66,12 @@ def retrain(
     check_libraries()
     if isinstance(canary, dict):
         overrides["canary"] = canary
-    subject = overridden(load_project(), agent, overrides)
+    subject = apply_overrides(load_project(), agent, overrides)
     home = Path(settings.current().home)
-    with locked(home / "runs" / f".lock-{agent}", f"a retrain of {agent!r}"), room(home):
+    with (
+        lock_folder(home / "runs" / f".lock-{agent}", f"a retrain of {agent!r}"),
+        explain_full_disk(home),
+    ):
         facts = {"config": msgspec.to_builtins(subject.config), "code": subject.code_sha256}
         choice = _Choice(force, canary is not False, learn_from)
         stages = open_run(home, agent, {**facts, "choice": dataclasses.asdict(choice)})
@@ -90,7 +93,7 @@ class _Choice:
 class _Retrain:
     """One run through the stages."""
 
-    def __init__(self, subject: Subject, stages: Stages, choice: _Choice) -> None:
+    def __init__(self, subject: AgentProject, stages: Stages, choice: _Choice) -> None:
         self._subject, self._stages, self._choice = subject, stages, choice
 
     def run(self) -> RetrainReport:
@@ -127,8 +130,8 @@ class _Retrain:
         """Everything that can be known to be missing before anything costs time."""
         from burnish.serving.model_contract import refuse_agent_model
         from burnish.serving.models import base_sha256, resolve_model
-        from burnish_trainer.evaluation import pools_of
-        from burnish_trainer.evaluation.answering import check_backend
+        from burnish_trainer.evaluation import select_pools
+        from burnish_trainer.evaluation.chat_models import check_backend
         from burnish_trainer.release import current_adapter, refuse_while_running
 
         subject = self._subject
@@ -142,7 +145,7 @@ class _Retrain:
             )
         verifiers = [verifier.name for verifier in subject.verifiers]
         _ = subject.build
-        pools = {pool: len(several) for pool, several in pools_of(subject).items()}
+        pools = {pool: len(several) for pool, several in select_pools(subject).items()}
         base = resolve_model(subject.config.base_model)
         refuse_agent_model(base, subject.config.backend)
         check_backend(subject.config)
@@ -172,7 +175,7 @@ class _Retrain:
         from burnish_trainer.evaluation import collect
 
         table = self._subject.config.evaluate
-        seed = table.seed + _number(self._stages.run_id)
+        seed = table.seed + _next_number(self._stages.run_id)
         tasks = self._subject.tasks("train", table.rollouts, seed)
         found = collect(self._subject, tasks, adapter=current)
         console.say(f"  {len(found.results)} fresh runs, {found.success_rate:.1%} succeeded")
@@ -217,9 +220,9 @@ class _Retrain:
     def _measured_on(self) -> dict[str, list[str]]:
         """Hashes of the tasks that the adapter will be measured on, so that none of them is trained on."""
         from burnish_exporters.curate.pools import request_hash, request_sketch, task_hash
-        from burnish_trainer.evaluation import pools_of
+        from burnish_trainer.evaluation import select_pools
 
-        tasks = [task for several in pools_of(self._subject).values() for task in several]
+        tasks = [task for several in select_pools(self._subject).values() for task in several]
         asked = [text for task in tasks for text in [request_of(task)] if text]
         return {
             "refuse_tasks": sorted({task_hash(task.id) for task in tasks}),
@@ -273,14 +276,14 @@ class _Retrain:
         return msgspec.to_builtins(decision)
 
     def _release(self, report: RetrainReport, decision: Decision, path: Path) -> RetrainReport:
-        from burnish_trainer.release import register, start_canary
+        from burnish_trainer.release import register_adapter, start_canary
 
         subject, adapter = self._subject, str(report.adapter)
         forced = self._choice.force and decision.decision != "promote"
         registered = self._stages.do(
             "register",
             [adapter, decision.decision, forced],
-            lambda: register(subject, adapter, path, decision, forced=forced),
+            lambda: register_adapter(subject, adapter, path, decision, forced=forced),
         )
         missing = None if self._choice.releases else "the canary was not asked for"
         if not subject.config.canary.decides:
@@ -307,7 +310,7 @@ class _Retrain:
         )
 
 
-def _number(run_id: str) -> int:
+def _next_number(run_id: str) -> int:
     return int(run_id.rpartition("-")[2])
 
 

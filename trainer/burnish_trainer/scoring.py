@@ -31,21 +31,23 @@ class ModelScorer:
 
         A model has no opinion on a first token without anything before it, so that one is left out.
         """
-        start = self._ids(before)
-        ids = [*start, *self._ids(continuation)]
-        return self._engine.score_tokens(ids, len(start), self.adapter) if len(ids) > 1 else []
+        start = self._token_ids(before)
+        ids = [*start, *self._token_ids(continuation)]
+        return self._load_engine.score_tokens(ids, len(start), self.adapter) if len(ids) > 1 else []
 
-    def _ids(self, text: str) -> list[int]:
-        return list(self._tokenizer(text, add_special_tokens=False)["input_ids"]) if text else []
+    def _token_ids(self, text: str) -> list[int]:
+        return (
+            list(self._load_tokenizer(text, add_special_tokens=False)["input_ids"]) if text else []
+        )
 
     @cached_property
-    def _engine(self) -> Any:
+    def _load_engine(self) -> Any:
         from burnish.serving.embedded.engine import Engine
 
         return Engine.shared(self.base_model)
 
     @cached_property
-    def _tokenizer(self) -> Any:
+    def _load_tokenizer(self) -> Any:
         from transformers import AutoTokenizer
 
         from burnish.serving.models import resolve_model

@@ -21,7 +21,7 @@ from typing import Any
 from burnish.journal.events import canonical
 from burnish.storage import make_private_folder
 from burnish_trainer import console
-from burnish_trainer.run.files import write_json
+from burnish_trainer.run.storage import write_json
 
 Json = Any
 
@@ -53,7 +53,7 @@ class Stages:
         """
         digest = hashlib.sha256(canonical(inputs)).hexdigest()
         path = self.folder / "stages" / f"{name}.json"
-        receipt = _read(path)
+        receipt = _read_receipt(path)
         if receipt.get("inputs_sha256") == digest:
             console.say("[bold]{}[/] [dim]was already done[/]", name)
             self._note(name, receipt["seconds"], reused=True)
@@ -70,7 +70,7 @@ class Stages:
     def end(self, report: Json) -> None:
         """Write the report and close the run."""
         write_json(self.folder / "report.json", report)
-        run = _read(self.folder / "run.json")
+        run = _read_receipt(self.folder / "run.json")
         write_json(self.folder / "run.json", {**run, "ended": time.time()})
 
     def _note(self, name: str, seconds: float, *, reused: bool) -> None:
@@ -87,24 +87,24 @@ def open_run(home: Path, agent: str, settings: Json) -> Stages:
     """
     digest = hashlib.sha256(canonical(settings)).hexdigest()
     prefix = f"retrain-{agent}-"
-    known = sorted((home / "runs").glob(f"{prefix}[0-9]*"), key=_number)
+    known = sorted((home / "runs").glob(f"{prefix}[0-9]*"), key=_receipt_number)
     for folder in reversed(known):
-        run = _read(folder / "run.json")
+        run = _read_receipt(folder / "run.json")
         if run.get("settings_sha256") == digest and "ended" not in run:
             console.say("going on with [bold]{}[/]", folder.name)
             return Stages(folder)
-    folder = home / "runs" / f"{prefix}{(_number(known[-1]) if known else 0) + 1:04d}"
+    folder = home / "runs" / f"{prefix}{(_receipt_number(known[-1]) if known else 0) + 1:04d}"
     make_private_folder(folder)
     facts = {"agent": agent, "began": time.time(), "settings": settings, "settings_sha256": digest}
     write_json(folder / "run.json", facts)
     return Stages(folder)
 
 
-def _number(folder: Path) -> int:
+def _receipt_number(folder: Path) -> int:
     return int(folder.name.rpartition("-")[2])
 
 
-def _read(path: Path) -> dict[str, Json]:
+def _read_receipt(path: Path) -> dict[str, Json]:
     """A JSON object; empty where the file is missing or was not written whole."""
     try:
         found = json.loads(path.read_text())

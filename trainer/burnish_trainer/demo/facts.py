@@ -1,6 +1,6 @@
-"""The story of a demo as data, in the form that `burnish demo --json` promises.
+"""Collect the result of a demo as data, in the form that `burnish demo --json` promises.
 
-Knows: the keys. Does not know: how anything was measured. Shares are from 0 to 1, times in seconds or milliseconds.
+Shares are from 0 to 1, times in seconds or milliseconds.
 """
 
 from __future__ import annotations
@@ -11,19 +11,19 @@ from typing import Any
 
 import burnish
 from burnish_trainer.demo.scene import Scene
-from burnish_trainer.run.plan import versions
+from burnish_trainer.run.plan import package_versions
 
 Json = dict[str, Any]
 
 
-def assemble(scene: Scene, rounds: list[Json], bad: Json | None, overhead: Json) -> Json:
-    """All facts but the total time.
+def assemble_facts(scene: Scene, rounds: list[Json], bad: Json | None, overhead: Json) -> Json:
+    """Return all facts but the total time.
 
     Args:
         scene: The demo.
-        rounds: What each round gave.
-        bad: What became of the bad adapter.
-        overhead: What recording costs.
+        rounds: Result of each round.
+        bad: Result of the bad adapter.
+        overhead: Cost of recording.
     """
     canaries = [one["canary"] for one in rounds if one["canary"]]
     swaps = [r["report"]["canary"]["swap_ms"] for r in rounds if r["report"].get("canary")]
@@ -35,14 +35,14 @@ def assemble(scene: Scene, rounds: list[Json], bad: Json | None, overhead: Json)
             **{pool: facts["before"] for pool, facts in first.items()},
             "sampled": rounds[0]["users"]["success_rate"],
         },
-        "rounds": [_round(one) for one in rounds],
-        "canary": _canary(canaries[-1] if canaries else None),
-        "rollback": _rollback(bad),
-        "served": _served(rounds),
+        "rounds": [_round_facts(one) for one in rounds],
+        "canary": _canary_facts(canaries[-1] if canaries else None),
+        "rollback": _rollback_facts(bad),
+        "served": _served_facts(rounds),
         "swap_ms": round(max(swaps), 3) if swaps else None,
         "overhead": overhead,
         "trajectories": len(burnish.Workspace(scene.workspace).entries()),
-        "versions": {**versions(), "python": platform.python_version()},
+        "versions": {**package_versions(), "python": platform.python_version()},
         "options": {
             "rounds": scene.options.rounds,
             "seed": scene.options.seed,
@@ -52,8 +52,8 @@ def assemble(scene: Scene, rounds: list[Json], bad: Json | None, overhead: Json)
     }
 
 
-def _served(rounds: list[Json]) -> Json:
-    """Who answers at the end, and how well it did on held-out tasks."""
+def _served_facts(rounds: list[Json]) -> Json:
+    """Return the adapter that answers at the end, and its rate on held-out tasks."""
     for one in reversed(rounds):
         if one["canary"] and one["canary"]["decision"] == "promoted":
             report = one["report"]
@@ -63,35 +63,35 @@ def _served(rounds: list[Json]) -> Json:
     return {"adapter": None, "round": None, "heldout": rate}
 
 
-def _round(one: Json) -> Json:
+def _round_facts(one: Json) -> Json:
     report = one["report"]
     pools = report["evaluation"]["pools"]
     return {
-        "heldout": _pool(pools["heldout"]),
+        "heldout": _pool_facts(pools["heldout"]),
         "by_kind": {
             kind: {
                 "before": arms["before"]["rate"],
                 "after": arms["after"]["rate"],
-                "before_ci95": _ends(arms["before"]),
-                "after_ci95": _ends(arms["after"]),
+                "before_ci95": _interval_ends(arms["before"]),
+                "after_ci95": _interval_ends(arms["after"]),
             }
             for kind, arms in pools["heldout"]["by_kind"].items()
         },
-        "standing": _pool(pools["standing"]),
-        "capability": _pool(pools["capability"]),
+        "standing": _pool_facts(pools["standing"]),
+        "capability": _pool_facts(pools["capability"]),
         "gate": {k: report["decision"][k] for k in ("decision", "reasons")},
-        "rows": _rows(report["funnel"]),
-        "dropped": _dropped(report["funnel"]),
+        "rows": _count_rows(report["funnel"]),
+        "dropped": _count_dropped(report["funnel"]),
         "funnel": report["funnel"],
         "adapter": report["adapter"],
         "dataset": report["dataset"],
-        "canary": _canary(one["canary"]),
+        "canary": _canary_facts(one["canary"]),
         "seconds": one["seconds"],
         "stages": {stage["name"]: stage["seconds"] for stage in report["stages"]},
     }
 
 
-def _pool(facts: Json) -> Json:
+def _pool_facts(facts: Json) -> Json:
     return {
         "before": facts["before"]["rate"],
         "after": facts["after"]["rate"],
@@ -101,27 +101,27 @@ def _pool(facts: Json) -> Json:
         "won": facts["won"],
         "lost": facts["lost"],
         "p_value": facts["p_value"],
-        "before_ci95": _ends(facts["before"]),
-        "after_ci95": _ends(facts["after"]),
+        "before_ci95": _interval_ends(facts["before"]),
+        "after_ci95": _interval_ends(facts["after"]),
     }
 
 
-def _ends(rate: Json) -> list[float]:
+def _interval_ends(rate: Json) -> list[float]:
     return [rate["low"], rate["high"]]
 
 
-def _rows(funnel: list[Json]) -> int:
+def _count_rows(funnel: list[Json]) -> int:
     return int(funnel[-1]["kept"]) if funnel else 0
 
 
-def _dropped(funnel: list[Json]) -> dict[str, int]:
+def _count_dropped(funnel: list[Json]) -> dict[str, int]:
     counts: Counter[str] = Counter()
     for stage in funnel:
         counts.update(stage.get("dropped") or {})
     return dict(sorted(counts.items()))
 
 
-def _canary(facts: Json | None) -> Json | None:
+def _canary_facts(facts: Json | None) -> Json | None:
     if facts is None:
         return None
     kept = (
@@ -137,7 +137,7 @@ def _canary(facts: Json | None) -> Json | None:
     return {**{key: facts[key] for key in kept}, "trail": facts["trail"], "events": facts["events"]}
 
 
-def _rollback(bad: Json | None) -> Json | None:
+def _rollback_facts(bad: Json | None) -> Json | None:
     if bad is None:
         return None
     heldout = bad["evaluation"]["pools"]["heldout"]
@@ -145,6 +145,6 @@ def _rollback(bad: Json | None) -> Json | None:
         "injected": bad["adapter"],
         "forced": bad["release"]["forced"],
         "gate": bad["release"]["gate"],
-        "heldout": _pool(heldout),
-        **(_canary(bad["canary"]) or {}),
+        "heldout": _pool_facts(heldout),
+        **(_canary_facts(bad["canary"]) or {}),
     }

@@ -1,4 +1,4 @@
-"""What can be chosen about the demo. Knows: the choices. Does not know: the story."""
+"""Define the options of the demo."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import Literal
 
 @dataclass(frozen=True, kw_only=True)
 class DemoOptions:
-    """Choices of one demo.
+    """Options of one demo.
 
     Attributes:
         rounds: Rounds of traffic, retrain and canary.
-        seed: Of tasks, sampling and training.
-        verify: Who says what a success is when the dataset is made: the goal state, or the agent's own claim.
+        seed: Seed of tasks, sampling and training.
+        verify: Verifier of the dataset: the goal state, or the agent's own claim.
         home: Folder that holds the demos.
-        html: Where the report goes; by default into the demo's folder.
+        html: Path of the report; by default in the demo's folder.
         runs: Production runs before each retrain.
-        sabotage: Whether a bad adapter is put in at the end.
+        sabotage: Release a bad adapter at the end.
         quiet: Print nothing.
     """
 

@@ -1,7 +1,4 @@
-"""What recording costs one run of the example agent, traced and untraced by turns.
-
-Knows: how the two are timed against each other. Does not know: what is recorded.
-"""
+"""Measure the cost of recording one run of the example agent, traced and untraced in turn."""
 
 from __future__ import annotations
 
@@ -17,8 +14,8 @@ from burnish_trainer.demo.scene import AGENT, Scene
 _PAIRS = 20
 
 
-def overhead(scene: Scene) -> dict[str, Any]:
-    """Processor milliseconds that recording adds to a run, and the share of the whole run.
+def measure_overhead(scene: Scene) -> dict[str, Any]:
+    """Measure the processor milliseconds that recording adds to a run, and their share of the whole run.
 
     Args:
         scene: The demo.
@@ -31,10 +28,10 @@ def overhead(scene: Scene) -> dict[str, Any]:
     extra: list[float] = []
     whole: list[float] = []
     for graph in (plain, traced):
-        _timed(scene, graph.invoke, task)
+        _time_run(scene, graph.invoke, task)
     for _ in range(_PAIRS):
-        without, total = _timed(scene, plain.invoke, task)
-        with_, _ = _timed(scene, traced.invoke, task)
+        without, total = _time_run(scene, plain.invoke, task)
+        with_, _ = _time_run(scene, traced.invoke, task)
         extra.append(with_ - without)
         whole.append(total)
     per_run, base = median(extra), median(whole)
@@ -45,8 +42,8 @@ def overhead(scene: Scene) -> dict[str, Any]:
     return found
 
 
-def _timed(scene: Scene, invoke: Callable[[Any], Any], task: Any) -> tuple[float, float]:
-    """Milliseconds of this thread, where recording happens, and of the whole process."""
+def _time_run(scene: Scene, invoke: Callable[[Any], Any], task: Any) -> tuple[float, float]:
+    """Return milliseconds of this thread, where recording happens, and of the whole process."""
     world = scene.subject.open_environment()
     world.open(task.data)
     try:

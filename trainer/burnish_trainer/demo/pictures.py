@@ -1,7 +1,4 @@
-"""Pictures of a demo as SVG text: funnel, success by round, evidence of a canary.
-
-Knows: matplotlib. Does not know: what a good number is.
-"""
+"""Draw pictures of a demo as SVG text: funnel, success by round, evidence of a canary."""
 
 from __future__ import annotations
 
@@ -14,7 +11,7 @@ Json = dict[str, Any]
 _INK, _OLD, _NEW, _BAD = "#26323b", "#9aa7b0", "#1f7a5c", "#b5413a"
 
 
-def _figure(width: float, height: float) -> tuple[Any, Any]:
+def _make_figure(width: float, height: float) -> tuple[Any, Any]:
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
@@ -35,20 +32,20 @@ def _figure(width: float, height: float) -> tuple[Any, Any]:
     return figure, axes
 
 
-def _svg(figure: Any) -> str:
+def _render_svg(figure: Any) -> str:
     out = io.StringIO()
     figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
     text = out.getvalue()
     return text[text.index("<svg") :]
 
 
-def funnel(stages: Sequence[Json]) -> str:
-    """How many runs each stage of the dataset kept.
+def draw_funnel(stages: Sequence[Json]) -> str:
+    """Draw how many runs each stage of the dataset kept.
 
     Args:
         stages: Name, kept, dropped by reason, in order.
     """
-    figure, axes = _figure(7.2, 0.5 + 0.42 * len(stages))
+    figure, axes = _make_figure(7.2, 0.5 + 0.42 * len(stages))
     names = [stage["name"] for stage in stages]
     kept = [stage["kept"] for stage in stages]
     dropped = [sum((stage.get("dropped") or {}).values()) for stage in stages]
@@ -60,19 +57,19 @@ def funnel(stages: Sequence[Json]) -> str:
     axes.invert_yaxis()
     axes.set_xlim(0, 1.3 * max([1, *(k + d for k, d in zip(kept, dropped, strict=True))]))
     axes.set_xlabel("runs")
-    return _svg(figure)
+    return _render_svg(figure)
 
 
-def success(rounds: Sequence[Json]) -> str:
-    """Success on held-out tasks before and after each round, by kind, with 95 % intervals.
+def draw_success(rounds: Sequence[Json]) -> str:
+    """Draw success on held-out tasks before and after each round, by kind, with 95 % intervals.
 
     Args:
         rounds: Facts of the rounds.
     """
     kinds = [*rounds[0]["by_kind"], "all"]
-    arms = [_arm("before", rounds[0], "before")]
-    arms += [_arm(f"round {n}", one, "after") for n, one in enumerate(rounds, 1)]
-    figure, axes = _figure(7.2, 3.2)
+    arms = [_arm_cells("before", rounds[0], "before")]
+    arms += [_arm_cells(f"round {n}", one, "after") for n, one in enumerate(rounds, 1)]
+    figure, axes = _make_figure(7.2, 3.2)
     width = 0.8 / len(arms)
     for place, (name, cells) in enumerate(arms):
         xs = [i - 0.4 + width * (place + 0.5) for i in range(len(kinds))]
@@ -89,22 +86,22 @@ def success(rounds: Sequence[Json]) -> str:
     axes.set_ylim(0, 105)
     axes.set_ylabel("success, %")
     axes.legend(frameon=False, ncols=len(arms), loc="lower center", bbox_to_anchor=(0.5, 1.0))
-    return _svg(figure)
+    return _render_svg(figure)
 
 
-def _arm(name: str, one: Json, key: str) -> tuple[str, list[tuple[float, list[float]]]]:
+def _arm_cells(name: str, one: Json, key: str) -> tuple[str, list[tuple[float, list[float]]]]:
     cells = [*one["by_kind"].values(), one["heldout"]]
     return name, [(cell[key], cell[f"{key}_ci95"]) for cell in cells]
 
 
-def evidence(trail: Sequence[Json], events: Sequence[Json]) -> str:
-    """Evidence of a canary after each judged thread.
+def draw_evidence(trail: Sequence[Json], events: Sequence[Json]) -> str:
+    """Draw the evidence of a canary after each decided thread.
 
     Args:
-        trail: Per judged thread: arm, share, evidence of worse and of not worse.
-        events: Moves of the rollout.
+        trail: Per decided thread: arm, share, evidence of worse and of not worse.
+        events: State changes of the rollout.
     """
-    figure, axes = _figure(7.2, 2.8)
+    figure, axes = _make_figure(7.2, 2.8)
     xs = list(range(1, len(trail) + 1))
     for key, shade, name in (("not_worse", _NEW, "not worse"), ("worse", _BAD, "worse")):
         axes.plot(xs, [min(1e12, max(1e-6, one[key])) for one in trail], color=shade, label=name)
@@ -123,4 +120,4 @@ def evidence(trail: Sequence[Json], events: Sequence[Json]) -> str:
         axes.set_title(
             f"{events[-1]['state']}: {events[-1]['reason']}", fontsize=9, color=_INK, loc="left"
         )
-    return _svg(figure)
+    return _render_svg(figure)

@@ -1,7 +1,4 @@
-"""The story of a demo as one page that needs nothing else: text, one table, pictures.
-
-Knows: the page. Does not know: how anything was measured.
-"""
+"""Write the result of a demo as one self-contained page: text, one table, pictures."""
 
 from __future__ import annotations
 
@@ -27,7 +24,7 @@ pre { overflow: auto; background: #f0efe9; padding: 1rem; font-size: .8rem }
 
 
 def write_report(scene: Scene, facts: Json) -> Path:
-    """Write the page and give its path.
+    """Write the page and return its path.
 
     Args:
         scene: The demo.
@@ -36,32 +33,35 @@ def write_report(scene: Scene, facts: Json) -> Path:
     path = scene.options.html or scene.folder / "report.html"
     path = path.expanduser().absolute()
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page(facts), encoding="utf-8")
+    path.write_text(render_page(facts), encoding="utf-8")
     return path
 
 
-def page(facts: Json) -> str:
-    """The page as HTML."""
+def render_page(facts: Json) -> str:
+    """Return the page as HTML."""
     last = facts["rounds"][-1]
     parts = [
         "<h1>An agent, polished by its own runs</h1>",
-        f"<p class=big>{_percent(facts['rounds'][0]['heldout']['before'])} → "
-        f"{_percent(last['heldout']['after'])} of held-out tasks</p>",
-        f"<p>{_story(facts)}</p>",
+        f"<p class=big>{_format_percent(facts['rounds'][0]['heldout']['before'])} → "
+        f"{_format_percent(last['heldout']['after'])} of held-out tasks</p>",
+        f"<p>{_summary_text(facts)}</p>",
         "<h2>Success by round</h2>",
-        pictures.success(facts["rounds"]),
-        _table(facts),
+        pictures.draw_success(facts["rounds"]),
+        _success_table(facts),
     ]
     for number, one in enumerate(facts["rounds"], 1):
-        parts += [f"<h2>Round {number}: what was learned from</h2>", pictures.funnel(one["funnel"])]
-        parts += [f"<p>{_text(_dropped(one['dropped']))}</p>"]
         parts += [
-            f"<p>Gate: <b>{_text(one['gate']['decision'])}</b>. {_text('; '.join(one['gate']['reasons']))}</p>"
+            f"<h2>Round {number}: what was learned from</h2>",
+            pictures.draw_funnel(one["funnel"]),
         ]
-        parts += _canary(f"Round {number}: canary", one["canary"])
-    parts += _canary("The bad adapter: rollback", facts["rollback"])
+        parts += [f"<p>{_escape_text(_dropped_sentence(one['dropped']))}</p>"]
+        parts += [
+            f"<p>Gate: <b>{_escape_text(one['gate']['decision'])}</b>. {_escape_text('; '.join(one['gate']['reasons']))}</p>"
+        ]
+        parts += _canary_section(f"Round {number}: canary", one["canary"])
+    parts += _canary_section("The bad adapter: rollback", facts["rollback"])
     shown = {k: v for k, v in facts.items() if k not in ("rounds", "canary", "rollback")}
-    parts += [f"<h2>Conditions</h2><pre>{_text(json.dumps(shown, indent=2))}</pre>"]
+    parts += [f"<h2>Conditions</h2><pre>{_escape_text(json.dumps(shown, indent=2))}</pre>"]
     body = "\n".join(parts)
     return (
         "<!doctype html><html lang=en><meta charset=utf-8><title>burnish demo</title>"
@@ -69,23 +69,23 @@ def page(facts: Json) -> str:
     )
 
 
-def _dropped(reasons: dict[str, int]) -> str:
+def _dropped_sentence(reasons: dict[str, int]) -> str:
     told = ", ".join(f"{count} for {reason!r}" for reason, count in reasons.items())
     return f"Dropped: {told}." if told else "Nothing was dropped."
 
 
-def _story(facts: Json) -> str:
+def _summary_text(facts: Json) -> str:
     canary, bad, cost = facts["canary"], facts["rollback"], facts["overhead"]
     told = [
         f"{facts['trajectories']} recorded runs, {facts['seconds_total']:.0f} seconds, one small model on this machine."
     ]
     if canary:
         told.append(
-            f"The canary {_text(canary['decision'])} the new adapter after {canary['canary_threads']} threads on it."
+            f"The canary {_escape_text(canary['decision'])} the new adapter after {canary['canary_threads']} threads on it."
         )
     if bad:
         told.append(
-            f"A bad adapter, forced past the gate, was {_text(bad['decision'].replace('_', ' '))} after "
+            f"A bad adapter, forced past the gate, was {_escape_text(bad['decision'].replace('_', ' '))} after "
             f"{bad['canary_threads']} threads."
         )
     told.append(f"Recording cost {cost['per_run_ms']:.2f} ms a run.")
@@ -96,36 +96,38 @@ def _story(facts: Json) -> str:
     return " ".join(told)
 
 
-def _table(facts: Json) -> str:
+def _success_table(facts: Json) -> str:
     head = "".join(f"<th>round {n}</th>" for n in range(1, len(facts["rounds"]) + 1))
     rows = [f"<tr><th></th><th>before</th>{head}</tr>"]
     names = [*facts["rounds"][0]["by_kind"], "heldout", "standing", "capability"]
     for name in names:
         cells = [one["by_kind"].get(name) or one[name] for one in facts["rounds"]]
-        told = _cell(cells[0], "before") + "".join(_cell(cell, "after") for cell in cells)
-        rows.append(f"<tr><td>{_text(name)}</td>{told}</tr>")
+        told = _rate_cell(cells[0], "before") + "".join(_rate_cell(cell, "after") for cell in cells)
+        rows.append(f"<tr><td>{_escape_text(name)}</td>{told}</tr>")
     return f"<table>{''.join(rows)}</table>"
 
 
-def _cell(cell: Json, key: str) -> str:
+def _rate_cell(cell: Json, key: str) -> str:
     low, high = cell[f"{key}_ci95"]
-    return f"<td>{_percent(cell[key])} <small>{100 * low:.0f} to {100 * high:.0f}</small></td>"
+    return (
+        f"<td>{_format_percent(cell[key])} <small>{100 * low:.0f} to {100 * high:.0f}</small></td>"
+    )
 
 
-def _canary(title: str, facts: Json | None) -> list[str]:
+def _canary_section(title: str, facts: Json | None) -> list[str]:
     if not facts or not facts.get("trail"):
         return []
     return [
-        f"<h2>{_text(title)}</h2>",
-        pictures.evidence(facts["trail"], facts["events"]),
-        f"<p>{_text(facts['decision'])} after {facts['threads']} threads, {facts['canary_threads']} on the new adapter: "
-        f"{_text(facts['reason'])}</p>",
+        f"<h2>{_escape_text(title)}</h2>",
+        pictures.draw_evidence(facts["trail"], facts["events"]),
+        f"<p>{_escape_text(facts['decision'])} after {facts['threads']} threads, {facts['canary_threads']} on the new adapter: "
+        f"{_escape_text(facts['reason'])}</p>",
     ]
 
 
-def _percent(share: float) -> str:
+def _format_percent(share: float) -> str:
     return f"{100 * share:.1f} %"
 
 
-def _text(value: object) -> str:
+def _escape_text(value: object) -> str:
     return html.escape(str(value))

@@ -1,7 +1,4 @@
-"""One round: users ask, one retrain, a canary that decides.
-
-Knows: what a round is made of. Does not know: how a stage works.
-"""
+"""Play one round: users ask, one retrain, a canary that decides."""
 
 from __future__ import annotations
 
@@ -14,13 +11,13 @@ import burnish
 from burnish_exporters import DatasetVersion
 from burnish_trainer import console
 from burnish_trainer.demo.scene import AGENT, NO_ROLLOUTS, Scene
-from burnish_trainer.demo.traffic import canary_until_decided, users
+from burnish_trainer.demo.traffic import canary_until_decided, run_users
 
 CLAIM = [{"goal_state": {"predicate": "checks:claims_success", "name": "claim"}}]
 
 
 def play_round(scene: Scene, number: int) -> dict[str, Any]:
-    """Play one round, or give back what it gave before.
+    """Play one round, or return its earlier result.
 
     Args:
         scene: The demo.
@@ -28,14 +25,16 @@ def play_round(scene: Scene, number: int) -> dict[str, Any]:
     """
     console.say(f"\n[bold cyan]round {number}[/]")
     do, started = scene.stages.do, time.monotonic()
-    asked = do(f"users-{number}", scene.inputs(number), lambda: users(scene, number))
-    report = do(f"retrain-{number}", scene.inputs(number, asked), lambda: _retrain(scene))
+    asked = do(f"users-{number}", scene.stage_inputs(number), lambda: run_users(scene, number))
+    report = do(
+        f"retrain-{number}", scene.stage_inputs(number, asked), lambda: _retrain_agent(scene)
+    )
     canary = None
     if report["status"] == "canary":
-        console.say("  [dim]canary with demo settings: {}[/]", _settings(scene))
+        console.say("  [dim]canary with demo settings: {}[/]", _format_settings(scene))
         canary = do(
             f"canary-{number}",
-            scene.inputs(number, report["adapter"]),
+            scene.stage_inputs(number, report["adapter"]),
             lambda: canary_until_decided(scene, number),
         )
         console.say("  [bold]{}[/]: {}", canary["decision"], canary["reason"])
@@ -49,22 +48,22 @@ def play_round(scene: Scene, number: int) -> dict[str, Any]:
     }
 
 
-def _retrain(scene: Scene) -> dict[str, Any]:
+def _retrain_agent(scene: Scene) -> dict[str, Any]:
     settings: dict[str, Any] = {"train": {"seed": scene.options.seed}, "evaluate": NO_ROLLOUTS}
     if scene.options.verify == "claim":
-        # What the agent says of itself decides what is learned; facts still judge the result.
+        # The agent's own claim decides what is learned; goal states still verify the result.
         settings["learn_from"] = CLAIM
     report = burnish.retrain(AGENT, **settings)
     found = msgspec.to_builtins(report)
-    found["funnel"] = _funnel(scene, str(report.dataset))
+    found["funnel"] = _read_funnel(scene, str(report.dataset))
     return found
 
 
-def _funnel(scene: Scene, dataset: str) -> list[dict[str, Any]]:
+def _read_funnel(scene: Scene, dataset: str) -> list[dict[str, Any]]:
     return DatasetVersion.open(scene.workspace / "datasets" / dataset).manifest.funnel
 
 
-def _settings(scene: Scene) -> str:
+def _format_settings(scene: Scene) -> str:
     table = scene.subject.config.canary
     steps = " -> ".join(f"{100 * step:g}" for step in table.steps)
     return (

@@ -1,7 +1,4 @@
-"""A bad adapter, made from the agent's failed runs and forced past the gate; the canary must end it.
-
-Knows: how the bad adapter is made and let loose. Does not know: how the canary finds out.
-"""
+"""Train a bad adapter on the agent's failed runs and force it past the gate; the canary must roll it back."""
 
 from __future__ import annotations
 
@@ -19,42 +16,50 @@ from burnish_trainer.demo.scene import AGENT, Scene
 from burnish_trainer.demo.traffic import canary_until_decided
 from burnish_trainer.evaluation import evaluate
 from burnish_trainer.gate import decide
-from burnish_trainer.release import current_adapter, register, start_canary
+from burnish_trainer.release import current_adapter, register_adapter, start_canary
 from burnish_trainer.run import train
-from burnish_trainer.run.files import write_json
+from burnish_trainer.run.storage import write_json
 
 _PLACE = 99
 
 
-class Failures:
-    """The failed runs that a dataset version keeps apart, as if they were worth learning."""
+class FailedRuns:
+    """The failed runs of a dataset version, offered as training rows."""
 
     def __init__(self, version: DatasetVersion) -> None:
         self._version = version
         self.id = f"{version.id}+failures"
 
     def rows(self, split: str = "train") -> Iterable[dict[str, Any]]:
-        """The failed runs of a split."""
+        """Return the failed runs of a split."""
         return self._version.rows(f"{split}-contrast")
 
 
-def sabotage(scene: Scene) -> dict[str, Any]:
-    """Train a bad adapter, measure it, force it past the gate, and watch it being rolled back.
+def release_bad_adapter(scene: Scene) -> dict[str, Any]:
+    """Train a bad adapter, measure it, force it past the gate, and watch its rollback.
 
     Args:
         scene: The demo.
     """
     console.say("\n[bold cyan]a bad adapter[/], trained on failed runs and forced past the gate")
     current, do = current_adapter(scene.subject), scene.stages.do
-    made = do("bad-train", scene.inputs(), lambda: _bad(scene))
-    told = do("bad-evaluate", scene.inputs(made), lambda: _measured(scene, current, made["id"]))
-    started = do("bad-release", scene.inputs(told), lambda: let_loose(scene, made["id"], told))
-    ended = do("bad-canary", scene.inputs(started), lambda: canary_until_decided(scene, _PLACE))
+    made = do("bad-train", scene.stage_inputs(), lambda: _train_bad_adapter(scene))
+    told = do(
+        "bad-evaluate",
+        scene.stage_inputs(made),
+        lambda: _measure_adapter(scene, current, made["id"]),
+    )
+    started = do(
+        "bad-release", scene.stage_inputs(told), lambda: force_release(scene, made["id"], told)
+    )
+    ended = do(
+        "bad-canary", scene.stage_inputs(started), lambda: canary_until_decided(scene, _PLACE)
+    )
     console.say("  [bold]{}[/]: {}", ended["decision"], ended["reason"])
     return {"adapter": made["id"], "evaluation": told, "release": started, "canary": ended}
 
 
-def _bad(scene: Scene) -> dict[str, Any]:
+def _train_bad_adapter(scene: Scene) -> dict[str, Any]:
     table = msgspec.structs.asdict(scene.subject.config.dataset)
     version = build_dataset(
         burnish.Workspace(),
@@ -66,22 +71,22 @@ def _bad(scene: Scene) -> dict[str, Any]:
     settings = msgspec.structs.asdict(scene.subject.config.train)
     settings.pop("start")
     adapter = train(
-        Failures(version),
+        FailedRuns(version),
         base_model=scene.subject.config.base_model,
         recipe={**settings, "name": f"{AGENT}-bad", "seed": scene.options.seed},
     )
     return {"id": adapter.id, "rows": adapter.rows["rows"]}
 
 
-def _measured(scene: Scene, current: str | None, bad: str) -> dict[str, Any]:
+def _measure_adapter(scene: Scene, current: str | None, bad: str) -> dict[str, Any]:
     found = evaluate(scene.subject, adapters=[current, bad])
     heldout = found.pools["heldout"]
     console.say(f"  held-out: {heldout.before.rate:.1%} -> {heldout.after.rate:.1%}")
     return msgspec.to_builtins(found)
 
 
-def let_loose(scene: Scene, bad: str, told: dict[str, Any]) -> dict[str, Any]:
-    """Force a bad adapter past the gate and give it its first threads.
+def force_release(scene: Scene, bad: str, told: dict[str, Any]) -> dict[str, Any]:
+    """Force a bad adapter past the gate and start its canary.
 
     Args:
         scene: The demo.
@@ -96,6 +101,6 @@ def let_loose(scene: Scene, bad: str, told: dict[str, Any]) -> dict[str, Any]:
         decision.decision,
         "; ".join(decision.reasons),
     )
-    register(scene.subject, bad, path, decision, forced=True)
+    register_adapter(scene.subject, bad, path, decision, forced=True)
     status = start_canary(scene.subject, bad)
     return {"gate": msgspec.to_builtins(decision), "swap_ms": status["swap_ms"], "forced": True}

@@ -1,13 +1,11 @@
-"""The folder of a demo: the example project, a workspace of its own, receipts of what was done.
+"""Hold the folder of a demo: the example project, its own workspace, receipts of finished stages.
 
-Knows: where things lie, and which demo is unfinished. Does not know: what is played.
-
-    .burnish-demo/0001/
-      project/      the support desk with its burnish.toml
-      workspace/    trajectories, datasets, adapters, runs
-      receipts/     one a stage; an interrupted demo goes on behind the last
-      facts.json    the story as data, once it is over
-      report.html
+.burnish-demo/0001/
+project/      the support desk with its burnish.toml
+workspace/    trajectories, datasets, adapters, runs
+receipts/     one a stage; an interrupted demo continues after the last
+facts.json    the result as data, once it is complete
+report.html
 """
 
 from __future__ import annotations
@@ -26,9 +24,9 @@ from burnish import settings
 from burnish.project import load_project
 from burnish_trainer import console
 from burnish_trainer.demo.options import DemoOptions
-from burnish_trainer.evaluation.subject import Subject
-from burnish_trainer.overrides import overridden
-from burnish_trainer.run.files import locked, write_json
+from burnish_trainer.evaluation.agent_project import AgentProject
+from burnish_trainer.overrides import apply_overrides
+from burnish_trainer.run.storage import lock_folder, write_json
 from burnish_trainer.stages import Stages
 
 AGENT = "support"
@@ -41,53 +39,53 @@ class Scene:
 
     Attributes:
         folder: Its folder.
-        options: What was chosen.
-        stages: Receipts.
-        subject: The agent of the example project, judged by facts.
+        options: Its options.
+        stages: Receipts of its stages.
+        subject: The agent of the example project, verified by goal states.
     """
 
     folder: Path
     options: DemoOptions
     stages: Stages
-    subject: Subject
+    subject: AgentProject
 
     @property
     def workspace(self) -> Path:
-        """Folder of the workspace."""
+        """Return the folder of the workspace."""
         return self.folder / "workspace"
 
-    def inputs(self, *more: Any) -> list[Any]:
-        """What a stage depends on: the choices, the agent's code, and what came before."""
+    def stage_inputs(self, *more: Any) -> list[Any]:
+        """Return the inputs of a stage: the options, the agent's code, and the results of earlier stages."""
         chosen = [self.options.seed, self.options.verify, self.options.runs]
         return [*chosen, self.subject.code_sha256, *more]
 
-    def seconds(self, now: float) -> float:
-        """Seconds of work over all parts of a demo that was interrupted."""
+    def add_seconds(self, now: float) -> float:
+        """Return the seconds of work over all parts of an interrupted demo."""
         path = self.folder / "receipts" / "seconds.json"
         before = json.loads(path.read_text()) if path.exists() else 0.0
         write_json(path, before + now)
         return round(before + now, 3)
 
-    def end(self, facts: dict[str, Any]) -> None:
-        """Keep the facts; the next demo gets a folder of its own."""
+    def write_facts(self, facts: dict[str, Any]) -> None:
+        """Write the facts; the next demo gets its own folder."""
         write_json(self.folder / "facts.json", facts)
 
 
 @contextlib.contextmanager
 def open_scene(options: DemoOptions) -> Iterator[Scene]:
-    """The unfinished demo with the same choices, or a new one; the process works in its workspace inside.
+    """Open the unfinished demo with the same options, or a new one; the process works in its workspace inside the block.
 
     Raises:
         TrainingError: Another process plays the same demo.
     """
-    folder = _folder(options)
-    with locked(folder, "a demo"), _settings_for(folder):
+    folder = _choose_folder(options)
+    with lock_folder(folder, "a demo"), _settings_for(folder):
         project = load_project(folder / "project" / "burnish.toml")
-        subject = overridden(project, AGENT, {"evaluate": NO_ROLLOUTS})
+        subject = apply_overrides(project, AGENT, {"evaluate": NO_ROLLOUTS})
         yield Scene(folder, options, Stages(folder / "receipts"), subject)
 
 
-def _folder(options: DemoOptions) -> Path:
+def _choose_folder(options: DemoOptions) -> Path:
     home = options.home.expanduser().absolute()
     elsewhere = ("home", "html", "quiet")  # these choose no other demo
     chosen = {k: str(v) for k, v in dataclasses.asdict(options).items() if k not in elsewhere}

@@ -9,7 +9,7 @@ from burnish_trainer import console
 Json = dict[str, Any]
 
 
-def show(facts: Json) -> None:
+def print_facts(facts: Json) -> None:
     """Print the table.
 
     Args:
@@ -32,31 +32,31 @@ def show(facts: Json) -> None:
     first = facts["rounds"][0]
     for kind in first["by_kind"]:
         cells = [one["by_kind"][kind] for one in facts["rounds"]]
-        _row(table, kind, cells)
+        _table_row(table, kind, cells)
     table.add_section()
     for pool in ("heldout", "standing", "capability"):
-        _row(
+        _table_row(
             table,
             "held-out" if pool == "heldout" else pool,
             [one[pool] for one in facts["rounds"]],
         )
     console.say("")
     console.show(table)
-    for line in _lines(facts):
+    for line in _summary_lines(facts):
         console.say("{}", line)
 
 
-def _row(table: Any, name: str, cells: list[Json]) -> None:
+def _table_row(table: Any, name: str, cells: list[Json]) -> None:
     first = cells[0]
-    told = [_rate(first["before"], first["before_ci95"])]
-    table.add_row(name, *told, *(_rate(cell["after"], cell["after_ci95"]) for cell in cells))
+    told = [_format_rate(first["before"], first["before_ci95"])]
+    table.add_row(name, *told, *(_format_rate(cell["after"], cell["after_ci95"]) for cell in cells))
 
 
-def _rate(rate: float, ends: list[float]) -> str:
+def _format_rate(rate: float, ends: list[float]) -> str:
     return f"{100 * rate:.1f} [{100 * ends[0]:.0f},{100 * ends[1]:.0f}]"
 
 
-def _lines(facts: Json) -> list[str]:
+def _summary_lines(facts: Json) -> list[str]:
     last = facts["rounds"][-1]["heldout"]
     lines = [
         f"gain of the last round {100 * last['gain']:+.1f} points "

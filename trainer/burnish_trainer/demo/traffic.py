@@ -16,15 +16,15 @@ from burnish.records import Task
 from burnish_trainer import console
 from burnish_trainer.demo.scene import AGENT, Scene
 from burnish_trainer.evaluation.attempt import next_seed
-from burnish_trainer.evaluation.judging import Result, judge
-from burnish_trainer.evaluation.running import Runner, RunOptions, since_now
+from burnish_trainer.evaluation.grading import AttemptResult, grade_attempts
+from burnish_trainer.evaluation.rollouts import AttemptRunner, RunOptions, since_now
 
 WAVE = 24
 _MOST_WAVES = 60
 _TEMPERATURE = 1.0
 
 
-def wave(scene: Scene, tasks: list[Task], seed: int) -> list[Result]:
+def run_wave(scene: Scene, tasks: list[Task], seed: int) -> list[AttemptResult]:
     """So many users ask, each in a thread of its own, and every run is judged.
 
     Args:
@@ -44,13 +44,13 @@ def wave(scene: Scene, tasks: list[Task], seed: int) -> list[Result]:
         temperature=_TEMPERATURE,
         seed=seed,
     )
-    runner, since = Runner(scene.subject, None, options, model), since_now()
+    runner, since = AttemptRunner(scene.subject, None, options, model), since_now()
     with console.bar("users", len(tasks)) as advance:
-        ran = runner.run({"train": tasks}, advance)
-    return judge(scene.subject, ran, since)
+        ran = runner.run_pools({"train": tasks}, advance)
+    return grade_attempts(scene.subject, ran, since)
 
 
-def users(scene: Scene, number: int) -> dict[str, Any]:
+def run_users(scene: Scene, number: int) -> dict[str, Any]:
     """The traffic of one round, before anything is learned from it.
 
     Args:
@@ -58,7 +58,7 @@ def users(scene: Scene, number: int) -> dict[str, Any]:
         number: The round, from 1.
     """
     seed = 1000 * scene.options.seed + number
-    results = wave(scene, scene.subject.tasks("train", scene.options.runs, seed), seed)
+    results = run_wave(scene, scene.subject.tasks("train", scene.options.runs, seed), seed)
     good = sum(result.label == "success" for result in results)
     console.say(f"  {len(results)} threads of users, {good / len(results):.1%} served well")
     return {"runs": len(results), "success_rate": good / len(results)}
@@ -72,14 +72,14 @@ def canary_until_decided(scene: Scene, place: int) -> dict[str, Any]:
         place: Which canary of the demo, so that no two meet the same tasks.
     """
     rollout, started = Rollout(scene.workspace, AGENT), time.monotonic()
-    tasks, told = _tasks(scene, place), ""
-    results: list[Result] = []
+    tasks, told = _draw_tasks(scene, place), ""
+    results: list[AttemptResult] = []
     for number in range(_MOST_WAVES):
-        results += wave(
+        results += run_wave(
             scene, list(itertools.islice(tasks, WAVE)), seed=7_000_000 + 1000 * place + number
         )
         status = rollout.observe()
-        told = _told(status, told)
+        told = _result_facts(status, told)
         if status["state"] != "CANARY":
             break
     else:
@@ -99,13 +99,13 @@ def canary_until_decided(scene: Scene, place: int) -> dict[str, Any]:
     }
 
 
-def _tasks(scene: Scene, place: int) -> Iterator[Task]:
+def _draw_tasks(scene: Scene, place: int) -> Iterator[Task]:
     for part in itertools.count(1):
         seed = 500_000 + 10_000 * scene.options.seed + 100 * place + part
         yield from scene.subject.tasks("train", 10 * WAVE, seed)
 
 
-def _told(status: dict[str, Any], before: str) -> str:
+def _result_facts(status: dict[str, Any], before: str) -> str:
     if status["state"] != "CANARY":
         return before
     threads, evidence = status["threads"], status["evidence"]

@@ -1,12 +1,13 @@
-"""The agent is run with and without an adapter on the same tasks, and both are compared.
+"""Run an agent with and without an adapter on the same tasks, and compare both.
 
-Knows: the order of an evaluation, and which half of it was already done.
-Does not know: how the agent works, what is good enough (gate.py).
+`evaluate` states the order of an evaluation; gate.py decides on its result.
 
-Each arm (one adapter on one set of tasks) is kept under `home/evaluations/arms/`, named after all that decides it:
-agent code, backend and its model, adapter, tasks, verifiers, options, burnish's version. The arm of the current version
-is therefore run once, and the "before" of a round is the "after" of the last one. Attempts that an error of the
-infrastructure ended are not kept: they are made again the next time.
+How it works: each arm (one adapter on one set of tasks) is cached under `home/evaluations/arms/` by everything that
+decides
+its results: agent code, backend and its model, adapter, tasks, verifiers, options, burnish's version. The arm of the
+current version therefore runs once, and the "before" of a round is the "after" of the last one. Attempts that ended
+with
+an infrastructure error are not cached; the next evaluation repeats them.
 """
 
 from __future__ import annotations
@@ -21,48 +22,60 @@ import msgspec
 from burnish.errors import EvaluationError
 from burnish.records import Evaluation, Task
 from burnish_trainer import console
-from burnish_trainer.evaluation.arms import Arm, ArmStore
+from burnish_trainer.evaluation.agent_project import (
+    POOLS,
+    AgentProject,
+    decode_tasks,
+    hash_tasks,
+    load_agent,
+)
+from burnish_trainer.evaluation.arms import ArmCache, ArmResults
 from burnish_trainer.evaluation.comparison import (
-    compare,
+    compare_pool,
     faults_by_reason,
-    pairs_of,
-    regressions,
+    find_regressions,
+    pair_results,
     unknown_by_reason,
 )
 from burnish_trainer.evaluation.event_loop import EvaluationLoop
-from burnish_trainer.evaluation.judging import Result, judge
-from burnish_trainer.evaluation.running import Job, Ran, Runner, RunOptions, since_now
-from burnish_trainer.evaluation.subject import POOLS, Subject, as_tasks, subject_of, tasks_sha256
+from burnish_trainer.evaluation.grading import AttemptResult, grade_attempts
+from burnish_trainer.evaluation.rollouts import (
+    AttemptJob,
+    AttemptRunner,
+    EvaluationAttempt,
+    RunOptions,
+    since_now,
+)
 
 Tasks = dict[str, Sequence[Any]] | Iterable[Any] | None
 
 
 @dataclass(frozen=True, slots=True)
-class Collection:
-    """Fresh runs of an agent.
+class RunCollection:
+    """Recorded runs of an agent.
 
     Attributes:
-        results: What became of each, judged.
-        seconds: How long it took.
+        results: Result of each run.
+        seconds: Duration of all runs.
     """
 
-    results: list[Result]
+    results: list[AttemptResult]
     seconds: float
 
     @property
     def success_rate(self) -> float:
-        """Share of judged runs that succeeded."""
+        """Return the share of graded runs that succeeded."""
         known = [r for r in self.results if r.label != "unknown"]
         return sum(r.label == "success" for r in known) / len(known) if known else 0.0
 
     @property
     def faults(self) -> dict[str, int]:
-        """Runs that an error of the infrastructure ended, by error."""
+        """Return the count of runs that ended with an infrastructure error, by error."""
         return faults_by_reason(self.results)
 
 
 def evaluate(
-    agent: str | Subject,
+    agent: str | AgentProject,
     *,
     adapters: Sequence[str | None],
     tasks: Tasks = None,
@@ -71,26 +84,26 @@ def evaluate(
 ) -> Evaluation:
     """Compare two versions of an agent on the same tasks.
 
-    The real agent is run, captured by burnish, in an environment of its own per attempt, and judged by the verifiers
-    of its burnish.toml. Gains are paired: Tango's 95 % interval, McNemar's exact test.
+    The real agent runs, captured by burnish, in a new environment per attempt, and the verifiers of its burnish.toml
+    grade the attempts. Gains are paired: Tango's 95 % interval, McNemar's exact test.
 
     Args:
         agent: Name of the agent in burnish.toml.
-        adapters: The version before and the one after; one alone is compared with the base model. None is the base.
+        adapters: The version before and the one after; a single one is compared with the base model. None is the base.
         tasks: By pool, or one list that counts as held-out; by default the pools heldout, standing and capability.
         options: How attempts are run; by default as in burnish.toml.
-        fresh: Make all attempts again, also those whose results are remembered.
+        fresh: Repeat all attempts, including those with cached results.
 
     Raises:
-        EvaluationError: There are no tasks, or nothing could be judged.
+        EvaluationError: There are no tasks, or no attempt could be graded.
         BackendUnavailable: The backend does not answer.
-        NoVerifier: Nothing can say what a success is.
+        NoVerifier: burnish.toml names no verifier.
         UnknownAdapter: The workspace does not hold a version.
     """
-    subject = subject_of(agent)
-    before, after = _two(adapters)
-    pools = pools_of(subject, tasks)
-    chosen = options or options_of(subject)
+    subject = load_agent(agent)
+    before, after = _two_adapters(adapters)
+    pools = select_pools(subject, tasks)
+    chosen = options or read_options(subject)
     started = time.monotonic()
     with EvaluationLoop(chosen.concurrency) as loop:
         sides = [
@@ -98,25 +111,25 @@ def evaluate(
             for adapter in (before, after)
         ]
     arms = [side.results for side in sides]
-    pairs = pairs_of(*arms)
+    pairs = pair_results(*arms)
     if not pairs:
-        raise _nothing_judged(*arms)
+        raise _no_grades_error(*arms)
     by_pool = {pool: [p for p in pairs if p[0].pool == pool] for pool in pools}
     return Evaluation(
         agent=subject.name,
         base_model=subject.config.base_model,
         before=before,
         after=after,
-        pools={pool: compare(pool, found) for pool, found in by_pool.items() if found},
+        pools={pool: compare_pool(pool, found) for pool, found in by_pool.items() if found},
         trajectories=sum(r.trajectory_id is not None for arm in arms for r in arm),
         unknown=unknown_by_reason(*arms),
         seconds=round(time.monotonic() - started, 3),
         extras={
             "interval": "Tango's paired score interval, 95 %",
             "test": "McNemar's exact test, two-sided",
-            "tasks_sha256": {pool: tasks_sha256(several) for pool, several in pools.items()},
+            "tasks_sha256": {pool: hash_tasks(several) for pool, several in pools.items()},
             "options": msgspec.to_builtins(chosen),
-            "regressions": regressions(pairs),
+            "regressions": find_regressions(pairs),
             "infrastructure": {
                 name: {"attempts": len(side.results), "errors": faults_by_reason(side.results)}
                 for name, side in zip(("before", "after"), sides, strict=True)
@@ -129,21 +142,21 @@ def evaluate(
 
 
 def collect(
-    agent: str | Subject,
+    agent: str | AgentProject,
     tasks: Iterable[Any],
     *,
     adapter: str | None = None,
     options: RunOptions | None = None,
-) -> Collection:
-    """Let the agent attempt tasks and record it, to learn from or to look at.
+) -> RunCollection:
+    """Run the agent on tasks and record the runs.
 
     Args:
         agent: Name of the agent in burnish.toml.
-        tasks: What to attempt.
+        tasks: Tasks to attempt.
         adapter: Version that answers; None is the base model.
-        options: How; by default one attempt each at the rollout temperature, recorded as rollout.
+        options: Run options; by default one attempt each at the rollout temperature, recorded as rollout.
     """
-    subject = subject_of(agent)
+    subject = load_agent(agent)
     table = subject.config.evaluate
     chosen = options or RunOptions(
         source="rollout",
@@ -154,58 +167,58 @@ def collect(
     )
     started = time.monotonic()
     with EvaluationLoop(chosen.concurrency) as loop:
-        runner = Runner(subject, adapter, chosen, loop=loop)
-        results = _run(runner, {"train": as_tasks(tasks)}, "rollouts")
-    return Collection(results, round(time.monotonic() - started, 3))
+        runner = AttemptRunner(subject, adapter, chosen, loop=loop)
+        results = _run_pools(runner, {"train": decode_tasks(tasks)}, "rollouts")
+    return RunCollection(results, round(time.monotonic() - started, 3))
 
 
 def run_arm(
-    subject: Subject,
+    subject: AgentProject,
     adapter: str | None,
     pools: dict[str, list[Task]],
     options: RunOptions,
     *,
     loop: EvaluationLoop | None = None,
     fresh: bool = False,
-) -> Arm:
-    """Results of one version on the tasks of all pools; those of the last time if nothing has changed.
+) -> ArmResults:
+    """Return the results of one version on the tasks of all pools; reuse cached results.
 
     Args:
         subject: The agent.
         adapter: The version; None is the base model.
         pools: Tasks by pool.
-        options: How attempts are run.
+        options: Options of the attempts.
         loop: The event loop of the evaluation.
-        fresh: Make all attempts again.
+        fresh: Repeat all attempts.
     """
-    jobs: list[Job] = [
+    jobs: list[AttemptJob] = [
         (task, pool, attempt)
         for attempt in range(1, options.attempts + 1)
         for pool, several in pools.items()
         for task in several
     ]
-    store = ArmStore(subject, adapter, pools, options)
-    known = {} if fresh else store.load()
+    store = ArmCache(subject, adapter, pools, options)
+    known = {} if fresh else store.load_results()
     missing = [job for job in jobs if (job[1], job[0].id, job[2]) not in known]
     if missing:
-        runner = Runner(subject, adapter, options, loop=loop)
+        runner = AttemptRunner(subject, adapter, options, loop=loop)
         made = _run_jobs(runner, missing, f"evaluating {adapter or 'the base'}")
         known = {**known, **{(r.pool, r.task_id, r.attempt): r for r in made}}
-        store.save(list(known.values()))
+        store.save_results(list(known.values()))
     results = [known[pool, task.id, attempt] for task, pool, attempt in jobs]
-    return Arm(results, remembered=len(jobs) - len(missing))
+    return ArmResults(results, remembered=len(jobs) - len(missing))
 
 
-def pools_of(subject: Subject, tasks: Tasks = None) -> dict[str, list[Task]]:
-    """Tasks by pool, from what evaluate() was given.
+def select_pools(subject: AgentProject, tasks: Tasks = None) -> dict[str, list[Task]]:
+    """Return tasks by pool, from the `tasks` argument of evaluate().
 
     Raises:
-        EvaluationError: There are none.
+        EvaluationError: There are no tasks.
     """
     if isinstance(tasks, dict):
-        pools = {pool: as_tasks(several) for pool, several in tasks.items()}
+        pools = {pool: decode_tasks(several) for pool, several in tasks.items()}
     elif tasks is not None:
-        pools = {"heldout": as_tasks(tasks)}
+        pools = {"heldout": decode_tasks(tasks)}
     else:
         pools = {pool: subject.tasks(pool) for pool in POOLS}
     if not any(pools.values()):
@@ -217,13 +230,15 @@ def pools_of(subject: Subject, tasks: Tasks = None) -> dict[str, list[Task]]:
     return {pool: several for pool, several in pools.items() if several}
 
 
-def options_of(subject: Subject) -> RunOptions:
-    """How burnish.toml wants attempts of an evaluation to be run."""
+def read_options(subject: AgentProject) -> RunOptions:
+    """Return the options of an evaluation's attempts from burnish.toml."""
     table = subject.config.evaluate
     return RunOptions(seed=table.seed, concurrency=table.concurrency, max_steps=table.max_steps)
 
 
-def _run(runner: Runner, pools: dict[str, list[Task]], label: str) -> list[Result]:
+def _run_pools(
+    runner: AttemptRunner, pools: dict[str, list[Task]], label: str
+) -> list[AttemptResult]:
     jobs = [
         (task, pool, attempt)
         for attempt in range(1, runner.options.attempts + 1)
@@ -233,15 +248,15 @@ def _run(runner: Runner, pools: dict[str, list[Task]], label: str) -> list[Resul
     return _run_jobs(runner, jobs, label)
 
 
-def _run_jobs(runner: Runner, jobs: Sequence[Job], label: str) -> list[Result]:
+def _run_jobs(runner: AttemptRunner, jobs: Sequence[AttemptJob], label: str) -> list[AttemptResult]:
     since = since_now()
-    _ = runner.subject.verifiers  # a missing verifier is told before an hour of attempts
+    _ = runner.subject.verifiers  # a missing verifier fails before an hour of attempts
     with console.bar(label, len(jobs)) as advance:
-        ran: list[Ran] = runner.run_jobs(jobs, advance)
-    return judge(runner.subject, ran, since)
+        ran: list[EvaluationAttempt] = runner.run_jobs(jobs, advance)
+    return grade_attempts(runner.subject, ran, since)
 
 
-def _nothing_judged(*arms: Sequence[Result]) -> EvaluationError:
+def _no_grades_error(*arms: Sequence[AttemptResult]) -> EvaluationError:
     faults = {reason: n for arm in arms for reason, n in faults_by_reason(arm).items()}
     if faults:
         return EvaluationError(
@@ -257,7 +272,7 @@ def _nothing_judged(*arms: Sequence[Result]) -> EvaluationError:
     )
 
 
-def _two(adapters: Sequence[str | None]) -> tuple[str | None, str | None]:
+def _two_adapters(adapters: Sequence[str | None]) -> tuple[str | None, str | None]:
     if len(adapters) == 1:
         return None, adapters[0]
     if len(adapters) == 2:
@@ -269,4 +284,4 @@ def _two(adapters: Sequence[str | None]) -> tuple[str | None, str | None]:
     )
 
 
-__all__ = ["Collection", "Result", "RunOptions", "collect", "evaluate"]
+__all__ = ["AttemptResult", "RunCollection", "RunOptions", "collect", "evaluate"]

@@ -1,10 +1,11 @@
-"""The hash of an agent's code: what it imports and the text files that it may read.
+"""Hash an agent's code: the modules that it imports and the text files that it may read.
 
-Counted are the Python files and prompts under the folder of burnish.toml, and those of the agent's own packages
-elsewhere: modules that its code imports and that are neither of the standard library nor installed. Data such as JSON
-and YAML counts where the source names the file or its folder, so that reports written there do not. Imports are followed
-in the source, so the hash is the same before and after the agent ran. burnish.toml itself is no part of it: its
-settings decide one by one, its comments never do.
+The hash covers the Python files and prompts under the folder of burnish.toml, and those of the agent's own packages
+elsewhere: imported modules that are neither of the standard library nor installed. Data such as JSON and YAML counts
+if
+the source names the file or its folder, so that reports written there do not count. Imports are followed in the
+source,
+so the hash is the same before and after the agent ran. burnish.toml is excluded: its settings count one by one.
 """
 
 from __future__ import annotations
@@ -29,29 +30,31 @@ _PROSE = ("readme", "changelog", "license", "contributing")
 _LARGEST = 1 << 20  # larger files are data
 
 
-def code_sha256(folder: Path, modules: Iterable[str], home: Path) -> str:
-    """Hash over the files of an agent.
+def hash_code(folder: Path, modules: Iterable[str], home: Path) -> str:
+    """Hash the files of an agent.
 
     Args:
         folder: Folder of burnish.toml.
         modules: Names of the modules that burnish.toml names.
-        home: Folder of the workspace, which is no code.
+        home: Folder of the workspace, which holds no code.
     """
     folder = folder.resolve()
-    files = {path: path.relative_to(folder).as_posix() for path in _files(folder, home.resolve())}
-    for path in _imported(folder, modules, set(files)):
+    files = {
+        path: path.relative_to(folder).as_posix() for path in _code_files(folder, home.resolve())
+    }
+    for path in _imported_files(folder, modules, set(files)):
         files.setdefault(path, f"{path.parent.name}/{path.name}")
-    source = b"".join(_read(path) for path in files if path.suffix == ".py")
-    files = {path: name for path, name in files.items() if _is_read(path, folder, source)}
+    source = b"".join(_read_bytes(path) for path in files if path.suffix == ".py")
+    files = {path: name for path, name in files.items() if _may_be_read(path, folder, source)}
     digest = hashlib.sha256()
     for path, name in sorted(files.items(), key=lambda item: (item[1], str(item[0]))):
         digest.update(f"{name}\0".encode(errors="surrogateescape"))
-        digest.update(hashlib.sha256(_read(path)).digest())
+        digest.update(hashlib.sha256(_read_bytes(path)).digest())
     return digest.hexdigest()
 
 
-def _files(folder: Path, home: Path) -> Iterator[Path]:
-    """Python and text files of a folder, without hidden folders, environments and the workspace."""
+def _code_files(folder: Path, home: Path) -> Iterator[Path]:
+    """Yield Python and text files of a folder, without hidden folders, environments and the workspace."""
     for top, folders, names in os.walk(folder):
         here = Path(top)
         folders[:] = [
@@ -63,18 +66,18 @@ def _files(folder: Path, home: Path) -> Iterator[Path]:
             and here / name != home
             and not (here / name / "pyvenv.cfg").exists()
         ]
-        yield from (here / name for name in names if _counts(here / name))
+        yield from (here / name for name in names if _is_code_file(here / name))
 
 
-def _is_read(path: Path, folder: Path, source: bytes) -> bool:
-    """Whether the agent may read a file: code, a prompt, or data that its source names."""
+def _may_be_read(path: Path, folder: Path, source: bytes) -> bool:
+    """Report if the agent may read a file: code, a prompt, or data that its source names."""
     if path.suffix.lower() not in _DATA:
         return True
     names = [path.name, *([] if path.parent == folder else [path.parent.name])]
     return any(name.encode(errors="surrogateescape") in source for name in names)
 
 
-def _counts(path: Path) -> bool:
+def _is_code_file(path: Path) -> bool:
     if path.suffix == ".py":
         return True
     if path.suffix.lower() not in _PROMPTS | _DATA or path.name == "burnish.toml":
@@ -87,11 +90,11 @@ def _counts(path: Path) -> bool:
         return False
 
 
-def _imported(folder: Path, modules: Iterable[str], known: set[Path]) -> set[Path]:
-    """Files of the agent's own packages outside of its folder, by the imports in their source."""
+def _imported_files(folder: Path, modules: Iterable[str], known: set[Path]) -> set[Path]:
+    """Return the files of the agent's own packages outside its folder, by the imports in their source."""
     roots = [str(folder), *sys.path]
     found: set[Path] = set()
-    waiting = [_find(name, roots) for name in modules] + list(known)
+    waiting = [_find_source(name, roots) for name in modules] + list(known)
     seen: set[Path] = set()
     while waiting:
         path = waiting.pop()
@@ -101,16 +104,18 @@ def _imported(folder: Path, modules: Iterable[str], known: set[Path]) -> set[Pat
         if path not in known:
             found.add(path)
             if path.name == "__init__.py":
-                found.update(file for file in _files(path.parent, folder) if file.suffix != ".py")
+                found.update(
+                    file for file in _code_files(path.parent, folder) if file.suffix != ".py"
+                )
         if path.suffix == ".py":
-            waiting += [_find(name, roots) for name in _imports(path)]
+            waiting += [_find_source(name, roots) for name in _imported_names(path)]
     return found
 
 
-def _imports(path: Path) -> set[str]:
-    """Names of the modules that a file may import, those of its own package included."""
+def _imported_names(path: Path) -> set[str]:
+    """Return the names of the modules that a file may import, including those of its own package."""
     try:
-        tree = ast.parse(_read(path))
+        tree = ast.parse(_read_bytes(path))
     except (SyntaxError, ValueError):
         return set()
     package = _package_of(path)
@@ -127,7 +132,7 @@ def _imports(path: Path) -> set[str]:
 
 
 def _package_of(path: Path) -> list[str]:
-    """The package that a file belongs to, outermost first."""
+    """Return the package that a file belongs to, outermost first."""
     parts: list[str] = []
     folder = path.parent
     while (folder / "__init__.py").exists():
@@ -136,10 +141,10 @@ def _package_of(path: Path) -> list[str]:
     return parts
 
 
-def _find(name: str, roots: list[str]) -> Path | None:
-    """The source file of a module, found without importing anything."""
+def _find_source(name: str, roots: list[str]) -> Path | None:
+    """Find the source file of a module without importing it."""
     spec, search = None, roots
-    for part in _prefixes(name):
+    for part in _module_prefixes(name):
         try:
             spec = importlib.machinery.PathFinder.find_spec(part, search)
         except (ImportError, ValueError, AttributeError):
@@ -151,13 +156,13 @@ def _find(name: str, roots: list[str]) -> Path | None:
     return Path(origin).resolve() if origin and origin.endswith(".py") else None
 
 
-def _prefixes(name: str) -> list[str]:
+def _module_prefixes(name: str) -> list[str]:
     parts = name.split(".")
     return [".".join(parts[: n + 1]) for n in range(len(parts))]
 
 
 def _is_foreign(path: Path) -> bool:
-    """Whether a file is of the standard library, an installed package or burnish itself."""
+    """Report if a file belongs to the standard library, an installed package or burnish itself."""
     return "site-packages" in path.parts or any(
         path.is_relative_to(root) for root in _foreign_roots()
     )
@@ -174,7 +179,7 @@ def _foreign_roots() -> tuple[Path, ...]:
 _OWN = ("burnish", "burnish_exporters", "burnish_trainer")
 
 
-def _read(path: Path) -> bytes:
+def _read_bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError:

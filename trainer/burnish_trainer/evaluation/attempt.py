@@ -1,7 +1,8 @@
-"""What an attempt needs while it runs: its seeds, its limit of model calls, the errors of its backend.
+"""Provide an attempt with its seeds, its limit of model calls, and the errors of its backend.
 
-An error of the infrastructure (a server that does not answer, refuses the token, is overloaded, lost an adapter) says
-nothing about the adapter. It is told apart from what the agent or the model did wrong by `infrastructure_error`.
+An infrastructure error (a server that does not answer, refuses the token, is overloaded, lost an adapter) is no
+evidence
+about the adapter. `infrastructure_error` distinguishes it from faults of the agent or the model.
 """
 
 from __future__ import annotations
@@ -28,18 +29,18 @@ _seeds: ContextVar[Iterator[int] | None] = ContextVar("burnish_attempt_seeds", d
 
 
 @contextmanager
-def seeded(seed: int, task_id: str, attempt: int) -> Iterator[None]:
-    """Give the model calls inside seeds of their own.
+def seed_calls(seed: int, task_id: str, attempt: int) -> Iterator[None]:
+    """Give each model call inside the block its own seed.
 
     Servers seed each request by its seed alone: one seed for all tasks would give all runs the same random numbers.
 
     Args:
-        seed: Of the whole evaluation.
+        seed: Seed of the whole evaluation.
         task_id: The task.
-        attempt: The attempt at it.
+        attempt: Number of the attempt.
     """
     key = f"{seed}:{attempt}:{task_id}"
-    token = _seeds.set(_derive(f"{key}:{call}") for call in itertools.count())
+    token = _seeds.set(_derive_seed(f"{key}:{call}") for call in itertools.count())
     try:
         yield
     finally:
@@ -47,17 +48,17 @@ def seeded(seed: int, task_id: str, attempt: int) -> Iterator[None]:
 
 
 def next_seed() -> int | None:
-    """The seed of the next model call of the running attempt; None outside of one."""
+    """Return the seed of the next model call of the running attempt; None outside an attempt."""
     seeds = _seeds.get()
     return None if seeds is None else next(seeds)
 
 
-def _derive(key: str) -> int:
+def _derive_seed(key: str) -> int:
     return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest(), "big") % _SEEDS
 
 
 class AttemptWatch(BaseCallbackHandler):
-    """Ends a run that asks the model more often than allowed, and notes what its backend failed at.
+    """Ends a run that exceeds its limit of model calls, and notes errors of its backend.
 
     Args:
         most: Model calls that are allowed.
@@ -81,21 +82,21 @@ class AttemptWatch(BaseCallbackHandler):
             )
 
     def on_llm_end(self, *_: Any, **__: Any) -> None:
-        """A later call was answered: the agent got over the error."""
+        """Clear the error: the agent recovered from it, because a later call was answered."""
         self.fault = None
 
     def on_llm_error(self, error: BaseException, *_: Any, **__: Any) -> None:
-        """Note an error of the backend, also one that the agent hides."""
+        """Note an error of the backend, even one that the agent hides."""
         self.fault = infrastructure_error(error) or self.fault
 
 
 def infrastructure_error(error: BaseException) -> str | None:
-    """The error of the infrastructure behind an exception, as a line; None if it is the agent's or the model's own.
+    """Return the infrastructure error behind an exception, as a line; None for errors of the agent or the model.
 
     Args:
-        error: What was raised; its causes and the members of a group are looked at too.
+        error: The exception; its causes and the members of a group are checked too.
     """
-    found = next((one for one in _chain(error) if _is_infrastructure(one)), None)
+    found = next((one for one in _exception_chain(error) if _is_infrastructure(one)), None)
     return None if found is None else f"{type(found).__name__}: {str(found)[:200]}"
 
 
@@ -111,8 +112,8 @@ def _is_infrastructure(error: BaseException) -> bool:
     return any(word in type(error).__name__ for word in _BROKEN)
 
 
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    """An exception, its causes, and the members of groups, each once."""
+def _exception_chain(error: BaseException) -> Iterator[BaseException]:
+    """Yield an exception, its causes, and the members of groups, each once."""
     waiting, seen = [error], set[int]()
     while waiting and len(seen) < _DEEPEST:
         one = waiting.pop(0)

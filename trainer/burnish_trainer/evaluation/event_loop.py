@@ -1,7 +1,8 @@
-"""The one event loop of an evaluation.
+"""Run an evaluation in one event loop.
 
-Both versions are asked over the same connections, and whatever an agent keeps between calls stays in the loop that it
-was made in. Called from inside a running loop, the evaluation gets a thread of its own.
+How it works: both versions use the same connections, and what an agent keeps between calls stays in the loop that
+created
+it. An evaluation that is called from inside a running loop gets its own thread.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class EvaluationLoop:
         else:
             self._thread = ThreadPoolExecutor(1, thread_name_prefix="burnish-evaluation")
         executor = ThreadPoolExecutor(self._workers, thread_name_prefix="burnish-attempt")
-        self._call(lambda: self._runner.get_loop().set_default_executor(executor))
+        self._call_in_thread(lambda: self._runner.get_loop().set_default_executor(executor))
         return self
 
     def __exit__(
@@ -44,13 +45,13 @@ class EvaluationLoop:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._call(self._runner.close)
+        self._call_in_thread(self._runner.close)
         if self._thread is not None:
             self._thread.shutdown()
 
     def run(self, work: Coroutine[Any, Any, _T]) -> _T:
-        """Run a coroutine to its end; blocks the caller."""
-        return self._call(lambda: self._runner.run(work))
+        """Run a coroutine to its end; this blocks the caller."""
+        return self._call_in_thread(lambda: self._runner.run(work))
 
-    def _call(self, work: Callable[[], _T]) -> _T:
+    def _call_in_thread(self, work: Callable[[], _T]) -> _T:
         return work() if self._thread is None else self._thread.submit(work).result()

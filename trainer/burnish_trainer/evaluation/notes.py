@@ -1,4 +1,4 @@
-"""Sentences about an evaluation that belong beside its table of rates."""
+"""Write notes about an evaluation for below its table of rates."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from burnish.records import Evaluation
 
 
 def evaluation_notes(found: Evaluation) -> list[str]:
-    """What a table of rates does not show: attempts lost to the backend, remembered results.
+    """Return notes on attempts lost to the backend and on cached results.
 
     Args:
         found: The Evaluation.

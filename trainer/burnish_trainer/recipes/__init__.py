@@ -1,7 +1,4 @@
-"""How an adapter is trained: the settings, their defaults and their ranges.
-
-Knows: which settings there are and what is sensible. Does not know: data, models, how a step is made.
-"""
+"""Define the settings of training, their defaults and their ranges."""
 
 from __future__ import annotations
 
@@ -13,8 +10,8 @@ from burnish.errors import TrainingError
 from burnish.records import Record
 
 
-class Recipe(Record, frozen=True, kw_only=True):
-    """Settings of one training run; all of them go into its plan and its lineage."""
+class TrainRecipe(Record, frozen=True, kw_only=True):
+    """Settings of one training run; all of them enter its plan and its lineage."""
 
     name: str = "adapter"  # an adapter version is called name@sha12
     rank: int = 16
@@ -29,7 +26,7 @@ class Recipe(Record, frozen=True, kw_only=True):
     max_grad_norm: float = 1.0
     max_length: int | None = None  # tokens; longer rows are dropped and counted, never cut
     seed: int = 0
-    init_adapter: str | None = None  # a version to go on from; none starts a fresh adapter
+    init_adapter: str | None = None  # a version to continue from; None starts a fresh adapter
     threads: int | None = None  # of the processor; by default one for tiny models, else all
     checkpoints: int = 8  # over the whole run
     dtype: Literal["float32", "bfloat16"] = "float32"
@@ -49,27 +46,27 @@ _RANGES: dict[str, tuple[float, float]] = {
 }
 
 
-def make_recipe(given: Recipe | dict[str, Any] | None = None, **changes: Any) -> Recipe:
-    """A checked recipe from another recipe, from plain settings, or from the defaults.
+def make_recipe(given: TrainRecipe | dict[str, Any] | None = None, **changes: Any) -> TrainRecipe:
+    """Return a checked recipe from another recipe, from plain settings, or from the defaults.
 
     Raises:
         TrainingError: A setting is unknown or out of its range.
     """
-    values = msgspec.structs.asdict(given) if isinstance(given, Recipe) else dict(given or {})
+    values = msgspec.structs.asdict(given) if isinstance(given, TrainRecipe) else dict(given or {})
     values |= changes
     try:
-        recipe = msgspec.convert(values, Recipe, strict=False)
+        recipe = msgspec.convert(values, TrainRecipe, strict=False)
     except msgspec.ValidationError as error:
         raise TrainingError(
             f"the recipe is wrong: {error}",
             "settings as burnish_trainer.Recipe documents them",
             "look at [agent.NAME.train] in burnish.toml",
         ) from error
-    unknown = set(values) - set(Recipe.__struct_fields__)
+    unknown = set(values) - set(TrainRecipe.__struct_fields__)
     if unknown:
         raise TrainingError(
             f"the recipe has unknown settings: {', '.join(sorted(unknown))}",
-            f"some of {', '.join(Recipe.__struct_fields__)}",
+            f"some of {', '.join(TrainRecipe.__struct_fields__)}",
             "look at [agent.NAME.train] in burnish.toml",
         )
     for name, (low, high) in _RANGES.items():
@@ -82,4 +79,6 @@ def make_recipe(given: Recipe | dict[str, Any] | None = None, **changes: Any) ->
     return recipe
 
 
-__all__ = ["Recipe", "make_recipe"]
+Recipe = TrainRecipe  # its public name in `burnish_trainer`
+
+__all__ = ["Recipe", "TrainRecipe", "make_recipe"]

@@ -1,8 +1,4 @@
-"""A base model with its trainable low-rank adapter.
-
-Knows: how the adapter is put onto every linear layer but the head, and how an earlier one is continued.
-Does not know: data, steps, where adapters are kept.
-"""
+"""Load a base model and add its trainable low-rank adapter."""
 
 from __future__ import annotations
 
@@ -16,11 +12,11 @@ from typing import Any
 import torch
 
 from burnish.errors import BaseModelMismatch, TrainingError
-from burnish_trainer.recipes import Recipe
+from burnish_trainer.recipes import TrainRecipe
 
 
-def load_base(folder: Path, recipe: Recipe) -> tuple[Any, Any]:
-    """The base model, ready to be adapted, and its tokenizer.
+def load_base(folder: Path, recipe: TrainRecipe) -> tuple[Any, Any]:
+    """Load the base model, ready to be adapted, and its tokenizer.
 
     Raises:
         TrainingError: The folder holds no causal language model.
@@ -46,13 +42,13 @@ def load_base(folder: Path, recipe: Recipe) -> tuple[Any, Any]:
     return model, tokenizer
 
 
-def adapted(model: Any, recipe: Recipe, start: Path | None) -> Any:
-    """The model with a trainable adapter: a fresh one, or an earlier one that is continued.
+def add_adapter(model: Any, recipe: TrainRecipe, start: Path | None) -> Any:
+    """Add a trainable adapter to the model: a fresh one, or an earlier one that is continued.
 
     Args:
         model: The base model.
         recipe: Rank, alpha, dropout and seed of a fresh adapter.
-        start: Folder of the adapter to go on from.
+        start: Folder of the adapter to continue from.
 
     Raises:
         BaseModelMismatch: The earlier adapter does not fit this base model or this recipe.
@@ -68,17 +64,17 @@ def adapted(model: Any, recipe: Recipe, start: Path | None) -> Any:
             target_modules=linear_layers(model),
             task_type="CAUSAL_LM",
         )
-        with calm():
+        with ignore_future_warnings():
             return get_peft_model(model, config)
     rank = json.loads((start / "adapter_config.json").read_text())["r"]
     if rank != recipe.rank:
         raise BaseModelMismatch(
-            f"the adapter to go on from has rank {rank}",
+            f"the adapter to continue from has rank {rank}",
             f"the recipe's rank, {recipe.rank}",
             f"rank = {rank} in [agent.NAME.train] of burnish.toml",
         )
     try:
-        with calm():
+        with ignore_future_warnings():
             continued: Any = PeftModel.from_pretrained(model, str(start), is_trainable=True)
     except RuntimeError as error:
         raise BaseModelMismatch(
@@ -86,7 +82,7 @@ def adapted(model: Any, recipe: Recipe, start: Path | None) -> Any:
             "an adapter that was trained on this base model",
             "burnish retrain without init_adapter",
         ) from error
-    # The version names its base; here it is a folder, so that nothing is looked up elsewhere.
+    # The version names its base model; a folder here prevents a look-up on the network.
     continued.peft_config["default"].base_model_name_or_path = model.name_or_path
     return continued
 
@@ -126,20 +122,20 @@ _EXPERT_LAYERS = frozenset({"gate_proj", "up_proj", "down_proj", "w1", "w2", "w3
 
 
 @contextlib.contextmanager
-def calm() -> Iterator[None]:
-    """No word, inside, about what the training libraries will rename in future versions."""
+def ignore_future_warnings() -> Iterator[None]:
+    """Ignore future warnings of the training libraries inside the block."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
         yield
 
 
-def trainable(model: Any) -> int:
-    """Number of weights that training changes."""
+def count_trainable(model: Any) -> int:
+    """Count the weights that training changes."""
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
-def threads_for(model: Any, recipe: Recipe) -> int:
-    """Processor threads: the recipe's; else one for tiny models, where more only cost and change bytes."""
+def choose_threads(model: Any, recipe: TrainRecipe) -> int:
+    """Return the number of processor threads: the recipe's; else one for tiny models, where more change the bytes."""
     if recipe.threads is not None:
         return recipe.threads
     weights = sum(p.numel() for p in model.parameters())

@@ -1,7 +1,4 @@
-"""An estimate of the memory that a training run needs.
-
-Knows: sizes of weights, gradients, optimizer state and activations. Does not know: what is free.
-"""
+"""Estimate the memory that a training run needs."""
 
 from __future__ import annotations
 
@@ -11,8 +8,8 @@ _OPTIMIZER_COPIES = 4  # weight, gradient and two moments of each trainable numb
 _ACTIVATIONS_PER_LAYER = 16  # kept floats per token and hidden unit, for a gated decoder layer
 
 
-def memory_bytes(model: Any, *, batch_tokens: int, loss_tokens: int) -> int:
-    """Peak bytes of one step, within a factor of about two.
+def estimate_memory(model: Any, *, batch_tokens: int, loss_tokens: int) -> int:
+    """Return the peak bytes of one step, within a factor of about two.
 
     Args:
         model: The adapted model.

@@ -1,10 +1,10 @@
-"""Dataset rows become tokens and labels.
+"""Turn dataset rows into tokens and labels.
 
-Knows: the order of the work: a row's calls as exact token contexts (calls.py), merged where one call's context
-continues the last one (merge.py), refused where they are too long.
-Does not know: how a row was chosen (burnish_exporters) and what is learned from it (objectives, run/).
-
-Nothing is ever cut: a row that is longer than the model or the recipe allows is dropped and counted.
+The order of the work: a row's calls as exact token contexts (calls.py), merged if one call's context continues the
+last
+one (merge.py). `tokenise_rows` is the entry. Rows are never cut: a row that is longer than the model or the recipe
+allows
+is dropped and counted.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from burnish.errors import TrainingError
-from burnish_trainer.rows.calls import calls_of
-from burnish_trainer.rows.merge import IGNORE, Sequence, merged, unique_tokens
+from burnish_trainer.rows.calls import encode_calls
+from burnish_trainer.rows.merge import IGNORE, TokenSequence, merge_calls, unique_tokens
 from burnish_trainer.rows.rendering import ChatRendering, ChatTokenizer
 
 
@@ -28,9 +28,9 @@ class TokenRow:
     """One training sequence.
 
     Attributes:
-        row_id: The dataset row that it comes from; a row whose contexts do not continue one another gives several.
+        row_id: The dataset row of the sequence; a row with separate contexts gives several.
         input_ids: The tokens, as the model saw and wrote them.
-        labels: The same where the loss counts, -100 elsewhere.
+        labels: The tokens that carry loss, -100 elsewhere.
         weight: Factor of the row's loss.
     """
 
@@ -42,7 +42,7 @@ class TokenRow:
 
 @dataclass(frozen=True, slots=True)
 class RowReport:
-    """What became of the rows of a dataset.
+    """Counts of a dataset's rows and tokens.
 
     Attributes:
         rows: Dataset rows that give at least one sequence.
@@ -52,9 +52,9 @@ class RowReport:
         loss_tokens: Tokens that are learned.
         longest: Tokens of the longest sequence.
         captured: Rows whose tokens were recorded by the server that wrote them.
-        rendered: Rows whose tokens were made from text with the model's own chat template.
-        dropped: Rows that give nothing, by reason.
-        thoughts_left_out: Rows with a reply whose thought the chat template does not print.
+        rendered: Rows whose tokens come from text and the model's own chat template.
+        dropped: Rows without a sequence, by reason.
+        thoughts_left_out: Rows with a reply whose reasoning the chat template does not print.
     """
 
     rows: int
@@ -69,11 +69,11 @@ class RowReport:
     thoughts_left_out: int = 0
 
     def as_dict(self) -> dict[str, Any]:
-        """The report as plain data."""
+        """Return the report as plain data."""
         return dataclasses.asdict(self)
 
 
-def tokenise(
+def tokenise_rows(
     rows: Iterable[dict[str, Any]],
     tokenizer: ChatTokenizer,
     *,
@@ -94,13 +94,13 @@ def tokenise(
     dropped: Counter[str] = Counter()
     for row in rows:
         try:
-            weight = _weight(row.get("weight"))
-            calls, rendered, thoughtless = calls_of(_plain(row), tokenizer, rendering)
+            weight = _row_weight(row.get("weight"))
+            calls, rendered, thoughtless = encode_calls(_decode_columns(row), tokenizer, rendering)
         except TrainingError as error:
             dropped[error.found] += 1
             continue
-        sequences = merged(calls)
-        reason = _refusal(sequences, max_length)
+        sequences = merge_calls(calls)
+        reason = _find_refusal(sequences, max_length)
         if reason:
             dropped[reason] += 1
             continue
@@ -108,11 +108,11 @@ def tokenise(
         counts["rendered" if rendered else "captured"] += 1
         counts["thoughts_left_out"] += thoughtless
         found += [TokenRow(str(row.get("row_id", "")), s.ids, s.labels, weight) for s in sequences]
-    return found, _report(found, counts, dropped)
+    return found, _make_report(found, counts, dropped)
 
 
-def _weight(value: Any) -> float:
-    """The weight of a row; an absent one is 1."""
+def _row_weight(value: Any) -> float:
+    """Return the weight of a row; an absent one is 1."""
     weight = 1.0 if value is None else float(value)
     if weight == 0:
         raise TrainingError("nothing to learn: the weight of the row is 0")
@@ -121,8 +121,8 @@ def _weight(value: Any) -> float:
     return weight
 
 
-def _plain(row: dict[str, Any]) -> dict[str, Any]:
-    """The row with its JSON columns read."""
+def _decode_columns(row: dict[str, Any]) -> dict[str, Any]:
+    """Decode the JSON columns of a row."""
     read = {
         key: json.loads(row[key]) if isinstance(row.get(key), str | bytes) else row.get(key)
         for key in ("messages", "tools", "calls")
@@ -130,7 +130,7 @@ def _plain(row: dict[str, Any]) -> dict[str, Any]:
     return {**row, **read}
 
 
-def _refusal(sequences: list[Sequence], max_length: int | None) -> str | None:
+def _find_refusal(sequences: list[TokenSequence], max_length: int | None) -> str | None:
     if not any(label != IGNORE for sequence in sequences for label in sequence.labels):
         return "nothing to learn: no message of the row counts"
     longest = max(len(sequence.ids) for sequence in sequences)
@@ -139,7 +139,7 @@ def _refusal(sequences: list[Sequence], max_length: int | None) -> str | None:
     return None
 
 
-def _report(found: list[TokenRow], counts: Counter[str], dropped: Counter[str]) -> RowReport:
+def _make_report(found: list[TokenRow], counts: Counter[str], dropped: Counter[str]) -> RowReport:
     lengths = [len(row.input_ids) for row in found]
     return RowReport(
         rows=counts["rows"],
@@ -155,4 +155,4 @@ def _report(found: list[TokenRow], counts: Counter[str], dropped: Counter[str]) 
     )
 
 
-__all__ = ["IGNORE", "RowReport", "TokenRow", "tokenise"]
+__all__ = ["IGNORE", "RowReport", "TokenRow", "tokenise_rows"]

@@ -1,6 +1,7 @@
-"""The model calls of one dataset row, as exact tokens.
+"""Encode the model calls of one dataset row as exact tokens.
 
-Recorded ids are used only if they read, with this tokenizer, as the messages of the row: ids of another tokenizer would be
+Recorded ids are used only if this tokenizer decodes them to the messages of the row: ids of another tokenizer would
+be
 noise. All other calls are rendered and checked (`rows/rendering.py`).
 """
 
@@ -8,15 +9,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from burnish_trainer.rows.merge import Call
+from burnish_trainer.rows.merge import TokenCall
 from burnish_trainer.rows.rendering import ChatRendering, ChatTokenizer
 
 Message = dict[str, Any]
 
 
-def calls_of(
+def encode_calls(
     row: dict[str, Any], tokenizer: ChatTokenizer, rendering: ChatRendering
-) -> tuple[list[Call], bool, bool]:
+) -> tuple[list[TokenCall], bool, bool]:
     """Make the calls of a row whose JSON columns were read.
 
     Args:
@@ -33,29 +34,31 @@ def calls_of(
             reply.
     """
     messages: list[Message] = row.get("messages") or []
-    recorded = _recorded(row.get("calls") or [], messages, tokenizer, rendering)
+    recorded = _recorded_calls(row.get("calls") or [], messages, tokenizer, rendering)
     if recorded is not None:
         return recorded, False, False
     clean = [_for_template(message) for message in messages]
     tools = row.get("tools") or []
-    spoken = [i for i, m in enumerate(messages) if m.get("role") == "assistant" and _learns(m)]
-    found = [rendering.call(clean[: i + 1], tools) for i in spoken]
-    calls = [Call(call.prompt, call.completion) for call in found]
+    spoken = [
+        i for i, m in enumerate(messages) if m.get("role") == "assistant" and _carries_loss(m)
+    ]
+    found = [rendering.render_call(clean[: i + 1], tools) for i in spoken]
+    calls = [TokenCall(call.prompt, call.completion) for call in found]
     return calls, True, any(call.thought_left_out for call in found)
 
 
-def _learns(message: Message) -> bool:
+def _carries_loss(message: Message) -> bool:
     return bool(message.get("loss", True))
 
 
-def _recorded(
+def _recorded_calls(
     calls: list[dict[str, Any]],
     messages: list[Message],
     tokenizer: ChatTokenizer,
     rendering: ChatRendering,
-) -> list[Call] | None:
-    """The calls from recorded ids; None if any that is learned lacks them or is of another tokenizer."""
-    found: dict[int, Call] = {}
+) -> list[TokenCall] | None:
+    """Return the calls from recorded ids; None if a learned call lacks them or has ids of another tokenizer."""
+    found: dict[int, TokenCall] = {}
     for call in calls:
         prompt, completion, place = (
             call.get("prompt_token_ids"),
@@ -66,29 +69,31 @@ def _recorded(
             continue
         if not _reads_as(prompt, completion, messages[: place + 1], tokenizer):
             return None
-        ended = rendering.ended(list(completion), messages[place])
-        found[place] = Call(list(prompt), ended, learn=_learns(messages[place]))
-    spoken = [i for i, m in enumerate(messages) if m.get("role") == "assistant" and _learns(m)]
+        ended = rendering.end_completion(list(completion), messages[place])
+        found[place] = TokenCall(list(prompt), ended, learn=_carries_loss(messages[place]))
+    spoken = [
+        i for i, m in enumerate(messages) if m.get("role") == "assistant" and _carries_loss(m)
+    ]
     return [found[i] for i in sorted(found)] if spoken and found.keys() >= set(spoken) else None
 
 
 def _reads_as(
     prompt: list[int], completion: list[int], messages: list[Message], tokenizer: ChatTokenizer
 ) -> bool:
-    """Say whether the ids read as the last message before the reply and as the reply."""
+    """Report if the ids decode to the last message before the reply and to the reply."""
     try:
         asked, written = str(tokenizer.decode(prompt)), str(tokenizer.decode(completion))
     except (IndexError, OverflowError, TypeError, ValueError):
         return False
     context = next((m for m in reversed(messages[:-1]) if m.get("role") in ("user", "tool")), None)
-    texts = [(asked, _text(context))] if context else []
+    texts = [(asked, _message_text(context))] if context else []
     reply = messages[-1]
-    texts.append((written, _text(reply)))
+    texts.append((written, _message_text(reply)))
     names = [call.get("function", {}).get("name", "") for call in reply.get("tool_calls") or []]
     return all(text.strip() in where for where, text in texts) and all(n in written for n in names)
 
 
-def _text(message: Message) -> str:
+def _message_text(message: Message) -> str:
     content = message.get("content")
     if isinstance(content, list):
         return "".join(part.get("text", "") for part in content if isinstance(part, dict))
@@ -96,10 +101,10 @@ def _text(message: Message) -> str:
 
 
 def _for_template(message: Message) -> Message:
-    """The message without what is ours; content that is all text becomes one text."""
+    """Return the message without burnish's own keys; content that is all text becomes one text."""
     clean = {key: value for key, value in message.items() if key not in ("loss", "weight")}
     content = message.get("content")
     parts = content if isinstance(content, list) else []
     if all(isinstance(part, dict) and part.get("type", "text") == "text" for part in parts):
-        clean["content"] = _text(message)
+        clean["content"] = _message_text(message)
     return clean

@@ -1,8 +1,8 @@
-"""Whether a chat template prints a conversation whole: every piece, once, in order.
+"""Check that a chat template prints a conversation completely: every piece, once, in order.
 
-A template is never trusted unseen. `check_structure` renders the conversation with every text, name,
-argument and result replaced by a word that occurs nowhere else, and looks for each word; what it
-finds holds for all conversations of the same structure. `first_changed` looks for the real texts in
+`check_structure` renders the conversation with every text, name,
+argument and result replaced by a word that occurs nowhere else, and looks for each word; the result
+holds for all conversations of the same structure. `first_changed` looks for the real texts in
 the real rendering, for templates that treat some texts in another way.
 """
 
@@ -19,34 +19,34 @@ Render = Callable[[Sequence[ChatMessage], Any, bool], str]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Piece:
-    """One thing that must be printed."""
+class PrintedPiece:
+    """One text that must be printed."""
 
     word: str
     kind: str
     message: int
     once: bool = True
-    """Whether it may be printed no second time; names of tools stand beside their results too."""
+    """True if the text may be printed only once; names of tools stand beside their results too."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Stand:
+class StandInConversation:
     """A conversation of words that occur nowhere else, with the pieces that must be printed."""
 
     messages: list[ChatMessage]
     tools: list[Any]
-    pieces: list[Piece]
+    pieces: list[PrintedPiece]
     tool_names: list[str]
 
 
-def structure_of(messages: Sequence[ChatMessage], tools: Sequence[Any]) -> Hashable:
-    """Describe all of a conversation but its texts, as a key."""
-    return (len(tools or ()), tuple(_structure(message) for message in messages))
+def describe_structure(messages: Sequence[ChatMessage], tools: Sequence[Any]) -> Hashable:
+    """Describe a conversation without its texts, as a key."""
+    return (len(tools or ()), tuple(_message_structure(message) for message in messages))
 
 
-def _structure(message: ChatMessage) -> Hashable:
+def _message_structure(message: ChatMessage) -> Hashable:
     calls = tuple(
-        json.dumps(_shape((call.get("function") or {}).get("arguments")), sort_keys=False)
+        json.dumps(_value_shape((call.get("function") or {}).get("arguments")), sort_keys=False)
         for call in message.get("tool_calls") or ()
     )
     return (
@@ -58,25 +58,25 @@ def _structure(message: ChatMessage) -> Hashable:
     )
 
 
-def _shape(value: Any) -> Any:
+def _value_shape(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _shape(one) for key, one in value.items()}
+        return {key: _value_shape(one) for key, one in value.items()}
     if isinstance(value, list):
-        return [_shape(one) for one in value]
+        return [_value_shape(one) for one in value]
     return type(value).__name__
 
 
-def stand_in(messages: Sequence[ChatMessage], tools: Sequence[Any]) -> Stand:
+def make_stand_in(messages: Sequence[ChatMessage], tools: Sequence[Any]) -> StandInConversation:
     """Make the stand-in of a conversation: the same structure, words of its own."""
     numbers = itertools.count(1)
-    pieces: list[Piece] = []
+    pieces: list[PrintedPiece] = []
     made: list[ChatMessage] = []
     names: dict[str, str] = {}
     for at, message in enumerate(messages):
         clean = dict(message)
         if message.get("content"):
             kind = "tool results" if message.get("role") == "tool" else "text"
-            clean["content"] = _word(numbers, pieces, kind, at)
+            clean["content"] = _unique_word(numbers, pieces, kind, at)
         if message.get("reasoning_content"):
             clean["reasoning_content"] = f"Zq{next(numbers)}thought"
         if message.get("tool_calls"):
@@ -87,40 +87,40 @@ def stand_in(messages: Sequence[ChatMessage], tools: Sequence[Any]) -> Stand:
             clean["name"] = names.get(str(message["name"]), str(message["name"]))
         made.append(clean)
     stood = [_stand_tool(tool, f"Zqoffered{at}x") for at, tool in enumerate(tools or ())]
-    return Stand(made, stood, pieces, [f"Zqoffered{at}x" for at in range(len(stood))])
+    return StandInConversation(made, stood, pieces, [f"Zqoffered{at}x" for at in range(len(stood))])
 
 
-def _word(numbers: Iterator[int], pieces: list[Piece], kind: str, at: int) -> str:
+def _unique_word(numbers: Iterator[int], pieces: list[PrintedPiece], kind: str, at: int) -> str:
     word = f"Zq{next(numbers)}x"
-    pieces.append(Piece(word, kind, at))
+    pieces.append(PrintedPiece(word, kind, at))
     return word
 
 
 def _stand_call(
     call: dict[str, Any],
     numbers: Iterator[int],
-    pieces: list[Piece],
+    pieces: list[PrintedPiece],
     at: int,
     names: dict[str, str],
 ) -> dict[str, Any]:
     function = dict(call.get("function") or {})
     name = f"Zq{next(numbers)}name"
     names[str(function.get("name"))] = name
-    pieces.append(Piece(name, "tool calls", at, once=False))
+    pieces.append(PrintedPiece(name, "tool calls", at, once=False))
     arguments = _stand_value(function.get("arguments"), numbers, pieces, at)
     return {**call, "function": {**function, "name": name, "arguments": arguments}}
 
 
-def _stand_value(value: Any, numbers: Iterator[int], pieces: list[Piece], at: int) -> Any:
+def _stand_value(value: Any, numbers: Iterator[int], pieces: list[PrintedPiece], at: int) -> Any:
     if isinstance(value, dict):
         return {key: _stand_value(one, numbers, pieces, at) for key, one in value.items()}
     if isinstance(value, list):
         return [_stand_value(one, numbers, pieces, at) for one in value]
     if isinstance(value, str):
-        return _word(numbers, pieces, "arguments of tool calls", at)
+        return _unique_word(numbers, pieces, "arguments of tool calls", at)
     if isinstance(value, int | float) and not isinstance(value, bool):
         number = 7_000_000 + next(numbers)
-        pieces.append(Piece(str(number), "arguments of tool calls", at))
+        pieces.append(PrintedPiece(str(number), "arguments of tool calls", at))
         return number
     return value
 
@@ -131,8 +131,8 @@ def _stand_tool(tool: Any, name: str) -> Any:
     return {**tool, "name": name} if isinstance(tool, dict) else tool
 
 
-def first_fault(text: str, stand: Stand) -> str | None:
-    """Say what is wrong with a rendering of a stand-in; none if all is there, once and in order."""
+def first_fault(text: str, stand: StandInConversation) -> str | None:
+    """Return what is wrong with a rendering of a stand-in; None if every piece is there, once and in order."""
     for name in stand.tool_names:
         if name not in text:
             return "leaves out the offered tools"
@@ -152,7 +152,7 @@ def first_fault(text: str, stand: Stand) -> str | None:
 
 
 def first_changed(text: str, messages: Sequence[ChatMessage]) -> str | None:
-    """Say which real text a rendering lacks; none if each is there, in order."""
+    """Return which real text a rendering lacks; None if each is there, in order."""
     at = 0
     for message in messages:
         content = str(message.get("content") or "").strip()
@@ -165,29 +165,29 @@ def first_changed(text: str, messages: Sequence[ChatMessage]) -> str | None:
 
 
 def lacks_arguments(text: str, reply: ChatMessage) -> bool:
-    """Say whether a rendered reply lacks the name or a text argument of one of its calls."""
+    """Report if a rendered reply lacks the name or a text argument of one of its calls."""
     for call in reply.get("tool_calls") or ():
         function = call.get("function") or {}
         if str(function.get("name") or "") not in text:
             return True
-        if not all(_is_printed(value, text) for value in _texts(function.get("arguments"))):
+        if not all(_is_printed(value, text) for value in _nested_texts(function.get("arguments"))):
             return True
     return False
 
 
-def _texts(value: Any) -> Iterator[str]:
+def _nested_texts(value: Any) -> Iterator[str]:
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):
         for one in value.values():
-            yield from _texts(one)
+            yield from _nested_texts(one)
     elif isinstance(value, list):
         for one in value:
-            yield from _texts(one)
+            yield from _nested_texts(one)
 
 
 def _is_printed(value: str, text: str) -> bool:
-    """Whether a text is printed as it is, or as JSON or Python spell it."""
+    """Report if a text is printed as it is, or as JSON or Python spell it."""
     spelled = (
         value,
         json.dumps(value, ensure_ascii=False)[1:-1],

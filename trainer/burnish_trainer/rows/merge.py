@@ -1,8 +1,4 @@
-"""Calls that continue one another become one sequence.
-
-Knows: when the tokens of a call's context begin with all that came before it.
-Does not know: where tokens come from, what a message is.
-"""
+"""Merge calls that continue one another into one sequence."""
 
 from __future__ import annotations
 
@@ -14,13 +10,13 @@ IGNORE = -100
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class TokenCall:
     """One model call in tokens.
 
     Attributes:
         prompt: The exact context.
-        completion: What the model wrote, its end mark included.
-        learn: Whether the loss counts on the completion.
+        completion: The reply of the model, including its end mark.
+        learn: True if the completion carries loss.
     """
 
     prompt: list[int]
@@ -29,41 +25,43 @@ class Call:
 
 
 @dataclass(slots=True)
-class Sequence:
-    """Tokens with their labels, growing call by call."""
+class TokenSequence:
+    """Tokens with their labels, which grow call by call."""
 
     ids: list[int] = field(default_factory=list)
     labels: list[int] = field(default_factory=list)
 
-    def continues_as(self, call: Call) -> bool:
-        """Whether the call's context begins with exactly this sequence."""
+    def continues_as(self, call: TokenCall) -> bool:
+        """Report if the call's context begins with exactly this sequence."""
         return call.prompt[: len(self.ids)] == self.ids
 
-    def add(self, call: Call) -> None:
-        """Append what the call's context has beyond this sequence, and its completion."""
+    def add_call(self, call: TokenCall) -> None:
+        """Append the new part of the call's context, and its completion."""
         new = call.prompt[len(self.ids) :]
         self.ids += [*new, *call.completion]
         self.labels += [IGNORE] * len(new)
         self.labels += call.completion if call.learn else [IGNORE] * len(call.completion)
 
 
-def merged(calls: Iterable[Call]) -> list[Sequence]:
-    """As few sequences as hold every call in its exact context.
+def merge_calls(calls: Iterable[TokenCall]) -> list[TokenSequence]:
+    """Return as few sequences as hold every call in its exact context.
 
     A call whose context does not begin with the sequence so far (a template that strips thinking from history, a
-    summarised history) starts a new one, so no token is ever learned behind tokens the model did not see. Sequences
-    without anything to learn are left out.
+    summarised
+    history) starts a new one, so every token is learned behind the tokens that the model saw. Sequences without loss
+    are left
+    out.
     """
-    sequences: list[Sequence] = []
+    sequences: list[TokenSequence] = []
     for call in calls:
         if not sequences or not sequences[-1].continues_as(call):
-            sequences.append(Sequence())
-        sequences[-1].add(call)
+            sequences.append(TokenSequence())
+        sequences[-1].add_call(call)
     return [s for s in sequences if any(label != IGNORE for label in s.labels)]
 
 
 def unique_tokens(sequences: Iterable[list[int]]) -> int:
-    """Number of distinct (context, token) pairs: the nodes of the sequences' prefix trie."""
+    """Count the distinct (context, token) pairs: the nodes of the sequences' prefix trie."""
     total, last = 0, []
     for sequence in sorted(sequences):
         shared = 0

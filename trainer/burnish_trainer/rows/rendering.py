@@ -31,11 +31,11 @@ from burnish.serving.turn_end import (
     read_marks,
 )
 from burnish_trainer.rows.fidelity import (
+    describe_structure,
     first_changed,
     first_fault,
     lacks_arguments,
-    stand_in,
-    structure_of,
+    make_stand_in,
 )
 
 Message = dict[str, Any]
@@ -44,27 +44,27 @@ _CLOSED_THOUGHT = re.compile(r"<think>\s*</think>\s*\Z")
 
 
 class ChatTokenizer(Protocol):
-    """What is needed of a Hugging Face tokenizer."""
+    """The methods that rendering needs of a Hugging Face tokenizer."""
 
     chat_template: Any
     eos_token_id: int | None
 
     def __call__(self, text: str, *, add_special_tokens: bool) -> Any:
-        """Tokens of a text, under `input_ids`."""
+        """Return the tokens of a text, under `input_ids`."""
         ...
 
     def decode(self, token_ids: list[int]) -> Any:
-        """Text of tokens."""
+        """Return the text of tokens."""
         ...
 
     def apply_chat_template(self, conversation: list[Message], **options: Any) -> Any:
-        """A conversation in the model's own form."""
+        """Render a conversation in the model's own form."""
         ...
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class RenderedCall:
-    """One model call in tokens, and whether a thought of the reply is not in them."""
+    """One model call in tokens, with a mark if reasoning of the reply is left out."""
 
     prompt: list[int]
     completion: list[int]
@@ -85,12 +85,12 @@ class ChatRendering:
             frozenset() if tokenizer.eos_token_id is None else frozenset([tokenizer.eos_token_id])
         )
         self._marks = read_marks(tokenizer, end_ids)
-        self._form = find_template_form(self._render, str(tokenizer.chat_template or ""))
+        self._form = find_template_form(self._apply_template, str(tokenizer.chat_template or ""))
         self._known: dict[Hashable, TurnEnd | TrainingError] = {}
         self._plain_end: TurnEnd | None = None
         self._tokens: frozenset[int] | None = None
 
-    def call(self, messages: Sequence[Message], tools: Sequence[Any]) -> RenderedCall:
+    def render_call(self, messages: Sequence[Message], tools: Sequence[Any]) -> RenderedCall:
         """Render the call whose reply is the last message.
 
         Raises:
@@ -99,37 +99,39 @@ class ChatRendering:
         """
         self._refuse_media(messages)
         read = messages_for_template(messages, TemplateForm())  # arguments as objects
-        end = self._structure(read, tools)
-        context, reply = self._split(messages, tools)
+        end = self._check_structure(read, tools)
+        context, reply = self._split_reply(messages, tools)
         self._refuse_changes(context, reply, read)
         learned = self._until_end(reply, end)
         thought = str(messages[-1].get("reasoning_content") or "").strip()
         return RenderedCall(
-            self._ids(context), self._ids(learned), bool(thought) and thought not in learned
+            self._encode_text(context),
+            self._encode_text(learned),
+            bool(thought) and thought not in learned,
         )
 
-    def ended(self, completion: list[int], reply: Message) -> list[int]:
-        """Cut recorded tokens of a reply behind its first end mark, or append the mark that they lack."""
+    def end_completion(self, completion: list[int], reply: Message) -> list[int]:
+        """Cut recorded tokens of a reply behind its first end mark, or append the missing mark."""
         ends = self._end_tokens()
         at = next((at for at, token in enumerate(completion) if token in ends), None)
         if at is not None:
             return completion[: at + 1]
         kind = CALL_REPLY if reply.get("tool_calls") else TEXT_REPLY
-        return [*completion, *self._ids(self._end_of(kind).mark)]
+        return [*completion, *self._encode_text(self._end_of(kind).mark)]
 
     def _end_tokens(self) -> frozenset[int]:
-        """Tokens that end a turn: those of the configuration and the template's own."""
+        """Return the tokens that end a turn: those of the configuration and the template's own."""
         if self._tokens is None:
-            self._tokens = find_end_ids(self._tokenizer, self._printed, self._end_ids)
+            self._tokens = find_end_ids(self._tokenizer, self._try_print, self._end_ids)
         return self._tokens
 
     def _end_of(self, reply: Message) -> TurnEnd:
-        """Find how a turn like this one ends, whatever stands before it."""
+        """Find how a turn like this one ends, whatever precedes it."""
         asked = [{"role": "user", "content": "Zqquestion"}, reply]
-        plain = self._plain(asked)
-        return find_turn_end(self._printed, asked, (), ["Zqreply"], self._marks, plain)
+        plain = self._plain_turn_end(asked)
+        return find_turn_end(self._try_print, asked, (), ["Zqreply"], self._marks, plain)
 
-    def _render(self, messages: Sequence[Message], tools: Any, prompt: bool) -> str:
+    def _apply_template(self, messages: Sequence[Message], tools: Any, prompt: bool) -> str:
         return str(
             self._tokenizer.apply_chat_template(
                 list(messages),
@@ -139,11 +141,13 @@ class ChatRendering:
             )
         )
 
-    def _print(self, messages: Sequence[Message], tools: Any, *, prompt: bool = False) -> str:
+    def _print_messages(
+        self, messages: Sequence[Message], tools: Any, *, prompt: bool = False
+    ) -> str:
         from jinja2 import TemplateError
 
         try:
-            return self._render(messages_for_template(messages, self._form), tools, prompt)
+            return self._apply_template(messages_for_template(messages, self._form), tools, prompt)
         except (TemplateError, TypeError, ValueError, KeyError) as error:
             raise TrainingError(
                 f"the chat template refuses the conversation: {error}",
@@ -151,16 +155,16 @@ class ChatRendering:
                 "burnish dataset show",
             ) from error
 
-    def _printed(self, messages: Sequence[Message], tools: Any) -> str | None:
+    def _try_print(self, messages: Sequence[Message], tools: Any) -> str | None:
         try:
-            return self._print(messages, tools)
+            return self._print_messages(messages, tools)
         except TrainingError:
             return None
 
-    def _split(self, messages: Sequence[Message], tools: Any) -> tuple[str, str]:
-        """Context and reply as text: what a server is asked, and what the template prints behind it."""
-        context = self._print(messages[:-1], tools, prompt=True)
-        whole = self._print(messages, tools)
+    def _split_reply(self, messages: Sequence[Message], tools: Any) -> tuple[str, str]:
+        """Return context and reply as text: the prompt of a server, and the text that the template prints behind it."""
+        context = self._print_messages(messages[:-1], tools, prompt=True)
+        whole = self._print_messages(messages, tools)
         if whole.startswith(context):
             return context, whole[len(context) :]
         # The prompt closes an empty thought that the template does not print again: the reply begins behind it.
@@ -176,12 +180,12 @@ class ChatRendering:
             "choose another chat template for the base model; see docs/templates.md",
         )
 
-    def _structure(self, messages: Sequence[Message], tools: Any) -> TurnEnd:
+    def _check_structure(self, messages: Sequence[Message], tools: Any) -> TurnEnd:
         """Check the structure of a conversation once, and find how its last turn ends."""
-        key = structure_of(messages, tools)
+        key = describe_structure(messages, tools)
         if key not in self._known:
             try:
-                self._known[key] = self._checked(messages, tools)
+                self._known[key] = self._find_turn_end(messages, tools)
             except TrainingError as error:
                 self._known[key] = error
         found = self._known[key]
@@ -189,20 +193,22 @@ class ChatRendering:
             raise found
         return found
 
-    def _checked(self, messages: Sequence[Message], tools: Any) -> TurnEnd:
-        stand = stand_in(messages, tools)
-        context, reply = self._split(stand.messages, stand.tools)
+    def _find_turn_end(self, messages: Sequence[Message], tools: Any) -> TurnEnd:
+        stand = make_stand_in(messages, tools)
+        context, reply = self._split_reply(stand.messages, stand.tools)
         fault = first_fault(context + reply, stand)
         if fault is not None:
-            raise _unfaithful(fault)
+            raise _unfaithful_template(fault)
         words = [piece.word for piece in stand.pieces if piece.message == len(messages) - 1]
         if any(word not in reply for word in words):
-            raise _unfaithful("prints a part of the reply before its beginning")
-        plain = self._plain(stand.messages)
-        return find_turn_end(self._printed, stand.messages, stand.tools, words, self._marks, plain)
+            raise _unfaithful_template("prints a part of the reply before its beginning")
+        plain = self._plain_turn_end(stand.messages)
+        return find_turn_end(
+            self._try_print, stand.messages, stand.tools, words, self._marks, plain
+        )
 
-    def _plain(self, messages: Sequence[Message]) -> TurnEnd | None:
-        """How a turn of text alone ends; none while that very turn is looked at."""
+    def _plain_turn_end(self, messages: Sequence[Message]) -> TurnEnd | None:
+        """Return how a turn of text alone ends; None while that turn itself is checked."""
         if not messages[-1].get("tool_calls"):
             return None
         if self._plain_end is None:
@@ -210,11 +216,13 @@ class ChatRendering:
         return self._plain_end
 
     def _until_end(self, reply: str, end: TurnEnd) -> str:
-        """The reply up to its end mark, which it must hold nowhere else."""
+        """Return the reply up to its end mark, which must occur only there."""
         body = reply
         if end.printed:
             if not reply.endswith(end.printed):
-                raise _unfaithful("ends a turn in another way than it does for other texts")
+                raise _unfaithful_template(
+                    "ends a turn in another way than it does for other texts"
+                )
             body = reply[: len(reply) - len(end.printed)]
         if end.mark and end.mark in body:
             raise TrainingError(
@@ -229,25 +237,25 @@ class ChatRendering:
         given = [message for message in messages[:-1] if message.get("role") != "assistant"]
         changed = first_changed(context, given) or first_changed(reply, messages[-1:])
         if changed is not None:
-            raise _unfaithful(changed)
+            raise _unfaithful_template(changed)
         if lacks_arguments(reply, messages[-1]):
-            raise _unfaithful("changes arguments of tool calls")
+            raise _unfaithful_template("changes arguments of tool calls")
 
     def _refuse_media(self, messages: Sequence[Message]) -> None:
         for message in messages:
             content = message.get("content")
             if isinstance(content, list):
                 raise TrainingError(
-                    f"a message holds content that is no text ({_kinds(content)})",
+                    f"a message holds content that is no text ({_content_kinds(content)})",
                     "text, which is all that is trained",
                     "leave such runs out of the dataset",
                 )
 
-    def _ids(self, text: str) -> list[int]:
+    def _encode_text(self, text: str) -> list[int]:
         return list(self._tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
-def _unfaithful(fault: str) -> TrainingError:
+def _unfaithful_template(fault: str) -> TrainingError:
     return TrainingError(
         f"the chat template {fault}",
         "a template that prints each text, call, argument and result once and in order",
@@ -255,7 +263,7 @@ def _unfaithful(fault: str) -> TrainingError:
     )
 
 
-def _kinds(content: list[Any]) -> str:
+def _content_kinds(content: list[Any]) -> str:
     kinds = {
         str(part.get("type")) if isinstance(part, dict) else type(part).__name__ for part in content
     }

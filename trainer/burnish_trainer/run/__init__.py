@@ -1,16 +1,15 @@
-"""One training run, from a dataset version to an adapter version.
+"""Train an adapter: one run from a dataset version to an adapter version.
 
-Knows: the order of a run: tokens, plan, steps, fingerprint, publication; and what makes it resumable.
-Does not know: how rows were chosen, whether the adapter is any good (evaluation/), where it serves.
+`train` states the order of a run: tokens, plan, steps, fingerprint, publication.
 
     folder/
       plan.json            everything that decides the bytes, and the estimate
       metrics.jsonl        one line a logged step
-      checkpoints/         two newest whole ones, each with the hashes of its files
+      checkpoints/         the two newest whole ones, each with the hashes of its files
       adapter/             weights, configuration, fingerprint, card, lineage
       done.json            id of the published version
 
-The folder is named after the plan, so the same call finds its own half-done work and goes on with it.
+How it works: the folder is named after the plan, so the same call finds its own unfinished work and continues it.
 """
 
 from __future__ import annotations
@@ -30,31 +29,41 @@ from burnish.journal.events import canonical
 from burnish.storage import make_private_folder
 from burnish_trainer import console
 from burnish_trainer.compat import check_libraries
-from burnish_trainer.recipes import Recipe, make_recipe
-from burnish_trainer.rows import TokenRow, tokenise
-from burnish_trainer.run.files import locked, newest_checkpoint, room, write_json
+from burnish_trainer.recipes import TrainRecipe, make_recipe
+from burnish_trainer.rows import TokenRow, tokenise_rows
 from burnish_trainer.run.plan import TrainPlan, make_plan
-from burnish_trainer.run.publish import AdapterVersion, card, manifest_of, save_adapter
+from burnish_trainer.run.publish import (
+    AdapterVersion,
+    make_manifest,
+    render_adapter_card,
+    save_adapter,
+)
+from burnish_trainer.run.storage import (
+    explain_full_disk,
+    lock_folder,
+    newest_checkpoint,
+    write_json,
+)
 
 
 class Dataset(Protocol):
-    """What is needed of a dataset version."""
+    """The part of a dataset version that training needs."""
 
     @property
     def id(self) -> str:
-        """Its immutable id."""
+        """Return the immutable id."""
         ...
 
     def rows(self, split: str = "train") -> Iterable[dict[str, Any]]:
-        """Rows of a split."""
+        """Return the rows of a split."""
         ...
 
 
 @dataclass
-class _Job:
-    """What a run holds in hand."""
+class _TrainJob:
+    """The state of a run."""
 
-    recipe: Recipe
+    recipe: TrainRecipe
     plan: TrainPlan
     rows: list[TokenRow]
     model: Any
@@ -67,52 +76,54 @@ def train(
     *,
     base_model: str | Path,
     objective: Literal["sft"] = "sft",
-    recipe: Recipe | dict[str, Any] | None = None,
+    recipe: TrainRecipe | dict[str, Any] | None = None,
     out: str | Path | None = None,
 ) -> AdapterVersion:
     """Train an adapter on the rows of a dataset version and publish it into the workspace.
 
-    A run that was killed goes on from its newest whole checkpoint and gives the same bytes; one that is done is not
-    done again.
+    A run that was killed continues from its newest whole checkpoint and gives the same bytes; a finished run is not
+    repeated.
 
     Args:
         dataset: A dataset version.
         base_model: Name or folder of the model that the adapter is for.
         objective: What is optimised; `sft` is the likelihood of the rows' assistant messages.
-        recipe: Settings, as a Recipe or as its fields.
+        recipe: Settings, as a `burnish_trainer.Recipe` or as its fields.
         out: Folder of the run; by default in the workspace, named after the plan.
 
     Raises:
         EmptyDataset: No row can be learned from.
         TrainingError: The recipe, the base model or the run folder cannot be used.
     """
-    from burnish_trainer.recipes.lora import threads_for
+    from burnish_trainer.recipes.lora import choose_threads
 
     settled = make_recipe(recipe)
     if objective != "sft":
         raise TrainingError(f"objective {objective!r}", "'sft'", 'train(..., objective="sft")')
     check_libraries()
-    job = _prepare(dataset, str(base_model), settled, Path(out) if out else None)
-    with locked(job.folder, "a training run"):
-        done = _done(job)
+    job = _prepare_job(dataset, str(base_model), settled, Path(out) if out else None)
+    with lock_folder(job.folder, "a training run"):
+        done = _find_published(job)
         if done is not None:
             console.say("  {} is already trained", done.id)
             return done
-        with _threads(threads_for(job.model, settled)), room(job.folder):
-            return _run(job)
+        with _torch_threads(choose_threads(job.model, settled)), explain_full_disk(job.folder):
+            return _run_job(job)
 
 
-def _prepare(dataset: Dataset, base_model: str, recipe: Recipe, out: Path | None) -> _Job:
+def _prepare_job(
+    dataset: Dataset, base_model: str, recipe: TrainRecipe, out: Path | None
+) -> _TrainJob:
     from burnish.serving.model_contract import read_contract, refuse_to_train
     from burnish.serving.models import base_sha256, resolve_model
-    from burnish_trainer.recipes.lora import adapted, load_base
+    from burnish_trainer.recipes.lora import add_adapter, load_base
 
     base = resolve_model(base_model)
     contract = read_contract(base)
     refuse_to_train(contract)
     model, tokenizer = load_base(base, recipe)
     limit = min((n for n in (recipe.max_length, contract.context) if n), default=None)
-    rows, report = tokenise(
+    rows, report = tokenise_rows(
         dataset.rows("train"), tokenizer, max_length=limit, end_ids=contract.end_ids
     )
     if not rows:
@@ -122,7 +133,7 @@ def _prepare(dataset: Dataset, base_model: str, recipe: Recipe, out: Path | None
             "at least one row with a verified success",
             f"burnish dataset show {dataset.id}",
         )
-    start = _start(recipe, base_sha256(base))
+    start = _find_start(recipe, base_sha256(base))
     facts = [[r.row_id, r.input_ids, r.labels, r.weight] for r in rows]
     plan = make_plan(
         recipe,
@@ -132,11 +143,11 @@ def _prepare(dataset: Dataset, base_model: str, recipe: Recipe, out: Path | None
         rows=report.as_dict(),
     )
     folder = out or settings.current().home / "runs" / plan.id
-    return _Job(recipe, plan, rows, adapted(model, recipe, start), tokenizer, folder)
+    return _TrainJob(recipe, plan, rows, add_adapter(model, recipe, start), tokenizer, folder)
 
 
-def _start(recipe: Recipe, base_sha256: str) -> Path | None:
-    """Folder of the adapter to go on from, which must be of the same base model."""
+def _find_start(recipe: TrainRecipe, base_sha256: str) -> Path | None:
+    """Return the folder of the adapter to continue from, which must have the same base model."""
     if recipe.init_adapter is None:
         return None
     from burnish.adapters import AdapterStore
@@ -153,8 +164,8 @@ def _start(recipe: Recipe, base_sha256: str) -> Path | None:
     return store.path(recipe.init_adapter)
 
 
-def _done(job: _Job) -> AdapterVersion | None:
-    """The version that this run already gave, if its folder is of the same plan and holds it whole."""
+def _find_published(job: _TrainJob) -> AdapterVersion | None:
+    """Return the version that this run already published, if its folder has the same plan and holds it whole."""
     known = job.folder / "plan.json"
     if known.exists() and json.loads(known.read_text())["id"] != job.plan.id:
         raise TrainingError(
@@ -180,8 +191,8 @@ def _done(job: _Job) -> AdapterVersion | None:
     )
 
 
-class _threads:  # noqa: N801 - reads as a clause
-    """Processor threads of torch inside, and what they were before outside."""
+class _torch_threads:  # noqa: N801 - reads as a clause
+    """Set the processor threads of torch for a block."""
 
     def __init__(self, count: int) -> None:
         self._count = count
@@ -198,16 +209,16 @@ class _threads:  # noqa: N801 - reads as a clause
         torch.set_num_threads(self._before)
 
 
-def _run(job: _Job) -> AdapterVersion:
-    from burnish_trainer.run.cost import announce, estimated
+def _run_job(job: _TrainJob) -> AdapterVersion:
+    from burnish_trainer.run.estimate import add_estimate, print_plan
 
     started = time.monotonic()
-    plan = estimated(job.plan, job.recipe, job.model, job.rows)
+    plan = add_estimate(job.plan, job.recipe, job.model, job.rows)
     write_json(job.folder / "plan.json", plan.as_dict())
-    announce(plan)
-    metrics = _steps(job)
+    print_plan(plan)
+    metrics = _train_steps(job)
     metrics["seconds"] = round(time.monotonic() - started, 3)
-    version = _publish(job, metrics)
+    version = _publish_adapter(job, metrics)
     facts = {"adapter": version.id, "metrics": metrics}
     write_json(job.folder / "done.json", facts)
     shutil.rmtree(job.folder / "checkpoints", ignore_errors=True)
@@ -215,15 +226,15 @@ def _run(job: _Job) -> AdapterVersion:
     return version
 
 
-def _steps(job: _Job) -> dict[str, float]:
-    """Train, from the newest whole checkpoint if there is one; gives the last figures."""
+def _train_steps(job: _TrainJob) -> dict[str, float]:
+    """Train from the newest whole checkpoint, if there is one, and return the last figures."""
     import datasets
     from transformers import PrinterCallback
 
-    from burnish_trainer.recipes.lora import calm
-    from burnish_trainer.run.arguments import arguments
-    from burnish_trainer.run.plan import order_of
-    from burnish_trainer.run.progress import Metrics, read_metrics
+    from burnish_trainer.recipes.lora import ignore_future_warnings
+    from burnish_trainer.run.arguments import make_arguments
+    from burnish_trainer.run.plan import plan_order
+    from burnish_trainer.run.progress import MetricsCallback, read_metrics
     from burnish_trainer.run.trainer import AdapterTrainer, Collator
 
     checkpoints = job.folder / "checkpoints"
@@ -231,12 +242,12 @@ def _steps(job: _Job) -> dict[str, float]:
     columns = ("input_ids", "labels", "weight")
     table = datasets.Dataset.from_dict({c: [getattr(r, c) for r in job.rows] for c in columns})
     path = job.folder / "metrics.jsonl"
-    with console.bar("training", job.plan.steps) as advance, calm():
-        watch = Metrics(path, len(job.rows) / job.recipe.batch_size, advance)
+    with console.bar("training", job.plan.steps) as advance, ignore_future_warnings():
+        watch = MetricsCallback(path, len(job.rows) / job.recipe.batch_size, advance)
         trainer = AdapterTrainer(
-            order=order_of([len(row.input_ids) for row in job.rows], job.recipe),
+            order=plan_order([len(row.input_ids) for row in job.rows], job.recipe),
             model=job.model,
-            args=arguments(job.recipe, checkpoints, job.plan.steps),
+            args=make_arguments(job.recipe, checkpoints, job.plan.steps),
             train_dataset=table,
             data_collator=Collator(job.tokenizer.pad_token_id),
             processing_class=job.tokenizer,
@@ -250,15 +261,15 @@ def _steps(job: _Job) -> dict[str, float]:
     return {key: last[key] for key in ("loss", "mean_token_accuracy") if key in last}
 
 
-def _publish(job: _Job, metrics: dict[str, float]) -> AdapterVersion:
+def _publish_adapter(job: _TrainJob, metrics: dict[str, float]) -> AdapterVersion:
     from burnish.adapters import AdapterStore
-    from burnish_trainer.run.fingerprint import fingerprint
+    from burnish_trainer.run.fingerprint import make_fingerprint
 
     folder = job.folder / "adapter"
     save_adapter(job.model, folder, job.plan.base_model)
-    write_json(folder / "fingerprint.json", fingerprint(job.model, job.rows))
-    manifest = manifest_of(job.plan, job.recipe, folder, metrics)
-    (folder / "card.md").write_text(card(manifest, job.plan.rows))
+    write_json(folder / "fingerprint.json", make_fingerprint(job.model, job.rows))
+    manifest = make_manifest(job.plan, job.recipe, folder, metrics)
+    (folder / "card.md").write_text(render_adapter_card(manifest, job.plan.rows))
     store = AdapterStore(settings.current().home)
     published = store.publish(folder, manifest)
     return AdapterVersion(

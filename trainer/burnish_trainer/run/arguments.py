@@ -1,7 +1,4 @@
-"""A recipe in the terms of TRL.
-
-Knows: which of TRL's defaults would harm exact rows on a small machine. Does not know: rows, models.
-"""
+"""Translate a recipe into arguments of TRL, without the defaults of TRL that would change exact rows."""
 
 from __future__ import annotations
 
@@ -10,11 +7,11 @@ from pathlib import Path
 import torch
 from trl.trainer.sft_config import SFTConfig
 
-from burnish_trainer.recipes import Recipe
+from burnish_trainer.recipes import TrainRecipe
 
 
-def arguments(recipe: Recipe, checkpoints: Path, steps: int) -> SFTConfig:
-    """Arguments of the trainer.
+def make_arguments(recipe: TrainRecipe, checkpoints: Path, steps: int) -> SFTConfig:
+    """Return the arguments of the trainer.
 
     Args:
         recipe: The settings.
@@ -35,7 +32,7 @@ def arguments(recipe: Recipe, checkpoints: Path, steps: int) -> SFTConfig:
         data_seed=recipe.seed,
         use_cpu=not torch.cuda.is_available(),
         bf16=recipe.dtype == "bfloat16",
-        max_length=None,  # rows are whole; TRL would cut at 1,024 without a word
+        max_length=None,  # rows are whole; TRL would cut at 1,024 silently
         packing=False,
         gradient_checkpointing=False,
         remove_unused_columns=False,

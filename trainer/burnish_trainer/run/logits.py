@@ -1,8 +1,9 @@
-"""Logits of chosen positions, computed by the model's own forward.
+"""Compute logits of chosen positions with the model's own forward.
 
-The output layer of a language model is seldom all that lies between hidden state and logits: Granite and Cohere scale
-them, Gemma 2 caps them, Falcon-H1 multiplies them. `logits_at` keeps the model's own forward and only narrows what the
-output layer is given to the positions that carry loss, so whatever stands before or behind it still happens.
+Models often change the logits after the output layer: Granite and Cohere scale them, Gemma 2 caps them, Falcon-H1
+multiplies them. `logits_at` keeps the model's own forward and narrows the input of the output layer to the positions
+that
+carry loss, so that all other operations still happen.
 """
 
 from __future__ import annotations
@@ -26,14 +27,14 @@ def logits_at(model: Any, ids: torch.Tensor, chosen: torch.Tensor) -> torch.Tens
     """
     narrowed: list[bool] = []
 
-    def narrow(_: Any, given: tuple[Any, ...]) -> tuple[Any, ...] | None:
+    def narrow_input(_: Any, given: tuple[Any, ...]) -> tuple[Any, ...] | None:
         hidden = given[0]
         if hidden.shape[:2] != ids.shape:
             return None
         narrowed.append(True)
         return (hidden[:, :-1][chosen][None], *given[1:])
 
-    handle = model.get_output_embeddings().register_forward_pre_hook(narrow)
+    handle = model.get_output_embeddings().register_forward_pre_hook(narrow_input)
     try:
         logits = model(input_ids=ids, use_cache=False).logits
     finally:
@@ -42,11 +43,11 @@ def logits_at(model: Any, ids: torch.Tensor, chosen: torch.Tensor) -> torch.Tens
 
 
 def first_not_finite(tensors: Iterable[tuple[str, torch.Tensor]]) -> str | None:
-    """Find the first tensor that holds NaN or infinity; returns its name."""
+    """Return the name of the first tensor that holds NaN or infinity."""
     named = list(tensors)
     if not named:
         return None
-    # One number decides first, so that a device is waited for once and not once a tensor.
+    # One number decides first, so that the device is synchronised once and not once a tensor.
     if torch.isfinite(torch.stack([tensor.detach().sum() for _, tensor in named]).sum()):
         return None
     return next((name for name, tensor in named if not torch.isfinite(tensor).all()), None)

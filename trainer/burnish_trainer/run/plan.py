@@ -1,10 +1,7 @@
-"""The plan of one training run: everything that decides its bytes, and what it will cost.
-
-Knows: settings, hashes of data and base, versions, the order of the sequences, the estimate.
-Does not know: how a step is made.
+"""Define the plan of one training run: everything that decides its bytes, and its estimated cost.
 
 Two runs with the same plan give the same adapter, bit for bit, on the same machine. The plan's id is a hash over all
-that decides the result; the estimate is no part of it.
+that decides the result; the estimate is excluded.
 """
 
 from __future__ import annotations
@@ -20,14 +17,14 @@ import msgspec
 
 from burnish.journal.events import canonical
 from burnish.records import Record
-from burnish_trainer.recipes import Recipe
+from burnish_trainer.recipes import TrainRecipe
 
 _WINDOW = 4  # batches whose sequences are sorted by length together
 _PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "burnish")
 
 
 class TrainPlan(Record, frozen=True, kw_only=True):
-    """What a run will do; stored as plan.json."""
+    """The work of a run; stored as plan.json."""
 
     id: str
     objective: str
@@ -43,23 +40,23 @@ class TrainPlan(Record, frozen=True, kw_only=True):
     estimate: dict[str, float] = msgspec.field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
-        """The plan as plain data."""
+        """Return the plan as plain data."""
         return msgspec.to_builtins(self)
 
 
 def make_plan(
-    recipe: Recipe,
+    recipe: TrainRecipe,
     *,
     objective: str,
     base: tuple[str, str],
     dataset: tuple[str, str],
     rows: dict[str, Any],
 ) -> TrainPlan:
-    """The plan of a run.
+    """Return the plan of a run.
 
     Args:
         recipe: The settings.
-        objective: What is optimised.
+        objective: Objective that is optimised.
         base: Name and hash of the base model.
         dataset: Id of the dataset version and hash of its token rows.
         rows: The row report.
@@ -71,15 +68,15 @@ def make_plan(
         "rows_sha256": dataset[1],
         "recipe": msgspec.to_builtins(recipe),
         "parents": [recipe.init_adapter] if recipe.init_adapter else [],
-        "versions": versions(),
+        "versions": package_versions(),
         "steps": math.ceil(int(rows["sequences"]) * recipe.epochs / recipe.batch_size),
     }
     digest = hashlib.sha256(canonical(deciding)).hexdigest()
     return TrainPlan(id=f"train-{digest[:12]}", base_model=base[0], rows=rows, **deciding)
 
 
-def versions() -> dict[str, str]:
-    """Versions of the packages that have a say in the result."""
+def package_versions() -> dict[str, str]:
+    """Return the versions of the packages that affect the result."""
     found: dict[str, str] = {}
     for package in _PACKAGES:
         try:
@@ -89,11 +86,12 @@ def versions() -> dict[str, str]:
     return found
 
 
-def order_of(lengths: Sequence[int], recipe: Recipe) -> list[int]:
-    """Indices of the sequences in the order of training, over all epochs.
+def plan_order(lengths: Sequence[int], recipe: TrainRecipe) -> list[int]:
+    """Return the indices of the sequences in the order of training, over all epochs.
 
-    Each epoch is shuffled; then sequences of similar length are put next to each other within a window of a few
-    batches, and the batches of a window are shuffled, so that little is padded and much is mixed.
+    Each epoch is shuffled. Then sequences of similar length are put next to each other within a window of a few
+    batches, and
+    the batches of a window are shuffled, so that padding is small and batches are mixed.
     """
     count, batch = len(lengths), recipe.batch_size
     order: list[int] = []

@@ -1,7 +1,4 @@
-"""What a training run tells while it works: lines of metrics.jsonl and a bar on the terminal.
-
-Knows: the trainer's callback points. Does not know: anything that changes the run.
-"""
+"""Report the progress of a training run: lines of metrics.jsonl and a bar on the terminal."""
 
 from __future__ import annotations
 
@@ -16,8 +13,8 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 _KEPT = ("loss", "grad_norm", "learning_rate", "mean_token_accuracy", "num_tokens")
 
 
-class Metrics(TrainerCallback):
-    """Appends one line a logged step; a resumed run first forgets the lines after its checkpoint.
+class MetricsCallback(TrainerCallback):
+    """Appends one line a logged step; a resumed run first removes the lines after its checkpoint.
 
     Args:
         path: metrics.jsonl of the run.
@@ -33,7 +30,7 @@ class Metrics(TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Forget what a killed run wrote after the checkpoint that is resumed from."""
+        """Remove the lines that a killed run wrote after the checkpoint."""
         lines = read_metrics(self._path)
         kept = [line for line in lines if line["step"] <= state.global_step]
         self._path.write_text("".join(json.dumps(line) + "\n" for line in kept))
@@ -54,7 +51,7 @@ class Metrics(TrainerCallback):
         logs: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        """Keep the figures of a step."""
+        """Write the figures of a step."""
         values = {key: float(logs[key]) for key in _KEPT if logs and key in logs}
         if "loss" not in values:
             return
@@ -71,7 +68,7 @@ class Metrics(TrainerCallback):
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """Lines of a metrics file; one that a kill cut off is left out."""
+    """Return the lines of a metrics file, without one that a kill cut off."""
     found: list[dict[str, Any]] = []
     if path.exists():
         for line in path.read_text().splitlines():

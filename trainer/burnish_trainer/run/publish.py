@@ -1,7 +1,6 @@
-"""A trained adapter becomes an adapter version.
+"""Publish a trained adapter as an adapter version: its files, its lineage, its card.
 
-Knows: the files of a version, its lineage, its card, and what makes its configuration the same on every machine.
-Does not know: how it was trained, where versions are kept (burnish.adapters).
+The configuration is written without anything that differs between machines. burnish.adapters stores the versions.
 """
 
 from __future__ import annotations
@@ -15,24 +14,24 @@ from typing import Any
 
 from burnish.errors import TrainingDiverged
 from burnish.records import AdapterManifest
-from burnish_trainer.recipes import Recipe
-from burnish_trainer.run.files import write_json
+from burnish_trainer.recipes import TrainRecipe
 from burnish_trainer.run.logits import first_not_finite
 from burnish_trainer.run.plan import TrainPlan
+from burnish_trainer.run.storage import write_json
 
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
 
 
 @dataclass(frozen=True, slots=True)
 class AdapterVersion:
-    """What `train` gives back.
+    """The result of `train`.
 
     Attributes:
         id: `name@sha12`, over weights and configuration.
         path: Folder of the version.
         manifest: Its lineage.
-        run: Folder of the run that made it.
-        rows: What became of the dataset's rows.
+        run: Folder of the training run.
+        rows: Report on the dataset's rows.
         metrics: Last loss, accuracy on the learned tokens, seconds.
     """
 
@@ -71,21 +70,21 @@ def save_adapter(model: Any, folder: Path, base_model: str) -> None:
     staged.rename(folder)
 
 
-def targets_of(folder: Path) -> list[str]:
-    """Names of the layers that the adapter changes."""
+def read_targets(folder: Path) -> list[str]:
+    """Return the names of the layers that the adapter changes."""
     return list(json.loads((folder / CONFIG).read_text()).get("target_modules") or [])
 
 
-def manifest_of(
-    plan: TrainPlan, recipe: Recipe, folder: Path, metrics: dict[str, float]
+def make_manifest(
+    plan: TrainPlan, recipe: TrainRecipe, folder: Path, metrics: dict[str, float]
 ) -> AdapterManifest:
-    """Lineage of an adapter that was just written.
+    """Return the lineage of an adapter that was just written.
 
     Args:
         plan: The plan of its run.
         recipe: The settings.
         folder: Its folder, which gives id and hash.
-        metrics: How the training ended.
+        metrics: Last figures of the training.
     """
     from burnish.adapters import adapter_id
 
@@ -98,7 +97,7 @@ def manifest_of(
         base_sha256=plan.base_sha256,
         rank=recipe.rank,
         alpha=recipe.alpha,
-        targets=targets_of(folder),
+        targets=read_targets(folder),
         created_at=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         dataset=plan.dataset,
         parents=plan.parents,
@@ -107,8 +106,8 @@ def manifest_of(
     )
 
 
-def card(manifest: AdapterManifest, rows: dict[str, Any]) -> str:
-    """The adapter's card, in Markdown."""
+def render_adapter_card(manifest: AdapterManifest, rows: dict[str, Any]) -> str:
+    """Return the adapter's card, in Markdown."""
     recipe = manifest.plan.get("recipe", {})
     dropped = ", ".join(f"{reason}: {n}" for reason, n in rows["dropped"].items()) or "none"
     return f"""# Adapter {manifest.id}

@@ -1,7 +1,8 @@
-"""TRL's SFTTrainer with exact rows, weights per row and checkpoints that cannot be torn.
+"""Extend TRL's SFTTrainer with exact rows, weights per row and atomic checkpoints.
 
-Holds the collator, the loss over the tokens that count, the order of rows, the way a checkpoint is written, and the
-stop at numbers that are not finite.
+The module holds the collator, the loss over the learned tokens, the order of rows, the writing of a checkpoint, and
+the
+stop at numbers that are not finite. `AdapterTrainer` is the entry.
 """
 
 from __future__ import annotations
@@ -19,20 +20,20 @@ from trl.trainer.sft_trainer import SFTTrainer
 
 from burnish.errors import TrainingDiverged
 from burnish_trainer.rows import IGNORE
-from burnish_trainer.run.files import keep_newest, newest_checkpoint, seal
 from burnish_trainer.run.logits import first_not_finite, logits_at
+from burnish_trainer.run.storage import keep_newest, newest_checkpoint, seal_checkpoint
 
 _STAGED = "staged"
 
 
 class Collator:
-    """Pads rows on the right; a causal model never looks there, so no attention mask is needed."""
+    """Pads rows on the right; a causal model never attends there, so no attention mask is needed."""
 
     def __init__(self, pad_token_id: int) -> None:
         self._pad = pad_token_id
 
     def __call__(self, rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
-        """Rows as tensors (B, T), with one weight a row (B)."""
+        """Return rows as tensors (B, T), with one weight a row (B)."""
         longest = max(len(row["input_ids"]) for row in rows)
         ids = torch.full((len(rows), longest), self._pad)
         labels = torch.full((len(rows), longest), IGNORE)
@@ -43,8 +44,8 @@ class Collator:
         return {"input_ids": ids, "labels": labels, "weights": weights}
 
 
-class InOrder(Sampler[int]):
-    """Gives the rows in the order of the plan, all epochs in one go, so that resuming is skipping."""
+class PlannedOrder(Sampler[int]):
+    """Yields the rows in the order of the plan, all epochs in one pass, so that resuming is skipping."""
 
     def __init__(self, order: Sequence[int]) -> None:
         self._order = order
@@ -73,13 +74,15 @@ class _FiniteGradients(TrainerCallback):
 class AdapterTrainer(SFTTrainer):
     """Trains on rows that are tokens already.
 
-    Differs from its base in five things: the loss is computed only where a label stands and is weighted by row; rows
-    come in the plan's order; a checkpoint appears whole with its hashes or not at all; nothing is tokenised or cut; a
-    loss, gradient or weight that is NaN or infinite ends the run.
+    It differs from its base in five things: the loss is computed only at labels and is weighted by row; rows come in
+    the
+    plan's order; a checkpoint appears whole with its hashes or not at all; nothing is tokenised or cut; a loss,
+    gradient or
+    weight that is NaN or infinite ends the run.
 
     Args:
         order: Indices of the rows over all epochs.
-        arguments: What SFTTrainer takes.
+        arguments: Arguments of SFTTrainer.
     """
 
     def __init__(self, *, order: Sequence[int], **arguments: Any) -> None:
@@ -93,10 +96,12 @@ class AdapterTrainer(SFTTrainer):
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
         del train_dataset
-        return InOrder(self._order)
+        return PlannedOrder(self._order)
 
     def _get_num_items_in_batch(self, batch_samples: list[Any], device: Any) -> torch.Tensor:
-        counted = [_counts(batch["labels"], batch["weights"]).sum() for batch in batch_samples]
+        counted = [
+            _token_weights(batch["labels"], batch["weights"]).sum() for batch in batch_samples
+        ]
         return torch.stack(counted).sum().to(device)
 
     def compute_loss(
@@ -106,20 +111,23 @@ class AdapterTrainer(SFTTrainer):
         return_outputs: bool = False,
         num_items_in_batch: Any = None,
     ) -> Any:
-        """Weighted mean of -log p over the tokens that count, -sum(w log p) / sum(w).
+        """Return the weighted mean of -log p over the learned tokens, -sum(w log p) / sum(w).
 
         It equals the loss of `model(input_ids, labels=labels)` for rows of weight 1; logits are computed only at
-        those positions, by the model's own forward.
+        those positions,
+        by the model's own forward.
         """
         labels, weights = inputs["labels"], inputs["weights"]
         chosen = labels[:, 1:] != IGNORE
         logits = logits_at(model, inputs["input_ids"], chosen).float()
         targets = labels[:, 1:][chosen]
         losses = functional.cross_entropy(logits, targets, reduction="none")
-        counts = _counts(labels, weights)[chosen]
+        counts = _token_weights(labels, weights)[chosen]
         total = counts.sum() if num_items_in_batch is None else num_items_in_batch
         loss = (losses * counts).sum() / total
-        self._note(logits, targets, inputs["input_ids"], "train" if model.training else "eval")
+        self._record_accuracy(
+            logits, targets, inputs["input_ids"], "train" if model.training else "eval"
+        )
         return (loss, {"logits": logits}) if return_outputs else loss
 
     def training_step(
@@ -132,7 +140,7 @@ class AdapterTrainer(SFTTrainer):
         """
         loss = super().training_step(model, inputs, num_items_in_batch)
         if not torch.isfinite(loss).all():
-            raise self._diverged(f"the loss is {float(loss)}")
+            raise self._divergence_error(f"the loss is {float(loss)}")
         return loss
 
     def refuse_broken_gradients(self) -> None:
@@ -141,20 +149,22 @@ class AdapterTrainer(SFTTrainer):
         Raises:
             TrainingDiverged: A gradient is not finite; the weights are still those of the last step.
         """
-        name = first_not_finite((n, p.grad) for n, p in self._trained() if p.grad is not None)
+        name = first_not_finite(
+            (n, p.grad) for n, p in self._trained_parameters() if p.grad is not None
+        )
         if name is not None:
-            raise self._diverged(f"the gradient of {name} is not finite")
+            raise self._divergence_error(f"the gradient of {name} is not finite")
 
     def _refuse_broken_weights(self) -> None:
-        name = first_not_finite(self._trained())
+        name = first_not_finite(self._trained_parameters())
         if name is not None:
-            raise self._diverged(f"the weight {name} is not finite")
+            raise self._divergence_error(f"the weight {name} is not finite")
 
-    def _trained(self) -> Iterator[tuple[str, torch.Tensor]]:
+    def _trained_parameters(self) -> Iterator[tuple[str, torch.Tensor]]:
         model: Any = self.model
         return ((n, p) for n, p in model.named_parameters() if p.requires_grad)
 
-    def _diverged(self, found: str) -> TrainingDiverged:
+    def _divergence_error(self, found: str) -> TrainingDiverged:
         good = newest_checkpoint(Path(str(self.args.output_dir)))
         kept = f"the last good checkpoint is {good}" if good else "no checkpoint was written yet"
         return TrainingDiverged(
@@ -163,7 +173,7 @@ class AdapterTrainer(SFTTrainer):
             "train with a lower learning_rate, or max_grad_norm, in [agent.NAME.train] of burnish.toml",
         )
 
-    def _note(
+    def _record_accuracy(
         self, logits: torch.Tensor, targets: torch.Tensor, ids: torch.Tensor, mode: str
     ) -> None:
         with torch.no_grad():
@@ -187,10 +197,10 @@ class AdapterTrainer(SFTTrainer):
         finally:
             self._checkpoint_folder = None
         name = f"checkpoint-{self.state.global_step}"
-        seal(staged / name, folder / name)
+        seal_checkpoint(staged / name, folder / name)
         keep_newest(folder, 2)
 
 
-def _counts(labels: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    """Weight of each predicted token, (B, T-1); zero where no label stands."""
+def _token_weights(labels: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """Return the weight of each predicted token, (B, T-1); zero without a label."""
     return (labels[:, 1:] != IGNORE) * weights[:, None]

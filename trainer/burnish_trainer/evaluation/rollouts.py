@@ -1,7 +1,4 @@
-"""The agent attempts tasks, many at a time, each in a world of its own, captured like any other run.
-
-Knows: how one attempt is set up, limited and torn down. Does not know: what a success is.
-"""
+"""Run the agent on tasks: many attempts at a time, each in its own environment, captured like any other run."""
 
 from __future__ import annotations
 
@@ -16,17 +13,17 @@ from typing import Any
 import burnish
 from burnish.errors import BurnishError, EvaluationError
 from burnish.records import Task
-from burnish_trainer.evaluation.answering import chat_model, served
+from burnish_trainer.evaluation.agent_project import AgentProject
 from burnish_trainer.evaluation.attempt import (
     AttemptWatch,
     infrastructure_error,
     next_seed,
-    seeded,
+    seed_calls,
 )
+from burnish_trainer.evaluation.chat_models import load_adapter, make_chat_model
 from burnish_trainer.evaluation.event_loop import EvaluationLoop
-from burnish_trainer.evaluation.subject import Subject
 
-Job = tuple[Task, str, int]
+AttemptJob = tuple[Task, str, int]
 """A task, its pool, and the number of the attempt."""
 _TRIES = 3  # of an attempt that meets an error of the infrastructure
 _PAUSE_S = 0.5
@@ -34,14 +31,14 @@ _PAUSE_S = 0.5
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """How attempts are run.
+    """Options of attempts.
 
     Attributes:
-        source: What the trajectories are recorded as: evaluation or rollout.
+        source: Source of the recorded trajectories: evaluation or rollout.
         attempts: Attempts at each task.
-        temperature: Of sampling; 0 takes the likeliest token.
-        seed: Of sampling; attempts differ from one another.
-        concurrency: Attempts at the same time.
+        temperature: Sampling temperature; 0 takes the likeliest token.
+        seed: Sampling seed; attempts differ from one another.
+        concurrency: Number of concurrent attempts.
         max_steps: Model calls after which an attempt has failed.
     """
 
@@ -54,16 +51,16 @@ class RunOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class Ran:
-    """One attempt that was made.
+class EvaluationAttempt:
+    """One attempt that ended.
 
     Attributes:
         task: The task.
         pool: Its pool.
-        attempt: From 1.
-        trajectory_id: Where it is recorded; None if it never began.
-        error: What ended it, where it did not complete.
-        infrastructure: Whether that was an error of the backend, which says nothing about the adapter.
+        attempt: Number of the attempt, from 1.
+        trajectory_id: Id of its record; None if it never began.
+        error: Error that ended it, if it did not complete.
+        infrastructure: True if that was an error of the backend, which is no evidence about the adapter.
     """
 
     task: Task
@@ -75,31 +72,31 @@ class Ran:
 
 
 @dataclass
-class Runner:
+class AttemptRunner:
     """Runs an agent with one adapter.
 
     Attributes:
         subject: The agent.
         adapter: Adapter version that answers; None is the base model.
-        options: How attempts are run.
-        model: Another chat model than the agent's own, such as a routed one.
-        loop: The event loop of the evaluation; by default one of its own.
+        options: Options of the attempts.
+        model: A chat model in place of the agent's own, such as a routed one.
+        loop: The event loop of the evaluation; by default its own.
     """
 
-    subject: Subject
+    subject: AgentProject
     adapter: str | None
     options: RunOptions
     model: Any = None
     loop: EvaluationLoop | None = None
     _graph: Any = None
-    _faults: _FaultRow = field(init=False)
+    _faults: _FaultStreak = field(init=False)
 
     def __post_init__(self) -> None:
-        self._faults = _FaultRow(max(8, self.options.concurrency))
+        self._faults = _FaultStreak(max(8, self.options.concurrency))
 
-    def run(
+    def run_pools(
         self, tasks: dict[str, Sequence[Task]], advance: Callable[[str], None] = lambda _: None
-    ) -> list[Ran]:
+    ) -> list[EvaluationAttempt]:
         """Attempt all tasks of all pools.
 
         Args:
@@ -117,8 +114,8 @@ class Runner:
         )
 
     def run_jobs(
-        self, jobs: Sequence[Job], advance: Callable[[str], None] = lambda _: None
-    ) -> list[Ran]:
+        self, jobs: Sequence[AttemptJob], advance: Callable[[str], None] = lambda _: None
+    ) -> list[EvaluationAttempt]:
         """Make the attempts of a list.
 
         Args:
@@ -126,36 +123,40 @@ class Runner:
             advance: Called after each attempt.
         """
         with contextlib.ExitStack() as stack:
-            stack.enter_context(served(self.subject.config, self.adapter))
-            self._wrapped()  # what is wrong with the agent is told before anything runs
+            stack.enter_context(load_adapter(self.subject.config, self.adapter))
+            self._wrapped_graph()  # a fault of the agent raises before any attempt runs
             loop = self.loop or stack.enter_context(EvaluationLoop(self.options.concurrency))
-            return loop.run(self._all(jobs, advance))
+            return loop.run(self._run_all(jobs, advance))
 
-    async def _all(self, jobs: Iterable[Job], advance: Callable[[str], None]) -> list[Ran]:
+    async def _run_all(
+        self, jobs: Iterable[AttemptJob], advance: Callable[[str], None]
+    ) -> list[EvaluationAttempt]:
         places = asyncio.Semaphore(self.options.concurrency)
 
-        async def one(job: Job) -> Ran:
+        async def run_limited(job: AttemptJob) -> EvaluationAttempt:
             async with places:
-                ran = await self._tried(job)
+                ran = await self._run_with_retries(job)
             advance("" if ran.error is None else ran.error[:40])
             return ran
 
-        return list(await asyncio.gather(*(one(job) for job in jobs)))
+        return list(await asyncio.gather(*(run_limited(job) for job in jobs)))
 
-    async def _tried(self, job: Job) -> Ran:
-        """One attempt; one that met an error of the infrastructure is made again, unless all do."""
+    async def _run_with_retries(self, job: AttemptJob) -> EvaluationAttempt:
+        """Run one attempt; repeat it after an infrastructure error, unless all attempts meet one."""
         for tried in range(_TRIES):
             if self._faults.told is not None:
                 task, pool, attempt = job
-                return Ran(task, pool, attempt, None, self._faults.told, infrastructure=True)
-            ran = await self._attempt(*job)
-            self._faults.add(ran.error if ran.infrastructure else None)
+                return EvaluationAttempt(
+                    task, pool, attempt, None, self._faults.told, infrastructure=True
+                )
+            ran = await self._run_attempt(*job)
+            self._faults.count_fault(ran.error if ran.infrastructure else None)
             if not ran.infrastructure or tried + 1 == _TRIES:
                 return ran
             await asyncio.sleep(_PAUSE_S * 2**tried)
         raise AssertionError("the last try returns")
 
-    async def _attempt(self, task: Task, pool: str, attempt: int) -> Ran:
+    async def _run_attempt(self, task: Task, pool: str, attempt: int) -> EvaluationAttempt:
         world, error, fault = self.subject.open_environment(), None, None
         watch = AttemptWatch(self.options.max_steps)
         scope = burnish.task(
@@ -164,9 +165,11 @@ class Runner:
         try:
             if world is not None:
                 world.open(task.data)
-            with self._seeded(task, attempt):
+            with self._seed_attempt(task, attempt):
                 async with scope:
-                    await self._wrapped().ainvoke(task.input, self._config(task, pool, watch))
+                    await self._wrapped_graph().ainvoke(
+                        task.input, self._run_config(task, pool, watch)
+                    )
         except EvaluationError as stopped:
             error = stopped.found
         except Exception as problem:  # noqa: BLE001 - whatever an agent raises is a failed attempt
@@ -177,26 +180,28 @@ class Runner:
                 world.close()
         fault = fault or watch.fault
         recorded = scope.trajectory_ids[0] if scope.trajectory_ids else None
-        return Ran(task, pool, attempt, recorded, fault or error, infrastructure=bool(fault))
+        return EvaluationAttempt(
+            task, pool, attempt, recorded, fault or error, infrastructure=bool(fault)
+        )
 
-    def _seeded(self, task: Task, attempt: int) -> contextlib.AbstractContextManager[None]:
+    def _seed_attempt(self, task: Task, attempt: int) -> contextlib.AbstractContextManager[None]:
         if self.options.temperature == 0:
             return contextlib.nullcontext()
-        return seeded(self.options.seed, task.id, attempt)
+        return seed_calls(self.options.seed, task.id, attempt)
 
-    def _wrapped(self) -> Any:
-        """The wrapped graph; attempts differ by the seeds of their calls."""
+    def _wrapped_graph(self) -> Any:
+        """Return the wrapped graph; attempts differ by the seeds of their calls."""
         if self._graph is None:
-            model = self.model or chat_model(
+            model = self.model or make_chat_model(
                 self.subject.config,
                 self.adapter,
                 temperature=self.options.temperature,
                 next_seed=next_seed,
             )
-            self._graph = burnish.wrap(self._built(model), agent=self.subject.name)
+            self._graph = burnish.wrap(self._build_graph(model), agent=self.subject.name)
         return self._graph
 
-    def _built(self, model: Any) -> Any:
+    def _build_graph(self, model: Any) -> Any:
         try:
             return self.subject.build(model)
         except BurnishError:
@@ -208,7 +213,7 @@ class Runner:
                 "call it by hand with the model of your choice",
             ) from problem
 
-    def _config(self, task: Task, pool: str, watch: AttemptWatch) -> dict[str, Any]:
+    def _run_config(self, task: Task, pool: str, watch: AttemptWatch) -> dict[str, Any]:
         return {
             "configurable": {"thread_id": f"{self.options.source}-{uuid.uuid4().hex}"},
             "metadata": {"pool": pool, "kind": task.kind},
@@ -219,25 +224,25 @@ class Runner:
 
 
 @dataclass
-class _FaultRow:
-    """Errors of the infrastructure without a good attempt between them.
+class _FaultStreak:
+    """A count of consecutive infrastructure errors.
 
     Attributes:
-        most: So many in a row tell that no further attempt makes sense.
-        told: The error once that is so.
+        most: Number of consecutive errors after which the evaluation stops trying.
+        told: The error once that number is reached.
     """
 
     most: int
     told: str | None = None
     _length: int = 0
 
-    def add(self, fault: str | None) -> None:
-        """Note what an attempt met; None is nothing."""
+    def count_fault(self, fault: str | None) -> None:
+        """Count the error of an attempt; None resets the count."""
         self._length = 0 if fault is None else self._length + 1
         if self._length >= self.most:
             self.told = fault
 
 
 def since_now() -> int:
-    """A moment before anything that is recorded from now on, in nanoseconds."""
+    """Return the current time, in nanoseconds."""
     return time.time_ns()

@@ -1,7 +1,4 @@
-"""What a training run will cost, measured on one batch before it starts, and the table that says so.
-
-Knows: how time and memory are estimated. Does not know: how the run is done.
-"""
+"""Estimate time and memory of a training run on one batch before it starts, and print the plan."""
 
 from __future__ import annotations
 
@@ -13,22 +10,24 @@ import msgspec
 import torch
 
 from burnish_trainer import console
-from burnish_trainer.recipes import Recipe
-from burnish_trainer.recipes.lora import trainable
-from burnish_trainer.recipes.memory import memory_bytes
+from burnish_trainer.recipes import TrainRecipe
+from burnish_trainer.recipes.lora import count_trainable
+from burnish_trainer.recipes.memory import estimate_memory
 from burnish_trainer.rows import IGNORE, TokenRow
 from burnish_trainer.run.plan import TrainPlan
 
-_BACKWARD = 2.5  # a step costs so many forward passes more
+_BACKWARD = 2.5  # cost of the backward pass in forward passes
 
 
-def estimated(plan: TrainPlan, recipe: Recipe, model: Any, rows: Sequence[TokenRow]) -> TrainPlan:
-    """The plan with its estimate of seconds, bytes and trainable weights.
+def add_estimate(
+    plan: TrainPlan, recipe: TrainRecipe, model: Any, rows: Sequence[TokenRow]
+) -> TrainPlan:
+    """Return the plan with its estimate of seconds, bytes and trainable weights.
 
     Args:
         plan: The plan.
         recipe: The settings.
-        model: The adapted model; one batch of the longest rows is run through it.
+        model: The adapted model; it runs one batch of the longest rows.
         rows: The token rows.
     """
     longest = sorted(rows, key=lambda row: -len(row.input_ids))[: recipe.batch_size]
@@ -37,8 +36,8 @@ def estimated(plan: TrainPlan, recipe: Recipe, model: Any, rows: Sequence[TokenR
     seconds = _forward_seconds(model, longest) / padded
     estimate = {
         "seconds": seconds * (1 + _BACKWARD) * int(plan.rows["tokens"]) * recipe.epochs,
-        "memory_bytes": float(memory_bytes(model, batch_tokens=padded, loss_tokens=learned)),
-        "trainable_weights": float(trainable(model)),
+        "memory_bytes": float(estimate_memory(model, batch_tokens=padded, loss_tokens=learned)),
+        "trainable_weights": float(count_trainable(model)),
     }
     return msgspec.structs.replace(plan, estimate=estimate)
 
@@ -53,7 +52,7 @@ def _forward_seconds(model: Any, rows: Sequence[TokenRow]) -> float:
     return time.perf_counter() - started
 
 
-def announce(plan: TrainPlan) -> None:
+def print_plan(plan: TrainPlan) -> None:
     """Print the plan."""
     rows, cost = plan.rows, plan.estimate
     dropped = sum(rows["dropped"].values())

@@ -1,7 +1,4 @@
-"""The chat model that answers for an agent with a given adapter.
-
-Knows: the embedded engine and OpenAI-compatible servers. Does not know: what is asked.
-"""
+"""Make the chat model that answers for an agent with a given adapter: embedded engine or OpenAI-compatible server."""
 
 from __future__ import annotations
 
@@ -20,8 +17,8 @@ logger = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
-def served(config: AgentConfig, adapter: str | None) -> Iterator[None]:
-    """An adapter version is loaded inside; a version that was not loaded before is not loaded afterwards.
+def load_adapter(config: AgentConfig, adapter: str | None) -> Iterator[None]:
+    """Load an adapter version for the duration of a block; a version that was loaded before stays loaded.
 
     Args:
         config: The agent's table.
@@ -36,7 +33,7 @@ def served(config: AgentConfig, adapter: str | None) -> Iterator[None]:
     if adapter is None:
         yield
         return
-    check_base(config, adapter)
+    check_base_model(config, adapter)
     backend = open_backend(config.backend, base_model=config.base_model)
     if adapter in set(backend.list()):
         yield
@@ -58,7 +55,7 @@ def _give_back(backend: Backend, adapter: str) -> None:
         logger.warning("burnish: %s stays loaded: %s", adapter, problem)
 
 
-def chat_model(
+def make_chat_model(
     config: AgentConfig,
     adapter: str | None,
     *,
@@ -66,14 +63,14 @@ def chat_model(
     seed: int | None = None,
     next_seed: Callable[[], int | None] | None = None,
 ) -> Any:
-    """A LangChain chat model of the agent's base model, with or without an adapter that is served.
+    """Return a LangChain chat model of the agent's base model, with or without a served adapter.
 
     Args:
         config: The agent's table.
         adapter: An adapter version; None is the base model.
-        temperature: 0 takes the likeliest token.
-        seed: Of sampling.
-        next_seed: Gives the seed of each call in place of one seed for all.
+        temperature: Sampling temperature; 0 takes the likeliest token.
+        seed: Sampling seed.
+        next_seed: Returns the seed of each call, in place of one seed for all.
     """
     sampling: dict[str, Any] = {"temperature": temperature, "seed": seed, "next_seed": next_seed}
     if config.backend == "embedded":
@@ -86,7 +83,7 @@ def chat_model(
 
 
 def backend_facts(config: AgentConfig) -> dict[str, Any]:
-    """What answers: the backend, its name of the base model, and the hash of the weights where it tells one.
+    """Return the facts of the backend: its name of the base model, and the hash of the weights if it reports one.
 
     Args:
         config: The agent's table.
@@ -111,7 +108,7 @@ def backend_facts(config: AgentConfig) -> dict[str, Any]:
 
 
 def check_backend(config: AgentConfig) -> None:
-    """Refuse what a server would refuse only after the training: another base model, a rank over its limit.
+    """Refuse before training what a server would refuse after it: another base model, a rank over its limit.
 
     Args:
         config: The agent's table.
@@ -133,10 +130,10 @@ def check_backend(config: AgentConfig) -> None:
         backend.close()
 
 
-def check_base(config: AgentConfig, adapter: str) -> None:
+def check_base_model(config: AgentConfig, adapter: str) -> None:
     """Refuse an adapter of another base model.
 
-    The weights decide where the files of the base model are here, else its name.
+    The weights decide if the files of the base model are local, else its name.
 
     Raises:
         UnknownAdapter: The workspace holds no such version.

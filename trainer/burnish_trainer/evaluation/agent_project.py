@@ -1,7 +1,4 @@
-"""What is evaluated: an agent of burnish.toml, its tasks, its world, its verifiers, and who answers for it.
-
-Knows: how the entries of burnish.toml become objects. Does not know: how attempts are run and compared.
-"""
+"""Load an agent of burnish.toml: its graph builder, tasks, environment and verifiers."""
 
 from __future__ import annotations
 
@@ -20,15 +17,15 @@ from burnish.import_path import resolve_object
 from burnish.project import AgentConfig, Project, load_project
 from burnish.protocols import Verifier
 from burnish.records import Task
-from burnish_trainer.evaluation.agent_code import code_sha256
+from burnish_trainer.evaluation.agent_code import hash_code
 
 POOLS = ("heldout", "standing", "capability")
-"""Pools that an evaluation needs: what the agent never learned from, what must go on working, what the base could."""
+"""Pools of an evaluation: unseen tasks, tasks that must keep working, tasks that the base model could solve."""
 
 
 @dataclass(frozen=True)
-class Subject:
-    """An agent with everything that its burnish.toml names, imported when first used.
+class AgentProject:
+    """An agent with everything that its burnish.toml names, imported at first use.
 
     Attributes:
         project: The burnish.toml that declares it.
@@ -40,23 +37,23 @@ class Subject:
 
     @property
     def name(self) -> str:
-        """Name of the agent."""
+        """Return the name of the agent."""
         return self.config.name
 
     @cached_property
     def build(self) -> Callable[[Any], Any]:
-        """Makes the graph from a chat model."""
-        return self._import("build", self.config.build)
+        """Return the function that builds the graph from a chat model."""
+        return self._import_callable("build", self.config.build)
 
     def open_environment(self) -> Any:
-        """A new world for one attempt; None if the agent has none."""
+        """Open a new environment for one attempt; None if the agent has none."""
         if self.config.environment is None:
             return None
         return self._environment()
 
     @cached_property
     def verifiers(self) -> list[Verifier]:
-        """Who says what a success is.
+        """Return the verifiers that decide on success.
 
         Raises:
             NoVerifier: burnish.toml names none.
@@ -68,15 +65,15 @@ class Subject:
         )
 
     def tasks(self, pool: str, n: int | None = None, seed: int = 0) -> list[Task]:
-        """Tasks of a pool, from the function that burnish.toml names.
+        """Return tasks of a pool, from the function that burnish.toml names.
 
         Args:
             pool: Name of the pool.
-            n: How many; by default as many as the pool holds.
-            seed: Passed on, if the function takes a `seed`.
+            n: Number of tasks; by default all of the pool.
+            seed: Passed on if the function takes a `seed`.
 
         Raises:
-            EvaluationError: No function is named, or it gives something that is no task.
+            EvaluationError: burnish.toml names no function, or the function returns something that is no task.
         """
         if self.config.tasks is None:
             raise EvaluationError(
@@ -84,7 +81,7 @@ class Subject:
                 'tasks = "module:function" that gives the tasks of a pool',
                 f"write it into [agent.{self.name}] of burnish.toml",
             )
-        function = self._import("tasks", self.config.tasks)
+        function = self._import_callable("tasks", self.config.tasks)
         known = inspect.signature(function).parameters
         options = {k: v for k, v in {"n": n, "seed": seed}.items() if k in known}
         try:
@@ -95,24 +92,24 @@ class Subject:
                 "a list of tasks, each with id and input",
                 f"call {self.config.tasks}({pool!r}) by hand",
             ) from error
-        return as_tasks(given)[:n]
+        return decode_tasks(given)[:n]
 
     @cached_property
     def code_sha256(self) -> str:
-        """Hash over the agent's code and the text files that it may read; see `agent_code`."""
+        """Hash the agent's code and the text files that it may read; see `agent_code`."""
         from burnish import settings
 
         config = self.config
         specs = [config.build, config.environment, config.tasks, *_specs_in(config.verify)]
         modules = [spec.partition(":")[0] for spec in specs if spec and ":" in spec]
-        return code_sha256(self.project.folder, modules, settings.current().home)
+        return hash_code(self.project.folder, modules, settings.current().home)
 
     @cached_property
     def _environment(self) -> Callable[[], Any]:
         assert self.config.environment is not None  # noqa: S101 - asked before
-        return self._import("environment", self.config.environment)
+        return self._import_callable("environment", self.config.environment)
 
-    def _import(self, key: str, spec: str) -> Any:
+    def _import_callable(self, key: str, spec: str) -> Any:
         found = resolve_object(spec, self.project.folder)
         if not callable(found):
             raise EvaluationError(
@@ -124,33 +121,33 @@ class Subject:
 
 
 def _specs_in(value: Any) -> list[str]:
-    """All texts in a setting, among them import paths."""
+    """Return all strings in a setting, among them import paths."""
     if isinstance(value, str):
         return [value]
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     return [spec for item in inner for spec in _specs_in(item)]
 
 
-def subject_of(agent: str | Subject, path: Path | None = None) -> Subject:
-    """The agent of that name.
+def load_agent(agent: str | AgentProject, path: Path | None = None) -> AgentProject:
+    """Return the agent of that name.
 
     Raises:
         SettingsError: There is no usable burnish.toml.
         UnknownAgent: It declares no such agent.
     """
-    if isinstance(agent, Subject):
+    if isinstance(agent, AgentProject):
         return agent
     project = load_project(path)
-    return Subject(project, project.agent(agent))
+    return AgentProject(project, project.agent(agent))
 
 
-def as_tasks(given: Iterable[Any]) -> list[Task]:
-    """Tasks from the user's own form: mappings with `id` and `input`.
+def decode_tasks(given: Iterable[Any]) -> list[Task]:
+    """Return tasks from the user's own form: mappings with `id` and `input`.
 
     Raises:
-        EvaluationError: One is neither, or two share an id.
+        EvaluationError: An item is no task, or two tasks share an id.
     """
-    found = [item if isinstance(item, Task) else _task(item) for item in given]
+    found = [item if isinstance(item, Task) else _decode_task(item) for item in given]
     ids = [task.id for task in found]
     twice = next((i for i in ids if ids.count(i) > 1), None) if len(set(ids)) < len(ids) else None
     if twice is not None:
@@ -158,7 +155,7 @@ def as_tasks(given: Iterable[Any]) -> list[Task]:
     return found
 
 
-def _task(item: Any) -> Task:
+def _decode_task(item: Any) -> Task:
     if not isinstance(item, dict) or "id" not in item or "input" not in item:
         raise EvaluationError(
             f"a task is {str(item)[:80]!r}",
@@ -174,7 +171,7 @@ def _task(item: Any) -> Task:
 
 
 def request_of(task: Task) -> str:
-    """What a task's users say: its input as a text, or the user messages in it; empty where that cannot be told."""
+    """Return the user's request of a task: its input as a text, or its user messages; empty if unknown."""
     if isinstance(task.input, str):
         return task.input
     messages = task.input.get("messages") if isinstance(task.input, dict) else None
@@ -184,7 +181,7 @@ def request_of(task: Task) -> str:
 
 
 def _role_and_content(message: Any) -> tuple[Any, Any]:
-    """Role and content of a message as LangChain takes it: a pair, a mapping, an object or a text."""
+    """Return role and content of a message in any of LangChain's forms: a pair, a mapping, an object or a text."""
     if isinstance(message, str):
         return "user", message
     if isinstance(message, dict):
@@ -194,7 +191,7 @@ def _role_and_content(message: Any) -> tuple[Any, Any]:
     return getattr(message, "type", None), getattr(message, "content", None)
 
 
-def tasks_sha256(tasks: Iterable[Task]) -> str:
-    """Hash over tasks, their inputs and their data."""
+def hash_tasks(tasks: Iterable[Task]) -> str:
+    """Hash tasks, their inputs and their data."""
     encoder = msgspec.json.Encoder(order="sorted")
     return hashlib.sha256(encoder.encode(list(tasks))).hexdigest()

@@ -1,8 +1,4 @@
-"""Files of a training run that are whole or not there.
-
-Knows: how JSON is written at once, how a folder is hashed, how a run is locked, which checkpoint can be trusted.
-Does not know: what is in them.
-"""
+"""Write the files of a training run whole or not at all, lock its folder, and find its checkpoints."""
 
 from __future__ import annotations
 
@@ -32,17 +28,17 @@ _SAID = ("No space left", "Disk quota exceeded", "File too large", "PytorchStrea
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write JSON so that a reader sees the old file or the new one, never a part."""
+    """Write JSON atomically: a reader sees the old file or the new one."""
     text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False)
     atomic_write(path, f"{text}\n".encode())
 
 
 @contextlib.contextmanager
-def room(folder: Path) -> Iterator[None]:
-    """Say in one clear error, inside, that a disk is full; what is whole already stays.
+def explain_full_disk(folder: Path) -> Iterator[None]:
+    """Turn the error of a full disk inside the block into one clear error; finished files stay.
 
     Raises:
-        TrainingError: Nothing more could be written.
+        TrainingError: The disk is full.
     """
     try:
         yield
@@ -54,22 +50,22 @@ def room(folder: Path) -> Iterator[None]:
         raise TrainingError(
             f"no space to write into {folder} ({free / 2**20:,.0f} MiB free on its disk): {error}",
             "a disk with room for checkpoints and the adapter",
-            "make room and give the same command again; it goes on where it stopped",
+            "make room and give the same command again; it continues where it stopped",
         ) from error
 
 
-def sha256_of(path: Path) -> str:
-    """Hash of a file's bytes."""
+def hash_file(path: Path) -> str:
+    """Return the SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextlib.contextmanager
-def locked(folder: Path, what: str) -> Iterator[None]:
-    """Hold a folder for this process.
+def lock_folder(folder: Path, what: str) -> Iterator[None]:
+    """Lock a folder for this process.
 
     Raises:
-        TrainingError: Another process holds it.
+        TrainingError: Another process holds the lock.
     """
     make_private_folder(folder)
     with (folder / ".lock").open("a+") as file:
@@ -78,7 +74,7 @@ def locked(folder: Path, what: str) -> Iterator[None]:
             raise TrainingError(
                 f"{what} in {folder} is already running (process {file.read().strip() or 'unknown'})",
                 "one process at a time on one workspace",
-                "wait until it has ended, or stop it; what it has done so far is kept",
+                "wait until it has ended, or stop it; its finished work is kept",
             )
         file.seek(0)
         file.truncate()
@@ -87,15 +83,15 @@ def locked(folder: Path, what: str) -> Iterator[None]:
         yield
 
 
-def seal(staged: Path, final: Path) -> None:
+def seal_checkpoint(staged: Path, final: Path) -> None:
     """Make a written folder durable and visible: manifest, fsync, rename.
 
     Args:
         staged: The folder as it was written.
-        final: Its name from now on; the folder's name must carry its step after the last dash.
+        final: Its final path; the folder's name must end with its step after the last dash.
     """
     files = sorted(p for p in staged.rglob("*") if p.is_file())
-    manifest = {str(p.relative_to(staged)): sha256_of(p) for p in files}
+    manifest = {str(p.relative_to(staged)): hash_file(p) for p in files}
     write_json(staged / MANIFEST, manifest)
     sync_tree(staged)
     if final.exists():
@@ -105,30 +101,30 @@ def seal(staged: Path, final: Path) -> None:
 
 
 def is_whole(checkpoint: Path) -> bool:
-    """Whether every file of a sealed folder still has its hash."""
+    """Report if every file of a sealed folder still has its hash."""
     try:
         manifest: dict[str, str] = json.loads((checkpoint / MANIFEST).read_text())
-        return all(sha256_of(checkpoint / name) == digest for name, digest in manifest.items())
+        return all(hash_file(checkpoint / name) == digest for name, digest in manifest.items())
     except (OSError, ValueError, AttributeError):
         return False
 
 
 def newest_checkpoint(folder: Path) -> Path | None:
-    """The newest whole checkpoint; a torn one is passed over."""
-    return next((path for path in reversed(_checkpoints(folder)) if is_whole(path)), None)
+    """Return the newest whole checkpoint; damaged ones are skipped."""
+    return next((path for path in reversed(_list_checkpoints(folder)) if is_whole(path)), None)
 
 
 def keep_newest(folder: Path, count: int) -> None:
     """Remove all but the newest checkpoints."""
-    for path in _checkpoints(folder)[:-count]:
+    for path in _list_checkpoints(folder)[:-count]:
         shutil.rmtree(path, ignore_errors=True)
 
 
 def step_of(checkpoint: Path) -> int:
-    """The step after which a checkpoint was written."""
+    """Return the step after which a checkpoint was written."""
     return int(checkpoint.name.rpartition("-")[2])
 
 
-def _checkpoints(folder: Path) -> list[Path]:
+def _list_checkpoints(folder: Path) -> list[Path]:
     found = [p for p in folder.glob("checkpoint-*") if p.name.rpartition("-")[2].isdigit()]
     return sorted(found, key=step_of)

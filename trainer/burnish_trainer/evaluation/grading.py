@@ -1,8 +1,4 @@
-"""Attempts that were recorded become results: success or not, and what they cost.
-
-Knows: how recorded attempts are found again and put before the verifiers.
-Does not know: how attempts are run, what two sets of results say about each other.
-"""
+"""Grade recorded attempts: find them again, verify them, and measure their cost."""
 
 from __future__ import annotations
 
@@ -14,15 +10,15 @@ import burnish
 from burnish import settings
 from burnish.protocols import traits_of
 from burnish.records import Json, Record, Trajectory, VerdictLabel
-from burnish_trainer.evaluation.running import Ran
+from burnish_trainer.evaluation.agent_project import AgentProject
+from burnish_trainer.evaluation.rollouts import EvaluationAttempt
 from burnish_trainer.evaluation.statistics import mean
-from burnish_trainer.evaluation.subject import Subject
 
 _FINISHED = ("completed", "failed")
 
 
-class Result(Record, frozen=True, kw_only=True):
-    """One judged attempt."""
+class AttemptResult(Record, frozen=True, kw_only=True):
+    """The graded result of one attempt."""
 
     task_id: str
     pool: str
@@ -32,22 +28,27 @@ class Result(Record, frozen=True, kw_only=True):
     trajectory_id: str | None = None
     status: str = "completed"
     reason: str | None = None  # why the label is unknown, or what ended the attempt
-    infrastructure: bool = False  # an error of the backend ended it: no word about the adapter
-    adapters: tuple[str | None, ...] = ()  # who answered, by the server's own word
+    infrastructure: bool = (
+        False  # an error of the backend ended it, which is no evidence about the adapter
+    )
+    adapters: tuple[str | None, ...] = ()  # adapters that answered, as the server reports them
     cost: dict[str, float] = msgspec.field(
         default_factory=dict
     )  # steps, tool_calls, input_tokens, output_tokens, latency_s
 
 
-def judge(subject: Subject, ran: Sequence[Ran], since_ns: int) -> list[Result]:
-    """Results of attempts, in their order; verdicts are recorded beside the trajectories.
+def grade_attempts(
+    subject: AgentProject, ran: Sequence[EvaluationAttempt], since_ns: int
+) -> list[AttemptResult]:
+    """Grade attempts, in their order, and record the verdicts beside the trajectories.
 
-    An attempt that the agent did not complete has failed. One that was not recorded, that no verifier can judge, or
-    that met an error of the infrastructure is unknown.
+    An attempt that the agent did not complete has failed. An attempt is unknown if it was not recorded, if no
+    verifier can
+    decide it, or if it met an infrastructure error.
 
     Args:
         subject: The agent.
-        ran: Attempts that were made.
+        ran: The attempts.
         since_ns: A moment before the first of them.
     """
     from burnish_exporters.verify import combine, judge_all
@@ -55,19 +56,19 @@ def judge(subject: Subject, ran: Sequence[Ran], since_ns: int) -> list[Result]:
     burnish.flush()
     workspace = burnish.Workspace(settings.current().home)
     wanted = {o.trajectory_id: o for o in ran if o.trajectory_id and not o.infrastructure}
-    found: dict[str, Result] = {}
-    recorded = _recorded(workspace, subject.name, since_ns, wanted.keys())
+    found: dict[str, AttemptResult] = {}
+    recorded = _recorded_runs(workspace, subject.name, since_ns, wanted.keys())
     for trajectory, verdicts in judge_all(subject.verifiers, recorded):
         for verdict in verdicts:
             workspace.append_verdict(trajectory.id, verdict)
         verdict = combine(verdicts, [traits_of(v).kind for v in subject.verifiers])
-        found[trajectory.id] = _result(
-            wanted[trajectory.id], trajectory, verdict.label, _reason(verdict.evidence)
+        found[trajectory.id] = _build_result(
+            wanted[trajectory.id], trajectory, verdict.label, _unknown_reason(verdict.evidence)
         )
-    return [found.get(one.trajectory_id or "") or _lost(one) for one in ran]
+    return [found.get(one.trajectory_id or "") or _lost_result(one) for one in ran]
 
 
-def _recorded(
+def _recorded_runs(
     workspace: burnish.Workspace, agent: str, since_ns: int, wanted: Iterable[str]
 ) -> Iterator[Trajectory]:
     ids = set(wanted)
@@ -76,10 +77,12 @@ def _recorded(
             yield trajectory
 
 
-def _result(one: Ran, trajectory: Trajectory, label: VerdictLabel, reason: str | None) -> Result:
+def _build_result(
+    one: EvaluationAttempt, trajectory: Trajectory, label: VerdictLabel, reason: str | None
+) -> AttemptResult:
     if trajectory.status in _FINISHED and one.error is not None:
         label = "fail"
-    return Result(
+    return AttemptResult(
         task_id=one.task.id,
         pool=one.pool,
         kind=one.task.kind,
@@ -89,12 +92,12 @@ def _result(one: Ran, trajectory: Trajectory, label: VerdictLabel, reason: str |
         status=trajectory.status,
         reason=one.error or reason,
         adapters=tuple(sorted({c.policy.adapter for c in trajectory.model_calls}, key=str)),
-        cost=cost_of(trajectory),
+        cost=measure_cost(trajectory),
     )
 
 
-def cost_of(trajectory: Trajectory) -> dict[str, float]:
-    """Steps, tool calls, tokens and seconds of a run."""
+def measure_cost(trajectory: Trajectory) -> dict[str, float]:
+    """Return steps, tool calls, tokens and seconds of a run."""
     usages = [call.usage for call in trajectory.model_calls if call.usage]
     ended = trajectory.ended_ns or trajectory.started_ns
     return {
@@ -106,12 +109,12 @@ def cost_of(trajectory: Trajectory) -> dict[str, float]:
     }
 
 
-def _reason(evidence: Json) -> str | None:
+def _unknown_reason(evidence: Json) -> str | None:
     return str(evidence["reason"]) if isinstance(evidence, dict) and "reason" in evidence else None
 
 
-def _lost(one: Ran) -> Result:
-    return Result(
+def _lost_result(one: EvaluationAttempt) -> AttemptResult:
+    return AttemptResult(
         task_id=one.task.id,
         pool=one.pool,
         kind=one.task.kind,
@@ -124,7 +127,7 @@ def _lost(one: Ran) -> Result:
     )
 
 
-def mean_cost(results: Sequence[Result]) -> dict[str, float]:
-    """Mean of each measure over results that have one."""
+def mean_cost(results: Sequence[AttemptResult]) -> dict[str, float]:
+    """Return the mean of each measure over the results that have one."""
     costs = [result.cost for result in results if result.cost]
     return {key: mean([cost[key] for cost in costs]) for key in (costs[0] if costs else {})}
