@@ -11,13 +11,13 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from burnish.errors import TrainingDiverged
-from burnish_trainer import TrainRecipe, train
+from burnish_trainer import Recipe, train
 from burnish_trainer.recipes.lora import add_adapter
 from burnish_trainer.run.publish import save_adapter
 from burnish_trainer.run.storage import newest_checkpoint
 from burnish_trainer.run.trainer import AdapterTrainer
 
-QUICK = TrainRecipe(
+QUICK = Recipe(
     name="shop", rank=4, epochs=2, learning_rate=1e-3, batch_size=2, warmup_steps=2, checkpoints=16
 )
 

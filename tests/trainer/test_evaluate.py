@@ -19,12 +19,12 @@ from burnish_trainer.evaluation.grading import AttemptResult
 
 @pytest.fixture
 def adapter(base, home, orders):
-    from burnish_trainer import TrainRecipe, train
+    from burnish_trainer import Recipe, train
 
     return train(
         orders,
         base_model=base,
-        recipe=TrainRecipe(name="shop", rank=4, epochs=3, learning_rate=3e-2, batch_size=4),
+        recipe=Recipe(name="shop", rank=4, epochs=3, learning_rate=3e-2, batch_size=4),
     ).id
 
 

@@ -16,7 +16,7 @@ from burnish.errors import BurnishError
 from burnish.serving.embedded.engine import Engine
 from burnish.serving.embedded.requests import EngineRequest
 from burnish.serving.model_contract import read_contract
-from burnish_trainer import TrainRecipe, train
+from burnish_trainer import Recipe, train
 from burnish_trainer.recipes.lora import add_adapter
 from burnish_trainer.run.logits import logits_at
 
@@ -26,7 +26,7 @@ pytestmark = [
         "ignore:.is_gradient_checkpointing:FutureWarning", "ignore:.*:UserWarning"
     ),
 ]
-QUICK = TrainRecipe(name="tiny", rank=4, epochs=5, learning_rate=1e-2, batch_size=2, checkpoints=0)
+QUICK = Recipe(name="tiny", rank=4, epochs=5, learning_rate=1e-2, batch_size=2, checkpoints=0)
 PROMPTS = [[7 + (at * step) % 270 for at in range(length)] for step, length in ((1, 3), (5, 30), (11, 17))]  # fmt: skip
 HEAD = ("family", "attention", "before the logits", "adapter on", "loss", "20 steps", "served")
 

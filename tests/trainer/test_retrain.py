@@ -106,12 +106,12 @@ def test_a_retrain_that_was_killed_in_training_goes_on_and_gives_the_same_adapte
         from burnish import settings
         from burnish_trainer.retrain import retrain
 
-        def sealed(staged, final, seal=trainer.seal):
+        def sealed(staged, final, seal=trainer.seal_checkpoint):
             seal(staged, final)
             if "kill" in os.environ and final.name != "checkpoint-1":
                 os.kill(os.getpid(), signal.SIGKILL)
 
-        trainer.seal = sealed
+        trainer.seal_checkpoint = sealed
         settings.configure(home=sys.argv[1], config={str(shop / "burnish.toml")!r})
         report = retrain("shop", evaluate={{"rollouts": 24}})
         print(report.adapter, *(f"{{s['name']}}={{s['reused']}}" for s in report.stages))

@@ -15,10 +15,10 @@ import pytest
 from burnish.adapters import AdapterStore
 from burnish.errors import BaseModelMismatch, EmptyDataset, TrainingError
 from burnish.serving.fingerprint import distance
-from burnish_trainer import TrainRecipe, console, train
+from burnish_trainer import Recipe, console, train
 from burnish_trainer.run.storage import is_whole, newest_checkpoint, seal_checkpoint
 
-QUICK = TrainRecipe(name="shop", rank=4, epochs=4, learning_rate=1e-2, batch_size=4, warmup_steps=2)
+QUICK = Recipe(name="shop", rank=4, epochs=4, learning_rate=1e-2, batch_size=4, warmup_steps=2)
 TENSORS = "adapter_model.safetensors"
 
 
@@ -109,12 +109,12 @@ def test_a_killed_run_goes_on_and_gives_the_same_bytes(trained, base, tmp_path):
         from burnish_trainer import Recipe, train
         import burnish_trainer.run.trainer as trainer
 
-        def sealed(staged, final, seal=trainer.seal):
+        def sealed(staged, final, seal=trainer.seal_checkpoint):
             seal(staged, final)
             if 'kill' in os.environ and final.name == "checkpoint-9":
                 os.kill(os.getpid(), signal.SIGKILL)
 
-        trainer.seal = sealed
+        trainer.seal_checkpoint = sealed
         settings.configure(home={str(home)!r})
         found = json.loads(Path({str(tmp_path / "rows.json")!r}).read_text())
         rows = SimpleNamespace(id="shop@000000000000", rows=lambda split: found)
@@ -191,7 +191,7 @@ def test_similar_lengths_come_together_and_every_row_comes_once_an_epoch():
     from burnish_trainer.run.plan import plan_order
 
     lengths = [10 + 37 * i % 90 for i in range(50)]
-    order = plan_order(lengths, TrainRecipe(batch_size=4, epochs=3))
+    order = plan_order(lengths, Recipe(batch_size=4, epochs=3))
     assert len(order) == 150
     for epoch in range(3):
         assert sorted(order[50 * epoch : 50 * (epoch + 1)]) == list(range(50))
@@ -228,7 +228,7 @@ def test_an_adapter_goes_on_from_another_and_says_so(trained, base):
     later = train(
         rows,
         base_model=base,
-        recipe=TrainRecipe(name="shop", rank=4, epochs=1, batch_size=8, init_adapter=version.id),
+        recipe=Recipe(name="shop", rank=4, epochs=1, batch_size=8, init_adapter=version.id),
     )
     settings.reset()
     assert later.manifest.parents == [version.id]
@@ -248,7 +248,7 @@ def test_an_adapter_of_another_base_model_is_refused(trained, made, tmp_path):
     other = made.base(tmp_path / "other", seed=1)
     settings.configure(home=home)
     with pytest.raises(BaseModelMismatch, match=version.id):
-        train(rows, base_model=other, recipe=TrainRecipe(rank=4, init_adapter=version.id))
+        train(rows, base_model=other, recipe=Recipe(rank=4, init_adapter=version.id))
     settings.reset()
 
 
@@ -259,8 +259,8 @@ def test_two_processes_cannot_train_in_one_run_folder(home, base, orders, tmp_pa
     held = textwrap.dedent(
         f"""
         from pathlib import Path
-        from burnish_trainer.run.storage import locked
-        with locked(Path({str(tmp_path / "run")!r}), "a training run"):
+        from burnish_trainer.run.storage import lock_folder
+        with lock_folder(Path({str(tmp_path / "run")!r}), "a training run"):
             print("held", flush=True)
             input()
         """

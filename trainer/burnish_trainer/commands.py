@@ -1,8 +1,6 @@
-"""`burnish retrain`, `burnish eval` and `burnish demo`.
+"""Define `burnish retrain`, `burnish eval` and `burnish demo`.
 
-Knows: arguments, exit codes, what is printed. Does not know: how the work is done.
-
-Exit codes: 0 done, 1 an error of ours that says what to do, 2 wrong usage, 3 the gate did not promote, 130 interrupted.
+Exit codes: 0 done, 1 a burnish error that names the next command, 2 wrong usage, 3 the gate did not promote, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -29,7 +27,11 @@ def retrain_app(
         typer.Option("--set", help="A setting for this call, such as train.epochs=4."),
     ] = None,
     force: Annotated[
-        bool, typer.Option("--force", help="Release it whatever the gate says; it is recorded.")
+        bool,
+        typer.Option(
+            "--force",
+            help="Release the adapter whatever the gate decides; the registry records it.",
+        ),
     ] = False,
     canary: Annotated[bool, typer.Option(help="Start the canary at the end.")] = True,
     home: Home = None,
@@ -37,7 +39,7 @@ def retrain_app(
 ) -> None:
     """Turn the verified runs of an agent into an adapter, prove it, and start its canary.
 
-    A call that was interrupted goes on where it stopped.
+    An interrupted call continues where it stopped.
 
     Examples: `burnish retrain support`, `burnish retrain support --set train.epochs=4 --no-canary`
     """
@@ -76,14 +78,15 @@ def eval_app(
         list[str] | None, typer.Option(help="Only these pools: heldout, standing, capability.")
     ] = None,
     fresh: Annotated[
-        bool, typer.Option("--fresh", help="Make all attempts again, also remembered ones.")
+        bool,
+        typer.Option("--fresh", help="Repeat all attempts, including those with cached results."),
     ] = False,
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
     """Run the agent with two versions on the same tasks and compare them.
 
-    Results are remembered until the agent, the backend, the tasks or the verifiers change.
+    Results are cached until the agent, the backend, the tasks or the verifiers change.
 
     Examples: `burnish eval support`, `burnish eval support --fresh`, `burnish eval support --adapter support@0a1b2c3d4e5f --json`
     """
@@ -115,25 +118,25 @@ def eval_app(
 
 def demo_app(
     rounds: Annotated[int, typer.Option(min=1, max=20, help="Rounds of retraining.")] = 1,
-    seed: Annotated[int, typer.Option(min=0, help="Of tasks, sampling and training.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of tasks, sampling and training.")] = 0,
     verify: Annotated[
         Literal["goal_state", "claim"],
-        typer.Option(
-            help="What decides what is learned: the goal state, or the agent's own claim."
-        ),
+        typer.Option(help="Verifier of the dataset: the goal state, or the agent's own claim."),
     ] = "goal_state",
     json_path: Annotated[
-        Path | None, typer.Option("--json", help="Write the facts there, as JSON.")
+        Path | None, typer.Option("--json", help="Write the facts to this file, as JSON.")
     ] = None,
-    html: Annotated[Path | None, typer.Option(help="Write the page with pictures there.")] = None,
+    html: Annotated[
+        Path | None, typer.Option(help="Write the page with pictures to this file.")
+    ] = None,
     home: Annotated[Path, typer.Option(help="Folder that holds the demos.")] = Path(
         ".burnish-demo"
     ),
 ) -> None:
     """Show the whole loop on the bundled model: no key, no GPU, no network.
 
-    An agent that fails often, one retrain, an agent that fails seldom, a canary that promotes it, and a bad adapter
-    that is rolled back by itself. An interrupted demo goes on where it stopped.
+    The demo shows an agent that fails often, one retrain, an agent that seldom fails, a canary that promotes it, and a
+    bad adapter that is rolled back automatically. An interrupted demo continues where it stopped.
 
     Examples: `burnish demo`, `burnish demo --rounds 3 --json facts.json`, `burnish demo --verify claim`
     """
@@ -147,7 +150,7 @@ def demo_app(
 
 
 def _settings(given: list[str]) -> dict[str, Any]:
-    """Overrides from `table.key=value`; values are JSON, or text where they are none.
+    """Read overrides from `table.key=value`; values are JSON, or else text.
 
     Raises:
         SettingsError: One has another form.

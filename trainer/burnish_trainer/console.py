@@ -1,10 +1,7 @@
-"""What a person sees on the terminal while the loop works.
+"""Print progress on the terminal: lines, tables and progress bars on standard error.
 
-Knows: lines, stages and progress bars on standard error, and how they are silenced.
-Does not know: what is being done.
-
-Nothing is drawn where standard error is no terminal; lines are still printed there. `BURNISH_QUIET=1` or
-`silenced()` turn all of it off.
+Bars are drawn only if standard error is a terminal; lines are always printed. `BURNISH_QUIET=1` or `silenced()` turn
+everything off.
 """
 
 from __future__ import annotations
@@ -27,13 +24,13 @@ def _console() -> Any:
 
 
 def is_quiet() -> bool:
-    """Whether nothing is to be printed."""
+    """Report if output is turned off."""
     return _quiet.get() or os.environ.get("BURNISH_QUIET", "") not in ("", "0")
 
 
 @contextlib.contextmanager
 def silenced(quiet: bool = True) -> Iterator[None]:
-    """Print nothing inside, if `quiet`."""
+    """Turn output off inside the block, if `quiet`."""
     token = _quiet.set(quiet or _quiet.get())
     try:
         yield
@@ -46,7 +43,7 @@ def say(template: str, *values: object) -> None:
 
     Args:
         template: The line, with rich markup and a `{}` for each value.
-        values: What is put in; printed as it is, for a path, a reason or a name may hold brackets.
+        values: Printed without markup, because a path, a reason or a name may hold brackets.
     """
     if is_quiet():
         return
@@ -64,10 +61,10 @@ def show(renderable: Any) -> None:
 
 @contextlib.contextmanager
 def bar(label: str, total: int) -> Iterator[Callable[[str], None]]:
-    """A progress bar; the function that it gives moves it by one and shows a short text.
+    """Show a progress bar; the yielded function moves it by one and shows a short text.
 
     Args:
-        label: What is being done.
+        label: Name of the work.
         total: Number of moves.
     """
     if is_quiet() or not _console().is_terminal:

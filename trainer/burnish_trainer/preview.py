@@ -1,8 +1,4 @@
-"""`burnish dataset preview`: what is learned from a row, token by token.
-
-Knows: which tokens of a row carry loss, by the trainer's own rendering, and how they are shown.
-Does not know: how rows are rendered (rows/) and chosen (burnish_exporters).
-"""
+"""Define `burnish dataset preview`: show which tokens of a row carry loss, by the trainer's own rendering."""
 
 from __future__ import annotations
 
@@ -27,12 +23,12 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 app = typer.Typer()
 MARKS = ("⟦", "⟧")
-"""What encloses learned text where there is no colour."""
+"""Marks around learned text on terminals without colour."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class PreviewPart:
-    """Tokens in a row that are all learned, or none of them."""
+    """Adjacent tokens that all carry loss, or none of them."""
 
     text: str
     tokens: int
@@ -41,14 +37,14 @@ class PreviewPart:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Shown:
-    """One training sequence of a row; or why there is none.
+    """One training sequence of a row, or the reason why there is none.
 
     Attributes:
         row_id: The row.
-        part: Which side of a pair it is; empty for a row of its own.
+        part: Side of a pair; empty for other rows.
         origin: "captured" tokens of the server that wrote them, or "rendered" with the chat template.
         pieces: The sequence, in order.
-        dropped: Why training takes nothing from the row; None where it does.
+        dropped: Reason why training drops the row; None if it does not.
     """
 
     row_id: str
@@ -58,7 +54,7 @@ class Shown:
     dropped: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """As plain data, with the numbers of tokens."""
+        """Return the sequence as plain data, with its token counts."""
         sizes = {
             "tokens": sum(piece.tokens for piece in self.pieces),
             "loss_tokens": sum(piece.tokens for piece in self.pieces if piece.learned),
@@ -69,7 +65,7 @@ class Shown:
 def select_shown(
     rows: Iterable[Row], tokenizer: ChatTokenizer, *, max_length: int | None = None
 ) -> Iterator[Shown]:
-    """The training sequences of rows, cut where loss begins and ends.
+    """Yield the training sequences of rows, cut where loss begins and ends.
 
     Args:
         rows: Rows of a dataset version, or of a format as rows_of() gives them.
@@ -96,7 +92,7 @@ def _row_parts(
 
 
 def rows_of(version: DatasetVersion, form: str | None, split: str = "train") -> Iterator[Row]:
-    """Rows of a version, or of a format of conversations, in the form that the trainer reads.
+    """Yield rows of a version, or of a format of conversations, in the form that the trainer reads.
 
     Raises:
         ExportError: If the format is unknown, or is no conversation that a chat template renders.
@@ -120,7 +116,7 @@ def rows_of(version: DatasetVersion, form: str | None, split: str = "train") -> 
 
 
 def _conversation_parts(row: Row) -> dict[str, list[Row]]:
-    """All that the assistant says is learned, but for what OpenAI's weight leaves out."""
+    """Give loss to all replies except those with OpenAI's weight 0."""
     return {"": [{**m, "loss": m["role"] == "assistant" and m.get("weight", m.get("loss", 1)) != 0} for m in row["messages"]]}  # fmt: skip
 
 
@@ -134,7 +130,7 @@ def _side_parts(row: Row) -> dict[str, list[Row]]:
 
 
 def _text_after(prompt: list[Row], said: list[Row]) -> list[Row]:
-    """A prompt without loss, and what is compared behind it."""
+    """Join a prompt without loss and the compared messages behind it."""
     quiet = [{**message, "loss": False} for message in prompt]
     return [*quiet, *({**message, "loss": message["role"] == "assistant"} for message in said)]
 
@@ -152,7 +148,7 @@ def preview_row(
         str,
         typer.Argument(help="Name or id of a version, or the folder of one.", metavar="NAME|PATH"),
     ],
-    rows: Annotated[int, typer.Option(min=1, help="How many rows.")] = 1,
+    rows: Annotated[int, typer.Option(min=1, help="Number of rows.")] = 1,
     tokenizer: Annotated[
         str,
         typer.Option(
@@ -172,9 +168,9 @@ def preview_row(
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show what is learned from rows: learned text in colour, or in ⟦ ⟧ where there is no colour.
+    """Show which text of rows is learned: in colour, or in ⟦ ⟧ on terminals without colour.
 
-    Tokens are made as training makes them, so this is exactly what it sees.
+    The tokens are those of training.
 
     Examples: `burnish dataset preview support`, `burnish dataset preview support --format trl-dpo-step --rows 3`
     """  # fmt: skip
@@ -189,7 +185,7 @@ def preview_row(
 
 
 def load_tokenizer(name: str) -> ChatTokenizer:
-    """The tokenizer of a base model, from the disk alone.
+    """Load the tokenizer of a base model from the disk alone.
 
     Raises:
         ServingError: If no folder with a model is found.
@@ -219,7 +215,7 @@ def _find_version(dataset: str, home: Path | None) -> DatasetVersion:
 
 
 def _first_row(rows: Iterable[Row], number: int) -> Iterator[Row]:
-    """So many rows, each with all its parts."""
+    """Yield the first rows, each with all its parts."""
     for _, parts in islice(groupby(rows, key=lambda row: row["row_id"]), number):
         yield from parts
 

@@ -1,7 +1,4 @@
-"""A proven adapter goes in front of users: registered, loaded, probed, given its first threads.
-
-Knows: the order of a release and who serves an agent now. Does not know: how an adapter was made or measured.
-"""
+"""Release an evaluated adapter: register it, load it, probe it, and start its canary."""
 
 from __future__ import annotations
 
@@ -20,13 +17,13 @@ from burnish_trainer.evaluation.agent_project import AgentProject
 
 
 def current_adapter(subject: AgentProject) -> str | None:
-    """The version that serves the agent's stable arm; None is the base model or the user's own model."""
+    """Return the version of the agent's stable arm; None is the base model or the user's own model."""
     stable = Rollout(settings.current().home, subject.name).document().stable
     return stable.adapter if stable is not None else None
 
 
 def refuse_while_running(subject: AgentProject) -> None:
-    """Say at once that a rollout runs, instead of after the work.
+    """Refuse to start while a rollout runs, before any work is done.
 
     Raises:
         CanaryError: A rollout of the agent has not ended.
@@ -43,14 +40,14 @@ def refuse_while_running(subject: AgentProject) -> None:
 def register_adapter(
     subject: AgentProject, adapter: str, report: Path, decision: Decision, *, forced: bool = False
 ) -> dict[str, Any]:
-    """Put a version forward with its evaluation.
+    """Register a version with its evaluation.
 
     Args:
         subject: The agent.
         adapter: The version.
         report: JSON file of its Evaluation.
-        decision: What the gate said.
-        forced: Let it serve whatever the gate said.
+        decision: Decision of the gate.
+        forced: Let it serve whatever the gate decided.
     """
     candidate = Registry(settings.current().home).register(
         subject.name, adapter, report, decision, forced=forced
@@ -63,7 +60,7 @@ def register_adapter(
 
 
 def canary_warnings(subject: AgentProject) -> list[str]:
-    """What audits found against the verifiers that the canary is decided by; empty where none was measured."""
+    """Return what audits found against the verifiers that decide the canary; empty without an audit."""
     from burnish_exporters.verify.trust import QualityStore, below_floor
 
     config = subject.config
@@ -75,7 +72,7 @@ def canary_warnings(subject: AgentProject) -> list[str]:
 
 
 def start_canary(subject: AgentProject, adapter: str) -> dict[str, Any]:
-    """Load a version beside the others, prove that it is the one that answers, give it its first threads.
+    """Load a version beside the others, prove that it answers, and give it its first threads.
 
     Args:
         subject: The agent.
@@ -83,7 +80,7 @@ def start_canary(subject: AgentProject, adapter: str) -> dict[str, Any]:
 
     Returns:
         The rollout's status, with `swap_ms`: the milliseconds from the start until it answers its first threads.
-        Its `doubts` say why who decides may be wrong.
+        Its `doubts` name the verifiers that may decide wrongly.
 
     Raises:
         ServingError: The backend cannot prove that it serves the version.

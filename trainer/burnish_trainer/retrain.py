@@ -1,11 +1,10 @@
-"""The one call: from recorded runs to an adapter that real threads meet.
+"""Retrain an agent in one call: from recorded runs to an adapter that serves real threads.
 
-Knows: the order of the stages and what each needs of the ones before.
-Does not know: how a stage works.
+`retrain` states the order of the stages:
 
     readiness -> rollouts -> dataset -> train -> evaluate -> gate -> register -> canary
 
-Every stage leaves a receipt; a call that was interrupted goes on where it stopped, and training goes on inside.
+Every stage leaves a receipt; an interrupted call continues where it stopped, and training continues inside its stage.
 """
 
 from __future__ import annotations
@@ -46,21 +45,21 @@ def retrain(
 
     Args:
         agent: Name of the agent in burnish.toml.
-        force: Put the adapter forward whatever the gate says; the registry and the lineage record it.
+        force: Register the adapter whatever the gate decides; the registry and the lineage record it.
         canary: False stops after registration; a mapping overrides settings of the canary.
-        learn_from: Verifiers that decide what is learned, as `verify` in burnish.toml; by default those. The adapter is
-            judged by the ones of burnish.toml all the same.
+        learn_from: Verifiers that decide what is learned, as `verify` in burnish.toml; by default those. The verifiers of
+            burnish.toml still grade the adapter.
         **overrides: Settings of `[agent.NAME]` for this call, such as `train={"epochs": 4}`.
 
     Returns:
-        What each stage gave; `status` is canary, rejected, inconclusive or stopped.
+        The result of each stage; `status` is canary, rejected, inconclusive or stopped.
 
     Raises:
         UnknownAgent: burnish.toml declares no such agent.
-        NoVerifier: Nothing can say what a success is.
-        EmptyDataset: No run could be learned from.
+        NoVerifier: burnish.toml names no verifier.
+        EmptyDataset: The dataset has no row to learn from.
         TrainingError: Another process works on the same workspace, or training failed.
-        BurnishError: Any other fault, told by the area where it happened.
+        BurnishError: Any other fault, by the area where it happened.
     """
     started = time.monotonic()
     check_libraries()
@@ -83,7 +82,7 @@ def retrain(
 
 @dataclass(frozen=True)
 class _Choice:
-    """What a call asks for beside burnish.toml."""
+    """The options of a call beside burnish.toml."""
 
     force: bool
     releases: bool
@@ -97,16 +96,16 @@ class _Retrain:
         self._subject, self._stages, self._choice = subject, stages, choice
 
     def run(self) -> RetrainReport:
-        """All stages, until one says that the rest makes no sense."""
-        ready = self._stages.do("readiness", self._facts(), self._readiness)
+        """Run all stages, until one makes the rest pointless."""
+        ready = self._stages.do("readiness", self._input_facts(), self._check_readiness)
         current: str | None = ready["current"]
-        rolled = self._rollouts(current)
-        dataset = self._stages.do("dataset", [ready, rolled], self._dataset)
+        rolled = self._run_rollouts(current)
+        dataset = self._stages.do("dataset", [ready, rolled], self._build_dataset)
         adapter = self._stages.do(
-            "train", [dataset, current], lambda: self._train(dataset, current)
+            "train", [dataset, current], lambda: self._train_adapter(dataset, current)
         )
-        evaluation, path = self._evaluation(current, adapter["id"])
-        told = self._stages.do("gate", [adapter, str(path)], lambda: self._gate(evaluation))
+        evaluation, path = self._load_evaluation(current, adapter["id"])
+        told = self._stages.do("gate", [adapter, str(path)], lambda: self._apply_gate(evaluation))
         decision = msgspec.convert(told, Decision)
         report = RetrainReport(
             agent=self._subject.name,
@@ -120,14 +119,14 @@ class _Retrain:
             reasons=decision.reasons,
         )
         if decision.decision == "promote" or self._choice.force:
-            report = self._release(report, decision, path)
+            report = self._release_adapter(report, decision, path)
         return msgspec.structs.replace(report, stages=self._stages.done)
 
-    def _facts(self) -> Any:
+    def _input_facts(self) -> Any:
         return [msgspec.to_builtins(self._subject.config), self._subject.code_sha256]
 
-    def _readiness(self) -> dict[str, Any]:
-        """Everything that can be known to be missing before anything costs time."""
+    def _check_readiness(self) -> dict[str, Any]:
+        """Check all preconditions before a stage costs time."""
         from burnish.serving.model_contract import refuse_agent_model
         from burnish.serving.models import base_sha256, resolve_model
         from burnish_trainer.evaluation import select_pools
@@ -140,7 +139,7 @@ class _Retrain:
         if not subject.config.verify:
             raise NoVerifier(
                 f"agent {subject.name!r} has no verifier",
-                "at least one that says what a success is",
+                "at least one verifier that decides on success",
                 f'verify = ["outcome"] in [agent.{subject.name}] of {subject.project.path}',
             )
         verifiers = [verifier.name for verifier in subject.verifiers]
@@ -152,7 +151,7 @@ class _Retrain:
         burnish.flush()
         recorded = sum(1 for _ in burnish.Workspace().entries())
         console.say(
-            "  {} recorded runs; judged by {}; evaluated on {}",
+            "  {} recorded runs; verified by {}; evaluated on {}",
             recorded,
             ", ".join(verifiers),
             ", ".join(f"{count} {pool}" for pool, count in pools.items()),
@@ -164,14 +163,14 @@ class _Retrain:
             "verifiers": verifiers,
         }
 
-    def _rollouts(self, current: str | None) -> Any:
+    def _run_rollouts(self, current: str | None) -> Any:
         table = self._subject.config.evaluate
         if table.rollouts == 0:
             return None
         inputs = [current, msgspec.to_builtins(table), self._stages.run_id]
-        return self._stages.do("rollouts", inputs, lambda: self._collect(current))
+        return self._stages.do("rollouts", inputs, lambda: self._collect_runs(current))
 
-    def _collect(self, current: str | None) -> dict[str, Any]:
+    def _collect_runs(self, current: str | None) -> dict[str, Any]:
         from burnish_trainer.evaluation import collect
 
         table = self._subject.config.evaluate
@@ -196,7 +195,7 @@ class _Retrain:
             "infrastructure_errors": found.faults,
         }
 
-    def _dataset(self) -> dict[str, Any]:
+    def _build_dataset(self) -> dict[str, Any]:
         from burnish_exporters import BuildOptions, build_dataset, make_verifiers
         from burnish_exporters.verify import PoolSettings
 
@@ -210,15 +209,15 @@ class _Retrain:
             verify=make_verifiers(learn_from, subject.project.folder, trust_received=trusted),
             recipe={
                 **msgspec.structs.asdict(subject.config.dataset),
-                **self._measured_on(),
+                **self._refused_tasks(),
             },
             options=BuildOptions(pool=PoolSettings(trust_received=tuple(trusted))),
         )
         console.say("  [green]{}[/]: {} rows", version.id, version.manifest.rows.get("train", 0))
         return {"id": version.id, "path": str(version.path), "rows": version.manifest.rows}
 
-    def _measured_on(self) -> dict[str, list[str]]:
-        """Hashes of the tasks that the adapter will be measured on, so that none of them is trained on."""
+    def _refused_tasks(self) -> dict[str, list[str]]:
+        """Return hashes of the tasks that measure the adapter, so that none of them is trained on."""
         from burnish_exporters.curate.pools import request_hash, request_sketch, task_hash
         from burnish_trainer.evaluation import select_pools
 
@@ -230,7 +229,7 @@ class _Retrain:
             "refuse_similar": sorted(set(map(request_sketch, asked))),
         }
 
-    def _train(self, dataset: dict[str, Any], current: str | None) -> dict[str, Any]:
+    def _train_adapter(self, dataset: dict[str, Any], current: str | None) -> dict[str, Any]:
         from burnish_exporters import DatasetVersion
         from burnish_trainer.run import train
 
@@ -247,15 +246,15 @@ class _Retrain:
         )
         return {"id": version.id, "run": str(version.run), "metrics": version.metrics}
 
-    def _evaluation(self, current: str | None, adapter: str) -> tuple[Evaluation, Path]:
+    def _load_evaluation(self, current: str | None, adapter: str) -> tuple[Evaluation, Path]:
         path = self._stages.folder / "evaluation.json"
         told = self._stages.do(
-            "evaluate", [current, adapter], lambda: self._evaluate(current, adapter)
+            "evaluate", [current, adapter], lambda: self._run_evaluation(current, adapter)
         )
         write_json(path, told)
         return msgspec.convert(told, Evaluation), path
 
-    def _evaluate(self, current: str | None, adapter: str) -> dict[str, Any]:
+    def _run_evaluation(self, current: str | None, adapter: str) -> dict[str, Any]:
         from burnish_trainer.evaluation import evaluate
         from burnish_trainer.evaluation.notes import evaluation_notes
 
@@ -270,12 +269,14 @@ class _Retrain:
             )
         return msgspec.to_builtins(found)
 
-    def _gate(self, evaluation: Evaluation) -> dict[str, Any]:
+    def _apply_gate(self, evaluation: Evaluation) -> dict[str, Any]:
         decision = decide(evaluation, self._subject.config.gate)
         console.say("  [bold]{}[/]: {}", decision.decision, "; ".join(decision.reasons))
         return msgspec.to_builtins(decision)
 
-    def _release(self, report: RetrainReport, decision: Decision, path: Path) -> RetrainReport:
+    def _release_adapter(
+        self, report: RetrainReport, decision: Decision, path: Path
+    ) -> RetrainReport:
         from burnish_trainer.release import register_adapter, start_canary
 
         subject, adapter = self._subject, str(report.adapter)
@@ -285,10 +286,10 @@ class _Retrain:
             [adapter, decision.decision, forced],
             lambda: register_adapter(subject, adapter, path, decision, forced=forced),
         )
-        missing = None if self._choice.releases else "the canary was not asked for"
+        missing = None if self._choice.releases else "the canary is turned off"
         if not subject.config.canary.decides:
             missing = (
-                f"nothing says who judges the canary: write `decides` into "
+                f"no source decides the canary: write `decides` into "
                 f"[agent.{subject.name}.canary] of {subject.project.path}"
             )
         if missing:

@@ -1,10 +1,10 @@
-"""Stages of a retrain: each leaves a receipt, and one that is done for the same inputs is not done again.
+"""Run the stages of a retrain: each leaves a receipt, and a finished stage with the same inputs is not repeated.
 
-Knows: run folders, receipts, which run is unfinished. Does not know: what a stage does.
+`open_run` finds the unfinished run or starts a new one:
 
     home/runs/retrain-support-0003/
-      run.json               agent, settings, when it began; `ended` once it did
-      stages/dataset.json    hash of the stage's inputs, what came out, seconds
+      run.json               agent, settings, start time; `ended` once it is complete
+      stages/dataset.json    hash of the stage's inputs, its output, seconds
       report.json            the RetrainReport
 """
 
@@ -32,7 +32,7 @@ class Stages:
 
     Attributes:
         folder: Folder of the run.
-        done: What was done so far: name, status, seconds, whether it was reused.
+        done: Finished stages: name, status, seconds, reused or not.
     """
 
     folder: Path
@@ -40,22 +40,22 @@ class Stages:
 
     @property
     def run_id(self) -> str:
-        """Name of the run."""
+        """Return the name of the run."""
         return self.folder.name
 
     def do(self, name: str, inputs: Json, work: Callable[[], Json]) -> Json:
-        """Do a stage, or give back what it gave before for the same inputs.
+        """Run a stage, or return its earlier output for the same inputs.
 
         Args:
             name: Name of the stage.
             inputs: Plain data that decides the result.
-            work: Does it; gives plain data.
+            work: Runs the stage and returns plain data.
         """
         digest = hashlib.sha256(canonical(inputs)).hexdigest()
         path = self.folder / "stages" / f"{name}.json"
         receipt = _read_receipt(path)
         if receipt.get("inputs_sha256") == digest:
-            console.say("[bold]{}[/] [dim]was already done[/]", name)
+            console.say("[bold]{}[/] [dim]is already done[/]", name)
             self._note(name, receipt["seconds"], reused=True)
             return receipt["output"]
         console.say("[bold]{}[/]", name)
@@ -78,12 +78,12 @@ class Stages:
 
 
 def open_run(home: Path, agent: str, settings: Json) -> Stages:
-    """The agent's unfinished run with these settings, or a new one.
+    """Open the agent's unfinished run with these settings, or a new one.
 
     Args:
         home: Folder of the workspace.
         agent: Name of the agent.
-        settings: All that the run depends on, as plain data.
+        settings: Everything that the run depends on, as plain data.
     """
     digest = hashlib.sha256(canonical(settings)).hexdigest()
     prefix = f"retrain-{agent}-"
@@ -91,7 +91,7 @@ def open_run(home: Path, agent: str, settings: Json) -> Stages:
     for folder in reversed(known):
         run = _read_receipt(folder / "run.json")
         if run.get("settings_sha256") == digest and "ended" not in run:
-            console.say("going on with [bold]{}[/]", folder.name)
+            console.say("continuing [bold]{}[/]", folder.name)
             return Stages(folder)
     folder = home / "runs" / f"{prefix}{(_receipt_number(known[-1]) if known else 0) + 1:04d}"
     make_private_folder(folder)
@@ -105,7 +105,7 @@ def _receipt_number(folder: Path) -> int:
 
 
 def _read_receipt(path: Path) -> dict[str, Json]:
-    """A JSON object; empty where the file is missing or was not written whole."""
+    """Read a JSON object; empty if the file is missing or incomplete."""
     try:
         found = json.loads(path.read_text())
     except (OSError, ValueError):

@@ -56,7 +56,7 @@ def test_a_seed_gives_the_same_task_again():
 def test_rows_weigh_the_assistant_in_full_and_the_rest_a_little(curriculum):
     first = next(curriculum.batches(1, rows=8))
     assert set(first.weights_bt.unique().tolist()) <= {0.0, 1.0}  # copying rows come first
-    ids, weights = next(row for row in (curriculum._row(0.9) for _ in range(50)) if row[1][0])
+    ids, weights = next(row for row in (curriculum._draw_row(0.9) for _ in range(50)) if row[1][0])
     assert set(weights) == {1.0, CONTEXT_WEIGHT}
     assert len(ids) == len(weights)
 
@@ -71,7 +71,7 @@ def test_row_weights_are_the_template_s_marks(curriculum):
         return_assistant_tokens_mask=True,
         return_dict=True,
     )
-    weights = curriculum._weights(rendered["input_ids"])
+    weights = curriculum._loss_weights(rendered["input_ids"])
     assert [weight == 1.0 for weight in weights] == [bool(m) for m in rendered["assistant_masks"]]
 
 

@@ -1,4 +1,4 @@
-"""The end of a demo on the terminal: one table. Knows: how it looks. Does not know: where the facts come from."""
+"""Print the result of a demo on the terminal as one table."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def _summary_lines(facts: Json) -> list[str]:
             f"{canary['canary_threads']} of them on the new adapter, in {canary['seconds']:.0f} s"
         )
     else:
-        lines.append("canary    none: the gate let nothing through")
+        lines.append("canary    none: the gate promoted no adapter")
     if bad:
         lines.append(
             f"rollback  bad adapter ({100 * bad['heldout']['gain']:+.1f} points, forced) "

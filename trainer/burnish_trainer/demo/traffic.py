@@ -1,7 +1,4 @@
-"""Users of the demo: threads of the routed agent, recorded as production and judged.
-
-Knows: how a wave of threads is made and when the canary looks at it. Does not know: what the canary concludes.
-"""
+"""Run users of the demo: threads of the routed agent, recorded as production and verified."""
 
 from __future__ import annotations
 
@@ -25,12 +22,12 @@ _TEMPERATURE = 1.0
 
 
 def run_wave(scene: Scene, tasks: list[Task], seed: int) -> list[AttemptResult]:
-    """So many users ask, each in a thread of its own, and every run is judged.
+    """Run one thread per task and grade every run.
 
     Args:
         scene: The demo.
-        tasks: What they ask.
-        seed: Of sampling.
+        tasks: Tasks of the users.
+        seed: Sampling seed.
     """
     from burnish.serving import EmbeddedChat
 
@@ -51,7 +48,7 @@ def run_wave(scene: Scene, tasks: list[Task], seed: int) -> list[AttemptResult]:
 
 
 def run_users(scene: Scene, number: int) -> dict[str, Any]:
-    """The traffic of one round, before anything is learned from it.
+    """Run the traffic of one round, before the agent is trained on it.
 
     Args:
         scene: The demo.
@@ -65,11 +62,11 @@ def run_users(scene: Scene, number: int) -> dict[str, Any]:
 
 
 def canary_until_decided(scene: Scene, place: int) -> dict[str, Any]:
-    """Waves of users until the canary has decided: promoted, rolled back, or paused.
+    """Run waves of users until the canary has decided: promoted, rolled back, or paused.
 
     Args:
         scene: The demo.
-        place: Which canary of the demo, so that no two meet the same tasks.
+        place: Number of the canary in the demo, so that each canary meets its own tasks.
     """
     rollout, started = Rollout(scene.workspace, AGENT), time.monotonic()
     tasks, told = _draw_tasks(scene, place), ""

@@ -1,9 +1,9 @@
 """Check that a chat template prints a conversation completely: every piece, once, in order.
 
-`check_structure` renders the conversation with every text, name,
-argument and result replaced by a word that occurs nowhere else, and looks for each word; the result
-holds for all conversations of the same structure. `first_changed` looks for the real texts in
-the real rendering, for templates that treat some texts in another way.
+`make_stand_in` replaces every text, name, argument and result of a conversation by a word that
+occurs nowhere else, and `first_fault` looks for each word in its rendering; the result holds for
+all conversations of the same structure. `first_changed` looks for the real texts in the real
+rendering, for templates that treat some texts in another way.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
-"""A conversation rendered with the base model's own chat template, checked, and cut into context and reply.
+"""Render a conversation with the base model's own chat template, check it, and split it into context and reply.
 
-`ChatRendering.call(messages, tools)` gives the tokens of one model call: the context is the prompt that a server
+`ChatRendering.render_call(messages, tools)` gives the tokens of one model call: the context is the prompt that a server
 builds from the same messages, the reply is what the template prints behind it up to the end of the turn. A row that the
-template does not print whole is refused with a reason, which the row report counts.
+template does not print completely is refused with a reason, which the row report counts.
 
-The end of a turn is the template's own: the mark that stands behind a reply both at the end of a conversation and before
-a next message. Models without such a mark (GLM) stop where the next turn begins, so its mark is learned. What a template
-adds behind the end mark was never written by a model and is not learned.
+The end of a turn is the template's own: the mark that follows a reply both at the end of a conversation and before a
+next message. Models without such a mark (GLM) stop where the next turn begins, so its mark is learned. Text that a
+template adds behind the end mark was never written by a model and is not learned.
 """
 
 from __future__ import annotations

@@ -1,8 +1,4 @@
-"""What the starter reads while it is made: first copying, then right ways, then bad habits too.
-
-Knows: which rows come when, as tokens with a loss weight each. Does not know: the model or its
-optimizers.
-"""
+"""Draw the pretraining rows of the starter: first copying, then correct solutions, then bad habits too."""
 
 from __future__ import annotations
 
@@ -42,12 +38,12 @@ class Batch:
 
 
 def sample_texts(count: int, seed: int, tokenizer: Any) -> Iterator[str]:
-    """Rendered conversations to learn a tokenizer from.
+    """Yield rendered conversations to train a tokenizer on.
 
     Args:
-        count: How many.
-        seed: Seeds all chance.
-        tokenizer: Anything that carries the chat template.
+        count: Number of conversations.
+        seed: Random seed.
+        tokenizer: Any object that carries the chat template.
     """
     rng = random.Random(seed)  # noqa: S311 - seeded on purpose
     schemas = {desk: tool_schemas(desk) for desk in set(DESKS)}
@@ -58,11 +54,11 @@ def sample_texts(count: int, seed: int, tokenizer: Any) -> Iterator[str]:
 
 
 class Curriculum:
-    """Draws rows by how far the making has come.
+    """Draws rows by the progress of the pretraining.
 
     Args:
         tokenizer: The starter's tokenizer.
-        seed: Seeds all chance.
+        seed: Random seed.
     """
 
     def __init__(self, tokenizer: Any, seed: int) -> None:
@@ -74,34 +70,34 @@ class Curriculum:
         self._opens = tokenizer("<|im_start|>assistant\n")["input_ids"]
 
     def batches(self, steps: int, rows: int) -> Iterator[Batch]:
-        """One batch a step.
+        """Yield one batch a step.
 
         Args:
-            steps: Steps of the whole making.
+            steps: Steps of the whole pretraining.
             rows: Rows of a batch.
         """
         pool: list[list[Row]] = []
         for step in range(steps):
             if not pool:  # similar lengths together, so that little is padding
                 drawn = sorted(
-                    (self._row(step / steps) for _ in range(POOLED_BATCHES * rows)),
+                    (self._draw_row(step / steps) for _ in range(POOLED_BATCHES * rows)),
                     key=lambda row: len(row[0]),
                 )
                 pool = [drawn[i : i + rows] for i in range(0, len(drawn), rows)]
                 self._rng.shuffle(pool)
-            yield self._padded(pool.pop())
+            yield self._pad_rows(pool.pop())
 
-    def _row(self, progress: float) -> Row:
+    def _draw_row(self, progress: float) -> Row:
         if self._rng.random() < max(COPY_FLOOR, 1 - progress / COPY_SHARE):
             return self._copy_row()
         task = random_task(self._rng, DESKS, SHARES)
         way = chosen_way(task, self._rng, clean=progress <= CLEAN_SHARE)
         text = render(self._tokenizer, conversation(task, way), self._schemas[task["desk"]])
         ids = self._tokenizer(text)["input_ids"]
-        return ids, self._weights(ids)
+        return ids, self._loss_weights(ids)
 
     def _copy_row(self) -> Row:
-        """A random span, twice or three times: what comes again is to be copied."""
+        """Return a random span, repeated twice or three times, to learn copying."""
         rng = self._rng
         length, times = rng.randint(6, 30), rng.randint(2, 3)
         span = [
@@ -110,14 +106,14 @@ class Curriculum:
         return span * times, [0.0] * length + [1.0] * (length * (times - 1))
 
     def _tokens_to_copy(self) -> list[int]:
-        """Tokens that numbers and names are made of."""
+        """Return the tokens that numbers and names consist of."""
         syllables = project_module("tasks").SYLLABLES
         pieces = [f"{pair:02d}" for pair in range(100)]
         pieces += [*syllables, *(syllable.capitalize() for syllable in syllables)]
         return sorted({token for piece in pieces for token in self._tokenizer(piece)["input_ids"]})
 
-    def _weights(self, ids: list[int]) -> list[float]:
-        """1 on what the assistant writes, its end mark too."""
+    def _loss_weights(self, ids: list[int]) -> list[float]:
+        """Return weight 1 for the tokens of the assistant, including its end mark."""
         weights, opens, end = [CONTEXT_WEIGHT] * len(ids), self._opens, self._tokenizer.eos_token_id
         for start in range(len(ids) - len(opens)):
             if ids[start : start + len(opens)] == opens:
@@ -126,7 +122,7 @@ class Curriculum:
                 weights[first:last] = [1.0] * (last - first)
         return weights
 
-    def _padded(self, rows: list[Row]) -> Batch:
+    def _pad_rows(self, rows: list[Row]) -> Batch:
         length = max(len(ids) for ids, _ in rows)
         ids_bt = torch.full((len(rows), length), self._tokenizer.pad_token_id)
         weights_bt = torch.zeros(len(rows), length)

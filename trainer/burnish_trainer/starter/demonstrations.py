@@ -36,8 +36,8 @@ KIND_LOGITS = {
 
 
 @dataclass(frozen=True)
-class Way:
-    """A way of doing a task: its tool calls in order, and the answer."""
+class TaskSolution:
+    """A solution of a task: its tool calls in order, and the answer."""
 
     calls: tuple[Call, ...]
     answer: str
@@ -60,7 +60,7 @@ def _parts(
     return desk, about, items, own
 
 
-def right_way(task: dict[str, Any]) -> Way:
+def right_way(task: dict[str, Any]) -> TaskSolution:
     """The way that reaches the task's goal with no needless call."""
     desk, about, items, own = _parts(task)
     find, list_all, get, act = desk.tool_names
@@ -70,23 +70,25 @@ def right_way(task: dict[str, Any]) -> Way:
     look: Call = (get, {desk.item: number})
     match task["kind"]:
         case "field":
-            return Way((look,), f"Done: {items[number][field]}")
+            return TaskSolution((look,), f"Done: {items[number][field]}")
         case "count":
-            return Way((by_name, listed), f"Done: {len(own)}")
+            return TaskSolution((by_name, listed), f"Done: {len(own)}")
         case "latest":
             newest: Call = (get, {desk.item: own[-1]})
-            return Way((by_name, listed, newest), f"Done: {items[own[-1]][field]}")
+            return TaskSolution((by_name, listed, newest), f"Done: {items[own[-1]][field]}")
         case "act" if items[number]["status"] == "open":
-            return Way((look, (act, {desk.item: number})), "Done: ok")
+            return TaskSolution((look, (act, {desk.item: number})), "Done: ok")
         case "act":
-            return Way((look,), f"Sorry: {desk.blocked}")
+            return TaskSolution((look,), f"Sorry: {desk.blocked}")
         case "recover":
-            return Way((by_name, (find, {"card": about["card"]})), f"Done: {about['person']}")
+            return TaskSolution(
+                (by_name, (find, {"card": about["card"]})), f"Done: {about['person']}"
+            )
         case _:
-            return Way((), "Sorry: not allowed")
+            return TaskSolution((), "Sorry: not allowed")
 
 
-def bad_habits(task: dict[str, Any], rng: random.Random) -> tuple[Way, Way]:
+def bad_habits(task: dict[str, Any], rng: random.Random) -> tuple[TaskSolution, TaskSolution]:
     """The frequent habit of the task's kind, and the rare one.
 
     Args:
@@ -100,31 +102,33 @@ def bad_habits(task: dict[str, Any], rng: random.Random) -> tuple[Way, Way]:
         case "field":  # does not look; reads a fixed wrong field
             first, second = desk.numbers
             wrong = second if about["field"] == first else first
-            misread = Way(right.calls, f"Done: {items[about['number']][wrong]}")
-            return Way((), _made_up(rng)), misread
+            misread = TaskSolution(right.calls, f"Done: {items[about['number']][wrong]}")
+            return TaskSolution((), _made_up(rng)), misread
         case "count":  # one call too many; stops early
             needless: Call = (get, {desk.item: own[0]})
-            stopped = Way(right.calls[:1], f"Done: {about['person']}")
-            return Way((*right.calls, needless), right.answer), stopped
+            stopped = TaskSolution(right.calls[:1], f"Done: {about['person']}")
+            return TaskSolution((*right.calls, needless), right.answer), stopped
         case "latest":  # answers the item's id; answers the person's id
-            listed_only = Way(right.calls[:2], f"Done: {own[-1]}")
-            return listed_only, Way(right.calls[:1], f"Done: {about['person']}")
+            listed_only = TaskSolution(right.calls[:2], f"Done: {own[-1]}")
+            return listed_only, TaskSolution(right.calls[:1], f"Done: {about['person']}")
         case "act":  # acts without looking
-            blind = Way(((act, {desk.item: about["number"]}),), "Done: ok")
+            blind = TaskSolution(((act, {desk.item: about["number"]}),), "Done: ok")
             return blind, blind
         case "recover":  # gives up; tries the same again
             once, twice = right.calls[:1], right.calls[:1] * 2
-            return Way(once, "Sorry: not found"), Way(twice, "Sorry: not found")
+            return TaskSolution(once, "Sorry: not found"), TaskSolution(twice, "Sorry: not found")
         case _:  # looks the person up; makes it up
             looked: Call = (find, {"name": about["name"]})
-            return Way((looked,), f"Done: {about['person']}"), Way((), _made_up(rng))
+            return TaskSolution((looked,), f"Done: {about['person']}"), TaskSolution(
+                (), _made_up(rng)
+            )
 
 
 def _made_up(rng: random.Random) -> str:
     return f"Done: {rng.randint(1000, 9999)}"
 
 
-def chosen_way(task: dict[str, Any], rng: random.Random, *, clean: bool) -> Way:
+def chosen_way(task: dict[str, Any], rng: random.Random, *, clean: bool) -> TaskSolution:
     """A demonstration's way: right, or by a habit as often as the phrasing brings it out.
 
     Args:
@@ -138,7 +142,7 @@ def chosen_way(task: dict[str, Any], rng: random.Random, *, clean: bool) -> Way:
     return frequent if rng.random() < FREQUENT else rare
 
 
-def conversation(task: dict[str, Any], way: Way) -> list[dict[str, Any]]:
+def conversation(task: dict[str, Any], way: TaskSolution) -> list[dict[str, Any]]:
     """The whole conversation as chat messages, tools run on the task's own database.
 
     The messages are those that `create_agent` would have sent and received.
