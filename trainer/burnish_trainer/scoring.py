@@ -31,7 +31,9 @@ class ModelScorer:
         """
         start = self._token_ids(before)
         ids = [*start, *self._token_ids(continuation)]
-        return self._shared_engine.score_tokens(ids, len(start), self.adapter) if len(ids) > 1 else []
+        return (
+            self._shared_engine.score_tokens(ids, len(start), self.adapter) if len(ids) > 1 else []
+        )
 
     def _token_ids(self, text: str) -> list[int]:
         return (
