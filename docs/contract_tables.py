@@ -25,7 +25,7 @@ def contracts() -> dict[str, Callable[..., Any]]:
     from burnish_exporters.verify import registry
 
     def factory(name: str) -> Callable[..., Any]:
-        return registry._COMPOSED.get(name) or registry._factory(name)  # noqa: SLF001
+        return registry._COMPOSED.get(name) or registry._find_factory(name)  # noqa: SLF001
 
     verifiers = {name: factory(name) for name in registry.known_verifiers()}
     own = {"burnish.task": burnish.task, "burnish.outcome": burnish.outcome}

@@ -70,7 +70,7 @@ class Adp:
 
     def render(self, rows: Iterable[dict[str, Json]]) -> Iterator[dict[str, Json]]:
         """Rows as trajectories."""
-        return each_fit(rows, _trajectory, self.refused)
+        return each_fit(rows, _render_trajectory, self.refused)
 
     def check(self, row: dict[str, Json]) -> None:
         """Check the protocol's schema, and that each observed call has one observation.
@@ -87,13 +87,13 @@ class Adp:
         _check_links(found.content)
 
 
-def _trajectory(row: dict[str, Json]) -> dict[str, Json]:
-    content, learned = _content(row["messages"])
+def _render_trajectory(row: dict[str, Json]) -> dict[str, Json]:
+    content, learned = _render_content(row["messages"])
     return {
         "schema_version": VERSION,
         "id": row["row_id"],
         "content": content,
-        "details": _details(row, learned),
+        "details": _render_details(row, learned),
     }
 
 
@@ -115,9 +115,9 @@ def _check_links(content: list[Any]) -> None:
         raise ExportError(f"calls without result: {sorted(called - observed)}", "no id on them")
 
 
-def _content(messages: list[Chat]) -> tuple[list[dict[str, Json]], list[int]]:
+def _render_content(messages: list[Chat]) -> tuple[list[dict[str, Json]], list[int]]:
     """Actions and observations, and the places of those that are learned."""
-    ids = _names([m["tool_call_id"] for m in messages if m["role"] == "tool"])
+    ids = _name_calls([m["tool_call_id"] for m in messages if m["role"] == "tool"])
     content: list[dict[str, Json]] = []
     learned: list[int] = []
     for message in messages:
@@ -125,15 +125,15 @@ def _content(messages: list[Chat]) -> tuple[list[dict[str, Json]], list[int]]:
             continue
         start = len(content)
         if message["role"] == "assistant":
-            content += _actions(message, ids)
+            content += _render_actions(message, ids)
         else:
-            content.append(_observation(message, ids))
+            content.append(_render_observation(message, ids))
         if message["loss"]:
             learned += range(start, len(content))
     return content, learned
 
 
-def _names(call_ids: list[str]) -> dict[str, list[str]]:
+def _name_calls(call_ids: list[str]) -> dict[str, list[str]]:
     """Ids of calls with results, once for the call and once for the result; one that is used again gets a number."""
     found: dict[str, list[str]] = {}
     for call_id in call_ids:
@@ -142,7 +142,7 @@ def _names(call_ids: list[str]) -> dict[str, list[str]]:
     return {call_id: [use for use in uses for _ in range(2)] for call_id, uses in found.items()}
 
 
-def _actions(message: Chat, ids: dict[str, list[str]]) -> Iterator[dict[str, Json]]:
+def _render_actions(message: Chat, ids: dict[str, list[str]]) -> Iterator[dict[str, Json]]:
     """One action per call, the thought with the first; a message where there is none."""
     text = only_text_of(message, "ADP")
     calls = message.get("tool_calls") or ()
@@ -158,22 +158,22 @@ def _actions(message: Chat, ids: dict[str, list[str]]) -> Iterator[dict[str, Jso
         action = {"class_": "api_action", "function": call["function"]["name"], "kwargs": kwargs}
         if text:
             action["description"] = text
-        yield {**action, **thought, **_link(call["id"], ids)}
+        yield {**action, **thought, **_link_call(call["id"], ids)}
         text, thought = "", {}
 
 
-def _observation(message: Chat, ids: dict[str, list[str]]) -> dict[str, Json]:
+def _render_observation(message: Chat, ids: dict[str, list[str]]) -> dict[str, Json]:
     source = "user" if message["role"] == "user" else "environment"
     told = {"class_": "text_observation", "content": only_text_of(message, "ADP"), "source": source}
-    return told if source == "user" else {**told, **_link(message["tool_call_id"], ids)}
+    return told if source == "user" else {**told, **_link_call(message["tool_call_id"], ids)}
 
 
-def _link(call_id: str, ids: dict[str, list[str]]) -> dict[str, Json]:
+def _link_call(call_id: str, ids: dict[str, list[str]]) -> dict[str, Json]:
     uses = ids.get(call_id)
     return {"tool_call_id": uses.pop(0)} if uses else {}
 
 
-def _details(row: dict[str, Json], learned: list[int]) -> dict[str, Json]:
+def _render_details(row: dict[str, Json], learned: list[int]) -> dict[str, Json]:
     system = [only_text_of(m, "ADP") for m in row["messages"] if m["role"] in ("system", "developer")]  # fmt: skip
     return {
         "system": "\n\n".join(system),

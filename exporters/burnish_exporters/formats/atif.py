@@ -109,7 +109,7 @@ class Atif:
 
     def render(self, rows: Iterable[dict[str, Json]]) -> Iterator[dict[str, Json]]:
         """Rows as trajectories; the session is the run, the trajectory the row."""
-        return each_fit(rows, _trajectory, self.refused)
+        return each_fit(rows, _render_trajectory, self.refused)
 
     def check(self, row: dict[str, Json]) -> None:
         """Check the schema, the numbers of steps and what results refer to.
@@ -127,13 +127,13 @@ class Atif:
             _check_step(step, number)
 
 
-def _trajectory(row: dict[str, Json]) -> dict[str, Json]:
+def _render_trajectory(row: dict[str, Json]) -> dict[str, Json]:
     return {
         "schema_version": VERSION,
         "session_id": row["trajectory_id"],
         "trajectory_id": row["row_id"],
-        "agent": _agent(row),
-        "steps": _steps(row),
+        "agent": _render_agent(row),
+        "steps": _render_steps(row),
         "extra": {key: row[key] for key in ("task_id", "source", "split", "verdict")},
     }
 
@@ -151,7 +151,7 @@ def _check_step(step: _Step, number: int) -> None:
             )
 
 
-def _agent(row: dict[str, Json]) -> dict[str, Json]:
+def _render_agent(row: dict[str, Json]) -> dict[str, Json]:
     policy = next((c for c in reversed(row["calls"]) if c.get("model") or c.get("adapter")), {})
     agent = {
         "name": next((c["speaker"] for c in row["calls"] if c.get("speaker")), "agent"),
@@ -162,27 +162,30 @@ def _agent(row: dict[str, Json]) -> dict[str, Json]:
     return {key: value for key, value in agent.items() if value}
 
 
-def _steps(row: dict[str, Json]) -> list[dict[str, Json]]:
+def _render_steps(row: dict[str, Json]) -> list[dict[str, Json]]:
     """Messages as steps; results belong to the step that asked for them."""
     calls = {call["message"]: call for call in row["calls"]}
     steps: list[dict[str, Json]] = []
     for place, message in enumerate(row["messages"]):
         role = message["role"]
         if role == "tool":
-            result = {"source_call_id": message["tool_call_id"], "content": _content(message)}
+            result = {
+                "source_call_id": message["tool_call_id"],
+                "content": _render_content(message),
+            }
             steps[-1].setdefault("observation", {"results": []})["results"].append(result)
             continue
         step: dict[str, Json] = {"step_id": len(steps) + 1, "source": "agent"}
         if role != "assistant":
             step["source"] = "user" if role == "user" else "system"
-        step["message"] = _content(message)
+        step["message"] = _render_content(message)
         if role == "assistant":
-            step |= _reply(message, calls.get(place))
+            step |= _render_reply(message, calls.get(place))
         steps.append(step)
     return steps
 
 
-def _reply(message: Chat, call: dict[str, Json] | None) -> dict[str, Json]:
+def _render_reply(message: Chat, call: dict[str, Json] | None) -> dict[str, Json]:
     """What only an agent's step has."""
     facts: dict[str, Json] = {}
     if message.get("reasoning_content"):
@@ -194,13 +197,13 @@ def _reply(message: Chat, call: dict[str, Json] | None) -> dict[str, Json]:
     if call.get("model"):
         facts["model_name"] = call["model"]
     if call.get("token_ids"):
-        facts["metrics"] = _metrics(call)
+        facts["metrics"] = _render_metrics(call)
     if not message["loss"]:
         facts["extra"] = {"loss": False}
     return {**facts, "llm_call_count": 1}
 
 
-def _metrics(call: dict[str, Json]) -> dict[str, Json]:
+def _render_metrics(call: dict[str, Json]) -> dict[str, Json]:
     metrics = {
         "prompt_tokens": len(call["prompt_token_ids"]),
         "completion_tokens": len(call["token_ids"]),
@@ -220,12 +223,12 @@ def _tool_call(call: Chat) -> dict[str, Json]:
     return {**asked, "arguments": arguments if whole else {}}
 
 
-def _content(message: Chat) -> str | list[dict[str, Json]]:
+def _render_content(message: Chat) -> str | list[dict[str, Json]]:
     content = message["content"]
-    return content if isinstance(content, str) else [_part(block) for block in content]
+    return content if isinstance(content, str) else [_render_part(block) for block in content]
 
 
-def _part(block: dict[str, Json]) -> dict[str, Json]:
+def _render_part(block: dict[str, Json]) -> dict[str, Json]:
     if block["type"] == "text":
         return {"type": "text", "text": block["text"]}
     if block["type"] != "image_url":

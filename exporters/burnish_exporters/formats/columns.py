@@ -45,11 +45,11 @@ def features_of(format: Format) -> Any:  # noqa: A002
 
     kinds = {**_KINDS, **getattr(format, "kinds", {})}
     return datasets.Features(
-        {name: _feature(kinds.get(name, "json"), datasets) for name in format.columns}
+        {name: _feature_of_type(kinds.get(name, "json"), datasets) for name in format.columns}
     )
 
 
-def _feature(kind: str, datasets: Any) -> Any:
+def _feature_of_type(kind: str, datasets: Any) -> Any:
     if kind.startswith("list of "):
-        return datasets.List(_feature(kind.removeprefix("list of "), datasets))
+        return datasets.List(_feature_of_type(kind.removeprefix("list of "), datasets))
     return datasets.Value(_PLAIN[kind]) if kind in _PLAIN else datasets.Json()

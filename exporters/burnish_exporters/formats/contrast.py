@@ -41,18 +41,18 @@ class Tally:
         self.pairs += 1
         self._tasks.add(pair.task_id)
         self._origins[pair.origin] += 1
-        self._differences[_difference(pair)] += 1
+        self._differences[_describe_difference(pair)] += 1
         for side, messages in zip(_SIDES, (pair.chosen, pair.rejected), strict=True):
             said = [message for message in messages if message["role"] == "assistant"]
             self._tools[side].update(name for name, _ in calls_of(said))
             self._steps[side] += len(said)
-            self._sizes[side].append(_size(said))
+            self._sizes[side].append(_reply_length(said))
         for name, how in _argument_differences(pair):
             self._arguments.setdefault(name, Counter())[how] += 1
 
     def report(self) -> dict[str, Json]:
         """The counts as plain data, with warnings."""
-        auc = _auc(*self._sizes.values())
+        auc = _length_preference(*self._sizes.values())
         long = f"chosen is {'longer' if auc > 0.5 else 'shorter'} than rejected (AUC {auc:.2f}): a model can learn length instead"  # fmt: skip
         return {
             "pairs": self.pairs,
@@ -80,7 +80,7 @@ def length_auc(pairs: Sequence[Pair]) -> float:
     return float(pair_report(pairs)["length_auc"])
 
 
-def _auc(chosen: list[int], rejected: list[int]) -> float:
+def _length_preference(chosen: list[int], rejected: list[int]) -> float:
     """Share of (chosen, rejected) in which the chosen is longer, ties half: the Mann-Whitney statistic by ranks."""
     if not chosen:
         return 0.5
@@ -94,14 +94,14 @@ def _auc(chosen: list[int], rejected: list[int]) -> float:
     return (total - n * (n + 1) / 2) / (n * len(rejected))
 
 
-def _size(said: list[Chat]) -> int:
+def _reply_length(said: list[Chat]) -> int:
     """Characters that the assistant wrote."""
     return sum(len(name) + len(arguments) for name, arguments in calls_of(said)) + sum(
         len(text_of(message)) for message in said
     )
 
 
-def _difference(pair: Pair) -> str:
+def _describe_difference(pair: Pair) -> str:
     """What the first replies of the two sides differ in."""
     one, other = calls_of(pair.chosen[:1]), calls_of(pair.rejected[:1])
     if bool(one) != bool(other):
@@ -118,7 +118,7 @@ def _argument_differences(pair: Pair) -> list[tuple[str, str]]:
     for (name, good), (rival, bad) in zip(one, other, strict=False):
         if name != rival:
             continue
-        chosen, rejected = _object(good), _object(bad)
+        chosen, rejected = _parse_object(good), _parse_object(bad)
         for key in sorted(chosen.keys() | rejected.keys()):
             if key not in rejected:
                 found.append((f"{name}.{key}", "only chosen"))
@@ -129,7 +129,7 @@ def _argument_differences(pair: Pair) -> list[tuple[str, str]]:
     return found
 
 
-def _object(arguments: str) -> dict[str, Any]:
+def _parse_object(arguments: str) -> dict[str, Any]:
     try:
         found = json.loads(arguments)
     except ValueError:

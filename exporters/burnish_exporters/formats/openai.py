@@ -29,7 +29,9 @@ class OpenAIFormat:
     def render(self, rows: Iterable[dict[str, Json]]) -> Iterator[dict[str, Json]]:
         """Rows in OpenAI's form; `tools` only where there are some."""
         for row in rows:
-            line: dict[str, Json] = {"messages": [_message(message) for message in row["messages"]]}
+            line: dict[str, Json] = {
+                "messages": [_render_message(message) for message in row["messages"]]
+            }
             if row["tools"]:
                 line["tools"] = row["tools"]
             yield line
@@ -41,7 +43,7 @@ class OpenAIFormat:
             ExportError: If OpenAI would refuse it.
         """
         require(row, ["messages"])
-        _check(row)
+        _check_row(row)
 
 
 class OpenAIDpoFormat:
@@ -61,13 +63,15 @@ class OpenAIDpoFormat:
         self.tally.clear()
         for pair in step_pairs(rows, unpaired=self.refused):
             self.tally.add(pair)
-            asked: dict[str, Json] = {"messages": [_preferred(message) for message in pair.prompt]}
+            asked: dict[str, Json] = {
+                "messages": [_render_preferred(message) for message in pair.prompt]
+            }
             if pair.tools:
                 asked |= {"tools": pair.tools, "parallel_tool_calls": True}
             yield {
                 "input": asked,
-                "preferred_output": [_preferred(message) for message in pair.chosen],
-                "non_preferred_output": [_preferred(message) for message in pair.rejected],
+                "preferred_output": [_render_preferred(message) for message in pair.chosen],
+                "non_preferred_output": [_render_preferred(message) for message in pair.rejected],
             }
 
     def facts(self) -> dict[str, Json]:
@@ -82,22 +86,22 @@ class OpenAIDpoFormat:
         """
         require(row, self.columns)
         for side in ("preferred_output", "non_preferred_output"):
-            _check({**row["input"], "messages": [*row["input"]["messages"], *row[side]]})
+            _check_row({**row["input"], "messages": [*row["input"]["messages"], *row[side]]})
             if len(row[side]) != 1 or row[side][0]["role"] != "assistant":
                 raise ExportError(f"{side} of {len(row[side])} messages", "one assistant message")
         if row["preferred_output"] == row["non_preferred_output"]:
             raise ExportError("a pair whose sides are the same", "two different replies")
 
 
-def _check(row: dict[str, Json]) -> None:
+def _check_row(row: dict[str, Json]) -> None:
     import pydantic
 
-    messages, tools = _validators()
+    messages, tools = _build_validators()
     try:
         for message in messages.validate_python(row["messages"]):
-            _exhaust(message)
+            _exhaust_value(message)
         for tool in tools.validate_python(row.get("tools") or []):
-            _exhaust(tool)
+            _exhaust_value(tool)
     except pydantic.ValidationError as problem:
         first = problem.errors()[0]
         raise ExportError(
@@ -107,12 +111,12 @@ def _check(row: dict[str, Json]) -> None:
         ) from problem
 
 
-def _preferred(message: dict[str, Json]) -> dict[str, Json]:
+def _render_preferred(message: dict[str, Json]) -> dict[str, Json]:
     """A message of a preference, which has no weights."""
-    return {key: value for key, value in _message(message).items() if key != "weight"}
+    return {key: value for key, value in _render_message(message).items() if key != "weight"}
 
 
-def _message(message: dict[str, Json]) -> dict[str, Json]:
+def _render_message(message: dict[str, Json]) -> dict[str, Json]:
     kept = {
         key: value for key, value in message.items() if key not in ("loss", "reasoning_content")
     }
@@ -124,7 +128,7 @@ def _message(message: dict[str, Json]) -> dict[str, Json]:
 
 
 @cache
-def _validators() -> tuple[Any, Any]:
+def _build_validators() -> tuple[Any, Any]:
     """OpenAI's types as validators, built once: building them costs a thousand times a check."""
     from openai.types.chat import ChatCompletionMessageParam, ChatCompletionToolParam
     from pydantic import TypeAdapter
@@ -133,11 +137,11 @@ def _validators() -> tuple[Any, Any]:
     return messages, TypeAdapter(list[ChatCompletionToolParam])
 
 
-def _exhaust(value: Any) -> None:
+def _exhaust_value(value: Any) -> None:
     """Walk through a validated value: iterables inside it are only validated when read."""
     if isinstance(value, dict):
         for inner in value.values():
-            _exhaust(inner)
+            _exhaust_value(inner)
     elif not isinstance(value, (str, bytes)) and isinstance(value, Iterable):
         for inner in value:
-            _exhaust(inner)
+            _exhaust_value(inner)

@@ -70,7 +70,7 @@ def run_pairs(
         most: Most pairs of one task.
         unpaired: Counts the runs that no pair was made of, by reason.
     """
-    yield from _pairs(rows, most, Counter() if unpaired is None else unpaired, steps=False)
+    yield from _pair_by_task(rows, most, Counter() if unpaired is None else unpaired, steps=False)
 
 
 def step_pairs(
@@ -86,7 +86,7 @@ def step_pairs(
         most: Most pairs of one task.
         unpaired: Counts the runs that no pair was made of, by reason.
     """
-    yield from _pairs(rows, most, Counter() if unpaired is None else unpaired, steps=True)
+    yield from _pair_by_task(rows, most, Counter() if unpaired is None else unpaired, steps=True)
 
 
 def calls_of(messages: Iterable[Chat]) -> list[tuple[str, str]]:
@@ -106,7 +106,7 @@ class _Places(NamedTuple):
     proven: list[int]
 
 
-def _pairs(
+def _pair_by_task(
     rows: Iterable[dict[str, Any]], most: int, unpaired: Counter[str], *, steps: bool
 ) -> Iterator[Pair]:
     """Pairs task by task; only the runs of one are in memory."""
@@ -117,7 +117,7 @@ def _pairs(
             siblings = [
                 pair
                 for _, places in sorted(tools.items())
-                for pair in _siblings(places, aside, counted, steps=steps)
+                for pair in _pair_siblings(places, aside, counted, steps=steps)
             ]
             if siblings:
                 within = (aside.get(place, Pair) for place in mended.pop(task, ()))
@@ -135,7 +135,7 @@ def _set_aside(
     for row in rows:
         label = row["verdict"]["label"]
         if steps and label == "success":
-            for pair in _mended(row):
+            for pair in _pair_retries(row):
                 mended.setdefault(pair.task_id, []).append(aside.put(pair))
         if not row["task_id"] or label not in ("success", "fail"):
             unpaired["no task id" if not row["task_id"] else f"verdict {label}"] += 1
@@ -148,7 +148,7 @@ def _set_aside(
         else:
             unpaired[f"over {_MOST_COMPARED} runs of the same task and label"] += 1
         if steps and label == "success":
-            found = _beginnings(row["messages"])
+            found = _list_beginnings(row["messages"])
             places.proven.append(aside.put([key for key, is_learned in found if is_learned]))
     return tasks, mended
 
@@ -167,7 +167,7 @@ def _chosen_few(pairs: Iterable[Pair], most: int) -> Iterator[Pair]:
     yield from turns[:most]
 
 
-def _siblings(
+def _pair_siblings(
     places: _Places, aside: Aside, unpaired: Counter[str], *, steps: bool
 ) -> Iterator[Pair]:
     """Pairs of a success and a failure; of each failure those come first that part from it latest."""
@@ -177,12 +177,12 @@ def _siblings(
         return
     goods, bads = ([aside.get(place) for place in side] for side in (places.good, places.bad))
     proven = {key for place in places.proven for key in aside.get(place)}
-    ranked = [sorted(goods, key=lambda good: -_parting(good, bad)) for bad in bads]
+    ranked = [sorted(goods, key=lambda good: -_parting_place(good, bad)) for bad in bads]
     lone = dict.fromkeys(range(len(bads)), "")
     for shift in range(len(goods)):
         for place, (best, bad) in enumerate(zip(ranked, bads, strict=True)):
-            pair, reason = _parted(best[shift], bad, steps=steps)
-            if pair and steps and _ending(pair.prompt + pair.rejected) in proven:
+            pair, reason = _pair_parted(best[shift], bad, steps=steps)
+            if pair and steps and _key_of_ending(pair.prompt + pair.rejected) in proven:
                 pair, reason = None, "the failure's reply also led to a success"
             if pair:
                 lone.pop(place, None)
@@ -192,18 +192,20 @@ def _siblings(
     unpaired.update(lone.values())
 
 
-def _parting(good: dict[str, Any], bad: dict[str, Any]) -> int:
+def _parting_place(good: dict[str, Any], bad: dict[str, Any]) -> int:
     """Place of the first message in which two runs differ."""
     one, other = good["messages"], bad["messages"]
     for place, (here, there) in enumerate(zip(one, other, strict=False)):
-        if _said(here) != _said(there):
+        if _comparable_message(here) != _comparable_message(there):
             return place
     return min(len(one), len(other))
 
 
-def _parted(good: dict[str, Any], bad: dict[str, Any], *, steps: bool) -> tuple[Pair | None, str]:
+def _pair_parted(
+    good: dict[str, Any], bad: dict[str, Any], *, steps: bool
+) -> tuple[Pair | None, str]:
     """The pair of two runs from where they part; None and the reason if that is not at a reply of both."""
-    place = _parting(good, bad)
+    place = _parting_place(good, bad)
     end = place + 1 if steps else None
     chosen, rejected = good["messages"][place:end], bad["messages"][place:end]
     roles = [side[0]["role"] for side in (chosen, rejected) if side]
@@ -214,10 +216,10 @@ def _parted(good: dict[str, Any], bad: dict[str, Any], *, steps: bool) -> tuple[
         return None, f"the runs part at a message of role {where}, not at a reply"
     if steps and not chosen[0]["loss"]:
         return None, "the success's reply at the fork carries no loss"
-    return _pair(good, place, (chosen, rejected), "siblings"), ""
+    return _build_pair(good, place, (chosen, rejected), "siblings"), ""
 
 
-def _pair(row: dict[str, Any], place: int, sides: tuple[list[Chat], list[Chat]], origin: str) -> Pair:  # fmt: skip
+def _build_pair(row: dict[str, Any], place: int, sides: tuple[list[Chat], list[Chat]], origin: str) -> Pair:  # fmt: skip
     return Pair(
         task_id=row["task_id"] or row["trajectory_id"],
         prompt=row["messages"][:place],
@@ -228,7 +230,7 @@ def _pair(row: dict[str, Any], place: int, sides: tuple[list[Chat], list[Chat]],
     )
 
 
-def _mended(row: dict[str, Any]) -> Iterator[Pair]:
+def _pair_retries(row: dict[str, Any]) -> Iterator[Pair]:
     """Calls of a success that failed or were not let through, against what was done instead."""
     messages = row["messages"]
     for place in sorted({int(call["message"]) for call in row["calls"]}):
@@ -243,7 +245,9 @@ def _mended(row: dict[str, Any]) -> Iterator[Pair]:
         )
         at, better = next(instead, (0, None))
         if better is not None and _could_know(better, messages[:place], messages[place:at]):
-            yield _pair(row, place, ([better], [failed]), "rejected call" if denied else "retry")
+            yield _build_pair(
+                row, place, ([better], [failed]), "rejected call" if denied else "retry"
+            )
 
 
 def _was_denied(row: dict[str, Any], place: int) -> bool:
@@ -261,47 +265,49 @@ def _was_denied(row: dict[str, Any], place: int) -> bool:
 
 def _could_know(better: Chat, before: list[Chat], since: list[Chat]) -> bool:
     """Whether a reply holds no value that was first said between the fork and the reply."""
-    known, new = _words(before), _words(since[1:])
-    used = [word for call in better.get("tool_calls") or () for word in _leaves(arguments_of(call))]
+    known, new = _words_of(before), _words_of(since[1:])
+    used = [
+        word for call in better.get("tool_calls") or () for word in _list_leaves(arguments_of(call))
+    ]
     return not any(word in new and word not in known for word in used)
 
 
-def _words(messages: list[Chat]) -> str:
+def _words_of(messages: list[Chat]) -> str:
     return "\n".join([text_of(m) for m in messages] + [a for _, a in calls_of(messages)])
 
 
-def _leaves(value: Json) -> Iterator[str]:
+def _list_leaves(value: Json) -> Iterator[str]:
     """Texts and numbers in arguments that are long enough to be told apart."""
     if isinstance(value, dict):
         for inner in value.values():
-            yield from _leaves(inner)
+            yield from _list_leaves(inner)
     elif isinstance(value, list):
         for inner in value:
-            yield from _leaves(inner)
+            yield from _list_leaves(inner)
     elif isinstance(value, str) and len(value) > 2:
         yield value
     elif isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) > 9:
         yield json.dumps(value)
 
 
-def _beginnings(messages: list[Chat]) -> Iterator[tuple[str, bool]]:
+def _list_beginnings(messages: list[Chat]) -> Iterator[tuple[str, bool]]:
     """Key of each beginning, and whether its last message is learned."""
     key = ""
     for message in messages:
-        key = hash_json([key, _said(message)])
+        key = hash_json([key, _comparable_message(message)])
         yield key, bool(message["loss"])
 
 
-def _ending(messages: list[Chat]) -> str:
+def _key_of_ending(messages: list[Chat]) -> str:
     """Key of the beginning that is all of these messages."""
-    return [key for key, _ in _beginnings(messages)][-1]
+    return [key for key, _ in _list_beginnings(messages)][-1]
 
 
 def _said_all(messages: list[Chat]) -> list[Json]:
-    return [_said(message) for message in messages]
+    return [_comparable_message(message) for message in messages]
 
 
-def _said(message: Chat) -> list[Json]:
+def _comparable_message(message: Chat) -> list[Json]:
     """A message up to the ids of its calls; what a model did not say itself also up to the times in it.
 
     Two runs are the same attempt whose clock in the system message shows another minute.

@@ -35,7 +35,7 @@ class ShareGpt:
 
     def render(self, rows: Iterable[dict[str, Json]]) -> Iterator[dict[str, Json]]:
         """Rows as turns."""
-        return each_fit(rows, _conversation, self.refused)
+        return each_fit(rows, _render_conversation, self.refused)
 
     def check(self, row: dict[str, Json]) -> None:
         """Check that turns alternate, end with the model, and that calls are JSON.
@@ -74,7 +74,7 @@ def _without_thoughts(value: str) -> str:
     return "".join(kept)
 
 
-def _conversation(row: Chat) -> Chat:
+def _render_conversation(row: Chat) -> Chat:
     turns: list[Chat] = []
     system = []
     for message in row["messages"]:
@@ -85,7 +85,7 @@ def _conversation(row: Chat) -> Chat:
         elif message["role"] == "tool" and turns and turns[-1]["from"] == "observation":
             turns[-1]["value"] += _JOINT + only_text_of(message, "ShareGPT")
         else:
-            turns.append(_turn(message))
+            turns.append(_render_turn(message))
     if any((turn["from"] in _ASKED) != (place % 2 == 0) for place, turn in enumerate(turns)):
         raise Unfit("turns that do not alternate between asking and answering")
     tools = [tool["function"] for tool in row["tools"]]
@@ -96,7 +96,7 @@ def _conversation(row: Chat) -> Chat:
     }
 
 
-def _turn(message: Chat) -> Chat:
+def _render_turn(message: Chat) -> Chat:
     text = only_text_of(message, "ShareGPT")
     if message["role"] == "user":
         return {"from": "human", "value": text}

@@ -31,7 +31,7 @@ class Swift:
 
     def render(self, rows: Iterable[dict[str, Json]]) -> Iterator[dict[str, Json]]:
         """Rows as conversations with the loss flags of their replies."""
-        return each_fit(rows, _conversation, self.refused)
+        return each_fit(rows, _render_conversation, self.refused)
 
     def check(self, row: dict[str, Json]) -> None:
         """Check roles, contents, calls and flags.
@@ -46,14 +46,14 @@ class Swift:
                 raise ExportError("a reply without loss flag", "true or false on each reply")
 
 
-def _conversation(row: Chat) -> Chat:
+def _render_conversation(row: Chat) -> Chat:
     return {
-        "messages": [_message(message) for message in row["messages"]],
+        "messages": [_render_message(message) for message in row["messages"]],
         "tools": json.dumps(row["tools"], ensure_ascii=False) if row["tools"] else "",
     }
 
 
-def _message(message: Chat) -> Chat:
+def _render_message(message: Chat) -> Chat:
     role, text = message["role"], only_text_of(message, "ms-swift")
     made: Chat = {"role": _ROLES.get(role, role), "content": text}
     if role == "tool":

@@ -87,7 +87,7 @@ def problem_of(
         lost: Collects what the template leaves out.
     """
     objects, whole = WAYS[name]
-    if whole and any(not row["messages"][place]["loss"] for place in _sampled(row)):
+    if whole and any(not row["messages"][place]["loss"] for place in _sample_row(row)):
         return "a reply that is not learned, which a whole conversation would teach"
     try:
         messages = [chat_message(message, objects=objects) for message in row["messages"]]
@@ -97,8 +97,8 @@ def problem_of(
                 asked = template.render(messages[:place], row["tools"], reply_next=True)
                 said = text if whole else template.render(messages[: place + 1], row["tools"])
                 if not said.startswith(asked):
-                    return _unlike(whole=whole)
-        missing = _missing(row, template, objects=objects)
+                    return _make_marker(whole=whole)
+        missing = _find_missing(row, template, objects=objects)
     except Unfit as reason:
         return str(reason)
     except TemplateError as reason:
@@ -108,17 +108,17 @@ def problem_of(
     return f"the template leaves out {missing[0]}" if missing else None
 
 
-def _unlike(*, whole: bool) -> str:
+def _make_marker(*, whole: bool) -> str:
     if whole:
         return "the whole conversation is not what was served before each reply"
     return "the text before the reply is not the prompt of the reply"
 
 
-def _sampled(row: dict[str, Json]) -> Iterator[int]:
+def _sample_row(row: dict[str, Json]) -> Iterator[int]:
     return (int(call["message"]) for call in row["calls"])
 
 
-def _missing(row: dict[str, Json], template: ChatTemplate, *, objects: bool) -> list[str]:
+def _find_missing(row: dict[str, Json], template: ChatTemplate, *, objects: bool) -> list[str]:
     """What a template leaves out of a conversation: each piece is replaced by a mark of its own, which must come out."""
     marks = _Marks()
     tools = [marks.tool(tool) for tool in row["tools"]]

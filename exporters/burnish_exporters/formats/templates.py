@@ -33,7 +33,7 @@ class ChatTemplate:
 
     def __init__(self, source: str, marks: dict[str, str] | None = None) -> None:
         self._template, self._marks = (
-            _compiled(source),
+            _compile_template(source),
             {"bos_token": "", "eos_token": "", **(marks or {})},
         )
 
@@ -70,10 +70,16 @@ def read_template(path: Path) -> ChatTemplate:
     if path.is_dir():
         config = _json_of(path / "tokenizer_config.json")
         marks = {
-            name: _mark(config[name]) for name in ("bos_token", "eos_token") if config.get(name)
+            name: _read_mark(config[name])
+            for name in ("bos_token", "eos_token")
+            if config.get(name)
         }
         file = path / "chat_template.jinja"
-        source = file.read_text("utf-8") if file.is_file() else _named(config.get("chat_template"))
+        source = (
+            file.read_text("utf-8")
+            if file.is_file()
+            else _choose_template(config.get("chat_template"))
+        )
         if source is None:
             raise ExportError(f"{path} has no chat template", _FIX)
         return ChatTemplate(source, marks)
@@ -91,7 +97,7 @@ def _json_of(path: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _named(given: Any) -> str | None:
+def _choose_template(given: Any) -> str | None:
     """The template for tools where several are named, else the default one."""
     if isinstance(given, list):
         by_name = {entry.get("name"): entry.get("template") for entry in given}
@@ -99,11 +105,11 @@ def _named(given: Any) -> str | None:
     return given
 
 
-def _mark(given: Any) -> str:
+def _read_mark(given: Any) -> str:
     return given["content"] if isinstance(given, dict) else str(given)
 
 
-def _compiled(source: str) -> Any:
+def _compile_template(source: str) -> Any:
     try:
         import jinja2
         from jinja2.ext import Extension, loopcontrols

@@ -27,7 +27,7 @@ class TrlPromptCompletion:
 
     def render(self, rows: Iterable[dict[str, Json]]) -> Iterator[dict[str, Json]]:
         """One row per reply that is learned, with everything before it as prompt."""
-        return each_fit(_replies(rows), self._reply, self.refused)
+        return each_fit(_learned_replies(rows), self._reply, self.refused)
 
     def _reply(self, row: dict[str, Json]) -> dict[str, Json]:
         *prompt, completion = (
@@ -47,7 +47,7 @@ class TrlPromptCompletion:
             raise ExportError("a completion without prompt, or not by the assistant")
 
 
-def _replies(rows: Iterable[dict[str, Json]]) -> Iterator[dict[str, Json]]:
+def _learned_replies(rows: Iterable[dict[str, Json]]) -> Iterator[dict[str, Json]]:
     """Each reply that is learned, with its tools and the messages up to it."""
     for row in rows:
         for place, message in enumerate(row["messages"]):

@@ -49,15 +49,15 @@ class TrlPrm:
             tasks: dict[str, list[tuple[int, int]]] = {}
             for row in rows:
                 if row["calls"]:
-                    attempt = _attempt(row)
+                    attempt = _build_attempt(row)
                     tasks.setdefault(attempt.task, []).append((len(runs), aside.put(attempt)))
-                    runs.append(aside.put((row["messages"], _replies(row))))
-            for place, won in zip(runs, _won(tasks, aside, len(runs)), strict=True):
+                    runs.append(aside.put((row["messages"], _places_of_replies(row))))
+            for place, won in zip(runs, _label_steps(tasks, aside, len(runs)), strict=True):
                 messages, replies = aside.get(place)
                 labels = zip(won, (messages[reply]["loss"] for reply in replies), strict=True)
                 yield {
-                    "prompt": _told(messages[: replies[0]]),
-                    "completions": _steps(messages, replies),
+                    "prompt": _render_messages(messages[: replies[0]]),
+                    "completions": _render_steps(messages, replies),
                     "labels": [bool(step and is_learned) for step, is_learned in labels],
                 }
 
@@ -78,15 +78,15 @@ class TrlPrm:
             )
 
 
-def _replies(row: dict[str, Json]) -> list[int]:
+def _places_of_replies(row: dict[str, Json]) -> list[int]:
     """Places of the replies that were made in this run."""
     return [int(call["message"]) for call in row["calls"]]
 
 
-def _attempt(row: dict[str, Json]) -> Attempt:
+def _build_attempt(row: dict[str, Json]) -> Attempt:
     """The run as one attempt, with a key for each of its replies."""
     messages, actions, seen = row["messages"], [], 0
-    for place in _replies(row):
+    for place in _places_of_replies(row):
         calls = actions_of(messages[: place + 1])
         new, seen = calls[seen:], len(calls)
         actions.append("\n".join(new) or " ".join(turn_text(messages[place]).split()))
@@ -97,7 +97,7 @@ def _attempt(row: dict[str, Json]) -> Attempt:
     )
 
 
-def _won(tasks: dict[str, list[tuple[int, int]]], aside: Aside, runs: int) -> list[bytes]:
+def _label_steps(tasks: dict[str, list[tuple[int, int]]], aside: Aside, runs: int) -> list[bytes]:
     """For each step of each run 1 if some attempt at the task that took the same steps up to it succeeded."""
     found = [b""] * runs
     for places in tasks.values():
@@ -109,14 +109,14 @@ def _won(tasks: dict[str, list[tuple[int, int]]], aside: Aside, runs: int) -> li
     return found
 
 
-def _steps(messages: list[Chat], places: list[int]) -> list[str]:
+def _render_steps(messages: list[Chat], places: list[int]) -> list[str]:
     """Each reply as a text, behind what was said since the reply before."""
     starts = [places[0], *(place + 1 for place in places)]
     pairs = zip(starts, places, strict=False)
-    return [_told(messages[start : place + 1]) for start, place in pairs]
+    return [_render_messages(messages[start : place + 1]) for start, place in pairs]
 
 
-def _told(messages: list[Chat]) -> str:
+def _render_messages(messages: list[Chat]) -> str:
     """Messages as one text; replies as they are, all else under its role."""
     said = [
         turn_text(message) if message["role"] == "assistant" else f"{message['role']}: {turn_text(message)}"

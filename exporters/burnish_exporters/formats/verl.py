@@ -38,7 +38,7 @@ class Verl:
 
     def render(self, rows: Iterable[dict[str, Json]]) -> Iterator[dict[str, Json]]:
         """Rows as turns of text; a row with a reply that is not to be learned is left out: verl learns them all."""
-        return each_fit(rows, _conversation, self.refused)
+        return each_fit(rows, _render_conversation, self.refused)
 
     def check(self, row: dict[str, Json]) -> None:
         """Check that messages hold role and content alone.
@@ -61,7 +61,7 @@ class Verl:
         return pa.schema([("messages", pa.list_(message))])
 
 
-def _conversation(row: Chat) -> Chat:
+def _render_conversation(row: Chat) -> Chat:
     turns: list[Chat] = []
     sampled = {int(call["message"]) for call in row["calls"]}
     for place, message in enumerate(row["messages"]):
@@ -69,17 +69,17 @@ def _conversation(row: Chat) -> Chat:
             raise Unfit("a reply that is not learned, which verl would learn")
         text = only_text_of(message, "verl")
         if message["role"] == "assistant":
-            turns.append({"role": "assistant", "content": _reply(message, text)})
+            turns.append({"role": "assistant", "content": _render_reply(message, text)})
         elif message["role"] != "tool":
             turns.append({"role": message["role"], "content": text})
         elif row["messages"][place - 1]["role"] == "tool":
-            turns[-1]["content"] += f"\n{_result(text)}"
+            turns[-1]["content"] += f"\n{_render_result(text)}"
         else:
-            turns.append({"role": "user", "content": _result(text)})
+            turns.append({"role": "user", "content": _render_result(text)})
     return {"messages": _with_tools(turns, row["tools"])}
 
 
-def _reply(message: Chat, text: str) -> str:
+def _render_reply(message: Chat, text: str) -> str:
     if message.get("reasoning_content"):
         text = f"<think>\n{message['reasoning_content']}\n</think>\n\n{text}"
     calls = [
@@ -91,7 +91,7 @@ def _reply(message: Chat, text: str) -> str:
     )
 
 
-def _result(text: str) -> str:
+def _render_result(text: str) -> str:
     return f"<tool_response>\n{text}\n</tool_response>"
 
 

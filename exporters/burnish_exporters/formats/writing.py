@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 def to_dataset(format: Format, rendered: Iterable[dict[str, Any]]) -> Dataset:  # noqa: A002
     """Rendered rows as a dataset in memory."""
-    datasets = _datasets()
+    datasets = _import_datasets()
     features = features_of(format)
     columns: dict[str, list[Any]] = {name: [] for name in format.columns}
     for row in rendered:
@@ -35,7 +35,7 @@ def to_dataset(format: Format, rendered: Iterable[dict[str, Any]]) -> Dataset:  
 
 def to_stream(format: Format, rendered: Iterable[dict[str, Any]]) -> IterableDataset:  # noqa: A002
     """Rendered rows as a dataset that reads them again each time it is gone through."""
-    datasets = _datasets()
+    datasets = _import_datasets()
     features = features_of(format)
 
     def rows() -> Iterator[dict[str, Any]]:
@@ -89,7 +89,7 @@ def write_parquet(form: Format, rendered: Iterable[dict[str, Any]], path: Path) 
     return path
 
 
-def _datasets() -> Any:
+def _import_datasets() -> Any:
     try:
         import datasets
     except ImportError as problem:

@@ -165,13 +165,13 @@ def rounds_of(
             counter["check"] += check == "success"
             counter["differ"] += label != check
     return {
-        name: [_round(adapter, counter) for adapter, counter in found.items()]
+        name: [_build_round(adapter, counter) for adapter, counter in found.items()]
         for name, found in counts.items()
         if found
     }
 
 
-def _round(adapter: str | None, counter: Counter[str]) -> Round:
+def _build_round(adapter: str | None, counter: Counter[str]) -> Round:
     runs = counter["runs"]
     return Round(
         adapter=adapter,

@@ -80,7 +80,7 @@ class Code(RunsCode):
             if ran.ended == "lost":
                 return unknown(self, "the sandbox broke", last_words(ran))
             found = class_of(ran)
-            if found == "pass" and not _same(ran.stdout, case.stdout):
+            if found == "pass" and not _is_same_output(ran.stdout, case.stdout):
                 found = "wrong output"
             if found != "pass":
                 shown = ran.stdout[-300:].decode("utf-8", "replace")
@@ -143,7 +143,7 @@ def code(
     )
 
 
-def _same(printed: bytes, expected: str) -> bool:
+def _is_same_output(printed: bytes, expected: str) -> bool:
     lines = printed.decode("utf-8", "replace").strip().splitlines()
     wanted = expected.strip().splitlines()
     return [line.rstrip() for line in lines] == [line.rstrip() for line in wanted]

@@ -96,7 +96,7 @@ class CodeTests(RunsCode):
     def _judged(
         self, report: _Report | None, checker: ProgramRun, candidate: ProgramRun
     ) -> Verdict:
-        trouble = _trouble(report, checker, candidate)
+        trouble = _find_trouble(report, checker, candidate)
         if report is None or trouble:
             return unknown(self, *(trouble or ("the tests broke", last_words(checker))))
         stopped = class_of(candidate) if candidate.ended != "exit" or candidate.code else "pass"
@@ -160,7 +160,9 @@ def passes_tests(
     """
     place = Path(folder).absolute() if folder else Path.cwd()
     given = (
-        _read(place / tests) if isinstance(tests, str) else {str(k): v for k, v in tests.items()}
+        _read_sources(place / tests)
+        if isinstance(tests, str)
+        else {str(k): v for k, v in tests.items()}
     )
     if not given or not all(isinstance(text, str) for text in given.values()):
         raise VerificationError(
@@ -197,14 +199,14 @@ def examine(tests: str, files: Mapping[str, str], limits: Limits) -> tuple[Progr
     way, boxes = best_way(), []
     try:
         program = Program(
-            command=_command("exam_candidate"),
-            files={**_shipped("exam_candidate"), **dict(files)},
+            command=_build_command("exam_candidate"),
+            files={**_read_own_modules("exam_candidate"), **dict(files)},
             descriptors=(to_code, from_code),
         )
         boxes.append(Box(program, limits, way))
         program = Program(
-            command=_command("exam_checker"),
-            files={**_shipped("exam_checker"), "exam.json": json.dumps(exam)},
+            command=_build_command("exam_checker"),
+            files={**_read_own_modules("exam_checker"), "exam.json": json.dumps(exam)},
             descriptors=(to_tests, from_tests),
             report_bytes=_REPORT_BYTES,
         )
@@ -236,7 +238,7 @@ def _read_report(checker: ProgramRun) -> _Report | None:
         return None
 
 
-def _trouble(
+def _find_trouble(
     report: _Report | None, checker: ProgramRun, candidate: ProgramRun
 ) -> tuple[str, str] | None:
     """Reason and detail where the tests, or the sandbox, kept the code from being judged."""
@@ -253,7 +255,7 @@ def _trouble(
     return None
 
 
-def _shipped(main: str) -> dict[str, str]:
+def _read_own_modules(main: str) -> dict[str, str]:
     """Our own part of what lies in a sandbox, out of the way of the code's names."""
     package = f"{_OURS}/burnish_exporters"
     found = {f"{package}/__init__.py": "", f"{package}/verify/__init__.py": ""}
@@ -265,7 +267,7 @@ def _shipped(main: str) -> dict[str, str]:
 _OURS = ".exam"
 
 
-def _command(main: str) -> tuple[str, ...]:
+def _build_command(main: str) -> tuple[str, ...]:
     start = (
         f"import sys; at_start = set(sys.modules); sys.path[0] = '/box/{_OURS}'; "
         f"from burnish_exporters.verify.{main} import main; main(at_start)"
@@ -273,7 +275,7 @@ def _command(main: str) -> tuple[str, ...]:
     return (sys.executable, "-c", start)
 
 
-def _read(path: Path) -> dict[str, str]:
+def _read_sources(path: Path) -> dict[str, str]:
     try:
         if path.is_dir():
             return {file.stem: file.read_text("utf-8") for file in sorted(path.glob("*.py"))}

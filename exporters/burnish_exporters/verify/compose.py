@@ -68,7 +68,7 @@ class Composed:
 
     def _score(self, parts: list[Verdict]) -> float:
         """Weighted share of success, 0 to 1; the least of all for all_of, the greatest for any_of."""
-        values = [_value(verdict) for verdict in parts]
+        values = [_value_of_verdict(verdict) for verdict in parts]
         if self.how == "weighted":
             return sum(w * v for w, v in zip(self.weights, values, strict=True)) / sum(self.weights)
         return min(values) if self.how == "all_of" else max(values)
@@ -88,12 +88,12 @@ class Composed:
 
 def all_of(*parts: Verifier, gates: Sequence[Verifier] = (), name: str = "all_of") -> Composed:
     """Verifier whose parts must all say success; one failure is a failure."""
-    return _composed("all_of", parts, gates, name)
+    return _compose_parts("all_of", parts, gates, name)
 
 
 def any_of(*parts: Verifier, gates: Sequence[Verifier] = (), name: str = "any_of") -> Composed:
     """Verifier of which one part must say success; only if all fail is it a failure."""
-    return _composed("any_of", parts, gates, name)
+    return _compose_parts("any_of", parts, gates, name)
 
 
 def weighted(
@@ -120,13 +120,13 @@ def weighted(
             f"weights {weights} with threshold {threshold}",
             "weights above 0, a threshold from 0 to 1",
         )
-    made = _composed("weighted", [part for part, _ in parts], gates, name)
+    made = _compose_parts("weighted", [part for part, _ in parts], gates, name)
     setting = f"{made.version}.{','.join(f'{w:g}' for w in weights)}.{threshold:g}"
     return Composed(parts=made.parts, gates=made.gates, how="weighted", weights=weights,
                     threshold=threshold, name=name, version=setting)  # fmt: skip
 
 
-def _composed(
+def _compose_parts(
     how: str, parts: Sequence[Verifier], gates: Sequence[Verifier], name: str
 ) -> Composed:
     if not parts:
@@ -137,7 +137,7 @@ def _composed(
     )
 
 
-def _value(verdict: Verdict) -> float:
+def _value_of_verdict(verdict: Verdict) -> float:
     if verdict.label == "success":
         return 1.0 if verdict.score is None else verdict.score
     return 0.0

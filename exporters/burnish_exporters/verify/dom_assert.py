@@ -81,7 +81,7 @@ class DomAssert:
         if not may_state_decide(trajectory, self.trust_received):
             return unknown(self, UNTRUSTED_STATE, trajectory.state_origin)
         elements = elements_of(page)
-        broken = [one for one in self.assertions if not _holds(one, elements)]
+        broken = [one for one in self.assertions if not _assertion_holds(one, elements)]
         label = "fail" if broken else "success"
         evidence = {"broken": broken} if broken else {"held": len(self.assertions)}
         return Verdict(label=label, verifier=self.name, version=self.version, evidence=evidence)
@@ -154,7 +154,7 @@ def elements_of(page: str) -> list[Element]:
 def select(selector: str, elements: Sequence[Element]) -> list[Element]:
     """Elements that a selector finds."""
     groups = [_STEP.findall(group) for group in _GROUP.findall(selector)]
-    return [e for e in elements if any(_matches(e, steps) for steps in groups)]
+    return [e for e in elements if any(_matches_selector(e, steps) for steps in groups)]
 
 
 class _Parser(HTMLParser):
@@ -182,19 +182,19 @@ class _Parser(HTMLParser):
                 element.texts.append(data)
 
 
-def _matches(element: Element, steps: list[str]) -> bool:
+def _matches_selector(element: Element, steps: list[str]) -> bool:
     """Whether an element fits the last step and its ancestors, in order, the others."""
-    if not steps or not _fits(element, steps[-1]):
+    if not steps or not _fits_step(element, steps[-1]):
         return False
     above, rest = element.parent, steps[:-1]
     while above is not None and rest:
-        if _fits(above, rest[-1]):
+        if _fits_step(above, rest[-1]):
             rest = rest[:-1]
         above = above.parent
     return not rest
 
 
-def _fits(element: Element, step: str) -> bool:
+def _fits_step(element: Element, step: str) -> bool:
     return all(_fits_simple(element, found) for found in _SIMPLE.finditer(step))
 
 
@@ -209,7 +209,7 @@ def _fits_simple(element: Element, found: re.Match[str]) -> bool:
     return value is not None and found["value"] in (None, value)
 
 
-def _holds(one: dict[str, Any], elements: Sequence[Element]) -> bool:
+def _assertion_holds(one: dict[str, Any], elements: Sequence[Element]) -> bool:
     found = select(str(one["selector"]), elements)
     checks: dict[str, Callable[[Any], bool]] = {
         "absent": lambda wanted: bool(found) != wanted,

@@ -99,7 +99,7 @@ class _Clock:
 
     def _end(self, *_: object) -> None:
         self._report["stopped"] = "code" if self._peer.waiting else "tests"
-        _write(self._report)
+        _write_report(self._report)
         os._exit(0)
 
 
@@ -122,20 +122,20 @@ def main(at_start: Collection[str]) -> None:
         modules = (set(exam["modules"]) & wanted) - known
         _refuse_clashes(known, wanted)
         sys.meta_path.insert(0, CodeUnderTest(peer, modules))
-        tests = list(itertools.islice(_collected(exam["tests"]), _MOST_TESTS + 1))
+        tests = list(itertools.islice(_collect_tests(exam["tests"]), _MOST_TESTS + 1))
         report["cut"] = len(tests) > _MOST_TESTS
         for name, test in tests[:_MOST_TESTS]:
-            report["tests"].append(_result(name, test, peer))
+            report["tests"].append(_result_of_test(name, test, peer))
     except BaseException as problem:  # noqa: BLE001 - whatever importing the tests raises
-        report["problem"] = peer.doubt or _shown(problem)
-        report["at"] = "tests" if peer.doubt else _fault(problem, modules)
+        report["problem"] = peer.doubt or _show_problem(problem)
+        report["at"] = "tests" if peer.doubt else _attribute_fault(problem, modules)
     del clock
     signal.setitimer(signal.ITIMER_REAL, 0)
     report["ended"] = peer.ended
-    _write(report)
+    _write_report(report)
 
 
-def _write(report: dict[str, Any]) -> None:
+def _write_report(report: dict[str, Any]) -> None:
     with os.fdopen(5, "w") as out:
         json.dump(report, out)
 
@@ -155,29 +155,29 @@ def names_in(source: str) -> set[str]:
 
 def is_of_interpreter(name: str, at_start: Collection[str]) -> bool:
     """Whether a module of that name is there without the code: of the library, installed, or ours."""
-    same = {_folded(known.partition(".")[0]) for known in (*at_start, *sys.modules, *_OURS)}
-    same |= {_folded(known) for known in sys.stdlib_module_names}
-    same |= {_folded(found.name) for found in pkgutil.iter_modules()}
-    if _folded(name) in same:
+    same = {_fold_name(known.partition(".")[0]) for known in (*at_start, *sys.modules, *_OURS)}
+    same |= {_fold_name(known) for known in sys.stdlib_module_names}
+    same |= {_fold_name(found.name) for found in pkgutil.iter_modules()}
+    if _fold_name(name) in same:
         return True
     return importlib.machinery.PathFinder.find_spec(name) is not None
 
 
 def _refuse_clashes(known: Collection[str], wanted: Collection[str]) -> None:
     """Refuse tests that import what both the interpreter and the code have: nobody knows which one is meant."""
-    meant = {_folded(name) for name in wanted}
-    clash = sorted(name for name in known if _folded(name) in meant)
+    meant = {_fold_name(name) for name in wanted}
+    clash = sorted(name for name in known if _fold_name(name) in meant)
     if clash:
         raise ImportError(
             f"a file of the code has the name of a module that the tests use: {clash}"
         )
 
 
-def _folded(name: str) -> str:
+def _fold_name(name: str) -> str:
     return unicodedata.normalize("NFKC", name).casefold()
 
 
-def _fault(problem: BaseException, modules: Collection[str]) -> str:
+def _attribute_fault(problem: BaseException, modules: Collection[str]) -> str:
     """Whose fault it is that the tests could not be read: the tests', the code's, or its limits."""
     missing = isinstance(problem, ImportError) and (problem.name or "").partition(".")[0] in modules
     if missing or isinstance(problem, Ended):
@@ -187,7 +187,7 @@ def _fault(problem: BaseException, modules: Collection[str]) -> str:
     return "limits" if _is_limit(problem) else "code"
 
 
-def _result(name: str, test: Callable[[], object], peer: Peer) -> dict[str, str]:
+def _result_of_test(name: str, test: Callable[[], object], peer: Peer) -> dict[str, str]:
     """What became of one test; "undecided" where it hangs on an answer that counts for nothing."""
     if peer.ended:
         return {"name": name[:200], "kind": "exception", "detail": "the program ended"}
@@ -204,17 +204,19 @@ def _outcome_of(test: Callable[[], object]) -> tuple[str, str]:
     except (unittest.SkipTest, AssertionError) as problem:
         skipped = isinstance(problem, unittest.SkipTest)
         far = not _is_ours(problem)
-        return "exception" if far else "skipped" if skipped else "wrong output", _shown(problem)
+        return "exception" if far else "skipped" if skipped else "wrong output", _show_problem(
+            problem
+        )
     except Doubt as problem:
         return "undecided", str(problem)
     except BaseException as problem:  # noqa: BLE001 - sys.exit() of the code under test included
         if type(problem).__name__ in ("Skipped", "XFailed") and _is_ours(problem):  # pytest.skip()
-            return "skipped", _shown(problem)
+            return "skipped", _show_problem(problem)
         if isinstance(problem, MemoryError) and _is_ours(problem):
             return "undecided", "the tests ran out of memory"
         if type(problem).__name__ == "Failed":  # pytest.raises() saw no exception
-            return "wrong output", _shown(problem)
-        return "resource limit" if _is_limit(problem) else "exception", _shown(problem)
+            return "wrong output", _show_problem(problem)
+        return "resource limit" if _is_limit(problem) else "exception", _show_problem(problem)
     return "pass", ""
 
 
@@ -239,7 +241,7 @@ def _is_limit(problem: BaseException) -> bool:
     )
 
 
-def _collected(source: str) -> Iterator[tuple[str, Callable[[], object]]]:
+def _collect_tests(source: str) -> Iterator[tuple[str, Callable[[], object]]]:
     """Tests in the order in which they are written."""
     module = types.ModuleType("burnish_tests")
     sys.modules[module.__name__] = module
@@ -251,15 +253,17 @@ def _collected(source: str) -> Iterator[tuple[str, Callable[[], object]]]:
             for method in unittest.defaultTestLoader.getTestCaseNames(found):
                 yield f"{name}.{method}", _of_unittest(found, method)
         elif isinstance(found, type) and name.startswith("Test"):
-            for method in [m for m in _members(found) if m.startswith("test")]:
+            for method in [m for m in _list_members(found) if m.startswith("test")]:
                 written = getattr(found, method)
                 given = [*marks, *_marks_of(found)]
-                yield from _expanded(f"{name}.{method}", _bound(found, method), written, given)
+                yield from _expand_parameters(
+                    f"{name}.{method}", _bind_method(found, method), written, given
+                )
         elif inspect.isfunction(found) and name.startswith("test"):
-            yield from _expanded(name, _plain(module, found), found, marks)
+            yield from _expand_parameters(name, _wrap_function(module, found), found, marks)
 
 
-def _members(kind: type) -> list[str]:
+def _list_members(kind: type) -> list[str]:
     """Names of what a class has, those of its bases included, in the order in which they are written."""
     classes = [base for base in reversed(kind.__mro__) if base is not object]
     return list(dict.fromkeys(name for base in classes for name in vars(base)))
@@ -275,11 +279,11 @@ def _call_first(place: Any, names: Sequence[str], *given: object) -> None:
     for name in names:
         found = getattr(place, name, None)
         if callable(found):
-            _run(found(*given[: len(inspect.signature(found).parameters)]))
+            _run_coroutine(found(*given[: len(inspect.signature(found).parameters)]))
             return
 
 
-def _run(result: object) -> None:
+def _run_coroutine(result: object) -> None:
     """Run what a test gave back, where it was written with `async`.
 
     Raises:
@@ -303,28 +307,28 @@ def _of_unittest(case: type[unittest.TestCase], method: str) -> Callable[[], obj
     return test
 
 
-def _bound(kind: type, method: str) -> Callable[..., object]:
+def _bind_method(kind: type, method: str) -> Callable[..., object]:
     def test(**arguments: Any) -> None:
         made = kind()
         found = getattr(made, method)
         _call_first(kind, ("setup_class",))
         _call_first(made, ("setup_method",), found)
-        _run(found(**arguments))
+        _run_coroutine(found(**arguments))
         _call_first(made, ("teardown_method",), found)
 
     return test
 
 
-def _plain(module: types.ModuleType, found: Callable[..., object]) -> Callable[..., object]:
+def _wrap_function(module: types.ModuleType, found: Callable[..., object]) -> Callable[..., object]:
     def test(**arguments: Any) -> None:
         _call_first(module, ("setup_function",), found)
-        _run(found(**arguments))
+        _run_coroutine(found(**arguments))
         _call_first(module, ("teardown_function",), found)
 
     return test
 
 
-def _expanded(
+def _expand_parameters(
     name: str,
     call: Callable[..., object],
     written: Callable[..., object],
@@ -337,7 +341,7 @@ def _expanded(
         if mark.name == "parametrize":
             names = mark.args[0]
             names = [n.strip() for n in names.split(",")] if isinstance(names, str) else list(names)
-            values = [_row(value, len(names)) for value in mark.args[1]]
+            values = [_parameter_row(value, len(names)) for value in mark.args[1]]
             rows = [
                 {**row, **dict(zip(names, value, strict=True))} for row in rows for value in values
             ]
@@ -351,10 +355,10 @@ def _expanded(
             raise TypeError(
                 f"{name} asks for {sorted(needed - row.keys())}: fixtures are not known here"
             )
-        yield f"{name}[{place}]" if row else name, _marked(lambda row=row: call(**row), marks)
+        yield f"{name}[{place}]" if row else name, _apply_marks(lambda row=row: call(**row), marks)
 
 
-def _marked(test: Callable[[], object], marks: Sequence[Any]) -> Callable[[], object]:
+def _apply_marks(test: Callable[[], object], marks: Sequence[Any]) -> Callable[[], object]:
     """A test as pytest's marks of skipping and expected failure have it run."""
 
     def run() -> None:
@@ -371,13 +375,13 @@ def _marked(test: Callable[[], object], marks: Sequence[Any]) -> Callable[[], ob
     return run
 
 
-def _row(value: Any, names: int) -> Sequence[Any]:
+def _parameter_row(value: Any, names: int) -> Sequence[Any]:
     if type(value).__name__ == "ParameterSet":  # pytest.param(...)
         return value.values
     return value if names > 1 else (value,)
 
 
-def _shown(problem: BaseException) -> str:
+def _show_problem(problem: BaseException) -> str:
     try:
         text = f"{type(problem).__name__}: {problem}"
     except BaseException:  # noqa: BLE001 - the exception's own text raises

@@ -55,14 +55,14 @@ class Remote:
         object.__setattr__(self, "_burnish_mixed", mixed)
 
     def __getattr__(self, name: str) -> Any:
-        return _believed(self, name, "getattr", name)
+        return _ask_operation(self, name, "getattr", name)
 
     def __setattr__(self, name: str, value: Any) -> None:
         peer_of(self).ask("setattr", self, name, value)
 
     def __call__(self, *arguments: Any, **named: Any) -> Any:
         """Call it there."""
-        return _believed(self, "__call__", "call", list(arguments), named)
+        return _ask_operation(self, "__call__", "call", list(arguments), named)
 
     def __eq__(self, other: object) -> Any:
         if not isinstance(other, Remote):
@@ -78,25 +78,25 @@ class Remote:
         return int(peer_of(self).ask("hash", self))
 
     def __bool__(self) -> bool:
-        return _believed(self, "__bool__", "bool") is True
+        return _ask_operation(self, "__bool__", "bool") is True
 
     def __str__(self) -> str:
-        return str(_believed(self, "__str__", "str"))
+        return str(_ask_operation(self, "__str__", "str"))
 
     def __repr__(self) -> str:
-        return str(_believed(self, "__repr__", "repr"))
+        return str(_ask_operation(self, "__repr__", "repr"))
 
     def __format__(self, form: str) -> str:
-        return str(_believed(self, "__format__", "format", form))
+        return str(_ask_operation(self, "__format__", "format", form))
 
     def __contains__(self, item: object) -> bool:
-        return _contains(self, item)
+        return _ask_contains(self, item)
 
     def __copy__(self) -> Any:
-        return _believed(self, "copy", "copy")
+        return _ask_operation(self, "copy", "copy")
 
     def __deepcopy__(self, memory: Any) -> Any:
-        return _believed(self, "copy", "deepcopy")
+        return _ask_operation(self, "copy", "deepcopy")
 
     def __instancecheck__(self, instance: object) -> bool:
         return (
@@ -117,27 +117,27 @@ def number_of(remote: Remote) -> int:
     return object.__getattribute__(remote, "_burnish_number")
 
 
-def _mixed(remote: Remote) -> _Kinds:
+def _mixed_kinds(remote: Remote) -> _Kinds:
     return object.__getattribute__(remote, "_burnish_mixed")
 
 
-def _believed(remote: Remote, name: str, operation: str, *operands: Any) -> Any:
+def _ask_operation(remote: Remote, name: str, operation: str, *operands: Any) -> Any:
     """Ask for an operation on one object; of a mixed result, refuse what a plain value could also say.
 
     Raises:
         Doubt: If the answer is plain and a plain value in place of the object has `name` too.
     """
-    peer, kinds = peer_of(remote), _mixed(remote)
+    peer, kinds = peer_of(remote), _mixed_kinds(remote)
     if not peer.guarded or not _plain_could(kinds, name):
         return peer.ask(operation, remote, *operands)
     why = f"{operation} of a result of an object of the code and a plain value"
     try:
         answer = peer.ask(operation, remote, *operands)
     except Exception:  # noqa: BLE001 - what it raises says no more than what it returns
-        raise _doubt(peer, why) from None
+        raise _raise_doubt(peer, why) from None
     if isinstance(answer, Remote):
         return Remote(peer, number_of(answer), None)
-    raise _doubt(peer, why)
+    raise _raise_doubt(peer, why)
 
 
 def _plain_could(kinds: _Kinds, name: str) -> bool:
@@ -149,7 +149,7 @@ def _plain_could(kinds: _Kinds, name: str) -> bool:
     return any(name == "__bool__" or hasattr(kind, name) for kind in kinds)
 
 
-def _doubt(peer: Any, why: str) -> Doubt:
+def _raise_doubt(peer: Any, why: str) -> Doubt:
     peer.doubt = peer.doubt or f"{why}: compare plain data, or objects of the code with each other"
     return Doubt(peer.doubt)
 
@@ -158,7 +158,7 @@ def _kinds_of(values: tuple[Any, ...]) -> _Kinds:
     """Kinds of the plain values among operands, and of what such values give; () where there is none."""
     found: tuple[type, ...] = ()
     for value in values:
-        kinds = _mixed(value) if isinstance(value, Remote) else _kind_of(value)
+        kinds = _mixed_kinds(value) if isinstance(value, Remote) else _kind_of(value)
         if kinds is None:
             return None
         found += kinds
@@ -172,36 +172,36 @@ def _kind_of(value: Any) -> _Kinds:
     return (type(None),) if value is None else None
 
 
-def _contains(remote: Remote, item: object) -> bool:
+def _ask_contains(remote: Remote, item: object) -> bool:
     """Whether an object of the code holds a value: it says so, and the value is among its members.
 
     Members come by value before the code learns what is looked for.
     """
     peer = peer_of(remote)
-    if not peer.guarded or (isinstance(item, Remote) and _mixed(remote) == ()):
+    if not peer.guarded or (isinstance(item, Remote) and _mixed_kinds(remote) == ()):
         return peer.ask("contains", remote, item) is True
     own = peer.ask("has_contains", remote) is True
     try:
         through: Any = iter(remote)  # type: ignore[call-overload] - Remote gets its __iter__ below
         members = list(itertools.islice(through, _MOST_MEMBERS + 1))
     except TypeError:
-        raise _doubt(peer, "`in` an object of the code that has no members") from None
+        raise _raise_doubt(peer, "`in` an object of the code that has no members") from None
     found = any(member is item or member == item for member in members[:_MOST_MEMBERS])
-    if len(members) > _MOST_MEMBERS or _mixed(remote) != ():
-        raise _doubt(peer, "`in` an object of the code")
+    if len(members) > _MOST_MEMBERS or _mixed_kinds(remote) != ():
+        raise _raise_doubt(peer, "`in` an object of the code")
     if own and peer.ask("contains", remote, item) is not found:
-        raise _doubt(peer, "an object of the code that contradicts its own members")
+        raise _raise_doubt(peer, "an object of the code that contradicts its own members")
     return found
 
 
-def _unary(name: str) -> Callable[..., Any]:
+def _unary_operation(name: str) -> Callable[..., Any]:
     def method(self: Remote, *operands: Any) -> Any:
-        return _believed(self, f"__{name}__", name, *operands)
+        return _ask_operation(self, f"__{name}__", name, *operands)
 
     return method
 
 
-def _binary(operation: str, *, reflected: bool = False) -> Callable[..., Any]:
+def _binary_operation(operation: str, *, reflected: bool = False) -> Callable[..., Any]:
     def method(self: Remote, *others: Any) -> Any:
         peer, kinds = peer_of(self), _kinds_of((self, *others))
         operands = (*others, self) if reflected else (self, *others)
@@ -210,12 +210,12 @@ def _binary(operation: str, *, reflected: bool = False) -> Callable[..., Any]:
             return answer
         if isinstance(answer, Remote):
             return Remote(peer, number_of(answer), kinds)
-        raise _doubt(peer, f"{operation} of an object of the code and a plain value")
+        raise _raise_doubt(peer, f"{operation} of an object of the code and a plain value")
 
     return method
 
 
-def _ordered(operation: str) -> Callable[..., Any]:
+def _ordering_operation(operation: str) -> Callable[..., Any]:
     def method(self: Remote, other: Any) -> Any:
         if not isinstance(other, Remote):
             return NotImplemented
@@ -269,24 +269,24 @@ for _name in (
     "len", "iter", "next", "reversed", "getitem", "setitem", "delitem", "abs", "neg", "pos", "invert", "float", "int",
     "complex", "index", "round", "trunc", "floor", "ceil", "enter", "exit",
 ):  # fmt: skip
-    setattr(Remote, f"__{_name}__", _unary(_name))
+    setattr(Remote, f"__{_name}__", _unary_operation(_name))
 for _name in ("lt", "le", "gt", "ge"):
-    setattr(Remote, f"__{_name}__", _ordered(_name))
+    setattr(Remote, f"__{_name}__", _ordering_operation(_name))
 for _name in _ARITHMETIC:
     OPERATIONS[_name] = pow if _name == "pow" else getattr(operator, _name)
     OPERATIONS[f"i{_name}"] = getattr(operator, f"i{_name.strip('_')}")
-    setattr(Remote, f"__i{_name.strip('_')}__", _binary(f"i{_name}"))
+    setattr(Remote, f"__i{_name.strip('_')}__", _binary_operation(f"i{_name}"))
 for _name in (*_ARITHMETIC, "divmod"):
-    setattr(Remote, f"__{_name.strip('_')}__", _binary(_name))
-    setattr(Remote, f"__r{_name.strip('_')}__", _binary(_name, reflected=True))
+    setattr(Remote, f"__{_name.strip('_')}__", _binary_operation(_name))
+    setattr(Remote, f"__r{_name.strip('_')}__", _binary_operation(_name, reflected=True))
 
 
-def _undecided(name: str) -> Callable[..., Any]:
+def _undecided_operation(name: str) -> Callable[..., Any]:
     def method(self: Remote, *_: object) -> Any:
-        raise _doubt(peer_of(self), f"{name} of an object of the code")
+        raise _raise_doubt(peer_of(self), f"{name} of an object of the code")
 
     return method
 
 
 for _name in ("__await__", "__aiter__", "__anext__", "__aenter__", "__aexit__"):
-    setattr(Remote, _name, _undecided(_name))
+    setattr(Remote, _name, _undecided_operation(_name))

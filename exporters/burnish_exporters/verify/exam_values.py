@@ -44,7 +44,7 @@ def encode_plain(value: Any, encode: Encode) -> Wire | None:
     for kind, tag, form in _HELD:
         if isinstance(value, kind) and not _is_enum(value):
             return [tag, form(value, encode)]
-    return _array(value)
+    return _encode_array(value)
 
 
 def decode_plain(wire: Wire, decode: Decode) -> Any:
@@ -83,7 +83,7 @@ def _is_numpy(value: Any, name: str) -> bool:
     return numpy is not None and isinstance(value, getattr(numpy, name, ()))
 
 
-def _array(value: Any) -> Wire | None:
+def _encode_array(value: Any) -> Wire | None:
     """An array or scalar of numpy."""
     if not (_is_numpy(value, "ndarray") or _is_numpy(value, "generic")):
         return None
@@ -114,11 +114,11 @@ def _named_tuple(form: Any, decode: Decode) -> Any:
     return _named_tuples[key](*[decode(value) for value in values])
 
 
-def _all(values: Any, encode: Encode) -> list[Wire]:
+def _encode_all(values: Any, encode: Encode) -> list[Wire]:
     return [encode(value) for value in values]
 
 
-def _moment(value: Any, encode: Encode) -> Wire:
+def _encode_moment(value: Any, encode: Encode) -> Wire:
     offset = value.utcoffset()
     seconds = None if offset is None else offset.total_seconds()
     return [value.replace(tzinfo=None).isoformat(), seconds, value.fold]
@@ -137,13 +137,13 @@ _Form = Callable[[Any, Encode], Wire]
 _EXACT: dict[type, tuple[str, _Form]] = {
     decimal.Decimal: ("D", lambda it, encode: str(it)),
     fractions.Fraction: ("F", lambda it, encode: [hex(it.numerator), hex(it.denominator)]),
-    dt.datetime: ("dt", _moment),
-    dt.time: ("tm", _moment),
+    dt.datetime: ("dt", _encode_moment),
+    dt.time: ("tm", _encode_moment),
     dt.date: ("da", lambda it, encode: it.isoformat()),
     dt.timedelta: ("td", lambda it, encode: [it.days, it.seconds, it.microseconds]),
     range: ("r", lambda it, encode: [hex(it.start), hex(it.stop), hex(it.step)]),
     bytearray: ("ba", lambda it, encode: it.hex()),
-    collections.deque: ("q", lambda it, encode: [_all(it, encode), it.maxlen]),
+    collections.deque: ("q", lambda it, encode: [_encode_all(it, encode), it.maxlen]),
     uuid.UUID: ("u", lambda it, encode: it.hex),
     pathlib.PosixPath: ("p", lambda it, encode: str(it)),
     pathlib.PurePosixPath: ("pp", lambda it, encode: str(it)),
@@ -154,11 +154,11 @@ _HELD: tuple[tuple[type, str, _Form], ...] = (
     (str, "s", lambda it, encode: str.__str__(it)),
     (bytes, "b", lambda it, encode: bytes.hex(it)),
     (complex, "c", lambda it, encode: [it.real, it.imag]),
-    (list, "l", lambda it, encode: _all(list.__iter__(it), encode)),
-    (tuple, "t", lambda it, encode: _all(tuple.__iter__(it), encode)),
-    (set, "e", lambda it, encode: _all(set.__iter__(it), encode)),
-    (frozenset, "z", lambda it, encode: _all(frozenset.__iter__(it), encode)),
-    (dict, "d", lambda it, encode: [_all(pair, encode) for pair in dict.items(it)]),
+    (list, "l", lambda it, encode: _encode_all(list.__iter__(it), encode)),
+    (tuple, "t", lambda it, encode: _encode_all(tuple.__iter__(it), encode)),
+    (set, "e", lambda it, encode: _encode_all(set.__iter__(it), encode)),
+    (frozenset, "z", lambda it, encode: _encode_all(frozenset.__iter__(it), encode)),
+    (dict, "d", lambda it, encode: [_encode_all(pair, encode) for pair in dict.items(it)]),
 )
 _READ: dict[str, Callable[[Any, Decode], Any]] = {
     "v": lambda form, decode: {None: None, True: True, False: False}[form],

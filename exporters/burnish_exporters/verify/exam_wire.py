@@ -121,7 +121,7 @@ class Peer:
             if wire[0] == "mine":
                 return self.remote(int(wire[1]))
             if wire[0] == "awaited" and self.guarded:
-                return _awaited(self, self.remote(int(wire[1])))
+                return _stand_for_coroutine(self, self.remote(int(wire[1])))
             if wire[0] == "yours":
                 return self.own(int(wire[1]))
             if wire[0] == "error":
@@ -216,7 +216,9 @@ class Peer:
             if wire is None:
                 continue
             new = self.decode(wire)
-            for old, fresh in zip([operand, *_parts(operand)], [new, *_parts(new)], strict=False):
+            for old, fresh in zip(
+                [operand, *_list_parts(operand)], [new, *_list_parts(new)], strict=False
+            ):
                 take_changes(old, fresh)
 
     def _send(self, message: Wire) -> None:
@@ -245,7 +247,7 @@ class Peer:
         raise Ended("the program spoke nonsense" if line else "the program ended")
 
 
-async def _awaited(peer: Peer, coroutine: Any) -> Any:
+async def _stand_for_coroutine(peer: Peer, coroutine: Any) -> Any:
     """Stands for a coroutine of the other side, which runs there, whole, once it is awaited here."""
     return peer.ask("await", coroutine)
 
@@ -253,7 +255,7 @@ async def _awaited(peer: Peer, coroutine: Any) -> Any:
 _TYPES = {name: kind for name, kind in vars(builtins).items() if isinstance(kind, type)}
 
 
-def _parts(value: Any) -> list[Any]:
+def _list_parts(value: Any) -> list[Any]:
     """What a list or mapping of arguments holds, in order."""
     if isinstance(value, dict):
         return list(value.values())

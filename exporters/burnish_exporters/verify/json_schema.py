@@ -44,7 +44,9 @@ class JsonSchema:
         values: list[Any] = []
         try:
             for text in [answer] if self.strict else json_texts(answer):
-                value = json.loads(text, object_pairs_hook=_unique, parse_constant=_refused)
+                value = json.loads(
+                    text, object_pairs_hook=_object_of_pairs, parse_constant=_refuse_constant
+                )
                 values.append(value)
         except (ValueError, RecursionError) as problem:
             return f"no JSON: {problem}"
@@ -130,7 +132,7 @@ def json_texts(answer: str) -> list[str]:
     return [answer[min(starts) : end + 1] if starts and end > min(starts) else answer]
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _object_of_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """An object; readers disagree on which value counts of a key that stands twice."""
     made = dict(pairs)
     if len(made) != len(pairs):
@@ -138,5 +140,5 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return made
 
 
-def _refused(constant: str) -> Any:
+def _refuse_constant(constant: str) -> Any:
     raise ValueError(f"{constant} is no JSON")

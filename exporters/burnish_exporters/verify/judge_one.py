@@ -33,7 +33,7 @@ def judge(verifier: Verifier, trajectory: Trajectory) -> Verdict:
     except KeyboardInterrupt:
         raise
     except BaseException as problem:  # noqa: BLE001 - a user's code may raise anything, SystemExit too
-        return unknown(verifier, "crash", f"{type(problem).__name__}: {_words(problem)}")
+        return unknown(verifier, "crash", f"{type(problem).__name__}: {_describe_problem(problem)}")
     if not isinstance(answer, Verdict) or not _is_label(answer.label):
         return unknown(verifier, "no verdict", f"verify() returned {shown(answer)}")
     try:
@@ -66,7 +66,7 @@ def _read_share(value: Any) -> float:
     return number
 
 
-def _words(problem: BaseException) -> str:
+def _describe_problem(problem: BaseException) -> str:
     try:
         return str(problem)
     except Exception:  # noqa: BLE001 - the exception's own text raises

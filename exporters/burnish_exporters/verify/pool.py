@@ -92,7 +92,7 @@ class Verification:
 
     def __enter__(self) -> Self:
         if not self._apart:
-            _prepare(self._verifiers)
+            _prepare_verifiers(self._verifiers)
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -109,25 +109,30 @@ class Verification:
         """
         if not self._apart:
             for trajectory in trajectories:
-                yield trajectory, [_here(v, trajectory, self._settings) for v in self._verifiers]
+                yield (
+                    trajectory,
+                    [_verify_in_process(v, trajectory, self._settings) for v in self._verifiers],
+                )
             return
         for trajectory, answers in self._pool.run(trajectories):
             remote = {v.name: answer for v, answer in zip(self._apart, answers, strict=True)}
             yield (
                 trajectory,
                 [
-                    remote.get(v.name) or _here(v, trajectory, self._settings)
+                    remote.get(v.name) or _verify_in_process(v, trajectory, self._settings)
                     for v in self._verifiers
                 ],
             )
 
 
-def _here(verifier: Verifier, trajectory: Trajectory, settings: PoolSettings) -> Verdict:
+def _verify_in_process(
+    verifier: Verifier, trajectory: Trajectory, settings: PoolSettings
+) -> Verdict:
     known = reusable(verifier, trajectory, settings.trust_received) if settings.reuse else None
     return known or judge(verifier, trajectory)
 
 
-def _prepare(verifiers: Iterable[Verifier]) -> None:
+def _prepare_verifiers(verifiers: Iterable[Verifier]) -> None:
     for verifier in verifiers:
         if isinstance(verifier, Preparable):
             verifier.prepare()
@@ -257,12 +262,12 @@ class _Worker:
     """One worker process."""
 
     def __init__(self, verifiers: Sequence[Verifier], settings: PoolSettings) -> None:
-        start = {"verifiers": _sendable(verifiers), "memory_bytes": settings.memory_bytes}
+        start = {"verifiers": _pickle_verifiers(verifiers), "memory_bytes": settings.memory_bytes}
         self._process = subprocess.Popen(
             [sys.executable, "-m", "burnish_exporters.verify.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env=_environment(),
+            env=_worker_environment(),
             start_new_session=True,
         )
         assert self._process.stdout is not None  # noqa: S101 - asked for above
@@ -320,10 +325,10 @@ class _Worker:
         told = msgspec.msgpack.decode(frame)
         if told is not None:
             self.close()
-            raise _error(told)
+            raise _read_error(told)
 
 
-def _error(told: list[str]) -> errors.BurnishError:
+def _read_error(told: list[str]) -> errors.BurnishError:
     """The error that a worker told, as one of our tree."""
     kind = getattr(errors, told[0], VerificationError)
     if kind is errors.BurnishError:
@@ -335,7 +340,7 @@ def _error(told: list[str]) -> errors.BurnishError:
     return kind(*told[1:])
 
 
-def _sendable(verifiers: Sequence[Verifier]) -> bytes:
+def _pickle_verifiers(verifiers: Sequence[Verifier]) -> bytes:
     try:
         return pickle.dumps(list(verifiers), protocol=5)
     except (pickle.PicklingError, TypeError, AttributeError) as problem:
@@ -346,7 +351,7 @@ def _sendable(verifiers: Sequence[Verifier]) -> bytes:
         ) from problem
 
 
-def _environment() -> dict[str, Any]:
+def _worker_environment() -> dict[str, Any]:
     """What a worker inherits: our import path, no capture, one thread."""
     path = os.pathsep.join(entry for entry in sys.path if entry)
     return {

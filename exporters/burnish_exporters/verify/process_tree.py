@@ -49,7 +49,7 @@ class ProcessTree:
             limit_bytes: From where on memory is measured exactly, which takes longer.
         """
         found = self._below()
-        memory = {pid: _memory(pid) for pid in found}
+        memory = {pid: _memory_of_process(pid) for pid in found}
         sockets = _open_sockets(found) * _SOCKET_BYTES
         used = sum(memory.values())
         for _ in range(
@@ -78,11 +78,11 @@ def children_of(pid: int) -> list[int]:
     found: list[int] = []
     with contextlib.suppress(OSError):
         for thread in os.listdir(f"/proc/{pid}/task"):
-            found += map(int, _read(f"/proc/{pid}/task/{thread}/children").split())
+            found += map(int, _read_text(f"/proc/{pid}/task/{thread}/children").split())
     return found
 
 
-def _read(path: str) -> str:
+def _read_text(path: str) -> str:
     with contextlib.suppress(OSError), open(path, encoding="ascii", errors="replace") as file:
         return file.read()
     return ""
@@ -90,11 +90,11 @@ def _read(path: str) -> str:
 
 def _start_of(pid: int) -> str:
     """When a process started, in ticks; empty where it is gone."""
-    after_name = _read(f"/proc/{pid}/stat").rpartition(")")[2].split()
+    after_name = _read_text(f"/proc/{pid}/stat").rpartition(")")[2].split()
     return after_name[19] if len(after_name) > 19 and after_name[0] != "Z" else ""
 
 
-def _memory(pid: int) -> int:
+def _memory_of_process(pid: int) -> int:
     """Private and shared memory of a process, each page counted in every process that has it."""
     return _sum_of(f"/proc/{pid}/status", ("RssAnon:", "RssShmem:", "VmSwap:"))
 
@@ -107,7 +107,7 @@ def _shared_once(pid: int, otherwise: int) -> int:
 
 
 def _sum_of(path: str, names: tuple[str, ...]) -> int:
-    lines = (line.split() for line in _read(path).splitlines())
+    lines = (line.split() for line in _read_text(path).splitlines())
     return sum(int(words[1]) * _KB for words in lines if len(words) > 1 and words[0] in names)
 
 

@@ -111,8 +111,8 @@ def tpe(
         failures: Runs known to be bad.
         threshold: Least AUC, 0 to 1.
     """
-    good = [_reward(reward, run, -math.inf) for run in successes]
-    bad = [_reward(reward, run, math.inf) for run in failures]
+    good = [_ask_reward(reward, run, -math.inf) for run in successes]
+    bad = [_ask_reward(reward, run, math.inf) for run in failures]
     if not good or not bad:
         return RewardCheck(auc=0.5, accepted=False, counterexamples=[])
     wins = sum(1.0 if g > b else 0.5 if g == b else 0.0 for g in good for b in bad)
@@ -126,13 +126,13 @@ def tpe(
         )
     )
     worst = [
-        {"success": i, "failure": j, "rewards": [_finite(good[i]), _finite(bad[j])]}
+        {"success": i, "failure": j, "rewards": [_read_finite(good[i]), _read_finite(bad[j])]}
         for _, i, j in wrong[:5]
     ]
     return RewardCheck(auc=auc, accepted=auc >= threshold, counterexamples=worst)
 
 
-def _reward(reward: Callable[[Any], float], run: Any, if_broken: float) -> float:
+def _ask_reward(reward: Callable[[Any], float], run: Any, if_broken: float) -> float:
     try:
         value = float(reward(run))
     except Exception:  # noqa: BLE001 - a user's function may raise anything
@@ -140,5 +140,5 @@ def _reward(reward: Callable[[Any], float], run: Any, if_broken: float) -> float
     return if_broken if math.isnan(value) else value
 
 
-def _finite(value: float) -> float | None:
+def _read_finite(value: float) -> float | None:
     return value if math.isfinite(value) else None

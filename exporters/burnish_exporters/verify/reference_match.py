@@ -134,13 +134,13 @@ def given_references(
             'references = "answers.json"',
         )
     if isinstance(references, str):
-        known = _read(folder / references)
+        known = _read_references(folder / references)
     else:
         known = {read_text(task): reference for task, reference in references.items()}
     return known, None, hashlib.sha256(canonical(known)).hexdigest()[:8]
 
 
-def _read(file: Path) -> dict[str, Json]:
+def _read_references(file: Path) -> dict[str, Json]:
     try:
         found = json.loads(file.read_text("utf-8"))
     except (OSError, ValueError) as problem:
@@ -160,7 +160,7 @@ def normalised(text: Any) -> str:
     return " ".join(folded.split()).strip(" .!?;:\"'")
 
 
-def _any(match: Callable[[str, Json, float], bool]) -> Callable[[str, Json, float], bool]:
+def _match_any(match: Callable[[str, Json, float], bool]) -> Callable[[str, Json, float], bool]:
     def matches(answer: str, expected: Json, tolerance: float) -> bool:
         options = expected if isinstance(expected, list) else [expected]
         return any(match(answer, option, tolerance) for option in options)
@@ -168,17 +168,17 @@ def _any(match: Callable[[str, Json, float], bool]) -> Callable[[str, Json, floa
     return matches
 
 
-def _exact(answer: str, expected: Json, tolerance: float) -> bool:
+def _match_exact(answer: str, expected: Json, tolerance: float) -> bool:
     del tolerance
     return answer == (expected if isinstance(expected, str) else json.dumps(expected))
 
 
-def _text(answer: str, expected: Json, tolerance: float) -> bool:
+def _match_text(answer: str, expected: Json, tolerance: float) -> bool:
     del tolerance
     return normalised(answer) == normalised(expected)
 
 
-def _numeric(answer: str, expected: Json, tolerance: float) -> bool:
+def _match_numeric(answer: str, expected: Json, tolerance: float) -> bool:
     got, want = _last_number(without_claims(answer)), _last_number(str(expected))
     if got is None or want is None:
         return False
@@ -199,7 +199,7 @@ def _last_number(text: str) -> float | None:
     return number / divisor if divisor else None
 
 
-def _set(answer: str, expected: Json, tolerance: float) -> bool:
+def _match_set(answer: str, expected: Json, tolerance: float) -> bool:
     del tolerance
     entries = expected if isinstance(expected, list) else re.split(r"[,;\n]", str(expected))
     wanted = {normalised(entry) for entry in entries} - {""}
@@ -207,8 +207,8 @@ def _set(answer: str, expected: Json, tolerance: float) -> bool:
 
 
 _MATCHERS: dict[str, Callable[[str, Json, float], bool]] = {
-    "exact": _any(_exact),
-    "text": _any(_text),
-    "numeric": _any(_numeric),
-    "set": _set,
+    "exact": _match_any(_match_exact),
+    "text": _match_any(_match_text),
+    "numeric": _match_any(_match_numeric),
+    "set": _match_set,
 }

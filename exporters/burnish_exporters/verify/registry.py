@@ -75,7 +75,7 @@ def make_verifiers(
             'verify = ["outcome"] in burnish.toml',
         )
     place = _Place(Path(folder), tuple(trust_received))
-    made = [_make(entry, place) for entry in config]
+    made = [_make_verifier(entry, place) for entry in config]
     names = [verifier.name for verifier in made]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
@@ -94,7 +94,7 @@ def known_verifiers() -> list[str]:
 
 def described() -> dict[str, str]:
     """What each verifier that can be declared does, by name."""
-    made = {name: _COMPOSED.get(name) or _factory(name) for name in known_verifiers()}
+    made = {name: _COMPOSED.get(name) or _find_factory(name) for name in known_verifiers()}
     return {name: (inspect.getdoc(one) or "").partition("\n")[0] for name, one in made.items()}
 
 
@@ -105,7 +105,7 @@ class _Place(NamedTuple):
     trust_received: tuple[str, ...]
 
 
-def _make(entry: Any, place: _Place) -> Verifier:
+def _make_verifier(entry: Any, place: _Place) -> Verifier:
     if isinstance(entry, Verifier):
         return entry
     name, arguments = entry, None
@@ -118,9 +118,9 @@ def _make(entry: Any, place: _Place) -> Verifier:
             '{goal_state = "checks:reached_goal"}',
         )
     if name in _COMPOSED:
-        return _composed(name, arguments, place)
-    factory = _factory(name)
-    positional, named = _arguments(arguments)
+        return _compose_entries(name, arguments, place)
+    factory = _find_factory(name)
+    positional, named = _split_arguments(arguments)
     for key in inspect.signature(factory).parameters.keys() & place._asdict().keys():
         named.setdefault(key, getattr(place, key))
     _refuse_wrong_types(name, factory, positional, named)
@@ -166,7 +166,7 @@ def _refuse_wrong_types(
 _SIMPLE = (bool, int, float, str, float | None, str | None, list[int] | None)
 
 
-def _composed(name: str, given: Any, place: _Place) -> Verifier:
+def _compose_entries(name: str, given: Any, place: _Place) -> Verifier:
     """Several entries as one: a list of them, or a table of `parts`, `gates` and `name`.
 
     The parts of "weighted" are pairs of entry and weight, and it may have a `threshold`.
@@ -174,11 +174,13 @@ def _composed(name: str, given: Any, place: _Place) -> Verifier:
     table = dict(given) if isinstance(given, dict) else {"parts": given}
     parts, gates = table.pop("parts", None), table.pop("gates", [])
     try:
-        closed = [_make(entry, place) for entry in gates]
+        closed = [_make_verifier(entry, place) for entry in gates]
         if name == "weighted":
-            pairs = [(_make(entry, place), float(weight)) for entry, weight in parts]
+            pairs = [(_make_verifier(entry, place), float(weight)) for entry, weight in parts]
             return weighted(pairs, gates=closed, **table)
-        return _COMPOSED[name](*(_make(entry, place) for entry in parts), gates=closed, **table)
+        return _COMPOSED[name](
+            *(_make_verifier(entry, place) for entry in parts), gates=closed, **table
+        )
     except (TypeError, ValueError) as problem:
         if isinstance(problem, VerificationError):
             raise
@@ -189,14 +191,14 @@ def _composed(name: str, given: Any, place: _Place) -> Verifier:
         ) from problem
 
 
-def _arguments(given: Any) -> tuple[list[Any], dict[str, Any]]:
+def _split_arguments(given: Any) -> tuple[list[Any], dict[str, Any]]:
     """Main argument and named ones; in a table the main one may be given by its name."""
     if given is None:
         return [], {}
     return ([], dict(given)) if isinstance(given, dict) else ([given], {})
 
 
-def _factory(name: str) -> Callable[..., Any]:
+def _find_factory(name: str) -> Callable[..., Any]:
     if name in _BUILT_IN:
         return _BUILT_IN[name]
     for entry in entry_points(group=GROUP, name=name):

@@ -73,10 +73,10 @@ class Rules:
         law = self.constitution
         for run in trajectory.tool_runs:
             yield from self._broken_by(run)
-        counts = Counter(_folded(run.name) for run in trajectory.tool_runs)
+        counts = Counter(_fold_name(run.name) for run in trajectory.tool_runs)
         for tool, most in law.max_calls.items():
-            if counts[_folded(tool)] > most:
-                yield f"max_calls: {counts[_folded(tool)]} of {tool}"
+            if counts[_fold_name(tool)] > most:
+                yield f"max_calls: {counts[_fold_name(tool)]} of {tool}"
         for pattern in law.deny_answer:
             if any(re.search(pattern, form) for form in spellings(trajectory.answer or "")):
                 yield f"deny_answer: {pattern}"
@@ -94,11 +94,13 @@ class Rules:
         law = self.constitution
         if law.allow_tools is not None and run.name not in law.allow_tools:
             yield f"allow_tools: {run.name}"
-        if _folded(run.name) in map(_folded, law.deny_tools):
+        if _fold_name(run.name) in map(_fold_name, law.deny_tools):
             yield f"deny_tools: {run.name}"
-        name = _folded(run.name)
+        name = _fold_name(run.name)
         denied = law.deny_arguments.items()
-        patterns = [pattern for tool, found in denied if _folded(tool) == name for pattern in found]
+        patterns = [
+            pattern for tool, found in denied if _fold_name(tool) == name for pattern in found
+        ]
         if not patterns:
             return
         forms = forms_of_arguments(run)
@@ -107,7 +109,7 @@ class Rules:
                 yield f"deny_arguments: {run.name} {pattern}"
 
 
-def _folded(name: str) -> str:
+def _fold_name(name: str) -> str:
     return unicodedata.normalize("NFKC", name).casefold().strip()
 
 

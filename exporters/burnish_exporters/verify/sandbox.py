@@ -118,22 +118,22 @@ class Box:
         self.output: dict[int, bytearray] = {}
         self._room: dict[int, int] = {}  # bytes that a stream may still bring
         self._started = time.monotonic()
-        user = _nobody() if os.geteuid() == 0 else None
+        user = _draw_user() if os.geteuid() == 0 else None
         with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
-            ends = [_pipe(ours, theirs) for _ in range(2 if program.report_bytes else 1)]
+            ends = [_open_pipe(ours, theirs) for _ in range(2 if program.report_bytes else 1)]
             self._report, told = ends[0]
             self._extra, *more = ends[1] if program.report_bytes else (None,)
             alive, self._alive = os.pipe()
             theirs.callback(os.close, alive)
             ours.callback(os.close, self._alive)
             descriptors = (*program.descriptors, *more)
-            settings = _settings(program, limits, way, user)
+            settings = _settings_inside(program, limits, way, user)
             settings["descriptors"] = list(descriptors)
-            given = _sealed(theirs, json.dumps(settings).encode())
-            stdin = _sealed(theirs, program.stdin)
+            given = _seal_content(theirs, json.dumps(settings).encode())
+            stdin = _seal_content(theirs, program.stdin)
             passed = (given, told, alive)
             self.process = subprocess.Popen(  # noqa: S603 - shutting it in is what this is for
-                _command(way, passed, limits, user),
+                _build_command(way, passed, limits, user),
                 stdin=stdin,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -235,7 +235,7 @@ def run_together(boxes: Sequence[Box], *, until: Box | None = None) -> list[Prog
             for stream in box.streams():
                 selector.register(stream, selectors.EVENT_READ, box)
         try:
-            _watch(selector, boxes, until)
+            _watch_boxes(selector, boxes, until)
         except BaseException:
             for box in boxes:
                 box.end("time limit")
@@ -245,7 +245,7 @@ def run_together(boxes: Sequence[Box], *, until: Box | None = None) -> list[Prog
     return ran
 
 
-def _watch(selector: selectors.BaseSelector, boxes: Sequence[Box], until: Box | None) -> None:
+def _watch_boxes(selector: selectors.BaseSelector, boxes: Sequence[Box], until: Box | None) -> None:
     look_next = 0.0
     while selector.get_map():
         for key, _ in selector.select(_LOOK_EVERY_S):
@@ -268,7 +268,7 @@ def _watch(selector: selectors.BaseSelector, boxes: Sequence[Box], until: Box | 
 def ways() -> tuple[Way, ...]:
     """The ways that work here, each proven by running a program; the preferred one first."""
     candidates: tuple[Way, ...] = ("bubblewrap", "namespaces")
-    return tuple(way for way in candidates if _works(way))
+    return tuple(way for way in candidates if _does_way_work(way))
 
 
 def best_way() -> Way:
@@ -286,7 +286,7 @@ def best_way() -> Way:
     return ways()[0]
 
 
-def _works(way: Way) -> bool:
+def _does_way_work(way: Way) -> bool:
     if sys.platform != "linux" or (way == "bubblewrap" and shutil.which("bwrap") is None):
         return False
     program = Program(files={"main.py": "print('works')"})
@@ -297,14 +297,14 @@ def _works(way: Way) -> bool:
     return ran.ended == "exit" and ran.stdout == b"works\n"
 
 
-def _pipe(ours: contextlib.ExitStack, theirs: contextlib.ExitStack) -> tuple[BinaryIO, int]:
+def _open_pipe(ours: contextlib.ExitStack, theirs: contextlib.ExitStack) -> tuple[BinaryIO, int]:
     """A pipe: our end to read from, and the program's to write to."""
     read_end, write_end = os.pipe()
     theirs.callback(os.close, write_end)
     return ours.enter_context(os.fdopen(read_end, "rb", buffering=0)), write_end  # type: ignore[return-value]
 
 
-def _sealed(theirs: contextlib.ExitStack, content: bytes) -> int:
+def _seal_content(theirs: contextlib.ExitStack, content: bytes) -> int:
     """A descriptor to read a content from, which nobody can change and which lies on no disk."""
     import fcntl
 
@@ -318,7 +318,9 @@ def _sealed(theirs: contextlib.ExitStack, content: bytes) -> int:
     return made
 
 
-def _settings(program: Program, limits: Limits, way: Way, user: int | None) -> dict[str, Any]:
+def _settings_inside(
+    program: Program, limits: Limits, way: Way, user: int | None
+) -> dict[str, Any]:
     for name in program.files:
         if Path(name).is_absolute() or ".." in Path(name).parts:
             raise VerificationError(
@@ -340,12 +342,14 @@ def _settings(program: Program, limits: Limits, way: Way, user: int | None) -> d
         "command": list(program.command),
         "files": dict(program.files),
         "environment": environment,
-        "readable": [*_readable(), *_devices()],
-        "links": _links(),
+        "readable": [*_readable_folders(), *_list_devices()],
+        "links": _list_links(),
     }
 
 
-def _command(way: Way, passed: tuple[int, ...], limits: Limits, user: int | None) -> list[str]:
+def _build_command(
+    way: Way, passed: tuple[int, ...], limits: Limits, user: int | None
+) -> list[str]:
     python = [sys.executable, "-I", "-S"]
     given = [str(descriptor) for descriptor in passed]
     if way == "namespaces":
@@ -360,15 +364,15 @@ def _command(way: Way, passed: tuple[int, ...], limits: Limits, user: int | None
     if user is None:
         walls += ["--unshare-user", "--uid", "1000", "--gid", "1000"]
     walls += ["--cap-add", "ALL"]  # given up inside, once the folder has its limits
-    shown = [*_readable(), *_devices()]
+    shown = [*_readable_folders(), *_list_devices()]
     above = {str(folder) for path in shown for folder in Path(path).parents} - {"/"}
     for folder in sorted(above - set(shown)):
         walls += ["--perms", "0755", "--dir", folder]
-    for path in _readable():
+    for path in _readable_folders():
         walls += ["--ro-bind", path, path]
-    for path in _devices():
+    for path in _list_devices():
         walls += ["--dev-bind", path, path]
-    for path, target in _links():
+    for path, target in _list_links():
         walls += ["--symlink", target, path]
     walls += ["--perms", "0755", "--size", str(limits.disk_bytes), "--tmpfs", BOX]
     walls += ["--die-with-parent", "--as-pid-1", "--remount-ro", "/", "--chdir", BOX]
@@ -376,22 +380,22 @@ def _command(way: Way, passed: tuple[int, ...], limits: Limits, user: int | None
 
 
 @lru_cache(maxsize=1)
-def _readable() -> tuple[str, ...]:
+def _readable_folders() -> tuple[str, ...]:
     """The system's and the interpreter's folders; nothing that belongs to a person."""
     found = ["/usr"]
     found += [name for name in _ROOTS if Path(name).is_dir() and not Path(name).is_symlink()]
     for prefix in (sys.base_prefix, sys.base_exec_prefix, sys.prefix):
-        if len(Path(prefix).parts) > 1 and not any(_within(prefix, known) for known in found):
+        if len(Path(prefix).parts) > 1 and not any(_is_within(prefix, known) for known in found):
             found.append(prefix)
     cache = "/etc/ld.so.cache"
     return (*found, cache) if Path(cache).is_file() else tuple(found)
 
 
-def _within(path: str, folder: str) -> bool:
+def _is_within(path: str, folder: str) -> bool:
     return Path(path).resolve().is_relative_to(Path(folder).resolve())
 
 
-def _nobody() -> int | None:
+def _draw_user() -> int | None:
     """A user at random that nobody is likely to be, as limits count the processes of a user; None if there is none."""
     lines = Path("/proc/self/uid_map").read_text("ascii").splitlines()
     last = max(int(start) + int(length) - 1 for start, _, length in map(str.split, lines))
@@ -400,12 +404,12 @@ def _nobody() -> int | None:
     return random.SystemRandom().randint(first, last - 1) if last > first else None
 
 
-def _devices() -> tuple[str, ...]:
+def _list_devices() -> tuple[str, ...]:
     return tuple(f"/dev/{name}" for name in ("null", "zero", "full", "random", "urandom"))
 
 
 @lru_cache(maxsize=1)
-def _links() -> list[tuple[str, str]]:
+def _list_links() -> list[tuple[str, str]]:
     links = [(name, str(Path(name).readlink())) for name in _ROOTS if Path(name).is_symlink()]
     # An interpreter that lies there has its own folders shown instead.
     usual = [name for name in ("/tmp", "/dev/shm") if not _shows_below(name)]  # noqa: S108
@@ -413,4 +417,4 @@ def _links() -> list[tuple[str, str]]:
 
 
 def _shows_below(folder: str) -> bool:
-    return any(Path(path).is_relative_to(folder) for path in _readable())
+    return any(Path(path).is_relative_to(folder) for path in _readable_folders())

@@ -82,7 +82,7 @@ def main() -> None:
     try:
         if not config["namespaces"]:
             _limit_folder(config)
-        ended = _run(config, alive)
+        ended = _run_program(config, alive)
     except OSError as problem:
         ended = {"problem": f"{type(problem).__name__}: {problem}"}
     os.write(report, json.dumps(ended).encode())
@@ -92,7 +92,7 @@ def main() -> None:
 def _enter_namespaces(config: dict[str, Any]) -> None:
     """Return as process 1 of new namespaces, on a file system of its own; the caller waits outside."""
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    _unshare(config)
+    _unshare_namespaces(config)
     child = os.fork()
     if child:
         os.waitpid(child, 0)
@@ -101,14 +101,14 @@ def _enter_namespaces(config: dict[str, Any]) -> None:
     _build_root(config)
 
 
-def _unshare(config: dict[str, Any]) -> None:
+def _unshare_namespaces(config: dict[str, Any]) -> None:
     """New namespaces of every kind; a user namespace only where the others need one."""
     kinds = _NEW_NS | _NEW_PID | _NEW_NET | _NEW_IPC | _NEW_UTS | _NEW_CGROUP
     user, group = os.geteuid(), os.getegid()
     if user == 0 and config["uid"] is not None and _libc.unshare(kinds) == 0:
         return
     config["uid"] = None
-    _must(_libc.unshare(kinds | _NEW_USER), "unshare")
+    _check_call(_libc.unshare(kinds | _NEW_USER), "unshare")
     for name, line in (
         ("setgroups", "deny"),
         ("uid_map", f"{UNPRIVILEGED} {user} 1"),
@@ -123,15 +123,15 @@ def _build_root(config: dict[str, Any]) -> None:
     _mount(None, "/", None, _MS_REC | _MS_PRIVATE)
     _mount("tmpfs", "/tmp", "tmpfs", _MS_NOSUID | _MS_NODEV, "size=1m,mode=755")  # noqa: S108
     os.mkdir("/tmp/old", 0o700)  # noqa: S108, PTH102
-    _must(_libc.pivot_root(b"/tmp", b"/tmp/old"), "pivot_root")
+    _check_call(_libc.pivot_root(b"/tmp", b"/tmp/old"), "pivot_root")
     os.chdir("/")
     for path in config["readable"]:
-        _show(path)
+        _show_path(path)
     for path, target in config["links"]:
         os.symlink(target, path)  # noqa: PTH211
     os.mkdir(BOX)  # noqa: PTH102
     _mount("tmpfs", BOX, "tmpfs", _MS_NOSUID | _MS_NODEV, f"{_folder_size(config)},mode=777")
-    _must(_libc.umount2(b"/old", _DETACH), "umount")
+    _check_call(_libc.umount2(b"/old", _DETACH), "umount")
     os.rmdir("/old")  # noqa: PTH106
     _mount(None, "/", None, _MS_REMOUNT | _MS_BIND | _MS_RDONLY | _MS_NOSUID | _MS_NODEV)
 
@@ -145,7 +145,7 @@ def _limit_folder(config: dict[str, Any]) -> None:
     _mount(None, BOX, None, _MS_REMOUNT | _MS_NOSUID | _MS_NODEV, _folder_size(config))
 
 
-def _show(path: str) -> None:
+def _show_path(path: str) -> None:
     """Make a path of the old root visible, read-only."""
     source = f"/old{path}"
     if os.path.isdir(source):  # noqa: PTH112
@@ -159,10 +159,10 @@ def _show(path: str) -> None:
     done = _libc.syscall(
         _MOUNT_SETATTR, -100, path.encode(), _AT_RECURSIVE, attributes, len(attributes)
     )
-    _must(done, f"read-only {path}")
+    _check_call(done, f"read-only {path}")
 
 
-def _run(config: dict[str, Any], alive: int) -> dict[str, Any]:
+def _run_program(config: dict[str, Any], alive: int) -> dict[str, Any]:
     """Start the program as nobody in particular, wait for its end."""
     os.umask(0o022)
     _become_nobody(config["uid"])
@@ -190,13 +190,13 @@ def _run(config: dict[str, Any], alive: int) -> dict[str, Any]:
             os._exit(1)
         with contextlib.suppress(BlockingIOError):
             os.read(woken, 4096)
-        ended = _ended(child)
+        ended = _read_end(child)
         if ended is not None:
             return ended
     os._exit(1)
 
 
-def _ended(child: int) -> dict[str, Any] | None:
+def _read_end(child: int) -> dict[str, Any] | None:
     """How the program ended; None while it runs. What lost its parent comes to process 1 and is taken leave of here."""
     while True:
         try:
@@ -223,7 +223,7 @@ def _become_nobody(uid: int | None) -> None:
         os.setresgid(uid, uid, uid)
         os.setresuid(uid, uid, uid)
     header, none = struct.pack("Ii", 0x20080522, 0), struct.pack("IIIIII", 0, 0, 0, 0, 0, 0)
-    _must(_libc.capset(header, none), "capset")
+    _check_call(_libc.capset(header, none), "capset")
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
 
@@ -235,9 +235,9 @@ def _become_program(config: dict[str, Any]) -> None:
         signal.set_wakeup_fd(-1)
         for number in _USUAL:
             signal.signal(number, signal.SIG_DFL)
-        kept = _placed(config["descriptors"])
+        kept = _place_descriptors(config["descriptors"])
         os.closerange(3 + len(kept), 65536)
-        for kind, most in _limits(config["limits"]):
+        for kind, most in _list_limits(config["limits"]):
             hard = resource.getrlimit(kind)[1]
             least = most if hard == resource.RLIM_INFINITY else min(most, hard)
             resource.setrlimit(kind, (least, least))
@@ -250,13 +250,13 @@ def _become_program(config: dict[str, Any]) -> None:
         os._exit(127)
 
 
-def _placed(descriptors: list[int]) -> list[int]:
+def _place_descriptors(descriptors: list[int]) -> list[int]:
     """The descriptors that the program is given, moved to 3, 4, ..."""
     high = [fcntl.fcntl(found, fcntl.F_DUPFD_CLOEXEC, 256) for found in descriptors]
     return [os.dup2(found, 3 + place, inheritable=True) for place, found in enumerate(high)]
 
 
-def _limits(limits: dict[str, Any]) -> list[tuple[int, int]]:
+def _list_limits(limits: dict[str, Any]) -> list[tuple[int, int]]:
     return [
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_AS, limits["memory_bytes"]),
@@ -291,20 +291,20 @@ def _deny_calls() -> None:
     code += [(give, 0, 0, refuse), (give, 0, 0, allow)]
     program = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *line) for line in code))
     filtered = struct.pack("HxxxxxxP", len(code), ctypes.addressof(program))
-    _must(_libc.prctl(_PR_SET_SECCOMP, 2, filtered, 0, 0), "seccomp")
+    _check_call(_libc.prctl(_PR_SET_SECCOMP, 2, filtered, 0, 0), "seccomp")
 
 
 def _mount(source: str | None, target: str, kind: str | None, flags: int, data: str = "") -> None:
     given = [None if value is None else value.encode() for value in (source, target, kind)]
     done = _libc.mount(*given, ctypes.c_ulong(flags), data.encode() or None)
-    _must(done, f"mount {target}")
+    _check_call(done, f"mount {target}")
 
 
 def _prctl(option: int, value: int) -> None:
-    _must(_libc.prctl(option, value, 0, 0, 0), f"prctl {option}")
+    _check_call(_libc.prctl(option, value, 0, 0, 0), f"prctl {option}")
 
 
-def _must(done: int, what: str) -> None:
+def _check_call(done: int, what: str) -> None:
     if done != 0:
         raise OSError(ctypes.get_errno(), f"{what}: {os.strerror(ctypes.get_errno())}")
 

@@ -41,8 +41,8 @@ def forms_of_arguments(run: ToolRun) -> list[str]:
         except (ValueError, RecursionError):
             forms += spellings(run.raw_arguments)
     for value in values:
-        for change in (_same, visible, _direct, _unpacked):
-            forms.append(_dumped(_changed(value, change)))
+        for change in (_keep_text, visible, _resolve_path, _unpack_json):
+            forms.append(_dump_value(_change_texts(value, change)))
     return list(dict.fromkeys(forms))
 
 
@@ -51,11 +51,11 @@ def spellings(text: str) -> list[str]:
     return list(dict.fromkeys((text, visible(text))))
 
 
-def _dumped(value: Any) -> str:
+def _dump_value(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, default=str)
 
 
-def _same(text: str) -> str:
+def _keep_text(text: str) -> str:
     return text
 
 
@@ -67,9 +67,9 @@ def visible(text: str) -> str:
     )
 
 
-def _direct(text: str) -> str:
+def _resolve_path(text: str) -> str:
     """A path or address without escapes and detours; any other text as it is seen."""
-    plain = visible(_unescaped(text))
+    plain = visible(_unescape_text(text))
     if "/" not in plain and "\\" not in plain:
         return plain
     path = plain.replace("\\", "/").removeprefix("file://")
@@ -77,7 +77,7 @@ def _direct(text: str) -> str:
     return "/" + direct.lstrip("/") if path.startswith("/") else direct
 
 
-def _unescaped(text: str) -> str:
+def _unescape_text(text: str) -> str:
     """A text without percent signs, entities and escapes, however often it was escaped."""
     for _ in range(_MOST_ESCAPES):
         plain = _ESCAPE.sub(_sign_of, html.unescape(unquote(text)))
@@ -92,24 +92,24 @@ def _sign_of(escape: re.Match[str]) -> str:
     return chr(number) if number <= sys.maxunicode else escape[0]
 
 
-def _unpacked(text: str) -> Any:
+def _unpack_json(text: str) -> Any:
     """What a text that is JSON says."""
     if text.lstrip()[:1] not in ("{", "[", '"'):
-        return _direct(text)
+        return _resolve_path(text)
     try:
-        return _changed(json.loads(text), _direct)
+        return _change_texts(json.loads(text), _resolve_path)
     except (ValueError, RecursionError):
-        return _direct(text)
+        return _resolve_path(text)
 
 
-def _changed(value: Any, change: Callable[[str], Any], depth: int = 0) -> Any:
+def _change_texts(value: Any, change: Callable[[str], Any], depth: int = 0) -> Any:
     """A value with each of its texts changed; below a great depth it stays as it is."""
     if depth > _DEEPEST:
         return value
     if isinstance(value, str):
         return change(value)
     if isinstance(value, dict):
-        return {str(k): _changed(v, change, depth + 1) for k, v in value.items()}
+        return {str(k): _change_texts(v, change, depth + 1) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_changed(item, change, depth + 1) for item in value]
+        return [_change_texts(item, change, depth + 1) for item in value]
     return value

@@ -167,7 +167,10 @@ def rows_of(database: Path, query: str) -> list[tuple[Any, ...]]:
         connection.execute("PRAGMA query_only = ON")
         connection.set_authorizer(_only_reading)
         connection.set_progress_handler(lambda: 1, _STEPS)
-        return [tuple(map(_settled, row)) for row in connection.execute(query).fetchmany(_ROWS + 1)]
+        return [
+            tuple(map(_settle_number, row))
+            for row in connection.execute(query).fetchmany(_ROWS + 1)
+        ]
 
 
 def _only_reading(action: int, *details: object) -> int:
@@ -200,7 +203,7 @@ _TROUBLE = {
 }
 
 
-def _settled(value: Any) -> Any:
+def _settle_number(value: Any) -> Any:
     """Fractions that differ in their last digits, and numbers that differ in type alone, are equal; integers are exact."""
     if isinstance(value, float) and math.isfinite(value):
         if value.is_integer() and abs(value) < _EXACT:

@@ -42,7 +42,7 @@ def check_call(name: str, arguments: Any, tools: Sequence[Tool]) -> CallProblem 
         arguments: Its arguments, as an object or as the JSON text that the model wrote.
         tools: Tools that were offered, flat or nested under "function".
     """
-    offered = {_function(tool).get("name"): _function(tool) for tool in tools}
+    offered = {_function_of_tool(tool).get("name"): _function_of_tool(tool) for tool in tools}
     if name not in offered:
         return CallProblem("unknown_tool", name)
     if isinstance(arguments, str):
@@ -52,7 +52,7 @@ def check_call(name: str, arguments: Any, tools: Sequence[Tool]) -> CallProblem 
             return CallProblem("wrong_type", "arguments are no JSON")
     if not isinstance(arguments, dict):
         return CallProblem("wrong_type", "arguments are no object")
-    found = _problems(offered[name].get("parameters") or {}, arguments)
+    found = _find_problems(offered[name].get("parameters") or {}, arguments)
     return min(found, key=lambda problem: CLASSES.index(problem.kind), default=None)
 
 
@@ -100,16 +100,16 @@ def tool_calls(*, tolerate: int = 0, name: str = "tool_calls") -> ToolCalls:
     return ToolCalls(tolerate=tolerate, name=name, version=f"1.{tolerate}")
 
 
-def _function(tool: Tool) -> dict[str, Any]:
+def _function_of_tool(tool: Tool) -> dict[str, Any]:
     function = tool.get("function")
     return function if isinstance(function, dict) else tool
 
 
-def _problems(schema: dict[str, Any], arguments: dict[str, Any]) -> list[CallProblem]:
+def _find_problems(schema: dict[str, Any], arguments: dict[str, Any]) -> list[CallProblem]:
     from jsonschema import Draft202012Validator
 
     found = []
-    for error in Draft202012Validator(_closed(schema)).iter_errors(arguments):
+    for error in Draft202012Validator(_close_schema(schema)).iter_errors(arguments):
         place = "/".join(map(str, error.absolute_path)) or "arguments"
         kind = _KINDS.get(str(error.validator), "wrong_value")
         found.append(CallProblem(kind, f"at {place}: {error.message[:200]}"))
@@ -126,7 +126,7 @@ _KINDS = {
 }
 
 
-def _closed(schema: dict[str, Any]) -> dict[str, Any]:
+def _close_schema(schema: dict[str, Any]) -> dict[str, Any]:
     """The schema, refusing arguments that it does not name unless it says that it takes any."""
     if "additionalProperties" in schema or "$ref" in schema or "allOf" in schema:
         return schema

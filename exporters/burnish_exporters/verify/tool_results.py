@@ -54,7 +54,7 @@ class ExitCode:
         runs = _runs_of(trajectory, self.tool)
         if not runs:
             return unknown(self, *_why_no_run(trajectory, self.tool))
-        code = _number(runs[-1].result, _EXIT_KEYS, _EXIT)
+        code = _find_number(runs[-1].result, _EXIT_KEYS, _EXIT)
         if code is None:
             return unknown(self, "no exit code was recorded")
         label = "success" if code == self.expected else "fail"
@@ -95,7 +95,7 @@ class HttpStatus:
         if not runs:
             return unknown(self, *_why_no_run(trajectory, self.tool))
         checked = runs if self.every else runs[-1:]
-        statuses = [_status(run) for run in checked]
+        statuses = [_read_status(run) for run in checked]
         problems = [
             problem
             for run, status in zip(checked, statuses, strict=True)
@@ -113,7 +113,7 @@ class HttpStatus:
             return f"status {status}"
         if self.schema is None:
             return None
-        return schema_problem(self.schema, _body(run.result))
+        return schema_problem(self.schema, _read_body(run.result))
 
 
 def http_status(
@@ -167,26 +167,26 @@ def _why_no_run(trajectory: Trajectory, tool: str | None) -> tuple[str, str]:
     return reason, f"{tool or 'no tool'}; tools of this run: {', '.join(seen) or 'none'}"
 
 
-def _status(run: ToolRun) -> int | None:
-    return _number(run.result, _HTTP_KEYS, _HTTP)
+def _read_status(run: ToolRun) -> int | None:
+    return _find_number(run.result, _HTTP_KEYS, _HTTP)
 
 
-def _body(result: Any) -> Any:
-    value = _parsed(result)
+def _read_body(result: Any) -> Any:
+    value = _parse_result(result)
     if isinstance(value, dict):
         for key in ("json", "body", "data", "content"):
             if key in value:
-                return _parsed(value[key])
+                return _parse_result(value[key])
     return value
 
 
-def _number(result: Any, keys: tuple[str, ...], pattern: re.Pattern[str]) -> int | None:
+def _find_number(result: Any, keys: tuple[str, ...], pattern: re.Pattern[str]) -> int | None:
     """The number under one of the keys, or in the last line of a text; None where several differ."""
-    value = _parsed(result)
+    value = _parse_result(result)
     if isinstance(value, dict):
-        found = _under(value, keys)
+        found = _numbers_under(value, keys)
         strong = tuple(key for key in keys if key != _CODE)
-        deeper = {number for item in value.values() for number in _within(item, strong)}
+        deeper = {number for item in value.values() for number in _numbers_within(item, strong)}
         return found.pop() if len(found) == 1 and deeper <= found else None
     if not isinstance(value, str):
         return None
@@ -196,24 +196,26 @@ def _number(result: Any, keys: tuple[str, ...], pattern: re.Pattern[str]) -> int
     return said.pop() if len(said) == 1 and pattern.search(lines[-1]) else None
 
 
-def _under(value: dict[str, Any], keys: tuple[str, ...]) -> set[int]:
+def _numbers_under(value: dict[str, Any], keys: tuple[str, ...]) -> set[int]:
     """The numbers under keys of these names, in whichever way they are written."""
     named = ((re.sub(r"[_\s-]", "", str(key)).lower(), item) for key, item in value.items())
-    return {n for name, item in named if name in keys and (n := _whole(item)) is not None}
+    return {
+        n for name, item in named if name in keys and (n := _read_whole_number(item)) is not None
+    }
 
 
-def _within(value: Any, keys: tuple[str, ...], depth: int = 0) -> Iterator[int]:
+def _numbers_within(value: Any, keys: tuple[str, ...], depth: int = 0) -> Iterator[int]:
     """The numbers under such keys in nested objects."""
     if depth > _DEEPEST:
         return
     if isinstance(value, dict):
-        yield from _under(value, keys)
+        yield from _numbers_under(value, keys)
         value = list(value.values())
     for item in value if isinstance(value, list) else ():
-        yield from _within(item, keys, depth + 1)
+        yield from _numbers_within(item, keys, depth + 1)
 
 
-def _whole(value: Any) -> int | None:
+def _read_whole_number(value: Any) -> int | None:
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if isinstance(value, int) and not isinstance(value, bool):
@@ -223,13 +225,13 @@ def _whole(value: Any) -> int | None:
     return None
 
 
-def _parsed(value: Any) -> Any:
+def _parse_result(value: Any) -> Any:
     """A result as its tool meant it: blocks of text as one text, JSON as what it says."""
     if isinstance(value, list) and value and all(_is_text_block(block) for block in value):
         value = "\n".join(block["text"] for block in value)
     if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
         try:
-            return json.loads(value, object_pairs_hook=_unique)
+            return json.loads(value, object_pairs_hook=_object_of_pairs)
         except (ValueError, RecursionError):
             return value
     return value
@@ -243,7 +245,7 @@ def _is_text_block(block: Any) -> bool:
     )
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any] | None:
+def _object_of_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any] | None:
     """An object; none where a key stands twice, since readers disagree on which one counts."""
     made = dict(pairs)
     return made if len(made) == len(pairs) else None

@@ -26,29 +26,29 @@ _CLAIMS_CHARS = 20_000  # of a longer text only both ends are read at all
 
 def transcript(trajectory: Trajectory) -> str:
     """The run as JSON lines: requests, calls, results, what the assistant answered, and the final state."""
-    facts = list(_facts(trajectory))
-    lines = _lines(facts, _CLAIMS_CHARS, None)
+    facts = list(_list_facts(trajectory))
+    lines = _write_lines(facts, _CLAIMS_CHARS, None)
     for of_assistant in _OF_ASSISTANT:
-        if _size(lines) <= MOST_CHARS:
+        if _total_size(lines) <= MOST_CHARS:
             break
-        lines = _lines(facts, of_assistant, None)
+        lines = _write_lines(facts, of_assistant, None)
     for of_others in _OF_OTHERS:
-        if _size(lines) <= MOST_CHARS:
+        if _total_size(lines) <= MOST_CHARS:
             break
-        lines = _lines(facts, _OF_ASSISTANT[-1], of_others)
-    return "\n".join(_fitting(facts, lines))
+        lines = _write_lines(facts, _OF_ASSISTANT[-1], of_others)
+    return "\n".join(_choose_fitting(facts, lines))
 
 
-def _facts(trajectory: Trajectory) -> Iterator[dict[str, Json]]:
+def _list_facts(trajectory: Trajectory) -> Iterator[dict[str, Json]]:
     """What is shown, in order: the messages of the last call, and results and state that none of them holds."""
     last = trajectory.model_calls[-1] if trajectory.model_calls else None
     messages = [*last.messages, *([last.reply] if last.reply else [])] if last else []
-    facts = [_fact(message) for message in messages]
+    facts = [_fact_of_message(message) for message in messages]
     if trajectory.final_state is not None:
         facts.append({"final_state": trajectory.final_state})
     shown = _results_of(messages)
     for run in trajectory.tool_runs:
-        result = _canonical(run.result)
+        result = _canonical_result(run.result)
         if result in shown:
             shown.remove(result)
         else:  # a result that no later call was given
@@ -65,30 +65,32 @@ def _results_of(messages: list[Message]) -> list[str]:
     """What tools gave back, as the messages of tools say; what an agent repeats of it is no result."""
     parts = [part for message in messages for part in message.get("parts") or ()]
     given = [part for part in parts if isinstance(part, dict) and "response" in part]
-    return [_canonical(part["response"]) for part in given]
+    return [_canonical_result(part["response"]) for part in given]
 
 
-def _canonical(result: Any) -> str:
+def _canonical_result(result: Any) -> str:
     return json.dumps(result, default=str, sort_keys=True)
 
 
-def _fact(message: Message) -> dict[str, Json]:
+def _fact_of_message(message: Message) -> dict[str, Json]:
     """What a message says; of the assistant, neither what it thought nor what it claims of itself."""
     parts = [part for part in message.get("parts") or () if isinstance(part, dict)]
     role = message.get("role")
     if role != "assistant":
         return {"role": role, "parts": parts}
-    said = [_unclaimed(part) for part in parts if part.get("type") != "reasoning"]
+    said = [_without_claims(part) for part in parts if part.get("type") != "reasoning"]
     return {"role": role, "unverified": True, "parts": said}
 
 
-def _unclaimed(part: dict[str, Any]) -> dict[str, Any]:
+def _without_claims(part: dict[str, Any]) -> dict[str, Any]:
     if part.get("type") != "text" or not isinstance(part.get("content"), str):
         return part
-    return {**part, "content": without_claims(_shortened(part["content"], _CLAIMS_CHARS))}
+    return {**part, "content": without_claims(_shorten_text(part["content"], _CLAIMS_CHARS))}
 
 
-def _lines(facts: list[dict[str, Json]], of_assistant: int, of_others: int | None) -> list[str]:
+def _write_lines(
+    facts: list[dict[str, Json]], of_assistant: int, of_others: int | None
+) -> list[str]:
     """One line a fact, with texts of at most so many characters; None leaves them whole."""
     lines = []
     for fact in facts:
@@ -98,9 +100,9 @@ def _lines(facts: list[dict[str, Json]], of_assistant: int, of_others: int | Non
     return lines
 
 
-def _fitting(facts: list[dict[str, Json]], lines: list[str]) -> list[str]:
+def _choose_fitting(facts: list[dict[str, Json]], lines: list[str]) -> list[str]:
     """The lines that fit: of too many, the assistant's oldest are left out first, then the oldest of all."""
-    size, dropped = _size(lines), set[int]()
+    size, dropped = _total_size(lines), set[int]()
     places = [n for n, fact in enumerate(facts) if fact.get("unverified")]
     places += [n for n in range(len(facts)) if n not in set(places)]
     for place in places:
@@ -112,14 +114,14 @@ def _fitting(facts: list[dict[str, Json]], lines: list[str]) -> list[str]:
     return [f"... {len(dropped)} messages left out ...", *kept] if dropped else kept
 
 
-def _size(lines: list[str]) -> int:
+def _total_size(lines: list[str]) -> int:
     return sum(map(len, lines)) + len(lines)
 
 
 def _with_short_texts(value: Any, most: int) -> Any:
     """A value with every text in it shortened, and of long lists both ends."""
     if isinstance(value, str):
-        return _shortened(value, most)
+        return _shorten_text(value, most)
     if isinstance(value, dict):
         return {key: _with_short_texts(item, most) for key, item in value.items()}
     if isinstance(value, list):
@@ -130,7 +132,7 @@ def _with_short_texts(value: Any, most: int) -> Any:
     return value
 
 
-def _shortened(text: str, most: int) -> str:
+def _shorten_text(text: str, most: int) -> str:
     """Both ends of a text that is longer than so many characters."""
     if len(text) <= most:
         return text

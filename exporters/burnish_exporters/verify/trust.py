@@ -122,7 +122,7 @@ def unbelieved(
         agent: Whose runs they judge.
         floor: Least lower bound of precision, 0 to 1, at which a success counts.
     """
-    reasons = {v.name: _doubt(v, store.of(agent, v), floor) for v in verifiers}
+    reasons = {v.name: _describe_doubt(v, store.of(agent, v), floor) for v in verifiers}
     return {name: reason for name, reason in reasons.items() if reason is not None}
 
 
@@ -163,7 +163,7 @@ def facts_of(verifier: Verifier, store: QualityStore, agent: str) -> dict[str, A
     return facts
 
 
-def _doubt(verifier: Verifier, found: Measurement | None, floor: float) -> str | None:
+def _describe_doubt(verifier: Verifier, found: Measurement | None, floor: float) -> str | None:
     if found is None:
         judges = traits_of(verifier).kind == "judge"
         return f"{verifier.name} was never measured" if judges else None

@@ -49,7 +49,7 @@ def main() -> None:
             return
         start = pickle.loads(first)  # noqa: S301 - written by our own parent process
         platform.limit_memory(start["memory_bytes"])
-        verifiers = _prepared(start, answers)
+        verifiers = _prepare_verifiers(start, answers)
         while verifiers and (frame := read_frame(requests)) is not None:
             for trajectory in pickle.loads(frame):  # noqa: S301 - from our own parent
                 verdicts = [judge(verifier, trajectory) for verifier in verifiers]
@@ -74,7 +74,7 @@ def _own_channels() -> Any:
         requests.close()
 
 
-def _prepared(start: dict[str, Any], answers: BinaryIO) -> list[Any]:
+def _prepare_verifiers(start: dict[str, Any], answers: BinaryIO) -> list[Any]:
     """Verifiers that are ready; tells the parent so, or why not."""
     problem: BurnishError | None = None
     verifiers: list[Any] = []

@@ -25,7 +25,7 @@ def encode_chat(message: Any) -> Message:
         return message
     encoded: Message = {"role": role, "parts": [], "class": "chat_form"}
     if not isinstance(role, str):
-        return {**encoded, "role": "unknown", "parts": [_verbatim(message, "message")]}
+        return {**encoded, "role": "unknown", "parts": [_verbatim_part(message, "message")]}
     content = message.get("content")
     if encoded["role"] == "tool":
         encoded["parts"].append(
@@ -49,10 +49,10 @@ def _encode_object(message: Any) -> Message:
         return encode_message(message)
     if hasattr(message, "model_dump"):  # a message of the openai package
         return encode_chat(message.model_dump(exclude_unset=True))
-    return {"role": "user", "parts": [_verbatim(message, "message")]}
+    return {"role": "user", "parts": [_verbatim_part(message, "message")]}
 
 
-def _verbatim(value: Any, block: str) -> parts.Part:
+def _verbatim_part(value: Any, block: str) -> parts.Part:
     """A part that keeps what has no place in the form."""
     return {"type": "verbatim", "value": value, "block": block}
 
@@ -64,7 +64,7 @@ def _add_content(encoded: Message, message: dict[str, Any], content: Any) -> Non
         encoded["form"] = "blocks"
         encoded["parts"] += [parts.encode_block(block) for block in content]
     elif content is not None:
-        encoded["parts"].append(_verbatim(content, "content"))
+        encoded["parts"].append(_verbatim_part(content, "content"))
     elif "content" in message:
         encoded["form"] = "null"
 
@@ -72,7 +72,7 @@ def _add_content(encoded: Message, message: dict[str, Any], content: Any) -> Non
 def _encode_call(call: dict[str, Any]) -> parts.Part:
     function = call.get("function") if isinstance(call, dict) else None
     if not isinstance(function, dict):
-        return _verbatim(call, "call")
+        return _verbatim_part(call, "call")
     raw = function.get("arguments")
     part: parts.Part = {"type": "tool_call", "name": function.get("name"), "raw_arguments": raw}
     part["arguments"] = parsed_arguments(raw)

@@ -46,7 +46,7 @@ def answer_of(output: Any) -> str | None:
     """The final text of an output: its structured response, its last message by the model, or itself."""
     if isinstance(output, str):
         return output
-    structured = _structured(output)
+    structured = _structured_answer(output)
     if structured is not None:
         return ordered_json(to_plain(structured)).decode("utf-8", "replace")
     if isinstance(output, dict):
@@ -61,7 +61,7 @@ def answer_of(output: Any) -> str | None:
     return None
 
 
-def _structured(output: Any) -> Any:
+def _structured_answer(output: Any) -> Any:
     """What an agent with a response format answers, beside or instead of messages; None without one."""
     if isinstance(output, dict):
         return output.get("structured_response")

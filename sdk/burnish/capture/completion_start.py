@@ -27,10 +27,10 @@ def install(handler: Any) -> None:
             "models that are called asynchronously (burnish doctor)",
         )
         return
-    AsyncCallbackManager.on_llm_start = _beside(original, handler)
+    AsyncCallbackManager.on_llm_start = _call_beside(original, handler)
 
 
-def _beside(original: Any, handler: Any) -> Any:
+def _call_beside(original: Any, handler: Any) -> Any:
     @functools.wraps(original)
     async def on_llm_start(
         self: Any, serialized: Any, prompts: list[str], *args: Any, **kwargs: Any

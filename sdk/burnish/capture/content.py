@@ -127,7 +127,7 @@ class Content:
     def _held_of(self, message: BaseMessage) -> tuple[Ref, bytes]:
         """Name and bytes of a message that is known by what it is, not by a fingerprint."""
         held = self._held.get(id(message))
-        fingerprint = _fingerprint(message)
+        fingerprint = _fingerprint_of(message)
         if held is not None and fingerprint is not None and held[1] == fingerprint:
             return held[2], held[3]
         ref, blob = self._encoded(message)
@@ -297,7 +297,7 @@ def _prints_of(messages: Sequence[BaseMessage]) -> list[Print] | None:
         return None
 
 
-def _fingerprint(message: BaseMessage) -> Any:
+def _fingerprint_of(message: BaseMessage) -> Any:
     """Something that changes when a heavy message does, or None where nothing cheap can tell."""
     fields: Any = message.__dict__
     content = fields["content"]

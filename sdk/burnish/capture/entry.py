@@ -111,14 +111,14 @@ def begin(start: Start, key: Any) -> LiveTrajectory:
     if given is not None:
         given.add(trajectory)
     try:
-        _announce(trajectory, start, given)
+        _announce_run(trajectory, start, given)
     except Exception:
         registry.end(trajectory, "completed")
         raise
     return trajectory
 
 
-def _announce(trajectory: LiveTrajectory, start: Start, given: Any) -> None:
+def _announce_run(trajectory: LiveTrajectory, start: Start, given: Any) -> None:
     trace, parent = _active_span()
     trajectory.trace = trace
     named: dict[str, Any] = {} if given is None else given.named()
@@ -164,7 +164,7 @@ def enter(
     agent: Agent, entry: EntryPoint, graph: Any, input: Any, config: Any
 ) -> Invocation | None:
     """Record an invocation of a wrapped runnable; None where it is not to be recorded."""
-    return _enter(agent, entry, graph, input, config, None)
+    return _enter_run(agent, entry, graph, input, config, None)
 
 
 @faults.guarded
@@ -172,10 +172,10 @@ def enter_resumed(
     agent: Agent, entry: EntryPoint, graph: Any, input: Any, config: Any, found: str | None
 ) -> Invocation | None:
     """As `enter`, where the checkpoint was already asked for the trajectory."""
-    return _enter(agent, entry, graph, input, config, found or resume.NOT_FOUND)
+    return _enter_run(agent, entry, graph, input, config, found or resume.NOT_FOUND)
 
 
-def _enter(
+def _enter_run(
     agent: Agent, entry: EntryPoint, graph: Any, input: Any, config: Any, found: str | None
 ) -> Invocation | None:
     given: dict[str, Any] = dict(config) if config else {}
@@ -183,8 +183,8 @@ def _enter(
         return None
     _settle_id(given, entry)
     handler = shared_handler()
-    if _joined(given) is not None:
-        return _invocation(given, Awaited(agent.name, graph, input, None))
+    if _find_joined_run(given) is not None:
+        return _start_invocation(given, Awaited(agent.name, graph, input, None))
     configurable = resume.configurable_of(graph, given)
     thread = configurable.get("thread_id")
     thread = None if thread is None else text_of_value(thread)
@@ -201,15 +201,15 @@ def _enter(
     )
     kept = resume.keeps_checkpoints(graph, configurable)  # and so it may be interrupted
     if kept:
-        _attach(given, handler)
+        _attach_handler(given, handler)
     trajectory = begin(start, None)
     if kept and thread is not None:
         trajectory.makes_checkpoints = True
         thread_runs.note_start(thread, trajectory.id, trajectory.clock())
-    return _invocation(given, Awaited(agent.name, graph, input, trajectory))
+    return _start_invocation(given, Awaited(agent.name, graph, input, trajectory))
 
 
-def _invocation(config: dict[str, Any], run: Awaited) -> Invocation:
+def _start_invocation(config: dict[str, Any], run: Awaited) -> Invocation:
     """An invocation whose run starts under the id in its config, or as the next one here."""
     run_id = config.get("run_id")
     if run_id is None:
@@ -245,7 +245,7 @@ def _taken_up(
     return found
 
 
-def _joined(config: dict[str, Any]) -> Run | None:
+def _find_joined_run(config: dict[str, Any]) -> Run | None:
     """The captured run that this invocation is a part of."""
     run = context.run_of_config(config) or context.run_of_config(context.ambient_config())
     if run is None:
@@ -253,7 +253,7 @@ def _joined(config: dict[str, Any]) -> Run | None:
     return None if run is None or run.trajectory.ended else run
 
 
-def _attach(config: dict[str, Any], handler: Any) -> None:
+def _attach_handler(config: dict[str, Any], handler: Any) -> None:
     """Put the handler into the config, unless it is on its way there anyway.
 
     LangChain finds it without; LangGraph tells of interrupts only those that the config names.

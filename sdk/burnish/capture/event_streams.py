@@ -23,32 +23,32 @@ _CALL = "_burnish_invocation"
 def end_with_stream(events: Any, call: Invocation) -> Any:
     """Return what an entry point gave, such that the invocation ends with a remote graph's stream."""
     if inspect.isawaitable(events):
-        return _awaited(events, call)
-    _watch(events, call)
+        return _await_stream(events, call)
+    _watch_stream(events, call)
     return events
 
 
-async def _awaited(events: Awaitable[Any], call: Invocation) -> Any:
+async def _await_stream(events: Awaitable[Any], call: Invocation) -> Any:
     try:
         stream = await events
     except BaseException as error:
         call.failed(error)
         raise
-    _watch(stream, call)
+    _watch_stream(stream, call)
     return stream
 
 
-def _watch(stream: Any, call: Invocation) -> None:
+def _watch_stream(stream: Any, call: Invocation) -> None:
     kind = type(stream)
     if not callable(getattr(kind, "abort", None)) or kind.__module__ != REMOTE_STREAM.module:
         return
     setattr(stream, _CALL, call)
-    stream.__class__ = _watched(kind)
+    stream.__class__ = _watched_class(kind)
     weakref.finalize(stream, call.failed, GeneratorExit()).atexit = False
 
 
 @functools.cache
-def _watched(kind: type) -> type:
+def _watched_class(kind: type) -> type:
     """A subclass of a stream that tells when it ends."""
     body: dict[str, Any] = {"__module__": kind.__module__, "__qualname__": kind.__qualname__}
     for name, watched in _WATCHED.items():
@@ -58,7 +58,7 @@ def _watched(kind: type) -> type:
     return type(kind.__name__, (kind,), body)
 
 
-def _end(stream: Any, error: BaseException | None) -> None:
+def _end_run(stream: Any, error: BaseException | None) -> None:
     call: Invocation = getattr(stream, _CALL)
     if error is None:
         call.done()
@@ -66,12 +66,12 @@ def _end(stream: Any, error: BaseException | None) -> None:
         call.failed(error)
 
 
-def _leaving(inner: Any) -> Any:
+def _wrap_leaving(inner: Any) -> Any:
     def leave(self: Any, kind: Any, error: BaseException | None, trace: Any) -> Any:
         try:
             return inner(self, kind, error, trace)
         finally:
-            _end(self, error)
+            _end_run(self, error)
 
     return leave
 
@@ -81,17 +81,17 @@ def _leaving_async(inner: Any) -> Any:
         try:
             return await inner(self, kind, error, trace)
         finally:
-            _end(self, error)
+            _end_run(self, error)
 
     return leave
 
 
-def _entering(inner: Any) -> Any:
+def _wrap_entering(inner: Any) -> Any:
     def enter(self: Any) -> Any:
         try:
             return inner(self)
         except BaseException as error:
-            _end(self, error)
+            _end_run(self, error)
             raise
 
     return enter
@@ -102,20 +102,20 @@ def _entering_async(inner: Any) -> Any:
         try:
             return await inner(self)
         except BaseException as error:
-            _end(self, error)
+            _end_run(self, error)
             raise
 
     return enter
 
 
-def _aborting(inner: Any) -> Any:
+def _wrap_aborting(inner: Any) -> Any:
     if not inspect.iscoroutinefunction(inner):
 
         def abort(self: Any) -> Any:
             try:
                 return inner(self)
             finally:
-                _end(self, GeneratorExit())
+                _end_run(self, GeneratorExit())
 
         return abort
 
@@ -123,15 +123,15 @@ def _aborting(inner: Any) -> Any:
         try:
             return await inner(self)
         finally:
-            _end(self, GeneratorExit())
+            _end_run(self, GeneratorExit())
 
     return abort_async
 
 
 _WATCHED = {
-    "__enter__": _entering,
+    "__enter__": _wrap_entering,
     "__aenter__": _entering_async,
-    "__exit__": _leaving,
+    "__exit__": _wrap_leaving,
     "__aexit__": _leaving_async,
-    "abort": _aborting,
+    "abort": _wrap_aborting,
 }

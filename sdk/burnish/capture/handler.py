@@ -31,7 +31,7 @@ _HIDDEN = "langsmith:hidden"
 _adopters: list[Callable[[int], Run | None]] = []
 
 
-def _parent(key: int, parent_run_id: Any) -> Run | None:
+def _find_parent(key: int, parent_run_id: Any) -> Run | None:
     """The captured run that a new one belongs to; None where nothing is to be recorded."""
     if suppressed.get():
         return None
@@ -46,7 +46,7 @@ def _parent(key: int, parent_run_id: Any) -> Run | None:
     joined = scope.get()
     if joined is not None and parent_run_id is None and not joined.trajectory.ended:
         return joined
-    return _uninvited(key, parent_run_id)
+    return _start_uninvited(key, parent_run_id)
 
 
 def on_uninvited(adopt: Callable[[int], Run | None]) -> Callable[[int], Run | None]:
@@ -55,7 +55,7 @@ def on_uninvited(adopt: Callable[[int], Run | None]) -> Callable[[int], Run | No
     return adopt
 
 
-def _uninvited(key: int, parent_run_id: Any) -> Run | None:
+def _start_uninvited(key: int, parent_run_id: Any) -> Run | None:
     """A run without a captured ancestor: ignored and counted, or a trajectory of its own."""
     for adopt in _adopters if parent_run_id is None else ():
         adopted = adopt(key)
@@ -94,7 +94,7 @@ class Callbacks:
             if here is not None and here.input is inputs:
                 awaited.set(here.outer)
                 here.start(key)
-            parent = _parent(key, parent_run_id)
+            parent = _find_parent(key, parent_run_id)
             if parent is None or parent.key == key:
                 return
             tags = about.get("tags")
@@ -147,7 +147,7 @@ class Callbacks:
         """A chat model is asked."""
         try:
             key = run_id.int
-            parent = _parent(key, parent_run_id)
+            parent = _find_parent(key, parent_run_id)
             if parent is not None:
                 start_model(parent, key, messages[0], about)
         except Exception as fault:  # noqa: BLE001
@@ -165,7 +165,7 @@ class Callbacks:
     ) -> None:
         """A completion model is asked."""
         key = run_id.int
-        parent = _parent(key, parent_run_id)
+        parent = _find_parent(key, parent_run_id)
         if parent is not None:
             start_completion(parent, key, prompts[0], about)
 
@@ -218,7 +218,7 @@ class Callbacks:
         """A tool is called."""
         try:
             key = run_id.int
-            parent = _parent(key, parent_run_id)
+            parent = _find_parent(key, parent_run_id)
             if parent is not None:
                 start_tool(parent, key, serialized, input_str, about)
         except Exception as fault:  # noqa: BLE001
@@ -254,7 +254,7 @@ class Callbacks:
     ) -> None:
         """A retriever is asked; it is kept as a tool that the graph itself called."""
         key = run_id.int
-        parent = _parent(key, parent_run_id)
+        parent = _find_parent(key, parent_run_id)
         if parent is not None:
             start_retrieval(parent, key, serialized, query, about)
 

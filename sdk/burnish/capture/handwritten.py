@@ -104,7 +104,7 @@ class HandwrittenModelCall(_Handwritten["HandwrittenModelCall"]):
     ) -> None:
         super().__init__()
         self._messages = messages
-        self._request = {**parameters, "tools": _listed(tools) or None, "model": model}
+        self._request = {**parameters, "tools": _list_messages(tools) or None, "model": model}
         self._provider = provider
         self._reply: Any = None
         self._facts: dict[str, Any] = {}
@@ -149,7 +149,7 @@ class HandwrittenModelCall(_Handwritten["HandwrittenModelCall"]):
         }
 
     def _start(self, run: Run) -> None:
-        messages = [encode_chat(message) for message in _listed(self._messages)]
+        messages = [encode_chat(message) for message in _list_messages(self._messages)]
         request = ModelRequest(messages=messages, parameters=self._request, provider=self._provider)
         start_model_call(run, request)
 
@@ -174,7 +174,7 @@ class HandwrittenModelCall(_Handwritten["HandwrittenModelCall"]):
         return ModelReply(message=message, text=text, facts=facts, extras=more)
 
 
-def _listed(messages: Any) -> list[Any]:
+def _list_messages(messages: Any) -> list[Any]:
     """Messages in a list; one that stands alone is a list of one."""
     if messages is None:
         return []

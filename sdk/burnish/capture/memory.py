@@ -45,7 +45,7 @@ def listen() -> None:
     _kinds = kinds
     for kind in _with_subclasses(module.BaseStore):
         for name, operation in _OPERATIONS.items():
-            for method, recorded in ((name, _sync), (f"a{name}", _async)):
+            for method, recorded in ((name, _record_sync), (f"a{name}", _record_async)):
                 original = kind.__dict__.get(method)
                 if original is not None and not hasattr(original, _MARK):
                     setattr(kind, method, recorded(original, name, operation))
@@ -57,12 +57,12 @@ def _with_subclasses(kind: type) -> Iterable[type]:
         yield from _with_subclasses(below)
 
 
-def _sync(original: Callable[..., Any], name: str, operation: str) -> Callable[..., Any]:
+def _record_sync(original: Callable[..., Any], name: str, operation: str) -> Callable[..., Any]:
     signature = inspect.signature(original)
 
     @functools.wraps(original)
     def entry(*args: Any, **kwargs: Any) -> Any:
-        run = _start(signature, name, operation, args, kwargs)
+        run = _start_access(signature, name, operation, args, kwargs)
         if run is None:
             return original(*args, **kwargs)
         with _Access(run) as access:
@@ -73,12 +73,12 @@ def _sync(original: Callable[..., Any], name: str, operation: str) -> Callable[.
     return entry
 
 
-def _async(original: Callable[..., Any], name: str, operation: str) -> Callable[..., Any]:
+def _record_async(original: Callable[..., Any], name: str, operation: str) -> Callable[..., Any]:
     signature = inspect.signature(original)
 
     @functools.wraps(original)
     async def entry(*args: Any, **kwargs: Any) -> Any:
-        run = _start(signature, name, operation, args, kwargs)
+        run = _start_access(signature, name, operation, args, kwargs)
         if run is None:
             return await original(*args, **kwargs)
         with _Access(run) as access:
@@ -105,13 +105,13 @@ class _Access:
     ) -> None:
         _inside.reset(self._token)
         if error is None:
-            _end(self._run, self.result)
+            _end_access(self._run, self.result)
         else:
-            _fail(self._run, error)
+            _fail_access(self._run, error)
 
 
 @guarded
-def _start(
+def _start_access(
     signature: inspect.Signature,
     name: str,
     operation: str,
@@ -141,18 +141,20 @@ _KEPT = ("namespace", "namespace_prefix", "key", "value", "query", "filter", "li
 
 
 @guarded
-def _end(run: Run, result: Any) -> None:
+def _end_access(run: Run, result: Any) -> None:
     if result is not None:
-        result = [_record(item) for item in (result if isinstance(result, list) else [result])]
+        result = [
+            _memory_record(item) for item in (result if isinstance(result, list) else [result])
+        ]
     end_tool(run, result)
 
 
 @guarded
-def _fail(run: Run, error: BaseException) -> None:
+def _fail_access(run: Run, error: BaseException) -> None:
     fail_tool(run, error)
 
 
-def _record(item: Any) -> Json:
+def _memory_record(item: Any) -> Json:
     """An item as the conventions have a memory record."""
     record: dict[str, Json] = {
         "id": item.key,

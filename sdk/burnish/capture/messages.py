@@ -61,7 +61,7 @@ _MEASURED = frozenset({"burnish", "logprobs"})
 
 def encode_message(message: BaseMessage) -> Message:
     """A message as a plain dict in the form of `burnish.records`; nothing is left out."""
-    return _encode(
+    return _encode_fields(
         message.__dict__, message.__pydantic_extra__, message.__dict__["response_metadata"]
     )
 
@@ -75,10 +75,12 @@ def encode_for_storage(message: BaseMessage) -> Message:
     metadata = fields["response_metadata"]
     if metadata and not _MEASURED.isdisjoint(metadata):
         metadata = {key: value for key, value in metadata.items() if key not in _MEASURED}
-    return _encode(fields, message.__pydantic_extra__, metadata)
+    return _encode_fields(fields, message.__pydantic_extra__, metadata)
 
 
-def _encode(fields: Mapping[str, Any], extra: dict[str, Any] | None, metadata: Any) -> Message:
+def _encode_fields(
+    fields: Mapping[str, Any], extra: dict[str, Any] | None, metadata: Any
+) -> Message:
     kind = fields["type"]
     role, named = _SHAPES.get(kind) or (fields.get("role", kind), kind)
     content = fields["content"]
@@ -154,7 +156,7 @@ def decode_message(encoded: Message) -> BaseMessage:
         fields |= {"tool_call_id": part["id"], "content": part["response"]}
         fields.setdefault("artifact", None)
     else:
-        fields["content"] = _content(encoded)
+        fields["content"] = _decode_content(encoded)
         _restore_kwargs(fields, encoded["parts"])
     if kind in _AI_KINDS:
         fields["tool_calls"] = parts.decode_calls(encoded["parts"])
@@ -165,7 +167,7 @@ def decode_message(encoded: Message) -> BaseMessage:
     return made.model_construct(**fields, **encoded.get("extra", {}))
 
 
-def _content(encoded: Message) -> Any:
+def _decode_content(encoded: Message) -> Any:
     content = [part for part in encoded["parts"] if parts.is_content(part)]
     if encoded.get("form") == "blocks":
         return [parts.decode_block(part) for part in content]

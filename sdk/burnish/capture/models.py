@@ -25,16 +25,16 @@ from burnish.capture.replies import LangChainReply, read_reply
 
 def start_model(parent: Run, key: int, messages: list[Any], about: dict[str, Any]) -> None:
     """A chat model is asked."""
-    _start(parent, key, originals.as_sent(messages), about)
+    _start_call(parent, key, originals.as_sent(messages), about)
 
 
 def start_completion(parent: Run, key: int, prompt: str, about: dict[str, Any]) -> None:
     """A completion model is asked; its prompt is kept as one user message."""
     message = {"role": "user", "parts": [{"type": "text", "content": prompt}], "class": "prompt"}
-    _start(parent, key, [message], about, langchain=False)
+    _start_call(parent, key, [message], about, langchain=False)
 
 
-def _start(
+def _start_call(
     parent: Run, key: int, messages: Sequence[Any], about: dict[str, Any], *, langchain: bool = True
 ) -> None:
     wire_tap.install()

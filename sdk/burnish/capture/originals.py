@@ -43,22 +43,22 @@ def install() -> None:
             "show them (burnish doctor)",
         )
         return
-    module._format_for_tracing = _watched(rewrite)  # noqa: SLF001 - there is no public place
+    module._format_for_tracing = _watch_rewrite(rewrite)  # noqa: SLF001 - there is no public place
 
 
-def _watched(rewrite: Callable[[list[Any]], list[Any]]) -> Callable[[list[Any]], list[Any]]:
+def _watch_rewrite(rewrite: Callable[[list[Any]], list[Any]]) -> Callable[[list[Any]], list[Any]]:
     @functools.wraps(rewrite)
     def watched(messages: list[Any]) -> list[Any]:
         shown = rewrite(messages)
         if registry.active and not suppressed.get():
-            _remember(shown, messages)
+            _remember_messages(shown, messages)
         return shown
 
     return watched
 
 
 @faults.guarded
-def _remember(shown: list[Any], sent: list[Any]) -> None:
+def _remember_messages(shown: list[Any], sent: list[Any]) -> None:
     if any(map(is_not, shown, sent)):
         # The list is held, so that its id cannot become another's.
         _sent[id(shown)] = (shown, list(sent))

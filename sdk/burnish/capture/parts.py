@@ -48,10 +48,10 @@ def decode_block(part: Part) -> Any:
     if kind == "verbatim":
         return part["value"]
     if kind == "text":
-        return part["content"] if block == "bare" else _renamed(part, "content", "text")
+        return part["content"] if block == "bare" else _rename_field(part, "content", "text")
     if kind == "reasoning":
         word = "thinking" if block == "thinking" else "reasoning"
-        return {**_renamed(part, "content", word), "type": word}
+        return {**_rename_field(part, "content", word), "type": word}
     if kind == "tool_call":
         call = {"id": part["id"], "name": part["name"], "args": part["arguments"]}
         return {**call, **part["block"], "type": kind}
@@ -71,7 +71,7 @@ def is_content(part: Part) -> bool:
 def place_calls(content: list[Part], calls: list[Part]) -> list[Part]:
     """Content and tool calls; calls that the content shows too, as in LangChain's v1, stand once."""
     shown = [part["value"] for part in content if _shows_call(part)]
-    placed = [_placed(block, call) for block, call in zip(shown, calls, strict=False)]
+    placed = [_place_call(block, call) for block, call in zip(shown, calls, strict=False)]
     if not placed or len(shown) != len(calls) or None in placed:
         return [*content, *calls]
     ready = iter(placed)
@@ -83,7 +83,7 @@ def _shows_call(part: Part) -> bool:
     return isinstance(value, dict) and value.get("type") == "tool_call"
 
 
-def _placed(block: Part, call: Part) -> Part | None:
+def _place_call(block: Part, call: Part) -> Part | None:
     """The call with what its block says besides; None where they differ."""
     rest = {key: value for key, value in block.items() if key not in _CALL_KEYS}
     try:
@@ -151,27 +151,27 @@ def decode_invalid_calls(encoded: list[Part]) -> list[dict[str, Any]]:
     ]
 
 
-def _renamed(part: Part, old: str, new: str) -> Part:
+def _rename_field(part: Part, old: str, new: str) -> Part:
     rest = {key: value for key, value in part.items() if key not in (old, "block")}
     return {**rest, new: part[old]}
 
 
-def _text(block: Part) -> Part | None:
+def _text_part(block: Part) -> Part | None:
     if not isinstance(block.get("text"), str):
         return None
-    return _renamed(block, "text", "content")
+    return _rename_field(block, "text", "content")
 
 
-def _reasoning(block: Part) -> Part | None:
+def _reasoning_part(block: Part) -> Part | None:
     if not isinstance(block.get("reasoning"), str):
         return None
-    return _renamed(block, "reasoning", "content")
+    return _rename_field(block, "reasoning", "content")
 
 
-def _thinking(block: Part) -> Part | None:
+def _thinking_part(block: Part) -> Part | None:
     if not isinstance(block.get("thinking"), str):
         return None
-    return {**_renamed(block, "thinking", "content"), "type": "reasoning", "block": "thinking"}
+    return {**_rename_field(block, "thinking", "content"), "type": "reasoning", "block": "thinking"}
 
 
 def _image_url(block: Part) -> Part | None:
@@ -191,14 +191,14 @@ def _image_url(block: Part) -> Part | None:
     return part
 
 
-def _media(block: Part) -> Part | None:
+def _media_part(block: Part) -> Part | None:
     """A block of LangChain's own that holds, links or names an image, a sound, a film or a file."""
     older = "source_type" in block
     given = [_OLDER.get(block["source_type"], "")] if older else [k for k in _NEWER if k in block]
     if len(given) != 1 or not isinstance(block.get(given[0]), str) or block.keys() & _MEDIA_KEYS:
         return None
     kind, source = block["type"], _SOURCES[given[0]]
-    part = _renamed(block, given[0], _FIELDS[source])
+    part = _rename_field(block, given[0], _FIELDS[source])
     return {**part, "type": source, "modality": _MODALITIES[kind], "block": kind}
 
 
@@ -206,7 +206,7 @@ def _decode_media(part: Part) -> Part:
     if part["block"] in _MODALITIES:
         keys = _OLDER.values() if "source_type" in part else _NEWER
         source = next(key for key in keys if _SOURCES[key] == part["type"])
-        block = _renamed(part, _FIELDS[part["type"]], source)
+        block = _rename_field(part, _FIELDS[part["type"]], source)
         del block["modality"]
         return {**block, "type": part["block"]}
     if part["type"] == "blob":
@@ -224,9 +224,9 @@ _FIELDS = {"blob": "content", "uri": "uri", "file": "file_id"}
 _MEDIA_KEYS = frozenset({"modality", "content", "uri", "block"})
 _MODALITIES = {"image": "image", "audio": "audio", "video": "video", "file": "document"}
 _ENCODERS = {
-    "text": _text,
-    "reasoning": _reasoning,
-    "thinking": _thinking,
+    "text": _text_part,
+    "reasoning": _reasoning_part,
+    "thinking": _thinking_part,
     "image_url": _image_url,
-    **dict.fromkeys(_MODALITIES, _media),
+    **dict.fromkeys(_MODALITIES, _media_part),
 }

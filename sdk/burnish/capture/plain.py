@@ -46,9 +46,9 @@ def to_plain(value: Any, losses: Losses | None = None, depth: int = 0) -> Json:
     """
     kind = type(value)
     if kind in _LEAVES:
-        return _lost(value, losses, "unserialisable") if _is_endless(value) else value
+        return _count_lost(value, losses, "unserialisable") if _is_endless(value) else value
     if depth > _DEEPEST:
-        return _lost(value, losses, "too_deep")
+        return _count_lost(value, losses, "too_deep")
     try:
         if isinstance(value, Mapping):
             return {
@@ -57,9 +57,9 @@ def to_plain(value: Any, losses: Losses | None = None, depth: int = 0) -> Json:
             }
         if isinstance(value, (list, tuple)):
             return [to_plain(item, losses, depth + 1) for item in value]
-        return _special(value, losses, depth)
+        return _convert_special(value, losses, depth)
     except Exception:  # noqa: BLE001 - the object's own code; what it is worth is its name
-        return _lost(value, losses, "unserialisable")
+        return _count_lost(value, losses, "unserialisable")
 
 
 def _is_endless(value: Any) -> bool:
@@ -67,7 +67,7 @@ def _is_endless(value: Any) -> bool:
     return type(value) is int and value.bit_length() > _MOST_BITS
 
 
-def _special(value: Any, losses: Losses | None, depth: int) -> Json:
+def _convert_special(value: Any, losses: Losses | None, depth: int) -> Json:
     if isinstance(value, enum.Enum):
         return to_plain(value.value, losses, depth + 1)
     if isinstance(value, str):
@@ -85,17 +85,17 @@ def _special(value: Any, losses: Losses | None, depth: int) -> Json:
         return to_plain(value.tolist(), losses, depth + 1)  # scalars too
     if isinstance(value, BaseException):
         return {"type": type(value).__name__, "message": str(value)}
-    return _object(value, losses, depth)
+    return _convert_object(value, losses, depth)
 
 
-def _object(value: Any, losses: Losses | None, depth: int) -> Json:
+def _convert_object(value: Any, losses: Losses | None, depth: int) -> Json:
     try:
         give = _data_of(value)
         data = value if give is None else give()
     except Exception:  # noqa: BLE001 - the object's own code; what it is worth is its repr
         data = value
     if data is value:
-        return _lost(value, losses, "unserialisable")
+        return _count_lost(value, losses, "unserialisable")
     return to_plain(data, losses, depth + 1)
 
 
@@ -124,7 +124,7 @@ def _is_message(value: Any) -> bool:
     return "content" in fields and "additional_kwargs" in fields and "type" in fields
 
 
-def _lost(value: Any, losses: Losses | None, kind: str) -> Json:
+def _count_lost(value: Any, losses: Losses | None, kind: str) -> Json:
     if losses is not None:
         losses[kind] = losses.get(kind, 0) + 1
     try:

@@ -17,11 +17,11 @@ from burnish.capture.recorder.runs import Run
 def enter(run: Run) -> None:
     """Make a run current, where the settings ask for it."""
     if settings.current().propagate:
-        _enter(run)
+        _enter_span(run)
 
 
 @guarded
-def _enter(run: Run) -> None:
+def _enter_span(run: Run) -> None:
     from opentelemetry import context, trace
 
     ids = trace.SpanContext(
@@ -40,11 +40,11 @@ def _enter(run: Run) -> None:
 def leave(run: Run) -> None:
     """Put back what was current before a run."""
     if run.outside is not None:
-        _leave(run)
+        _leave_span(run)
 
 
 @guarded
-def _leave(run: Run) -> None:
+def _leave_span(run: Run) -> None:
     from opentelemetry import context
 
     before, run.outside = run.outside, None

@@ -48,7 +48,7 @@ class Guarded:
             same = cleaned is value or cleaned == value
             return value if same else without_spelling(cleaned)
         except Exception as fault:  # noqa: BLE001 - it may be the user's own detector
-            _say(fault)
+            _report_fault(fault)
             return {"$withheld": "redaction failed"}
 
     def text(self, text: str | None) -> str | None:
@@ -66,7 +66,7 @@ class Guarded:
         try:
             return _as_text(clean(text))
         except Exception as fault:  # noqa: BLE001 - it may be the user's own detector
-            _say(fault)
+            _report_fault(fault)
             return WITHHELD_TEXT
 
 
@@ -81,7 +81,7 @@ def _as_text(cleaned: Any) -> str:
     return str.__str__(cleaned)
 
 
-def _say(fault: Exception) -> None:
+def _report_fault(fault: Exception) -> None:
     faults.say_once(
         "redaction_failed", f"redaction failed, what it looked at is withheld: {fault!r}"
     )
@@ -147,16 +147,16 @@ class _Own:
             return self.clean(value)
         if isinstance(value, list):
             items = [self.clean_value(item) for item in value]
-            same = all(map(_is, items, value))
+            same = all(map(_is_same, items, value))
             return value if same else items
         if isinstance(value, dict):
             cleaned = {self.clean(key): self.clean_value(item) for key, item in value.items()}
             same = cleaned.keys() == value.keys() and all(
-                _is(cleaned[key], item) for key, item in value.items()
+                _is_same(cleaned[key], item) for key, item in value.items()
             )
             return value if same else cleaned
         return value
 
 
-def _is(one: Any, other: Any) -> bool:
+def _is_same(one: Any, other: Any) -> bool:
     return one is other or (isinstance(one, str) and one == other)

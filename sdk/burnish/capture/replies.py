@@ -39,14 +39,16 @@ def read_reply(result: Any) -> LangChainReply:
     if len(choices) > 1:
         extras["choices"] = [getattr(choice, "message", choice.text) for choice in choices[1:]]
     if message is None:
-        return LangChainReply(None, choices[0].text, _facts(info), extras | _rest(info))
+        return LangChainReply(
+            None, choices[0].text, _facts_of_reply(info), extras | _other_metadata(info)
+        )
     fields = message.__dict__
     said = fields["response_metadata"]
     said = {**info, **said} if info and said else said or info
     facts: dict[str, Any] = {}
     if said:
-        facts = _facts(said)
-        extras |= _rest(said)
+        facts = _facts_of_reply(said)
+        extras |= _other_metadata(said)
     usage = fields.get("usage_metadata")
     if usage:
         facts["usage"] = read_usage(usage)
@@ -55,12 +57,12 @@ def read_reply(result: Any) -> LangChainReply:
     return LangChainReply(message, None, facts, extras)
 
 
-def _facts(metadata: Mapping[str, Any]) -> dict[str, Any]:
+def _facts_of_reply(metadata: Mapping[str, Any]) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "finish_reason": finish_reason_of(metadata),
-        "model": _first(metadata, _MODEL),
-        "response_id": _first(metadata, ("id", "response_id")),
-        "logprobs": _logprobs(metadata.get("logprobs")),
+        "model": _first_present(metadata, _MODEL),
+        "response_id": _first_present(metadata, ("id", "response_id")),
+        "logprobs": _read_logprobs(metadata.get("logprobs")),
     }
     own = metadata.get("burnish")
     if isinstance(own, dict):
@@ -77,7 +79,7 @@ def finish_reason_of(metadata: Mapping[str, Any]) -> str | None:
     LangChain adds up what the chunks of a stream repeat ("lengthlength"): the last word counts. The Responses API says
     a status and, where it is "incomplete", the reason beside.
     """
-    said = _first(metadata, _FINISH)
+    said = _first_present(metadata, _FINISH)
     if said is not None:
         return _last_word(said)
     details = metadata.get("incomplete_details")
@@ -100,7 +102,7 @@ def _last_word(said: str) -> str:
     return said
 
 
-def _first(metadata: Mapping[str, Any], names: tuple[str, ...]) -> str | None:
+def _first_present(metadata: Mapping[str, Any], names: tuple[str, ...]) -> str | None:
     for name in names:
         value = metadata.get(name)
         if isinstance(value, str) and value:
@@ -108,7 +110,7 @@ def _first(metadata: Mapping[str, Any], names: tuple[str, ...]) -> str | None:
     return None
 
 
-def _logprobs(given: Any) -> list[float] | None:
+def _read_logprobs(given: Any) -> list[float] | None:
     """Log-probabilities of the sampled tokens, from OpenAI's form or a plain list."""
     if isinstance(given, dict):
         given = given.get("content")
@@ -119,7 +121,7 @@ def _logprobs(given: Any) -> list[float] | None:
     return numbers if len(numbers) == len(values) else None
 
 
-def _rest(metadata: Mapping[str, Any]) -> dict[str, Any]:
+def _other_metadata(metadata: Mapping[str, Any]) -> dict[str, Any]:
     """What belongs to the call and stands neither in the facts nor in the stored message."""
     kept: dict[str, Any] = {}
     own = metadata.get("burnish")

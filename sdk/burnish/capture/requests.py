@@ -65,7 +65,7 @@ def encode_tool(tool: Any) -> Tool:
     definition back as it was sent.
     """
     if not isinstance(tool, dict):
-        described = _described(tool)
+        described = _describe_tool(tool)
         if described is None:
             return {"type": "verbatim", "name": "verbatim", "value": tool}
         tool = described
@@ -117,7 +117,7 @@ def decode_tool(tool: Tool) -> dict[str, Any]:
     return {**outer, **form["around"], "function": function}
 
 
-def _described(tool: Any) -> dict[str, Any] | None:
+def _describe_tool(tool: Any) -> dict[str, Any] | None:
     """A tool object that a model bound as it is; None where it is no tool."""
     from langchain_core.utils.function_calling import convert_to_openai_tool
 

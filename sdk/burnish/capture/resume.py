@@ -66,7 +66,7 @@ def trajectory_of_checkpoint(
             state = graph.get_state(place)
             place = _before_the_edit(state)
             if place is None:
-                return _maker(state, thread)
+                return _maker_of_checkpoint(state, thread)
     except Exception as error:  # noqa: BLE001 - the user's store; the run itself will tell
         faults.count(f"checkpoint not read: {type(error).__name__}")
     return NOT_FOUND
@@ -101,9 +101,9 @@ def _before_the_edit(state: Any) -> Any:
     return None if KEY in metadata or metadata.get("source") not in _EDITED else state.parent_config
 
 
-def _maker(state: Any, thread: str) -> str:
+def _maker_of_checkpoint(state: Any, thread: str) -> str:
     """The trajectory of the run that made a checkpoint, or NOT_FOUND."""
-    named, moment = _named(state), _moment(state)
+    named, moment = _trajectory_in_metadata(state), _time_of_checkpoint(state)
     if named is not None or moment is None:
         return named or NOT_FOUND
     recent = thread_runs.recent_run_at(thread, moment)
@@ -112,7 +112,7 @@ def _maker(state: Any, thread: str) -> str:
 
 async def _maker_async(state: Any, thread: str) -> str:
     """As `_maker`; files are read in another thread."""
-    named, moment = _named(state), _moment(state)
+    named, moment = _trajectory_in_metadata(state), _time_of_checkpoint(state)
     if named is not None or moment is None:
         return named or NOT_FOUND
     recent = thread_runs.recent_run_at(thread, moment)
@@ -121,13 +121,13 @@ async def _maker_async(state: Any, thread: str) -> str:
     return recent or NOT_FOUND
 
 
-def _named(state: Any) -> str | None:
+def _trajectory_in_metadata(state: Any) -> str | None:
     """The trajectory that an earlier version wrote into the checkpoint's metadata."""
     found = (state.metadata or {}).get(KEY)
     return found if isinstance(found, str) and found else None
 
 
-def _moment(state: Any) -> int | None:
+def _time_of_checkpoint(state: Any) -> int | None:
     """When the checkpoint was made, in microseconds since 1970."""
     if not state.created_at:
         return None

@@ -25,10 +25,10 @@ def start_retrieval(
 
 def end_retrieval(run: Run, documents: Iterable[Any]) -> None:
     """A retriever answered."""
-    end_tool(run, [_document(item) for item in documents])
+    end_tool(run, [_document_record(item) for item in documents])
 
 
-def _document(document: Any) -> Json:
+def _document_record(document: Any) -> Json:
     """A document as the conventions have it: `content`, and `id` and `score` where there are any."""
     content = getattr(document, "page_content", None)
     if content is None:

@@ -31,7 +31,7 @@ def clean_bytes(value: Any, clean: Callable[[str], str]) -> Any:
         return _clean_url(value, clean) if value.startswith("data:") else value
     if isinstance(value, list):
         items = [clean_bytes(item, clean) for item in value]
-        return value if all(map(_is, items, value)) else items
+        return value if all(map(_is_same, items, value)) else items
     if not isinstance(value, dict):
         return value
     cleaned = {key: clean_bytes(item, clean) for key, item in value.items()}
@@ -41,7 +41,7 @@ def clean_bytes(value: Any, clean: Callable[[str], str]) -> Any:
     place = _place_of_bytes(cleaned)
     if place is not None:
         cleaned[place] = _clean_base64(cleaned[place], clean)
-    return value if all(_is(cleaned[key], item) for key, item in value.items()) else cleaned
+    return value if all(_is_same(cleaned[key], item) for key, item in value.items()) else cleaned
 
 
 def without_spelling(value: Any) -> Any:
@@ -50,7 +50,7 @@ def without_spelling(value: Any) -> Any:
         return WITHHELD if _is_opaque_url(value) else value
     if isinstance(value, list):
         items = [without_spelling(item) for item in value]
-        return value if all(map(_is, items, value)) else items
+        return value if all(map(_is_same, items, value)) else items
     if not isinstance(value, dict):
         return value
     kept = {
@@ -62,11 +62,13 @@ def without_spelling(value: Any) -> Any:
     if place is not None and _text_of(kept[place]) is None:
         kept[place] = ""
         kept["withheld"] = "redacted"
-    same = kept.keys() == value.keys() and all(_is(kept[key], item) for key, item in value.items())
+    same = kept.keys() == value.keys() and all(
+        _is_same(kept[key], item) for key, item in value.items()
+    )
     return value if same else kept
 
 
-def _is(one: Any, other: Any) -> bool:
+def _is_same(one: Any, other: Any) -> bool:
     return one is other
 
 

@@ -69,35 +69,35 @@ class ThreadRun(NamedTuple):
 
 def note_start(thread: str, trajectory: str, at: int) -> None:
     """Record that a run of a thread begins."""
-    _append(thread, trajectory, at, _START)
+    _append_record(thread, trajectory, at, _START)
 
 
 def note_end(thread: str, trajectory: str, at: int) -> None:
     """Record that a run of a thread ends."""
-    _append(thread, trajectory, at, _END)
+    _append_record(thread, trajectory, at, _END)
 
 
 def run_at(thread: str, at_us: int) -> str | None:
     """Return the trajectory whose run of a thread covers a moment, in microseconds; None without one."""
-    return _covering(runs_of_thread(thread), at_us)
+    return _covering_run(runs_of_thread(thread), at_us)
 
 
 def recent_run_at(thread: str, at_us: int) -> str | None:
     """As `run_at`, for a run of this process that has ended; touches no file."""
-    runs = _runs_of(_records_in(_memory, _digest(thread), 0))
-    return _covering([run for run in runs if run.ended_ns is not None], at_us)
+    runs = _runs_of(_records_in(_memory, _digest_of_thread(thread), 0))
+    return _covering_run([run for run in runs if run.ended_ns is not None], at_us)
 
 
 def runs_of_thread(thread: str) -> list[ThreadRun]:
     """Return the runs of a thread, in the order in which they began."""
     try:
-        return _runs_of(_records_here(_digest(thread)))
+        return _runs_of(_records_here(_digest_of_thread(thread)))
     except (OSError, ValueError) as problem:
         faults.count(f"list of threads not read: {type(problem).__name__}")
         return []
 
 
-def _covering(runs: list[ThreadRun], at_us: int) -> str | None:
+def _covering_run(runs: list[ThreadRun], at_us: int) -> str | None:
     """Return the trajectory of the run that covers a moment; of several, the one that began last."""
     found = None
     for run in runs:
@@ -113,7 +113,7 @@ def _runs_of(records: Iterable[_Record]) -> list[ThreadRun]:
         if kind == _START:
             runs.append(ThreadRun(trajectory, at, None))
         else:
-            _end(runs, trajectory, at)
+            _end_runs(runs, trajectory, at)
     return sorted(runs, key=lambda run: run.started_ns)
 
 
@@ -124,9 +124,9 @@ def erase(home: Path, trajectories: Collection[str]) -> None:
         OSError: If a file cannot be written.
     """
     _memory.clear()
-    for path in _files(home):
+    for path in _existing_files(home):
         for trajectory in filter(_ID.fullmatch, trajectories):
-            places = [place for place, *_ in _records(path, bytes.fromhex(trajectory), 16)]
+            places = [place for place, *_ in _read_records(path, bytes.fromhex(trajectory), 16)]
             if not places:
                 continue
             descriptor = os.open(path, os.O_WRONLY)
@@ -138,7 +138,7 @@ def erase(home: Path, trajectories: Collection[str]) -> None:
                 os.close(descriptor)
 
 
-def _end(runs: list[ThreadRun], trajectory: str, at: int) -> None:
+def _end_runs(runs: list[ThreadRun], trajectory: str, at: int) -> None:
     for place in range(len(runs) - 1, -1, -1):
         run = runs[place]
         if run.trajectory == trajectory and run.ended_ns is None:
@@ -146,11 +146,11 @@ def _end(runs: list[ThreadRun], trajectory: str, at: int) -> None:
             return
 
 
-def _digest(thread: str) -> bytes:
+def _digest_of_thread(thread: str) -> bytes:
     return hashlib.blake2b(thread.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
-def _files(home: Path) -> list[Path]:
+def _existing_files(home: Path) -> list[Path]:
     """Return the files that there are, the older one first."""
     found = (home / f"{_NAME}.1", home / _NAME)
     return [path for path in found if path.is_file()]
@@ -164,11 +164,11 @@ def _records_here(digest: bytes) -> Iterator[_Record]:
     if sink.is_replaced():
         yield from _records_in(_memory, digest, 0)
         return
-    for path in _files(settings.current().home):
-        yield from _records(path, digest, 0)
+    for path in _existing_files(settings.current().home):
+        yield from _read_records(path, digest, 0)
 
 
-def _records(path: Path, wanted: bytes, offset: int) -> Iterator[_Record]:
+def _read_records(path: Path, wanted: bytes, offset: int) -> Iterator[_Record]:
     """Yield the records of a file that hold these bytes at an offset."""
     with path.open("rb") as file:
         if not os.fstat(file.fileno()).st_size:
@@ -188,32 +188,32 @@ def _records_in(data: mmap.mmap | bytearray, wanted: bytes, offset: int) -> Iter
         place = data.find(wanted, place + 1)
 
 
-def _append(thread: str, trajectory: str, at: int, kind: bytes) -> None:
+def _append_record(thread: str, trajectory: str, at: int, kind: bytes) -> None:
     if not _ID.fullmatch(trajectory):
         return
-    record = _RECORD.pack(_digest(thread), bytes.fromhex(trajectory), at, kind)
+    record = _RECORD.pack(_digest_of_thread(thread), bytes.fromhex(trajectory), at, kind)
     _memory.extend(record)
     del _memory[: max(0, len(_memory) - _FULL_MEMORY)]
     if sink.is_replaced():
         return
     try:
         with _lock:
-            descriptor = _descriptor()
+            descriptor = _open_descriptor()
             write_all(descriptor, record, write_small(descriptor, record, len(record)))
     except (OSError, ValueError) as problem:  # a full disk must not stop the agent
         faults.count(f"list of threads not written: {type(problem).__name__}")
 
 
-def _descriptor() -> int:
+def _open_descriptor() -> int:
     """Return the open file of the current home, which has room for one more record."""
     file, home = _file, settings.current().home
     if file is None or file.home is not home or file.room <= 0:
-        file = _opened(home)
+        file = _open_file(home)
     file.room -= _RECORD.size
     return file.descriptor
 
 
-def _opened(home: Path) -> _File:
+def _open_file(home: Path) -> _File:
     global _file, _memory_home
     _leave_file()
     if home != _memory_home:

@@ -30,7 +30,7 @@ def carry_context() -> None:
 
     @functools.wraps(original)
     def submit(self: ThreadPoolExecutor, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
-        if registry.active and _inside(fn):
+        if registry.active and _is_inside_run(fn):
             return original(self, copy_context().run, fn, *args, **kwargs)
         return original(self, fn, *args, **kwargs)
 
@@ -53,7 +53,7 @@ def _remember_origin(thread: threading.Thread) -> None:
         setattr(thread, context.STARTED_IN, here)
 
 
-def _inside(fn: Any) -> bool:
+def _is_inside_run(fn: Any) -> bool:
     """Whether a captured run submits this, and it does not carry a context already."""
     carried = getattr(fn, "func", fn)
     if type(getattr(carried, "__self__", None)).__name__ == "Context":

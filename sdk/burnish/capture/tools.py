@@ -39,11 +39,11 @@ def start_tool(
 def end_tool(run: Run, output: Any) -> None:
     """A tool returned."""
     propagation.leave(run)
-    _end(run, output)
+    _end_call(run, output)
 
 
 @closes
-def _end(run: Run, output: Any) -> None:
+def _end_call(run: Run, output: Any) -> None:
     finish_tool_run(run, _reply_of(output))
     close_bare(run, "completed")
 
@@ -65,11 +65,11 @@ def _reply_of(output: Any) -> ToolReply:
 def fail_tool(run: Run, error: BaseException) -> None:
     """A tool raised, or control flow left through it."""
     propagation.leave(run)
-    _fail(run, error)
+    _fail_call(run, error)
 
 
 @closes
-def _fail(run: Run, error: BaseException) -> None:
+def _fail_call(run: Run, error: BaseException) -> None:
     bubbled = type(error).__name__ if is_control_flow(error) else None
     fail_tool_run(run, error, bubbled=bubbled)
     close_bare(run, "failed")

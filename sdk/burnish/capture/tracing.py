@@ -201,7 +201,7 @@ class trace(Entered[Scope]):  # noqa: N801 - used as `@burnish.trace(...)` and `
         """Open a scope for a call of a decorated function."""
         given = self._input
         if given is None:
-            given = _arguments(function, args, kwargs)
+            given = _bind_arguments(function, args, kwargs)
         scope = Scope(self._agent, self._thread_id, given)
         scope.open(getattr(function, "__name__", "call"))
         return scope
@@ -218,17 +218,17 @@ class ScopeMaker(Protocol):
 def record_calls(maker: ScopeMaker, function: _F) -> _F:
     """Return the function with each call in a scope of its own."""
     if inspect.isasyncgenfunction(function):
-        made = _asyncgen(maker, function)
+        made = _wrap_async_generator(maker, function)
     elif inspect.iscoroutinefunction(function):
-        made = _coroutine(maker, function)
+        made = _wrap_coroutine(maker, function)
     elif inspect.isgeneratorfunction(function):
-        made = _generator(maker, function)
+        made = _wrap_generator(maker, function)
     else:
-        made = _plain(maker, function)
+        made = _wrap_function(maker, function)
     return functools.wraps(function)(made)  # pyright: ignore[reportReturnType]
 
 
-def _arguments(function: Any, args: Any, kwargs: Any) -> dict[str, Any]:
+def _bind_arguments(function: Any, args: Any, kwargs: Any) -> dict[str, Any]:
     try:
         return dict(inspect.signature(function).bind(*args, **kwargs).arguments)
     except (TypeError, ValueError):
@@ -250,7 +250,7 @@ class _Call(Entered["_Call"]):
         self._scope.close(self.output, error)
 
 
-def _plain(maker: ScopeMaker, function: Any) -> Callable[..., Any]:
+def _wrap_function(maker: ScopeMaker, function: Any) -> Callable[..., Any]:
     def call(*args: Any, **kwargs: Any) -> Any:
         with _Call(maker.scope_of(function, args, kwargs)) as said:
             said.output = function(*args, **kwargs)
@@ -259,7 +259,7 @@ def _plain(maker: ScopeMaker, function: Any) -> Callable[..., Any]:
     return call
 
 
-def _coroutine(maker: ScopeMaker, function: Any) -> Callable[..., Any]:
+def _wrap_coroutine(maker: ScopeMaker, function: Any) -> Callable[..., Any]:
     async def call(*args: Any, **kwargs: Any) -> Any:
         with _Call(maker.scope_of(function, args, kwargs)) as said:
             said.output = await function(*args, **kwargs)
@@ -268,7 +268,7 @@ def _coroutine(maker: ScopeMaker, function: Any) -> Callable[..., Any]:
     return call
 
 
-def _generator(maker: ScopeMaker, function: Any) -> Callable[..., Any]:
+def _wrap_generator(maker: ScopeMaker, function: Any) -> Callable[..., Any]:
     def call(*args: Any, **kwargs: Any) -> Any:
         scope = maker.scope_of(function, args, kwargs)
         inner = function(*args, **kwargs)
@@ -297,7 +297,7 @@ def _generator(maker: ScopeMaker, function: Any) -> Callable[..., Any]:
     return call
 
 
-def _asyncgen(maker: ScopeMaker, function: Any) -> Callable[..., Any]:
+def _wrap_async_generator(maker: ScopeMaker, function: Any) -> Callable[..., Any]:
     async def call(*args: Any, **kwargs: Any) -> Any:
         scope = maker.scope_of(function, args, kwargs)
         inner = function(*args, **kwargs)

@@ -55,8 +55,8 @@ class WireReply:
         found = {
             "response_id": reply.get("id"),
             "model": reply.get("model"),
-            "prompt_token_ids": _ids(reply.get("prompt_token_ids")),
-            "token_ids": _ids(verbose.get("tokens")),
+            "prompt_token_ids": _read_ids(reply.get("prompt_token_ids")),
+            "token_ids": _read_ids(verbose.get("tokens")),
         }
         self.facts |= {name: value for name, value in found.items() if value}
         model = reply.get("model")
@@ -84,7 +84,7 @@ class WireReply:
         for name in _STOPS:
             if choice.get(name) is not None:
                 self.extras["stop_reason"] = choice[name]
-        ids = _ids(choice.get("token_ids"))
+        ids = _read_ids(choice.get("token_ids"))
         if ids:
             self.facts.setdefault("token_ids", []).extend(ids)
         logprobs = (choice.get("logprobs") or {}).get("content")
@@ -163,7 +163,7 @@ def read_usage(usage: Mapping[str, Any]) -> dict[str, int]:
     return {name: value for name, value in read.items() if isinstance(value, int)}
 
 
-def _ids(value: Any) -> list[int] | None:
+def _read_ids(value: Any) -> list[int] | None:
     if isinstance(value, list) and all(isinstance(item, int) for item in value):
         return value.copy()
     return None

@@ -62,7 +62,7 @@ def _tapped_chunk(original: Any) -> Any:
     def convert(self: Any, chunk: Any, *args: Any, **kwargs: Any) -> Any:
         made = original(self, chunk, *args, **kwargs)
         if registry.active and made is not None:
-            _keep(made, chunk)
+            _keep_reply(made, chunk)
         return made
 
     return convert
@@ -70,18 +70,18 @@ def _tapped_chunk(original: Any) -> Any:
 
 @faults.guarded
 def _keep_whole(result: Any, response: Any) -> None:
-    reply = response if isinstance(response, dict) else _dump(response)
-    _keep(result.generations[0].message, reply)
+    reply = response if isinstance(response, dict) else _dump_response(response)
+    _keep_reply(result.generations[0].message, reply)
 
 
-def _dump(response: Any) -> dict[str, Any]:
+def _dump_response(response: Any) -> dict[str, Any]:
     """A reply of the openai package as a dict, without parsed objects."""
     hidden = {"choices": {"__all__": {"message": {"parsed"}}}}
     return response.model_dump(exclude=hidden, warnings=False)
 
 
 @faults.guarded
-def _keep(made: Any, reply: Any) -> None:
+def _keep_reply(made: Any, reply: Any) -> None:
     if not isinstance(reply, dict):
         return
     # The object is held, so that its id cannot become another's.

@@ -31,7 +31,7 @@ def operation_of(runnable: Any) -> str:
 
 
 def _is_laid_down(builder: Any) -> bool:
-    ways = _ways(builder)
+    ways = _edges_of_graph(builder)
     if ways is None:
         return False
     done: set[str] = set()
@@ -48,7 +48,7 @@ def _is_laid_down(builder: Any) -> bool:
     return not any(leads_back(node, frozenset()) for node in list(ways))
 
 
-def _ways(builder: Any) -> dict[str, set[str]] | None:
+def _edges_of_graph(builder: Any) -> dict[str, set[str]] | None:
     """Which node may follow which; None where that is not known beforehand."""
     ways: dict[str, set[str]] = {}
     for before, after in builder.edges:

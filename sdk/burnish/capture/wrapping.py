@@ -55,7 +55,7 @@ def wrap(graph: _R, *, agent: str, tags: Sequence[str] = ()) -> _R:
     notice_undeclared_agent(agent, "wrap()")
     shared_handler()
     original = getattr(type(graph), _MARK, (type(graph), None))[0]
-    twin = _shallow(graph)
+    twin = _copy_shallow(graph)
     named = Agent(agent, tuple(tags))
     made = _scoped_class if is_handwritten(graph) else _class_for
     object.__setattr__(twin, "__class__", made(original, named))
@@ -70,7 +70,7 @@ def _scoped_class(original: type, agent: Agent) -> type:
         inner = getattr(original, name, None)
         if inner is not None and not _is_default(inner):
             body[name] = record_entry(agent, name, inner)
-    return _marked(original, agent, body)
+    return _marked_class(original, agent, body)
 
 
 @functools.cache
@@ -88,7 +88,7 @@ def _class_for(original: type, agent: Agent) -> type:
         inner = getattr(original, name, None)
         if inner is not None and not _is_default(inner):
             body[name] = functools.wraps(inner)(recorded(agent, EntryPoint(name), inner))
-    return _marked(original, agent, body)
+    return _marked_class(original, agent, body)
 
 
 def _plain_body(original: type) -> dict[str, Any]:
@@ -101,7 +101,7 @@ def _plain_body(original: type) -> dict[str, Any]:
     }
 
 
-def _marked(original: type, agent: Agent, body: dict[str, Any]) -> type:
+def _marked_class(original: type, agent: Agent, body: dict[str, Any]) -> type:
     made = type(original.__name__, (original,), body)
     setattr(made, _MARK, (original, agent))
     return made
@@ -127,7 +127,7 @@ def _is_default(method: Any) -> bool:
     return method.__qualname__.startswith("Runnable.")
 
 
-def _shallow(runnable: Any) -> Any:
+def _copy_shallow(runnable: Any) -> Any:
     """A shallow copy of the same class; `copy.copy` would go through `__reduce__`, made below."""
     if hasattr(type(runnable), "__copy__"):
         return copy.copy(runnable)
@@ -138,16 +138,16 @@ def _shallow(runnable: Any) -> Any:
 
 def _reduce(self: Any) -> tuple[Callable[..., Any], tuple[Any, ...]]:
     original, agent = getattr(type(self), _MARK)
-    plain = _shallow(self)
+    plain = _copy_shallow(self)
     object.__setattr__(plain, "__class__", original)
-    return _rewrap, (plain, agent.name, agent.tags)
+    return _wrap_again, (plain, agent.name, agent.tags)
 
 
-def _rewrap(graph: Any, agent: str, tags: tuple[str, ...]) -> Any:
+def _wrap_again(graph: Any, agent: str, tags: tuple[str, ...]) -> Any:
     return wrap(graph, agent=agent, tags=tags)
 
 
-def _sync(agent: Agent, entry: EntryPoint, inner: Callable[..., Any]) -> Callable[..., Any]:
+def _wrap_sync(agent: Agent, entry: EntryPoint, inner: Callable[..., Any]) -> Callable[..., Any]:
     def run(self: Any, input: Any, config: Any = None, *args: Any, **kwargs: Any) -> Any:
         call = enter(agent, entry, self, input, config)
         if call is None:
@@ -172,7 +172,7 @@ async def _enter_async(
     return enter_resumed(agent, entry, graph, input, config, found)
 
 
-def _async(agent: Agent, entry: EntryPoint, inner: Callable[..., Any]) -> Callable[..., Any]:
+def _wrap_async(agent: Agent, entry: EntryPoint, inner: Callable[..., Any]) -> Callable[..., Any]:
     async def run(self: Any, input: Any, config: Any = None, *args: Any, **kwargs: Any) -> Any:
         call = await _enter_async(agent, entry, self, input, config)
         if call is None:
@@ -188,7 +188,9 @@ def _async(agent: Agent, entry: EntryPoint, inner: Callable[..., Any]) -> Callab
     return run
 
 
-def _iterating(agent: Agent, entry: EntryPoint, inner: Callable[..., Any]) -> Callable[..., Any]:
+def _wrap_iterator(
+    agent: Agent, entry: EntryPoint, inner: Callable[..., Any]
+) -> Callable[..., Any]:
     def recorded(
         self: Any, input: Any, config: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Iterator[Any]:
@@ -211,7 +213,9 @@ def _iterating(agent: Agent, entry: EntryPoint, inner: Callable[..., Any]) -> Ca
     return run
 
 
-def _aiterating(agent: Agent, entry: EntryPoint, inner: Callable[..., Any]) -> Callable[..., Any]:
+def _wrap_async_iterator(
+    agent: Agent, entry: EntryPoint, inner: Callable[..., Any]
+) -> Callable[..., Any]:
     async def recorded(
         self: Any, input: Any, config: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> AsyncIterator[Any]:
@@ -222,7 +226,7 @@ def _aiterating(agent: Agent, entry: EntryPoint, inner: Callable[..., Any]) -> C
             async for chunk in chunks:
                 yield chunk
         except BaseException as error:
-            await _close(chunks)
+            await _close_chunks(chunks)
             if call is not None:
                 call.failed(error)
             raise
@@ -239,7 +243,7 @@ def _aiterating(agent: Agent, entry: EntryPoint, inner: Callable[..., Any]) -> C
     return run
 
 
-def _reading(agent: Agent, entry: EntryPoint, inner: Callable[..., Any]) -> Callable[..., Any]:
+def _wrap_reader(agent: Agent, entry: EntryPoint, inner: Callable[..., Any]) -> Callable[..., Any]:
     def run(self: Any, input: Any, config: Any = None, *args: Any, **kwargs: Any) -> Any:
         if kwargs.get("version") != "v3":  # the others end in another entry point
             return inner(self, input, config, *args, **kwargs)
@@ -258,16 +262,16 @@ def _reading(agent: Agent, entry: EntryPoint, inner: Callable[..., Any]) -> Call
     return run
 
 
-async def _close(chunks: Any) -> None:
+async def _close_chunks(chunks: Any) -> None:
     """Leave the original's generator when ours is left, so that it cleans up now."""
     aclose = getattr(chunks, "aclose", None)
     if aclose is not None:
         await aclose()
 
 
-def _batch(agent: Agent, entry: EntryPoint, inner: Callable[..., Any]) -> Callable[..., Any]:
+def _wrap_batch(agent: Agent, entry: EntryPoint, inner: Callable[..., Any]) -> Callable[..., Any]:
     def run(self: Any, inputs: list[Any], config: Any = None, **kwargs: Any) -> Any:
-        calls, configs = _each(agent, entry, self, inputs, config)
+        calls, configs = _invocation_for_each(agent, entry, self, inputs, config)
         try:
             outputs = inner(self, inputs, configs, **kwargs)
         except BaseException as error:
@@ -279,9 +283,11 @@ def _batch(agent: Agent, entry: EntryPoint, inner: Callable[..., Any]) -> Callab
     return run
 
 
-def _abatch(agent: Agent, entry: EntryPoint, inner: Callable[..., Any]) -> Callable[..., Any]:
+def _wrap_async_batch(
+    agent: Agent, entry: EntryPoint, inner: Callable[..., Any]
+) -> Callable[..., Any]:
     async def run(self: Any, inputs: list[Any], config: Any = None, **kwargs: Any) -> Any:
-        calls, configs = _each(agent, entry, self, inputs, config)
+        calls, configs = _invocation_for_each(agent, entry, self, inputs, config)
         try:
             outputs = await inner(self, inputs, configs, **kwargs)
         except BaseException as error:
@@ -293,7 +299,7 @@ def _abatch(agent: Agent, entry: EntryPoint, inner: Callable[..., Any]) -> Calla
     return run
 
 
-def _each(
+def _invocation_for_each(
     agent: Agent, entry: EntryPoint, runnable: Any, inputs: list[Any], config: Any
 ) -> tuple[list[Invocation | None], Any]:
     """One invocation for each input of a batch that the runnable runs by itself."""
@@ -330,16 +336,16 @@ def _all_done(calls: list[Invocation | None], outputs: Any) -> None:
 _STARTING = ("invoke", "ainvoke", "stream", "astream")
 _ENDING_IN_STREAM = ("transform", "atransform")  # of a graph; there the input is known
 _RECORDED: dict[str, Callable[..., Any]] = {
-    "invoke": _sync,
-    "ainvoke": _async,
-    "stream": _iterating,
-    "astream": _aiterating,
-    "transform": _iterating,
-    "atransform": _aiterating,
+    "invoke": _wrap_sync,
+    "ainvoke": _wrap_async,
+    "stream": _wrap_iterator,
+    "astream": _wrap_async_iterator,
+    "transform": _wrap_iterator,
+    "atransform": _wrap_async_iterator,
 }
 # A chat model runs while its events are read, and ends the trajectory with its call.
 _RECORDED_READINGS: dict[str, Callable[..., Any]] = {
-    "stream_events": _reading,
-    "astream_events": _reading,
+    "stream_events": _wrap_reader,
+    "astream_events": _wrap_reader,
 }
-_RECORDED_LISTS: dict[str, Callable[..., Any]] = {"batch": _batch, "abatch": _abatch}
+_RECORDED_LISTS: dict[str, Callable[..., Any]] = {"batch": _wrap_batch, "abatch": _wrap_async_batch}

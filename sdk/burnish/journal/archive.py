@@ -79,7 +79,7 @@ def archive(home: Path, url: str, settings: Settings) -> ArchiveReport:
             )
         claims = Claims(home, settings, time.time_ns())
         listed = load_list(home)
-        for path in _closed(home):
+        for path in _closed_segments(home):
             if claims.hold(path.parent.name, int(path.stem)):
                 report.claimed += 1
             else:
@@ -92,7 +92,7 @@ def _archive_segment(
 ) -> None:
     """Move one segment; the caller holds the journal's lock."""
     data = path.read_bytes()
-    whole = _whole(data)
+    whole = _length_of_whole_frames(data)
     if whole is None:
         report.damaged += 1
         return
@@ -166,13 +166,13 @@ def copy_back(url: str, home: Path) -> tuple[int, int]:
     return written, broken
 
 
-def _closed(home: Path) -> Iterator[Path]:
+def _closed_segments(home: Path) -> Iterator[Path]:
     for folder in process_folders(home):
         paths = [path for path in segments(folder) if path.is_file()]
         yield from paths[:-1] if is_alive(folder) else paths
 
 
-def _whole(data: bytes) -> int | None:
+def _length_of_whole_frames(data: bytes) -> int | None:
     """Length of the whole frames of a segment; None if it holds damage, or holds no frame at all."""
     end = 0
     for kind, _, following in frames.split(data):

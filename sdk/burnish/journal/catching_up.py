@@ -216,7 +216,11 @@ class CatchingUp:
             [
                 *(plain_text(event.trajectory or ""), _FROM_ELSEWHERE, folder),
                 *(event.at, event.ended, plain_text(event.agent)),
-                *(_optional(event.thread_id), _optional(event.user), plain_text(event.source)),
+                *(
+                    _text_or_none(event.thread_id),
+                    _text_or_none(event.user),
+                    plain_text(event.source),
+                ),
             ],
         )
 
@@ -235,7 +239,11 @@ class CatchingUp:
                     event.at,
                     int(event.resumed),
                 ),
-                *(plain_text(event.agent), _optional(event.thread_id), _optional(event.user)),
+                *(
+                    plain_text(event.agent),
+                    _text_or_none(event.thread_id),
+                    _text_or_none(event.user),
+                ),
                 plain_text(event.source),
             ],
         )
@@ -267,7 +275,7 @@ class CatchingUp:
             if gone or not runs:
                 self.base.execute("DELETE FROM trajectories WHERE id = ?", [key])
                 continue
-            runs = _told(runs)
+            runs = _describing_rows(runs)
             roots = [runs[0], *(run for run in runs[1:] if run[8])]
             first, last = roots[0], roots[-1]
             row = [
@@ -298,7 +306,7 @@ def _all_segments(home: Path) -> Iterator[tuple[Path, bool]]:
             yield path, alive and path == paths[-1]
 
 
-def _told(runs: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+def _describing_rows(runs: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
     """The rows that describe a trajectory: our own runs, else received ones, else received calls."""
     own = [run for run in runs if not run[9].startswith(_FROM_ELSEWHERE)]
     return own or [run for run in runs if run[9] != _FROM_ELSEWHERE] or runs
@@ -314,5 +322,5 @@ def plain_text(value: str) -> str:
     return value.encode("utf-8", "backslashreplace").decode()
 
 
-def _optional(value: str | None) -> str | None:
+def _text_or_none(value: str | None) -> str | None:
     return None if value is None else plain_text(value)

@@ -16,7 +16,7 @@ def damaged_files(home: Path) -> list[Path]:
     """Documents of a workspace of which the file or its copy cannot be read."""
     found = [path for path in paths_of(home) if is_damaged(path, Tombstone)]
     workspace = home / "workspace.json"
-    if is_damaged(workspace, WorkspaceFile) or _differ(workspace):
+    if is_damaged(workspace, WorkspaceFile) or _differs_from_copy(workspace):
         found.append(workspace)
     archive = home / "archive.json"
     if is_damaged(archive, dict) or read_archive_list(home).damaged:
@@ -36,7 +36,7 @@ def _is_no_key(path: Path) -> bool:
     return not stat.S_ISREG(status.st_mode) or not status.st_size
 
 
-def _differ(path: Path) -> bool:
+def _differs_from_copy(path: Path) -> bool:
     """Whether a file and its copy, which are written once, are not the same any more."""
     copy = path.with_name(path.name + COPY)
     try:

@@ -52,17 +52,17 @@ def write_document(path: Path, value: object) -> None:
 
 def read_document(path: Path, type_: type[_T]) -> Document[_T]:
     """The content of a document, out of its copy where the file itself is damaged or gone."""
-    found, whole = _read(path, type_)
+    found, whole = _read_file(path, type_)
     if whole and found is not None:
         return Document(found)
-    copied, copy_whole = _read(_copy_of(path), type_)
+    copied, copy_whole = _read_file(_copy_of(path), type_)
     return Document(copied, damaged=not (whole and copy_whole) or copied is not None)
 
 
 def is_damaged(path: Path, type_: type[object]) -> bool:
     """Whether a document or its copy cannot be read, or the document is gone and its copy is left."""
-    found, whole = _read(path, type_)
-    copied, copy_whole = _read(_copy_of(path), type_)
+    found, whole = _read_file(path, type_)
+    copied, copy_whole = _read_file(_copy_of(path), type_)
     return not (whole and copy_whole) or (found is None and copied is not None)
 
 
@@ -70,7 +70,7 @@ def _copy_of(path: Path) -> Path:
     return path.with_name(path.name + COPY)
 
 
-def _read(path: Path, type_: type[_T]) -> tuple[_T | None, bool]:
+def _read_file(path: Path, type_: type[_T]) -> tuple[_T | None, bool]:
     """The content of one file, and whether it is whole; a missing file is whole and empty."""
     try:
         content = read_regular(path)

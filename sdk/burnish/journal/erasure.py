@@ -122,7 +122,7 @@ def _erase_segment(home: Path, stone: Tombstone, name: str, path: Path) -> int:
         stone.ranges[name], stone.damage[name] = found
         save(home, stone)
     ranges = Ranges(stone.ranges[name], stone.damage.get(name, []))
-    _overwrite(path, ranges)
+    _overwrite_ranges(path, ranges)
     stone.frames += len(ranges.frames)
     stone.pending = [other for other in stone.pending if other != name]
     del stone.ranges[name]
@@ -247,7 +247,7 @@ def erase(path: Path, forgotten: Forgotten) -> int:
     """Blank the events of a segment that were forgotten, and all contents that no other names."""
     ranges = forgotten_ranges(path.read_bytes(), forgotten)
     if any(ranges):
-        _overwrite(path, ranges)
+        _overwrite_ranges(path, ranges)
     return len(ranges.frames)
 
 
@@ -270,7 +270,7 @@ class Ranges(NamedTuple):
     damage: list[tuple[int, int]]
 
 
-def _overwrite(path: Path, ranges: Ranges) -> None:
+def _overwrite_ranges(path: Path, ranges: Ranges) -> None:
     fd = os.open(path, os.O_RDWR)
     try:
         seeds = frames.find_seeds(os.pread(fd, 4096, 0))
@@ -303,7 +303,7 @@ def forgotten_ranges(data: bytes, forgotten: Forgotten) -> Ranges:
             damage.append((start, end))
             named = named or forgotten.unreadable(data[start:end])
         elif kind == frames.EVENT:
-            event = _decoded(payload)
+            event = _decode_payload(payload)
             if forgotten.unreadable(payload) if event is None else forgotten.event(event):
                 events.append((start, end))
             elif event is not None:
@@ -314,7 +314,7 @@ def forgotten_ranges(data: bytes, forgotten: Forgotten) -> Ranges:
     return Ranges(sorted(events + contents.unneeded() + tail), damage)
 
 
-def _decoded(payload: bytes) -> AnyEvent | None:
+def _decode_payload(payload: bytes) -> AnyEvent | None:
     try:
         return decode(payload)
     except UNREADABLE:
@@ -355,18 +355,18 @@ class _Contents:
 def refs_of(event: AnyEvent) -> Iterator[Ref]:
     """Names of the contents that an event refers to."""
     for field in event.__struct_fields__:
-        yield from _refs(getattr(event, field))
+        yield from _find_references(getattr(event, field))
 
 
-def _refs(value: object) -> Iterator[Ref]:
+def _find_references(value: object) -> Iterator[Ref]:
     if isinstance(value, bytes):
         yield value
     elif isinstance(value, list):
         for item in value:
-            yield from _refs(item)
+            yield from _find_references(item)
     elif isinstance(value, dict):
         for item in value.values():
-            yield from _refs(item)
+            yield from _find_references(item)
 
 
 def _name_of(path: Path) -> str:

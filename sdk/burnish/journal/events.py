@@ -314,11 +314,11 @@ def encode(event: AnyEvent) -> bytes:
             payload = _exact_json(msgspec.to_builtins(event))
         _decode(payload)
     except (TypeError, ValueError, RecursionError) as problem:
-        raise _unreadable(event, problem) from problem
+        raise _unreadable_event(event, problem) from problem
     return payload
 
 
-def _unreadable(event: AnyEvent, problem: object) -> UnreadableEvent:
+def _unreadable_event(event: AnyEvent, problem: object) -> UnreadableEvent:
     return UnreadableEvent(
         f"{type(event).__name__} cannot be read back: {problem}", "values of the declared types"
     )
@@ -336,7 +336,7 @@ def encode_all(events: Sequence[AnyEvent]) -> list[bytes]:
             payload = _ENCODER.encode(event)
             _DECODER.decode(payload)
             if event.at > _LAST_NS:
-                raise _unreadable(event, f"its time of {event.at} ns is beyond 64 bits")
+                raise _unreadable_event(event, f"its time of {event.at} ns is beyond 64 bits")
             payloads.append(payload)
     except UnreadableEvent:
         raise
@@ -396,7 +396,7 @@ def canonical(value: Any) -> bytes:
     NaN, the infinities and lone surrogates are kept: such a value is written with every character
     above ASCII escaped, and `NaN`, `Infinity`, `-Infinity` as Python's own json writes them.
     """
-    return _json(value, _JSON, sort_keys=True)
+    return _encode_json(value, _JSON, sort_keys=True)
 
 
 def ordered_json(value: Any) -> bytes:
@@ -405,7 +405,7 @@ def ordered_json(value: Any) -> bytes:
     A model reads arguments and schemas in the order in which they were written, so what is stored keeps it. Other
     values are written as by `canonical`.
     """
-    return _json(value, _ORDERED_JSON, sort_keys=False)
+    return _encode_json(value, _ORDERED_JSON, sort_keys=False)
 
 
 def ascii_json(value: Any) -> str:
@@ -424,7 +424,7 @@ def from_json(blob: bytes | str) -> Any:
         return json.loads(blob)
 
 
-def _json(value: Any, encoder: msgspec.json.Encoder, *, sort_keys: bool) -> bytes:
+def _encode_json(value: Any, encoder: msgspec.json.Encoder, *, sort_keys: bool) -> bytes:
     try:
         blob = encoder.encode(value)
     except (UnicodeEncodeError, OverflowError):

@@ -60,7 +60,7 @@ def find_orphans(home: Path, field: str, names: Iterable[str], started: Collecti
             _read_segment(path, started, orphans, damaged)
     if not orphans or not damaged:
         return Orphans([], sorted(orphans))
-    forms = [form for name in names for form in _forms(field, name)]
+    forms = [form for name in names for form in _forms_of_name(field, name)]
     named: set[str] = set()
     for one in damaged:
         ids = {run for run in orphans if run.encode() in one.content}
@@ -97,7 +97,7 @@ def _read_segment(
     damaged += [_Damaged(content, None) for content in waiting]
 
 
-def _forms(field: str, name: str) -> Iterable[bytes]:
+def _forms_of_name(field: str, name: str) -> Iterable[bytes]:
     """The bytes that a name has in an event: with its field, and a long one also without it."""
     try:
         encoded = msgspec.msgpack.encode(name)

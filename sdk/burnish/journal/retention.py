@@ -50,7 +50,7 @@ def keep(home: Path, settings: Settings, now_ns: int | None = None) -> Retention
     with rewriting(home, remote=False) as state:
         if not state.held:
             return report
-        found = _all(home)
+        found = _all_segments(home)
         claims = Claims(home, settings, now)
         report.lost_claims = claims.lost
         total = sum(item.size for item in found)
@@ -115,7 +115,7 @@ class Claims:
         return False
 
 
-def _all(home: Path) -> list[_Segment]:
+def _all_segments(home: Path) -> list[_Segment]:
     found = []
     for folder in process_folders(home):
         alive = is_alive(folder)

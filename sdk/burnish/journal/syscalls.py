@@ -19,7 +19,7 @@ SMALL = 64 * 1024
 """Largest write, in bytes, that is made with the lock held."""
 
 
-def _held() -> Callable[[int, bytes, int], int]:
+def _bind_write() -> Callable[[int, bytes, int], int]:
     try:
         call = ctypes.PyDLL(None).write
     except (AttributeError, OSError, TypeError):  # a platform without a C library to ask
@@ -29,7 +29,7 @@ def _held() -> Callable[[int, bytes, int], int]:
     return call
 
 
-write_small = _held()
+write_small = _bind_write()
 """Write the first `size` bytes, at most `SMALL`; returns how many the kernel took, below 0 on failure."""
 
 

@@ -44,7 +44,7 @@ def encode_table(data: bytes) -> bytes:
     """
     pa, parquet, _ = import_stack()
     buffer = pa.BufferOutputStream()
-    parquet.write_table(_table(pa, data), buffer, compression="zstd")
+    parquet.write_table(_build_table(pa, data), buffer, compression="zstd")
     return buffer.getvalue().to_pybytes()
 
 
@@ -172,7 +172,7 @@ def unreachable(url: str, error: Exception) -> JournalError:
     )
 
 
-def _table(pa: Any, data: bytes) -> pa.Table:
+def _build_table(pa: Any, data: bytes) -> pa.Table:
     rows: dict[str, list[Any]] = {
         name: [] for name in ("kind", "at", "event", "trajectory", "payload")
     }

@@ -112,7 +112,7 @@ class JournalWriter:
     ) -> None:
         """As `append`, for several events in one write: all of them or none."""
         if len(blobs) > CHUNK:
-            events, blobs = _folded(events, blobs)
+            events, blobs = _fold_messages(events, blobs)
         given = encode_all(events), blobs, events[-1].at
         with self._lock:
             if self._writing:
@@ -320,7 +320,7 @@ class JournalWriter:
         self._set_limit()
 
 
-def _folded(
+def _fold_messages(
     events: Sequence[AnyEvent], blobs: Mapping[Ref, bytes] | tuple[()]
 ) -> tuple[Sequence[AnyEvent], Mapping[Ref, bytes] | tuple[()]]:
     """The events with a long list of messages taken out of the last, which are contents then."""

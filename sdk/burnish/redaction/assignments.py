@@ -113,7 +113,7 @@ _STRICT = frozenset(
 def find_assigned(view: View) -> Iterator[Token]:
     """Every value that stands beside a telling name."""
     text, end = view.plain, 0
-    for start, behind in _places(view.lowered):
+    for start, behind in _places_of_stems(view.lowered):
         if start < end:
             continue
         first, end = _name_around(text, start, behind)
@@ -123,7 +123,7 @@ def find_assigned(view: View) -> Iterator[Token]:
             yield found
 
 
-def _places(lowered: str) -> list[tuple[int, int]]:
+def _places_of_stems(lowered: str) -> list[tuple[int, int]]:
     """Where the stems begin and end, in order."""
     found: list[tuple[int, int]] = []
     for stem in _STEMS if lowered.isascii() else _ALL_STEMS:
@@ -137,7 +137,7 @@ def _places(lowered: str) -> list[tuple[int, int]]:
 
 def has_telling_stem(lowered: str) -> bool:
     """Whether a text in lower case may hold a telling name."""
-    return _occurs(_STEMS, lowered) or (not lowered.isascii() and _occurs(_FOREIGN, lowered))
+    return _occurs_in(_STEMS, lowered) or (not lowered.isascii() and _occurs_in(_FOREIGN, lowered))
 
 
 def is_placeholder(text: str) -> bool:
@@ -150,7 +150,7 @@ def is_template(text: str) -> bool:
     return _PLACEHOLDER.match(text) is not None
 
 
-def _occurs(stems: tuple[str, ...], text: str) -> bool:
+def _occurs_in(stems: tuple[str, ...], text: str) -> bool:
     for stem in stems:  # noqa: SIM110 - a generator costs more than all the searches
         if stem in text:
             return True
@@ -179,7 +179,7 @@ def _value_behind(text: str, start: int, end: int) -> Token | None:
     if match is None or match.lastgroup is None:
         return None
     form = next(group for group, value in match.groupdict().items() if value and group != "mark")
-    return _accepted(text, match, form, name, text[max(0, start - 2) : start])
+    return _accept_value(text, match, form, name, text[max(0, start - 2) : start])
 
 
 def _last_part(name: str) -> str:
@@ -188,7 +188,9 @@ def _last_part(name: str) -> str:
     return head if last in ("value", "0", "encrypted") else last
 
 
-def _accepted(text: str, match: re.Match[str], form: str, name: str, before: str) -> Token | None:
+def _accept_value(
+    text: str, match: re.Match[str], form: str, name: str, before: str
+) -> Token | None:
     """The value of a form, if it is one."""
     value, place = match[form].rstrip(), match.start(form)
     if form in ("bare", "said", "told", "word", "block", "cell", "about", "part"):

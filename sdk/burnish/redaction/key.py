@@ -28,7 +28,7 @@ def workspace_key(home: Path) -> bytes:
     file = home / _FILE
     make_private_folder(home)
     write_once(file, secrets.token_hex(32).encode())  # another process may be first
-    return _read(file)
+    return _read_key(file)
 
 
 def known_keys(home: Path) -> list[bytes]:
@@ -36,11 +36,11 @@ def known_keys(home: Path) -> list[bytes]:
     given, file = os.environ.get(VARIABLE), home / _FILE
     keys = [given.encode()] if given else []
     with contextlib.suppress(FileNotFoundError):
-        keys.append(_read(file))
+        keys.append(_read_key(file))
     return keys
 
 
-def _read(file: Path) -> bytes:
+def _read_key(file: Path) -> bytes:
     """The key in a file.
 
     Raises:

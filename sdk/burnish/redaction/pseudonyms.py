@@ -33,7 +33,7 @@ class Pseudonyms:
     def make(self, kind: str, original: str) -> str:
         """The stand-in of an original."""
         settled = " ".join(original.split()).lower()
-        maker = _MAKERS.get(kind, _secret)
+        maker = _MAKERS.get(kind, _secret_pseudonym)
         return maker(self, kind, settled)
 
     def is_mine(self, kind: str, text: str) -> bool:
@@ -70,18 +70,18 @@ class Pseudonyms:
         return self.hexadecimal(f"{purpose}-check", body.lower(), 4) == check.lower()
 
 
-def _email(names: Pseudonyms, kind: str, original: str) -> str:
+def _email_pseudonym(names: Pseudonyms, kind: str, original: str) -> str:
     body = names.hexadecimal(kind, original.replace("%40", "@"), 8)
     return f"u{body}{names.hexadecimal('email-check', body, 4)}@example.invalid"
 
 
-def _secret(names: Pseudonyms, kind: str, original: str) -> str:
+def _secret_pseudonym(names: Pseudonyms, kind: str, original: str) -> str:
     body = names.hexadecimal(kind, original, 8)
     check = names.hexadecimal("secret-check", body, 4)
     return f"REDACTED-{kind.upper().replace('_', '-')}-{body}{check}"
 
 
-def _phone(names: Pseudonyms, kind: str, original: str) -> str:
+def _phone_pseudonym(names: Pseudonyms, kind: str, original: str) -> str:
     """An area code and a line of the 555-01xx range, the last digit a check."""
     area = 200 + int(names.digits(kind, digits_of(original), 6)) % 790
     line = names.digits("phone-line", digits_of(original), 1)
@@ -96,7 +96,7 @@ def _is_phone(names: Pseudonyms, text: str) -> bool:
     return names.digits("phone-check", f"{area}{line}", 1) == check
 
 
-def _card(names: Pseudonyms, kind: str, original: str) -> str:
+def _card_pseudonym(names: Pseudonyms, kind: str, original: str) -> str:
     """A number of the test range 400000, with a right check digit."""
     body = names.digits(kind, digits_of(original), 6)
     number = "400000" + body + names.digits("card-check", body, 3)
@@ -112,7 +112,7 @@ def _is_card(names: Pseudonyms, text: str) -> bool:
     )
 
 
-def _iban(names: Pseudonyms, kind: str, original: str) -> str:
+def _iban_pseudonym(names: Pseudonyms, kind: str, original: str) -> str:
     """A German account at a bank code that is not given out, with right check digits."""
     body = names.digits(kind, original.replace(" ", "").replace("-", ""), 6)
     account = "00000000" + body + names.digits("iban-check", body, 4)
@@ -124,7 +124,7 @@ def _is_iban(names: Pseudonyms, text: str) -> bool:
     return bool(match) and names.digits("iban-check", match[1], 4) == match[2]
 
 
-def _ssn(names: Pseudonyms, kind: str, original: str) -> str:
+def _ssn_pseudonym(names: Pseudonyms, kind: str, original: str) -> str:
     """A number of an area that is not given out, the last two digits a check."""
     body = names.digits(kind, digits_of(original), 4)
     number = body + names.digits("ssn-check", body, 2)
@@ -136,7 +136,7 @@ def _is_ssn(names: Pseudonyms, text: str) -> bool:
     return bool(match) and names.digits("ssn-check", match[1] + match[2], 2) == match[3]
 
 
-def _ip(names: Pseudonyms, kind: str, original: str) -> str:
+def _ip_pseudonym(names: Pseudonyms, kind: str, original: str) -> str:
     """An address that belongs to nobody: of 2001:db8::/32 for documentation, or of 240.0.0.0/4, which is not used.
 
     The documentation ranges of IPv4 hold too few addresses for a check.
@@ -162,7 +162,14 @@ def _is_ip(names: Pseudonyms, text: str) -> bool:
     return number >= 0 and names.hexadecimal("ip-check", digits[:4], 3) == digits[4:]
 
 
-_MAKERS = {"email": _email, "phone": _phone, "card": _card, "iban": _iban, "ssn": _ssn, "ip": _ip}
+_MAKERS = {
+    "email": _email_pseudonym,
+    "phone": _phone_pseudonym,
+    "card": _card_pseudonym,
+    "iban": _iban_pseudonym,
+    "ssn": _ssn_pseudonym,
+    "ip": _ip_pseudonym,
+}
 _NUMBER_CHECKS = {
     "phone": _is_phone,
     "card": _is_card,

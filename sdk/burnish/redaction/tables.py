@@ -31,13 +31,13 @@ def find_columns(view: View) -> Iterator[Token]:
         start, place = place, place + len(line) + 1
         if mark and columns and _RULE.fullmatch(line):
             continue
-        cells = _cells(line, start, mark) if mark else []
+        cells = _split_cells(line, start, mark) if mark else []
         if columns and len(cells) == size:
             for column in columns:
                 yield from _secret_in(text, cells[column])
             continue
         mark, size, columns = "", before, []
-        named = _heading(text, line, start) if len(line) <= _LONGEST_LINE else None
+        named = _read_heading(text, line, start) if len(line) <= _LONGEST_LINE else None
         before = named[1] if named else 0
         if named and (named[2] and size != named[1]):
             mark, size, columns = named
@@ -45,27 +45,27 @@ def find_columns(view: View) -> Iterator[Token]:
             before = named[1]
 
 
-def _heading(text: str, line: str, start: int) -> tuple[str, int, list[int]] | None:
+def _read_heading(text: str, line: str, start: int) -> tuple[str, int, list[int]] | None:
     """The mark between cells, how many there are, and which of them tell; None if a line names no columns."""
     for mark in ("\t", "|", ";", ","):
         if mark in line:
-            cells = _cells(line, start, mark)
+            cells = _split_cells(line, start, mark)
             names = [text[first:end] for first, end in cells]
             if len(names) < 2:
                 return None
             if not all(_NAME.fullmatch(name) for name in names):
                 return mark, len(names), []
-            return mark, len(names), [at for at, name in enumerate(names) if _tells(name)]
+            return mark, len(names), [at for at, name in enumerate(names) if _is_telling(name)]
     return None
 
 
-def _tells(name: str) -> bool:
+def _is_telling(name: str) -> bool:
     return is_telling(name) and (
         is_password_name(name) or "secret" in words_of(name) or "token" in words_of(name)
     )
 
 
-def _cells(line: str, start: int, mark: str) -> list[_Cell]:
+def _split_cells(line: str, start: int, mark: str) -> list[_Cell]:
     """Where the cells of a line begin and end, without blanks and quotes around them."""
     cells, at = [], start
     parts = line.split(mark)

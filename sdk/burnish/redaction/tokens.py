@@ -52,7 +52,7 @@ def token_pattern(template: str) -> str:
         if part["exact"]:
             size = f"{{{least}}}"
         else:
-            shortest = _shortest(least)
+            shortest = _shortest_part(least)
             size = f"{{{shortest},{_LONGEST if last else least * 4}}}"
         pieces.append(f"[{ALPHABETS[part['letter']]}]{size}")
         if part["exact"] and last:
@@ -60,7 +60,7 @@ def token_pattern(template: str) -> str:
     return "".join([*pieces, re.escape(template[end:])])
 
 
-def _shortest(published: int) -> int:
+def _shortest_part(published: int) -> int:
     """The least length that is still taken for a part of a published length."""
     if published > _LONG:
         return max(int(_LONG * _SHARE), int(published * _LONG_SHARE))
@@ -71,14 +71,14 @@ def draw_token(template: str, rng: random.Random) -> str:
     """A made-up token of a template, of the published length."""
 
     def part(match: re.Match[str]) -> str:
-        letters = _letters(ALPHABETS[match["letter"]])
+        letters = _letters_of_class(ALPHABETS[match["letter"]])
         drawn = rng.choices(letters, k=int(match["least"]))
         return "".join(drawn)
 
     return _PART.sub(part, template)
 
 
-def _letters(alphabet: str) -> str:
+def _letters_of_class(alphabet: str) -> str:
     """All characters of the inside of a character class."""
     spread = re.sub(
         r"(.)-(.)", lambda m: "".join(map(chr, range(ord(m[1]), ord(m[2]) + 1))), alphabet
@@ -96,7 +96,7 @@ def _by_beginning(rules: Iterable[tuple[str, str]]) -> dict[str, list[_Rule]]:
     return found
 
 
-def _alternation(beginnings: Iterable[str]) -> str:
+def _build_alternation(beginnings: Iterable[str]) -> str:
     """All beginnings, by first letter, the longest first."""
     heads: dict[str, list[str]] = {}
     for beginning in sorted(beginnings, key=len, reverse=True):
@@ -105,7 +105,7 @@ def _alternation(beginnings: Iterable[str]) -> str:
 
 
 _RULES = _by_beginning(TOKEN_RULES)
-_BEGINNING = re.compile(rf"(?<![A-Za-z0-9])(?:{_alternation(_RULES)})")
+_BEGINNING = re.compile(rf"(?<![A-Za-z0-9])(?:{_build_alternation(_RULES)})")
 _INNER = [
     (hint, _Rule(kind, re.compile(r"(?<![A-Za-z0-9])" + token_pattern(template)), False))
     for kind, hint, template in INNER_RULES

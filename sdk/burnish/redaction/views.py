@@ -78,7 +78,7 @@ class View:
         if self._plain is None:
             text = self.text
             escaped = "\\" in text or "\x1b" in text or "%" in text or "&" in text
-            self._plain = _ESCAPE.sub(_blank, text) if escaped else text
+            self._plain = _ESCAPE.sub(_blank_escape, text) if escaped else text
         return self._plain
 
     @property
@@ -124,10 +124,10 @@ class View:
                 end = match.end()
             self._offsets.extend(range(end, len(original) + 1))
             folded = _IGNORED.sub("", original)
-        return _COMPATIBLE.sub(_compatible, folded)
+        return _COMPATIBLE.sub(_compatible_character, folded)
 
 
-def _compatible(match: re.Match[str]) -> str:
+def _compatible_character(match: re.Match[str]) -> str:
     """The ASCII character that stands for a compatible one; always one character."""
     char = match.group()
     category = unicodedata.category(char)
@@ -141,7 +141,7 @@ def _compatible(match: re.Match[str]) -> str:
     return plain if len(plain) == 1 else char
 
 
-def _blank(match: re.Match[str]) -> str:
+def _blank_escape(match: re.Match[str]) -> str:
     """Spaces in place of an escape; a quote or separator that it stands for comes last."""
     kept = match["quote"]
     if match["code"]:

@@ -48,14 +48,14 @@ class GuardMiddleware:
         self._running += 1
         try:
             self._check(scope)
-            body = await _read(scope, receive)
+            body = await _read_body(scope, receive)
         except RequestRefused as refused:
             _LOG.info("%d %s: %s", refused.status, scope["path"][:100], refused.reason)
-            await _refuse(send, refused)
+            await _send_refusal(send, refused)
         except _ClientLeftError:
             pass
         else:
-            await self._app(scope, _replay(body, receive), send)
+            await self._app(scope, _replay_body(body, receive), send)
         finally:
             self._running -= 1
 
@@ -73,7 +73,7 @@ class _ClientLeftError(Exception):
     """The client closed the connection before its body had arrived."""
 
 
-async def _read(scope: Scope, receive: Receive) -> bytes:
+async def _read_body(scope: Scope, receive: Receive) -> bytes:
     lengths = [value for key, value in scope["headers"] if key.lower() == b"content-length"]
     if any(not value.isdigit() or int(value[:12]) > LARGEST_PROMPT for value in lengths):
         raise _too_large()
@@ -103,7 +103,7 @@ def _too_large() -> RequestRefused:
     )
 
 
-def _replay(body: bytes, receive: Receive) -> Receive:
+def _replay_body(body: bytes, receive: Receive) -> Receive:
     """The body as one message; what comes then tells whether the client has left."""
     given = False
 
@@ -117,7 +117,7 @@ def _replay(body: bytes, receive: Receive) -> Receive:
     return next_message
 
 
-async def _refuse(send: Send, refused: RequestRefused) -> None:
+async def _send_refusal(send: Send, refused: RequestRefused) -> None:
     headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
     error: Any = {"message": refused.reason, "type": refused.status.phrase, "code": refused.status}
     if refused.status == HTTPStatus.UNAUTHORIZED:

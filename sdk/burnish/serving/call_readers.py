@@ -189,11 +189,11 @@ def read_mistral(buffer: str, last: bool, schemas: Schemas) -> Block | None:
     if not body.startswith(("[", "{")):
         match = _MISTRAL_NAME.match(buffer, start)
         if match is None:
-            return _unreadable(buffer, last)
+            return _keep_unreadable(buffer, last)
         name, identity, at = match.group(1), match.group(2), match.end()
     end, _ = json_end(buffer, at)
     if end is None:
-        return _unreadable(buffer, last)
+        return _keep_unreadable(buffer, last)
     block = buffer[:end]
     value, error = read_json(buffer[at:end])
     if error is not None:
@@ -206,7 +206,7 @@ def read_mistral(buffer: str, last: bool, schemas: Schemas) -> Block | None:
     return Block(end, tuple(make_call(one, block, id_length=9) for one in values))
 
 
-def _unreadable(buffer: str, last: bool) -> Block | None:
+def _keep_unreadable(buffer: str, last: bool) -> Block | None:
     return Block(len(buffer), (malformed(buffer, "no JSON: it is cut off"),)) if last else None
 
 
@@ -300,7 +300,7 @@ def read_harmony(buffer: str, last: bool, schemas: Schemas) -> Block | None:
     del schemas
     at = buffer.find("<|message|>")
     if at < 0:
-        return _unreadable(buffer, last)
+        return _keep_unreadable(buffer, last)
     name = _TO.search(buffer, 0, at)
     if name is None:  # a channel that is none of ours: its header is no content
         return Block(at + len("<|message|>"), ())

@@ -49,7 +49,9 @@ def make_call(value: Json, block: str, *, id_length: int | None = None) -> Parse
         value = {**value, **value["function"]}
     name = (value.get("name") or value.get("tool_name")) if isinstance(value, dict) else None
     if not isinstance(name, str) or not name:
-        return malformed(block, "no name of a tool", "") if name == "" else _nameless(block)
+        return (
+            malformed(block, "no name of a tool", "") if name == "" else _call_without_name(block)
+        )
     arguments = value.get("arguments", value.get("parameters", {}))
     if isinstance(arguments, str):
         arguments, _ = read_json(arguments)
@@ -60,7 +62,7 @@ def make_call(value: Json, block: str, *, id_length: int | None = None) -> Parse
     return ParsedCall(identity, name, arguments, json.dumps(arguments, ensure_ascii=False))
 
 
-def _nameless(block: str) -> ParsedCall:
+def _call_without_name(block: str) -> ParsedCall:
     return ParsedCall(_new_id(None), None, None, block, "no name of a tool")
 
 
@@ -73,7 +75,7 @@ def _new_id(length: int | None) -> str:
 def read_json(text: str) -> tuple[Any, str | None]:
     """Read strict JSON; returns the value, or why it is none."""
     try:
-        return json.loads(text, parse_constant=_refuse_constant, parse_float=_finite), None
+        return json.loads(text, parse_constant=_refuse_constant, parse_float=_read_finite), None
     except (ValueError, RecursionError) as error:
         return None, str(error) or type(error).__name__
 
@@ -82,7 +84,7 @@ def _refuse_constant(word: str) -> Json:
     raise ValueError(f"{word} is no JSON number")
 
 
-def _finite(text: str) -> float:
+def _read_finite(text: str) -> float:
     number = float(text)
     if not math.isfinite(number):
         raise ValueError(f"{text} is no finite number")
@@ -125,7 +127,7 @@ def read_plain_value(text: str, schema: Json = None) -> Json:
     Where the schema wants a string the text stays as it is; else it is read as JSON, or as Python's
     words for it, and stays text where it is neither.
     """
-    kinds = _kinds(schema)
+    kinds = _kinds_of_schema(schema)
     if kinds == {"string"}:
         return text
     if text.strip() in _WORDS:
@@ -136,7 +138,7 @@ def read_plain_value(text: str, schema: Json = None) -> Json:
     return value
 
 
-def _kinds(schema: Json) -> set[str]:
+def _kinds_of_schema(schema: Json) -> set[str]:
     """The types that a schema allows; none that it names means any."""
     if not isinstance(schema, dict):
         return set()
@@ -145,7 +147,7 @@ def _kinds(schema: Json) -> set[str]:
     kinds = {one for one in listed if isinstance(one, str)}
     for key in ("anyOf", "oneOf"):
         for one in schema.get(key) or []:
-            kinds |= _kinds(one)
+            kinds |= _kinds_of_schema(one)
     if not kinds and all(isinstance(one, str) for one in schema.get("enum") or [0]):
         kinds = {"string"}
     return kinds
@@ -161,7 +163,7 @@ def read_python_calls(text: str, block: str) -> tuple[ParsedCall, ...]:
     try:
         tree = ast.parse(text, mode="eval").body
         nodes = tree.elts if isinstance(tree, ast.List) else [tree]
-        if isinstance(tree, ast.Call) and _called(tree) == "print" and len(tree.args) == 1:
+        if isinstance(tree, ast.Call) and _name_of_call(tree) == "print" and len(tree.args) == 1:
             nodes = [tree.args[0]]  # Gemma prints what it calls
         calls = tuple(_python_call(node, block) for node in nodes)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
@@ -169,27 +171,27 @@ def read_python_calls(text: str, block: str) -> tuple[ParsedCall, ...]:
     return calls or (malformed(block, "an empty list of calls"),)
 
 
-def _called(node: ast.Call) -> str:
+def _name_of_call(node: ast.Call) -> str:
     return ast.unparse(node.func)
 
 
 def _python_call(node: ast.expr, block: str) -> ParsedCall:
     if not isinstance(node, ast.Call) or node.args or any(k.arg is None for k in node.keywords):
         raise ValueError("expected NAME(KEY=VALUE)")
-    arguments = {str(keyword.arg): _literal(keyword.value) for keyword in node.keywords}
-    return make_call({"name": _called(node), "arguments": arguments}, block)
+    arguments = {str(keyword.arg): _read_literal(keyword.value) for keyword in node.keywords}
+    return make_call({"name": _name_of_call(node), "arguments": arguments}, block)
 
 
-def _literal(node: ast.expr) -> Json:
+def _read_literal(node: ast.expr) -> Json:
     """A literal of Python or of JSON."""
     match node:
         case ast.Name(id="true" | "false" | "null" as word):
             return {"true": True, "false": False, "null": None}[word]
         case ast.List() | ast.Tuple():
-            return [_literal(one) for one in node.elts]
+            return [_read_literal(one) for one in node.elts]
         case ast.Dict(keys=keys, values=values):
             return {
-                str(_literal(key)): _literal(one)
+                str(_read_literal(key)): _read_literal(one)
                 for key, one in zip(keys, values, strict=True)
                 if key is not None
             }

@@ -118,7 +118,7 @@ class EmbeddedChat(BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         session, ask = self._session(), self._ask(messages, stop, kwargs)
-        answer = _submit(session, ask).result()
+        answer = _submit_call(session, ask).result()
         return self._result(session.finish_answer(answer, ask))
 
     async def _agenerate(
@@ -130,7 +130,7 @@ class EmbeddedChat(BaseChatModel):
     ) -> ChatResult:
         ask = self._ask(messages, stop, kwargs)
         session = await self._session_off_loop(ask.adapter)
-        answer = await asyncio.wrap_future(_submit(session, ask))
+        answer = await asyncio.wrap_future(_submit_call(session, ask))
         return self._result(session.finish_answer(answer, ask))
 
     def _stream(
@@ -142,7 +142,7 @@ class EmbeddedChat(BaseChatModel):
     ) -> Iterator[ChatGenerationChunk]:
         session, ask = self._session(), self._ask(messages, stop, kwargs)
         tokens: queue.SimpleQueue[int] = queue.SimpleQueue()
-        future = _submit(session, ask, tokens.put)
+        future = _submit_call(session, ask, tokens.put)
         future.add_done_callback(lambda _: tokens.put(_END))
         stream = ChunkStream(session, ask)
         try:
@@ -173,7 +173,7 @@ class EmbeddedChat(BaseChatModel):
             if not loop.is_closed():
                 loop.call_soon_threadsafe(tokens.put_nowait, token)
 
-        future = _submit(session, ask, tell)
+        future = _submit_call(session, ask, tell)
         future.add_done_callback(lambda _: tell(_END))
         stream = ChunkStream(session, ask)
         try:
@@ -233,7 +233,7 @@ class EmbeddedChat(BaseChatModel):
         reply = finished.reply
         message = AIMessage(
             content=reply.content,
-            additional_kwargs=_reasoning(reply.reasoning),
+            additional_kwargs=_reasoning_fields(reply.reasoning),
             response_metadata=self._metadata(finished),
             tool_calls=[
                 tool_call(name=call.name or "", args=call.arguments, id=call.id)
@@ -245,7 +245,7 @@ class EmbeddedChat(BaseChatModel):
                 for call in reply.calls
                 if call.arguments is None
             ],
-            usage_metadata=_usage(finished),
+            usage_metadata=_usage_of_answer(finished),
         )
         return ChatResult(
             generations=[ChatGeneration(message=message)],
@@ -265,7 +265,7 @@ class EmbeddedChat(BaseChatModel):
             message=AIMessageChunk(
                 content="",
                 response_metadata=self._metadata(finished),
-                usage_metadata=_usage(finished),
+                usage_metadata=_usage_of_answer(finished),
                 chunk_position="last",
             )
         )
@@ -312,7 +312,7 @@ class ChunkStream:
 
     def _chunk(self, piece: ReplyPiece) -> ChatGenerationChunk:
         if piece.kind == "reasoning":
-            message = AIMessageChunk(content="", additional_kwargs=_reasoning(piece.text))
+            message = AIMessageChunk(content="", additional_kwargs=_reasoning_fields(piece.text))
         elif piece.call is not None:
             message = AIMessageChunk(content="", tool_call_chunks=[self._call(piece.call)])
         else:
@@ -334,7 +334,7 @@ def _session(base_model: str) -> Session:
     return _session_of(Engine.shared(base_model))
 
 
-def _submit(
+def _submit_call(
     session: Session, ask: ChatAsk, on_token: Callable[[int], None] | None = None
 ) -> AnswerFuture:
     """Queue a call; an adapter that is not loaded comes from the workspace, or the call raises."""
@@ -351,10 +351,10 @@ def _submit(
     return session.engine.submit_request(request)
 
 
-def _reasoning(text: str) -> dict[str, Any]:
+def _reasoning_fields(text: str) -> dict[str, Any]:
     return {"reasoning_content": text} if text else {}
 
 
-def _usage(finished: FinishedAnswer) -> UsageMetadata:
+def _usage_of_answer(finished: FinishedAnswer) -> UsageMetadata:
     asked, written = len(finished.answer.prompt_token_ids), len(finished.answer.token_ids)
     return UsageMetadata(input_tokens=asked, output_tokens=written, total_tokens=asked + written)

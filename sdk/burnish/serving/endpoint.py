@@ -112,7 +112,7 @@ class Endpoint:
             return self._client.request(method, path, json=body, headers=headers)
 
         try:
-            return _retried(ask, self.retries, passing, httpx.TransportError)
+            return _retry_request(ask, self.retries, passing, httpx.TransportError)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise BackendUnavailable(
                 f"{self.address} does not answer: {type(error).__name__}: {error}",
@@ -193,11 +193,13 @@ def match_base(base_model: str, listed: list[dict[str, Any]], address: str) -> s
         ServingError: If none of them is.
         BaseModelMismatch: If the only candidate has other weights.
     """
-    folder = _folder(base_model)
+    folder = _folder_of_model(base_model)
     for model in listed:
-        if model["id"] == base_model or (folder and _folder(str(model.get("root"))) == folder):
+        if model["id"] == base_model or (
+            folder and _folder_of_model(str(model.get("root"))) == folder
+        ):
             return model["id"]
-    sha256 = _sha256(base_model)
+    sha256 = _hash_of_model(base_model)
     hashes = {model.get("sha256"): model["id"] for model in listed if model.get("sha256")}
     if sha256 in hashes:
         return hashes[sha256]
@@ -219,7 +221,7 @@ def match_base(base_model: str, listed: list[dict[str, Any]], address: str) -> s
     )
 
 
-def _folder(name: str) -> Path | None:
+def _folder_of_model(name: str) -> Path | None:
     try:
         path = Path(name).expanduser()
         return path.resolve() if (path / "config.json").is_file() else None
@@ -227,7 +229,7 @@ def _folder(name: str) -> Path | None:
         return None
 
 
-def _sha256(base_model: str) -> str | None:
+def _hash_of_model(base_model: str) -> str | None:
     from burnish.serving.models import base_sha256, resolve_model
 
     try:
@@ -236,7 +238,7 @@ def _sha256(base_model: str) -> str | None:
         return None
 
 
-def _retried(
+def _retry_request(
     ask: Callable[[], Any], retries: int, passing: frozenset[int], broken: type[Exception]
 ) -> Any:
     """The answer of a request, tried again while it meets errors that pass by themselves."""

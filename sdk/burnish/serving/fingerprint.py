@@ -134,9 +134,9 @@ def read_fingerprint(folder: Path) -> dict[str, Json]:
             for entry in fingerprint["prompts"]
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise _unreadable(path, str(error)) from error
+        raise _unreadable_file(path, str(error)) from error
     if not whole:
-        raise _unreadable(path, "it holds no prompts")
+        raise _unreadable_file(path, "it holds no prompts")
     return fingerprint
 
 
@@ -150,7 +150,7 @@ def distance(one: Top, other: Top) -> float:
 
     A token that only one of them names counts with what the other can at most have given it.
     """
-    left, right = _shares(one), _shares(other)
+    left, right = _read_shares(one), _read_shares(other)
     rest_left, rest_right = 1.0 - sum(left.values()), 1.0 - sum(right.values())
     total = 0.0
     for token in left.keys() | right.keys():
@@ -168,11 +168,11 @@ def drift(dtype: str) -> float:
     return _DRIFT.get(dtype, _WIDEST)
 
 
-def _shares(top: Top) -> dict[int, float]:
+def _read_shares(top: Top) -> dict[int, float]:
     return {int(pair[0]): math.exp(pair[1]) for pair in top}
 
 
-def _unreadable(path: Path, why: str) -> ServingError:
+def _unreadable_file(path: Path, why: str) -> ServingError:
     return ServingError(
         f"{path} cannot be used: {why}",
         "the fingerprint that publication writes",

@@ -38,7 +38,7 @@ def from_records(messages: Iterable[Message]) -> list[dict[str, Json]]:
         if "parts" not in message:
             chat.append(_with_objects(message))
         elif message["role"] == "tool":
-            chat.extend(_result(part) for part in message["parts"])
+            chat.extend(_render_result(part) for part in message["parts"])
         else:
             chat.append(_from_parts(message))
     return chat
@@ -126,7 +126,7 @@ def _from_parts(message: Message) -> dict[str, Json]:
     return _with_objects(chat)
 
 
-def _result(part: dict[str, Any]) -> dict[str, Json]:
+def _render_result(part: dict[str, Any]) -> dict[str, Json]:
     response = part.get("response")
     text = response if isinstance(response, str) else json.dumps(response, ensure_ascii=False)
     return {"role": "tool", "tool_call_id": part.get("id") or "", "content": text}

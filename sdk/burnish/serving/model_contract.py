@@ -189,7 +189,7 @@ def _read_contract(folder: Path, written_ns: tuple[int, ...]) -> ModelContract:
     config = _text_config(whole)
     generation = _read_json(folder / "generation_config.json")
     model_type = str(config.get("model_type") or whole.get("model_type") or "")
-    attention, window = _attention(model_type, config)
+    attention, window = _read_attention(model_type, config)
     template = read_chat_template(folder)
     return ModelContract(
         folder=folder,
@@ -200,7 +200,7 @@ def _read_contract(folder: Path, written_ns: tuple[int, ...]) -> ModelContract:
         attention_settings={k: config[k] for k in _ATTENTION_SETTINGS if config.get(k)},
         head={k: config[k] for k, plain in _HEAD_SETTINGS.items() if config.get(k, plain) != plain},
         tied=bool(whole.get("tie_word_embeddings", config.get("tie_word_embeddings", True))),
-        context=_context(config),
+        context=_read_context(config),
         end_ids=_end_ids(generation, whole, config),
         chat_template=template,
         syntax=detect_syntax(template or "", model_type),
@@ -213,15 +213,15 @@ def _read_json(path: Path, *, needed: bool = False) -> dict[str, Any]:
     except FileNotFoundError:
         if not needed:
             return {}
-        raise _unreadable(path, "there is no such file") from None
+        raise _unreadable_file(path, "there is no such file") from None
     except (OSError, ValueError) as error:
-        raise _unreadable(path, str(error)) from error
+        raise _unreadable_file(path, str(error)) from error
     if not isinstance(value, dict):
-        raise _unreadable(path, "it is no object")
+        raise _unreadable_file(path, "it is no object")
     return value
 
 
-def _unreadable(path: Path, why: str) -> ServingError:
+def _unreadable_file(path: Path, why: str) -> ServingError:
     return ServingError(
         f"{path} cannot be read: {why}",
         "the folder of a model as save_pretrained() writes it",
@@ -237,7 +237,7 @@ def _text_config(config: dict[str, Any]) -> dict[str, Any]:
     return config
 
 
-def _context(config: Mapping[str, Any]) -> int | None:
+def _read_context(config: Mapping[str, Any]) -> int | None:
     for name in ("max_position_embeddings", "n_positions", "max_sequence_length", "n_ctx"):
         value = config.get(name)
         if isinstance(value, int) and value > 0:
@@ -254,7 +254,9 @@ def _end_ids(*sources: Mapping[str, Any]) -> frozenset[int]:
     return frozenset(ends)
 
 
-def _attention(model_type: str, config: Mapping[str, Any]) -> tuple[tuple[str, ...], int | None]:
+def _read_attention(
+    model_type: str, config: Mapping[str, Any]
+) -> tuple[tuple[str, ...], int | None]:
     """Kind of each layer, and the window of the sliding ones."""
     count = next(
         (int(config[k]) for k in ("num_hidden_layers", "n_layer", "n_layers") if config.get(k)), 0

@@ -35,7 +35,7 @@ def resolve_model(name: str | Path) -> Path:
             "the files of the model",
             "pip install --force-reinstall burnish",
         )
-    cached = _cached(str(name))
+    cached = _find_cached(str(name))
     if cached is not None:
         return cached
     known = ", ".join(sorted(entries)) or "none declared"
@@ -74,7 +74,7 @@ def base_sha256(folder: str | Path) -> str:
     return _hashes[key]
 
 
-def _cached(name: str) -> Path | None:
+def _find_cached(name: str) -> Path | None:
     """A model of the local Hugging Face cache; never downloaded."""
     if "/" not in name or name.startswith((".", "/")):
         return None

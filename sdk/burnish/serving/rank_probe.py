@@ -44,14 +44,16 @@ def make_probe_adapter(rank: int, base: Path) -> tuple[str, Path]:
         f"base_model.model.{layer}.lora_A.weight": (rank, inputs),
         f"base_model.model.{layer}.lora_B.weight": (outputs, rank),
     }
-    (folder / "adapter_model.safetensors").write_bytes(_zeros(shapes))
+    (folder / "adapter_model.safetensors").write_bytes(_write_zeros(shapes))
     return name, folder.resolve()
 
 
 def _first_linear(base: Path) -> tuple[str, int, int]:
     """Name and shape of the first projection of the first layer, from the headers of the files."""
     found = sorted(
-        (name, *shape) for name, shape in _tensors(base) if ".layers.0." in name and len(shape) == 2
+        (name, *shape)
+        for name, shape in _shapes_of_tensors(base)
+        if ".layers.0." in name and len(shape) == 2
     )
     for name, outputs, inputs in found:
         if name.endswith("_proj.weight"):
@@ -61,7 +63,7 @@ def _first_linear(base: Path) -> tuple[str, int, int]:
     )
 
 
-def _tensors(base: Path) -> Iterator[tuple[str, tuple[int, ...]]]:
+def _shapes_of_tensors(base: Path) -> Iterator[tuple[str, tuple[int, ...]]]:
     for file in sorted(base.glob("*.safetensors")):
         with file.open("rb") as stream:
             length = struct.unpack("<Q", stream.read(8))[0]
@@ -71,7 +73,7 @@ def _tensors(base: Path) -> Iterator[tuple[str, tuple[int, ...]]]:
                 yield name, tuple(tensor["shape"])
 
 
-def _zeros(shapes: dict[str, tuple[int, int]]) -> bytes:
+def _write_zeros(shapes: dict[str, tuple[int, int]]) -> bytes:
     """A safetensors file of 32-bit zeros."""
     header, at = {}, 0
     for name, (rows, columns) in shapes.items():

@@ -89,7 +89,7 @@ def check_chat_options(body: Mapping[str, Any]) -> None:
     Raises:
         ServingError: Names the option.
     """
-    _check(body, _CHAT, "/v1/chat/completions")
+    _check_options(body, _CHAT, "/v1/chat/completions")
     check_flags(body, "logprobs")
     tools = body.get("tools")
     if tools is not None and not (isinstance(tools, list) and all(map(_is_object, tools))):
@@ -101,9 +101,9 @@ def check_chat_options(body: Mapping[str, Any]) -> None:
         check_flags(options, *options, inside="stream_options.")
         for name, value in options.items():
             if value and name != "include_usage":
-                raise _unsupported(f"stream_options.{name}", value, "include_usage")
+                raise _unsupported_option(f"stream_options.{name}", value, "include_usage")
     if body.get("tool_choice") not in _CHOICES:
-        raise _unsupported("tool_choice", body["tool_choice"], '"auto" or "none"')
+        raise _unsupported_option("tool_choice", body["tool_choice"], '"auto" or "none"')
     top = body.get("top_logprobs")
     if top and not body.get("logprobs"):
         raise ServingError("'top_logprobs' is given without 'logprobs': true")
@@ -138,7 +138,7 @@ def check_completion_options(body: Mapping[str, Any]) -> None:
     Raises:
         ServingError: Names the option.
     """
-    _check(body, _COMPLETION, "/v1/completions")
+    _check_options(body, _COMPLETION, "/v1/completions")
 
 
 def sampling_of_body(body: Mapping[str, Any], *, temperature: float = 1.0) -> Sampling:
@@ -157,26 +157,26 @@ def sampling_of_body(body: Mapping[str, Any], *, temperature: float = 1.0) -> Sa
             raise ServingError(f"'{name}' is {value!r}, not a whole number")
     bias = body.get("logit_bias")
     return Sampling(
-        temperature=_number(body, "temperature", temperature),
-        top_p=_number(body, "top_p", 1.0),
+        temperature=_read_number(body, "temperature", temperature),
+        top_p=_read_number(body, "top_p", 1.0),
         seed=seed,
         top_k=max(top_k or 0, 0),  # vLLM's -1 is off too
-        min_p=_number(body, "min_p", 0.0),
-        presence_penalty=_number(body, "presence_penalty", 0.0),
-        frequency_penalty=_number(body, "frequency_penalty", 0.0),
-        repetition_penalty=_number(body, "repetition_penalty", 1.0),
-        logit_bias=_bias(bias) if bias else (),
+        min_p=_read_number(body, "min_p", 0.0),
+        presence_penalty=_read_number(body, "presence_penalty", 0.0),
+        frequency_penalty=_read_number(body, "frequency_penalty", 0.0),
+        repetition_penalty=_read_number(body, "repetition_penalty", 1.0),
+        logit_bias=_read_bias(bias) if bias else (),
     )
 
 
-def _check(body: Mapping[str, Any], obeyed: frozenset[str], route: str) -> None:
+def _check_options(body: Mapping[str, Any], obeyed: frozenset[str], route: str) -> None:
     for name, value in body.items():
         if name in obeyed or name in _HARMLESS or value is None:
             continue
         if value not in _NEUTRAL.get(name, ()) or isinstance(value, bool) != isinstance(
             _NEUTRAL[name][0], bool
         ):
-            raise _unsupported(name, value, f"an option that {route} of burnish serve has")
+            raise _unsupported_option(name, value, f"an option that {route} of burnish serve has")
     check_flags(body, *_FLAGS)
     model = body.get("model")
     if model is not None and not (isinstance(model, str) and model):
@@ -190,11 +190,11 @@ def _check(body: Mapping[str, Any], obeyed: frozenset[str], route: str) -> None:
             raise ServingError(f"'{name}' is {most}, not a number of at least 1")
 
 
-def _unsupported(name: str, value: Any, expected: str) -> ServingError:
+def _unsupported_option(name: str, value: Any, expected: str) -> ServingError:
     return ServingError(f"'{name}': {str(value)[:80]} is not supported", expected, "leave it out")
 
 
-def _number(body: Mapping[str, Any], name: str, default: float) -> float:
+def _read_number(body: Mapping[str, Any], name: str, default: float) -> float:
     value = body.get(name)
     if value is None:
         return default
@@ -203,7 +203,7 @@ def _number(body: Mapping[str, Any], name: str, default: float) -> float:
     return float(value)
 
 
-def _bias(given: Any) -> tuple[tuple[int, float], ...]:
+def _read_bias(given: Any) -> tuple[tuple[int, float], ...]:
     try:
         pairs = tuple((int(token), float(value)) for token, value in given.items())
     except (AttributeError, TypeError, ValueError) as error:

@@ -83,7 +83,10 @@ class Routes:
             Route("/health", self.health, methods=["GET"]),
             Route("/v1/models", self.models, methods=["GET"]),
             Route("/v1/models/{name:path}", self.model, methods=["GET"]),
-            *(Route(path, _guarded(handler), methods=["POST"]) for path, handler in posts.items()),
+            *(
+                Route(path, _guard_route(handler), methods=["POST"])
+                for path, handler in posts.items()
+            ),
         ]
 
     async def health(self, request: HttpRequest) -> Response:
@@ -99,7 +102,7 @@ class Routes:
         name = request.path_params["name"]
         found = next((card for card in self._cards() if card["id"] == name), None)
         if found is None:
-            return _failed(f"The model `{name}` does not exist.", "NotFoundError", 404)
+            return _error_response(f"The model `{name}` does not exist.", "NotFoundError", 404)
         return JSONResponse(found)
 
     async def load(self, body: dict[str, Any]) -> Response:
@@ -162,7 +165,11 @@ class Routes:
             "finish_reason": finished.finish_reason,
             "logprobs": self._logprobs(finished) if body.get("logprobs") else None,
         }
-        result = {**_head("chat.completion", model), "choices": [choice], "usage": _usage(finished)}
+        result = {
+            **_head("chat.completion", model),
+            "choices": [choice],
+            "usage": _render_usage(finished),
+        }
         if body.get("return_token_ids"):
             choice["token_ids"] = answer.token_ids
             result["prompt_token_ids"] = answer.prompt_token_ids
@@ -176,7 +183,7 @@ class Routes:
             prompt = await asyncio.to_thread(self._session.encode_text, prompt)
         if not isinstance(prompt, list) or not all(type(token) is int for token in prompt):
             raise Refusal("'prompt' must be a text or a list of token ids.")
-        count, most = _integer(body, "logprobs"), _integer(body, "max_tokens", 16)
+        count, most = _read_integer(body, "logprobs"), _read_integer(body, "max_tokens", 16)
         if count is not None and (not 0 <= count <= _MOST_LOGPROBS or most != 1):
             raise Refusal("'logprobs' is at most 20 here and needs 'max_tokens': 1.")
         if body.get("stream"):
@@ -209,7 +216,7 @@ class Routes:
                 "text_offset": [0],
             }
         head = _head("text_completion", model)
-        return JSONResponse({**head, "choices": [choice], "usage": _usage(finished)})
+        return JSONResponse({**head, "choices": [choice], "usage": _render_usage(finished)})
 
     async def _answer(self, request: EngineRequest) -> EngineAnswer:
         """Generate; a client that leaves ends its generation at the next token."""
@@ -225,7 +232,7 @@ class Routes:
             left.cancel()
 
     async def _stream(self, ask: ChatAsk, model: str, body: dict[str, Any]) -> Response:
-        options = _object(body, "stream_options")
+        options = _read_object(body, "stream_options")
         loop, tokens = asyncio.get_running_loop(), asyncio.Queue[int]()
 
         def tell(token: int) -> None:
@@ -251,9 +258,11 @@ class Routes:
                 finished = FinishedAnswer(answer=answer, text="", reply=stream.reply)
                 yield deltas.last(finished.finish_reason, *self._stream_facts(finished, body))
                 if options.get("include_usage"):
-                    yield _event({**head, "choices": [], "usage": _usage(finished)})
+                    yield _render_event({**head, "choices": [], "usage": _render_usage(finished)})
             except ServingError as error:
-                yield _event({"error": _error(str(error), "InternalServerError", 500)})
+                yield _render_event(
+                    {"error": _render_error(str(error), "InternalServerError", 500)}
+                )
             finally:
                 future.cancel()  # a client that leaves early stops the generation
             yield "data: [DONE]\n\n"
@@ -264,8 +273,8 @@ class Routes:
         messages = body.get("messages")
         if not isinstance(messages, list) or not messages:
             raise Refusal("'messages' must be a list with at least one message.")
-        most = _integer(body, "max_completion_tokens")
-        most = _integer(body, "max_tokens", 512) if most is None else most
+        most = _read_integer(body, "max_completion_tokens")
+        most = _read_integer(body, "max_tokens", 512) if most is None else most
         return ChatAsk(
             messages=from_records(messages),
             tools=() if body.get("tool_choice") == "none" else body.get("tools") or (),
@@ -273,7 +282,7 @@ class Routes:
             max_tokens=512 if most is None else most,
             sampling=sampling_of_body(body),
             stop=_stop_texts(body.get("stop")),
-            top_logprobs=_integer(body, "top_logprobs") or 0,
+            top_logprobs=_read_integer(body, "top_logprobs") or 0,
         )
 
     def _model(self, body: dict[str, Any]) -> str:
@@ -368,12 +377,12 @@ class _Deltas:
     def last(self, finish_reason: str, choice: dict[str, Json], answer: dict[str, Json]) -> str:
         """The event that ends the choice, with what is known of it by then."""
         ended = {"index": 0, "delta": {}, "finish_reason": finish_reason, **choice}
-        return _event({**self._head, **answer, "choices": [ended]})
+        return _render_event({**self._head, **answer, "choices": [ended]})
 
     def event(self, delta: dict[str, Json], finish_reason: str | None = None) -> str:
         """The event of one change."""
         choice = {"index": 0, "delta": delta, "finish_reason": finish_reason}
-        return _event({**self._head, "choices": [choice]})
+        return _render_event({**self._head, "choices": [choice]})
 
 
 _INPUT = "InvalidUserInput"
@@ -382,22 +391,24 @@ _MOST_STOPS, _LONGEST_STOP = 4, 256  # OpenAI's number; each token is compared w
 _LONGEST_MESSAGE = 1000
 
 
-def _guarded(handler: Handler) -> Callable[[HttpRequest], Awaitable[Response]]:
+def _guard_route(handler: Handler) -> Callable[[HttpRequest], Awaitable[Response]]:
     """A route that reads its JSON body and answers errors in OpenAI's form, with a line in the log."""
 
     async def route(request: HttpRequest) -> Response:
         try:
             _current.set(request)  # each request is a task of its own
-            return await handler(await _body(request))
+            return await handler(await _read_body(request))
         except Refusal as refusal:
-            return _failed(refusal.found, refusal.kind, refusal.status)
+            return _error_response(refusal.found, refusal.kind, refusal.status)
         except UnknownAdapter as error:  # unloaded between the check and the request
-            return _failed(str(error), "NotFoundError", 404)
+            return _error_response(str(error), "NotFoundError", 404)
         except (BurnishError, OSError, *_MALFORMED) as error:
-            return _failed(str(error) or type(error).__name__, "BadRequestError", 400)
+            return _error_response(str(error) or type(error).__name__, "BadRequestError", 400)
         except Exception as error:  # noqa: BLE001 - a client gets an answer whatever happens
             _LOG.error("%s: %r", request.url.path, error)
-            return _failed("internal error; see the server's log", "InternalServerError", 500)
+            return _error_response(
+                "internal error; see the server's log", "InternalServerError", 500
+            )
 
     return route
 
@@ -410,7 +421,7 @@ async def _wait_until_left(http: HttpRequest) -> None:
         pass
 
 
-async def _body(request: HttpRequest) -> dict[str, Any]:
+async def _read_body(request: HttpRequest) -> dict[str, Any]:
     kind = request.headers.get("content-type", "").partition(";")[0].strip()
     if kind != "application/json":
         raise Refusal(f"The content type is {kind!r}, not 'application/json'.", 415)
@@ -425,7 +436,7 @@ async def _body(request: HttpRequest) -> dict[str, Any]:
     return body
 
 
-def _integer(body: dict[str, Any], key: str, default: int | None = None) -> int | None:
+def _read_integer(body: dict[str, Any], key: str, default: int | None = None) -> int | None:
     value = body.get(key, default)
     if isinstance(value, float) and value.is_integer():
         value = int(value)
@@ -434,7 +445,7 @@ def _integer(body: dict[str, Any], key: str, default: int | None = None) -> int 
     return value
 
 
-def _object(body: dict[str, Any], key: str) -> dict[str, Any]:
+def _read_object(body: dict[str, Any], key: str) -> dict[str, Any]:
     value = body.get(key)
     if value is not None and not isinstance(value, dict):
         raise Refusal(f"'{key}' must be an object.")
@@ -455,7 +466,7 @@ def _head(kind: str, model: str) -> dict[str, Json]:
     return {"id": identity, "object": kind, "created": int(time.time()), "model": model}
 
 
-def _usage(finished: FinishedAnswer) -> dict[str, Json]:
+def _render_usage(finished: FinishedAnswer) -> dict[str, Json]:
     asked, written = len(finished.answer.prompt_token_ids), len(finished.answer.token_ids)
     return {
         "prompt_tokens": asked,
@@ -464,17 +475,17 @@ def _usage(finished: FinishedAnswer) -> dict[str, Json]:
     }
 
 
-def _event(value: dict[str, Json]) -> str:
+def _render_event(value: dict[str, Json]) -> str:
     return f"data: {json.dumps(value, ensure_ascii=False)}\n\n"
 
 
-def _error(message: str, kind: str, status: int) -> dict[str, Json]:
+def _render_error(message: str, kind: str, status: int) -> dict[str, Json]:
     return {"message": message, "type": kind, "param": None, "code": status}
 
 
-def _failed(message: str, kind: str, status: int) -> Response:
+def _error_response(message: str, kind: str, status: int) -> Response:
     message = message.encode("utf-8", "replace").decode()
     if len(message) > _LONGEST_MESSAGE:
         message = f"{message[:_LONGEST_MESSAGE]} ..."
     _LOG.info("%d %s: %s", status, kind, message)
-    return JSONResponse({"error": _error(message, kind, status)}, status_code=status)
+    return JSONResponse({"error": _render_error(message, kind, status)}, status_code=status)

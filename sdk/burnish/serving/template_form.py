@@ -50,19 +50,21 @@ def find_template_form(render: Render, template: str = "") -> TemplateForm:
         thought = "thinking"
     form = TemplateForm(thought=thought)
     asked = [{"role": "user", "content": _QUESTION}]
-    if _QUESTION not in _tried(render, messages_for_template(asked, form)):
+    if _QUESTION not in _try_rendering(render, messages_for_template(asked, form)):
         parts = dataclasses.replace(form, content="parts")
-        if _QUESTION in _tried(render, messages_for_template(asked, parts)):
+        if _QUESTION in _try_rendering(render, messages_for_template(asked, parts)):
             form = parts
     for short in (False, True):
         for kind in ("object", "text"):
             one = dataclasses.replace(form, arguments=kind, short_ids=short)
-            if _prints_arguments(_tried(render, messages_for_template(_called(), one))):
+            if _prints_arguments(
+                _try_rendering(render, messages_for_template(_conversation_with_call(), one))
+            ):
                 return one
     return form
 
 
-def _called() -> list[ChatMessage]:
+def _conversation_with_call() -> list[ChatMessage]:
     function = {"name": "Zqtool", "arguments": {"k": _VALUE}}
     call = {"id": "call_1", "type": "function", "function": function}
     return [
@@ -72,7 +74,7 @@ def _called() -> list[ChatMessage]:
     ]
 
 
-def _tried(render: Render, messages: Sequence[ChatMessage]) -> str:
+def _try_rendering(render: Render, messages: Sequence[ChatMessage]) -> str:
     try:
         return render(messages, (), False)
     except Exception:  # noqa: BLE001 - a template may raise anything; it wants another form then
@@ -86,23 +88,23 @@ def _prints_arguments(text: str) -> bool:
 
 def messages_for_template(messages: Sequence[ChatMessage], form: TemplateForm) -> list[ChatMessage]:
     """Give messages in OpenAI's chat form the form that a template wants."""
-    return [_message(message, form) for message in messages]
+    return [_shape_message(message, form) for message in messages]
 
 
-def _message(message: ChatMessage, form: TemplateForm) -> ChatMessage:
+def _shape_message(message: ChatMessage, form: TemplateForm) -> ChatMessage:
     clean = dict(message)
     if form.content == "parts" and isinstance(clean.get("content"), str):
         clean["content"] = [{"type": "text", "text": clean["content"]}]
     if form.thought != "reasoning_content" and clean.get("reasoning_content"):
         clean[form.thought] = clean.pop("reasoning_content")
     if clean.get("tool_calls"):
-        clean["tool_calls"] = [_call(call, form) for call in clean["tool_calls"]]
+        clean["tool_calls"] = [_shape_call(call, form) for call in clean["tool_calls"]]
     if form.short_ids and clean.get("tool_call_id"):
         clean["tool_call_id"] = _short_id(str(clean["tool_call_id"]))
     return clean
 
 
-def _call(call: dict[str, Any], form: TemplateForm) -> dict[str, Any]:
+def _shape_call(call: dict[str, Any], form: TemplateForm) -> dict[str, Any]:
     function = dict(call.get("function") or {})
     arguments = function.get("arguments")
     if form.arguments == "text" and not isinstance(arguments, str):

@@ -138,7 +138,7 @@ class ReplyParser:
         """Give on the thought before its end mark, and go over the mark if it is there."""
         before, found, after = self._buffer.partition(self._thought_end)
         if not found and not last:
-            keep = _overlap(before, (self._thought_end,))
+            keep = _overlap_with_mark(before, (self._thought_end,))
             before, after = before[: len(before) - keep], before[len(before) - keep :]
         self._emit("reasoning", before, pieces)
         self._buffer = after
@@ -156,7 +156,7 @@ class ReplyParser:
         elif found is not None:
             before, rest, mark = self._buffer[: found.start()], self._buffer[found.start() :], found
         else:
-            keep = 0 if last else _overlap(self._buffer, _all_marks(self._syntax))
+            keep = 0 if last else _overlap_with_mark(self._buffer, _all_marks(self._syntax))
             cut = len(self._buffer) - keep
             before, rest, mark = self._buffer[:cut], self._buffer[cut:], None
         self._emit("text", before, pieces)
@@ -239,7 +239,7 @@ def _marks_of(syntax: ToolSyntax) -> re.Pattern[str]:
     return re.compile("|".join(map(re.escape, _all_marks(syntax))))
 
 
-def _overlap(text: str, marks: tuple[str, ...]) -> int:
+def _overlap_with_mark(text: str, marks: tuple[str, ...]) -> int:
     """Length of the longest end of `text` that could be the start of a mark."""
     for length in range(min(max(map(len, marks)) - 1, len(text)), 0, -1):
         tail = text[-length:]

@@ -106,9 +106,9 @@ def find_turn_end(
     whole = printed(messages, tools)
     if whole is None or not any(word in whole for word in words):
         return TurnEnd(marks.eos, "")
-    at_end = _behind(whole, words)
-    more = printed([*messages, *_next(messages[-1])], tools)
-    goes_on = at_end if more is None else _behind(more, words)
+    at_end = _text_behind(whole, words)
+    more = printed([*messages, *_following_messages(messages[-1])], tools)
+    goes_on = at_end if more is None else _text_behind(more, words)
     common = os.path.commonprefix([at_end, goes_on])  # noqa: RUF071 - of texts, no paths
     known = {*marks.ends, plain.mark} if plain else marks.ends
     shared = list(marks.pattern.finditer(common))
@@ -124,12 +124,12 @@ def find_turn_end(
     return TurnEnd(ends[0].group(), at_end[ends[0].start() :]) if ends else TurnEnd(marks.eos, "")
 
 
-def _behind(text: str, words: Sequence[str]) -> str:
+def _text_behind(text: str, words: Sequence[str]) -> str:
     """What stands behind the last of some words."""
     return text[max(text.rfind(word) + len(word) for word in words) :]
 
 
-def _next(reply: ChatMessage) -> list[ChatMessage]:
+def _following_messages(reply: ChatMessage) -> list[ChatMessage]:
     """Messages that may follow a reply: results of its calls, or a question."""
     return [
         {

@@ -37,7 +37,9 @@ class MessageExchange(Exchange):
     def asked(self) -> HandwrittenModelCall:
         """Return the call that the request asks for."""
         given = {key: as_data(value) for key, value in self.body.items()}
-        messages = list(_prompt(given.pop("system", None), as_list(given.pop("messages", ()))))
+        messages = list(
+            _prompt_messages(given.pop("system", None), as_list(given.pop("messages", ())))
+        )
         wanted = given.get("output_format") or (given.get("output_config") or {}).get("format")
         if wanted is not None:
             given["response_format"] = wanted
@@ -128,7 +130,7 @@ def _encode_block(block: Mapping[str, Any]) -> parts.Part:
     """Return a content block as a part; fields without a value are left out."""
     given = {key: value for key, value in block.items() if value is not None}
     if given.get("type") in _MODALITIES:
-        return _medium(given) or given
+        return _medium_part(given) or given
     if given.get("type") != "tool_use":
         return parts.encode_block(given)
     call = {"name": given.get("name"), "args": given.get("input"), "id": given.get("id")}
@@ -136,7 +138,7 @@ def _encode_block(block: Mapping[str, Any]) -> parts.Part:
     return parts.encode_call({**call, **more})
 
 
-def _medium(block: Mapping[str, Any]) -> parts.Part | None:
+def _medium_part(block: Mapping[str, Any]) -> parts.Part | None:
     """Return an image or a document as LangChain's are stored, None where it is held in no usual way."""
     source = block.get("source")
     rest = {key: value for key, value in block.items() if key not in ("type", "source")}
@@ -151,9 +153,9 @@ def _medium(block: Mapping[str, Any]) -> parts.Part | None:
     return None
 
 
-def _prompt(system: Any, messages: list[Any]) -> Iterator[Message]:
+def _prompt_messages(system: Any, messages: list[Any]) -> Iterator[Message]:
     if system:
-        yield {"role": "system", **_content(system)}
+        yield {"role": "system", **_content_fields(system)}
     for message in messages:
         if isinstance(message, Mapping):
             yield from _encode_message(message)
@@ -165,7 +167,7 @@ def _encode_message(message: Mapping[str, Any]) -> Iterator[Message]:
     """Return a message of a request; each tool result in it is a message of its own."""
     content = message.get("content")
     if isinstance(content, str):
-        yield {"role": message.get("role"), **_content(content)}
+        yield {"role": message.get("role"), **_content_fields(content)}
         return
     rest = []
     for block in as_list(content):
@@ -174,7 +176,7 @@ def _encode_message(message: Mapping[str, Any]) -> Iterator[Message]:
         else:
             rest.append(block)
     if rest or not content:
-        yield {"role": message.get("role"), **_content(rest)}
+        yield {"role": message.get("role"), **_content_fields(rest)}
 
 
 def _tool_result(block: Mapping[str, Any]) -> Message:
@@ -189,7 +191,7 @@ def _tool_result(block: Mapping[str, Any]) -> Message:
     return message
 
 
-def _content(content: Any) -> dict[str, Any]:
+def _content_fields(content: Any) -> dict[str, Any]:
     if isinstance(content, str):
         return {"parts": [{"type": "text", "content": content}]}
     encoded = [

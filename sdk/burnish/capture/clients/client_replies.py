@@ -210,11 +210,11 @@ def _hear_closing(response: Any, call: ClientCall) -> None:
         original = getattr(response, name, None)
         if original is None:
             continue
-        heard = _aclosing if inspect.iscoroutinefunction(original) else _closing
+        heard = _aclose_and_end if inspect.iscoroutinefunction(original) else _close_and_end
         setattr(response, name, heard(original, call))
 
 
-def _closing(original: Callable[[], None], call: ClientCall) -> Callable[[], None]:
+def _close_and_end(original: Callable[[], None], call: ClientCall) -> Callable[[], None]:
     @functools.wraps(original)
     def close() -> None:
         call.leave()
@@ -223,7 +223,7 @@ def _closing(original: Callable[[], None], call: ClientCall) -> Callable[[], Non
     return close
 
 
-def _aclosing(original: Callable[[], Any], call: ClientCall) -> Callable[[], Any]:
+def _aclose_and_end(original: Callable[[], Any], call: ClientCall) -> Callable[[], Any]:
     @functools.wraps(original)
     async def aclose() -> None:
         call.leave()

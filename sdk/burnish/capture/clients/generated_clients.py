@@ -120,7 +120,7 @@ def _recorded(post: Callable[..., Any], kind: ClientKind) -> Callable[..., Any]:
 
     @functools.wraps(post)
     def run(path: str, *args: Any, **request: Any) -> Any:
-        call = _begin(path, request, kind)
+        call = _begin_call(path, request, kind)
         try:
             reply = post(path, *args, **request)
         except BaseException as error:
@@ -130,7 +130,7 @@ def _recorded(post: Callable[..., Any], kind: ClientKind) -> Callable[..., Any]:
 
     @functools.wraps(post)
     async def arun(path: str, *args: Any, **request: Any) -> Any:
-        call = _begin(path, request, kind)
+        call = _begin_call(path, request, kind)
         try:
             reply = await post(path, *args, **request)
         except BaseException as error:
@@ -143,15 +143,17 @@ def _recorded(post: Callable[..., Any], kind: ClientKind) -> Callable[..., Any]:
     return recorded
 
 
-def _begin(path: str, request: Mapping[str, Any], kind: ClientKind) -> ClientCall:
+def _begin_call(path: str, request: Mapping[str, Any], kind: ClientKind) -> ClientCall:
     plain = path.partition("?")[0]
     for ending, make in kind.routes.items():
         if plain.endswith(ending):
-            return ClientCall(functools.partial(_make, make, request))
+            return ClientCall(functools.partial(_make_exchange, make, request))
     return ClientCall()
 
 
-def _make(make: Callable[[Mapping[str, Any]], Exchange], request: Mapping[str, Any]) -> Exchange:
+def _make_exchange(
+    make: Callable[[Mapping[str, Any]], Exchange], request: Mapping[str, Any]
+) -> Exchange:
     return make(_body_of(request))
 
 

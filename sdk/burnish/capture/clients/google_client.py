@@ -61,13 +61,13 @@ def recording_google(client: _C) -> _C:
 
 def _copy_of(client: Any, api: _RecordingApi) -> Any:
     made = copy.copy(client)
-    made.__class__ = _undying(type(client))
+    made.__class__ = _class_that_stays_open(type(client))
     made._api_client = api  # noqa: SLF001
     return made
 
 
 @functools.cache
-def _undying(kind: type) -> type:
+def _class_that_stays_open(kind: type) -> type:
     """Return the class of a copy, which leaves the connections open when it is garbage."""
     return type(kind.__name__, (kind,), {"__del__": lambda _: None, "__doc__": kind.__doc__})
 
@@ -88,42 +88,42 @@ class _RecordingApi:
 
     def request(self, method: str, path: str, body: Any, *args: Any, **kwargs: Any) -> Any:
         """Ask, and record the reply."""
-        with Reading(_begin(path, body)) as reading:
+        with Reading(_begin_call(path, body)) as reading:
             reply = self._api.request(method, path, body, *args, **kwargs)
-            _hear(reading.call, reply, whole=True)
+            _hear_reply(reading.call, reply, whole=True)
         return reply
 
     async def async_request(
         self, method: str, path: str, body: Any, *args: Any, **kwargs: Any
     ) -> Any:
         """Ask, and record the reply."""
-        with Reading(_begin(path, body)) as reading:
+        with Reading(_begin_call(path, body)) as reading:
             reply = await self._api.async_request(method, path, body, *args, **kwargs)
-            _hear(reading.call, reply, whole=True)
+            _hear_reply(reading.call, reply, whole=True)
         return reply
 
     def request_streamed(
         self, method: str, path: str, body: Any, *args: Any, **kwargs: Any
     ) -> Iterator[Any]:
         """Ask, and record the reply while it is read."""
-        call = _begin(path, body)
-        reading = Reading(call, functools.partial(_hear, call))
+        call = _begin_call(path, body)
+        reading = Reading(call, functools.partial(_hear_reply, call))
         yield from reading.through(self._api.request_streamed(method, path, body, *args, **kwargs))
 
     async def async_request_streamed(
         self, method: str, path: str, body: Any, *args: Any, **kwargs: Any
     ) -> AsyncIterator[Any]:
         """Ask, and record the reply while it is read."""
-        call = _begin(path, body)
+        call = _begin_call(path, body)
         try:
             reply = await self._api.async_request_streamed(method, path, body, *args, **kwargs)
         except BaseException as error:
             call.close(error)
             raise
-        return Reading(call, functools.partial(_hear, call)).athrough(reply)
+        return Reading(call, functools.partial(_hear_reply, call)).athrough(reply)
 
 
-def _begin(path: str, body: Any) -> ClientCall:
+def _begin_call(path: str, body: Any) -> ClientCall:
     target = path.partition("?")[0]
     if not target.endswith(_ENDINGS) or not isinstance(body, Mapping):
         return ClientCall()
@@ -133,6 +133,6 @@ def _begin(path: str, body: Any) -> ClientCall:
 
 
 @guarded
-def _hear(call: ClientCall, reply: Any, *, whole: bool = False) -> None:
+def _hear_reply(call: ClientCall, reply: Any, *, whole: bool = False) -> None:
     if call.is_open and reply.body:
         call.add(json.loads(reply.body), whole=whole)

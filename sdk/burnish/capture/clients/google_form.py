@@ -26,13 +26,13 @@ _NESTED = ("items", "additionalProperties")
 _DROPPED = frozenset({"propertyOrdering", "nullable"})
 
 
-def _named(held: Any) -> dict[str, Any]:
+def _with_api_names(held: Any) -> dict[str, Any]:
     """Return an object with its names as the API documents them; the client writes some in its own way."""
-    return {_camel(name): value for name, value in held.items()} if held else {}
+    return {_camel_case(name): value for name, value in held.items()} if held else {}
 
 
 @functools.lru_cache(maxsize=512)
-def _camel(name: str) -> str:
+def _camel_case(name: str) -> str:
     first, *rest = name.split("_")
     return name if name.startswith("_") else first + "".join(word.capitalize() for word in rest)
 
@@ -53,12 +53,14 @@ class ContentExchange(Exchange):
 
     def asked(self) -> HandwrittenModelCall:
         """Return the call that the request asks for."""
-        given = {k: value for k, value in _named(self.body).items() if not k.startswith("_")}
-        config = _named(given.get("generationConfig"))
+        given = {
+            k: value for k, value in _with_api_names(self.body).items() if not k.startswith("_")
+        }
+        config = _with_api_names(given.get("generationConfig"))
         asked = {**config, **{k: value for k, value in given.items() if k not in _PLACES}}
         wanted = next((config[name] for name in _SCHEMAS if config.get(name)), None)
         asked |= {"response_format": wanted, "tool_choice": given.get("toolConfig")}
-        asked |= {"model": self._model, "tools": list(_tools(given.get("tools") or ()))}
+        asked |= {"model": self._model, "tools": list(_list_tools(given.get("tools") or ()))}
         return HandwrittenModelCall.of_body(self._prompt(given), "google_genai", asked)
 
     def _prompt(self, given: Mapping[str, Any]) -> list[Message]:
@@ -71,17 +73,17 @@ class ContentExchange(Exchange):
             messages.append({"role": "system", "parts": self._speech.read(system.get("parts"))})
         for content in as_list(given.get("contents")):
             for message in self._speech.encode(content):
-                _append(messages, message)
+                _append_message(messages, message)
         return messages
 
     def add(self, piece: Mapping[str, Any]) -> str:
         """Take a whole response or the next of a stream; returns the text that it adds."""
-        piece = _named(piece)
+        piece = _with_api_names(piece)
         self.note(response_id=piece.get("responseId"), model=piece.get("modelVersion"))
-        usage = _named(piece.get("usageMetadata"))
+        usage = _with_api_names(piece.get("usageMetadata"))
         self.count(
-            input_tokens=_sum(usage, "promptTokenCount", "toolUsePromptTokenCount"),
-            output_tokens=_sum(usage, "candidatesTokenCount", "thoughtsTokenCount"),
+            input_tokens=_sum_usage(usage, "promptTokenCount", "toolUsePromptTokenCount"),
+            output_tokens=_sum_usage(usage, "candidatesTokenCount", "thoughtsTokenCount"),
             cached_tokens=usage.get("cachedContentTokenCount"),
             reasoning_tokens=usage.get("thoughtsTokenCount"),
         )
@@ -93,13 +95,13 @@ class ContentExchange(Exchange):
         return "" if first is None else self._candidate(first)
 
     def _candidate(self, candidate: Mapping[str, Any]) -> str:
-        candidate = _named(candidate)
+        candidate = _with_api_names(candidate)
         self.note(finish_reason=candidate.get("finishReason"))
         for name in ("safetyRatings", "groundingMetadata", "citationMetadata", "finishMessage"):
             if candidate.get(name):
                 self.extras[name] = candidate[name]
         found = self._speech.read((candidate.get("content") or {}).get("parts"))
-        _join(self._reply, found)
+        _join_parts(self._reply, found)
         return "".join(part["content"] for part in found if part["type"] == "text")
 
     def message(self) -> Message:
@@ -118,7 +120,7 @@ class _Speech:
         """Return a content as messages; each result of a function is one of its own."""
         said: list[Part] = []
         for each in content.get("parts") or ():
-            part = _named(each)
+            part = _with_api_names(each)
             if "functionResponse" in part:
                 yield self._result(part["functionResponse"])
             else:
@@ -130,7 +132,9 @@ class _Speech:
     def read(self, given: Iterable[Mapping[str, Any]] | None) -> list[Part]:
         """Return parts in the records' form; pieces of one text become one part."""
         found: list[Part] = []
-        _join(found, [part for each in given or () for part in self._part(_named(each))])
+        _join_parts(
+            found, [part for each in given or () for part in self._part(_with_api_names(each))]
+        )
         return found
 
     def _part(self, part: Mapping[str, Any]) -> Iterator[Part]:
@@ -143,7 +147,7 @@ class _Speech:
         elif "functionCall" in part:
             yield {**self._call(part["functionCall"]), **sealed}
         elif "inlineData" in part or "fileData" in part:
-            yield _medium(part)
+            yield _medium_part(part)
         else:
             kind = next((key for key in part if key not in ("thoughtSignature", "thought")), None)
             if kind is not None:
@@ -161,7 +165,7 @@ class _Speech:
         }
 
     def _result(self, result: Mapping[str, Any]) -> Message:
-        result = _named(result)
+        result = _with_api_names(result)
         name, given = result.get("name"), result.get("response")
         same = [place for place, call in enumerate(self._open) if call[0] == name]
         call_id = result.get("id")
@@ -180,7 +184,7 @@ class _Speech:
         return {**message, "parts": [part], "name": name}
 
 
-def _join(known: list[Part], more: list[Part]) -> None:
+def _join_parts(known: list[Part], more: list[Part]) -> None:
     """Append parts; text goes on in the last part where that is of the same kind."""
     for part in more:
         last = known[-1] if known else {}
@@ -191,19 +195,19 @@ def _join(known: list[Part], more: list[Part]) -> None:
             known.append(part)
 
 
-def _append(messages: list[Message], message: Message) -> None:
+def _append_message(messages: list[Message], message: Message) -> None:
     """Append a message; a chat keeps the pieces of a streamed reply as contents of their own."""
     if messages and messages[-1]["role"] == message["role"] == "assistant":
         parts = list(messages[-1]["parts"])
-        _join(parts, message["parts"])
+        _join_parts(parts, message["parts"])
         messages[-1] = {**messages[-1], "parts": parts}
     else:
         messages.append(message)
 
 
-def _medium(part: Mapping[str, Any]) -> Part:
+def _medium_part(part: Mapping[str, Any]) -> Part:
     inline = part.get("inlineData")
-    held = _named(part.get("fileData") if inline is None else inline)
+    held = _with_api_names(part.get("fileData") if inline is None else inline)
     kind = str(held.get("mimeType") or "")
     modality = kind.partition("/")[0] or "document"
     found: Part = {"type": "uri", "modality": modality, "mime_type": kind}
@@ -215,31 +219,31 @@ def _medium(part: Mapping[str, Any]) -> Part:
     return {**found, "type": "blob", "content": data}
 
 
-def _sum(usage: Mapping[str, Any], *names: str) -> int | None:
+def _sum_usage(usage: Mapping[str, Any], *names: str) -> int | None:
     found = [usage[name] for name in names if isinstance(usage.get(name), int)]
     return sum(found) if found else None
 
 
-def _tools(given: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+def _list_tools(given: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
     """Return function declarations as tools, and tools of the provider as they came."""
     for each in given:
-        tool = _named(each)
+        tool = _with_api_names(each)
         for declaration in tool.get("functionDeclarations") or ():
-            declared = _named(declaration)
+            declared = _with_api_names(declaration)
             function = {
                 name: declared[name] for name in ("name", "description") if name in declared
             }
             if declared.get("parametersJsonSchema"):
                 function["parameters"] = declared["parametersJsonSchema"]
             elif declared.get("parameters"):
-                function["parameters"] = _schema(declared["parameters"])
+                function["parameters"] = _convert_schema(declared["parameters"])
             yield {"type": "function", "function": function}
         for name, value in tool.items():
             if name != "functionDeclarations":
                 yield {"type": name, name: value}
 
 
-def _schema(given: Any) -> Any:
+def _convert_schema(given: Any) -> Any:
     """Return a schema of Google's as a JSON schema."""
     if not isinstance(given, Mapping):
         return given
@@ -253,10 +257,10 @@ def _read_keyword(key: str, value: Any) -> Any:
     if key == "type" and isinstance(value, str):
         return value.lower()
     if key in ("properties", "defs", "$defs") and isinstance(value, Mapping):
-        return {name: _schema(inner) for name, inner in value.items()}
+        return {name: _convert_schema(inner) for name, inner in value.items()}
     if key in _NESTED:
-        return _schema(value)
+        return _convert_schema(value)
     if key == "anyOf" and isinstance(value, list):
-        return [_schema(inner) for inner in value]
+        return [_convert_schema(inner) for inner in value]
     whole = isinstance(value, str) and value.isdigit() and key.startswith(("min", "max"))
     return int(value) if whole else value

@@ -44,7 +44,7 @@ class SaidBefore:
     def find(self, response_id: Any) -> list[Message]:
         """Return what led to a response, or a message that says that only the server knows it."""
         known = self._kept.get(response_id) if isinstance(response_id, str) else None
-        return known or [_unknown("previous_response", response_id)]
+        return known or [_unknown_message("previous_response", response_id)]
 
 
 class ResponseExchange(Exchange):
@@ -64,9 +64,9 @@ class ResponseExchange(Exchange):
     def asked(self) -> HandwrittenModelCall:
         """Return the call that the request asks for."""
         given = {key: as_data(value) for key, value in self.body.items()}
-        self._said = list(_earlier(given, self._before))
+        self._said = list(_earlier_messages(given, self._before))
         self._said += _encode_items(given.pop("input", None))
-        messages = [*_instructions(given.pop("instructions", None)), *self._said]
+        messages = [*_instruction_messages(given.pop("instructions", None)), *self._said]
         wanted = (given.get("text") or {}).get("format")
         if wanted is not None:
             given["response_format"] = wanted
@@ -133,16 +133,16 @@ class _Item:
         if kind.startswith("response.function_call_arguments"):
             self.item["arguments"] = (self.item.get("arguments") or "") + delta
         elif kind == "response.reasoning_summary_text.delta":
-            _grow(self.item, "summary", event.get("summary_index"), "summary_text", delta)
+            _grow_text(self.item, "summary", event.get("summary_index"), "summary_text", delta)
         elif kind == "response.reasoning_text.delta":
-            _grow(self.item, "content", event.get("content_index"), "reasoning_text", delta)
+            _grow_text(self.item, "content", event.get("content_index"), "reasoning_text", delta)
         elif kind == "response.output_text.delta":
-            _grow(self.item, "content", event.get("content_index"), "output_text", delta)
+            _grow_text(self.item, "content", event.get("content_index"), "output_text", delta)
             return delta
         return ""
 
 
-def _grow(item: dict[str, Any], name: str, place: Any, kind: str, delta: str) -> None:
+def _grow_text(item: dict[str, Any], name: str, place: Any, kind: str, delta: str) -> None:
     """Let a text of an item grow; it counts only where the stream is left before the item is whole."""
     blocks = item[name] = [dict(block) for block in item.get(name) or ()]
     place = place if isinstance(place, int) else 0
@@ -151,19 +151,19 @@ def _grow(item: dict[str, Any], name: str, place: Any, kind: str, delta: str) ->
     blocks[place]["text"] = (blocks[place].get("text") or "") + delta
 
 
-def _earlier(given: dict[str, Any], before: SaidBefore) -> Iterator[Message]:
+def _earlier_messages(given: dict[str, Any], before: SaidBefore) -> Iterator[Message]:
     if given.get("previous_response_id"):
         yield from before.find(given["previous_response_id"])
     for name in ("conversation", "prompt"):
         if given.get(name):
-            yield _unknown(name, given[name])
+            yield _unknown_message(name, given[name])
 
 
-def _unknown(kind: str, value: Any) -> Message:
+def _unknown_message(kind: str, value: Any) -> Message:
     return {"role": "user", "parts": [{"type": f"{kind}_on_server", "value": value}]}
 
 
-def _instructions(instructions: Any) -> list[Message]:
+def _instruction_messages(instructions: Any) -> list[Message]:
     if not instructions:
         return []
     if isinstance(instructions, str):
@@ -192,16 +192,16 @@ def _encode_item(item: Any) -> Message:
         return {"role": "unknown", "parts": [{"type": "verbatim", "value": item}]}
     kind = item.get("type")
     if kind in _OUTPUTS:
-        response = _result(item.get("output"))
+        response = _result_of_tool(item.get("output"))
         part = {"type": "tool_call_response", "id": item.get("call_id"), "response": response}
         return {"role": "tool", "parts": [part]}
     role = item.get("role")
     if kind in (None, "message") and role != "assistant":
         content = item.get("content")
         blocks = [content] if isinstance(content, str) else as_list(content)
-        return {"role": role, "parts": [_block(block) for block in blocks]}
+        return {"role": role, "parts": [_block_part(block) for block in blocks]}
     if kind == "item_reference" or not (kind or role):
-        return _unknown("item", dict(item))
+        return _unknown_message("item", dict(item))
     return {"role": "assistant", "parts": _own_parts(item)}
 
 
@@ -210,7 +210,9 @@ def _own_parts(item: Mapping[str, Any]) -> list[parts.Part]:
     kind = item.get("type", "message")
     if kind == "message":
         content = item.get("content")
-        return [_block(b) for b in ([content] if isinstance(content, str) else as_list(content))]
+        return [
+            _block_part(b) for b in ([content] if isinstance(content, str) else as_list(content))
+        ]
     if kind == "function_call":
         raw = item.get("arguments")
         return [
@@ -219,7 +221,7 @@ def _own_parts(item: Mapping[str, Any]) -> list[parts.Part]:
     return [parts.encode_block({key: value for key, value in item.items() if value is not None})]
 
 
-def _block(block: Any) -> parts.Part:
+def _block_part(block: Any) -> parts.Part:
     if isinstance(block, str):
         return {"type": "text", "content": block}
     if isinstance(block, Mapping) and block.get("type") in _TEXTS:
@@ -232,7 +234,7 @@ def _block(block: Any) -> parts.Part:
     return parts.encode_block(dict(block))
 
 
-def _result(output: Any) -> Any:
+def _result_of_tool(output: Any) -> Any:
     """Return the output of a tool; texts in it are blocks of text."""
     if not isinstance(output, list):
         return output

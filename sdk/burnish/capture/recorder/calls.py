@@ -87,7 +87,7 @@ def finish_node(run: Run) -> None:
 
 def fail_node(run: Run, error: BaseException, *, bubbled: str | None = None) -> None:
     """Record that a node raised; `bubbled` names control flow that is no error."""
-    _close(run, error, bubbled)
+    _close_failed(run, error, bubbled)
     name, words = (None, None) if bubbled else describe_error(error)
     run.trajectory.end_run(run, error_type=name, error=words, bubbled=bubbled)
 
@@ -198,7 +198,7 @@ def fail_model_call(
         reply: What it had answered by then.
         **facts: Further fields of the end: adapter and arm, where the call was routed.
     """
-    _close(run, error)
+    _close_failed(run, error)
     left = isinstance(error, GeneratorExit)
     name, words = (None, None) if left else describe_error(error)
     failure = {"error_type": name, "error": words, "cut": left}
@@ -275,7 +275,7 @@ def fail_tool_run(
     bubbled: str | None = None,
 ) -> None:
     """Record that a tool raised, or that control flow left through it."""
-    _close(run, error, bubbled)
+    _close_failed(run, error, bubbled)
     blobs: Blobs = {}
     ref = None
     if reply is not None and reply.result is not None:
@@ -293,7 +293,7 @@ def fail_tool_run(
     )
 
 
-def _close(run: Run, error: BaseException, bubbled: str | None = None) -> None:
+def _close_failed(run: Run, error: BaseException, bubbled: str | None = None) -> None:
     """Close what a failed run leaves open; a next start of the same thing will be its next try."""
     run.trajectory.close_below(run, error)
     if bubbled is None:

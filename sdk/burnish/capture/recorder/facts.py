@@ -54,35 +54,35 @@ def outcome_event(
     Raises:
         CaptureError: If it names no run or two, or a value is of a wrong type.
     """
-    trajectory = _read("outcome(trajectory_id)", read_text, trajectory_id)
-    thread = _read("outcome(thread_id)", read_text, thread_id)
+    trajectory = _read_field("outcome(trajectory_id)", read_text, trajectory_id)
+    thread = _read_field("outcome(thread_id)", read_text, thread_id)
     if (trajectory is None) == (thread is None):
         raise CaptureError(
             f"outcome() got thread_id={thread!r} and trajectory_id={trajectory!r}",
             "exactly one of them",
             _FIX,
         )
-    source = _read("outcome(source)", _name, outcome.source)
+    source = _read_field("outcome(source)", _read_name, outcome.source)
     if source is None:
         raise CaptureError("outcome(source) is None", "a name, such as crm", _FIX)
-    success = _read("outcome(success)", read_flag, outcome.success)
-    score = _read("outcome(score)", read_number, outcome.score)
-    label = _read("outcome(label)", read_text, outcome.label)
-    scope = _read("outcome(scope)", lambda value: _one_of(value, _SCOPES), outcome.scope)
+    success = _read_field("outcome(success)", read_flag, outcome.success)
+    score = _read_field("outcome(score)", read_number, outcome.score)
+    label = _read_field("outcome(label)", read_text, outcome.label)
+    scope = _read_field("outcome(scope)", lambda value: _one_of(value, _SCOPES), outcome.scope)
     blobs: Blobs = {}
     event = OutcomeReported(
-        at=_moment("outcome(reported_ns)", outcome.reported_ns),
+        at=_read_moment("outcome(reported_ns)", outcome.reported_ns),
         source=source,
         trajectory=trajectory,
         thread_id=thread,
         success=success,
         score=score,
         label=label,
-        evidence=_content(content, blobs, outcome.evidence),
+        evidence=_encode_content(content, blobs, outcome.evidence),
         scope=scope or "last",
-        origin=_origin(outcome.origin, trajectory, thread if scope == "thread" else None),
+        origin=_origin_of_fact(outcome.origin, trajectory, thread if scope == "thread" else None),
     )
-    return _sealed(event, content, blobs), blobs
+    return _seal_fact(event, content, blobs), blobs
 
 
 def verdict_event(trajectory_id: str, verdict: Verdict, content: Content) -> Fact:
@@ -93,22 +93,22 @@ def verdict_event(trajectory_id: str, verdict: Verdict, content: Content) -> Fac
     """
 
     def read(name: str, reader: Callable[[Any], _T], value: Any) -> _T | None:
-        return _read(f"verdict.{name}", reader, value, _VERDICT_FIX)
+        return _read_field(f"verdict.{name}", reader, value, _VERDICT_FIX)
 
-    trajectory = _required("verdict.trajectory", trajectory_id)
+    trajectory = _require_text("verdict.trajectory", trajectory_id)
     blobs: Blobs = {}
     event = VerdictGiven(
-        at=_moment("verdict.decided_ns", verdict.decided_ns),
+        at=_read_moment("verdict.decided_ns", verdict.decided_ns),
         trajectory=trajectory,
-        verifier=_required("verdict.verifier", verdict.verifier),
+        verifier=_require_text("verdict.verifier", verdict.verifier),
         version=read("version", read_text, verdict.version) or "1",
         label=read("label", lambda value: _one_of(value, _LABELS), verdict.label) or "unknown",
         score=read("score", read_number, verdict.score),
-        evidence=_content(content, blobs, verdict.evidence),
+        evidence=_encode_content(content, blobs, verdict.evidence),
         cost_usd=read("cost_usd", read_number, verdict.cost_usd),
-        origin=_origin(verdict.origin, trajectory, None),
+        origin=_origin_of_fact(verdict.origin, trajectory, None),
     )
-    return _sealed(event, content, blobs), blobs
+    return _seal_fact(event, content, blobs), blobs
 
 
 def state_event(trajectory_id: str, state: Any, content: Content, origin: str = "own") -> Fact:
@@ -117,21 +117,21 @@ def state_event(trajectory_id: str, state: Any, content: Content, origin: str = 
     Raises:
         CaptureError: If the trajectory's id is of a wrong type.
     """
-    trajectory = _required("record_state(trajectory_id)", trajectory_id)
+    trajectory = _require_text("record_state(trajectory_id)", trajectory_id)
     ref, blob = content.value(state)
     blobs = {ref: blob}
     event = StateRecorded(
         at=time.time_ns(),
         trajectory=trajectory,
         state=ref,
-        origin=_origin(origin, trajectory, None),
+        origin=_origin_of_fact(origin, trajectory, None),
     )
-    return _sealed(event, content, blobs), blobs
+    return _seal_fact(event, content, blobs), blobs
 
 
 def losses_event(counts: Mapping[str, int], content: Content) -> AnyEvent:
     """Make the event of what could not be kept, by kind."""
-    return _sealed(Dropped(at=time.time_ns(), counts=dict(counts)), content, {})
+    return _seal_fact(Dropped(at=time.time_ns(), counts=dict(counts)), content, {})
 
 
 def origin_of(trajectory_id: str | None, thread_id: str | None) -> str:
@@ -148,12 +148,12 @@ def origin_of(trajectory_id: str | None, thread_id: str | None) -> str:
     return "inside" if inside else "own"
 
 
-def _origin(given: Any, trajectory_id: str | None, thread_id: str | None) -> str:
+def _origin_of_fact(given: Any, trajectory_id: str | None, thread_id: str | None) -> str:
     named = given if given in _ORIGINS else "received"
     return origin_of(trajectory_id, thread_id) if named == "own" else named
 
 
-def _read(place: str, read: Callable[[Any], _T], value: Any, fix: str = _FIX) -> _T | None:
+def _read_field(place: str, read: Callable[[Any], _T], value: Any, fix: str = _FIX) -> _T | None:
     if value is None:
         return None
     try:
@@ -162,14 +162,14 @@ def _read(place: str, read: Callable[[Any], _T], value: Any, fix: str = _FIX) ->
         raise CaptureError(f"{place} is {wrong.found}", wrong.expected, fix) from wrong
 
 
-def _required(place: str, value: Any) -> str:
-    found = _read(place, _name, value, _VERDICT_FIX)
+def _require_text(place: str, value: Any) -> str:
+    found = _read_field(place, _read_name, value, _VERDICT_FIX)
     if found is None:
         raise CaptureError(f"{place} is None", "a name", _VERDICT_FIX)
     return found
 
 
-def _name(value: Any) -> str:
+def _read_name(value: Any) -> str:
     text = read_text(value, "a name")
     if not text:
         raise WrongValue(value, "a name that is not empty")
@@ -184,14 +184,14 @@ def _one_of(value: Any, words: tuple[str, ...]) -> str:
     return text
 
 
-def _moment(place: str, given: Any) -> int:
+def _read_moment(place: str, given: Any) -> int:
     """Nanoseconds since the epoch; 0 and None are now."""
     expected = "nanoseconds since the epoch"
-    found = _read(place, lambda value: read_integer(value, expected, least=0), given)
+    found = _read_field(place, lambda value: read_integer(value, expected, least=0), given)
     return found or time.time_ns()
 
 
-def _content(content: Content, blobs: Blobs, value: Any) -> Ref | None:
+def _encode_content(content: Content, blobs: Blobs, value: Any) -> Ref | None:
     if value is None:
         return None
     ref, blob = content.value(value)
@@ -199,5 +199,5 @@ def _content(content: Content, blobs: Blobs, value: Any) -> Ref | None:
     return ref
 
 
-def _sealed(event: AnyEvent, content: Content, blobs: Blobs) -> AnyEvent:
+def _seal_fact(event: AnyEvent, content: Content, blobs: Blobs) -> AnyEvent:
     return seal(event, content.door, content.losses, redacted=content.redacted(blobs))

@@ -70,17 +70,17 @@ class _Texts(msgspec.Struct, frozen=True):
 def _texts_of(kind: type[AnyEvent]) -> _Texts:
     fields = {field.name: field.type for field in msgspec.structs.fields(kind)}
     return _Texts(
-        single=tuple(name for name, declared in fields.items() if str in _options(declared)),
+        single=tuple(name for name, declared in fields.items() if str in _types_of_field(declared)),
         listed=tuple(name for name, declared in fields.items() if declared == list[str]),
         keyed=tuple(
             name
             for name, declared in fields.items()
-            if any(get_origin(option) is dict for option in _options(declared))
+            if any(get_origin(option) is dict for option in _types_of_field(declared))
         ),
     )
 
 
-def _options(declared: Any) -> tuple[Any, ...]:
+def _types_of_field(declared: Any) -> tuple[Any, ...]:
     """The types that a field may have, without None."""
     found = get_args(declared) if get_origin(declared) not in (list, dict) else ()
     return tuple(option for option in found or (declared,) if option is not type(None))
@@ -104,12 +104,12 @@ def seal(
     changed: dict[str, Any] = {}
     for name in texts.single:
         value = getattr(event, name)
-        kept = value if value is None else _redact(name, value, door)
+        kept = value if value is None else _redact_text(name, value, door)
         if kept != value:
             changed[name] = kept
     for name in texts.listed:
         values = getattr(event, name)
-        kept = [_redact(name, value, door) for value in values]
+        kept = [_redact_text(name, value, door) for value in values]
         if kept != values:
             changed[name] = kept
     for name in texts.keyed:
@@ -122,7 +122,7 @@ def seal(
     return msgspec.structs.replace(event, **changed, redacted=True)
 
 
-def _redact(name: str, text: str, door: Guarded) -> str:
+def _redact_text(name: str, text: str, door: Guarded) -> str:
     if text in _WORDS.get(name, ()) or (name in _IDS and _HEX.fullmatch(text)):
         return text
     return (door.arguments(text) if name == "raw_arguments" else door.text(text)) or ""
@@ -151,7 +151,7 @@ def readable(event: AnyEvent, losses: dict[str, int]) -> AnyEvent:
         for field in msgspec.structs.fields(type(event)):
             value = getattr(event, field.name)
             try:
-                fields[field.name] = _converted(value, field.type)
+                fields[field.name] = _convert_value(value, field.type)
             except (WrongValue, TypeError, ValueError):
                 losses[FIELDS_DROPPED] = losses.get(FIELDS_DROPPED, 0) + 1
                 if type(None) in get_args(field.type):
@@ -163,9 +163,9 @@ def readable(event: AnyEvent, losses: dict[str, int]) -> AnyEvent:
     return event
 
 
-def _converted(value: Any, declared: Any) -> Any:
+def _convert_value(value: Any, declared: Any) -> Any:
     """A value of the declared type."""
-    options = _options(declared)
+    options = _types_of_field(declared)
     if value is None and type(None) in get_args(declared):
         return None
     (option,) = options
@@ -187,13 +187,13 @@ def _converted_list(value: Any, item: Any) -> list[Any]:
     listed = value.tolist() if hasattr(value, "tolist") else value
     if isinstance(listed, (str, bytes, Mapping)):
         raise WrongValue(value, "a list")
-    return [_converted(one, item) for one in listed]
+    return [_convert_value(one, item) for one in listed]
 
 
 def _converted_counts(value: Any, item: Any) -> dict[str, Any]:
     if not isinstance(value, Mapping):
         raise WrongValue(value, "numbers by name")
-    return {read_text(key): _converted(one, item) for key, one in value.items()}
+    return {read_text(key): _convert_value(one, item) for key, one in value.items()}
 
 
 _READERS: dict[Any, Callable[[Any], Any]] = {

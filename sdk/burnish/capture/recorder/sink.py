@@ -43,7 +43,7 @@ def replace(journal: Journal | None) -> Journal | None:
     """Send events to `journal` instead of the process's own; returns what was there before."""
     global _replacement
     before, _replacement = _replacement, journal
-    _unbind()
+    _unbind_journal()
     return before
 
 
@@ -54,10 +54,10 @@ def is_replaced() -> bool:
 
 def journal() -> Journal:
     """The journal that events go to now."""
-    return _bound or _bind()
+    return _bound or _bind_journal()
 
 
-def _bind() -> Journal:
+def _bind_journal() -> Journal:
     global _bound
     from burnish.journal.writer import shared
 
@@ -66,7 +66,7 @@ def _bind() -> Journal:
     return bound
 
 
-def _unbind() -> None:
+def _unbind_journal() -> None:
     global _bound
     with _lock:
         _bound = None
@@ -80,11 +80,11 @@ def _after_fork_in_child() -> None:
 def write(events: Sequence[AnyEvent], blobs: Mapping[Ref, bytes], losses: dict[str, int]) -> None:
     """Hand events over in their order; the blobs go with the last. A refusal is counted."""
     try:
-        journal = _bound or _bind()
+        journal = _bound or _bind_journal()
         try:
             journal.append_all(events, blobs)
         except UnreadableEvent:
-            journal.append_all(_readable(events, losses), blobs)
+            journal.append_all(_readable_events(events, losses), blobs)
     except Exception as refusal:  # noqa: BLE001 - a full disk must not stop the agent
         losses["dropped_frames"] = losses.get("dropped_frames", 0) + len(events)
         faults.count("dropped_frames", len(events))
@@ -94,7 +94,7 @@ def write(events: Sequence[AnyEvent], blobs: Mapping[Ref, bytes], losses: dict[s
         )
 
 
-def _readable(events: Sequence[AnyEvent], losses: dict[str, int]) -> list[AnyEvent]:
+def _readable_events(events: Sequence[AnyEvent], losses: dict[str, int]) -> list[AnyEvent]:
     """The events with values of the declared types; one that cannot be helped is dropped and counted."""
     kept: list[AnyEvent] = []
     for event in events:
@@ -109,5 +109,5 @@ def _readable(events: Sequence[AnyEvent], losses: dict[str, int]) -> list[AnyEve
     return kept
 
 
-settings.on_change(_unbind)
+settings.on_change(_unbind_journal)
 platform.after_fork_in_child(_after_fork_in_child)

@@ -61,7 +61,7 @@ def read_text(value: Any, expected: str = _TEXT) -> str:
         return str.__str__(value)
     if isinstance(value, uuid.UUID):
         return str(value)
-    number = _integer(value)
+    number = _exact_integer(value)
     if number is None or number.bit_length() > 1024:
         raise WrongValue(value, expected)
     return str(number)
@@ -84,10 +84,10 @@ def read_flag(value: Any, expected: str = "True or False") -> bool:
     Raises:
         WrongValue: If it is anything else.
     """
-    plain = _unboxed(value)
+    plain = _unbox_scalar(value)
     if type(plain) is bool:
         return plain
-    number = _integer(plain)
+    number = _exact_integer(plain)
     if number not in (0, 1):
         raise WrongValue(value, expected)
     return bool(number)
@@ -99,7 +99,7 @@ def read_number(value: Any, expected: str = "a finite number") -> float:
     Raises:
         WrongValue: If it is anything else.
     """
-    plain = _unboxed(value)
+    plain = _unbox_scalar(value)
     if isinstance(plain, (int, float, decimal.Decimal, fractions.Fraction)) and not isinstance(
         plain, bool
     ):
@@ -120,7 +120,7 @@ def read_integer(
     Raises:
         WrongValue: If it is anything else.
     """
-    number = _integer(value)
+    number = _exact_integer(value)
     if number is None and isinstance(value, str) and value.isascii() and value.isdigit():
         number = int(value) if len(value) < 20 else None
     if number is None or not least <= number <= most:
@@ -151,7 +151,7 @@ def optional(read: Callable[..., _T], value: Any, *expected: str) -> _T | None:
     return None if value is None else read(value, *expected)
 
 
-def _unboxed(value: Any) -> Any:
+def _unbox_scalar(value: Any) -> Any:
     """The Python value of a scalar of numpy or a tensor library."""
     if type(value) in _PLAIN:
         return value
@@ -162,8 +162,8 @@ def _unboxed(value: Any) -> Any:
         return value
 
 
-def _integer(value: Any) -> int | None:
-    plain = _unboxed(value)
+def _exact_integer(value: Any) -> int | None:
+    plain = _unbox_scalar(value)
     if isinstance(plain, (bool, str)):
         return None
     try:

@@ -109,7 +109,7 @@ class _WholeRun(LiveTrajectory):
         extras = {name: call.extras[name] for name in _KEPT_EXTRAS if name in call.extras}
         reply = ModelReply(
             message=call.reply,
-            facts={"finish_reason": call.finish_reason, **facts, **_failure(call.error)},
+            facts={"finish_reason": call.finish_reason, **facts, **_failure_fields(call.error)},
             extras=extras,
         )
         finish_model_call(run, reply)
@@ -125,7 +125,7 @@ class _WholeRun(LiveTrajectory):
         start_tool_run(run, request)
         registry.remove(run)
         reply = ToolReply(result={"response": call.result}, is_error=call.is_error)
-        finish_tool_run(run, reply, **_failure(call.error))
+        finish_tool_run(run, reply, **_failure_fields(call.error))
 
     def _outcome(self, outcome: Outcome, origin: str) -> None:
         told = msgspec.structs.replace(outcome, reported_ns=self.clock(), origin=origin)
@@ -133,5 +133,5 @@ class _WholeRun(LiveTrajectory):
         self.facts.append((event, blobs))
 
 
-def _failure(error: Failure | None) -> dict[str, str]:
+def _failure_fields(error: Failure | None) -> dict[str, str]:
     return {} if error is None else {"error_type": error.type, "error": error.message}
