@@ -44,7 +44,7 @@ def opened(name: str, folder: Path) -> Iterator[tuple[str, Restart]]:
         yield "embedded", lambda: None
     elif name == "serve":
         from burnish.serving.embedded.engine import Engine
-        from burnish.serving.server import make_app, running
+        from burnish.serving.http.server import make_app, running
 
         engine = Engine("starter")
 
@@ -140,7 +140,7 @@ def meet_canary(address: str, restart: Restart) -> int:
     """Threads ask the routed model, and the server is restarted between them; how many calls failed."""
     import burnish
     from burnish.serving import EmbeddedChat
-    from burnish.serving.remote_chat import make_remote_chat
+    from burnish.serving.remote.chat_model import make_remote_chat
 
     own = (
         EmbeddedChat("starter", max_tokens=4)

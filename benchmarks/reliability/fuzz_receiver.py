@@ -23,9 +23,9 @@ from typing import Any
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue, KeyValueList
 
-from burnish.telemetry import schema
 from burnish.telemetry import semconv as s
-from burnish.telemetry.receiver import OtlpServer
+from burnish.telemetry.intake.receiver import OtlpServer
+from burnish.telemetry.spans import schema
 from burnish.workspace import Workspace
 
 NAMES = [*schema.ATTRIBUTES, s.KIND, s.JSON_KEYS, s.TEXT_KEYS, s.ADDED, s.INPUT, "openinference.x"]

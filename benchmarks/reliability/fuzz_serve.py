@@ -24,7 +24,7 @@ import httpx
 
 from burnish.serving.embedded.engine import Engine
 from burnish.serving.embedded.tiny import make_model
-from burnish.serving.server import make_app, running
+from burnish.serving.http.server import make_app, running
 
 PATHS = ["/v1/chat/completions"] * 4 + ["/v1/completions"] * 3 + ["/v1/load_lora_adapter", "/v1/unload_lora_adapter", "/v1/models", "/nowhere"]  # fmt: skip
 KEYS = ["messages", "prompt", "model", "max_tokens", "temperature", "top_p", "stop", "stream", "stream_options",

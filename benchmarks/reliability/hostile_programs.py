@@ -25,8 +25,9 @@ from pathlib import Path
 from typing import Any
 
 from burnish.records import Trajectory
-from burnish_exporters.verify import code, passes_tests, sandbox
-from burnish_exporters.verify.sandbox import Limits, Program
+from burnish_exporters.verify import code, passes_tests
+from burnish_exporters.verify.sandbox import box
+from burnish_exporters.verify.sandbox.box import Limits, Program
 
 _TOLD = runpy.run_path(
     str(Path(__file__).parents[2] / "tests" / "exporters" / "hostile_programs.py")
@@ -72,7 +73,7 @@ ESCAPES = {
 }  # fmt: skip
 
 PARENT = (
-    "import sys\nfrom burnish_exporters.verify.sandbox import Limits, Program, run\n"
+    "import sys\nfrom burnish_exporters.verify.sandbox.box import Limits, Program, run\n"
     "text = 'import os, time; os.fork(); os.fork(); time.sleep(60)'\n"
     "sys.stdout.write('S'); sys.stdout.flush()\n"
     "run(Program(files={'main.py': text}), Limits(wall_s=60), way=sys.argv[1])\n"
@@ -111,11 +112,11 @@ def left_after(seconds: float) -> int:
     return len(found)
 
 
-def judge_programs(way: sandbox.Way, every: int) -> dict[str, int]:
+def judge_programs(way: box.Way, every: int) -> dict[str, int]:
     """Run the programs of the tests one way; every n-th of them."""
-    sandbox.ways.cache_clear()
-    sandbox.best_way = lambda: way  # type: ignore[assignment] - the way that is measured
-    sys.modules["burnish_exporters.verify.code_tests"].best_way = lambda: way  # type: ignore[attr-defined]
+    box.ways.cache_clear()
+    box.best_way = lambda: way  # type: ignore[assignment] - the way that is measured
+    sys.modules["burnish_exporters.verify.checks.code_tests"].best_way = lambda: way  # type: ignore[attr-defined]
     found = {"programs": 0, "wrong_class": 0, "left": 0}
     cases = {"*": [{"stdin": "2 3", "stdout": "5"}]}
     for table, make in (
@@ -133,11 +134,11 @@ def judge_programs(way: sandbox.Way, every: int) -> dict[str, int]:
     return found
 
 
-def try_to_escape(way: sandbox.Way) -> dict[str, int]:
+def try_to_escape(way: box.Way) -> dict[str, int]:
     """Run each attempt to get out; an attempt whose sandbox breaks counts as one that succeeded."""
     found = {"attempts": 0, "escapes": 0, "left": 0}
     for name, text in ESCAPES.items():
-        ran = sandbox.run(
+        ran = box.run(
             Program(files={"main.py": text}), Limits(wall_s=20, memory_bytes=400 * MB), way=way
         )
         found["attempts"] += 1
@@ -149,7 +150,7 @@ def try_to_escape(way: sandbox.Way) -> dict[str, int]:
     return found
 
 
-def kill_parents(way: sandbox.Way, kills: int, rng: random.Random) -> dict[str, int]:
+def kill_parents(way: box.Way, kills: int, rng: random.Random) -> dict[str, int]:
     """Kill processes in the middle of running a sandbox."""
     found = {"kills": 0, "left": 0}
     for _ in range(kills):
@@ -171,9 +172,9 @@ def measure(quick: bool) -> dict[str, int]:
     assert ctypes.CDLL(None).prctl(SUBREAPER, 1, 0, 0, 0) == 0
     os.environ["BURNISH_BENCH"] = "1"
     rng = random.Random(20)
-    figures: dict[str, int] = {"ways": len(sandbox.ways())}
-    best = sandbox.best_way
-    for way in sandbox.ways():
+    figures: dict[str, int] = {"ways": len(box.ways())}
+    best = box.best_way
+    for way in box.ways():
         for counts in (
             kill_parents(way, 3 if quick else 80, rng),
             try_to_escape(way),
@@ -181,7 +182,7 @@ def measure(quick: bool) -> dict[str, int]:
         ):
             for name, count in counts.items():
                 figures[name] = figures.get(name, 0) + count
-    sandbox.best_way = best
+    box.best_way = best
     return figures
 
 
@@ -214,7 +215,7 @@ def main() -> None:
         return
     figures |= as_another_user(chosen.quick)
     conditions: dict[str, Any] = {
-        "ways": list(sandbox.ways()),
+        "ways": list(box.ways()),
         "user": os.geteuid(),
         "kernel": platform.release(),
         "python": platform.python_version(),

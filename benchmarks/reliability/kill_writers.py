@@ -24,7 +24,7 @@ from fsspec.implementations.local import LocalFileSystem
 from pyarrow import parquet
 
 from burnish.errors import BurnishError
-from burnish.journal.retention import keep
+from burnish.journal.lifecycle.retention import keep
 from burnish.journal.writer import JournalWriter
 from burnish.settings import Settings
 from burnish.testing.recording import Recording

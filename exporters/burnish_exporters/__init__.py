@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from burnish_exporters.pipeline import BuildOptions, build_dataset
     from burnish_exporters.sources import JournalSource
     from burnish_exporters.verify import make_verifiers
-    from burnish_exporters.verify.watching import verify_runs
+    from burnish_exporters.verify.running.watching import verify_runs
 
 _HOMES = {
     "BuildOptions": "burnish_exporters.pipeline",
@@ -29,7 +29,7 @@ _HOMES = {
     "Recipe": "burnish_exporters.dataset",
     "build_dataset": "burnish_exporters.pipeline",
     "make_verifiers": "burnish_exporters.verify",
-    "verify_runs": "burnish_exporters.verify.watching",
+    "verify_runs": "burnish_exporters.verify.running.watching",
 }
 
 __all__ = [

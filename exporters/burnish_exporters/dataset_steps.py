@@ -12,8 +12,8 @@ from typing import Any, cast
 from burnish.errors import ExportError
 from burnish.import_path import resolve_object
 from burnish_exporters import curate
-from burnish_exporters.curate.contamination import read_benchmark
 from burnish_exporters.curate.sample import Drop, Sample, SetStep
+from burnish_exporters.curate.steps.contamination import read_benchmark
 from burnish_exporters.dataset.recipe import Recipe
 from burnish_exporters.funnel import Funnel
 

@@ -15,10 +15,10 @@ from typing import Literal
 
 import msgspec
 
+from burnish.capture.content.redaction_door import door
 from burnish.capture.recorder.whole_runs import events_of
-from burnish.capture.redaction import door
 from burnish.errors import BurnishError, CaptureError, ExportError, UnreadableEvent
-from burnish.journal.index import Query
+from burnish.journal.index.trajectory_index import Query
 from burnish.records import Trajectory
 from burnish.workspace import Workspace
 from burnish_exporters.rows.canonical_json import hash_json

@@ -17,14 +17,14 @@ from typing import Literal
 import msgspec
 
 from burnish.errors import VerificationError
-from burnish.journal.index import Query
+from burnish.journal.index.trajectory_index import Query
 from burnish.records import Json, Outcome, Trajectory
 from burnish.workspace import Workspace
 from burnish_exporters.importing import record_run
 from burnish_exporters.rows.canonical_json import hash_json
-from burnish_exporters.verify.auditing import present
-from burnish_exporters.verify.trust import QualityStore
-from burnish_exporters.verify.watching import ENDED
+from burnish_exporters.verify.running.watching import ENDED
+from burnish_exporters.verify.trust.audit import present
+from burnish_exporters.verify.trust.verifier_quality import QualityStore
 
 SOURCE = "human"
 LabelName = Literal["accept", "reject", "unsure", "edit"]

@@ -21,7 +21,7 @@ from typing import Any
 
 from burnish import settings
 from burnish.errors import BurnishError, EmptyDataset, ExportError, NoVerifier
-from burnish.journal.erasure import Forgotten, tombstones
+from burnish.journal.lifecycle.erasure import Forgotten, tombstones
 from burnish.records import DatasetManifest, Trajectory
 from burnish.redaction import Redactor, workspace_key
 from burnish.workspace import Workspace
@@ -40,7 +40,7 @@ from burnish_exporters.shards.builder import ShardBuilder
 from burnish_exporters.sources import Source, describe_source, read_trajectories, workspace_of
 from burnish_exporters.sources.shard_ranges import cut_workspace, number_stream
 from burnish_exporters.verify import PoolSettings, make_verifiers
-from burnish_exporters.verify.trust import QualityStore, facts_of, unbelieved
+from burnish_exporters.verify.trust.verifier_quality import QualityStore, facts_of, unbelieved
 
 Progress = Callable[[Funnel], None]
 _FEW_RUNS = 500

@@ -31,9 +31,9 @@ from burnish import settings as _settings
 from burnish._version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from burnish.capture.scopes import flush, outcome, task
-    from burnish.capture.tracing import trace
-    from burnish.capture.wrapping import wrap
+    from burnish.capture.api.scopes import flush, outcome, task
+    from burnish.capture.api.tracing import trace
+    from burnish.capture.api.wrapping import wrap
     from burnish.langchain.routing import route
     from burnish.workspace import Workspace
 
@@ -53,12 +53,12 @@ __all__ = [
 
 _HOMES = {
     "Workspace": "burnish.workspace",
-    "flush": "burnish.capture.scopes",
-    "outcome": "burnish.capture.scopes",
+    "flush": "burnish.capture.api.scopes",
+    "outcome": "burnish.capture.api.scopes",
     "route": "burnish.langchain.routing",
-    "task": "burnish.capture.scopes",
-    "trace": "burnish.capture.tracing",
-    "wrap": "burnish.capture.wrapping",
+    "task": "burnish.capture.api.scopes",
+    "trace": "burnish.capture.api.tracing",
+    "wrap": "burnish.capture.api.wrapping",
 }
 
 
@@ -74,7 +74,7 @@ def configure(**given: Any) -> _settings.Settings:
     """
     chosen = _settings.configure(**given)
     if given.get("capture") == "all":  # this process may never call wrap
-        from burnish.capture.entry import listen
+        from burnish.capture.langchain.invocation import listen
 
         listen()
     return chosen

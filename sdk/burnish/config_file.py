@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from burnish.errors import SettingsError
-from burnish.ownership import refuse_foreign
+from burnish.files.ownership import refuse_foreign
 
 NAME = "burnish.toml"
 

@@ -1,6 +1,6 @@
 """Delete what was recorded of a thread or user, and name what was built from it.
 
-`forget` is the entry; `journal/erasure.py` blanks the segments.
+`forget` is the entry; `journal/lifecycle/erasure.py` blanks the segments.
 """
 
 from __future__ import annotations
@@ -12,27 +12,27 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from burnish import settings
-from burnish.artefacts import (
+from burnish.capture.content.redaction_door import own_stand_ins, stand_ins
+from burnish.capture.recorder import thread_runs
+from burnish.errors import BurnishError, WorkspaceError
+from burnish.files.artefacts import (
     find_unreadable,
     list_parents,
     list_row_files,
     read_columns,
     read_manifest,
 )
-from burnish.capture import thread_runs
-from burnish.capture.redaction import own_stand_ins, stand_ins
-from burnish.errors import BurnishError, WorkspaceError
-from burnish.journal import erasure
-from burnish.journal.catching_up import plain_text
-from burnish.journal.erasure import Tombstone
 from burnish.journal.faults import naming_faults
-from burnish.journal.index import IndexEntry, Query
-from burnish.journal.orphans import Orphans, find_orphans
+from burnish.journal.index.index_sync import plain_text
+from burnish.journal.index.trajectory_index import IndexEntry, Query
+from burnish.journal.lifecycle import erasure
+from burnish.journal.lifecycle.erasure import Tombstone
+from burnish.journal.lifecycle.orphans import Orphans, find_orphans
 from burnish.journal.store import JournalStore
 from burnish.journal.writer import writer_for
 from burnish.records import Json, Record
-from burnish.telemetry.projection import Projector, project_events
-from burnish.telemetry.references import collect_names, open_store
+from burnish.telemetry.spans.projection import Projector, project_events
+from burnish.telemetry.spans.references import collect_names, open_store
 
 _PATIENCE_S = 10.0  # wait for another process that rewrites the journal; later that one erases
 

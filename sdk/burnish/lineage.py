@@ -10,7 +10,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from burnish.artefacts import (
+from burnish.errors import BurnishError, WorkspaceError
+from burnish.files.artefacts import (
     MANIFESTS,
     find_unreadable,
     list_parents,
@@ -18,8 +19,7 @@ from burnish.artefacts import (
     read_columns,
     read_manifest,
 )
-from burnish.errors import BurnishError, WorkspaceError
-from burnish.paths import is_component
+from burnish.files.paths import is_component
 from burnish.records import Span, Trajectory
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from msgspec import Meta
 
 from burnish import config_file, settings
 from burnish.errors import SettingsError, UnknownAgent
-from burnish.paths import is_component
+from burnish.files.paths import is_component
 
 Share = Annotated[float, Meta(ge=0.0, le=1.0)]
 Count = Annotated[int, Meta(ge=0)]

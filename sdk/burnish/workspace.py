@@ -14,19 +14,19 @@ from pathlib import Path
 from typing import Any
 
 from burnish import settings as burnish_settings
-from burnish.capture.content import Content
+from burnish.capture.content.redaction_door import door
+from burnish.capture.content.shared_content import Content
 from burnish.capture.recorder.facts import outcome_event, state_event, verdict_event
-from burnish.capture.redaction import door
 from burnish.errors import WorkspaceError
 from burnish.forgetting import ForgetReport, forget
 from burnish.journal import layout
-from burnish.journal.archive import ArchiveReport, archive
-from burnish.journal.index import IndexEntry, Query
+from burnish.journal.index.trajectory_index import IndexEntry, Query
+from burnish.journal.lifecycle.archiving import ArchiveReport, archive
 from burnish.journal.reader import ReadReport
 from burnish.journal.store import Chapter, JournalStore
 from burnish.journal.writer import JournalWriter, writer_for
 from burnish.records import Json, Outcome, Span, Trajectory, Verdict
-from burnish.telemetry.projection import Projector, project_events
+from burnish.telemetry.spans.projection import Projector, project_events
 from burnish.trajectories.assembly import TrajectoryParts, assemble_parts
 from burnish.trajectories.facts import EndedTrajectory, concerns_trajectory
 

@@ -14,8 +14,8 @@ from trl.data_utils import apply_chat_template
 from burnish import settings
 from burnish.records import Trajectory
 from burnish_exporters import build_dataset
-from burnish_exporters.formats.template_check import check_template
-from burnish_exporters.formats.templates import read_template
+from burnish_exporters.formats.templates.rendering import read_template
+from burnish_exporters.formats.templates.template_check import check_template
 
 FORMS = ("trl-sft", "trl-prompt-completion", "trl-dpo", "trl-dpo-step", "trl-kto")
 pytestmark = [

@@ -11,8 +11,8 @@ import msgspec
 
 from burnish.journal import events as e
 from burnish.journal import frames
+from burnish.journal.content_sharing import Spliced
 from burnish.journal.reader import process_folders, read_events, segments
-from burnish.journal.sharing import Spliced
 from burnish.journal.writer import JournalWriter
 from burnish.testing.recording import Recording
 

@@ -19,7 +19,7 @@ def remote():
     """A chat model of another library, against `burnish serve` on loopback."""
     from langchain_openai import ChatOpenAI
 
-    from burnish.serving.server import make_app, running
+    from burnish.serving.http.server import make_app, running
 
     with running(make_app("starter", token="of-the-test")) as address:
         yield ChatOpenAI(

@@ -140,8 +140,8 @@ SOLUTIONS = {
     ),
     "rewrites the line to the tests": (
         "exception",
-        "from burnish_exporters.verify import exam_wire\n"
-        "exam_wire.Peer.encode = lambda self, value: ['v', True]\n"
+        "from burnish_exporters.verify.sandbox import rpc\n"
+        "rpc.Peer.encode = lambda self, value: ['v', True]\n"
         "def square(x): return 0",
     ),
     "speaks nonsense to the tests": ("exception", "import os\ndef square(x): os.write(4, b'{}\\n')"),

@@ -7,8 +7,8 @@ import pytest
 from golden.table import run_with
 
 from burnish_exporters.verify import passes_tests
-from burnish_exporters.verify.code_tests import _read_report, examine
-from burnish_exporters.verify.sandbox import Limits
+from burnish_exporters.verify.checks.code_tests import _read_report, examine
+from burnish_exporters.verify.sandbox.box import Limits
 
 HEAD = """
 import datetime, decimal, fractions, math, operator, statistics, unittest

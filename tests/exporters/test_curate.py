@@ -12,9 +12,9 @@ from burnish.errors import ExportError
 from burnish.records import ToolRun, Verdict
 from burnish_exporters import BuildOptions, build_dataset
 from burnish_exporters.curate import Drop, Item, keep_needed_calls, limit_repeated_calls
-from burnish_exporters.curate.critical import step_changes
-from burnish_exporters.curate.necessity import call_gain, weighted_loss
-from burnish_exporters.curate.values import Attempt, step_values
+from burnish_exporters.curate.steps.critical import step_changes
+from burnish_exporters.curate.steps.necessity import call_gain, weighted_loss
+from burnish_exporters.curate.steps.values import Attempt, step_values
 from burnish_exporters.verify import PoolSettings
 
 

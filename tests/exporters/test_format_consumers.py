@@ -12,8 +12,8 @@ from burnish.errors import ExportError, VersionConflict
 from burnish_exporters import build_dataset
 from burnish_exporters.commands.dataset import app
 from burnish_exporters.formats.registry import FORMATS, find_format
-from burnish_exporters.formats.template_check import WAYS, check_template
-from burnish_exporters.formats.templates import ChatTemplate, TemplateError, read_template
+from burnish_exporters.formats.templates.rendering import ChatTemplate, TemplateError, read_template
+from burnish_exporters.formats.templates.template_check import WAYS, check_template
 
 TOOL = {
     "type": "function",

@@ -8,8 +8,13 @@ import urllib.parse
 import pytest
 
 from burnish_exporters import build_dataset
-from burnish_exporters.curate.contamination import OverlapIndex
-from burnish_exporters.curate.pools import Refusals, RefusedSketches, request_hash, request_sketch
+from burnish_exporters.curate.steps.contamination import OverlapIndex
+from burnish_exporters.curate.steps.pools import (
+    Refusals,
+    RefusedSketches,
+    request_hash,
+    request_sketch,
+)
 from burnish_exporters.pipeline import BuildOptions
 from burnish_exporters.rows.keys import action_key, content_key
 

@@ -11,8 +11,9 @@ import pytest
 from hostile_programs import PROGRAMS, SOLUTIONS, TESTS
 
 from burnish.errors import VerificationError
-from burnish_exporters.verify import PoolSettings, code, judge_all, passes_tests, sandbox
-from burnish_exporters.verify.sandbox import Limits, Program
+from burnish_exporters.verify import PoolSettings, code, judge_all, passes_tests
+from burnish_exporters.verify.sandbox import box
+from burnish_exporters.verify.sandbox.box import Limits, Program
 
 PR_SET_CHILD_SUBREAPER = 36
 LIMITS = {"wall_s": 60, "cpu_s": 40, "memory_bytes": 512 * 1024**2, "processes": 30}
@@ -44,15 +45,15 @@ def strays():
     return found - {os.getpid()}
 
 
-@pytest.fixture(params=sandbox.ways())
+@pytest.fixture(params=box.ways())
 def way(request, monkeypatch):
     """The ways in which this machine can shut programs in: bubblewrap where it is installed, and without it."""
-    sandbox.ways.cache_clear()
+    box.ways.cache_clear()
     if request.param == "namespaces":
         monkeypatch.setenv("PATH", "/nowhere")
-    assert sandbox.best_way() == request.param
+    assert box.best_way() == request.param
     yield request.param
-    sandbox.ways.cache_clear()
+    box.ways.cache_clear()
 
 
 def judged(verifier, run, text):
@@ -84,39 +85,39 @@ def test_fifty_hostile_programs_are_classed_right_and_leave_no_process(way, make
 
 def test_the_machine_that_tests_has_a_sandbox():
     """Otherwise the tests here would say nothing; apt-get install bubblewrap."""
-    assert sandbox.ways()
+    assert box.ways()
 
 
 def test_a_program_sees_an_empty_folder_no_variables_of_ours_and_a_stranger(way, monkeypatch):
     monkeypatch.setenv("SECRET_OF_THE_AGENT", "hush")
     text = "import os; print(os.listdir('.'), os.environ.get('SECRET_OF_THE_AGENT'), os.getuid() > 0, os.getppid())"
 
-    ran = sandbox.run(Program(files={"main.py": text}))
+    ran = box.run(Program(files={"main.py": text}))
 
     assert (ran.stdout, ran.ended) == (b"['main.py'] None True 1\n", "exit")
 
 
 def test_what_a_program_writes_is_gone_when_the_next_one_starts(way):
     for _ in range(2):
-        ran = sandbox.run(Program(files={"main.py": "open('mine', 'x').write('1'); print('new')"}))
+        ran = box.run(Program(files={"main.py": "open('mine', 'x').write('1'); print('new')"}))
         assert ran.stdout == b"new\n"
 
 
 def test_other_programs_than_python_run_too(way):
-    ran = sandbox.run(Program(command=("sh", "-c", "cat; exit 7"), stdin=b"said"))
+    ran = box.run(Program(command=("sh", "-c", "cat; exit 7"), stdin=b"said"))
 
     assert (ran.stdout, ran.code) == (b"said", 7)
 
 
 def test_a_command_that_is_not_there_is_an_exit_with_its_reason(way):
-    ran = sandbox.run(Program(command=("no-such-command",)))
+    ran = box.run(Program(command=("no-such-command",)))
 
     assert (ran.code, b"FileNotFoundError" in ran.stderr) == (127, True)
 
 
 def test_interrupting_the_caller_ends_the_program_and_its_children():
     script = (
-        "from burnish_exporters.verify.sandbox import *\n"
+        "from burnish_exporters.verify.sandbox.box import *\n"
         "print('ready', flush=True)\n"
         "run(Program(files={'main.py': 'import os, time; os.fork(); print(1); time.sleep(999)'}), Limits(wall_s=900))\n"
     )
@@ -149,7 +150,7 @@ def test_nothing_is_left_of_programs_whose_verification_took_too_long(make_run):
 def test_a_file_outside_the_folder_is_refused():
     for path in ("/etc/x", "../x"):
         with pytest.raises(VerificationError, match="inside the folder"):
-            sandbox.run(Program(files={path: ""}))
+            box.run(Program(files={path: ""}))
 
 
 def test_without_a_sandbox_nothing_runs_and_the_error_says_what_to_install(make_run):
@@ -177,7 +178,7 @@ def test_without_a_sandbox_nothing_runs_and_the_error_says_what_to_install(make_
 def test_a_container_whose_root_owns_one_user_only_has_a_sandbox_too():
     """No other user can be become there: the program gets a user namespace."""
     script = (
-        "from burnish_exporters.verify.sandbox import *\n"
+        "from burnish_exporters.verify.sandbox.box import *\n"
         'text = \'import os; print(os.getuid()); open("/usr/mine", "w")\'\n'
         "for way in ways(): ran = run(Program(files={'main.py': text}), way=way); print(ran.code, ran.stdout)\n"
     )
@@ -189,8 +190,8 @@ def test_a_container_whose_root_owns_one_user_only_has_a_sandbox_too():
 
 
 def test_limits_are_told_apart(way):
-    slow = sandbox.run(Program(files={"main.py": "while True: pass"}), Limits(wall_s=0.5))
-    big = sandbox.run(
+    slow = box.run(Program(files={"main.py": "while True: pass"}), Limits(wall_s=0.5))
+    big = box.run(
         Program(files={"main.py": "x = b'x' * 10**9"}), Limits(memory_bytes=256 * 1024**2)
     )
 

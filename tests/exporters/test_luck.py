@@ -9,7 +9,7 @@ import pytest
 from burnish.records import ToolRun
 from burnish_exporters import build_dataset
 from burnish_exporters.curate import Drop, Item, keep_supported
-from burnish_exporters.curate.values import Attempt, step_value, step_values
+from burnish_exporters.curate.steps.values import Attempt, step_value, step_values
 
 
 def judged(make_run, request, results, answer, at_least=0.5):

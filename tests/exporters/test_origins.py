@@ -13,7 +13,7 @@ from burnish_exporters.verify import (
     make_verifiers,
     outcome,
 )
-from burnish_exporters.verify.judge_one import earlier
+from burnish_exporters.verify.verdicts import earlier
 
 
 @pytest.mark.parametrize("origin", ["received", "imported", "inside"])

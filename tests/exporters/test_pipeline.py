@@ -9,7 +9,7 @@ from burnish.errors import EmptyDataset, ExportError, NoVerifier, VersionConflic
 from burnish.records import Outcome, Verdict
 from burnish_exporters import DatasetVersion, Recipe, build_dataset
 from burnish_exporters.curate import keep_verified
-from burnish_exporters.curate.pools import request_hash, task_hash
+from burnish_exporters.curate.steps.pools import request_hash, task_hash
 
 
 def build(runs, **kw):

@@ -7,7 +7,7 @@ from runs_by_hand import build_run
 
 from burnish.errors import ExportError, VerificationError
 from burnish_exporters import BuildOptions, build_dataset
-from burnish_exporters.verify.trust import QualityStore
+from burnish_exporters.verify.trust.verifier_quality import QualityStore
 
 
 def build(home):

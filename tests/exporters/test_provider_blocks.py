@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage
 
-from burnish.capture.messages import encode_message
+from burnish.capture.content.message_codec import encode_message
 from burnish_exporters.rows import Unrenderable, to_chat
 
 TEXT = {"type": "text", "text": "Let me see."}

@@ -4,7 +4,7 @@ import pytest
 
 from burnish.errors import ExportError
 from burnish_exporters import build_dataset
-from burnish_exporters.curate.contamination import OverlapIndex, read_benchmark
+from burnish_exporters.curate.steps.contamination import OverlapIndex, read_benchmark
 from burnish_exporters.verify import audit, audit_sample, tpe, wilson
 
 

@@ -6,7 +6,7 @@ import pytest
 from golden.table import run_with
 
 from burnish.records import ToolRun
-from burnish_exporters.verify.rules import rules
+from burnish_exporters.verify.checks.rules import rules
 
 LAW = rules({"deny_arguments": {"rm": ['"/etc', r"\ball\b"]}, "deny_answer": ["refund"]})
 RAW = {

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from burnish_exporters.verify import sandbox
-from burnish_exporters.verify.process_tree import ProcessTree
-from burnish_exporters.verify.sandbox import Limits, Program
+from burnish_exporters.verify.sandbox import box
+from burnish_exporters.verify.sandbox.box import Limits, Program
+from burnish_exporters.verify.sandbox.process_tree import ProcessTree
 
 MB = 1024**2
 
@@ -19,7 +19,7 @@ MB = 1024**2
 @pytest.fixture(params=["bubblewrap", "namespaces"])
 def way(request):
     """Each way; in CI both must be there."""
-    if request.param not in sandbox.ways():
+    if request.param not in box.ways():
         if os.environ.get("CI"):
             pytest.fail(f"no {request.param} here: apt-get install bubblewrap")
         pytest.skip(f"no {request.param} here")
@@ -28,7 +28,7 @@ def way(request):
 
 def run(text, way, **limits):
     limits = {"wall_s": 15, "memory_bytes": 200 * MB, **limits}
-    return sandbox.run(Program(files={"main.py": text}), Limits(**limits), way=way)
+    return box.run(Program(files={"main.py": text}), Limits(**limits), way=way)
 
 
 FORKS = "import mmap, os, socket, threading, time\ndef spend():\n    {spend}\n    time.sleep(1.5); os._exit(0)\ndef go():\n    for i in range(4):\n        if os.fork() == 0: spend()\n    time.sleep(2)\n"
@@ -113,7 +113,7 @@ def test_what_a_program_reads_is_no_file_that_it_can_change(way):
     )
     program = Program(files={"main.py": text}, stdin=b"a" * 100_000)
 
-    ran = sandbox.run(program, Limits(wall_s=15), way=way)
+    ran = box.run(program, Limits(wall_s=15), way=way)
 
     assert ran.stdout == b"[] " + b"a" * 100_000 + b"\n"
 
@@ -129,8 +129,8 @@ def test_a_report_beside_the_output_is_read_while_it_is_written_and_bounded(way)
     program = Program(files={"main.py": text}, report_bytes=4 * MB)
     short = Program(files={"main.py": text}, report_bytes=1 * MB)
 
-    whole = sandbox.run(program, Limits(wall_s=15), way=way)
-    cut = sandbox.run(short, Limits(wall_s=15), way=way)
+    whole = box.run(program, Limits(wall_s=15), way=way)
+    cut = box.run(short, Limits(wall_s=15), way=way)
 
     assert (whole.ended, len(whole.report), whole.stdout) == ("exit", 40 * 65536, b"written\n")
     assert (cut.ended, len(cut.report)) == ("output limit", 1 * MB)

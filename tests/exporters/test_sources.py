@@ -115,7 +115,7 @@ def as_json(request):
 
 
 def test_the_same_runs_from_the_journal_and_from_files_give_the_same_version(captured, tmp_path):
-    from burnish.telemetry.otlp import encode_request
+    from burnish.telemetry.otlp.codec import encode_request
 
     request = encode_request(captured.spans())
     (tmp_path / "spans.binpb").write_bytes(request)
@@ -134,7 +134,7 @@ def test_the_same_runs_from_the_journal_and_from_files_give_the_same_version(cap
 
 
 def test_outcomes_in_files_decide_only_where_their_source_is_trusted(captured, tmp_path):
-    from burnish.telemetry.otlp import encode_request
+    from burnish.telemetry.otlp.codec import encode_request
 
     (tmp_path / "spans.binpb").write_bytes(encode_request(captured.spans()))
 

@@ -47,7 +47,7 @@ def journal_case(journal, home, folder):
 
 
 def files_case(journal, home, folder, ending=".binpb"):
-    from burnish.telemetry.otlp import encode_request
+    from burnish.telemetry.otlp.codec import encode_request
 
     spans = list(journal.spans())
     folder.mkdir()

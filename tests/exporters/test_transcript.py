@@ -6,7 +6,7 @@ import pytest
 from golden.table import run_with
 
 from burnish.records import ModelCall, ToolRun
-from burnish_exporters.verify.transcript import MOST_CHARS, transcript
+from burnish_exporters.verify.evidence.transcript import MOST_CHARS, transcript
 
 RESULT = {"type": "tool_call_response", "id": "c", "response": "ERROR: NOT cancelled"}
 

@@ -8,8 +8,8 @@ import pytest
 from shipped_templates import shipped_tokenizer
 
 from burnish_exporters import build_dataset
-from burnish_exporters.formats.template_check import check_template
-from burnish_exporters.formats.templates import read_template
+from burnish_exporters.formats.templates.rendering import read_template
+from burnish_exporters.formats.templates.template_check import check_template
 
 pytestmark = [
     pytest.mark.xdist_group("trl"),

@@ -15,8 +15,8 @@ from burnish_exporters import build_dataset
 from burnish_exporters.labels import Label, record_label
 from burnish_exporters.pipeline import BuildOptions
 from burnish_exporters.verify import PoolSettings, goal_state, make_verifiers, outcome
-from burnish_exporters.verify.auditing import audit_agent, draw, rounds_of
-from burnish_exporters.verify.trust import QualityStore
+from burnish_exporters.verify.trust.audit import audit_agent, draw, rounds_of
+from burnish_exporters.verify.trust.verifier_quality import QualityStore
 
 CHECKS = "def reached(run, state): return state['order'] % 10 != 9\n"
 CONFIG = """

@@ -5,8 +5,8 @@ from golden import GOLDEN
 
 from burnish.testing import VERIFIER_CHECKS, VerifierCase
 from burnish.testing.verifier_kit import add_claims
-from burnish_exporters.verify.judge_one import judge
 from burnish_exporters.verify.registry import known_verifiers
+from burnish_exporters.verify.verdicts import judge
 
 CASES = [
     pytest.param(case, id=f"{name}-{place}")

@@ -25,10 +25,10 @@ from burnish_exporters.verify import (
     sql_result_set,
     weighted,
 )
-from burnish_exporters.verify.judge import judge_by
-from burnish_exporters.verify.judge_one import earlier, judge, reusable
-from burnish_exporters.verify.pool import judge_all
-from burnish_exporters.verify.transcript import transcript
+from burnish_exporters.verify.checks.judge import judge_by
+from burnish_exporters.verify.evidence.transcript import transcript
+from burnish_exporters.verify.running.pool import judge_all
+from burnish_exporters.verify.verdicts import earlier, judge, reusable
 
 
 class Says:

@@ -18,7 +18,7 @@ from burnish.records import Outcome
 from burnish_exporters import verify_runs
 from burnish_exporters.verify import outcome
 from burnish_exporters.verify.registry import known_verifiers
-from burnish_exporters.verify.watching import Watch
+from burnish_exporters.verify.running.watching import Watch
 
 CHECKS = "def reached(run, state): return state['order'] < 2, os.getpid()\nimport os\n"
 CONFIG = """

@@ -11,12 +11,12 @@ from langchain_core.tools import tool
 from pydantic import BaseModel
 
 import burnish
-from burnish.capture.replies import finish_reason_of
+from burnish.capture.langchain.replies import finish_reason_of
 from burnish.records import Verdict
 from burnish.testing import ScriptedChatModel
 from burnish_exporters import build_dataset
-from burnish_exporters.curate.losses import keep_complete
 from burnish_exporters.curate.sample import KEEP, Drop, Item
+from burnish_exporters.curate.steps.losses import keep_complete
 from burnish_exporters.rows import Unrenderable, build_rows, to_chat
 from burnish_exporters.rows.endings import ended_whole
 

@@ -17,10 +17,10 @@ import burnish
 from burnish.adapters import AdapterStore
 from burnish.errors import BackendUnavailable, ServingError, UnknownAdapter
 from burnish.serving import open_backend
-from burnish.serving.endpoint import Endpoint
 from burnish.serving.fingerprint import read_fingerprint, write_fingerprint
-from burnish.serving.remote import OpenAIBackend
-from burnish.serving.remote_chat import make_remote_chat
+from burnish.serving.remote.backend import OpenAIBackend
+from burnish.serving.remote.chat_model import make_remote_chat
+from burnish.serving.remote.endpoint import Endpoint
 
 sys.path.append(str(Path(__file__).parents[2] / "examples" / "support_desk"))
 

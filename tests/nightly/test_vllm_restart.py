@@ -18,8 +18,8 @@ from burnish.canary import Rollout, document
 from burnish.canary.outcomes import ThreadReader
 from burnish.project import CanaryConfig
 from burnish.serving import EmbeddedChat, open_backend
-from burnish.serving.endpoint import engine_died
-from burnish.serving.remote_chat import make_remote_chat
+from burnish.serving.remote.chat_model import make_remote_chat
+from burnish.serving.remote.endpoint import engine_died
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 

@@ -60,7 +60,7 @@ def test_every_verifier_of_the_page_can_be_declared_as_it_is_shown(tmp_path):
 
 def test_the_constitution_of_the_page_has_every_key_and_is_read():
     from burnish_exporters.verify import rules
-    from burnish_exporters.verify.rules import Constitution
+    from burnish_exporters.verify.checks.rules import Constitution
 
     (text,) = re.findall(r"^## Constitution\n.*?```toml\n(.*?)^```", PAGE.read_text(), re.M | re.S)
     table = tomllib.loads(text)

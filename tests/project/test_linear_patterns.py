@@ -34,12 +34,12 @@ GENERAL = ("a", "1", " ", "\n", ".", '"', "\\", "[", "{", "<", "/", ":", "=", "-
            "1,", "a@", "://", "{%", "</", "İ", "密", "```")  # fmt: skip
 DEVELOPER = {"burnish.testing", "burnish_exporters.testing"}  # meets no text from outside
 ELSEWHERE = (
-    "burnish.redaction.tokens",
-    "burnish.redaction.assignments",
+    "burnish.redaction.secret_detection.tokens",
+    "burnish.redaction.secret_detection.assignments",
 )  # tested with their detectors
 ANCHORED = (
-    "burnish.serving.call_readers",
-    "burnish.serving.call_values",
+    "burnish.serving.toolcalls.call_readers",
+    "burnish.serving.toolcalls.call_values",
 )  # tried at one place of a text
 
 

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 RECORDER = ROOT / "sdk/burnish/capture/recorder"
 # What is met while reading is counted in the form of those events that were recorded; it is never written.
 READING = {
-    ROOT / "sdk/burnish/telemetry/projection.py": {"Dropped"},
+    ROOT / "sdk/burnish/telemetry/spans/projection.py": {"Dropped"},
     ROOT / "sdk/burnish/journal/store.py": {"Dropped"},
 }
 KINDS = {kind.__name__ for kind in Event.__subclasses__()}

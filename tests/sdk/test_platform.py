@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from burnish import platform
+from burnish.files import platform
 from burnish.journal import layout
 from burnish.journal.reader import is_alive
 
@@ -43,8 +43,8 @@ assert run.answer == "It is ten.", run
 assert run.outcomes[0].success is True
 workspace.forget(thread_id="t")
 assert not list(workspace.trajectories())
-import burnish_exporters, burnish.cli.doctor, burnish.platform
-print(burnish.platform.missing_features())
+import burnish_exporters, burnish.cli.doctor, burnish.files.platform
+print(burnish.files.platform.missing_features())
 """
 
 
@@ -88,7 +88,7 @@ def test_without_locks_a_journal_lives_as_long_as_its_process(tmp_path, monkeypa
 def test_platforms_differ_in_one_module():
     """The sandbox is for Linux alone and runs without burnish."""
     words = ("fcntl", "register_at_fork", "fdatasync", "os.getuid", "import resource", "msvcrt")
-    own = {"platform.py", "sandbox.py", "sandbox_inside.py"}
+    own = {"platform.py", "box.py", "box_init.py"}
     packages = [Path(__file__).parents[2] / name for name in ("sdk", "exporters", "trainer")]
     found = [
         f"{path.name}: {word}"

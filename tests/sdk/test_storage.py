@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from burnish.storage import (
+from burnish.files.storage import (
     FileLock,
     atomic_write,
     make_private,
@@ -80,7 +80,7 @@ def test_the_first_of_two_writers_wins(tmp_path):
 def test_a_lock_is_held_by_one_process_and_released_when_it_is_killed(tmp_path):
     code = (
         "import pathlib, sys, time\n"
-        "from burnish.storage import FileLock\n"
+        "from burnish.files.storage import FileLock\n"
         "lock = FileLock(pathlib.Path(sys.argv[1]))\n"
         "print(lock.acquire(), flush=True)\n"
         "time.sleep(60)\n"
@@ -104,7 +104,7 @@ def test_a_lock_is_held_by_one_process_and_released_when_it_is_killed(tmp_path):
 
 def test_files_are_written_synced_and_locked_by_one_module():
     """Atomic writes, fsync and flock by hand are found here and in platform; sandboxes run without burnish."""
-    own = {"storage.py", "platform.py", "sandbox_inside.py"}
+    own = {"storage.py", "platform.py", "box_init.py"}
     by_hand = ("fcntl.flock", "os.fsync(", "os.fdatasync(", "os.link(", "os.replace(")
     found = [
         f"{path.name}: {word}"

@@ -11,8 +11,8 @@ import burnish
 from burnish.canary import Rollout
 from burnish.records import Decision, Evaluation
 from burnish.serving.embedded.engine import Engine
-from burnish_exporters.verify.quality import audit
-from burnish_exporters.verify.trust import Measurement, QualityStore
+from burnish_exporters.verify.trust.metrics import audit
+from burnish_exporters.verify.trust.verifier_quality import Measurement, QualityStore
 from burnish_trainer import train
 from burnish_trainer.evaluation.agent_project import load_agent
 from burnish_trainer.release import canary_warnings, register_adapter, start_canary

@@ -23,7 +23,7 @@ from burnish.errors import (
     UnknownAgent,
 )
 from burnish_exporters import DatasetVersion
-from burnish_exporters.curate.pools import request_hash, task_hash
+from burnish_exporters.curate.steps.pools import request_hash, task_hash
 from burnish_trainer.retrain import retrain
 from burnish_trainer.run.storage import lock_folder
 from burnish_trainer.stages import open_run

@@ -10,8 +10,8 @@ import pytest
 from pages import check_page, table
 from shipped_templates import shipped_tokenizer, template_names, template_text
 
-from burnish.serving.tool_syntax import detect_syntax
-from burnish.serving.toolcalls import parse_reply
+from burnish.serving.toolcalls.reply_parser import parse_reply
+from burnish.serving.toolcalls.tool_syntax import detect_syntax
 from burnish_trainer.rows import IGNORE, tokenise_rows
 
 TOOLS = [

@@ -193,7 +193,7 @@ def load_tokenizer(name: str) -> ChatTokenizer:
     """
     from transformers import AutoTokenizer
 
-    from burnish.serving.models import resolve_model
+    from burnish.serving.contract.base_models import resolve_model
 
     folder = resolve_model(name)
     try:

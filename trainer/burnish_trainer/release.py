@@ -61,7 +61,7 @@ def register_adapter(
 
 def canary_warnings(subject: AgentProject) -> list[str]:
     """Return what audits found against the verifiers that decide the canary; empty without an audit."""
-    from burnish_exporters.verify.trust import QualityStore, below_floor
+    from burnish_exporters.verify.trust.verifier_quality import QualityStore, below_floor
 
     config = subject.config
     deciding = [

@@ -50,7 +50,7 @@ class ModelScorer:
     def _base_tokenizer(self) -> Any:
         from transformers import AutoTokenizer
 
-        from burnish.serving.models import resolve_model
+        from burnish.serving.contract.base_models import resolve_model
 
         return AutoTokenizer.from_pretrained(resolve_model(self.base_model))
 

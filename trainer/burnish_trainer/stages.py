@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from burnish.files.storage import make_private_folder
 from burnish.journal.events import canonical
-from burnish.storage import make_private_folder
 from burnish_trainer import console
 from burnish_trainer.run.storage import write_json
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from burnish.errors import ExportError
-from burnish.journal.index import Query
+from burnish.journal.index.trajectory_index import Query
 from burnish.workspace import Workspace
 from burnish_exporters.funnel import Funnel
 

@@ -1,6 +1,6 @@
 """Define `burnish dataset check`: test a version against a model's chat template and recommend a format.
 
-Prints the result of formats/template_check.py; the command is part of `burnish dataset`.
+Prints the result of formats/templates/template_check.py; the command is part of `burnish dataset`.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ def check_version(
 
     from burnish import settings
     from burnish_exporters.dataset.store import DatasetStore
-    from burnish_exporters.formats.template_check import check_template
-    from burnish_exporters.formats.templates import read_template
+    from burnish_exporters.formats.templates.rendering import read_template
+    from burnish_exporters.formats.templates.template_check import check_template
 
     found = DatasetStore((home or settings.current().home) / "datasets").find_version(version)
     result = check_template(islice(found.rows(split), rows), read_template(template))

@@ -14,7 +14,7 @@ from burnish.cli.output import print_json, print_table, shorten_text
 
 if TYPE_CHECKING:
     from burnish.records import Rate, Trajectory, Verdict
-    from burnish_exporters.verify.auditing import AuditReport
+    from burnish_exporters.verify.trust.audit import AuditReport
 
 app = typer.Typer(help="Verify runs, and measure the verifiers.", no_args_is_help=True)
 
@@ -46,7 +46,7 @@ def watch_runs(
     """
     from burnish.workspace import Workspace
     from burnish_exporters.verify import PoolSettings
-    from burnish_exporters.verify.watching import Watch
+    from burnish_exporters.verify.running.watching import Watch
 
     verifiers, _, trusted = _declared_verifiers(agent)
     settings = PoolSettings(trust_received=trusted)
@@ -86,8 +86,8 @@ def audit_verifiers(
     `burnish verify audit support`
     """
     from burnish.workspace import Workspace
-    from burnish_exporters.verify.auditing import audit_agent
-    from burnish_exporters.verify.auditing import draw as draw_sample
+    from burnish_exporters.verify.trust.audit import audit_agent
+    from burnish_exporters.verify.trust.audit import draw as draw_sample
 
     workspace, (verifiers, declared, _) = Workspace(home), _declared_verifiers(agent)
     if draw is not None:

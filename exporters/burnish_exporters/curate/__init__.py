@@ -7,27 +7,23 @@ them, or a Drop in its place. A step needs no base class; the recipe names a use
 
 from __future__ import annotations
 
-from burnish_exporters.curate.ambiguity import keep_unambiguous
-from burnish_exporters.curate.contamination import drop_contaminated
 from burnish_exporters.curate.coverage import count_coverage, coverage_warnings, mark_rare
-from burnish_exporters.curate.critical import keep_critical
-from burnish_exporters.curate.duplicates import drop_exact_duplicates, drop_near_duplicates
-from burnish_exporters.curate.finished import keep_finished
-from burnish_exporters.curate.inputs import keep_well_formed
-from burnish_exporters.curate.losses import keep_complete
-from burnish_exporters.curate.luck import (
-    drop_lucky,
-    keep_repeatable,
-    keep_supported,
-)
-from burnish_exporters.curate.necessity import Scorer, call_gain, keep_needed_calls
-from burnish_exporters.curate.pools import Refusals, refuse_pools
-from burnish_exporters.curate.repeated import limit_repeated_calls
 from burnish_exporters.curate.sample import Drop, Item, Keep, Sample, SetStep, Step
 from burnish_exporters.curate.sources import EXTERNAL, cap_share, external_share
 from burnish_exporters.curate.split import assign_split, drop_shared_tasks
+from burnish_exporters.curate.steps.ambiguity import keep_unambiguous
+from burnish_exporters.curate.steps.contamination import drop_contaminated
+from burnish_exporters.curate.steps.critical import keep_critical
+from burnish_exporters.curate.steps.duplicates import drop_exact_duplicates, drop_near_duplicates
+from burnish_exporters.curate.steps.finished import keep_finished
+from burnish_exporters.curate.steps.inputs import keep_well_formed
+from burnish_exporters.curate.steps.losses import keep_complete
+from burnish_exporters.curate.steps.luck import drop_lucky, keep_repeatable, keep_supported
+from burnish_exporters.curate.steps.necessity import Scorer, call_gain, keep_needed_calls
+from burnish_exporters.curate.steps.pools import Refusals, refuse_pools
+from burnish_exporters.curate.steps.repeated import limit_repeated_calls
+from burnish_exporters.curate.steps.verified import keep_verified
 from burnish_exporters.curate.tasks import cap_per_task, weigh_by_task
-from burnish_exporters.curate.verified import keep_verified
 
 __all__ = [
     "EXTERNAL",

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 
-from burnish_exporters.curate.duplicates import effort_key
 from burnish_exporters.curate.sample import Drop, Sample, SetStep
+from burnish_exporters.curate.steps.duplicates import effort_key
 
 
 def cap_per_task(most: int | None) -> SetStep:

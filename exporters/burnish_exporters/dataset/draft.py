@@ -19,9 +19,9 @@ from typing import Any
 import msgspec
 
 from burnish.errors import ExportError
-from burnish.paths import is_plain_name
+from burnish.files.paths import is_plain_name
+from burnish.files.storage import make_private_folder, sync_path, sync_tree
 from burnish.records import DatasetManifest
-from burnish.storage import make_private_folder, sync_path, sync_tree
 from burnish_exporters.dataset.card import render_card
 from burnish_exporters.dataset.parquet import RowWriter, write_dropped
 from burnish_exporters.rows.canonical_json import stable_json

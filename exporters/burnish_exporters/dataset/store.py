@@ -12,8 +12,8 @@ import fsspec
 import msgspec
 
 from burnish.errors import ExportError, VersionConflict
-from burnish.paths import path_inside
-from burnish.storage import make_private_folder, sync_tree
+from burnish.files.paths import path_inside
+from burnish.files.storage import make_private_folder, sync_tree
 from burnish_exporters.dataset.draft import DROPPED
 from burnish_exporters.dataset.version import PARTS, DatasetVersion
 

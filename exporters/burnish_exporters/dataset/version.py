@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from burnish.errors import ExportError, VersionConflict
-from burnish.paths import is_version_id
+from burnish.files.paths import is_version_id
 from burnish.protocols import Format
 from burnish.records import DatasetManifest
 from burnish_exporters.dataset.draft import DROPPED, hash_version
@@ -163,8 +163,8 @@ class DatasetVersion:
                 conversations that a template could render.
         """
         from burnish_exporters.formats import Export, find_format
-        from burnish_exporters.formats.template_check import WAYS
-        from burnish_exporters.formats.templates import read_template
+        from burnish_exporters.formats.templates.rendering import read_template
+        from burnish_exporters.formats.templates.template_check import WAYS
 
         found = find_format(format)
         self._rows_for(found, split)

@@ -24,7 +24,7 @@ from burnish_exporters.formats.writing import to_dataset, to_stream, write_lines
 if TYPE_CHECKING:
     from datasets import Dataset, IterableDataset
 
-    from burnish_exporters.formats.templates import ChatTemplate
+    from burnish_exporters.formats.templates.rendering import ChatTemplate
 
 _log = logging.getLogger(__name__)
 
@@ -161,7 +161,7 @@ class Export:
     def _unlike_served(self, row: dict[str, Any]) -> str | None:
         if self.template is None:
             return None
-        from burnish_exporters.formats.template_check import problem_of
+        from burnish_exporters.formats.templates.template_check import problem_of
 
         return problem_of(row, self.template, self.format.name)
 

@@ -11,16 +11,16 @@ from importlib.metadata import entry_points
 
 from burnish.errors import ExportError
 from burnish.protocols import Format
-from burnish_exporters.formats.adp import Adp
-from burnish_exporters.formats.atif import Atif
+from burnish_exporters.formats.agents.adp import Adp
+from burnish_exporters.formats.agents.atif import Atif
+from burnish_exporters.formats.agents.rl_steps import RlSteps
 from burnish_exporters.formats.openai import OpenAIDpoFormat, OpenAIFormat
-from burnish_exporters.formats.rl_steps import RlSteps
 from burnish_exporters.formats.sharegpt import ShareGpt
 from burnish_exporters.formats.swift import Swift
-from burnish_exporters.formats.trl_completion import TrlPromptCompletion
-from burnish_exporters.formats.trl_preference import TrlDpo, TrlKto
-from burnish_exporters.formats.trl_prm import TrlPrm
-from burnish_exporters.formats.trl_sft import TrlSft
+from burnish_exporters.formats.trl.completion import TrlPromptCompletion
+from burnish_exporters.formats.trl.preference import TrlDpo, TrlKto
+from burnish_exporters.formats.trl.process_reward import TrlPrm
+from burnish_exporters.formats.trl.sft import TrlSft
 from burnish_exporters.formats.verl import Verl
 
 GROUP = "burnish.formats"

@@ -15,7 +15,7 @@ from burnish.errors import ExportError
 from burnish.records import Json
 from burnish_exporters.formats.columns import require
 from burnish_exporters.formats.plain import Chat, each_fit, only_text_of
-from burnish_exporters.formats.trl_sft import check_messages
+from burnish_exporters.formats.trl.sft import check_messages
 
 _ROLES = {"developer": "system"}
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from burnish.errors import ExportError, VersionConflict
+from burnish.files.storage import atomic_write
 from burnish.protocols import Format
-from burnish.storage import atomic_write
 from burnish_exporters.formats.columns import features_of
 from burnish_exporters.rows.canonical_json import ordered_json
 

@@ -21,9 +21,9 @@ from burnish.protocols import traits_of
 from burnish.records import Trajectory, Verdict
 from burnish.redaction import Redactor
 from burnish_exporters import curate
-from burnish_exporters.curate.pools import requests_of
 from burnish_exporters.curate.sample import Drop, Item, Sample, Step
 from burnish_exporters.curate.slices import kind_of, tags_of
+from burnish_exporters.curate.steps.pools import requests_of
 from burnish_exporters.dataset.parquet import encode_row
 from burnish_exporters.dataset.spool import pack_rows
 from burnish_exporters.funnel import Funnel

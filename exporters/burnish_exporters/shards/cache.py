@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from burnish.errors import ExportError
-from burnish.storage import atomic_write, make_private_folder, try_lock
+from burnish.files.storage import atomic_write, make_private_folder, try_lock
 from burnish_exporters.dataset.draft import make_version_folder
 from burnish_exporters.shards.builder import Shard
 

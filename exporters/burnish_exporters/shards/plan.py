@@ -18,7 +18,7 @@ from burnish_exporters.dataset.recipe import Recipe
 from burnish_exporters.redact import Decoder, second_look_name
 from burnish_exporters.rows.canonical_json import hash_json
 from burnish_exporters.verify import PoolSettings
-from burnish_exporters.verify.user_functions import version_of
+from burnish_exporters.verify.evidence.user_functions import version_of
 
 _SHARD_VERSION = (
     3  # version of a shard's content; raised when the same runs would come out otherwise

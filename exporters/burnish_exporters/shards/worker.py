@@ -10,8 +10,8 @@ import sys
 
 import msgspec
 
-from burnish import platform
 from burnish.errors import BurnishError
+from burnish.files import platform
 from burnish_exporters.shards.builder import ShardBuilder
 from burnish_exporters.shards.worker_pool import ShardJob
 

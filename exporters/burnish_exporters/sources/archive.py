@@ -51,7 +51,7 @@ class ArchiveSource:
     @contextmanager
     def _written_out(self) -> Iterator[Path]:
         """Write the archived segments to a temporary home folder, for as long as it is read."""
-        from burnish.journal.archive import copy_back
+        from burnish.journal.lifecycle.archiving import copy_back
 
         with tempfile.TemporaryDirectory(prefix="burnish-archive-") as folder:
             home = Path(folder)

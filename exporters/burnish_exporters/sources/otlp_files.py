@@ -29,8 +29,8 @@ class OtlpFiles:
         Raises:
             ExportError: If no file is found.
         """
-        from burnish.telemetry.otlp import OtlpReader
-        from burnish.telemetry.schema import SpanRefused
+        from burnish.telemetry.otlp.codec import OtlpReader
+        from burnish.telemetry.spans.schema import SpanRefused
 
         reader = OtlpReader()
         for request in self._read_requests():
@@ -58,7 +58,7 @@ class OtlpFiles:
                     yield stream.read()
 
     def _convert_json(self, line: bytes) -> Iterator[bytes]:
-        from burnish.telemetry.otlp_json import convert_json_request
+        from burnish.telemetry.otlp.json_encoding import convert_json_request
 
         if not line.strip():
             return

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
-from burnish.journal.index import IndexEntry, Query
+from burnish.journal.index.trajectory_index import IndexEntry, Query
 from burnish.records import Trajectory
 from burnish.workspace import Workspace
 

@@ -10,23 +10,23 @@ known, a crash and a time-out included, is "unknown", and unknown admits nothing
 
 from __future__ import annotations
 
-from burnish_exporters.verify.code import code
-from burnish_exporters.verify.code_tests import passes_tests
-from burnish_exporters.verify.combine import combine
-from burnish_exporters.verify.compose import all_of, any_of, weighted
-from burnish_exporters.verify.dom_assert import dom_assert
-from burnish_exporters.verify.goal_state import GoalState, goal_state
-from burnish_exporters.verify.json_schema import json_schema
-from burnish_exporters.verify.judge import judge_by
-from burnish_exporters.verify.outcome import OutcomeVerifier, human, outcome
-from burnish_exporters.verify.pool import PoolSettings, judge_all
-from burnish_exporters.verify.quality import audit, audit_sample, tpe, wilson
-from burnish_exporters.verify.reference_match import ReferenceMatch, reference_match
+from burnish_exporters.verify.checks.code import code
+from burnish_exporters.verify.checks.code_tests import passes_tests
+from burnish_exporters.verify.checks.composed import all_of, any_of, weighted
+from burnish_exporters.verify.checks.dom_assert import dom_assert
+from burnish_exporters.verify.checks.goal_state import GoalState, goal_state
+from burnish_exporters.verify.checks.json_schema import json_schema
+from burnish_exporters.verify.checks.judge import judge_by
+from burnish_exporters.verify.checks.outcome import OutcomeVerifier, human, outcome
+from burnish_exporters.verify.checks.reference_match import ReferenceMatch, reference_match
+from burnish_exporters.verify.checks.rules import rules
+from burnish_exporters.verify.checks.sql_result_set import sql_result_set
+from burnish_exporters.verify.checks.tool_calls import check_call, tool_calls
+from burnish_exporters.verify.checks.tool_results import exit_code, http_status
 from burnish_exporters.verify.registry import make_verifiers
-from burnish_exporters.verify.rules import rules
-from burnish_exporters.verify.sql_result_set import sql_result_set
-from burnish_exporters.verify.tool_calls import check_call, tool_calls
-from burnish_exporters.verify.tool_results import exit_code, http_status
+from burnish_exporters.verify.running.combination import combine
+from burnish_exporters.verify.running.pool import PoolSettings, judge_all
+from burnish_exporters.verify.trust.metrics import audit, audit_sample, tpe, wilson
 
 __all__ = [
     "GoalState",

@@ -17,19 +17,19 @@ import msgspec
 
 from burnish.errors import BurnishError, NoVerifier, VerificationError
 from burnish.protocols import Verifier
-from burnish_exporters.verify.code import code
-from burnish_exporters.verify.code_tests import passes_tests
-from burnish_exporters.verify.compose import all_of, any_of, weighted
-from burnish_exporters.verify.dom_assert import dom_assert
-from burnish_exporters.verify.goal_state import goal_state
-from burnish_exporters.verify.json_schema import json_schema
-from burnish_exporters.verify.judge import judge_by
-from burnish_exporters.verify.outcome import human, outcome
-from burnish_exporters.verify.reference_match import reference_match
-from burnish_exporters.verify.rules import rules
-from burnish_exporters.verify.sql_result_set import sql_result_set
-from burnish_exporters.verify.tool_calls import tool_calls
-from burnish_exporters.verify.tool_results import exit_code, http_status
+from burnish_exporters.verify.checks.code import code
+from burnish_exporters.verify.checks.code_tests import passes_tests
+from burnish_exporters.verify.checks.composed import all_of, any_of, weighted
+from burnish_exporters.verify.checks.dom_assert import dom_assert
+from burnish_exporters.verify.checks.goal_state import goal_state
+from burnish_exporters.verify.checks.json_schema import json_schema
+from burnish_exporters.verify.checks.judge import judge_by
+from burnish_exporters.verify.checks.outcome import human, outcome
+from burnish_exporters.verify.checks.reference_match import reference_match
+from burnish_exporters.verify.checks.rules import rules
+from burnish_exporters.verify.checks.sql_result_set import sql_result_set
+from burnish_exporters.verify.checks.tool_calls import tool_calls
+from burnish_exporters.verify.checks.tool_results import exit_code, http_status
 
 GROUP = "burnish.verifiers"
 

@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
 
-from burnish import platform
 from burnish.errors import ControlConflict, RegistryError
+from burnish.files import platform
+from burnish.files.storage import open_private
 from burnish.journal.events import canonical
 from burnish.journal.layout import ensure_home
 from burnish.records import Json
-from burnish.storage import open_private
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine

@@ -25,8 +25,8 @@ import msgspec
 
 from burnish.adapters.control import SqlControlStore, add_push_listener
 from burnish.errors import RegistryError
+from burnish.files.storage import atomic_write, make_private_folder
 from burnish.records import Json, Record
-from burnish.storage import atomic_write, make_private_folder
 
 STALE_AFTER_S = 30.0
 _LOOK_S = 0.04

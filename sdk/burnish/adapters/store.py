@@ -21,9 +21,9 @@ from pathlib import Path
 import msgspec
 
 from burnish.errors import RegistryError, UnknownAdapter
+from burnish.files.storage import sync_path, sync_tree
 from burnish.journal.layout import ensure_home
 from burnish.records import AdapterManifest
-from burnish.storage import sync_path, sync_tree
 
 WEIGHTS, CONFIG, MANIFEST, SUMS = (
     "adapter_model.safetensors",

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from burnish.canary.assignment import Arm
-from burnish.journal.index import Query
+from burnish.journal.index.trajectory_index import Query
 from burnish.origins import RUNS, may_decide
 from burnish.project import CanaryConfig, GuardsConfig, read_trusted_sources
 from burnish.records import ModelCall, Trajectory

@@ -189,7 +189,7 @@ def _check_versions() -> DoctorFinding:
 
 
 def _check_platform() -> DoctorFinding:
-    from burnish.platform import missing_features
+    from burnish.files.platform import missing_features
 
     missing = "; ".join(missing_features()) or "everything that burnish uses"
     return DoctorFinding(name="platform", ok=True, detail=f"{platform.platform()}: {missing}")
@@ -366,7 +366,7 @@ def _check_journal(home: Path | None) -> DoctorFinding:
 
 def _check_artefacts(home: Path | None) -> DoctorFinding:
     """Report unreadable datasets, adapters and control databases."""
-    from burnish.artefacts import find_unreadable
+    from burnish.files.artefacts import find_unreadable
     from burnish.workspace import Workspace
 
     damaged = find_unreadable(Workspace(home).home)
@@ -379,7 +379,7 @@ def _check_artefacts(home: Path | None) -> DoctorFinding:
 
 def _check_shipping(home: Path | None) -> DoctorFinding:
     from burnish import settings
-    from burnish.telemetry.shipper import measure_lag
+    from burnish.telemetry.delivery.shipper import measure_lag
     from burnish.workspace import Workspace
 
     waiting = measure_lag(Workspace(home).home)
@@ -410,7 +410,7 @@ def _find_stuck(home: Path, waiting: dict[str, int]) -> list[str]:
 
 
 def _check_losses(home: Path | None) -> DoctorFinding:
-    from burnish.capture.telling import PREFIX
+    from burnish.capture.fault_reports import PREFIX
     from burnish.workspace import Workspace
 
     counts = Workspace(home).losses()
@@ -452,7 +452,7 @@ def _check_notices(home: Path | None) -> DoctorFinding:
 
 def _count_process_events(home: Path | None) -> dict[str, int]:
     """Return what processes counted of themselves, by kind."""
-    from burnish.capture.telling import PREFIX
+    from burnish.capture.fault_reports import PREFIX
     from burnish.workspace import Workspace
 
     return {

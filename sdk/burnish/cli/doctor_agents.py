@@ -44,7 +44,7 @@ def find_undeclared(project: Project, home: Path | None) -> Counter[str]:
 
 def count_without_thread(home: Path | None) -> tuple[int, int]:
     """Count production runs without a thread, and all production runs."""
-    from burnish.journal.index import Query
+    from burnish.journal.index.trajectory_index import Query
     from burnish.workspace import Workspace
 
     entries = Workspace(home).entries(Query(source="production"))
@@ -83,8 +83,8 @@ def _import_paths(value: Any) -> Iterator[str]:
 
 def _check_model(config: AgentConfig, folder: Path) -> None:
     """Check the declared facts of the base model: it must be trainable, and servable by its backend."""
-    from burnish.serving.model_contract import refuse_agent_model
-    from burnish.serving.models import resolve_model
+    from burnish.serving.contract.base_models import resolve_model
+    from burnish.serving.contract.model_contract import refuse_agent_model
 
     del folder
     refuse_agent_model(resolve_model(config.base_model), config.backend)

@@ -18,7 +18,7 @@ import typer
 
 from burnish.cli.init_templates import AGENT, BURNISH_TOML, CHECKS, TASKS, render_template
 from burnish.errors import SettingsError
-from burnish.paths import is_component
+from burnish.files.paths import is_component
 
 _GRAPH_MAKERS = ("create_agent", "create_react_agent", "compile", "create_supervisor")
 _GRAPH = re.compile(r"[A-Za-z_][\w.]{0,200}:[A-Za-z_]\w{0,200}")

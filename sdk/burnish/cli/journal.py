@@ -11,7 +11,7 @@ from burnish.cli.output import parse_moment, print_json, print_table
 from burnish.errors import SettingsError
 
 if TYPE_CHECKING:
-    from burnish.telemetry.receiver import OtlpServer
+    from burnish.telemetry.intake.receiver import OtlpServer
 
 
 def receive_spans(
@@ -31,9 +31,9 @@ def receive_spans(
     Example: `burnish receive --http-port 4318 --grpc-port 4317`
     """
     from burnish import settings
-    from burnish.capture.redaction import door
+    from burnish.capture.content.redaction_door import door
     from burnish.http_guard import read_token
-    from burnish.telemetry.receiver import OtlpServer, run_server
+    from burnish.telemetry.intake.receiver import OtlpServer, run_server
     from burnish.workspace import Workspace
 
     def ready(server: OtlpServer) -> None:
@@ -121,8 +121,8 @@ def ship_traces(
     Example: `burnish traces ship --since 6h`
     """
     from burnish import settings
-    from burnish.telemetry.delivery_loop import build_policy
-    from burnish.telemetry.shipper import build_receivers, send_again
+    from burnish.telemetry.delivery.delivery_loop import build_policy
+    from burnish.telemetry.delivery.shipper import build_receivers, send_again
     from burnish.workspace import Workspace
 
     chosen = settings.configure(otlp_endpoint=endpoint) if endpoint else settings.current()

@@ -24,6 +24,6 @@ def serve_model(
     Example: `burnish serve starter --port 8765`
     """
     from burnish.http_guard import read_token
-    from burnish.serving.server import serve as run_server
+    from burnish.serving.http.server import serve as run_server
 
     run_server(base_model, host=host, port=port, token=read_token(token_file))

@@ -14,7 +14,7 @@ from burnish.cli.output import format_time, parse_moment, print_json, print_tabl
 from burnish.records import ModelCall, ToolRun, Trajectory
 
 if TYPE_CHECKING:
-    from burnish.journal.index import Query
+    from burnish.journal.index.trajectory_index import Query
     from burnish.workspace import Workspace
 
 app = typer.Typer(help="Show captured trajectories.", no_args_is_help=True)
@@ -40,7 +40,7 @@ def list_traces(
 
     Example: `burnish traces list --agent support --status failed --since 6h`
     """
-    from burnish.journal.index import Query
+    from burnish.journal.index.trajectory_index import Query
     from burnish.workspace import Workspace
 
     workspace = Workspace(home)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from burnish.storage import FileLock, atomic_write, make_private_folder, read_regular
+from burnish.files.storage import FileLock, atomic_write, make_private_folder, read_regular
 
 
 class Cursor(msgspec.Struct, kw_only=True):

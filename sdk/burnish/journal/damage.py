@@ -5,11 +5,11 @@ from __future__ import annotations
 import stat
 from pathlib import Path
 
-from burnish.journal.archived import read_archive_list
+from burnish.files.storage import read_regular
 from burnish.journal.documents import COPY, is_damaged
 from burnish.journal.layout import WorkspaceFile
-from burnish.journal.tombstones import Tombstone, paths_of
-from burnish.storage import read_regular
+from burnish.journal.lifecycle.archived_segments import read_archive_list
+from burnish.journal.lifecycle.tombstones import Tombstone, paths_of
 
 
 def damaged_files(home: Path) -> list[Path]:

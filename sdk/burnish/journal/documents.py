@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from burnish.storage import atomic_write, read_regular
+from burnish.files.storage import atomic_write, read_regular
 
 COPY = ".copy"
 """What the name of the copy ends with."""

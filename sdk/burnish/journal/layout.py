@@ -13,17 +13,17 @@ from pathlib import Path
 
 import msgspec
 
-from burnish import platform
 from burnish._version import __version__
 from burnish.errors import WorkspaceError, WorkspaceTooNew
-from burnish.journal.documents import COPY, read_document
-from burnish.storage import (
+from burnish.files import platform
+from burnish.files.storage import (
     make_private,
     make_private_folder,
     open_private,
     read_regular,
     write_once,
 )
+from burnish.journal.documents import COPY, read_document
 
 WORKSPACE_FORMAT = 1
 _PART = re.compile(

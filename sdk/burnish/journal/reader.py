@@ -17,10 +17,12 @@ from typing import TypeVar
 
 import msgspec
 
-from burnish import platform
 from burnish._version import __version__
 from burnish.errors import JournalCorrupt, JournalError
+from burnish.files import platform
+from burnish.files.storage import NO_WAIT, open_regular
 from burnish.journal import frames, layout
+from burnish.journal.content_sharing import inner_of, is_spliced, join, unfold
 from burnish.journal.events import (
     UNREADABLE,
     AnyEvent,
@@ -32,9 +34,7 @@ from burnish.journal.events import (
     from_json,
     ref_of,
 )
-from burnish.journal.sharing import inner_of, is_spliced, join, unfold
 from burnish.records import Json
-from burnish.storage import NO_WAIT, open_regular
 
 _CHUNK = 1 << 20
 _VALUES = 8192  # decoded blobs that a segment keeps

@@ -14,12 +14,12 @@ from pathlib import Path
 
 import msgspec
 
+from burnish.files.storage import open_private
 from burnish.journal import frames
+from burnish.journal.content_sharing import Spliced
 from burnish.journal.events import Ref
 from burnish.journal.frames import SegmentHeader, add_blob, add_events
-from burnish.journal.sharing import Spliced
-from burnish.journal.syscalls import SMALL, write_all, write_small
-from burnish.storage import open_private
+from burnish.journal.gil_write import SMALL, write_all, write_small
 
 _LONGEST_NS = 3600 * 10**9  # an idle process too lets go of its old segments
 

@@ -15,10 +15,10 @@ from typing import Any
 import msgspec
 
 from burnish.errors import JournalCorrupt, JournalError
-from burnish.journal.archived import fetch
-from burnish.journal.catching_up import GAP
 from burnish.journal.events import AnyEvent, Dropped
-from burnish.journal.index import FrameOffsets, Index, IndexEntry, Query
+from burnish.journal.index.index_sync import GAP
+from burnish.journal.index.trajectory_index import FrameOffsets, Index, IndexEntry, Query
+from burnish.journal.lifecycle.archived_segments import fetch
 from burnish.journal.reader import ReadReport, SegmentReader, is_alive, open_segment
 
 _OPEN_SEGMENTS = 16

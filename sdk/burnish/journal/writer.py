@@ -22,15 +22,15 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from burnish import platform
 from burnish import settings as burnish_settings
 from burnish._version import __version__
+from burnish.files import platform
 from burnish.journal import frames, layout
+from burnish.journal.content_sharing import CHUNK, fold
 from burnish.journal.events import AnyEvent, ModelStarted, Ref, encode_all
 from burnish.journal.faults import name_fault
-from burnish.journal.retention import keep
+from burnish.journal.lifecycle.retention import keep
 from burnish.journal.segment import Segment
-from burnish.journal.sharing import CHUNK, fold
 from burnish.settings import Settings
 
 _LOG = logging.getLogger("burnish.journal")

@@ -27,9 +27,9 @@ from pydantic import PrivateAttr
 from burnish import settings
 from burnish.canary.reconciler import Reconciler
 from burnish.canary.router import Router, RoutingChoice
-from burnish.capture.entering import leave_variable
 from burnish.capture.notices import notice_undeclared_agent
 from burnish.capture.recorder.context import ambient_config, current_thread_id
+from burnish.capture.sync_async_context import leave_variable
 from burnish.errors import CaptureError
 from burnish.langchain.takeover import Takeover, classify_failure
 from burnish.langchain.targets import (

@@ -13,7 +13,7 @@ from burnish.adapters.pointer import Target
 from burnish.canary.reconciler import Reconciler
 from burnish.canary.router import Router, RoutingChoice
 from burnish.errors import BackendUnavailable, UnknownAdapter
-from burnish.serving.endpoint import engine_died, error_status
+from burnish.serving.remote.endpoint import engine_died, error_status
 
 Failure = Literal["lost", "unavailable"]
 _UNAVAILABLE = frozenset({401, 403, 408, 425, 429, 502, 503, 504})

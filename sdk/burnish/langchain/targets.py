@@ -19,7 +19,7 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 from burnish.adapters.pointer import Target
 from burnish.errors import ServingError
 from burnish.langchain.request_forms import convert_to_openai, read_sampling
-from burnish.serving.endpoint import address_of
+from burnish.serving.remote.endpoint import address_of
 
 logger = logging.getLogger(__name__)
 
@@ -111,7 +111,7 @@ def _chat_model(target: Target, sampling: tuple[tuple[str, Any], ...]) -> BaseCh
         known = {k: v for k, v in settings.items() if k in EmbeddedChat.model_fields}
         return EmbeddedChat(base_model=target.base_model, adapter=target.adapter, **known)
     try:
-        from burnish.serving.remote_chat import make_remote_chat
+        from burnish.serving.remote.chat_model import make_remote_chat
     except ImportError as missing:
         raise ServingError(
             f"backend {target.backend} needs the package langchain-openai",

@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from burnish.redaction import personal, secret_shapes
-from burnish.redaction.assignments import find_assigned
-from burnish.redaction.tables import find_columns
-from burnish.redaction.tokens import Token, find_tokens
+from burnish.redaction import personal
+from burnish.redaction.secret_detection import secret_shapes
+from burnish.redaction.secret_detection.assignments import find_assigned
+from burnish.redaction.secret_detection.tables import find_columns
+from burnish.redaction.secret_detection.tokens import Token, find_tokens
 from burnish.redaction.views import View
 
 _WINDOW = 1 << 20

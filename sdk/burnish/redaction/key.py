@@ -11,8 +11,8 @@ import secrets
 from pathlib import Path
 
 from burnish.errors import WorkspaceError
-from burnish.ownership import refuse_foreign
-from burnish.storage import make_private, make_private_folder, read_regular, write_once
+from burnish.files.ownership import refuse_foreign
+from burnish.files.storage import make_private, make_private_folder, read_regular, write_once
 
 VARIABLE = "BURNISH_REDACTION_KEY"
 _FILE = "redaction.key"

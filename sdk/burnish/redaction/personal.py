@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 
 from burnish.redaction import check_digits as checks
 from burnish.redaction.check_digits import digits_of, iban_remainder, luhn
-from burnish.redaction.tokens import Token
+from burnish.redaction.secret_detection.tokens import Token
 from burnish.redaction.views import View
 
 _LETTERS = "\u00c0-\u024f\u0370-\u03ff\u0400-\u052f\u0590-\u06ff\u0900-\u0dff"

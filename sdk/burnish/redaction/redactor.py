@@ -13,11 +13,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from burnish.redaction.assignments import has_telling_stem, is_placeholder
 from burnish.redaction.check_digits import digits_of
 from burnish.redaction.detectors import SECRETS, STRUCTURED, Detection, Detector, find
 from burnish.redaction.memo import Memo, Replacement
 from burnish.redaction.pseudonyms import Pseudonyms
+from burnish.redaction.secret_detection.assignments import has_telling_stem, is_placeholder
 from burnish.redaction.structure import StructureCleaner
 
 Finder = Callable[[str], Iterable[Detection]]

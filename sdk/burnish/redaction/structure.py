@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from burnish.redaction.secret_shapes import is_drawn
-from burnish.redaction.telling_names import is_plural, is_telling, words_of
+from burnish.redaction.secret_detection.secret_shapes import is_drawn
+from burnish.redaction.secret_detection.telling_names import is_plural, is_telling, words_of
 
 _SHORTEST = 6
 _LONGEST_NAME = 64

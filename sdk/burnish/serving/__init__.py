@@ -19,15 +19,15 @@ from burnish.errors import ServingError
 if TYPE_CHECKING:
     from burnish.serving.backends import EmbeddedBackend, OpenAIBackend, open_backend
     from burnish.serving.chat import EmbeddedChat
-    from burnish.serving.models import base_sha256, resolve_model
+    from burnish.serving.contract.base_models import base_sha256, resolve_model
 
 _HOMES = {
     "EmbeddedBackend": "burnish.serving.backends",
     "EmbeddedChat": "burnish.serving.chat",
     "OpenAIBackend": "burnish.serving.backends",
-    "base_sha256": "burnish.serving.models",
+    "base_sha256": "burnish.serving.contract.base_models",
     "open_backend": "burnish.serving.backends",
-    "resolve_model": "burnish.serving.models",
+    "resolve_model": "burnish.serving.contract.base_models",
 }
 
 __all__ = [

@@ -17,7 +17,7 @@ from burnish.protocols import Backend
 from burnish.records import Json, Message, Tool
 from burnish.serving.fingerprint import check_fingerprint, read_fingerprint
 from burnish.serving.messages import from_records, tools_from_records
-from burnish.serving.remote import OpenAIBackend, Served
+from burnish.serving.remote.backend import OpenAIBackend, Served
 
 if TYPE_CHECKING:
     from burnish.serving.embedded.engine import Engine
@@ -33,7 +33,7 @@ class EmbeddedBackend:
     """The engine of this process as a backend.
 
     Args:
-        base_model: A folder or a name, see `burnish.serving.models.resolve_model`.
+        base_model: A folder or a name, see `burnish.serving.contract.base_models.resolve_model`.
         engine: Another engine than the shared one of this process.
     """
 
@@ -95,7 +95,7 @@ class EmbeddedBackend:
             **sampling: `temperature`, `top_p`, `top_k`, `seed`, penalties, `max_tokens`, `stop`.
         """
         from burnish.serving.embedded.session import ChatAsk
-        from burnish.serving.request_options import sampling_of_body
+        from burnish.serving.http.request_options import sampling_of_body
 
         max_tokens, stop = sampling.pop("max_tokens", 512), sampling.pop("stop", ())
         ask = ChatAsk(
@@ -159,7 +159,7 @@ def checked_sampling(sampling: dict[str, Any]) -> dict[str, Any]:
     Raises:
         ServingError: If one is unknown.
     """
-    from burnish.serving.request_options import SAMPLING
+    from burnish.serving.http.request_options import SAMPLING
 
     unknown = set(sampling) - SAMPLING
     if unknown:

@@ -34,9 +34,9 @@ from burnish.serving.embedded.engine import Engine
 from burnish.serving.embedded.requests import AnswerFuture
 from burnish.serving.embedded.sampling import Sampling
 from burnish.serving.embedded.session import ChatAsk, FinishedAnswer, ReplyStream, Session
+from burnish.serving.http.request_options import SAMPLING, sampling_of_body
 from burnish.serving.messages import from_langchain
-from burnish.serving.request_options import SAMPLING, sampling_of_body
-from burnish.serving.toolcalls import ParsedCall, ReplyPiece
+from burnish.serving.toolcalls.reply_parser import ParsedCall, ReplyPiece
 from burnish.serving.versions import find_version
 
 _END = -1  # what a stream's queue holds after the last token

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from burnish.errors import RegistryError, ServingError
-from burnish.paths import is_version_id
+from burnish.files.paths import is_version_id
 from burnish.records import AdapterManifest
 from burnish.settings import current
 

@@ -4,7 +4,7 @@
     report.recall          # share of redacted secrets
     report.missed          # samples that still show their secret
 
-Tokens are drawn from the published forms (`burnish.redaction.secret_rules`); passwords, connection
+Tokens are drawn from the published forms (`burnish.redaction.secret_detection.secret_rules`); passwords, connection
 strings, headers, commands and markup are written as people and programs write them. Every value
 comes from a seeded generator and is no real credential.
 """
@@ -18,8 +18,8 @@ import string
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from burnish.redaction.secret_rules import INNER_RULES, TOKEN_RULES
-from burnish.redaction.tokens import draw_token
+from burnish.redaction.secret_detection.secret_rules import INNER_RULES, TOKEN_RULES
+from burnish.redaction.secret_detection.tokens import draw_token
 
 ALNUM = string.ascii_letters + string.digits
 _HEX = "0123456789abcdef"

@@ -15,7 +15,7 @@ from typing import Any
 from burnish.errors import ServingError
 from burnish.serving.embedded.requests import EngineAnswer
 from burnish.serving.embedded.session import FinishedAnswer
-from burnish.serving.toolcalls import ParsedReply
+from burnish.serving.toolcalls.reply_parser import ParsedReply
 
 MOST_LOGPROBS = 20
 INPUT, INTERNAL, MALFORMED = "InvalidUserInput", "InternalServerError", "Bad Request"

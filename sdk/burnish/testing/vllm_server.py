@@ -33,15 +33,15 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from burnish.errors import BurnishError, ServingError
-from burnish.serving.call_values import ParsedCall
 from burnish.serving.embedded.engine import Engine
 from burnish.serving.embedded.requests import EngineRequest
 from burnish.serving.embedded.sampling import Sampling
 from burnish.serving.embedded.session import ChatAsk, FinishedAnswer, ReplyStream, Session
+from burnish.serving.http.request_options import SAMPLING, sampling_of_body
+from burnish.serving.http.server import running
 from burnish.serving.messages import from_records
-from burnish.serving.request_options import SAMPLING, sampling_of_body
-from burnish.serving.server import running
-from burnish.serving.toolcalls import ReplyPiece
+from burnish.serving.toolcalls.call_values import ParsedCall
+from burnish.serving.toolcalls.reply_parser import ReplyPiece
 from burnish.testing import vllm_forms as forms
 from burnish.testing.vllm_forms import INPUT, INTERNAL, Refused
 

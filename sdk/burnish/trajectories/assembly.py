@@ -15,8 +15,8 @@ import msgspec
 
 from burnish.records import ModelCall, Span, ToolRun, Trajectory
 from burnish.telemetry import semconv as s
-from burnish.telemetry import tool_attributes
-from burnish.telemetry.references import resolve_content
+from burnish.telemetry.spans import tool_attributes
+from burnish.telemetry.spans.references import resolve_content
 from burnish.trajectories import facts, identity
 from burnish.trajectories.calls import CallReader, read_failure
 from burnish.trajectories.facts import EndedTrajectory

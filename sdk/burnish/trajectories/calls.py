@@ -7,7 +7,7 @@ from typing import Any
 
 from burnish.records import Failure, Json, ModelCall, Policy, Span, Tool, ToolRun, Usage
 from burnish.telemetry import semconv as s
-from burnish.telemetry import tool_attributes
+from burnish.telemetry.spans import tool_attributes
 from burnish.trajectories import identity
 
 _REQUEST_FIELDS = ("tool_choice", "response_format", "sampling")

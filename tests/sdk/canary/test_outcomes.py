@@ -276,8 +276,8 @@ def test_runs_that_came_from_elsewhere_are_no_evidence_unless_they_are_trusted(
 ):
     """Runs that claim the canary's version and failed would roll it back, or promote it once verified."""
     from burnish.journal.writer import JournalWriter
-    from burnish.telemetry.intake import Intake
-    from burnish.telemetry.otlp import encode_request
+    from burnish.telemetry.intake.request_intake import Intake
+    from burnish.telemetry.otlp.codec import encode_request
 
     other = tmp_path / "other"
     rollout, copied = started(home), started(other)

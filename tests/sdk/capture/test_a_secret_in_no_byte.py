@@ -28,12 +28,12 @@ from scenarios.agents import State
 
 import burnish
 from burnish import settings
+from burnish.capture.api.scopes import record_state
+from burnish.capture.content.redaction_door import door
 from burnish.capture.recorder.whole_runs import events_of
-from burnish.capture.redaction import door
-from burnish.capture.scopes import record_state
 from burnish.records import Failure, ModelCall, Outcome, Policy, ToolRun, Trajectory, Verdict
 from burnish.telemetry import semconv as s
-from burnish.telemetry.intake import Intake
+from burnish.telemetry.intake.request_intake import Intake
 from burnish.testing import ScriptedChatModel, production_faults
 
 KEY = "sk-proj-abcdefghijklmnopqrstuvwxyz0123456789ABCD"

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 import burnish
 from burnish import settings as burnish_settings
 from burnish.capture import faults
+from burnish.capture.api.scopes import record_state
 from burnish.capture.recorder.sealing import FIELDS_DROPPED
-from burnish.capture.scopes import record_state
 from burnish.errors import CaptureError, UnreadableEvent
 from burnish.journal import events as e
 from burnish.journal.writer import JournalWriter, writer_for

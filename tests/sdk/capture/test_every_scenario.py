@@ -8,8 +8,8 @@ from shipped_copies import comparable as by_id
 import burnish
 from burnish import settings
 from burnish.journal.writer import close_shared
-from burnish.telemetry import shipper
-from burnish.telemetry.receiver import OtlpServer
+from burnish.telemetry.delivery import shipper
+from burnish.telemetry.intake.receiver import OtlpServer
 from burnish.workspace import Workspace
 
 scenes = pytest.mark.parametrize("name", sorted(SCENARIOS))

@@ -8,7 +8,10 @@ from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.tools import tool
 
 import burnish
-from burnish.capture import content, entry, faults, messages, models, nodes, tools
+from burnish.capture import faults
+from burnish.capture.content import message_codec as messages
+from burnish.capture.content import shared_content
+from burnish.capture.langchain import invocation, models, nodes, tools
 from burnish.errors import JournalFull
 from burnish.journal.events import ModelStarted, RunEnded, ToolStarted
 from burnish.testing import ScriptedChatModel, production_faults
@@ -27,11 +30,11 @@ def broken(*args, **kwargs):
 
 
 BREAKABLE = [
-    (entry, "begin"),
-    (entry, "_announce"),
+    (invocation, "begin"),
+    (invocation, "_announce"),
     (nodes, "open_run"),
     (models, "open_run"),
-    (content.Content, "request"),
+    (shared_content.Content, "request"),
     (models, "read_reply"),
     (tools, "open_run"),
     (tools, "_reply_of"),

@@ -14,7 +14,7 @@ from langchain_core.runnables import (
 
 import burnish
 from burnish.capture import faults
-from burnish.capture.handwritten_runnable import is_handwritten
+from burnish.capture.api.custom_runnables import is_handwritten
 from burnish.journal.events import ModelStarted, RunEnded, RunStarted
 from burnish.testing import ScriptedChatModel
 

@@ -10,8 +10,9 @@ from scenarios.agents import graph_of
 
 import burnish
 from burnish import settings
-from burnish.capture import faults, originals
-from burnish.capture.messages import decode_message
+from burnish.capture import faults
+from burnish.capture.content.message_codec import decode_message
+from burnish.capture.patches import sent_messages
 from burnish.capture.recorder.context import suppress
 from burnish.journal.events import ModelStarted, canonical
 from burnish.journal.reader import read_events
@@ -53,7 +54,7 @@ def test_a_block_is_recorded_as_it_was_sent(journal, kind, way):
     (asked,) = journal.of(ModelStarted)
     stored = decode_message(journal.value(asked.messages[0]))
     assert canonical(stored.content) == canonical(message.content)
-    assert originals._sent == {}
+    assert sent_messages._sent == {}
 
 
 def test_many_images_in_one_request_are_recorded_as_they_were_sent(journal):
@@ -78,7 +79,7 @@ def test_nothing_is_held_of_calls_that_are_not_recorded(journal):
     model.invoke([HumanMessage([BLOCKS["image"]])])
 
     assert journal.of(ModelStarted) == []
-    assert originals._sent == {}
+    assert sent_messages._sent == {}
 
 
 async def test_coroutines_and_streams_of_them_record_it_too(journal):
@@ -135,12 +136,12 @@ def test_the_same_bytes_in_several_messages_are_stored_once(tmp_path):
 
 def test_capture_goes_on_where_langchain_has_changed_shape(journal, monkeypatch, caplog):
     module = sys.modules["langchain_core.language_models.chat_models"]
-    monkeypatch.setattr(originals, "_done", False)
+    monkeypatch.setattr(sent_messages, "_done", False)
     monkeypatch.delattr(module, "_format_for_tracing")
 
     with caplog.at_level("WARNING", logger="burnish"):
-        originals.install()
-        originals.install()
+        sent_messages.install()
+        sent_messages.install()
 
     assert faults.counts()["originals_missing"] == 1
     assert [record.levelname for record in caplog.records] == ["WARNING"]

@@ -17,9 +17,9 @@ from langchain_core.messages import (
     ToolMessage,
 )
 
-from burnish.capture.chat_form import decode_chat, encode_chat
-from burnish.capture.messages import decode_message, encode_message
-from burnish.capture.requests import decode_tool, encode_tool
+from burnish.capture.content.chat_form import decode_chat, encode_chat
+from burnish.capture.content.message_codec import decode_message, encode_message
+from burnish.capture.content.request_parameters import decode_tool, encode_tool
 from burnish.journal.events import canonical, from_json
 
 texts = st.text(max_size=12)

@@ -10,8 +10,8 @@ from langchain_core.tools import StructuredTool
 
 import burnish
 from burnish import settings
+from burnish.capture.api.scopes import record_state
 from burnish.capture.recorder.context import current_trajectory_id, suppress
-from burnish.capture.scopes import record_state
 from burnish.records import Outcome, Verdict
 from burnish.testing import ScriptedChatModel
 

@@ -14,7 +14,7 @@ from burnish import settings
 from burnish.journal.events import ModelStarted, RunEnded, RunStarted
 from burnish.journal.reader import read_events
 from burnish.journal.writer import close_shared, shared
-from burnish.telemetry import shipper
+from burnish.telemetry.delivery import shipper
 
 HERE = str(Path(__file__).parent)  # the programs import the agent from asker.py
 

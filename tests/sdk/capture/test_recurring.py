@@ -3,9 +3,9 @@
 from langchain.agents import create_agent
 
 import burnish
-from burnish.capture import content
-from burnish.capture.content import Content
-from burnish.capture.recurring import Recurring
+from burnish.capture.content import shared_content
+from burnish.capture.content.prompt_cache import Recurring
+from burnish.capture.content.shared_content import Content
 from burnish.journal.events import ModelStarted
 from burnish.testing import ScriptedChatModel, capturing
 
@@ -28,8 +28,8 @@ def test_a_system_message_is_encoded_once_and_stands_in_every_journal(monkeypatc
         encoded.append(message.content)
         return encode(message)
 
-    encode = content.encode_for_storage
-    monkeypatch.setattr(content, "encode_for_storage", watched)
+    encode = shared_content.encode_for_storage
+    monkeypatch.setattr(shared_content, "encode_for_storage", watched)
     for _ in range(3):
         with capturing() as journal:
             run(prompt)

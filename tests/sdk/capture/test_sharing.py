@@ -12,7 +12,7 @@ from langchain_core.tools import tool
 import burnish
 from burnish.capture.recorder import sink
 from burnish.journal import frames
-from burnish.journal.sharing import CHUNK
+from burnish.journal.content_sharing import CHUNK
 from burnish.journal.writer import JournalWriter
 from burnish.testing import ScriptedChatModel
 from burnish.workspace import Workspace

@@ -13,7 +13,8 @@ from langgraph.types import Command, interrupt
 
 import burnish
 from burnish import settings
-from burnish.capture import faults, thread_runs
+from burnish.capture import faults
+from burnish.capture.recorder import thread_runs
 from burnish.capture.recorder.runs import registry
 from burnish.journal.events import RunStarted
 from burnish.workspace import Workspace

@@ -16,8 +16,9 @@ from openai_forms import Completions
 from spoken import Spoken
 
 import burnish
-from burnish.capture import faults, wire_tap
-from burnish.capture.wire import WireReply
+from burnish.capture import faults
+from burnish.capture.patches import openai_tap
+from burnish.capture.patches.openai_response import WireReply
 from burnish.journal.events import ModelEnded, ModelStarted, RunEnded, ToolStarted
 
 RAW = '{"at":  1, "text": "é"}'
@@ -225,19 +226,19 @@ async def test_replies_of_calls_at_the_same_time_do_not_mix(journal, url):
     assert sorted(asked.values()) == list(range(10, 30))
     for ended in journal.of(ModelEnded):
         check(journal, asked[ended.span], ended)
-    assert not wire_tap._kept
+    assert not openai_tap._kept
 
 
 def test_capture_goes_on_where_the_chat_model_has_changed_shape(journal, url, monkeypatch, caplog):
     import langchain_openai.chat_models.base as module
 
-    monkeypatch.setattr(wire_tap, "_done", False)
+    monkeypatch.setattr(openai_tap, "_done", False)
     monkeypatch.delattr(module.BaseChatOpenAI, "_create_chat_result")
     monkeypatch.setattr(module.BaseChatOpenAI, "_convert_other", None, raising=False)
 
     with caplog.at_level("WARNING", logger="burnish"):
-        wire_tap.install()
-        wire_tap.install()
+        openai_tap.install()
+        openai_tap.install()
 
     assert faults.counts()["wire_tap_missing"] == 1
     assert [record.levelname for record in caplog.records] == ["WARNING"]

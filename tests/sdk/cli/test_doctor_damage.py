@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from burnish.cli.app import build_app
-from burnish.journal import tombstones
+from burnish.journal.lifecycle import tombstones
 from burnish.testing.recording import Recording
 from burnish.workspace import Workspace
 

@@ -8,8 +8,8 @@ from pyarrow import parquet
 from burnish.errors import JournalError
 from burnish.journal import cursor as cursors
 from burnish.journal import events as e
-from burnish.journal.archive import archive, read_list
 from burnish.journal.cursor import Claim
+from burnish.journal.lifecycle.archiving import archive, read_list
 from burnish.journal.reader import process_folders, segments
 from burnish.journal.writer import JournalWriter
 from burnish.settings import Settings

@@ -10,7 +10,7 @@ import textwrap
 
 import pytest
 
-from burnish.journal.index import Index, Query
+from burnish.journal.index.trajectory_index import Index, Query
 from burnish.journal.reader import process_folders, segments
 from burnish.journal.writer import JournalWriter
 from burnish.settings import Settings

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from pyarrow import parquet
 
-from burnish.journal.retention import keep
+from burnish.journal.lifecycle.retention import keep
 from burnish.journal.writer import JournalWriter
 from burnish.settings import Settings
 from burnish.testing.recording import Recording

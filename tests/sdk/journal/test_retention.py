@@ -11,8 +11,8 @@ from burnish.errors import JournalFull
 from burnish.journal import cursor as cursors
 from burnish.journal import events as e
 from burnish.journal.cursor import Claim
+from burnish.journal.lifecycle.retention import keep
 from burnish.journal.reader import process_folders, read_events, segments
-from burnish.journal.retention import keep
 from burnish.journal.writer import JournalWriter
 from burnish.settings import Settings
 from burnish.testing.recording import Recording

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from burnish.journal import frames
-from burnish.journal.erasure import Forgotten, Tombstone, erase
+from burnish.journal.content_sharing import CHUNK, Spliced
 from burnish.journal.events import ModelStarted, ToolEnded, canonical, encode, ref_of
+from burnish.journal.lifecycle.erasure import Forgotten, Tombstone, erase
 from burnish.journal.reader import ReadReport, SegmentReader, read_events
-from burnish.journal.sharing import CHUNK, Spliced
 from burnish.journal.writer import JournalWriter
 
 TEXT = 'a page, "quoted", and its ümlaut\n' * 100

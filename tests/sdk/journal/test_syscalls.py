@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from burnish.journal.syscalls import write_all, write_small
+from burnish.journal.gil_write import write_all, write_small
 
 
 def test_bytes_arrive_zeros_included(tmp_path):

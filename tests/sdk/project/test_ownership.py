@@ -8,7 +8,7 @@ import pytest
 
 from burnish import config_file, settings
 from burnish.errors import SettingsError, WorkspaceError
-from burnish.ownership import describe_foreign_part
+from burnish.files.ownership import describe_foreign_part
 from burnish.project import load_project
 from burnish.redaction import workspace_key
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from burnish.errors import ExportError, SettingsError, WorkspaceError
-from burnish.paths import is_component, is_plain_name, is_version_id, path_inside
+from burnish.files.paths import is_component, is_plain_name, is_version_id, path_inside
 from burnish.project import load_project
 
 

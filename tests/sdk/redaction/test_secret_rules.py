@@ -6,8 +6,8 @@ import re
 import pytest
 
 from burnish.redaction import SECRETS, Redactor
-from burnish.redaction.secret_rules import INNER_RULES, TOKEN_RULES
-from burnish.redaction.tokens import draw_token, token_pattern
+from burnish.redaction.secret_detection.secret_rules import INNER_RULES, TOKEN_RULES
+from burnish.redaction.secret_detection.tokens import draw_token, token_pattern
 from burnish.testing.redaction_kit import draw_ordinary_texts
 from burnish.testing.secret_corpus import TOKEN_CONTEXTS, is_shown, measure_secrets
 

@@ -13,7 +13,7 @@ from burnish.http_guard import check_address
 from burnish.protocols import Backend
 from burnish.serving import EmbeddedBackend, OpenAIBackend, open_backend
 from burnish.serving.embedded.engine import Engine
-from burnish.serving.server import make_app, running
+from burnish.serving.http.server import make_app, running
 from burnish.testing.backend_kit import CHECKS, BackendCase, run_all
 
 

@@ -15,9 +15,9 @@ from burnish.adapters.store import AdapterStore
 from burnish.errors import BaseModelMismatch, ServingError
 from burnish.records import AdapterManifest
 from burnish.serving import OpenAIBackend
+from burnish.serving.contract.base_models import base_sha256
 from burnish.serving.embedded.requests import EngineRequest
 from burnish.serving.embedded.tiny import ModelSize, make_adapter, make_model
-from burnish.serving.models import base_sha256
 
 # PEFT still reads a name that transformers has given up.
 pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing:FutureWarning")

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from burnish.serving.toolcalls import ReplyParser, parse_reply
+from burnish.serving.toolcalls.reply_parser import ReplyParser, parse_reply
 
 CALLS = {
     "hermes": ('<tool_call>{"name": "write", "arguments": {"text": "', '"}}</tool_call>'),

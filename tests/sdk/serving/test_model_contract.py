@@ -7,7 +7,7 @@ import json
 import pytest
 
 from burnish.errors import ServingError
-from burnish.serving.model_contract import (
+from burnish.serving.contract.model_contract import (
     FULL,
     SLIDING,
     read_contract,

@@ -11,9 +11,9 @@ import pytest
 
 from burnish.errors import BackendUnavailable, BaseModelMismatch, ServingError
 from burnish.serving import open_backend
-from burnish.serving.endpoint import Endpoint, match_base
-from burnish.serving.remote import OpenAIBackend
-from burnish.serving.remote_chat import make_remote_chat
+from burnish.serving.remote.backend import OpenAIBackend
+from burnish.serving.remote.chat_model import make_remote_chat
+from burnish.serving.remote.endpoint import Endpoint, match_base
 from burnish.testing import VllmServer
 
 
@@ -38,7 +38,7 @@ def test_a_model_that_is_not_served_is_refused_by_name(server):
 
 
 def test_a_base_model_is_known_by_its_weights_where_the_server_tells_their_hash(base, tmp_path):
-    from burnish.serving.models import base_sha256
+    from burnish.serving.contract.base_models import base_sha256
 
     right, wrong = base_sha256(base), "0" * 64
     elsewhere = {"id": "served", "root": "/models/elsewhere"}

@@ -11,8 +11,8 @@ from burnish.errors import ServingError
 from burnish.serving.chat import EmbeddedChat
 from burnish.serving.embedded.requests import EngineRequest
 from burnish.serving.embedded.sampling import Sampling, choose_tokens
-from burnish.serving.request_options import sampling_of_body
-from burnish.serving.server import make_app, running
+from burnish.serving.http.request_options import sampling_of_body
+from burnish.serving.http.server import make_app, running
 
 HELLO = [{"role": "user", "content": "hello"}]
 

@@ -12,10 +12,10 @@ import pytest
 
 from burnish.errors import ServingError
 from burnish.http_guard import LARGEST_BODY
-from burnish.serving import asgi_guard
 from burnish.serving.embedded.engine import Engine
 from burnish.serving.embedded.session import ChatAsk, Session
-from burnish.serving.server import make_app, running
+from burnish.serving.http import asgi_guard
+from burnish.serving.http.server import make_app, running
 
 CHAT, TEXT = "/v1/chat/completions", "/v1/completions"
 HI = '"messages": [{"role": "user", "content": "hi"}]'

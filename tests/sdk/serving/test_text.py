@@ -7,9 +7,9 @@ from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from shipped_templates import shipped_tokenizer
 
 from burnish.errors import ServingError
+from burnish.serving.contract.base_models import base_sha256, resolve_model
 from burnish.serving.embedded.renderer import Renderer, TextStream
 from burnish.serving.messages import from_langchain, from_records, to_wire, tools_from_records
-from burnish.serving.models import base_sha256, resolve_model
 from burnish.serving.versions import find_version, version_of
 
 CALL = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": {"x": 1}}}

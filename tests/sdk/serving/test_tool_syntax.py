@@ -9,8 +9,8 @@ import random
 import pytest
 from shipped_templates import shipped_tokenizer, template_names, template_text
 
-from burnish.serving.tool_syntax import SYNTAXES, detect_syntax
-from burnish.serving.toolcalls import ParsedReply, ReplyParser, parse_reply
+from burnish.serving.toolcalls.reply_parser import ParsedReply, ReplyParser, parse_reply
+from burnish.serving.toolcalls.tool_syntax import SYNTAXES, detect_syntax
 
 TOOLS = [
     {

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from burnish.serving.toolcalls import ParsedReply, ReplyParser, parse_reply
+from burnish.serving.toolcalls.reply_parser import ParsedReply, ReplyParser, parse_reply
 
 MARKS = ["<tool_call>", "</tool_call>", "<think>", "</think>", "<tool", "</", "\n", " ", "ä"]
 CALL = '{"name": "f", "arguments": {"x": 1}}'

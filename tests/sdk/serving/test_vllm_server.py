@@ -9,7 +9,7 @@ import pytest
 
 import burnish
 from burnish.serving.embedded.engine import Engine
-from burnish.serving.remote_chat import make_remote_chat
+from burnish.serving.remote.chat_model import make_remote_chat
 from burnish.testing import VllmServer
 
 TOOLS = [{"type": "function", "function": {"name": "add", "parameters": {"type": "object"}}}]

@@ -9,8 +9,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from burnish import settings
-from burnish.telemetry import shipper
-from burnish.telemetry.otlp import OtlpReader
+from burnish.telemetry.delivery import shipper
+from burnish.telemetry.otlp.codec import OtlpReader
 
 
 class Collector(ThreadingHTTPServer):

@@ -23,7 +23,7 @@ from langchain_core.tools import tool
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 import burnish
-from burnish.capture import models, nodes
+from burnish.capture.langchain import models, nodes
 from burnish.testing import ScriptedChatModel
 
 HUGE = "x" * 100_000_000

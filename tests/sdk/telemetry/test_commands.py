@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from burnish.telemetry.delivery import OtlpHttp
+from burnish.telemetry.delivery.batch_delivery import OtlpHttp
 from burnish.testing.recording import Recording
 from burnish.trajectories import assemble
 from burnish.workspace import Workspace

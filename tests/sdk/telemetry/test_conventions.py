@@ -21,7 +21,7 @@ from tests.sdk.telemetry.published import ITEMS, PARTS, problems
 
 import burnish
 from burnish.capture.recorder.context import suppress
-from burnish.telemetry import otlp
+from burnish.telemetry.otlp import codec
 from burnish.testing import ScriptedChatModel
 from burnish.trajectories import assemble
 from burnish.workspace import Workspace
@@ -41,11 +41,11 @@ def recorded(tmp_path, configured):
     def run(runnable, given, **config):
         burnish.wrap(runnable, agent="desk").invoke(given, config)
         workspace = Workspace(tmp_path)
-        request = otlp.encode_request(workspace.spans())
-        received = list(otlp.OtlpReader().decode_request(request))
+        request = codec.encode_request(workspace.spans())
+        received = list(codec.OtlpReader().decode_request(request))
         own, back = list(workspace.trajectories()), list(assemble(received))
         assert comparable(own) == comparable(back)
-        spans = [dict(otlp.to_readable(span).attributes) for span in workspace.spans()]
+        spans = [dict(codec.to_readable(span).attributes) for span in workspace.spans()]
         return own[-1], spans
 
     return run

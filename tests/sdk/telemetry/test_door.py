@@ -14,9 +14,10 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyVa
 
 from burnish.errors import JournalCorrupt
 from burnish.journal.writer import JournalWriter
-from burnish.telemetry import otlp_limits, schema
 from burnish.telemetry import semconv as s
-from burnish.telemetry.receiver import Intake
+from burnish.telemetry.intake.receiver import Intake
+from burnish.telemetry.otlp import limits
+from burnish.telemetry.spans import schema
 from burnish.testing.recording import Recording
 from burnish.trajectories import assemble
 from burnish.workspace import Workspace
@@ -260,11 +261,11 @@ def test_what_unfolds_to_too_much_is_refused_before_it_is_unfolded(intake):
             if not size:
                 return bytes([number << 3 | 2]) + head + content
 
-    many = otlp_limits.MOST_ITEMS + 1
-    spans = field(1, field(2, b"\x12\x00" * (otlp_limits.MOST_SPANS + 1)))
+    many = limits.MOST_ITEMS + 1
+    spans = field(1, field(2, b"\x12\x00" * (limits.MOST_SPANS + 1)))
     attributes = field(1, field(2, field(2, b"\x4a\x00" * many)))
     values = field(1, field(2, field(2, field(9, field(2, field(5, b"\x0a\x00" * many))))))
-    json_items = request(({}, {**RUN, s.INPUT: "[" + "[]," * otlp_limits.MOST_JSON_ITEMS + "0]"}))
+    json_items = request(({}, {**RUN, s.INPUT: "[" + "[]," * limits.MOST_JSON_ITEMS + "0]"}))
     for body in (spans, b"\x0a\x00" * many, attributes, values, json_items):
         with pytest.raises(JournalCorrupt, match="more than"):
             intake.take_request(body)

@@ -15,10 +15,10 @@ import pytest
 from burnish.cli.doctor import check_all
 from burnish.errors import SettingsError
 from burnish.http_guard import Guard, RequestRefused, check_address, is_loopback, read_token
-from burnish.telemetry import http_intake
-from burnish.telemetry.delivery import OtlpGrpc, OtlpHttp
-from burnish.telemetry.otlp import encode_request
-from burnish.telemetry.receiver import OtlpServer
+from burnish.telemetry.delivery.batch_delivery import OtlpGrpc, OtlpHttp
+from burnish.telemetry.intake import http_intake
+from burnish.telemetry.intake.receiver import OtlpServer
+from burnish.telemetry.otlp.codec import encode_request
 from burnish.testing.recording import Recording
 from burnish.workspace import Workspace
 

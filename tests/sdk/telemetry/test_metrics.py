@@ -6,9 +6,9 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from burnish.journal.writer import writer_for
-from burnish.telemetry.delivery_loop import ShippingPolicy
-from burnish.telemetry.metrics import MeterReceiver
-from burnish.telemetry.shipper import Shipper, measure_lag
+from burnish.telemetry.delivery.delivery_loop import ShippingPolicy
+from burnish.telemetry.delivery.metrics import MeterReceiver
+from burnish.telemetry.delivery.shipper import Shipper, measure_lag
 from burnish.testing.recording import Recording
 
 

@@ -11,7 +11,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import Status, StatusCode
 
-from burnish.telemetry.otlp import OtlpReader
+from burnish.telemetry.otlp.codec import OtlpReader
 from burnish.trajectories import assemble
 
 CALL = {"role": "assistant", "parts": [{"type": "tool_call", "id": "c1", "name": "f", "arguments": {}}]}  # fmt: skip

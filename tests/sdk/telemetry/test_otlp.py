@@ -15,8 +15,8 @@ from shipped_copies import comparable
 from burnish.errors import JournalCorrupt
 from burnish.journal import events as e
 from burnish.records import Outcome, Span, Verdict
-from burnish.telemetry import otlp
 from burnish.telemetry import semconv as s
+from burnish.telemetry.otlp import codec
 from burnish.testing.recording import Recording
 from burnish.trajectories import assemble
 from burnish.workspace import Workspace
@@ -130,8 +130,8 @@ def tell_facts(workspace):
 
 def test_otlp_gives_every_trajectory_back_field_for_field(tmp_path):
     workspace = record_everything(tmp_path)
-    request = otlp.encode_request(workspace.spans())
-    received = comparable(assemble(otlp.OtlpReader().decode_request(request)))
+    request = codec.encode_request(workspace.spans())
+    received = comparable(assemble(codec.OtlpReader().decode_request(request)))
     own = {trajectory.id: trajectory for trajectory in workspace.trajectories()}
 
     assert received == comparable(own.values())
@@ -152,7 +152,7 @@ def test_an_official_exporter_carries_the_same(tmp_path, collector):
     workspace = record_everything(tmp_path)
     exporter = OTLPSpanExporter(endpoint=f"{collector.url}/v1/traces")
 
-    result = exporter.export([otlp.to_readable(span) for span in workspace.spans()])
+    result = exporter.export([codec.to_readable(span) for span in workspace.spans()])
     exporter.shutdown()
 
     assert result is SpanExportResult.SUCCESS
@@ -163,7 +163,7 @@ def test_names_and_attributes_are_those_of_the_conventions(tmp_path):
     Recording(tmp_path).write_run("a" * 32, steps=2, thread_id="t-1", user="u")
     workspace = Workspace(tmp_path)
     workspace.append_verdict("a" * 32, Verdict(label="success", verifier="goal", score=0.5))
-    readable = {span.name: span for span in map(otlp.to_readable, workspace.spans())}
+    readable = {span.name: span for span in map(codec.to_readable, workspace.spans())}
     agent, chat, tool = (
         readable[n] for n in ("invoke_agent support", "chat tiny", "execute_tool look_up")
     )
@@ -192,15 +192,15 @@ def test_content_stays_behind_where_the_settings_say_so(tmp_path, content):
     run.run_tool("c0", {"word": "secret"}, "secret too")
     run.end("failed", answer="the secret", error_type="ValueError", error="secret text")
     spans = list(Workspace(tmp_path).spans())
-    request = otlp.encode_request(spans, content)
+    request = codec.encode_request(spans, content)
 
     assert b"secret" not in request
-    assert b"secret" in otlp.encode_request(spans)
-    (trajectory,) = assemble(otlp.OtlpReader().decode_request(request))
+    assert b"secret" in codec.encode_request(spans)
+    (trajectory,) = assemble(codec.OtlpReader().decode_request(request))
     assert (trajectory.status, len(trajectory.model_calls)) == ("failed", 1)
     references = [
         key
-        for span in otlp.OtlpReader().decode_request(request)
+        for span in codec.OtlpReader().decode_request(request)
         for key in span.attributes
         if key.endswith(".ref")
     ]
@@ -209,18 +209,18 @@ def test_content_stays_behind_where_the_settings_say_so(tmp_path, content):
 
 def test_bytes_that_are_no_request_are_named():
     with pytest.raises(JournalCorrupt, match="3 bytes that are not an OTLP request"):
-        list(otlp.OtlpReader().decode_request(b"\xff\xff\xff"))
+        list(codec.OtlpReader().decode_request(b"\xff\xff\xff"))
 
 
 def test_an_attribute_that_is_no_json_is_a_loss(tmp_path):
     Recording(tmp_path).write_run("a" * 32)
-    spans = [otlp.to_readable(span) for span in Workspace(tmp_path).spans()]
+    spans = [codec.to_readable(span) for span in Workspace(tmp_path).spans()]
     broken = (
-        otlp.encode_request(Workspace(tmp_path).spans())
+        codec.encode_request(Workspace(tmp_path).spans())
         .replace(b'{\\"key\\"', b"{{{{{{{{")
         .replace(b'{"key":0}', b'{"key":0!')
     )
-    (trajectory,) = assemble(otlp.OtlpReader().decode_request(broken))
+    (trajectory,) = assemble(codec.OtlpReader().decode_request(broken))
 
     assert spans
     assert trajectory.losses["undecodable_attributes"] >= 1
@@ -228,8 +228,8 @@ def test_an_attribute_that_is_no_json_is_a_loss(tmp_path):
 
 def test_a_conversation_that_grows_is_decoded_once(tmp_path):
     Recording(tmp_path).write_run("a" * 32, steps=5)
-    request = otlp.encode_request(Workspace(tmp_path).spans())
-    (trajectory,) = assemble(otlp.OtlpReader().decode_request(request))
+    request = codec.encode_request(Workspace(tmp_path).spans())
+    (trajectory,) = assemble(codec.OtlpReader().decode_request(request))
     first, *_, last = trajectory.model_calls
 
     assert first.messages[0] is last.messages[0]
@@ -255,6 +255,6 @@ def test_any_attribute_comes_back_as_it_was(attributes):
         start_ns=1, end_ns=2, status="ok", attributes=attributes,
         origin="received",
     )  # fmt: skip
-    (back,) = otlp.OtlpReader().decode_request(otlp.encode_request([span]))
+    (back,) = codec.OtlpReader().decode_request(codec.encode_request([span]))
 
     assert e.canonical(back) == e.canonical(span)

@@ -14,9 +14,9 @@ from burnish.journal import cursor as cursors
 from burnish.journal import events as e
 from burnish.journal.writer import writer_for
 from burnish.settings import Settings
-from burnish.telemetry.delivery import OtlpHttp
-from burnish.telemetry.delivery_loop import ShippingPolicy
-from burnish.telemetry.shipper import Shipper
+from burnish.telemetry.delivery.batch_delivery import OtlpHttp
+from burnish.telemetry.delivery.delivery_loop import ShippingPolicy
+from burnish.telemetry.delivery.shipper import Shipper
 from burnish.testing.recording import Recording
 from burnish.workspace import Workspace
 

@@ -14,8 +14,8 @@ import burnish
 from burnish import settings
 from burnish.journal.writer import close_shared
 from burnish.records import Outcome
-from burnish.telemetry import otlp
 from burnish.telemetry import semconv as s
+from burnish.telemetry.otlp import codec
 from burnish.testing import ScriptedChatModel
 from burnish.trajectories import assemble
 from burnish.workspace import Workspace
@@ -55,7 +55,9 @@ def workspace(tmp_path_factory):
 @pytest.fixture(scope="module")
 def shipped(workspace):
     """Kind, attributes and OpenTelemetry span of each span."""
-    return [(span, otlp.to_attributes(span), otlp.to_readable(span)) for span in workspace.spans()]
+    return [
+        (span, codec.to_attributes(span), codec.to_readable(span)) for span in workspace.spans()
+    ]
 
 
 def of(shipped, kind):
@@ -100,7 +102,7 @@ def test_every_span_says_whose_it_is(shipped):
 
 def test_all_that_was_added_goes_again(workspace):
     spans = list(workspace.spans())
-    back = list(otlp.OtlpReader().decode_request(otlp.encode_request(spans)))
+    back = list(codec.OtlpReader().decode_request(codec.encode_request(spans)))
     by_id = {span.span_id: span for span in back}
 
     assert comparable(assemble(back)) == comparable(workspace.trajectories())
@@ -111,16 +113,16 @@ def test_all_that_was_added_goes_again(workspace):
 
 @pytest.mark.parametrize("content", ["none", "reference"])
 def test_no_text_is_added_where_content_stays_behind(workspace, content):
-    request = otlp.encode_request(workspace.spans(), content)
+    request = codec.encode_request(workspace.spans(), content)
     assert not [text for text in (b"Where is x?", b"Here.", b"it is here") if text in request]
 
 
 def test_both_names_of_cache_writes_are_said():
-    span = otlp.Span(
+    span = codec.Span(
         trace_id="1" * 32, span_id="2" * 16, parent_id=None, kind="model", name="chat",
         start_ns=1, end_ns=2, status="ok", attributes={s.USAGE["cache_write_tokens"]: 5},
     )  # fmt: skip
-    assert otlp.to_attributes(span)["gen_ai.usage.cache_creation.input_tokens"] == 5
+    assert codec.to_attributes(span)["gen_ai.usage.cache_creation.input_tokens"] == 5
 
 
 def test_an_outcome_of_a_thread_lies_in_the_trace_that_it_judges(collector, configured):
@@ -156,7 +158,7 @@ def test_outcomes_are_labelled_and_are_evaluators(shipped):
 
 
 def made(**attributes):
-    return otlp.Span(
+    return codec.Span(
         trace_id="1" * 32, span_id="2" * 16, parent_id=None, kind="tool", name="x",
         start_ns=1, end_ns=2, status="ok", attributes=attributes,
     )  # fmt: skip
@@ -164,7 +166,7 @@ def made(**attributes):
 
 def test_retrievers_and_memories_say_what_was_asked_and_found():
     documents = [{"content": "Page 3.", "id": "p3"}]
-    found = otlp.to_attributes(
+    found = codec.to_attributes(
         made(
             **{
                 s.OPERATION: "retrieval",
@@ -180,21 +182,21 @@ def test_retrievers_and_memories_say_what_was_asked_and_found():
     put = made(
         **{s.OPERATION: "upsert_memory", s.INPUT: {"key": "k"}, s.MEMORY_RECORDS: [{"id": "k"}]}
     )
-    assert json.loads(otlp.to_attributes(put)["input.value"]) == {"key": "k"}
-    (back,) = otlp.OtlpReader().decode_request(otlp.encode_request([put]))
+    assert json.loads(codec.to_attributes(put)["input.value"]) == {"key": "k"}
+    (back,) = codec.OtlpReader().decode_request(codec.encode_request([put]))
     assert back.attributes == put.attributes
-    hidden = otlp.encode_request(
+    hidden = codec.encode_request(
         [put, made(**{s.OPERATION: "retrieval", s.RETRIEVAL_QUERY: "weights"})], "none"
     )
     assert b"weights" not in hidden
 
 
 def test_a_run_without_an_answer_says_none():
-    run = otlp.Span(
+    run = codec.Span(
         trace_id="1" * 32, span_id="2" * 16, parent_id=None, kind="agent", name="x",
         start_ns=1, end_ns=2, status="error",
         attributes={s.OPERATION: "invoke_agent", s.ANSWER: "", s.ERROR_MESSAGE: "away"},
     )  # fmt: skip
 
-    assert "output.value" not in otlp.to_attributes(run)
-    assert otlp.to_readable(run).status.description == "away"
+    assert "output.value" not in codec.to_attributes(run)
+    assert codec.to_readable(run).status.description == "away"

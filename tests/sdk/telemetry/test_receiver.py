@@ -15,8 +15,8 @@ from shipped_copies import comparable
 
 from burnish.errors import ServingError
 from burnish.records import Outcome, Verdict
-from burnish.telemetry.delivery import OtlpGrpc, OtlpHttp
-from burnish.telemetry.receiver import OtlpServer
+from burnish.telemetry.delivery.batch_delivery import OtlpGrpc, OtlpHttp
+from burnish.telemetry.intake.receiver import OtlpServer
 from burnish.testing.recording import Recording
 from burnish.trajectories import assemble
 from burnish.workspace import Workspace

@@ -12,11 +12,11 @@ from burnish import settings
 from burnish.errors import SettingsError
 from burnish.journal.writer import writer_for
 from burnish.records import Span, Verdict
-from burnish.telemetry import shipper
-from burnish.telemetry.delivery import OtlpHttp
-from burnish.telemetry.delivery_loop import ShippingPolicy, build_policy
-from burnish.telemetry.receiver import OtlpServer
-from burnish.telemetry.references import ContentStore, hash_content, resolve_content
+from burnish.telemetry.delivery import shipper
+from burnish.telemetry.delivery.batch_delivery import OtlpHttp
+from burnish.telemetry.delivery.delivery_loop import ShippingPolicy, build_policy
+from burnish.telemetry.intake.receiver import OtlpServer
+from burnish.telemetry.spans.references import ContentStore, hash_content, resolve_content
 from burnish.testing.recording import Recording
 from burnish.trajectories import assemble
 from burnish.workspace import Workspace

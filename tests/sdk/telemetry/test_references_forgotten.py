@@ -9,9 +9,9 @@ import pytest
 
 from burnish.journal.writer import writer_for
 from burnish.records import Outcome
-from burnish.telemetry import shipper
-from burnish.telemetry.receiver import OtlpServer
-from burnish.telemetry.references import open_store
+from burnish.telemetry.delivery import shipper
+from burnish.telemetry.intake.receiver import OtlpServer
+from burnish.telemetry.spans.references import open_store
 from burnish.testing.recording import Recording
 from burnish.trajectories import assemble
 from burnish.workspace import Workspace

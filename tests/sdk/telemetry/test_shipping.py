@@ -18,14 +18,14 @@ from shipped_copies import comparable
 
 from burnish.errors import SettingsError
 from burnish.journal import cursor
+from burnish.journal.lifecycle.retention import keep
 from burnish.journal.reader import is_alive, process_folders
-from burnish.journal.retention import keep
 from burnish.journal.writer import JournalWriter, writer_for
 from burnish.settings import Settings
-from burnish.telemetry import shipper
-from burnish.telemetry.delivery import AnyExporter, OtlpHttp
-from burnish.telemetry.delivery_loop import ShippingPolicy
-from burnish.telemetry.shipper import Shipper
+from burnish.telemetry.delivery import shipper
+from burnish.telemetry.delivery.batch_delivery import AnyExporter, OtlpHttp
+from burnish.telemetry.delivery.delivery_loop import ShippingPolicy
+from burnish.telemetry.delivery.shipper import Shipper
 from burnish.testing.recording import Recording
 from burnish.trajectories import assemble
 from burnish.workspace import Workspace

@@ -15,8 +15,8 @@ import pytest
 from pyarrow import parquet
 
 from burnish.errors import WorkspaceError
-from burnish.journal import erasure
 from burnish.journal import events as e
+from burnish.journal.lifecycle import erasure
 from burnish.journal.reader import ReadReport, read_events
 from burnish.journal.writer import JournalWriter, writer_for
 from burnish.records import Outcome

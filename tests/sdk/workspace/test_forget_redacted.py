@@ -6,7 +6,7 @@ import pytest
 from langchain.agents import create_agent
 
 import burnish
-from burnish.journal import erasure
+from burnish.journal.lifecycle import erasure
 from burnish.journal.reader import read_events
 from burnish.records import Outcome
 from burnish.redaction import Redactor, workspace_key

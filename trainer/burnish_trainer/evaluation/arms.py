@@ -11,9 +11,9 @@ import msgspec
 
 import burnish
 from burnish import settings
+from burnish.files.storage import make_private_folder
 from burnish.journal.events import canonical
 from burnish.records import Task
-from burnish.storage import make_private_folder
 from burnish_trainer.evaluation.agent_project import AgentProject, hash_tasks
 from burnish_trainer.evaluation.chat_models import backend_facts
 from burnish_trainer.evaluation.grading import AttemptResult

@@ -17,7 +17,7 @@ from typing import Any
 from langchain_core.callbacks import BaseCallbackHandler
 
 from burnish.errors import BackendUnavailable, EvaluationError, UnknownAdapter
-from burnish.serving.endpoint import error_status
+from burnish.serving.remote.endpoint import error_status
 
 _SEEDS = 2**31 - 1  # servers take signed 32-bit seeds
 _DEEPEST = 20

@@ -77,7 +77,7 @@ def make_chat_model(
         from burnish.serving import EmbeddedChat
 
         return EmbeddedChat(base_model=config.base_model, adapter=adapter, **sampling)
-    from burnish.serving.remote_chat import make_remote_chat
+    from burnish.serving.remote.chat_model import make_remote_chat
 
     return make_remote_chat(config.backend, config.base_model, adapter, **sampling)
 
@@ -91,14 +91,14 @@ def backend_facts(config: AgentConfig) -> dict[str, Any]:
     Raises:
         ServingError: The server does not serve the base model, or does not answer.
     """
-    from burnish.serving.models import base_sha256, resolve_model
+    from burnish.serving.contract.base_models import base_sha256, resolve_model
 
     if config.backend == "embedded":
         return {
             "backend": "embedded",
             "base_sha256": base_sha256(resolve_model(config.base_model)),
         }
-    from burnish.serving.endpoint import Endpoint
+    from burnish.serving.remote.endpoint import Endpoint
 
     endpoint = Endpoint.shared(config.backend)
     name = endpoint.served_name(config.base_model)
@@ -119,8 +119,8 @@ def check_backend(config: AgentConfig) -> None:
     """
     if config.backend == "embedded":
         return
-    from burnish.serving.models import resolve_model
-    from burnish.serving.remote import OpenAIBackend
+    from burnish.serving.contract.base_models import resolve_model
+    from burnish.serving.remote.backend import OpenAIBackend
 
     backend = OpenAIBackend(config.backend, config.base_model)
     try:
@@ -140,7 +140,7 @@ def check_base_model(config: AgentConfig, adapter: str) -> None:
         BaseModelMismatch: It was trained on another base model.
     """
     from burnish.errors import ServingError
-    from burnish.serving.models import base_sha256, resolve_model
+    from burnish.serving.contract.base_models import base_sha256, resolve_model
 
     manifest = AdapterStore(settings.current().home).get(adapter)
     try:

@@ -17,12 +17,12 @@ from collections.abc import Hashable, Sequence
 from typing import Any, Protocol
 
 from burnish.errors import TrainingError
-from burnish.serving.template_form import (
+from burnish.serving.contract.template_form import (
     TemplateForm,
     find_template_form,
     messages_for_template,
 )
-from burnish.serving.turn_end import (
+from burnish.serving.contract.turn_end import (
     CALL_REPLY,
     TEXT_REPLY,
     TurnEnd,

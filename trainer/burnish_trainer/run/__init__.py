@@ -25,8 +25,8 @@ from typing import Any, Literal, Protocol
 
 from burnish import settings
 from burnish.errors import EmptyDataset, TrainingError
+from burnish.files.storage import make_private_folder
 from burnish.journal.events import canonical
-from burnish.storage import make_private_folder
 from burnish_trainer import console
 from burnish_trainer.compat import check_libraries
 from burnish_trainer.recipes import TrainRecipe, make_recipe
@@ -114,8 +114,8 @@ def train(
 def _prepare_job(
     dataset: Dataset, base_model: str, recipe: TrainRecipe, out: Path | None
 ) -> _TrainJob:
-    from burnish.serving.model_contract import read_contract, refuse_to_train
-    from burnish.serving.models import base_sha256, resolve_model
+    from burnish.serving.contract.base_models import base_sha256, resolve_model
+    from burnish.serving.contract.model_contract import read_contract, refuse_to_train
     from burnish_trainer.recipes.lora import add_adapter, load_base
 
     base = resolve_model(base_model)

@@ -12,14 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from burnish import platform
 from burnish.errors import BurnishError, TrainingError
-from burnish.storage import (
-    atomic_write,
-    make_private_folder,
-    sync_path,
-    sync_tree,
-)
+from burnish.files import platform
+from burnish.files.storage import atomic_write, make_private_folder, sync_path, sync_tree
 
 MANIFEST = "MANIFEST.json"
 

@@ -12,10 +12,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from burnish.capture import parts
-from burnish.capture.chat_form import read_call
 from burnish.capture.clients.exchanges import Exchange, as_data, as_list
-from burnish.capture.handwritten import HandwrittenModelCall
+from burnish.capture.content import block_codec
+from burnish.capture.content.chat_form import read_call
+from burnish.capture.manual_calls import HandwrittenModelCall
 from burnish.records import Message
 
 _MODALITIES = {"image": "image", "document": "document"}
@@ -113,7 +113,7 @@ class _Block:
             return piece if kind == "text_delta" else ""
         return ""
 
-    def whole(self) -> parts.Part:
+    def whole(self) -> block_codec.Part:
         """Return the block as a part of the records' form."""
         block = dict(self._block)
         for name, pieces in self._grown.items():
@@ -126,23 +126,23 @@ class _Block:
         return _encode_block({**block, "input": call["arguments"]})
 
 
-def _encode_block(block: Mapping[str, Any]) -> parts.Part:
+def _encode_block(block: Mapping[str, Any]) -> block_codec.Part:
     """Return a content block as a part; fields without a value are left out."""
     given = {key: value for key, value in block.items() if value is not None}
     if given.get("type") in _MODALITIES:
         return _medium_part(given) or given
     if given.get("type") != "tool_use":
-        return parts.encode_block(given)
+        return block_codec.encode_block(given)
     call = {"name": given.get("name"), "args": given.get("input"), "id": given.get("id")}
     more = {key: value for key, value in given.items() if key not in _CALL}
-    return parts.encode_call({**call, **more})
+    return block_codec.encode_call({**call, **more})
 
 
-def _medium_part(block: Mapping[str, Any]) -> parts.Part | None:
+def _medium_part(block: Mapping[str, Any]) -> block_codec.Part | None:
     """Return an image or a document as LangChain's are stored, None where it is held in no usual way."""
     source = block.get("source")
     rest = {key: value for key, value in block.items() if key not in ("type", "source")}
-    part: parts.Part = {"modality": _MODALITIES[block["type"]], **rest}
+    part: block_codec.Part = {"modality": _MODALITIES[block["type"]], **rest}
     held = source if isinstance(source, Mapping) else {}
     if held.get("type") == "base64" and isinstance(held.get("data"), str):
         part |= {"mime_type": held.get("media_type"), "content": held["data"]}
@@ -195,7 +195,7 @@ def _content_fields(content: Any) -> dict[str, Any]:
     if isinstance(content, str):
         return {"parts": [{"type": "text", "content": content}]}
     encoded = [
-        _encode_block(block) if isinstance(block, Mapping) else parts.encode_block(block)
+        _encode_block(block) if isinstance(block, Mapping) else block_codec.encode_block(block)
         for block in as_list(content)
     ]
     return {"parts": encoded, "form": "blocks"}

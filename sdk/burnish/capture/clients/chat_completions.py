@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from burnish.capture.clients.exchanges import Exchange, as_list
-from burnish.capture.handwritten import HandwrittenModelCall
-from burnish.capture.wire import WireReply
+from burnish.capture.manual_calls import HandwrittenModelCall
+from burnish.capture.patches.openai_response import WireReply
 from burnish.records import Message
 
 

@@ -21,7 +21,7 @@ from typing import Any, Self
 
 from burnish.capture.clients.exchanges import Exchange
 from burnish.capture.faults import guarded
-from burnish.capture.handwritten import HandwrittenModelCall
+from burnish.capture.manual_calls import HandwrittenModelCall
 from burnish.capture.recorder import context
 
 

@@ -9,7 +9,7 @@ import abc
 from collections.abc import Mapping
 from typing import Any
 
-from burnish.capture.handwritten import HandwrittenModelCall
+from burnish.capture.manual_calls import HandwrittenModelCall
 from burnish.records import Message
 
 

@@ -15,8 +15,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from burnish.capture.clients.exchanges import Exchange, as_list
-from burnish.capture.handwritten import HandwrittenModelCall
-from burnish.capture.parts import Part
+from burnish.capture.content.block_codec import Part
+from burnish.capture.manual_calls import HandwrittenModelCall
 from burnish.records import Message
 
 _WRAPPED = ("output", "result")  # the API's word for a result, and that of the client's own calls

@@ -15,11 +15,11 @@ from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from burnish.capture import parts
-from burnish.capture.chat_form import read_call
 from burnish.capture.clients.exchanges import Exchange, as_data, as_list, read_media_url
-from burnish.capture.handwritten import HandwrittenModelCall
-from burnish.capture.replies import finish_reason_of
+from burnish.capture.content import block_codec
+from burnish.capture.content.chat_form import read_call
+from burnish.capture.langchain.replies import finish_reason_of
+from burnish.capture.manual_calls import HandwrittenModelCall
 from burnish.records import Message
 
 _KEPT = 1024
@@ -205,7 +205,7 @@ def _encode_item(item: Any) -> Message:
     return {"role": "assistant", "parts": _own_parts(item)}
 
 
-def _own_parts(item: Mapping[str, Any]) -> list[parts.Part]:
+def _own_parts(item: Mapping[str, Any]) -> list[block_codec.Part]:
     """Return the parts of an item that the model said."""
     kind = item.get("type", "message")
     if kind == "message":
@@ -218,20 +218,22 @@ def _own_parts(item: Mapping[str, Any]) -> list[parts.Part]:
         return [
             read_call(item.get("name"), item.get("call_id"), raw if isinstance(raw, str) else "")
         ]
-    return [parts.encode_block({key: value for key, value in item.items() if value is not None})]
+    return [
+        block_codec.encode_block({key: value for key, value in item.items() if value is not None})
+    ]
 
 
-def _block_part(block: Any) -> parts.Part:
+def _block_part(block: Any) -> block_codec.Part:
     if isinstance(block, str):
         return {"type": "text", "content": block}
     if isinstance(block, Mapping) and block.get("type") in _TEXTS:
         return {"type": "text", "content": block.get("text") or ""}
     if not isinstance(block, Mapping):
-        return parts.encode_block(block)
+        return block_codec.encode_block(block)
     if block.get("type") == "input_image" and isinstance(block.get("image_url"), str):
         detail = {"detail": block["detail"]} if block.get("detail") else {}
         return {**read_media_url(block["image_url"], "image"), **detail}
-    return parts.encode_block(dict(block))
+    return block_codec.encode_block(dict(block))
 
 
 def _result_of_tool(output: Any) -> Any:

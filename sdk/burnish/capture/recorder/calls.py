@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from burnish.capture.content import Blobs
-from burnish.capture.plain import to_plain
+from burnish.capture.content.derived_text import without_spelling
+from burnish.capture.content.jsonable import to_plain
+from burnish.capture.content.shared_content import Blobs
 from burnish.capture.recorder.requests import (
     TOKENS,
     ModelReply,
@@ -20,7 +21,6 @@ from burnish.capture.recorder.requests import (
     ToolRequest,
 )
 from burnish.capture.recorder.runs import LiveTrajectory, Run, describe_error, registry
-from burnish.capture.spelled import without_spelling
 from burnish.journal.events import ModelStarted, NodeStarted, RunStarted, ToolStarted
 
 

@@ -12,12 +12,12 @@ from collections.abc import Iterator
 from contextvars import ContextVar
 from typing import Any
 
-from burnish.capture.entering import leave_variable
 from burnish.capture.recorder.runs import LiveTrajectory, Run, registry
 from burnish.capture.recorder.values import text_of_value
+from burnish.capture.sync_async_context import leave_variable
 
 STARTED_IN = "_burnish_started_in"
-"""Attribute of a raw thread: the trajectories in which it was started (capture/threads.py)."""
+"""Attribute of a raw thread: the trajectories in which it was started (capture/patches/threads.py)."""
 scope: ContextVar[Run | None] = ContextVar("burnish_scope", default=None)
 """The open `trace` that this code runs in."""
 current_task: ContextVar[Any] = ContextVar("burnish_task", default=None)

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from burnish.capture.content import Blobs, Content
+from burnish.capture.content.shared_content import Blobs, Content
 from burnish.capture.recorder.context import trajectories_here
 from burnish.capture.recorder.sealing import seal
 from burnish.capture.recorder.values import (

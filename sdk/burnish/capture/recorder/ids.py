@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import uuid
 
-from burnish import platform
+from burnish.files import platform
 
 _random = random.Random()  # noqa: S311 - names, no secrets
 _VERSION = 0xF << 76

@@ -1,6 +1,6 @@
 """Makes the event of a span that another process shipped to this workspace.
 
-Its texts were redacted while it was taken apart (telemetry/otlp_ingest.py); here its fields get the
+Its texts were redacted while it was taken apart (telemetry/spans/received_spans.py); here its fields get the
 declared types, so that what is acknowledged to the sender is readable.
 """
 

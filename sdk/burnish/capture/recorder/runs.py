@@ -16,13 +16,12 @@ from typing import Any
 
 import msgspec
 
-from burnish import platform
-from burnish.capture import thread_runs
-from burnish.capture.content import Blobs, Content
-from burnish.capture.recorder import sink
+from burnish.capture.content.redaction_door import Guarded
+from burnish.capture.content.shared_content import Blobs, Content
+from burnish.capture.recorder import sink, thread_runs
 from burnish.capture.recorder.ids import new_id
 from burnish.capture.recorder.sealing import seal
-from burnish.capture.redaction import Guarded
+from burnish.files import platform
 from burnish.journal.events import (
     AnyEvent,
     ModelEnded,

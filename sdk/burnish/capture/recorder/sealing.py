@@ -15,6 +15,7 @@ from typing import Any, get_args, get_origin
 
 import msgspec
 
+from burnish.capture.content.redaction_door import Guarded
 from burnish.capture.recorder.values import (
     WrongValue,
     read_flag,
@@ -22,7 +23,6 @@ from burnish.capture.recorder.values import (
     read_number,
     read_text,
 )
-from burnish.capture.redaction import Guarded
 from burnish.errors import UnreadableEvent
 from burnish.journal.events import AnyEvent, encode
 

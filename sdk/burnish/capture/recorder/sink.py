@@ -9,10 +9,11 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from burnish import platform, settings
+from burnish import settings
 from burnish.capture import faults
 from burnish.capture.recorder.sealing import readable
 from burnish.errors import UnreadableEvent
+from burnish.files import platform
 from burnish.journal.events import AnyEvent, Ref
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from burnish.capture.content.redaction_door import Guarded
 from burnish.capture.recorder.calls import (
     finish_model_call,
     finish_tool_run,
@@ -32,7 +33,6 @@ from burnish.capture.recorder.requests import (
 )
 from burnish.capture.recorder.runs import LiveTrajectory, Run, registry
 from burnish.capture.recorder.sealing import readable
-from burnish.capture.redaction import Guarded
 from burnish.journal.events import AnyEvent, Ref
 from burnish.records import Failure, ModelCall, Outcome, ToolRun, Trajectory
 

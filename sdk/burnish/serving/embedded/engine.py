@@ -22,8 +22,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from burnish import platform
 from burnish.errors import ServingError, UnknownAdapter
+from burnish.files import platform
+from burnish.serving.contract.base_models import resolve_model
+from burnish.serving.contract.model_contract import ModelContract
 from burnish.serving.embedded.loader import read_adapter
 from burnish.serving.embedded.model import CausalModel, EngineOptions, ModelFacts
 from burnish.serving.embedded.requests import (
@@ -34,8 +36,6 @@ from burnish.serving.embedded.requests import (
 )
 from burnish.serving.embedded.slots import Slot
 from burnish.serving.embedded.worker import Worker
-from burnish.serving.model_contract import ModelContract
-from burnish.serving.models import resolve_model
 from burnish.serving.versions import (
     checked_manifest,
     content_sha256,
@@ -51,7 +51,7 @@ class Engine:
     """Serves a base model and its adapters from one worker thread.
 
     Args:
-        base_model: A folder or a name, see `burnish.serving.models.resolve_model`.
+        base_model: A folder or a name, see `burnish.serving.contract.base_models.resolve_model`.
         options: Options of the engine.
     """
 

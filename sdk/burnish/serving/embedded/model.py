@@ -17,18 +17,18 @@ from transformers import AutoModelForCausalLM
 from transformers.utils import logging
 
 from burnish.errors import ServingError
-from burnish.serving.embedded.cache import Pool
-from burnish.serving.embedded.renderer import Renderer
-from burnish.serving.embedded.slots import Slot, Slots, install_slots
-from burnish.serving.fingerprint import drift
-from burnish.serving.model_contract import (
+from burnish.serving.contract.base_models import base_sha256
+from burnish.serving.contract.model_contract import (
     FULL,
     SLIDING,
     ModelContract,
     read_contract,
     refuse_to_serve,
 )
-from burnish.serving.models import base_sha256
+from burnish.serving.embedded.cache import Pool
+from burnish.serving.embedded.renderer import Renderer
+from burnish.serving.embedded.slots import Slot, Slots, install_slots
+from burnish.serving.fingerprint import drift
 
 _PROBE = 24  # tokens of the prompt that a loaded model is checked with
 _SMALL = 100_000_000  # parameters below which more threads cost more than they bring

@@ -15,9 +15,13 @@ from transformers import AutoTokenizer
 
 from burnish.errors import ServingError
 from burnish.records import Json
-from burnish.serving.models import resolve_model
-from burnish.serving.template_form import ChatMessage, find_template_form, messages_for_template
-from burnish.serving.turn_end import find_end_ids
+from burnish.serving.contract.base_models import resolve_model
+from burnish.serving.contract.template_form import (
+    ChatMessage,
+    find_template_form,
+    messages_for_template,
+)
+from burnish.serving.contract.turn_end import find_end_ids
 
 _UNFINISHED = "\ufffd"  # result of decoding an incomplete character
 

@@ -16,8 +16,8 @@ from burnish.serving.embedded.renderer import Renderer, TextStream
 from burnish.serving.embedded.requests import EngineAnswer, EngineRequest
 from burnish.serving.embedded.sampling import GREEDY, Sampling
 from burnish.serving.messages import chat_call
-from burnish.serving.tool_syntax import syntax_of
-from burnish.serving.toolcalls import ParsedReply, ReplyParser, ReplyPiece, parse_reply
+from burnish.serving.toolcalls.reply_parser import ParsedReply, ReplyParser, ReplyPiece, parse_reply
+from burnish.serving.toolcalls.tool_syntax import syntax_of
 
 _TAIL = 64  # last tokens of a prompt that are searched for an open thought
 
@@ -69,7 +69,7 @@ class Session:
     """A model with its tokenizer: text in, text out.
 
     Args:
-        base_model: A folder or a name, see `burnish.serving.models.resolve_model`.
+        base_model: A folder or a name, see `burnish.serving.contract.base_models.resolve_model`.
         engine: An engine other than the shared one of this process.
     """
 

@@ -17,8 +17,8 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 from langgraph.graph import START, MessagesState, StateGraph
 
 import burnish
-from burnish.capture.messages import decode_message, encode_for_storage
-from burnish.capture.requests import decode_tool
+from burnish.capture.content.message_codec import decode_message, encode_for_storage
+from burnish.capture.content.request_parameters import decode_tool
 from burnish.journal.events import ModelStarted, canonical, from_json
 from burnish.journal.reader import read_events
 

@@ -21,7 +21,7 @@ from langgraph.types import Command
 from pydantic import PrivateAttr
 
 import burnish
-from burnish.capture.messages import encode_for_storage
+from burnish.capture.content.message_codec import encode_for_storage
 from burnish.journal.events import (
     ModelEnded,
     ModelStarted,

@@ -1,0 +1,1 @@
+"""Steps that keep or drop a run, each with a counted reason."""

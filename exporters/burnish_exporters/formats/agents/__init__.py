@@ -1,0 +1,1 @@
+"""Formats for trajectories of agents: ADP, ATIF, steps for reinforcement learning."""

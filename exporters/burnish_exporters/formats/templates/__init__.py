@@ -1,0 +1,1 @@
+"""Chat templates: rendered, and matched with the formats that they read."""

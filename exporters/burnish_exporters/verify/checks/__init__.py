@@ -1,0 +1,1 @@
+"""Verifiers: each decides by one kind of evidence whether a run succeeded."""

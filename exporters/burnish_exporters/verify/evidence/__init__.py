@@ -1,0 +1,1 @@
+"""Evidence that verifiers read: code of an agent, a transcript, spellings, claims."""

@@ -1,0 +1,173 @@
+"""Where agent-written code lies in a run, and what its end means.
+
+Knows: code in answers, final states and whatever a function of yours gives; the five classes of an end.
+Does not know: how code is run.
+
+| class | meaning |
+|---|---|
+| `pass` | it did what was asked |
+| `wrong output` | it ended well, with another result |
+| `exception` | it raised, ended with another code than 0, or left in the middle |
+| `time-out` | it took too long |
+| `resource limit` | memory, processes, open files, disk or output |
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
+
+import msgspec
+
+from burnish.errors import VerificationError
+from burnish.origins import UNTRUSTED_STATE, may_state_decide
+from burnish.records import Trajectory, Verdict
+from burnish_exporters.verify.evidence.user_functions import load_function
+from burnish_exporters.verify.sandbox.box import Limits, ProgramRun, best_way
+from burnish_exporters.verify.verdicts import unknown
+
+EndClass = Literal["pass", "wrong output", "exception", "time-out", "resource limit"]
+
+_FENCE = re.compile(r"```[ \t]{0,16}([\w+-]{0,64})[^\n]{0,200}\n(.*?)```", re.DOTALL)
+_COMPILER = re.compile(r"(?:^|[\s:])(?:SyntaxError|IndentationError|TabError)\b")
+_LIMITS = re.compile(
+    rb"^(?:MemoryError|OSError: \[Errno (?:12|24|27|28)\]|BlockingIOError: \[Errno 11\]"
+    rb"|RuntimeError: can't start new thread)",
+    re.MULTILINE,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunsCode:
+    """What verifiers have in common that run agent-written code: where it lies, and what it may use."""
+
+    program: str = "answer"
+    limits: Limits = field(default_factory=Limits)
+    folder: Path | None = None
+    trust_received: tuple[str, ...] = ()
+    name: str = ""
+    version: str = ""
+
+    def verify(self, trajectory: Trajectory) -> Verdict:
+        """Judge the code of a run."""
+        raise NotImplementedError
+
+    def prepare(self) -> None:
+        """Prove that a sandbox is here, so that its lack is an error and not a pile of unknowns."""
+        best_way()
+        check_where(self.program, self.folder)
+
+
+def code_of(verifier: RunsCode, trajectory: Trajectory, main: str) -> dict[str, str] | Verdict:
+    """Files of agent-written code by path, or the verdict "unknown" where there is none that can be run.
+
+    Args:
+        verifier: Says where the code is: "answer" (its last fenced block, else all of it), "state:KEY" (a text, or
+            texts by path, in the final state), or "module:function", called with the trajectory.
+        trajectory: The run.
+        main: Path of a file that has no name.
+    """
+    found: Any
+    where = verifier.program
+    if where == "answer":
+        found = _in_answer(trajectory.answer)
+    elif where.startswith("state:"):
+        if not may_state_decide(trajectory, verifier.trust_received):
+            return unknown(verifier, UNTRUSTED_STATE, trajectory.state_origin)
+        state = trajectory.final_state
+        found = state.get(where.removeprefix("state:")) if isinstance(state, dict) else None
+    else:
+        found = load_function(where, verifier.folder)(trajectory)
+    files = {main: found} if isinstance(found, str) else found
+    if not isinstance(files, Mapping) or not all(isinstance(t, str) for t in files.values()):
+        return unknown(verifier, "no program was recorded")
+    named = {_plain_path(str(path)): text for path, text in files.items()}
+    if None in named or len(named) != len(files) or not named:
+        return unknown(
+            verifier, "files that have no place", f"paths {sorted(map(str, files))[:20]}"
+        )
+    return {path: text for path, text in named.items() if path is not None}
+
+
+def _plain_path(path: str) -> str | None:
+    """A path inside a folder without detours; None where it leads out or names none."""
+    parts = PurePosixPath(path).parts
+    inside = parts and parts[0] != "/" and ".." not in parts and "\0" not in path
+    return "/".join(parts) if inside else None
+
+
+def check_where(where: str, folder: Path | None) -> None:
+    """Refuse a place that code cannot be read from.
+
+    Raises:
+        VerificationError: If it is no place.
+        ImportPathError: If a function does not import.
+    """
+    if where == "answer" or where.startswith("state:"):
+        return
+    if ":" not in where:
+        raise VerificationError(
+            f"program {where!r}", '"answer", "state:KEY" or "module:function"', 'program = "answer"'
+        )
+    load_function(where, folder)
+
+
+def limits_of(given: Limits | Mapping[str, Any] | None) -> Limits:
+    """Limits as burnish.toml writes them.
+
+    Raises:
+        VerificationError: If a key or a value is none.
+    """
+    if isinstance(given, Limits):
+        return given
+    try:
+        made = msgspec.convert(dict(given or {}), Limits)
+        unknown = set(given or {}) - set(Limits.__dataclass_fields__)
+    except msgspec.ValidationError as problem:
+        raise VerificationError(f"limits: {problem}", "numbers", "limits = {wall_s = 5}") from None
+    if unknown:
+        raise VerificationError(
+            f"limits: {sorted(unknown)}",
+            f"of {list(Limits.__dataclass_fields__)}",
+            "limits = {wall_s = 5}",
+        )
+    return made
+
+
+def class_of(ran: ProgramRun) -> EndClass:
+    """The class of an end; "pass" where the program ended well."""
+    if ran.ended == "time limit":
+        return "time-out"
+    if ran.ended in ("memory limit", "process limit", "output limit"):
+        return "resource limit"
+    if ran.code == 0:
+        return "pass"
+    if ran.code == -25 or _LIMITS.search(ran.stderr):  # 25: the size of a file
+        return "resource limit"
+    return "exception"
+
+
+def stage_of(kind: str, detail: str) -> str:
+    """Where a failure showed: "compile", "test" (it ran, with another result) or "run"."""
+    if kind == "wrong output":
+        return "test"
+    return "compile" if _COMPILER.search(detail) else "run"
+
+
+def last_words(ran: ProgramRun) -> str:
+    """The end of what a program printed as errors, else how it ended."""
+    lines = ran.stderr.decode("utf-8", "replace").strip().splitlines()
+    if ran.ended != "exit" or not lines:
+        return ran.ended if ran.ended != "exit" else f"exit code {ran.code}"
+    return lines[-1][:300]
+
+
+def _in_answer(answer: str | None) -> str | None:
+    blocks = _FENCE.findall(answer or "")
+    python = [
+        text for language, text in blocks if language.lower() in ("python", "py", "python3", "")
+    ]
+    return python[-1] if python else blocks[-1][1] if blocks else answer

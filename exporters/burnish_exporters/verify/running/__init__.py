@@ -1,0 +1,1 @@
+"""Runs verifiers over trajectories, in processes of their own and with limits."""

@@ -1,0 +1,1 @@
+"""Programs of agents run here, without network and with limits on everything."""

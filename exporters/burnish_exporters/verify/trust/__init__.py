@@ -1,0 +1,1 @@
+"""Measures verifiers against labels, and keeps the figures beside the runs."""

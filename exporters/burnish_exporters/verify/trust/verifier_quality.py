@@ -1,0 +1,171 @@
+"""How far verifiers were found to be right, kept beside the runs, and what follows from it.
+
+Knows: where measurements lie, and which verifiers' success admits nothing.
+Does not know: how a measurement comes about (auditing.py).
+
+A check that was never measured is believed: it looks at facts. A judge that was never measured is not: it looks at
+texts. Failures and doubts count from anyone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+
+from burnish.errors import VerificationError
+from burnish.files.storage import atomic_write, make_private_folder, read_regular
+from burnish.protocols import Verifier, traits_of
+from burnish_exporters.verify.trust.metrics import FLOOR, Quality
+
+
+class Measurement(msgspec.Struct, frozen=True, kw_only=True):
+    """What an audit found of one version of a verifier.
+
+    Attributes:
+        verifier: Its name.
+        version: Its version; another one must be measured anew.
+        quality: Precision and recall.
+        floor: Least lower bound of precision that was asked for.
+        measured_ns: When, in nanoseconds since the epoch.
+    """
+
+    verifier: str
+    version: str
+    quality: Quality
+    floor: float
+    measured_ns: int
+
+
+class Drawn(msgspec.Struct, frozen=True, kw_only=True):
+    """The random sample of runs that people label for an audit.
+
+    Attributes:
+        ids: Ids of the runs.
+        seed: Seed of the choice.
+        of: Finished runs that it was drawn from.
+    """
+
+    ids: list[str]
+    seed: int
+    of: int
+
+
+class Ledger(msgspec.Struct, frozen=True, kw_only=True):
+    """All that is kept of one agent's audits."""
+
+    drawn: Drawn | None = None
+    measured: list[Measurement] = []
+
+
+class QualityStore:
+    """The audits of a workspace: one small file for each agent.
+
+    Args:
+        home: Folder of the workspace.
+    """
+
+    def __init__(self, home: Path) -> None:
+        self._folder = home / "quality"
+
+    def read(self, agent: str) -> Ledger:
+        """What is kept of an agent; empty where nothing is.
+
+        Raises:
+            VerificationError: If the file is damaged.
+        """
+        path = self._path(agent)
+        try:
+            return msgspec.json.decode(read_regular(path), type=Ledger)
+        except (FileNotFoundError, NotADirectoryError):
+            return Ledger()
+        except (OSError, msgspec.DecodeError) as problem:
+            raise VerificationError(
+                f"{path}: {problem}",
+                "what `burnish verify audit` wrote",
+                f"mv {path} {path}.broken, then burnish verify audit {agent} --draw 100",
+            ) from problem
+
+    def write(self, agent: str, ledger: Ledger) -> None:
+        """Keep something else of an agent, whole or not at all."""
+        make_private_folder(self._folder)
+        atomic_write(self._path(agent), msgspec.json.format(msgspec.json.encode(ledger)))
+
+    def put(self, agent: str, measurements: Sequence[Measurement]) -> None:
+        """Add measurements; one of the same version is replaced."""
+        ledger = self.read(agent)
+        new = {(found.verifier, found.version) for found in measurements}
+        kept = [old for old in ledger.measured if (old.verifier, old.version) not in new]
+        self.write(agent, msgspec.structs.replace(ledger, measured=[*kept, *measurements]))
+
+    def of(self, agent: str, verifier: Verifier) -> Measurement | None:
+        """What was found of the present version of a verifier."""
+        wanted = (verifier.name, verifier.version)
+        known = self.read(agent).measured
+        return next((found for found in known if (found.verifier, found.version) == wanted), None)
+
+    def _path(self, agent: str) -> Path:
+        return self._folder / f"{quote(agent, safe='')}.json"
+
+
+def unbelieved(
+    verifiers: Sequence[Verifier], store: QualityStore, agent: str, *, floor: float = FLOOR
+) -> dict[str, str]:
+    """Verifiers whose success alone admits no run to training, with the reason.
+
+    Args:
+        verifiers: Who judges.
+        store: What was measured of them.
+        agent: Whose runs they judge.
+        floor: Least lower bound of precision, 0 to 1, at which a success counts.
+    """
+    reasons = {v.name: _describe_doubt(v, store.of(agent, v), floor) for v in verifiers}
+    return {name: reason for name, reason in reasons.items() if reason is not None}
+
+
+def below_floor(
+    verifiers: Sequence[Verifier], store: QualityStore, agent: str, *, floor: float = FLOOR
+) -> list[str]:
+    """What speaks against each verifier whose measured precision may lie below the floor.
+
+    Args:
+        verifiers: Who judges.
+        store: What was measured of them; one that was not, is not spoken of.
+        agent: Whose runs they judge.
+        floor: Least lower bound of precision, 0 to 1.
+    """
+    told = []
+    for verifier in verifiers:
+        found = store.of(agent, verifier)
+        if found is not None and found.quality.precision.low < floor:
+            said = found.quality.precision
+            told.append(
+                f"the precision of {verifier.name} may be as low as {said.low:.0%} ({said.successes} of {said.total} "
+                f"audited successes were right), its floor is {floor:.0%}"
+            )
+    return told
+
+
+def facts_of(verifier: Verifier, store: QualityStore, agent: str) -> dict[str, Any]:
+    """Name, version and measured quality of a verifier, for a manifest.
+
+    Of the rows that it let in, the share `wrong_rows` is expected to be wrong: one minus its precision.
+    """
+    facts: dict[str, Any] = {"name": verifier.name, "version": verifier.version}
+    found = store.of(agent, verifier)
+    if found is not None:
+        facts["quality"] = msgspec.to_builtins(found.quality)
+        said = found.quality.precision
+        facts["wrong_rows"] = {"rate": 1 - said.rate, "low": 1 - said.high, "high": 1 - said.low}
+    return facts
+
+
+def _describe_doubt(verifier: Verifier, found: Measurement | None, floor: float) -> str | None:
+    if found is None:
+        judges = traits_of(verifier).kind == "judge"
+        return f"{verifier.name} was never measured" if judges else None
+    low = found.quality.precision.low
+    return f"precision of {verifier.name} is below the floor" if low < floor else None

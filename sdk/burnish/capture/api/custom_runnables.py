@@ -1,0 +1,123 @@
+"""Runnables with an `invoke` of their own, which start no run of LangChain's for themselves.
+
+Knows: how such a runnable is told from LangChain's, and what a scope around its calls records.
+Does not know: how the recording class is made (wrapping.py).
+
+LangChain's own runnables start a run under the id in their config. A hand-written one may hand its
+config on, or none: an id of ours in there would be taken by every call inside. So its config stays
+as it is, and what is called inside belongs to a scope, as under `trace`.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from typing import Any
+
+from burnish.capture.api.tracing import Scope, record_calls
+from burnish.capture.content.request_parameters import own_metadata
+from burnish.capture.langchain import resume
+from burnish.capture.langchain.invocation import Agent
+from burnish.capture.langchain.workflows import operation_of
+from burnish.capture.recorder import context
+from burnish.capture.recorder.values import text_of_value
+
+_STARTING_RUNS = (
+    "burnish", "langchain", "langchain_classic", "langchain_community", "langchain_core", "langgraph",
+)  # fmt: skip
+_STREAMS = ("stream", "transform")
+_INNER = ("bound", "default")  # where bindings and configurable runnables keep what they call
+_INNER_BY_NAME = ("alternatives", "runnables")  # where they keep a choice of them
+_DEPTH = 20
+
+
+def is_handwritten(runnable: Any, depth: int = _DEPTH) -> bool:
+    """Whether a runnable, or what it hands its config on to, has an `invoke` that is no framework's."""
+    pregel = sys.modules.get("langgraph.pregel")
+    if depth == 0 or (pregel is not None and isinstance(runnable, pregel.Pregel)):
+        return False
+    module = getattr(type(runnable).invoke, "__module__", None) or ""
+    if module.split(".")[0] not in _STARTING_RUNS:
+        return True
+    return any(is_handwritten(inner, depth - 1) for inner in _inner_of(runnable))
+
+
+def _inner_of(runnable: Any) -> list[Any]:
+    """What bindings, configurable runnables and routers call with the config that they are given."""
+    found = [getattr(runnable, name, None) for name in _INNER]
+    for name in _INNER_BY_NAME:
+        choices = getattr(runnable, name, None)
+        found += choices.values() if isinstance(choices, Mapping) else ()
+    return [inner for inner in found if callable(getattr(type(inner), "invoke", None))]
+
+
+def record_entry(agent: Agent, name: str, inner: Callable[..., Any]) -> Callable[..., Any]:
+    """Return an entry point whose calls are recorded, each in a scope of its own."""
+    recorded = record_calls(_Entries(agent, name), _as_declared(name, inner))
+
+    @functools.wraps(inner)
+    def run(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if _is_inside(self):
+            return inner(self, *args, **kwargs)
+        return recorded(self, *args, **kwargs)
+
+    return run
+
+
+class _Entries:
+    """Opens the scopes of one entry point."""
+
+    def __init__(self, agent: Agent, name: str) -> None:
+        self._agent, self._name = agent, name
+
+    def scope_of(self, function: Any, args: Any, kwargs: Any) -> Scope:
+        """Open a scope for a call of the entry point."""
+        runnable, *given = args
+        asked = given[0] if given else kwargs.get("input", kwargs.get("inputs"))
+        config = given[1] if len(given) > 1 else kwargs.get("config")
+        config = config if isinstance(config, Mapping) else {}
+        thread = (config.get("configurable") or {}).get("thread_id")
+        scope = Scope(
+            self._agent,
+            None if thread is None else text_of_value(thread),
+            None if self._name.endswith("transform") else resume.readable_input(asked),
+            tags=tuple(config.get("tags") or ()),
+            metadata=own_metadata(config.get("metadata")),
+            operation=operation_of(runnable),
+        )
+        scope.open(f"{self._name} {type(runnable).__name__}", of=runnable)
+        return scope
+
+
+def _is_inside(runnable: Any) -> bool:
+    """Whether an entry point of this very runnable calls another one."""
+    run = context.scope.get()
+    return run is not None and not run.trajectory.ended and run.runnable is runnable
+
+
+def _as_declared(name: str, inner: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the entry point as a generator or coroutine function, as its name says it is."""
+    if name in _STREAMS and not inspect.isgeneratorfunction(inner):
+
+        def stream(*args: Any, **kwargs: Any) -> Iterator[Any]:
+            return (yield from inner(*args, **kwargs))
+
+        return stream
+    if name.removeprefix("a") in _STREAMS and name not in _STREAMS:
+        if inspect.isasyncgenfunction(inner):
+            return inner
+
+        async def astream(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+            async for chunk in inner(*args, **kwargs):
+                yield chunk
+
+        return astream
+    if name in ("ainvoke", "abatch") and not inspect.iscoroutinefunction(inner):
+
+        async def ainvoke(*args: Any, **kwargs: Any) -> Any:
+            return await inner(*args, **kwargs)
+
+        return ainvoke
+    return inner

@@ -1,0 +1,328 @@
+"""`trace`: agents that are not LangChain runnables, as decorator or context manager.
+
+Knows: how a function, generator or coroutine becomes a trajectory, and calls recorded by hand.
+Does not know: callbacks.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import sys
+from collections.abc import Callable, Sequence
+from contextvars import Token
+from typing import Any, Protocol, TypeVar
+
+from burnish.capture.arguments import tolerate
+from burnish.capture.faults import guarded
+from burnish.capture.langchain.callback_handler import shared_handler
+from burnish.capture.langchain.completion import answer_of, status_of
+from burnish.capture.langchain.invocation import Agent, Start, begin, recording
+from burnish.capture.manual_calls import HandwrittenModelCall, HandwrittenToolCall
+from burnish.capture.recorder import calls, context
+from burnish.capture.recorder.ids import new_id
+from burnish.capture.recorder.runs import LiveTrajectory, Run, registry
+from burnish.capture.recorder.values import read_text, read_texts, shown
+from burnish.capture.sync_async_context import Entered, leave_variable
+from burnish.errors import CaptureError
+
+_EXAMPLE = 'burnish.trace(agent="support", thread_id="t-42", tags=["vip"])'
+_C = TypeVar("_C")
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+_Entry = tuple[Token[Run | None], Run]
+
+
+def _leave_context(entry: _Entry | None) -> None:
+    if entry is not None:
+        leave_variable(context.scope, *entry)
+
+
+class Scope:
+    """One recorded piece of an agent's work; the object that `with trace(...)` gives.
+
+    Runs of LangChain that start inside belong to it, also without a config.
+    """
+
+    def __init__(self, agent: Agent, thread_id: str | None, given: Any, **about: Any) -> None:
+        self._agent, self._thread_id, self._given = agent, thread_id, given
+        self._about = about  # further fields of Start
+        self._id: str | None = None
+        self._run: Run | None = None
+        self._owned: LiveTrajectory | None = None
+        self._answer: Any = None
+
+    @property
+    def trajectory_id(self) -> str | None:
+        """Id of the trajectory, also once it is over; None where nothing is recorded."""
+        return self._id
+
+    def answer(self, value: Any) -> None:
+        """Say what the agent answered, where no function returns it."""
+        self._answer = value
+
+    @guarded
+    def open(self, entry: str, of: Any = None) -> None:
+        """Start to record; `of` is the runnable whose entry point this is."""
+        if not recording():
+            return
+        if "langchain_core.callbacks" in sys.modules:  # else there is nothing to hear
+            shared_handler()
+        parent = context.current_run()
+        key = object()
+        if parent is None or parent.trajectory.ended:
+            start = Start(self._agent, entry, self._given, thread_id=self._thread_id, **self._about)
+            self._owned = begin(start, key)
+            self._run = self._owned.root
+            self._run.runnable = of
+            self._id = self._owned.id
+            return
+        run = Run(parent, "node", key, new_id(8))
+        run.speaker, run.runnable = self._agent.name, of
+        calls.start_node(run, self._agent.name)
+        self._run = run
+        self._id = run.trajectory.id
+
+    @guarded
+    def close(self, output: Any = None, error: BaseException | None = None) -> None:
+        """End it, once."""
+        run, self._run = self._run, None
+        if run is None:
+            return
+        if self._owned is not None:
+            if error is not None:
+                registry.end(self._owned, status_of(error), error=error)
+                return
+            said = self._answer if self._answer is not None else output
+            registry.end(self._owned, "completed", answer=answer_of(said))
+            return
+        if not registry.remove(run):
+            return
+        if error is None:
+            calls.finish_node(run)
+        else:
+            calls.fail_node(run, error)
+
+    def holds(self, run: Run) -> bool:
+        """Whether a run is this scope's own."""
+        return self._run is run
+
+    def enter_context(self) -> _Entry | None:
+        """Let what runs now belong to this scope."""
+        run = self._run
+        return None if run is None else (context.scope.set(run), run)
+
+
+class trace(Entered[Scope]):  # noqa: N801 - used as `@burnish.trace(...)` and `with burnish.trace(...)`
+    """Record an agent that is not a LangChain runnable.
+
+    As a decorator of any function, generator, coroutine or asynchronous generator, or as a context
+    manager. Inside, `trace.model_call(...)` and `trace.tool_call(...)` record by hand; runs of
+    LangChain are recorded by themselves. Inside of another recorded run it becomes a part of it.
+
+    Args:
+        agent: Name of the agent, as in `burnish.toml`.
+        thread_id: The conversation that it belongs to.
+        tags: Labels that each trajectory carries.
+        input: What the agent was asked; a decorated function's arguments by default.
+    """
+
+    def __init__(
+        self,
+        *,
+        agent: str,
+        thread_id: str | None = None,
+        tags: Sequence[str] = (),
+        input: Any = None,
+    ) -> None:
+        if not isinstance(agent, str) or not agent:
+            raise CaptureError(
+                f"trace() got the agent name {shown(agent)}",
+                "a name",
+                '@burnish.trace(agent="support")',
+            )
+        named = tolerate("trace(tags)", read_texts, tags, [], _EXAMPLE)
+        self._agent = Agent(str(agent), tuple(named))
+        self._thread_id = tolerate("trace(thread_id)", read_text, thread_id, None, _EXAMPLE)
+        self._input = input
+        self._open: list[tuple[Scope, _Entry | None]] = []
+
+    model_call = HandwrittenModelCall
+    tool_call = HandwrittenToolCall
+
+    @staticmethod
+    def openai(client: _C) -> _C:
+        """A copy of an OpenAI client whose calls of models are recorded inside a trace."""
+        from burnish.capture.clients.openai_client import recording_openai
+
+        return recording_openai(client)
+
+    @staticmethod
+    def anthropic(client: _C) -> _C:
+        """A copy of an Anthropic client whose calls of models are recorded inside a trace."""
+        from burnish.capture.clients.anthropic_client import recording_anthropic
+
+        return recording_anthropic(client)
+
+    @staticmethod
+    def google(client: _C) -> _C:
+        """A copy of a `google.genai.Client` whose calls of models are recorded inside a trace."""
+        from burnish.capture.clients.google_client import recording_google
+
+        return recording_google(client)
+
+    def _enter(self) -> Scope:
+        scope = Scope(self._agent, self._thread_id, self._input)
+        scope.open("with")
+        self._open.append((scope, scope.enter_context()))
+        return scope
+
+    def _leave(self, error: BaseException | None) -> None:
+        if not self._open:
+            return
+        scope, token = self._open.pop(self._innermost_here())
+        _leave_context(token)
+        scope.close(error=error)
+
+    def _innermost_here(self) -> int:
+        """Index of the newest scope that is open in this context; tasks may share one `trace`."""
+        here = context.scope.get()
+        for place in range(len(self._open) - 1, -1, -1):
+            if here is not None and self._open[place][0].holds(here):
+                return place
+        return -1
+
+    def __call__(self, function: _F) -> _F:
+        """Record each call of a function."""
+        return record_calls(self, function)
+
+    def scope_of(self, function: Any, args: Any, kwargs: Any) -> Scope:
+        """Open a scope for a call of a decorated function."""
+        given = self._input
+        if given is None:
+            given = _bind_arguments(function, args, kwargs)
+        scope = Scope(self._agent, self._thread_id, given)
+        scope.open(getattr(function, "__name__", "call"))
+        return scope
+
+
+class ScopeMaker(Protocol):
+    """What opens the scope of one call of a function."""
+
+    def scope_of(self, function: Any, args: Any, kwargs: Any) -> Scope:
+        """Open a scope for a call with these arguments."""
+        ...
+
+
+def record_calls(maker: ScopeMaker, function: _F) -> _F:
+    """Return the function with each call in a scope of its own."""
+    if inspect.isasyncgenfunction(function):
+        made = _wrap_async_generator(maker, function)
+    elif inspect.iscoroutinefunction(function):
+        made = _wrap_coroutine(maker, function)
+    elif inspect.isgeneratorfunction(function):
+        made = _wrap_generator(maker, function)
+    else:
+        made = _wrap_function(maker, function)
+    return functools.wraps(function)(made)  # pyright: ignore[reportReturnType]
+
+
+def _bind_arguments(function: Any, args: Any, kwargs: Any) -> dict[str, Any]:
+    try:
+        return dict(inspect.signature(function).bind(*args, **kwargs).arguments)
+    except (TypeError, ValueError):
+        return {"args": list(args), **kwargs}
+
+
+class _Call(Entered["_Call"]):
+    """A scope around one whole call; what the call gives is its answer."""
+
+    def __init__(self, scope: Scope) -> None:
+        self.output: Any = None
+        self._scope, self._token = scope, scope.enter_context()
+
+    def _enter(self) -> _Call:
+        return self
+
+    def _leave(self, error: BaseException | None) -> None:
+        _leave_context(self._token)
+        self._scope.close(self.output, error)
+
+
+def _wrap_function(maker: ScopeMaker, function: Any) -> Callable[..., Any]:
+    def call(*args: Any, **kwargs: Any) -> Any:
+        with _Call(maker.scope_of(function, args, kwargs)) as said:
+            said.output = function(*args, **kwargs)
+        return said.output
+
+    return call
+
+
+def _wrap_coroutine(maker: ScopeMaker, function: Any) -> Callable[..., Any]:
+    async def call(*args: Any, **kwargs: Any) -> Any:
+        with _Call(maker.scope_of(function, args, kwargs)) as said:
+            said.output = await function(*args, **kwargs)
+        return said.output
+
+    return call
+
+
+def _wrap_generator(maker: ScopeMaker, function: Any) -> Callable[..., Any]:
+    def call(*args: Any, **kwargs: Any) -> Any:
+        scope = maker.scope_of(function, args, kwargs)
+        inner = function(*args, **kwargs)
+        step, given = inner.send, None
+        try:
+            while True:
+                token = scope.enter_context()
+                try:
+                    item = step(given)
+                finally:
+                    _leave_context(token)
+                try:
+                    given, step = (yield item), inner.send
+                except GeneratorExit:
+                    inner.close()
+                    raise
+                except BaseException as thrown:  # noqa: BLE001 - it is thrown into the original
+                    given, step = thrown, inner.throw
+        except StopIteration as end:
+            scope.close(end.value)
+            return end.value
+        except BaseException as error:
+            scope.close(error=error)
+            raise
+
+    return call
+
+
+def _wrap_async_generator(maker: ScopeMaker, function: Any) -> Callable[..., Any]:
+    async def call(*args: Any, **kwargs: Any) -> Any:
+        scope = maker.scope_of(function, args, kwargs)
+        inner = function(*args, **kwargs)
+        step, given = inner.asend, None
+        try:
+            while True:
+                token = scope.enter_context()
+                try:
+                    item = await step(given)
+                finally:
+                    _leave_context(token)
+                try:
+                    given, step = (yield item), inner.asend
+                except GeneratorExit:
+                    await inner.aclose()
+                    raise
+                except BaseException as thrown:  # noqa: BLE001 - it is thrown into the original
+                    given, step = thrown, inner.athrow
+        except StopAsyncIteration:
+            scope.close()
+        except BaseException as error:
+            scope.close(error=error)
+            raise
+
+    return call
+
+
+__all__ = ["Scope", "trace"]

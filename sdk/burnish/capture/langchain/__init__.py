@@ -1,0 +1,1 @@
+"""LangChain's callbacks and LangGraph's runs become calls of the recorder."""

@@ -1,0 +1,300 @@
+"""LangChain's callbacks become runs and events.
+
+Knows: which callback opens or closes which kind of run, and where its facts lie.
+Does not know: who starts a trajectory (entry.py), how events are stored (sink.py).
+
+There is one handler per process. It runs inline, acts on nothing, and is guarded at each entry.
+"""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import Any
+
+from burnish.capture import faults
+from burnish.capture.faults import guarded
+from burnish.capture.langchain.completion import close_root
+from burnish.capture.langchain.models import end_model, fail_model, start_completion, start_model
+from burnish.capture.langchain.nodes import end_node, start_node
+from burnish.capture.langchain.pending_runs import awaited
+from burnish.capture.langchain.retrievers import end_retrieval, start_retrieval
+from burnish.capture.langchain.tools import end_tool, fail_tool, start_tool
+from burnish.capture.patches import completion_start, openai_tap
+from burnish.capture.recorder.context import innermost, scope, suppressed
+from burnish.capture.recorder.runs import Run, registry
+
+# The registry's keys are the ids' integers: those hash without a call into uuid.
+_runs = registry.runs
+_HIDDEN = "langsmith:hidden"
+_adopters: list[Callable[[int], Run | None]] = []
+
+
+def _find_parent(key: int, parent_run_id: Any) -> Run | None:
+    """The captured run that a new one belongs to; None where nothing is to be recorded."""
+    if suppressed.get():
+        return None
+    if parent_run_id is not None:
+        parent = _runs.get(parent_run_id.int)
+        if parent is not None:
+            inner = scope.get()
+            return parent if inner is None else innermost(parent, inner)
+    known = _runs.get(key)  # the root of a trajectory, registered before it was started
+    if known is not None:
+        return known
+    joined = scope.get()
+    if joined is not None and parent_run_id is None and not joined.trajectory.ended:
+        return joined
+    return _start_uninvited(key, parent_run_id)
+
+
+def on_uninvited(adopt: Callable[[int], Run | None]) -> Callable[[int], Run | None]:
+    """Have `adopt` asked whether a run without a captured ancestor starts a trajectory."""
+    _adopters.append(adopt)
+    return adopt
+
+
+def _start_uninvited(key: int, parent_run_id: Any) -> Run | None:
+    """A run without a captured ancestor: ignored and counted, or a trajectory of its own."""
+    for adopt in _adopters if parent_run_id is None else ():
+        adopted = adopt(key)
+        if adopted is not None:
+            return adopted
+    faults.count("ignored_runs")
+    return None
+
+
+class Callbacks:
+    """The callbacks that we listen to, as LangChain names them.
+
+    Those that every run goes through guard themselves: a wrapper around each would cost as much
+    as what some of them do. None is bound: LangChain looks at each event whether the callback is a
+    coroutine function, which takes longer for a method.
+    """
+
+    run_inline = True
+    # As attributes, since LangChain's own are properties that each event would go through.
+    ignore_llm = ignore_chat_model = ignore_chain = ignore_agent = ignore_retriever = False
+    ignore_retry = ignore_custom_event = True
+
+    @property
+    def raise_error(self) -> bool:
+        """Faults of ours stop a test, never an agent."""
+        return faults.raises_faults()
+
+    @staticmethod
+    def on_chain_start(
+        serialized: Any, inputs: Any, *, run_id: Any, parent_run_id: Any = None, **about: Any
+    ) -> None:
+        """A graph, a node or another runnable starts."""
+        try:
+            key = run_id.int
+            here = awaited.get()
+            if here is not None and here.input is inputs:
+                awaited.set(here.outer)
+                here.start(key)
+            parent = _find_parent(key, parent_run_id)
+            if parent is None or parent.key == key:
+                return
+            tags = about.get("tags")
+            if tags and _HIDDEN in tags:
+                registry.alias(parent, key)
+            else:
+                start_node(parent, key, about)
+        except Exception as fault:  # noqa: BLE001 - nothing of ours may reach the agent
+            faults.report("on_chain_start", fault)
+
+    @staticmethod
+    def on_chain_end(outputs: Any, *, run_id: Any, **_: Any) -> None:
+        """It returned."""
+        try:
+            run = _runs.get(run_id.int)
+            if run is None:
+                return
+            if run.key != run_id.int:
+                registry.drop_alias(run, run_id.int)
+            elif run.parent is None:
+                close_root(run, outputs)
+            else:
+                end_node(run, None)
+        except Exception as fault:  # noqa: BLE001
+            faults.report("on_chain_end", fault)
+
+    @staticmethod
+    @guarded
+    def on_chain_error(error: BaseException, *, run_id: Any, **_: Any) -> None:
+        """It raised, or control flow left through it."""
+        run = _runs.get(run_id.int)
+        if run is None:
+            return
+        if run.key != run_id.int:
+            registry.drop_alias(run, run_id.int)
+        elif run.parent is None:
+            close_root(run, None, error)
+        else:
+            end_node(run, error)
+
+    @staticmethod
+    def on_chat_model_start(
+        serialized: Any,
+        messages: list[list[Any]],
+        *,
+        run_id: Any,
+        parent_run_id: Any = None,
+        **about: Any,
+    ) -> None:
+        """A chat model is asked."""
+        try:
+            key = run_id.int
+            parent = _find_parent(key, parent_run_id)
+            if parent is not None:
+                start_model(parent, key, messages[0], about)
+        except Exception as fault:  # noqa: BLE001
+            faults.report("on_chat_model_start", fault)
+
+    @staticmethod
+    @guarded
+    def on_llm_start(
+        serialized: Any,
+        prompts: list[str],
+        *,
+        run_id: Any,
+        parent_run_id: Any = None,
+        **about: Any,
+    ) -> None:
+        """A completion model is asked."""
+        key = run_id.int
+        parent = _find_parent(key, parent_run_id)
+        if parent is not None:
+            start_completion(parent, key, prompts[0], about)
+
+    @staticmethod
+    def on_llm_new_token(token: Any, *, chunk: Any = None, run_id: Any, **_: Any) -> None:
+        """A model streams."""
+        try:
+            run = _runs.get(run_id.int)
+            if run is None or run.kind != "model":
+                return
+            if run.chunks is None:
+                run.first_token_at = time.time_ns()
+                run.chunks = []
+            run.chunks.append(token)
+            said = openai_tap.take(chunk) if chunk is not None else None
+            if said is not None:
+                if run.wire is None:
+                    run.wire = []
+                run.wire.append(said)
+        except Exception as fault:  # noqa: BLE001
+            faults.report("on_llm_new_token", fault)
+
+    @staticmethod
+    def on_llm_end(response: Any, *, run_id: Any, **_: Any) -> None:
+        """A model answered."""
+        try:
+            run = _runs.get(run_id.int)
+            if run is not None and run.kind == "model":
+                end_model(run, response)
+        except Exception as fault:  # noqa: BLE001
+            faults.report("on_llm_end", fault)
+
+    @staticmethod
+    @guarded
+    def on_llm_error(error: BaseException, *, run_id: Any, **_: Any) -> None:
+        """A model failed."""
+        run = _runs.get(run_id.int)
+        if run is not None and run.kind == "model":
+            fail_model(run, error)
+
+    @staticmethod
+    def on_tool_start(
+        serialized: Any,
+        input_str: str,
+        *,
+        run_id: Any,
+        parent_run_id: Any = None,
+        **about: Any,
+    ) -> None:
+        """A tool is called."""
+        try:
+            key = run_id.int
+            parent = _find_parent(key, parent_run_id)
+            if parent is not None:
+                start_tool(parent, key, serialized, input_str, about)
+        except Exception as fault:  # noqa: BLE001
+            faults.report("on_tool_start", fault)
+
+    @staticmethod
+    def on_tool_end(output: Any, *, run_id: Any, **_: Any) -> None:
+        """A tool returned."""
+        try:
+            run = _runs.get(run_id.int)
+            if run is not None and run.kind == "tool":
+                end_tool(run, output)
+        except Exception as fault:  # noqa: BLE001
+            faults.report("on_tool_end", fault)
+
+    @staticmethod
+    @guarded
+    def on_tool_error(error: BaseException, *, run_id: Any, **_: Any) -> None:
+        """A tool raised."""
+        run = _runs.get(run_id.int)
+        if run is not None and run.kind == "tool":
+            fail_tool(run, error)
+
+    @staticmethod
+    @guarded
+    def on_retriever_start(
+        serialized: Any,
+        query: str,
+        *,
+        run_id: Any,
+        parent_run_id: Any = None,
+        **about: Any,
+    ) -> None:
+        """A retriever is asked; it is kept as a tool that the graph itself called."""
+        key = run_id.int
+        parent = _find_parent(key, parent_run_id)
+        if parent is not None:
+            start_retrieval(parent, key, serialized, query, about)
+
+    @staticmethod
+    @guarded
+    def on_retriever_end(documents: Any, *, run_id: Any, **_: Any) -> None:
+        """A retriever answered."""
+        run = _runs.get(run_id.int)
+        if run is not None and run.kind == "tool":
+            end_retrieval(run, documents)
+
+    @staticmethod
+    @guarded
+    def on_retriever_error(error: BaseException, *, run_id: Any, **_: Any) -> None:
+        """A retriever failed."""
+        run = _runs.get(run_id.int)
+        if run is not None and run.kind == "tool":
+            fail_tool(run, error)
+
+    @staticmethod
+    @guarded
+    def on_interrupt(event: Any) -> None:
+        """A graph pauses and waits for an answer."""
+        run = None if event.run_id is None else _runs.get(event.run_id.int)
+        if run is not None and run.parent is None:
+            run.trajectory.interrupts += [waiting.id for waiting in event.interrupts]
+
+
+@functools.cache
+def shared_handler() -> Any:
+    """The handler of this process, registered with langchain-core on the first call."""
+    from langchain_core.tracers.context import register_configure_hook
+    from langgraph.callbacks import GraphCallbackHandler
+
+    class Handler(Callbacks, GraphCallbackHandler):  # pyright: ignore[reportIncompatibleVariableOverride, reportIncompatibleMethodOverride]
+        """Callbacks of graphs and of all that runs inside them."""
+
+    made = Handler()
+    completion_start.install(made)
+    # A default, not a value that is set: so also threads without our context have it.
+    register_configure_hook(ContextVar("burnish_handler", default=made), inheritable=True)
+    return made

@@ -1,0 +1,280 @@
+"""An agent is invoked: a trajectory starts, is joined, or is taken up again.
+
+Knows: how to tell the three apart, and what RunStarted says. Does not know: how the invocation
+runs (wrapping.py, tracing.py), what happens inside (handler.py).
+"""
+
+from __future__ import annotations
+
+import sys
+import uuid
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from burnish import settings
+from burnish.capture import fault_reports, faults
+from burnish.capture.content.redaction_door import door
+from burnish.capture.content.request_parameters import own_metadata
+from burnish.capture.langchain import langgraph_store, resume
+from burnish.capture.langchain.callback_handler import on_uninvited, shared_handler
+from burnish.capture.langchain.completion import answer_of, status_of
+from burnish.capture.langchain.pending_runs import Awaited, is_awaited
+from burnish.capture.langchain.workflows import AGENT, operation_of
+from burnish.capture.patches import sent_messages, threads
+from burnish.capture.recorder import context, shipping, thread_runs
+from burnish.capture.recorder.calls import start_run
+from burnish.capture.recorder.ids import new_uuid
+from burnish.capture.recorder.requests import RunRequest
+from burnish.capture.recorder.runs import LiveTrajectory, Run, registry
+from burnish.capture.recorder.values import text_of_value
+
+
+class Agent(NamedTuple):
+    """What `wrap` and `trace` were told about an agent."""
+
+    name: str
+    tags: tuple[str, ...] = ()
+
+
+class EntryPoint(NamedTuple):
+    """A way to run a wrapped runnable: the name of the method, and how its run is known."""
+
+    name: str
+    starts_first: bool = False  # no other run starts in it before its own
+
+
+class Start(NamedTuple):
+    """What is known of an invocation before it runs."""
+
+    agent: Agent
+    entry: str
+    input: Any
+    thread_id: str | None = None
+    tags: tuple[str, ...] = ()
+    metadata: Mapping[str, Any] = {}
+    resumes: str | None = None  # trajectory that is taken up again
+    operation: str = AGENT
+
+
+class Invocation:
+    """One invocation that is recorded; `failed` or `done` is called once it is over."""
+
+    __slots__ = ("config", "run", "trajectory")
+
+    def __init__(self, config: dict[str, Any], run: Awaited) -> None:
+        self.config = config
+        self.run = run
+        self.trajectory = run.trajectory  # None where it is a part of another's trajectory
+
+    @faults.guarded
+    def failed(self, error: BaseException) -> None:
+        """It raised, was cancelled or left."""
+        self.run.over()
+        if self.trajectory is None:
+            return
+        registry.end(self.trajectory, status_of(error), error=error)
+        fault_reports.tell()
+
+    @faults.guarded
+    def done(self, output: Any = None) -> None:
+        """It returned; the callbacks mostly have ended the trajectory before."""
+        self.run.over()
+        if self.trajectory is not None and not self.trajectory.ended:
+            answer = answer_of(output) if output is not None else None
+            registry.end(self.trajectory, "completed", answer=answer)
+        fault_reports.tell()
+
+
+def recording() -> bool:
+    """Whether anything may be recorded here."""
+    return not context.suppressed.get() and settings.current().capture != "off"
+
+
+def begin(start: Start, key: Any) -> LiveTrajectory:
+    """Start a trajectory, or take one up again, and say so; without a key until its run starts."""
+    threads.carry_context()
+    sent_messages.install()
+    langgraph_store.listen()
+    shipping.start()
+    fault_reports.tell()
+    given = context.current_task.get()
+    trajectory = LiveTrajectory(start.agent.name, start.resumes, door())
+    trajectory.thread_id = start.thread_id
+    registry.begin(trajectory, key)
+    if given is not None:
+        given.add(trajectory)
+    try:
+        _announce_run(trajectory, start, given)
+    except Exception:
+        registry.end(trajectory, "completed")
+        raise
+    return trajectory
+
+
+def _announce_run(trajectory: LiveTrajectory, start: Start, given: Any) -> None:
+    trace, parent = _active_span()
+    trajectory.trace = trace
+    named: dict[str, Any] = {} if given is None else given.named()
+    user = start.metadata.get("user_id")
+    if user is not None and named.get("user") is None:
+        named["user"] = user if isinstance(user, str) else text_of_value(user)
+    request = RunRequest(
+        entry=start.entry,
+        input=start.input,
+        trace=trace,
+        parent=parent,
+        resumed=start.resumes is not None,
+        operation=start.operation,
+        metadata=start.metadata,
+        tags=(*start.agent.tags, *start.tags),
+        task=named,
+    )
+    start_run(trajectory, request)
+
+
+def _active_span() -> tuple[str | None, str | None]:
+    """Trace and span of an OpenTelemetry span that is active here."""
+    module = sys.modules.get("opentelemetry.trace")
+    if module is None:
+        return None, None
+    found = module.get_current_span().get_span_context()
+    if not found.is_valid:
+        return None, None
+    return f"{found.trace_id:032x}", f"{found.span_id:016x}"
+
+
+def is_entered(graph: Any, config: Any) -> bool:
+    """Whether this invocation is part of one that was entered: an entry point calls another."""
+    run_id = config.get("run_id") if isinstance(config, dict) else None
+    key = getattr(run_id, "int", None)
+    if key is None:
+        return is_awaited(graph)
+    return key in registry.runs or key in registry.expected
+
+
+@faults.guarded
+def enter(
+    agent: Agent, entry: EntryPoint, graph: Any, input: Any, config: Any
+) -> Invocation | None:
+    """Record an invocation of a wrapped runnable; None where it is not to be recorded."""
+    return _enter_run(agent, entry, graph, input, config, None)
+
+
+@faults.guarded
+def enter_resumed(
+    agent: Agent, entry: EntryPoint, graph: Any, input: Any, config: Any, found: str | None
+) -> Invocation | None:
+    """As `enter`, where the checkpoint was already asked for the trajectory."""
+    return _enter_run(agent, entry, graph, input, config, found or resume.NOT_FOUND)
+
+
+def _enter_run(
+    agent: Agent, entry: EntryPoint, graph: Any, input: Any, config: Any, found: str | None
+) -> Invocation | None:
+    given: dict[str, Any] = dict(config) if config else {}
+    if not recording() or is_entered(graph, given):
+        return None
+    _settle_id(given, entry)
+    handler = shared_handler()
+    if _find_joined_run(given) is not None:
+        return _start_invocation(given, Awaited(agent.name, graph, input, None))
+    configurable = resume.configurable_of(graph, given)
+    thread = configurable.get("thread_id")
+    thread = None if thread is None else text_of_value(thread)
+    taken_up = _taken_up(graph, input, given, configurable, found)
+    start = Start(
+        agent=agent,
+        entry=f"{entry.name} {type(graph).__name__}",
+        input=None if entry.name.endswith("transform") else resume.readable_input(input),
+        thread_id=thread,
+        tags=tuple(given.get("tags") or ()),
+        metadata=own_metadata(given.get("metadata")),
+        resumes=taken_up,
+        operation=operation_of(graph),
+    )
+    kept = resume.keeps_checkpoints(graph, configurable)  # and so it may be interrupted
+    if kept:
+        _attach_handler(given, handler)
+    trajectory = begin(start, None)
+    if kept and thread is not None:
+        trajectory.makes_checkpoints = True
+        thread_runs.note_start(thread, trajectory.id, trajectory.clock())
+    return _start_invocation(given, Awaited(agent.name, graph, input, trajectory))
+
+
+def _start_invocation(config: dict[str, Any], run: Awaited) -> Invocation:
+    """An invocation whose run starts under the id in its config, or as the next one here."""
+    run_id = config.get("run_id")
+    if run_id is None:
+        run.expect()
+    else:
+        run.start(run_id.int)
+    return Invocation(config, run)
+
+
+def _settle_id(config: dict[str, Any], entry: EntryPoint) -> None:
+    """Leave the caller's run id in the config, as a UUID; add one only where nothing else tells the run.
+
+    Raises:
+        ValueError: If the caller's is the text of no UUID.
+    """
+    given = config.get("run_id")
+    if given is None:
+        if not entry.starts_first:
+            config["run_id"] = new_uuid()
+    elif not isinstance(given, uuid.UUID):
+        config["run_id"] = uuid.UUID(str(given))
+
+
+def _taken_up(
+    graph: Any, input: Any, config: dict[str, Any], configurable: dict[str, Any], found: str | None
+) -> str | None:
+    if not resume.is_resume(input, configurable):
+        return None
+    if found is None:
+        found = resume.trajectory_of_checkpoint(graph, config, configurable)
+    if found is None or found == resume.NOT_FOUND:
+        return registry.interrupted.get(text_of_value(configurable.get("thread_id")))
+    return found
+
+
+def _find_joined_run(config: dict[str, Any]) -> Run | None:
+    """The captured run that this invocation is a part of."""
+    run = context.run_of_config(config) or context.run_of_config(context.ambient_config())
+    if run is None:
+        run = context.scope.get()
+    return None if run is None or run.trajectory.ended else run
+
+
+def _attach_handler(config: dict[str, Any], handler: Any) -> None:
+    """Put the handler into the config, unless it is on its way there anyway.
+
+    LangChain finds it without; LangGraph tells of interrupts only those that the config names.
+    """
+    callbacks = config.get("callbacks")
+    if callbacks is None:
+        ambient = context.ambient_config()
+        callbacks = ambient.get("callbacks") if ambient else None
+    if callbacks is None:
+        config["callbacks"] = [handler]
+    elif isinstance(callbacks, list):
+        if handler not in callbacks:
+            config["callbacks"] = [*callbacks, handler]
+    elif handler not in callbacks.handlers:
+        manager = callbacks.copy()
+        manager.add_handler(handler, inherit=True)
+        config["callbacks"] = manager
+
+
+def listen() -> None:
+    """Hear of every run from now on, also where nothing was wrapped yet."""
+    shared_handler()
+
+
+@on_uninvited
+def adopt(key: int) -> Run | None:
+    """A trajectory for a run that nobody wrapped, where `capture="all"` asks for it."""
+    if settings.current().capture != "all" or context.suppressed.get():
+        return None
+    start = Start(agent=Agent("unnamed"), entry="callback", input=None)
+    return begin(start, key).root

@@ -1,0 +1,94 @@
+"""Calls of models, as LangChain tells of them, become requests and replies of the recorder.
+
+Knows: what LangChain says about a call. Does not know: how callbacks arrive, how a trajectory ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from burnish.capture.content.message_codec import encode_for_storage, said
+from burnish.capture.langchain.replies import LangChainReply, read_reply
+from burnish.capture.langchain.run_lifecycle import (
+    about_run,
+    close_bare,
+    closes,
+    open_run,
+    run_id_of,
+)
+from burnish.capture.patches import openai_tap, sent_messages
+from burnish.capture.recorder.calls import fail_model_call, finish_model_call, start_model_call
+from burnish.capture.recorder.requests import TOKENS, ModelReply, ModelRequest
+from burnish.capture.recorder.runs import Run
+
+
+def start_model(parent: Run, key: int, messages: list[Any], about: dict[str, Any]) -> None:
+    """A chat model is asked."""
+    _start_call(parent, key, sent_messages.as_sent(messages), about)
+
+
+def start_completion(parent: Run, key: int, prompt: str, about: dict[str, Any]) -> None:
+    """A completion model is asked; its prompt is kept as one user message."""
+    message = {"role": "user", "parts": [{"type": "text", "content": prompt}], "class": "prompt"}
+    _start_call(parent, key, [message], about, langchain=False)
+
+
+def _start_call(
+    parent: Run, key: int, messages: Sequence[Any], about: dict[str, Any], *, langchain: bool = True
+) -> None:
+    openai_tap.install()
+    metadata = about.get("metadata") or {}
+    request = ModelRequest(
+        messages=messages,
+        langchain=langchain,
+        parameters=about.get("invocation_params") or {},
+        model=metadata.get("ls_model_name"),
+        provider=metadata.get("ls_provider"),
+        run_id=run_id_of(key),
+        about=about_run(about),
+    )
+    start_model_call(open_run(parent, key, "model", metadata), request)
+
+
+@closes
+def end_model(run: Run, result: Any) -> None:
+    """A model answered."""
+    finish_model_call(run, _reply_of(run, read_reply(result)))
+    close_bare(run, "completed")
+
+
+def _reply_of(run: Run, reply: LangChainReply) -> ModelReply:
+    """The reply with what the server said and the chat model dropped."""
+    message = reply.message
+    if message is None:
+        bare = reply.text is not None
+        parts = [{"type": "text", "content": reply.text}]
+        return ModelReply(
+            message={"role": "assistant", "parts": parts} if bare else None,
+            text=reply.text,
+            facts=reply.facts,
+            extras=reply.extras,
+        )
+    wire = openai_tap.reply_of(message, run.wire)
+    text = said(message)
+    if wire is None:
+        return ModelReply(original=message, text=text, facts=reply.facts, extras=reply.extras)
+    run.trajectory.raw_arguments |= wire.raw_arguments()
+    # LangChain adds up the counts of chunks, although a server that repeats them means the last ones.
+    usage = {**reply.facts.get("usage", {}), **wire.facts.get("usage", {})}
+    facts = {**wire.facts, **reply.facts, **({"usage": usage} if usage else {})}
+    extras = {**wire.extras, **reply.extras}
+    for held, sent in ((facts, wire.facts), (extras, wire.extras)):  # of chunks, not the last one
+        held |= {name: sent[name] for name in TOKENS if name in sent}
+    facts["model"] = wire.facts.get("model") or facts.get("model")
+    stored = wire.enrich(encode_for_storage(message))
+    return ModelReply(message=stored, original=message, text=text, facts=facts, extras=extras)
+
+
+@closes
+def fail_model(run: Run, error: BaseException) -> None:
+    """A model failed, or its stream was left."""
+    answered = getattr(error, "burnish_answered", {})  # adapter and arm, where it was routed
+    fail_model_call(run, error, **answered)
+    close_bare(run, "failed")

@@ -1,0 +1,49 @@
+"""Nodes, sub-graphs, nested agents: what lies between an agent and its calls.
+
+Knows: how a graph's callbacks tell them apart. Does not know: model calls and tools.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from burnish.capture.langchain.run_lifecycle import closes, is_control_flow, open_run
+from burnish.capture.recorder import calls
+from burnish.capture.recorder.runs import Run, registry
+
+
+def start_node(parent: Run, key: int, about: dict[str, Any]) -> None:
+    """A node, a sub-graph, a nested agent or another runnable starts."""
+    metadata = about.get("metadata") or {}
+    run = open_run(parent, key, "node", metadata)
+    name = about.get("name") or "runnable"
+    nested = registry.expected.pop(key, None) if registry.expected else None
+    if nested is not None:
+        name = run.speaker = nested
+    elif parent.kind == "node" and _is_node(about):
+        run.speaker = _speaker_of_graph(parent)
+    calls.start_node(run, name)
+
+
+def _is_node(about: dict[str, Any]) -> bool:
+    """Whether the run is a node of a graph, so that its parent is that graph."""
+    return any(tag.startswith("graph:step") for tag in about.get("tags") or ())
+
+
+def _speaker_of_graph(graph: Run) -> str | None:
+    """Who speaks inside a graph that runs in a node of another."""
+    above = graph.parent
+    if above is None or graph.speaker != above.speaker:
+        return graph.speaker  # it has said so itself
+    return graph.place.node if graph.name == "LangGraph" else graph.name
+
+
+@closes
+def end_node(run: Run, error: BaseException | None) -> None:
+    """It returned, raised, or was left by control flow."""
+    if error is None:
+        calls.finish_node(run)
+    else:
+        calls.fail_node(
+            run, error, bubbled=type(error).__name__ if is_control_flow(error) else None
+        )

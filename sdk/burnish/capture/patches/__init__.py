@@ -1,0 +1,1 @@
+"""Changes to other libraries that capture needs: one file a library, each can be undone."""

@@ -1,0 +1,1 @@
+"""Files of a workspace: paths, owners, atomic writes, locks, platforms."""

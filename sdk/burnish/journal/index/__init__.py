@@ -1,0 +1,1 @@
+"""A SQLite file that says where the events of each trajectory lie."""

@@ -1,0 +1,1 @@
+"""Old segments are archived, released, and searched for what was forgotten."""

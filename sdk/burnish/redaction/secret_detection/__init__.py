@@ -1,0 +1,1 @@
+"""Secrets in text: published forms of tokens, assignments, tables, telling names."""

@@ -1,0 +1,1 @@
+"""Servers at an address: vLLM, `burnish serve`, any OpenAI-compatible endpoint."""

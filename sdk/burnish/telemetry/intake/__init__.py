@@ -1,0 +1,1 @@
+"""Receives OTLP over HTTP and gRPC into one workspace."""

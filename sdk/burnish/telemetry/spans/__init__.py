@@ -1,0 +1,1 @@
+"""Events of the journal become spans of OpenTelemetry's GenAI conventions."""
