@@ -156,7 +156,8 @@ def test_a_file_outside_the_folder_is_refused():
 def test_without_a_sandbox_nothing_runs_and_the_error_says_what_to_install(make_run):
     """In a process whose kernel refuses namespaces, as some containers do."""
     script = (
-        "from burnish_exporters.verify import code, sandbox_inside as inside, judge_all, PoolSettings\n"
+        "from burnish_exporters.verify import code, judge_all, PoolSettings\n"
+        "from burnish_exporters.verify.sandbox import box_init as inside\n"
         "from burnish.records import Trajectory\n"
         "inside._prctl(inside._PR_SET_NO_NEW_PRIVS, 1)\n"
         "inside._deny_calls()\n"

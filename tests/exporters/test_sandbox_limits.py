@@ -138,7 +138,7 @@ def test_a_report_beside_the_output_is_read_while_it_is_written_and_bounded(way)
 
 PARENT = """
 import sys
-from burnish_exporters.verify import sandbox
+from burnish_exporters.verify.sandbox import box as sandbox
 class Popen(sandbox.subprocess.Popen):
     def __init__(self, *given, **named):
         super().__init__(*given, **named); sys.stdout.write("S"); sys.stdout.flush()

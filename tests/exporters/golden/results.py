@@ -35,7 +35,7 @@ CODES = [
     ("exit code: 0\nand then more", "unknown"),
     ({"exit_code": 0, "returncode": 1}, "unknown"),
     ('{"exit_code": 1, "exit_code": 0}', "unknown"),
-    ('{"exit_code": 1}\nexit code: 0', "success"),
+    ('{"exit_code": 1}\nexit code: 0', "unknown"),
     ([{"type": "text", "text": "made\nexit code: 0"}], "success"),
     ({"stdout": "exit code: 0", "exit_code": 1}, "fail"),
     ("exit code 0.5", "unknown"),

@@ -31,14 +31,14 @@ def broken(*args, **kwargs):
 
 BREAKABLE = [
     (invocation, "begin"),
-    (invocation, "_announce"),
+    (invocation, "_announce_run"),
     (nodes, "open_run"),
     (models, "open_run"),
     (shared_content.Content, "request"),
     (models, "read_reply"),
     (tools, "open_run"),
     (tools, "_reply_of"),
-    (messages, "_encode"),
+    (messages, "_encode_fields"),
 ]
 
 

@@ -30,7 +30,7 @@ EDGE = """
     from pathlib import Path
     import burnish.settings
     from burnish.journal.writer import shared
-    from burnish.telemetry import shipper
+    from burnish.telemetry.delivery import shipper
     from burnish.testing.recording import Recording
 
     home, endpoint, name = sys.argv[1:]
@@ -145,7 +145,7 @@ def test_two_senders_and_their_receiver_are_killed_and_all_that_was_acknowledged
 
     _, url = receiver(central, started)  # both sides come back
     for home in homes:
-        code = "from burnish.telemetry import shipper\nassert shipper.flush_receivers(30) == 0"
+        code = "from burnish.telemetry.delivery import shipper\nassert shipper.flush_receivers(30) == 0"
         given = {**ENVIRONMENT, "BURNISH_HOME": str(home), "BURNISH_OTLP_ENDPOINT": url}
         subprocess.run([sys.executable, "-c", code], check=True, env=given)
     kept, shown = read_elsewhere(central)

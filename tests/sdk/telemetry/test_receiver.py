@@ -123,7 +123,7 @@ EDGE = """
     from pathlib import Path
     import burnish.settings
     from burnish.journal.writer import shared
-    from burnish.telemetry import shipper
+    from burnish.telemetry.delivery import shipper
     from burnish.testing.recording import Recording
 
     home, endpoint, name = sys.argv[1:]
@@ -157,7 +157,7 @@ def test_two_processes_ship_here_and_are_killed_and_nothing_acknowledged_is_lost
         process.wait()
         process.stdout.close()
     for home in homes.values():  # restarted: ships what its predecessor left, and ends
-        code = "from burnish.telemetry import shipper\nassert shipper.flush_receivers(30) == 0"
+        code = "from burnish.telemetry.delivery import shipper\nassert shipper.flush_receivers(30) == 0"
         given = {**env, "BURNISH_HOME": str(home), "BURNISH_OTLP_ENDPOINT": endpoint}
         subprocess.run([sys.executable, "-c", code], check=True, env=given)
 

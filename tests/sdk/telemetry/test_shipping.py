@@ -338,7 +338,7 @@ def test_a_process_that_ends_normally_ships_first(tmp_path, collector):
         import burnish.settings
         from pathlib import Path
         from burnish.journal.writer import shared
-        from burnish.telemetry import shipper
+        from burnish.telemetry.delivery import shipper
         from burnish.testing.recording import Recording
         burnish.settings.configure(home={str(tmp_path)!r}, otlp_endpoint={collector.url!r})
         shipper.ensure_started()

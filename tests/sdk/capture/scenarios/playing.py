@@ -75,7 +75,7 @@ class Witness(ScriptedChatModel):
     def _note(self, messages: list[BaseMessage]) -> None:
         self._asked.append(canonical([encode_for_storage(message) for message in messages]))
 
-    def _answer(self, messages: list[BaseMessage]) -> AIMessage:
+    def _next_message(self, messages: list[BaseMessage]) -> AIMessage:
         self._note(messages)
         return super()._next_message(messages)
 
