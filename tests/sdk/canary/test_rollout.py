@@ -63,9 +63,9 @@ def test_a_better_canary_is_promoted_step_by_step_with_a_hold_back(rollout, tmp_
 
 
 def test_a_worse_canary_is_rolled_back_by_itself_within_forty_of_its_threads(tmp_path):
-    """80 against 50 % at the demo's steps: five rollouts, the median counts."""
+    """80 against 50 % at the demo's steps: nine rollouts, the median counts."""
     needed = []
-    for seed in range(5):
+    for seed in range(9):
         rollout = Rollout(tmp_path / str(seed), "support")
         rollout.start(CANDIDATE, DEMO)
         status = threads_until_the_end(rollout, stable=0.8, canary=0.5, seed=seed)
@@ -73,7 +73,7 @@ def test_a_worse_canary_is_rolled_back_by_itself_within_forty_of_its_threads(tmp
         assert PointerReader(tmp_path / str(seed), "support").read().canary is None
         needed.append(status["threads"]["canary"])
 
-    assert sorted(needed)[2] <= 40
+    assert sorted(needed)[4] <= 40
 
 
 def test_the_trail_shows_the_evidence_after_each_thread(rollout):
