@@ -5,7 +5,7 @@ set-up is what resident memory gains from `import burnish` to the end of the fir
 The growth is what the recorded runs gain over the unrecorded ones, per 10,000 runs; resident
 memory is read after a garbage collection and after free pages were given back.
 
-    python benchmarks/capture/langchain/langgraph_store.py [--quick] [--json FILE]
+    python benchmarks/capture/memory.py [--quick] [--json FILE]
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ cost is the CPU time added to one run of 3 model and 3 tool calls, blocks with a
 redaction interleaved, and the speed on text that was not seen before. detect-secrets, where it is
 installed, looks at the same texts.
 
-    python benchmarks/capture/content/redaction_door.py [--quick] [--json FILE]
+    python benchmarks/capture/redaction.py [--quick] [--json FILE]
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ spans; --quick: 20,000) while the shipper already runs and the backend answers 5
 backend is there, and everything is shipped. The shipping process is bound to one core, the backend
 is a process of its own on another; it counts distinct span ids, so nothing is counted twice.
 
-    python benchmarks/capture/recorder/shipping.py [--quick] [--json FILE]
+    python benchmarks/capture/shipping.py [--quick] [--json FILE]
 """
 
 from __future__ import annotations

@@ -94,7 +94,14 @@ def one_round(base: Path, chance: random.Random, found: Counter[str]) -> None:
     writer.close()
     for run in sorted(gone):
         Workspace(home).forget(user=f"u{run}")
-    runs = {run.id: run for run in Workspace(home).trajectories()}
+    count_what_is_there(base, acknowledged, gone, outcomes, found)
+
+
+def count_what_is_there(
+    base: Path, acknowledged: set[str], gone: set[str], outcomes: set[str], found: Counter[str]
+) -> None:
+    """Count acknowledged runs and outcomes that cannot be read, and drafts that were left."""
+    runs = {run.id: run for run in Workspace(base / "home").trajectories()}
     found["acknowledged"] += len(acknowledged)
     found["lost"] += len(acknowledged - gone - runs.keys())
     found["lost"] += sum(not runs[key].outcomes for key in outcomes & runs.keys())

@@ -243,9 +243,24 @@ def test_names_of_functions_say_what_they_do() -> None:
     assert one_word.total() / len(names) < ONE_WORD_SHARE, one_word.most_common(40)
 
 
-def test_places_that_the_architecture_names_exist() -> None:
-    page = (ROOT / "docs/architecture.md").read_text()
-    places = re.findall(r"`((?:sdk|exporters|trainer)/[\w/.]+)`", page)
+def test_places_that_the_pages_name_exist() -> None:
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "benchmarks/RESULTS.md"]
+    pages += (ROOT / "benchmarks").rglob("*.py")
+    places = {
+        (str(page.relative_to(ROOT)), place)
+        for page in pages
+        for place in re.findall(
+            r"\b(?:sdk|exporters|trainer|tests|benchmarks|examples)/[\w/]+\.py\b", page.read_text()
+        )
+    }
 
-    assert len(places) > 60
-    assert [place for place in places if not (ROOT / place).exists()] == []
+    assert len(places) > 200
+    assert [place for place in sorted(places) if not (ROOT / place[1]).exists()] == []
+
+
+def test_folders_that_the_architecture_names_exist() -> None:
+    page = (ROOT / "docs/architecture.md").read_text()
+    folders = re.findall(r"^\| `((?:sdk|exporters|trainer)/[\w/]+)` ", page, re.MULTILINE)
+
+    assert len(folders) > 40
+    assert [folder for folder in folders if not (ROOT / folder).is_dir()] == []

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
+import msgspec
 import pytest
 from transformers import Trainer
 
 from burnish.compat import LibraryTable, PrivateName, list_tables
 from burnish.compat.langchain import FORMAT_FOR_TRACING
+from burnish.compat.langgraph import CHECKPOINTER_KEY
 from burnish.errors import TrainingError
 from burnish_trainer.compat import TABLES, check_libraries
 
+ROOT = Path(__file__).parents[2]
+
 
 def test_all_names_are_there_in_the_versions_that_are_installed():
-    tables = [*list_tables(), *TABLES]
-    missing = {table.distribution: table.probe() for table in tables}
+    tables = {table.distribution: table for table in (*list_tables(), *TABLES)}
+    missing = {name: table.probe() for name, table in tables.items() if table.installed_version()}
     assert {name: [*map(str, names)] for name, names in missing.items() if names} == {}
     assert {
         "langchain-core",
@@ -59,3 +66,25 @@ def test_a_missing_class_does_not_end_the_probe():
         module=FORMAT_FOR_TRACING.module, path="Gone._generate", needed_for="", without_it=""
     )
     assert not name.is_present()
+
+
+def test_a_constant_that_holds_another_value_is_missing():
+    key = msgspec.structs.replace(CHECKPOINTER_KEY, value="another")
+    assert CHECKPOINTER_KEY.is_present()
+    assert not key.is_present()
+
+
+def test_each_private_name_that_the_code_touches_is_in_a_table():
+    """Lines that ruff lets touch another object's private name, apart from those about our own."""
+    listed = {
+        name.path.split(".")[-1] for table in (*list_tables(), *TABLES) for name in table.names
+    }
+    touched = set()
+    for folder in ("sdk/burnish/capture/clients", "sdk/burnish/capture/patches"):
+        for path in (ROOT / folder).rglob("*.py"):
+            for line in path.read_text().splitlines():
+                if "noqa: SLF001" in line:
+                    code = line.partition("#")[0]
+                    touched |= {name for _, name in re.findall(r"(\w+)\.(_[a-z]\w*)", code)}
+    assert len(touched) >= 6
+    assert touched - listed == set()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from burnish.compat.tables import LibraryTable, PrivateName
 
+CHECKPOINTER = "__pregel_checkpointer"
+"""Key of a config under which a graph hands its checkpointer down."""
 REMOTE_STREAM = PrivateName(
     module="langgraph.pregel._remote_run_stream",
     needed_for="the end of event streams of a graph on a server",
@@ -12,6 +14,7 @@ REMOTE_STREAM = PrivateName(
 CHECKPOINTER_KEY = PrivateName(
     module="langgraph._internal._constants",
     path="CONFIG_KEY_CHECKPOINTER",
+    value=CHECKPOINTER,
     needed_for="the checkpointer of a sub-graph, to find the run that an invocation takes up again",
     without_it="a resumed sub-graph begins a trajectory of its own",
 )

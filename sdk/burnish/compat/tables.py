@@ -21,6 +21,7 @@ class PrivateName(msgspec.Struct, frozen=True, kw_only=True):
         needed_for: What burnish does with it.
         without_it: What follows where it is missing.
         of_instance: Whether the attribute is set by the class's own methods, and not on the class.
+        value: The constant that the name must hold; None accepts everything.
     """
 
     module: str
@@ -28,6 +29,7 @@ class PrivateName(msgspec.Struct, frozen=True, kw_only=True):
     needed_for: str
     without_it: str
     of_instance: bool = False
+    value: str | None = None
 
     def is_present(self) -> bool:
         """Import the module and return whether the name is there."""
@@ -42,7 +44,10 @@ class PrivateName(msgspec.Struct, frozen=True, kw_only=True):
             return False
         if not last:
             return True
-        return f"self.{last}" in _source_of(found) if self.of_instance else hasattr(found, last)
+        if self.of_instance:
+            return f"self.{last}" in _source_of(found)
+        there = getattr(found, last, _ABSENT)
+        return there is not _ABSENT and self.value in (None, there)
 
     def __str__(self) -> str:
         return f"{self.module}.{self.path}" if self.path else self.module

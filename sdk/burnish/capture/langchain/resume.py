@@ -13,12 +13,12 @@ from typing import Any
 from burnish.capture import faults
 from burnish.capture.recorder import thread_runs
 from burnish.capture.recorder.values import text_of_value
+from burnish.compat.langgraph import CHECKPOINTER
 
 KEY = "burnish_trajectory"
 """Key of the trajectory's id in the metadata of checkpoints that earlier versions made."""
 NOT_FOUND = "-"
 """No trajectory is known for the checkpoint."""
-_CHECKPOINTER = "__pregel_checkpointer"
 _EDITED = ("update", "fork")  # checkpoints of `update_state`, which no run makes
 _EDITS = 100  # how many edits in a row are looked behind
 
@@ -35,7 +35,7 @@ def configurable_of(graph: Any, config: dict[str, Any]) -> dict[str, Any]:
 
 def keeps_checkpoints(graph: Any, configurable: dict[str, Any]) -> bool:
     """Whether there is a checkpointer that would keep our id."""
-    found = configurable.get(_CHECKPOINTER, getattr(graph, "checkpointer", None))
+    found = configurable.get(CHECKPOINTER, getattr(graph, "checkpointer", None))
     return found is not None and found is not False
 
 
