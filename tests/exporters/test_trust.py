@@ -137,7 +137,7 @@ def test_a_damaged_ledger_is_one_clear_error(project):
     draw(project, "support", 5)
     (project.home / "quality" / "support.json").write_text("{")
 
-    with pytest.raises(VerificationError, match="what `burnish verify audit` wrote"):
+    with pytest.raises(VerificationError, match="the JSON that `burnish verify audit` writes"):
         run("verify", "audit", "support")
 
 

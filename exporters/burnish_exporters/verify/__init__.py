@@ -1,11 +1,13 @@
-"""Who says whether a run succeeded: verifiers, how they are found, run apart and combined.
+"""Decide whether a run succeeded: find verifiers, run them in isolation, combine their verdicts.
 
-Knows: the verifiers, one file each, and the order of the work: found by name (registry.py), run in a process of their
-own (pool.py), one conclusion of several (combine.py), stored as frames (watching.py).
-Does not know: what is done with a conclusion.
+`make_verifiers()` (registry.py) builds verifiers from burnish.toml, `judge_all()` (running/pool.py)
+runs them in their own processes, `combine()` (running/combination.py) makes one conclusion of
+several verdicts, and running/watching.py writes the verdicts to the journal as frames. Each
+verifier is one file in checks/.
 
-A verifier looks at facts: outcomes, states, results, references. The agent's own words are none. Whatever cannot be
-known, a crash and a time-out included, is "unknown", and unknown admits nothing.
+Verifiers look at facts: outcomes, states, tool results and references. The agent's own words are no
+evidence. A crash, a time-out and missing evidence all give "unknown", and "unknown" never admits a
+run to a dataset.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
-"""Verifiers by name: our own, and those of other packages through entry points.
+"""Build verifiers by name: the built-in ones, and those that other packages register through entry points.
 
-Knows: how an entry of `verify` in burnish.toml becomes a verifier.
-Does not know: what any verifier does.
+`make_verifiers()` is the entry: it turns the entries of `verify` in burnish.toml into verifiers.
 """
 
 from __future__ import annotations
@@ -55,18 +54,20 @@ _COMPOSED = {"all_of": all_of, "any_of": any_of, "weighted": weighted}
 def make_verifiers(
     config: Sequence[Any], folder: Path | str, *, trust_received: Sequence[str] = ()
 ) -> list[Verifier]:
-    """Verifiers as the key `verify` of burnish.toml declares them.
+    """Build the verifiers that the key `verify` of burnish.toml declares.
 
     Args:
-        config: Each entry is a name ("outcome"), a table with one key and the verifier's main argument
-            ({"goal_state": "checks:reached_goal"}), the same with a table of arguments, or a Verifier;
-            {"all_of": [...]}, {"any_of": [...]} and {"weighted": ...} hold further entries; see _composed().
-        folder: Folder of burnish.toml; modules and files are looked for there first.
-        trust_received: Sources whose received and imported facts decide; `trust_received` of `[agent.NAME]`.
+        config: Each entry is a name ("outcome"), a table with one key and the verifier's main
+            argument ({"goal_state": "checks:reached_goal"}), the same with a table of arguments, or
+            a Verifier; {"all_of": [...]}, {"any_of": [...]} and {"weighted": ...} hold further
+            entries; see _compose_entries().
+        folder: Folder of burnish.toml; modules and files are looked up there first.
+        trust_received: Sources whose received and imported facts decide; `trust_received` of
+            `[agent.NAME]`.
 
     Raises:
         NoVerifier: If nothing is declared.
-        VerificationError: If a name is unknown, declared twice, or its arguments do not fit.
+        VerificationError: If a name is unknown or declared twice, or if its arguments do not fit.
     """
     if not config:
         raise NoVerifier(
@@ -81,25 +82,25 @@ def make_verifiers(
     if twice:
         raise VerificationError(
             f"verifier {twice[0]!r} is declared twice",
-            "a name of its own for each",
+            "a different name for each verifier",
             f'{{{twice[0]} = {{..., name = "second"}}}}',
         )
     return made
 
 
 def known_verifiers() -> list[str]:
-    """Names that can be declared."""
+    """Return the names that can be declared."""
     return sorted({*_BUILT_IN, *_COMPOSED, *(entry.name for entry in entry_points(group=GROUP))})
 
 
 def described() -> dict[str, str]:
-    """What each verifier that can be declared does, by name."""
+    """Return the description of each verifier that can be declared, by name."""
     made = {name: _COMPOSED.get(name) or _find_factory(name) for name in known_verifiers()}
     return {name: (inspect.getdoc(one) or "").partition("\n")[0] for name, one in made.items()}
 
 
 class _Place(NamedTuple):
-    """What every verifier of a burnish.toml is given unless its entry says otherwise."""
+    """Defaults that every verifier of a burnish.toml gets unless its entry sets them."""
 
     folder: Path
     trust_received: tuple[str, ...]
@@ -113,7 +114,7 @@ def _make_verifier(entry: Any, place: _Place) -> Verifier:
         name, arguments = next(iter(entry.items()))
     if not isinstance(name, str):
         raise VerificationError(
-            f"verifier {entry!r}",
+            f"a verifier is declared as {entry!r}",
             "a name, or a table with one key",
             '{goal_state = "checks:reached_goal"}',
         )
@@ -139,16 +140,18 @@ def _make_verifier(entry: Any, place: _Place) -> Verifier:
 def _refuse_wrong_types(
     name: str, factory: Callable[..., Any], positional: list[Any], named: dict[str, Any]
 ) -> None:
-    """Refuse a text where a number is meant, and any other value that would decide something by its truth.
+    """Refuse a value whose type differs from a simple annotation.
+
+    A text such as "false" would otherwise count as true.
 
     Raises:
-        VerificationError: If a value is of another type than a simple annotation says.
+        VerificationError: If a value has another type than the annotation.
     """
     try:
         signature = inspect.signature(factory, eval_str=True)
         given = signature.bind_partial(*positional, **named).arguments
     except (TypeError, ValueError, NameError):
-        return  # the call itself says what does not fit
+        return  # the call itself reports which argument does not fit
     for key, value in given.items():
         declared = signature.parameters[key].annotation
         if declared not in _SIMPLE:
@@ -167,9 +170,9 @@ _SIMPLE = (bool, int, float, str, float | None, str | None, list[int] | None)
 
 
 def _compose_entries(name: str, given: Any, place: _Place) -> Verifier:
-    """Several entries as one: a list of them, or a table of `parts`, `gates` and `name`.
+    """Build one composed verifier from a list of entries, or from a table of `parts`, `gates` and `name`.
 
-    The parts of "weighted" are pairs of entry and weight, and it may have a `threshold`.
+    The parts of "weighted" are pairs of an entry and its weight; its table may have a `threshold`.
     """
     table = dict(given) if isinstance(given, dict) else {"parts": given}
     parts, gates = table.pop("parts", None), table.pop("gates", [])
@@ -186,13 +189,13 @@ def _compose_entries(name: str, given: Any, place: _Place) -> Verifier:
             raise
         raise VerificationError(
             f"verifier {name}: {problem}",
-            'a list of verifiers; for "weighted", of pairs with a weight',
+            'a list of verifiers; for "weighted", a list of pairs of a verifier and its weight',
             '{ all_of = { parts = ["outcome", "tool_calls"], gates = [{ rules = "constitution.toml" }] } }',
         ) from problem
 
 
 def _split_arguments(given: Any) -> tuple[list[Any], dict[str, Any]]:
-    """Main argument and named ones; in a table the main one may be given by its name."""
+    """Split what an entry gives into positional and named arguments."""
     if given is None:
         return [], {}
     return ([], dict(given)) if isinstance(given, dict) else ([given], {})

@@ -1,6 +1,6 @@
-"""One verifier, one trajectory, one verdict, whatever happens.
+"""Run one verifier on one trajectory and turn any answer, or a crash, into a verdict.
 
-Knows: how an answer or a crash of a verifier becomes a verdict. Does not know: in which process it runs.
+`judge()` is the entry. pool.py and worker.py decide in which process it runs.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _EVIDENCE_BYTES = 8192
 
 
 def judge(verifier: Verifier, trajectory: Trajectory) -> Verdict:
-    """The verdict of one verifier; a crash inside is "unknown" with the error as evidence."""
+    """Return the verdict of one verifier; a crash inside gives "unknown" with the error as evidence."""
     try:
         answer = verifier.verify(trajectory)
     except KeyboardInterrupt:
@@ -70,14 +70,15 @@ def _describe_problem(problem: BaseException) -> str:
     try:
         return str(problem)
     except Exception:  # noqa: BLE001 - the exception's own text raises
-        return "no words"
+        return "the exception has no text"
 
 
 def read_answer(answer: Any) -> bool:
-    """What a predicate says, where it says yes or no: a bool, also numpy's.
+    """Read the answer of a predicate, which must be a bool (numpy's bool included).
 
     Raises:
-        WrongValue: If it says neither: a number may be a count, a text a reason, and a coroutine has not run.
+        WrongValue: If the answer is no bool. A number may be a count, a text may be a reason, and a
+            coroutine has not run.
     """
     if isinstance(answer, bool) or str(getattr(answer, "dtype", "")) == "bool":
         return read_flag(answer, "True or False")
@@ -87,7 +88,7 @@ def read_answer(answer: Any) -> bool:
 
 
 def unknown(verifier: Verifier, reason: str, detail: str = "") -> Verdict:
-    """The verdict "unknown" with a reason that can be counted, and its detail."""
+    """Make the verdict "unknown" with a countable reason and its detail."""
     evidence: dict[str, Json] = {"reason": reason}
     if detail:
         evidence["detail"] = shown(detail)
@@ -101,7 +102,7 @@ def unknown(verifier: Verifier, reason: str, detail: str = "") -> Verdict:
 
 
 def plain(evidence: Any) -> Json:
-    """Evidence as plain data of bounded size."""
+    """Return the evidence as plain data of bounded size."""
     try:
         encoded = msgspec.json.encode(evidence)
         if len(encoded) <= _EVIDENCE_BYTES:
@@ -112,7 +113,7 @@ def plain(evidence: Any) -> Json:
 
 
 def shown(value: Any) -> str:
-    """Text of a value, made short and safe to write."""
+    """Return the text of a value, short and safe to write."""
     try:
         text = value if isinstance(value, str) else repr(value)
     except Exception:  # noqa: BLE001 - repr() is the user's code too
@@ -123,11 +124,12 @@ def shown(value: Any) -> str:
 def earlier(
     verifier: Verifier, trajectory: Trajectory, trusted: Collection[str] = ()
 ) -> Verdict | None:
-    """The newest verdict that was given already and can stand for one of ours, if it still holds.
+    """Return the newest verdict of this verifier's version that the trajectory already has and that still holds.
 
-    It must be of the same version of the verifier, and this workspace's verification must have given it. A verdict that
-    was received or imported counts only where `trusted` names its verifier, and after any of ours; one from inside the
-    run never does. A verifier that reads outcomes judges anew once a later outcome was reported.
+    The verdict must come from this workspace's own verification. A received or imported verdict
+    counts only where `trusted` names its verifier, and ranks after our own; a verdict from inside
+    the run never counts. A verifier that reads outcomes judges again after a later outcome was
+    reported.
     """
     same = [
         verdict
@@ -145,6 +147,6 @@ def earlier(
 def reusable(
     verifier: Verifier, trajectory: Trajectory, trusted: Collection[str] = ()
 ) -> Verdict | None:
-    """An earlier verdict that can be believed again: it still holds and was not unknown."""
+    """Return an earlier verdict that can be reused: it still holds and is not unknown."""
     verdict = earlier(verifier, trajectory, trusted)
     return verdict if verdict is not None and verdict.label != "unknown" else None

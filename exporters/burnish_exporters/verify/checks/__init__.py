@@ -1,1 +1,1 @@
-"""Verifiers: each decides by one kind of evidence whether a run succeeded."""
+"""Verifiers: each decides from one kind of evidence whether a run succeeded."""

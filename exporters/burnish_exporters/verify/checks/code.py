@@ -1,7 +1,6 @@
-"""Does agent-written code print what it should?
+"""Verifier `code`: run the agent's program in a sandbox on given inputs and compare its output.
 
-Knows: running a program in a sandbox on inputs, and comparing what it prints.
-Does not know: any task; inputs and outputs are given.
+`code()` builds the verifier. Inputs and expected outputs come from the caller.
 """
 
 from __future__ import annotations
@@ -35,12 +34,12 @@ MAIN = "main.py"
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One input with its output.
+    """One input with its expected output.
 
     Attributes:
-        stdout: What the program must print, up to spaces at the ends of lines and of the text.
-        stdin: What it can read.
-        arguments: Its arguments.
+        stdout: Expected output; spaces at the ends of lines and of the text are ignored.
+        stdin: Text on standard input.
+        arguments: Command-line arguments.
     """
 
     stdout: str
@@ -50,7 +49,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 @dataclass(frozen=True, kw_only=True)
 class Code(RunsCode):
-    """Runs a program on inputs; see code()."""
+    """Run a program on inputs; see code()."""
 
     cases: dict[str, tuple[Case, ...]]
     name: str = "code"
@@ -103,21 +102,25 @@ def code(
     trust_received: Sequence[str] = (),
     name: str = "code",
 ) -> Code:
-    """Verifier that runs the agent's program in a sandbox and compares what it prints.
+    """Check what the agent's program prints when it runs in a sandbox.
 
-    The program is Python. It sees no network and no file but its own; see Limits for what it may use. The class of a
-    failure is in the evidence: `wrong output`, `exception`, `time-out` or `resource limit`.
+    The program is Python. It has no network and reads only its own files; Limits says which
+    resources it may use. The evidence holds the class of a failure: `wrong output`, `exception`,
+    `time-out` or `resource limit`.
 
     Args:
-        cases: By task id (or "*" for every task) a list of `{stdin, arguments, stdout}`; or a JSON file of them.
-        program: Where the program is: "answer", "state:KEY" or "module:function" (see code_of()).
-        limits: What it may use on each case; all cases together must end within the time limit of verification.
-        folder: Folder that files and modules are looked for in.
-        trust_received: With "state", final states count that were received or imported.
+        cases: A list of `{stdin, arguments, stdout}` by task id (or "*" for every task); or a JSON
+            file that holds it.
+        program: Place of the program: "answer", "state:KEY" or "module:function" (see code_of()).
+        limits: Resource limits of each case; all cases together must end within the time limit of
+            verification.
+        folder: Folder in which files and modules are looked up.
+        trust_received: With "state", received and imported final states count too.
         name: Name under which verdicts are stored.
 
     Raises:
-        VerificationError: If cases or limits are none; when it is prepared, if there is no sandbox.
+        VerificationError: If cases or limits are malformed, or, on prepare(), if this machine has
+            no sandbox.
     """
     place = Path(folder).absolute() if folder else Path.cwd()
     try:

@@ -1,11 +1,14 @@
-"""Does agent-written code pass its tests?
+"""Verifier `tests`: run tests against the agent's code.
 
-Knows: tests in one sandbox, the code in another, and a line between them (rpc.py), so that no trick of the code
-reaches the tests: it shares no process, no file and no memory with them.
-Does not know: any task; tests are given.
+`passes_tests()` builds the verifier.
 
-Only what the code does is a failure. Where the tests cannot be imported, run out of time or memory, are killed, report too
-much, or hang on an answer that the code could give in any case, the verdict is "unknown".
+How it works: the tests run in one sandbox and the code in another. They exchange messages over
+pipes (sandbox/rpc.py) and share no process, file or memory, so the code cannot tamper with the
+tests.
+
+Only faults of the code fail a run. The verdict is "unknown" where the tests cannot be imported,
+exceed time or memory, are killed, report too much, or wait for an answer that correct code could
+give too.
 """
 
 from __future__ import annotations
@@ -54,7 +57,7 @@ _TEST_LIBRARIES = (
     "hypothesis",
     "numpy",
     "pandas",
-)  # never meant as the code's own files
+)  # never taken for the code's own files
 _GRAVEST: tuple[EndClass, ...] = ("time-out", "resource limit", "exception", "wrong output")
 
 
@@ -68,14 +71,16 @@ class _Report(msgspec.Struct, frozen=True):
     tests: list[_Test]
     problem: str | None = None
     at: str = "tests"
-    ended: bool = False  # the code left, or spoke nonsense
-    stopped: str | None = None  # "tests" or "code": who kept the tests from ending in time
+    ended: bool = False  # the code's process exited or broke the protocol
+    stopped: str | None = (
+        None  # the side that kept the tests from ending in time: "tests" or "code"
+    )
     cut: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class CodeTests(RunsCode):
-    """Runs tests against the code of a run; see passes_tests()."""
+    """Run tests against the code of a run; see passes_tests()."""
 
     tests: dict[str, str]
     name: str = "tests"
@@ -139,24 +144,26 @@ def passes_tests(
     trust_received: Sequence[str] = (),
     name: str = "tests",
 ) -> CodeTests:
-    """Verifier that runs tests against the agent's code.
+    """Run tests against the agent's code, each in a sandbox.
 
-    Tests import the code by the names of its files (`solution` where it has none) and are functions `test_*`, classes
-    `Test*`, `unittest.TestCase`, or marked with `pytest.mark.parametrize`; fixtures are not known. Code and tests run
-    in two sandboxes. Values cross by copy: compare plain data, or objects of the code with each other. A test that
-    decides by an operation of both decides nothing, and a file of the code that is named like a module that the tests
-    use makes the run unknown.
+    Tests import the code by the names of its files (`solution` where a file has no name). Tests are
+    functions `test_*`, classes `Test*` or `unittest.TestCase`, and may be marked with
+    `pytest.mark.parametrize`; fixtures are not supported. Values cross between the sandboxes by
+    copy: compare plain data, or objects of the code with each other. A test whose result depends on
+    an operation between an object of the tests and one of the code decides nothing. A file of the
+    code that has the name of a module that the tests use makes the run unknown.
 
     Args:
-        tests: Text of the tests by task id (or "*" for every task); or a folder of files `TASK.py`; or one file.
-        program: Where the code is: "answer", "state:KEY" or "module:function" (see code_of()).
-        limits: What code and tests may each use.
-        folder: Folder that files and modules are looked for in.
-        trust_received: With "state", final states count that were received or imported.
+        tests: Text of the tests by task id (or "*" for every task); or a folder of files `TASK.py`;
+            or one file.
+        program: Place of the code: "answer", "state:KEY" or "module:function" (see code_of()).
+        limits: Resource limits of the code and of the tests, each.
+        folder: Folder in which files and modules are looked up.
+        trust_received: With "state", received and imported final states count too.
         name: Name under which verdicts are stored.
 
     Raises:
-        VerificationError: If there are no tests; when it is prepared, if there is no sandbox.
+        VerificationError: If there are no tests, or, on prepare(), if this machine has no sandbox.
     """
     place = Path(folder).absolute() if folder else Path.cwd()
     given = (
@@ -182,7 +189,7 @@ def passes_tests(
 
 
 def examine(tests: str, files: Mapping[str, str], limits: Limits) -> tuple[ProgramRun, ProgramRun]:
-    """Run tests against code; returns how the tests ended, with their report, and how the code did.
+    """Run tests against code; return how the tests ended (with their report) and how the code ended.
 
     Raises:
         VerificationError: If this machine has no sandbox.
@@ -224,14 +231,14 @@ def examine(tests: str, files: Mapping[str, str], limits: Limits) -> tuple[Progr
 
 
 def _is_installed(name: str) -> bool:
-    """Whether a library of that name is installed here, also where the sandbox does not show it."""
+    """Return whether a library of that name is installed here, even where the sandbox hides it."""
     folders = [path for path in sys.path if Path(path).name in ("site-packages", "dist-packages")]
     found = importlib.machinery.PathFinder.find_spec(name, folders) if name.isidentifier() else None
     return found is not None or name in _TEST_LIBRARIES
 
 
 def _read_report(checker: ProgramRun) -> _Report | None:
-    """What the tests reported; None where it is missing or cut."""
+    """Return the report of the tests; None where it is missing or cut."""
     try:
         return msgspec.json.decode(checker.report, type=_Report)
     except msgspec.DecodeError:
@@ -241,7 +248,7 @@ def _read_report(checker: ProgramRun) -> _Report | None:
 def _find_trouble(
     report: _Report | None, checker: ProgramRun, candidate: ProgramRun
 ) -> tuple[str, str] | None:
-    """Reason and detail where the tests, or the sandbox, kept the code from being judged."""
+    """Return reason and detail where the tests or the sandbox prevented a judgement of the code."""
     if "lost" in (checker.ended, candidate.ended):
         return "the sandbox broke", last_words(checker) + last_words(candidate)
     if report is None:
@@ -256,7 +263,7 @@ def _find_trouble(
 
 
 def _read_own_modules(main: str) -> dict[str, str]:
-    """Our own part of what lies in a sandbox, out of the way of the code's names."""
+    """Return our own modules for a sandbox, in a folder that the code's names cannot hide."""
     package = f"{_OURS}/burnish_exporters"
     folders = ("", "/verify", "/verify/sandbox")
     found = {f"{package}{folder}/__init__.py": "" for folder in folders}

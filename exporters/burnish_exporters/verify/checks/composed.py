@@ -1,6 +1,6 @@
-"""Several verifiers as one: all, any, or weighted, with gates that nothing outweighs.
+"""Combine several verifiers into one: all, any or weighted, with gates that the sum cannot outweigh.
 
-Knows: how labels combine. Does not know: what any part looks at.
+`all_of()`, `any_of()` and `weighted()` build the composed verifier.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Rule = Callable[[list[Verdict]], VerdictLabel]
 
 @dataclass(frozen=True, kw_only=True)
 class Composed:
-    """Asks its parts and combines what they say; see all_of(), any_of(), weighted()."""
+    """Run the parts and combine their verdicts; see all_of(), any_of(), weighted()."""
 
     parts: tuple[Verifier, ...]
     gates: tuple[Verifier, ...]
@@ -31,7 +31,11 @@ class Composed:
 
     @property
     def traits(self) -> VerifierTraits:
-        """A judge, where a judge among the parts can make the success; the rest as any part needs it."""
+        """Derive the traits from the parts.
+
+        The kind is "judge" where a judge among the parts can cause the success; the other traits
+        hold if any part has them.
+        """
         judges = [traits_of(part).kind == "judge" for part in self.parts]
         everyone = [traits_of(part) for part in (*self.parts, *self.gates)]
         return VerifierTraits(
@@ -47,7 +51,7 @@ class Composed:
                 part.prepare()
 
     def verify(self, trajectory: Trajectory) -> Verdict:
-        """Judge by the parts; a gate that fails or cannot tell decides alone, with score 0."""
+        """Judge by the parts; a gate that fails or gives "unknown" decides alone, with score 0."""
         gates = [judge(gate, trajectory) for gate in self.gates]
         parts = [judge(part, trajectory) for part in self.parts]
         closed = [verdict.label for verdict in gates if verdict.label != "success"]
@@ -67,7 +71,7 @@ class Composed:
         )
 
     def _score(self, parts: list[Verdict]) -> float:
-        """Weighted share of success, 0 to 1; the least of all for all_of, the greatest for any_of."""
+        """Return the weighted share of success, 0 to 1; all_of takes the lowest part, any_of the highest."""
         values = [_value_of_verdict(verdict) for verdict in parts]
         if self.how == "weighted":
             return sum(w * v for w, v in zip(self.weights, values, strict=True)) / sum(self.weights)
@@ -87,12 +91,12 @@ class Composed:
 
 
 def all_of(*parts: Verifier, gates: Sequence[Verifier] = (), name: str = "all_of") -> Composed:
-    """Verifier whose parts must all say success; one failure is a failure."""
+    """Require success of every part; one failure fails the run."""
     return _compose_parts("all_of", parts, gates, name)
 
 
 def any_of(*parts: Verifier, gates: Sequence[Verifier] = (), name: str = "any_of") -> Composed:
-    """Verifier of which one part must say success; only if all fail is it a failure."""
+    """Require success of one part; the run fails only if all parts fail."""
     return _compose_parts("any_of", parts, gates, name)
 
 
@@ -103,7 +107,7 @@ def weighted(
     gates: Sequence[Verifier] = (),
     name: str = "weighted",
 ) -> Composed:
-    """Verifier that adds up its parts; a part that cannot tell makes the whole unknown.
+    """Add up weighted parts; an unknown part makes the whole unknown.
 
     Args:
         parts: Verifiers with their weights, above 0.
@@ -130,7 +134,7 @@ def _compose_parts(
     how: str, parts: Sequence[Verifier], gates: Sequence[Verifier], name: str
 ) -> Composed:
     if not parts:
-        raise VerificationError(f"{how}() of nothing", "at least one verifier")
+        raise VerificationError(f"{how}() has no verifiers", "at least one verifier")
     versions = [f"{part.name}@{part.version}" for part in (*parts, *gates)]
     return Composed(
         parts=tuple(parts), gates=tuple(gates), how=how, name=name, version="+".join(versions)

@@ -1,7 +1,7 @@
-"""Is the page in the state that it should be in?
+"""Verifier `dom_assert`: check assertions on the recorded HTML page.
 
-Knows: a small part of CSS selectors, over recorded HTML. Does not know: browsers; the page is what the environment
-recorded as the final state.
+`dom_assert()` builds the verifier. It supports a small part of CSS selectors and needs no browser:
+the page is what the environment recorded as the final state.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _SIMPLE = re.compile(
 )
 _STEP = re.compile(
     r"""(?:\[[^\]\[]{0,256}\]|[^\s\[])+"""
-)  # spaces inside of brackets part no steps
+)  # spaces inside brackets do not separate steps
 _GROUP = re.compile(r"""(?:\[[^\]\[]{0,256}\]|[^,\[])+""")
 _KEYS = {"selector", "text", "contains", "count", "absent", "attribute", "value"}
 
@@ -57,13 +57,13 @@ class Element:
 
     @property
     def text(self) -> str:
-        """Its text and that of everything inside it, spaces made even."""
+        """The text of the element and of everything inside it, with runs of spaces collapsed."""
         return " ".join("".join(self.texts).split())
 
 
 @dataclass(frozen=True, kw_only=True)
 class DomAssert:
-    """Checks assertions on the recorded page; see dom_assert()."""
+    """Check assertions on the recorded page; see dom_assert()."""
 
     assertions: tuple[dict[str, Json], ...]
     key: str = "html"
@@ -94,22 +94,25 @@ def dom_assert(
     trust_received: Sequence[str] = (),
     name: str = "dom_assert",
 ) -> DomAssert:
-    """Verifier that checks the recorded page.
+    """Check assertions on the recorded HTML page.
 
     Args:
-        assertions: All must hold. Each has a `selector` (tag, #id, .class, [attribute=value], descendants) and any of:
-            `text` (exactly), `contains`, `count`, `absent: true`, `attribute` with `value`; none means: is there.
-        key: Where in the final state the page is; a final state that is a text is the page.
-        trust_received: With "state", pages decide that were received or imported.
+        assertions: All must hold. Each has a `selector` (tag, #id, .class, [attribute=value],
+            descendants) and any of `text` (exactly), `contains`, `count`, `absent: true`,
+            `attribute` with `value`. With none of them an element must exist.
+        key: Key of the page in the final state; a final state that is a text is the page itself.
+        trust_received: With "state", received and imported pages decide too.
         name: Name under which verdicts are stored.
 
     Raises:
-        VerificationError: If an assertion has no selector, one that is not known here, an unknown key, or a value of
-            a wrong type.
+        VerificationError: If an assertion has no selector, an unsupported selector, an unknown key
+            or a value of a wrong type.
     """
     for one in assertions:
         if not isinstance(one, dict) or "selector" not in one or one.keys() - _KEYS:
-            raise VerificationError(f"assertion {one!r}", f"a selector, and of {sorted(_KEYS)}")
+            raise VerificationError(
+                f"assertion {one!r}", f"a selector, and only keys of {sorted(_KEYS)}"
+            )
         _refuse_wrong(one)
     digest = hashlib.sha256(canonical(list(assertions))).hexdigest()[:8]
     return DomAssert(
@@ -122,7 +125,7 @@ def dom_assert(
 
 
 def _refuse_wrong(one: dict[str, Any]) -> None:
-    """Refuse an assertion that would hold, or fail, whatever the page is."""
+    """Refuse an assertion whose result would not depend on the page."""
     kinds = {
         "selector": str, "text": str, "contains": str, "attribute": str, "value": str,
         "count": int, "absent": bool,
@@ -135,7 +138,7 @@ def _refuse_wrong(one: dict[str, Any]) -> None:
     steps = [step for group in _GROUP.findall(one["selector"]) for step in _STEP.findall(group)]
     if not steps or any(_SIMPLE.sub("", step) for step in steps):
         raise VerificationError(
-            f"assertion {one!r}: the selector is not known here",
+            f"assertion {one!r}: the selector is not supported",
             "tag, #id, .class, [attribute=value] and descendants",
             '{ selector = "form .error", count = 0 }',
         )
@@ -144,7 +147,7 @@ def _refuse_wrong(one: dict[str, Any]) -> None:
 
 
 def elements_of(page: str) -> list[Element]:
-    """All elements of a page, in order."""
+    """Return all elements of a page, in document order."""
     parser = _Parser()
     parser.feed(page)
     parser.close()
@@ -152,7 +155,7 @@ def elements_of(page: str) -> list[Element]:
 
 
 def select(selector: str, elements: Sequence[Element]) -> list[Element]:
-    """Elements that a selector finds."""
+    """Return the elements that match a selector."""
     groups = [_STEP.findall(group) for group in _GROUP.findall(selector)]
     return [e for e in elements if any(_matches_selector(e, steps) for steps in groups)]
 
@@ -183,7 +186,7 @@ class _Parser(HTMLParser):
 
 
 def _matches_selector(element: Element, steps: list[str]) -> bool:
-    """Whether an element fits the last step and its ancestors, in order, the others."""
+    """Return whether an element matches the last step and its ancestors, in order, match the other steps."""
     if not steps or not _fits_step(element, steps[-1]):
         return False
     above, rest = element.parent, steps[:-1]

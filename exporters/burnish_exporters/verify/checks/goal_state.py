@@ -1,7 +1,6 @@
-"""Did the run reach its goal? A predicate of yours looks at the trajectory and the recorded final state.
+"""Verifier `goal_state`: ask a user's predicate about the trajectory and its recorded final state.
 
-Knows: how a predicate is found and called, and what its answers mean.
-Does not know: any goal; that is the predicate's.
+`goal_state()` builds the verifier; it finds and calls the predicate and interprets its answer.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from burnish_exporters.verify.verdicts import unknown
 
 @dataclass(frozen=True, kw_only=True)
 class GoalState:
-    """Asks `predicate(trajectory, final_state)`; see goal_state()."""
+    """Ask `predicate(trajectory, final_state)`; see goal_state()."""
 
     predicate: str
     folder: Path | None = None
@@ -31,7 +30,7 @@ class GoalState:
     traits = VerifierTraits()
 
     def prepare(self) -> None:
-        """Import the predicate, so that a wrong path is an error and not a pile of unknowns."""
+        """Import the predicate early, so that a wrong path is one error instead of many "unknown" verdicts."""
         load_function(self.predicate, self.folder)
 
     def verify(self, trajectory: Trajectory) -> Verdict:
@@ -55,22 +54,23 @@ def goal_state(
     needs_state: bool = True,
     trust_received: Sequence[str] = (),
 ) -> GoalState:
-    """Verifier that asks a predicate of yours.
+    """Ask a predicate of yours whether the run reached its goal.
 
-    The predicate gets the trajectory and `Environment.state()` as recorded at its end. It returns a bool (numpy's
-    too), a Verdict, or a pair of label (or bool) and evidence; None means unknown.
+    The predicate gets the trajectory and `Environment.state()` as recorded at its end. It returns a
+    bool (numpy's too), a Verdict, or a pair of label (or bool) and evidence; None means unknown.
 
     Args:
         predicate: Import path "module:function".
-        folder: Folder that the module is looked for in first; by default the current one.
+        folder: Folder in which the module is looked up first; by default the current one.
         name: Name under which verdicts are stored.
-        version: Version of the check; by default it follows the text of the module, so that a changed check judges
-            anew.
-        needs_state: Whether a run whose state was not recorded is unknown without asking.
-        trust_received: With "state", final states decide that were received or imported.
+        version: Version of the check. By default it follows the text of the module, so that a
+            changed check judges again.
+        needs_state: Whether a run without a recorded state is unknown without a call of the
+            predicate.
+        trust_received: With "state", received and imported final states decide too.
 
     Raises:
-        ImportPathError: If the path has not the form "module:function".
+        ImportPathError: If the path does not have the form "module:function".
     """
     module, colon, function = predicate.partition(":")
     if not (module and colon and function):

@@ -1,6 +1,7 @@
-"""Does the answer have the form that was asked for?
+"""Verifier `json_schema`: find the JSON in an answer and check it against a schema.
 
-Knows: finding JSON in an answer, and checking it. Does not know: whether its content is right.
+`json_schema()` builds the verifier. It checks the form of the answer; other verifiers check its
+content.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _FENCE = re.compile(r"```(?:([A-Za-z][\w+-]{0,31})(?=\s))?\s{0,16}(.*?)```", re.
 
 @dataclass(frozen=True, kw_only=True)
 class JsonSchema:
-    """Checks the answer against a schema; see json_schema()."""
+    """Check the answer against a schema; see json_schema()."""
 
     schema: dict[str, Json]
     strict: bool = False
@@ -61,27 +62,27 @@ def json_schema(
     folder: Path | str | None = None,
     name: str = "json_schema",
 ) -> JsonSchema:
-    """Verifier that checks the final answer against a JSON schema.
+    """Check the final answer against a JSON schema.
 
     Args:
         schema: The schema, or a JSON file that holds it.
-        strict: Whether the answer must be JSON and nothing else; otherwise fenced blocks do, each of which must fit,
-            or the outermost braces.
-        folder: Folder that a file is looked for in.
+        strict: Whether the whole answer must be JSON. Otherwise the fenced blocks count, each of
+            which must fit, or else the text between the outermost braces.
+        folder: Folder in which a file is looked up.
         name: Name under which verdicts are stored.
 
     Raises:
-        VerificationError: If the schema is none.
+        VerificationError: If the schema is not a JSON schema.
     """
     return JsonSchema(schema=read_schema(schema, folder), strict=strict, name=name,
                       version=schema_version(read_schema(schema, folder)))  # fmt: skip
 
 
 def read_schema(schema: Mapping[str, Json] | str, folder: Path | str | None) -> dict[str, Json]:
-    """A schema, from itself or from a file, checked.
+    """Return a checked schema from a mapping or a file.
 
     Raises:
-        VerificationError: If it is none.
+        VerificationError: If it is not a JSON schema.
     """
     from jsonschema import Draft202012Validator
     from jsonschema.exceptions import SchemaError
@@ -91,7 +92,7 @@ def read_schema(schema: Mapping[str, Json] | str, folder: Path | str | None) -> 
         if isinstance(schema, str):
             found = json.loads((Path(folder or ".") / schema).read_text("utf-8"))
         if not isinstance(found, Mapping):
-            raise ValueError(f"a {type(found).__name__}")  # noqa: TRY301, TRY004 - told below with the rest
+            raise ValueError(f"a {type(found).__name__}")  # noqa: TRY301, TRY004 - reported below with the rest
         Draft202012Validator.check_schema(dict(found))
     except (OSError, ValueError, SchemaError) as problem:
         raise VerificationError(
@@ -102,12 +103,12 @@ def read_schema(schema: Mapping[str, Json] | str, folder: Path | str | None) -> 
 
 
 def schema_version(schema: dict[str, Json]) -> str:
-    """Version that follows the schema."""
+    """Return a version that follows the schema."""
     return "2." + hashlib.sha256(canonical(schema)).hexdigest()[:8]
 
 
 def schema_problem(schema: dict[str, Json], value: Any) -> str | None:
-    """The first way in which a value breaks a schema; None if it does not."""
+    """Return the first way in which a value breaks a schema; None if it fits."""
     from jsonschema import Draft202012Validator
 
     error = next(iter(Draft202012Validator(schema).iter_errors(value)), None)
@@ -117,12 +118,12 @@ def schema_problem(schema: dict[str, Json], value: Any) -> str | None:
 
 
 def json_texts(answer: str) -> list[str]:
-    """The JSON in an answer: its fenced blocks, else the outermost brackets, or all of it."""
+    """Return the JSON texts of an answer: its fenced blocks, else the outermost brackets, else all of it."""
     fenced = [(language.lower(), text) for language, text in _FENCE.findall(answer)]
     for wanted in (
         "json",
         "",
-    ):  # blocks of another language are beside the point, unless there is nothing else
+    ):  # blocks of other languages count only where there is no JSON block
         if found := [text for language, text in fenced if language == wanted]:
             return found
     if fenced:
@@ -133,7 +134,7 @@ def json_texts(answer: str) -> list[str]:
 
 
 def _object_of_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object; readers disagree on which value counts of a key that stands twice."""
+    """Build an object and refuse a repeated key, because readers disagree on which value counts."""
     made = dict(pairs)
     if len(made) != len(pairs):
         raise ValueError("a key stands twice in an object")

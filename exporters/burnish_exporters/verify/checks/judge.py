@@ -1,9 +1,9 @@
-"""A chat model as judge, for what no check can tell.
+"""Verifier `judge`: ask a chat model whether a run fulfils a rubric.
 
-Knows: how votes become a verdict. Does not know: any model, and how a run is written down (transcript.py).
-
-Every vote is asked twice with the two answers in swapped order; a vote that changes with the order is none. Checks
-outrank judges (combine.py), and a judge's success counts for training only once its precision was measured (quality.py).
+`judge_by()` builds the verifier; evidence/transcript.py writes the run as text. Each vote asks
+twice, with the two answers in swapped order; a vote that changes with the order does not count.
+Checks outrank judges (running/combination.py). A judge's success counts for training only after its
+precision was measured (trust/verifier_quality.py).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _CHOICE = re.compile(r"\b([AB])\b")
 
 @dataclass(frozen=True, kw_only=True)
 class Judge:
-    """Asks a chat model; see judge_by()."""
+    """Ask a chat model; see judge_by()."""
 
     model: str
     rubric: str
@@ -74,7 +74,7 @@ class Judge:
         )  # fmt: skip
 
     def _vote(self, model: Any, shown: str) -> tuple[VerdictLabel, float]:
-        """One vote, asked in both orders; unknown if the answers differ or are nonsense."""
+        """Ask for one vote in both orders; the vote is unknown if the answers differ or are unreadable."""
         found: list[VerdictLabel | None] = []
         cost = 0.0
         for options in (_OPTIONS, _OPTIONS[::-1]):
@@ -114,14 +114,14 @@ def judge_by(
     folder: Path | str | None = None,
     name: str = "judge",
 ) -> Judge:
-    """Verifier that asks a chat model.
+    """Ask a chat model whether the run fulfils a rubric.
 
     Args:
         model: Import path "module:function" of a function that makes a LangChain chat model.
-        rubric: What a success is, in words.
-        votes: Votes of which more than half must agree.
+        rubric: Description of a success, in words.
+        votes: Number of votes; more than half must agree.
         price: US dollars per million input and output tokens, for the cost of a verdict.
-        folder: Folder that the module is looked for in.
+        folder: Folder in which the module is looked up.
         name: Name under which verdicts are stored.
 
     Raises:
@@ -141,7 +141,7 @@ def judge_by(
 
 
 def _text_of(content: Any) -> str:
-    """What a judge said: of content in blocks, the texts, and not what it thought."""
+    """Return the text of a judge's reply; reasoning blocks are left out."""
     if isinstance(content, str):
         return content
     blocks = content if isinstance(content, list) else []
@@ -155,7 +155,7 @@ def _text_block(block: Any) -> str:
 
 
 def _same_family(model: Any, trajectory: Trajectory) -> str | None:
-    """The family that the judge shares with the policy: the first word of both models' names."""
+    """Return the model family that judge and policy share: the first word of both models' names."""
     own = str(getattr(model, "model_name", None) or getattr(model, "model", "") or "")
     family = re.split(r"[-_/:.\d]", own.rpartition("/")[2].lower())[0]
     others = {

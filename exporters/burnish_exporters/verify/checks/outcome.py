@@ -1,7 +1,6 @@
-"""What became of it, as reported from outside.
+"""Verifiers `outcome` and `human`: decide from outcomes that were reported from outside.
 
-Knows: how reported outcomes are read: the newest of each source counts.
-Does not know: who reports, and whether they are right.
+`outcome()` builds the verifier. The newest outcome of each source counts.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ _WORDS: dict[str, VerdictLabel] = {
 
 @dataclass(frozen=True, kw_only=True)
 class OutcomeVerifier:
-    """Reads the outcomes of a trajectory; see outcome()."""
+    """Read the outcomes of a trajectory; see outcome()."""
 
     source: str | None = None
     at_least: float | None = None
@@ -71,7 +70,7 @@ class OutcomeVerifier:
         )
 
     def _why_none(self, trajectory: Trajectory) -> tuple[str, str]:
-        """Reason and detail of a run without an outcome that decides."""
+        """Return reason and detail of a run that has no outcome that decides."""
         others = [f for f in trajectory.outcomes if self.source in (None, f.source)]
         if not others:
             return "no outcome was reported", ""
@@ -95,18 +94,18 @@ def outcome(
     trust_received: Sequence[str] = (),
     name: str = "outcome",
 ) -> OutcomeVerifier:
-    """Verifier that believes facts reported through burnish.outcome().
+    """Decide from the facts that burnish.outcome() reported.
 
     Sources that contradict each other give unknown.
 
     Args:
-        source: Only what this source reported; by default all sources.
+        source: Read only this source's outcomes; by default all sources.
         at_least: Score from which on a run counts as success, where only a score was reported.
-        trust_received: Sources whose outcomes decide although they were received or imported.
+        trust_received: Sources whose outcomes decide even if they were received or imported.
         name: Name under which verdicts are stored.
 
     Raises:
-        VerificationError: If `at_least` is no finite number.
+        VerificationError: If `at_least` is not a finite number.
     """
     if at_least is not None and not math.isfinite(at_least):
         raise VerificationError(f"at_least {at_least}", "a finite score", "outcome(at_least=0.5)")
@@ -122,5 +121,5 @@ def outcome(
 
 
 def human(*, trust_received: Sequence[str] = (), name: str = "human") -> OutcomeVerifier:
-    """Verifier that believes people: outcomes reported with the source "human", such as labels."""
+    """Decide from outcomes that people reported with the source "human", such as labels."""
     return outcome("human", trust_received=trust_received, name=name)

@@ -1,6 +1,7 @@
-"""Is the answer the known one?
+"""Verifier `reference_match`: compare the final answer with a known one.
 
-Knows: four ways in which an answer can match a reference. Does not know: where references come from.
+`reference_match()` builds the verifier. It supports four kinds of comparison; references come from
+the caller.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ _MINUS = str.maketrans(dict.fromkeys("\u2011\u2012\u2013\u2212\ufe63\uff0d", "-"
 
 @dataclass(frozen=True, kw_only=True)
 class ReferenceMatch:
-    """Compares the answer with a reference; see reference_match()."""
+    """Compare the answer with a reference; see reference_match()."""
 
     references: dict[str, Json] = field(default_factory=dict)
     function: str | None = None
@@ -82,19 +83,21 @@ def reference_match(
     folder: Path | str | None = None,
     name: str = "reference_match",
 ) -> ReferenceMatch:
-    """Verifier that compares the final answer with a reference.
+    """Compare the final answer with a reference.
 
     Args:
-        references: Answers by task id; or a JSON file of them; or "module:function", called with the trajectory. A
-            task without a reference is unknown. A list means that any of its entries is right (mode "set": all).
-        mode: "exact"; "text" ignores case, spacing and end punctuation; "numeric" compares the last number of the
-            answer; "set" compares comma- or line-separated entries in any order.
+        references: Answers by task id; or a JSON file of them; or "module:function", called with
+            the trajectory. A task without a reference is unknown. In a list, any entry is a right
+            answer (mode "set": all together).
+        mode: "exact"; "text" ignores case, spacing and end punctuation; "numeric" compares the last
+            number of the answer; "set" compares comma- or line-separated entries in any order.
         tolerance: Largest relative difference of two equal numbers.
-        folder: Folder that files and modules are looked for in.
+        folder: Folder in which files and modules are looked up.
         name: Name under which verdicts are stored.
 
     Raises:
-        VerificationError: If the mode is unknown, the tolerance is no number from 0, or the file holds no JSON object.
+        VerificationError: If the mode is unknown, the tolerance is negative or infinite, or the
+            file holds no JSON object.
     """
     if mode not in _MATCHERS:
         raise VerificationError(
@@ -116,14 +119,14 @@ def reference_match(
 def given_references(
     references: Mapping[str, Json] | str, folder: Path
 ) -> tuple[dict[str, Json], str | None, str]:
-    """References by task id, or the function that gives them, and a version that follows them.
+    """Return the references by task id, or the function that gives them, and a version that follows them.
 
     Args:
         references: Answers by task id; or a JSON file of them; or "module:function".
-        folder: Folder that files and modules are looked for in.
+        folder: Folder in which files and modules are looked up.
 
     Raises:
-        VerificationError: If the file holds no JSON object, or they are none of the three.
+        VerificationError: If the file holds no JSON object, or references are none of the three.
     """
     if isinstance(references, str) and not references.endswith(".json"):
         return {}, references, version_of(references.partition(":")[0], folder)
@@ -155,7 +158,7 @@ def _read_references(file: Path) -> dict[str, Json]:
 
 
 def normalised(text: Any) -> str:
-    """Text without differences of case, spacing, width and end punctuation."""
+    """Return a text without differences of case, spacing, width and end punctuation."""
     folded = unicodedata.normalize("NFKC", str(text)).casefold()
     return " ".join(folded.split()).strip(" .!?;:\"'")
 
@@ -186,7 +189,7 @@ def _match_numeric(answer: str, expected: Json, tolerance: float) -> bool:
 
 
 def _last_number(text: str) -> float | None:
-    """The last number of a text, a fraction as its quotient; None where there is none, or it is a power."""
+    """Return the last number of a text, a fraction as its quotient; None without a number or for a power."""
     numbers = list(_NUMBER.finditer(text.translate(_MINUS)))
     if not numbers or numbers[-1]["power"]:
         return None

@@ -1,15 +1,14 @@
-"""A constitution: what no run may do, whatever it achieves.
+"""Verifier `rules`: fail runs that break a constitution, whatever else they achieve.
 
-Knows: allow-lists, patterns and predicates, read from a file. Does not know: whether the task was solved.
-
-A broken rule is a failure that nothing outweighs. The file is TOML:
+`rules()` reads allow-lists, patterns and predicates from a file. No other verdict outweighs a
+broken rule. The file is TOML:
 
     allow_tools = ["find_order", "cancel_order"]     # any other tool is a violation
     deny_tools = ["drop_table"]
     deny_answer = ["(?i)guaranteed refund"]          # patterns in the final answer
-    deny_arguments = { cancel_order = ['"all"'] }    # patterns in the arguments of a tool, however they are spelled
+    deny_arguments = { cancel_order = ['"all"'] }    # patterns in the arguments of a tool, in any spelling
     max_calls = { cancel_order = 1 }                 # most runs of a tool
-    predicates = ["my_rules:no_refund_over_limit"]   # gets the trajectory; True means that it holds
+    predicates = ["my_rules:no_refund_over_limit"]   # called with the trajectory; True means that the rule holds
 """
 
 from __future__ import annotations
@@ -48,7 +47,7 @@ class Constitution(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 @dataclass(frozen=True, kw_only=True)
 class Rules:
-    """Checks a constitution; see rules()."""
+    """Check a constitution; see rules()."""
 
     constitution: Constitution
     folder: Path = field(default_factory=Path.cwd)
@@ -63,7 +62,7 @@ class Rules:
             load_function(path, self.folder)
 
     def verify(self, trajectory: Trajectory) -> Verdict:
-        """Judge whether the run kept to the rules."""
+        """Judge whether the run kept the rules."""
         broken = list(self._broken(trajectory))
         label = "fail" if broken else "success"
         evidence = {"broken": broken[:10]} if broken else None
@@ -116,15 +115,15 @@ def _fold_name(name: str) -> str:
 def rules(
     constitution: Mapping[str, Any] | str, *, folder: Path | str | None = None, name: str = "rules"
 ) -> Rules:
-    """Verifier that fails runs that break a rule.
+    """Fail runs that break a rule of a constitution.
 
     Args:
         constitution: TOML file, or its content as a table.
-        folder: Folder that the file and predicates are looked for in.
+        folder: Folder in which the file and predicates are looked up.
         name: Name under which verdicts are stored.
 
     Raises:
-        VerificationError: If the file or a pattern is wrong, or a key unknown.
+        VerificationError: If the file or a pattern is malformed, or a key is unknown.
     """
     place = Path(folder).absolute() if folder else Path.cwd()
     try:

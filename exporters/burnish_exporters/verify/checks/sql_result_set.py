@@ -1,7 +1,7 @@
-"""Does the agent's query give the rows that the reference query gives?
+"""Verifier `sql_result_set`: compare the rows of the agent's query with those of a reference query.
 
-Knows: running two queries on one SQLite database that neither can change, and comparing what they give.
-Does not know: what the data means.
+`sql_result_set()` builds the verifier. Both queries run on one SQLite database that is opened
+read-only.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _EXACT = 2**53  # below it, a float holds every integer
 
 @dataclass(frozen=True, kw_only=True)
 class SqlResultSet:
-    """Compares the rows of two queries; see sql_result_set()."""
+    """Compare the rows of two queries; see sql_result_set()."""
 
     database: Path
     references: dict[str, str] = field(default_factory=dict)
@@ -85,7 +85,7 @@ class SqlResultSet:
         return self.references.get(trajectory.task_id or "")
 
     def _seen(self, trajectory: Trajectory) -> str:
-        """What was looked for, and the tools of the run with their arguments."""
+        """Return the argument that was looked for, and the tools of the run with their arguments."""
         tools = {
             run.name: sorted(run.arguments) if isinstance(run.arguments, dict) else []
             for run in trajectory.tool_runs
@@ -117,28 +117,29 @@ def sql_result_set(
     folder: Path | str | None = None,
     name: str = "sql_result_set",
 ) -> SqlResultSet:
-    """Verifier that runs the agent's last query and a reference query and compares their rows.
+    """Compare the rows of the agent's last query with those of a reference query.
 
-    The database is opened read-only. Order counts where the reference orders; column names do not.
+    The database is opened read-only. The order of rows counts where the reference orders them;
+    column names never count.
 
     Args:
-        references: Reference queries by task id; or a JSON file of them; or "module:function", called with the
-            trajectory. A task without a reference is unknown.
+        references: Reference queries by task id; or a JSON file of them; or "module:function",
+            called with the trajectory. A task without a reference is unknown.
         database: SQLite file.
-        tool: Tool that queries; by default any that has the argument.
+        tool: Tool that queries; by default any tool that has the argument.
         argument: Name of the tool's argument that holds the query.
-        folder: Folder that files and modules are looked for in.
+        folder: Folder in which files and modules are looked up.
         name: Name under which verdicts are stored.
 
     Raises:
-        VerificationError: If a file is not there, or references are no queries.
+        VerificationError: If a file is missing, or a reference is not a query.
     """
     place = Path(folder).absolute() if folder else Path.cwd()
     known, function, digest = given_references(references, place)
     if not all(isinstance(query, str) for query in known.values()):
         raise VerificationError(
-            "references that are no queries",
-            "texts by task id",
+            "a reference is not a query",
+            "SQL texts by task id",
             'sql_result_set({"task-1": "SELECT 1"}, database="shop.db")',
         )
     file = (place / database).absolute()
@@ -158,7 +159,7 @@ def sql_result_set(
 
 
 def rows_of(database: Path, query: str) -> list[tuple[Any, ...]]:
-    """Rows of a query on a database that it cannot change, within limits; one row more than `_ROWS` at most.
+    """Return the rows of a query on a database that it cannot change, at most one row more than `_ROWS`.
 
     Raises:
         sqlite3.Error: If the query fails, changes something or takes too long.
@@ -180,12 +181,12 @@ def _only_reading(action: int, *details: object) -> int:
         sqlite3.SQLITE_READ,
         sqlite3.SQLITE_FUNCTION,
         33,
-    )  # 33: recursive
+    )  # 33: a recursive query
     return sqlite3.SQLITE_OK if action in allowed else sqlite3.SQLITE_DENY
 
 
 def _is_trouble(problem: sqlite3.Error) -> bool:
-    """Whether the database or this machine kept a query from its rows, and not the query itself."""
+    """Return whether the database or this machine caused the error, and not the query."""
     code = getattr(problem, "sqlite_errorcode", None)
     return code is not None and (code & 0xFF) in _TROUBLE
 
@@ -204,7 +205,7 @@ _TROUBLE = {
 
 
 def _settle_number(value: Any) -> Any:
-    """Fractions that differ in their last digits, and numbers that differ in type alone, are equal; integers are exact."""
+    """Round fractions to 12 digits and give equal numbers one type; integers stay exact."""
     if isinstance(value, float) and math.isfinite(value):
         if value.is_integer() and abs(value) < _EXACT:
             return int(value)

@@ -1,13 +1,14 @@
-"""Were the tool calls well made? Each call is checked against the schema that was offered.
+"""Verifier `tool_calls`: check each call against the schema that the model was offered.
 
-Knows: the named mistakes of a call. Does not know: whether a call was needed, or did any good.
+`tool_calls()` builds the verifier. It finds malformed calls; other verifiers say whether a call was
+useful.
 
 | class | meaning |
 |---|---|
 | `unknown_tool` | no tool of that name was offered |
-| `missing_required` | a required argument is not there |
-| `extra_argument` | an argument that the schema does not have |
-| `wrong_type` | a value of another type, or arguments that are no object |
+| `missing_required` | a required argument is missing |
+| `extra_argument` | the schema does not have the argument |
+| `wrong_type` | a value has another type, or the arguments are not an object |
 | `wrong_value` | a value of the right type that the schema excludes (enum, range, pattern) |
 """
 
@@ -28,17 +29,17 @@ CLASSES = ("unknown_tool", "missing_required", "extra_argument", "wrong_type", "
 
 @dataclass(frozen=True, slots=True)
 class CallProblem:
-    """A mistake in a call: its class, and where."""
+    """A mistake in a call: its class and its place."""
 
     kind: str
     detail: str
 
 
 def check_call(name: str, arguments: Any, tools: Sequence[Tool]) -> CallProblem | None:
-    """The gravest mistake of a call; None if it has none.
+    """Return the gravest mistake of a call; None if it has none.
 
     Args:
-        name: Tool that was called.
+        name: Name of the called tool.
         arguments: Its arguments, as an object or as the JSON text that the model wrote.
         tools: Tools that were offered, flat or nested under "function".
     """
@@ -58,7 +59,7 @@ def check_call(name: str, arguments: Any, tools: Sequence[Tool]) -> CallProblem 
 
 @dataclass(frozen=True, kw_only=True)
 class ToolCalls:
-    """Checks every call of a run; see tool_calls()."""
+    """Check every call of a run; see tool_calls()."""
 
     tolerate: int = 0
     name: str = "tool_calls"
@@ -89,12 +90,13 @@ class ToolCalls:
 
 
 def tool_calls(*, tolerate: int = 0, name: str = "tool_calls") -> ToolCalls:
-    """Verifier that fails runs with badly made tool calls.
+    """Fail runs with malformed tool calls.
 
-    Its success says that the calls were well made, not that the task was solved: combine it with one that knows.
+    Success means that the calls were well formed, not that the task was solved: combine this
+    verifier with one that checks the result.
 
     Args:
-        tolerate: So many bad calls are forgiven, such as those that the run recovered from.
+        tolerate: Number of malformed calls to forgive, such as those from which the run recovered.
         name: Name under which verdicts are stored.
     """
     return ToolCalls(tolerate=tolerate, name=name, version=f"1.{tolerate}")
@@ -127,7 +129,7 @@ _KINDS = {
 
 
 def _close_schema(schema: dict[str, Any]) -> dict[str, Any]:
-    """The schema, refusing arguments that it does not name unless it says that it takes any."""
+    """Return the schema; without its own rule on unnamed arguments it refuses them."""
     if "additionalProperties" in schema or "$ref" in schema or "allOf" in schema:
         return schema
     return {**schema, "additionalProperties": False} if "properties" in schema else schema

@@ -1,9 +1,8 @@
-"""What did the world answer? Exit codes and HTTP statuses in recorded tool results.
+"""Verifiers `exit_code` and `http_status`: read exit codes and HTTP statuses from recorded tool results.
 
-Knows: where results keep such numbers. Does not know: what the tools do.
-
-A structured result is read by its keys and by nothing else: its texts may be what a command printed. A result that is
-text counts by its last line. Where several numbers contradict each other, nothing is known.
+`exit_code()` and `http_status()` build the verifiers. In a structured result only keys count,
+because its texts may be output of a command. In a result that is text the last line counts.
+Contradicting numbers give "unknown".
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ _EXIT = re.compile(
 _HTTP = re.compile(
     r"(?i)(?<![A-Za-z0-9])(?:HTTP(?:/[\d.]{1,8})?|(?:HTTP[ _-]?)?status(?:[ _-]?code)?)[\"']?\s{0,8}[:=]?\s{0,8}(\d{3})(?![\w.])"
 )
-_CODE = "code"  # a key that may also be of something else
+_CODE = "code"  # a key that other things may use too
 _EXIT_KEYS = ("exitcode", "returncode", "exitstatus", _CODE)
 _HTTP_KEYS = ("statuscode", "status", "httpstatus", "httpstatuscode", _CODE)
 _DEEPEST = 4
@@ -37,7 +36,7 @@ _DEEPEST = 4
 
 @dataclass(frozen=True, kw_only=True)
 class ExitCode:
-    """Reads the exit code of a command; see exit_code()."""
+    """Read the exit code of a command; see exit_code()."""
 
     tool: str | None = None
     expected: int = 0
@@ -46,11 +45,11 @@ class ExitCode:
     traits = VerifierTraits()
 
     def prepare(self) -> None:
-        """Refuse to guess which tool runs commands."""
+        """Require the name of the tool that runs commands."""
         _require_tool(self.tool, self.name, "bash")
 
     def verify(self, trajectory: Trajectory) -> Verdict:
-        """Judge the last command that was run."""
+        """Judge the last command of the run."""
         runs = _runs_of(trajectory, self.tool)
         if not runs:
             return unknown(self, *_why_no_run(trajectory, self.tool))
@@ -63,11 +62,12 @@ class ExitCode:
 
 
 def exit_code(tool: str | None = None, *, expected: int = 0, name: str = "exit_code") -> ExitCode:
-    """Verifier that looks at the exit code of the last command.
+    """Check the exit code of the last command.
 
     Args:
-        tool: Tool that runs commands. Without it every run is unknown, and preparing the verifier is an error.
-        expected: Code of success.
+        tool: Tool that runs commands. It is required: prepare() raises without it, and every run is
+            unknown.
+        expected: Exit code of a success.
         name: Name under which verdicts are stored.
     """
     return ExitCode(tool=tool, expected=expected, name=name, version=f"3.{tool}.{expected}")
@@ -75,7 +75,7 @@ def exit_code(tool: str | None = None, *, expected: int = 0, name: str = "exit_c
 
 @dataclass(frozen=True, kw_only=True)
 class HttpStatus:
-    """Reads the status and body of a request; see http_status()."""
+    """Read the status and body of a request; see http_status()."""
 
     tool: str | None = None
     expected: tuple[int, ...] = ()
@@ -86,11 +86,11 @@ class HttpStatus:
     traits = VerifierTraits()
 
     def prepare(self) -> None:
-        """Refuse to guess which tool makes requests."""
+        """Require the name of the tool that makes requests."""
         _require_tool(self.tool, self.name, "http_get")
 
     def verify(self, trajectory: Trajectory) -> Verdict:
-        """Judge the requests that were made."""
+        """Judge the requests of the run."""
         runs = _runs_of(trajectory, self.tool)
         if not runs:
             return unknown(self, *_why_no_run(trajectory, self.tool))
@@ -125,14 +125,15 @@ def http_status(
     folder: Path | str | None = None,
     name: str = "http_status",
 ) -> HttpStatus:
-    """Verifier that looks at the status of HTTP requests, and at the body's form.
+    """Check the status of HTTP requests, and optionally the schema of the body.
 
     Args:
-        tool: Tool that makes requests. Without it every run is unknown, and preparing the verifier is an error.
-        expected: Statuses of success; by default 200 to 299.
+        tool: Tool that makes requests. It is required: prepare() raises without it, and every run
+            is unknown.
+        expected: Statuses of a success; by default 200 to 299.
         schema: JSON schema of the body, or a file that holds it.
-        every: Whether all requests must succeed; otherwise the last one.
-        folder: Folder that a file is looked for in.
+        every: Whether all requests must succeed; otherwise only the last one must.
+        folder: Folder in which a file is looked up.
         name: Name under which verdicts are stored.
     """
     form = read_schema(schema, folder) if schema is not None else None
@@ -151,7 +152,7 @@ def _require_tool(tool: str | None, name: str, example: str) -> None:
     if tool is None:
         raise VerificationError(
             f"{name} names no tool",
-            "the tool whose results it reads, because any other tool may print such a number",
+            "the tool whose results it reads, because other tools may print such numbers too",
             f'verify = [{{ {name} = "{example}" }}] in burnish.toml; `burnish traces show ID` lists the tools of a run',
         )
 
@@ -161,7 +162,7 @@ def _runs_of(trajectory: Trajectory, tool: str | None) -> list[ToolRun]:
 
 
 def _why_no_run(trajectory: Trajectory, tool: str | None) -> tuple[str, str]:
-    """Reason and detail of a run in which the tool never ran."""
+    """Return reason and detail of a run in which the tool never ran."""
     seen = sorted({run.name for run in trajectory.tool_runs})
     reason = "no tool is named" if tool is None else "the tool never ran"
     return reason, f"{tool or 'no tool'}; tools of this run: {', '.join(seen) or 'none'}"
@@ -181,7 +182,7 @@ def _read_body(result: Any) -> Any:
 
 
 def _find_number(result: Any, keys: tuple[str, ...], pattern: re.Pattern[str]) -> int | None:
-    """The number under one of the keys, or in the last line of a text; None where several differ."""
+    """Return the number under one of the keys, or in the last line of a text; None where several differ."""
     value = _parse_result(result)
     if isinstance(value, dict):
         found = _numbers_under(value, keys)
@@ -197,7 +198,7 @@ def _find_number(result: Any, keys: tuple[str, ...], pattern: re.Pattern[str]) -
 
 
 def _numbers_under(value: dict[str, Any], keys: tuple[str, ...]) -> set[int]:
-    """The numbers under keys of these names, in whichever way they are written."""
+    """Return the numbers under keys of these names, in any spelling of the key."""
     named = ((re.sub(r"[_\s-]", "", str(key)).lower(), item) for key, item in value.items())
     return {
         n for name, item in named if name in keys and (n := _read_whole_number(item)) is not None
@@ -205,7 +206,7 @@ def _numbers_under(value: dict[str, Any], keys: tuple[str, ...]) -> set[int]:
 
 
 def _numbers_within(value: Any, keys: tuple[str, ...], depth: int = 0) -> Iterator[int]:
-    """The numbers under such keys in nested objects."""
+    """Yield the numbers under such keys in nested objects."""
     if depth > _DEEPEST:
         return
     if isinstance(value, dict):
@@ -226,7 +227,7 @@ def _read_whole_number(value: Any) -> int | None:
 
 
 def _parse_result(value: Any) -> Any:
-    """A result as its tool meant it: blocks of text as one text, JSON as what it says."""
+    """Return a result as its tool meant it: text blocks joined into one text, JSON decoded."""
     if isinstance(value, list) and value and all(_is_text_block(block) for block in value):
         value = "\n".join(block["text"] for block in value)
     if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
@@ -246,6 +247,6 @@ def _is_text_block(block: Any) -> bool:
 
 
 def _object_of_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any] | None:
-    """An object; none where a key stands twice, since readers disagree on which one counts."""
+    """Build an object; None where a key repeats, because readers disagree on which value counts."""
     made = dict(pairs)
     return made if len(made) == len(pairs) else None

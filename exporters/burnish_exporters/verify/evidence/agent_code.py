@@ -1,15 +1,15 @@
-"""Where agent-written code lies in a run, and what its end means.
+"""Find agent-written code in a run, and classify how it ended.
 
-Knows: code in answers, final states and whatever a function of yours gives; the five classes of an end.
-Does not know: how code is run.
+`code_of()` reads code from answers, final states or a user's function; `class_of()` gives one of
+five classes. The package sandbox/ runs the code.
 
 | class | meaning |
 |---|---|
-| `pass` | it did what was asked |
-| `wrong output` | it ended well, with another result |
-| `exception` | it raised, ended with another code than 0, or left in the middle |
+| `pass` | the code did what was asked |
+| `wrong output` | it ended normally with another result |
+| `exception` | it raised, ended with a code other than 0, or exited in the middle |
 | `time-out` | it took too long |
-| `resource limit` | memory, processes, open files, disk or output |
+| `resource limit` | it exceeded memory, processes, open files, disk or output |
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _LIMITS = re.compile(
 
 @dataclass(frozen=True, kw_only=True)
 class RunsCode:
-    """What verifiers have in common that run agent-written code: where it lies, and what it may use."""
+    """Base of the verifiers that run agent-written code: place of the code and its resource limits."""
 
     program: str = "answer"
     limits: Limits = field(default_factory=Limits)
@@ -56,19 +56,20 @@ class RunsCode:
         raise NotImplementedError
 
     def prepare(self) -> None:
-        """Prove that a sandbox is here, so that its lack is an error and not a pile of unknowns."""
+        """Check that a sandbox is available, so that a missing one is one error instead of many "unknown" verdicts."""
         best_way()
         check_where(self.program, self.folder)
 
 
 def code_of(verifier: RunsCode, trajectory: Trajectory, main: str) -> dict[str, str] | Verdict:
-    """Files of agent-written code by path, or the verdict "unknown" where there is none that can be run.
+    """Return the files of agent-written code by path, or the verdict "unknown" where no code can be run.
 
     Args:
-        verifier: Says where the code is: "answer" (its last fenced block, else all of it), "state:KEY" (a text, or
-            texts by path, in the final state), or "module:function", called with the trajectory.
+        verifier: Names the place of the code: "answer" (its last fenced block, else all of it),
+            "state:KEY" (a text, or texts by path, in the final state), or "module:function", called
+            with the trajectory.
         trajectory: The run.
-        main: Path of a file that has no name.
+        main: Path for a file that has no name.
     """
     found: Any
     where = verifier.program
@@ -93,18 +94,18 @@ def code_of(verifier: RunsCode, trajectory: Trajectory, main: str) -> dict[str, 
 
 
 def _plain_path(path: str) -> str | None:
-    """A path inside a folder without detours; None where it leads out or names none."""
+    """Return a path relative to the folder without `..`; None where it leads out or is empty."""
     parts = PurePosixPath(path).parts
     inside = parts and parts[0] != "/" and ".." not in parts and "\0" not in path
     return "/".join(parts) if inside else None
 
 
 def check_where(where: str, folder: Path | None) -> None:
-    """Refuse a place that code cannot be read from.
+    """Refuse a place from which code cannot be read.
 
     Raises:
-        VerificationError: If it is no place.
-        ImportPathError: If a function does not import.
+        VerificationError: If the place has an unknown form.
+        ImportPathError: If a function cannot be imported.
     """
     if where == "answer" or where.startswith("state:"):
         return
@@ -116,10 +117,10 @@ def check_where(where: str, folder: Path | None) -> None:
 
 
 def limits_of(given: Limits | Mapping[str, Any] | None) -> Limits:
-    """Limits as burnish.toml writes them.
+    """Build limits from a table of burnish.toml.
 
     Raises:
-        VerificationError: If a key or a value is none.
+        VerificationError: If a key is unknown or a value is not a number.
     """
     if isinstance(given, Limits):
         return given
@@ -138,27 +139,27 @@ def limits_of(given: Limits | Mapping[str, Any] | None) -> Limits:
 
 
 def class_of(ran: ProgramRun) -> EndClass:
-    """The class of an end; "pass" where the program ended well."""
+    """Return the class of an end; "pass" where the program ended normally."""
     if ran.ended == "time limit":
         return "time-out"
     if ran.ended in ("memory limit", "process limit", "output limit"):
         return "resource limit"
     if ran.code == 0:
         return "pass"
-    if ran.code == -25 or _LIMITS.search(ran.stderr):  # 25: the size of a file
+    if ran.code == -25 or _LIMITS.search(ran.stderr):  # signal 25: file size limit
         return "resource limit"
     return "exception"
 
 
 def stage_of(kind: str, detail: str) -> str:
-    """Where a failure showed: "compile", "test" (it ran, with another result) or "run"."""
+    """Return the stage of a failure: "compile", "test" (it ran, with another result) or "run"."""
     if kind == "wrong output":
         return "test"
     return "compile" if _COMPILER.search(detail) else "run"
 
 
 def last_words(ran: ProgramRun) -> str:
-    """The end of what a program printed as errors, else how it ended."""
+    """Return the last line that a program wrote to standard error, else how it ended."""
     lines = ran.stderr.decode("utf-8", "replace").strip().splitlines()
     if ran.ended != "exit" or not lines:
         return ran.ended if ran.ended != "exit" else f"exit code {ran.code}"

@@ -1,16 +1,15 @@
-"""What an agent says of its own success, taken out of its words.
+"""Remove an agent's claims about its own success from its text.
 
-Knows: how such claims are worded in English. Does not know: whether they are true; that is what verifiers are for.
-
-Verifiers look at facts and never at claims. Two of them have to read the agent's text: a judge, and a comparison of
-numbers, for which a stated confidence is one number more. They read it without the claims.
+Verifiers look at facts and never at claims. Two of them must read the agent's text: a judge, and a
+comparison of numbers, for which a stated confidence is one number more. They read the result of
+`without_claims()`, which knows English wordings.
 """
 
 from __future__ import annotations
 
 import re
 
-# Blanks and rests of sentences are bounded, so that the time grows with the length of the text alone.
+# Spaces and rests of sentences are bounded, so that the time grows linearly with the text.
 _B = r"\s{1,8}"
 _REST = r"[^.!?\n]{0,400}[.!?]?"
 _SURE = r"(?:sure|certain|confident|positive)"
@@ -30,12 +29,12 @@ _CLAIMS = (
     rf"\b(?:I|we)(?:{_B}have|'ve)?{_B}(?:succeeded|failed)\b{_REST}",
     # "The task was completed successfully!", "This run is a failure.", "All requirements are met."
     rf"\b{_ALL}{_B}(?:(?:is|are|was|were|has{_B}been|have{_B}been|has|have){_B})?(?:now{_B})?(?:not{_B})?(?:successfully{_B})?{_DONE}\b{_REST}",
-    # "I have successfully cancelled the order." keeps what was done
+    # "I have successfully cancelled the order." keeps the action.
     r"\bsuccessfully\b",
 )
 _CLAIM = re.compile("|".join(_CLAIMS), re.IGNORECASE)
 
 
 def without_claims(text: str) -> str:
-    """A text without what its writer says of the own success or confidence."""
+    """Return a text without its writer's claims of success or confidence."""
     return _CLAIM.sub(" ", text)

@@ -1,6 +1,7 @@
-"""Other spellings of the same text, so that a rule that forbids it finds it in each of them.
+"""List other spellings of a text, so that a rule that forbids the text finds each of them.
 
-Knows: escapes of JSON and of markup, forms of Unicode, percent signs in addresses, and detours in paths. Does not know: any rule.
+Covered are escapes of JSON and of markup, forms of Unicode, percent signs in addresses, and detours
+in paths. `spellings()` and `forms_of_arguments()` are the entries.
 """
 
 from __future__ import annotations
@@ -23,14 +24,14 @@ _ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})|\\u\{([0-9a-fA-F]{1,6})\}|\\x([0-9a-f
 _INVISIBLE = (
     "Cf",
     "Cc",
-)  # zero-width signs, soft hyphens, marks of direction; controls but for white space
+)  # zero-width characters, soft hyphens, direction marks; control characters except white space
 
 
 def forms_of_arguments(run: ToolRun) -> list[str]:
-    """Every text under which the arguments of a call can be read, the model's own first.
+    """Return every text under which the arguments of a call can be read, the model's own first.
 
-    The arguments as the model wrote them, as they were parsed, and both with their texts decoded, joined from JSON
-    inside JSON, in one form of Unicode and with paths that make no detours.
+    The forms are the arguments as the model wrote them, as they were parsed, and both with their
+    texts decoded, JSON inside JSON unpacked, Unicode normalised and paths without detours.
     """
     values: list[Any] = [] if run.arguments is None else [run.arguments]
     forms: list[str] = []
@@ -47,7 +48,7 @@ def forms_of_arguments(run: ToolRun) -> list[str]:
 
 
 def spellings(text: str) -> list[str]:
-    """A text, and the text in one form of Unicode without signs that nobody sees."""
+    """Return a text, and the same text normalised without invisible characters."""
     return list(dict.fromkeys((text, visible(text))))
 
 
@@ -60,7 +61,7 @@ def _keep_text(text: str) -> str:
 
 
 def visible(text: str) -> str:
-    """A text in one form of Unicode, without signs that nobody sees."""
+    """Normalise the Unicode of a text and remove invisible characters."""
     plain = unicodedata.normalize("NFKC", text)
     return "".join(
         sign for sign in plain if sign.isspace() or unicodedata.category(sign) not in _INVISIBLE
@@ -68,7 +69,7 @@ def visible(text: str) -> str:
 
 
 def _resolve_path(text: str) -> str:
-    """A path or address without escapes and detours; any other text as it is seen."""
+    """Return a path or address without escapes and detours; any other text without invisible characters."""
     plain = visible(_unescape_text(text))
     if "/" not in plain and "\\" not in plain:
         return plain
@@ -78,7 +79,7 @@ def _resolve_path(text: str) -> str:
 
 
 def _unescape_text(text: str) -> str:
-    """A text without percent signs, entities and escapes, however often it was escaped."""
+    """Remove percent signs, entities and escapes from a text, however often it was escaped."""
     for _ in range(_MOST_ESCAPES):
         plain = _ESCAPE.sub(_sign_of, html.unescape(unquote(text)))
         if plain == text:
@@ -93,7 +94,7 @@ def _sign_of(escape: re.Match[str]) -> str:
 
 
 def _unpack_json(text: str) -> Any:
-    """What a text that is JSON says."""
+    """Return the value of a text that is JSON, with its paths resolved."""
     if text.lstrip()[:1] not in ("{", "[", '"'):
         return _resolve_path(text)
     try:
@@ -103,7 +104,7 @@ def _unpack_json(text: str) -> Any:
 
 
 def _change_texts(value: Any, change: Callable[[str], Any], depth: int = 0) -> Any:
-    """A value with each of its texts changed; below a great depth it stays as it is."""
+    """Apply a change to each text of a value; below a great depth the value stays as it is."""
     if depth > _DEEPEST:
         return value
     if isinstance(value, str):

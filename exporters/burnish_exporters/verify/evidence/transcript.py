@@ -1,12 +1,9 @@
-"""A run as a judge reads it.
+"""Write a run as the text that a judge reads.
 
-Knows: what of a run is evidence, what is only said, and what is shortened first where a run is long.
-Does not know: who judges.
-
-Each message is one JSON line. What the assistant wrote is marked `unverified` and stands without its thoughts and
-without what it claims of itself. Where the record is too long, the assistant's own texts are shortened first, then
-requests and results, each keeping its beginning and its end; whole messages are left out last, those of the assistant
-before any other, and the oldest first.
+`transcript()` writes one JSON line a message. Texts of the assistant are marked `unverified`; its
+reasoning and its claims about itself are left out. A record that is too long is shortened in this
+order: the assistant's own texts; requests and results, which keep beginning and end; whole
+messages, the assistant's before any other and the oldest first.
 """
 
 from __future__ import annotations
@@ -21,11 +18,11 @@ from burnish_exporters.verify.evidence.claims import without_claims
 MOST_CHARS = 24_000
 _OF_ASSISTANT = (4_000, 1_000, 300, 80)
 _OF_OTHERS = (4_000, 1_500, 500, 150)
-_CLAIMS_CHARS = 20_000  # of a longer text only both ends are read at all
+_CLAIMS_CHARS = 20_000  # only both ends of a longer text are read
 
 
 def transcript(trajectory: Trajectory) -> str:
-    """The run as JSON lines: requests, calls, results, what the assistant answered, and the final state."""
+    """Return the run as JSON lines: requests, calls, results, the assistant's answers and the final state."""
     facts = list(_list_facts(trajectory))
     lines = _write_lines(facts, _CLAIMS_CHARS, None)
     for of_assistant in _OF_ASSISTANT:
@@ -40,7 +37,7 @@ def transcript(trajectory: Trajectory) -> str:
 
 
 def _list_facts(trajectory: Trajectory) -> Iterator[dict[str, Json]]:
-    """What is shown, in order: the messages of the last call, and results and state that none of them holds."""
+    """Yield the facts to show, in order: the last call's messages, then results and states that they lack."""
     last = trajectory.model_calls[-1] if trajectory.model_calls else None
     messages = [*last.messages, *([last.reply] if last.reply else [])] if last else []
     facts = [_fact_of_message(message) for message in messages]
@@ -51,7 +48,7 @@ def _list_facts(trajectory: Trajectory) -> Iterator[dict[str, Json]]:
         result = _canonical_result(run.result)
         if result in shown:
             shown.remove(result)
-        else:  # a result that no later call was given
+        else:  # no later call received this result
             yield {
                 "role": "tool",
                 "name": run.name,
@@ -62,7 +59,7 @@ def _list_facts(trajectory: Trajectory) -> Iterator[dict[str, Json]]:
 
 
 def _results_of(messages: list[Message]) -> list[str]:
-    """What tools gave back, as the messages of tools say; what an agent repeats of it is no result."""
+    """Return the tool results in the messages of tools; the agent's quotations of them do not count."""
     parts = [part for message in messages for part in message.get("parts") or ()]
     given = [part for part in parts if isinstance(part, dict) and "response" in part]
     return [_canonical_result(part["response"]) for part in given]
@@ -73,7 +70,7 @@ def _canonical_result(result: Any) -> str:
 
 
 def _fact_of_message(message: Message) -> dict[str, Json]:
-    """What a message says; of the assistant, neither what it thought nor what it claims of itself."""
+    """Return the content of a message; an assistant's reasoning and claims about itself are left out."""
     parts = [part for part in message.get("parts") or () if isinstance(part, dict)]
     role = message.get("role")
     if role != "assistant":
@@ -91,7 +88,7 @@ def _without_claims(part: dict[str, Any]) -> dict[str, Any]:
 def _write_lines(
     facts: list[dict[str, Json]], of_assistant: int, of_others: int | None
 ) -> list[str]:
-    """One line a fact, with texts of at most so many characters; None leaves them whole."""
+    """Write one line for each fact, with texts of at most so many characters; None leaves them whole."""
     lines = []
     for fact in facts:
         most = of_assistant if fact.get("unverified") else of_others
@@ -101,7 +98,7 @@ def _write_lines(
 
 
 def _choose_fitting(facts: list[dict[str, Json]], lines: list[str]) -> list[str]:
-    """The lines that fit: of too many, the assistant's oldest are left out first, then the oldest of all."""
+    """Drop lines until the rest fits: first the assistant's oldest, then the oldest of all."""
     size, dropped = _total_size(lines), set[int]()
     places = [n for n, fact in enumerate(facts) if fact.get("unverified")]
     places += [n for n in range(len(facts)) if n not in set(places)]
@@ -119,7 +116,7 @@ def _total_size(lines: list[str]) -> int:
 
 
 def _with_short_texts(value: Any, most: int) -> Any:
-    """A value with every text in it shortened, and of long lists both ends."""
+    """Shorten every text of a value, and keep both ends of long lists."""
     if isinstance(value, str):
         return _shorten_text(value, most)
     if isinstance(value, dict):
@@ -133,7 +130,7 @@ def _with_short_texts(value: Any, most: int) -> Any:
 
 
 def _shorten_text(text: str, most: int) -> str:
-    """Both ends of a text that is longer than so many characters."""
+    """Keep both ends of a text that is longer than so many characters."""
     if len(text) <= most:
         return text
     half = most // 2

@@ -1,4 +1,4 @@
-"""Functions of the user that verifiers call: imported by path, versioned by their text, answers read as verdicts."""
+"""Call the user's functions for verifiers: import them by path, version them by text, read their answers as verdicts."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def load_function(path: str, folder: Path | None) -> Callable[..., Any]:
     """Return the function that an import path names.
 
     Raises:
-        ImportPathError: If it cannot be imported, or is no function.
+        ImportPathError: If it cannot be imported, or is not a function.
     """
     from burnish.import_path import resolve_object
 

@@ -1,1 +1,1 @@
-"""Runs verifiers over trajectories, in processes of their own and with limits."""
+"""Run verifiers over trajectories, in their own processes and with limits."""

@@ -1,7 +1,7 @@
-"""One conclusion of several verdicts.
+"""Combine several verdicts into one conclusion.
 
-Knows: that all checks must agree, that a check outranks a judge, and that unknown admits nothing.
-Does not know: how a verdict came about.
+`combine()` follows three rules: all checks must agree, a check outranks a judge, and unknown admits
+nothing.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from burnish.records import Verdict, VerdictLabel
 
 
 def combine(verdicts: Sequence[Verdict], kinds: Sequence[str] = ()) -> Verdict:
-    """All checks must say success; judges count only where no check decides.
+    """Conclude success if all checks say success; judges count only where no check decides.
 
-    One failure among the checks is a failure, one unknown among them is unknown. Where a judge contradicts the checks,
-    the checks stand and the evidence records the conflict.
+    One failure among the checks is a failure, one unknown among them is unknown. Where a judge
+    contradicts the checks, the checks stand and the evidence records the conflict.
 
     Args:
-        verdicts: One of each verifier.
-        kinds: "check" or "judge" of each; checks where nothing is said.
+        verdicts: One verdict of each verifier.
+        kinds: "check" or "judge" of each; missing kinds count as checks.
 
     Raises:
         NoVerifier: If there is no verdict to combine.

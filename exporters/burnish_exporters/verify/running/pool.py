@@ -1,9 +1,12 @@
-"""Verifiers in processes of their own, with limits.
+"""Run verifiers in their own processes, with limits on time and memory.
 
-Knows: how trajectories travel to a worker and verdicts back, and what a worker that hangs or dies means.
-Does not know: what verifiers look at, and what becomes of verdicts.
+`judge_all()` is the entry; `Verification` keeps the processes for several rounds.
 
-PDEATHSIG ends a worker with the thread that started it, so a pool is used from one thread.
+How it works: each worker process (worker.py) imports the verifiers once. Trajectories travel to it
+in batches, one frame a batch; verdicts come back one trajectory a frame, in order. A worker that
+exceeds the time limit, dies or sends an undecodable frame is killed and replaced, and its
+trajectory gets the verdict "unknown". PDEATHSIG ends a worker together with the thread that started
+it, so one thread must use a pool from start to end.
 """
 
 from __future__ import annotations
@@ -40,14 +43,15 @@ class PoolSettings:
     """Limits of verification.
 
     Attributes:
-        workers: Processes.
-        time_limit_s: Longest time for one trajectory, in seconds; then the worker is killed and the verdict unknown.
-        start_limit_s: Longest time for a worker to import the verifiers.
+        workers: Number of processes.
+        time_limit_s: Longest time for one trajectory, in seconds; then the worker is killed and the
+            verdict is unknown.
+        start_limit_s: Longest time for a worker to import the verifiers, in seconds.
         memory_bytes: Most private memory of a worker; None sets no limit.
-        batch: Trajectories that travel together.
-        in_process: Run everything in this process, without limits; only where that was asked for.
-        reuse: Believe verdicts that the same version of a verifier has given before.
-        trust_received: Verifiers whose received and imported verdicts are believed like our own.
+        batch: Number of trajectories in one frame.
+        in_process: Run everything in this process, without limits.
+        reuse: Reuse verdicts that the same version of a verifier has already given.
+        trust_received: Verifiers whose received and imported verdicts count like our own.
     """
 
     workers: int = 1
@@ -68,18 +72,18 @@ def judge_all(
     """Yield each trajectory with the verdict of each verifier, in order.
 
     Raises:
-        VerificationError: If the verifiers cannot be sent to or prepared in a worker.
-        ImportPathError: If an import path of a verifier leads nowhere.
+        VerificationError: If the verifiers cannot be sent to a worker or prepared there.
+        ImportPathError: If an import path of a verifier cannot be imported.
     """
     with Verification(verifiers, settings) as verification:
         yield from verification.judge(trajectories)
 
 
 class Verification:
-    """Verifiers that are made ready once, for as many rounds of trajectories as come.
+    """Verifiers that are prepared once and then judge any number of rounds of trajectories.
 
     Args:
-        verifiers: Who judges.
+        verifiers: Verifiers that judge.
         settings: Limits of verification.
     """
 
@@ -104,8 +108,8 @@ class Verification:
         """Yield each trajectory with the verdict of each verifier, in order.
 
         Raises:
-            VerificationError: If the verifiers cannot be sent to or prepared in a worker.
-            ImportPathError: If an import path of a verifier leads nowhere.
+            VerificationError: If the verifiers cannot be sent to a worker or prepared there.
+            ImportPathError: If an import path of a verifier cannot be imported.
         """
         if not self._apart:
             for trajectory in trajectories:
@@ -140,7 +144,7 @@ def _prepare_verifiers(verifiers: Iterable[Verifier]) -> None:
 
 @dataclass(slots=True)
 class _Batch:
-    """Trajectories of one frame, and their answers so far; None where a worker must still answer."""
+    """Trajectories of one frame with their answers so far; None where a worker must still answer."""
 
     trajectories: list[Trajectory]
     answers: list[list[Verdict] | None]
@@ -151,7 +155,7 @@ class _Batch:
 
 
 class _Pool:
-    """A few workers that are fed in turn."""
+    """A few workers that get batches in turn."""
 
     def __init__(self, verifiers: list[Verifier], settings: PoolSettings) -> None:
         self._verifiers, self._settings = verifiers, settings
@@ -182,7 +186,7 @@ class _Pool:
                 yield trajectory, answer or []
 
     def _known(self, trajectory: Trajectory) -> list[Verdict] | None:
-        """Verdicts that were given before by the same versions, if all of them are there."""
+        """Return the verdicts that the same versions gave earlier, if all of them exist."""
         if not self._settings.reuse:
             return None
         trusted = self._settings.trust_received
@@ -190,7 +194,7 @@ class _Pool:
         return [verdict for verdict in found if verdict] if all(found) else None
 
     def _send(self, waiting: Iterable[_Batch]) -> None:
-        """Give work to whoever is idle."""
+        """Send batches to idle workers."""
         for batch in waiting:
             if batch.worker is None and batch.open() and self._has_room():
                 batch.worker = self._take()
@@ -226,16 +230,16 @@ class _Pool:
 
 @dataclass(slots=True)
 class _Channel:
-    """Frames from a descriptor, with a deadline."""
+    """Reads frames from a descriptor, with a deadline."""
 
     descriptor: int
     buffer: bytearray = field(default_factory=bytearray)
 
     def frame(self, limit_s: float) -> bytes | None:
-        """The next frame; None if the other side ended.
+        """Return the next frame; None if the other side ended.
 
         Raises:
-            TimeoutError: If it did not come in time.
+            TimeoutError: If no frame came in time.
         """
         deadline = time.monotonic() + limit_s
         while True:
@@ -276,11 +280,11 @@ class _Worker:
         self._wait_until_ready(settings.start_limit_s)
 
     def ask(self, trajectories: list[Trajectory]) -> None:
-        """Send trajectories; their answers come one by one."""
+        """Send trajectories; their answers arrive one by one."""
         self._write(pickle.dumps(trajectories, protocol=5))
 
     def answer(self, limit_s: float) -> list[Verdict] | str:
-        """The next verdicts, or why there are none; after that the worker is gone."""
+        """Return the next verdicts, or the reason why there are none; in that case the worker is gone."""
         try:
             frame = self._answers.frame(limit_s)
         except TimeoutError:
@@ -329,7 +333,7 @@ class _Worker:
 
 
 def _read_error(told: list[str]) -> errors.BurnishError:
-    """The error that a worker told, as one of our tree."""
+    """Build the error of our tree that a worker reported."""
     kind = getattr(errors, told[0], VerificationError)
     if kind is errors.BurnishError:
         return VerificationError(
@@ -346,13 +350,13 @@ def _pickle_verifiers(verifiers: Sequence[Verifier]) -> bytes:
     except (pickle.PicklingError, TypeError, AttributeError) as problem:
         raise VerificationError(
             f"a verifier cannot be sent to its own process: {problem}",
-            "a verifier that pickles: a class of a module, with plain fields",
+            "a verifier that can be pickled: a class of a module, with plain fields",
             "PoolSettings(in_process=True) runs it here, without limits",
         ) from problem
 
 
 def _worker_environment() -> dict[str, Any]:
-    """What a worker inherits: our import path, no capture, one thread."""
+    """Return the environment of a worker: our import path, no capture, one thread."""
     path = os.pathsep.join(entry for entry in sys.path if entry)
     return {
         **os.environ,

@@ -1,10 +1,10 @@
-"""Verify finished runs as they come.
+"""Verify finished runs as they arrive, and append each verdict to the journal as a frame.
 
-Knows: which runs of a workspace have come to an end since the last look, and that a verdict is a frame.
-Does not know: how a verifier concludes, and who reads the verdicts: a canary where nobody reports outcomes, or a loop.
+`verify_runs()` looks once, `Watch` looks again and again. A canary without reported outcomes and a
+loop read the verdicts.
 
-What was verified is known from the frames alone: a watch that was stopped goes on where it was, and two watches of one
-workspace give the same verdicts.
+The frames alone record which runs were verified: a stopped watch continues where it was, and two
+watches of one workspace give the same verdicts.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from burnish_exporters.verify.verdicts import earlier
 ENDED = ("completed", "failed", "cancelled", "abandoned")
 """Statuses of runs that have come to an end."""
 
-_LATE_NS = 24 * 3600 * 10**9  # what comes from elsewhere may come so late
+_LATE_NS = 24 * 3600 * 10**9  # events from other machines may arrive this late
 
 
 class VerifyReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What verify_runs() did.
+    """Counts of verify_runs().
 
     Attributes:
         seen: Finished runs.
-        skipped: Runs that had a verdict of every verifier in its present version.
-        labels: Verdicts given now, by verifier and label.
+        skipped: Runs that already had a verdict of every verifier in its present version.
+        labels: New verdicts, by verifier and label.
     """
 
     seen: int = 0
@@ -54,9 +54,9 @@ def verify_runs(
     """Verify the finished runs of an agent that lack a verdict, of every source, and append the verdicts.
 
     Args:
-        workspace: Where runs are read and verdicts appended.
-        agent: Whose runs.
-        verifiers: Who judges.
+        workspace: Workspace from which runs are read and to which verdicts are appended.
+        agent: Agent whose runs are verified.
+        verifiers: Verifiers that judge.
         since: Only runs that started then or later.
         settings: Limits of verification.
 
@@ -72,12 +72,12 @@ def verify_runs(
 
 
 class Watch:
-    """Looks at a workspace again and again; the verifiers' process stays between looks.
+    """Looks at a workspace repeatedly; the verifiers' processes stay between looks.
 
     Args:
-        workspace: Where runs are read and verdicts appended.
-        agent: Whose runs.
-        verifiers: Who judges.
+        workspace: Workspace from which runs are read and to which verdicts are appended.
+        agent: Agent whose runs are verified.
+        verifiers: Verifiers that judge.
         source: Only runs of this source; None takes all.
         settings: Limits of verification.
 
@@ -102,7 +102,9 @@ class Watch:
         self._trusted = settings.trust_received if settings else ()
         self._done: set[str] = set()
         self._open_since_ns: int | None = None
-        self.seen = self.skipped = 0  # finished runs, and those of them that had every verdict
+        self.seen = self.skipped = (
+            0  # finished runs, and those of them that already had every verdict
+        )
 
     def __enter__(self) -> Self:
         self._verification.__enter__()
@@ -112,7 +114,7 @@ class Watch:
         self._verification.__exit__(*exception)
 
     def look(self, since: Since | None = None) -> Iterator[tuple[Trajectory, Verdict]]:
-        """Verify what has ended and has no verdict yet; yields each verdict once its frame is written.
+        """Verify runs that have ended and lack a verdict; yield each verdict once its frame is written.
 
         A verifier that reads outcomes judges a run again at the next look after a later outcome.
 

@@ -1,9 +1,7 @@
-"""The process that verifiers run in: gets trajectories on its standard input, answers with verdicts.
+"""Worker process of the pool: read trajectories from standard input, answer with verdicts.
 
-Knows: the frames between the two processes. Does not know: who is on the other side and what becomes of a verdict.
-
-What verifiers print goes nowhere: the answers travel on a descriptor that they do not see. Started as
-`python -m burnish_exporters.verify.running.worker`.
+pool.py starts it as `python -m burnish_exporters.verify.running.worker`. Answers travel on a
+private descriptor; what verifiers print is discarded.
 """
 
 from __future__ import annotations
@@ -41,7 +39,7 @@ def read_frame(stream: BinaryIO) -> bytes | None:
 
 
 def main() -> None:
-    """Serve until the input ends."""
+    """Serve requests until the input ends."""
     with _own_channels() as (requests, answers):
         platform.end_with_parent()
         first = read_frame(requests)
@@ -58,7 +56,7 @@ def main() -> None:
 
 @contextlib.contextmanager
 def _own_channels() -> Any:
-    """The two channels on private descriptors; the standard ones lead nowhere."""
+    """Move the two channels to private descriptors and connect the standard ones to /dev/null."""
     requests = os.fdopen(os.dup(0), "rb")
     answers = os.fdopen(os.dup(1), "wb")
     nowhere = os.open(os.devnull, os.O_RDWR)
@@ -75,7 +73,7 @@ def _own_channels() -> Any:
 
 
 def _prepare_verifiers(start: dict[str, Any], answers: BinaryIO) -> list[Any]:
-    """Verifiers that are ready; tells the parent so, or why not."""
+    """Prepare the verifiers and report success or the error to the parent."""
     problem: BurnishError | None = None
     verifiers: list[Any] = []
     try:

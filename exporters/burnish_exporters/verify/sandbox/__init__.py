@@ -1,1 +1,1 @@
-"""Programs of agents run here, without network and with limits on everything."""
+"""Run programs of agents without network and with limits on every resource."""

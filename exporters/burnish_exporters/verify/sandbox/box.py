@@ -1,15 +1,16 @@
-"""Runs programs that nobody vouches for: no network, no files but their own folder, limits on everything.
+"""Run untrusted programs: no network, no files but their own folder, limits on every resource.
 
-Knows: bubblewrap and the kernel's namespaces, which of them this machine has, and how a program's end is told.
-Does not know: what the program should do.
+`run()` runs one program, `run_together()` watches several boxes.
 
-Inside, a program sees the interpreter and the system's libraries, read-only, and the empty folder `/box`, which is
-its home and vanishes with it. It runs as a user that owns nothing. When it ends, or is ended, so does everything that
-it started. Where neither way works there is one error, and nothing runs.
+How it works: bubblewrap or the kernel's namespaces isolate the program; `ways()` tests which of
+them this machine has. Without either there is one error, and nothing runs. Inside, a program sees
+the interpreter and the system's libraries, read-only, and the empty folder `/box`, which is its
+home and vanishes with it. It runs as a user that owns nothing. When the program ends or is killed,
+everything that it started ends too.
 
-Memory and processes of the whole sandbox are watched from outside (process_tree.py), besides the kernel's limits for
-each process. A pipe whose other end this process holds tells the sandbox that this process is still there: when it is
-killed, at whatever moment, process 1 of the sandbox leaves and the kernel ends the rest.
+process_tree.py measures memory and processes of the whole sandbox from outside, besides the
+kernel's limits for each process. This process holds one end of a pipe; when it is killed, at any
+moment, process 1 of the sandbox sees the pipe close and exits, and the kernel ends the rest.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ _ROOTS = ("/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What a program may use.
+    """Resources that a program may use.
 
     Attributes:
         wall_s: Seconds by the clock.
@@ -54,7 +55,7 @@ class Limits:
         memory_bytes: Memory of all its processes together, and address space of each.
         disk_bytes: Size of its folder.
         processes: Processes and threads at one time.
-        output_bytes: Most that it may print.
+        output_bytes: Largest output.
     """
 
     wall_s: float = 10.0
@@ -67,15 +68,16 @@ class Limits:
 
 @dataclass(frozen=True, kw_only=True)
 class Program:
-    """What is run.
+    """A program to run.
 
     Attributes:
         command: Program and arguments; by default this Python on `main.py`.
         files: Content by path inside the folder.
-        stdin: What it can read.
+        stdin: Content of its standard input.
         environment: Variables besides PATH, HOME and the language.
         descriptors: Open descriptors that it finds as 3, 4, ...
-        report_bytes: Most that it may write to one more descriptor behind them, a report beside its output; 0: none.
+        report_bytes: Largest report on one more descriptor after these, beside its output; 0 opens
+            none.
     """
 
     command: Sequence[str] = (sys.executable, "main.py")
@@ -90,12 +92,12 @@ class ProgramRun(msgspec.Struct, frozen=True, kw_only=True):
     """How a program ended.
 
     Attributes:
-        ended: "exit" by itself, or what ended it; "lost" if the sandbox itself broke.
-        code: Exit code; minus the signal where one ended it; None if it was ended from outside.
-        stdout: What it printed, as bytes.
-        stderr: What it printed as errors, as bytes.
-        seconds: How long it ran, by the clock.
-        report: What it wrote to its descriptor for reports, as bytes.
+        ended: "exit" by itself, or the limit that ended it; "lost" if the sandbox itself broke.
+        code: Exit code; minus the signal number after a signal; None if it was ended from outside.
+        stdout: Its standard output, as bytes.
+        stderr: Its standard error, as bytes.
+        seconds: Duration by the clock.
+        report: Bytes that it wrote to its report descriptor.
     """
 
     ended: Literal["exit", "time limit", "memory limit", "process limit", "output limit", "lost"]
@@ -116,7 +118,7 @@ class Box:
     def __init__(self, program: Program, limits: Limits, way: Way) -> None:
         self.limits, self.ended = limits, ""
         self.output: dict[int, bytearray] = {}
-        self._room: dict[int, int] = {}  # bytes that a stream may still bring
+        self._room: dict[int, int] = {}  # bytes that a stream may still deliver
         self._started = time.monotonic()
         user = _draw_user() if os.geteuid() == 0 else None
         with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
@@ -150,14 +152,14 @@ class Box:
             self._room[self._extra.fileno()] = program.report_bytes
 
     def streams(self) -> list[BinaryIO]:
-        """Standard output, standard error and the reports, to be read until they end."""
+        """Return standard output, standard error and the report stream, to be read until they end."""
         assert self.process.stdout is not None  # noqa: S101 - asked for above
         assert self.process.stderr is not None  # noqa: S101
         found = [self.process.stdout, self.process.stderr, self._report, self._extra]
         return [stream for stream in found if stream is not None]  # type: ignore[misc]
 
     def read(self, stream: BinaryIO) -> bool:
-        """Take what a stream has; False at its end. Nothing is kept beyond what the stream may bring."""
+        """Read available bytes of a stream; False at its end. Bytes beyond the stream's limit are discarded."""
         chunk = os.read(stream.fileno(), 1 << 16)
         number = stream.fileno()
         self.output[number] += chunk[: self._room[number]]
@@ -184,13 +186,13 @@ class Box:
     def end(self, why: str) -> None:
         """End the program and all that it started; the first reason counts."""
         self.ended = self.ended or why
-        # Process 1 of the sandbox takes all with it; whoever waits for it leaves when all are gone.
+        # Process 1 of the sandbox ends all others with it; its parent exits when all are gone.
         for pid in children_of(self.process.pid) or [self.process.pid]:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
     def close(self) -> ProgramRun:
-        """Wait for the end and tell it."""
+        """Wait for the end and return the result."""
         stdout, stderr, told, *more = (bytes(self.output[s.fileno()]) for s in self.streams())
         self.process.wait()
         os.close(self._alive)
@@ -217,19 +219,19 @@ def run(program: Program, limits: Limits | None = None, *, way: Way | None = Non
     """Run one program to its end.
 
     Args:
-        program: What is run.
-        limits: What it may use.
-        way: How it is shut in; by default as ways() prefers.
+        program: The program.
+        limits: Resources that it may use.
+        way: Kind of isolation; by default the first of ways().
 
     Raises:
-        VerificationError: If this machine has no way to shut a program in.
+        VerificationError: If this machine has no way to isolate a program.
     """
     box = Box(program, limits or Limits(), way or best_way())
     return run_together([box])[0]
 
 
 def run_together(boxes: Sequence[Box], *, until: Box | None = None) -> list[ProgramRun]:
-    """Watch several sandboxes until all have ended, or the one that the others are there for."""
+    """Watch several sandboxes until all have ended, or until the one in `until` has ended."""
     with selectors.DefaultSelector() as selector:
         for box in boxes:
             for stream in box.streams():
@@ -266,13 +268,13 @@ def _watch_boxes(selector: selectors.BaseSelector, boxes: Sequence[Box], until: 
 
 @lru_cache(maxsize=1)
 def ways() -> tuple[Way, ...]:
-    """The ways that work here, each proven by running a program; the preferred one first."""
+    """Return the ways of isolation that work here, preferred first; each was tested by running a program."""
     candidates: tuple[Way, ...] = ("bubblewrap", "namespaces")
     return tuple(way for way in candidates if _does_way_work(way))
 
 
 def best_way() -> Way:
-    """The preferred way that works here.
+    """Return the preferred way of isolation that works here.
 
     Raises:
         VerificationError: If there is none.
@@ -280,7 +282,7 @@ def best_way() -> Way:
     if not ways():
         raise VerificationError(
             f"no sandbox on this machine ({sys.platform}): neither bubblewrap nor kernel namespaces work",
-            "one of them, because agent-written code never runs without",
+            "one of them, because agent-written code runs only in a sandbox",
             "apt-get install bubblewrap",
         )
     return ways()[0]
@@ -298,14 +300,14 @@ def _does_way_work(way: Way) -> bool:
 
 
 def _open_pipe(ours: contextlib.ExitStack, theirs: contextlib.ExitStack) -> tuple[BinaryIO, int]:
-    """A pipe: our end to read from, and the program's to write to."""
+    """Open a pipe; return our end for reading and the program's end for writing."""
     read_end, write_end = os.pipe()
     theirs.callback(os.close, write_end)
     return ours.enter_context(os.fdopen(read_end, "rb", buffering=0)), write_end  # type: ignore[return-value]
 
 
 def _seal_content(theirs: contextlib.ExitStack, content: bytes) -> int:
-    """A descriptor to read a content from, which nobody can change and which lies on no disk."""
+    """Return a descriptor to read a content from; the content is sealed against changes and lies on no disk."""
     import fcntl
 
     made = os.memfd_create("burnish", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
@@ -363,7 +365,7 @@ def _build_command(
     ]
     if user is None:
         walls += ["--unshare-user", "--uid", "1000", "--gid", "1000"]
-    walls += ["--cap-add", "ALL"]  # given up inside, once the folder has its limits
+    walls += ["--cap-add", "ALL"]  # dropped inside, after the folder has its limits
     shown = [*_readable_folders(), *_list_devices()]
     above = {str(folder) for path in shown for folder in Path(path).parents} - {"/"}
     for folder in sorted(above - set(shown)):
@@ -381,7 +383,7 @@ def _build_command(
 
 @lru_cache(maxsize=1)
 def _readable_folders() -> tuple[str, ...]:
-    """The system's and the interpreter's folders; nothing that belongs to a person."""
+    """Return the system's and the interpreter's folders, and no folder of a user."""
     found = ["/usr"]
     found += [name for name in _ROOTS if Path(name).is_dir() and not Path(name).is_symlink()]
     for prefix in (sys.base_prefix, sys.base_exec_prefix, sys.prefix):
@@ -396,7 +398,7 @@ def _is_within(path: str, folder: str) -> bool:
 
 
 def _draw_user() -> int | None:
-    """A user at random that nobody is likely to be, as limits count the processes of a user; None if there is none."""
+    """Draw a random unused user id, because the kernel counts processes by user; None if there is no range."""
     lines = Path("/proc/self/uid_map").read_text("ascii").splitlines()
     last = max(int(start) + int(length) - 1 for start, _, length in map(str.split, lines))
     last = min(last, 2**31 - 1)
@@ -411,7 +413,7 @@ def _list_devices() -> tuple[str, ...]:
 @lru_cache(maxsize=1)
 def _list_links() -> list[tuple[str, str]]:
     links = [(name, str(Path(name).readlink())) for name in _ROOTS if Path(name).is_symlink()]
-    # An interpreter that lies there has its own folders shown instead.
+    # An interpreter that lies there shows its own folders instead.
     usual = [name for name in ("/tmp", "/dev/shm") if not _shows_below(name)]  # noqa: S108
     return [*links, *((name, BOX) for name in usual)]
 

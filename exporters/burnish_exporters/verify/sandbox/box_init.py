@@ -1,14 +1,13 @@
-"""What runs inside a sandbox before the program does: shuts the doors, then starts and outlives it.
+"""Process 1 of a sandbox: isolate, start the program, wait for its end and report it.
 
-Knows: Linux: namespaces, mounts, limits, system calls. Does not know: what the program is, and what its end means.
+This file runs alone, `python -I -S` on the file or on its source: it imports only the standard
+library, and nothing of ours. It gets three descriptors: the settings (JSON), the target of its
+report (JSON), and a pipe that closes when the starting process ends.
 
-This text runs alone, `python -I -S` on the file or on its source: it imports nothing but the standard library, and
-nothing of ours. It is called with three descriptors: the settings (JSON), the place of its report (JSON), and a pipe
-that ends with whoever started it.
-
-As process 1 of a process namespace it cannot be signalled by the program, and when it ends the kernel ends
-everything that the program started. It ends when the program does, when the pipe does, and some seconds after the
-program's time is over, in case whoever started it cannot end it.
+How it works: as process 1 of a process namespace it cannot be signalled by the program, and when it
+ends the kernel ends everything that the program started. It ends when the program ends, when the
+pipe closes, and some seconds after the program's time is over, in case the starting process cannot
+end it. It uses Linux namespaces, mounts, resource limits and a filter of system calls.
 """
 
 from __future__ import annotations
@@ -41,7 +40,8 @@ _PR_SET_NO_NEW_PRIVS = 38
 _MOUNT_SETATTR = 442
 _AT_RECURSIVE = 0x8000
 
-# What could keep memory past every limit, undo the walls, or look into process 1: x86_64, arm64.
+# System calls that could keep memory past every limit, undo the isolation or look into process 1:
+# x86_64, arm64.
 _DENIED = {
     0xC000003E: (
         29, 30, 64, 68, 101, 155, 165, 166, 167, 175, 246, 248, 249, 250, 272, 298, 300, 304, 308, 310, 311, 313, 319, 321,
@@ -60,7 +60,7 @@ _FAMILIES = (
     1,
     2,
     10,
-)  # AF_UNIX, AF_INET, AF_INET6; others lie outside the network namespace, or reach the kernel
+)  # AF_UNIX, AF_INET, AF_INET6; other families lie outside the network namespace, or reach the kernel
 _EAFNOSUPPORT = 97
 _USUAL = (
     signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGCHLD, signal.SIGPIPE, signal.SIGXFSZ,
@@ -70,7 +70,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def main() -> None:
-    """Shut the doors, run the program, report how it ended."""
+    """Isolate this process, run the program, report how it ended."""
     with os.fdopen(int(sys.argv[1]), "rb") as settings:
         settings.seek(0)
         config: dict[str, Any] = json.load(settings)
@@ -90,7 +90,7 @@ def main() -> None:
 
 
 def _enter_namespaces(config: dict[str, Any]) -> None:
-    """Return as process 1 of new namespaces, on a file system of its own; the caller waits outside."""
+    """Return as process 1 of new namespaces, on its own file system; the caller waits outside."""
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     _unshare_namespaces(config)
     child = os.fork()
@@ -102,7 +102,7 @@ def _enter_namespaces(config: dict[str, Any]) -> None:
 
 
 def _unshare_namespaces(config: dict[str, Any]) -> None:
-    """New namespaces of every kind; a user namespace only where the others need one."""
+    """Create new namespaces of every kind; a user namespace only where the others need one."""
     kinds = _NEW_NS | _NEW_PID | _NEW_NET | _NEW_IPC | _NEW_UTS | _NEW_CGROUP
     user, group = os.geteuid(), os.getegid()
     if user == 0 and config["uid"] is not None and _libc.unshare(kinds) == 0:
@@ -119,7 +119,7 @@ def _unshare_namespaces(config: dict[str, Any]) -> None:
 
 
 def _build_root(config: dict[str, Any]) -> None:
-    """A root of read-only pieces and one folder of limited size; the old root is gone afterwards."""
+    """Build a root of read-only pieces and one folder of limited size; afterwards the old root is gone."""
     _mount(None, "/", None, _MS_REC | _MS_PRIVATE)
     _mount("tmpfs", "/tmp", "tmpfs", _MS_NOSUID | _MS_NODEV, "size=1m,mode=755")  # noqa: S108
     os.mkdir("/tmp/old", 0o700)  # noqa: S108, PTH102
@@ -141,7 +141,7 @@ def _folder_size(config: dict[str, Any]) -> str:
 
 
 def _limit_folder(config: dict[str, Any]) -> None:
-    """Limit the files of the folder that bubblewrap has made; their names take the kernel's memory."""
+    """Limit the number of files in the folder that bubblewrap made; file names take kernel memory."""
     _mount(None, BOX, None, _MS_REMOUNT | _MS_NOSUID | _MS_NODEV, _folder_size(config))
 
 
@@ -163,7 +163,7 @@ def _show_path(path: str) -> None:
 
 
 def _run_program(config: dict[str, Any], alive: int) -> dict[str, Any]:
-    """Start the program as nobody in particular, wait for its end."""
+    """Start the program as an unprivileged user and wait for its end."""
     os.umask(0o022)
     _become_nobody(config["uid"])
     _prctl(_PR_SET_DUMPABLE, 0)
@@ -179,7 +179,7 @@ def _run_program(config: dict[str, Any], alive: int) -> dict[str, Any]:
     watch.register(woken, select.POLLIN)
     watch.register(alive, select.POLLIN)
     deadline = time.monotonic() + config["limits"]["wall_s"] + _GRACE_S
-    if watch.poll(0):  # whoever started this is gone already
+    if watch.poll(0):  # the starting process is already gone
         os._exit(1)
     child = os.fork()
     if child == 0:
@@ -197,7 +197,7 @@ def _run_program(config: dict[str, Any], alive: int) -> dict[str, Any]:
 
 
 def _read_end(child: int) -> dict[str, Any] | None:
-    """How the program ended; None while it runs. What lost its parent comes to process 1 and is taken leave of here."""
+    """Return how the program ended; None while it runs. Also reap orphans, which become children of process 1."""
     while True:
         try:
             ended, status, used = os.wait4(-1, os.WNOHANG)
@@ -214,7 +214,7 @@ def _read_end(child: int) -> dict[str, Any] | None:
 
 
 def _become_nobody(uid: int | None) -> None:
-    """Give up every privilege for good."""
+    """Drop every privilege for good."""
     if uid is not None:
         os.chmod(BOX, 0o777)  # noqa: PTH101, S103
         for capability in range(64):
@@ -229,7 +229,7 @@ def _become_nobody(uid: int | None) -> None:
 
 
 def _become_program(config: dict[str, Any]) -> None:
-    """Turn into the program; never returns."""
+    """Replace this process by the program; never returns."""
     try:
         os.setsid()
         signal.set_wakeup_fd(-1)
@@ -251,7 +251,7 @@ def _become_program(config: dict[str, Any]) -> None:
 
 
 def _place_descriptors(descriptors: list[int]) -> list[int]:
-    """The descriptors that the program is given, moved to 3, 4, ..."""
+    """Move the descriptors for the program to 3, 4, ..."""
     high = [fcntl.fcntl(found, fcntl.F_DUPFD_CLOEXEC, 256) for found in descriptors]
     return [os.dup2(found, 3 + place, inheritable=True) for place, found in enumerate(high)]
 
@@ -270,7 +270,7 @@ def _list_limits(limits: dict[str, Any]) -> list[tuple[int, int]]:
 
 
 def _deny_calls() -> None:
-    """A filter of system calls (seccomp), where the machine is one that we know."""
+    """Install a filter of system calls (seccomp), on machine types that we know."""
     machine = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}.get(os.uname().machine)
     if machine is None:
         return

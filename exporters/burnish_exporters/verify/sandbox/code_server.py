@@ -1,6 +1,6 @@
-"""The code under test, in a sandbox of its own: answers calls from afar until nobody asks any more.
+"""Serve the code under test in its own sandbox: answer remote calls until the tests' sandbox disconnects.
 
-Knows: where the code lies. Does not know: the tests; they are in another sandbox.
+The tests run in another sandbox (test_runner.py).
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ _BOX = "/box"
 
 
 def main(at_start: Collection[str]) -> None:
-    """Serve the code that lies in the folder.
+    """Serve the code in the folder.
 
     Args:
-        at_start: Modules that Python itself has loaded. The code's own file stands for any other module of its name, as
-            it would in a program of its own.
+        at_start: Modules that Python itself has loaded. The code's own file replaces any other
+            module of its name, as it would in a program of its own.
     """
     own = {name.removesuffix(".py") for name in os.listdir(_BOX)}  # noqa: PTH208 - pathlib may be the code's
     for name in [found for found in sys.modules if found.partition(".")[0] in own]:

@@ -1,26 +1,27 @@
-"""What a process and all that it started use, read from /proc.
+"""Measure the memory and processes that a process and all its descendants use, read from /proc.
 
-Knows: processes, threads, their memory and sockets. Does not know: limits, and what follows from exceeding them.
-
-A process is found through the thread that started it, and once found it is followed, whoever becomes its parent. Memory
-is what no file holds: private and shared memory, and the buffers that open sockets may fill. Pages that several
-processes share are counted once where a limit hangs on it.
+How it works: a process is found through the thread that started it, and once found it is followed,
+even if it gets another parent. Memory means pages that no file holds, private and shared, and the
+buffers that open sockets may fill. Where a limit depends on it, pages that several processes share
+are counted once.
 """
 
 from __future__ import annotations
 
-# ruff: noqa: PTH115, PTH123, PTH208 - looked at every 50 ms, pathlib takes three times as long
+# ruff: noqa: PTH115, PTH123, PTH208 - read every 50 ms, pathlib takes three times as long
 import contextlib
 import os
 from typing import NamedTuple
 
-_SOCKET_BYTES = 425_984  # most that the kernel keeps in one direction of a socket, as it counts
+_SOCKET_BYTES = (
+    425_984  # most that the kernel keeps in one direction of a socket, by its own accounting
+)
 _FEW_DESCRIPTORS = 24
 _KB = 1024
 
 
 class ProcessUsage(NamedTuple):
-    """What is used at one moment.
+    """Usage at one moment.
 
     Attributes:
         processes: Processes, and threads beyond the first of each.
@@ -32,7 +33,7 @@ class ProcessUsage(NamedTuple):
 
 
 class ProcessTree:
-    """Everything below a process.
+    """All descendants of a process.
 
     Args:
         root: Id of the process, which itself is not counted.
@@ -40,13 +41,13 @@ class ProcessTree:
 
     def __init__(self, root: int) -> None:
         self._root = root
-        self._known: dict[int, str] = {}  # start time by id: an id may be given again
+        self._known: dict[int, str] = {}  # start time by id, because the kernel reuses ids
 
     def usage(self, limit_bytes: int) -> ProcessUsage:
-        """What is used now.
+        """Return the present usage.
 
         Args:
-            limit_bytes: From where on memory is measured exactly, which takes longer.
+            limit_bytes: Threshold from which memory is measured exactly, which takes longer.
         """
         found = self._below()
         memory = {pid: _memory_of_process(pid) for pid in found}
@@ -54,14 +55,14 @@ class ProcessTree:
         used = sum(memory.values())
         for _ in range(
             2
-        ):  # shares change hands while they are read: what is too much twice is too much
+        ):  # shares move between processes during the reading, so only a second excess counts
             if used + sockets > limit_bytes:
                 exact = sum(_shared_once(pid, rough) for pid, rough in memory.items())
                 used = min(used, exact)
         return ProcessUsage(len(found), used + sockets)
 
     def _below(self) -> list[int]:
-        """Ids of all processes below the root, and of those that were below it at an earlier look."""
+        """Return ids of all processes below the root, and of those that an earlier look found there."""
         alive = {pid: start for pid, start in self._known.items() if _start_of(pid) == start}
         open_ids, found = [self._root, *alive], dict(alive)
         while open_ids:
@@ -74,7 +75,7 @@ class ProcessTree:
 
 
 def children_of(pid: int) -> list[int]:
-    """Processes that any thread of a process has started."""
+    """Return the processes that any thread of a process has started."""
     found: list[int] = []
     with contextlib.suppress(OSError):
         for thread in os.listdir(f"/proc/{pid}/task"):
@@ -89,18 +90,18 @@ def _read_text(path: str) -> str:
 
 
 def _start_of(pid: int) -> str:
-    """When a process started, in ticks; empty where it is gone."""
+    """Return the start time of a process, in ticks; empty if it is gone."""
     after_name = _read_text(f"/proc/{pid}/stat").rpartition(")")[2].split()
     return after_name[19] if len(after_name) > 19 and after_name[0] != "Z" else ""
 
 
 def _memory_of_process(pid: int) -> int:
-    """Private and shared memory of a process, each page counted in every process that has it."""
+    """Return private and shared memory of a process; each process counts its shared pages in full."""
     return _sum_of(f"/proc/{pid}/status", ("RssAnon:", "RssShmem:", "VmSwap:"))
 
 
 def _shared_once(pid: int, otherwise: int) -> int:
-    """The same with a page that n processes share counted as one n-th; else the rough figure."""
+    """Return the same with a page of n processes counted as one n-th; else the rough figure."""
     path = f"/proc/{pid}/smaps_rollup"
     exact = _sum_of(path, ("Pss_Anon:", "Pss_Shmem:", "SwapPss:"))
     return exact or otherwise
@@ -112,7 +113,7 @@ def _sum_of(path: str, names: tuple[str, ...]) -> int:
 
 
 def _open_sockets(pids: list[int]) -> int:
-    """Open sockets of processes that have many descriptors; one that several have is counted once."""
+    """Count the open sockets of processes that have many descriptors; a shared socket counts once."""
     found: set[str] = set()
     for pid in pids:
         folder = f"/proc/{pid}/fd"

@@ -1,16 +1,16 @@
-"""Stand-ins, in the tests' sandbox, for objects that live in the code's sandbox.
+"""Proxies, in the tests' sandbox, for objects that live in the code's sandbox.
 
-Knows: which operations are asked of the other side, and which of its answers count. Does not know: how they travel.
+A `Remote` asks the other side for an operation and decides which answers count; rpc.py transports
+them.
 
-Three rules keep a stand-in from deciding a test by itself:
+Three rules keep a proxy from deciding a test by itself:
+- an object of the code equals no plain value and has no order with one;
+- an operation between an object of the code and a plain value hands that value to the code, so it
+  gives an object or raises `Doubt`, and never a plain value;
+- of such a result, only what a plain value in its place could not do counts: `abs(f(2) - 12.5) <
+  0.1` is in doubt, `(Vector(1, 2) * 2).x` is what the tests wanted to know.
 
-- an object of the code equals no plain value and orders with none;
-- an operation between an object of the code and a plain value hands that value to the code, so it gives an object or
-  raises `Doubt`, and a plain value never;
-- of such a result, nothing counts that a plain value in its place could also do: `abs(f(2) - 12.5) < 0.1` is in doubt,
-  `(Vector(1, 2) * 2).x` is what the tests wanted to know.
-
-`Doubt` makes a test undecided. This text imports nothing but the standard library.
+`Doubt` makes a test undecided. This file imports only the standard library.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ _MOST_MEMBERS = 100_000
 _NUMBERS = (int, float, complex, decimal.Decimal, fractions.Fraction)
 _CONTAINERS = (str, bytes, list, tuple, set, frozenset, dict)
 _TIMES = (dt.datetime, dt.date, dt.time, dt.timedelta)
-_Kinds = tuple[type, ...] | None  # of plain values that took part; None: of any
+_Kinds = tuple[type, ...] | None  # kinds of plain values that took part; None: any kind
 
 
 class Doubt(BaseException):
-    """The tests decide by an answer that the code could give in any case; no test can catch it by mistake."""
+    """The test depends on an answer that proves nothing. A BaseException, so that tests do not catch it by mistake."""
 
 
 class Remote:
-    """Stands for an object of the other side.
+    """Proxy for an object of the other side.
 
     Args:
-        peer: The line to the other side.
+        peer: Connection to the other side.
         number: Number of the object there.
-        mixed: Where it came out of an operation with a plain value, the kinds of that value; None for any kind; ()
-            where it did not.
+        mixed: Kinds of the plain values from which an operation made the object; None for any kind;
+            () for none.
     """
 
     __slots__ = ("_burnish_mixed", "_burnish_number", "_burnish_peer")
@@ -61,14 +61,14 @@ class Remote:
         peer_of(self).ask("setattr", self, name, value)
 
     def __call__(self, *arguments: Any, **named: Any) -> Any:
-        """Call it there."""
+        """Call the object on the other side."""
         return _ask_operation(self, "__call__", "call", list(arguments), named)
 
     def __eq__(self, other: object) -> Any:
         if not isinstance(other, Remote):
             return NotImplemented
         ask = peer_of(self).ask
-        # What equals a stranger too equals everything, and says nothing.
+        # An object that equals a stranger equals everything, so its equality proves nothing.
         return ask("eq", self, other) is True and ask("eq_stranger", self, other) is False
 
     def __ne__(self, other: object) -> Any:
@@ -108,12 +108,12 @@ class Remote:
 
 
 def peer_of(remote: Remote) -> Any:
-    """The line that a stand-in belongs to."""
+    """Return the connection that a proxy belongs to."""
     return object.__getattribute__(remote, "_burnish_peer")
 
 
 def number_of(remote: Remote) -> int:
-    """The number of the object on the other side."""
+    """Return the number of the object on the other side."""
     return object.__getattribute__(remote, "_burnish_number")
 
 
@@ -122,7 +122,7 @@ def _mixed_kinds(remote: Remote) -> _Kinds:
 
 
 def _ask_operation(remote: Remote, name: str, operation: str, *operands: Any) -> Any:
-    """Ask for an operation on one object; of a mixed result, refuse what a plain value could also say.
+    """Ask for an operation on one object; of a mixed result, refuse what a plain value could also answer.
 
     Raises:
         Doubt: If the answer is plain and a plain value in place of the object has `name` too.
@@ -141,7 +141,7 @@ def _ask_operation(remote: Remote, name: str, operation: str, *operands: Any) ->
 
 
 def _plain_could(kinds: _Kinds, name: str) -> bool:
-    """Whether a plain value of one of the kinds, or what comes of it, has something of that name too."""
+    """Return whether a plain value of one of the kinds, or a result of it, has an attribute of that name too."""
     if kinds is None:
         return True
     if name == "__call__":  # types have it, their values do not
@@ -155,7 +155,7 @@ def _raise_doubt(peer: Any, why: str) -> Doubt:
 
 
 def _kinds_of(values: tuple[Any, ...]) -> _Kinds:
-    """Kinds of the plain values among operands, and of what such values give; () where there is none."""
+    """Return the kinds of plain values among operands and of their results; () without plain values."""
     found: tuple[type, ...] = ()
     for value in values:
         kinds = _mixed_kinds(value) if isinstance(value, Remote) else _kind_of(value)
@@ -173,9 +173,9 @@ def _kind_of(value: Any) -> _Kinds:
 
 
 def _ask_contains(remote: Remote, item: object) -> bool:
-    """Whether an object of the code holds a value: it says so, and the value is among its members.
+    """Return whether an object of the code holds a value: it says so, and its members include the value.
 
-    Members come by value before the code learns what is looked for.
+    Members are fetched by value before the code learns which value is looked for.
     """
     peer = peer_of(remote)
     if not peer.guarded or (isinstance(item, Remote) and _mixed_kinds(remote) == ()):
@@ -225,7 +225,7 @@ def _ordering_operation(operation: str) -> Callable[..., Any]:
 
 
 class _Stranger:
-    """Something that no object of the code can equal for a reason."""
+    """An object that no object of the code has a reason to equal."""
 
 
 def _equals_stranger(one: Any, other: Any) -> bool:
@@ -239,7 +239,7 @@ _loop: Any = None
 
 
 def _run_to_its_end(coroutine: Any) -> Any:
-    """Run a coroutine in the one event loop of this process, so that locks and queues of the code go on working."""
+    """Run a coroutine in this process's single event loop, so that locks and queues of the code keep working."""
     global _loop
     import asyncio
 
@@ -260,7 +260,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "gt": operator.gt, "ge": operator.ge, "dir": dir, "divmod": divmod, "import": importlib.import_module,
     "await": _run_to_its_end,
 }  # fmt: skip
-"""What can be asked of the other side."""
+"""Operations that the other side can be asked for."""
 
 _ARITHMETIC = (
     "add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "and_", "or_", "xor", "lshift", "rshift",

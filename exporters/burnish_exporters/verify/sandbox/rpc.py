@@ -1,9 +1,7 @@
-"""How tests in one sandbox use code in another: values are copied, everything else is called from afar.
+"""Remote calls between tests in one sandbox and code in another: plain values are copied, all else is called remotely.
 
-Knows: the messages between the two. Does not know: any test, which data is plain (values.py), and what a
-stand-in may say (remote_objects.py).
-
-This text runs inside sandboxes and imports nothing but the standard library and its neighbours.
+`Peer` is one end of the connection. values.py defines plain data, and remote_objects.py the
+proxies. This file runs inside sandboxes and imports only the standard library and its neighbours.
 """
 
 from __future__ import annotations
@@ -23,7 +21,7 @@ from burnish_exporters.verify.sandbox.remote_objects import (
 )
 from burnish_exporters.verify.sandbox.values import Wire, decode_plain, encode_plain, take_changes
 
-_MOST_BYTES = 32 << 20  # of one message
+_MOST_BYTES = 32 << 20  # limit of one message
 _SEALED = (
     "function",
     "builtin_function_or_method",
@@ -53,23 +51,23 @@ _HARMLESS = (
 
 
 class Ended(BaseException):
-    """The other side is gone, or speaks nonsense; no test can catch it by mistake."""
+    """The other side exited or broke the protocol. A BaseException, so that tests do not catch it by mistake."""
 
 
 class Peer:
-    """One end of the line.
+    """One end of the connection.
 
     Args:
         read_from: Descriptor that the other side writes to.
         write_to: Descriptor that the other side reads from.
-        guarded: Whether the other side may do no more with our objects than call them and read public attributes, and
-            its own objects decide nothing by themselves.
+        guarded: Whether the other side is untrusted: it may only call our objects and read their
+            public attributes, and its own objects decide nothing by themselves.
     """
 
     def __init__(self, read_from: int, write_to: int, *, guarded: bool) -> None:
         self.guarded, self.ended = guarded, False
-        self.waiting = False  # for the other side
-        self.doubt = ""  # why the tests cannot decide
+        self.waiting = False  # for an answer of the other side
+        self.doubt = ""  # reason why the tests cannot decide
         self._in = os.fdopen(read_from, "rb")
         self._out = os.fdopen(write_to, "wb")
         self._mine: dict[int, Any] = {}
@@ -77,11 +75,11 @@ class Peer:
         self._theirs: dict[int, Any] = {}
 
     def ask(self, operation: str, *operands: Any) -> Any:
-        """Have the other side do something.
+        """Ask the other side for an operation and return the answer.
 
         Raises:
             Ended: If there is no answer.
-            BaseException: What it raised, in our terms.
+            BaseException: The exception that the other side raised, translated.
         """
         self._send(["ask", operation, [self.encode(operand) for operand in operands]])
         while True:
@@ -96,7 +94,7 @@ class Peer:
                 raise self._error(message)
 
     def serve(self) -> None:
-        """Do what the other side asks until it is gone."""
+        """Answer requests until the other side is gone."""
         while True:
             try:
                 self._answer(self._receive())
@@ -104,7 +102,7 @@ class Peer:
                 return
 
     def encode(self, value: Any) -> Wire:
-        """A value as it travels."""
+        """Encode a value for transport."""
         if isinstance(value, Remote) and peer_of(value) is self:
             return ["yours", number_of(value)]
         plain = encode_plain(value, self.encode)
@@ -116,10 +114,10 @@ class Peer:
         return ["awaited" if awaited else "mine", self._number(value)]
 
     def decode(self, wire: Wire) -> Any:
-        """A value that has travelled.
+        """Decode a transported value.
 
         Raises:
-            Ended: If it is none.
+            Ended: If it cannot be decoded.
         """
         try:
             if wire[0] == "type":
@@ -135,23 +133,23 @@ class Peer:
             return decode_plain(wire, self.decode)
         except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as problem:
             self.ended = True
-            raise Ended(f"no value: {problem}") from None
+            raise Ended(f"the program sent an invalid value: {problem}") from None
         except (ImportError, RecursionError) as problem:
             self.ended = True
-            raise Ended(f"a value that cannot be read here: {problem}") from None
+            raise Ended(f"the program sent a value that cannot be decoded: {problem}") from None
 
     def remote(self, number: int) -> Any:
-        """The stand-in of an object of the other side; always the same one."""
+        """Return the proxy of an object of the other side; the same number always gives the same proxy."""
         if number not in self._theirs:
             self._theirs[number] = Remote(self, number)
         return self._theirs[number]
 
     def own(self, number: int) -> Any:
-        """An object of ours that the other side names."""
+        """Return our object that the other side names by number."""
         return self._mine[number]
 
     def mirrored(self, number: int, name: str, base: str) -> type:
-        """Our copy of an exception class of the other side."""
+        """Return our copy of an exception class of the other side."""
         if number not in self._theirs:
             parent = _TYPES.get(base, Exception)
             found = parent if issubclass(parent, BaseException) else Exception
@@ -168,7 +166,7 @@ class Peer:
 
     def _number(self, value: Any) -> int:
         number = self._numbers.setdefault(id(value), len(self._mine) + 1)
-        self._mine.setdefault(number, value)  # kept, so that its id stays its own
+        self._mine.setdefault(number, value)  # kept alive, so that its id is not reused
         return number
 
     def _answer(self, message: Wire) -> None:
@@ -195,7 +193,7 @@ class Peer:
     def _error(self, message: Wire) -> BaseException:
         kind, arguments = self.decode(message[1]), [self.decode(wire) for wire in message[2]]
         if not (isinstance(kind, type) and issubclass(kind, BaseException)):
-            return Ended("raised what is no exception")
+            return Ended("the program raised something that is not an exception")
         try:
             error = kind(*arguments)
         except Exception:  # noqa: BLE001 - arguments that the class does not take
@@ -208,7 +206,7 @@ class Peer:
             raise PermissionError(f"{message[1]} on an object of the tests")
 
     def _allowed(self, message: Wire, operands: list[Any]) -> bool:
-        """Whether code under test may do this: calls and public attributes of what it was given."""
+        """Return whether the code under test may do this: calls and public attributes of objects that it got."""
         if not message[2] or message[2][0][0] != "yours":
             return False
         if message[1] == "getattr":
@@ -217,7 +215,7 @@ class Peer:
         return message[1] in _HARMLESS
 
     def _update(self, operands: tuple[Any, ...], changed: Wire) -> None:
-        """Our lists, sets and mappings as the other side left them: it worked on copies."""
+        """Copy changes of the other side into our lists, sets and mappings, because it worked on copies."""
         for operand, wire in zip(operands, changed, strict=True):
             if wire is None:
                 continue
@@ -229,7 +227,7 @@ class Peer:
 
     def _send(self, message: Wire) -> None:
         line = json.dumps(message).encode() + b"\n"
-        if self.guarded and len(line) >= _MOST_BYTES:  # the other side would read a part of it
+        if self.guarded and len(line) >= _MOST_BYTES:  # the other side would read only a part of it
             self.doubt = self.doubt or "a value of the tests is too large to be handed to the code"
             raise Doubt(self.doubt)
         try:
@@ -250,11 +248,11 @@ class Peer:
         except (ValueError, TypeError, KeyError, RecursionError):
             pass
         self.ended = True
-        raise Ended("the program spoke nonsense" if line else "the program ended")
+        raise Ended("the program broke the protocol" if line else "the program ended")
 
 
 async def _stand_for_coroutine(peer: Peer, coroutine: Any) -> Any:
-    """Stands for a coroutine of the other side, which runs there, whole, once it is awaited here."""
+    """Await a coroutine of the other side; it runs there, whole, when it is awaited here."""
     return peer.ask("await", coroutine)
 
 
@@ -262,14 +260,14 @@ _TYPES = {name: kind for name, kind in vars(builtins).items() if isinstance(kind
 
 
 def _list_parts(value: Any) -> list[Any]:
-    """What a list or mapping of arguments holds, in order."""
+    """Return the values of a list or mapping of arguments, in order."""
     if isinstance(value, dict):
         return list(value.values())
     return list(value) if isinstance(value, list) else []
 
 
 def _of_error(error: BaseException, name: str) -> Any:
-    """Attributes of an exception of the other side are read from there."""
+    """Read attributes of an exception from the other side."""
     remote = error.__dict__.get("burnish_remote")
     if remote is None or name.startswith("__"):
         raise AttributeError(name)

@@ -1,9 +1,9 @@
-"""Runs tests, in a sandbox of its own, against code that lies in another one.
+"""Run tests in one sandbox against code in another.
 
-Knows: functions `test_*`, classes `Test*` and `unittest.TestCase`, marks of `pytest.mark.parametrize`.
-Does not know: the code: what tests import of it are stand-ins (rpc.py).
-
-This text runs inside a sandbox. The settings come as JSON in `exam.json`, the report goes to descriptor 5.
+It collects functions `test_*`, classes `Test*` and `unittest.TestCase`, and applies
+`pytest.mark.parametrize`. What tests import of the code are proxies (rpc.py, remote_objects.py).
+This file runs inside a sandbox. The settings come as JSON in `exam.json`; the report goes to
+descriptor 5.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ _OURS = (
 
 
 class CodeUnderTest(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Imports of the code under test give stand-ins.
+    """Import hook that gives proxies for modules of the code under test.
 
-    Only modules that the tests themselves name, and that no module of the interpreter has the name of: what the code
-    calls its files decides nothing else that is imported here.
+    It serves only modules that the tests themselves name and whose names the interpreter does not
+    have: a file name of the code influences no other import.
     """
 
     def __init__(self, peer: Peer, modules: Collection[str]) -> None:
@@ -52,14 +52,14 @@ class CodeUnderTest(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: types.ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        """A module of the code, if it is one."""
+        """Return the spec of a module of the code; None for other modules."""
         del path, target
         if fullname.partition(".")[0] not in self._modules:
             return None
         return importlib.machinery.ModuleSpec(fullname, self, is_package=True)
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> types.ModuleType:
-        """The stand-in of a module."""
+        """Return the proxy of a module."""
         far = self._peer.ask("import", spec.name)
         names = self._peer.ask("dir", far)
         if not isinstance(far, Remote) or not isinstance(names, list):
@@ -68,7 +68,7 @@ class CodeUnderTest(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         return _Module(spec.name, far, [str(name) for name in names])
 
     def exec_module(self, module: types.ModuleType) -> None:
-        """Nothing is left to do: the other side has run it."""
+        """Do nothing: the other side has already run the module."""
 
 
 class _Module(types.ModuleType):
@@ -90,7 +90,7 @@ class _Module(types.ModuleType):
 
 
 class _Clock:
-    """Reports in time, also where a test never ends, and whom it was waiting for."""
+    """Write the report in time even if a test never ends, and say which side the tests waited for."""
 
     def __init__(self, report: dict[str, Any], peer: Peer, deadline: float) -> None:
         self._report, self._peer = report, peer
@@ -141,7 +141,7 @@ def _write_report(report: dict[str, Any]) -> None:
 
 
 def names_in(source: str) -> set[str]:
-    """Names of modules that tests import, or that a text in them names."""
+    """Return names of modules that tests import, or that a text in them names."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
@@ -154,7 +154,7 @@ def names_in(source: str) -> set[str]:
 
 
 def is_of_interpreter(name: str, at_start: Collection[str]) -> bool:
-    """Whether a module of that name is there without the code: of the library, installed, or ours."""
+    """Return whether a module of that name exists without the code: in the library, installed, or ours."""
     same = {_fold_name(known.partition(".")[0]) for known in (*at_start, *sys.modules, *_OURS)}
     same |= {_fold_name(known) for known in sys.stdlib_module_names}
     same |= {_fold_name(found.name) for found in pkgutil.iter_modules()}
@@ -164,7 +164,7 @@ def is_of_interpreter(name: str, at_start: Collection[str]) -> bool:
 
 
 def _refuse_clashes(known: Collection[str], wanted: Collection[str]) -> None:
-    """Refuse tests that import what both the interpreter and the code have: nobody knows which one is meant."""
+    """Refuse tests that import a name that both the interpreter and the code have, because it is ambiguous."""
     meant = {_fold_name(name) for name in wanted}
     clash = sorted(name for name in known if _fold_name(name) in meant)
     if clash:
@@ -178,7 +178,7 @@ def _fold_name(name: str) -> str:
 
 
 def _attribute_fault(problem: BaseException, modules: Collection[str]) -> str:
-    """Whose fault it is that the tests could not be read: the tests', the code's, or its limits."""
+    """Return the cause of unreadable tests: "tests", "code" or "limits"."""
     missing = isinstance(problem, ImportError) and (problem.name or "").partition(".")[0] in modules
     if missing or isinstance(problem, Ended):
         return "code"
@@ -188,7 +188,7 @@ def _attribute_fault(problem: BaseException, modules: Collection[str]) -> str:
 
 
 def _result_of_test(name: str, test: Callable[[], object], peer: Peer) -> dict[str, str]:
-    """What became of one test; "undecided" where it hangs on an answer that counts for nothing."""
+    """Return the result of one test; "undecided" where it depends on an answer that does not count."""
     if peer.ended:
         return {"name": name[:200], "kind": "exception", "detail": "the program ended"}
     peer.doubt = ""
@@ -221,7 +221,7 @@ def _outcome_of(test: Callable[[], object]) -> tuple[str, str]:
 
 
 def _is_ours(problem: BaseException) -> bool:
-    """Whether an exception is of the tests, and not of the code."""
+    """Return whether an exception comes from the tests and not from the code."""
     return "burnish_remote" not in getattr(problem, "__dict__", {})
 
 
@@ -232,7 +232,7 @@ def _is_limit(problem: BaseException) -> bool:
         24,
         27,
         28,
-    )  # processes, memory, open files, size of a file, size of the folder
+    )  # limits of processes, memory, open files, file size and folder size
     threads = isinstance(problem, RuntimeError) and "start new thread" in str(problem)
     return (
         isinstance(problem, MemoryError)
@@ -242,7 +242,7 @@ def _is_limit(problem: BaseException) -> bool:
 
 
 def _collect_tests(source: str) -> Iterator[tuple[str, Callable[[], object]]]:
-    """Tests in the order in which they are written."""
+    """Yield the tests in the order of the source."""
     module = types.ModuleType("burnish_tests")
     sys.modules[module.__name__] = module
     exec(compile(source, "tests.py", "exec"), module.__dict__)  # noqa: S102 - in a sandbox
@@ -264,7 +264,7 @@ def _collect_tests(source: str) -> Iterator[tuple[str, Callable[[], object]]]:
 
 
 def _list_members(kind: type) -> list[str]:
-    """Names of what a class has, those of its bases included, in the order in which they are written."""
+    """Return the names of a class's members, bases included, in the order of the source."""
     classes = [base for base in reversed(kind.__mro__) if base is not object]
     return list(dict.fromkeys(name for base in classes for name in vars(base)))
 
@@ -275,7 +275,7 @@ def _marks_of(written: Any) -> list[Any]:
 
 
 def _call_first(place: Any, names: Sequence[str], *given: object) -> None:
-    """Call the first of the functions that prepare tests or clear up; pytest hands each what it asks for."""
+    """Call the first existing set-up or tear-down function with the arguments that it accepts, as pytest does."""
     for name in names:
         found = getattr(place, name, None)
         if callable(found):
@@ -284,17 +284,17 @@ def _call_first(place: Any, names: Sequence[str], *given: object) -> None:
 
 
 def _run_coroutine(result: object) -> None:
-    """Run what a test gave back, where it was written with `async`.
+    """Run the coroutine that an `async` test returned.
 
     Raises:
         Doubt: If it is a generator: its tests would not run at all.
     """
     if inspect.iscoroutine(result):
-        import asyncio  # late: most tests are without it
+        import asyncio  # imported late, because few tests need it
 
         asyncio.run(result)
     elif inspect.isgenerator(result) or inspect.isasyncgen(result):
-        raise Doubt("a test that yields is no test")
+        raise Doubt("a test that yields does not run")
 
 
 def _of_unittest(case: type[unittest.TestCase], method: str) -> Callable[[], object]:
@@ -334,7 +334,7 @@ def _expand_parameters(
     written: Callable[..., object],
     marks: Sequence[Any],
 ) -> Iterator[tuple[str, Callable[[], object]]]:
-    """A test for each combination of parameters."""
+    """Yield a test for each combination of parameters."""
     rows: list[dict[str, Any]] = [{}]
     marks = [*marks, *_marks_of(written)]
     for mark in marks:
@@ -353,13 +353,13 @@ def _expand_parameters(
     for place, row in enumerate(rows):
         if needed - row.keys():
             raise TypeError(
-                f"{name} asks for {sorted(needed - row.keys())}: fixtures are not known here"
+                f"{name} asks for {sorted(needed - row.keys())}: fixtures are not supported"
             )
         yield f"{name}[{place}]" if row else name, _apply_marks(lambda row=row: call(**row), marks)
 
 
 def _apply_marks(test: Callable[[], object], marks: Sequence[Any]) -> Callable[[], object]:
-    """A test as pytest's marks of skipping and expected failure have it run."""
+    """Return a test that follows pytest's marks of skipping and expected failure."""
 
     def run() -> None:
         skips = [mark for mark in marks if mark.name in ("skip", "skipif")]

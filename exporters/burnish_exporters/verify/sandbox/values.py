@@ -1,9 +1,9 @@
-"""Plain data as it travels between two sandboxes: by value, so that an answer is what it says and nothing else.
+"""Encode plain data that travels between two sandboxes by value.
 
-Knows: which types are plain data, and their form as JSON. Does not know: objects, and who is on the other side.
-
-Subclasses of numbers, texts and containers travel as the plain value that they hold. Of the other types an exact
-instance is plain data: its class is the library's own, on both sides. This text imports nothing but the standard library.
+`encode_plain()` and `decode_plain()` define which types are plain data, and their form as JSON.
+Subclasses of numbers, texts and containers travel as the plain value that they hold. Of the other
+types only an exact instance is plain data: its class is the library's own on both sides. This file
+imports only the standard library.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ Wire = Any
 Encode = Callable[[Any], Wire]
 Decode = Callable[[Wire], Any]
 
-_ARRAY_KINDS = "biufcSUmM"  # no objects, no records
+_ARRAY_KINDS = "biufcSUmM"  # no object arrays, no record arrays
 _named_tuples: dict[tuple[str, ...], Any] = {}
 
 
 def encode_plain(value: Any, encode: Encode) -> Wire | None:
-    """Plain data as it travels; None where the value is none.
+    """Encode plain data for transport; None where the value is not plain data.
 
     Args:
         value: Any value.
-        encode: Encodes what the value holds.
+        encode: Encodes nested values.
     """
     if value is None or value is True or value is False:
         return ["v", value]
@@ -48,17 +48,17 @@ def encode_plain(value: Any, encode: Encode) -> Wire | None:
 
 
 def decode_plain(wire: Wire, decode: Decode) -> Any:
-    """Plain data that has travelled.
+    """Decode transported plain data.
 
     Raises:
-        KeyError: If it is no plain data.
+        KeyError: If the type tag is unknown.
         ValueError: If its form is wrong; TypeError, IndexError and ArithmeticError likewise.
     """
     return _READ[wire[0]](wire[1], decode)
 
 
 def take_changes(old: Any, fresh: Any) -> None:
-    """Make a list, set, mapping or array what its copy has become on the other side."""
+    """Update a list, set, mapping or array to the state of its copy on the other side."""
     if type(old) in (list, bytearray) and type(fresh) is type(old):
         old[:] = fresh
     elif type(old) in (dict, set) and type(fresh) is type(old):
@@ -84,7 +84,7 @@ def _is_numpy(value: Any, name: str) -> bool:
 
 
 def _encode_array(value: Any) -> Wire | None:
-    """An array or scalar of numpy."""
+    """Encode an array or scalar of numpy."""
     if not (_is_numpy(value, "ndarray") or _is_numpy(value, "generic")):
         return None
     if value.dtype.kind not in _ARRAY_KINDS:

@@ -1,1 +1,1 @@
-"""Measures verifiers against labels, and keeps the figures beside the runs."""
+"""Measure verifiers against labels, and store the results beside the runs."""

@@ -1,9 +1,10 @@
-"""Measure the verifiers of an agent against what people say of a random sample of its runs.
+"""Measure the verifiers of an agent against people's labels of a random sample of its runs.
 
-Knows: drawing the sample, asking the verifiers about it again without showing them the labels, and how judge and
-checks drift apart from round to round. Does not know: how labels are given (labels.py).
+`draw()` draws the sample, `audit_agent()` runs the verifiers on it without showing them the labels
+and stores the result, `rounds_of()` compares judges with checks from round to round. labels.py
+records the labels.
 
-Only runs of the sample count: labels that were given because a run looked odd say nothing about the others.
+Only runs of the sample count: labels of runs that looked odd say nothing about the other runs.
 """
 
 from __future__ import annotations
@@ -28,14 +29,14 @@ from burnish_exporters.verify.trust.verifier_quality import Drawn, Measurement, 
 
 
 class Round(msgspec.Struct, frozen=True, kw_only=True):
-    """What judge and checks say of the runs of one adapter version.
+    """Agreement of judge and checks on the runs of one adapter version.
 
     Attributes:
-        adapter: The version that answered; None is the base model.
-        runs: Runs of which both know something.
+        adapter: Version that answered; None is the base model.
+        runs: Runs that both have decided.
         judge: Share that the judge calls a success, 0 to 1.
-        check: Share that the checks call a success.
-        divergence: Share on which they differ.
+        check: Share that the checks call a success, 0 to 1.
+        divergence: Share on which they differ, 0 to 1.
     """
 
     adapter: str | None
@@ -46,15 +47,15 @@ class Round(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AuditReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What an audit found.
+    """Result of an audit.
 
     Attributes:
-        agent: Whose verifiers.
+        agent: Agent whose verifiers were measured.
         drawn: Runs of the sample.
-        labelled: Those that a person called good or bad.
-        floor: Least lower bound of precision at which a success counts.
-        verifiers: By name what was found; without those that only repeat what people say.
-        rounds: By judge, how far it is from the checks, round by round, oldest first.
+        labelled: Runs that a person labelled good or bad.
+        floor: Lowest lower bound of precision at which a success counts.
+        verifiers: Quality by verifier; verifiers that only repeat people's labels are left out.
+        rounds: Distance of each judge from the checks, round by round, oldest first.
     """
 
     agent: str
@@ -66,7 +67,7 @@ class AuditReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def draw(workspace: Workspace, agent: str, size: int, *, seed: int = 0) -> Drawn:
-    """Choose the runs that people shall label, at random among all that have ended.
+    """Draw the runs that people shall label, at random from all finished runs.
 
     Raises:
         VerificationError: If no run has ended.
@@ -95,13 +96,13 @@ def audit_agent(
     floor: float = FLOOR,
     settings: PoolSettings | None = None,
 ) -> AuditReport:
-    """Measure verifiers on the labelled runs of the sample, and keep what was found.
+    """Measure verifiers on the labelled runs of the sample, and store the result.
 
     Args:
-        workspace: Where runs, labels and measurements are.
-        agent: Whose runs.
-        verifiers: Who is measured.
-        floor: Least lower bound of precision, 0 to 1, at which a success counts.
+        workspace: Workspace of runs, labels and measurements.
+        agent: Agent whose runs are used.
+        verifiers: Verifiers to measure.
+        floor: Lowest lower bound of precision, 0 to 1, at which a success counts.
         settings: Limits of verification.
 
     Raises:
@@ -143,9 +144,10 @@ def audit_agent(
 def rounds_of(
     trajectories: Iterable[Trajectory], verifiers: Sequence[Verifier]
 ) -> dict[str, list[Round]]:
-    """How far each judge is from the checks, by the adapter version that answered, in order of appearance.
+    """Compare each judge with the checks, by the adapter version that answered, in order of appearance.
 
-    A judge that says more and more successes than the checks is being pleased, not obeyed.
+    A judge whose share of successes grows faster than that of the checks is being exploited by the
+    policy.
     """
     judges = [v.name for v in verifiers if traits_of(v).kind == "judge"]
     checks = [v.name for v in verifiers if traits_of(v).kind != "judge"]
@@ -183,13 +185,13 @@ def _build_round(adapter: str | None, counter: Counter[str]) -> Round:
 
 
 def _without_labels(run: Trajectory) -> Trajectory:
-    """The run as a verifier saw it that knows nothing of the labels, nor of what it said before."""
+    """Return the run as a verifier sees it that knows neither the labels nor its own earlier verdicts."""
     reported = [outcome for outcome in run.outcomes if outcome.source != "human"]
     return msgspec.structs.replace(run, outcomes=reported, verdicts=_blind_verdicts(run))
 
 
 def _blind_verdicts(run: Trajectory) -> list[Any]:
-    """Verdicts that no label can have shaped: those given before the first one."""
+    """Return the verdicts that no label can have influenced: those before the first label."""
     given = [
         outcome.reported_ns
         for outcome in run.outcomes
@@ -200,7 +202,7 @@ def _blind_verdicts(run: Trajectory) -> list[Any]:
 
 
 def present(workspace: Workspace, trajectory_id: str) -> Trajectory | None:
-    """A run of the sample; None where it was forgotten since."""
+    """Return a run of the sample; None if it was forgotten since."""
     try:
         return workspace.trajectory(trajectory_id)
     except WorkspaceError:

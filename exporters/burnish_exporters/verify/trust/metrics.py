@@ -1,6 +1,6 @@
-"""How far a verifier, a judge or a reward can be trusted, measured against labels.
+"""Measure a verifier, a judge or a reward against labels.
 
-Knows: precision and recall with Wilson intervals, ranking by AUC. Does not know: who gives the labels.
+Precision and recall come with 95 % Wilson score intervals; rewards are ranked by AUC.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ _Z = 1.959964
 
 
 class Quality(msgspec.Struct, frozen=True, kw_only=True):
-    """What an audit found of a verifier.
+    """Measured quality of a verifier.
 
     Attributes:
-        precision: Share of its successes that are successes.
-        recall: Share of the successes that it recognises.
+        precision: Share of its successes that are true successes.
+        recall: Share of the true successes that it recognises.
         unknown: Runs that it could not judge.
         labelled: Runs that had a label.
         trusted: Whether the lower bound of precision reaches the floor.
@@ -39,7 +39,7 @@ class Quality(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RewardCheck(msgspec.Struct, frozen=True, kw_only=True):
-    """Whether a reward ranks successes above failures.
+    """Result of checking whether a reward ranks successes above failures.
 
     Attributes:
         auc: Share of pairs ranked right, 0 to 1.
@@ -53,7 +53,7 @@ class RewardCheck(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def wilson(successes: int, total: int) -> Rate:
-    """A share with its 95 % Wilson interval."""
+    """Return a share with its 95 % Wilson score interval."""
     if total == 0:
         return Rate(successes=0, total=0, rate=0.0, low=0.0, high=1.0)
     share = successes / total
@@ -68,8 +68,10 @@ def audit(pairs: Iterable[tuple[VerdictLabel, VerdictLabel]], *, floor: float = 
     """Measure a verifier against labels.
 
     Args:
-        pairs: What the verifier said, and what is true; pairs whose truth is unknown say nothing.
-        floor: Least lower bound of precision, 0 to 1, at which its success admits runs to training.
+        pairs: Pairs of the verifier's verdict and the true label; pairs with an unknown truth are
+            ignored.
+        floor: Lowest lower bound of precision, 0 to 1, at which the verifier's success admits runs
+            to training.
     """
     known = [(said, true) for said, true in pairs if true != "unknown"]
     claimed = [true for said, true in known if said == "success"]
@@ -86,7 +88,7 @@ def audit(pairs: Iterable[tuple[VerdictLabel, VerdictLabel]], *, floor: float = 
 
 
 def audit_sample(runs: Iterable[T], size: int, *, seed: int = 0) -> list[T]:
-    """A random sample of runs for labelling, without holding all of them."""
+    """Draw a random sample of runs for labelling, without holding all of them in memory."""
     rng, sample = random.Random(seed), []  # noqa: S311 - a sample, no secret
     for place, run in enumerate(runs):
         if place < size:
@@ -109,7 +111,7 @@ def tpe(
         reward: The function, higher is better; a run on which it raises counts as ranked wrong.
         successes: Runs known to be good.
         failures: Runs known to be bad.
-        threshold: Least AUC, 0 to 1.
+        threshold: Lowest AUC to accept, 0 to 1.
     """
     good = [_ask_reward(reward, run, -math.inf) for run in successes]
     bad = [_ask_reward(reward, run, math.inf) for run in failures]

@@ -1,10 +1,10 @@
-"""How far verifiers were found to be right, kept beside the runs, and what follows from it.
+"""Store the measured quality of verifiers beside the runs, and decide whose success counts.
 
-Knows: where measurements lie, and which verifiers' success admits nothing.
-Does not know: how a measurement comes about (auditing.py).
+`QualityStore` keeps the measurements that audit.py makes; `unbelieved()` names the verifiers whose
+success admits nothing.
 
-A check that was never measured is believed: it looks at facts. A judge that was never measured is not: it looks at
-texts. Failures and doubts count from anyone.
+An unmeasured check is trusted, because it looks at facts. An unmeasured judge is not, because it
+looks at texts. A failure or an unknown counts from every verifier.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from burnish_exporters.verify.trust.metrics import FLOOR, Quality
 
 
 class Measurement(msgspec.Struct, frozen=True, kw_only=True):
-    """What an audit found of one version of a verifier.
+    """Audit result of one version of a verifier.
 
     Attributes:
-        verifier: Its name.
-        version: Its version; another one must be measured anew.
+        verifier: Name of the verifier.
+        version: Version of the verifier; another version must be measured again.
         quality: Precision and recall.
-        floor: Least lower bound of precision that was asked for.
-        measured_ns: When, in nanoseconds since the epoch.
+        floor: Lowest lower bound of precision that was required.
+        measured_ns: Time of the audit, in nanoseconds since the epoch.
     """
 
     verifier: str
@@ -46,7 +46,7 @@ class Drawn(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         ids: Ids of the runs.
         seed: Seed of the choice.
-        of: Finished runs that it was drawn from.
+        of: Number of finished runs from which the sample was drawn.
     """
 
     ids: list[str]
@@ -55,7 +55,7 @@ class Drawn(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Ledger(msgspec.Struct, frozen=True, kw_only=True):
-    """All that is kept of one agent's audits."""
+    """All audit data of one agent."""
 
     drawn: Drawn | None = None
     measured: list[Measurement] = []
@@ -72,7 +72,7 @@ class QualityStore:
         self._folder = home / "quality"
 
     def read(self, agent: str) -> Ledger:
-        """What is kept of an agent; empty where nothing is.
+        """Return the audit data of an agent; empty where none is stored.
 
         Raises:
             VerificationError: If the file is damaged.
@@ -85,24 +85,24 @@ class QualityStore:
         except (OSError, msgspec.DecodeError) as problem:
             raise VerificationError(
                 f"{path}: {problem}",
-                "what `burnish verify audit` wrote",
+                "the JSON that `burnish verify audit` writes",
                 f"mv {path} {path}.broken, then burnish verify audit {agent} --draw 100",
             ) from problem
 
     def write(self, agent: str, ledger: Ledger) -> None:
-        """Keep something else of an agent, whole or not at all."""
+        """Replace the audit data of an agent atomically."""
         make_private_folder(self._folder)
         atomic_write(self._path(agent), msgspec.json.format(msgspec.json.encode(ledger)))
 
     def put(self, agent: str, measurements: Sequence[Measurement]) -> None:
-        """Add measurements; one of the same version is replaced."""
+        """Add measurements; a measurement of the same version is replaced."""
         ledger = self.read(agent)
         new = {(found.verifier, found.version) for found in measurements}
         kept = [old for old in ledger.measured if (old.verifier, old.version) not in new]
         self.write(agent, msgspec.structs.replace(ledger, measured=[*kept, *measurements]))
 
     def of(self, agent: str, verifier: Verifier) -> Measurement | None:
-        """What was found of the present version of a verifier."""
+        """Return the measurement of the present version of a verifier."""
         wanted = (verifier.name, verifier.version)
         known = self.read(agent).measured
         return next((found for found in known if (found.verifier, found.version) == wanted), None)
@@ -114,13 +114,13 @@ class QualityStore:
 def unbelieved(
     verifiers: Sequence[Verifier], store: QualityStore, agent: str, *, floor: float = FLOOR
 ) -> dict[str, str]:
-    """Verifiers whose success alone admits no run to training, with the reason.
+    """Return the verifiers whose success alone admits no run to training, with the reason.
 
     Args:
-        verifiers: Who judges.
-        store: What was measured of them.
-        agent: Whose runs they judge.
-        floor: Least lower bound of precision, 0 to 1, at which a success counts.
+        verifiers: Verifiers that judge.
+        store: Store of their measurements.
+        agent: Agent whose runs they judge.
+        floor: Lowest lower bound of precision, 0 to 1, at which a success counts.
     """
     reasons = {v.name: _describe_doubt(v, store.of(agent, v), floor) for v in verifiers}
     return {name: reason for name, reason in reasons.items() if reason is not None}
@@ -129,13 +129,13 @@ def unbelieved(
 def below_floor(
     verifiers: Sequence[Verifier], store: QualityStore, agent: str, *, floor: float = FLOOR
 ) -> list[str]:
-    """What speaks against each verifier whose measured precision may lie below the floor.
+    """Return a warning for each verifier whose measured precision may lie below the floor.
 
     Args:
-        verifiers: Who judges.
-        store: What was measured of them; one that was not, is not spoken of.
-        agent: Whose runs they judge.
-        floor: Least lower bound of precision, 0 to 1.
+        verifiers: Verifiers that judge.
+        store: Store of their measurements; unmeasured verifiers are left out.
+        agent: Agent whose runs they judge.
+        floor: Lowest lower bound of precision, 0 to 1.
     """
     told = []
     for verifier in verifiers:
@@ -150,9 +150,10 @@ def below_floor(
 
 
 def facts_of(verifier: Verifier, store: QualityStore, agent: str) -> dict[str, Any]:
-    """Name, version and measured quality of a verifier, for a manifest.
+    """Return name, version and measured quality of a verifier, for a manifest.
 
-    Of the rows that it let in, the share `wrong_rows` is expected to be wrong: one minus its precision.
+    `wrong_rows` is the expected share of wrong rows among those that the verifier admitted: one
+    minus its precision.
     """
     facts: dict[str, Any] = {"name": verifier.name, "version": verifier.version}
     found = store.of(agent, verifier)
