@@ -1,4 +1,4 @@
-"""Spans become verified, curated, versioned datasets.
+"""Turn spans into verified, curated, versioned datasets.
 
     from burnish import Workspace
     from burnish_exporters import build_dataset
@@ -7,7 +7,7 @@
     version = build_dataset(Workspace(), agent="support", verify=[goal_state("checks:reached_goal")])
     version.to("trl-sft")
 
-Knows: the few names that are promised. Does not know: anything else; a name loads its module when it is first used.
+This module exports the public names; a name loads its module when it is first used.
 """
 
 from __future__ import annotations

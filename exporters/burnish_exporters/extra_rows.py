@@ -52,14 +52,13 @@ def _read_conversations(plan: Plan) -> Iterator[Trajectory]:
 def build_carried_shard(parent: DatasetVersion, present: set[str], plan: Plan) -> Shard:
     """Build a shard of the rows whose runs the parent holds and the source has lost.
 
-    Runs that the source still holds are verified anew. A run that it has lost keeps its verdict as long as the
-    verifier is
-    still trusted.
+    Runs that the source still holds are verified again. A run that it has lost keeps its verdict as
+    long as the verifier is still trusted.
 
     Args:
         parent: The version to continue from.
         present: Ids of runs that the source holds, or that must not come back.
-        plan: Everything that decides what becomes of a run.
+        plan: Settings that decide how a run becomes rows.
     """
     shard = Shard(name="carried over")
     redactor, rows, seen = make_redactor(plan), bytearray(), 0

@@ -53,7 +53,7 @@ class BuildOptions:
     Attributes:
         home: Folder of all versions; by default the workspace's, else `datasets` in the home folder.
         from_: Parent whose rows are carried over for runs that the source has lost: "newest" is the newest version of
-            that name if the source is a workspace, None starts anew, else the id of a version.
+            that name if the source is a workspace, None starts without a parent, else the id of a version.
         as_of_ns: Only facts recorded up to this moment count, in nanoseconds since the epoch; None uses everything.
         workers: Number of processes that build shards of a workspace's runs in parallel.
         pool: Limits of verification.
@@ -338,7 +338,7 @@ def _part_of(sample: Sample) -> str:
 
 
 def _rows_in_order(samples: list[Sample], spool: Spool) -> Iterator[tuple[Columns, str]]:
-    """Yield the columns of rows in the order of parts and ids, whatever the order of the source."""
+    """Yield the columns of rows in the order of parts and ids, independent of the order of the source."""
     order = {part: place for place, part in enumerate(PARTS)}
     for sample in sorted(samples, key=lambda s: (order[_part_of(s)], s.trajectory_id)):
         rows = spool.read(sample.place)

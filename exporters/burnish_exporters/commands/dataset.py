@@ -31,7 +31,8 @@ def build_version(
         typer.Option("--set", help="A setting of the recipe, KEY=VALUE, or @FILE with TOML lines."),
     ] = None,
     parent: Annotated[
-        str, typer.Option("--from", help="Version to continue from; none starts anew.")
+        str,
+        typer.Option("--from", help="Version to continue from; `none` starts without a parent."),
     ] = "newest",
     home: Home = None,
     as_json: AsJson = False,

@@ -1,13 +1,13 @@
-"""How consumers want rows: one file per consumer, found by name.
+"""Write rows in the form of each consumer: one file per consumer, found by name.
 
-Knows: the formats, and how a rendered format becomes a `datasets.Dataset`, a stream or a file of JSON lines.
-Does not know: how rows were made.
+`find_format()` (registry.py) finds a format; exporting.py and writing.py turn it into a
+`datasets.Dataset`, a stream or a file of JSON lines.
 
 | name | for | honours loss flags |
 |---|---|---|
 | `trl-sft` | TRL's SFTTrainer, `messages` + `tools` | no |
 | `trl-prompt-completion` | TRL's SFTTrainer, a row for each reply | yes |
-| `trl-dpo` | TRL's DPOTrainer, whole runs from where they part | by pair |
+| `trl-dpo` | TRL's DPOTrainer, whole runs from the point where they part | by pair |
 | `trl-dpo-step` | TRL's DPOTrainer, single replies at the fork | by pair |
 | `trl-kto` | TRL's KTOTrainer, good and bad runs unpaired | from the first on |
 | `...-strings` | each of these with arguments as JSON text instead of objects | as above |
@@ -18,10 +18,11 @@ Does not know: how rows were made.
 | `verl` | verl's multi-turn SFT, as Parquet | rows that need them are left out |
 | `openai` | OpenAI fine-tuning JSON lines, axolotl | yes, as `weight` |
 | `openai-dpo` | preferences of OpenAI and Together | by pair |
-| `adp` | Agent Data Protocol, the form that agent training sets are exchanged in | in `details` |
+| `adp` | Agent Data Protocol, a form for exchanging agent training sets | in `details` |
 | `atif` | Agent Trajectory Interchange Format of Harbor | as `extra` and `is_copied_context` |
 
-Exporters never tokenise: that is the trainer's. `template_check` says which of them a chat template renders as served.
+Exporters never tokenise; the trainer does. `template_check` reports which of the formats a chat
+template renders as served.
 """
 
 from __future__ import annotations

@@ -1,9 +1,7 @@
-"""What the columns of a rendered row hold, and how they reach Arrow unchanged.
+"""Define the kinds of a rendered row's columns, so that they reach Arrow unchanged.
 
-Knows: which kind of value each column holds. Does not know: any format's rows.
-
-Values that differ in shape from row to row (messages, tools, arguments) are JSON features: Arrow would otherwise give
-each of them every key of all the others, with null.
+Values that differ in shape from row to row (messages, tools, arguments) are JSON features: Arrow
+would otherwise give each of them every key of all the others, with null.
 """
 
 from __future__ import annotations
@@ -37,9 +35,9 @@ def require(row: dict[str, Json], names: Iterable[str]) -> None:
 
 
 def features_of(format: Format) -> Any:  # noqa: A002
-    """The features of a format's columns, known before any row: JSON wherever nothing else is said.
+    """Return the features of a format's columns before any row is rendered; JSON is the default.
 
-    A format says otherwise by `kinds`: text, bool, int, float, json, or "list of" one of them.
+    A format sets other kinds in `kinds`: text, bool, int, float, json, or "list of" one of them.
     """
     import datasets
 

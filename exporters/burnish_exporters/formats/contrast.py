@@ -1,6 +1,6 @@
-"""What tells chosen from rejected: tools, arguments, steps, length.
+"""Measure how chosen and rejected sides of pairs differ: tools, arguments, steps, length.
 
-Knows: what is counted of pairs, and when length alone would do. Does not know: how pairs are found (pairs.py).
+`pair_report()` warns where length alone separates the sides. pairs.py finds the pairs.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ _SIDES = ("chosen", "rejected")
 
 
 class Tally:
-    """What is counted of pairs as they go by; of each only numbers are kept."""
+    """Counts over pairs; of each pair only numbers are kept."""
 
     def __init__(self) -> None:
         self.clear()
 
     def clear(self) -> None:
-        """Begin anew."""
+        """Reset all counts."""
         self.pairs = 0
         self._tasks: set[str] = set()
         self._origins: Counter[str] = Counter()
@@ -51,7 +51,7 @@ class Tally:
             self._arguments.setdefault(name, Counter())[how] += 1
 
     def report(self) -> dict[str, Json]:
-        """The counts as plain data, with warnings."""
+        """Return the counts as plain data, with warnings."""
         auc = _length_preference(*self._sizes.values())
         long = f"chosen is {'longer' if auc > 0.5 else 'shorter'} than rejected (AUC {auc:.2f}): a model can learn length instead"  # fmt: skip
         return {
@@ -68,7 +68,7 @@ class Tally:
 
 
 def pair_report(pairs: Iterable[Pair]) -> dict[str, Json]:
-    """What distinguishes chosen from rejected: tools, arguments, steps, length; with warnings."""
+    """Return the differences between chosen and rejected: tools, arguments, steps, length; with warnings."""
     tally = Tally()
     for pair in pairs:
         tally.add(pair)
@@ -76,12 +76,12 @@ def pair_report(pairs: Iterable[Pair]) -> dict[str, Json]:
 
 
 def length_auc(pairs: Sequence[Pair]) -> float:
-    """How well length tells chosen from rejected, 0 to 1: 0.5 is not at all, above 0.6 is a bias."""
+    """Return how well length separates chosen from rejected, 0 to 1: 0.5 is chance, above 0.6 is a bias."""
     return float(pair_report(pairs)["length_auc"])
 
 
 def _length_preference(chosen: list[int], rejected: list[int]) -> float:
-    """Share of (chosen, rejected) in which the chosen is longer, ties half: the Mann-Whitney statistic by ranks."""
+    """Return the share of (chosen, rejected) in which the chosen is longer, ties half: the Mann-Whitney statistic."""
     if not chosen:
         return 0.5
     tagged = sorted([(size, True) for size in chosen] + [(size, False) for size in rejected])
@@ -95,14 +95,14 @@ def _length_preference(chosen: list[int], rejected: list[int]) -> float:
 
 
 def _reply_length(said: list[Chat]) -> int:
-    """Characters that the assistant wrote."""
+    """Count the characters that the assistant wrote."""
     return sum(len(name) + len(arguments) for name, arguments in calls_of(said)) + sum(
         len(text_of(message)) for message in said
     )
 
 
 def _describe_difference(pair: Pair) -> str:
-    """What the first replies of the two sides differ in."""
+    """Return how the first replies of the two sides differ."""
     one, other = calls_of(pair.chosen[:1]), calls_of(pair.rejected[:1])
     if bool(one) != bool(other):
         return "call instead of answer" if one else "answer instead of call"
@@ -112,7 +112,7 @@ def _describe_difference(pair: Pair) -> str:
 
 
 def _argument_differences(pair: Pair) -> list[tuple[str, str]]:
-    """Arguments of the same tool in which the first replies differ, each with how."""
+    """Return the arguments of the same tool in which the first replies differ, each with the kind of difference."""
     found = []
     one, other = calls_of(pair.chosen[:1]), calls_of(pair.rejected[:1])
     for (name, good), (rival, bad) in zip(one, other, strict=False):

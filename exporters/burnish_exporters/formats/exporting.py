@@ -1,9 +1,8 @@
-"""One export: rows of a version in a consumer's format, with an account of each row that is left out.
+"""Export rows of a version in a consumer's format, and count each row that is left out.
 
-Knows: which rows are too long for a consumer, and what is counted. Does not know: any format; Arrow (writing.py).
-
-A row is as long as its longest model call, by the counts that were captured with it. It is refused whole, never cut:
-a conversation without its beginning or its end teaches something else.
+`Export` is the entry. The length of a row is that of its longest model call, by the token counts
+that were captured with it. A row that is too long is refused whole, never cut: a conversation
+without its beginning or its end teaches something else.
 """
 
 from __future__ import annotations
@@ -32,16 +31,18 @@ Rows = Callable[[], Iterable[dict[str, Any]]]
 
 
 class ExportReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of the rows of an export.
+    """Counts of an export.
 
     Attributes:
         format: Name of the format.
-        read: Rows of the version that were looked at.
-        written: Rows of the format that came of them; a format may make several of one, or one of several.
+        read: Rows of the version that were read.
+        written: Rows of the format that were written; a format may make several of one row, or one
+            of several.
         refused: Rows of the version that were left out, by reason.
-        unmeasured: Rows whose length nobody counted, where a longest length was asked for; they are written.
-        facts: What the format tells of its rows, such as what distinguishes the sides of pairs.
-        warnings: What should be looked at before these rows are trained on.
+        unmeasured: Rows of unknown length, where a longest length was set; they are written.
+        facts: Figures of the format about its rows, such as the differences between the sides of
+            pairs.
+        warnings: Points to check before training on these rows.
     """
 
     format: str
@@ -58,9 +59,10 @@ class Export:
 
     Args:
         format: The consumer's form.
-        rows: Gives the rows of the version, from the first one at each call.
+        rows: Yields the rows of the version, from the first one at each call.
         max_tokens: Longest row in tokens; None takes all.
-        template: Chat template of the model to train; rows that it does not render as served are left out.
+        template: Chat template of the model to train; rows that it does not render as served are
+            left out.
     """
 
     def __init__(
@@ -76,7 +78,7 @@ class Export:
         self._refused: Counter[str] = Counter()
 
     def __iter__(self) -> Iterator[dict[str, Json]]:
-        """Yield rendered rows; one that breaks the consumer's rules is left out and counted."""
+        """Yield rendered rows; a row that breaks the consumer's rules is left out and counted."""
         self._counts.clear()
         self._refused.clear()
         for row in self.format.render(self._short_enough()):
@@ -93,15 +95,15 @@ class Export:
             _log.warning("%s: rows left out: %s", self.format.name, dict(self._refused))
 
     def dataset(self) -> Dataset:
-        """All rows as a `datasets.Dataset` in memory."""
+        """Return all rows as a `datasets.Dataset` in memory."""
         return to_dataset(self.format, self._readable())
 
     def stream(self) -> IterableDataset:
-        """The rows as a `datasets.IterableDataset`, made while they are read, each time anew."""
+        """Return the rows as a `datasets.IterableDataset` that renders them again at each reading."""
         return to_stream(self.format, _Again(self._readable))
 
     def write(self, path: Path) -> Path:
-        """Write the rows as JSON lines, or as Parquet if the name ends so; the file appears when it is whole.
+        """Write the rows as JSON lines, or as Parquet if the name ends so; the file appears when it is complete.
 
         Raises:
             ExportError: If the format has no form for Parquet.
@@ -112,7 +114,7 @@ class Export:
         return write_lines(self, path)
 
     def report(self) -> ExportReport:
-        """The account of the last time that the rows were read to their end."""
+        """Return the counts of the last complete reading."""
         tell: Callable[[], dict[str, Json]] | None = getattr(self.format, "facts", None)
         facts = tell() if tell else {}
         return ExportReport(
@@ -126,7 +128,7 @@ class Export:
         )
 
     def _emptiness(self) -> list[str]:
-        """A warning where no row was written, so that an empty file has a reason."""
+        """Warn if no row was written, so that an empty file has a reason."""
         if self._counts["written"]:
             return []
         if not self._counts["read"]:
@@ -135,7 +137,7 @@ class Export:
         return [f"no row was written: {reasons or 'the format made none of those that were read'}"]
 
     def _readable(self) -> Iterator[dict[str, Json]]:
-        """The rows that `datasets` gives back as they are: it makes a text of a value with an integer of 2^64 or more."""
+        """Yield the rows that `datasets` returns unchanged: it makes a text of a value with an integer of 2^64 or more."""
         for row in self:
             if _holds_large_integer(row):
                 self._counts["written"] -= 1
@@ -167,7 +169,7 @@ class Export:
 
 
 class _Again:
-    """An iterable that begins anew each time."""
+    """An iterable that starts from the beginning each time."""
 
     def __init__(self, make: Callable[[], Iterator[dict[str, Json]]]) -> None:
         self._make = make
@@ -185,7 +187,7 @@ def _holds_large_integer(value: Json) -> bool:
 
 
 def row_tokens(row: dict[str, Any]) -> int | None:
-    """Tokens of a row's longest call, prompt and reply, as they were counted; None where nobody counted."""
+    """Return the tokens of a row's longest call, prompt and reply, as counted at capture; None without counts."""
     known = [call["tokens"] for call in row["calls"] if call.get("tokens")]
     known += [
         len(call["prompt_token_ids"]) + len(call["token_ids"])

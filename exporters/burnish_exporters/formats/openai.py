@@ -1,9 +1,7 @@
-"""OpenAI's fine-tuning format: one JSON object per line, `messages` and `tools`.
+"""Write OpenAI's fine-tuning format: one JSON object per line, `messages` and `tools`.
 
-Knows: OpenAI's own rules, through the types of its package. Does not know: how rows were made.
-
-Loss flags become `weight`: 0 on assistant messages that are not to be learned. Reasoning is left out: the format has
-no place for it.
+Rows are checked with the types of OpenAI's package. Loss flags become `weight`: 0 on assistant
+messages that carry no loss. Reasoning is left out: the format has no place for it.
 """
 
 from __future__ import annotations
@@ -27,7 +25,7 @@ class OpenAIFormat:
     columns: list[str] = ["messages", "tools"]  # noqa: RUF012 - the protocol's shape
 
     def render(self, rows: Iterable[dict[str, Json]]) -> Iterator[dict[str, Json]]:
-        """Rows in OpenAI's form; `tools` only where there are some."""
+        """Yield rows in OpenAI's form; `tools` only where there are some."""
         for row in rows:
             line: dict[str, Json] = {
                 "messages": [_render_message(message) for message in row["messages"]]
@@ -47,7 +45,7 @@ class OpenAIFormat:
 
 
 class OpenAIDpoFormat:
-    """Preference rows as OpenAI and Together take them: a conversation and two replies to it."""
+    """Preference rows of OpenAI and Together: a conversation and two replies to it."""
 
     name = "openai-dpo"
     columns: list[str] = ["input", "preferred_output", "non_preferred_output"]  # noqa: RUF012
@@ -58,7 +56,7 @@ class OpenAIDpoFormat:
         self.tally = Tally()
 
     def render(self, rows: Iterable[dict[str, Json]]) -> Iterator[dict[str, Json]]:
-        """One row per pair of replies at the fork."""
+        """Yield one row per pair of replies at the fork."""
         self.refused.clear()
         self.tally.clear()
         for pair in step_pairs(rows, unpaired=self.refused):
@@ -75,7 +73,7 @@ class OpenAIDpoFormat:
             }
 
     def facts(self) -> dict[str, Json]:
-        """What distinguishes the sides of the pairs that were rendered last."""
+        """Return the differences between the sides of the pairs that were rendered last."""
         return self.tally.report()
 
     def check(self, row: dict[str, Json]) -> None:
@@ -112,7 +110,7 @@ def _check_row(row: dict[str, Json]) -> None:
 
 
 def _render_preferred(message: dict[str, Json]) -> dict[str, Json]:
-    """A message of a preference, which has no weights."""
+    """Render a message of a preference, which has no weights."""
     return {key: value for key, value in _render_message(message).items() if key != "weight"}
 
 
@@ -129,7 +127,7 @@ def _render_message(message: dict[str, Json]) -> dict[str, Json]:
 
 @cache
 def _build_validators() -> tuple[Any, Any]:
-    """OpenAI's types as validators, built once: building them costs a thousand times a check."""
+    """Build validators of OpenAI's types once: building them costs a thousand times a check."""
     from openai.types.chat import ChatCompletionMessageParam, ChatCompletionToolParam
     from pydantic import TypeAdapter
 
@@ -138,7 +136,7 @@ def _build_validators() -> tuple[Any, Any]:
 
 
 def _exhaust_value(value: Any) -> None:
-    """Walk through a validated value: iterables inside it are only validated when read."""
+    """Walk through a validated value, because iterables inside it are only validated when read."""
     if isinstance(value, dict):
         for inner in value.values():
             _exhaust_value(inner)

@@ -1,16 +1,19 @@
-"""Pairs that teach: a verified success against a verified failure of the same task.
+"""Build preference pairs: a verified success against a verified failure of the same task.
 
-Knows: which runs make a pair, where they part, and which steps of one run can be set against each other.
-Does not know: any consumer's form; what tells the sides of pairs from each other (contrast.py).
+`run_pairs()` and `step_pairs()` choose runs, find where they part, and pair steps of one run.
+contrast.py measures the pairs.
 
-A pair never crosses tasks or tool schemas, the chosen side always comes from a verified success, no pair comes twice,
-and a task gives only so many. Steps are mined from three places:
+A pair never crosses tasks or tool schemas, the chosen side always comes from a verified success, no
+pair comes twice, and the number of pairs of a task is limited. Steps come from three places:
 
-- siblings: where a failure leaves what a success did; an action that another success took there is not rejected;
-- retries: a call that failed, against the call of the same tool that was made instead of it;
-- rejected calls: one that a person or the runtime did not let through, against what the run did next.
+- siblings: where a failure leaves the path of a success; an action that another success took there
+  is not rejected;
+- retries: a failed call, against the call of the same tool that was made instead of it;
+- rejected calls: a call that a person or the runtime did not allow, against the next action of the
+  run.
 
-A retry that says what only the failure told (an id out of the error's text) is left out: at the fork nobody knew it.
+A retry that uses a value that only the failure revealed (an id out of the error's text) is left
+out: at the fork the model could not know it.
 """
 
 from __future__ import annotations
@@ -42,10 +45,10 @@ _DENIED = re.compile(
 
 
 class Pair(msgspec.Struct, frozen=True, kw_only=True):
-    """One pair; the prompt is what both sides share.
+    """One pair; both sides share the prompt.
 
     Attributes:
-        task_id: The task of both sides; a run without one is a task of its own.
+        task_id: The task of both sides; the run's id where a run has no task.
         origin: "siblings", "retry" or "rejected call".
     """
 
@@ -63,12 +66,12 @@ def run_pairs(
     *,
     unpaired: Counter[str] | None = None,
 ) -> Iterator[Pair]:
-    """Whole runs from the point where they part.
+    """Yield pairs of whole runs from the point where they part.
 
     Args:
-        rows: Rows of a version, failures among them.
+        rows: Rows of a version, failures included.
         most: Most pairs of one task.
-        unpaired: Counts the runs that no pair was made of, by reason.
+        unpaired: Counts the runs without a pair, by reason.
     """
     yield from _pair_by_task(rows, most, Counter() if unpaired is None else unpaired, steps=False)
 
@@ -79,18 +82,18 @@ def step_pairs(
     *,
     unpaired: Counter[str] | None = None,
 ) -> Iterator[Pair]:
-    """Single replies at the fork: of siblings, of a call and its retry, of a rejected call and what came instead.
+    """Yield pairs of single replies at the fork: of siblings, of a call and its retry, of a rejected call.
 
     Args:
-        rows: Rows of a version, failures among them.
+        rows: Rows of a version, failures included.
         most: Most pairs of one task.
-        unpaired: Counts the runs that no pair was made of, by reason.
+        unpaired: Counts the runs without a pair, by reason.
     """
     yield from _pair_by_task(rows, most, Counter() if unpaired is None else unpaired, steps=True)
 
 
 def calls_of(messages: Iterable[Chat]) -> list[tuple[str, str]]:
-    """Names and arguments of the calls in messages."""
+    """Return names and arguments of the calls in messages."""
     return [
         (call["function"]["name"], call["function"]["arguments"])
         for message in messages
@@ -99,7 +102,7 @@ def calls_of(messages: Iterable[Chat]) -> list[tuple[str, str]]:
 
 
 class _Places(NamedTuple):
-    """Where runs of one task with the same tools lie, and the keys of every beginning that led to success."""
+    """Places of the runs of one task with the same tools, and the keys of every beginning that led to success."""
 
     good: list[int]
     bad: list[int]
@@ -109,7 +112,7 @@ class _Places(NamedTuple):
 def _pair_by_task(
     rows: Iterable[dict[str, Any]], most: int, unpaired: Counter[str], *, steps: bool
 ) -> Iterator[Pair]:
-    """Pairs task by task; only the runs of one are in memory."""
+    """Yield the pairs task by task; only the runs of one task are in memory."""
     with Aside() as aside:
         tasks, mended = _set_aside(rows, aside, unpaired, steps=steps)
         for task, tools in sorted(tasks.items()):
@@ -129,7 +132,7 @@ def _pair_by_task(
 def _set_aside(
     rows: Iterable[dict[str, Any]], aside: Aside, unpaired: Counter[str], *, steps: bool
 ) -> tuple[dict[str, dict[str, _Places]], dict[str, list[int]]]:
-    """Places of the runs that are compared, by task and tools, and of the pairs within runs, by task."""
+    """Store the runs to compare; return their places by task and tools, and the places of pairs within runs, by task."""
     tasks: dict[str, dict[str, _Places]] = {}
     mended: dict[str, list[int]] = {}
     for row in rows:
@@ -154,7 +157,7 @@ def _set_aside(
 
 
 def _chosen_few(pairs: Iterable[Pair], most: int) -> Iterator[Pair]:
-    """Each pair of a task once, at most so many; origins take turns where there are too many."""
+    """Yield each pair of a task once, up to a limit; beyond it the origins take turns."""
     origins: dict[str, list[Pair]] = {}
     seen: set[str] = set()
     for pair in pairs:
@@ -170,7 +173,7 @@ def _chosen_few(pairs: Iterable[Pair], most: int) -> Iterator[Pair]:
 def _pair_siblings(
     places: _Places, aside: Aside, unpaired: Counter[str], *, steps: bool
 ) -> Iterator[Pair]:
-    """Pairs of a success and a failure; of each failure those come first that part from it latest."""
+    """Yield pairs of a success and a failure; for each failure, the successes that it follows longest come first."""
     if not (places.good and places.bad):
         missing = "failure" if places.good else "success"
         unpaired[f"no {missing} with the same task and tools"] += len(places.good + places.bad)
@@ -193,7 +196,7 @@ def _pair_siblings(
 
 
 def _parting_place(good: dict[str, Any], bad: dict[str, Any]) -> int:
-    """Place of the first message in which two runs differ."""
+    """Return the place of the first message in which two runs differ."""
     one, other = good["messages"], bad["messages"]
     for place, (here, there) in enumerate(zip(one, other, strict=False)):
         if _comparable_message(here) != _comparable_message(there):
@@ -204,7 +207,7 @@ def _parting_place(good: dict[str, Any], bad: dict[str, Any]) -> int:
 def _pair_parted(
     good: dict[str, Any], bad: dict[str, Any], *, steps: bool
 ) -> tuple[Pair | None, str]:
-    """The pair of two runs from where they part; None and the reason if that is not at a reply of both."""
+    """Return the pair of two runs from where they part; None and the reason unless both have a reply there."""
     place = _parting_place(good, bad)
     end = place + 1 if steps else None
     chosen, rejected = good["messages"][place:end], bad["messages"][place:end]
@@ -231,7 +234,7 @@ def _build_pair(row: dict[str, Any], place: int, sides: tuple[list[Chat], list[C
 
 
 def _pair_retries(row: dict[str, Any]) -> Iterator[Pair]:
-    """Calls of a success that failed or were not let through, against what was done instead."""
+    """Yield pairs of a success's failed or rejected call and the action that followed instead."""
     messages = row["messages"]
     for place in sorted({int(call["message"]) for call in row["calls"]}):
         failed = messages[place]
@@ -251,7 +254,7 @@ def _pair_retries(row: dict[str, Any]) -> Iterator[Pair]:
 
 
 def _was_denied(row: dict[str, Any], place: int) -> bool:
-    """Whether a reply's calls were not let through: unknown tool, no arguments, a person's no."""
+    """Return whether a reply's calls were not allowed: unknown tool, unreadable arguments, or a person's refusal."""
     known = {tool["function"]["name"] for tool in row["tools"]}
     asked = row["messages"][place]["tool_calls"]
     if any(not isinstance(arguments_of(call), dict) for call in asked):
@@ -264,7 +267,7 @@ def _was_denied(row: dict[str, Any], place: int) -> bool:
 
 
 def _could_know(better: Chat, before: list[Chat], since: list[Chat]) -> bool:
-    """Whether a reply holds no value that was first said between the fork and the reply."""
+    """Return whether a reply holds no value that first appeared between the fork and the reply."""
     known, new = _words_of(before), _words_of(since[1:])
     used = [
         word for call in better.get("tool_calls") or () for word in _list_leaves(arguments_of(call))
@@ -277,7 +280,7 @@ def _words_of(messages: list[Chat]) -> str:
 
 
 def _list_leaves(value: Json) -> Iterator[str]:
-    """Texts and numbers in arguments that are long enough to be told apart."""
+    """Yield texts and numbers in arguments that are long enough to be distinctive."""
     if isinstance(value, dict):
         for inner in value.values():
             yield from _list_leaves(inner)
@@ -291,7 +294,7 @@ def _list_leaves(value: Json) -> Iterator[str]:
 
 
 def _list_beginnings(messages: list[Chat]) -> Iterator[tuple[str, bool]]:
-    """Key of each beginning, and whether its last message is learned."""
+    """Yield the key of each beginning, and whether its last message carries loss."""
     key = ""
     for message in messages:
         key = hash_json([key, _comparable_message(message)])
@@ -299,7 +302,7 @@ def _list_beginnings(messages: list[Chat]) -> Iterator[tuple[str, bool]]:
 
 
 def _key_of_ending(messages: list[Chat]) -> str:
-    """Key of the beginning that is all of these messages."""
+    """Return the key of the beginning that consists of all these messages."""
     return [key for key, _ in _list_beginnings(messages)][-1]
 
 
@@ -308,9 +311,9 @@ def _said_all(messages: list[Chat]) -> list[Json]:
 
 
 def _comparable_message(message: Chat) -> list[Json]:
-    """A message up to the ids of its calls; what a model did not say itself also up to the times in it.
+    """Return a message without the ids of its calls; if the model did not write it, also without times.
 
-    Two runs are the same attempt whose clock in the system message shows another minute.
+    Two attempts are the same even if the clock in the system message shows another minute.
     """
     said = message["content"]
     if message["role"] != "assistant" and isinstance(said, str):

@@ -1,7 +1,4 @@
-"""Messages as texts and plain arguments, for forms that have no place for more.
-
-Knows: how content blocks and calls read as text, and when they do not. Does not know: any consumer's form.
-"""
+"""Convert messages to texts and plain arguments, for forms that have no place for more."""
 
 from __future__ import annotations
 
@@ -15,13 +12,13 @@ Chat = dict[str, Json]
 
 
 class Unfit(ValueError):
-    """A row that a form has no place for; the text is the reason that is counted."""
+    """A row that does not fit a form; the text is the reason that is counted."""
 
 
 def each_fit(
     rows: Iterable[Chat], make: Callable[[Chat], Chat], refused: Counter[str]
 ) -> Iterator[Chat]:
-    """What `make` gives of each row; one that is unfit is left out, its reason counted in `refused`."""
+    """Yield the result of `make` for each row; an unfit row is left out and its reason counted in `refused`."""
     refused.clear()
     for row in rows:
         try:
@@ -33,7 +30,7 @@ def each_fit(
 
 
 def text_of(message: Chat) -> str:
-    """Content as one text; blocks that are no text are written as JSON."""
+    """Return content as one text; blocks other than text are written as JSON."""
     content = message["content"]
     if isinstance(content, str):
         return content
@@ -43,10 +40,10 @@ def text_of(message: Chat) -> str:
 
 
 def only_text_of(message: Chat, form: str) -> str:
-    """Content as one text.
+    """Return content as one text.
 
     Raises:
-        Unfit: If a block is no text.
+        Unfit: If a block is not text.
     """
     content = message["content"]
     for block in () if isinstance(content, str) else content:
@@ -56,19 +53,19 @@ def only_text_of(message: Chat, form: str) -> str:
 
 
 def arguments_of(call: Chat) -> Json:
-    """Arguments of a call as a value; the text itself where it is no JSON."""
+    """Return the arguments of a call as a value; the text itself if it is not JSON."""
     arguments = call["function"]["arguments"]
     try:
         return json.loads(arguments)
     except ValueError:
-        return arguments  # a failed call of a recovery
+        return arguments  # a failed call from which the run recovered
 
 
 def object_of(call: Chat) -> dict[str, Json]:
-    """Arguments of a call as an object.
+    """Return the arguments of a call as an object.
 
     Raises:
-        Unfit: If they are no JSON object, as in a failed call that a run recovered from.
+        Unfit: If they are not a JSON object, as in a failed call from which a run recovered.
     """
     arguments = arguments_of(call)
     if not isinstance(arguments, dict):
@@ -77,12 +74,12 @@ def object_of(call: Chat) -> dict[str, Json]:
 
 
 def call_text(call: Chat) -> str:
-    """A call as one line of JSON with `name` and `arguments`."""
+    """Return a call as one line of JSON with `name` and `arguments`."""
     said = {"name": call["function"]["name"], "arguments": arguments_of(call)}
     return json.dumps(said, ensure_ascii=False)
 
 
 def turn_text(message: Chat) -> str:
-    """Text and calls of a message, a line each."""
+    """Return text and calls of a message, one line each."""
     calls = [call_text(call) for call in message.get("tool_calls") or ()]
     return "\n".join([part for part in [text_of(message)] if part] + calls)

@@ -1,7 +1,4 @@
-"""Formats by name: our own, and those of other packages through entry points.
-
-Knows: names. Does not know: what a format looks like.
-"""
+"""Find formats by name: the built-in ones, and those that other packages register through entry points."""
 
 from __future__ import annotations
 
@@ -50,14 +47,14 @@ FORMATS: dict[str, Callable[[], Format]] = {
 }
 
 ALIASES = {"trl-sft-objects": "trl-sft"}
-"""Names of earlier versions."""
+"""Format names of earlier versions."""
 
 
 def find_format(name: str) -> Format:
-    """The format of that name.
+    """Return the format of that name.
 
     Raises:
-        ExportError: If there is none; the message lists the formats.
+        ExportError: If no format has the name; the message lists the formats.
     """
     name = ALIASES.get(name, name)
     if name in FORMATS:

@@ -1,9 +1,10 @@
-"""ShareGPT's form as LLaMA-Factory reads it: `conversations` of `from` and `value`, system and tools apart.
+"""Write ShareGPT's form as LLaMA-Factory reads it: `conversations` of `from` and `value`, system and tools apart.
 
-LLaMA-Factory (0.9.5) wants a turn of a user or of tools, then one of the model, and so on. A turn `function_call` is JSON:
-one call, or a list of them; with a text beside, the JSON stands between `<tool_call>` and `</tool_call>`. A thought stands
-in front between `<think>` and `</think>`. Results of one turn are one observation, joined as LLaMA-Factory joins them. The
-form has no place for ids and loss flags; a row that does not alternate is left out and counted.
+LLaMA-Factory (0.9.5) expects a turn of a user or of tools, then one of the model, and so on. A turn
+`function_call` is JSON: one call, or a list of them; if the reply also has text, the JSON stands
+between `<tool_call>` and `</tool_call>`. Reasoning comes first, between `<think>` and `</think>`.
+Results of one turn are one observation, joined as LLaMA-Factory joins them. The form has no place
+for ids and loss flags; a row that does not alternate is left out and counted.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ class ShareGpt:
     refused: Counter[str] = field(default_factory=Counter)
 
     def render(self, rows: Iterable[dict[str, Json]]) -> Iterator[dict[str, Json]]:
-        """Rows as turns."""
+        """Yield rows as turns."""
         return each_fit(rows, _render_conversation, self.refused)
 
     def check(self, row: dict[str, Json]) -> None:
@@ -61,7 +62,7 @@ def _check_calls(value: str) -> None:
     try:
         json.loads(text)
     except ValueError as problem:
-        raise ExportError(f"a function_call that is no JSON: {problem}", "calls as JSON") from None
+        raise ExportError(f"a function_call is not JSON: {problem}", "calls as JSON") from None
 
 
 def _without_thoughts(value: str) -> str:
@@ -112,7 +113,9 @@ def _render_turn(message: Chat) -> Chat:
     said = [{"name": call["function"]["name"], "arguments": object_of(call)} for call in calls]
     value = json.dumps(said if len(said) > 1 else said[0], ensure_ascii=False)
     if _MARKS.search(value):
-        value = value.replace("<", "\\u003c")  # the reader looks for the marks before it reads JSON
+        value = value.replace(
+            "<", "\\u003c"
+        )  # LLaMA-Factory looks for the tags before it reads JSON
     if text:
         value = f"{text}\n<tool_call>{value}</tool_call>"
     return {"from": "function_call", "value": head + value}

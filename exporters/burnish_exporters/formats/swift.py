@@ -1,7 +1,8 @@
-"""ms-swift's form: chat messages with `loss` on each reply, tools as JSON text.
+"""Write ms-swift's form: chat messages with `loss` on each reply, tools as JSON text.
 
-ms-swift (4.6) takes calls in OpenAI's form and turns them into its own; it reads `loss` of a message, and drops every
-other key without a word. So a thought stands in the text between `<think>` and `</think>`, as its templates read it.
+ms-swift (4.6) converts calls from OpenAI's form into its own. It reads `loss` of a message and
+silently drops every other key, so reasoning stands in the text between `<think>` and `</think>`,
+where its templates read it.
 """
 
 from __future__ import annotations
@@ -30,14 +31,14 @@ class Swift:
     refused: Counter[str] = field(default_factory=Counter)
 
     def render(self, rows: Iterable[dict[str, Json]]) -> Iterator[dict[str, Json]]:
-        """Rows as conversations with the loss flags of their replies."""
+        """Yield rows as conversations with the loss flags of their replies."""
         return each_fit(rows, _render_conversation, self.refused)
 
     def check(self, row: dict[str, Json]) -> None:
         """Check roles, contents, calls and flags.
 
         Raises:
-            ExportError: If a message has not the form that ms-swift reads.
+            ExportError: If a message does not have the form that ms-swift reads.
         """
         require(row, self.columns)
         check_messages(row["messages"])

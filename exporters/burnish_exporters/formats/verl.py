@@ -1,9 +1,10 @@
-"""verl's multi-turn SFT: a Parquet whose messages are `role` and `content` alone, calls and tools written as text.
+"""Write verl's multi-turn SFT form: a Parquet whose messages have only `role` and `content`, calls and tools as text.
 
-verl (0.9.1) reads Parquet with pandas, which gives every object each key of all the others, with null: tools and
-arguments as structures would reach the chat template changed. It also renders message by message, so several results of
-one turn must be one message. Here tools, calls and results are written in the Hermes syntax of Qwen 2.5 and Qwen 3, so
-that their templates print what they print for structured messages. For models of another syntax take `trl-sft`.
+verl (0.9.1) reads Parquet with pandas, which gives every object each key of all the others, with
+null: tools and arguments as structures would reach the chat template changed. It also renders
+message by message, so several results of one turn must be one message. Here tools, calls and
+results are written in the Hermes syntax of Qwen 2.5 and Qwen 3, so that their templates print what
+they print for structured messages. For models of another syntax use `trl-sft`.
 """
 
 from __future__ import annotations
@@ -37,14 +38,14 @@ class Verl:
     refused: Counter[str] = field(default_factory=Counter)
 
     def render(self, rows: Iterable[dict[str, Json]]) -> Iterator[dict[str, Json]]:
-        """Rows as turns of text; a row with a reply that is not to be learned is left out: verl learns them all."""
+        """Yield rows as turns of text; a row with a reply without loss is left out, because verl learns every reply."""
         return each_fit(rows, _render_conversation, self.refused)
 
     def check(self, row: dict[str, Json]) -> None:
-        """Check that messages hold role and content alone.
+        """Check that messages hold only role and content.
 
         Raises:
-            ExportError: If a message holds more, or is no text.
+            ExportError: If a message holds more, or its content is not text.
         """
         require(row, self.columns)
         for message in row["messages"]:
@@ -54,7 +55,7 @@ class Verl:
                 )
 
     def arrow_schema(self) -> Any:
-        """Columns of the Parquet file."""
+        """Return the columns of the Parquet file."""
         import pyarrow as pa
 
         message = pa.struct([("role", pa.string()), ("content", pa.string())])

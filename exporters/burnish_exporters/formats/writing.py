@@ -1,7 +1,4 @@
-"""Rendered rows as a `datasets.Dataset`, as a stream, or as JSON lines.
-
-Knows: how rows reach Arrow and files unchanged. Does not know: any format, which rows there are.
-"""
+"""Write rendered rows as a `datasets.Dataset`, as a stream, as JSON lines or as Parquet."""
 
 from __future__ import annotations
 
@@ -23,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def to_dataset(format: Format, rendered: Iterable[dict[str, Any]]) -> Dataset:  # noqa: A002
-    """Rendered rows as a dataset in memory."""
+    """Return rendered rows as a dataset in memory."""
     datasets = _import_datasets()
     features = features_of(format)
     columns: dict[str, list[Any]] = {name: [] for name in format.columns}
@@ -34,7 +31,7 @@ def to_dataset(format: Format, rendered: Iterable[dict[str, Any]]) -> Dataset:  
 
 
 def to_stream(format: Format, rendered: Iterable[dict[str, Any]]) -> IterableDataset:  # noqa: A002
-    """Rendered rows as a dataset that reads them again each time it is gone through."""
+    """Return rendered rows as a dataset that reads them again at each iteration."""
     datasets = _import_datasets()
     features = features_of(format)
 
@@ -46,7 +43,7 @@ def to_stream(format: Format, rendered: Iterable[dict[str, Any]]) -> IterableDat
 
 
 def write_lines(rendered: Iterable[dict[str, Any]], path: Path) -> Path:
-    """Write rows as JSON lines; the file appears when it is whole.
+    """Write rows as JSON lines; the file appears when it is complete.
 
     Raises:
         VersionConflict: If the file exists.
@@ -60,7 +57,7 @@ def write_lines(rendered: Iterable[dict[str, Any]], path: Path) -> Path:
 
 
 def write_parquet(form: Format, rendered: Iterable[dict[str, Any]], path: Path) -> Path:
-    """Write rows as Parquet, in the columns that the format declares; the file appears when it is whole.
+    """Write rows as Parquet, in the columns that the format declares; the file appears when it is complete.
 
     Raises:
         ExportError: If the format has no columns for Arrow.

@@ -122,7 +122,7 @@ def _pattern_finder(kind: str, pattern: str) -> Finder:
 
 
 def _terms_finder(kind: str, file: Path) -> Finder:
-    """Find the terms of a file as whole words, whatever their case and spacing."""
+    """Find the terms of a file as whole words, in any case and spacing."""
     try:
         lines = file.read_text("utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as problem:

@@ -98,7 +98,7 @@ def join_contexts(trajectory: Trajectory, *, mask_errors: bool = True) -> list[R
 
 
 def _same_message(one: Message, other: Message) -> bool:
-    """Report if two messages are the same to the model, whatever else they carry."""
+    """Report if two messages are the same to the model; other keys do not count."""
     return one == other or _same_chat(to_chat(one), to_chat(other))
 
 

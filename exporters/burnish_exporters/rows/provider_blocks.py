@@ -61,7 +61,7 @@ def read_reply_parts(parts: list[Part]) -> list[Part]:
 def read_prompt_parts(parts: list[Part]) -> list[Part]:
     """Return the parts of a system or user message with media in the form of the conventions.
 
-    A block of an unknown kind stays as it is; the renderer decides about it.
+    A block of an unknown kind is kept; the renderer decides about it.
     """
     return [read for part in parts for read in _read_prompt(part)]
 

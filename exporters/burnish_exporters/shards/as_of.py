@@ -1,4 +1,4 @@
-"""Restrict a run to what was known at a moment, so that a version can be built again after more was recorded."""
+"""Restrict a run to the facts recorded up to a moment, so that an earlier version can be built again."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from burnish.records import Trajectory
 
 
 def restrict_to_moment(trajectory: Trajectory, moment_ns: int | None) -> Trajectory | None:
-    """Return the run without what was recorded after a moment; None if it had not begun.
+    """Return the run without facts that were recorded after a moment; None if it had not begun.
 
     Args:
-        trajectory: The run as it is known now.
+        trajectory: The run with everything recorded so far.
         moment_ns: The moment, in nanoseconds since the epoch; None means now.
     """
     if moment_ns is None:

@@ -99,10 +99,10 @@ class _OpenShard:
 
 
 class ShardBuilder:
-    """Builds shards after a plan.
+    """Builds shards according to a plan.
 
     Args:
-        plan: Everything that decides what becomes of a run.
+        plan: Settings that decide how a run becomes rows.
         watch: Called at intervals with the funnel of the shard that runs enter.
 
     Raises:

@@ -20,14 +20,12 @@ from burnish_exporters.rows.canonical_json import hash_json
 from burnish_exporters.verify import PoolSettings
 from burnish_exporters.verify.evidence.user_functions import version_of
 
-_SHARD_VERSION = (
-    3  # version of a shard's content; raised when the same runs would come out otherwise
-)
+_SHARD_VERSION = 3  # version of a shard's content; raised when the same runs would give other rows
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Everything that decides what becomes of one run.
+    """Settings that decide how a run becomes rows.
 
     Attributes:
         agent: Agent whose runs are read.

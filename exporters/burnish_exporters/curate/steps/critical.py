@@ -18,7 +18,7 @@ from burnish_exporters.curate.steps.values import Attempt, Prefix, step_values
 def keep_critical(share: float) -> SetStep:
     """Leave loss on the calls of a run that mattered most, and on its answer.
 
-    A run without another attempt at its task stays as it is: its steps cannot be compared.
+    A run without another attempt at its task keeps its loss: its steps cannot be compared.
 
     Args:
         share: Share of the calls, 0 to 1, rounded up.

@@ -1,1 +1,1 @@
-"""Formats for trajectories of agents: ADP, ATIF, steps for reinforcement learning."""
+"""Formats for trajectories of agents: ADP, ATIF and steps for reinforcement learning."""

@@ -1,9 +1,9 @@
-"""The Agent Data Protocol (arXiv 2510.24702): a run as a line of actions and observations.
+"""Write the Agent Data Protocol (arXiv 2510.24702): a run as a sequence of actions and observations.
 
-Knows: the protocol's version 1.5.0 as far as tool calls go, and its rules of ids. Does not know: how rows were made.
-
-`details` holds what the protocol has no place for: system prompt, tool schemas, verdict, and the places in `content`
-that are learned. A call whose arguments are no JSON object cannot be written: the row is left out and counted.
+Supported are tool calls and the rules of ids of the protocol's version 1.5.0. `details` holds what
+the protocol has no place for: system prompt, tool schemas, verdict, and the places in `content`
+that carry loss. A call whose arguments are not a JSON object cannot be written: the row is left out
+and counted.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Adp:
     refused: Counter[str] = field(default_factory=Counter)
 
     def render(self, rows: Iterable[dict[str, Json]]) -> Iterator[dict[str, Json]]:
-        """Rows as trajectories."""
+        """Yield rows as trajectories."""
         return each_fit(rows, _render_trajectory, self.refused)
 
     def check(self, row: dict[str, Json]) -> None:
@@ -82,7 +82,7 @@ class Adp:
             found = msgspec.convert(row, _AdpTrajectory)
         except msgspec.ValidationError as problem:
             raise ExportError(
-                f"row is no ADP trajectory: {problem}", f"fields of version {VERSION}"
+                f"the row is not an ADP trajectory: {problem}", f"fields of version {VERSION}"
             ) from problem
         _check_links(found.content)
 
@@ -98,7 +98,7 @@ def _render_trajectory(row: dict[str, Json]) -> dict[str, Json]:
 
 
 def _check_links(content: list[Any]) -> None:
-    """Each id stands for one call and, later, one observation."""
+    """Check that each id names one call and, later, one observation."""
     called: set[str] = set()
     observed: set[str] = set()
     for item in content:
@@ -108,7 +108,7 @@ def _check_links(content: list[Any]) -> None:
         known, before = (called, None) if isinstance(item, _ApiAction) else (observed, called)
         if call_id in known or (before is not None and call_id not in before):
             raise ExportError(
-                f"call id {call_id!r} twice, or before its call", "one call, one result"
+                f"call id {call_id!r} occurs twice, or before its call", "one call, one result"
             )
         known.add(call_id)
     if called != observed:
@@ -116,7 +116,7 @@ def _check_links(content: list[Any]) -> None:
 
 
 def _render_content(messages: list[Chat]) -> tuple[list[dict[str, Json]], list[int]]:
-    """Actions and observations, and the places of those that are learned."""
+    """Return actions and observations, and the places of those that carry loss."""
     ids = _name_calls([m["tool_call_id"] for m in messages if m["role"] == "tool"])
     content: list[dict[str, Json]] = []
     learned: list[int] = []
@@ -134,7 +134,7 @@ def _render_content(messages: list[Chat]) -> tuple[list[dict[str, Json]], list[i
 
 
 def _name_calls(call_ids: list[str]) -> dict[str, list[str]]:
-    """Ids of calls with results, once for the call and once for the result; one that is used again gets a number."""
+    """Return ids of calls with results, once for the call and once for the result; a repeated id gets a number."""
     found: dict[str, list[str]] = {}
     for call_id in call_ids:
         uses = found.setdefault(call_id, [])
@@ -143,7 +143,7 @@ def _name_calls(call_ids: list[str]) -> dict[str, list[str]]:
 
 
 def _render_actions(message: Chat, ids: dict[str, list[str]]) -> Iterator[dict[str, Json]]:
-    """One action per call, the thought with the first; a message where there is none."""
+    """Yield one action per call, the first one with the reasoning; without calls, one message."""
     text = only_text_of(message, "ADP")
     calls = message.get("tool_calls") or ()
     thought: dict[str, Json] = {}

@@ -1,9 +1,8 @@
-"""The Agent Trajectory Interchange Format of Harbor, version 1.7: a run as numbered steps.
+"""Write the Agent Trajectory Interchange Format of Harbor, version 1.7: a run as numbered steps.
 
-Knows: the schema as far as one agent goes, and its rules. Does not know: how rows were made.
-
-A reply that the run found in its history is marked `is_copied_context`, which consumers must not train on; one that
-was made in the run but carries no loss says so in `extra`. Token ids and log-probabilities go into a step's metrics.
+Supported is the schema of single-agent runs, with its rules. A reply that the run found in its
+history is marked `is_copied_context`, which consumers must not train on. A reply of the run without
+loss is marked in `extra`. Token ids and log-probabilities go into a step's metrics.
 """
 
 from __future__ import annotations
@@ -108,11 +107,11 @@ class Atif:
     refused: Counter[str] = field(default_factory=Counter)
 
     def render(self, rows: Iterable[dict[str, Json]]) -> Iterator[dict[str, Json]]:
-        """Rows as trajectories; the session is the run, the trajectory the row."""
+        """Yield rows as trajectories; the session is the run, the trajectory the row."""
         return each_fit(rows, _render_trajectory, self.refused)
 
     def check(self, row: dict[str, Json]) -> None:
-        """Check the schema, the numbers of steps and what results refer to.
+        """Check the schema, the numbers of steps and the references of results.
 
         Raises:
             ExportError: If a field is unknown, missing or of another type, or a rule is broken.
@@ -121,7 +120,7 @@ class Atif:
             found = msgspec.convert(row, _AtifTrajectory)
         except msgspec.ValidationError as problem:
             raise ExportError(
-                f"row is no ATIF trajectory: {problem}", f"fields of {VERSION}"
+                f"the row is not an ATIF trajectory: {problem}", f"fields of {VERSION}"
             ) from problem
         for number, step in enumerate(found.steps, 1):
             _check_step(step, number)
@@ -163,7 +162,7 @@ def _render_agent(row: dict[str, Json]) -> dict[str, Json]:
 
 
 def _render_steps(row: dict[str, Json]) -> list[dict[str, Json]]:
-    """Messages as steps; results belong to the step that asked for them."""
+    """Render messages as steps; results belong to the step that asked for them."""
     calls = {call["message"]: call for call in row["calls"]}
     steps: list[dict[str, Json]] = []
     for place, message in enumerate(row["messages"]):
@@ -186,7 +185,7 @@ def _render_steps(row: dict[str, Json]) -> list[dict[str, Json]]:
 
 
 def _render_reply(message: Chat, call: dict[str, Json] | None) -> dict[str, Json]:
-    """What only an agent's step has."""
+    """Return the fields that only an agent's step has."""
     facts: dict[str, Json] = {}
     if message.get("reasoning_content"):
         facts["reasoning_content"] = message["reasoning_content"]
@@ -214,7 +213,7 @@ def _render_metrics(call: dict[str, Json]) -> dict[str, Json]:
 
 
 def _tool_call(call: Chat) -> dict[str, Json]:
-    """A call; arguments that are no JSON object stand apart, as the model wrote them."""
+    """Render a call; arguments that are not a JSON object go to `extra`, as the model wrote them."""
     arguments = arguments_of(call)
     whole = isinstance(arguments, dict)
     asked = {"tool_call_id": call["id"], "function_name": call["function"]["name"]}

@@ -1,9 +1,9 @@
-"""Steps for reinforcement learning: what was sampled, with its log-probabilities and the run's reward.
+"""Write steps for reinforcement learning: sampled tokens, log-probabilities and the run's reward.
 
-Knows: which facts an offline policy gradient needs of a call. Does not know: advantages; those are the trainer's.
-
-Only calls whose token ids were captured can be steps. The state key names a beginning of a task (task and actions so
-far), so that steps of several attempts from the same state can be compared.
+These are the facts that an offline policy gradient needs of a call; the trainer computes
+advantages. Only calls whose token ids were captured can be steps. The state key names a beginning
+of a task (task and actions so far), so that steps of several attempts from the same state can be
+compared.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class RlSteps:
     contrast: bool = True
 
     def render(self, rows: Iterable[dict[str, Json]]) -> Iterator[dict[str, Json]]:
-        """Steps in the order of their runs; reward is the score, else 1 for success and 0 for failure."""
+        """Yield steps in the order of their runs; the reward is the score, else 1 for success and 0 for failure."""
         for row in rows:
             score = row["verdict"].get("score")
             reward = float(row["verdict"]["label"] == "success") if score is None else float(score)

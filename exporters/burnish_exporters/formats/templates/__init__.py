@@ -1,1 +1,1 @@
-"""Chat templates: rendered, and matched with the formats that they read."""
+"""Render chat templates, and find the formats that they read."""

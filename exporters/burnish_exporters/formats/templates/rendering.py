@@ -1,7 +1,7 @@
-"""Chat templates, rendered as transformers renders them, without transformers.
+"""Render chat templates as transformers does, without transformers.
 
-`read_template` reads a Jinja file or a model's folder; `ChatTemplate.render` gives the text of a conversation. Templates
-come from elsewhere: they run in Jinja's sandbox.
+`read_template` reads a Jinja file or a model's folder; `ChatTemplate.render` returns the text of a
+conversation. Templates are untrusted: they run in Jinja's sandbox.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ _FIX = "a file chat_template.jinja, or a folder with chat_template.jinja or toke
 
 
 class TemplateError(ValueError):
-    """A conversation that a template refuses; the text is its own reason."""
+    """A conversation that a template refuses; the text is the template's reason."""
 
 
 class ChatTemplate:
-    """A compiled template with the marks of its tokenizer.
+    """A compiled template with the special tokens of its tokenizer.
 
     Args:
         source: The template.
         marks: Special tokens by name, such as `bos_token`.
 
     Raises:
-        ExportError: If the template is no Jinja, or Jinja is not installed.
+        ExportError: If the template is not valid Jinja, or Jinja is not installed.
     """
 
     def __init__(self, source: str, marks: dict[str, str] | None = None) -> None:
@@ -38,10 +38,10 @@ class ChatTemplate:
         )
 
     def render(self, messages: list[Any], tools: list[Any], *, reply_next: bool = False) -> str:
-        """The text of a conversation.
+        """Return the text of a conversation.
 
         Args:
-            messages: In chat form.
+            messages: Messages in chat form.
             tools: Schemas in the nested form.
             reply_next: Whether the text ends where the model's next reply begins.
 
@@ -57,15 +57,15 @@ class ChatTemplate:
             )
         except (
             Exception
-        ) as problem:  # whatever a template raises, it has no text for this conversation
+        ) as problem:  # any exception of a template means that it has no text for this conversation
             raise TemplateError(f"{type(problem).__name__}: {problem}"[:200]) from problem
 
 
 def read_template(path: Path) -> ChatTemplate:
-    """The chat template of a file or of a model's folder.
+    """Read the chat template of a file or of a model's folder.
 
     Raises:
-        ExportError: If there is none.
+        ExportError: If there is no chat template.
     """
     if path.is_dir():
         config = _json_of(path / "tokenizer_config.json")
@@ -98,7 +98,7 @@ def _json_of(path: Path) -> dict[str, Any]:
 
 
 def _choose_template(given: Any) -> str | None:
-    """The template for tools where several are named, else the default one."""
+    """Return the template for tools where several are named, else the default one."""
     if isinstance(given, list):
         by_name = {entry.get("name"): entry.get("template") for entry in given}
         return by_name.get("tool_use") or by_name.get("default")
@@ -120,7 +120,7 @@ def _compile_template(source: str) -> Any:
         ) from problem
 
     class GenerationTag(Extension):
-        """Reads `{% generation %}`, by which a template marks what the assistant says, as its content."""
+        """Reads `{% generation %}`, which marks the assistant's text, as its plain content."""
 
         tags = {"generation"}  # noqa: RUF012 - Jinja's shape
 
@@ -140,7 +140,7 @@ def _compile_template(source: str) -> Any:
     try:
         return environment.from_string(source)
     except jinja2.TemplateError as problem:
-        raise ExportError(f"the chat template is no Jinja: {problem}", _FIX) from problem
+        raise ExportError(f"the chat template is not valid Jinja: {problem}", _FIX) from problem
 
 
 def _to_json(

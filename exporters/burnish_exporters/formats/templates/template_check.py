@@ -1,8 +1,9 @@
-"""Which format a consumer with a given chat template should take.
+"""Find the format that a consumer with a given chat template should use.
 
-Each row is rendered with arguments as objects and as strings, whole and reply by reply. A way of writing fits a row if the
-text holds what the row says (calls, arguments as values, results, tools) and if the text before each learned reply is what
-a server would have sent: then a model learns under the prompt that it will meet.
+How it works: each row is rendered with arguments as objects and as strings, whole and reply by
+reply. A format fits a row if the text holds the row's content (calls, arguments as values, results,
+tools) and if the text before each learned reply is what a server would have sent. Then training
+uses the prompts of serving.
 """
 
 from __future__ import annotations
@@ -25,18 +26,18 @@ WAYS = {
     "trl-sft-strings": (False, True),
     "trl-prompt-completion-strings": (False, False),
 }
-"""Formats in the order in which they are preferred: whether arguments are objects, and rows whole."""
+"""Formats in order of preference: whether arguments are objects, and whether rows are whole."""
 
 
 class TemplateCheck(msgspec.Struct, frozen=True, kw_only=True):
-    """What a chat template makes of a version's rows.
+    """Result of rendering a version's rows with a chat template.
 
     Attributes:
         rows: Rows that were rendered.
         fit: Rows that each format renders as served.
-        problems: Why the others do not fit, by format and reason.
-        lost: What the template leaves out without an error, by kind; no format brings it back.
-        format: The format to take; None where no row fits any.
+        problems: Reasons why the others do not fit, by format and reason.
+        lost: Content that the template drops without an error, by kind; no format brings it back.
+        format: The format to use; None where no row fits any.
         refused: Rows that do not fit that format.
     """
 
@@ -49,7 +50,7 @@ class TemplateCheck(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def check_template(rows: Iterable[dict[str, Json]], template: ChatTemplate) -> TemplateCheck:
-    """Render rows with a chat template and say which format fits them best."""
+    """Render rows with a chat template and find the format that fits them best."""
     count = 0
     fit: Counter[str] = Counter()
     problems: dict[str, Counter[str]] = {name: Counter() for name in WAYS}
@@ -64,7 +65,7 @@ def check_template(rows: Iterable[dict[str, Json]], template: ChatTemplate) -> T
             else:
                 problems[name][reason] += 1
         lost.update(left_out)
-    best = max(WAYS, key=lambda name: fit[name])  # the first of those with the most rows
+    best = max(WAYS, key=lambda name: fit[name])  # of equals, the first
     return TemplateCheck(
         rows=count,
         fit={name: fit[name] for name in WAYS},
@@ -78,13 +79,13 @@ def check_template(rows: Iterable[dict[str, Json]], template: ChatTemplate) -> T
 def problem_of(
     row: dict[str, Json], template: ChatTemplate, name: str, lost: set[str] | None = None
 ) -> str | None:
-    """Why a row in a format does not reach the model as it was served; None if it does.
+    """Return why a row in a format does not reach the model as it was served; None if it does.
 
     Args:
         row: A row of a version.
         template: The chat template of the model to train.
         name: A format of `WAYS`.
-        lost: Collects what the template leaves out.
+        lost: Collects the content that the template drops.
     """
     objects, whole = WAYS[name]
     if whole and any(not row["messages"][place]["loss"] for place in _sample_row(row)):
@@ -119,7 +120,7 @@ def _sample_row(row: dict[str, Json]) -> Iterator[int]:
 
 
 def _find_missing(row: dict[str, Json], template: ChatTemplate, *, objects: bool) -> list[str]:
-    """What a template leaves out of a conversation: each piece is replaced by a mark of its own, which must come out."""
+    """Return the content that a template drops: each piece is replaced by a unique mark, which must be in the text."""
     marks = _Marks()
     tools = [marks.tool(tool) for tool in row["tools"]]
     messages = [marks.message(message) for message in row["messages"]]
@@ -134,7 +135,7 @@ def _find_missing(row: dict[str, Json], template: ChatTemplate, *, objects: bool
 
 
 class _Marks:
-    """Replaces names, values and texts by marks that occur nowhere else."""
+    """Replaces names, values and texts by unique marks."""
 
     def __init__(self) -> None:
         self.given: list[tuple[str, str]] = []

@@ -1,6 +1,6 @@
-"""TRL's prompt and completion form: one row per reply that carries loss.
+"""Write TRL's prompt and completion form: one row per reply that carries loss.
 
-Knows: how a conversation is cut so that exactly the learned replies are completions. Does not know: how rows were made.
+A conversation is cut so that exactly the replies with loss are completions.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class TrlPromptCompletion:
     refused: Counter[str] = field(default_factory=Counter)
 
     def render(self, rows: Iterable[dict[str, Json]]) -> Iterator[dict[str, Json]]:
-        """One row per reply that is learned, with everything before it as prompt."""
+        """Yield one row per reply with loss, with everything before it as prompt."""
         return each_fit(_learned_replies(rows), self._reply, self.refused)
 
     def _reply(self, row: dict[str, Json]) -> dict[str, Json]:
@@ -39,7 +39,7 @@ class TrlPromptCompletion:
         """Check what chat templates rely on.
 
         Raises:
-            ExportError: If prompt or completion has not the form that templates read.
+            ExportError: If prompt or completion does not have the form that templates read.
         """
         require(row, self.columns)
         check_messages([*row["prompt"], *row["completion"]])
@@ -48,7 +48,7 @@ class TrlPromptCompletion:
 
 
 def _learned_replies(rows: Iterable[dict[str, Json]]) -> Iterator[dict[str, Json]]:
-    """Each reply that is learned, with its tools and the messages up to it."""
+    """Yield each reply with loss, with its tools and the messages up to it."""
     for row in rows:
         for place, message in enumerate(row["messages"]):
             if message["loss"]:

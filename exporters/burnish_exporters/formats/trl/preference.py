@@ -1,8 +1,7 @@
-"""TRL's forms for preferences: DPO by run and by step, KTO.
+"""Write TRL's forms for preferences: DPO by run and by step, KTO.
 
-Knows: what `DPOTrainer` and `KTOTrainer` read. Does not know: which runs make a pair (pairs.py).
-
-These forms need failures too: build with the recipe's `contrast`.
+`DPOTrainer` and `KTOTrainer` read these forms; pairs.py builds the pairs. The forms need failures
+too: build the version with the recipe's `contrast`.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ class TrlDpo:
 
     Attributes:
         steps: Whether a side is the one reply at the fork; otherwise the rest of the run.
-        contrast: That the form needs failures too.
+        contrast: Marks that the form needs failures too.
         most_per_task: Most pairs of one task.
     """
 
@@ -40,7 +39,7 @@ class TrlDpo:
     refused: Counter[str] = field(default_factory=Counter)
 
     def render(self, rows: Iterable[dict[str, Json]]) -> Iterator[dict[str, Json]]:
-        """One row per pair."""
+        """Yield one row per pair."""
         self.tally.clear()
         self.refused.clear()
         make = step_pairs if self.steps else run_pairs
@@ -62,14 +61,15 @@ class TrlDpo:
         return {**made, "tools": pair.tools}
 
     def facts(self) -> dict[str, Json]:
-        """What distinguishes the sides of the pairs that were rendered last."""
+        """Return the differences between the sides of the pairs that were rendered last."""
         return self.tally.report()
 
     def check(self, row: dict[str, Json]) -> None:
         """Check what chat templates rely on, and that the two sides differ.
 
         Raises:
-            ExportError: If a side has not the form that templates read, or teaches nothing.
+            ExportError: If a side does not have the form that templates read, or the sides are
+                equal.
         """
         require(row, self.columns)
         for side in ("chosen", "rejected"):
@@ -89,7 +89,7 @@ class TrlKto:
     refused: Counter[str] = field(default_factory=Counter)
 
     def render(self, rows: Iterable[dict[str, Json]]) -> Iterator[dict[str, Json]]:
-        """One row per run, cut at its first reply that was sampled."""
+        """Yield one row per run, cut at its first sampled reply."""
         return each_fit(rows, self._run, self.refused)
 
     def _run(self, row: dict[str, Json]) -> dict[str, Json]:
@@ -108,7 +108,7 @@ class TrlKto:
         """Check what chat templates rely on.
 
         Raises:
-            ExportError: If prompt or completion has not the form that templates read.
+            ExportError: If prompt or completion does not have the form that templates read.
         """
         require(row, self.columns)
         check_messages([*row["prompt"], *row["completion"]])

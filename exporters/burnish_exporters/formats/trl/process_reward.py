@@ -1,12 +1,11 @@
-"""TRL's form for process rewards: a prompt, the steps of a run as texts, and a label for each.
+"""Write TRL's form for process rewards: a prompt, the steps of a run as texts, and a label for each.
 
-Knows: what a `PRMTrainer` reads (TRL 0.13 to 1.9 ships one, 1.16 none), and how a step gets its label.
-Does not know: how rows were made.
-
-A label is Math-Shepherd's hard estimate (arXiv 2312.08935, section 3.3) over logged attempts instead of new rollouts: a
-step is good if some attempt at the task that took the same steps up to it succeeded. A reply whose call failed is bad
-whatever came of the run. The form is text alone: the results that a step answers to stand at its beginning. It needs
-failures too, else every label is good: build with the recipe's `contrast`.
+`PRMTrainer` reads it (TRL 0.13 to 1.9 has one, 1.16 has none). A label is Math-Shepherd's hard
+estimate (arXiv 2312.08935, section 3.3) over logged attempts instead of new rollouts: a step is
+good if some attempt at the task that took the same steps up to it succeeded. A reply whose call
+failed is bad even if the run succeeded. The form is text alone: tool results stand at the beginning
+of the step that answers them. It needs failures too, else every label is good: build the version
+with the recipe's `contrast`.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ class TrlPrm:
     """Prompt, completions and labels; one row per run.
 
     Attributes:
-        contrast: That the form needs failures too.
+        contrast: Marks that the form needs failures too.
     """
 
     name: str = "trl-prm"
@@ -43,7 +42,7 @@ class TrlPrm:
     contrast: bool = True
 
     def render(self, rows: Iterable[dict[str, Json]]) -> Iterator[dict[str, Json]]:
-        """Runs as steps; the values of steps come from all runs of a task, so all are read first and wait on disk."""
+        """Yield runs as steps; their values depend on all runs of a task, so all rows are read first and wait on disk."""
         with Aside() as aside:
             runs: list[int] = []
             tasks: dict[str, list[tuple[int, int]]] = {}
@@ -65,12 +64,13 @@ class TrlPrm:
         """Check that each step is a text with its label.
 
         Raises:
-            ExportError: If prompt or steps are no texts, or labels and steps are not as many.
+            ExportError: If prompt or steps are not texts, or the numbers of labels and steps
+                differ.
         """
         require(row, self.columns)
         texts = [row["prompt"], *row["completions"]]
         if not row["completions"] or not all(isinstance(text, str) and text for text in texts):
-            raise ExportError("a prompt or a step that is no text", "texts, and at least one step")
+            raise ExportError("a prompt or a step is not text", "texts, and at least one step")
         if [type(label) for label in row["labels"]] != [bool] * len(row["completions"]):
             raise ExportError(
                 f"{len(row['labels'])} labels for {len(row['completions'])} steps",
@@ -79,12 +79,12 @@ class TrlPrm:
 
 
 def _places_of_replies(row: dict[str, Json]) -> list[int]:
-    """Places of the replies that were made in this run."""
+    """Return the places of the replies that were made in this run."""
     return [int(call["message"]) for call in row["calls"]]
 
 
 def _build_attempt(row: dict[str, Json]) -> Attempt:
-    """The run as one attempt, with a key for each of its replies."""
+    """Return the run as one attempt, with a key for each of its replies."""
     messages, actions, seen = row["messages"], [], 0
     for place in _places_of_replies(row):
         calls = actions_of(messages[: place + 1])
@@ -98,7 +98,7 @@ def _build_attempt(row: dict[str, Json]) -> Attempt:
 
 
 def _label_steps(tasks: dict[str, list[tuple[int, int]]], aside: Aside, runs: int) -> list[bytes]:
-    """For each step of each run 1 if some attempt at the task that took the same steps up to it succeeded."""
+    """Return for each step of each run 1 if some attempt at the task with the same steps up to it succeeded, else 0."""
     found = [b""] * runs
     for places in tasks.values():
         attempts = [aside.get(place, Attempt) for _, place in places]
@@ -110,14 +110,14 @@ def _label_steps(tasks: dict[str, list[tuple[int, int]]], aside: Aside, runs: in
 
 
 def _render_steps(messages: list[Chat], places: list[int]) -> list[str]:
-    """Each reply as a text, behind what was said since the reply before."""
+    """Return each reply as a text, after the messages since the reply before."""
     starts = [places[0], *(place + 1 for place in places)]
     pairs = zip(starts, places, strict=False)
     return [_render_messages(messages[start : place + 1]) for start, place in pairs]
 
 
 def _render_messages(messages: list[Chat]) -> str:
-    """Messages as one text; replies as they are, all else under its role."""
+    """Return messages as one text; replies unchanged, all others under their role."""
     said = [
         turn_text(message) if message["role"] == "assistant" else f"{message['role']}: {turn_text(message)}"
         for message in messages

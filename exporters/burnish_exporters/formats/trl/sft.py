@@ -1,12 +1,11 @@
-"""TRL's conversational form for SFT: `messages` and `tools`.
+"""Write TRL's conversational form for SFT: `messages` and `tools`.
 
-Knows: what `SFTTrainer` reads. Does not know: how rows were made.
+Arguments of calls are objects, as TRL documents and most chat templates expect; `trl-sft-strings`
+has them as the text that the model wrote. A row with a call whose arguments are not an object is
+left out of the former and counted.
 
-Arguments of calls are objects, as TRL documents and most chat templates want; `trl-sft-strings` has them as the text that
-the model wrote. A row with a call whose arguments are no object is left out of the former and counted.
-
-TRL learns every assistant message of a row alike. A row with replies that carry no loss is therefore not faithful in
-this form; `trl-prompt-completion` and burnish's own trainer honour the flags.
+`SFTTrainer` learns every assistant message of a row alike, so a row with replies without loss is
+not faithful in this form; `trl-prompt-completion` and burnish's own trainer honour the flags.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ class TrlSft:
     refused: Counter[str] = field(default_factory=Counter)
 
     def render(self, rows: Iterable[dict[str, Json]]) -> Iterator[dict[str, Json]]:
-        """Rows as conversations without our own facts."""
+        """Yield rows as conversations without our own facts."""
         return each_fit(rows, self._conversation, self.refused)
 
     def _conversation(self, row: dict[str, Json]) -> dict[str, Json]:
@@ -49,17 +48,17 @@ class TrlSft:
         """Check what chat templates rely on.
 
         Raises:
-            ExportError: If a role, a content or a call has not the form that templates read.
+            ExportError: If a role, a content or a call does not have the form that templates read.
         """
         require(row, self.columns)
         check_messages(row["messages"])
 
 
 def chat_message(message: dict[str, Json], *, objects: bool = True) -> dict[str, Json]:
-    """A message without our flags, arguments as objects or strings.
+    """Return a message without our flags, arguments as objects or strings.
 
     Raises:
-        Unfit: If arguments are to be objects and are none.
+        Unfit: If arguments must be objects and one is not.
     """
     kept = {key: value for key, value in message.items() if key != "loss"}
     if objects and kept.get("tool_calls"):
@@ -71,7 +70,7 @@ def check_messages(messages: list[dict[str, Any]]) -> None:
     """Check roles, contents and calls of a conversation.
 
     Raises:
-        ExportError: If one of them has not the form that templates read.
+        ExportError: If one of them does not have the form that templates read.
     """
     for message in messages:
         if message.get("role") not in _ROLES:
