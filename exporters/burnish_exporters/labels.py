@@ -1,8 +1,8 @@
 """Record and read people's labels of runs: accept, reject, unsure, or a corrected answer.
 
-A label is an outcome of the source "human". The newest label of a run counts; older ones stay in the journal. A run
-with a
-corrected answer counts as a failure, and its corrected copy becomes an accepted demonstration.
+A label is an outcome of the source "human". The newest label of a run counts; older ones stay in
+the journal. A run with a corrected answer counts as a failure, and its corrected copy becomes an
+accepted demonstration.
 """
 
 from __future__ import annotations
@@ -111,9 +111,8 @@ def unlabelled_runs(
     Args:
         workspace: Workspace of the runs.
         agent: Agent whose runs are read.
-        which: "audit": those of the drawn sample; "unknown": those that a verifier could not decide; "disagree":
-            those
-            whose verifiers disagree; "random": any, in random order.
+        which: "audit": those of the drawn sample; "unknown": those that a verifier could not
+            decide; "disagree": those whose verifiers disagree; "random": any, in random order.
         seed: Seed of the random order.
 
     Raises:

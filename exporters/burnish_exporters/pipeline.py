@@ -1,12 +1,12 @@
 """Build a dataset version: source -> verify -> curate -> version, with the funnel.
 
-`build_dataset` is the entry. It states the order of the halves: shards of runs (shards/), rows from elsewhere
-(extra_rows.py), the selection among all of them (dataset_steps.py), publication (dataset/draft.py).
+`build_dataset` is the entry. It states the order of the halves: shards of runs (shards/), rows from
+elsewhere (extra_rows.py), the selection among all of them (dataset_steps.py), publication
+(dataset/draft.py).
 
-How it works: runs stream through. Of each run a few hundred bytes stay in memory; its rows wait on disk until the
-steps
-over the whole set have decided. Finished shards of a workspace wait on disk too, and a build that was killed reuses
-them.
+How it works: runs stream through. Of each run a few hundred bytes stay in memory; its rows wait on
+disk until the steps over the whole set have decided. Finished shards of a workspace wait on disk
+too, and a build that was killed reuses them.
 """
 
 from __future__ import annotations

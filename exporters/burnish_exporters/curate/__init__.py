@@ -1,8 +1,8 @@
 """Curate verified runs with small steps that each keep or drop, with a reason that is counted.
 
-A step over one item is a callable `(Item) -> Keep | Drop`. A step over the whole set takes all samples and yields
-each of
-them, or a Drop in its place. A step needs no base class; the recipe names a user's own step by import path.
+A step over one item is a callable `(Item) -> Keep | Drop`. A step over the whole set takes all
+samples and yields each of them, or a Drop in its place. A step needs no base class; the recipe
+names a user's own step by import path.
 """
 
 from __future__ import annotations

@@ -33,11 +33,9 @@ def kind_of(trajectory: Trajectory) -> str:
 def tags_of(trajectory: Trajectory, rows: list[Row]) -> list[str]:
     """Return the tags of a verified run: those of its rows, its slices, its environment and source.
 
-    `golden` means fewer than 15 steps without a failed call, `recovery` a failed call on the way (`recovery:TYPE`
-    names the
-    fault), `tool-success` a call that worked, `refusal` an answer that declines without any tool, `abstention` an
-    answer that
-    admits missing knowledge.
+    `golden` means fewer than 15 steps without a failed call, `recovery` a failed call on the way
+    (`recovery:TYPE` names the fault), `tool-success` a call that worked, `refusal` an answer that
+    declines without any tool, `abstention` an answer that admits missing knowledge.
     """
     failed = any(run.is_error or run.error is not None for run in trajectory.tool_runs)
     failed = failed or any(call.error is not None for call in trajectory.model_calls)

@@ -1,8 +1,7 @@
 """Assign runs to splits by group, before any other step.
 
-The group of a run is its task, and its user if known. The split of a group depends on the hash of the group alone, so
-it
-never changes when data grows.
+The group of a run is its task, and its user if known. The split of a group depends on the hash of
+the group alone, so it never changes when data grows.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Make, store and read immutable dataset versions.
 
-The recipe is in recipe.py, rows on disk in spool.py and parquet.py, publication in draft.py, the card in card.py,
-reading
-in version.py, all versions of a workspace in store.py.
+The recipe is in recipe.py, rows on disk in spool.py and parquet.py, publication in draft.py, the
+card in card.py, reading in version.py, all versions of a workspace in store.py.
 """
 
 from __future__ import annotations

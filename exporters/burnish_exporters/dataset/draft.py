@@ -1,8 +1,7 @@
 """Write a dataset version: it appears at once or not at all.
 
-Rows and a recipe become a hash and a folder. `Draft` writes the folder under a hidden name and renames it; a version
-that
-exists is never written again.
+Rows and a recipe become a hash and a folder. `Draft` writes the folder under a hidden name and
+renames it; a version that exists is never written again.
 """
 
 from __future__ import annotations

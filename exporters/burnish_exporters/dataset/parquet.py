@@ -1,8 +1,7 @@
 """Write rows to Parquet files and read them: columns, canonical bytes, token ids stored once.
 
-A call's prompt repeats the previous call's prompt and reply. Only its new part is stored, with the length of the
-common
-part as `shared`; reading joins them again.
+A call's prompt repeats the previous call's prompt and reply. Only its new part is stored, with the
+length of the common part as `shared`; reading joins them again.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Read a dataset version, check it, and hand it to a consumer. draft.py writes versions.
 
-How it works: the rows of a version are hashed when a process reads them first, and again when a file has changed
-since
-(size, time, inode). Rows that do not hash to the version's name are never returned.
+How it works: the rows of a version are hashed when a process reads them first, and again when a
+file has changed since (size, time, inode). Rows that do not hash to the version's name are never
+returned.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Turn a verified trajectory into rows: the exact conversations that a model can learn from.
 
-The order of the work: messages in chat form (chat.py), calls joined into contexts (contexts.py), the rules for a
-usable
-row (validity.py), the keys by which rows are compared (keys.py). `build_rows` is the entry.
+The order of the work: messages in chat form (chat.py), calls joined into contexts (contexts.py),
+the rules for a usable row (validity.py), the keys by which rows are compared (keys.py).
+`build_rows` is the entry.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Encode rows as JSON: the same bytes for the same data, and the order of keys where a model reads them.
 
-`stable_json` sorts keys, for hashes and comparisons; `ordered_json` keeps them, for storage. Both write integers of
-any
-size and refuse lone surrogates, which other JSON readers reject: such a row is dropped and counted.
+`stable_json` sorts keys, for hashes and comparisons; `ordered_json` keeps them, for storage. Both
+write integers of any size and refuse lone surrogates, which other JSON readers reject: such a row
+is dropped and counted.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Convert messages of a trajectory to the chat form that trainers and providers read.
 
-`to_chat` writes a message of the GenAI conventions (`role` and `parts`) as an OpenAI chat message. Reasoning and
-calls stay
-one assistant message, arguments are JSON strings, an empty observation stays an empty text.
+`to_chat` writes a message of the GenAI conventions (`role` and `parts`) as an OpenAI chat message.
+Reasoning and calls stay one assistant message, arguments are JSON strings, an empty observation
+stays an empty text.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Join model calls into as few conversations as keep the exact context of every call.
 
-A call continues a context if its prompt begins with that context's last prompt and reply and the tools are the same.
-If
-messages were trimmed, rewritten or belong to another agent of the graph, a new context begins with exactly the prompt
-that the model saw. Each reply carries loss in one context only. `join_contexts` is the entry.
+A call continues a context if its prompt begins with that context's last prompt and reply and the
+tools are the same. If messages were trimmed, rewritten or belong to another agent of the graph, a
+new context begins with exactly the prompt that the model saw. Each reply carries loss in one
+context only. `join_contexts` is the entry.
 """
 
 from __future__ import annotations
@@ -127,9 +127,8 @@ def _parse_arguments(arguments: str) -> object:
 def _failed_calls(trajectory: Trajectory) -> set[tuple[str, str]]:
     """Return the failed calls as the span id of the model call and the id of the tool call.
 
-    Ids are unique within a message only, so a tool run belongs to the latest earlier reply that made this very call;
-    if no
-    reply made it, to the latest with that id.
+    Ids are unique within a message only, so a tool run belongs to the latest earlier reply that
+    made this very call; if no reply made it, to the latest with that id.
     """
     made: dict[str, list[ModelCall]] = {}
     for call in trajectory.model_calls:

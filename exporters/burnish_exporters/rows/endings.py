@@ -1,8 +1,7 @@
 """Decide from the finish reason if a reply can be learned from.
 
-Providers spell the reason in many ways. A reply is learned only if it ended in a known good way, or if its provider
-gave
-no reason: a reply that was cut, refused or filtered teaches to break off.
+Providers spell the reason in many ways. A reply is learned only if it ended in a known good way, or
+if its provider gave no reason: a reply that was cut, refused or filtered teaches to break off.
 """
 
 from __future__ import annotations

@@ -53,9 +53,8 @@ def request_of(messages: list[Chat]) -> str:
 def action_key(messages: list[Chat]) -> str:
     """Return a key that is equal for runs with the same request and calls, up to times and generated ids.
 
-    An id that the request names is part of the request. An id from a tool result is replaced by its place in the
-    results, so
-    that two runs that picked different entries stay different.
+    An id that the request names is part of the request. An id from a tool result is replaced by its
+    place in the results, so that two runs that picked different entries stay different.
     """
     asked = [comparable_text(text_of(m)) for m in messages if m["role"] == "user"]
     return hash_json([asked, actions_of(messages)])

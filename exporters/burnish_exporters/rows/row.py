@@ -98,9 +98,9 @@ def _build_row(
 def chat_tool(tool: Tool) -> Tool:
     """Return a tool schema in the nested form of the chat API, its keys in the order in which the client sent them.
 
-    Chat templates print a schema as it comes, so another order would be another prompt. Journals of earlier versions
-    sort
-    keys; a schema whose every object is sorted is brought into the order in which clients write them.
+    Chat templates print a schema as it comes, so another order would be another prompt. Journals of
+    earlier versions sort keys; a schema whose every object is sorted is brought into the order in
+    which clients write them.
     """
     given = tool.get("function")
     if not isinstance(given, dict):

@@ -1,8 +1,8 @@
 """Build the per-run half of a dataset in shards that survive a kill and can be built in parallel.
 
-The order of the work: the settings that a shard depends on (plan.py), building one (builder.py), the cache of
-finished
-ones (cache.py), and the processes that build them (worker_pool.py, worker.py). `build_shards` is the entry.
+The order of the work: the settings that a shard depends on (plan.py), building one (builder.py),
+the cache of finished ones (cache.py), and the processes that build them (worker_pool.py,
+worker.py). `build_shards` is the entry.
 """
 
 from __future__ import annotations

@@ -1,11 +1,10 @@
 """Turn runs into samples and rows, shard by shard: verify, curate one by one, render, redact.
 
-`ShardBuilder` states the order of the steps over one run, and a run leaves by its rows or by a counted reason.
-dataset_steps.py selects among the rows later.
+`ShardBuilder` states the order of the steps over one run, and a run leaves by its rows or by a
+counted reason. dataset_steps.py selects among the rows later.
 
-How it works: runs stream through, a verifier holds some dozens of them at a time. A shard is finished when a run of
-the
-next shard leaves the last step.
+How it works: runs stream through, a verifier holds some dozens of them at a time. A shard is
+finished when a run of the next shard leaves the last step.
 """
 
 from __future__ import annotations

@@ -1,10 +1,8 @@
 """Run the whole loop as a demo: `burnish demo`.
 
-The demo shows an agent that fails often, its recorded runs, one retrain, an agent that seldom fails, a canary that
-promotes
-it, and a bad adapter, forced past the gate, that is rolled back automatically. Everything is real; only the business
-is
-small.
+The demo shows an agent that fails often, its recorded runs, one retrain, an agent that seldom
+fails, a canary that promotes it, and a bad adapter, forced past the gate, that is rolled back
+automatically. Everything is real; only the business is small.
 
 scene.py     the folder of a demo: example project, workspace, receipts
 traffic.py   users: threads of the agent, routed, recorded and verified

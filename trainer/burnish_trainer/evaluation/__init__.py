@@ -2,12 +2,11 @@
 
 `evaluate` states the order of an evaluation; gate.py decides on its result.
 
-How it works: each arm (one adapter on one set of tasks) is cached under `home/evaluations/arms/` by everything that
-decides
-its results: agent code, backend and its model, adapter, tasks, verifiers, options, burnish's version. The arm of the
-current version therefore runs once, and the "before" of a round is the "after" of the last one. Attempts that ended
-with
-an infrastructure error are not cached; the next evaluation repeats them.
+How it works: each arm (one adapter on one set of tasks) is cached under `home/evaluations/arms/` by
+everything that decides its results: agent code, backend and its model, adapter, tasks, verifiers,
+options, burnish's version. The arm of the current version therefore runs once, and the "before" of
+a round is the "after" of the last one. Attempts that ended with an infrastructure error are not
+cached; the next evaluation repeats them.
 """
 
 from __future__ import annotations

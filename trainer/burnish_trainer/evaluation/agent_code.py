@@ -1,11 +1,10 @@
 """Hash an agent's code: the modules that it imports and the text files that it may read.
 
-The hash covers the Python files and prompts under the folder of burnish.toml, and those of the agent's own packages
-elsewhere: imported modules that are neither of the standard library nor installed. Data such as JSON and YAML counts
-if
-the source names the file or its folder, so that reports written there do not count. Imports are followed in the
-source,
-so the hash is the same before and after the agent ran. burnish.toml is excluded: its settings count one by one.
+The hash covers the Python files and prompts under the folder of burnish.toml, and those of the
+agent's own packages elsewhere: imported modules that are neither of the standard library nor
+installed. Data such as JSON and YAML counts if the source names the file or its folder, so that
+reports written there do not count. Imports are followed in the source, so the hash is the same
+before and after the agent ran. burnish.toml is excluded: its settings count one by one.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Run an evaluation in one event loop.
 
-How it works: both versions use the same connections, and what an agent keeps between calls stays in the loop that
-created
-it. An evaluation that is called from inside a running loop gets its own thread.
+How it works: both versions use the same connections, and what an agent keeps between calls stays in
+the loop that created it. An evaluation that is called from inside a running loop gets its own
+thread.
 """
 
 from __future__ import annotations

@@ -42,9 +42,8 @@ def grade_attempts(
 ) -> list[AttemptResult]:
     """Grade attempts, in their order, and record the verdicts beside the trajectories.
 
-    An attempt that the agent did not complete has failed. An attempt is unknown if it was not recorded, if no
-    verifier can
-    decide it, or if it met an infrastructure error.
+    An attempt that the agent did not complete has failed. An attempt is unknown if it was not
+    recorded, if no verifier can decide it, or if it met an infrastructure error.
 
     Args:
         subject: The agent.

@@ -1,8 +1,7 @@
 """Encode the model calls of one dataset row as exact tokens.
 
-Recorded ids are used only if this tokenizer decodes them to the messages of the row: ids of another tokenizer would
-be
-noise. All other calls are rendered and checked (`rows/rendering.py`).
+Recorded ids are used only if this tokenizer decodes them to the messages of the row: ids of another
+tokenizer would be noise. All other calls are rendered and checked (`rows/rendering.py`).
 """
 
 from __future__ import annotations

@@ -46,11 +46,9 @@ class TokenSequence:
 def merge_calls(calls: Iterable[TokenCall]) -> list[TokenSequence]:
     """Return as few sequences as hold every call in its exact context.
 
-    A call whose context does not begin with the sequence so far (a template that strips thinking from history, a
-    summarised
-    history) starts a new one, so every token is learned behind the tokens that the model saw. Sequences without loss
-    are left
-    out.
+    A call whose context does not begin with the sequence so far (a template that strips thinking
+    from history, a summarised history) starts a new one, so every token is learned behind the
+    tokens that the model saw. Sequences without loss are left out.
     """
     sequences: list[TokenSequence] = []
     for call in calls:

@@ -9,7 +9,8 @@
       adapter/             weights, configuration, fingerprint, card, lineage
       done.json            id of the published version
 
-How it works: the folder is named after the plan, so the same call finds its own unfinished work and continues it.
+How it works: the folder is named after the plan, so the same call finds its own unfinished work and
+continues it.
 """
 
 from __future__ import annotations

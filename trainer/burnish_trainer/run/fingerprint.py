@@ -1,8 +1,7 @@
 """Choose prompts that distinguish an adapter from its base, and record the answers of both.
 
-burnish.serving.fingerprint probes a served version with these prompts. A prompt may end inside a reply: adapters
-often
-begin like their base and differ from it a few tokens later.
+burnish.serving.fingerprint probes a served version with these prompts. A prompt may end inside a
+reply: adapters often begin like their base and differ from it a few tokens later.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """Compute logits of chosen positions with the model's own forward.
 
-Models often change the logits after the output layer: Granite and Cohere scale them, Gemma 2 caps them, Falcon-H1
-multiplies them. `logits_at` keeps the model's own forward and narrows the input of the output layer to the positions
-that
-carry loss, so that all other operations still happen.
+Models often change the logits after the output layer: Granite and Cohere scale them, Gemma 2 caps
+them, Falcon-H1 multiplies them. `logits_at` keeps the model's own forward and narrows the input of
+the output layer to the positions that carry loss, so that all other operations still happen.
 """
 
 from __future__ import annotations

@@ -89,9 +89,9 @@ def package_versions() -> dict[str, str]:
 def plan_order(lengths: Sequence[int], recipe: TrainRecipe) -> list[int]:
     """Return the indices of the sequences in the order of training, over all epochs.
 
-    Each epoch is shuffled. Then sequences of similar length are put next to each other within a window of a few
-    batches, and
-    the batches of a window are shuffled, so that padding is small and batches are mixed.
+    Each epoch is shuffled. Then sequences of similar length are put next to each other within a
+    window of a few batches, and the batches of a window are shuffled, so that padding is small and
+    batches are mixed.
     """
     count, batch = len(lengths), recipe.batch_size
     order: list[int] = []

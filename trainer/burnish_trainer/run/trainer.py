@@ -1,8 +1,7 @@
 """Extend TRL's SFTTrainer with exact rows, weights per row and atomic checkpoints.
 
-The module holds the collator, the loss over the learned tokens, the order of rows, the writing of a checkpoint, and
-the
-stop at numbers that are not finite. `AdapterTrainer` is the entry.
+The module holds the collator, the loss over the learned tokens, the order of rows, the writing of a
+checkpoint, and the stop at numbers that are not finite. `AdapterTrainer` is the entry.
 """
 
 from __future__ import annotations
@@ -74,11 +73,9 @@ class _FiniteGradients(TrainerCallback):
 class AdapterTrainer(SFTTrainer):
     """Trains on rows that are tokens already.
 
-    It differs from its base in five things: the loss is computed only at labels and is weighted by row; rows come in
-    the
-    plan's order; a checkpoint appears whole with its hashes or not at all; nothing is tokenised or cut; a loss,
-    gradient or
-    weight that is NaN or infinite ends the run.
+    It differs from its base in five things: the loss is computed only at labels and is weighted by
+    row; rows come in the plan's order; a checkpoint appears whole with its hashes or not at all;
+    nothing is tokenised or cut; a loss, gradient or weight that is NaN or infinite ends the run.
 
     Args:
         order: Indices of the rows over all epochs.
@@ -113,9 +110,8 @@ class AdapterTrainer(SFTTrainer):
     ) -> Any:
         """Return the weighted mean of -log p over the learned tokens, -sum(w log p) / sum(w).
 
-        It equals the loss of `model(input_ids, labels=labels)` for rows of weight 1; logits are computed only at
-        those positions,
-        by the model's own forward.
+        It equals the loss of `model(input_ids, labels=labels)` for rows of weight 1; logits are
+        computed only at those positions, by the model's own forward.
         """
         labels, weights = inputs["labels"], inputs["weights"]
         chosen = labels[:, 1:] != IGNORE

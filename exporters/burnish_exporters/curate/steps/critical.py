@@ -1,8 +1,7 @@
 """Learn only the decisive steps (ATLaS, arXiv 2503.02197: about 30 % of the steps teach as much as all).
 
-The weight of a step is the change in the share of successful attempts before and after it, counted over logged
-attempts
-at the same task.
+The weight of a step is the change in the share of successful attempts before and after it, counted
+over logged attempts at the same task.
 """
 
 from __future__ import annotations

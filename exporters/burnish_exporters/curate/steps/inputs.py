@@ -16,9 +16,9 @@ SKEW_S = 1.0
 def keep_well_formed(*, skew_s: float = SKEW_S) -> Step:
     """Keep runs with a request, one schema for each tool, and times that go forward.
 
-    Tools may come and go in a run (its rows are split there), but a tool that changes its schema makes earlier calls
-    wrong.
-    Clocks of two hosts differ a little; a larger difference hides the order of events.
+    Tools may come and go in a run (its rows are split there), but a tool that changes its schema
+    makes earlier calls wrong. Clocks of two hosts differ a little; a larger difference hides the
+    order of events.
 
     Args:
         skew_s: Seconds by which an end may lie before its beginning.

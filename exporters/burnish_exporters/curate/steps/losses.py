@@ -14,10 +14,9 @@ _HARMLESS = (BESIDE, "foreign_spans")
 def keep_complete() -> Step:
     """Keep runs whose conversation is complete; a run with a gap would teach the gap.
 
-    Losses outside the conversation (in a state, an artifact, metadata) were invisible to the model and are accepted.
-    Spans of
-    another party that were left out of an own run are accepted too: a sender must not be able to exclude a run from
-    training.
+    Losses outside the conversation (in a state, an artifact, metadata) were invisible to the model
+    and are accepted. Spans of another party that were left out of an own run are accepted too: a
+    sender must not be able to exclude a run from training.
     """
 
     def check_losses(item: Item) -> Keep | Drop:

@@ -1,12 +1,11 @@
 """Drop runs that reached the goal by luck.
 
-Three signs count: an answer without support in the run's observations, a step from which other attempts at the same
-task
-mostly failed, and a success that does not repeat when the run is replayed.
+Three signs count: an answer without support in the run's observations, a step from which other
+attempts at the same task mostly failed, and a success that does not repeat when the run is
+replayed.
 
-The first sign fails for answers that are computed rather than read (sums and counts of observations are recognised,
-other
-arithmetic is not), so the recipe must ask for each sign.
+The first sign fails for answers that are computed rather than read (sums and counts of observations
+are recognised, other arithmetic is not), so the recipe must ask for each sign.
 """
 
 from __future__ import annotations
@@ -30,9 +29,9 @@ _WORD = re.compile(r"[\w'-]+(?:\.\w+)*", re.UNICODE)
 def keep_supported(*, at_least: float = 0.5) -> Step:
     """Keep runs whose answer can be traced to the request and the observations.
 
-    A correct guess teaches guessing. The numbers and names of the answer (its claims) are looked up in the tool
-    results; what
-    the request itself says is no claim, and an answer without claims is kept.
+    A correct guess teaches guessing. The numbers and names of the answer (its claims) are looked up
+    in the tool results; what the request itself says is no claim, and an answer without claims is
+    kept.
 
     Args:
         at_least: Share of claims, 0 to 1, that must be supported.

@@ -1,14 +1,13 @@
 """Drop runs with a tool call that the run did not need.
 
-The gain of a call is how much likelier its result makes the next reply (Toolformer, arXiv 2302.04761). The caller
-gives a
-function that scores text with a model.
+The gain of a call is how much likelier its result makes the next reply (Toolformer, arXiv
+2302.04761). The caller gives a function that scores text with a model.
 
-The loss of a continuation, given some text before it, is L(z) = -sum_j w_j log p(x_j | z, x_<j) over its first five
-tokens, with weights max(0, 1 - 0.2 j) that are normalised to sum to 1. The gain is L- minus L+: L+ sees the call with
-its
-result, L- is the better of no call and the call without its result. As in the paper, the call is written before the
-context and not inside it, because an untuned model would stumble over it there.
+The loss of a continuation, given some text before it, is L(z) = -sum_j w_j log p(x_j | z, x_<j)
+over its first five tokens, with weights max(0, 1 - 0.2 j) that are normalised to sum to 1. The gain
+is L- minus L+: L+ sees the call with its result, L- is the better of no call and the call without
+its result. As in the paper, the call is written before the context and not inside it, because an
+untuned model would stumble over it there.
 """
 
 from __future__ import annotations

@@ -1,10 +1,8 @@
 """Refuse runs on tasks that are kept for measuring.
 
-Tasks and requests are compared by hash, so that a recipe that names them does not reveal them. Production runs carry
-no
-pool, so the words of their request are compared. A sketch, the hashes of the words of a request, finds the same
-request
-with a word more or less.
+Tasks and requests are compared by hash, so that a recipe that names them does not reveal them.
+Production runs carry no pool, so the words of their request are compared. A sketch, the hashes of
+the words of a request, finds the same request with a word more or less.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Drop runs that repeat a tool call without a new result.
 
-A call is repeated if it has the same tool, arguments and result as an earlier one. necessity.py measures if a call
-was
-needed at all.
+A call is repeated if it has the same tool, arguments and result as an earlier one. necessity.py
+measures if a call was needed at all.
 """
 
 from __future__ import annotations
