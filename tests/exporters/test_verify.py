@@ -322,7 +322,7 @@ def test_verifiers_are_declared_by_name_and_argument(tmp_path):
         (["outcom"], "unknown verifier 'outcom'; expected 'outcome'"),
         (["outcome", "outcome"], "declared twice"),
         ([{"goal_state": {"predicat": "a:b"}}], "predicat"),
-        ([3], "verifier 3"),
+        ([3], "a verifier is declared as 3"),
     ],
 )
 def test_a_wrong_declaration_is_one_clear_error(config, message, tmp_path):

@@ -30,14 +30,14 @@ def retrain_app(
         bool,
         typer.Option(
             "--force",
-            help="Release the adapter whatever the gate decides; the registry records it.",
+            help="Release the adapter even if the gate refuses it; the registry records it.",
         ),
     ] = False,
     canary: Annotated[bool, typer.Option(help="Start the canary at the end.")] = True,
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
-    """Turn the verified runs of an agent into an adapter, prove it, and start its canary.
+    """Turn the verified runs of an agent into an adapter, evaluate it, and start its canary.
 
     An interrupted call continues where it stopped.
 
@@ -52,7 +52,7 @@ def retrain_app(
     overrides = _settings(setting or [])
     if not canary and "canary" in overrides:
         raise SettingsError(
-            "--no-canary and a setting of the canary", "one of them", "leave one out"
+            "--no-canary together with a setting of the canary", "one of them", "leave one out"
         )
     chosen: Any = overrides.pop("canary", canary)
     with console.silenced(as_json):
@@ -153,7 +153,7 @@ def _settings(given: list[str]) -> dict[str, Any]:
     """Read overrides from `table.key=value`; values are JSON, or else text.
 
     Raises:
-        SettingsError: One has another form.
+        SettingsError: An override has another form.
     """
     found: dict[str, Any] = {}
     for one in given:

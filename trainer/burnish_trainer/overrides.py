@@ -15,12 +15,12 @@ _TABLES = ("dataset", "train", "evaluate", "gate", "canary")
 
 
 def apply_overrides(project: Project, agent: str, given: dict[str, Any]) -> AgentProject:
-    """The agent with overrides.
+    """Return the agent with overrides.
 
     Args:
         project: The burnish.toml.
         agent: Name of the agent.
-        given: Keys of `[agent.NAME]`; a table may be given in part, as a mapping.
+        given: Keys of `[agent.NAME]`; a mapping may give a part of a table.
 
     Raises:
         UnknownAgent: burnish.toml declares no such agent.

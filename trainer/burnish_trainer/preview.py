@@ -28,7 +28,7 @@ MARKS = ("⟦", "⟧")
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class PreviewPart:
-    """Adjacent tokens that all carry loss, or none of them."""
+    """Adjacent tokens that all carry loss, or all carry none."""
 
     text: str
     tokens: int
@@ -95,7 +95,7 @@ def rows_of(version: DatasetVersion, form: str | None, split: str = "train") -> 
     """Yield rows of a version, or of a format of conversations, in the form that the trainer reads.
 
     Raises:
-        ExportError: If the format is unknown, or is no conversation that a chat template renders.
+        ExportError: If the format is unknown, or is not a conversation that a chat template renders.
     """
     if form is None:
         yield from version.rows(split)

@@ -47,7 +47,7 @@ def register_adapter(
         adapter: The version.
         report: JSON file of its Evaluation.
         decision: Decision of the gate.
-        forced: Let it serve whatever the gate decided.
+        forced: Let it serve even if the gate refused it.
     """
     candidate = Registry(settings.current().home).register(
         subject.name, adapter, report, decision, forced=forced
@@ -72,7 +72,7 @@ def canary_warnings(subject: AgentProject) -> list[str]:
 
 
 def start_canary(subject: AgentProject, adapter: str) -> dict[str, Any]:
-    """Load a version beside the others, prove that it answers, and give it its first threads.
+    """Load a version beside the others, check that it answers, and route its first threads.
 
     Args:
         subject: The agent.

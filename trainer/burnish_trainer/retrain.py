@@ -41,13 +41,13 @@ def retrain(
     learn_from: list[Any] | None = None,
     **overrides: Any,
 ) -> RetrainReport:
-    """Turn the agent's verified runs into an adapter, prove it, and start its canary.
+    """Turn the agent's verified runs into an adapter, evaluate it, and start its canary.
 
     Args:
         agent: Name of the agent in burnish.toml.
-        force: Register the adapter whatever the gate decides; the registry and the lineage record it.
+        force: Register the adapter even if the gate refuses it; the registry and the lineage record it.
         canary: False stops after registration; a mapping overrides settings of the canary.
-        learn_from: Verifiers that decide what is learned, as `verify` in burnish.toml; by default those. The verifiers of
+        learn_from: Verifiers that select the training runs, written as `verify` in burnish.toml; by default its value. The verifiers of
             burnish.toml still grade the adapter.
         **overrides: Settings of `[agent.NAME]` for this call, such as `train={"epochs": 4}`.
 
@@ -96,7 +96,7 @@ class _Retrain:
         self._subject, self._stages, self._choice = subject, stages, choice
 
     def run(self) -> RetrainReport:
-        """Run all stages, until one makes the rest pointless."""
+        """Run the stages in order; stop after a stage that rules out the rest."""
         ready = self._stages.do("readiness", self._input_facts(), self._check_readiness)
         current: str | None = ready["current"]
         rolled = self._run_rollouts(current)

@@ -51,7 +51,7 @@ def render_page(facts: Json) -> str:
     ]
     for number, one in enumerate(facts["rounds"], 1):
         parts += [
-            f"<h2>Round {number}: what was learned from</h2>",
+            f"<h2>Round {number}: selection of training runs</h2>",
             pictures.draw_funnel(one["funnel"]),
         ]
         parts += [f"<p>{_escape_text(_dropped_sentence(one['dropped']))}</p>"]

@@ -51,7 +51,7 @@ def play_round(scene: Scene, number: int) -> dict[str, Any]:
 def _retrain_agent(scene: Scene) -> dict[str, Any]:
     settings: dict[str, Any] = {"train": {"seed": scene.options.seed}, "evaluate": NO_ROLLOUTS}
     if scene.options.verify == "claim":
-        # The agent's own claim decides what is learned; goal states still verify the result.
+        # The agent's own claim selects the training runs; goal states still verify the result.
         settings["learn_from"] = CLAIM
     report = burnish.retrain(AGENT, **settings)
     found = msgspec.to_builtins(report)

@@ -87,13 +87,13 @@ def open_scene(options: DemoOptions) -> Iterator[Scene]:
 
 def _choose_folder(options: DemoOptions) -> Path:
     home = options.home.expanduser().absolute()
-    elsewhere = ("home", "html", "quiet")  # these choose no other demo
+    elsewhere = ("home", "html", "quiet")  # options that do not distinguish demos
     chosen = {k: str(v) for k, v in dataclasses.asdict(options).items() if k not in elsewhere}
     known = sorted(path for path in home.glob("[0-9]*") if (path / "options.json").exists())
     for folder in reversed(known):
         same = json.loads((folder / "options.json").read_text()) == chosen
         if same and not (folder / "facts.json").exists():
-            console.say("going on with the demo in [bold]{}[/]", folder)
+            console.say("continuing the demo in [bold]{}[/]", folder)
             return folder
     folder = home / f"{(int(known[-1].name) if known else 0) + 1:04d}"
     folder.mkdir(parents=True)
@@ -108,7 +108,7 @@ def _choose_folder(options: DemoOptions) -> Path:
 
 @contextlib.contextmanager
 def _settings_for(folder: Path) -> Iterator[None]:
-    """The process's home and burnish.toml are the demo's inside, and what they were outside."""
+    """Point the process's home and burnish.toml at the demo inside the context, and restore them afterwards."""
     before = settings.current()
     given = {"home": folder / "workspace", "config": folder / "project" / "burnish.toml"}
     settings.configure(**given)

@@ -87,6 +87,6 @@ def _summary_lines(facts: Json) -> list[str]:
     )
     if facts["options"]["verify"] == "claim":
         lines.append(
-            "[yellow]learned from what the agent says of itself: this is why burnish asks for facts[/]"
+            "[yellow]trained on the agent's own claims of success, which is why burnish asks for facts[/]"
         )
     return lines

@@ -172,7 +172,7 @@ class AttemptRunner:
                     )
         except EvaluationError as stopped:
             error = stopped.found
-        except Exception as problem:  # noqa: BLE001 - whatever an agent raises is a failed attempt
+        except Exception as problem:  # noqa: BLE001 - any exception of an agent is a failed attempt
             error = f"{type(problem).__name__}: {problem}"
             fault = infrastructure_error(problem)
         finally:

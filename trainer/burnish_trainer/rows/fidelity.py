@@ -67,7 +67,7 @@ def _value_shape(value: Any) -> Any:
 
 
 def make_stand_in(messages: Sequence[ChatMessage], tools: Sequence[Any]) -> StandInConversation:
-    """Make the stand-in of a conversation: the same structure, words of its own."""
+    """Return a copy of a conversation with the same structure and other, unique words."""
     numbers = itertools.count(1)
     pieces: list[PrintedPiece] = []
     made: list[ChatMessage] = []
@@ -187,7 +187,7 @@ def _nested_texts(value: Any) -> Iterator[str]:
 
 
 def _is_printed(value: str, text: str) -> bool:
-    """Report if a text is printed as it is, or as JSON or Python spell it."""
+    """Report if a text is printed unchanged, or as JSON or Python spell it."""
     spelled = (
         value,
         json.dumps(value, ensure_ascii=False)[1:-1],

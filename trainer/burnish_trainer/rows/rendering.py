@@ -126,7 +126,7 @@ class ChatRendering:
         return self._tokens
 
     def _end_of(self, reply: Message) -> TurnEnd:
-        """Find how a turn like this one ends, whatever precedes it."""
+        """Find how a turn like this one ends, independent of the turns before it."""
         asked = [{"role": "user", "content": "Zqquestion"}, reply]
         plain = self._plain_turn_end(asked)
         return find_turn_end(self._try_print, asked, (), ["Zqreply"], self._marks, plain)

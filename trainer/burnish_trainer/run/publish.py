@@ -126,6 +126,6 @@ def render_adapter_card(manifest: AdapterManifest, rows: dict[str, Any]) -> str:
 | rows without their thought | {rows.get("thoughts_left_out", 0)} |
 | last loss | {manifest.metrics.get("loss", float("nan")):.4f} |
 
-It works on this base model only. What it can do is not told by its loss: see the evaluation that the registry
+It works on this base model only. Its loss does not measure its quality: see the evaluation that the registry
 keeps beside it. The whole plan is in `burnish.json`.
 """

@@ -1,4 +1,4 @@
-"""Write the files of a training run whole or not at all, lock its folder, and find its checkpoints."""
+"""Write the files of a training run atomically, lock its folder, and find its checkpoints."""
 
 from __future__ import annotations
 

@@ -1,13 +1,13 @@
-"""How the starter was shown to work: right ways, and bad habits mixed in.
+"""Write demonstrations for the starter: right solutions, mixed with bad habits.
 
-Knows: right ways, bad habits, and how often a phrasing brings out a bad habit. Does not know: how a
-goal is checked, or how a conversation becomes tokens.
+`chosen_way()` draws a solution, and `conversation()` runs it as chat messages. tasks.py of the
+example project checks goals; curriculum.py turns conversations into tokens.
 
-Three things put the model's success in the middle. The rate of mistakes depends on the phrasing, or
-else the greedy model would always or never fall into a habit. One habit per kind is far more
-frequent than the other, because mistakes that are spread out lose against the right way. And a
-frequent habit parts from the right way in one token (answer or call), never in a number: between two
-numbers a small model mixes the digits, and samples neither.
+Three choices keep the model's success rate in the middle. The rate of mistakes depends on the
+phrasing, or else the greedy model would always or never show a habit. One habit per kind is far
+more frequent than the other, because spread-out mistakes lose against the right solution. A
+frequent habit differs from the right solution in one token (answer or call), never in a number:
+between two numbers a small model mixes the digits and produces neither.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class TaskSolution:
 
 
 def mistake_rate(kind: str, phrasing: tuple[int, int]) -> float:
-    """Share of demonstrations of this phrasing that show a bad habit, 0 to 1."""
+    """Return the share of demonstrations of this phrasing that show a bad habit, 0 to 1."""
     opening, wording = phrasing
     logit = OPENING_LOGITS[opening] + WORDING_LOGITS[wording] + KIND_LOGITS[kind]
     return 1 / (1 + math.exp(-logit))
@@ -53,7 +53,7 @@ def mistake_rate(kind: str, phrasing: tuple[int, int]) -> float:
 def _parts(
     task: dict[str, Any],
 ) -> tuple[Any, dict[str, Any], dict[int, dict[str, Any]], list[int]]:
-    """Desk, what is asked about, all items by id, and the ids of the asker's own."""
+    """Return the desk, the subject of the request, all items by id, and the ids of the asker's items."""
     desk, about = project_module("desk").DESKS[task["desk"]], task["about"]
     items = {item["id"]: item for item in task["records"]["items"]}
     own = [number for number, item in items.items() if item["person"] == about["person"]]
@@ -61,7 +61,7 @@ def _parts(
 
 
 def right_way(task: dict[str, Any]) -> TaskSolution:
-    """The way that reaches the task's goal with no needless call."""
+    """Return the solution that reaches the task's goal without a needless call."""
     desk, about, items, own = _parts(task)
     find, list_all, get, act = desk.tool_names
     number, field = about["number"], about["field"]
@@ -89,11 +89,11 @@ def right_way(task: dict[str, Any]) -> TaskSolution:
 
 
 def bad_habits(task: dict[str, Any], rng: random.Random) -> tuple[TaskSolution, TaskSolution]:
-    """The frequent habit of the task's kind, and the rare one.
+    """Return the frequent and the rare bad habit of the task's kind.
 
     Args:
         task: The task.
-        rng: Chance, for answers that are made up.
+        rng: Random generator, for invented answers.
     """
     desk, about, items, own = _parts(task)
     find, _, get, act = desk.tool_names
@@ -129,12 +129,12 @@ def _made_up(rng: random.Random) -> str:
 
 
 def chosen_way(task: dict[str, Any], rng: random.Random, *, clean: bool) -> TaskSolution:
-    """A demonstration's way: right, or by a habit as often as the phrasing brings it out.
+    """Draw the solution of a demonstration: the right one, or a habit at the rate of the phrasing.
 
     Args:
         task: The task.
-        rng: Chance.
-        clean: Never a habit.
+        rng: Random generator.
+        clean: Whether to return only the right solution.
     """
     if clean or rng.random() >= mistake_rate(task["kind"], tuple(task["phrasing"])):
         return right_way(task)
@@ -143,7 +143,7 @@ def chosen_way(task: dict[str, Any], rng: random.Random, *, clean: bool) -> Task
 
 
 def conversation(task: dict[str, Any], way: TaskSolution) -> list[dict[str, Any]]:
-    """The whole conversation as chat messages, tools run on the task's own database.
+    """Return the whole conversation as chat messages, tools run on the task's own database.
 
     The messages are those that `create_agent` would have sent and received.
     """
@@ -179,17 +179,17 @@ def _exchange(
 
 
 def tool_schemas(desk: str) -> list[dict[str, Any]]:
-    """A desk's tools as LangChain sends them to a model."""
+    """Return a desk's tools as LangChain sends them to a model."""
     from langchain_core.utils.function_calling import convert_to_openai_tool
 
     return [convert_to_openai_tool(tool) for tool in project_module("agent").tools_of(desk)]
 
 
 def random_task(rng: random.Random, desks: tuple[str, ...], shares: range) -> dict[str, Any]:
-    """A task for pretraining: any kind, any phrasing.
+    """Draw a task for pretraining: any kind, any phrasing.
 
     Args:
-        rng: Chance.
+        rng: Random generator.
         desks: Desks to choose from; one that is named twice is chosen twice as often.
         shares: The twentieths of all names and numbers that may be used.
     """

@@ -1,8 +1,7 @@
-"""Muon, in single precision, for the weight matrices of a small model on a CPU.
+"""Optimise the weight matrices of a small model on a CPU with Muon, in single precision.
 
-Knows: momentum made orthogonal by Newton-Schulz (Jordan et al. 2024,
-https://kellerjordan.github.io/posts/muon/). Does not know: which weights are matrices worth it, or
-the schedule.
+Muon makes the momentum orthogonal by Newton-Schulz iterations (Jordan et al. 2024,
+https://kellerjordan.github.io/posts/muon/). pretrain.py chooses the matrices and the schedule.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ _ITERATIONS = 5
 
 
 def orthogonal(batch_brc: torch.Tensor) -> torch.Tensor:
-    """The nearest semi-orthogonal matrices, roughly: all singular values near 1.
+    """Return approximately the nearest semi-orthogonal matrices: all singular values near 1.
 
     Args:
         batch_brc: Matrices with no more rows than columns (batch, row, column).
@@ -49,7 +48,7 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
-        """Steps every matrix once."""
+        """Step every matrix once."""
         for group in self.param_groups:
             wide = [_wide(matrix.grad) for matrix in group["params"]]
             gradient = torch.stack(wide)

@@ -1,9 +1,9 @@
-"""Makes the starter from nothing: shape, optimizers, schedule, weights on disk.
+"""Pretrain the starter from random weights: shape, optimizers, schedule, weights on disk.
 
     python -m burnish_trainer.starter.pretrain --out DIR --steps 3600
 
-Knows: the model's shape, its optimizers and their schedule. Does not know: what the rows hold.
 It takes about 25 minutes on one core, is seeded, and prints the hash of the weights that it wrote.
+curriculum.py draws the rows.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ TOKENIZER_TEXTS, TOKENIZER_SEED = 6000, 7
 
 
 def new_model(tokenizer: Any) -> Qwen3ForCausalLM:
-    """A model of the starter's shape with random weights."""
+    """Return a model of the starter's shape with random weights."""
     config = Qwen3Config(
         vocab_size=len(tokenizer),
         hidden_size=HIDDEN,
@@ -52,7 +52,7 @@ def new_model(tokenizer: Any) -> Qwen3ForCausalLM:
 
 
 def optimizers_of(model: torch.nn.Module) -> list[torch.optim.Optimizer]:
-    """Muon for the inner matrices, AdamW for embeddings and norms."""
+    """Return Muon for the inner matrices and AdamW for embeddings and norms."""
     named = list(model.named_parameters())
     matrices = [p for name, p in named if p.ndim == 2 and "embed" not in name]
     inner = {id(p) for p in matrices}
@@ -62,10 +62,10 @@ def optimizers_of(model: torch.nn.Module) -> list[torch.optim.Optimizer]:
 
 
 def loss_of(model: Any, batch: Batch) -> torch.Tensor:
-    """Mean cross entropy over weighted tokens.
+    """Return the mean cross entropy over weighted tokens.
 
-    Rows are padded on the right and attention is causal, so no mask is needed; logits are made only
-    where a weight is set.
+    Rows are padded on the right and attention is causal, so no mask is needed; logits are computed
+    only where a weight is set.
     """
     hidden_bth = model.model(input_ids=batch.ids_bt).last_hidden_state[:, :-1]
     targets_bt, weights_bt = batch.ids_bt[:, 1:], batch.weights_bt[:, 1:]
@@ -77,13 +77,13 @@ def loss_of(model: Any, batch: Batch) -> torch.Tensor:
 
 
 def schedule(step: int, steps: int) -> float:
-    """Factor of all learning rates: warm up, stay, fall in a line."""
+    """Return the factor of all learning rates: warm-up, constant, linear decay."""
     falling = (1 - step / steps) / (1 - CONSTANT_SHARE)
     return min(1.0, (step + 1) / WARMUP_STEPS) * min(1.0, max(FLOOR, falling))
 
 
 def pretrain(model: Any, batches: Iterable[Batch], steps: int) -> None:
-    """Trains the model in place, with a line of progress every 50 steps."""
+    """Train the model in place, with a line of progress every 50 steps."""
     optimizers = optimizers_of(model)
     groups = [group for optimizer in optimizers for group in optimizer.param_groups]
     bases = [group["lr"] for group in groups]
@@ -106,12 +106,12 @@ def pretrain(model: Any, batches: Iterable[Batch], steps: int) -> None:
 
 
 def save(model: Any, tokenizer: Any, out: Path) -> str:
-    """Writes the weights in half precision, to be run in single; returns their SHA-256."""
+    """Write the weights in half precision, to be run in single precision; return their SHA-256."""
     tokenizer.save_pretrained(out)
     model.half().save_pretrained(out)
     config = out / "config.json"
     settings = json.loads(config.read_text("utf-8"))
-    settings["dtype"] = "float32"  # what it is to be loaded as
+    settings["dtype"] = "float32"  # the precision in which transformers loads it
     config.write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n", "utf-8")
     digest = hashlib.sha256((out / "model.safetensors").read_bytes()).hexdigest()
     (out / "SHA256").write_text(f"{digest}  model.safetensors\n", "utf-8")
@@ -119,8 +119,8 @@ def save(model: Any, tokenizer: Any, out: Path) -> str:
 
 
 def main() -> None:
-    """Reads the arguments, makes the model, prints the hash of its weights."""
-    parser = argparse.ArgumentParser(description="Make the starter from nothing.")
+    """Read the arguments, pretrain the model, print the hash of its weights."""
+    parser = argparse.ArgumentParser(description="Pretrain the starter from random weights.")
     parser.add_argument("--out", type=Path, required=True, help="folder for model and tokenizer")
     parser.add_argument("--steps", type=int, default=3600)
     parser.add_argument("--seed", type=int, default=1)

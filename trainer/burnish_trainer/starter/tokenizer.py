@@ -1,9 +1,6 @@
-"""The starter's tokenizer and chat template.
+"""Build the starter's tokenizer and chat template.
 
-Knows: how text is cut into tokens, and how a conversation becomes text. Does not know: the model,
-or how it learns.
-
-Digits are cut in pairs and capitalised words stand alone, so that a number or a name is the same
+Digits are split in pairs and capitalised words stand alone, so that a number or a name has the same
 tokens wherever it stands: a small model can copy only what looks the same. Elsewhere merges may
 cross spaces and punctuation, which makes a fixed phrase of the desks one or two tokens.
 """
@@ -24,12 +21,12 @@ VOCABULARY = 896
 
 
 def chat_template() -> str:
-    """The chat template; what the assistant writes stands in generation marks, its end mark too."""
+    """Return the chat template; generation marks enclose the assistant's text and its end token."""
     return Path(__file__).with_name("chat_template.jinja").read_text("utf-8").strip()
 
 
 def blank_tokenizer(tokenizer: Tokenizer) -> PreTrainedTokenizerFast:
-    """Wraps a trained tokenizer as transformers knows it."""
+    """Wrap a trained tokenizer in transformers' class."""
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         pad_token=PAD,
@@ -41,7 +38,7 @@ def blank_tokenizer(tokenizer: Tokenizer) -> PreTrainedTokenizerFast:
 
 
 def train_tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerFast:
-    """Learns the merges from rendered conversations.
+    """Learn the merges from rendered conversations.
 
     Args:
         texts: Conversations as the chat template renders them.
@@ -65,5 +62,5 @@ def train_tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerFast:
 
 
 def render(tokenizer: Any, messages: list[dict[str, Any]], tools: list[dict[str, Any]]) -> str:
-    """A conversation as text."""
+    """Render a conversation as text."""
     return tokenizer.apply_chat_template(messages, tools=tools, tokenize=False)

@@ -1,7 +1,6 @@
-"""The example project's modules, for the scripts that make the model.
+"""Import the example project's modules, for the scripts that train the starter.
 
-Knows: how to import them by their plain names, as the project itself does. Does not know: anything
-about the model.
+`project_module()` imports them by their plain names, as the project itself does.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from burnish_trainer.starter import project_path
 
 
 def project_module(name: str) -> ModuleType:
-    """A module of the example project; its folder joins the import path.
+    """Return a module of the example project; its folder joins the import path.
 
     Args:
         name: Plain name, such as `desk` or `tasks`.
