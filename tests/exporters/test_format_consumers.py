@@ -348,7 +348,7 @@ def test_a_template_of_a_models_folder_is_read_with_its_marks(tmp_path):
     with pytest.raises(TemplateError, match="no"):
         read_template(tmp_path).render([], [])
     (tmp_path / "chat_template.jinja").write_text("{% if %}")
-    with pytest.raises(ExportError, match="no Jinja"):
+    with pytest.raises(ExportError, match="not valid Jinja"):
         read_template(tmp_path)
     with pytest.raises(ExportError, match="chat template"):
         read_template(tmp_path / "none.jinja")
