@@ -2,8 +2,8 @@
 
 usage: python benchmarks/run.py [--quick] [--out FOLDER] [AREA/NAME ...]
 
-Each benchmark is a script of its own that writes {"figures": ..., "conditions": ...} to the file
-given with --json. What is kept for readers stands in benchmarks/RESULTS.md.
+Each benchmark is a script that writes {"figures": ..., "conditions": ...} to the file
+given with --json. benchmarks/RESULTS.md holds the published figures.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ HERE = Path(__file__).parent
 
 
 def scripts(chosen: list[str]) -> list[Path]:
-    """Benchmark scripts, all or those named as area/name."""
+    """Return the benchmark scripts, all or those named as area/name."""
     found = sorted(
         path
         for path in HERE.glob("*/*.py")
@@ -32,7 +32,7 @@ def scripts(chosen: list[str]) -> list[Path]:
 
 
 def run(script: Path, out: Path, quick: bool) -> dict[str, object]:
-    """Run one script; its figures, or how it failed."""
+    """Run one script; return its figures, or how it failed."""
     name = str(script.relative_to(HERE).with_suffix(""))
     target = out / f"{name.replace('/', '-')}.json"
     command = [sys.executable, str(script), "--json", str(target), *(["--quick"] if quick else [])]
@@ -45,7 +45,7 @@ def run(script: Path, out: Path, quick: bool) -> dict[str, object]:
 
 
 def main() -> int:
-    """Run and print one line of JSON a benchmark; 1 if any failed."""
+    """Run the benchmarks and print one line of JSON each; return 1 if any failed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", help="area/name; all by default")
     parser.add_argument("--quick", action="store_true", help="under 50 s each")

@@ -1,10 +1,10 @@
-"""How often the canary's decisions are wrong, and how many threads it takes to decide.
+"""Measure how often the canary decides wrongly, and how many threads a decision takes.
 
 usage: python benchmarks/canary/simulation.py [--quick] [--json FILE]
 
 Thousands of rollouts side by side, a look after every thread, default settings and one guard
 metric (errors at 2 % in both arms). The arithmetic is that of `burnish.canary`, on arrays; a test
-holds the two together. Compared with what people do by hand: a z-test at every look.
+checks that both agree. The comparison is the usual manual method: a z-test at every look.
 
 - equal arms, success drifting 80 -> 60 -> 80 %, shares 1 -> 5 -> 25 -> 50 %: `equal_rolled_back`
 - equal arms at 80 %, the same shares, 8,000 threads: `equal_promoted`
@@ -85,7 +85,7 @@ def nearest_null(control, shifted, share, margin):
 
 @dataclass(frozen=True, kw_only=True)
 class World:
-    """What is true in a scenario."""
+    """The true rates of a scenario."""
 
     rate: Callable[[int], float]  # stable's success at a thread's number
     gain: float  # the canary's success minus stable's
@@ -180,7 +180,7 @@ class Fleet:
 
 
 def peeking(world, rollouts, seed):
-    """Share of equal arms that a z-test at every look (from the 30th thread on) calls worse."""
+    """Return the share of equal arms that a z-test at every look (from the 30th thread on) calls worse."""
     random = np.random.default_rng(seed)
     threads, hits = np.zeros((2, rollouts)), np.zeros((2, rollouts))
     alarm, rows = np.zeros(rollouts, bool), np.arange(rollouts)
@@ -203,7 +203,7 @@ def flat(_number):
 
 
 def drift(number):
-    """80 -> 60 -> 80 % over 8,000 threads."""
+    """Return 80 -> 60 -> 80 % over 8,000 threads."""
     return 0.8 - 0.2 * min(number, 8000 - number) / 4000
 
 

@@ -1,4 +1,4 @@
-"""How a benchmark says what it measured: as JSON, with the conditions beside the figures."""
+"""Report the figures of a benchmark as JSON, together with the conditions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 
 def options(story: str | None) -> argparse.ArgumentParser:
-    """A parser with the options that every benchmark has."""
+    """Return a parser with the options that every benchmark has."""
     parser = argparse.ArgumentParser(
         description=story, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,8 +1,8 @@
-"""What `kill -9` costs: a process with four writing threads is killed at a random moment, again and again.
+"""Measure events lost to `kill -9`: a process with four writing threads is killed repeatedly at random moments.
 
-Each writer tells the parent through a pipe that an event was acknowledged; afterwards every
-acknowledged event must stand in the journal, with its content. Segments are small, so that kills
-also hit their rotation.
+Each writer reports through a pipe that an event was acknowledged; afterwards every acknowledged
+event must stand in the journal, with its content. Segments are small, so that kills also hit their
+rotation.
 
     python benchmarks/capture/durability.py [--quick] [--json FILE] [--kills N]
 """
@@ -33,7 +33,7 @@ NUMBER = struct.Struct("<Q")
 
 
 def write_until_killed(home: Path, acknowledge: int) -> None:
-    """What the child does: append events of many sizes, and tell of each once it is taken."""
+    """Append events of many sizes in the child, and report each acknowledged one."""
     writer = JournalWriter(home, Settings(segment_bytes=200_000, fsync_interval_s=0.02))
 
     def work(first: int) -> None:
@@ -50,7 +50,7 @@ def write_until_killed(home: Path, acknowledge: int) -> None:
 
 
 def kill_once(home: Path, moment_s: float) -> tuple[int, int, ReadReport]:
-    """Acknowledged and lost events of one process that was killed after `moment_s` of writing."""
+    """Return acknowledged and lost events of one process that was killed after `moment_s` of writing."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
@@ -58,7 +58,7 @@ def kill_once(home: Path, moment_s: float) -> tuple[int, int, ReadReport]:
         write_until_killed(home, writing)
         os._exit(1)
     os.close(writing)
-    told = os.read(reading, NUMBER.size)  # it writes now
+    told = os.read(reading, NUMBER.size)  # the child is writing now
     received: list[bytes] = [told]
     collector = threading.Thread(target=_collect, args=(reading, received))
     collector.start()
@@ -87,7 +87,7 @@ def main() -> None:
     """Kill, count, print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="40 kills instead of 1,000")
-    parser.add_argument("--kills", type=int, help="so many kills")
+    parser.add_argument("--kills", type=int, help="number of kills")
     parser.add_argument("--json", type=Path, help="write figures and conditions here")
     args = parser.parse_args()
     kills = args.kills or (40 if args.quick else 1000)

@@ -1,7 +1,7 @@
-"""What capture costs in long runs: CPU, stored bytes, and whether either grows faster than the run.
+"""Measure the cost of capture in long runs: CPU, stored bytes, and whether either grows faster than the run.
 
 One agent run of S steps, each a tool call with a result of 2 kB. Every call sends all messages
-before it, so a tracer that writes requests out stores O(S^2) bytes.
+before it, so a tracer that writes whole requests stores O(S^2) bytes.
 
     python benchmarks/capture/long_runs.py [--quick] [--json FILE]
 """
@@ -25,7 +25,7 @@ ASK = {"messages": [("user", "read all pages")]}
 
 
 def build(steps: int) -> Any:
-    """An agent that reads a page of 2 kB a step."""
+    """Return an agent that reads a page of 2 kB a step."""
     from langchain.agents import create_agent
     from langchain_core.messages import AIMessage
     from langchain_core.tools import tool
@@ -49,7 +49,7 @@ def build(steps: int) -> Any:
 
 
 def stored(home: str) -> int:
-    """Bytes of all segments."""
+    """Return the bytes of all segments."""
     return sum(path.stat().st_size for path in Path(home).rglob("*.seg"))
 
 

@@ -1,9 +1,9 @@
-"""Memory: what burnish takes when it is set up, and how much more after many runs.
+"""Measure the memory that burnish takes after set-up, and its growth over many runs.
 
 Two processes run the same agent, one without burnish and one with it. Both warm up first. The
-set-up is what resident memory gains from `import burnish` to the end of the first recorded run.
-The growth is what the recorded runs gain over the unrecorded ones, per 10,000 runs; resident
-memory is read after a garbage collection and after free pages were given back.
+set-up is the gain in resident memory from `import burnish` to the end of the first recorded run.
+The growth is the gain of the recorded runs over the unrecorded ones, per 10,000 runs; resident
+memory is read after a garbage collection and after free pages were returned to the system.
 
     python benchmarks/capture/memory.py [--quick] [--json FILE]
 """
@@ -33,7 +33,7 @@ QUICK = {"BURNISH_SEGMENT_BYTES": "1000000"}  # filled after some 200 runs
 
 
 def resident() -> int:
-    """Bytes of memory that are resident now."""
+    """Return the resident memory in bytes."""
     gc.collect()
     ctypes.CDLL(None).malloc_trim(0)
     pages = int(Path("/proc/self/statm").read_text().split()[1])
@@ -41,7 +41,7 @@ def resident() -> int:
 
 
 def build() -> Any:
-    """The agent of overhead.py, on a model that brings nothing of burnish with it."""
+    """Return the agent of overhead.py, with a model that imports nothing of burnish."""
     from langchain.agents import create_agent
     from langchain_core.language_models import BaseChatModel
     from langchain_core.messages import AIMessage
@@ -77,7 +77,7 @@ def build() -> Any:
 
 
 def measure(traced: bool, runs: int, warm: int) -> dict[str, Any]:
-    """Megabytes for the set-up and when settled; the slope in megabytes per 10,000 runs."""
+    """Return megabytes after set-up and after settling, and the slope in megabytes per 10,000 runs."""
     graph = build()
     for _ in range(WARM):
         graph.invoke(ASK)
@@ -106,7 +106,7 @@ def measure(traced: bool, runs: int, warm: int) -> dict[str, Any]:
 
 
 def in_own_process(traced: bool, quick: bool) -> dict[str, Any]:
-    """As `measure`, in a fresh process."""
+    """Run `measure` in a fresh process."""
     with tempfile.TemporaryDirectory() as home:
         env = {**os.environ, "BURNISH_HOME": home, **(QUICK if quick else {})}
         command = [sys.executable, __file__, "--measure", *(["--traced"] if traced else [])]

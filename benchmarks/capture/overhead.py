@@ -1,11 +1,10 @@
-"""What capture costs: CPU of one run of 3 model and 3 tool calls, and throughput of 50 at once.
+"""Measure the cost of capture: CPU of one run of 3 model and 3 tool calls, and throughput of 50 concurrent runs.
 
 Traced and untraced blocks of 100 runs (20 with --quick) alternate in one process; the figure is the
-difference of the lower quartiles of both, because other work on the machine only ever adds. CPU
+difference of the lower quartiles of both, because other work on the machine only adds time. CPU
 time is that of the whole process, the journal's own thread included. The model answers from a
-script without latency, so everything that is measured is Python. In untraced blocks the handler is
-taken off langchain-core's list as if burnish had never been there. What other tracers cost is told
-by peers.py.
+script without latency, so all measured time is Python. In untraced blocks the handler is removed
+from langchain-core's list, as if burnish had never been imported. peers.py measures other tracers.
 
     python benchmarks/capture/overhead.py [--quick] [--json FILE] [--profile]
 """
@@ -32,7 +31,7 @@ ASK = {"messages": [("user", "what is 3 + 7?")]}
 
 
 def build() -> Any:
-    """The agent: three model calls, two tools at once and one more."""
+    """Return the agent: three model calls, two tools at once and one more."""
     from langchain.agents import create_agent
     from langchain_core.messages import AIMessage
     from langchain_core.tools import tool
@@ -67,7 +66,7 @@ def build() -> Any:
 
 @contextlib.contextmanager
 def unhooked() -> Iterator[None]:
-    """As if burnish had never registered its handler."""
+    """Remove burnish's handler inside the block."""
     from langchain_core.tracers import context
 
     hooks = context._configure_hooks  # noqa: SLF001 - there is no way to take one off
@@ -87,7 +86,7 @@ def cpu_of(run: Callable[[], None]) -> float:
 
 
 def pairs(off: Callable[[], None], on: Callable[[], None], count: int) -> list[tuple[float, float]]:
-    """CPU seconds of untraced and traced blocks, in alternating order."""
+    """Return CPU seconds of untraced and traced blocks, in alternating order."""
     measured = []
     for turn in range(count):
         found = {}
@@ -102,14 +101,14 @@ def pairs(off: Callable[[], None], on: Callable[[], None], count: int) -> list[t
 
 
 def added(measured: list[tuple[float, float]], runs: int) -> tuple[float, float]:
-    """Added milliseconds a run, and in percent of the untraced run."""
+    """Return the added milliseconds a run, and the addition in percent of the untraced run."""
     base = quartile([off for off, _ in measured])
     extra = quartile([on for _, on in measured]) - base
     return 1000 * extra / runs, 100 * extra / base
 
 
 def quartile(values: list[float]) -> float:
-    """The lower quartile."""
+    """Return the lower quartile."""
     return statistics.quantiles(values, n=4, method="inclusive")[0]
 
 
@@ -156,7 +155,7 @@ def measure(quick: bool) -> tuple[dict[str, float], dict[str, Any]]:
 
 
 def profile() -> None:
-    """Where the time goes in traced runs."""
+    """Profile traced runs and print the most expensive functions."""
     import burnish
 
     graph = burnish.wrap(build(), agent="adder")

@@ -1,13 +1,13 @@
-"""What other tracers cost for the same work: 3 model and 3 tool calls of the same agent.
+"""Measure other tracers on the same work: 3 model and 3 tool calls of the same agent.
 
-Each tracer runs in a process of its own, all in one environment that this script makes under
-out/peers-venv (the peers are no dependencies of burnish). Content is captured, spans go through a
-batch processor into an exporter that drops them; burnish writes its journal with its defaults,
-and, as "burnish-shipping", also feeds such an exporter. Blocks with and without the tracer are
-interleaved, except for OpenLLMetry: it cannot be switched off again, so its untraced blocks come
-first. The tracers take turns several times, and each figure is the median over its turns, so
-that other work on the machine meets all of them. A turn's figure is the difference of the lower
-quartiles of CPU time, as in overhead.py.
+Each tracer runs in its own process, all in one environment that this script makes under
+out/peers-venv (burnish does not depend on them). Content is captured, spans go through a batch
+processor into an exporter that drops them; burnish writes its journal with its defaults, and, as
+"burnish-shipping", also feeds such an exporter. Blocks with and without the tracer are interleaved,
+except for OpenLLMetry: it cannot be switched off again, so its untraced blocks come first. The
+tracers take turns several times, and each figure is the median over its turns, so that other work
+on the machine affects all of them. A turn's figure is the difference of the lower quartiles of CPU
+time, as in overhead.py.
 
     python benchmarks/capture/peers.py [--quick] [--json FILE]     all of them
     python benchmarks/capture/peers.py NAME [--quick]              one of them, one line of JSON
@@ -47,7 +47,7 @@ CONTENT = {
 
 
 class Tracer(NamedTuple):
-    """How a tracer is put to work."""
+    """Functions that switch a tracer on and off, and wrap a graph."""
 
     switch: Callable[[bool], None]
     wrap: Callable[[Any], Any] = lambda graph: graph
@@ -68,15 +68,15 @@ class Counted:
         return SpanExportResult.SUCCESS
 
     def shutdown(self) -> None:
-        """Hold nothing."""
+        """Do nothing: no span is held."""
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:
-        """Hold nothing."""
+        """Do nothing: no span is held."""
         return True
 
 
 def provider(exporter: Counted) -> Any:
-    """A tracer provider with the defaults of OpenTelemetry."""
+    """Return a tracer provider with the defaults of OpenTelemetry."""
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
@@ -86,7 +86,7 @@ def provider(exporter: Counted) -> Any:
 
 
 def instrumentor(made: Any, exporter: Counted, *, stops: bool = True) -> Tracer:
-    """A tracer that is an OpenTelemetry instrumentor."""
+    """Return a tracer that is an OpenTelemetry instrumentor."""
     spans_go_to = provider(exporter)
 
     def switch(on: bool) -> None:
@@ -101,7 +101,7 @@ def instrumentor(made: Any, exporter: Counted, *, stops: bool = True) -> Tracer:
 
 
 def tracer(name: str, exporter: Counted) -> Tracer:
-    """The tracer of that name."""
+    """Return the tracer of that name."""
     if name == "opentelemetry-genai":
         os.environ.update(CONTENT)
         from opentelemetry.instrumentation.genai.langchain import LangChainInstrumentor
@@ -132,7 +132,7 @@ def tracer(name: str, exporter: Counted) -> Tracer:
 def pairs(
     way: Tracer, off: Callable[[], None], on: Callable[[], None], count: int
 ) -> list[tuple[float, float]]:
-    """CPU seconds of untraced and traced blocks, in alternating order."""
+    """Return CPU seconds of untraced and traced blocks, in alternating order."""
     measured = []
     for turn in range(count):
         found = {}
@@ -144,7 +144,7 @@ def pairs(
 
 
 def measure(name: str, quick: bool) -> dict[str, float]:
-    """Added CPU time of one tracer, in milliseconds and percent of a run, and throughput."""
+    """Return the added CPU time of one tracer, in milliseconds and percent of a run, and throughput."""
     exporter = Counted()
     graph = overhead.build()
     runs, count = (20, 4) if quick else (20, 8)
@@ -162,7 +162,7 @@ def measure(name: str, quick: bool) -> dict[str, float]:
 def interleaved(
     way: Tracer, graph: Any, plain: dict[str, Callable[[], None]], count: int
 ) -> dict[str, float]:
-    """Figures of a tracer that can be switched on and off."""
+    """Return the figures of a tracer that can be switched on and off."""
     traced = overhead.blocks(way.wrap(graph), 20, 50)
     for kind in ("sync", "async"):
         pairs(way, plain[kind], traced[kind], 1)  # warm
@@ -171,18 +171,18 @@ def interleaved(
 
 
 def counted(kind: str, count: int) -> int:
-    """Blocks of a kind; those of 50 runs at once are longer."""
+    """Return the number of blocks of a kind; those of 50 concurrent runs are longer."""
     return max(3, count // 3) if kind == "concurrent" else count
 
 
 def repeated(block: Callable[[], None], count: int) -> list[float]:
-    """CPU seconds of a block, again and again, once warm."""
+    """Return the CPU seconds of each repetition of a block, after one warm-up."""
     block()
     return [overhead.cpu_of(block) for _ in range(count)]
 
 
 def figures(measured: dict[str, list[tuple[float, float]]], runs: int) -> dict[str, float]:
-    """The figures of overhead.py."""
+    """Return the figures that overhead.py reports."""
     found: dict[str, float] = {}
     for kind in ("sync", "async"):
         found[f"{kind}_ms"], found[f"{kind}_percent"] = overhead.added(measured[kind], runs)
@@ -192,7 +192,7 @@ def figures(measured: dict[str, list[tuple[float, float]]], runs: int) -> dict[s
 
 
 def ensure_environment() -> Path:
-    """The interpreter that has the peers; the environment is made where it is missing.
+    """Return the interpreter that has the peers; make the environment if it is missing.
 
     Raises:
         SystemExit: If the peers cannot be installed.
@@ -212,7 +212,7 @@ def ensure_environment() -> Path:
 
 
 def run_one(python: Path, name: str, quick: bool) -> dict[str, float]:
-    """Figures of one tracer from a process of its own.
+    """Return the figures of one tracer from its own process.
 
     Raises:
         SystemExit: If the process fails.
@@ -231,7 +231,7 @@ def run_one(python: Path, name: str, quick: bool) -> dict[str, float]:
 
 
 def compare(quick: bool) -> tuple[dict[str, float], dict[str, Any]]:
-    """All tracers, and burnish beside the best of the others."""
+    """Measure all tracers, and compare burnish with the best of the others."""
     python = ensure_environment()
     names = ("burnish", *PACKAGES, "burnish-shipping")
     turns = [

@@ -1,12 +1,12 @@
-"""What redaction finds, what it takes for what it is not, and what it costs.
+"""Measure redaction: recall, false alarms and cost.
 
 Recall and false alarms are measured on the made-up texts of `burnish.testing.redaction_kit`, and
-alarms also on the reference manual of Python (`pydoc_data.topics`), which holds nobody's data.
+alarms also on the reference manual of Python (`pydoc_data.topics`), which holds no personal data.
 `secret_recall` is measured on `burnish.testing.secret_corpus`: published forms of secrets in many
 contexts; `false_alarm_share` on ordinary texts, the manual and the source of Python's library. The
-cost is the CPU time added to one run of 3 model and 3 tool calls, blocks with and without
-redaction interleaved, and the speed on text that was not seen before. detect-secrets, where it is
-installed, looks at the same texts.
+cost is the CPU time added to one run of 3 model and 3 tool calls, blocks with and without redaction
+interleaved, and the speed on text that was not seen before. detect-secrets, if it is installed,
+runs on the same texts.
 
     python benchmarks/capture/redaction.py [--quick] [--json FILE]
 """
@@ -41,7 +41,7 @@ PERSONAL = ("email", "phone", "phone, told by a word", "card", "iban", "ip")
 
 
 def quality(count: int) -> tuple[dict[str, float], dict[str, Any]]:
-    """Recall and false alarms of all detectors."""
+    """Return recall and false alarms of all detectors."""
     report = measure_redaction(Redactor(b"key").clean, count, seed=1)
     manual = paragraphs()
     corpus = measure_secrets(Redactor(b"key", SECRETS).clean_value, seed=1)
@@ -71,14 +71,14 @@ def mean(report: RedactionReport, kinds: Any) -> float:
 
 
 def share_of_alarms(count: int) -> float:
-    """The share of ordinary texts that are changed: made-up ones, Python's manual and its source."""
+    """Return the share of ordinary texts that are changed: made-up ones, Python's manual and its source."""
     redactor = Redactor(b"key", SECRETS)
     texts = [*draw_ordinary_texts(count * 4, seed=1), *paragraphs(), *source_pieces()]
     return sum(redactor.clean(text) != text for text in texts) / len(texts)
 
 
 def source_pieces() -> list[str]:
-    """The source of Python's library in pieces of 20 lines."""
+    """Return the source of Python's library in pieces of 20 lines."""
     pieces = []
     for file in sorted(Path(os.__file__).parent.glob("*.py")):
         lines = file.read_text("utf-8").splitlines()
@@ -87,14 +87,14 @@ def source_pieces() -> list[str]:
 
 
 def paragraphs() -> list[str]:
-    """Python's manual, paragraph by paragraph."""
+    """Return Python's manual, paragraph by paragraph."""
     from pydoc_data.topics import topics
 
     return [part for text in topics.values() for part in text.split("\n\n") if part.strip()]
 
 
 def cost(quick: bool) -> dict[str, float]:
-    """Milliseconds that redaction adds to a run, and megabytes a second on unseen text."""
+    """Return the milliseconds that redaction adds to a run, and megabytes a second on unseen text."""
     import burnish
 
     graph = burnish.wrap(overhead.build(), agent="adder")
@@ -123,7 +123,7 @@ def cost(quick: bool) -> dict[str, float]:
 
 
 def peer(count: int) -> dict[str, float] | None:
-    """The same secrets and ordinary texts before detect-secrets; None where it is missing."""
+    """Run detect-secrets on the same secrets and ordinary texts; None if it is not installed."""
     try:
         from burnish_exporters.redact.engines import secrets_finder
 

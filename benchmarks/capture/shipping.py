@@ -1,9 +1,9 @@
-"""How fast spans are shipped over OTLP, and what an hour's outage of the backend loses.
+"""Measure how fast spans are shipped over OTLP, and how many an hour's outage of the backend loses.
 
 A journal is filled as fast as possible with the runs of an hour at 200 spans a second (720,000
-spans; --quick: 20,000) while the shipper already runs and the backend answers 503. Then the
-backend is there, and everything is shipped. The shipping process is bound to one core, the backend
-is a process of its own on another; it counts distinct span ids, so nothing is counted twice.
+spans; --quick: 20,000) while the shipper already runs and the backend answers 503. Then the backend
+comes up, and everything is shipped. The shipping process is bound to one core, the backend is
+another process on another core; it counts distinct span ids, so no span counts twice.
 
     python benchmarks/capture/shipping.py [--quick] [--json FILE]
 """
@@ -30,12 +30,12 @@ HOUR = 720_000  # spans at 200 a second
 STEPS = 4  # model calls a run; with three tools and the run itself, eight spans
 SPANS_A_RUN = 2 * STEPS
 PROMPT = "Find the order and say where it is. " * 10
-RESULT = 400  # characters of each tool's result, none like another
+RESULT = 400  # characters of each tool's result, all different
 TIMEOUT_S = 3_600
 
 
 class Backend(ThreadingHTTPServer):
-    """Says 503 until it is told to be up; then counts."""
+    """Answers 503 until PUT /up; then counts span ids."""
 
     daemon_threads = True
     request_queue_size = 64
@@ -105,7 +105,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def serve() -> None:
-    """Be the backend, on the last core."""
+    """Run the backend, on the last core."""
     pin(-1)
     backend = Backend()
     print(backend.server_port, flush=True)
@@ -114,13 +114,13 @@ def serve() -> None:
 
 
 def pin(place: int) -> None:
-    """Bind this process to one core, where the system can."""
+    """Bind this process to one core, if the system supports it."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {sorted(os.sched_getaffinity(0))[place]})
 
 
 def fill(home: Path, spans: int) -> float:
-    """Record so many spans; the seconds it took."""
+    """Record so many spans; return the seconds that it took."""
     from burnish.journal.writer import writer_for
     from burnish.testing.recording import Recording
 
@@ -137,7 +137,7 @@ def fill(home: Path, spans: int) -> float:
 
 
 def measure(home: Path, url: str, spans: int) -> tuple[dict[str, float], dict[str, Any]]:
-    """Outage, recovery, and the rate of shipping."""
+    """Measure outage, recovery, and the rate of shipping."""
     import httpx
 
     import burnish

@@ -1,12 +1,15 @@
-"""One retrain of the support desk with each backend: the engine of the process, `burnish serve`, vLLM, its stand-in.
+"""Retrain the support desk with each backend: the engine of the process, `burnish serve`, vLLM, its stand-in.
 
-usage: python benchmarks/end_to_end/backends.py [--quick] [--backends embedded serve stand_in vllm] [--json FILE]
+usage: python benchmarks/end_to_end/backends.py [--quick] [--backends embedded serve stand_in vllm]
+[--json FILE]
 
-The same tasks, the same 300 fresh runs at temperature 1, 16 at a time, each backend in a process and a workspace of its
-own. Afterwards 40 threads meet the canary, and the server is restarted after 20 of them. `stand_in` is
-`burnish.testing.VllmServer`; `vllm` is a real vLLM for CPUs from .venv-vllm (`make nightly-vllm`), killed and started again,
-and left out where it is not installed. Figures: NAME_before, NAME_after and NAME_gain (held-out success), NAME_promoted
-(1 or 0), NAME_lost_attempts (attempts of the evaluation that met an error of the backend), NAME_lost_calls (of the 40).
+Every backend gets the same tasks and the same 300 fresh runs at temperature 1, 16 at a time, in its
+own process and workspace. Afterwards 40 threads meet the canary, and the server is restarted after
+20 of them. `stand_in` is `burnish.testing.VllmServer`; `vllm` is a real vLLM for CPUs from
+.venv-vllm (`make nightly-vllm`), killed and started again, and left out if it is not installed.
+Figures: NAME_before, NAME_after and NAME_gain (held-out success), NAME_promoted (1 or 0),
+NAME_lost_attempts (attempts of the evaluation that met an error of the backend), NAME_lost_calls
+(of the 40).
 """
 
 from __future__ import annotations
@@ -39,7 +42,7 @@ Restart = Callable[[], None]
 
 @contextlib.contextmanager
 def opened(name: str, folder: Path) -> Iterator[tuple[str, Restart]]:
-    """A backend while it is used: its address in burnish.toml, and a way to restart it."""
+    """Run a backend inside the block: yield its address in burnish.toml, and a function that restarts it."""
     if name == "embedded":
         yield "embedded", lambda: None
     elif name == "serve":
@@ -66,7 +69,7 @@ def opened(name: str, folder: Path) -> Iterator[tuple[str, Restart]]:
 
 @contextlib.contextmanager
 def _real_vllm(folder: Path) -> Iterator[tuple[str, Restart]]:
-    """A vLLM that asks for a token; a restart kills it first."""
+    """Run a vLLM that requires a token; a restart kills it first."""
     from vllm_process import VllmProcess
 
     from burnish.serving import resolve_model
@@ -83,14 +86,14 @@ def _real_vllm(folder: Path) -> Iterator[tuple[str, Restart]]:
 
 
 def installed() -> list[str]:
-    """The backends that can be used here."""
+    """Return the backends that can be used here."""
     from vllm_process import PROGRAM
 
     return [name for name in BACKENDS if name != "vllm" or PROGRAM.exists()]
 
 
 def play(name: str, rollouts: int, folder: Path) -> dict[str, Any]:
-    """Retrain with one backend, then meet its canary; what came out."""
+    """Retrain with one backend, then run its canary; return the result."""
     import burnish
 
     project = folder / "desk"
@@ -128,7 +131,7 @@ def play(name: str, rollouts: int, folder: Path) -> dict[str, Any]:
 
 
 def _name_base(project: Path) -> None:
-    """Call the base model by its folder, as users of vLLM do: the server has another name for it."""
+    """Name the base model by its folder, as users of vLLM do: the server has another name for it."""
     from burnish.serving import resolve_model
 
     path = project / "burnish.toml"
@@ -137,7 +140,7 @@ def _name_base(project: Path) -> None:
 
 
 def meet_canary(address: str, restart: Restart) -> int:
-    """Threads ask the routed model, and the server is restarted between them; how many calls failed."""
+    """Run threads on the routed model and restart the server between them; return the number of failed calls."""
     import burnish
     from burnish.serving import EmbeddedChat
     from burnish.serving.remote.chat_model import make_remote_chat
@@ -153,14 +156,14 @@ def meet_canary(address: str, restart: Restart) -> int:
             restart()
         try:
             model.invoke("hi", {"configurable": {"thread_id": f"after-{number}"}})
-        except Exception as error:  # noqa: BLE001 - whatever a user would see
+        except Exception as error:  # noqa: BLE001 - any exception that a user would see
             print(f"thread {number}: {type(error).__name__}: {error}", file=sys.stderr)
             failed += 1
     return failed
 
 
 def figures(found: dict[str, dict[str, Any]]) -> dict[str, float]:
-    """The figures of all backends."""
+    """Return the figures of all backends."""
     told: dict[str, float] = {}
     for name, one in found.items():
         for key in ("before", "after", "gain", "lost_attempts", "lost_calls"):
@@ -171,7 +174,7 @@ def figures(found: dict[str, dict[str, Any]]) -> dict[str, float]:
 
 
 def main() -> None:
-    """Play, print and keep the figures."""
+    """Run, print and write the figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="the stand-in alone, 96 runs")
     parser.add_argument("--backends", nargs="+", choices=BACKENDS, default=installed())

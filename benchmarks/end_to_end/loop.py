@@ -1,10 +1,12 @@
-"""The whole loop on the bundled model, over seeds: what a round gains, what three reach, what the claim does.
+"""Run the whole loop on the bundled model over seeds: gain of one round, of three, and of training on claims.
 
 usage: python benchmarks/end_to_end/loop.py [--quick] [--seeds 0 1 2] [--json FILE]
 
-Figures, shares from 0 to 1, smallest and largest over the seeds where the name says so:
-base, round1, gain_min, gain_ci_low_min (lower end of the 95 % interval), round3_min (the third candidate), served3_min
-(the version that answers after three rounds), seconds_round1_max (the whole demo of one round), claim_after_max and claim_gain_max (the same loop where the agent's own claim decides).
+Figures, shares from 0 to 1, smallest and largest over the seeds where the name says so: base,
+round1, gain_min, gain_ci_low_min (lower end of the 95 % interval), round3_min (the third
+candidate), served3_min (the version that answers after three rounds), seconds_round1_max (the whole
+demo of one round), claim_after_max and claim_gain_max (the same loop where the agent's own claim
+decides).
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from burnish_trainer.demo import DemoOptions, run_demo
 
 
 def demos(home: Path, seed: int, quick: bool) -> dict[str, Any]:
-    """The demos of one seed: one round, three rounds, one round by claim."""
+    """Run the demos of one seed: one round, three rounds, one round by claim."""
     runs = 96 if quick else 384
     common: dict[str, Any] = {"seed": seed, "runs": runs, "quiet": True}
     one = run_demo(DemoOptions(home=home / f"one-{seed}", sabotage=not quick, **common))
@@ -36,7 +38,7 @@ def demos(home: Path, seed: int, quick: bool) -> dict[str, Any]:
 
 
 def figures(played: list[dict[str, Any]]) -> dict[str, float]:
-    """The figures over all seeds."""
+    """Return the figures over all seeds."""
     first = [one["one"]["rounds"][0]["heldout"] for one in played]
     found = {
         "base": statistics.mean(pool["before"] for pool in first),
@@ -55,7 +57,7 @@ def figures(played: list[dict[str, Any]]) -> dict[str, float]:
 
 
 def by_seed(played: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What each seed gave, for the record."""
+    """Return the results of each seed, for the record."""
     rows = []
     for one in played:
         row: dict[str, Any] = {"one": one["one"]["rounds"][0]["heldout"]}
@@ -70,7 +72,7 @@ def by_seed(played: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    """Play, print and keep the figures."""
+    """Run, print and write the figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="one seed, one short round")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])

@@ -1,11 +1,11 @@
-"""A bad adapter, forced past the gate, under many seeds of traffic: how soon it is gone, and who answered.
+"""Force a bad adapter past the gate under many seeds of traffic: time to rollback, and correctness of answers.
 
 usage: python benchmarks/end_to_end/rollback.py [--quick] [--seeds 20] [--json FILE]
 
-A demo is played first, then its bad adapter is let loose again for each seed.
-Figures: canary_threads_median and _max until the rollback, rolled_back (share of seeds), dropped (threads without an
-answer), calls (model calls that were looked at), wrong (those whose recorded log-probabilities are not those of the
-version stamped on them).
+A demo runs first, then its bad adapter is released again for each seed. Figures:
+canary_threads_median and _max until the rollback, rolled_back (share of seeds), dropped (threads
+without an answer), calls (model calls that were checked), wrong (calls whose recorded
+log-probabilities are not those of the version stamped on them).
 """
 
 from __future__ import annotations
@@ -28,25 +28,25 @@ from burnish_trainer.demo.sabotage import force_release
 from burnish_trainer.demo.scene import Scene, open_scene
 from burnish_trainer.demo.traffic import canary_until_decided
 
-PLACES = 200  # behind all canaries of the demo itself
+PLACES = 200  # after all canaries of the demo itself
 TOLERANCE = 1e-3  # of a log-probability; batches round differently
 
 
 def once(scene: Scene, adapter: str, seed: int) -> dict[str, Any]:
-    """Let the bad adapter loose under one seed of traffic."""
+    """Release the bad adapter under one seed of traffic."""
     force_release(scene, adapter, json.loads((scene.folder / "bad-evaluation.json").read_text()))
     ended = canary_until_decided(scene, PLACES + seed)
     return {key: ended[key] for key in ("decision", "canary_threads", "dropped", "seconds")}
 
 
 def calls(workspace: Workspace, since_ns: int) -> Iterator[ModelCall]:
-    """Answered model calls of users' threads since a moment."""
+    """Yield answered model calls of users' threads since a moment."""
     for trajectory in workspace.trajectories(since=since_ns, source="production"):
         yield from (call for call in trajectory.model_calls if call.token_ids and call.logprobs)
 
 
 def wrong(engine: Engine, recorded: Iterator[ModelCall]) -> tuple[int, int]:
-    """Calls that were looked at, and those that the stamped version did not answer."""
+    """Return the number of checked calls, and of those that the stamped version did not answer."""
     looked = found = 0
     for call in recorded:
         prompt, answer = call.prompt_token_ids or [], call.token_ids or []
@@ -58,7 +58,7 @@ def wrong(engine: Engine, recorded: Iterator[ModelCall]) -> tuple[int, int]:
 
 
 def measure(home: Path, seeds: int, runs: int) -> dict[str, Any]:
-    """Play a demo, then the seeds."""
+    """Run a demo, then the seeds."""
     with open_scene(DemoOptions(home=home, runs=runs, quiet=True)) as scene:
         adapter = play_demo(scene)["rollback"]["injected"]
         since = time.time_ns()
@@ -80,7 +80,7 @@ def measure(home: Path, seeds: int, runs: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Measure, print and keep the figures."""
+    """Measure, print and write the figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="two seeds")
     parser.add_argument("--seeds", type=int, default=20)

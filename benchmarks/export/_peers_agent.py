@@ -1,8 +1,7 @@
 """The agent of the audit fixture for peers: the same script, served over HTTP as an OpenAI-compatible endpoint.
 
-Knows: what every peer's script shares. Does not know: any peer.
-
-Peers hook into different layers (LangChain's callbacks, the OpenAI client), so the model is a real endpoint on loopback.
+Every peer's script uses this module. Peers hook into different layers (LangChain's callbacks, the
+OpenAI client), so the model is a real endpoint on loopback.
 """
 
 from __future__ import annotations
@@ -51,14 +50,14 @@ class _Endpoint(BaseHTTPRequestHandler):
 
 
 def serve() -> str:
-    """Start the endpoint; returns its base URL."""
+    """Start the endpoint; return its base URL."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Endpoint)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return f"http://127.0.0.1:{server.server_port}/v1"
 
 
 def graph() -> Any:
-    """The agent on the endpoint."""
+    """Return the agent on the endpoint."""
     from langchain_openai import ChatOpenAI
 
     model = ChatOpenAI(model="scripted", base_url=serve(), api_key="none", temperature=0)
@@ -66,5 +65,5 @@ def graph() -> Any:
 
 
 def ask(agent: Any, request: str) -> None:
-    """One run."""
+    """Run the agent once."""
     agent.invoke({"messages": [("user", request)]})

@@ -1,4 +1,4 @@
-"""Agent Lightning 0.3: its tracer around each run, its TraceToMessages as the exporter. Prints rows as JSON lines."""
+"""Measure Agent Lightning 0.3: its tracer around each run, TraceToMessages as exporter. Prints rows as JSON lines."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""MLflow 3: langchain.autolog, then a converter by hand, for MLflow has no export to fine-tuning. Prints rows as JSON lines.
+"""Measure MLflow 3: langchain.autolog, then a hand-written converter. Prints rows as JSON lines.
 
-The converter takes what MLflow stores of each chat model call: messages and reply, tools.
+MLflow has no export to fine-tuning. The converter takes what MLflow stores of each chat model call:
+messages and reply, tools.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ def _row(span: Any) -> dict[str, Any]:
 
 
 def _chat(found: Any) -> list[dict[str, Any]]:
-    """Messages out of whatever nesting LangChain's callback data has."""
+    """Return the messages in any nesting of LangChain's callback data."""
     if isinstance(found, dict) and "role" in found:
         return [{key: value for key, value in found.items() if value is not None}]
     if isinstance(found, dict) and "type" in found and "content" in found:

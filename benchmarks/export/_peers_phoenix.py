@@ -1,4 +1,4 @@
-"""Phoenix: a server of its own, LLM spans added to a dataset, its download for OpenAI fine-tuning. Prints rows as JSON lines."""
+"""Measure Phoenix: its server, LLM spans added to a dataset, its OpenAI fine-tuning download. Prints JSON lines."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def main() -> None:
 
 
 def _download(url: str) -> str:
-    """Every LLM span in a dataset, as the fine-tuning file of it."""
+    """Put every LLM span into a dataset and return its fine-tuning file."""
     wanted, spans, until = audit.RUNS * audit.CALLS, [], time.monotonic() + 120
     while len(spans) < wanted and time.monotonic() < until:
         time.sleep(1)

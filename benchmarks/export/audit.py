@@ -1,8 +1,8 @@
-"""The audit fixture: 20 captured runs of 6 model calls, of which 12 may become rows.
+"""Check an export against the audit fixture: 20 captured runs of 6 model calls, of which 12 may become rows.
 
-A LangChain agent with two tools and a scripted model runs 20 times, recorded by burnish. Five runs end in a wrong
-answer, three repeat the first task word for word, and every prompt holds an e-mail address. A right export gives the 12
-others, once each, without any of the addresses.
+A LangChain agent with two tools and a scripted model runs 20 times, recorded by burnish. Five runs
+end in a wrong answer, three repeat the first task word for word, and every prompt holds an e-mail
+address. A right export has the 12 others, once each, without any of the addresses.
 
     python benchmarks/export/audit.py [--quick] [--json FILE]
 """
@@ -26,7 +26,7 @@ ADDRESS = re.compile(r"[\w.]+@firm-mail\.com")
 
 
 def next_step(messages: list[dict[str, Any]]) -> dict[str, Any]:
-    """What the scripted model says next to a conversation in OpenAI's form: five calls with a thought each, then the answer."""
+    """Return the scripted model's next reply to a conversation: five calls with a thought each, then the answer."""
     asked = str(next(m["content"] for m in reversed(messages) if m["role"] == "user"))
     number = int(re.findall(r"number (\d+)", asked)[0])
     step = sum(message["role"] == "tool" for message in messages)
@@ -43,7 +43,7 @@ def next_step(messages: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def requests() -> list[tuple[str, bool]]:
-    """What the 20 runs are asked, and whether their answer will be wrong."""
+    """Return the requests of the 20 runs, and whether each answer will be wrong."""
     found = []
     for run in range(RUNS):
         number = 0 if run in REPEATS else run
@@ -57,7 +57,7 @@ def requests() -> list[tuple[str, bool]]:
 
 
 def build_agent(model: Any) -> Any:
-    """A create_agent graph with two tools."""
+    """Return a create_agent graph with two tools."""
     from langchain.agents import create_agent
     from langchain_core.tools import tool
 
@@ -75,7 +75,7 @@ def build_agent(model: Any) -> Any:
 
 
 def scripted_model() -> Any:
-    """A chat model in this process that follows the script."""
+    """Return a chat model in this process that follows the script."""
     from langchain_core.messages import AIMessage, convert_to_openai_messages
 
     from burnish.testing import ScriptedChatModel
@@ -88,7 +88,7 @@ def scripted_model() -> Any:
 
 
 def capture_runs() -> None:
-    """Run the agent 20 times under capture, and report what became of each run."""
+    """Run the agent 20 times under capture, and report the outcome of each run."""
     import burnish
 
     graph = burnish.wrap(build_agent(scripted_model()), agent=AGENT)
@@ -100,7 +100,7 @@ def capture_runs() -> None:
 
 
 def measure(home: Path) -> dict[str, Any]:
-    """Capture into a home folder, export, and count what an auditor would."""
+    """Capture into a home folder, export, and count the audited properties."""
     import burnish
     from burnish_exporters import build_dataset
 

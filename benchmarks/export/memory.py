@@ -1,7 +1,8 @@
-"""How much memory a build takes, and that it takes no more per span when there are many.
+"""Measure the memory of a build, and check that memory per span does not grow with their number.
 
-Runs of four model calls are written to a journal as capture writes them and built in a process of its own: one process,
-then two. The peak is what the kernel says of that process (`ru_maxrss`), redaction included.
+Runs of four model calls are written to a journal as capture writes them, and built in another
+process with one worker, then two. The peak is the kernel's figure for that process (`ru_maxrss`),
+redaction included.
 
     python benchmarks/export/memory.py [--quick] [--json FILE]
 """
@@ -46,13 +47,13 @@ print(json.dumps({
 
 
 def build(home: Path, versions: Path, workers: int) -> dict[str, Any]:
-    """Build in another process, and what it says of itself."""
+    """Build in another process, and return the figures that it prints."""
     command = [sys.executable, "-c", BUILD, str(home), str(versions), str(workers)]
     return json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
 
 
 def measure(spans: int) -> dict[str, float]:
-    """Figures of one size."""
+    """Return the figures of one size."""
     runs = spans // SPANS_PER_RUN
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)

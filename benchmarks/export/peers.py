@@ -1,12 +1,12 @@
-"""The audit fixture written out by burnish and by three peers, counted by the same auditor.
+"""Export the audit fixture with burnish and with three peers, and count with the same auditor.
 
-The same agent, tools, script and 20 requests; each peer captures by its own means and exports by its own way into rows
-of chat messages (MLflow has none, so a converter by hand). What is counted of each: rows, rows from runs that failed,
-rows with an e-mail address left, exact repeats, rows that are the beginning of another row, rows that OpenAI's own types
-refuse.
+Agent, tools, script and the 20 requests are the same; each peer captures and exports with its own
+means into rows of chat messages (MLflow has no export, so a converter was written by hand). Counted
+are: rows, rows from runs that failed, rows with an e-mail address left, exact repeats, rows that
+are the beginning of another row, rows that OpenAI's own types refuse.
 
-Peers live in virtual environments of their own under out/peers/, made at first use (they take about 900 MB each, and a
-network); one that cannot be made is left out and named.
+Peers live in their own virtual environments under out/peers/, made at first use (about 900 MB each,
+and a network). A peer that cannot be installed is left out and named.
 
     python benchmarks/export/peers.py [--quick] [--json FILE] [--peer NAME ...]
 
@@ -46,7 +46,7 @@ class Missing(RuntimeError):
 
 
 def burnish_rows() -> list[Row]:
-    """The rows of burnish, in OpenAI's form."""
+    """Return the rows of burnish, in OpenAI's form."""
     import burnish
     from burnish_exporters import build_dataset
 
@@ -58,7 +58,7 @@ def burnish_rows() -> list[Row]:
 
 
 def peer_rows(name: str) -> list[Row]:
-    """The rows of a peer, made in its own environment.
+    """Return the rows of a peer, made in its own environment.
 
     Raises:
         Missing: If it cannot be installed, or does not run.
@@ -74,7 +74,7 @@ def peer_rows(name: str) -> list[Row]:
 
 
 def _environment(name: str) -> Path:
-    """The Python of a peer's environment, made where it is not there."""
+    """Return the Python of a peer's environment; make the environment if it is missing."""
     folder = OUT / name
     python, done = folder / "bin" / "python", folder / "installed"
     if not done.exists():
@@ -98,7 +98,7 @@ def _quietly(command: list[str], limit_s: int, environment: dict[str, str] | Non
 
 
 def count(rows: list[Row]) -> dict[str, int]:
-    """What an auditor counts in rows."""
+    """Return the auditor's counts of rows."""
     talks = [[_plain(message) for message in row["messages"]] for row in rows]
     written = [json.dumps(talk) for talk in talks]
     steps = [[json.dumps(_act(message)) for message in talk] for talk in talks]
@@ -114,7 +114,7 @@ def count(rows: list[Row]) -> dict[str, int]:
 
 
 def _plain(message: Row) -> Row:
-    """A message without what is empty, and without the ids of calls."""
+    """Return a message without empty values and without the ids of calls."""
     kept = {
         key: value
         for key, value in message.items()
@@ -126,7 +126,7 @@ def _plain(message: Row) -> Row:
 
 
 def _act(message: Row) -> Row:
-    """A message without the text beside a call, which one peer loses once it is history."""
+    """Return a message without the text beside a call, which one peer drops from history."""
     return {k: v for k, v in message.items() if k != "content" or "tool_calls" not in message}
 
 

@@ -1,9 +1,9 @@
-"""How many spans per CPU second become written rows, from 4 to 64 model calls per run.
+"""Measure how many spans per CPU second become written rows, from 4 to 64 model calls per run.
 
-Runs are written to a journal as capture writes them (a node, a model call, a node and a tool run per step), read back as
-spans, and then measured: assembly, verification by reported outcomes, curation, Parquet. Redaction is measured apart and
-its share reported: each distinct text is looked at once. `stored_ratio` compares the version's folder with the unique
-text of its runs.
+Runs are written to a journal as capture writes them (a node, a model call, a node and a tool run
+per step), read back as spans, and then measured: assembly, verification by reported outcomes,
+curation, Parquet. Redaction is measured apart and its share reported: each distinct text is scanned
+once. `stored_ratio` compares the version's folder with the unique text of its runs.
 
     python benchmarks/export/throughput.py [--quick] [--json FILE] [--profile CALLS]
 """
@@ -55,14 +55,14 @@ TOOLS = [
 
 
 def sentence(*seeds: int) -> str:
-    """About 120 characters that depend on the seeds."""
+    """Return about 120 characters that depend on the seeds."""
     state = hash(seeds) & 0xFFFFFFFF
     words = [WORDS[(state >> (2 * n)) % len(WORDS)] for n in range(14)]
     return f"{' '.join(words)} {'-'.join(map(str, seeds))}."
 
 
 def write_runs(home: Path, runs: int, calls: int) -> int:
-    """Write runs to a journal; returns the bytes of their unique text."""
+    """Write runs to a journal; return the bytes of their unique text."""
     from burnish.journal import events as e
     from burnish.journal.writer import JournalWriter
 
@@ -94,12 +94,12 @@ class Run:
         self._span = 0
 
     def span(self) -> str:
-        """A new span id."""
+        """Return a new span id."""
         self._span += 1
         return f"{self.number:08x}{self._span:08x}"
 
     def events(self, at: int, put: Any) -> Iterator[tuple[Any, dict[bytes, bytes]]]:
-        """Everything that capture would write, in order."""
+        """Yield all events that capture would write, in order."""
         from burnish.journal import events as e
 
         root, blobs = self.span(), {}
@@ -182,13 +182,13 @@ class Spans:
         self._spans = spans
 
     def spans(self, since_ns: int | None = None) -> Iterable[Any]:
-        """All of them."""
+        """Return all spans."""
         del since_ns
         return iter(self._spans)
 
 
 def build(source: Any, home: Path, redact: str) -> tuple[float, Any]:
-    """CPU seconds of one build, and the version."""
+    """Return CPU seconds of one build, and the version."""
     from burnish_exporters import BuildOptions, build_dataset
 
     start = time.process_time()
@@ -203,7 +203,7 @@ def build(source: Any, home: Path, redact: str) -> tuple[float, Any]:
 
 
 def measure(calls: int, runs: int) -> dict[str, float]:
-    """Figures of one size."""
+    """Return the figures of one size."""
     from burnish.workspace import Workspace
 
     with tempfile.TemporaryDirectory() as folder:
@@ -228,7 +228,7 @@ def measure(calls: int, runs: int) -> dict[str, float]:
 
 
 def options(story: str | None) -> argparse.ArgumentParser:
-    """A parser with the options that every benchmark has."""
+    """Return a parser with the options that every benchmark has."""
     parser = argparse.ArgumentParser(description=story)
     parser.add_argument("--quick", action="store_true", help="under 50 s on 2 cores")
     parser.add_argument("--json", type=Path, help="write the figures to this file")

@@ -1,9 +1,9 @@
-"""How often the gate is right, over simulated evaluations with known truth.
+"""Measure how often the gate is right, over simulated evaluations with known truth.
 
 usage: python benchmarks/gate/simulation.py [--quick] [--json FILE]
 
 Each simulated evaluation has 180 held-out, 60 standing and 60 capability tasks. A task is solved before with
-probability 0.60; what a candidate does to it is drawn from the shares of tasks won and lost below. Figures:
+probability 0.60; the effect of a candidate is drawn from the shares of tasks won and lost below. Figures:
 
 equal_promoted   share of candidates without any true gain (as many won as lost) that are promoted
 gain10_promoted  share of candidates with a true gain of 10 points that are promoted
@@ -35,7 +35,7 @@ TRUTHS = {  # of all tasks: share won, share lost
 def compared(
     pool: str, total: int, truth: tuple[float, float], rng: random.Random
 ) -> PoolComparison:
-    """One pool of a simulated evaluation; the capability pool keeps its success rate."""
+    """Return one pool of a simulated evaluation; the capability pool keeps its success rate."""
     gained, dropped = truth if pool != "capability" else (0.02, 0.02)
     solved = won = lost = 0
     for _ in range(total):
@@ -57,7 +57,7 @@ def compared(
 
 
 def promoted(truth: tuple[float, float], times: int, seed: int) -> float:
-    """Share of simulated candidates of one kind that the gate promotes."""
+    """Return the share of simulated candidates of one kind that the gate promotes."""
     rng = random.Random(seed)
     count = 0
     for _ in range(times):

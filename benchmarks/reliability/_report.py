@@ -1,4 +1,4 @@
-"""Prints the figures of a reliability run and writes them as JSON."""
+"""Print the figures of a reliability run and write them as JSON."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 
 def options(description: str) -> argparse.ArgumentParser:
-    """A parser with the options that every benchmark has."""
+    """Return a parser with the options that every benchmark has."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--quick", action="store_true", help="under 50 s on 2 cores")
     parser.add_argument("--json", type=Path, help="write figures and conditions here")

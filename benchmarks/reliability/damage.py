@@ -1,8 +1,8 @@
-"""Random damage to the files of a workspace: flips, cuts, inserts, swaps, zeros, noise.
+"""Damage the files of a workspace at random: flips, cuts, inserts, swaps, zeros, noise.
 
     python benchmarks/reliability/damage.py [--quick] [--json FILE] [--trials N]
 
-No reading may crash, no run may say what was never recorded without a loss, and what is missing
+No reading may crash, no run may show unrecorded content without a counted loss, and missing runs
 must be counted.
 """
 
@@ -28,7 +28,7 @@ COUNTS += ("lost_events", "wrong_contents", "unreadable_runs")
 
 
 def make(base: Path) -> dict[str, bytes]:
-    """A workspace with archived and other segments; what its runs say."""
+    """Make a workspace with archived and other segments; return the contents of its runs."""
     home = base / "work" / "home"
     for part in range(2):
         writer = JournalWriter(home, Settings(segment_bytes=20_000))

@@ -1,9 +1,9 @@
-"""A disk that is full at every stage: capture, outcome, reading, archive, forgetting, dataset.
+"""Fill the disk at every stage: capture, outcome, reading, archive, forgetting, dataset.
 
     python benchmarks/reliability/full_disk.py [--quick] [--json FILE] [--rounds N]
 
 Needs the right to mount a tmpfs (root). Each round fills it up to a few random KiB, works until
-something fails, makes room, and looks: nothing acknowledged is lost, every error is one of
+something fails, frees space, and checks: nothing acknowledged is lost, every error is one of
 burnish, no draft is left behind.
 """
 
@@ -31,7 +31,7 @@ SIZE = 3 << 20
 
 
 def attempt(stage: str, work: Callable[[], object], found: Counter[str]) -> bool:
-    """Do something that may fail for want of room; whether it was acknowledged."""
+    """Run work that may fail for lack of space; return whether it was acknowledged."""
     try:
         work()
     except BurnishError:
@@ -100,7 +100,7 @@ def one_round(base: Path, chance: random.Random, found: Counter[str]) -> None:
 def count_what_is_there(
     base: Path, acknowledged: set[str], gone: set[str], outcomes: set[str], found: Counter[str]
 ) -> None:
-    """Count acknowledged runs and outcomes that cannot be read, and drafts that were left."""
+    """Count acknowledged runs and outcomes that cannot be read, and leftover drafts."""
     runs = {run.id: run for run in Workspace(base / "home").trajectories()}
     found["acknowledged"] += len(acknowledged)
     found["lost"] += len(acknowledged - gone - runs.keys())

@@ -1,8 +1,8 @@
-"""Sends mutated OTLP requests to a receiver on the loopback and reads the workspace behind it.
+"""Send mutated OTLP requests to a receiver on the loopback and read the workspace behind it.
 
     python benchmarks/reliability/fuzz_receiver.py --requests 3000 --seed 1
 
-Counts answers by status, requests without an answer, and what reading the workspace meets. It ends
+Counts answers by status, requests without an answer, and the faults in reading the workspace. It ends
 with 1 if a request had no answer or 500, if a good run is missing, or if the workspace cannot be read.
 """
 
@@ -88,7 +88,7 @@ def whole(trajectory: str) -> bytes:
 
 
 def mutated(draw: random.Random) -> tuple[bytes, dict[str, str]]:
-    """A request whose fields, attributes, encoding or bytes are not what they should be."""
+    """Return a request with wrong fields, attributes, encoding or bytes."""
     spans = [(fields(draw), attributes(draw)) for _ in range(draw.randint(1, 4))]
     message = request(spans)
     headers = {"content-type": "application/x-protobuf"}

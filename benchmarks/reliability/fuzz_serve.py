@@ -1,8 +1,8 @@
-"""Sends mutated requests to `burnish serve` on the loopback and looks whether it still answers.
+"""Send mutated requests to `burnish serve` on the loopback and check that it still answers.
 
     python benchmarks/reliability/fuzz_serve.py --requests 2000 --seed 1
 
-Counts answers by status, requests without an answer, and the slowest look at /health meanwhile. It
+Counts answers by status, requests without an answer, and the slowest answer of /health meanwhile. It
 ends with 1 if a request had no answer or 500, or if the server does not answer a good one at the end.
 """
 
@@ -67,7 +67,7 @@ def main() -> int:
 
 
 class Watch:
-    """Asks /health all the time and keeps the longest wait."""
+    """Asks /health continuously and keeps the longest wait."""
 
     def __init__(self, url: str) -> None:
         self._url, self._ended, self._slowest = url, threading.Event(), 0.0

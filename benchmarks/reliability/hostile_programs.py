@@ -1,11 +1,12 @@
-"""Hostile programs in every sandbox of this machine, and sandboxes whose parent is killed.
+"""Run hostile programs in every sandbox of this machine, and kill the parents of sandboxes.
 
     python benchmarks/reliability/hostile_programs.py [--quick] [--json FILE]
 
-Runs the hostile programs of the tests, and attempts to get out, in each way of isolation that works here, as this user
-and, where root may become one, as a user without privileges. Counts programs that got the wrong class, attempts that
-succeeded, and processes that were left. Then starts sandboxes in processes of their own and kills those at random
-moments of their first half second, and counts what runs on.
+The hostile programs of the tests, and attempts to escape, run in each way of isolation that works
+here, as this user and, if root can change to one, as a user without privileges. Counted are
+programs of the wrong class, attempts that succeeded, and leftover processes. Then sandboxes start
+in separate processes, which are killed at random moments of their first half second; counted are
+the processes that survive.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ SHORT = {**LIMITS, "wall_s": 1.5, "cpu_s": 1}
 SUBREAPER = 36
 WITHOUT_PRIVILEGES = ("setpriv", "--reuid", "1234", "--regid", "1234", "--clear-groups")
 
-# Each prints "escaped" if it did what it must not be able to do.
+# Each prints "escaped" if a forbidden operation succeeded.
 ESCAPES = {
     "a device socket (AF_VSOCK)": "import socket; socket.socket(40, 1); print('escaped')",
     "the kernel's ciphers (AF_ALG)": "import socket; socket.socket(38, 5); print('escaped')",
@@ -81,7 +82,7 @@ PARENT = (
 
 
 def strays() -> set[int]:
-    """Processes below this one that still run."""
+    """Return the processes below this one that still run."""
     parents = {}
     for process in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -97,7 +98,7 @@ def strays() -> set[int]:
 
 
 def left_after(seconds: float) -> int:
-    """Processes that are still there after so long, ended then."""
+    """Count and kill the processes that still exist after so many seconds."""
     deadline = time.monotonic() + seconds
     while (found := strays()) and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -113,7 +114,7 @@ def left_after(seconds: float) -> int:
 
 
 def judge_programs(way: box.Way, every: int) -> dict[str, int]:
-    """Run the programs of the tests one way; every n-th of them."""
+    """Run every n-th program of the tests in one way of isolation."""
     box.ways.cache_clear()
     box.best_way = lambda: way  # type: ignore[assignment] - the way that is measured
     sys.modules["burnish_exporters.verify.checks.code_tests"].best_way = lambda: way  # type: ignore[attr-defined]
@@ -135,7 +136,7 @@ def judge_programs(way: box.Way, every: int) -> dict[str, int]:
 
 
 def try_to_escape(way: box.Way) -> dict[str, int]:
-    """Run each attempt to get out; an attempt whose sandbox breaks counts as one that succeeded."""
+    """Run each attempt to escape; an attempt whose sandbox breaks counts as a success of the attempt."""
     found = {"attempts": 0, "escapes": 0, "left": 0}
     for name, text in ESCAPES.items():
         ran = box.run(
@@ -168,7 +169,7 @@ def kill_parents(way: box.Way, kills: int, rng: random.Random) -> dict[str, int]
 
 
 def measure(quick: bool) -> dict[str, int]:
-    """All counts of the ways of this user."""
+    """Return all counts of the ways of this user."""
     assert ctypes.CDLL(None).prctl(SUBREAPER, 1, 0, 0, 0) == 0
     os.environ["BURNISH_BENCH"] = "1"
     rng = random.Random(20)
@@ -187,7 +188,7 @@ def measure(quick: bool) -> dict[str, int]:
 
 
 def as_another_user(quick: bool) -> dict[str, int]:
-    """The same without privileges; empty where no such user can run this interpreter."""
+    """Measure as a user without privileges; empty if no such user can run this interpreter."""
     if os.geteuid() != 0 or not shutil.which("setpriv"):
         return {}
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "HOME": "/tmp"}
@@ -203,7 +204,7 @@ def as_another_user(quick: bool) -> dict[str, int]:
 
 
 def main() -> None:
-    """Measure and tell."""
+    """Measure, print and write the figures."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help="under 50 s on 2 cores")
     parser.add_argument("--json", type=Path, help="write the figures there")

@@ -1,9 +1,9 @@
-"""Writers, a reader, forgetting and archiving at once, each killed again and again by SIGKILL.
+"""Kill writers, a reader, forgetting and archiving with SIGKILL again and again while all run at once.
 
     python benchmarks/reliability/kill_writers.py [--quick] [--json FILE] [--seconds N]
 
-Every run that was acknowledged and that nobody asked to forget is read once, whole, at the end;
-no byte of what was forgotten is on the disk.
+At the end every acknowledged run that was not to be forgotten is read once, whole, and no byte of a
+forgotten run is on the disk.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def marker(run: str) -> str:
 
 
 def write(base: Path, role: int) -> None:
-    """Record runs for ever; a run is acknowledged once its line is in the file of this process."""
+    """Record runs in an endless loop; a run is acknowledged once its line is in the file of this process."""
     chance = random.Random(f"{role} {os.getpid()} {time.time_ns()}")
     recording = Recording(base / "home", JournalWriter(base / "home", SMALL))
     with (base / "acknowledged" / f"{os.getpid()}-{time.time_ns()}").open("w") as told:
@@ -67,7 +67,7 @@ def archive(base: Path, _: int) -> None:
 
 
 def forget(base: Path, role: int) -> None:
-    """Forget acknowledged runs; the name of each is written down before it is asked for."""
+    """Forget acknowledged runs; write down the name of each before the request."""
     chance = random.Random(f"{role} {os.getpid()} {time.time_ns()}")
     while True:
         known = acknowledged(base)
@@ -93,13 +93,13 @@ def start(work: Callable[[Path, int], None], base: Path, role: int) -> int:
         work(base, role)
     except BurnishError as error:
         print(f"{work.__name__}: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
-    except BaseException as error:  # noqa: BLE001 - told at the end
+    except BaseException as error:  # noqa: BLE001 - reported at the end
         print(f"CRASH {work.__name__}: {error!r}", file=sys.stderr, flush=True)
     os._exit(1)
 
 
 def check(base: Path) -> dict[str, int]:
-    """Finish what was killed, then count what is not as it must be."""
+    """Finish interrupted work, then count the violations."""
     home = base / "home"
     asked = set((base / "asked").read_text().split()) if (base / "asked").exists() else set()
     for run in sorted(asked):

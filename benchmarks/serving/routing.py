@@ -1,10 +1,10 @@
-"""What routing adds to one model call.
+"""Measure the time that routing adds to one model call.
 
 usage: python benchmarks/serving/routing.py [--quick] [--json FILE]
 
 Timed one by one: find the thread, read the pointer, choose the arm, make the way to the target, and
-stamp the answer; everything that a routed model does besides asking the model. A canary runs at
-25 %, threads come and come again, and another process moves the pointer ten times a second.
+stamp the answer; all work of a routed model except the model call itself. A canary runs at 25 %,
+threads return, and another process moves the pointer ten times a second.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ STABLE, CANARY = (
 
 
 def move_pointer(home, stop):
-    """Another process changes the share again and again."""
+    """Change the share again and again from another process."""
     store = SqlControlStore(home)
     while not stop.wait(0.1):
         document, version = store.read("support")
@@ -41,7 +41,7 @@ def move_pointer(home, stop):
 
 
 def one_call(model, answer):
-    """All that routing does in one call."""
+    """Do all work of routing in one call."""
     call = _RoutedCall(model, None, {"tools": []})
     with call:
         call.stamp_result(answer)
@@ -52,7 +52,7 @@ def an_answer():
 
 
 def measure(home, calls):
-    """Microseconds of each call, and of making its answer, which routes nothing."""
+    """Return microseconds of each call, and of making its answer, which routes nothing."""
     model = route(ScriptedChatModel(script=["x"], repeat=True), agent="support", home=home)
     taken, idle = np.empty(calls), np.empty(calls)
     gc.collect()

@@ -1,11 +1,11 @@
-"""Swaps under load: how long one takes, and whether anything is dropped or answered wrongly.
+"""Measure swaps under load: their duration, and dropped or wrong answers.
 
     python benchmarks/serving/swap.py [--quick] [--json FILE]
 
-Clients ask without pause while one adapter version after another is loaded, proven, flipped to and
-the one before the last unloaded. Each answer is compared, token by token, with what the version
-stamped on it says alone. A request counts as dropped if it raises, as wrong if its version is not
-the one that was asked or its tokens are not that version's.
+Clients ask without pause while one adapter version after another is loaded, checked and made
+current, and the version before the last is unloaded. Each answer is compared, token by token, with
+the answer of the stamped version alone. A request counts as dropped if it raises, as wrong if its
+version is not the requested one or its tokens are not that version's.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Load:
             self._more.wait_for(lambda: len(self.answers) >= enough, timeout=60)
 
     def stop(self) -> None:
-        """Let every client end after its request."""
+        """Let every client stop after its request."""
         self._over.set()
 
 
@@ -82,7 +82,7 @@ def _ask(at: int, version: str) -> EngineRequest:
 def prepare(
     home: Path, count: int
 ) -> tuple[Path, dict[str, Path], dict[tuple[int, str], list[int]]]:
-    """A model of the bundled one's size, adapters with fingerprints, and what each says alone."""
+    """Return a model of the bundled one's size, adapters with fingerprints, and the answers of each alone."""
     base = make_model(home / "base", size=STARTER)
     engine = Engine(base)
     adapters: dict[str, Path] = {}
@@ -102,7 +102,7 @@ def prepare(
 def run(
     base: Path, adapters: dict[str, Path], swaps: int, clients: int, between: int
 ) -> tuple[Load, list[SwapTimes], float]:
-    """Swap round and round under load; `between` requests are answered between two swaps."""
+    """Swap versions in turn under load; `between` requests are answered between two swaps."""
     engine = Engine(base)
     backend, names = EmbeddedBackend(base, engine), list(adapters)
     engine.load(names[0], adapters[names[0]])

@@ -18,7 +18,7 @@ from pathlib import Path
 from msgspec import msgpack
 
 FORMAT = 3
-HEADER_BYTES = 128  # the header stands twice, so that damage to one costs nothing
+HEADER_BYTES = 128  # the header is written twice, so that damage to one copy loses nothing
 INT = struct.Struct("<I")
 PREFIX = struct.Struct("<IIB")  # length of the payload, crc32 of salt, kind and payload, kind
 HEADER, BLOB, SPLICED, LINK, EVENT = b"H", b"B", b"C", b"L", b"E"
@@ -27,7 +27,7 @@ REFS |= {"result", "evidence", "state"}
 
 
 def frame_at(data: bytes, offset: int, salt: bytes) -> tuple[bytes, bytes] | None:
-    """Kind and payload of the whole frame at an offset; the check sum of a header has no salt."""
+    """Return kind and payload of the whole frame at an offset; the check sum of a header has no salt."""
     length, crc, number = PREFIX.unpack_from(data.ljust(offset + PREFIX.size), offset)
     kind, start = bytes([number]), offset + PREFIX.size
     payload = data[start : start + length]
@@ -36,7 +36,7 @@ def frame_at(data: bytes, offset: int, salt: bytes) -> tuple[bytes, bytes] | Non
 
 
 def frames(data: bytes, salt: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Kind and payload of each whole frame."""
+    """Yield kind and payload of each whole frame."""
     offset = 0
     while offset + PREFIX.size <= len(data):
         found = frame_at(data, offset, salt)
@@ -50,7 +50,7 @@ def frames(data: bytes, salt: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def segment(path: Path) -> tuple[list[dict], dict[bytes, bytes]]:
-    """Events of a segment, and its contents by their names."""
+    """Return the events of a segment, and its contents by their names."""
     events, blobs, links, data = [], {}, {}, path.read_bytes()
     found = frame_at(data, 0, b"") or frame_at(data, HEADER_BYTES, b"")
     header: dict = msgpack.decode(found[1]) if found and found[0] == HEADER else {"format": 0}
@@ -62,10 +62,12 @@ def segment(path: Path) -> tuple[list[dict], dict[bytes, bytes]]:
         elif kind == SPLICED:  # the bytes of another content belong in the middle
             inner, (at,), around = payload[16:32], INT.unpack(payload[32:36]), payload[36:]
             blobs[payload[:16]] = around[:at] + blobs.get(inner, b'"?"') + around[at:]
-        elif kind == LINK:  # a part of a list of messages, after the link that it names first
+        elif (
+            kind == LINK
+        ):  # appends to a list of messages: a link names the previous link, then the new message
             rest = [payload[at : at + 16] for at in range(32, len(payload), 16)]
             links[payload[:16]] = links.get(payload[16:32], []) + rest
-        elif kind == EVENT:  # MessagePack, or JSON where one of its texts is no valid Unicode
+        elif kind == EVENT:  # MessagePack, or JSON if one of its texts is not valid Unicode
             event = json.loads(payload) if payload[:1] == b"{" else msgpack.decode(payload)
             if "before" in event:
                 event["messages"] = links.get(as_bytes(event.pop("before")), []) + event["messages"]
@@ -74,12 +76,12 @@ def segment(path: Path) -> tuple[list[dict], dict[bytes, bytes]]:
 
 
 def as_bytes(ref: bytes | str) -> bytes:
-    """A reference; an event that is JSON has it in base64."""
+    """Return a reference as bytes; an event in JSON has it in base64."""
     return b64decode(ref) if isinstance(ref, str) else ref
 
 
 def shown(event: dict, blobs: dict[bytes, bytes], *, content: bool) -> dict:
-    """The event with its references as hex, or as the contents that they name."""
+    """Return the event with its references as hex, or as the contents that they name."""
 
     def resolved(ref: bytes | str) -> object:
         ref = as_bytes(ref)

@@ -1,7 +1,6 @@
-"""The support agent once more, as a LangGraph graph made by hand.
+"""The support agent as a hand-written LangGraph graph.
 
-Knows: the flow from question to answer. Does not know: the tools and the prompt (the support desk's
-own), or which model answers.
+`build` defines the flow from question to answer; tools and prompt are those of the support desk.
 
     START -> think -> (calls?) -> hands -> think -> ... -> END
     hands = START -> (changes something?) -> look | change -> END
@@ -28,7 +27,7 @@ Update = dict[str, list[Any]]
 
 
 def build(model: BaseChatModel) -> Any:
-    """The agent as a compiled graph.
+    """Return the agent as a compiled graph.
 
     Args:
         model: Any chat model that can call tools.
@@ -58,13 +57,13 @@ def _next_step(state: MessagesState) -> str:
 
 
 def _calls(state: MessagesState) -> list[ToolCall]:
-    """What the model asked for last."""
+    """Return the calls of the model's last message."""
     last = state["messages"][-1]
     return last.tool_calls if isinstance(last, AIMessage) else []
 
 
 def _hands() -> Any:
-    """The sub-graph that carries the calls out."""
+    """Return the sub-graph that runs the calls."""
     graph = StateGraph(MessagesState)
     graph.add_node("look", _carry_out)
     graph.add_node("change", _carry_out)

@@ -1,4 +1,4 @@
-"""Asks the hand-made graph one question: python run.py [TASK_ID]."""
+"""Ask the hand-written graph one question: python run.py [TASK_ID]."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a right answer is: what the database says, looked up and not guessed."""
+"""Check the analyst's answer: it must be the fact in the database, found by a query."""
 
 from __future__ import annotations
 
@@ -16,5 +16,5 @@ def reached_goal(trajectory: Any, final_state: Any) -> bool | None:
     """
     right = right_answer(trajectory.task_id)
     if right is None:
-        return None  # a question that is no task: nothing says what is right
+        return None  # the question is not a known task, so no right answer exists
     return bool(trajectory.tool_runs) and (trajectory.answer or "").strip() == right

@@ -18,7 +18,7 @@ POOLS = {
     "train": (range(70), ("total", "tax", "city", "count")),
     "heldout": (range(70, 90), ("total", "tax", "city")),
     "standing": (range(90, 120), ("count",)),
-    "capability": (range(0), ()),  # this model can do nothing else that would be worth keeping
+    "capability": (range(0), ()),  # this model has no other ability to preserve
 }
 
 
@@ -58,7 +58,7 @@ def task_of(task_id: str) -> dict[str, Any]:
 
 
 def right_answer(task_id: str | None) -> str | None:
-    """Return what the database says to a task; None for what is no task of ours."""
+    """Return the database's answer to a task; None for an unknown task."""
     kind, _, key = (task_id or "").partition("-")
     if kind not in QUESTIONS:
         return None

@@ -1,6 +1,6 @@
 """The support agent: LangChain's `create_agent` over the tools of the desk that is open.
 
-Knows: the prompt, the tools and their wrapping. Does not know: which model answers, or who watches.
+`build` joins prompt, tools and middleware; the caller chooses the model.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ PROMPT = (
 
 @cache
 def tools_of(desk: str) -> tuple[BaseTool, ...]:
-    """A desk's tools for a model; what fails comes back to it as a tool error, never as a crash."""
+    """Return a desk's tools for a model; a failure reaches it as a tool error and never stops the run."""
     return tuple(
         StructuredTool.from_function(
             tool,
@@ -42,13 +42,13 @@ class OpenDesk(AgentMiddleware):
     def wrap_model_call(
         self, request: ModelRequest, handler: Callable[[ModelRequest], ModelResponse]
     ) -> ModelResponse:
-        """Narrows one model call."""
+        """Narrow one model call."""
         return handler(_narrowed(request))
 
     async def awrap_model_call(
         self, request: ModelRequest, handler: Callable[[ModelRequest], Awaitable[ModelResponse]]
     ) -> ModelResponse:
-        """Narrows one asynchronous model call."""
+        """Narrow one asynchronous model call."""
         return await handler(_narrowed(request))
 
 
@@ -60,7 +60,7 @@ def _narrowed(request: ModelRequest) -> ModelRequest:
 
 
 def build(model: BaseChatModel) -> Any:
-    """The agent as a compiled graph.
+    """Return the agent as a compiled graph.
 
     Args:
         model: Any chat model that can call tools.

@@ -1,7 +1,6 @@
-"""One question to an agent, from the task to the printed conversation.
+"""Ask an agent one question: from the task to the printed conversation.
 
-Knows: how a task becomes one run in a world of its own. Does not know: the agent, the model (model.py
-chooses it) or the right answer.
+`ask` runs one task in its own environment; model.py chooses the model.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from tasks import task_of
 
 
 def ask(build: Callable[[Any], Any]) -> None:
-    """Runs the agent that `build` makes of a model on the task named on the command line."""
+    """Run the agent that `build` makes from a model on the task named on the command line."""
     task = task_of(sys.argv[1] if len(sys.argv) > 1 else "heldout-0-003")
     world = Environment()
     world.open(task)

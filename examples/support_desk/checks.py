@@ -1,7 +1,7 @@
-"""How an attempt is judged: by the database it left, its answer and its calls.
+"""Judge an attempt by the database it left, its answer and its calls.
 
-Knows: the goal of each kind of task. Does not know: how the attempt was run, or what the agent says
-of itself; `claims_success` looks at that, to show why it must not be trusted.
+`reached_goal` checks the goal of each kind of task. `claims_success` reads only the agent's own
+words, to show why they must not be trusted.
 """
 
 from __future__ import annotations
@@ -14,47 +14,47 @@ from tasks import task_of
 
 
 class Run(Protocol):
-    """A call of a tool, as recorded."""
+    """A recorded call of a tool."""
 
     @property
     def name(self) -> str:
-        """Which tool."""
+        """Name of the tool."""
         ...
 
     @property
     def arguments(self) -> Any:
-        """With what; a dictionary where the model wrote one."""
+        """Arguments of the call; a dictionary if the model wrote one."""
         ...
 
 
 class Attempt(Protocol):
-    """What the checks read of a recorded attempt."""
+    """The parts of a recorded attempt that the checks read."""
 
     @property
     def task_id(self) -> str | None:
-        """The task that it tries."""
+        """Id of the attempted task."""
         ...
 
     @property
     def answer(self) -> str | None:
-        """The last words of the agent."""
+        """Final answer of the agent."""
         ...
 
     @property
     def tool_runs(self) -> Any:
-        """Its calls of tools, in order."""
+        """Its tool calls, in order."""
         ...
 
 
 @dataclass(frozen=True)
 class Goal:
-    """What a right attempt ends with.
+    """End of a right attempt.
 
     Attributes:
         answer: The exact answer.
-        calls: Tool calls that are needed; more are needless.
-        source: The call whose result the answer rests on, if any; a right guess is no success.
-        acts_on: The item that must be changed, if any; nothing else may be.
+        calls: Number of needed tool calls; further calls are needless.
+        source: The call whose result the answer rests on, if any; a right guess is not a success.
+        acts_on: The item that must be changed, if any; no other item may change.
     """
 
     answer: str
@@ -64,7 +64,7 @@ class Goal:
 
 
 def goal_of(task: dict[str, Any]) -> Goal:
-    """The goal of a task, worked out from the records that were on file when it started."""
+    """Return the goal of a task, computed from the records on file when it started."""
     desk, about, items = DESKS[task["desk"]], task["about"], task["records"]["items"]
     find, list_all, get, _ = desk.tool_names
     own = [item for item in items if item["person"] == about["person"]]
@@ -91,10 +91,10 @@ def goal_of(task: dict[str, Any]) -> Goal:
 
 
 def reached_goal(trajectory: Attempt, final_state: Any) -> bool:
-    """Whether the attempt did what its task asks, and nothing else.
+    """Return whether the attempt did exactly what its task asks.
 
-    The final database must be exactly the goal's, the answer exact and looked up, each item looked
-    at before it was changed, and no call made beyond those that are needed.
+    The final database must be exactly the goal's, the answer exact and looked up, each item read
+    before it was changed, and no needless call made.
 
     Args:
         trajectory: The recorded attempt.
@@ -114,7 +114,7 @@ def reached_goal(trajectory: Attempt, final_state: Any) -> bool:
 
 
 def claims_success(trajectory: Attempt, final_state: Any) -> bool:
-    """Whether the agent says that it succeeded: no evidence, and here to show what it costs."""
+    """Return whether the agent claims success. This is no evidence; it is here to show the cost of trusting it."""
     del final_state
     return (trajectory.answer or "").startswith("Done")
 
@@ -125,13 +125,13 @@ def _state_at(task: dict[str, Any], goal: Goal) -> dict[str, Any]:
 
 
 def _made(run: Run, name: str, arguments: dict[str, Any]) -> bool:
-    """Whether a recorded call is this one; arguments left empty on purpose do not matter."""
+    """Return whether a recorded call is this one; arguments that are None are ignored."""
     given = run.arguments if isinstance(run.arguments, dict) else {}
     return run.name == name and {k: v for k, v in given.items() if v is not None} == arguments
 
 
 def _looked_first(desk: Desk, runs: Any) -> bool:
-    """Whether each item had been looked at before it was changed."""
+    """Return whether each item was read before it was changed."""
     _, _, get, act = desk.tool_names
     seen: set[Any] = set()
     for run in runs:

@@ -1,11 +1,10 @@
 """A small business: three support desks, their SQLite database and the tools over it.
 
-Knows: the desks, their tables, what each tool does to them. Does not know: what is asked, who asks,
-or what would be right; a tool does what it is told, and an agent that acts without looking does
-real damage.
+A tool does what it is asked without checking, so an agent that acts without looking does real
+damage. tasks.py asks, checks.py judges.
 
-Each attempt works on a database of its own. `Environment.open` binds it to the current context, so
-any number of attempts can run side by side, each in its own thread or asyncio task.
+How it works: each attempt has its own database. `Environment.open` binds it to the current context,
+so any number of attempts can run side by side, each in its own thread or asyncio task.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from langchain_core.tools import ToolException
 
 @dataclass(frozen=True)
 class Desk:
-    """What one desk deals with, and the words it uses for it."""
+    """The vocabulary of one desk."""
 
     name: str
     person: str
@@ -34,7 +33,7 @@ class Desk:
 
     @property
     def fields(self) -> tuple[str, str, str]:
-        """Names of the columns that can be asked for."""
+        """Names of the columns that a task can ask for."""
         return (*self.numbers, self.word)
 
     @property
@@ -55,7 +54,7 @@ DESKS = {
 }
 
 
-# All desks share one schema; each calls the columns of its items by its own words.
+# All desks share one schema; each has its own names for the columns of its items.
 SCHEMA = """
 CREATE TABLE people (
     seq INTEGER PRIMARY KEY, id INTEGER UNIQUE, name TEXT UNIQUE, card INTEGER UNIQUE
@@ -79,7 +78,7 @@ _open: ContextVar[_Open | None] = ContextVar("open_desk", default=None)
 
 
 def current() -> Desk:
-    """The desk that is open in this context.
+    """Return the desk that is open in this context.
 
     Raises:
         LookupError: No desk is open here.
@@ -95,16 +94,16 @@ def _current() -> _Open:
 
 
 class Environment:
-    """The world of one attempt: a database made from a task, thrown away at its end."""
+    """The environment of one attempt: a database made from a task, deleted at its end."""
 
     def __init__(self) -> None:
         self._opened: _Open | None = None
 
     def open(self, task: dict[str, Any]) -> None:
-        """Makes the task's database and binds it to the current context.
+        """Make the task's database and bind it to the current context.
 
         Args:
-            task: A task with its `desk` and the `records` that are on file when the attempt starts.
+            task: A task with its `desk` and the `records` on file when the attempt starts.
         """
         self.close()
         desk = DESKS[task["desk"]]
@@ -117,7 +116,7 @@ class Environment:
         _open.set(self._opened)
 
     def state(self) -> dict[str, Any]:
-        """The whole database as plain data: the desk's name, and each table as a list of rows."""
+        """Return the whole database as plain data: the desk's name, and each table as a list of rows."""
         if self._opened is None:
             raise LookupError("the environment is closed: call open(task) first")
         desk, database = self._opened.desk, self._opened.database
@@ -133,7 +132,7 @@ class Environment:
         }
 
     def close(self) -> None:
-        """Throws the database away; harmless when it is already closed."""
+        """Delete the database; a second call does nothing."""
         opened, self._opened = self._opened, None
         if opened is None:
             return
@@ -163,7 +162,7 @@ def _rows(database: sqlite3.Connection, query: str, *values: object) -> list[dic
 
 
 def _shown(desk: Desk, row: dict[str, Any]) -> dict[str, Any]:
-    """What may be seen of an item, in the desk's own words."""
+    """Return the visible columns of an item, in the desk's vocabulary."""
     first, second = desk.numbers
     return {
         "status": row["status"],

@@ -1,10 +1,8 @@
-"""Which model answers in the examples.
+"""Choose the chat model of the examples.
 
-Knows: one environment variable. Does not know: the agent, or what it is asked.
-
-With `OPENAI_BASE_URL` set, any OpenAI-compatible endpoint answers (`OPENAI_API_KEY` and
-`OPENAI_MODEL` go with it, where the endpoint needs them); without it, the model that burnish
-bundles, in this process.
+With `OPENAI_BASE_URL` set, any OpenAI-compatible endpoint answers (with `OPENAI_API_KEY` and
+`OPENAI_MODEL`, if the endpoint needs them). Without it, the model that burnish bundles answers in
+this process.
 """
 
 from __future__ import annotations
@@ -15,7 +13,7 @@ from langchain_core.language_models import BaseChatModel
 
 
 def chosen_model() -> BaseChatModel:
-    """The chat model that the environment names."""
+    """Return the chat model that the environment variables name."""
     endpoint = os.environ.get("OPENAI_BASE_URL")
     if endpoint:
         from langchain_openai import ChatOpenAI

@@ -1,4 +1,4 @@
-"""Asks the support agent one question: python run.py [TASK_ID]."""
+"""Ask the support agent one question: python run.py [TASK_ID]."""
 
 from __future__ import annotations
 

@@ -1,9 +1,7 @@
-"""The desks' tasks: what customers ask, in pools that share no name, no number and no phrasing.
+"""Tasks of the desks: customers' questions, in pools that share no name, no number and no phrasing.
 
-Knows: the kinds of task, the ways to ask, and how a task is drawn from its id. Does not know: how a
-task is done or checked.
-
-A task's id alone rebuilds it, in any process: `task_of("heldout-0-017")`.
+`tasks` lists a pool. A task's id alone rebuilds it, in any process: `task_of("heldout-0-017")`.
+checks.py defines the goals.
 """
 
 from __future__ import annotations
@@ -81,7 +79,7 @@ Phrasing = tuple[int, int]
 
 @dataclass(frozen=True)
 class Pool:
-    """What a pool draws from: shares of all names and numbers, the desks, and the phrasings."""
+    """Ranges from which a pool draws: shares of all names and numbers, the desks, and the phrasings."""
 
     size: int
     shares: range
@@ -90,11 +88,11 @@ class Pool:
 
 
 def _shared(*remainders: int) -> tuple[Phrasing, ...]:
-    """Combinations of the common openings and wordings; different remainders share none."""
+    """Return combinations of the common openings and wordings; different remainders share none."""
     return tuple((o, w) for o in range(4) for w in range(4) if (o + w) % 4 in remainders)
 
 
-# Wordings 4 and 5 are never rolled out for training.
+# Wordings 4 and 5 never occur in training rollouts.
 POOLS = {
     "train": Pool(384, range(11, 14), ("shop",), _shared(0, 1)),
     "heldout": Pool(180, range(14, 17), ("shop",), (*_shared(2), *((o, 4) for o in range(4)))),
@@ -104,11 +102,11 @@ POOLS = {
 
 
 def tasks(pool: str, n: int | None = None, seed: int = 0) -> list[dict[str, Any]]:
-    """Tasks of a pool, balanced over the kinds.
+    """Return tasks of a pool, balanced over the kinds.
 
     Args:
         pool: `train`, `heldout`, `standing` or `capability`.
-        n: How many; without it, as many as the pool holds by default.
+        n: Number of tasks; by default the size of the pool.
         seed: Another seed gives other tasks of the same pool.
 
     Raises:
@@ -121,10 +119,10 @@ def tasks(pool: str, n: int | None = None, seed: int = 0) -> list[dict[str, Any]
 
 
 def task_of(task_id: str) -> dict[str, Any]:
-    """The task that has this id, with the records that are on file when it starts.
+    """Return the task with this id, with the records on file when it starts.
 
     Raises:
-        ValueError: The id is none that `tasks` gives.
+        ValueError: `tasks` gives no such id.
     """
     name, _, position = task_id.partition("-")
     seed, _, index = position.partition("-")
@@ -146,7 +144,7 @@ def task_of(task_id: str) -> dict[str, Any]:
 def compose(
     task_id: str, *, kind: str, desk: str, phrasing: Phrasing, shares: Iterable[int]
 ) -> dict[str, Any]:
-    """Draws a task; all chance comes from its id.
+    """Draw a task; its id is the only source of randomness.
 
     Args:
         task_id: The id, which seeds the draw.
@@ -190,7 +188,7 @@ def _question(desk: Desk, kind: str, phrasing: Phrasing, about: dict[str, Any]) 
 
 
 class _Draw:
-    """Names and numbers of a pool's shares, no two alike within one task."""
+    """Draws names and numbers from a pool's shares, without repetition within one task."""
 
     def __init__(self, rng: random.Random, shares: frozenset[int]) -> None:
         self.random = rng
