@@ -96,12 +96,13 @@ nightly-vllm: .venv/dev .venv-vllm/receiver  ## the starter and its adapters on 
 consumers: .venv/dev $(CONSUMERS:%=.venv-%/consumer)  ## our formats in their consumers' own code and under their chat templates
 	CONSUMERS=1 $(BIN)/python -m pytest -q tests/consumers tests/exporters/test_formats_in_trl.py tests/exporters/test_trl_templates.py
 
-lint: .venv/dev              ## style, layers, types, spelling
+lint: .venv/dev              ## style, layers, types, spelling, plain English
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/pyright
 	$(BIN)/codespell
+	$(BIN)/python tests/project/plain_english.py
 
 bench: .venv/dev             ## every benchmark, in full
 	$(BIN)/python benchmarks/run.py
