@@ -105,9 +105,10 @@ def extract_prose(path: Path) -> Iterator[tuple[int, str, bool]]:
         yield node.lineno, str(node.value), True
     if path.relative_to(ROOT).parts[0] not in STRINGS_ARE_DATA:
         for node in nodes:
-            if isinstance(node, ast.Constant) and id(node) not in docstrings:
-                if " " in (value := str(node.value)):  # one word is data or a name
-                    yield node.lineno, value, False
+            if not isinstance(node, ast.Constant) or id(node) in docstrings:
+                continue
+            if " " in (value := str(node.value)):  # one word is data or a name
+                yield node.lineno, value, False
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         if token.type == tokenize.COMMENT:
             yield token.start[0], token.string, False
