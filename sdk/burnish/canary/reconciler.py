@@ -158,7 +158,7 @@ class Reconciler:
             return  # a restarted server has forgotten it already
 
     def _reachable(self, target: Target) -> bool:
-        """Whether the adapter routes of a target's backend can be used from this process."""
+        """Return whether the adapter routes of a target's backend can be used from this process."""
         if target.adapter is None or target.backend == _NO_ADDRESS:
             return False
         if target.backend != "embedded":

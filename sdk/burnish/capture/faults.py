@@ -24,7 +24,7 @@ _raising: bool | None = None  # None: only under pytest
 
 
 def raises_faults() -> bool:
-    """Whether a fault goes on to the caller: under pytest, so that no test passes over one."""
+    """Return whether a fault goes on to the caller: under pytest, so that no test passes over one."""
     return "PYTEST_CURRENT_TEST" in os.environ if _raising is None else _raising
 
 
@@ -83,7 +83,7 @@ def count(kind: str, number: int = 1) -> None:
 
 
 def has_news() -> bool:
-    """Whether something was counted that was not told to the journal yet."""
+    """Return whether something was counted that was not told to the journal yet."""
     return _news
 
 

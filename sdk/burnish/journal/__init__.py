@@ -1,5 +1,4 @@
-"""Events become durable frames, and come back.
+"""Store events as durable frames and read them back.
 
-Knows: the way in (`writer`), the way out (`reader`), the index over both (`index`).
-Does not know: what the events mean together (trajectories/), nor who else wants them (telemetry/).
+`writer` appends events, `reader` reads them, and `index` locates the events of a trajectory.
 """

@@ -1,10 +1,11 @@
-"""How contents share bytes in a segment: long texts and long lists of messages are stored once.
+"""Store long texts and long lists of messages once per segment.
 
-Knows: a content that holds another one's bytes, and a list of references that goes on where another
-ended. Does not know: which texts are worth it (capture), where frames lie (writer, reader).
+`Spliced` is a content that refers to the bytes of another content. `fold` and `unfold` move a long
+list of message references between an event and a chain of `Link` frames. Capture decides which
+texts are shared.
 
-A run of n calls lists its messages n times, and each result stands in its tool's run and in a
-message. Without sharing a run of n steps would take O(n^2) bytes, and every long result twice.
+A run of n model calls lists its messages n times, and each tool result occurs in its tool's run
+and in a message. Without sharing, a run of n steps takes O(n^2) bytes.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ import msgspec
 from burnish.journal.events import ModelStarted, Ref, ref_of
 
 CHUNK = 32
-"""References that one link of a list holds."""
+"""References in one link of a list."""
 LONG_TEXT = 1024
-"""Length, in bytes of JSON, from which a text is stored apart."""
+"""Length, in bytes of JSON, from which a text is stored separately."""
 
 _AT = struct.Struct("<I")
 _REF = 16
@@ -27,7 +28,7 @@ _NOTHING = bytes(_REF)
 
 
 class Spliced(bytes):
-    """JSON that holds, from offset `at` on, the bytes of the content `inner`."""
+    """JSON that contains the bytes of the content `inner` from offset `at` on."""
 
     at: int
     inner: Ref
@@ -35,7 +36,7 @@ class Spliced(bytes):
 
     @classmethod
     def of(cls, blob: bytes, text: bytes, name: Ref) -> bytes:
-        """`blob`, knowing where it holds `text`; as it is where it does not."""
+        """Splice `text` out of `blob`; return `blob` unchanged if it does not contain `text`."""
         at = blob.find(text)
         if at < 0:
             return blob
@@ -45,39 +46,39 @@ class Spliced(bytes):
 
     @property
     def text(self) -> bytes:
-        """The bytes of the inner content."""
+        """Return the bytes of the inner content."""
         return bytes(self[self.at : self.at + self.inner_size])
 
     @property
     def stored(self) -> bytes:
-        """What a frame says instead: the inner name, where it belongs, and what is around it."""
+        """Encode the frame content: the inner name, its offset, and the bytes around it."""
         head, tail = self[: self.at], self[self.at + self.inner_size :]
         return self.inner + _AT.pack(self.at) + head + tail
 
 
 def inner_of(stored: bytes) -> Ref:
-    """Name of the content that a spliced one holds."""
+    """Read the name of the inner content from stored bytes."""
     return stored[:_REF]
 
 
 def is_spliced(stored: bytes) -> bool:
-    """Whether bytes are long enough to be what `Spliced.stored` gives."""
+    """Return whether the bytes are long enough to be the result of `Spliced.stored`."""
     return len(stored) >= _REF + _AT.size
 
 
 def join(stored: bytes, text: bytes) -> bytes:
-    """The content of `Spliced.stored`, with the bytes of its inner one."""
+    """Restore the content of `Spliced.stored` from the bytes of its inner content."""
     at = _AT.unpack_from(stored, _REF)[0]
     around = stored[_REF + _AT.size :]
     return around[:at] + text + around[at:]
 
 
 class Link(bytes):
-    """One link of a list: the name of the link before, or zeros, then up to `CHUNK` references."""
+    """One link of a list: the name of the previous link, or zeros, then up to `CHUNK` references."""
 
 
 def fold(event: ModelStarted) -> tuple[ModelStarted, dict[Ref, Link]]:
-    """An event whose list of messages is long, with the whole links of the list taken out."""
+    """Replace the whole links of an event's long list of messages by the name of the last link."""
     refs = event.messages
     whole = len(refs) - len(refs) % CHUNK
     links: dict[Ref, Link] = {}
@@ -90,7 +91,7 @@ def fold(event: ModelStarted) -> tuple[ModelStarted, dict[Ref, Link]]:
 
 
 def unfold(event: ModelStarted, link_of: Callable[[Ref], bytes | None]) -> ModelStarted:
-    """The event of `fold`; where a link is lost, its name stands for the messages that it held."""
+    """Restore the event of `fold`; the name of a lost link stays in the place of its messages."""
     if event.before is None:
         return event
     chunks = [event.messages]
@@ -107,5 +108,5 @@ def unfold(event: ModelStarted, link_of: Callable[[Ref], bytes | None]) -> Model
 
 
 def refs_of_link(link: bytes) -> Iterator[Ref]:
-    """The name of the link before, then the references that this one holds."""
+    """Yield the name of the previous link, then the references of this link."""
     return (link[at : at + _REF] for at in range(0, len(link), _REF))

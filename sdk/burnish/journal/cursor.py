@@ -1,7 +1,6 @@
-"""How far an exporter has come in the journal of one process, kept on disk.
+"""Keep the position of an exporter in the journal of one process on disk.
 
-Knows: the cursor's file, and that only one shipper may move it.
-Does not know: what is shipped, nor how.
+`Claim` holds the right to move a cursor: one shipper at a time moves it.
 """
 
 from __future__ import annotations
@@ -16,30 +15,30 @@ from burnish.files.storage import FileLock, atomic_write, make_private_folder, r
 
 
 class Cursor(msgspec.Struct, kw_only=True):
-    """Content of a cursor file; everything before `segment` and `offset` is done with."""
+    """Content of a cursor file; everything before `segment` and `offset` is shipped."""
 
     segment: int = 0
     offset: int = 0
-    floor: int = 0  # first segment that holds the beginning of something unfinished
-    finished: bool = False  # the process is gone and all that it left was shipped
+    floor: int = 0  # first segment that holds the beginning of an unfinished span
+    finished: bool = False  # the process has ended and everything it wrote is shipped
     delivered: int = 0
-    refused: int = 0  # spans that the receiver would never take
+    refused: int = 0  # spans that the receiver rejects permanently
     sampled_out: int = 0
-    moved_ns: int = 0  # when it last came forward
+    moved_ns: int = 0  # time of the last advance
 
 
 def folder_of(home: Path) -> Path:
-    """Folder of all cursors of a workspace."""
+    """Return the folder of all cursors of a workspace."""
     return home / "exporters"
 
 
 def path_of(home: Path, exporter: str, process: str) -> Path:
-    """File of one cursor."""
+    """Return the file of one cursor."""
     return folder_of(home) / f"{re.sub('[^A-Za-z0-9_-]', '_', exporter)}.{process}.cursor"
 
 
 def read(path: Path) -> Cursor | None:
-    """The cursor in a file; None without one, or where the file is broken."""
+    """Read a cursor; return None if the file is missing or damaged."""
     try:
         return msgspec.json.decode(read_regular(path), type=Cursor)
     except (OSError, msgspec.MsgspecError):
@@ -47,13 +46,13 @@ def read(path: Path) -> Cursor | None:
 
 
 class Claim:
-    """The right to move one cursor; released when the process ends, however it ends."""
+    """The right to move one cursor; released when the process ends, even if it is killed."""
 
     def __init__(self, path: Path) -> None:
         """Claim a cursor.
 
         Raises:
-            BlockingIOError: If another shipper holds it.
+            BlockingIOError: If another shipper holds the claim.
             OSError: If the folder cannot be written.
         """
         self.path = path
@@ -64,10 +63,10 @@ class Claim:
         self.cursor = read(path) or Cursor()
 
     def save(self) -> None:
-        """Write the cursor as it is now."""
+        """Write the current state of the cursor."""
         self.cursor.moved_ns = time.time_ns()
         atomic_write(self.path, msgspec.json.encode(self.cursor), durable=False)
 
     def release(self) -> None:
-        """Let others move the cursor."""
+        """Release the claim."""
         self._lock.release()

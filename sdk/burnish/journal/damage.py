@@ -1,4 +1,4 @@
-"""Counts the small files of a workspace that are damaged."""
+"""Count the damaged small files of a workspace."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from burnish.journal.lifecycle.tombstones import Tombstone, paths_of
 
 
 def damaged_files(home: Path) -> list[Path]:
-    """Documents of a workspace of which the file or its copy cannot be read."""
+    """List the documents of a workspace whose file or copy cannot be read."""
     found = [path for path in paths_of(home) if is_damaged(path, Tombstone)]
     workspace = home / "workspace.json"
     if is_damaged(workspace, WorkspaceFile) or _differs_from_copy(workspace):
@@ -28,7 +28,7 @@ def damaged_files(home: Path) -> list[Path]:
 
 
 def _is_no_key(path: Path) -> bool:
-    """Whether something lies in the place of the redaction key that can be none."""
+    """Return whether the file of the redaction key has content that cannot be a key."""
     try:
         status = path.lstat() if not path.exists() else path.stat()
     except OSError:
@@ -37,7 +37,7 @@ def _is_no_key(path: Path) -> bool:
 
 
 def _differs_from_copy(path: Path) -> bool:
-    """Whether a file and its copy, which are written once, are not the same any more."""
+    """Return whether a write-once file differs from its copy."""
     copy = path.with_name(path.name + COPY)
     try:
         return copy.exists() and read_regular(path) != read_regular(copy)
@@ -46,5 +46,5 @@ def _differs_from_copy(path: Path) -> bool:
 
 
 def count_damaged_files(home: Path) -> int:
-    """How many documents of a workspace cannot be read whole."""
+    """Count the documents of a workspace that cannot be read whole."""
     return len(damaged_files(home))

@@ -1,7 +1,7 @@
-"""Small JSON files that outlive a flipped byte: a check sum inside, and a copy beside them.
+"""Write small JSON files that survive a flipped byte.
 
-Used for the list of archived segments, tombstones and workspace.json. Files of earlier versions,
-which have neither, are read as they are.
+Each has a check sum inside and a copy beside it. The list of archived segments, tombstones and workspace.json are such files. Files of earlier
+versions, which have neither, are read without the check.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ import msgspec
 from burnish.files.storage import atomic_write, read_regular
 
 COPY = ".copy"
-"""What the name of the copy ends with."""
+"""Suffix of the copy's name."""
 
 _T = TypeVar("_T")
 
 
 class Document(msgspec.Struct, Generic[_T], frozen=True):
-    """What reading a document gave.
+    """Result of reading a document.
 
     Attributes:
-        value: Its content; None if there is no such file, or none that can be read.
-        damaged: Whether a file or its copy is missing a byte or more.
+        value: The content; None if the file does not exist or cannot be read.
+        damaged: Whether the file or its copy is damaged.
     """
 
     value: _T | None
@@ -39,10 +39,10 @@ class _Checked(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def write_document(path: Path, value: object) -> None:
-    """Replace a document and then its copy, both forced to the disk.
+    """Replace a document, then its copy, and sync both to the disk.
 
     Raises:
-        OSError: If the disk does not take them.
+        OSError: If the disk does not accept them.
     """
     body = msgspec.json.encode(value)
     content = msgspec.json.encode(_Checked(_check_of(body), msgspec.Raw(body)))
@@ -51,7 +51,7 @@ def write_document(path: Path, value: object) -> None:
 
 
 def read_document(path: Path, type_: type[_T]) -> Document[_T]:
-    """The content of a document, out of its copy where the file itself is damaged or gone."""
+    """Read a document; use the copy if the file is damaged or missing."""
     found, whole = _read_file(path, type_)
     if whole and found is not None:
         return Document(found)
@@ -60,7 +60,7 @@ def read_document(path: Path, type_: type[_T]) -> Document[_T]:
 
 
 def is_damaged(path: Path, type_: type[object]) -> bool:
-    """Whether a document or its copy cannot be read, or the document is gone and its copy is left."""
+    """Return whether a document or its copy is damaged, or only the copy exists."""
     found, whole = _read_file(path, type_)
     copied, copy_whole = _read_file(_copy_of(path), type_)
     return not (whole and copy_whole) or (found is None and copied is not None)
@@ -71,7 +71,7 @@ def _copy_of(path: Path) -> Path:
 
 
 def _read_file(path: Path, type_: type[_T]) -> tuple[_T | None, bool]:
-    """The content of one file, and whether it is whole; a missing file is whole and empty."""
+    """Read one file; return its content and whether it is whole. A missing file is whole and empty."""
     try:
         content = read_regular(path)
     except FileNotFoundError:

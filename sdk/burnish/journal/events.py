@@ -1,12 +1,11 @@
-"""What capture says to the journal: one struct per thing that happened.
+"""Define the events that capture writes to the journal, and their encoding.
 
-Knows: the vocabulary of events and how one becomes a frame payload.
-Does not know: how events arise (capture/), how frames are stored (writer), what they mean
-together (trajectories/).
+`encode` and `decode` convert an event to a frame payload and back. `trajectories/` interprets the
+events.
 
 Large or repeated content (messages, tool lists, parameters) is not inside an event: it is a blob,
-JSON bytes in the order of their source, named by their hash, and the event holds the name (`Ref`).
-The journal stores each blob once per segment. Journals before this order was kept hold sorted keys.
+JSON bytes in the key order of their source, named by their hash, and the event holds the name
+(`Ref`). The journal stores each blob once per segment. Journals of early versions hold sorted keys.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ import msgspec
 from burnish.errors import UnreadableEvent
 
 BESIDE = "beside_"
-"""Begins the kind of a loss that no model saw: in a state, an artifact or metadata."""
+"""Prefix of the kind of a loss outside model input: in a state, an artifact or metadata."""
 Ref = bytes
 """Name of a blob: the first 16 bytes of the BLAKE2b hash of its JSON bytes."""
 
@@ -33,17 +32,17 @@ def ref_of(blob: bytes) -> Ref:
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag_field="k"):
-    """Base of all events. `at` is when it happened, in nanoseconds since the epoch.
+    """Base of all events. `at` is the time of the event, in nanoseconds since the epoch.
 
-    What an event holds never refers to the event, so the garbage collector need not look at it.
+    The fields of an event never refer to the event, so the garbage collector does not track it.
     """
 
     at: int
-    redacted: bool = False  # something in it was replaced before it reached the disk
+    redacted: bool = False  # a value was redacted before the event was written
 
 
 class RunStarted(Event, frozen=True, tag="R"):
-    """An agent was invoked: a new trajectory, or one that is joined again (`resumed`)."""
+    """An agent was invoked: a new trajectory, or a resumed one (`resumed`)."""
 
     trajectory: str  # 32 hex digits
     span: str  # 16 hex digits
@@ -62,11 +61,11 @@ class RunStarted(Event, frozen=True, tag="R"):
     metadata: Ref | None = None
     input: Ref | None = None
     entry: str | None = None  # invoke, stream, astream, ... of what type
-    operation: str = "invoke_agent"  # or "invoke_workflow", where no model decides the path
+    operation: str = "invoke_agent"  # or "invoke_workflow", if no model chooses the path
 
 
 class RunEnded(Event, frozen=True, tag="r"):
-    """The invocation is over."""
+    """The invocation ended."""
 
     trajectory: str
     span: str
@@ -76,11 +75,11 @@ class RunEnded(Event, frozen=True, tag="r"):
     error_type: str | None = None
     error: str | None = None
     losses: dict[str, int] = {}
-    interrupts: list[str] = []  # ids of the interrupts that it waits for
+    interrupts: list[str] = []  # ids of the interrupts that the run waits for
 
 
 class NodeStarted(Event, frozen=True, tag="N"):
-    """A node of a graph, or another runnable between the agent and its calls."""
+    """A node of a graph, or another runnable between the agent and its calls, started."""
 
     trajectory: str
     span: str
@@ -94,7 +93,7 @@ class NodeStarted(Event, frozen=True, tag="N"):
 
 
 class NodeEnded(Event, frozen=True, tag="n"):
-    """A node is done; `bubbled` names control flow that is no error (interrupt, hand-off)."""
+    """A node ended; `bubbled` names a control-flow exception (interrupt, hand-off)."""
 
     trajectory: str
     span: str
@@ -105,13 +104,13 @@ class NodeEnded(Event, frozen=True, tag="n"):
 
 
 class ModelStarted(Event, frozen=True, tag="M"):
-    """A chat model was asked; the request is known in full before the model is called."""
+    """A chat model was called; the request is complete before the model runs."""
 
     trajectory: str
     span: str
     parent: str | None
     messages: list[Ref]
-    before: Ref | None = None  # in the journal alone: link with the messages before these
+    before: Ref | None = None  # only in the journal: the link with the messages before these
     tools: Ref | None = None
     request: Ref | None = None  # tool_choice, response_format, sampling, provider parameters
     model: str | None = None
@@ -133,7 +132,7 @@ class ModelEnded(Event, frozen=True, tag="m"):
     trajectory: str
     span: str
     reply: Ref | None = None
-    adapter: str | None = None  # the version that answered, by the server's own word
+    adapter: str | None = None  # the version that answered, as the server reports it
     arm: str | None = None
     model: str | None = None
     finish_reason: str | None = None
@@ -151,7 +150,7 @@ class ModelEnded(Event, frozen=True, tag="m"):
 
 
 class ToolStarted(Event, frozen=True, tag="T"):
-    """A tool was called, a retriever asked, a memory read or written: `operation` says which."""
+    """A tool call, retrieval or memory access started; `operation` names the type."""
 
     trajectory: str
     span: str
@@ -171,7 +170,7 @@ class ToolStarted(Event, frozen=True, tag="T"):
 
 
 class ToolEnded(Event, frozen=True, tag="t"):
-    """A tool returned, or raised."""
+    """A tool returned or raised."""
 
     trajectory: str
     span: str
@@ -184,7 +183,7 @@ class ToolEnded(Event, frozen=True, tag="t"):
 
 
 class OutcomeReported(Event, frozen=True, tag="O"):
-    """A fact from outside, by trajectory or by thread."""
+    """An outcome was reported from outside the run, for a trajectory or for a thread."""
 
     source: str
     trajectory: str | None = None
@@ -198,7 +197,7 @@ class OutcomeReported(Event, frozen=True, tag="O"):
 
 
 class VerdictGiven(Event, frozen=True, tag="V"):
-    """A verifier's conclusion."""
+    """A verifier gave a verdict."""
 
     trajectory: str
     verifier: str
@@ -211,7 +210,7 @@ class VerdictGiven(Event, frozen=True, tag="V"):
 
 
 class StateRecorded(Event, frozen=True, tag="S"):
-    """The state of the environment at the end of an attempt."""
+    """The state of the environment at the end of an attempt was recorded."""
 
     trajectory: str
     state: Ref
@@ -219,14 +218,14 @@ class StateRecorded(Event, frozen=True, tag="S"):
 
 
 class Dropped(Event, frozen=True, tag="D"):
-    """What could not be kept, counted by kind."""
+    """Content that capture could not keep, counted by kind."""
 
     counts: dict[str, int]
     trajectory: str | None = None
 
 
 class SpanReceived(Event, frozen=True, tag="X"):
-    """A whole span that another process shipped to this workspace."""
+    """A complete span was received from another process."""
 
     trajectory: str | None
     span: str
@@ -239,7 +238,7 @@ class SpanReceived(Event, frozen=True, tag="X"):
     plain: dict[str, Any] = {}  # attributes that are short
     contents: dict[str, Ref] = {}  # attributes that are blobs
     lists: dict[str, list[Ref]] = {}  # attributes that are lists of blobs: messages
-    # what an index needs of a run or an outcome
+    # fields of a run or an outcome that the index reads
     agent: str = ""
     thread_id: str | None = None
     user: str | None = None
@@ -267,7 +266,7 @@ AnyEvent = (
 
 
 class Brief(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """What an index needs of any event; decodes faster than the whole event."""
+    """The fields of any event that an index needs; decodes faster than the whole event."""
 
     k: str  # the tag
     at: int
@@ -286,7 +285,7 @@ class Brief(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 UNREADABLE = (msgspec.MsgspecError, ValueError, OverflowError, RecursionError, TypeError)
-"""What decoding bytes that are no event of ours may raise."""
+"""Errors that decoding the bytes of a foreign or damaged event may raise."""
 
 _LAST_NS = 2**63 - 1  # times are signed 64-bit integers in the index and in archived tables
 _INDEXED = frozenset("RrOX")  # tags of the events that make rows of the index
@@ -299,10 +298,11 @@ _JSON_DECODER = msgspec.json.Decoder()
 
 
 def encode(event: AnyEvent) -> bytes:
-    """Encode an event as the payload of a frame: MessagePack, or JSON where a string is no Unicode.
+    """Encode an event as the payload of a frame: MessagePack, or JSON if a string is not Unicode.
 
-    The payload is decoded before it is given back, because structs do not check their fields: an
-    event that no reader could take back must not be acknowledged.
+    The payload is decoded again before it is returned, because structs do not check their fields:
+    an
+    event that readers cannot decode must not be acknowledged.
 
     Raises:
         UnreadableEvent: If a field holds a value of a wrong type.
@@ -325,7 +325,7 @@ def _unreadable_event(event: AnyEvent, problem: object) -> UnreadableEvent:
 
 
 def encode_all(events: Sequence[AnyEvent]) -> list[bytes]:
-    """Encode several events; as `encode`, and all of them or none.
+    """Encode several events as `encode` does: all of them or none.
 
     Raises:
         UnreadableEvent: If a field of one holds a value of a wrong type.
@@ -341,15 +341,15 @@ def encode_all(events: Sequence[AnyEvent]) -> list[bytes]:
     except UnreadableEvent:
         raise
     except (TypeError, ValueError, RecursionError, OverflowError):
-        return list(map(encode, events))  # names the event, or finds another form for it
+        return list(map(encode, events))  # raises with the event's name, or finds another encoding
     return payloads
 
 
 def decode(payload: bytes | memoryview) -> AnyEvent:
-    """The event of a frame payload.
+    """Decode the event of a frame payload.
 
     Raises:
-        msgspec.DecodeError: If the payload is no event of this version.
+        msgspec.DecodeError: If the payload is not an event of this version.
         ValueError: If its time is beyond 64 bits.
     """
     event = _decode(payload)
@@ -371,13 +371,14 @@ def _check_time(at: int) -> None:
 
 
 def decode_brief(payload: bytes | memoryview) -> Brief:
-    """The few facts of a frame payload that an index needs.
+    """Decode the fields of a frame payload that an index needs.
 
-    Events that make a row of the index are decoded in full: no row stands for an event that
-    cannot be read.
+    Events that make a row of the index are decoded in full, so that the index has no row for an
+    event
+    that cannot be read.
 
     Raises:
-        msgspec.DecodeError: If the payload is no event.
+        msgspec.DecodeError: If the payload is not an event.
         ValueError: If its time is beyond 64 bits.
     """
     if payload[:1] == b"{":
@@ -391,25 +392,25 @@ def decode_brief(payload: bytes | memoryview) -> Brief:
 
 
 def canonical(value: Any) -> bytes:
-    """Canonical JSON of plain data: sorted keys, no spaces, UTF-8; for hashes and comparisons.
+    """Encode plain data as canonical JSON for hashes and comparisons.
 
-    NaN, the infinities and lone surrogates are kept: such a value is written with every character
+    Keys are sorted, there are no spaces, and the text is UTF-8. NaN, the infinities and lone surrogates are kept: such a value is written with every character
     above ASCII escaped, and `NaN`, `Infinity`, `-Infinity` as Python's own json writes them.
     """
     return _encode_json(value, _JSON, sort_keys=True)
 
 
 def ordered_json(value: Any) -> bytes:
-    """JSON of plain data with its keys in the order in which they were given; for content.
+    """Encode plain data as JSON in the given key order; for content.
 
-    A model reads arguments and schemas in the order in which they were written, so what is stored keeps it. Other
-    values are written as by `canonical`.
+    A model reads arguments and schemas in the order in which they were written, so stored content
+    keeps that order. Other rules are those of `canonical`.
     """
     return _encode_json(value, _ORDERED_JSON, sort_keys=False)
 
 
 def ascii_json(value: Any) -> str:
-    """As `ordered_json`, as text with every character above ASCII escaped, safe in any encoder."""
+    """Encode as `ordered_json`, as text with every character above ASCII escaped."""
     blob = ordered_json(value)
     if blob.isascii():
         return blob.decode("ascii")
@@ -417,7 +418,7 @@ def ascii_json(value: Any) -> str:
 
 
 def from_json(blob: bytes | str) -> Any:
-    """The value of such JSON, with integers of any size, NaN and lone surrogates."""
+    """Decode such JSON, with integers of any size, NaN and lone surrogates."""
     try:
         return _JSON_DECODER.decode(blob)
     except (msgspec.DecodeError, UnicodeDecodeError, UnicodeEncodeError):

@@ -1,4 +1,4 @@
-"""What the operating system says about a journal's files, as an error of burnish."""
+"""Convert errors of the operating system about the journal's files to burnish errors."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def name_fault(error: OSError, home: Path) -> JournalFull | JournalUnwritable:
-    """The error of burnish for a file of the journal that could not be written."""
+    """Return the burnish error for a journal file that could not be written."""
     if error.errno in _FULL:
         return JournalFull(
             f"no room for the journal in {home}: {error.strerror}",
@@ -29,11 +29,11 @@ def name_fault(error: OSError, home: Path) -> JournalFull | JournalUnwritable:
 
 @contextlib.contextmanager
 def naming_faults(home: Path) -> Iterator[None]:
-    """Turn an `OSError` of the code inside into an error of burnish.
+    """Convert an `OSError` of the enclosed code to a burnish error.
 
     Raises:
-        JournalFull: If there is no room.
-        JournalUnwritable: If something else stands in the way.
+        JournalFull: If the disk is full.
+        JournalUnwritable: If another error prevents writing.
     """
     try:
         yield

@@ -1,9 +1,9 @@
-"""The bytes of a segment: frames, their check sums, and how to find them again.
+"""Encode and find the frames of a segment, each with a check sum.
 
 A frame is `length u32 · crc32 u32 · kind u8 · payload`, little-endian. The check sum covers the
-salt of the segment, the kind and the payload. The salt is random and stands in the header, so a
-text that an agent writes into its answer cannot hold a frame that a reader takes for one: whoever
-made the text did not know the salt. Nothing here knows files, processes, or what an event says.
+salt of the segment, the kind and the payload. The salt is random and is in the segment's header.
+The author of a text does not know the salt, so an answer of an agent cannot contain bytes that a
+reader accepts as a frame. This module works on bytes only, not on files or events.
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ from collections.abc import Iterable, Iterator, Sequence
 import msgspec
 
 FORMAT = 3
-"""Version of the journal's format that this burnish writes; it reads this and all before."""
+"""Version of the journal's format that this burnish writes; it reads this and all earlier ones."""
 
 HEADER = ord("H")
-"""First two frames of a segment, the same twice: a MessagePack map; their check sum has no salt."""
+"""First two frames of a segment, both equal: a MessagePack map; their check sum has no salt."""
 BLOB = ord("B")
 """Sixteen bytes of name, then JSON."""
 SPLICED = ord("C")
-"""Name, name of a content inside it, u32 offset of that, then the JSON around it."""
+"""Name, name of the inner content, u32 offset of the inner content, then the JSON around it."""
 LINK = ord("L")
-"""Name, name of the link before (or zeros), then references: a part of a list of messages."""
+"""Name, name of the previous link (or zeros), then references: a part of a list of messages."""
 CONTENTS = frozenset((BLOB, SPLICED, LINK))
-"""The kinds that begin with a name."""
+"""Kinds whose payload begins with a name."""
 EVENT = ord("E")
 """One event as `burnish.journal.events.encode` writes it."""
 SEAL = ord("Z")
-"""Last frame of a segment that nobody writes any more: a MessagePack map of counts."""
+"""Last frame of a closed segment: a MessagePack map of counts."""
 ERASED = ord("X")
-"""What stood here was removed on somebody's request; the payload is zeros of the same length."""
+"""An erased frame; the payload is zeros of the same length."""
 KINDS = frozenset((HEADER, BLOB, SPLICED, LINK, EVENT, SEAL, ERASED))
-"""The kinds that this version knows; frames of other kinds are passed over."""
+"""Kinds that this version reads; frames of other kinds are skipped."""
 
 PREFIX = struct.Struct("<IIB")
 REF_BYTES = 16
@@ -45,16 +45,19 @@ HEADER_BYTES = 128
 SALT_BYTES = 8
 
 _CANDIDATE = re.compile(b"[" + bytes(KINDS - {HEADER}) + b"]")
-_SEARCH_BYTES = 64 << 20  # check sums are computed over at most so much in one search for a frame
+_SEARCH_BYTES = 64 << 20  # one search for a frame computes check sums over at most this many bytes
 _crc32 = zlib.crc32
 _pack = PREFIX.pack
 
 Seeds = Sequence[int]
-"""Where the check sum of each kind begins in a segment."""
+"""Start value of the check sum for each kind in a segment."""
 
 
 def make_seeds(salt: bytes) -> Seeds:
-    """Seeds of a segment with this salt; without one, those of the formats before 3."""
+    """Return the check sum seeds of a segment with this salt.
+
+    Segments of formats before 3 have no salt.
+    """
     seeds = [zlib.crc32(salt + bytes((kind,))) for kind in range(256)]
     seeds[HEADER] = zlib.crc32(bytes((HEADER,)))
     return seeds
@@ -65,7 +68,7 @@ PLAIN: Seeds = make_seeds(b"")
 
 
 class SegmentHeader(msgspec.Struct, frozen=True, kw_only=True):
-    """What the first frame of a segment says."""
+    """Content of the first frame of a segment."""
 
     format: int
     pid: int
@@ -74,23 +77,23 @@ class SegmentHeader(msgspec.Struct, frozen=True, kw_only=True):
     segment: int
     burnish: str = ""
     salt: bytes = b""
-    pad: bytes = b""  # gives the frame its fixed size
+    pad: bytes = b""  # padding that gives the frame its fixed size
 
 
 DAMAGE = 0
-"""Stands in the place of a kind where bytes are no frame."""
+"""Marks bytes that are not a frame, in the place of a kind."""
 
 Found = tuple[int, int, int]
-"""Kind of a frame, the offset where it starts, and the offset where the next one does."""
+"""Kind of a frame, the offset where it starts, and the offset where the next frame starts."""
 
 
 def make_salt() -> bytes:
-    """A salt for a new segment."""
+    """Return a random salt for a new segment."""
     return secrets.token_bytes(SALT_BYTES)
 
 
 def encode_header(header: SegmentHeader) -> bytes:
-    """The two header frames of a segment, each of `HEADER_BYTES`."""
+    """Encode the two header frames of a segment, each of `HEADER_BYTES`."""
     host = header.host.encode("utf-8", "replace")[:18].decode("utf-8", "ignore")
     header = msgspec.structs.replace(header, host=host, burnish=header.burnish[:16])
     spare = HEADER_BYTES - PREFIX.size - len(msgspec.msgpack.encode(header))
@@ -99,7 +102,7 @@ def encode_header(header: SegmentHeader) -> bytes:
 
 
 def decode_header(data: bytes | memoryview) -> SegmentHeader | None:
-    """The header of a segment whose first bytes are `data`; None if neither copy can be read."""
+    """Decode the header of a segment from its first bytes; None if neither copy can be read."""
     for offset in (0, HEADER_BYTES):
         found = frame_at(data, offset)
         if found is not None and found[0] == HEADER:
@@ -111,38 +114,38 @@ def decode_header(data: bytes | memoryview) -> SegmentHeader | None:
 
 
 def find_seeds(data: bytes | memoryview) -> Seeds:
-    """Seeds of the segment whose first bytes are `data`."""
+    """Return the check sum seeds of the segment whose first bytes are `data`."""
     header = decode_header(data)
     return make_seeds(header.salt) if header is not None and header.salt else PLAIN
 
 
 def prefix(kind: int, payload: bytes, seeds: Seeds = PLAIN) -> bytes:
-    """The nine bytes before a payload."""
+    """Encode the nine bytes before a payload."""
     return _pack(len(payload), _crc32(payload, seeds[kind]), kind)
 
 
 def add_events(data: list[bytes], payloads: Iterable[bytes], seeds: Seeds = PLAIN) -> None:
-    """Add the frames of events, one after the other."""
+    """Append the frames of events to `data`."""
     seed = seeds[EVENT]
     for one in payloads:
         data += (_pack(len(one), _crc32(one, seed), EVENT), one)
 
 
 def add_blob(data: list[bytes], ref: bytes, blob: bytes, seeds: Seeds = PLAIN) -> None:
-    """Add the frame of a content."""
+    """Append the frame of a content to `data`."""
     crc = _crc32(blob, _crc32(ref, seeds[BLOB]))
     data += (_pack(REF_BYTES + len(blob), crc, BLOB), ref, blob)
 
 
 def frame(kind: int, payload: bytes, seeds: Seeds = PLAIN) -> bytes:
-    """A whole frame."""
+    """Encode a whole frame."""
     return prefix(kind, payload, seeds) + payload
 
 
 def frame_at(
     data: bytes | memoryview, offset: int, seeds: Seeds = PLAIN
 ) -> tuple[int, int, int] | None:
-    """Kind, first and last offset of the payload of a good frame at `offset`, else None."""
+    """Return kind, first and last offset of the payload of a valid frame at `offset`, else None."""
     start = offset + PREFIX.size
     if start > len(data):
         return None
@@ -156,11 +159,12 @@ def frame_at(
 
 
 def split(data: bytes, *, final: bool = True, seeds: Seeds | None = None) -> Iterator[Found]:
-    """Frames of `data`, each as kind, start and end; the payload begins nine bytes after start.
+    """Yield the frames of `data` as kind, start and end; the payload begins nine bytes after start.
 
-    Bytes that are no frame are given as `DAMAGE` up to the next whole frame. What follows the
-    last whole frame is not given. With `final` off, more bytes may come: a frame that is not
-    whole yet ends the reading. Without `seeds`, `data` begins with the header of its segment.
+    Bytes that are not a frame are yielded as `DAMAGE` up to the next whole frame. Bytes after the
+    last whole frame are not yielded. With `final` off, more bytes may follow, so an incomplete
+    frame
+    ends the reading. Without `seeds`, `data` begins with the header of its segment.
     """
     seeds = find_seeds(data) if seeds is None else seeds
     offset, size, head = 0, len(data), PREFIX.size
@@ -173,7 +177,7 @@ def split(data: bytes, *, final: bool = True, seeds: Seeds | None = None) -> Ite
             offset = end
             continue
         if not final and (end > size or seeds is PLAIN):
-            return  # without a salt, only the end of the segment tells what is a frame
+            return  # without a salt, only the end of the segment distinguishes frames from text
         again = _next_good(data, offset, seeds)
         if again is None:
             return
@@ -182,25 +186,25 @@ def split(data: bytes, *, final: bool = True, seeds: Seeds | None = None) -> Ite
 
 
 def erased(size: int, seeds: Seeds) -> bytes:
-    """A frame of `size` bytes in all that says nothing."""
+    """Encode an empty frame of `size` bytes in total."""
     return frame(ERASED, bytes(size - PREFIX.size), seeds)
 
 
 def scrubbed(length: bytes, size: int) -> bytes:
-    """Zeros in the place of `size` damaged bytes; no frame, so a reader counts them as before.
+    """Return zeros that replace `size` damaged bytes.
 
-    A length that was right stays: it says that the damage is of one frame.
+    They are not a frame, so readers still count damage. A correct length stays: it shows that the damage covers one frame.
     """
     kept = length if int.from_bytes(length, "little") == size - PREFIX.size else b""
     return kept + bytes(size - len(kept))
 
 
 def _next_good(data: bytes, offset: int, seeds: Seeds) -> int | None:
-    """Where the next whole frame starts after bytes at `offset` that are none.
+    """Find the next whole frame after damaged bytes at `offset`.
 
-    In a segment with a salt every frame with the right check sum was written by the journal. In
-    one without, a text may hold such a frame; a frame is then trusted only if frames follow it
-    without a gap to the end of the segment, which is not so inside a torn tail.
+    In a segment with a salt, the journal wrote every frame with a correct check sum. In a segment
+    without one, a text may contain such a frame; a frame is then trusted only if frames follow it
+    without a gap to the end of the segment, which a frame inside a torn tail does not have.
     """
     length = PREFIX.unpack_from(data, offset)[0]
     behind = offset + PREFIX.size + length  # a flipped bit in the payload leaves the length right
@@ -224,7 +228,7 @@ def _next_good(data: bytes, offset: int, seeds: Seeds) -> int | None:
 
 
 def _reaches_end(data: bytes, offset: int) -> bool:
-    """Whether frames without a salt stand without a gap from `offset` to the end."""
+    """Return whether frames without a salt follow from `offset` to the end without a gap."""
     while offset < len(data):
         found = frame_at(data, offset)
         if found is None:

@@ -1,12 +1,9 @@
-"""write(2) that keeps the interpreter's lock.
+"""Write small data with write(2) while holding the interpreter lock.
 
-Knows: how to hand a few bytes to the kernel without letting other threads in between.
-Does not know: frames and segments.
-
-`os.write` gives the lock away and then waits for whoever took it: next to busy threads each small
-write costs two switches of threads, about ten times the write itself (measured: 50 runs at once
-cost 1.75 times the untraced CPU with it, 1.25 times without). So bytes that the kernel takes in
-microseconds are written with the lock held, and only larger ones with `os.write`.
+`os.write` releases the lock and then waits until it gets the lock back: next to busy threads, each
+small write costs two thread switches, about ten times the write itself (measured: 50 concurrent
+runs cost 1.75 times the untraced CPU with it, 1.25 times without). `write_all` therefore writes
+bytes that the kernel accepts in microseconds with the lock held, and larger ones with `os.write`.
 """
 
 from __future__ import annotations
@@ -22,7 +19,7 @@ SMALL = 64 * 1024
 def _bind_write() -> Callable[[int, bytes, int], int]:
     try:
         call = ctypes.PyDLL(None).write
-    except (AttributeError, OSError, TypeError):  # a platform without a C library to ask
+    except (AttributeError, OSError, TypeError):  # a platform without a loadable C library
         return lambda fd, data, size: os.write(fd, data)
     call.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t]
     call.restype = ctypes.c_ssize_t
@@ -30,16 +27,16 @@ def _bind_write() -> Callable[[int, bytes, int], int]:
 
 
 write_small = _bind_write()
-"""Write the first `size` bytes, at most `SMALL`; returns how many the kernel took, below 0 on failure."""
+"""Write the first `size` bytes, at most `SMALL`; return the number written, below 0 on failure."""
 
 
 def write_all(fd: int, data: bytes, written: int = 0) -> None:
-    """Write what is left after `written` bytes; below 0 the write before has failed.
+    """Write the bytes after the first `written`.
 
-    A failed write is made again: what stood in its way is gone, or the kernel names it now.
+    A negative `written` means that the last write failed. A failed write is repeated: it succeeds now, or the kernel reports its error.
 
     Raises:
-        OSError: If the kernel does not take all of it.
+        OSError: If the kernel does not accept all bytes.
     """
     rest = memoryview(data)[max(written, 0) :]
     while rest:

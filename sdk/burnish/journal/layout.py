@@ -1,7 +1,7 @@
-"""Where the files of a workspace lie, and which version of burnish may read them.
+"""Define the files of a workspace, their permissions, and the versions that may read them.
 
-Knows: names of folders and files under home, `workspace.json`, private permissions.
-Does not know: what is inside the files.
+`ensure_home` creates a workspace or refuses one of a newer burnish; `workspace.json` holds its
+format.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ _PART = re.compile(
     r"journal|exporters|tombstones|cache|control|datasets|adapters|runs|evaluations|quality"
     r"|(index|control)\.sqlite.*|(workspace|archive)\.json.*|redaction\.key"
 )
-"""Version of the folder's layout that this burnish writes."""
+"""Version of the folder layout that this burnish writes."""
 
 
 SEGMENT = re.compile(r"[0-9]{6,12}\.seg")
-"""Names of the files that are segments."""
+"""File names of segments."""
 
 
 class WorkspaceFile(msgspec.Struct, kw_only=True):
@@ -45,22 +45,22 @@ class WorkspaceFile(msgspec.Struct, kw_only=True):
 
 
 def journal_folder(home: Path) -> Path:
-    """Folder that holds one folder per writing process."""
+    """Return the folder that holds one folder per writing process."""
     return home / "journal"
 
 
 def segment_name(number: int) -> str:
-    """File name of a segment."""
+    """Return the file name of a segment."""
     return f"{number:06d}.seg"
 
 
 def process_name(started: int) -> str:
-    """Folder name of this process's journal."""
+    """Return the folder name of this process's journal."""
     return f"{_host_name()}-{os.getpid()}-{started}"
 
 
 def process_id_of(name: str) -> int | None:
-    """Return the process that a folder is named after; None for one of another host."""
+    """Return the process id in a folder name; None for a process of another host."""
     host, _, rest = name.rpartition("-")[0].rpartition("-")
     return int(rest) if host == _host_name() and rest.isdecimal() else None
 
@@ -70,12 +70,12 @@ def _host_name() -> str:
 
 
 def make_process_folder(home: Path, started: int) -> tuple[Path, int]:
-    """A new folder for this process's journal, and the open file whose lock says that it lives.
+    """Create a folder for this process's journal, and lock it.
 
-    Nobody sees the folder before it is locked, so nobody takes it for one of the dead.
+    The lock of the returned file marks the process as alive. The folder becomes visible only when it is locked, so other processes never see it as dead.
 
     Raises:
-        OSError: If it cannot be made.
+        OSError: If it cannot be created.
     """
     folder = journal_folder(home) / process_name(started)
     hidden = folder.with_name(f".{folder.name}")
@@ -87,10 +87,10 @@ def make_process_folder(home: Path, started: int) -> tuple[Path, int]:
 
 
 def ensure_home(home: Path) -> None:
-    """Make the workspace folder if it is new, and refuse it if a newer burnish wrote it.
+    """Create the workspace folder if it is new; refuse it if a newer burnish wrote it.
 
     Raises:
-        WorkspaceTooNew: If the folder's format is above ours.
+        WorkspaceTooNew: If the folder's format is newer than this burnish reads.
         WorkspaceError: If workspace.json cannot be read.
     """
     path = home / "workspace.json"
@@ -106,7 +106,7 @@ def ensure_home(home: Path) -> None:
 
 
 def parts_of(home: Path) -> list[Path]:
-    """Folders and files of burnish that lie directly in a home folder."""
+    """List the folders and files of burnish that are directly in a home folder."""
     try:
         return sorted(path for path in home.iterdir() if _PART.fullmatch(path.name))
     except OSError:
@@ -114,9 +114,9 @@ def parts_of(home: Path) -> list[Path]:
 
 
 def open_to_others(home: Path) -> list[Path]:
-    """Which of a home folder and burnish's own parts of it group or others may look into.
+    """List the home folder and its burnish parts that group or others may read.
 
-    A home that is private keeps all its parts from others.
+    The parts of a private home are private too.
     """
     if not home.is_dir() or not home.stat().st_mode & 0o077:
         return []
@@ -124,20 +124,19 @@ def open_to_others(home: Path) -> list[Path]:
 
 
 def mend_rights(home: Path) -> None:
-    """Take the rights of group and others from what burnish keeps in a home folder.
+    """Remove the permissions of group and others from burnish's parts of a home folder.
 
-    The home folder itself may hold other people's files and stays as it is; `burnish doctor`
-    names it.
+    The home folder itself may hold other files and is not changed; `burnish doctor` names it.
     """
     for path in parts_of(home):
         make_private(path)
 
 
 def check_home(home: Path) -> None:
-    """Refuse a folder that a newer burnish wrote; a folder that is not there yet is fine.
+    """Refuse a folder that a newer burnish wrote; a missing folder is accepted.
 
     Raises:
-        WorkspaceTooNew: If the folder's format is above ours.
+        WorkspaceTooNew: If the folder's format is newer than this burnish reads.
         WorkspaceError: If workspace.json cannot be read.
     """
     path = home / "workspace.json"

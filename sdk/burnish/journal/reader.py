@@ -1,8 +1,7 @@
-"""Reads the journal back: all processes, without locks, also while it is being written.
+"""Read the journal of all processes without locks, also while it is being written.
 
-Knows: segments, where blobs lie in them, how damage is stepped over and counted, which process
-still writes.
-Does not know: what events mean together (trajectories/), where a trajectory's events are (index).
+`read_events` merges the events of all processes by time. `SegmentReader` reads one segment, looks
+up its blobs, and skips and counts damage. `is_alive` returns whether a process still writes.
 """
 
 from __future__ import annotations
@@ -37,52 +36,52 @@ from burnish.journal.events import (
 from burnish.records import Json
 
 _CHUNK = 1 << 20
-_VALUES = 8192  # decoded blobs that a segment keeps
+_VALUES = 8192  # decoded blobs that a segment caches
 _WINDOW = 1 << 16
 _NESTED = 16  # contents inside one another; capture nests two
 _T = TypeVar("_T")
 
 
 class ReadReport(msgspec.Struct, kw_only=True):
-    """What a reading met; damage is counted, never raised."""
+    """Problems found during a reading; damage is counted, never raised."""
 
     segments: int = 0
     events: int = 0
-    torn_tails: int = 0  # segments whose last frame was not whole
+    torn_tails: int = 0  # segments whose last frame is incomplete
     torn_bytes: int = 0
-    corrupt: int = 0  # ranges of bytes that were no frame
+    corrupt: int = 0  # ranges of bytes that are not a frame
     corrupt_bytes: int = 0
-    unknown_events: int = 0  # frames whose payload is no event that we know
+    unknown_events: int = 0  # frames whose payload is not a known event
     unreadable: int = 0  # segments and archived tables that could not be opened
-    stray: int = 0  # files among the segments that are none
+    stray: int = 0  # files in journal folders that are not segments
     damaged_files: int = 0  # lists and tombstones that could not be decoded
-    lost_events: int = 0  # events that the index knows and the segment does not hold any more
-    wrong_contents: int = 0  # contents whose bytes are not those of their name
-    unreadable_runs: int = 0  # runs that could not be put together
-    losses: dict[str, int] = {}  # what capture could not keep, by kind, where it was counted
+    lost_events: int = 0  # events that the index lists and the segment no longer holds
+    wrong_contents: int = 0  # contents whose bytes do not match their name
+    unreadable_runs: int = 0  # runs that could not be assembled
+    losses: dict[str, int] = {}  # content that capture could not keep, by kind
 
     def add(self, other: ReadReport) -> None:
-        """Count what another reading met as well."""
+        """Add the counts of another reading."""
         for name in self.__struct_fields__:
             if name != "losses":
                 setattr(self, name, getattr(self, name) + getattr(other, name))
         self.count_losses(other.losses)
 
     def count_losses(self, more: Mapping[str, int]) -> None:
-        """Count what capture could not keep."""
+        """Add losses that capture counted."""
         if more:
             self.losses = dict(Counter(self.losses) + Counter(more))
 
 
 class SegmentReader:
-    """One segment: yields its events, and what was appended since, and looks up its blobs."""
+    """Read the events and blobs of one segment, and later what was appended since."""
 
     def __init__(self, path: Path, report: ReadReport | None = None, position: int = 0) -> None:
-        """Open a segment, to be read from `position`.
+        """Open a segment at `position`.
 
         Raises:
             JournalError: If a newer burnish wrote it.
-            OSError: If it cannot be opened, or is no regular file.
+            OSError: If it cannot be opened, or is not a regular file.
         """
         self.path = path
         self.report = report if report is not None else ReadReport()
@@ -90,12 +89,12 @@ class SegmentReader:
         self.sealed = False
         self._fd = open_regular(path)
         self._bad: set[Ref] = set()
-        self.gaps: list[int] = []  # damage that may have held more than one frame
+        self.gaps: list[int] = []  # damaged ranges that may have held more than one frame
         self._places: dict[Ref, tuple[int, int]] = {}
         self._values: dict[Ref, Json] = {}
         self._window = (0, b"")
         self._neighbours: list[SegmentReader] | None = None
-        self._placed_to = 0  # blobs before this offset are in _places
+        self._placed_to = 0  # offset up to which blobs are in _places
         self._check_header()
 
     def __del__(self) -> None:
@@ -104,15 +103,15 @@ class SegmentReader:
             self._fd = -1
 
     def poll(self, *, final: bool = False) -> Iterator[tuple[int, AnyEvent]]:
-        """Offset and event of each frame since the last poll.
+        """Yield offset and event of each frame since the last poll.
 
-        With `final`, nobody writes any more: what is no frame at the end is counted as torn.
+        With `final`, the segment is closed: an incomplete frame at the end is counted as torn.
         """
         for offset, event in self._decoded(decode, final):
             yield offset, unfold(event, self.own) if type(event) is ModelStarted else event
 
     def briefs(self, *, final: bool = False) -> Iterator[tuple[int, Brief]]:
-        """As `poll`, with only what an index needs of each event."""
+        """Yield as `poll` does, with only the fields of each event that an index needs."""
         return self._decoded(decode_brief, final)
 
     def _decoded(
@@ -143,15 +142,15 @@ class SegmentReader:
         if final:
             size = os.fstat(self._fd).st_size
             torn = size - self.position
-            self.report.torn_tails += torn > 0 or not size  # not even the header is whole
+            self.report.torn_tails += torn > 0 or not size  # the header is incomplete
             self.report.torn_bytes += torn
 
     def _length_at(self, offset: int) -> int:
-        """The length that the bytes at an offset name, damaged or not."""
+        """Return the length field at an offset, damaged or not."""
         return int.from_bytes(os.pread(self._fd, 4, offset), "little")
 
     def _items(self, base: int, final: bool) -> Iterator[tuple[int, int, int, memoryview]]:
-        """Kind, start, end and payload of the frames from offset `base` on, read in chunks."""
+        """Yield kind, start, end and payload of the frames from offset `base` on, read in chunks."""
         pending = b""
         while True:
             chunk = os.pread(self._fd, max(_CHUNK, len(pending)), base + len(pending))
@@ -168,10 +167,10 @@ class SegmentReader:
                 return
 
     def event_at(self, offset: int) -> AnyEvent | None:
-        """The event whose frame starts at `offset`; None if it was erased.
+        """Return the event whose frame starts at `offset`; None if it was erased.
 
         Raises:
-            JournalCorrupt: If no readable event stands there.
+            JournalCorrupt: If there is no readable event at that offset.
         """
         head = frames.PREFIX.size
         first = self._read(offset, head)
@@ -180,7 +179,7 @@ class SegmentReader:
         start, window = self._window
         at = offset - start
         end = at + head + frames.PREFIX.unpack(first)[0]
-        if end > len(window):  # too long for the window
+        if end > len(window):  # longer than the window
             at, window = 0, os.pread(self._fd, end - at, offset)
         found = frames.frame_at(window, at, self._seeds)
         if found is not None and found[0] == frames.ERASED:
@@ -201,7 +200,7 @@ class SegmentReader:
         )
 
     def __getitem__(self, ref: Ref) -> bytes:
-        """Bytes of a blob.
+        """Return the bytes of a blob.
 
         Raises:
             KeyError: If the segment does not hold it.
@@ -227,10 +226,10 @@ class SegmentReader:
         return found
 
     def own(self, ref: Ref) -> bytes | None:
-        """Bytes of a blob that lies in this very segment, else None.
+        """Return the bytes of a blob of this segment, else None.
 
-        Bytes that are not those of the name, as in a file that somebody altered, are counted once
-        and left out.
+        Bytes that do not match the name, as in a file that was altered, are counted once and left
+        out.
         """
         content = self._stored(ref)
         if content is None or ref_of(content) == ref:
@@ -241,9 +240,9 @@ class SegmentReader:
         return None
 
     def _stored(self, ref: Ref) -> bytes | None:
-        """What the segment holds under a name, with the contents inside it in their place."""
+        """Return the stored content of a name, with its inner contents filled in."""
         around: list[bytes] = []
-        while len(around) <= _NESTED:  # contents of a damaged segment may hold each other
+        while len(around) <= _NESTED:  # contents of a damaged segment may contain each other
             place = self._places.get(ref)
             if place is None:
                 self._scan()
@@ -263,7 +262,7 @@ class SegmentReader:
         return None
 
     def value(self, ref: Ref) -> Json:
-        """A blob decoded, once for many uses; callers share the object and must not change it.
+        """Decode a blob and cache the value; callers share the object and must not change it.
 
         Raises:
             KeyError: If the segment does not hold it.
@@ -271,15 +270,15 @@ class SegmentReader:
         try:
             return self._values[ref]
         except KeyError:
-            if len(self._values) >= _VALUES:  # a long segment is read in constant memory
+            if len(self._values) >= _VALUES:  # bounds memory for a long segment
                 self._values.clear()
             value = self._values[ref] = from_json(self[ref])
             return value
 
     def values(self, refs: list[Ref]) -> list[Json] | None:
-        """The values of these blobs, None where one of them is lost.
+        """Decode these blobs; None if one of them is lost.
 
-        Requests of a run grow at their end, so the end is looked at for what is new.
+        Requests of a run grow at their end, so only the new end is decoded.
         """
         values = self._values
         try:
@@ -292,7 +291,7 @@ class SegmentReader:
             return None
 
     def _read(self, offset: int, size: int) -> bytes:
-        """Bytes of the file, out of a window that neighbours share."""
+        """Read bytes of the file through a window that neighbours share."""
         start, window = self._window
         if offset < start or offset + size > start + len(window):
             if size > _WINDOW:
@@ -301,7 +300,7 @@ class SegmentReader:
         return window[offset - start : offset - start + size]
 
     def _scan(self) -> None:
-        """Find blobs that lie before where reading began, or behind where it stands."""
+        """Find blobs before the start of reading or after its position."""
         for kind, start, end, payload in self._items(self._placed_to, final=True):
             self._placed_to = end
             if kind in frames.CONTENTS:
@@ -309,7 +308,8 @@ class SegmentReader:
 
     def _place(self, kind: int, payload: memoryview, start: int, end: int) -> None:
         content = start + frames.PREFIX.size + frames.REF_BYTES
-        size = content - end if kind == frames.SPLICED else end - content  # the sign tells
+        # the sign distinguishes the kinds
+        size = content - end if kind == frames.SPLICED else end - content
         self._places[bytes(payload[: frames.REF_BYTES])] = (content, size)
 
     def _check_header(self) -> None:
@@ -324,13 +324,13 @@ class SegmentReader:
 
 
 BlobLookup = SegmentReader
-"""Gives the bytes of a blob by its name, `blobs[ref]`, or its value, `blobs.value(ref)`."""
+"""Looks up a blob by name: `blobs[ref]` returns its bytes, `blobs.value(ref)` its value."""
 
 
 def is_alive(folder: Path) -> bool:
     """Return whether the process that writes this folder still runs.
 
-    Where files have no locks, a process of another host counts as running.
+    On a file system without locks, a process of another host counts as running.
     """
     try:
         fd = os.open(folder / "alive", os.O_RDONLY | NO_WAIT)
@@ -340,16 +340,14 @@ def is_alive(folder: Path) -> bool:
         state = platform.take_lock(fd, shared=True)
     finally:
         os.close(fd)
-    if (
-        state == "unsupported"
-    ):  # a file system without locks; a journal that may grow is never taken away
+    if state == "unsupported":  # a file system without locks; an active journal is never removed
         pid = layout.process_id_of(folder.name)
         return pid is None or platform.is_process_alive(pid)
     return state == "held elsewhere"
 
 
 def process_folders(home: Path) -> list[Path]:
-    """Folders of all processes that wrote to the journal, by name."""
+    """Return the folders of all processes that wrote to the journal, by name."""
     try:
         found = layout.journal_folder(home).iterdir()
         return sorted(path for path in found if path.is_dir() and not path.name.startswith("."))
@@ -358,13 +356,13 @@ def process_folders(home: Path) -> list[Path]:
 
 
 def segments(folder: Path) -> list[Path]:
-    """Segments of one process, oldest first; files of other names are none."""
+    """Return the segments of one process, oldest first; files with other names are ignored."""
     found = [path for path in folder.glob("*.seg") if layout.SEGMENT.fullmatch(path.name)]
     return sorted(found, key=lambda path: int(path.stem))
 
 
 def count_stray(home: Path) -> int:
-    """Files in the journal's folders that are no segments, as copies by hand are."""
+    """Count the files in the journal's folders that are not segments, such as manual copies."""
     return sum(
         not (path.name == "alive" or layout.SEGMENT.fullmatch(path.name))
         for folder in process_folders(home)
@@ -373,7 +371,7 @@ def count_stray(home: Path) -> int:
 
 
 def open_segment(path: Path, report: ReadReport, position: int = 0) -> SegmentReader | None:
-    """A segment to read, or None and a count where it cannot be opened.
+    """Open a segment; return None and count it if it cannot be opened.
 
     Raises:
         JournalError: If a newer burnish wrote it.
@@ -390,12 +388,12 @@ def open_segment(path: Path, report: ReadReport, position: int = 0) -> SegmentRe
 def read_events(
     home: Path, since_ns: int | None = None, report: ReadReport | None = None
 ) -> Iterator[tuple[AnyEvent, BlobLookup]]:
-    """Events of all processes, merged by time, each with the blobs that it refers to.
+    """Yield the events of all processes, merged by time, each with the blobs that it refers to.
 
     Args:
         home: Folder of the workspace.
         since_ns: Only events from then on.
-        report: Counts what was met, damage too.
+        report: Receives the counts of the reading, including damage.
 
     Raises:
         WorkspaceTooNew: If a newer burnish wrote the workspace.

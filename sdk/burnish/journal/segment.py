@@ -1,7 +1,7 @@
-"""An open segment: events and the contents that they name go to its end, all of them or none.
+"""Append events and their contents to an open segment, all of them or none.
 
-Knows: which contents it holds already, the frames around both, one write for each append.
-Does not know: when a segment is full, who else writes, when the disk is asked to sync.
+`Segment.append` writes each content once, before the first event that names it, with one write per
+append. `writer` decides when a segment is full and when the disk is synced.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from burnish.journal.events import Ref
 from burnish.journal.frames import SegmentHeader, add_blob, add_events
 from burnish.journal.gil_write import SMALL, write_all, write_small
 
-_LONGEST_NS = 3600 * 10**9  # an idle process too lets go of its old segments
+_LONGEST_NS = 3600 * 10**9  # an idle process also closes its old segments
 
 
 class Segment:
-    """A file that grows, how far it is good, and what it holds.
+    """An open segment file, its valid size, and the contents that it holds.
 
     Attributes:
-        size: Bytes that are good; a failed write leaves nothing behind them.
+        size: Number of valid bytes; a failed write leaves no bytes after them.
         empty: Whether it holds no event yet.
         known: Names of the contents that it holds.
-        expires_ns: When it is too old to be appended to, in nanoseconds since the epoch.
+        expires_ns: Time after which no more events are appended, in nanoseconds since the epoch.
     """
 
     __slots__ = ("empty", "expires_ns", "fd", "known", "number", "path", "seeds", "size")
@@ -40,7 +40,7 @@ class Segment:
         """Create the file and write its header.
 
         Raises:
-            OSError: If there is no room for it; the file is then gone again.
+            OSError: If the disk has no room; the file is then removed.
         """
         self.path, self.number = path, header.segment
         self.seeds = frames.make_seeds(header.salt)
@@ -58,10 +58,10 @@ class Segment:
             raise
 
     def seal(self) -> None:
-        """Say at the end that nobody writes here any more.
+        """Write the closing frame, after which the segment does not change.
 
         Raises:
-            OSError: As `append`; a segment without a seal is read just as well.
+            OSError: As `append`; a segment without a seal can be read too.
         """
         counts = msgspec.msgpack.encode({"blobs": len(self.known)})
         self.write(frames.frame(frames.SEAL, counts, self.seeds))
@@ -69,10 +69,10 @@ class Segment:
     def append(
         self, payloads: Sequence[bytes], blobs: Mapping[Ref, bytes] | tuple[()] = ()
     ) -> None:
-        """Write events, and before them the contents that are not here yet.
+        """Write events, and before them the contents that the segment does not hold yet.
 
         Raises:
-            OSError: If the file does not take all of it; then it holds nothing of it.
+            OSError: If the file does not accept all of it; then it holds nothing of it.
         """
         data: list[bytes] = []
         fresh: set[Ref] = set()
@@ -85,7 +85,7 @@ class Segment:
         self.empty = False
 
     def write(self, data: bytes) -> None:
-        """Write bytes that are frames already.
+        """Write encoded frames.
 
         Raises:
             OSError: As `append`.
@@ -96,12 +96,12 @@ class Segment:
             if written != size:
                 write_all(self.fd, data, written)
             self.size += size
-        except BaseException:  # a person's interrupt too: nothing may stand behind `size`
+        except BaseException:  # also on KeyboardInterrupt: no bytes may follow `size`
             os.ftruncate(self.fd, self.size)
             raise
 
     def _add_contents(self, data: list[bytes], blobs: Mapping[Ref, bytes], fresh: set[Ref]) -> None:
-        """Add the frames of contents that are not here yet, and note their names."""
+        """Add the frames of contents that are new to the segment, and record their names."""
         known = self.known
         for ref, blob in blobs.items():
             if ref in known or ref in fresh:
@@ -113,7 +113,7 @@ class Segment:
                 self._add_shared(data, ref, blob, fresh)
 
     def _add_shared(self, data: list[bytes], ref: Ref, blob: bytes, fresh: set[Ref]) -> None:
-        """Add a content that shares bytes, and the text in it if neither file nor `fresh` has it."""
+        """Add a spliced content, and its inner text if neither the file nor `fresh` has it."""
         if not isinstance(blob, Spliced):
             data.append(frames.frame(frames.LINK, ref + blob, self.seeds))
             return

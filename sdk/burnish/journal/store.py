@@ -1,7 +1,7 @@
-"""Gives the events of one trajectory, wherever they lie.
+"""Find and read the events of one trajectory, in open, closed and archived segments.
 
-Knows: the index, open segments, which events belong together.
-Does not know: what they mean (telemetry/projection, trajectories/).
+`JournalStore` combines the index with the segment readers. `trajectories/` and
+`telemetry/` interpret the events.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from burnish.journal.lifecycle.archived_segments import fetch
 from burnish.journal.reader import ReadReport, SegmentReader, is_alive, open_segment
 
 _OPEN_SEGMENTS = 16
-_TOGETHER = 256  # trajectories whose places are asked for at once
+_TOGETHER = 256  # trajectories whose offsets are queried at once
 
 
 Pairs = list[tuple[AnyEvent, SegmentReader]]
-"""Events, each with the segment that holds what it refers to."""
+"""Events, each with the segment that resolves its references."""
 
 
 class Chapter(msgspec.Struct, frozen=True):
-    """Events of one trajectory out of one process, in the order of writing."""
+    """Events of one trajectory from one process, in the order of writing."""
 
     events: Pairs
-    alive: bool  # whether that process still writes
+    alive: bool  # whether that process is still running
 
 
 class JournalStore:
@@ -42,13 +42,13 @@ class JournalStore:
     def __init__(self, home: Path) -> None:
         self.home = home
         self.index = Index(home)
-        self.met = ReadReport()  # by what reads single trajectories
+        self.met = ReadReport()  # counts from reading single trajectories
         self._alive: dict[str, bool] = {}
         self._told: set[str] = set()
         self._readers: OrderedDict[Path, SegmentReader] = OrderedDict()
 
     def report(self) -> ReadReport:
-        """What indexing the journal met, and what reading single trajectories met since."""
+        """Return the counts of indexing the journal and of reading single trajectories since."""
         total = self.index.report()
         total.lost_events += self.met.lost_events
         total.wrong_contents += self.met.wrong_contents
@@ -56,7 +56,9 @@ class JournalStore:
         return total
 
     def find(self, query: Query) -> list[IndexEntry]:
-        """Trajectories that match, oldest first, up to what is written now.
+        """Find the trajectories that match, oldest first.
+
+        The index is updated before.
 
         Raises:
             WorkspaceTooNew: If a newer burnish wrote the workspace.
@@ -65,7 +67,7 @@ class JournalStore:
         return self.index.find(query)
 
     def refresh(self) -> None:
-        """Catch up with the journal.
+        """Update the index from the journal.
 
         Raises:
             WorkspaceTooNew: If a newer burnish wrote the workspace.
@@ -75,16 +77,16 @@ class JournalStore:
         self._told = self.index.told_threads()
 
     def close(self) -> None:
-        """Let go of open segments and of what was decoded."""
+        """Close open segments and drop decoded values."""
         self._readers.clear()
 
     def count_anew(self) -> None:
-        """Forget what reading single trajectories met, so that the next readings count each fault once."""
+        """Reset the counts of reading, so that the next readings count each fault once."""
         self._readers.clear()
         self.met = ReadReport()
 
     def walk(self, entries: Sequence[IndexEntry]) -> Iterator[tuple[IndexEntry, list[Chapter]]]:
-        """Each of these trajectories with its events."""
+        """Yield each of these trajectories with its events."""
         for start in range(0, len(entries), _TOGETHER):
             some = entries[start : start + _TOGETHER]
             places = self.index.places_of([entry.id for entry in some])
@@ -92,7 +94,7 @@ class JournalStore:
                 yield entry, self._chapters(entry.id, places[entry.id])
 
     def fingerprint(self, entries: Sequence[IndexEntry]) -> str:
-        """Hash of where the frames about these entries lie, those about their threads included."""
+        """Hash the offsets of the frames of these entries, including frames about their threads."""
         seen = hashlib.blake2b(digest_size=16)
         for start in range(0, len(entries), _TOGETHER):
             some = entries[start : start + _TOGETHER]
@@ -103,16 +105,16 @@ class JournalStore:
         return seen.hexdigest()
 
     def _about_thread(self, thread_id: str | None) -> list[Any]:
-        """Outcomes that name a thread, and the runs that they may be meant for."""
+        """Return the offsets of outcomes that name a thread, and of the runs of that thread."""
         if thread_id is None or thread_id not in self._told:
             return []
         others = self.index.find(Query(thread_id=thread_id))
         return [self.index.thread_facts(thread_id), [(o.id, o.ended_ns) for o in others]]
 
     def _chapters(self, trajectory: str, places: list[FrameOffsets]) -> list[Chapter]:
-        """Events by process, the earliest process first.
+        """Group events by process, the earliest process first.
 
-        Events that the index knows and that cannot be read any more are a loss of the trajectory.
+        Events in the index that can no longer be read count as a loss of the trajectory.
         """
         folders: dict[str, Pairs] = {}
         lost = 0
@@ -138,7 +140,7 @@ class JournalStore:
         return self._alive[folder]
 
     def thread_outcomes(self, thread_id: str) -> Pairs:
-        """Outcomes that name this thread and no trajectory."""
+        """Return the outcomes that name this thread and no trajectory."""
         found: Pairs = []
         for place in self.index.thread_facts(thread_id):
             pairs, missing = self._read(place)
@@ -147,7 +149,7 @@ class JournalStore:
         return found
 
     def _read(self, place: FrameOffsets) -> tuple[Pairs, int]:
-        """The events at a place, and how many of them cannot be read any more."""
+        """Read the events at these offsets, and count those that can no longer be read."""
         reader = self._reader(place.path)
         if reader is None:
             return [], len(place.offsets)
@@ -172,7 +174,7 @@ class JournalStore:
                 if not path.exists():
                     path = fetch(self.home, f"{path.parent.name}/{path.name}") or path
                 reader = open_segment(path, self.met)
-            except JournalError:  # the archive cannot be reached, or is not what was archived
+            except JournalError:  # the archive is unreachable, or its content changed
                 reader = None
             if reader is None:
                 return None

@@ -1,11 +1,13 @@
-"""Appends events to the journal of this process, so that what was acknowledged is never lost.
-
-Knows: one folder per process, group fsync, rotation, when to let go of old segments, what to do when
-the disk is full or the process forks. Does not know: the bytes of a segment (segment.py), what the
-events say, who reads them.
+"""Append events to the journal of this process; an acknowledged event is never lost.
 
 An event is acknowledged once the kernel has its bytes: it survives the death of the process.
-A background thread forces them to the disk (`fsync`): then it survives the loss of power.
+A background thread forces the bytes to the disk (`fsync`): then the event survives a power failure.
+
+How it works: `JournalWriter` owns one folder per process and one open `Segment`. One lock guards
+the open segment; a second lock serialises syncs, so one thread syncs for all that wait. The
+background thread syncs, applies retention, and erases forgotten content. A forked child abandons
+the parent's files and opens a folder of its own. When the disk is full, `append` raises
+`JournalFull` and leaves no partial frame.
 """
 
 from __future__ import annotations
@@ -35,14 +37,14 @@ from burnish.settings import Settings
 
 _LOG = logging.getLogger("burnish.journal")
 _Append = tuple[Sequence[bytes], Mapping[Ref, bytes] | tuple[()], int]
-"""Encoded events, their contents, and when the last of them happened."""
-_QUOTA_PAUSE_S = 0.5  # between two looks whether there is room again
+"""Encoded events, their contents, and the time of the last of them."""
+_QUOTA_PAUSE_S = 0.5  # seconds between checks for free space
 
 
 class JournalWriter:
     """The journal of one process under `home`; safe for any number of threads and across fork.
 
-    Nothing is created before the first event.
+    The first event creates the folder.
     """
 
     def __init__(self, home: Path, settings: Settings | None = None) -> None:
@@ -53,7 +55,8 @@ class JournalWriter:
 
     def _reset(self) -> None:
         # Reentrant: the garbage collector may end an abandoned run, and so append, while this
-        # thread holds them. Such an append waits in `_deferred` for the one that it interrupts.
+        # thread holds the locks. Such an append waits in `_deferred` for the one that it
+        # interrupts.
         self._lock = threading.RLock()
         self._sync_lock = threading.RLock()
         self._writing = False
@@ -63,9 +66,9 @@ class JournalWriter:
         self._folder_lock: int | None = None
         self._next = 0
         self._started = 0
-        self._sealed = 0  # bytes of the segments before the open one
+        self._sealed = 0  # bytes of the closed segments of this process
         self._synced = 0
-        self._retired: list[int] = []  # files that wait for their last fsync
+        self._retired: list[int] = []  # closed files that still need their last fsync
         self._dirty = False
         self._rotated = False
         self._over_quota = False
@@ -76,23 +79,23 @@ class JournalWriter:
 
     @property
     def settings(self) -> Settings:
-        """What is in force; may be changed at any time."""
+        """Return the current settings; they may be changed at any time."""
         return self._settings
 
     @settings.setter
     def settings(self, settings: Settings) -> None:
-        """Put others in force, from the next append on."""
+        """Apply other settings from the next append on."""
         self._settings = settings
-        self._dirty = False  # the next append asks anew when to sync
+        self._dirty = False  # the next append computes the time of the next sync again
         self._set_limit()
 
     def _set_limit(self) -> None:
-        """How large the open segment may be for one more append to go into it."""
+        """Set the size up to which the open segment accepts one more append."""
         self._limit = 0 if self._over_quota else self._settings.segment_bytes
 
     @property
     def folder(self) -> Path | None:
-        """Folder of this process's segments, None before the first event."""
+        """Return the folder of this process's segments, None before the first event."""
         return self._folder
 
     def append(self, event: AnyEvent, blobs: Mapping[Ref, bytes] | tuple[()] = ()) -> None:
@@ -101,7 +104,7 @@ class JournalWriter:
         Returns once the kernel has the bytes (and the disk, under `fsync="always"`).
 
         Raises:
-            JournalFull: If the disk has no room; nothing of the event is left behind.
+            JournalFull: If the disk is full; no part of the event is left behind.
             WorkspaceTooNew: If a newer burnish wrote the workspace.
             JournalUnwritable: If the folder cannot be written.
         """
@@ -110,7 +113,7 @@ class JournalWriter:
     def append_all(
         self, events: Sequence[AnyEvent], blobs: Mapping[Ref, bytes] | tuple[()] = ()
     ) -> None:
-        """As `append`, for several events in one write: all of them or none."""
+        """Write several events as `append` does, in one write: all of them or none."""
         if len(blobs) > CHUNK:
             events, blobs = _fold_messages(events, blobs)
         given = encode_all(events), blobs, events[-1].at
@@ -131,7 +134,7 @@ class JournalWriter:
     def _write(
         self, payloads: Sequence[bytes], blobs: Mapping[Ref, bytes] | tuple[()], at: int
     ) -> None:
-        """Write encoded events to the open segment, or to the next; the caller holds the lock."""
+        """Write encoded events to the open segment or a new one; the caller holds the lock."""
         segment = self._segment
         try:
             if segment is None or segment.size >= self._limit or at > segment.expires_ns:
@@ -143,7 +146,7 @@ class JournalWriter:
 
     @contextlib.contextmanager
     def _exclusive(self) -> Iterator[None]:
-        """Hold the lock for a change of segments; what is appended within it is written after it."""
+        """Hold the lock for a change of segments; events appended meanwhile are written after it."""
         with self._lock:
             before, self._writing = self._writing, True
             try:
@@ -154,7 +157,7 @@ class JournalWriter:
                 self._write(*self._deferred.popleft())
 
     def _see_to_sync(self) -> None:
-        """Have what was written on the disk: now, soon, or when the system likes."""
+        """Sync the written bytes now, soon, or when the system chooses, as `fsync` says."""
         mode = self.settings.fsync
         if mode == "always":
             with self._lock:
@@ -165,7 +168,7 @@ class JournalWriter:
             self._wake.set()
 
     def flush(self, timeout_s: float | None = None) -> None:
-        """Force everything that was appended to the disk; `timeout_s` bounds waiting for others."""
+        """Force all appended events to the disk; `timeout_s` bounds the wait for other threads."""
         if self._sync_lock.acquire(timeout=-1 if timeout_s is None else timeout_s):
             try:
                 self._force()
@@ -173,7 +176,7 @@ class JournalWriter:
                 self._sync_lock.release()
 
     def close(self) -> None:
-        """Seal the open segment and force it to the disk; a later append begins a new folder."""
+        """Seal the open segment and force it to the disk; a later append opens a new folder."""
         with self._exclusive():
             self._retire()
             self._let_go()
@@ -191,7 +194,7 @@ class JournalWriter:
             self._retire()
 
     def _let_go(self) -> None:
-        """Leave the folder: from now on it counts as one of a process that has ended."""
+        """Close the folder: it now counts as the folder of a process that has ended."""
         self._folder, self._next = None, 0
         if self._folder_lock is not None:
             os.close(self._folder_lock)
@@ -199,20 +202,20 @@ class JournalWriter:
 
     def _next_segment(self) -> Segment:
         if self._over_quota:
-            self._wake.set()  # look again whether something was shipped
+            self._wake.set()  # check again whether spans were shipped
             raise OSError(errno.EDQUOT, "keep_bytes is used up by spans that wait to be shipped")
         segment = self._segment
         return self._rotate() if segment is None or not segment.empty else segment
 
     def _leave_torn(self) -> None:
-        """Leave a segment behind if half a frame in it could not be cut off."""
+        """Abandon a segment if a partial frame in it could not be cut off."""
         segment = self._segment
         if segment is not None and os.fstat(segment.fd).st_size != segment.size:
             self._let_go_of(segment)
             self._segment = None
 
     def _rotate(self) -> Segment:
-        """Seal what is open and open the next segment."""
+        """Seal the open segment and open the next one."""
         self._retire()
         folder = self._folder or self._open_folder()
         number, self._next = self._next, self._next + 1
@@ -237,7 +240,7 @@ class JournalWriter:
         segment, self._segment = self._segment, None
         if segment is None:
             return
-        with contextlib.suppress(OSError):  # an unsealed segment is read just as well
+        with contextlib.suppress(OSError):  # an unsealed segment can be read too
             segment.seal()
         self._let_go_of(segment)
 
@@ -246,7 +249,7 @@ class JournalWriter:
         self._sealed += segment.size
 
     def _position(self) -> int:
-        """Bytes that were ever written here; the caller holds the lock."""
+        """Return the number of bytes written so far; the caller holds the lock."""
         return self._sealed + (0 if self._segment is None else self._segment.size)
 
     def _open_folder(self) -> Path:
@@ -271,13 +274,13 @@ class JournalWriter:
             stop.wait(self.settings.fsync_interval_s)
             try:
                 self._keep_house(stop)
-            except Exception as fault:  # noqa: BLE001 - this thread must outlive any fault
+            except Exception as fault:  # noqa: BLE001 - the thread must survive any fault
                 if type(fault) not in self._faults:
                     self._faults.add(type(fault))
                     _LOG.warning("journal of %s: %r", self.home, fault)
 
     def _keep_house(self, stop: threading.Event) -> None:
-        """Sync, let go of old segments, blank what was forgotten."""
+        """Sync, remove old segments, and erase forgotten content until `stop` is set."""
         self._dirty = False
         if self.settings.fsync == "interval":
             with self._sync_lock:
@@ -295,7 +298,7 @@ class JournalWriter:
                 self._force()
 
     def _force(self) -> None:
-        """Sync the open segment and the retired ones; the caller holds the sync lock."""
+        """Sync the open segment and the closed ones; the caller holds the sync lock."""
         with self._lock:
             retired, self._retired = self._retired, []
             segment, position = self._segment, self._position()
@@ -308,7 +311,7 @@ class JournalWriter:
         self._synced = position
 
     def _after_fork(self) -> None:
-        """In the child: let go of the parent's files and begin a journal of our own."""
+        """Abandon the parent's files in a forked child and open a new journal."""
         kept = [self._folder_lock, *self._retired]
         if self._segment is not None:
             kept.append(self._segment.fd)
@@ -323,7 +326,7 @@ class JournalWriter:
 def _fold_messages(
     events: Sequence[AnyEvent], blobs: Mapping[Ref, bytes] | tuple[()]
 ) -> tuple[Sequence[AnyEvent], Mapping[Ref, bytes] | tuple[()]]:
-    """The events with a long list of messages taken out of the last, which are contents then."""
+    """Move the long list of messages of the last event into contents."""
     last = events[-1]
     if not isinstance(last, ModelStarted) or len(last.messages) <= CHUNK:
         return events, blobs
@@ -337,12 +340,12 @@ _shared_lock = threading.RLock()
 
 
 def shared() -> JournalWriter:
-    """The journal writer of this process for the home folder in force."""
+    """Return the journal writer of this process for the current home folder."""
     return writer_for(burnish_settings.current().home)
 
 
 def writer_for(home: Path) -> JournalWriter:
-    """The journal writer of this process for a home folder; all who ask get the same."""
+    """Return the journal writer of this process for a home folder; all callers share it."""
     home = home.absolute()
     with _shared_lock:
         writer = _shared.get(home)

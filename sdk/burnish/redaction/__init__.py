@@ -1,13 +1,14 @@
-"""Personal data and secrets in text: found by pattern, replaced by consistent stand-ins.
+"""Find personal data and secrets in text by pattern, and replace them with consistent pseudonyms.
 
-Knows: what is looked for (detectors.py), what it is replaced by (pseudonyms.py), where the key is kept (key.py).
-Does not know: messages, rows, events; whoever has those walks through their texts.
+`detectors.py` lists the detectors, `pseudonyms.py` makes the replacements, `key.py` keeps the key.
+Callers walk through the texts of messages, rows and events themselves.
 
     redactor = Redactor(workspace_key(home))
     redactor.clean("write to anna@firm.com")     # "write to u1f0c9a7be42d@example.invalid"
     redactor.counts                              # {"email": 1}
 
-Works offline and without any model, so it finds what has a form: addresses, numbers, keys. Names of people have none.
+Redaction works offline and without a model. It finds data with a fixed form: addresses, numbers,
+keys. It does not find names of people, which have no fixed form.
 """
 
 from __future__ import annotations

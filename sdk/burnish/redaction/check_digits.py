@@ -1,4 +1,4 @@
-"""Check digits of cards, accounts and national numbers."""
+"""Verify the check digits of cards, accounts and national numbers."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import datetime as dt
 
 
 def digits_of(text: str) -> str:
-    """The digits of a text."""
+    """Return the digits of a text."""
     return "".join(char for char in text if char.isdigit())
 
 
 def luhn(number: str) -> bool:
-    """Whether the last digit is the right check digit of a card number."""
+    """Return whether the last digit is the correct check digit of a card number."""
     total = 0
     for place, char in enumerate(reversed(number)):
         digit = int(char) * (1 + place % 2)
@@ -20,13 +20,13 @@ def luhn(number: str) -> bool:
 
 
 def iban_remainder(text: str) -> int:
-    """The number that an IBAN stands for, modulo 97; 1 if it is one."""
+    """Return the value of an IBAN modulo 97; 1 if it is valid."""
     turned = text[4:] + text[:4]
     return int("".join(str(int(char, 36)) for char in turned)) % 97
 
 
 def weighted(number: str, weights: tuple[int, ...]) -> int:
-    """The sum of the digits times their weights."""
+    """Sum the digits times their weights."""
     return sum(int(char) * weight for char, weight in zip(number, weights, strict=False))
 
 
@@ -41,7 +41,7 @@ _TURNS = (
 
 
 def verhoeff(number: str) -> bool:
-    """Whether a number ends in its check digit by Verhoeff, as Aadhaar numbers do."""
+    """Return whether a number ends in its Verhoeff check digit, as Aadhaar numbers do."""
     check = 0
     for place, char in enumerate(reversed(number)):
         check = int(_D5[check][int(_TURNS[place % 8][int(char)])])
@@ -49,7 +49,7 @@ def verhoeff(number: str) -> bool:
 
 
 def is_date(year: int, month: int, day: int) -> bool:
-    """Whether there is such a day."""
+    """Return whether this day exists."""
     try:
         dt.date(year, month, day)
     except ValueError:
@@ -58,7 +58,7 @@ def is_date(year: int, month: int, day: int) -> bool:
 
 
 def is_pesel(number: str) -> bool:
-    """Whether 11 digits are a Polish PESEL."""
+    """Return whether 11 digits are a Polish PESEL."""
     century = {0: 1900, 1: 2000, 2: 2100, 3: 2200, 4: 1800}[int(number[2]) // 2]
     month = int(number[2:4]) % 20
     born = is_date(century + int(number[:2]), month, int(number[4:6]))
@@ -66,7 +66,7 @@ def is_pesel(number: str) -> bool:
 
 
 def is_cpf(number: str) -> bool:
-    """Whether 11 digits are a Brazilian CPF."""
+    """Return whether 11 digits are a Brazilian CPF."""
     if len(set(number)) == 1:
         return False
     for size in (9, 10):
@@ -77,12 +77,12 @@ def is_cpf(number: str) -> bool:
 
 
 def is_bsn(number: str) -> bool:
-    """Whether nine digits are a Dutch BSN."""
+    """Return whether nine digits are a Dutch BSN."""
     return int(number) > 0 and weighted(number, (9, 8, 7, 6, 5, 4, 3, 2, -1)) % 11 == 0
 
 
 def is_spanish(text: str) -> bool:
-    """Whether a text is a Spanish NIF or NIE."""
+    """Return whether a text is a Spanish NIF or NIE."""
     body = text[:-1].replace("X", "0").replace("Y", "1").replace("Z", "2")
     return "TRWAGMYFPDXBNJZSQVHLCKE"[int(body) % 23] == text[-1]
 
@@ -98,7 +98,7 @@ _ODD = dict(
 
 
 def is_codice_fiscale(text: str) -> bool:
-    """Whether 16 characters are an Italian tax code."""
+    """Return whether 16 characters are an Italian tax code."""
     total = 0
     for place, char in enumerate(text[:15]):
         even = int(char) if char.isdigit() else ord(char) - ord("A")
@@ -107,12 +107,12 @@ def is_codice_fiscale(text: str) -> bool:
 
 
 def is_nir(number: str) -> bool:
-    """Whether 15 digits are a French social security number."""
+    """Return whether 15 digits are a French social security number."""
     return 97 - int(number[:13]) % 97 == int(number[13:])
 
 
 def is_chinese(text: str) -> bool:
-    """Whether 18 characters are a Chinese resident number."""
+    """Return whether 18 characters are a Chinese resident number."""
     if not is_date(int(text[6:10]), int(text[10:12]), int(text[12:14])):
         return False
     weights = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
@@ -120,7 +120,7 @@ def is_chinese(text: str) -> bool:
 
 
 def is_norwegian(number: str) -> bool:
-    """Whether 11 digits are a Norwegian birth number."""
+    """Return whether 11 digits are a Norwegian birth number."""
     first = -weighted(number, (3, 7, 6, 1, 8, 9, 4, 5, 2)) % 11
     second = -weighted(number, (5, 4, 3, 2, 7, 6, 5, 4, 3, 2)) % 11
     day = int(number[:2]) % 40
@@ -128,36 +128,36 @@ def is_norwegian(number: str) -> bool:
 
 
 def is_turkish(number: str) -> bool:
-    """Whether 11 digits are a Turkish identity number."""
+    """Return whether 11 digits are a Turkish identity number."""
     odd, even = sum(map(int, number[:9:2])), sum(map(int, number[1:8:2]))
     tenth = (odd * 7 - even) % 10
     return (tenth, sum(map(int, number[:10])) % 10) == (int(number[9]), int(number[10]))
 
 
 def is_swedish(number: str) -> bool:
-    """Whether ten digits are a Swedish personal number."""
+    """Return whether ten digits are a Swedish personal number."""
     return is_date(2000, int(number[2:4]), int(number[4:6]) % 60 or 1) and luhn(number)
 
 
 def is_finnish(text: str) -> bool:
-    """Whether six digits, a serial of three and a check character are a Finnish identity code."""
+    """Return whether six digits, a serial number and a check character are a Finnish identity code."""
     bare = text if text[6].isdigit() else text[:6] + text[7:]
     return "0123456789ABCDEFHJKLMNPRSTUVWXY"[int(bare[:9]) % 31] == bare[9].upper()
 
 
 def is_belgian(number: str) -> bool:
-    """Whether 11 digits are a Belgian national number."""
+    """Return whether 11 digits are a Belgian national number."""
     body, check = int(number[:9]), int(number[9:])
     return check in (97 - body % 97, 97 - (2_000_000_000 + body) % 97)
 
 
 def is_swiss(number: str) -> bool:
-    """Whether 13 digits are a Swiss AHV number."""
+    """Return whether 13 digits are a Swiss AHV number."""
     return weighted(number, (1, 3) * 6 + (1,)) % 10 == 0
 
 
 def is_german_tax(number: str) -> bool:
-    """Whether 11 digits are a German tax number."""
+    """Return whether 11 digits are a German tax number."""
     product = 10
     for char in number[:10]:
         product = ((int(char) + product) % 10 or 10) * 2 % 11
@@ -165,5 +165,5 @@ def is_german_tax(number: str) -> bool:
 
 
 def is_nhs(number: str) -> bool:
-    """Whether ten digits are a British NHS number."""
+    """Return whether ten digits are a British NHS number."""
     return (11 - weighted(number, tuple(range(10, 1, -1))) % 11) % 11 == int(number[9])

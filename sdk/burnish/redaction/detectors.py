@@ -1,7 +1,7 @@
-"""The detectors: what is looked for as a secret, and what as personal data.
+"""List the detectors of secrets and of personal data.
 
-A detector reads a `View` of a text and yields kinds and places. `find` runs several of them and
-settles overlaps: the earlier detector wins. Long texts are read in overlapping windows, so that
+A detector reads a `View` of a text and yields kinds and places. `find` runs several detectors and
+resolves overlaps: the earlier detector wins. Long texts are read in overlapping windows, so that
 memory stays bounded.
 """
 
@@ -18,18 +18,18 @@ from burnish.redaction.secret_detection.tokens import Token, find_tokens
 from burnish.redaction.views import View
 
 _WINDOW = 1 << 20
-_BACK, _AHEAD = 512, 1 << 16  # so much around a window is read with it
+_BACK, _AHEAD = 512, 1 << 16  # characters around a window that are read with it
 
 
 @dataclass(frozen=True, slots=True)
 class Detection:
-    """Something that was found.
+    """A finding of a detector.
 
     Attributes:
         kind: Its kind.
-        start: Where it begins in the text.
-        end: Where it ends.
-        text: What it says, with compatible characters folded.
+        start: Its first offset in the text.
+        end: The offset after its end.
+        text: Its text, with compatible characters folded.
     """
 
     kind: str
@@ -40,12 +40,12 @@ class Detection:
 
 @dataclass(frozen=True, slots=True)
 class Detector:
-    """One way to find things.
+    """A detector of secrets or personal data.
 
     Attributes:
         name: Its name.
-        find: Yields kind and place of everything it finds in a view.
-        number: Whether it only reads texts with seven digits close together.
+        find: Yields kind and place of each finding in a view.
+        number: Whether it reads only texts with seven digits close together.
     """
 
     name: str
@@ -54,7 +54,7 @@ class Detector:
 
 
 def find(text: str, detectors: Iterable[Detector]) -> list[Detection]:
-    """Everything that the detectors find, in order, without overlaps; earlier detectors go first."""
+    """Find everything that the detectors find, in order, without overlaps; earlier detectors win."""
     if len(text) <= _WINDOW + _AHEAD:
         return _find_in(text, tuple(detectors))
     chosen, found, end = tuple(detectors), [], 0

@@ -1,6 +1,6 @@
-"""The key that makes stand-ins the same from run to run.
+"""Keep the key of a workspace that makes pseudonyms stable from run to run.
 
-Knows: where the key of a workspace is kept. Does not know: what it is used for.
+`workspace_key` returns it.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ _FILE = "redaction.key"
 
 
 def workspace_key(home: Path) -> bytes:
-    """The key of a workspace: from BURNISH_REDACTION_KEY, else from its file, which is made once.
+    """Return the key of a workspace: from BURNISH_REDACTION_KEY, else from its file, created once.
 
-    Whoever has the key can tell whether a stand-in belongs to a given original; keep it as secret as the journal.
+    The key shows whether a pseudonym belongs to a given original: keep it as secret as the journal.
     """
     if given := os.environ.get(VARIABLE):
         return given.encode()
     file = home / _FILE
     make_private_folder(home)
-    write_once(file, secrets.token_hex(32).encode())  # another process may be first
+    write_once(file, secrets.token_hex(32).encode())  # another process may create it first
     return _read_key(file)
 
 
 def known_keys(home: Path) -> list[bytes]:
-    """The keys that a workspace may have used, that of today first; none is made."""
+    """Return the keys that a workspace may have used, the current one first; create none."""
     given, file = os.environ.get(VARIABLE), home / _FILE
     keys = [given.encode()] if given else []
     with contextlib.suppress(FileNotFoundError):
@@ -41,11 +41,11 @@ def known_keys(home: Path) -> list[bytes]:
 
 
 def _read_key(file: Path) -> bytes:
-    """The key in a file.
+    """Read the key in a file.
 
     Raises:
-        FileNotFoundError: If there is none.
-        WorkspaceError: If the file cannot be read or is empty, or somebody else can change it.
+        FileNotFoundError: If the file does not exist.
+        WorkspaceError: If the file cannot be read, is empty, or is writable by other users.
     """
     fix = f"set {VARIABLE}, or restore {file} from a backup"
     try:

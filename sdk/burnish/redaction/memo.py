@@ -1,7 +1,7 @@
-"""Memory of texts that were looked at, without the texts.
+"""Cache the redactions of texts without the texts.
 
-A clean text is kept as a keyed hash; of a text in which something was found, the places and the
-stand-ins are kept beside it. The size is bounded in bytes; the oldest entries go first.
+A clean text is cached as a keyed hash; a text with findings is cached with their places and
+pseudonyms. The size is bounded in bytes; the oldest entries are removed first.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 
 class Replacement(NamedTuple):
-    """A place of a text and what stands in for it."""
+    """A place in a text and its replacement."""
 
     kind: str
     start: int
@@ -22,15 +22,15 @@ class Replacement(NamedTuple):
     stand_in: str
 
 
-_ENTRY, _EACH = 160, 200  # bytes of an entry, and of a replacement beside its text
+_ENTRY, _EACH = 160, 200  # bytes of an entry, and of a replacement besides its text
 _MOST = 4 << 20
 
 
 class Memo:
-    """Which replacements each text needs, by its hash.
+    """The replacements that each text needs, by its hash.
 
     Args:
-        most_bytes: Size that is not exceeded, about.
+        most_bytes: Approximate upper limit of the size.
     """
 
     def __init__(self, most_bytes: int = _MOST) -> None:
@@ -41,16 +41,16 @@ class Memo:
         self._lock = threading.RLock()
 
     def digest(self, text: str, purpose: bytes = b"text") -> bytes:
-        """The hash under which a text is kept."""
+        """Return the hash that identifies a text."""
         encoded = text.encode("utf-8", "surrogatepass")
         return hashlib.blake2b(encoded, digest_size=16, key=self._key, person=purpose).digest()
 
     def get(self, digest: bytes) -> tuple[Replacement, ...] | None:
-        """The replacements of a text; None if it is not known."""
+        """Return the replacements of a text; None if it is not cached."""
         return self._known.get(digest)
 
     def put(self, digest: bytes, replacements: tuple[Replacement, ...]) -> None:
-        """Keep the replacements of a text."""
+        """Cache the replacements of a text."""
         size = _size_of(replacements)
         if size > self._most // 8:
             return

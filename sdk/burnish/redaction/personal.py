@@ -1,7 +1,7 @@
-"""Personal data that has a form: addresses, phones, cards, accounts, national numbers.
+"""Find personal data that has a fixed form: addresses, phones, cards, accounts, national numbers.
 
-A pattern says where something may be, a check (check digits, ranges, dates) says whether it is.
-Where neither separators nor check digits say enough, a word beside the number must name it.
+A pattern finds candidates, a check (check digits, ranges, dates) accepts them. Numbers without
+distinctive separators or check digits count only next to a word that names them.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _MAIL_HINTS = ("@", "%40", "at]", "at)", "&#64;", "&#x40;", "&commat;")
 
 
 def find_mails(view: View) -> Iterator[Token]:
-    """E-mail addresses, also with quoted and non-ASCII parts and spelled out."""
+    """Find e-mail addresses, also with quoted and non-ASCII parts and spelled out."""
     text = view.text
     for hint in _MAIL_HINTS:
         if hint in text:
@@ -51,7 +51,7 @@ def find_mails(view: View) -> Iterator[Token]:
 
 
 def _behind_escape(text: str, start: int) -> int:
-    """The place behind the letter of an escape, a line end for one, before a local part."""
+    """Return the offset after the letter of an escape, such as a line end, before a local part."""
     if (
         start
         and text[start - 1] == "\\"
@@ -72,20 +72,20 @@ def _cjk_local(text: str, place: int) -> int:
 _CARD = re.compile(r"(?<![A-Za-z0-9])(?<!\d[.-])\d(?:[ ./_-]{0,2}\d){12,63}(?![A-Za-z0-9])")
 _MOST_GROUPS = 7
 _GROUP = re.compile(r"\d+")
-_ISSUED = re.compile(  # beginnings and lengths of the networks
+_ISSUED = re.compile(  # prefixes and lengths of the card networks
     r"4(?:\d{12}|\d{15}|\d{18})|5[1-5]\d{14}|2[2-7]\d{14}|3[47]\d{13}|30\d{12}|3[689]\d{12}"
     r"|35\d{14}|6\d{15,18}|5[06-8]\d{11,17}"
 )
 
 
 def find_cards(view: View) -> Iterator[Token]:
-    """Card numbers of a known network with the right check digit, in any grouping."""
+    """Find card numbers of a known network with correct check digits, in any grouping."""
     for match in _CARD.finditer(view.text):
         yield from _cards_in(view.text, match.start(), match.end())
 
 
 def _cards_in(text: str, start: int, end: int) -> Iterator[Token]:
-    """The cards within a run of digit groups: the whole run, or some groups in a row."""
+    """Find the cards in a run of digit groups: the whole run, or some consecutive groups."""
     groups = [group.span() for group in _GROUP.finditer(text, start, end)]
     if _is_card_of(text, groups):
         yield Token("card", start, end)
@@ -104,7 +104,7 @@ def _cards_in(text: str, start: int, end: int) -> Iterator[Token]:
 
 
 def _is_card_of(text: str, groups: list[tuple[int, int]]) -> bool:
-    """Whether digit groups together are a card number."""
+    """Return whether digit groups together are a card number."""
     size = sum(end - start for start, end in groups)
     if not 13 <= size <= 19:
         return False
@@ -116,7 +116,7 @@ def _is_card(number: str) -> bool:
 
 
 def _is_even(text: str, groups: list[tuple[int, int]]) -> bool:
-    """Whether all groups have the same separator, and none stands for a decimal or a date."""
+    """Return whether all groups have the same separator, which is not that of a decimal or a date."""
     between = {text[one[1] : two[0]] for one, two in itertools.pairwise(groups)}
     return len(between) <= 1 and (
         not between or between.pop() in (" ", "-", "  ") or len(groups) in (3, 4, 5)
@@ -138,7 +138,7 @@ _IBAN_REST = re.compile(r"(?:[ .-]{0,2}[A-Za-z0-9]){1,31}")
 
 
 def find_ibans(view: View) -> Iterator[Token]:
-    """Account numbers in any case and grouping, by the length of their country and check digits."""
+    """Find account numbers in any case and grouping, by length of country and check digits."""
     for match in _IBAN.finditer(view.text):
         size = _IBAN_SIZES.get(match.group()[:2].upper())
         rest = _IBAN_REST.match(view.text, match.end())
@@ -171,7 +171,7 @@ _GROUPS = re.compile(r":[0-9a-fA-F]{1,4}:")
 
 
 def find_ips(view: View) -> Iterator[Token]:
-    """Addresses of computers, other than the own."""
+    """Find IP addresses, except local ones."""
     text = view.text
     patterns = [_IPV4] if view.has_few_digits and "." in text else []
     if ":" in text and ("::" in text or _GROUPS.search(text)):
@@ -235,7 +235,7 @@ _DATED = re.compile(r"(?:\d\d[./ -]){2}(?:19|20)\d\d|\d{2} \d{2} \d{2} \d{2} \d{
 
 
 def find_phones(view: View) -> Iterator[Token]:
-    """Phone numbers: international, of a national form, or named by a word."""
+    """Find phone numbers: international, of a national form, or named by a word."""
     text = view.text
     for match in _PHONE.finditer(text):
         if 7 <= len(digits_of(match.group())) <= 15 and not _is_other_number(text, match):
@@ -251,7 +251,7 @@ def find_phones(view: View) -> Iterator[Token]:
 
 
 def _is_other_number(text: str, match: re.Match[str]) -> bool:
-    """Whether a number of a national form is a date, or one of a row of numbers."""
+    """Return whether a number of a national form is a date, or part of a row of numbers."""
     value = match.group()
     if value[0] == "+" or value.startswith(("00", "(")):
         return False
@@ -274,7 +274,7 @@ _LABEL_WORDS = (
 
 
 def _split_words(pattern: str) -> list[str]:
-    """The alternatives of a pattern whose groups hold none that matters to its beginning."""
+    """Split a pattern into its alternatives; no group may contain an alternative at its start."""
     return re.sub(r"\([^()]*\)\??", " ", pattern).split("|")
 
 
@@ -288,7 +288,7 @@ _LABEL_HINTS = tuple(
         for word in _split_words(_LABEL_WORDS)
     }
 )
-"""A part of each word that stands in all its spellings: searches for them cost less than one pattern."""
+"""Substrings that cover every spelling of the words: searching them is cheaper than one pattern."""
 
 
 def _is_labelled(lowered: str) -> bool:
@@ -299,7 +299,7 @@ def _is_labelled(lowered: str) -> bool:
 
 
 def find_labelled_numbers(view: View) -> Iterator[Token]:
-    """Numbers of persons and papers that a word beside them names, such as "SSN 536904399"."""
+    """Find numbers of persons and documents next to a word that names them, as "SSN 536904399"."""
     if not view.has_few_digits or not _is_labelled(view.lowered):
         return
     for match in _LABELLED.finditer(view.text):
@@ -342,14 +342,14 @@ _SHORT_NUMBER = re.compile(
 
 
 def find_short_numbers(view: View) -> Iterator[Token]:
-    """Numbers with fewer than seven digits: national insurance (United Kingdom), tax (India)."""
+    """Find numbers with fewer than seven digits: national insurance (United Kingdom), tax (India)."""
     if view.has_few_digits:
         for match in _SHORT_NUMBER.finditer(view.text):
             yield Token("national_id", *match.span())
 
 
 def find_national_numbers(view: View) -> Iterator[Token]:
-    """National numbers whose form and check digits say what they are."""
+    """Find national numbers that their form and check digits identify."""
     for pattern, check in _NATIONAL:
         for match in pattern.finditer(view.text):
             bare = re.sub(r"[ .+-]", "", match.group()).upper()
@@ -358,6 +358,6 @@ def find_national_numbers(view: View) -> Iterator[Token]:
 
 
 def find_ssns(view: View) -> Iterator[Token]:
-    """Social security numbers of the United States, in three groups."""
+    """Find social security numbers of the United States, in three groups."""
     for match in _SSN.finditer(view.text):
         yield Token("ssn", *match.span())

@@ -1,9 +1,9 @@
-"""Stand-ins for personal data: the same for the same original, of the same form, from reserved ranges.
+"""Make stable pseudonyms for personal data, of the original's form and in reserved ranges.
 
-Knows: how a key and an original make a stand-in, and how the key recognises its own.
-Does not know: where originals are found.
+`Pseudonyms` derives a pseudonym from a key and an original, and recognises its own pseudonyms.
 
-A stand-in ends in a check that only the key can compute, so text that merely looks reserved is not taken for one.
+A pseudonym ends in a check that only the key can compute, so other text of a reserved range is not
+mistaken for a pseudonym.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ _UNUSED = int(ipaddress.IPv4Address("240.0.0.0"))
 
 
 class Pseudonyms:
-    """Makes and recognises stand-ins.
+    """Makes and recognises pseudonyms.
 
     Args:
-        key: Secret key; another key gives other stand-ins.
+        key: Secret key; another key gives other pseudonyms.
     """
 
     def __init__(self, key: bytes) -> None:
         self._key = key
 
     def make(self, kind: str, original: str) -> str:
-        """The stand-in of an original."""
+        """Make the pseudonym of an original."""
         settled = " ".join(original.split()).lower()
         maker = _MAKERS.get(kind, _secret_pseudonym)
         return maker(self, kind, settled)
 
     def is_mine(self, kind: str, text: str) -> bool:
-        """Whether a text is a stand-in that this key made."""
+        """Return whether a text is a pseudonym of this key."""
         if kind == "email":
             return self._checked(_MAIL.fullmatch(text), "email")
         check = _NUMBER_CHECKS.get(kind)
@@ -46,7 +46,7 @@ class Pseudonyms:
         return self._checked(_SECRET.fullmatch(text), "secret")
 
     def places(self, text: str) -> list[tuple[int, int]]:
-        """Where worded stand-ins of this key begin and end in a text; their digits mean nothing."""
+        """Find the pseudonyms of this key that begin with a word; their digits carry no data."""
         if "REDACTED-" not in text and "@example.invalid" not in text.lower():
             return []
         mails = [m for m in _MAIL.finditer(text) if self._checked(m, "email")]
@@ -54,12 +54,12 @@ class Pseudonyms:
         return [match.span() for match in (*mails, *secrets)]
 
     def hexadecimal(self, purpose: str, text: str, length: int) -> str:
-        """Hexadecimal digits that depend on key, purpose and text."""
+        """Derive hexadecimal digits from key, purpose and text."""
         message = f"{purpose}\x1f{text}".encode("utf-8", "surrogatepass")
         return hmac.new(self._key, message, hashlib.sha256).hexdigest()[:length]
 
     def digits(self, purpose: str, text: str, length: int) -> str:
-        """Decimal digits that depend on key, purpose and text."""
+        """Derive decimal digits from key, purpose and text."""
         number = int(self.hexadecimal(purpose, text, 32), 16) % 10**length
         return f"{number:0{length}d}"
 
@@ -82,7 +82,7 @@ def _secret_pseudonym(names: Pseudonyms, kind: str, original: str) -> str:
 
 
 def _phone_pseudonym(names: Pseudonyms, kind: str, original: str) -> str:
-    """An area code and a line of the 555-01xx range, the last digit a check."""
+    """Make an area code and a line of the 555-01xx range; the last digit is a check digit."""
     area = 200 + int(names.digits(kind, digits_of(original), 6)) % 790
     line = names.digits("phone-line", digits_of(original), 1)
     return f"+1-{area}-555-01{line}{names.digits('phone-check', f'{area}{line}', 1)}"
@@ -97,7 +97,7 @@ def _is_phone(names: Pseudonyms, text: str) -> bool:
 
 
 def _card_pseudonym(names: Pseudonyms, kind: str, original: str) -> str:
-    """A number of the test range 400000, with a right check digit."""
+    """Make a number of the test range 400000 with a correct check digit."""
     body = names.digits(kind, digits_of(original), 6)
     number = "400000" + body + names.digits("card-check", body, 3)
     return next(number + last for last in "0123456789" if luhn(number + last))
@@ -113,7 +113,7 @@ def _is_card(names: Pseudonyms, text: str) -> bool:
 
 
 def _iban_pseudonym(names: Pseudonyms, kind: str, original: str) -> str:
-    """A German account at a bank code that is not given out, with right check digits."""
+    """Make a German account at an unassigned bank code, with correct check digits."""
     body = names.digits(kind, original.replace(" ", "").replace("-", ""), 6)
     account = "00000000" + body + names.digits("iban-check", body, 4)
     return f"DE{98 - iban_remainder(f'DE00{account}'):02d}{account}"
@@ -125,7 +125,7 @@ def _is_iban(names: Pseudonyms, text: str) -> bool:
 
 
 def _ssn_pseudonym(names: Pseudonyms, kind: str, original: str) -> str:
-    """A number of an area that is not given out, the last two digits a check."""
+    """Make a number of an unassigned area; the last two digits are a check."""
     body = names.digits(kind, digits_of(original), 4)
     number = body + names.digits("ssn-check", body, 2)
     return f"000-{number[:2]}-{number[2:]}"
@@ -137,9 +137,9 @@ def _is_ssn(names: Pseudonyms, text: str) -> bool:
 
 
 def _ip_pseudonym(names: Pseudonyms, kind: str, original: str) -> str:
-    """An address that belongs to nobody: of 2001:db8::/32 for documentation, or of 240.0.0.0/4, which is not used.
+    """Make an unassigned address: in 2001:db8::/32 for documentation, or in the unused 240.0.0.0/4.
 
-    The documentation ranges of IPv4 hold too few addresses for a check.
+    The documentation ranges of IPv4 have too few addresses for a check.
     """
     if ":" in original:
         body = names.hexadecimal(kind, original, 8)

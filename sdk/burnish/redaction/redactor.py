@@ -1,7 +1,7 @@
-"""Texts and plain data without personal data and secrets.
+"""Replace personal data and secrets in texts and plain data.
 
-`Redactor` replaces what its detectors find in a text; in plain data it also goes by structure: under
-a telling key every scalar is replaced, whatever it looks like.
+`Redactor` replaces the findings of its detectors. In plain data it also uses the structure: under
+a key that names a secret, every scalar is replaced.
 """
 
 from __future__ import annotations
@@ -28,29 +28,29 @@ _LABELLED = re.compile(
     r"(?i)phone|tel|mobil|fax|handy|whatsapp|ssn|social.?security|pesel|bsn|nif|nie|dni|cpf|aadha|passport|licen[cs]e"
     r"|national.?id|tax.?id|nhs|nino|personnummer|iban|card|电话|手机"
 )
-_LEAST_PHONE, _LEAST_CARD = 10**6, 10**12  # the smallest integers that may be one
+_LEAST_PHONE, _LEAST_CARD = 10**6, 10**12  # the smallest integers that may be a card number
 _SCHEME = re.compile(r"(?i)(?:bearer|basic|token|apikey|negotiate|digest|jwt|key)[ \t]+(?=\S)")
 _LONGEST_KEY, _LONGEST_WORD = 64, 15
 
 
 @functools.lru_cache(maxsize=4096)
 def _is_labelled(key: str) -> bool:
-    """Whether a key says that a value is a number of a person, a phone or a card."""
+    """Return whether a key names a number of a person, a phone or a card."""
     return _LABELLED.search(key) is not None
 
 
 def _is_word(text: str) -> bool:
-    """Whether a text is one short word of letters, which no detector takes for anything."""
+    """Return whether a text is one short word of letters, which no detector matches."""
     return len(text) < _LONGEST_WORD and text.replace("_", "a").isalpha()
 
 
 class Redactor:
-    """Replaces what the detectors find; each distinct text is looked at once.
+    """Replaces the findings of the detectors; each distinct text is searched once.
 
     Args:
-        key: Key of the stand-ins.
-        detectors: What is looked for by form.
-        finders: What is looked for in other ways, such as by a language model.
+        key: Key of the pseudonyms.
+        detectors: Detectors of fixed forms.
+        finders: Other ways to find personal data, such as a language model.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Redactor:
         self._structure = StructureCleaner(self, by_key=self._secrets)
 
     def clean(self, text: str) -> str:
-        """The text with stand-ins."""
+        """Return the text with pseudonyms."""
         if len(text) < _SHORTEST or _is_word(text):
             return text
         if len(text) > _MOST_CHARACTERS:
@@ -85,11 +85,11 @@ class Redactor:
         return "".join([*parts, text[end:]])
 
     def clean_value(self, value: Any) -> Any:
-        """Plain data with every text cleaned, keys too; the same object where nothing was found."""
+        """Clean every text of plain data, keys too; return the same object if nothing was found."""
         return self._structure.clean(value)
 
     def clean_number(self, key: str, number: int) -> int:
-        """A number that is a card's, or by its key a phone's; the stand-in is a number too."""
+        """Replace a number of a card, or of a phone named by its key, by another number."""
         if number < _LEAST_PHONE or (
             number < _LEAST_CARD and not _is_labelled(key[-_LONGEST_KEY:])
         ):
@@ -105,7 +105,7 @@ class Redactor:
         return int(digits)
 
     def clean_labelled(self, key: str, text: str) -> str:
-        """A short text whose key says what it is, such as a phone number without a sign of it."""
+        """Clean a short text whose key names its content, such as an unformatted phone number."""
         if _is_word(text):
             return text
         cleaned = self.clean_encoded(text)
@@ -117,11 +117,11 @@ class Redactor:
         return cleaned
 
     def clean_arguments(self, text: str) -> str:
-        """A JSON object as text; keys such as "password" tell what their values are."""
+        """Clean a JSON object given as text; keys such as "password" identify their values."""
         return self.clean_encoded(text)
 
     def clean_encoded(self, text: str) -> str:
-        """Text that may be JSON; its strings are also looked at with their escapes resolved."""
+        """Clean a text that may be JSON; its strings are also searched with their escapes resolved."""
         if text.lstrip()[:1] in ("{", "[", '"') and len(text) <= _MOST_CHARACTERS:
             cleaned = self._clean_json(text)
             if cleaned is not None:
@@ -129,7 +129,7 @@ class Redactor:
         return self.clean(text)
 
     def withhold(self, text: str) -> str:
-        """The stand-in of a text that is known to be a secret by its key."""
+        """Return the pseudonym of a text that its key marks as a secret."""
         if is_placeholder(text) or not text.strip():
             return self.clean_encoded(text)
         scheme = _SCHEME.match(text)
@@ -144,7 +144,7 @@ class Redactor:
         return head + self._names.make(kind, body)
 
     def is_stand_in(self, text: str) -> bool:
-        """Whether a text is a stand-in of this key and nothing else."""
+        """Return whether a text is exactly one pseudonym of this key."""
         if any(place == (0, len(text)) for place in self._names.places(text)):
             return True
         found = self._find(text) if len(text) < 64 else []
@@ -153,22 +153,22 @@ class Redactor:
         )
 
     def leaks(self, text: str) -> list[Detection]:
-        """What is left in a text that is no stand-in of this key."""
+        """Find what is left in a text that is not a pseudonym of this key."""
         if len(text) < _SHORTEST or not self._look(text):
             return []
         return [f for f in self._find(text) if not self._names.is_mine(f.kind, f.text)]
 
     def pseudonym(self, kind: str, original: str) -> str:
-        """The stand-in of something that is known to be personal, such as a user's id."""
+        """Return the pseudonym of a known personal value, such as a user's id."""
         return self._names.make(kind, original)
 
     def stand_ins(self, text: str) -> list[tuple[int, int]]:
-        """Where the stand-ins of this key begin and end in a text."""
+        """Find the pseudonyms of this key in a text."""
         places = [(f.start, f.end) for f in self._find(text) if self._names.is_mine(f.kind, f.text)]
         return sorted({*places, *self._names.places(text)})
 
     def _clean_json(self, text: str) -> str | None:
-        """JSON text cleaned by its structure; None if it is no JSON, or has nothing that structure shows."""
+        """Clean JSON text by its structure; None if it is not JSON or its structure shows nothing."""
         if "\\" not in text and not (self._secrets and has_telling_stem(text.lower())):
             return None
         digest = self._memo.digest(text, b"json")
@@ -207,7 +207,7 @@ class Redactor:
         return self._names.is_mine(finding.kind, finding.text)
 
     def _look(self, text: str) -> tuple[Replacement, ...]:
-        """What is to be replaced in a text; found once for each distinct text."""
+        """Find the replacements in a text, once for each distinct text."""
         digest = self._memo.digest(text)
         known = self._memo.get(digest)
         if known is None:

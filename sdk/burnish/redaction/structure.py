@@ -1,7 +1,8 @@
-"""Plain data without secrets, by its structure.
+"""Remove secrets from plain data by its structure.
 
-Under a telling key every scalar goes, in lists and nested objects too; of a pair of name and value,
-the value goes where the name tells. Left alone are JSON schemas, counts, and marks of tokenizers.
+Under the name of a secret every scalar is removed, in lists and nested objects too; in a pair of
+name and value, the value is removed if the name is that of a secret. JSON schemas, counts, and
+markers of tokenizers are kept.
 """
 
 from __future__ import annotations
@@ -28,50 +29,50 @@ _KEY_PARTS = ("d", "p", "q", "dp", "dq", "qi", "k")
 
 
 _BARE_KEYS = frozenset(("session", "sid", "sess", "salt", "key", "session_id", "sessionid"))
-"""Names under which a value goes only where it looks drawn."""
+"""Names whose value is removed only if it looks random."""
 
 
 class TextCleaner(Protocol):
-    """What cleans texts and numbers."""
+    """The functions that clean texts and numbers."""
 
     def clean(self, text: str) -> str:
-        """A text without what must go."""
+        """Clean a text."""
         ...
 
     def clean_encoded(self, text: str) -> str:
-        """A text that may be JSON."""
+        """Clean a text that may be JSON."""
         ...
 
     def clean_labelled(self, key: str, text: str) -> str:
-        """A text whose key may say what it is."""
+        """Clean a text whose key may name its content."""
         ...
 
     def clean_number(self, key: str, number: int) -> int:
-        """A number whose key may say what it is."""
+        """Clean a number whose key may name its content."""
         ...
 
     def withhold(self, text: str) -> str:
-        """A text that is known to be a secret."""
+        """Replace a text that is known to be a secret."""
         ...
 
 
 class StructureCleaner:
-    """Walks through plain data.
+    """Walks through plain data and cleans it.
 
     Args:
         texts: Cleans each text.
-        by_key: Whether telling keys decide.
+        by_key: Whether names of secrets decide.
     """
 
     def __init__(self, texts: TextCleaner, *, by_key: bool) -> None:
         self._texts, self._by_key = texts, by_key
 
     def clean(self, value: Any, key: str = "") -> Any:
-        """Plain data cleaned; the same object where nothing was found.
+        """Clean plain data; return the same object if nothing was found.
 
         Args:
             value: The data.
-            key: The key under which it stands.
+            key: The key of the data.
         """
         if isinstance(value, str):
             return (
@@ -117,7 +118,7 @@ class StructureCleaner:
         return self._withhold(item)
 
     def _clean_schema(self, schema: dict[Any, Any], under: str) -> dict[Any, Any]:
-        """A schema of a telling field: its type and description stay, its default goes."""
+        """Clean the schema of a secret field: type and description stay, the default is removed."""
         given = {key: schema[key] for key in _SCHEMA_VALUES if isinstance(schema.get(key), str)}
         rest = self._clean_dict(schema, under)
         withheld = {key: self._withhold(text) for key, text in given.items() if text}
@@ -137,7 +138,7 @@ class StructureCleaner:
         return value if same else type(value)(items) if type(value) in (list, tuple) else items
 
     def _without_columns(self, row: Any, columns: tuple[int, ...]) -> Any:
-        """A row of a table without the values of some columns."""
+        """Remove the values of some columns from a row of a table."""
         if not isinstance(row, (list, tuple)):
             return row
         return [
@@ -161,7 +162,7 @@ class StructureCleaner:
 
 
 def _told_by_name(value: dict[Any, Any]) -> Any:
-    """The key of a value whose telling name stands beside it, as in a list of variables."""
+    """Return the key of the value next to the name of a secret, as in a list of variables."""
     for name_key in _NAME_KEYS:
         name = value.get(name_key)
         if not isinstance(name, str) or len(name) > _LONGEST_NAME:
@@ -180,7 +181,7 @@ def _told_by_name(value: dict[Any, Any]) -> Any:
 
 
 def _secret_columns(value: dict[Any, Any]) -> tuple[int, ...]:
-    """Places of the telling columns of a table, such as the result of a query."""
+    """Find the secret columns of a table, such as the result of a query."""
     for key in _COLUMN_KEYS:
         names = value.get(key)
         if isinstance(names, (list, tuple)):
@@ -190,7 +191,7 @@ def _secret_columns(value: dict[Any, Any]) -> tuple[int, ...]:
 
 
 def _is_kept(name: str, item: Any, holder: dict[Any, Any]) -> bool:
-    """Whether a value under a telling key is a count, a mark, or a piece of text that a model wrote."""
+    """Return whether a value under a secret name is a count, a marker, or model-written text."""
     if item is None or isinstance(item, bool):
         return True
     if "logprob" in holder or "logprobs" in holder or "token_ids" in holder:
@@ -206,7 +207,7 @@ def _is_kept(name: str, item: Any, holder: dict[Any, Any]) -> bool:
 
 
 def _is_schema(value: dict[Any, Any]) -> bool:
-    """Whether an object describes a field rather than holds one."""
+    """Return whether an object describes a field instead of holding one."""
     kind = value.get("type")
     if isinstance(kind, str):
         return kind in _SCHEMA_TYPES
@@ -214,7 +215,7 @@ def _is_schema(value: dict[Any, Any]) -> bool:
 
 
 def _tells_next(name: Any, item: Any, size: int) -> bool:
-    """Whether an item of a list is the value of the name before it, as in pairs, headers and commands."""
+    """Return whether a list item is the value of the previous name, as in pairs and headers."""
     if not isinstance(name, str) or len(name) > _LONGEST_NAME or " " in name:
         return False
     if not is_telling(name.lstrip("-")):

@@ -1,6 +1,6 @@
-"""One text as the detectors read it: compatible characters folded, escapes blanked.
+"""Prepare a text for the detectors: compatible characters folded, escapes blanked.
 
-A detector looks for ASCII letters, digits and separators. Full-width digits, no-break spaces and
+A detector searches ASCII letters, digits and separators. Full-width digits, no-break spaces and
 hyphens, and zero-width characters are folded first (`text`); backslash escapes, terminal colours,
 percent codes and HTML entities are blanked (`plain`), so that a token behind one of them
 begins at a boundary. Every place in a view maps back to a place in the original.
@@ -14,7 +14,7 @@ import unicodedata
 _IGNORED = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]+")
 _SPACES = "\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000"
 _DASHES = "\u2010-\u2015\u2212\ufe58\ufe63"
-_DIGITS = "".join(  # of further scripts, ten in a row each
+_DIGITS = "".join(  # first digits of other scripts, each followed by nine more
     f"{chr(zero)}-{chr(zero + 9)}"
     for zero in (
         0x7C0,
@@ -51,10 +51,10 @@ _LONG_RUN = re.compile(r"[A-Za-z0-9_.~$!:|/+=-]{15}")
 
 
 class View:
-    """A text with its folded and blanked forms, each made when it is first asked for.
+    """A text with its folded and blanked forms, each computed on first use.
 
     Attributes:
-        text: The text with compatible characters folded and ignorable ones left out.
+        text: The text with compatible characters folded and ignorable ones removed.
     """
 
     __slots__ = ("_few", "_long_run", "_lowered", "_number", "_offsets", "_plain", "text")
@@ -69,12 +69,12 @@ class View:
         self.text = original if original.isascii() else self._fold(original)
 
     def place(self, offset: int) -> int:
-        """The place in the original of a place in the view."""
+        """Map an offset in the view to the original."""
         return offset if self._offsets is None else self._offsets[offset]
 
     @property
     def plain(self) -> str:
-        """The folded text with escapes blanked, place by place."""
+        """Return the folded text with escapes blanked; offsets stay."""
         if self._plain is None:
             text = self.text
             escaped = "\\" in text or "\x1b" in text or "%" in text or "&" in text
@@ -83,7 +83,7 @@ class View:
 
     @property
     def lowered(self) -> str:
-        """The blanked text in lower case, place by place."""
+        """Return the blanked text in lower case; offsets stay."""
         if self._lowered is None:
             lowered = self.plain.lower()
             if len(lowered) != len(self.plain):
@@ -94,21 +94,21 @@ class View:
 
     @property
     def has_few_digits(self) -> bool:
-        """Whether four digits stand close together."""
+        """Return whether four digits are close together."""
         if self._few is None:
             self._few = _FOUR_DIGITS.search(self.text) is not None
         return self._few
 
     @property
     def has_number(self) -> bool:
-        """Whether seven digits stand close together."""
+        """Return whether seven digits are close together."""
         if self._number is None:
             self._number = self.has_few_digits and _SEVEN_DIGITS.search(self.text) is not None
         return self._number
 
     @property
     def has_long_run(self) -> bool:
-        """Whether 15 characters of a token follow each other."""
+        """Return whether 15 characters of a token follow each other."""
         if self._long_run is None:
             longest = max(map(len, self.plain.split()), default=0)
             self._long_run = longest >= 15 and _LONG_RUN.search(self.plain) is not None
@@ -128,7 +128,7 @@ class View:
 
 
 def _compatible_character(match: re.Match[str]) -> str:
-    """The ASCII character that stands for a compatible one; always one character."""
+    """Return the ASCII character of a compatible one; always one character."""
     char = match.group()
     category = unicodedata.category(char)
     if category == "Zs":
@@ -142,7 +142,7 @@ def _compatible_character(match: re.Match[str]) -> str:
 
 
 def _blank_escape(match: re.Match[str]) -> str:
-    """Spaces in place of an escape; a quote or separator that it stands for comes last."""
+    """Replace an escape with spaces; a quote or separator that it encodes comes last."""
     kept = match["quote"]
     if match["code"]:
         char = chr(int(match["code"], 16))

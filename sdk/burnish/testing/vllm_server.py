@@ -329,7 +329,7 @@ class VllmServer:
         return ended + _DONE
 
     def _is_mark(self, token: int) -> bool:
-        """Whether a token is left out of texts in which no calls are looked for."""
+        """Return whether a token is left out of texts in which no calls are looked for."""
         return not self._session.renderer.decode([token], marks=False)
 
     async def _complete(self, body: dict[str, Any]) -> Response:
@@ -473,7 +473,7 @@ def _sampling(body: dict[str, Any]) -> Sampling:
 
 
 def _parses(body: dict[str, Any]) -> bool:
-    """Whether tool calls are looked for in the reply."""
+    """Return whether tool calls are looked for in the reply."""
     return bool(body.get("tools")) and body.get("tool_choice") != "none"
 
 

@@ -34,7 +34,7 @@ _DEPTH = 20
 
 
 def is_handwritten(runnable: Any, depth: int = _DEPTH) -> bool:
-    """Whether a runnable, or what it hands its config on to, has an `invoke` that is no framework's."""
+    """Return whether a runnable, or what it hands its config on to, has an `invoke` that is no framework's."""
     pregel = sys.modules.get("langgraph.pregel")
     if depth == 0 or (pregel is not None and isinstance(runnable, pregel.Pregel)):
         return False
@@ -92,7 +92,7 @@ class _Entries:
 
 
 def _is_inside(runnable: Any) -> bool:
-    """Whether an entry point of this very runnable calls another one."""
+    """Return whether an entry point of this very runnable calls another one."""
     run = context.scope.get()
     return run is not None and not run.trajectory.ended and run.runnable is runnable
 

@@ -105,7 +105,7 @@ class Scope:
             calls.fail_node(run, error)
 
     def holds(self, run: Run) -> bool:
-        """Whether a run is this scope's own."""
+        """Return whether a run is this scope's own."""
         return self._run is run
 
     def enter_context(self) -> _Entry | None:

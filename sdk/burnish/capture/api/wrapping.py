@@ -115,13 +115,13 @@ def _marked_class(original: type, agent: Agent, body: dict[str, Any]) -> type:
 
 
 def _is_graph(kind: type) -> bool:
-    """Whether its `stream_events` ends in its `stream`, whatever the version."""
+    """Return whether its `stream_events` ends in its `stream`, whatever the version."""
     module = sys.modules.get("langgraph.pregel")
     return module is not None and issubclass(kind, module.Pregel)
 
 
 def _runs_as_any_graph(kind: type) -> bool:
-    """Whether it is invoked and streamed by LangGraph's own methods, which start its run first."""
+    """Return whether it is invoked and streamed by LangGraph's own methods, which start its run first."""
     if not _is_graph(kind):
         return False
     pregel = sys.modules["langgraph.pregel"].Pregel
@@ -130,7 +130,7 @@ def _runs_as_any_graph(kind: type) -> bool:
 
 
 def _is_default(method: Any) -> bool:
-    """Whether a method is any runnable's, which calls `invoke` or `stream` for each input."""
+    """Return whether a method is any runnable's, which calls `invoke` or `stream` for each input."""
     return method.__qualname__.startswith("Runnable.")
 
 

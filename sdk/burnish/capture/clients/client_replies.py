@@ -53,7 +53,7 @@ class ClientCall:
 
     @property
     def is_open(self) -> bool:
-        """Whether the call is recorded, and has not ended."""
+        """Return whether the call is recorded, and has not ended."""
         return self._call is not None
 
     @guarded

@@ -67,7 +67,7 @@ def as_list(value: Any) -> list[Any]:
 
 
 def is_left_out(value: Any) -> bool:
-    """Whether a client leaves a value out of the request."""
+    """Return whether a client leaves a value out of the request."""
     return type(value).__name__ in ("NotGiven", "Omit")
 
 

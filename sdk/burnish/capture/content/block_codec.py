@@ -61,7 +61,7 @@ def decode_block(part: Part) -> Any:
 
 
 def is_content(part: Part) -> bool:
-    """Whether the part stands for a piece of the message's content."""
+    """Return whether the part stands for a piece of the message's content."""
     block = part.get("block")
     if part.get("type") in _NEVER_CONTENT:
         return block is not None

@@ -63,7 +63,7 @@ def to_plain(value: Any, losses: Losses | None = None, depth: int = 0) -> Json:
 
 
 def _is_endless(value: Any) -> bool:
-    """Whether an integer has more digits than Python writes out."""
+    """Return whether an integer has more digits than Python writes out."""
     return type(value) is int and value.bit_length() > _MOST_BITS
 
 

@@ -224,7 +224,7 @@ class Content:
         self._own.clear()
 
     def redacted(self, blobs: Collection[Ref]) -> bool:
-        """Whether any of these is not as it was given."""
+        """Return whether any of these is not as it was given."""
         return bool(self.cleaned) and not self.cleaned.isdisjoint(blobs)
 
     def request(self, params: Mapping[str, Any]) -> Asked:
@@ -262,7 +262,7 @@ class Content:
 
 
 def _is_heavy(fields: Mapping[str, Any]) -> bool:
-    """Whether reading all of a message again for each call would cost too much."""
+    """Return whether reading all of a message again for each call would cost too much."""
     if type(fields["content"]) is not str or fields.get("artifact") is not None:
         return True
     metadata = fields["response_metadata"]

@@ -86,7 +86,7 @@ class Invocation:
 
 
 def recording() -> bool:
-    """Whether anything may be recorded here."""
+    """Return whether anything may be recorded here."""
     return not context.suppressed.get() and settings.current().capture != "off"
 
 
@@ -144,7 +144,7 @@ def _active_span() -> tuple[str | None, str | None]:
 
 
 def is_entered(graph: Any, config: Any) -> bool:
-    """Whether this invocation is part of one that was entered: an entry point calls another."""
+    """Return whether this invocation is part of one that was entered: an entry point calls another."""
     run_id = config.get("run_id") if isinstance(config, dict) else None
     key = getattr(run_id, "int", None)
     if key is None:

@@ -26,7 +26,7 @@ def start_node(parent: Run, key: int, about: dict[str, Any]) -> None:
 
 
 def _is_node(about: dict[str, Any]) -> bool:
-    """Whether the run is a node of a graph, so that its parent is that graph."""
+    """Return whether the run is a node of a graph, so that its parent is that graph."""
     return any(tag.startswith("graph:step") for tag in about.get("tags") or ())
 
 

@@ -63,6 +63,6 @@ awaited: ContextVar[Awaited | None] = ContextVar("burnish_awaited", default=None
 
 
 def is_awaited(graph: Any) -> bool:
-    """Whether this very graph was invoked here and has not started: an entry point calls another."""
+    """Return whether this very graph was invoked here and has not started: an entry point calls another."""
     here = awaited.get()
     return here is not None and here.key is None and here.graph is graph

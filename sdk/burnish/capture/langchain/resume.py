@@ -34,13 +34,13 @@ def configurable_of(graph: Any, config: dict[str, Any]) -> dict[str, Any]:
 
 
 def keeps_checkpoints(graph: Any, configurable: dict[str, Any]) -> bool:
-    """Whether there is a checkpointer that would keep our id."""
+    """Return whether there is a checkpointer that would keep our id."""
     found = configurable.get(CHECKPOINTER, getattr(graph, "checkpointer", None))
     return found is not None and found is not False
 
 
 def is_resume(input: Any, configurable: dict[str, Any]) -> bool:
-    """Whether the input goes on with something instead of starting it."""
+    """Return whether the input goes on with something instead of starting it."""
     if input is None or configurable.get("checkpoint_id") is not None:
         return configurable.get("thread_id") is not None
     return type(input).__name__ == "Command" and getattr(input, "resume", None) is not None

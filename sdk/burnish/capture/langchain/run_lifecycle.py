@@ -75,5 +75,5 @@ def about_run(about: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def is_control_flow(error: BaseException) -> bool:
-    """Whether a graph uses this exception to go elsewhere: an interrupt or a hand-off."""
+    """Return whether a graph uses this exception to go elsewhere: an interrupt or a hand-off."""
     return any(kind.__name__ == "GraphBubbleUp" for kind in type(error).__mro__)

@@ -54,7 +54,7 @@ def _remember_origin(thread: threading.Thread) -> None:
 
 
 def _is_inside_run(fn: Any) -> bool:
-    """Whether a captured run submits this, and it does not carry a context already."""
+    """Return whether a captured run submits this, and it does not carry a context already."""
     carried = getattr(fn, "func", fn)
     if type(getattr(carried, "__self__", None)).__name__ == "Context":
         return False

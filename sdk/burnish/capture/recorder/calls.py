@@ -154,7 +154,7 @@ def finish_model_call(run: Run, reply: ModelReply) -> None:
 
 
 def _makes_calls(reply: ModelReply) -> bool:
-    """Whether a reply calls a tool, so that the run goes on."""
+    """Return whether a reply calls a tool, so that the run goes on."""
     if reply.original is not None:
         fields = getattr(reply.original, "__dict__", {})
         return bool(fields.get("tool_calls") or fields.get("invalid_tool_calls"))

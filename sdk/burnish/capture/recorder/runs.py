@@ -77,7 +77,7 @@ class Run:
         self.agent_name = parent.agent_name
 
     def is_below(self, other: Run) -> bool:
-        """Whether this run was started by another one, or by what that one started."""
+        """Return whether this run was started by another one, or by what that one started."""
         above = self.parent
         while above is not None:
             if above is other:
@@ -262,7 +262,7 @@ class LiveTrajectory:
         self.send(ended, blobs)
 
     def _is_answered(self) -> bool:
-        """Whether a run whose stream was left had said its answer: nothing was cut and no tool is waited for.
+        """Return whether a run whose stream was left had said its answer: nothing was cut and no tool is waited for.
 
         A reader that stops once the answer is there leaves the stream as one who gave up does.
         """

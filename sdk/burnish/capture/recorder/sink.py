@@ -49,7 +49,7 @@ def replace(journal: Journal | None) -> Journal | None:
 
 
 def is_replaced() -> bool:
-    """Whether events go elsewhere than to the process's own journal."""
+    """Return whether events go elsewhere than to the process's own journal."""
     return _replacement is not None
 
 

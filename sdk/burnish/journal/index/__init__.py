@@ -1,1 +1,1 @@
-"""A SQLite file that says where the events of each trajectory lie."""
+"""Index the events of each trajectory in a SQLite file."""

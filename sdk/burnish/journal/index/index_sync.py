@@ -1,7 +1,10 @@
-"""Brings an index up to what the journal has grown by, in one transaction.
+"""Add new events of the journal to an index, in one transaction.
 
-What cannot be read is counted and left out; the rest is indexed. A segment that changed after it
-was read to its end, by damage or by an erasure, makes the whole index anew.
+Unreadable events are counted and left out; the rest is indexed. If a segment changes after it was
+read to its end, by damage or by an erasure, the whole index is rebuilt.
+
+How it works: `CatchingUp` compares each segment's size and state with the index, reads only what
+was appended, and rewrites the summary rows of the trajectories that changed.
 """
 
 from __future__ import annotations
@@ -30,17 +33,17 @@ from burnish.journal.reader import (
 
 _RUN_STARTED, _RUN_ENDED, _RECEIVED = "R", "r", "X"
 _CALLS = ("model", "tool")  # kinds of received spans that make a trajectory, with or without a run
-_FROM_ELSEWHERE = "x"  # before the id of a received run; alone: calls whose run was not received
+_FROM_ELSEWHERE = "x"  # prefix of the id of a received run; alone: calls whose run was not received
 _BY_TRAJECTORY = (("runs", "trajectory"), ("places", "trajectory"))
 _OUTCOMES = "OX"  # may name a thread and no trajectory
 
 
 GAP = -1
-"""Stands among the offsets of a trajectory for events that a damaged stretch may have held."""
+"""Marks, among the offsets of a trajectory, events that a damaged range may have held."""
 
 
 class _Known(msgspec.Struct):
-    """What the index has of a segment; `state` is what `stat` said of it when it was done."""
+    """The indexed position in a segment; `state` is its `stat` result at that time."""
 
     number: int
     position: int
@@ -49,10 +52,10 @@ class _Known(msgspec.Struct):
 
 
 class Changed(Exception):
-    """A segment that the index had read to its end is another one now.
+    """A segment changed after the index had read it to its end.
 
     Attributes:
-        shrunk: Its name, if it lost bytes that the index had read; no erasure does that.
+        shrunk: Its name, if it lost indexed bytes; an erasure never does that.
     """
 
     def __init__(self, name: str, *, shrunk: bool = False) -> None:
@@ -61,10 +64,10 @@ class Changed(Exception):
 
 
 class CatchingUp:
-    """One catching up of the index in `base` with the journal under `home`.
+    """One update of the index in `base` from the journal under `home`.
 
     Attributes:
-        met: What could not be read at all this time; it is looked at again the next time.
+        met: Segments that could not be read this time; the next update tries them again.
     """
 
     def __init__(self, home: Path, base: sqlite3.Connection, shrunk: Iterable[str] = ()) -> None:
@@ -75,10 +78,10 @@ class CatchingUp:
         self.met = ReadReport(stray=count_stray(home), damaged_files=count_damaged_files(home))
 
     def run(self) -> None:
-        """Bring the index up to the journal, in one transaction.
+        """Update the index from the journal, in one transaction.
 
         Raises:
-            Changed: If the index has to be made anew.
+            Changed: If the index has to be rebuilt.
             WorkspaceTooNew: If a newer burnish wrote the workspace.
             JournalError: If a newer burnish wrote a segment.
         """
@@ -164,10 +167,10 @@ class CatchingUp:
 
     @staticmethod
     def _is_read(path: Path, known: _Known, *, alive: bool) -> bool:
-        """Whether nothing came to a segment since it was read.
+        """Return whether the index has the whole segment.
 
         Raises:
-            Changed: If it is another one now.
+            Changed: If indexed bytes of the segment changed.
         """
         size, state = state_of(path)
         if size < known.position:
@@ -205,7 +208,7 @@ class CatchingUp:
             self._rootless(event, folder)
 
     def _rootless(self, event: Brief, folder: str) -> None:
-        """Note a received call; it lists its trajectory where no run of it arrives."""
+        """Add a received call; it lists its trajectory if no run of the trajectory arrives."""
         self.base.execute(
             "INSERT INTO runs VALUES (?, ?, ?, ?, ?, 'abandoned', 0, ?, ?, ?, ?) "
             "ON CONFLICT DO UPDATE SET started_ns = min(started_ns, excluded.started_ns), "
@@ -260,7 +263,7 @@ class CatchingUp:
                 self.base.execute(f"DELETE FROM {table} WHERE {column} = ?", [number])  # noqa: S608
 
     def _summarise(self) -> None:
-        """Write the row of each trajectory whose runs changed: its first run and its last."""
+        """Write the row of each trajectory whose runs changed, from its first and its last run."""
         for key in self.touched:
             runs = self.base.execute(
                 "SELECT started_ns, ended_ns, status, folder, agent, thread_id, user, source, "
@@ -289,7 +292,7 @@ class CatchingUp:
 
 
 def state_of(path: Path) -> tuple[int, str]:
-    """Size of a file, and what tells it from the same file changed; 0 and nothing if it is gone."""
+    """Return the size of a file and a state that changes with it; 0 and "" if it does not exist."""
     try:
         stat = path.stat()
     except OSError:
@@ -298,7 +301,7 @@ def state_of(path: Path) -> tuple[int, str]:
 
 
 def _all_segments(home: Path) -> Iterator[tuple[Path, bool]]:
-    """All segments, and whether somebody may still write to them."""
+    """Yield all segments, each with whether its process may still write to it."""
     for folder in process_folders(home):
         alive = is_alive(folder)
         paths = segments(folder)
@@ -307,18 +310,21 @@ def _all_segments(home: Path) -> Iterator[tuple[Path, bool]]:
 
 
 def _describing_rows(runs: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
-    """The rows that describe a trajectory: our own runs, else received ones, else received calls."""
+    """Choose the rows that describe a trajectory.
+
+    They are its recorded runs, else its received runs, else its received calls.
+    """
     own = [run for run in runs if not run[9].startswith(_FROM_ELSEWHERE)]
     return own or [run for run in runs if run[9] != _FROM_ELSEWHERE] or runs
 
 
 def check_of(values: Sequence[object]) -> int:
-    """A check sum of a row's values, which tells a row from one with a flipped byte."""
+    """Compute the check sum of a row's values, which detects a flipped byte."""
     return zlib.crc32(msgspec.msgpack.encode(values))
 
 
 def plain_text(value: str) -> str:
-    """Text that SQLite can hold: a lone surrogate is escaped."""
+    """Escape lone surrogates, which SQLite cannot store."""
     return value.encode("utf-8", "backslashreplace").decode()
 
 

@@ -1,8 +1,8 @@
-"""Where the events of each trajectory lie: a SQLite file that can be thrown away at any time.
+"""Locate the events of each trajectory with a SQLite file that can be deleted at any time.
 
-Knows: which trajectories there are, by agent, thread, time, source and status, and the places of
-their frames; how to catch up with segments that grew.
-Does not know: the content of an event beyond that; the segments are the truth.
+`Index` lists trajectories by agent, thread, time, source and status, and holds the offsets of
+their frames. `refresh` adds what was appended to the journal. The segments are authoritative: a
+damaged or missing index is rebuilt from them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from burnish.journal.reader import (
 
 _SCHEMA_VERSION = 4
 _BROKEN = (sqlite3.DatabaseError, UnicodeError, msgspec.MsgspecError, TypeError, ValueError)
-"""What a database with flipped bytes raises."""
+"""Errors that a damaged database raises."""
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS segments (
     id INTEGER PRIMARY KEY, path TEXT UNIQUE, position INTEGER, done INTEGER,
@@ -51,7 +51,7 @@ CREATE INDEX IF NOT EXISTS facts_by_thread ON thread_facts (thread_id);
 
 
 class IndexEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """What the index knows of a trajectory."""
+    """Indexed facts of a trajectory."""
 
     id: str
     agent: str
@@ -71,7 +71,7 @@ class FrameOffsets(msgspec.Struct, frozen=True):
 
 
 class Query(msgspec.Struct, frozen=True, kw_only=True):
-    """Which trajectories are wanted; None means any."""
+    """Filter of trajectories; None matches any."""
 
     agent: str | None = None
     since_ns: int | None = None
@@ -82,7 +82,7 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Index:
-    """The index of one workspace; `refresh` reads what the journal has grown by."""
+    """The index of one workspace; `refresh` adds what was appended to the journal."""
 
     def __init__(self, home: Path) -> None:
         self.home = home
@@ -93,7 +93,7 @@ class Index:
         self._met = ReadReport()
 
     def refresh(self) -> None:
-        """Catch up with the journal.
+        """Update the index from the journal.
 
         Raises:
             WorkspaceTooNew: If a newer burnish wrote the workspace.
@@ -122,7 +122,7 @@ class Index:
             ) from error
 
     def _start_again(self, shrunk: Iterable[str] = ()) -> None:
-        """Read the whole journal; without room on the disk, into memory."""
+        """Rebuild the index; in memory if the disk is full."""
         try:
             self._catch_up(self._open(), shrunk)
         except (Changed, sqlite3.DatabaseError):
@@ -131,13 +131,13 @@ class Index:
             self._catch_up(self._base)
 
     def rebuild(self) -> None:
-        """Throw the index away and read the whole journal again."""
+        """Delete the index and read the whole journal again."""
         with self._lock:
             self._throw_away()
             self.refresh()
 
     def find(self, query: Query) -> list[IndexEntry]:
-        """Trajectories that match, oldest first."""
+        """Find the trajectories that match, oldest first."""
         wanted = {
             "agent": query.agent,
             "source": query.source,
@@ -156,7 +156,7 @@ class Index:
         return [entry for entry in found if query.status in (None, entry.status)]
 
     def starting_with(self, prefix: str) -> list[IndexEntry]:
-        """Trajectories whose id begins with `prefix`; a whole id gives at most one."""
+        """Find the trajectories whose id begins with `prefix`; a whole id matches at most one."""
         prefix = plain_text(prefix)
         exact = self._entries("WHERE id = ?", [prefix])
         if exact:
@@ -164,11 +164,11 @@ class Index:
         return self._entries("WHERE id >= ? AND id < ? ORDER BY id", [prefix, prefix + "\x7f"])
 
     def places(self, trajectory: str) -> list[FrameOffsets]:
-        """Where the frames of a trajectory lie."""
+        """Return the offsets of the frames of a trajectory."""
         return self.places_of([trajectory])[trajectory]
 
     def places_of(self, trajectories: Sequence[str]) -> dict[str, list[FrameOffsets]]:
-        """Where the frames of some trajectories lie; at most a few hundred at once."""
+        """Return the offsets of the frames of several trajectories; at most a few hundred at once."""
         marks = ", ".join("?" * len(trajectories))
         rows = self._rows(
             "SELECT trajectory, path, offsets, sum FROM places "  # noqa: S608
@@ -183,11 +183,11 @@ class Index:
         return found
 
     def told_threads(self) -> set[str]:
-        """Threads that some outcome names."""
+        """Return the threads that an outcome names."""
         return {name for (name,) in self._rows("SELECT DISTINCT thread_id FROM thread_facts", [])}
 
     def thread_facts(self, thread_id: str) -> list[FrameOffsets]:
-        """Where outcomes lie that name this thread and no trajectory."""
+        """Return the offsets of outcomes that name this thread and no trajectory."""
         rows = self._rows(
             "SELECT path, offset FROM thread_facts JOIN segments ON segments.id = segment "
             "WHERE thread_id = ? ORDER BY thread_facts.rowid",
@@ -196,7 +196,7 @@ class Index:
         return [FrameOffsets(self._path(path), [offset]) for path, offset in rows]
 
     def report(self) -> ReadReport:
-        """What reading the journal met, over all segments and small files."""
+        """Return the counts of reading the journal, over all segments and small files."""
         total = ReadReport()
         total.add(self._met)
         for (blob,) in self._rows("SELECT report FROM segments", []):
@@ -211,7 +211,7 @@ class Index:
 
     def _entries(self, rest: str, values: list[str | int]) -> list[IndexEntry]:
         columns = "id, agent, thread_id, user, source, status, started_ns, ended_ns, folder"
-        statement = f"SELECT {columns}, sum FROM trajectories {rest}"  # noqa: S608 - ours
+        statement = f"SELECT {columns}, sum FROM trajectories {rest}"  # noqa: S608 - constants
         rows = self._rows(statement, values, checked=True)
         alive: dict[str, bool] = {}
         found = []
@@ -226,12 +226,12 @@ class Index:
     def _rows(
         self, statement: str, values: list[str | int] | list[str], *, checked: bool = False
     ) -> list[tuple]:
-        """Rows of the index; one that is damaged is made anew first.
+        """Select rows of the index; rebuild the index first if a row is damaged.
 
         Args:
-            statement: What to select.
+            statement: The SELECT statement.
             values: Its parameters.
-            checked: Whether the last column is the check sum of those before it.
+            checked: Whether the last column is the check sum of the columns before it.
         """
         with self._lock:
             try:
@@ -261,7 +261,8 @@ class Index:
         path = self.home / "index.sqlite"
         try:
             base = self._connect(str(path) if path.is_file() or not path.exists() else ":memory:")
-        except sqlite3.OperationalError:  # read-only folder, or none yet: keep it in memory
+        # a read-only folder, or a missing one: keep the index in memory
+        except sqlite3.OperationalError:
             base = self._connect(":memory:")
         except sqlite3.DatabaseError:
             self._throw_away()
@@ -271,7 +272,7 @@ class Index:
 
     def _connect(self, name: str) -> sqlite3.Connection:
         if name != ":memory:":
-            with contextlib.suppress(OSError):  # SQLite itself would make it readable by others
+            with contextlib.suppress(OSError):  # SQLite itself would create it readable by others
                 os.close(open_private(Path(name), os.O_CREAT | os.O_RDWR))
         base = sqlite3.connect(name, timeout=60, isolation_level=None, check_same_thread=False)
         try:
@@ -291,7 +292,7 @@ class Index:
         return base
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the database."""
         with self._lock:
             base, self._base = self._base, None
             if base is not None and self._pid == os.getpid():

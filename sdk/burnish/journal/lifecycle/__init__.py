@@ -1,1 +1,1 @@
-"""Old segments are archived, released, and searched for what was forgotten."""
+"""Archive old segments, remove them, and erase forgotten content from them."""

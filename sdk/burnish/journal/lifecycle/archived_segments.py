@@ -1,8 +1,8 @@
-"""Archived segments: the list of them, and a local copy of each that is read.
+"""List archived segments and cache local copies of those that are read.
 
-`archive.json` names the table of each archived segment and what it must hash to. A table is named
-under `planned` before its first byte is written, and its next hash before it is written anew, so
-after a kill at any point it is known which file holds what.
+`archive.json` names the table of each archived segment and its expected hash. A table is listed
+under `planned` before its first byte is written, and its next hash before it is rewritten, so
+after a kill at any point the list shows which file holds which state.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from burnish.journal.lifecycle.segment_tables import (
 )
 
 _CACHE_FILES = 32
-_RACES = 5  # how often a table may be written anew while it is read
+_RACES = 5  # how often a table may be rewritten while it is read
 _NAME = re.compile(r"(?!\.)[^/\\\0]{1,255}/[0-9]{6,12}\.seg")
 
 _checked: dict[Path, tuple[object, ...]] = {}
-"""Local copies whose hash was right, by what `stat` said of them then."""
+"""Verified local copies, by their `stat` result at that time."""
 
 
 class Archived(msgspec.Struct, frozen=True):
@@ -41,7 +41,7 @@ class Archived(msgspec.Struct, frozen=True):
     Attributes:
         url: Its table.
         size: Bytes of its frames.
-        seal: What table and segment must hash to; None in lists of earlier versions.
+        seal: Expected hash of table and segment; None in lists of earlier versions.
         coming: The seal of a table that is being written over this one.
     """
 
@@ -51,16 +51,16 @@ class Archived(msgspec.Struct, frozen=True):
     coming: Seal | None = None
 
     def seals(self) -> list[Seal]:
-        """Every state that the table may rightly be in; empty if any is."""
+        """Return every valid state of the table; an empty list accepts any."""
         return [seal for seal in (self.seal, self.coming) if self.seal and seal]
 
 
 class ArchiveList(msgspec.Struct):
-    """All archived segments, by the names that they had in the journal.
+    """All archived segments, by their names in the journal.
 
     Attributes:
-        segments: Those whose table is whole and on the disk.
-        planned: URLs of tables that may have been begun, of segments that are still in the journal.
+        segments: Segments whose table is complete and synced.
+        planned: URLs of tables that may be incomplete, whose segments are still in the journal.
     """
 
     segments: dict[str, Archived] = {}
@@ -68,13 +68,13 @@ class ArchiveList(msgspec.Struct):
 
 
 def read_list(home: Path) -> dict[str, Archived]:
-    """All archived segments, by the names that they had in the journal; none if the list is damaged."""
+    """Read all archived segments by their names in the journal; empty if the list is damaged."""
     found = read_archive_list(home)
     return found.value.segments if found.value is not None else {}
 
 
 def read_archive_list(home: Path) -> Document[ArchiveList]:
-    """The list of archived segments as it is on the disk, of this or an earlier version."""
+    """Read the list of archived segments, of this or an earlier version."""
     path = home / "archive.json"
     found = read_document(path, dict[str, msgspec.Raw])
     if found.value is None:
@@ -94,7 +94,7 @@ def read_archive_list(home: Path) -> Document[ArchiveList]:
 
 
 def load_list(home: Path) -> ArchiveList:
-    """The list, to be changed.
+    """Load the list in order to change it.
 
     Raises:
         JournalError: If it is damaged, so that writing it would lose segments.
@@ -107,27 +107,27 @@ def load_list(home: Path) -> ArchiveList:
         raise JournalError(
             f"{path} and its copy cannot be read",
             "the list of what was archived",
-            f"put {path} back from a backup, or give it up: mv {path} {path}.broken",
+            f"put {path} back from a backup, or discard it: mv {path} {path}.broken",
         )
     return ArchiveList()
 
 
 def write_list(home: Path, listed: ArchiveList) -> None:
-    """Replace the list of archived segments; it is on the disk when this returns.
+    """Replace the list of archived segments; it is synced when this returns.
 
     Raises:
-        OSError: If the disk does not take it.
+        OSError: If the disk does not accept it.
     """
     write_document(home / "archive.json", listed)
 
 
 def finish_plans(home: Path, *, remote: bool = True) -> None:
-    """Finish what a killed archiver left: tables without an entry, segments that have one.
+    """Finish the work of a killed archiver: tables without an entry, segments that have one.
 
     The caller holds the journal's lock. A table that cannot be reached stays in the list.
 
     Raises:
-        OSError: If the disk of the workspace does not take it.
+        OSError: If the disk of the workspace does not accept a write.
     """
     listed = read_archive_list(home).value
     if listed is None:
@@ -136,7 +136,7 @@ def finish_plans(home: Path, *, remote: bool = True) -> None:
         segment = layout.journal_folder(home) / name
         if segment.is_file() and (remote or local_path(entry.url) is not None):
             with contextlib.suppress(JournalError):
-                read_table(entry)  # the segment stays where its table cannot be read
+                read_table(entry)  # the segment stays in the journal if its table cannot be read
                 segment.unlink(missing_ok=True)
     done = []
     known = {entry.url for entry in listed.segments.values()}
@@ -152,11 +152,11 @@ def finish_plans(home: Path, *, remote: bool = True) -> None:
 
 
 def fetch(home: Path, name: str) -> Path | None:
-    """A local copy of an archived segment; None if it was never archived.
+    """Fetch a local copy of an archived segment; None if it was never archived.
 
     Raises:
         JournalError: If the table cannot be read.
-        JournalCorrupt: If it is not what was archived.
+        JournalCorrupt: If its content differs from the archived segment.
     """
     path = cache_folder(home) / name
     for _ in range(_RACES):
@@ -170,17 +170,17 @@ def fetch(home: Path, name: str) -> Path | None:
         if written and read_list(home).get(name) == entry:
             _bound_cache(home, path)
             return path
-        path.unlink(missing_ok=True)  # somebody was forgotten while the copy was written
+        path.unlink(missing_ok=True)  # an erasure ran while the copy was written
     raise JournalError(
         f"{path} changes all the time", "an archive that is at rest", "the same command again"
     )
 
 
 def _write_copy(path: Path, content: bytes) -> bool:
-    """Write a local copy; whether it is there, for a process that forgets somebody removes drafts.
+    """Write a local copy; return whether it exists, because a concurrent erasure removes drafts.
 
     Raises:
-        JournalError: If the disk does not take it.
+        JournalError: If the disk does not accept it.
     """
     try:
         make_private_folder(path.parent)
@@ -197,11 +197,11 @@ def _write_copy(path: Path, content: bytes) -> bool:
 
 
 def read_table(entry: Archived) -> tuple[bytes, Seal]:
-    """An archived segment out of its table, and the seal that the table has now.
+    """Read an archived segment from its table; also return the current seal of the table.
 
     Raises:
         JournalError: If the table cannot be read.
-        JournalCorrupt: If it is not what was archived.
+        JournalCorrupt: If its content differs from the archived segment.
     """
     content = read_file(entry.url)
     known = [s for s in entry.seals() if s.table_sha256 == hash_of(content)]
@@ -216,7 +216,7 @@ def read_table(entry: Archived) -> tuple[bytes, Seal]:
 
 
 def cache_folder(home: Path) -> Path:
-    """Folder of the local copies."""
+    """Return the folder of the local copies."""
     return home / "cache"
 
 
@@ -224,13 +224,13 @@ def drop_copy(home: Path, name: str) -> None:
     """Remove the local copy of an archived segment.
 
     Raises:
-        OSError: If it stays.
+        OSError: If it cannot be removed.
     """
     path = cache_folder(home) / name
     try:
         path.unlink(missing_ok=True)
     except OSError:
-        if path.is_file():  # something else in its place is no copy
+        if path.is_file():  # another kind of file in its place is not a copy
             raise
 
 
@@ -246,7 +246,7 @@ def remove_stale_copies(home: Path) -> None:
 
 
 def _is_right(path: Path, entry: Archived) -> bool:
-    """Whether a local copy is there and holds what was archived; hashed once while it stays as it is."""
+    """Return whether a local copy exists and is correct; hashed again only when the file changes."""
     try:
         stat = path.stat()
         seals = {seal.segment_sha256 for seal in entry.seals()}
@@ -262,7 +262,7 @@ def _is_right(path: Path, entry: Archived) -> bool:
 
 
 def _bound_cache(home: Path, newest: Path) -> None:
-    """Keep only the copies that were used last."""
+    """Keep only the most recently used copies."""
     copies = sorted(cache_folder(home).glob("*/*.seg"), key=_used_ns)
     for path in copies[:-_CACHE_FILES]:
         if path != newest:

@@ -1,7 +1,8 @@
-"""Moves closed segments to Parquet on any fsspec URL, and copies an archive back.
+"""Move closed segments to Parquet on any fsspec URL, and copy an archive back.
 
-A segment leaves the journal once its table is on the disk, was read back and found equal, and the
-list that names the table is on the disk too. `tables` is the form of a table, `archived` the list.
+A segment leaves the journal once its table is synced and verified by reading it back, and the list
+that names the table is synced too. `segment_tables` defines the tables, `archived_segments` the
+list.
 """
 
 from __future__ import annotations
@@ -48,19 +49,19 @@ _PATIENCE_S = 600.0  # how long an archiver waits for another one
 
 
 class ArchiveReport(msgspec.Struct, kw_only=True):
-    """What one archiving did."""
+    """Result of one run of the archiver."""
 
     archived: int = 0  # segments
     bytes_before: int = 0
     bytes_after: int = 0
-    claimed: int = 0  # closed segments that an exporter still has to ship
-    damaged: int = 0  # segments that stay in the journal because a frame of them is broken
+    claimed: int = 0  # closed segments that an exporter has not shipped yet
+    damaged: int = 0  # segments that stay in the journal because one of their frames is damaged
 
 
 def archive(home: Path, url: str, settings: Settings) -> ArchiveReport:
-    """Move closed segments to `url`, except those that an exporter still has to ship.
+    """Move closed segments to `url`, except those that an exporter has not shipped yet.
 
-    What was forgotten does not get there. Archivers of several processes work one after the other.
+    Forgotten content is erased before. Archivers of several processes run one after the other.
 
     Raises:
         JournalError: If the package pyarrow is missing, the URL or the workspace cannot be
@@ -104,7 +105,7 @@ def _archive_segment(
         kept, _ = blank(data[:whole], Forgotten(tombstones(home)))
         seal = _write_table(target, kept)
         if blank(data[:whole], Forgotten(tombstones(home)))[0] == kept:
-            break  # nobody was forgotten while the table was written
+            break  # an erasure would need the lock, so the table is current
     del listed.planned[name]
     listed.segments[name] = Archived(target, whole, seal)
     write_list(home, listed)
@@ -116,10 +117,10 @@ def _archive_segment(
 
 
 def _write_table(url: str, data: bytes) -> Seal:
-    """Write a segment as a table that gives it back, byte for byte.
+    """Write a segment as a table and verify that reading it back gives equal bytes.
 
     Raises:
-        JournalError: If the URL cannot be written, or the table gives back something else.
+        JournalError: If the URL cannot be written, or the table differs when read back.
     """
     content = encode_table(data)
     if decode_table(url, content) != data:
@@ -133,10 +134,10 @@ def _write_table(url: str, data: bytes) -> Seal:
 
 
 def copy_back(url: str, home: Path) -> tuple[int, int]:
-    """Write all segments that were archived under a URL into the journal of another home.
+    """Copy all segments archived under a URL into the journal of another home.
 
     Returns:
-        How many were written, and how many could not be read.
+        The number of segments written, and the number that could not be read.
 
     Raises:
         JournalError: If the package pyarrow is missing, or the URL cannot be listed.
@@ -173,7 +174,7 @@ def _closed_segments(home: Path) -> Iterator[Path]:
 
 
 def _length_of_whole_frames(data: bytes) -> int | None:
-    """Length of the whole frames of a segment; None if it holds damage, or holds no frame at all."""
+    """Return the length of a segment's whole frames; None if it is damaged or has no frame."""
     end = 0
     for kind, _, following in frames.split(data):
         if kind == frames.DAMAGE:

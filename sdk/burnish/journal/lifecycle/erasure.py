@@ -1,10 +1,11 @@
-"""Removes what was recorded of somebody, in place, and remembers that it was asked to.
+"""Erase recorded content in place, and remember the request in a tombstone.
 
-A frame is overwritten by one of the same length that says nothing: no offset moves, so cursors,
-indexes and readers stay right. A tombstone is written before anything is erased. It names all
-that waits, and the bytes of a segment before they are overwritten, so an erasure that was killed
-is finished by the next holder of the journal's lock. A segment that a living process still writes
-waits: what lies there is hidden at once and erased once it is closed.
+`erase_journal` and `erase_archive` overwrite each frame by an empty frame of the same length: no
+offset changes, so cursors, indexes and readers stay valid. A tombstone is written before anything
+is erased. It lists all pending work and the byte ranges of a segment before they are overwritten,
+so the next holder of the journal's lock finishes an erasure that was killed. A segment that a
+running process still writes is pending: readers hide the content at once, and it is erased after
+the segment is closed.
 """
 
 from __future__ import annotations
@@ -30,14 +31,14 @@ from burnish.journal.reader import is_alive, process_folders, segments
 
 __all__ = ["Forgotten", "Tombstone", "digest_of", "save", "tombstones"]
 
-_SEAL_BYTES = 64  # more than any seal takes
+_SEAL_BYTES = 64  # longer than any seal
 
 
 def plan(home: Path, stone: Tombstone) -> None:
-    """Save a new tombstone that waits for everything: each segment, each archived one, all drafts.
+    """Save a new tombstone with everything pending: each segment, each archived one, all drafts.
 
     Raises:
-        OSError: If the disk does not take it.
+        OSError: If the disk does not accept it.
     """
     stone.pending = [_name_of(path) for path, _ in _all_segments(home)]
     stone.archived = sorted(archives.read_list(home))
@@ -46,17 +47,17 @@ def plan(home: Path, stone: Tombstone) -> None:
 
 
 def settle(home: Path, *, remote: bool = True) -> int:
-    """Erase what any tombstone waits for; the caller holds the journal's lock.
+    """Erase what tombstones list as pending; the caller holds the journal's lock.
 
     Args:
         home: Folder of the workspace.
-        remote: Also erase in tables that do not lie on this machine's disk.
+        remote: Also erase in tables that are not on this machine's disk.
 
     Returns:
-        How many frames were erased.
+        The number of erased frames.
 
     Raises:
-        OSError: If the disk does not take it.
+        OSError: If the disk does not accept a write.
     """
     archives.finish_plans(home, remote=remote)
     count = 0
@@ -72,17 +73,17 @@ def settle(home: Path, *, remote: bool = True) -> int:
 
 
 def discard_index(home: Path) -> None:
-    """Throw the index away: a database keeps the bytes of deleted rows."""
+    """Delete the index: a database keeps the bytes of deleted rows."""
     for ending in ("", "-wal", "-shm"):
         with contextlib.suppress(OSError):
             (home / f"index.sqlite{ending}").unlink()
 
 
 def erase_journal(home: Path, stone: Tombstone) -> None:
-    """Erase what a tombstone names in the segments that it waits for and that nobody writes.
+    """Erase the content of a tombstone in its pending segments that are closed.
 
     Raises:
-        OSError: If the disk does not take it.
+        OSError: If the disk does not accept a write.
     """
     state = {_name_of(path): (path, is_open) for path, is_open in _all_segments(home)}
     if stone.drafts:
@@ -99,7 +100,7 @@ def erase_journal(home: Path, stone: Tombstone) -> None:
             and is_alive(layout.journal_folder(home) / name.split("/")[0])
         ):
             left.append(name)
-        elif path is None:  # it was removed for its age, or archived in between
+        elif path is None:  # retention removed it, or it was archived meanwhile
             stone.ranges.pop(name, None)
             stone.damage.pop(name, None)
             if name in archives.read_list(home) and name not in stone.archived:
@@ -108,13 +109,13 @@ def erase_journal(home: Path, stone: Tombstone) -> None:
             following = _name_of(path.with_name(layout.segment_name(int(path.stem) + 1)))
             known = following in state or stone.running
             if known and following not in {*waiting, *left, *stone.pending}:
-                waiting.append(following)  # the run went on there meanwhile, or may
+                waiting.append(following)  # the run wrote more to it meanwhile, or may
     stone.pending = left
     save(home, stone)
 
 
 def _erase_segment(home: Path, stone: Tombstone, name: str, path: Path) -> int:
-    """Erase what a tombstone names in one segment, after noting where; how many frames went."""
+    """Erase the content of a tombstone in one segment, after saving the ranges; count the frames."""
     if name not in stone.ranges:
         found = forgotten_ranges(path.read_bytes(), Forgotten([stone]))
         if not any(found):
@@ -132,7 +133,7 @@ def _erase_segment(home: Path, stone: Tombstone, name: str, path: Path) -> int:
 
 
 def _remove_leftovers(home: Path) -> None:
-    """Remove what killed processes left half-made: dataset versions, drafts of files, stale copies."""
+    """Remove incomplete files of killed processes: dataset versions, drafts, stale copies."""
     for unfinished in (home / "datasets").glob(".*"):
         shutil.rmtree(unfinished, ignore_errors=True)
     for folder in process_folders(home):
@@ -141,12 +142,12 @@ def _remove_leftovers(home: Path) -> None:
 
 
 def erase_archive(home: Path, stone: Tombstone, *, remote: bool = True) -> None:
-    """Erase what a tombstone names in the archived segments that it waits for.
+    """Erase the content of a tombstone in its pending archived segments.
 
     A table that cannot be reached or written stays in the tombstone.
 
     Raises:
-        OSError: If the disk of the workspace does not take it.
+        OSError: If the disk of the workspace does not accept a write.
     """
     if not stone.archived:
         return
@@ -167,7 +168,7 @@ def erase_archive(home: Path, stone: Tombstone, *, remote: bool = True) -> None:
 
 
 def _erase_table(home: Path, name: str, entry: archives.Archived, forgotten: Forgotten) -> int:
-    """Write an archived segment anew without what was forgotten; how many frames went."""
+    """Rewrite an archived segment without forgotten content; return the number of erased frames."""
     data, seal = archives.read_table(entry)
     erased, count = blank(data, forgotten)
     archives.drop_copy(home, name)
@@ -192,7 +193,7 @@ class Rewriting(msgspec.Struct):
 
     Attributes:
         held: Whether this process has it.
-        settled: How many frames were erased that had to wait.
+        settled: Number of pending frames that were erased.
     """
 
     held: bool = False
@@ -203,12 +204,12 @@ class Rewriting(msgspec.Struct):
 def rewriting(home: Path, *, wait_s: float = 0.0, remote: bool = True) -> Iterator[Rewriting]:
     """Hold the lock for everything that rewrites the journal: archive, erase, retention.
 
-    On the way in and out, the holder finishes what was asked for meanwhile or was killed half-way.
+    When it takes and when it releases the lock, the holder finishes pending erasures.
 
     Args:
         home: Folder of the workspace.
         wait_s: How long to wait for another process that holds it.
-        remote: Also finish what does not lie on this machine's disk.
+        remote: Also finish work in files that are not on this machine's disk.
     """
     state = Rewriting()
     lock = FileLock(layout.journal_folder(home) / "keeper.lock")
@@ -226,7 +227,7 @@ def rewriting(home: Path, *, wait_s: float = 0.0, remote: bool = True) -> Iterat
 
 
 def _settle_quietly(home: Path, *, remote: bool) -> int:
-    """Settle; what fails stays in its tombstone and is tried by the next holder of the lock."""
+    """Run `settle`; failed work stays in its tombstone for the next holder of the lock."""
     try:
         return settle(home, remote=remote)
     except (OSError, JournalError):
@@ -234,9 +235,9 @@ def _settle_quietly(home: Path, *, remote: bool) -> int:
 
 
 def erase_pending(home: Path) -> int:
-    """Erase what had to wait, in segments that are closed by now; how many frames went.
+    """Erase pending content in segments that are now closed; return the number of erased frames.
 
-    Where another process holds the journal's lock, that process does it.
+    If another process holds the journal's lock, that process erases it.
     """
     with rewriting(home, remote=False) as state:
         pass
@@ -244,7 +245,7 @@ def erase_pending(home: Path) -> int:
 
 
 def erase(path: Path, forgotten: Forgotten) -> int:
-    """Blank the events of a segment that were forgotten, and all contents that no other names."""
+    """Blank the forgotten events of a segment, and all contents that no other event names."""
     ranges = forgotten_ranges(path.read_bytes(), forgotten)
     if any(ranges):
         _overwrite_ranges(path, ranges)
@@ -252,7 +253,7 @@ def erase(path: Path, forgotten: Forgotten) -> int:
 
 
 def blank(data: bytes, forgotten: Forgotten) -> tuple[bytes, int]:
-    """A segment's bytes without what was forgotten, and how many frames went."""
+    """Return a segment's bytes without forgotten content, and the number of erased frames."""
     ranges = forgotten_ranges(data, forgotten)
     seeds = frames.find_seeds(data)
     erased = bytearray(data)
@@ -264,7 +265,7 @@ def blank(data: bytes, forgotten: Forgotten) -> tuple[bytes, int]:
 
 
 class Ranges(NamedTuple):
-    """What has to go from a segment: whole frames, and damaged bytes, which stay counted as damage."""
+    """Ranges of a segment to erase: whole frames, and damaged bytes, which still count as damage."""
 
     frames: list[tuple[int, int]]
     damage: list[tuple[int, int]]
@@ -284,9 +285,9 @@ def _overwrite_ranges(path: Path, ranges: Ranges) -> None:
 
 
 def forgotten_ranges(data: bytes, forgotten: Forgotten) -> Ranges:
-    """Where the frames lie that have to go, and the torn tail and damage of a segment with any.
+    """Find the frames to erase; in a segment with any, also its torn tail and its damaged ranges.
 
-    Nobody can tell whose damaged bytes are, and they may hold the texts of a damaged frame.
+    The owner of damaged bytes is unknown, and they may hold the texts of a damaged frame.
     """
     if forgotten.is_empty:
         return Ranges([], [])
@@ -322,15 +323,15 @@ def _decode_payload(payload: bytes) -> AnyEvent | None:
 
 
 class _Contents:
-    """The contents of a segment, and which of them the events that stay need."""
+    """The contents of a segment, and those that the remaining events need."""
 
     def __init__(self) -> None:
         self._places: dict[Ref, list[tuple[int, int]]] = {}
-        self._held: dict[Ref, list[Ref]] = {}  # contents that a content holds in turn
+        self._held: dict[Ref, list[Ref]] = {}  # names of contents inside a content
         self._kept: set[Ref] = set()
 
     def add(self, kind: int, payload: bytes, place: tuple[int, int]) -> None:
-        """Take the frame of a content."""
+        """Add the frame of a content."""
         name, rest = payload[: frames.REF_BYTES], payload[frames.REF_BYTES :]
         self._places.setdefault(name, []).append(place)
         if kind == frames.LINK:
@@ -339,11 +340,11 @@ class _Contents:
             self._held[name] = [inner_of(rest)]
 
     def keep(self, refs: Iterable[Ref]) -> None:
-        """Take the names that an event needs which stays."""
+        """Mark the contents that a remaining event needs."""
         self._kept.update(refs)
 
     def unneeded(self) -> list[tuple[int, int]]:
-        """Frames of the contents that no event needs which stays."""
+        """Return the frames of the contents that no remaining event needs."""
         kept, waiting = set(self._kept), list(self._kept)
         while waiting:
             more = set(self._held.get(waiting.pop(), ())) - kept
@@ -353,7 +354,7 @@ class _Contents:
 
 
 def refs_of(event: AnyEvent) -> Iterator[Ref]:
-    """Names of the contents that an event refers to."""
+    """Yield the names of the contents that an event refers to."""
     for field in event.__struct_fields__:
         yield from _find_references(getattr(event, field))
 
@@ -382,7 +383,7 @@ def _all_segments(home: Path) -> Iterator[tuple[Path, bool]]:
 
 
 def is_sealed(path: Path) -> bool:
-    """Whether the last frame of a segment says that nobody writes it any more."""
+    """Return whether the last frame of a segment marks it as closed."""
     with path.open("rb") as file:
         seeds = frames.find_seeds(file.read(4096))
         size = file.seek(0, os.SEEK_END)

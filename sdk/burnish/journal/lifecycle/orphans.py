@@ -1,7 +1,8 @@
-"""Finds runs whose beginning is damaged, so that nothing says any more whose they are.
+"""Find runs whose beginning is damaged, so that their thread and user are unknown.
 
-The beginning of a run names its thread and user; no list of runs shows one without it. Its other
-events are whole and hold texts. Damaged bytes that still hold the name tell whose the run was.
+The beginning of a run names its thread and user; a run without it is in no list of runs. Its other
+events are whole and hold texts. If the damaged bytes still contain the name, the run is attributed
+to that name.
 """
 
 from __future__ import annotations
@@ -25,18 +26,18 @@ from burnish.journal.events import (
 from burnish.journal.reader import process_folders, segments
 
 _FACTS = (Dropped, OutcomeReported, StateRecorded, VerdictGiven)
-_LONG_NAME = 6  # bytes of a name that is looked for without the field that holds it
+_LONG_NAME = 6  # bytes of a name that is searched without the field that holds it
 
 
 class Orphans(NamedTuple):
-    """Runs without a beginning: those of a name, and those that may be anyone's."""
+    """Runs without a beginning: those of a name, and those of an unknown owner."""
 
     named: list[str]
     doubtful: list[str]
 
 
 class _Damaged(NamedTuple):
-    """Damaged bytes, and the first run without a beginning behind them in their segment."""
+    """Damaged bytes, and the first run without a beginning after them in their segment."""
 
     content: bytes
     next: str | None
@@ -45,7 +46,8 @@ class _Damaged(NamedTuple):
 def find_orphans(home: Path, field: str, names: Iterable[str], started: Collection[str]) -> Orphans:
     """Find the runs without a beginning in the segments of a workspace.
 
-    A run is of a name if damaged bytes hold both, or the name and stand right before the run.
+    A run belongs to a name if damaged bytes contain both, or contain the name directly before the
+    run.
 
     Args:
         home: Folder of the workspace.
@@ -98,7 +100,7 @@ def _read_segment(
 
 
 def _forms_of_name(field: str, name: str) -> Iterable[bytes]:
-    """The bytes that a name has in an event: with its field, and a long one also without it."""
+    """Return the encodings of a name in an event: with its field, and if long also without it."""
     try:
         encoded = msgspec.msgpack.encode(name)
     except UnicodeEncodeError:

@@ -1,6 +1,6 @@
-"""Lets go of old segments, never of one that an exporter still has to ship.
+"""Remove old segments by age and size, except those that an exporter has not shipped yet.
 
-Knows: age, size, claims. Does not know: what is in a segment, how it is shipped or archived.
+`keep` applies the retention settings. `Claims` reads the cursors of the exporters.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ _DAY_NS = 86_400 * 10**9
 
 
 class RetentionReport(msgspec.Struct, kw_only=True):
-    """What one keeping did, and what is left."""
+    """Result of one run of retention."""
 
     removed: int = 0  # segments
     removed_bytes: int = 0
     kept_bytes: int = 0
-    claimed: int = 0  # segments over age or quota that an exporter still has to ship
+    claimed: int = 0  # segments over age or quota that an exporter has not shipped yet
     lost_claims: list[str] = []  # exporters that have not moved for keep_unshipped_days
-    over_quota: bool = False  # more is claimed than keep_bytes
+    over_quota: bool = False  # exporters claim more than keep_bytes
 
 
 class _Segment(msgspec.Struct):
@@ -35,15 +35,15 @@ class _Segment(msgspec.Struct):
     number: int
     size: int
     changed_ns: int
-    open: bool  # somebody may still write to it
+    open: bool  # a process may still write to it
 
 
 def keep(home: Path, settings: Settings, now_ns: int | None = None) -> RetentionReport:
     """Remove segments that are older than `keep_days`, and the oldest above `keep_bytes`.
 
-    Segments that an exporter has not shipped stay, unless it has not come forward for
-    `keep_unshipped_days`. Two processes that keep at the same time do not harm each other. In a
-    process whose clock has jumped by more than a day nothing counts as old.
+    Segments that an exporter has not shipped stay, unless the exporter has not moved its cursor for
+    `keep_unshipped_days`. Two processes may run this at the same time. In a process whose clock has
+    jumped by more than a day, no segment counts as old.
     """
     now = _trusted_now() if now_ns is None else now_ns
     report = RetentionReport()
@@ -73,7 +73,7 @@ def keep(home: Path, settings: Settings, now_ns: int | None = None) -> Retention
 
 
 def _trusted_now() -> int:
-    """The time; 0, before everything, where the clock was set by more than a day meanwhile."""
+    """Return the time; 0, before everything, if the clock was set by more than a day meanwhile."""
     now = time.time_ns()
     return 0 if abs(now - _since_boot() - _BOOTED_NS) > _DAY_NS else now
 
@@ -86,13 +86,13 @@ _BOOTED_NS = time.time_ns() - _since_boot()
 
 
 class Claims:
-    """Which segments an exporter still has to ship."""
+    """Segments that an exporter has not shipped yet."""
 
     def __init__(self, home: Path, settings: Settings, now_ns: int) -> None:
         self._cursors: dict[str, dict[str, cursors.Cursor]] = {}
         for path in cursors.folder_of(home).glob("*.cursor"):
             exporter, dot, process = path.stem.partition(".")
-            if not dot:  # a file of somebody else's
+            if not dot:  # a foreign file
                 continue
             cursor = cursors.read(path) or cursors.Cursor()
             self._cursors.setdefault(exporter, {})[process] = cursor
@@ -107,7 +107,7 @@ class Claims:
             del self._cursors[exporter]
 
     def hold(self, process: str, number: int) -> bool:
-        """Whether a segment of a process is claimed by any exporter."""
+        """Return whether an exporter claims a segment of a process."""
         for own in self._cursors.values():
             cursor = own.get(process)
             if cursor is None or (not cursor.finished and number >= cursor.floor):
@@ -131,7 +131,7 @@ def _all_segments(home: Path) -> list[_Segment]:
 
 
 def _remove_empty(home: Path) -> None:
-    """Remove the folders of dead processes of which nothing is left, and their cursors."""
+    """Remove the empty folders of dead processes, and their cursors."""
     for folder in process_folders(home):
         if is_alive(folder) or segments(folder):
             continue

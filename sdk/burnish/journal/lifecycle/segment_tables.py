@@ -1,7 +1,7 @@
-"""A segment as a Parquet table on any fsspec URL, and back, byte for byte.
+"""Convert a segment to a Parquet table on any fsspec URL, and back, byte for byte.
 
-A table has one row a frame: `kind`, `at`, `event`, `trajectory` and `payload`. Frames written from
-it again stand at the offsets that they had, so an index of the segment stays right.
+A table has one row per frame: `kind`, `at`, `event`, `trajectory` and `payload`. Frames restored
+from it have their original offsets, so an index of the segment stays valid.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Seal(msgspec.Struct, frozen=True):
-    """What a table must be, and the segment in it.
+    """Expected hashes of a table and of the segment in it.
 
     Attributes:
         table_sha256: Hash of the file.
@@ -37,7 +37,7 @@ class Seal(msgspec.Struct, frozen=True):
 
 
 def encode_table(data: bytes) -> bytes:
-    """The file of a segment's table.
+    """Encode the file of a segment's table.
 
     Raises:
         JournalError: If the package pyarrow is missing.
@@ -49,17 +49,17 @@ def encode_table(data: bytes) -> bytes:
 
 
 def seal_of(content: bytes, data: bytes) -> Seal:
-    """The seal of a table's file and of the segment in it."""
+    """Compute the seal of a table's file and of the segment in it."""
     return Seal(hash_of(content), len(content), hash_of(data))
 
 
 def hash_of(data: bytes) -> str:
-    """SHA-256 in hex."""
+    """Return the SHA-256 in hex."""
     return hashlib.sha256(data).hexdigest()
 
 
 def write_file(url: str, content: bytes) -> None:
-    """Write a file to a URL; on a local disk at once, private and synced.
+    """Write a file to a URL; on a local disk atomically, private and synced.
 
     Raises:
         JournalError: If it cannot be written.
@@ -69,7 +69,7 @@ def write_file(url: str, content: bytes) -> None:
         local = local_path(url)
         if local is not None:
             make_private_folder(local.parent)
-            remove_drafts(local.parent, f"{local.name}.")  # of a writer that was killed
+            remove_drafts(local.parent, f"{local.name}.")  # draft of a killed writer
             atomic_write(local, content)
             return
         with fsspec.open(url, "wb", auto_mkdir=True) as file:
@@ -85,7 +85,7 @@ def write_file(url: str, content: bytes) -> None:
 
 
 def read_file(url: str) -> bytes:
-    """The bytes behind a URL.
+    """Read the bytes of a URL.
 
     Raises:
         JournalError: If they cannot be read.
@@ -99,7 +99,7 @@ def read_file(url: str) -> bytes:
 
 
 def remove_file(url: str) -> None:
-    """Remove the file behind a URL; one that is gone already is fine.
+    """Remove the file of a URL; a missing file is accepted.
 
     Raises:
         JournalError: If the URL cannot be reached.
@@ -117,7 +117,7 @@ def remove_file(url: str) -> None:
 
 
 def local_path(url: str) -> Path | None:
-    """The path that a URL names on this machine's disk; None if it lies elsewhere."""
+    """Return the path of a URL on this machine's disk; None if it is remote."""
     scheme, mark, rest = url.partition("://")
     if not mark:
         return Path(url)
@@ -125,10 +125,10 @@ def local_path(url: str) -> Path | None:
 
 
 def decode_table(url: str, content: bytes) -> bytes:
-    """The segment in a table's file.
+    """Decode the segment in a table's file.
 
     Raises:
-        JournalCorrupt: If the file is no such table.
+        JournalCorrupt: If the file is not such a table.
     """
     pa, parquet, _ = import_stack()
     try:
@@ -140,14 +140,14 @@ def decode_table(url: str, content: bytes) -> bytes:
         return b"".join(frames.frame(kind, payload, seeds) for kind, payload in rows)
     except (pa.ArrowException, ValueError, KeyError, TypeError, OSError) as error:
         raise JournalCorrupt(
-            f"{url} is no table of a segment: {error}",
+            f"{url} is not a table of a segment: {error}",
             "the file as burnish archive wrote it",
             "put it back from a backup",
         ) from error
 
 
 def import_stack() -> tuple[Any, Any, Any]:
-    """The modules pyarrow, pyarrow.parquet and fsspec.
+    """Import pyarrow, pyarrow.parquet and fsspec.
 
     Raises:
         JournalError: If one of them is missing.
@@ -166,7 +166,7 @@ def import_stack() -> tuple[Any, Any, Any]:
 
 
 def unreachable(url: str, error: Exception) -> JournalError:
-    """The error of a URL that cannot be read or written."""
+    """Return the error for a URL that cannot be read or written."""
     return JournalError(
         f"{url} cannot be reached: {error}", "a URL that fsspec knows", "burnish doctor"
     )

@@ -1,6 +1,6 @@
-"""What was forgotten, without what it was, and what of it may still lie on a disk.
+"""Record that content was forgotten, without the content, and where erasure is still pending.
 
-A tombstone is written before anything is erased and cleared piece by piece.
+A tombstone is written before anything is erased and cleared part by part.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from burnish.journal.events import AnyEvent, OutcomeReported, SpanReceived
 
 
 class Tombstone(msgspec.Struct, kw_only=True):
-    """That something was forgotten, without what it was."""
+    """A record that content was forgotten, without the content."""
 
     id: str
     at: int
@@ -25,37 +25,40 @@ class Tombstone(msgspec.Struct, kw_only=True):
     trajectories: list[str]
     threads: list[str] = []  # digests of the threads whose outcomes go too
     frames: int = 0
-    pending: list[str] = []  # segments in which something may still have to go
-    archived: list[str] = []  # archived segments in which something may still have to go
-    ranges: dict[str, list[tuple[int, int]]] = {}  # what is being overwritten, by segment
+    pending: list[str] = []  # segments with pending erasure
+    archived: list[str] = []  # archived segments with pending erasure
+    ranges: dict[str, list[tuple[int, int]]] = {}  # ranges that are being overwritten, by segment
     damage: dict[str, list[tuple[int, int]]] = {}  # damaged bytes that are overwritten with it
-    drafts: bool = False  # unfinished dataset versions may hold something
-    running: bool = False  # a run went on when it was forgotten, and may write more
+    drafts: bool = False  # unfinished dataset versions may hold forgotten content
+    running: bool = False  # a run was active when it was forgotten, and may write more
 
     @property
     def waits(self) -> bool:
-        """Whether something may still have to go."""
+        """Return whether an erasure is still pending."""
         return bool(self.pending or self.archived or self.ranges or self.drafts)
 
 
 def digest_of(name: str) -> str:
-    """What a tombstone keeps of a name."""
+    """Hash a name for a tombstone."""
     return hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
 def folder_of(home: Path) -> Path:
-    """Folder of all tombstones."""
+    """Return the folder of all tombstones."""
     return home / "tombstones"
 
 
 def paths_of(home: Path) -> list[Path]:
-    """Files of all tombstones, oldest first; one of which only the copy is left included."""
+    """Return the files of all tombstones, oldest first.
+
+    The list includes those of which only the copy exists.
+    """
     names = {path.name.removesuffix(".copy") for path in folder_of(home).glob("*.json*")}
     return [folder_of(home) / name for name in sorted(names) if name.endswith(".json")]
 
 
 def tombstones(home: Path) -> list[Tombstone]:
-    """All that was forgotten, oldest first; what cannot be read is left out."""
+    """Read all tombstones, oldest first; unreadable ones are left out."""
     found = (read_document(path, Tombstone).value for path in paths_of(home))
     return [stone for stone in found if stone is not None]
 
@@ -64,14 +67,14 @@ def save(home: Path, stone: Tombstone) -> None:
     """Write a tombstone, before anything is erased and again afterwards.
 
     Raises:
-        OSError: If the disk does not take it.
+        OSError: If the disk does not accept it.
     """
     make_private_folder(folder_of(home))
     write_document(folder_of(home) / f"{stone.at}-{stone.id}.json", stone)
 
 
 class Forgotten:
-    """Says of an event whether it was forgotten."""
+    """Decides whether an event was forgotten."""
 
     def __init__(self, stones: list[Tombstone]) -> None:
         self.trajectories = {key for stone in stones for key in stone.trajectories}
@@ -82,11 +85,14 @@ class Forgotten:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing was forgotten."""
+        """Return whether there are no tombstones."""
         return not (self.trajectories or self._threads)
 
     def holds(self, trajectory: str | None, thread_id: str | None, at: int) -> bool:
-        """Whether an event of this trajectory, or of this thread then, was forgotten."""
+        """Return whether an event of this trajectory or thread was forgotten.
+
+        A thread is forgotten up to a time, so `at` decides.
+        """
         if trajectory is not None:
             return trajectory in self.trajectories
         if thread_id is None or not self._threads:
@@ -94,10 +100,10 @@ class Forgotten:
         return at <= self._threads.get(digest_of(thread_id), -1)
 
     def event(self, event: AnyEvent) -> bool:
-        """Whether this event was forgotten."""
+        """Return whether this event was forgotten."""
         thread = event.thread_id if isinstance(event, OutcomeReported | SpanReceived) else None
         return self.holds(event.trajectory, thread, event.at)
 
     def unreadable(self, payload: bytes) -> bool:
-        """Whether an event that cannot be decoded names a trajectory that was forgotten."""
+        """Return whether an event that cannot be decoded names a forgotten trajectory."""
         return any(key.encode("utf-8", "replace") in payload for key in self.trajectories if key)

@@ -1,1 +1,1 @@
-"""Secrets in text: published forms of tokens, assignments, tables, telling names."""
+"""Find secrets in text: published forms of tokens, assignments, tables, names of secrets."""

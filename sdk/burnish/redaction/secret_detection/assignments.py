@@ -1,9 +1,9 @@
-"""Secrets in a text that are known by the name beside them.
+"""Find secrets in a text by the name beside them.
 
-How it works: a telling stem ("passw", "token", ...) is looked for in lower case; around each one
-the whole name is read and judged (`is_telling`); behind a telling name one bounded pattern reads
-the value in the forms that code, configuration, headers, markup, commands and prose give it. Each
-form has its own rule for what is a value and what is a placeholder, code or a word of prose.
+How it works: stems of secret names ("passw", "token", ...) are searched in lower case; around each
+one the whole name is read and classified (`is_telling`); behind a secret name one bounded pattern
+reads the value in the forms of code, configuration, headers, markup, commands and prose. Each
+form has its own rule that separates values from placeholders, code and words of prose.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ _STRICT = frozenset(
 
 
 def find_assigned(view: View) -> Iterator[Token]:
-    """Every value that stands beside a telling name."""
+    """Find every value beside a name of a secret."""
     text, end = view.plain, 0
     for start, behind in _places_of_stems(view.lowered):
         if start < end:
@@ -124,7 +124,7 @@ def find_assigned(view: View) -> Iterator[Token]:
 
 
 def _places_of_stems(lowered: str) -> list[tuple[int, int]]:
-    """Where the stems begin and end, in order."""
+    """Find the places of the stems, in order."""
     found: list[tuple[int, int]] = []
     for stem in _STEMS if lowered.isascii() else _ALL_STEMS:
         if stem in lowered:
@@ -136,17 +136,17 @@ def _places_of_stems(lowered: str) -> list[tuple[int, int]]:
 
 
 def has_telling_stem(lowered: str) -> bool:
-    """Whether a text in lower case may hold a telling name."""
+    """Return whether a text in lower case may hold the name of a secret."""
     return _occurs_in(_STEMS, lowered) or (not lowered.isascii() and _occurs_in(_FOREIGN, lowered))
 
 
 def is_placeholder(text: str) -> bool:
-    """Whether a value only stands for one: a variable, a template, stars, the name of a type."""
+    """Return whether a value is a placeholder: a variable, a template, stars, the name of a type."""
     return _PLACEHOLDER.match(text) is not None or text.strip(".!?:").lower() in _WORDS
 
 
 def is_template(text: str) -> bool:
-    """Whether a value is a variable, a template or stars; a word may be a password."""
+    """Return whether a value is a variable, a template or stars; a word may be a password."""
     return _PLACEHOLDER.match(text) is not None
 
 
@@ -158,7 +158,7 @@ def _occurs_in(stems: tuple[str, ...], text: str) -> bool:
 
 
 def _name_around(text: str, start: int, end: int) -> tuple[int, int]:
-    """Where the name that holds a stem begins and ends."""
+    """Find the bounds of the name that holds a stem."""
     first = max(0, start - _FARTHEST)
     while start > first and text[start - 1] in _BEFORE:
         start -= 1
@@ -183,7 +183,7 @@ def _value_behind(text: str, start: int, end: int) -> Token | None:
 
 
 def _last_part(name: str) -> str:
-    """The part of a dotted name that says what its value is."""
+    """Return the last part of a dotted name, which describes its value."""
     head, _, last = name.rpartition(".")
     return head if last in ("value", "0", "encrypted") else last
 
@@ -191,7 +191,7 @@ def _last_part(name: str) -> str:
 def _accept_value(
     text: str, match: re.Match[str], form: str, name: str, before: str
 ) -> Token | None:
-    """The value of a form, if it is one."""
+    """Return the value of a form if the form accepts it."""
     value, place = match[form].rstrip(), match.start(form)
     if form in ("bare", "said", "told", "word", "block", "cell", "about", "part"):
         value = value.rstrip(".!?:。").strip()
@@ -220,20 +220,20 @@ def _accept_value(
 
 
 def _is_path(value: str) -> bool:
-    """Whether a value is a file or an address rather than a drawn text that begins with a slash."""
+    """Return whether a value is a file or an address, not a random text that begins with a slash."""
     kinds = (str.isupper, str.islower, str.isdigit)
     drawn = len(value) >= 24 and "." not in value and all(any(map(kind, value)) for kind in kinds)
     return _PATH.match(value) is not None and not (drawn and value.count("/") < 4)
 
 
 def _is_flag(text: str, end: int, name: str) -> bool:
-    """Whether the name is an option of a command, such as `--db-password`."""
+    """Return whether the name is an option of a command, such as `--db-password`."""
     start = end - len(name)
     return text[max(0, start - 1) : start] == "-" or text[max(0, start - 2) : start] == "--"
 
 
 def _is_variable(text: str, match: re.Match[str], name: str) -> bool:
-    """Whether an assignment is one of a shell, an .env file, a connection string or a query."""
+    """Return whether an assignment is in a shell, an .env file, a connection string or a query."""
     tight = match.start("mark") == match.start() and match.end("mark") < len(text)
     behind = text[match.end("mark") : match.end("mark") + 1]
     connection = text[match.end() : match.end() + 1] in (";", "&")
@@ -241,7 +241,7 @@ def _is_variable(text: str, match: re.Match[str], name: str) -> bool:
 
 
 def _is_strict_value(value: str, name: str) -> bool:
-    """Whether a quoted, tagged or tightly assigned value is a secret; most are."""
+    """Return whether a quoted, tagged or tightly assigned value is a secret; most are."""
     if _CODE.match(value) and not any(map(str.isdigit, value)):
         return False
     if len(value) < 3 or (" " in value and "phrase" not in words_of(name) and not _is_mixed(value)):
@@ -254,7 +254,7 @@ def _is_strict_value(value: str, name: str) -> bool:
 
 
 def _is_loose_value(value: str, name: str, form: str, flag: bool) -> bool:
-    """Whether a value in prose, in YAML or behind an option is a secret, and no word of prose."""
+    """Return whether a value in prose, YAML or behind an option is a secret, not an ordinary word."""
     if _CODE.match(value) or "(" in value or value[0] in "[{" or _SNAKE.fullmatch(value):
         return False
     if form in ("word", "cell") and not flag:
@@ -270,12 +270,12 @@ def _is_loose_value(value: str, name: str, form: str, flag: bool) -> bool:
 
 
 def _is_mixed(value: str) -> bool:
-    """Whether a value has a digit beside letters, as generated passwords have."""
+    """Return whether a value has a digit beside letters, as generated passwords have."""
     return any(map(str.isdigit, value)) and any(map(str.isalpha, value))
 
 
 def _header_value(text: str, end: int, words: str) -> Token | None:
-    """What an Authorization or Cookie header says, behind its scheme."""
+    """Return the value of an Authorization or Cookie header, after its scheme."""
     match = _HEADER.match(text, end)
     if match is None:
         return None
@@ -298,7 +298,7 @@ def _header_value(text: str, end: int, words: str) -> Token | None:
 
 
 def _is_cookie(value: str) -> bool:
-    """Whether a header holds names with values that are more than words."""
+    """Return whether a header holds names with values that are longer than words."""
     name, mark, content = value.partition("=")
     return (
         bool(mark) and " " not in name.strip() and len(content) >= 4 and not is_placeholder(content)
@@ -309,7 +309,7 @@ _LONG_KEY = re.compile(r"[\"']?\s{0,4}[:=]\s{0,4}[\"']?(?P<value>[A-Za-z0-9+/_-]
 
 
 def _long_key(text: str, end: int) -> Token | None:
-    """A value beside any name that ends in "key", if it can only be one."""
+    """Return the value beside any name that ends in "key", if it must be one."""
     match = _LONG_KEY.match(text, end)
     if match is None:
         return None

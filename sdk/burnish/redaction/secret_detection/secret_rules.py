@@ -1,12 +1,14 @@
-"""Published forms of keys and tokens, as data.
+"""List the published forms of keys and tokens.
 
-The facts (beginning, alphabet, length) follow the rule sets of gitleaks and detect-secrets and the
-documentation of the providers. A form is a template: text stands for itself, `<w:20>` for 20
-characters of the alphabet `w`, `<w:20-50>` for 20 to 50. A real token may be longer or somewhat
-shorter than published, so the scanner (tokens.py) takes lengths from three fifths of the published
-one upwards, of long ones from three tenths; `<w=20>` insists on the exact length, where the text before it says too little.
+The facts (prefix, alphabet, length) follow the rule sets of gitleaks and detect-secrets and the
+documentation of the providers. A form is a template: text matches itself, `<w:20>` matches 20
+characters of the alphabet `w`, `<w:20-50>` matches 20 to 50. A real token may be longer or somewhat
+shorter than published, so the scanner (tokens.py) accepts lengths from three fifths of the
+published
+one upwards, of long ones from three tenths; `<w=20>` requires the exact length, for prefixes that
+are ambiguous.
 
-To add a form, add a line. The tests draw a token from each line and look for it in many contexts.
+To add a form, add a line. The tests draw a token from each line and search for it in many contexts.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ ALPHABETS: dict[str, str] = {
     "2": "A-Z2-7",
     "y": "QPZRY9X8GF2TVDW0S3JN54KHCE6MUA7L",
 }
-"""What each letter of a template stands for, as the inside of a character class."""
+"""The meaning of each letter of a template, as the inside of a character class."""
 
 TOKEN_RULES: tuple[tuple[str, str], ...] = (
     # models and agents
@@ -400,7 +402,7 @@ TOKEN_RULES: tuple[tuple[str, str], ...] = (
     ("stytch_secret", "secret-live-<B:36>"),
     ("stytch_secret", "secret-test-<B:36>"),
     ("sanity_token", "sk<a:170>"),
-    # forms of no one provider
+    # forms without a provider
     ("jwt", "eyJ<w:30>.eyJ<w:40>.<w:20>"),
     ("jwt", "eyJ<w:30>.eyJ<w:40>"),
     ("jwe", "eyJ<w:30>..<w:16>.<w:40>.<w:22>"),
@@ -417,7 +419,7 @@ TOKEN_RULES: tuple[tuple[str, str], ...] = (
     ("encoded_private_key", "LS0tLS1CRUdJTiBFTkNSWVBURUQgUFJJVkFURSBLRV<B:100>"),
     ("encoded_private_key", "b3BlbnNzaC1rZXktdjEA<B:100>"),
 )
-"""Kind and template of every token that is known by its beginning."""
+"""Kind and template of every token that its prefix identifies."""
 
 INNER_RULES: tuple[tuple[str, str, str], ...] = (
     ("azure_ad_secret", "Q~", "<u=3><d=1>Q~<s:34>"),
@@ -449,4 +451,4 @@ INNER_RULES: tuple[tuple[str, str, str], ...] = (
     ("encoded_private_key", "IBA", "MI<b=4>IBA<b:120>"),
     ("encoded_private_key", "MIG", "MIG<b=1>AgEAM<b:100>"),
 )
-"""Kind, a text that stands inside, and template of every token that is not known by its beginning."""
+"""Kind, a text inside it, and template of every token without a distinctive prefix."""

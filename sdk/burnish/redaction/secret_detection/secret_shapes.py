@@ -1,4 +1,4 @@
-"""Secrets that are known by their surroundings: private keys, URLs, schemes, commands, providers' names.
+"""Find secrets by their context: private keys, URLs, schemes, commands, names of providers.
 
 Every pattern begins with a literal or a short class and is bounded in length, so that the time
 grows with the length of the text alone.
@@ -26,7 +26,7 @@ _LONGEST_KEY = 65_536
 
 
 def find_private_keys(view: View) -> Iterator[Token]:
-    """Private keys in PEM and PuTTY form, also with escaped line ends and cut off."""
+    """Find private keys in PEM and PuTTY form, also with escaped line ends and cut off."""
     text = view.text
     if "PRIVATE KEY" not in text and "PuTTY-" not in text:
         return
@@ -46,7 +46,7 @@ def find_private_keys(view: View) -> Iterator[Token]:
 
 
 class _Shape(NamedTuple):
-    """One pattern with a group `value`, looked for where one of the hints stands."""
+    """A pattern with a group `value`, searched where one of the hints occurs."""
 
     kind: str
     hints: tuple[str, ...]
@@ -55,7 +55,7 @@ class _Shape(NamedTuple):
 
 
 def _is_login(text: str) -> bool:
-    """Whether Base64 says "user:password"."""
+    """Return whether Base64 decodes to "user:password"."""
     try:
         return ":" in base64.b64decode(text + "=" * (-len(text) % 4), validate=True).decode()
     except ValueError:
@@ -63,27 +63,27 @@ def _is_login(text: str) -> bool:
 
 
 def _is_random(text: str) -> bool:
-    """Whether a value has letters and digits and is no template."""
+    """Return whether a value has letters and digits and is not a template."""
     return any(map(str.isdigit, text)) and any(map(str.isalpha, text)) and not is_placeholder(text)
 
 
 def _is_given(text: str) -> bool:
-    """Whether a value is none that only stands for one."""
+    """Return whether a value is not a placeholder."""
     return not is_placeholder(text)
 
 
 def _is_odd(text: str) -> bool:
-    """Whether a value is no plain word or number."""
+    """Return whether a value is not a plain word or number."""
     return not text.isalpha() and not text.isdigit() and not is_placeholder(text) and len(text) >= 4
 
 
 def _is_passed(text: str) -> bool:
-    """Whether what a command is given for a password may be one: anything but a variable, a template or an option."""
+    """Return whether a command's password argument is a value, not a variable, template or option."""
     return not is_template(text) and not text.startswith("-") and not text.isdigit()
 
 
 def _is_long_passed(text: str) -> bool:
-    """Whether the word behind an option such as `--password` is its value, and not of a sentence about it."""
+    """Return whether the word after an option such as `--password` is its value, not prose."""
     return (
         _is_passed(text)
         and text.strip(".,:?!").lower() not in _NO_PASSWORD
@@ -95,7 +95,7 @@ _FILE = re.compile(r"\.(?:txt|json|ya?ml|pem|key|env|conf|cfg|ini)$")
 
 
 def is_drawn(text: str) -> bool:
-    """Whether a value looks drawn: a long one of digits and letters of both cases, or a hash."""
+    """Return whether a value looks random: long with digits and both cases, or a hash."""
     if _HEX.fullmatch(text):
         return len(text) >= 32 and any(map(str.isalpha, text)) and any(map(str.isdigit, text))
     kinds = (str.isupper, str.islower, str.isdigit)
@@ -120,7 +120,7 @@ _OTHER_COMMANDS = (
     r"|wpa_passphrase \S{1,64}|net use [^\n;|]{0,160}?/user:\S{1,64}|snmp-server community|isakmp key"
     r"|echo(?= \S{1,128} ?\| ?(?:sudo -S|passwd|chpasswd|docker login)))[ \t]{0,3}[\"']?(?P<value>[^\s\"'`;|&%]{4,256})"
 )
-# What follows may be a plain word: these options take nothing but a password.
+# A plain word may follow: these options accept only a password.
 _WORD = r"[ \t]{0,3}[\"']?(?P<value>[^\s\"'`;|&%<>$]{3,256})"
 _JOINED_OPTION = (
     r"(?<![\w-])(?:mysql\w{0,12}|mariadb\w{0,12}|sshpass|7z\w?|rar|unrar)(?=[ \t])[^\n;|]{0,160}?\s-p[\"']?"
@@ -223,7 +223,7 @@ _PLAIN_SHAPES = tuple(shape for shape in _SHAPES if shape.hints[0][:2] not in ("
 
 
 def find_shapes(view: View) -> Iterator[Token]:
-    """Every secret that is known by its surroundings."""
+    """Find every secret that its context identifies."""
     text = view.plain
     for shape in _SHAPES if " -" in text else _PLAIN_SHAPES:
         for hint in shape.hints:
@@ -237,7 +237,7 @@ def find_shapes(view: View) -> Iterator[Token]:
 
 
 def find_vendor_keys(view: View) -> Iterator[Token]:
-    """Random values beside the name of a provider, such as `adafruit_io = "..."`."""
+    """Find random values next to the name of a provider, such as `adafruit_io = "..."`."""
     if not view.has_long_run or not _VENDOR_HINT.search(view.plain):
         return
     for match in _VENDOR.finditer(view.lowered):
@@ -247,7 +247,7 @@ def find_vendor_keys(view: View) -> Iterator[Token]:
 
 
 def _is_key_of_vendor(value: str) -> bool:
-    """Whether a value looks drawn, and is no path, host, version or date."""
+    """Return whether a value looks random, and is not a path, host, version or date."""
     if value.count("/") > 1 or value.count(".") > 2 or value.startswith(("http", "/", ".", "20")):
         return False
     digits = sum(map(str.isdigit, value))

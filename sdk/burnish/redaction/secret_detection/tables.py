@@ -1,6 +1,6 @@
-"""Secrets in tables that are text: under a column whose name tells, in CSV, TSV and Markdown.
+"""Find secrets in text tables (CSV, TSV, Markdown), below a column named like a secret.
 
-The first line of a block names the columns; the lines behind it with as many cells are its rows.
+The first line of a block names the columns; the following lines with as many cells are its rows.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _Cell = tuple[int, int]
 
 
 def find_columns(view: View) -> Iterator[Token]:
-    """Every value below a telling name of a column."""
+    """Find every value below a column named like a secret."""
     text = view.plain
     if "\n" not in text or not has_telling_stem(view.lowered):
         return
@@ -46,7 +46,7 @@ def find_columns(view: View) -> Iterator[Token]:
 
 
 def _read_heading(text: str, line: str, start: int) -> tuple[str, int, list[int]] | None:
-    """The mark between cells, how many there are, and which of them tell; None if a line names no columns."""
+    """Read the separator, the number of cells and the secret columns; None without column names."""
     for mark in ("\t", "|", ";", ","):
         if mark in line:
             cells = _split_cells(line, start, mark)
@@ -66,7 +66,7 @@ def _is_telling(name: str) -> bool:
 
 
 def _split_cells(line: str, start: int, mark: str) -> list[_Cell]:
-    """Where the cells of a line begin and end, without blanks and quotes around them."""
+    """Return the bounds of the cells of a line, without spaces and quotes around them."""
     cells, at = [], start
     parts = line.split(mark)
     for number, part in enumerate(parts):

@@ -1,7 +1,7 @@
-"""Names that say that their value is a secret.
+"""Recognise names whose value is a secret.
 
 `is_telling("DB_PASSWORD")`, `is_telling("x-api-key")` and `is_telling("contraseña")` are true;
-names of counts and marks such as `max_tokens`, `token_count`, `next_page_token` and `eos_token`
+names of counts and markers such as `max_tokens`, `token_count`, `next_page_token` and `eos_token`
 are not.
 """
 
@@ -58,12 +58,12 @@ _JOINED = (
 
 
 def is_telling(name: str) -> bool:
-    """Whether a key, variable, header or field of this name holds a secret."""
+    """Return whether a key, variable, header or field of this name holds a secret."""
     return _is_telling(name[-_LONGEST:])
 
 
 def is_password_name(name: str) -> bool:
-    """Whether a name speaks of a password, rather than of a token or key."""
+    """Return whether a name means a password, rather than a token or key."""
     words = words_of(name[-_LONGEST:])
     return _PASSWORD.search(words) is not None or words.endswith(("_pass", "_pw"))
 
@@ -82,11 +82,11 @@ def _is_telling(name: str) -> bool:
 
 @lru_cache(maxsize=4096)
 def words_of(name: str) -> str:
-    """The words of a snake, camel, kebab or spaced name in lower case, joined by `_`."""
+    """Split a snake, camel, kebab or spaced name into lower-case words joined by `_`."""
     found = name.lower() if name.islower() and name.isalpha() else "_".join(_SPLIT.findall(name))
     return found.lower()
 
 
 def is_plural(name: str) -> bool:
-    """Whether a name speaks of several, so that a number under it is a count."""
+    """Return whether a name is a plural, so that a number under it is a count."""
     return words_of(name).endswith("s") and not words_of(name).endswith(("pass", "sas"))

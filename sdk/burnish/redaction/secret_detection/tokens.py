@@ -1,7 +1,7 @@
-"""The search for tokens of a published form (`secret_rules`).
+"""Find tokens of a published form (`secret_rules`).
 
-How it works: all beginnings are one alternation that is tried only where a token can begin, which
-is anywhere but behind an ASCII letter or digit. Each beginning then has its own bounded pattern, so
+How it works: all prefixes are one alternation that is tried only where a token can begin, which
+is anywhere but behind an ASCII letter or digit. Each prefix then has its own bounded pattern, so
 the time grows with the length of the text alone.
 """
 
@@ -21,7 +21,7 @@ _SHARE, _LONG_SHARE, _LONG = (
     0.6,
     0.3,
     40,
-)  # a token of this share of the published length is still one
+)  # smallest share of the published length that a token must have
 _LONGEST = 4096
 
 
@@ -42,7 +42,7 @@ class _Rule(NamedTuple):
 
 
 def token_pattern(template: str) -> str:
-    """The regular expression of a template, bounded in length."""
+    """Convert a template to a regular expression, bounded in length."""
     pieces, end = [], 0
     for part in _PART.finditer(template):
         pieces.append(re.escape(template[end : part.start()]))
@@ -61,14 +61,14 @@ def token_pattern(template: str) -> str:
 
 
 def _shortest_part(published: int) -> int:
-    """The least length that is still taken for a part of a published length."""
+    """Return the least accepted length of a part with this published length."""
     if published > _LONG:
         return max(int(_LONG * _SHARE), int(published * _LONG_SHARE))
     return max(1, int(published * _SHARE))
 
 
 def draw_token(template: str, rng: random.Random) -> str:
-    """A made-up token of a template, of the published length."""
+    """Draw a random token of a template, of the published length."""
 
     def part(match: re.Match[str]) -> str:
         letters = _letters_of_class(ALPHABETS[match["letter"]])
@@ -79,7 +79,7 @@ def draw_token(template: str, rng: random.Random) -> str:
 
 
 def _letters_of_class(alphabet: str) -> str:
-    """All characters of the inside of a character class."""
+    """Expand the inside of a character class to its characters."""
     spread = re.sub(
         r"(.)-(.)", lambda m: "".join(map(chr, range(ord(m[1]), ord(m[2]) + 1))), alphabet
     )
@@ -97,7 +97,7 @@ def _by_beginning(rules: Iterable[tuple[str, str]]) -> dict[str, list[_Rule]]:
 
 
 def _build_alternation(beginnings: Iterable[str]) -> str:
-    """All beginnings, by first letter, the longest first."""
+    """Join all prefixes by first letter, the longest first."""
     heads: dict[str, list[str]] = {}
     for beginning in sorted(beginnings, key=len, reverse=True):
         heads.setdefault(beginning[0], []).append(re.escape(beginning[1:]))
@@ -113,7 +113,7 @@ _INNER = [
 
 
 def find_tokens(view: View) -> Iterator[Token]:
-    """Every token of a published form in a text."""
+    """Find every token of a published form in a text."""
     if not view.has_long_run:
         return
     text, end = view.plain, 0
@@ -131,7 +131,7 @@ def find_tokens(view: View) -> Iterator[Token]:
 
 
 def _longest_at(text: str, match: re.Match[str]) -> Token | None:
-    """The longest token that begins where a beginning was found; a mere wording has no kind."""
+    """Return the longest token at a prefix; a token that is only wording has no kind."""
     longest: Token | None = None
     for rule in _rules_at(match.group()):
         found = rule.pattern.match(text, match.start())
@@ -146,13 +146,13 @@ def _longest_at(text: str, match: re.Match[str]) -> Token | None:
 
 @functools.cache
 def _rules_at(beginning: str) -> tuple[_Rule, ...]:
-    """The rules of the beginning that was found and of shorter beginnings of it."""
+    """Return the rules of the matched prefix and of its own prefixes."""
     sizes = range(len(beginning), 0, -1)
     return tuple(rule for size in sizes for rule in _RULES.get(beginning[:size], ()))
 
 
 def _is_wording(text: str) -> bool:
-    """Whether something with a short beginning is rather a hyphenated or spelled name."""
+    """Return whether a match with a short prefix is a hyphenated or spelled name."""
     body = text[2:]
     upper, lower, digit = (any(map(kind, body)) for kind in (str.isupper, str.islower, str.isdigit))
     if digit:

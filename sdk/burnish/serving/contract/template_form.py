@@ -82,7 +82,7 @@ def _try_rendering(render: Render, messages: Sequence[ChatMessage]) -> str:
 
 
 def _prints_arguments(text: str) -> bool:
-    """Whether arguments are printed, and neither quoted twice nor as Python writes a dictionary."""
+    """Return whether arguments are printed, and neither quoted twice nor as Python writes a dictionary."""
     return _VALUE in text and '\\"k\\"' not in text and "{'k'" not in text
 
 

@@ -118,7 +118,7 @@ class RemoteChat(ChatOpenAI):
         yield kwargs
 
     def _learns(self, error: openai.APIStatusError, asked: dict[str, Any]) -> bool:
-        """Whether the error refuses the added fields; it is remembered for all clients."""
+        """Return whether the error refuses the added fields; it is remembered for all clients."""
         added = _IDS_FIELD in (asked.get("extra_body") or {})
         text = str(error)
         refuses = error.status_code in _UNKNOWN_FIELD and (

@@ -157,7 +157,7 @@ class Endpoint:
         return self._names[key]
 
     def takes(self, field: str = _IDS_FIELD) -> bool:
-        """Whether a field that not every server knows may be sent: none refused it so far."""
+        """Return whether a field that not every server knows may be sent: none refused it so far."""
         return field not in self._refused
 
     def refused(self, field: str) -> None:
@@ -308,7 +308,7 @@ def error_status(error: BaseException) -> int | None:
 
 
 def engine_died(error: BaseException) -> bool:
-    """Whether vLLM says that its process that calculates has ended; it answers nothing after that."""
+    """Return whether vLLM says that its process that calculates has ended; it answers nothing after that."""
     return error_status(error) == 500 and _DEAD_ENGINE in str(error)
 
 

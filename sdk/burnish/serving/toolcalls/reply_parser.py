@@ -167,7 +167,7 @@ class ReplyParser:
         return True
 
     def _may_grow(self, found: re.Match[str]) -> bool:
-        """Whether the text ends within a longer mark that begins as the found one does."""
+        """Return whether the text ends within a longer mark that begins as the found one does."""
         tail = self._buffer[found.start() :]
         return any(
             len(mark) > len(tail) and mark.startswith(tail) for mark in _all_marks(self._syntax)

@@ -1,1 +1,1 @@
-"""Ships the spans of many processes to receivers, each until it was taken."""
+"""Ship the spans of many processes to receivers until each span is accepted."""

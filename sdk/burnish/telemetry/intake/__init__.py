@@ -1,1 +1,1 @@
-"""Receives OTLP over HTTP and gRPC into one workspace."""
+"""Receive OTLP over HTTP and gRPC into one workspace."""

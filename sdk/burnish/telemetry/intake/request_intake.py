@@ -32,7 +32,7 @@ _AT_ONCE = 2  # requests decoded at once: each may expand to many times its size
 
 
 class Taken(NamedTuple):
-    """How many spans of a request were stored and refused."""
+    """Counts of the stored and the refused spans of a request."""
 
     spans: int
     refused: int = 0

@@ -1,1 +1,1 @@
-"""OTLP: its encodings, limits, declared types, and what received spans become."""
+"""Encode, decode, bound and convert OTLP."""

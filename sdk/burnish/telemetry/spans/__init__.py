@@ -1,1 +1,1 @@
-"""Events of the journal become spans of OpenTelemetry's GenAI conventions."""
+"""Convert events of the journal to spans of OpenTelemetry's GenAI conventions."""
