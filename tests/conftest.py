@@ -1,4 +1,4 @@
-"""What every test relies on: an interrupt reaches the programs that tests start, and no test sets burnish for another."""
+"""Shared set-up: an interrupt reaches the programs that tests start, and no test changes settings for another."""
 
 import contextlib
 import importlib.util
@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-# These need the providers' packages; `make test-providers` has them in an environment of its own.
+# These need the providers' packages; `make test-providers` installs them in a separate environment.
 collect_ignore = [] if importlib.util.find_spec("langchain_anthropic") else ["providers"]
 
 # These need real receivers; `make nightly` installs and names them.
@@ -39,7 +39,7 @@ def _settings() -> dict[str, str]:
 
 @pytest.fixture
 def command_line(monkeypatch, capsys):
-    """`burnish ...` in this process: call it with the arguments; gives exit code, output and errors."""
+    """Run `burnish ...` in this process: call it with the arguments; returns exit code, output and errors."""
 
     def call(*arguments):
         from burnish.cli import main

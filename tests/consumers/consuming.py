@@ -1,4 +1,4 @@
-"""Runs a consumer's own code in the environment that `make consumers` made for it."""
+"""Run a consumer's own code in the environment that `make consumers` made for it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ HERE = Path(__file__).parent
 
 
 def read_with(consumer: str, given: Any, folder: Path) -> Any:
-    """What `read_CONSUMER.py` makes of the given data; both are JSON."""
+    """Return what `read_CONSUMER.py` makes of the given data; both are JSON."""
     python = HERE.parents[1] / f".venv-{consumer}/bin/python"
     source, result = folder / "given.json", folder / "result.json"
     source.write_text(json.dumps(given))

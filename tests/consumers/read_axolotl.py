@@ -1,4 +1,4 @@
-"""What axolotl's own strategy for chat templates makes of an export: the text, and what is learned of it.
+"""Render an export with axolotl's own strategy for chat templates: the text, and its learned parts.
 
 usage: python read_axolotl.py GIVEN.json RESULT.json
 """

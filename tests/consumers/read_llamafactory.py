@@ -1,4 +1,4 @@
-"""What LLaMA-Factory's own loader, converter, template and processor make of an export.
+"""Read an export with LLaMA-Factory's own loader, converter, template and processor.
 
 usage: python read_llamafactory.py GIVEN.json RESULT.json
 """

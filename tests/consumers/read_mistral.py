@@ -1,4 +1,4 @@
-"""What Mistral's own package makes of conversations: its chat template, and the text of its tokens.
+"""Render conversations with Mistral's own package: its chat template, and the text of its tokens.
 
 usage: python read_mistral.py CONVERSATIONS.json RESULT.json
 """

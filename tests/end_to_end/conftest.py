@@ -19,7 +19,7 @@ from burnish import settings
 
 @dataclass(frozen=True)
 class Played:
-    """What a demo left."""
+    """Files and facts of a finished demo."""
 
     facts: dict[str, Any]
     folder: Path

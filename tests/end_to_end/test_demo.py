@@ -1,4 +1,4 @@
-"""The whole loop, as a newcomer sees it: better by facts, promoted, and a bad adapter gone by itself."""
+"""The demo runs the whole loop: an adapter gains and is promoted, and a bad adapter is rolled back automatically."""
 
 from __future__ import annotations
 

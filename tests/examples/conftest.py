@@ -20,7 +20,7 @@ import desk  # noqa: E402 - here, so that it is the one that the tests import, w
 
 
 class ScriptedModel(BaseChatModel):
-    """Makes a way's calls one after another, then gives its answer; keeps what it was sent."""
+    """Makes the calls of a solution one after another, then gives its answer; keeps its requests."""
 
     way: Any
     requests: list[Any]
@@ -52,7 +52,7 @@ class ScriptedModel(BaseChatModel):
 
 @pytest.fixture
 def scripted():
-    """Makes a chat model that follows a way of the starter's demonstrations."""
+    """Makes a chat model that follows a solution of the starter's demonstrations."""
     return lambda way: ScriptedModel(way=way, requests=[])
 
 

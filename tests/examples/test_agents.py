@@ -1,4 +1,4 @@
-"""Both example agents from end to end, and that the starter was shown exactly what they send."""
+"""Both example agents run from end to end, and send exactly the messages on which the starter was trained."""
 
 import agent
 import graph

@@ -1,4 +1,4 @@
-"""The sales analyst of the tutorial: its pools, its check, and its tools' mistakes."""
+"""The sales analyst of the tutorial: its pools, its check, and its tools' errors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MODULES = ("shop", "tasks", "checks", "agent")
 
 @pytest.fixture(scope="module")
 def analyst():
-    """The modules of the project; those of the other examples have the same names and come back."""
+    """The modules of the project, without those of other examples that have the same names."""
     before = {name: sys.modules.pop(name, None) for name in MODULES}
     found = {}
     for name in MODULES:

@@ -11,7 +11,7 @@ from tasks import task_of, tasks
 
 
 def act_alone(task, pause=lambda: None):
-    """Opens a task's desk, acts on every item of its own and returns the final state."""
+    """Open a task's desk, act on every item of its own and return the final state."""
     environment = desk.Environment()
     environment.open(task)
     try:

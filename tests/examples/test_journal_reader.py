@@ -1,4 +1,4 @@
-"""The small reader of the example reads what the large one reads."""
+"""The small reader of the example reads the same data as burnish's reader."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ def remote():
 
 
 def asked(build, model, task_id, world):
-    """What the agent said and did at one task: its answer, and its calls with their results."""
+    """Return the agent's answer to one task, and its calls with their results."""
     world.open(task_of(task_id))
     messages = build(model).invoke(task_of(task_id)["input"])["messages"]
     calls = [

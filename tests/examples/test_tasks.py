@@ -26,7 +26,7 @@ def names_and_numbers(pool):
 
 
 def followed(task, way):
-    """What burnish would have recorded of an attempt that goes this way."""
+    """Return the record of an attempt that follows this solution."""
     environment = Environment()
     environment.open(task)
     tools, runs = {tool.__name__: tool for tool in TOOLS[task["desk"]]}, []

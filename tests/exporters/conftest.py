@@ -1,4 +1,4 @@
-"""What every test here has: runs made by hand, a home folder of its own, modules to import."""
+"""Fixtures of the exporters' tests: runs made by hand, a separate home folder, modules to import."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +21,7 @@ def make_run() -> RunMaker:
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path):
-    """A home folder of its own for each test."""
+    """A separate home folder for each test."""
     settings.reset()
     burnish.settings.configure(home=tmp_path / "home")
     yield tmp_path / "home"

@@ -1,7 +1,8 @@
-"""Fifty programs that mean ill, with the class that each must get.
+"""Fifty hostile programs, with the expected class of each.
 
-`PROGRAMS` should print the sum of two numbers and face one case, "2 3". `SOLUTIONS` should define a function `square`
-and face tests of it. None of them solves its task, but for those that try to outlive it.
+`PROGRAMS` should print the sum of two numbers and face one case, "2 3". `SOLUTIONS` should define a
+function `square` and face tests of it. None of them solves its task, except those that try to
+outlive it.
 """
 
 PROGRAMS = {

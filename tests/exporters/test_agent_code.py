@@ -1,4 +1,4 @@
-"""Agent-written code: what its failures are called, where it is found, and settings that are wrong."""
+"""Agent-written code: classes of failures, places of code, and wrong settings."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""A version's name is its content: whatever was changed since, or comes from a hostile place, is refused."""
+"""A version is named by its content: altered or hostile files are refused."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Whatever comes in, a run that cannot be learned from leaves by a counted reason, and the source is never changed."""
+"""A run that cannot be used leaves with a counted reason, and the source is never changed."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""Code that computes nothing passes no test, whatever its objects answer; code that is right passes.
+"""Code that computes nothing passes no test, even with objects that equal everything; right code passes.
 
 Tests of one kind run together, one function each: the report says which of them passed.
 """

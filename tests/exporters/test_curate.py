@@ -1,4 +1,4 @@
-"""What else decides about a run: agreement, repeated and needless calls, what mattered, where it came from."""
+"""Further steps: agreement of verifiers, repeated and needless calls, decisive steps, sources."""
 
 import json
 import math
@@ -121,7 +121,7 @@ def test_the_gain_is_measured_against_the_better_of_no_call_and_a_call_without_r
 
 
 def copying(before, continuation):
-    """A language model of the simplest kind: words that it has just read are likely, others are not."""
+    """A minimal language model: words that it has just read are likely, others are not."""
     known = set(before.replace("[", " ").replace("]", " ").split())
     return [math.log(0.8 if word in known else 0.02) for word in continuation.split()]
 

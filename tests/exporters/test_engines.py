@@ -1,4 +1,4 @@
-"""Presidio, detect-secrets and lists of one's own see what a pattern does not, offline and without a language model."""
+"""Presidio, detect-secrets and custom lists find data without a fixed form, offline and without a language model."""
 
 import random
 import string

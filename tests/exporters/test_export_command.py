@@ -1,4 +1,4 @@
-"""`burnish dataset export` writes a version for a consumer and tells what became of its rows."""
+"""`burnish dataset export` writes a version for a consumer and counts the rows that it leaves out."""
 
 import json
 from functools import partial

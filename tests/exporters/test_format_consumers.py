@@ -1,4 +1,4 @@
-"""Forms as their consumers read them, and what a chat template makes of them."""
+"""Formats as their consumers read them, and the effect of chat templates on them."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Rendered rows are what their consumers read, checked by the consumers themselves."""
+"""Rendered rows have the form that their consumers read, checked by the consumers themselves."""
 
 import json
 

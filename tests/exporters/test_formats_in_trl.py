@@ -1,4 +1,4 @@
-"""TRL's own trainers take our formats: what they make of the rows is what the rows say."""
+"""TRL's own trainers accept our formats and learn exactly the content of the rows."""
 
 import importlib.util
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""PRM labels, ADP and ATIF: what these forms say of a run, checked by who reads them."""
+"""PRM labels, ADP and ATIF hold the content of a run, checked by readers of these forms."""
 
 import copy
 import json

@@ -1,4 +1,4 @@
-"""What is measured on is not trained on, however the request is typed and wherever the row comes from."""
+"""Evaluation requests never enter training, in any spelling and from any source."""
 
 import html
 import json

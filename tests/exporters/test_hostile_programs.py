@@ -1,4 +1,4 @@
-"""Programs that mean ill get the right label and leave nothing behind, whichever way they are shut in."""
+"""Hostile programs get the right label and leave no process behind, in every way of isolation."""
 
 import ctypes
 import os
@@ -22,7 +22,7 @@ SHORT = {**LIMITS, "wall_s": 1.5, "cpu_s": 1}
 
 @pytest.fixture(autouse=True)
 def orphans_come_to_us():
-    """Whatever loses its parent below this process becomes its child, so that nothing gets out of sight."""
+    """Make this process the parent of orphans below it, so that the test sees them all."""
     libc = ctypes.CDLL(None)
     assert libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
     yield
@@ -177,7 +177,7 @@ def test_without_a_sandbox_nothing_runs_and_the_error_says_what_to_install(make_
 
 
 def test_a_container_whose_root_owns_one_user_only_has_a_sandbox_too():
-    """No other user can be become there: the program gets a user namespace."""
+    """That container has no other user to change to: the program gets a user namespace."""
     script = (
         "from burnish_exporters.verify.sandbox.box import *\n"
         'text = \'import os; print(os.getuid()); open("/usr/mine", "w")\'\n'

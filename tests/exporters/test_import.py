@@ -1,4 +1,4 @@
-"""`burnish import`: lines of people and teachers become runs like all others."""
+"""`burnish import`: lines of people and teachers become ordinary runs."""
 
 import json
 
@@ -137,7 +137,7 @@ def test_lines_of_another_form_than_was_said_are_dropped(written):
 
 
 def test_bytes_that_are_no_text_and_empty_lines_stop_nothing(tmp_path):
-    """The line with broken bytes is a run that is kept as it is, and no row: JSON cannot hold it."""
+    """The line with broken bytes becomes a run with the same bytes, and no row: JSON cannot hold it."""
     file = tmp_path / "runs.jsonl"
     broken = json.dumps(chat(5)).encode().replace(b"Oslo", b"Os\xfflo")
     file.write_bytes(b"\n\n".join([json.dumps(chat(3)).encode(), broken, b"\xff\xfe", b"  "]))

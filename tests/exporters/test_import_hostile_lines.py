@@ -1,4 +1,4 @@
-"""A line of any shape is a run that is readable, or dropped with its reason and number; it never ends an import."""
+"""A line of any shape becomes a readable run, or is dropped with reason and number; it never ends an import."""
 
 import json
 

@@ -7,7 +7,7 @@ from burnish.errors import VerificationError
 from burnish.records import Outcome, Policy
 from burnish_exporters.verify import PoolSettings, human, judge_all, judge_by, make_verifiers
 
-HERE = PoolSettings(in_process=True)  # a process of its own would import LangChain each time
+HERE = PoolSettings(in_process=True)  # a separate process would import LangChain each time
 
 MODEL = """
 from langchain_core.messages import AIMessage

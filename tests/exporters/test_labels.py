@@ -1,4 +1,4 @@
-"""People say of runs whether they were good, through the command line."""
+"""People label runs through the command line."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""From a span to the adapter and back: every thing names what it comes from and what was made of it."""
+"""Lineage from a span to the adapter and back: every artefact names its inputs and its products."""
 
 import json
 

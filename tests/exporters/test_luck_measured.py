@@ -1,9 +1,10 @@
-"""How well each sign of luck tells lucky runs from clean ones, on a seeded set with lucky runs put in.
+"""Measure how well each sign of luck separates lucky from clean runs, on a seeded set with injected lucky runs.
 
-A desk with 60 tasks. A clean run looks up the right order and answers what it saw. A lucky run looks up another order,
-from which the right answer comes out once in ten times by guessing, and this time it did. The set is not made easy: one
-lucky run in six happens to see the right city, one clean answer in twenty is worked out rather than read, and every
-fifteenth task is so hard that the right way mostly fails too.
+A desk with 60 tasks. A clean run looks up the right order and answers with the city that it saw. A
+lucky run looks up another order, from which a guess is right once in ten times, and this time it
+was. The set is not made easy: one lucky run in six happens to see the right city, one clean answer
+in twenty is computed rather than read, and every fifteenth task is so hard that the right way
+mostly fails too.
 """
 
 import itertools

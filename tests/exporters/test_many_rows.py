@@ -39,7 +39,7 @@ def run(number):
 
 
 def peak_of(make):
-    """What comes of a call, and the most bytes that Python held meanwhile."""
+    """Return the result of a call, and the most bytes that Python held during it."""
     tracemalloc.start()
     try:
         return make(), tracemalloc.get_traced_memory()[1]

@@ -1,4 +1,4 @@
-"""Facts of elsewhere decide nothing, unless burnish.toml trusts their source by name."""
+"""Facts of other origins decide nothing, unless burnish.toml trusts their source by name."""
 
 import msgspec
 import pytest
@@ -18,7 +18,7 @@ from burnish_exporters.verify.verdicts import earlier
 
 @pytest.mark.parametrize("origin", ["received", "imported", "inside"])
 def test_a_verdict_of_another_origin_is_not_believed_again(make_run, origin):
-    """The verifier fails the run; somebody else said under its name that it had succeeded."""
+    """The verifier fails the run; another process claimed success under its name."""
     verifier = outcome()
     run = make_run(outcomes=[Outcome(source="crm", success=False)])
     told = Verdict(

@@ -1,4 +1,4 @@
-"""Pairs part where behaviour parts, never cross tasks, and say what they would teach."""
+"""Pairs part where behaviour parts, never cross tasks, and report the differences of their sides."""
 
 import json
 

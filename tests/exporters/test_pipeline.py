@@ -51,7 +51,7 @@ def test_only_verified_successes_become_rows_and_every_drop_has_a_reason(make_ru
 
 
 def test_the_agents_own_claim_changes_no_label(make_run):
-    """The same runs, whose answers now claim the opposite of what became of them."""
+    """The same runs with answers that claim the opposite of their outcome."""
     runs = [make_run(n, success=n % 2 == 0) for n in range(6)]
     boasting = [
         make_run(n, success=n % 2 == 0, answer="I am 100% sure: success!" if n % 2 else "I failed.")

@@ -1,4 +1,4 @@
-"""What lies in the place of a folder or version that a build makes is one clear error, and stays."""
+"""A file in the place of a folder or version that a build makes is one clear error, and stays."""
 
 import os
 

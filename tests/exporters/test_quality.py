@@ -1,4 +1,4 @@
-"""Verifiers and rewards are measured before they are trusted; what is held out stays out."""
+"""Verifiers and rewards are measured before they are trusted; held-out data stays out."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A rule that forbids a text finds it however the model spells it."""
+"""A rule that forbids a text finds it in every spelling."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Limits of a sandbox hold for everything in it, and nothing of it outlives whoever started it."""
+"""Limits of a sandbox hold for everything in it, and no process of it outlives the starting process."""
 
 import os
 import random

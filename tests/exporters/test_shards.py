@@ -1,4 +1,4 @@
-"""A large build is made in shards: in parallel, in little memory, and on from where a kill left it."""
+"""A large build is made in shards: in parallel, in little memory, and resumed after a kill."""
 
 import importlib
 import importlib.util

@@ -1,4 +1,4 @@
-"""Spans of OTLP files and conversations of people and teachers go the same way as captured runs."""
+"""Spans of OTLP files and conversations of people and teachers are processed like captured runs."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""Every source of spans keeps the same contract, and the same runs give the same version whichever way they come."""
+"""Every source of spans keeps the same contract, and the same runs give the same version from each source."""
 
 import random
 
@@ -73,7 +73,7 @@ def archive_case(journal, home, folder):
 
 
 def _closed_copy(home, copy):
-    """The workspace as another process finds it once the writing one has ended."""
+    """The workspace as another process finds it after the writing process has ended."""
     import shutil
 
     shutil.copytree(home, copy, ignore=shutil.ignore_patterns("alive", "index.sqlite*"))

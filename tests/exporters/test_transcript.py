@@ -1,4 +1,4 @@
-"""What a judge is shown: results stay, however much the agent writes around them."""
+"""The transcript for a judge: results stay, even if the agent writes long texts around them."""
 
 import json
 

@@ -114,7 +114,7 @@ def test_only_labels_of_the_drawn_sample_count(project):
 
 
 def test_a_verifier_that_reads_outcomes_is_not_shown_the_labels(project):
-    """Nobody but the labelling person reported anything: outcome() knows nothing, rather than everything."""
+    """Only the labelling person reported an outcome, so outcome() gives unknown for every run."""
     draw(project, "support", 20)
     label_all(project, lambda order: True)
 

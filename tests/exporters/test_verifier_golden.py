@@ -1,4 +1,4 @@
-"""Each verifier gives its golden labels, keeps the contract, and believes nothing that the agent says of itself."""
+"""Each verifier gives its golden labels, keeps the contract, and ignores the agent's claims about itself."""
 
 import pytest
 from golden import GOLDEN
@@ -28,7 +28,7 @@ def test_a_golden_case_has_its_label(case):
 
 
 def flips(name, places=None):
-    """Labels that change when the agent claims the contrary of itself, or thinks anything at all."""
+    """Return the labels that change when the agent claims the contrary of itself, or adds reasoning."""
     found = []
     for place, (verifier, run, label) in list(enumerate(GOLDEN[name]))[:places]:
         thoughts = [add_claims(run, success=success, aloud=False) for success in (True, False)]

@@ -1,4 +1,4 @@
-"""What verifiers are given, and what they give: values of wrong types, texts that are ambiguous, tests that never ran."""
+"""Inputs and answers of verifiers: values of wrong types, ambiguous texts, tests that never ran."""
 
 import asyncio
 import sqlite3
@@ -32,7 +32,7 @@ from burnish_exporters.verify.verdicts import earlier, judge, reusable
 
 
 class Says:
-    """A verifier that answers whatever it was told to."""
+    """A verifier with a fixed answer."""
 
     name, version = "says", "1"
     traits = VerifierTraits(isolated=False)

@@ -1,4 +1,4 @@
-"""What verifiers do beside their golden cases: mutated calls, wrong settings, evidence, gates."""
+"""Verifiers beside their golden cases: mutated calls, wrong settings, evidence, gates."""
 
 import copy
 import random

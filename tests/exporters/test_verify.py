@@ -1,4 +1,4 @@
-"""Verifiers conclude from facts, in a process of their own, and unknown admits nothing."""
+"""Verifiers conclude from facts, in a separate process, and unknown admits nothing."""
 
 import os
 import select
@@ -188,7 +188,7 @@ def test_nothing_that_a_verifier_started_outlives_the_pool(make_run, module, tmp
 
 
 def _has_ended(pid, within_s):
-    """Whether a process ends in time; the kernel tells by its descriptor."""
+    """Return whether a process ends in time; the kernel reports it by the process's descriptor."""
     try:
         descriptor = os.pidfd_open(pid)
     except ProcessLookupError:

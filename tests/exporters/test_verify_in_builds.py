@@ -1,4 +1,4 @@
-"""Whatever a verifier does in a build, each run leaves by a row or by a counted reason."""
+"""Each run of a build leaves as a row or with a counted reason, in spite of every fault of a verifier."""
 
 import pytest
 

@@ -116,7 +116,7 @@ def test_a_workspace_accumulates_and_forgets_what_it_was_asked_to(recorded):
 
 
 def test_forgetting_removes_what_was_read_for_a_version_that_is_not_there_yet(recorded, home):
-    """What a build that was killed has left, and what one that runs has read so far."""
+    """Files of a killed build, and data that a running build has read so far."""
     workspace = recorded(1, 2)
     left = home / "datasets" / ".pieces-left"
     left.mkdir(parents=True)

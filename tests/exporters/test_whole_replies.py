@@ -1,4 +1,4 @@
-"""Replies that came to their own end are learned, in whatever words their provider says so."""
+"""Replies that came to their own end carry loss, under every provider's finish reason."""
 
 import base64
 

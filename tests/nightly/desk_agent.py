@@ -1,8 +1,8 @@
-"""Runs a LangGraph agent of every kind of event under capture, and ships its spans.
+"""Run a LangGraph agent with every kind of event under capture, and ship its spans.
 
 usage: python desk_agent.py HOME ENDPOINT
 
-Prints the id of each run. The receiver's own headers come by OTEL_EXPORTER_OTLP_HEADERS.
+Prints the id of each run. OTEL_EXPORTER_OTLP_HEADERS holds the receiver's headers.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ RUNS = {
 
 
 def ask(name: str) -> None:
-    """One run of the agent, in a thread of its own."""
+    """Run the agent once, in a separate thread."""
     question, script = RUNS[name]
     model = ScriptedChatModel(script=script, model="scripted-1", temperature=0.5)
     graph = burnish.wrap(

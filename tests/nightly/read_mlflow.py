@@ -1,4 +1,4 @@
-"""Prints the traces of an MLflow server, as its own client reads them; runs in MLflow's environment.
+"""Print the traces of an MLflow server, as its own client reads them; runs in MLflow's environment.
 
 usage: python read_mlflow.py SERVER
 """

@@ -1,4 +1,4 @@
-"""Starts real receivers on the loopback and reads back what they show, in one form."""
+"""Start real receivers on the loopback and read their views of runs, in one form."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _PHOENIX_SPANS = """{ projects { edges { node { spans(first: 1000) { edges { nod
 
 
 def free_port() -> int:
-    """A port of the loopback that nothing listens on."""
+    """Return a free port of the loopback."""
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         return found.getsockname()[1]
@@ -32,7 +32,7 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def running(command: list[str], log: Path, ready: str, **env: str) -> Iterator[None]:
-    """A server, from when `ready` answers until the block ends."""
+    """Run a server, from the first answer of `ready` until the block ends."""
     with log.open("wb") as out:
         server = subprocess.Popen(
             command, stdout=out, stderr=subprocess.STDOUT, env={**os.environ, **env}
@@ -56,7 +56,7 @@ def _wait(server: subprocess.Popen, ready: str, log: Path) -> None:
 
 
 def run_desk(home: Path, endpoint: str) -> dict[str, str]:
-    """Runs the agent and ships its spans; returns the trace of each run."""
+    """Run the agent and ship its spans; return the trace of each run."""
     env = {**os.environ, "OTEL_EXPORTER_OTLP_HEADERS": "x-mlflow-experiment-id=0"}
     done = subprocess.run(
         [sys.executable, str(HERE / "desk_agent.py"), str(home), endpoint],
@@ -72,7 +72,7 @@ def run_desk(home: Path, endpoint: str) -> dict[str, str]:
 
 
 def phoenix_views(home: Path, protocol: str) -> dict[str, dict[str, Any]]:
-    """What Phoenix shows of each run that was shipped over `protocol`."""
+    """Return Phoenix's view of each run that was shipped over `protocol`."""
     http, grpc = free_port(), free_port()
     env = {
         "PHOENIX_HOST": "127.0.0.1",
@@ -91,7 +91,7 @@ def phoenix_views(home: Path, protocol: str) -> dict[str, dict[str, Any]]:
 
 
 def _phoenix_spans(server: str) -> list[dict[str, Any]]:
-    """All spans, once their number has been the same for two seconds: Phoenix inserts in batches."""
+    """Return all spans, once their number has been the same for two seconds: Phoenix inserts in batches."""
     found: list[dict[str, Any]] = []
     for _ in range(30):
         answer = httpx.post(f"{server}/graphql", json={"query": _PHOENIX_SPANS}, timeout=60).json()
@@ -161,7 +161,7 @@ def _value(shown: dict[str, str] | None) -> Any:
 
 
 def mlflow_views(home: Path, protocol: str) -> dict[str, dict[str, Any]]:
-    """What MLflow shows of each run; it takes OTLP over HTTP alone."""
+    """Return MLflow's view of each run; it accepts OTLP only over HTTP."""
     server = f"http://127.0.0.1:{free_port()}"
     python = str(ROOT / ".venv-mlflow/bin/python")
     command = [

@@ -1,4 +1,4 @@
-"""Real Phoenix and real MLflow show every run as it was: from the list of traces down to each call."""
+"""Real Phoenix and real MLflow show every run correctly: from the list of traces down to each call."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 @functools.cache
 def _started(name: str) -> dict[str, dict[str, Any]] | BaseException:
-    """What a receiver shows of each run, or why it could not be asked; it is started once."""
+    """Return a receiver's view of each run, or the error that prevented it; it is started once."""
     read, protocol = {
         "Phoenix, HTTP": (phoenix_views, "http"),
         "Phoenix, gRPC": (phoenix_views, "grpc"),
@@ -156,7 +156,7 @@ def tags(runs):
 
 
 def outcome_and_verdict(runs):
-    """Both lie in the trace that they judge, with their labels."""
+    """Outcome and verdict are in the trace of their run, with their labels."""
     shown = [_spans(runs["answered"], name) for name in ("outcome crm", "verdict checker")]
     texts = [_said(span["attributes"]) for (span,) in shown]
     return ["pass" in texts[0], "success" in texts[1]], [True, True]
@@ -177,7 +177,7 @@ def test_a_receiver_shows(receiver, fact):
 
 
 def test_the_table_of_what_is_shown():
-    """Prints the table that benchmarks/RESULTS.md records."""
+    """Print the table that benchmarks/RESULTS.md records."""
     lines = ["", f"| shown | {' | '.join(NAMES)} |", f"|---|{'---|' * len(NAMES)}"]
     cells = {fact: [fact(_views(name)) for name in NAMES] for fact in FACTS}
     for fact, found in cells.items():

@@ -1,4 +1,4 @@
-"""A real vLLM answers as the embedded engine does, and the clients know its limits."""
+"""A real vLLM answers as the embedded engine does, and the clients respect its limits."""
 
 from __future__ import annotations
 

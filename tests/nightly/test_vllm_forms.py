@@ -146,7 +146,7 @@ def both(vllm, folders):
 
 
 def asked(url, method, path, body=None, token=TOKEN):
-    """Status and body of an answer, without what differs from answer to answer."""
+    """Return status and body of an answer, without fields that differ from answer to answer."""
     head = {"authorization": f"Bearer {token}"}
     answer = httpx.request(method, f"{url}{path}", json=body, headers=head, timeout=300)
     if answer.headers.get("content-type", "").startswith("text/event-stream"):
@@ -168,7 +168,7 @@ def comparable(value):
 
 
 def summed(text):
-    """What the chunks of a stream say together."""
+    """Return the joined content of a stream's chunks."""
     lines = [line.removeprefix("data: ") for line in text.splitlines() if line]
     assert lines.pop() == "[DONE]"
     chunks = [json.loads(line) for line in lines]

@@ -27,7 +27,7 @@ ASKERS = 3
 
 
 def start(home, target, share=0.5):
-    """A canary that a share of the threads meets."""
+    """Start a canary for a share of the threads."""
     config = CanaryConfig(decides="user", steps=[share, 1.0])
     rollout = Rollout(home, "support")
     rollout._change(lambda _, now: document.stage_candidate(now, target, config, forced=False))
@@ -45,7 +45,7 @@ def on(server, adapter):
 
 
 class Traffic:
-    """Users who ask without a pause, each time in a new thread; counts who answered, by phase."""
+    """Users who ask without a pause, each time in a new thread; counts the answering versions, by phase."""
 
     def __init__(self, model):
         self._model = model
@@ -76,7 +76,7 @@ class Traffic:
             time.sleep(0.1)
 
     def told(self):
-        """The counts in one line."""
+        """Return the counts in one line."""
         rows = [f"{phase}/{arm} {n}" for (phase, arm), n in sorted(self.answered.items())]
         rows += [f"FAILED {phase}: {error} {n}" for (phase, error), n in self.failed.items()]
         return ", ".join(rows)
@@ -141,7 +141,7 @@ def test_both_versions_of_a_restarted_server_are_loaded_again(vllm, home, versio
     with Traffic(burnish.route(own, agent="support")) as traffic:
         traffic.until(lambda n: n["before", "canary"] >= 10 and n["before", "stable"] >= 10)
         vllm.kill()
-        traffic.phase = "down"  # stable lies on the same server: nobody can answer
+        traffic.phase = "down"  # stable is on the same server: no version can answer
         vllm.launch()
         seconds = vllm.wait()
         traffic.phase = "after"
@@ -149,7 +149,7 @@ def test_both_versions_of_a_restarted_server_are_loaded_again(vllm, home, versio
     print(f"\n{traffic.told()}; the server was away for {seconds:.0f} s")
 
     assert [key for key in traffic.failed if key[0] == "after"] == []
-    # Calls that nobody could answer are evidence against neither version.
+    # Calls that no version could answer are evidence against neither version.
     assert all(error.startswith("takeover") for _, error in traffic.failed)
     assert rollout.status()["restored"] >= 2
     assert open_backend(vllm.url).list() == sorted(versions)

@@ -1,4 +1,4 @@
-"""Starts a real vLLM for CPUs on the loopback, kills it and starts it again.
+"""Start a real vLLM for CPUs on the loopback, kill it and start it again.
 
 `make nightly-vllm` installs it in .venv-vllm. Needs no package of burnish:
 
@@ -85,7 +85,7 @@ class VllmProcess:
         self.kill()
 
     def start(self) -> float:
-        """Start it and wait until it answers; returns the seconds that this took.
+        """Start the server and wait until it answers; return the seconds that this took.
 
         Raises:
             AssertionError: If it ends, or does not answer in ten minutes.
@@ -94,7 +94,7 @@ class VllmProcess:
         return self.wait()
 
     def launch(self) -> None:
-        """Start it without waiting."""
+        """Start the server without waiting."""
         assert PROGRAM.exists(), "make nightly-vllm installs vLLM"
         with self._log.open("ab") as out:
             self._process = subprocess.Popen(
@@ -107,7 +107,7 @@ class VllmProcess:
         self._launched = time.monotonic()
 
     def wait(self) -> float:
-        """Wait until a launched server answers; returns the seconds since it was launched.
+        """Wait until a launched server answers; return the seconds since it was launched.
 
         Raises:
             AssertionError: If it ends, or does not answer in ten minutes.
@@ -121,20 +121,20 @@ class VllmProcess:
         raise AssertionError(f"vLLM does not start: {self._log.read_text()[-3000:]}")
 
     def answers(self) -> bool:
-        """Whether it is ready for requests."""
+        """Return whether the server is ready for requests."""
         with contextlib.suppress(httpx.HTTPError):
             return httpx.get(f"{self.url}/health", timeout=5).status_code == 200
         return False
 
     def kill(self) -> None:
-        """End it at once with all of its processes."""
+        """Kill the server at once with all of its processes."""
         self._signal(signal.SIGKILL)
         if self._process is not None:
             self._process.wait(60)
             self._process = None
 
     def kill_engine(self) -> None:
-        """End the process that calculates, and leave the one that answers HTTP."""
+        """Kill the process that computes, and leave the one that answers HTTP."""
         assert self._process is not None
         children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")
         for pid in map(int, children.read_text().split()):

@@ -1,4 +1,4 @@
-"""docs/contracts.md names every argument of what users call or declare, and its examples load."""
+"""docs/contracts.md names every argument of public functions and verifiers, and its examples load."""
 
 from __future__ import annotations
 

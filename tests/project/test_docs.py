@@ -1,4 +1,4 @@
-"""Every command and code block of the README and of the documentation runs as it stands."""
+"""Every command and code block of the README and of the documentation runs unchanged."""
 
 from __future__ import annotations
 

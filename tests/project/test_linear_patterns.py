@@ -1,4 +1,4 @@
-"""Every regular expression of the code takes time that grows with the length of its text alone.
+"""Every regular expression of the code takes time linear in the length of its text.
 
 The patterns are collected from the imported modules and from literals in the source. Each one meets
 texts of the general worst kinds and texts made of its own literals; where a text takes noticeable

@@ -1,4 +1,4 @@
-"""docs/troubleshooting.md quotes messages that the code really says."""
+"""docs/troubleshooting.md quotes messages that exist in the code."""
 
 from __future__ import annotations
 

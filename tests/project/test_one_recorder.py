@@ -1,4 +1,4 @@
-"""Events are made in one place: every other part hands requests and replies to the recorder."""
+"""Only the recorder makes events: every other module passes requests and replies to it."""
 
 import ast
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The wheel holds what the demo needs: the example project, the weights, the chat template."""
+"""The wheel holds the files that the demo needs: the example project, the weights, the chat template."""
 
 from __future__ import annotations
 

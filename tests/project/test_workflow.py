@@ -1,4 +1,4 @@
-"""The workflow and the hooks call what the Makefile and the environment have."""
+"""The workflow and the hooks call only targets and programs that exist."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The cells of the provider matrix: what an agent is told, and what its row must hold."""
+"""The cells of the provider matrix: the agent's script, and the expected row."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Answer(BaseModel):
 
 
 class Wrong(AssertionError):
-    """A cell whose row is not what was said."""
+    """A cell whose row differs from the script."""
 
 
 class Ran:
@@ -56,7 +56,7 @@ class Ran:
         self.trajectory, self.rows, self.reason = trajectory, rows, reason
 
     def replies(self) -> list[dict[str, Any]]:
-        """The learned replies, in the order in which they were said; each call gives one."""
+        """Return the learned replies, in the order of the conversation; each call gives one."""
         if not self.rows:
             raise Wrong(f"no row: {self.reason}")
         found = [message for message in self.messages("assistant") if message["loss"]]
@@ -74,7 +74,7 @@ class Ran:
 def run_agent(
     provider: str, script: list[Spoken], streaming: bool, question: Any, **made: Any
 ) -> Ran:
-    """Run an agent through the provider's chat model, or its client, and make a dataset of the run."""
+    """Run an agent through the provider's chat model, or its client, and build a dataset of the run."""
     if provider in CLIENTS:
         return _run_client(provider, script, streaming, question, **made)
     return _run_langchain(provider, script, streaming, question, [], **made)
@@ -124,7 +124,7 @@ def _rows_of(home: Path, failure: Exception | None) -> Ran:
 def _run_client(
     name: str, script: list[Spoken], streaming: bool, question: Any, **made: Any
 ) -> Ran:
-    """Send what LangChain sent through the provider's own client; its rows must be LangChain's."""
+    """Send LangChain's requests through the provider's own client; its rows must equal LangChain's."""
     client = CLIENTS[name]
     asked: list[Any] = []
     expected = _run_langchain(client.provider, script, streaming, question, asked, **made)
@@ -159,7 +159,7 @@ def _tokens(usage: Any) -> Any:
 
 
 def _taught(row: dict[str, Any]) -> Any:
-    """What a row teaches, with the ids of its calls by their order: Google gives none, LangChain draws them."""
+    """Return the learned content of a row, with call ids replaced by their order: LangChain draws them for Google."""
     text = json.dumps([row[name] for name in ("task_id", "messages", "tools", "verdict", "weight")])
     ids = [c["id"] for m in row["messages"] for c in m.get("tool_calls") or ()]
     for place, call_id in enumerate(ids):
@@ -308,7 +308,7 @@ REFUSED = ("cut", "refused", "error")
 
 @functools.cache
 def measure(provider: str, case: str, streaming: bool) -> str:
-    """What the page says of a cell: "exact", "kept out", why the provider lacks it, or what is wrong."""
+    """Return the text of a cell: "exact", "kept out", why the provider lacks it, or the fault."""
     langchain = CLIENTS[provider].provider if provider in CLIENTS else provider
     lacks = PROVIDERS[langchain].lacks.get(case)
     if lacks is not None:

@@ -141,9 +141,9 @@ PROVIDERS: dict[str, Provider] = {
 def scripted_server(
     provider: Provider, script: list[Spoken], heard: list[Any] | None = None
 ) -> Iterator[str]:
-    """A server on loopback that says the script, one reply a request; after it, an error of status 400.
+    """Run a server on loopback that replies by the script, one reply a request; after it, an error of status 400.
 
-    What it is asked is appended to `heard`.
+    Requests are appended to `heard`.
     """
     left = list(script)
 

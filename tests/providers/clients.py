@@ -1,4 +1,4 @@
-"""The providers' own clients inside a trace, which send again what LangChain's chat models sent."""
+"""The providers' own clients inside a trace, which repeat the requests of LangChain's chat models."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import burnish
 
 @dataclasses.dataclass(frozen=True)
 class Asking:
-    """What is asked of a server.
+    """Requests for a server.
 
     Attributes:
         url: The server.

@@ -11,7 +11,7 @@ _ENDS = {"stop": "STOP", "cut": "MAX_TOKENS", "refused": "SAFETY"}
 
 
 class GenerateContent:
-    """POST .../models/ID:generateContent; calls have no ids of their own."""
+    """POST .../models/ID:generateContent; calls have no ids."""
 
     def wants_stream(self, path: str, body: Body) -> bool:
         return "streamGenerateContent" in path

@@ -92,7 +92,7 @@ class Completions:
 
 
 class GroqCompletions(Completions):
-    """Groq names the thought differently, and has the tokens of a stream in a place of its own."""
+    """Groq names the thought differently, and puts the tokens of a stream into a separate field."""
 
     thought_key = "reasoning"
 

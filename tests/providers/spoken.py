@@ -1,4 +1,4 @@
-"""What a provider is scripted to say, in no provider's form."""
+"""A scripted reply of a provider, independent of the provider's form."""
 
 from __future__ import annotations
 

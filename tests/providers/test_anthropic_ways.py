@@ -1,4 +1,4 @@
-"""Each usual way of Anthropic's client is recorded inside a trace, over a real connection."""
+"""Each usual method of Anthropic's client is recorded inside a trace, over a real connection."""
 
 from __future__ import annotations
 
@@ -282,7 +282,7 @@ class Overloaded(Messages):
 
 
 class Garbled(Messages):
-    """Streams arguments that are no JSON."""
+    """Streams arguments that are not JSON."""
 
     def streamed(self, said):
         return super().streamed(said).replace(b'{\\"or', b'{{\\"or')

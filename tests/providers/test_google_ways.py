@@ -1,4 +1,4 @@
-"""Each usual way of Google's client is recorded inside a trace, over a real connection."""
+"""Each usual method of Google's client is recorded inside a trace, over a real connection."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What agents on each provider's models say becomes learnable rows, exactly, or is kept out with a reason."""
+"""Replies of each provider's models become exact rows, or are kept out with a reason."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_a_cell_is_exact_or_kept_out_with_a_reason(provider, case, streaming):
 
 
 def render_page() -> str:
-    """The page of the docs, out of the measured cells."""
+    """Render the page of the docs from the measured cells."""
     lines = [HEAD]
     tables = (("Whole replies", False), ("Streamed replies", True))
     for title, streaming in tables:

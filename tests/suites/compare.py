@@ -1,10 +1,10 @@
-"""Runs LangGraph's and LangChain's own tests bare and with every graph wrapped, and compares each test.
+"""Run LangGraph's and LangChain's own tests bare and with every graph wrapped, and compare each test.
 
-    python tests/suites/compare.py [--suite NAME] [--json FILE] [PYTEST_ARGUMENT ...]
+python tests/suites/compare.py [--suite NAME] [--json FILE] [PYTEST_ARGUMENT ...]
 
-Run by `make suites` in an environment of its own. The tests are those of the source packages of the
-installed versions. A test that ends differently is run once more, alone, both ways: one that then
-ends alike is unstable by itself and only listed. Ends with 1 if a difference remains that
+`make suites` runs it in a separate environment. The tests are those of the source packages of the
+installed versions. A test with different results is run once more, alone, both ways; if the results
+then agree, the test is unstable and only listed. Ends with 1 if a difference remains that
 `EXPECTED` does not explain.
 """
 
@@ -51,7 +51,7 @@ EXPECTED: dict[str, str] = {}
 
 
 def main() -> int:
-    """Compare the suites, print what differs, and return the exit code."""
+    """Compare the suites, print the differences, and return the exit code."""
     asked = argparse.ArgumentParser(description="Compare tests bare and wrapped.")
     asked.add_argument("--suite", choices=sorted(SUITES), action="append")
     asked.add_argument("--json", type=Path, help="write the figures into this file")
@@ -77,7 +77,7 @@ def _version(package: str) -> str:
 
 
 def compare_suite(suite: Suite, more: list[str]) -> dict[str, Any]:
-    """Run a suite both ways; its counts, and the tests that end differently."""
+    """Run a suite both ways; return its counts, and the tests with different results."""
     folder = fetch_source(suite.package)
     named = [given for given in more if (folder / given.split("::")[0]).exists()]
     if named:
@@ -121,7 +121,7 @@ def fetch_source(package: str) -> Path:
 
 
 def run_tests(folder: Path, suite: Suite, more: list[str], *, wrapped: bool) -> dict[str, str]:
-    """Run tests in their source package; how each ended, by its id."""
+    """Run tests in their source package; return the result of each, by its id."""
     with tempfile.TemporaryDirectory() as place:
         results = Path(place) / "results.json"
         environment = {

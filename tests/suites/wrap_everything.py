@@ -1,6 +1,6 @@
-"""Pytest plugin that wraps every graph of another project's tests, and writes down how each test ended.
+"""Pytest plugin that wraps every graph of another project's tests, and records the result of each test.
 
-Read by `benchmarks/reliability/suites.py`; BURNISH_SUITES_WRAP says whether graphs are wrapped,
+`benchmarks/reliability/suites.py` uses it; BURNISH_SUITES_WRAP says whether graphs are wrapped,
 BURNISH_SUITES_RESULTS names the file of results.
 """
 
@@ -16,7 +16,7 @@ _results: dict[str, str] = {}
 
 
 def pytest_configure() -> None:
-    """Wrap what makes graphs, before the tests are imported."""
+    """Wrap the functions that make graphs, before the tests are imported."""
     if os.environ.get("BURNISH_SUITES_WRAP") == "1":
         _wrap_graphs()
 
@@ -74,7 +74,7 @@ def pytest_runtest_logreport(report: Any) -> None:
 
 
 def pytest_sessionfinish() -> None:
-    """Write the results down; of several processes, the one that collects them."""
+    """Write the results; of several processes, only the one that collects them writes."""
     path = os.environ.get("BURNISH_SUITES_RESULTS")
     if path and "PYTEST_XDIST_WORKER" not in os.environ:
         Path(path).write_text(json.dumps(_results, indent=0, sort_keys=True))

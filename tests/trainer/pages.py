@@ -10,7 +10,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 
 def check_page(name: str, text: str) -> None:
-    """Compare a page with what was measured now."""
+    """Compare a page with the present measurements."""
     path = DOCS / name
     if os.environ.get("BURNISH_WRITE_PAGES"):
         path.write_text(text, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Errors of a server say nothing about an adapter: tried again, counted apart, shown, never remembered."""
+"""Errors of a server are no evidence about an adapter: retried, counted apart, shown, never cached."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from burnish_trainer.gate import decide
 
 @pytest.fixture
 def server(base, shop, engine):
-    """The project's model behind a server that behaves as vLLM does."""
+    """Serve the project's model behind a server that behaves as vLLM does."""
     with VllmServer(base) as server:
         text = (shop / "burnish.toml").read_text()
         line = f'base_model = "{base}"\n'
@@ -183,7 +183,7 @@ def status_error(kind, status):
 
 
 def error_of_a_stream(code):
-    """What the client raises for an error that came as an event of a stream."""
+    """Return the exception that the client raises for an error event in a stream."""
     import httpx2
 
     request = httpx2.Request("POST", "http://there/v1/chat/completions")

@@ -1,4 +1,4 @@
-"""The commands of the trainer: what they print, and how they end."""
+"""The commands of the trainer: their output and exit codes."""
 
 from __future__ import annotations
 

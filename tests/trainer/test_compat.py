@@ -1,4 +1,4 @@
-"""Names that other libraries keep to themselves are listed, probed, and missed before any work."""
+"""Private names of other libraries are listed and probed, and a missing one stops training before any work."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The real agent is run on the same tasks with two versions, each attempt in its own world, and judged by facts."""
+"""The real agent runs the same tasks with two versions, each attempt in its own environment, and facts judge it."""
 
 from __future__ import annotations
 

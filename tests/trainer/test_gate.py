@@ -1,4 +1,4 @@
-"""Promote, reject or inconclusive: each for its reason, on numbers worked out by hand."""
+"""Promote, reject or inconclusive: each for its reason, on numbers computed by hand."""
 
 from __future__ import annotations
 

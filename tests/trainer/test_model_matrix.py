@@ -41,7 +41,7 @@ def rows(made):
 
 
 def loss_difference(folder):
-    """How far our loss, with an adapter that says something, lies from the model's own."""
+    """Return the difference between our loss, with an adapter that changes the model, and the model's own."""
     model = add_adapter(AutoModelForCausalLM.from_pretrained(folder), QUICK, None).eval()
     torch.manual_seed(3)
     for name, weight in model.named_parameters():

@@ -1,4 +1,4 @@
-"""`burnish dataset preview` shows exactly what training learns."""
+"""`burnish dataset preview` shows exactly the tokens that training learns."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_formats_show_what_they_would_teach(version):
 
 @pytest.fixture
 def cli(command_line):
-    """Exit code and all that was printed."""
+    """Return exit code and all output."""
 
     def call(*arguments):
         code, printed, errors = command_line("dataset", "preview", *arguments)

@@ -1,4 +1,4 @@
-"""An adapter meets its first threads; where who decides may be wrong, everybody is told."""
+"""An adapter gets its first threads; a warning names verifiers of the canary below their precision floor."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One call goes through all stages, leaves a receipt at each, and goes on where it was stopped."""
+"""One call goes through all stages, leaves a receipt at each, and continues where it stopped."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ def test_a_reply_without_loss_is_context_only(tokenizer, made):
 
 
 def recorded(tokenizer, messages, joint: str = "") -> list[dict]:
-    """What a server would have told: each prompt with a mark in it that no template would write."""
+    """Return the calls as a server records them: each prompt with a mark that no template would write."""
     calls = []
     text = joint
     for place, message in enumerate(messages):
@@ -120,7 +120,7 @@ def test_a_context_that_does_not_continue_the_last_one_starts_its_own_sequence()
 
 
 def test_a_template_that_strips_thinking_gives_one_sequence_per_call(made):
-    """History differs from what was generated, so merging would train on contexts nobody ever saw."""
+    """History differs from the generated text, so merging would train on contexts that never occurred."""
     stripping = made.TEMPLATE.replace(
         "{%- if m.content -%}{{- m.content -}}",
         "{%- if m.content -%}{{- m.content if loop.last else m.content.split('|')[-1] -}}",

@@ -9,7 +9,7 @@ from burnish_trainer.scoring import ModelScorer, starter
 
 
 def test_every_token_of_the_continuation_has_a_log_probability_given_all_before():
-    """What follows changes nothing of what stands before it; what stands before changes what follows."""
+    """Later tokens change no earlier probability; earlier tokens change later ones."""
     whole, first = starter("Order 4411 is", " in Oslo today"), starter("Order 4411 is", " in Oslo")
 
     assert all(value < 0 for value in whole)

@@ -93,7 +93,7 @@ def runs(row, tokenizer):
 
 
 def cell(name, messages, tools):
-    """One cell of the matrix; what is not dropped is compared with what was said."""
+    """Return one cell of the matrix; a rendered conversation is compared with the original."""
     tokenizer = shipped_tokenizer(name)
     found, report = tokenise_rows([row_of(messages, tools)], tokenizer)
     if report.dropped:

@@ -1,7 +1,7 @@
-"""A published adapter is what its rows, its recipe and its seed give: the same run, step by step in plain torch.
+"""A published adapter follows from its rows, recipe and seed: the same run, step by step in plain torch.
 
-The second way shares nothing with the first but the base model, the fresh adapter and the order of the rows: no TRL, no
-padding, one row at a time, twice the precision.
+The second way shares with the first only the base model, the fresh adapter and the order of the
+rows: no TRL, no padding, one row at a time, twice the precision.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def loss_of(model, batch):
 
 
 def away(model, prompts, whose="adapter"):
-    """How far a model's next-token distributions lie from the fingerprint's, the farthest of all prompts."""
+    """Return the largest distance between a model's next-token distributions and the fingerprint's, over all prompts."""
     import torch
 
     model.eval()

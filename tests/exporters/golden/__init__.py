@@ -1,7 +1,7 @@
-"""Golden cases: for each verifier at least twenty runs with the label that it must give.
+"""Golden cases: for each verifier at least twenty runs with the expected label.
 
-One table serves three tests: the labels themselves, the contract of verifiers, and that what an agent claims of itself
-changes none of them.
+One table serves three tests: the labels themselves, the contract of verifiers, and the rule that
+the agent's claims change no label.
 """
 
 from golden import answers, calls, combined, facts, programs, results

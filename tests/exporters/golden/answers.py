@@ -63,7 +63,8 @@ MATCHES = [
     ("text", None, "Berlin", "fail"),
 ]
 
-# The judge believes what it reads: it says yes to whatever has no bad word in it, and to every boast.
+# The judge believes the texts that it reads: it accepts every text without a bad word, and every
+# boast.
 ANSWERS = [
     ("Order 1 is in Oslo.", "success"),
     ("It was found in Rome.", "success"),
@@ -105,7 +106,7 @@ def _says(messages):
 
 
 def make_judge():
-    """A chat model that says what _says() says."""
+    """A chat model that answers as _says() does."""
     return ScriptedChatModel(script=[_says], repeat=True, model="gullible-7b")
 
 

@@ -1,4 +1,4 @@
-"""Tool calls as a model made them."""
+"""Golden cases of tool calls as a model made them."""
 
 import msgspec
 from runs_by_hand import build_run

@@ -1,4 +1,4 @@
-"""Facts that were recorded or reported: outcomes, people's words, final states, rules."""
+"""Golden cases of recorded or reported facts: outcomes, people's labels, final states, rules."""
 
 from burnish.records import Outcome, Verdict
 from burnish_exporters.verify import goal_state, human, outcome, rules
@@ -67,7 +67,7 @@ PEOPLE = [
 
 
 def reached(run, state):
-    """The predicate of the cases: what the state is told to answer."""
+    """The predicate of the cases: return the answer that the state holds."""
     answer = state["say"]
     if answer == "raise":
         raise ValueError("broken")
@@ -121,7 +121,7 @@ def is_long(run):
 
 
 def is_broken(run):
-    """A rule that cannot be asked."""
+    """A rule that raises."""
     raise LookupError(run.id)
 
 

@@ -1,4 +1,4 @@
-"""Agent-written code: what it prints, and its tests."""
+"""Golden cases of agent-written code: its output, and its tests."""
 
 from burnish_exporters.verify import code, passes_tests
 from golden.table import Case, run_with

@@ -1,4 +1,4 @@
-"""What the world answered: exit codes, statuses, rows of queries, pages."""
+"""Golden cases of tool results: exit codes, statuses, rows of queries, pages."""
 
 import atexit
 import shutil

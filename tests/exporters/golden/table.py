@@ -1,4 +1,4 @@
-"""How a golden case is written down."""
+"""The form of a golden case."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -21,7 +21,7 @@ class Case(NamedTuple):
 
 
 def run_with(**fields):
-    """Run number 1 with other fields; an answer is said by the last reply too."""
+    """Return run number 1 with other fields; the last reply holds the answer too."""
     run = build_run(1)
     if fields.get("answer") is not None:
         last = run.model_calls[-1]

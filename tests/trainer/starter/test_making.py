@@ -1,4 +1,4 @@
-"""The making of the starter: mistakes by phrasing, rows, the optimizer, the schedule."""
+"""Training of the starter: mistakes by phrasing, rows, the optimizer, the schedule."""
 
 import random
 

@@ -1,4 +1,4 @@
-"""The committed weights: their hash, their size, how they load, and that they know their desks."""
+"""The committed weights: their hash, their size, loading, and their knowledge of the desks."""
 
 import hashlib
 import re
