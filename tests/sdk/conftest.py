@@ -1,4 +1,4 @@
-"""What tests of several parts of the SDK share: a journal in memory, redaction that is switched, an adapter version."""
+"""Shared fixtures of the SDK's tests: a journal in memory, switched redaction, an adapter version."""
 
 import gc
 
@@ -25,7 +25,7 @@ def journal():
 
 @pytest.fixture
 def redacting(tmp_path):
-    """Sets `redact`, with `tmp_path` as home, until the test ends."""
+    """Set `redact`, with `tmp_path` as home, until the test ends."""
 
     def switch(value):
         burnish.configure(redact=value, home=tmp_path)
@@ -36,7 +36,7 @@ def redacting(tmp_path):
 
 @pytest.fixture
 def everything():
-    """All that a journal in memory holds, as one text."""
+    """Return all content of a journal in memory, as one text."""
 
     def text(journal):
         return repr(journal.events) + " ".join(
@@ -69,7 +69,7 @@ def version(tmp_path):
 
 @pytest.fixture
 def report_on(tmp_path):
-    """Writes an evaluation report on an adapter version and gives its path."""
+    """Write an evaluation report on an adapter version and return its path."""
 
     def write(version):
         path = tmp_path / "evaluation.json"

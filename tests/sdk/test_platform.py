@@ -1,4 +1,4 @@
-"""Capture, sync and reading on systems without what Linux has: the names are removed in a process of its own."""
+"""Capture, sync and reading on systems without Linux's functions: the names are removed in a separate process."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_without_locks_a_journal_lives_as_long_as_its_process(tmp_path, monkeypa
 
 
 def test_platforms_differ_in_one_module():
-    """The sandbox is for Linux alone and runs without burnish."""
+    """The sandbox needs Linux and runs without burnish."""
     words = ("fcntl", "register_at_fork", "fdatasync", "os.getuid", "import resource", "msvcrt")
     own = {"platform.py", "box.py", "box_init.py"}
     packages = [Path(__file__).parents[2] / name for name in ("sdk", "exporters", "trainer")]

@@ -1,4 +1,4 @@
-"""Files are whole or absent, private, and locked by one process at a time."""
+"""Files are complete or absent, private, and locked by one process at a time."""
 
 from __future__ import annotations
 

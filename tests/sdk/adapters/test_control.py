@@ -1,4 +1,4 @@
-"""Control documents change by compare-and-set, and every reader soon knows."""
+"""Control documents change by compare-and-set, and every reader sees a change soon."""
 
 import json
 import multiprocessing
@@ -21,7 +21,7 @@ RUNNING = {"stable": STABLE, "canary": CANARY, "share": 0.5, "salt": "x"}
 
 
 class Clock:
-    """Seconds that grow when told."""
+    """A clock that the test advances."""
 
     def __init__(self):
         self.now = 0.0

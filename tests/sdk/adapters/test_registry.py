@@ -1,4 +1,4 @@
-"""No adapter version serves without a report on it, and who forced one is on record."""
+"""No adapter version serves without a report on it, and a forced one is on record."""
 
 import pytest
 

@@ -142,7 +142,7 @@ def test_the_arithmetic_of_the_benchmark_is_that_of_the_product():
 
 
 def test_equal_arms_seldom_raise_a_false_alarm_however_often_one_looks():
-    """300 rollouts of 1,000 threads: at most 5 % plus three deviations."""
+    """Check 300 rollouts of 1,000 threads: at most 5 % plus three deviations raise an alarm."""
     fleet = simulation()
     world = fleet.World(rate=lambda _: 0.7, gain=0.0, threads=1000, steps=(0.25, 0.5, 1.0))
     done = fleet.Fleet(world, 300, seed=11).run()

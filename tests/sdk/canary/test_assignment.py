@@ -1,4 +1,4 @@
-"""Who goes to the canary is a pure function that promises three things."""
+"""The assignment of threads to the canary is a pure function with three guarantees."""
 
 import subprocess
 import sys

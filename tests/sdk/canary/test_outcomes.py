@@ -1,4 +1,4 @@
-"""The canary reads its threads from what was captured: a real graph, a routed model, facts later."""
+"""The canary reads its threads from the journal: a real graph, a routed model, later outcomes."""
 
 import contextlib
 import time
@@ -25,7 +25,7 @@ NO_GUARDS = GuardsConfig(errors=False)
 
 
 class PoliteChat(BaseChatModel):
-    """Answers with the version that it is told to be; one version cannot do its work."""
+    """Answers with its version's name; one version cannot do its work."""
 
     base_model: str = "m"
     adapter: str | None = None
@@ -161,7 +161,7 @@ def _plain_graph():
 
 
 def test_outcomes_are_waited_for_in_the_order_of_assignment(home, graph):
-    """With a maturity window of an hour nothing is judged yet, however early it is known."""
+    """With a maturity window of an hour no thread is judged yet, even if its outcome is known."""
     rollout = started(home, maturity_s=3600.0)
     run(graph, "t1")
     run(graph, "t2")
@@ -185,7 +185,7 @@ def test_a_thread_without_an_outcome_is_missed_when_its_time_is_over(home, graph
 
 
 def test_a_version_whose_runs_fail_is_rolled_back_by_the_guard(home, graph):
-    """By what is reported both arms do equally well; a failed call still names its version."""
+    """By reported outcomes both arms do equally well; a failed call still names its version."""
     guarded = GuardsConfig(errors=True)
     rollout = started(home, adapter="broken@" + "c" * 12, guards=guarded, decides="crm")
     for number in range(60):

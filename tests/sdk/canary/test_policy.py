@@ -1,4 +1,4 @@
-"""What is done about the evidence."""
+"""The policy turns evidence into moves."""
 
 import pytest
 

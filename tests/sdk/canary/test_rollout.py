@@ -1,4 +1,4 @@
-"""A rollout goes from its first step to promotion or back, whoever looks and whatever is killed."""
+"""A rollout goes from its first step to promotion or rollback, from any process and after any kill."""
 
 import multiprocessing
 import os
@@ -24,7 +24,7 @@ def rollout(tmp_path):
 
 
 def threads_until_the_end(rollout, *, stable, canary, seed, most=900):
-    """Threads come one by one and are put where the pointer says; the last status."""
+    """Assign threads one by one as the pointer says; return the last status."""
     chance, status = random.Random(seed), rollout.status()
     reader = PointerReader(rollout.home, "support")
     for number in range(most):
@@ -64,7 +64,7 @@ def test_a_better_canary_is_promoted_step_by_step_with_a_hold_back(rollout, tmp_
 
 
 def test_a_worse_canary_is_rolled_back_by_itself_within_forty_of_its_threads(tmp_path, monkeypatch):
-    """80 against 50 % at the demo's steps: nine rollouts, the median counts."""
+    """Check 80 against 50 % at the demo's steps: the median of nine rollouts counts."""
     salts = random.Random(1)  # a rollout's id salts the assignment
     monkeypatch.setattr(uuid, "uuid4", lambda: uuid.UUID(int=salts.getrandbits(128)))
     needed = []
@@ -147,7 +147,7 @@ def test_a_promotion_by_hand_needs_evidence_or_force_and_force_is_on_record(roll
 
 
 def test_after_a_promotion_a_worse_version_still_goes_back(rollout, tmp_path):
-    """The hold-back of 20 % is the control; then the version from before serves again."""
+    """The hold-back of 20 % is the control; then the previous version serves again."""
     config = CanaryConfig(steps=[0.5, 1.0], min_threads=20, holdback=0.2)
     rollout.start(OTHER, config)
     rollout.promote(force=True)
@@ -235,7 +235,7 @@ NO_GUARDS = GuardsConfig(errors=False)
 
 
 class Backend:
-    """A server that loads what it is told and may fail to prove it."""
+    """A server that loads versions and may fail to serve them."""
 
     def __init__(self, problem=None):
         self.problem, self.loaded = problem, []

@@ -1,9 +1,9 @@
-"""A program: an agent that asks a person, and goes on in whichever process has the answer.
+"""Run an agent that asks a person, and continue it in the process that has the answer.
 
-    python asker.py SAVER PLACE WAY ACTION
+python asker.py SAVER PLACE WAY ACTION
 
-SAVER is memory, sqlite or postgres, PLACE where it keeps its checkpoints, WAY sync, async, stream or
-events, ACTION ask, answer, edit (a person changes the state instead) or go-on.
+SAVER is memory, sqlite or postgres, PLACE the location of its checkpoints, WAY sync, async, stream
+or events, ACTION ask, answer, edit (a person changes the state instead) or go-on.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def build(saver: Any) -> Any:
 
 
 def saver_of(kind: str, place: str, *, is_async: bool) -> Any:
-    """A context manager that gives the checkpointer."""
+    """Return a context manager that gives the checkpointer."""
     if kind == "sqlite":
         from langgraph.checkpoint.sqlite import SqliteSaver
         from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver

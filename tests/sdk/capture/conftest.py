@@ -14,7 +14,7 @@ from scenarios import agents as shared  # noqa: E402
 
 @pytest.fixture
 def recorded(journal):
-    """Plays a scenario; the journal of what was recorded."""
+    """Plays a scenario and returns the journal of its events."""
 
     def play(name):
         playing.perform(SCENARIOS[name], wrapped=True)

@@ -1,6 +1,6 @@
-"""Whatever channel records it and whatever field holds it, a secret is in no byte of the journal.
+"""A secret is in no byte of the journal, for every recording channel and every field.
 
-Each case puts a key and an address into one field of one channel; the run says that it was redacted.
+Each case puts a key and an address into one field of one channel; the run is marked as redacted.
 """
 
 import asyncio
@@ -41,7 +41,7 @@ MAIL = "anna.gruber@firma-huber.at"
 
 
 class Field:
-    """Gives texts, and the secret in the one whose name was chosen."""
+    """Returns texts; the field with the chosen name holds the secret."""
 
     def __init__(self, chosen, secret):
         self.chosen, self.secret = chosen, secret
@@ -346,7 +346,7 @@ CLIENTS = {openai_client: OPENAI, openai_stream: OPENAI, openai_async: OPENAI}
 
 @pytest.fixture
 def recorded(tmp_path):
-    """Plays a channel; gives all bytes of the workspace and its runs."""
+    """Plays a channel; returns all bytes of the workspace and its runs."""
     burnish.configure(home=tmp_path, redact="structured", fsync="never")
 
     def play(channel, field, *more):

@@ -1,4 +1,4 @@
-"""What a call took is readable afterwards; what it cannot take, it refuses or counts, and the agent goes on."""
+"""Accepted values can be read later; other values are refused or counted, and the agent continues."""
 
 import datetime as dt
 import decimal
@@ -28,7 +28,7 @@ class Plan(enum.Enum):
 
 
 class Word(str):
-    """A text of another class, as template engines and databases give them."""
+    """A subclass of str, as template engines and databases return."""
 
 
 class Odd:
@@ -73,7 +73,7 @@ def workspace(tmp_path):
 
 
 def known(workspace):
-    """All runs by id, as another process would read them."""
+    """Return all runs by id, as another process reads them."""
     report = workspace.read_report()
     assert report.unknown_events == 0
     return {run.id: run for run in burnish.Workspace(workspace.home).trajectories()}

@@ -1,4 +1,4 @@
-"""A graph is given no run id of ours; the run that starts where it was invoked is its own."""
+"""A graph gets no run id from burnish; the run that starts where it was invoked is its own."""
 
 import asyncio
 import uuid

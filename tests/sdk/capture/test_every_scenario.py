@@ -1,4 +1,4 @@
-"""Every scenario, through the same checks: recorded whole, unchanged, the same behind OTLP."""
+"""Every scenario passes the same checks: recorded completely, unchanged, and equal behind OTLP."""
 
 import pytest
 from scenarios import SCENARIOS

@@ -1,4 +1,4 @@
-"""Nothing that goes wrong inside capture reaches the agent."""
+"""No fault inside capture reaches the agent."""
 
 import logging
 

@@ -1,4 +1,4 @@
-"""All 54 fields of a model call that training or audit needs stand on the call itself, structured."""
+"""All 54 fields of a model call that training or audit needs are structured fields of the call."""
 
 from uuid import UUID
 

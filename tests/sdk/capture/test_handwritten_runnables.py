@@ -1,4 +1,4 @@
-"""A runnable with an `invoke` of its own is captured whole, and its config stays as it is."""
+"""A runnable that defines its own `invoke` is captured completely, and its config stays unchanged."""
 
 import asyncio
 import pickle
@@ -55,7 +55,7 @@ class Streaming(Passing):
 
 
 class OnlyInvoke:
-    """No runnable of LangChain's at all."""
+    """An object with `invoke` that is not a LangChain runnable."""
 
     def invoke(self, question):
         return [model().invoke(question).content, model().invoke("again").content]

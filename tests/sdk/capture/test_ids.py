@@ -1,4 +1,4 @@
-"""Ids are drawn without the system's help, and two are never alike."""
+"""Ids are drawn without system calls, and no two are equal."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def drawn() -> list[str]:
 
 
 def in_a_child() -> list[str]:
-    """What a forked process draws next."""
+    """Return the ids that a forked process draws next."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:

@@ -31,7 +31,7 @@ def test_importing_loads_nothing_heavy():
 
 
 def test_importing_takes_less_than_a_tenth_of_a_second():
-    """The best of several processes: what is measured is the import, not the machine's other work."""
+    """Take the best of several processes, to measure the import and not the machine's other work."""
     code = (
         "import time, json; t = time.process_time(); import burnish; "
         "print(json.dumps(time.process_time() - t))"

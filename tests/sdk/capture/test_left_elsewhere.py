@@ -1,4 +1,4 @@
-"""A scope that is left in another context than it was entered in raises nothing and closes itself."""
+"""A scope that is left in another context than it was entered in raises no error and closes."""
 
 import asyncio
 import contextvars

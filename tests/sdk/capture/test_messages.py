@@ -114,12 +114,12 @@ common = {
 
 
 def built(kind, **fields):
-    """As validation would leave it, without the changes that validation itself makes."""
+    """Return a message as validation leaves it, without the changes that validation itself makes."""
     return st.builds(kind.model_construct, **common, **fields)
 
 
 def showing(message, more, shown):
-    """The message with some of its calls in its content too, as LangChain's v1 has them."""
+    """Return the message with some of its calls in its content too, as LangChain's v1 has them."""
     if isinstance(message.content, list):
         blocks = [{**more, **call} for call in message.tool_calls[:shown]]
         message.content = [*message.content, *blocks, "after"]

@@ -1,4 +1,4 @@
-"""Each usual way of the OpenAI client is recorded inside a trace, over a real connection."""
+"""Each usual method of the OpenAI client is recorded inside a trace, over a real connection."""
 
 import asyncio
 import gc

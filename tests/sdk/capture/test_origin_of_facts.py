@@ -1,4 +1,4 @@
-"""What code inside a run says of that very run is marked "inside"; what it says of another run is our own."""
+"""A fact that code inside a run reports about that run is marked "inside"; about another run it is our own."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""What other handlers hear of a completion model is the same with burnish in the process."""
+"""Other handlers of a completion model get the same events with burnish in the process."""
 
 import asyncio
 from typing import TypedDict

@@ -1,4 +1,4 @@
-"""Processes that are forked, spawned or killed; journals on a real disk."""
+"""Capture in forked, spawned and killed processes, with journals on a real disk."""
 
 import json
 import os

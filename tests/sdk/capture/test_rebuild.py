@@ -29,7 +29,7 @@ def test_any_request_is_rebuilt_also_where_messages_change_between_calls(convers
 
 
 def on_disk(home, play):
-    """What a journal on the disk says of a play, and what the play gave."""
+    """Return the content of a journal on disk for a play, and the play's result."""
     settings.configure(home=home)
     try:
         really = play()

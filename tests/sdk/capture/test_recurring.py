@@ -1,4 +1,4 @@
-"""What runs send alike is encoded once, and each run records it as if it were encoded anew."""
+"""Values that many runs send are encoded once, and each run records the same bytes as a new encoding."""
 
 from langchain.agents import create_agent
 

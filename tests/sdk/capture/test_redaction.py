@@ -1,4 +1,4 @@
-"""What must not be kept does not reach the journal, in any spelling."""
+"""Redacted text does not reach the journal, in any spelling."""
 
 import re
 

@@ -1,6 +1,6 @@
-"""A stream of events (v3) of a graph on a server ends its trajectory when it is left.
+"""An abandoned event stream (v3) of a remote graph ends its trajectory.
 
-The client stands in for LangGraph's server, which is no package of its own to start here.
+The client replaces LangGraph's server, which cannot be started here as a package.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""Each usual way of the Responses API of OpenAI's client is recorded inside a trace, over a real connection."""
+"""Each usual method of the Responses API of OpenAI's client is recorded inside a trace, over a real connection."""
 
 import openai
 import pytest

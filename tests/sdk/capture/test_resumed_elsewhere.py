@@ -1,6 +1,6 @@
-"""A run that is interrupted in one process and goes on in another is one trajectory.
+"""A run that is interrupted in one process and resumed in another is one trajectory.
 
-The PostgreSQL here is a real one: a cluster of its own in a temporary folder, behind a Unix socket.
+The PostgreSQL here is real: a temporary cluster behind a Unix socket.
 """
 
 import itertools
@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("postgres")]
 
 
 def binaries() -> Path | None:
-    """Where Debian keeps PostgreSQL's programs, the newest version of them."""
+    """Return the folder of Debian's newest PostgreSQL programs."""
     found = [path.parent for path in Path("/usr/lib/postgresql").glob("*/bin/initdb")]
     on_path = shutil.which("initdb")
     if on_path is not None:
@@ -34,7 +34,7 @@ def binaries() -> Path | None:
 
 
 class Cluster:
-    """A PostgreSQL of its own, run as user postgres where we are root, whom it refuses."""
+    """A separate PostgreSQL; as root it runs as user postgres, because PostgreSQL refuses root."""
 
     def __init__(self, programs: Path) -> None:
         self.programs = programs
@@ -54,7 +54,7 @@ class Cluster:
             )
 
     def start(self) -> str:
-        """How to connect to it."""
+        """Start the cluster; return its connection string."""
         self.run("initdb", "-U", "burnish", "-A", "trust", "--no-locale", "-E", "UTF8", "-N")
         options = f"-F -k {self.folder} -c listen_addresses=''"
         self.run("pg_ctl", "-w", "-l", f"{self.folder}/server.log", "-o", options, "start")
@@ -81,7 +81,7 @@ def postgres():
 
 @pytest.fixture
 def place(request, tmp_path):
-    """Where the checkpoints of one test are kept."""
+    """Location of the checkpoints of one test."""
     if request.param == "sqlite":
         return "sqlite", str(tmp_path / "checkpoints.sqlite")
     import psycopg
@@ -97,7 +97,7 @@ _numbers = itertools.count()
 
 
 def process(home, place, way, action):
-    """One process that does one thing and ends."""
+    """Run one process that performs one action and ends."""
     environment = {**os.environ, "BURNISH_HOME": str(home)}
     environment.pop("PYTEST_CURRENT_TEST", None)
     done = subprocess.run(

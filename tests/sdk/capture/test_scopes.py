@@ -1,4 +1,4 @@
-"""What the user tells capture: what to leave out, which task is attempted, where this code runs."""
+"""Scopes that users set: code to leave out, the attempted task, the environment."""
 
 import pytest
 from scenarios.agents import EMPTY, graph_of

@@ -1,4 +1,4 @@
-"""What comes again in a run is stored once: long texts, and the messages of the calls before."""
+"""Repeated content of a run is stored once: long texts, and the messages of earlier calls."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def read() -> str:
 
 @pytest.fixture
 def stored(tmp_path):
-    """A journal on the disk in place of the process's own, and what lies in it."""
+    """Put a journal on the disk in place of the process's own, and return its contents."""
     writer = JournalWriter(tmp_path)
     before = sink.replace(writer)
 
@@ -74,7 +74,7 @@ def test_a_long_result_that_was_recorded_by_hand_stands_once(stored):
             with burnish.trace.model_call(told, model="m") as model:
                 model.reply(PAGE * TIMES)
         with burnish.trace.model_call(["so?"], model="m") as model:
-            model.reply("that is all")  # the run's answer, which its last event tells as well
+            model.reply("that is all")  # the run's answer, which its last event holds as well
     found = stored()
     said = [call.reply["parts"][0]["content"] for call in found.trajectory.model_calls]
     assert said == [PAGE * TIMES, PAGE * TIMES, "that is all"]

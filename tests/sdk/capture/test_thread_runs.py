@@ -1,4 +1,4 @@
-"""A resume finds the run that made its checkpoint, and nothing of it shows in the agent."""
+"""A resume finds the run that made its checkpoint, and the agent sees no trace of it."""
 
 import contextlib
 import io
@@ -43,14 +43,14 @@ def asking_graph(saver, seen=None, *, asks=True):
 
 @pytest.fixture
 def home(tmp_path):
-    """A workspace of its own, as processes with another memory find it."""
+    """A separate workspace, as processes with another memory find it."""
     burnish.configure(home=tmp_path / "home")
     yield tmp_path / "home"
     settings.reset()
 
 
 def forget_this_process():
-    """Drop what only this process knows of its threads."""
+    """Drop the threads that only this process has in memory."""
     registry.interrupted.clear()
     thread_runs._memory.clear()
 
@@ -64,7 +64,7 @@ def starts(home):
 
 
 def shows(graph, printed):
-    """Every place where a config or metadata of a checkpoint can be seen."""
+    """Return every visible place of a checkpoint's config or metadata."""
     saver = graph.checkpointer
     yield "state", graph.get_state(ON)
     yield "history", list(graph.get_state_history(ON))

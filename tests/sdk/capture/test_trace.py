@@ -1,4 +1,4 @@
-"""Agents that are no runnables: functions, generators, coroutines, calls recorded by hand."""
+"""Agents that are not runnables: functions, generators, coroutines, calls recorded by hand."""
 
 import pytest
 

@@ -1,6 +1,6 @@
-"""What a wrapped agent did stands in the journal: exact, numbered, with who spoke and what went wrong.
+"""The journal holds the actions of a wrapped agent: exact, numbered, with speakers and errors.
 
-That each call is there once and in its place is checked for every scenario in test_every_scenario.py.
+test_every_scenario.py checks for every scenario that each call is there once and in its place.
 """
 
 import contextvars

@@ -1,4 +1,4 @@
-"""What a vLLM-like server says and ChatOpenAI drops is kept: over a real connection."""
+"""Fields of a vLLM-like server that ChatOpenAI drops are kept, over a real connection."""
 
 import asyncio
 import json

@@ -1,6 +1,6 @@
-"""What `wrap` gives is still the agent: its class, its exceptions, copies, pickles, nesting.
+"""`wrap` returns an object that is still the agent: its class, its exceptions, copies, pickles, nesting.
 
-That results, streams and events stay the same is checked for every scenario in test_every_scenario.py.
+test_every_scenario.py checks for every scenario that results, streams and events stay the same.
 """
 
 import copy

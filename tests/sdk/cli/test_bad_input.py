@@ -1,4 +1,4 @@
-"""Bad input ends in one error that says what was found, expected and to be done."""
+"""Bad input ends in one error with what was found, what was expected and the next command."""
 
 import json
 import os
@@ -19,7 +19,7 @@ CHECKED = GOOD + 'verify = [{ goal_state = "clerk_checks:reached" }]\n'
 
 
 class Bad(NamedTuple):
-    """A folder that is wrong in one way, what is typed there, and what must be said."""
+    """A folder with one fault, the command to type there, and the expected message."""
 
     words: str
     said: tuple[str, ...]
@@ -62,7 +62,7 @@ CASES = {
 
 
 def typed(folder: Path, bad: Bad) -> subprocess.CompletedProcess[str]:
-    """Make the folder and type the command there, in a process of its own."""
+    """Make the folder and run the command there, in a separate process."""
     if bad.config is not None:
         (folder / "burnish.toml").write_text(bad.config)
     for name, text in bad.files.items():
@@ -84,7 +84,7 @@ def typed(folder: Path, bad: Bad) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="module")
 def answers(tmp_path_factory):
-    """What each case was told; two processes at a time."""
+    """The outputs of all cases; two processes at a time."""
     folders = [tmp_path_factory.mktemp("bad") for _ in CASES]
     with ThreadPoolExecutor(2) as pool:
         return dict(zip(CASES, pool.map(typed, folders, CASES.values()), strict=True))

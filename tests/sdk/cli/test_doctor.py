@@ -1,4 +1,4 @@
-"""`burnish doctor` finds what stops later commands: imports, models, backends, unknown agents."""
+"""`burnish doctor` finds the causes of later failures: imports, models, backends, unknown agents."""
 
 from __future__ import annotations
 

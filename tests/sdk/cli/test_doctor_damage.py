@@ -1,4 +1,4 @@
-"""`burnish doctor` names what is damaged and what other users may read."""
+"""`burnish doctor` names damaged files and files that other users may read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`burnish init` writes a project that loads and runs, and overwrites nothing by itself."""
+"""`burnish init` writes a project that loads and runs, and overwrites nothing without `--force`."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def empty(tmp_path, monkeypatch):
 
 
 def real(*words: str, cwd: Path, code: int = 0) -> str:
-    """Run the command line in a process of its own; gives both its outputs."""
+    """Run the command line in a separate process; return both its outputs."""
     done = subprocess.run(
         [sys.executable, "-m", "burnish.cli", *words],
         cwd=cwd,

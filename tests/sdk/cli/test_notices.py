@@ -1,4 +1,4 @@
-"""Likely mistakes that disturb nothing: said once, counted, and shown by `burnish doctor`."""
+"""Likely mistakes that stop nothing are logged once, counted, and shown by `burnish doctor`."""
 
 from __future__ import annotations
 

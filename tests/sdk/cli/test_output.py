@@ -1,4 +1,4 @@
-"""What stands on the terminal is what was recorded, and interruptions and full disks say so."""
+"""The terminal shows the recorded text, and interruptions and full disks are reported."""
 
 import errno
 import io

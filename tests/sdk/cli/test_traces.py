@@ -1,4 +1,4 @@
-"""`burnish traces` lists the newest runs first, says what it leaves out, and shows a run as a tree."""
+"""`burnish traces` lists the newest runs first, names what it leaves out, and shows a run as a tree."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Compares trajectories with their shipped copies, which differ in the origin of their facts alone."""
+"""Compare trajectories with their shipped copies, which differ only in the origin of their facts."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from burnish.journal.events import canonical
 
 
 def comparable(trajectories) -> dict[str, bytes]:
-    """Each trajectory by its id, as bytes, as if it had been recorded here."""
+    """Return each trajectory by its id, as bytes, as if it had been recorded here."""
     return {trajectory.id: canonical(as_own(trajectory)) for trajectory in trajectories}
 
 
 def as_own(trajectory):
-    """The trajectory with all facts of the origin "own"."""
+    """Return the trajectory with all facts of the origin "own"."""
     return replace(
         trajectory,
         origin="own",

@@ -1,4 +1,4 @@
-"""Small events that tests of the journal write, and find again."""
+"""Small events that tests of the journal write and find again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever one file of a workspace turns into, all other runs are read, and the damage is counted."""
+"""Any change to one file of a workspace leaves all other runs readable, and the damage is counted."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def snapshot(home):
 
 @pytest.fixture(scope="module")
 def template(tmp_path_factory):
-    """A workspace with a file of every kind, and where each run lies."""
+    """A workspace with a file of every kind, and the place of each run."""
     base = tmp_path_factory.mktemp("damage")
     home = base / "work" / "home"
     first = JournalWriter(home, Settings(segment_bytes=3000))
@@ -167,7 +167,7 @@ def test_any_byte_or_stretch_of_a_file_may_be_damaged(template, data):
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_a_frame_with_the_right_check_sum_may_say_anything(template, data):
-    """As of another writer, or of a later version: counted where it is no event, and stepped over."""
+    """A frame of another writer or a later version is counted if it is not an event, and skipped."""
     from burnish.journal import frames
 
     work = restored(template)

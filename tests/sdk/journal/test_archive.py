@@ -1,4 +1,4 @@
-"""An archive gives back what went into it, and nobody has to know where a segment lies."""
+"""An archive returns the archived data, and readers need not know where a segment is."""
 
 from __future__ import annotations
 

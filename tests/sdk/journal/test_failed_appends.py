@@ -1,4 +1,4 @@
-"""What is left when an append fails: of it nothing, of all others everything."""
+"""A failed append leaves nothing of its event, and all of every other event."""
 
 from __future__ import annotations
 

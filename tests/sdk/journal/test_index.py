@@ -1,4 +1,4 @@
-"""What the index promises: it knows what the journal holds, and nothing is lost with it."""
+"""Guarantees of the index: it covers the whole journal, and its loss loses no data."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Archive, forget and retention, two at a time and killed at any point: nothing lost, nothing left.
+"""Archive, forget and retention, two at a time and killed at any point, lose nothing and leave nothing.
 
-A state machine draws what is recorded, which two of them run at once, and when each is killed by
-SIGKILL. After every step each acknowledged run that nobody asked to forget is read once and
-whole; at the end no byte of what was forgotten is on the disk.
+A state machine draws the recorded events, which two operations run at once, and when SIGKILL ends
+each. After every step each acknowledged run that was not to be forgotten is read once and
+completely; at the end no byte of a forgotten run is on the disk.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def marker(user: int) -> str:
 
 
 def in_child(work, kill_after: float | None = None) -> tuple[int, int]:
-    """Start `work` in a child; give its pid and the reading end of what it returns as JSON."""
+    """Start `work` in a child; return its pid and the reading end of a pipe with its result as JSON."""
     reading, writing = os.pipe()
     child = os.fork()
     if child:
@@ -62,7 +62,7 @@ def result_of(child: int, reading: int):
 
 
 def everything_on_disk(base: Path) -> dict[str, bytes]:
-    """The bytes of all files, tables unpacked."""
+    """Return the bytes of all files, tables unpacked."""
     found = {}
     for path in base.rglob("*"):
         if path.suffix == ".parquet":
@@ -74,7 +74,7 @@ def everything_on_disk(base: Path) -> dict[str, bytes]:
 
 
 class Rewriting(RuleBasedStateMachine):
-    """What may be done to a journal at the same time."""
+    """Operations that may run on a journal at the same time."""
 
     @initialize()
     def begin(self):

@@ -1,4 +1,4 @@
-"""What the reader promises: damage costs only what is damaged, and readers wait for nobody."""
+"""Guarantees of the reader: damage loses only the damaged data, and readers never wait."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What may go, and what may not."""
+"""Rules of retention: which segments may be deleted, and which may not."""
 
 from __future__ import annotations
 
@@ -177,7 +177,7 @@ def test_a_forked_child_of_a_full_journal_begins_a_segment_and_goes_on_in_it(tmp
 
 
 def full_of_unshipped(home):
-    """A journal that takes no more until somebody ships what it holds."""
+    """A journal that accepts no more until its content is shipped."""
     writer = JournalWriter(
         home, Settings(segment_bytes=4000, keep_bytes=20_000, fsync_interval_s=0.001)
     )

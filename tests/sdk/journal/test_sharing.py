@@ -1,4 +1,4 @@
-"""Long texts and long lists of messages are stored once, and come back to the last byte."""
+"""Long texts and long lists of messages are stored once, and are read back to the last byte."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Small writes keep the interpreter's lock and fail as any other write does."""
+"""Small writes keep the interpreter's lock and fail like any other write."""
 
 import errno
 import os

@@ -1,4 +1,4 @@
-"""What the writer promises: acknowledged is kept, a full disk harms nothing else."""
+"""Guarantees of the writer: acknowledged events are kept, and a full disk harms nothing else."""
 
 from __future__ import annotations
 
@@ -266,7 +266,7 @@ def test_events_that_belong_together_stand_in_one_segment_with_their_content(tmp
 
 
 class Interrupting(dict):
-    """Contents of which a look at their names appends, as an end of a run that the garbage collector finds may."""
+    """Contents whose reading appends an event, as the end of a collected run may do."""
 
     def __init__(self, contents, action):
         super().__init__(contents)

@@ -1,4 +1,4 @@
-"""Settings and keys that another user left or may change are refused by name, never used and never passed over."""
+"""Settings and keys that another user owns or may change are refused by name, never used or skipped."""
 
 import os
 import stat

@@ -1,4 +1,4 @@
-"""Keys from elsewhere lead nowhere but into their folder."""
+"""Keys of other parties cannot lead out of their folder."""
 
 from pathlib import Path
 

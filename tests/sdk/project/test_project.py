@@ -1,4 +1,4 @@
-"""burnish.toml is read whole or refused with one clear error."""
+"""burnish.toml is read completely or refused with one clear error."""
 
 import pickle
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Passwords in further commands and files, and numbers of persons in further countries, are gone."""
+"""Passwords in further commands and files, and national numbers of further countries, are replaced."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The detectors take time that grows with the length of a text alone, and memory that is bounded."""
+"""The detectors take time linear in the length of a text, and limited memory."""
 
 import time
 import tracemalloc

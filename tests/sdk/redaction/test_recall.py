@@ -1,4 +1,4 @@
-"""How much is found and how much is taken for what it is not, on texts that others wrote down."""
+"""Recall and false alarms on texts of other authors."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Personal data and secrets are found by form and replaced by stand-ins that the key recognises."""
+"""Personal data and secrets are found by form and replaced by pseudonyms that the key recognises."""
 
 import random
 import string

@@ -1,4 +1,4 @@
-"""Each published form of a token is found wherever it stands, and what is not a token stays."""
+"""Each published form of a token is found in every context, and other text stays."""
 
 import random
 import re

@@ -1,4 +1,4 @@
-"""What was replaced is in no other spelling on the disk: no token id, no log-probability, no byte."""
+"""Replaced text is in no other spelling on the disk: no token id, no log-probability, no byte."""
 
 import base64
 import contextlib
@@ -18,7 +18,7 @@ MAIL = "anna.gruber@firma-huber.at"
 
 @pytest.fixture
 def every_spelling(everything):
-    """All that is stored, with every list of token ids and all Base64 decoded."""
+    """Return all stored content, with every list of token ids and all Base64 decoded."""
 
     def text(journal):
         stored = [from_json(blob) for blob in journal.blobs.values()]
@@ -29,7 +29,7 @@ def every_spelling(everything):
 
 
 def spellings(value):
-    """Each text that a value spells in another way."""
+    """Yield each text that a value encodes in another way."""
     if isinstance(value, str):
         with contextlib.suppress(ValueError):
             yield base64.b64decode(value.rpartition(",")[2], validate=True).decode("latin-1")
@@ -50,7 +50,7 @@ def ids(text):
 
 
 def spelled(text, prompt, **more):
-    """A reply whose server spells the text and the prompt in every way there is."""
+    """Return a reply whose server encodes the text and the prompt in every way."""
     entries = [{"token": char, "logprob": -0.5, "bytes": ids(char)} for char in text]
     return AIMessage(
         text,

@@ -1,4 +1,4 @@
-"""Passwords that are plain words: in commands, in columns of tables; and drawn values under names that tell little."""
+"""Passwords that are plain words, in commands and table columns; and random values under unspecific names."""
 
 from __future__ import annotations
 

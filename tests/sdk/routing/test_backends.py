@@ -1,4 +1,4 @@
-"""Routed models with real ends: an OpenAI-compatible server on loopback, and the embedded engine."""
+"""Routed models with real backends: an OpenAI-compatible server on loopback, and the embedded engine."""
 
 import json
 import os
@@ -34,7 +34,7 @@ class Weather(BaseModel):
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers as the model that it was asked for; calls a tool that it is forced to call."""
+    """Answers with the name of the requested model; calls a tool if the request forces one."""
 
     def log_message(self, *_):
         pass

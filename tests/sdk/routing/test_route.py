@@ -20,7 +20,7 @@ CANARY = {"backend": "embedded", "base_model": "m", "adapter": "support@" + "b" 
 
 
 class EchoChat(BaseChatModel):
-    """Says who answers and which tools it was offered; takes an adapter as the engine does."""
+    """Answers with its name and its tools; accepts an adapter as the engine does."""
 
     base_model: str = "m"
     adapter: str | None = None
@@ -53,7 +53,7 @@ class EchoChat(BaseChatModel):
 
 
 class SyncOnlyChat(EchoChat):
-    """Has no stream of its own."""
+    """A model without its own stream."""
 
     _stream = BaseChatModel._stream
 
@@ -230,7 +230,7 @@ def test_an_answer_of_another_version_than_the_one_asked_for_is_an_error(tmp_pat
 
 
 class WrongVersion(EchoChat):
-    """A server that answers with whatever it has."""
+    """A server that answers with any version that it has."""
 
     def _generate(self, messages, stop=None, run_manager=None, **kwargs):
         message = AIMessage(content="x", response_metadata={"model_name": "the-base"})

@@ -21,7 +21,7 @@ REPLIES = {
 
 @pytest.fixture(scope="session")
 def base(tmp_path_factory) -> Path:
-    """A random base model, for everything that does not look at what is said."""
+    """A random base model, for tests that do not read its replies."""
     from burnish.serving.embedded.tiny import make_model
 
     return make_model(tmp_path_factory.mktemp("models") / "tiny")
@@ -29,7 +29,7 @@ def base(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def taught(tmp_path_factory) -> Path:
-    """A base model that knows a few replies by heart."""
+    """A base model that has learned a few replies by heart."""
     from burnish.serving.embedded.tiny import make_model, teach_replies
 
     folder = make_model(tmp_path_factory.mktemp("models") / "taught", seed=3)
@@ -60,7 +60,7 @@ def adapters(tmp_path_factory, base: Path) -> dict[str, Path]:
 
 @pytest.fixture
 def engine(base: Path):
-    """An engine of its own, with no adapters."""
+    """A separate engine without adapters."""
     from burnish.serving.embedded.engine import Engine
 
     engine = Engine(base)
@@ -78,7 +78,7 @@ def loaded(engine, adapters):
 
 @pytest.fixture
 def home(tmp_path: Path):
-    """A workspace folder of its own."""
+    """A separate workspace folder."""
     from burnish import settings
 
     settings.configure(home=tmp_path / "home")

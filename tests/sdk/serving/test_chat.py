@@ -1,4 +1,4 @@
-"""EmbeddedChat is a LangChain chat model in all its ways of being called."""
+"""EmbeddedChat is a LangChain chat model in all ways of calling it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A canary of the embedded engine is looked after in the process that has the engine, and nowhere else."""
+"""Only the process that holds the embedded engine reconciles a canary of it."""
 
 from __future__ import annotations
 

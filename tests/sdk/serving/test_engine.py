@@ -1,4 +1,4 @@
-"""The engine answers as the adapter alone would, whatever shares its batches."""
+"""The engine answers as the adapter alone would, independent of the other rows of its batches."""
 
 from __future__ import annotations
 

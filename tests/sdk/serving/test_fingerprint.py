@@ -1,4 +1,4 @@
-"""A fingerprint tells an adapter from its base and from another adapter."""
+"""A fingerprint distinguishes an adapter from its base and from other adapters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A long call that comes in small pieces is read in linear time and comes out as the whole text gives it."""
+"""A long call in small pieces is parsed in linear time and equals the call of the whole text."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""A model's folder says what the model is, also where its configuration leaves out what its family means."""
+"""A model's folder defines the model, even if its configuration omits defaults of its family."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Swaps under load drop nothing and answer with the version that is stamped."""
+"""Swaps under load drop no request, and each answer comes from the stamped version."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ def published(home, base, adapters):
 
 
 def start(home, target):
-    """A canary that every thread meets."""
+    """Start a canary for every thread."""
     rollout = Rollout(home, "support")
     rollout._apply_move(lambda _, now: document.stage_candidate(now, target, CONFIG, forced=False))
     rollout._apply_move(rollout._first_step)

@@ -1,4 +1,4 @@
-"""Conversations keep their meaning from one form to the other; names find their files."""
+"""Conversations keep their meaning between forms; names resolve to their files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A call that a model's own chat template prints is read back, for every syntax and however it is cut."""
+"""A call that a model's own chat template prints is read back, for every syntax and every division into pieces."""
 # ruff: noqa: RUF001 - marks of DeepSeek
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ SYNTAX_OF = {name: detect_syntax(template_text(name)) for name in template_names
 
 
 def rendered(name, content, arguments):
-    """What the template prints for a reply behind its question, without the end of the turn."""
+    """Return the template's text of a reply after its question, without the end of the turn."""
     tokenizer = shipped_tokenizer(name)
     calls = [
         {

@@ -1,4 +1,4 @@
-"""A reply is taken apart the same way whole and in any pieces."""
+"""A reply is parsed the same way whole and in any pieces."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A real OTLP/HTTP receiver on the loopback, and what it was sent."""
+"""A real OTLP/HTTP receiver on the loopback that keeps its requests."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from burnish.telemetry.otlp.codec import OtlpReader
 
 
 class Collector(ThreadingHTTPServer):
-    """Takes ExportTraceServiceRequests; `answers` are given first, in their order."""
+    """Accepts ExportTraceServiceRequests; gives the replies in `answers` first, in their order."""
 
     daemon_threads = True
 

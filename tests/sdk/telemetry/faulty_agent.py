@@ -1,8 +1,8 @@
-"""Runs an agent bare and wrapped under each fault; a process of its own for each.
+"""Run an agent bare and wrapped under each fault, each in a separate process.
 
 usage: python faulty_agent.py FOLDER
 
-For each fault FOLDER/<fault>.json gets what both said, and FOLDER/<fault>.log what was logged.
+For each fault FOLDER/<fault>.json gets both results, and FOLDER/<fault>.log the log.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ TEN_YEARS_NS = 10 * 365 * 86_400 * 10**9
 
 
 class Opaque:
-    """Nothing can be said about it."""
+    """An object whose every inspection fails."""
 
     def __repr__(self) -> str:
         raise RuntimeError("not even that")
@@ -97,7 +97,7 @@ async def all_async(graph, given, config):
 
 
 def everything(graph, failing):
-    """Results, exceptions, order and streams, in a form that can be compared."""
+    """Return results, exceptions, order and streams, in a form that can be compared."""
     text = HUGE if FAULT == "100 MB message" else "look them up"
     given = {"messages": [("user", text)]}
     config = {"metadata": {"odd": Opaque()}} if FAULT == "unserialisable" else {}
@@ -121,7 +121,7 @@ def everything(graph, failing):
 
 
 class Hanging(SpanExporter):
-    """Never comes back."""
+    """Never returns."""
 
     def export(self, spans):
         threading.Event().wait()
@@ -132,7 +132,7 @@ class Hanging(SpanExporter):
 
 
 class Raising(SpanExporter):
-    """Cannot."""
+    """Always raises."""
 
     def export(self, spans):
         raise RuntimeError("the exporter is broken")
@@ -188,7 +188,7 @@ FAULTS = {
 
 
 def run(folder: Path) -> None:
-    """Both agents under the fault of this process."""
+    """Run both agents under the fault of this process."""
     home = folder / FAULT
     logging.basicConfig(filename=folder / f"{FAULT}.log", level=logging.WARNING)
     bad = [AIMessage("", tool_calls=[call("fail", {"reason": "no luck"}, 9)])]

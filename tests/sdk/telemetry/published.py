@@ -5,7 +5,7 @@ gen-ai-input-messages.json, gen-ai-output-messages.json, gen-ai-system-instructi
 gen-ai-tool-definitions.json, gen-ai-retrieval-documents.json and gen-ai-memory-records.json as
 of autumn 2026.
 
-There a part may be of any type, so a text without its content would pass as a part of an unknown
+There a part may have any type, so a text without its content would pass as a part of an unknown
 kind. Here a part whose type is known must have that type's fields.
 """
 
@@ -84,7 +84,7 @@ ITEMS = {
 
 
 def problems(attribute: str, value: object) -> list[str]:
-    """What is not as published in the value of an attribute."""
+    """Return the deviations of an attribute's value from the published form."""
     schema = {"type": "array", "items": ITEMS[attribute]}
     found = [error.message for error in Draft202012Validator(schema).iter_errors(value)]
     if attribute == "gen_ai.tool.definitions" and not found:

@@ -1,4 +1,4 @@
-"""The journal's commands, as they are typed."""
+"""The journal's commands on the command line."""
 
 from __future__ import annotations
 

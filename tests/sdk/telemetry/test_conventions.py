@@ -1,4 +1,4 @@
-"""What is shipped is what the GenAI conventions publish, for every kind of content."""
+"""Shipped spans follow the published GenAI conventions, for every kind of content."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def find_order(number: int, note: Annotated[str | None, "anything"] = None) -> s
 
 @pytest.fixture
 def recorded(tmp_path, configured):
-    """Run something that is recorded; gives its trajectory and its shipped spans' attributes."""
+    """Run recorded code; return its trajectory and its shipped spans' attributes."""
     configured()
 
     def run(runnable, given, **config):
@@ -56,7 +56,7 @@ def of(spans, operation):
 
 
 def checked(spans):
-    """Every content of these spans, decoded; each is as published."""
+    """Return every content of these spans, decoded and checked against the published form."""
     found = []
     for span in spans:
         for name in ITEMS.keys() & span.keys():

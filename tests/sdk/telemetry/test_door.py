@@ -1,4 +1,4 @@
-"""What arrives over OTLP has the declared form, or is refused; what was acknowledged can be read."""
+"""Received OTLP has the declared form or is refused, and acknowledged spans can be read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Worker processes that are forked from one that recorded."""
+"""Worker processes that are forked from a process that recorded."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from burnish.telemetry import semconv as s
 
 
 def recorded(collector):
-    """Trajectories that the collector knows by now."""
+    """Return the trajectories that the collector has so far."""
     spans = collector.spans()
     return {span.attributes[s.TRAJECTORY] for span in spans if span.kind == "agent"}
 

@@ -1,4 +1,4 @@
-"""Who may talk to `burnish receive`, and what an HTTP request may hold; real sockets on the loopback."""
+"""Access to `burnish receive` and limits of an HTTP request, over real sockets on the loopback."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def url(server, path="/v1/traces") -> str:
 
 
 def raw(server, *pieces: bytes) -> bytes:
-    """What the server answers to these bytes."""
+    """Return the server's answer to these bytes."""
     with socket.create_connection(("127.0.0.1", server.http_port), 10) as connection:
         for piece in pieces:
             connection.sendall(piece)

@@ -1,4 +1,4 @@
-"""What the user's meter hears."""
+"""Metrics for the user's meter."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever goes wrong inside burnish, the agent is as it would be without, and doctor knows."""
+"""A fault inside burnish changes nothing for the agent, and doctor shows it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ EXIT_S = 90  # generous: an exit that waits for a hanging exporter would never c
 
 @pytest.fixture(scope="module")
 def injected(tmp_path_factory):
-    """The folder in which every fault was tried."""
+    """The folder in which every fault was injected."""
     folder = tmp_path_factory.mktemp("faults")
     env = {
         key: value

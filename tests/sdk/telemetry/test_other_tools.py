@@ -1,4 +1,4 @@
-"""Spans of other tools, made by OpenTelemetry's own SDK, are read as they are meant."""
+"""Spans of other tools, made by OpenTelemetry's own SDK, are read with their meaning."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def text(role, content):
 
 @pytest.fixture
 def trace():
-    """Runs a function with a tracer; gives the trajectory of what it traced."""
+    """Run a function with a tracer; return the trajectory of its trace."""
 
     def run(make):
         memory = InMemorySpanExporter()

@@ -1,4 +1,4 @@
-"""The same from both sides: what OTLP carries is what the journal holds."""
+"""OTLP carries the same data as the journal, seen from both sides."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def odd_call(run):
 
 
 def odd_tools(recording, run):
-    """A tool that gives everything, and one that fails."""
+    """Record a tool that returns every kind of value, and one that fails."""
     run.run_tool("c \ud800", ODD, ODD, name="look \ud800")
     failing = recording.span_id()
     run.write(e.ToolStarted(at=run.read_clock(), trajectory=run.trajectory, span=failing, parent=run.span,
@@ -116,7 +116,7 @@ def odd_tools(recording, run):
 
 
 def tell_facts(workspace):
-    """Outcomes, a verdict and a state."""
+    """Record outcomes, a verdict and a state."""
     workspace.append_outcome(
         Outcome(source="crm \ud800", success=False, score=1e308, label="\ud800", evidence=ODD),
         thread_id="t-\ud800",

@@ -1,4 +1,4 @@
-"""A backend that is down for long, and a receiver that dies: nothing acknowledged is lost."""
+"""A long outage of the backend and the death of a receiver lose no acknowledged span."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def started():
 
 
 def receiver(home, started):
-    """`burnish receive` in a process of its own; the process and its URL."""
+    """Start `burnish receive` in a separate process; return the process and its URL."""
     command = [sys.executable, "-m", "burnish.cli", "receive", "--http-port", "0", "--home"]
     process = subprocess.Popen(
         [*command, str(home)], stdout=subprocess.PIPE, text=True, env=ENVIRONMENT
@@ -107,9 +107,9 @@ def receiver(home, started):
 
 
 def read_elsewhere(home):
-    """Ids of all spans that a journal keeps and that its workspace shows, as another process reads them.
+    """Return ids of all spans that a journal holds and that its workspace shows, as another process reads them.
 
-    A run is shown once its own span has come, which is the last to end.
+    A run is shown once its own span has arrived, which is the last to end.
     """
     process = python(READER, home)
     found, _ = process.communicate()
@@ -153,7 +153,7 @@ def test_two_senders_and_their_receiver_are_killed_and_all_that_was_acknowledged
 
 
 def shipped(home, path):
-    """Spans that end before the place where a cursor stands: the receiver answered for them."""
+    """Return the spans that end before a cursor's place: the receiver has acknowledged them."""
     cursor = cursors.read(path)
     folder = home / "journal" / path.stem.split(".", 1)[1]
     found = set()

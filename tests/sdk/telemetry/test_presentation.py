@@ -1,4 +1,4 @@
-"""What other receivers look for is on the spans that are shipped, and comes back as it was."""
+"""Shipped spans have the attributes that other receivers need, and come back unchanged."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def workspace(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def shipped(workspace):
-    """Kind, attributes and OpenTelemetry span of each span."""
+    """Return kind, attributes and OpenTelemetry span of each span."""
     return [
         (span, codec.to_attributes(span), codec.to_readable(span)) for span in workspace.spans()
     ]

@@ -1,4 +1,4 @@
-"""HTTP calls inside a tool are children of the tool's span, where the user asks for it."""
+"""HTTP calls inside a tool are children of the tool's span, if `propagate` is set."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def tracer():
 
 
 def headers():
-    """What an instrumented client would add to a request."""
+    """Return the headers that an instrumented client adds to a request."""
     carrier: dict[str, str] = {}
     propagate.inject(carrier)
     return carrier
@@ -90,7 +90,7 @@ def agent(service, numbers, *, fails=False):
 
 
 def parents(home):
-    """traceparent that each call of a tool should have sent, by the path that it asked."""
+    """Return the traceparent that each call of a tool should have sent, by path."""
     return {
         f"/{run.arguments['number']}": f"00-{trajectory.trace_ids[0]}-{run.span_id}-01"
         for trajectory in Workspace(home).trajectories()

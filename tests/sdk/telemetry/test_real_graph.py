@@ -1,4 +1,4 @@
-"""A real LangGraph agent, shipped to a real receiver: both sides tell the same."""
+"""A real LangGraph agent, shipped to a real receiver: both sides have the same data."""
 
 from __future__ import annotations
 

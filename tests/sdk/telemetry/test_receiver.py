@@ -1,4 +1,4 @@
-"""One workspace behind a receiver: what it answered for, it has."""
+"""The workspace behind a receiver holds everything that the receiver acknowledged."""
 
 from __future__ import annotations
 

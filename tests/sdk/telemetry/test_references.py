@@ -1,4 +1,4 @@
-"""Content by reference: the spans carry names, the URL carries the content, both are one again."""
+"""Content by reference: the spans carry names, the URL holds the content, and reading joins both."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who is forgotten goes from `content_url` too, and what cannot go is named."""
+"""Forgetting a person removes content from `content_url` too, and names what it cannot remove."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""What shipping promises: everything arrives, however long it takes, and nobody waits for it."""
+"""Guarantees of shipping: every span arrives, after any delay, and the agent never waits for it."""
 
 from __future__ import annotations
 
@@ -244,7 +244,7 @@ def test_a_span_that_is_refused_for_good_is_counted_and_holds_up_no_other(
 
 
 class Stubborn(SpanExporter):
-    """Fails, raises, then takes everything."""
+    """Fails, raises, then accepts everything."""
 
     def __init__(self):
         self.calls, self.taken, self.closed = 0, [], threading.Event()
@@ -364,7 +364,7 @@ def test_what_was_shipped_can_be_sent_again(tmp_path, collector, shipping, recor
 
 
 class Picky(SpanExporter):
-    """Does not say why it refuses what holds a word."""
+    """Refuses spans with a word without a reason."""
 
     def __init__(self, word, *, down=False):
         self.word, self.down, self.names = word, down, []
@@ -385,7 +385,7 @@ class Picky(SpanExporter):
 def test_a_span_that_an_exporter_never_takes_holds_up_no_other(
     tmp_path, shipping, recording, named
 ):
-    """Its content goes by reference; where that does not help it is refused, and counted."""
+    """Its content is sent by reference; if that does not help, it is refused and counted."""
     given = {"task": "odd word"} if named == "task" else {"agent": "odd"}
     recording.write_run("a" * 32, steps=1, **given)
     recording.write_run("b" * 32, steps=1)

@@ -1,4 +1,4 @@
-"""What `burnish.testing` offers is there, and costs nothing until it is asked for."""
+"""`burnish.testing` exports its names and loads each only when it is used."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""The contract kit for verifiers finds each way of breaking the contract, and nothing in one that keeps it."""
+"""The contract kit for verifiers finds each breach of the contract, and none in a correct verifier."""
 
 import pytest
 

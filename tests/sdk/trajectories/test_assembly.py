@@ -1,4 +1,4 @@
-"""What makes a trajectory of spans, whoever sent them."""
+"""Spans of any sender are assembled into trajectories."""
 
 from __future__ import annotations
 

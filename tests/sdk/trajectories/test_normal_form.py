@@ -1,4 +1,4 @@
-"""Texts that people type in different ways, and texts that only look alike."""
+"""Texts that people type in different ways are equal, and texts that only look alike are not."""
 
 import unicodedata
 

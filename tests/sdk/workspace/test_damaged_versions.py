@@ -1,4 +1,4 @@
-"""A damaged file of a dataset, an adapter or the control database ends nothing and is named."""
+"""A damaged file of a dataset, an adapter or the control database stops nothing and is named."""
 
 from __future__ import annotations
 

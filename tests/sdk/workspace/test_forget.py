@@ -1,4 +1,4 @@
-"""What forgetting promises: nothing of the person is left, and nothing of others is lost."""
+"""Guarantees of forgetting: no data of the person is left, and no data of others is lost."""
 
 from __future__ import annotations
 

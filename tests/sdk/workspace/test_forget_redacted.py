@@ -1,4 +1,4 @@
-"""Who is forgotten by name is found under the stand-in that redaction wrote instead of the name."""
+"""Forgetting by name finds the pseudonym that redaction wrote instead of the name."""
 
 import json
 
@@ -51,7 +51,7 @@ def stand_in(home, name):
 
 
 def decoded(home):
-    """All that the journal still says, events and contents."""
+    """Return all events and contents that the journal still holds."""
     found = []
     for event, blobs in read_events(home):
         found += [repr(event), *(repr(blobs.own(ref)) for ref in erasure.refs_of(event))]

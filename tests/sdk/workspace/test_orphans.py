@@ -1,4 +1,4 @@
-"""Runs whose beginning is damaged: they are forgotten with the name that the damaged bytes still hold, or named."""
+"""Runs with a damaged beginning are forgotten by the name that the damaged bytes still hold, or are named."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def home(tmp_path):
 
 
 def damage_start(home, part):
-    """Change one byte of the beginning of anna's run; returns the run's id."""
+    """Change one byte of the beginning of anna's run; return the run's id."""
     (path,) = home.rglob("*.seg")
     data = bytearray(path.read_bytes())
     for kind, start, end in frames.split(bytes(data)):

@@ -1,4 +1,4 @@
-"""Facts from outside pass the door that everything passes before it reaches the disk."""
+"""Facts from outside pass the redactor before they reach the disk, like all other data."""
 
 import pytest
 from langchain.agents import create_agent
@@ -44,7 +44,7 @@ def on_disk(folder):
 
 
 def written(tmp_path, fact):
-    """Every byte of the workspace once a fact was told."""
+    """Return every byte of the workspace after a fact was reported."""
     workspace = Workspace(tmp_path)
     fact(workspace)
     workspace.writer().flush()

@@ -1,4 +1,4 @@
-"""What a workspace promises to everybody above it."""
+"""Guarantees of a workspace for the packages above it."""
 
 from __future__ import annotations
 

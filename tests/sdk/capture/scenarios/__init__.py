@@ -1,7 +1,7 @@
-"""Every way an agent runs, as a small play with real graphs; each says which calls must be recorded.
+"""Scenarios: every way in which an agent runs, with real graphs; each declares the calls that must be recorded.
 
-A module for each kind of way. `SCENARIOS` has all of them by name; the tests run each through the
-same checks (test_every_scenario.py) or look at one more closely.
+Each kind of way has a module. `SCENARIOS` has all of them by name; test_every_scenario.py puts each
+through the same checks, and other tests look at one more closely.
 """
 
 from scenarios import entry_points, failures, graphs, pauses, teams, threads

@@ -1,4 +1,4 @@
-"""Small agents that many tests share. Knows: their scripts. Does not know: what is asked of them."""
+"""Small agents with fixed scripts that many tests share."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ def fail(reason: str) -> str:
 
 
 def call(name: str, arguments: dict[str, Any], call_id: str = "c") -> AIMessage:
-    """An answer that calls one tool."""
+    """Return a reply that calls one tool."""
     return AIMessage("", tool_calls=[{"name": name, "args": arguments, "id": call_id}])
 
 
 def adding_script() -> list[AIMessage]:
-    """Two calls at once, then one, then the answer: 3 model and 3 tool calls."""
+    """Return two calls at once, then one, then the answer: 3 model and 3 tool calls."""
     first = AIMessage(
         "first",
         tool_calls=[
@@ -66,7 +66,7 @@ def adding_script() -> list[AIMessage]:
 
 
 def adding_answers(parallel: bool = True) -> Any:
-    """Answers by how far the conversation is, so that one model serves many runs."""
+    """Return answers by the length of the conversation, so that one model serves many runs."""
     script = adding_script()
     if not parallel:
         script[0].tool_calls.pop()
@@ -74,13 +74,13 @@ def adding_answers(parallel: bool = True) -> Any:
 
 
 def adding_agent(*, parallel: bool = True, **options: Any) -> Any:
-    """An agent that adds, without witnesses."""
+    """Return an agent that adds, without witnesses."""
     model = ScriptedChatModel(script=[adding_answers(parallel)], repeat=True)
     return create_agent(model, [add], system_prompt="Add.", **options)
 
 
 def witnessed_adder(play: Any, *, parallel: bool = True, **options: Any) -> Any:
-    """The same agent in a play."""
+    """Return the same agent in a play."""
 
     def add(a: int, b: int) -> int:
         """Add two numbers."""

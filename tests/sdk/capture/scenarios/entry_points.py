@@ -1,4 +1,4 @@
-"""Each way to start one and the same agent: it is recorded the same whatever the entry point."""
+"""Each entry point of one agent gives the same record."""
 
 from __future__ import annotations
 

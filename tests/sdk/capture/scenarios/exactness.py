@@ -1,6 +1,6 @@
-"""Conversations of any content, changed between calls: what the model got, and what storage says of it.
+"""Generate conversations of any content, changed between calls, and compare requests with stored ones.
 
-Knows: how to generate and hold a conversation, how a request is rebuilt. Does not know: how many.
+`hold` runs a conversation, and `rebuilt_from` returns the requests of a workspace's journal.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ conversations = st.tuples(
 
 
 def change(history: list[Any], step: str, value: Any) -> None:
-    """What an agent's code may do to its messages between two calls."""
+    """Change messages as an agent's code may do between two calls."""
     last = history[-1]
     if step == "content":
         last.content = f"{last.content}!"
@@ -103,7 +103,7 @@ def change(history: list[Any], step: str, value: Any) -> None:
 
 
 class Listener(BaseChatModel):
-    """Keeps what it was really asked, as canonical JSON."""
+    """Keeps its received requests, as canonical JSON."""
 
     seen: list = []  # noqa: RUF012 - a pydantic field
 
@@ -121,7 +121,7 @@ class Listener(BaseChatModel):
 
 
 def hold(conversation: tuple[Any, ...]) -> list[bytes]:
-    """Have a recorded conversation; the requests that the model really got, in order."""
+    """Hold a recorded conversation; return the requests that the model received, in order."""
     given, options, steps, value = conversation
     model = Listener(seen=[])
 
@@ -141,7 +141,7 @@ def hold(conversation: tuple[Any, ...]) -> list[bytes]:
 
 
 def rebuilt(event: ModelStarted, value: Callable[[Any], Any]) -> bytes:
-    """The request as storage has it, decoded to what was sent, as canonical JSON."""
+    """Return the stored request, decoded to what was sent, as canonical JSON."""
     request = value(event.request) or {}
     sent = {**request.get("sampling", {})}
     sent |= {key: request[key] for key in ("tool_choice", "response_format") if key in request}
@@ -153,7 +153,7 @@ def rebuilt(event: ModelStarted, value: Callable[[Any], Any]) -> bytes:
 
 
 def rebuilt_from(home: Path) -> Iterator[bytes]:
-    """All requests that the journal of a workspace holds."""
+    """Yield all requests that the journal of a workspace holds."""
     for event, blobs in read_events(home):
         if isinstance(event, ModelStarted):
             yield rebuilt(

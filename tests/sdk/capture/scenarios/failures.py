@@ -1,4 +1,4 @@
-"""What goes wrong and is tried again, left, cancelled, or simply fails."""
+"""Scenarios of failures: retried, abandoned, cancelled, or final."""
 
 from __future__ import annotations
 
@@ -192,7 +192,7 @@ async def an_abandoned_stream_of_events(play):
 
 
 def _never(asked):
-    """An answer that never comes; `asked` is told that it was asked for."""
+    """Return an answer that never arrives, and set `asked` when it is requested."""
 
     async def never(messages):
         asked()

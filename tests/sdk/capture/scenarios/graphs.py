@@ -1,4 +1,4 @@
-"""Shapes of graphs: where model calls and tools stand in them."""
+"""Scenarios of graph shapes: the places of model calls and tools."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""A play: one agent runs once, bare or recorded, and models and tools themselves tell what happened.
+"""Run one agent, bare or recorded, with models and tools that report their own calls.
 
-Knows: how a scenario is declared and played, what its witnesses saw, what the journal says about it.
-Does not know: any scenario.
+`scenario` declares a scenario, `perform` runs it, and `check` compares the witnesses' calls with
+the journal.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from burnish.testing import ScriptedChatModel
 
 
 class Scenario(NamedTuple):
-    """One way an agent runs."""
+    """One way in which an agent runs."""
 
     name: str
     act: Callable[[Play], Any]
@@ -52,7 +52,7 @@ SCENARIOS: dict[str, Scenario] = {}
 
 
 def scenario(calls: dict[str, int], **expected: Any) -> Callable[[Any], Any]:
-    """Declare a scenario: a function of a `Play` that gives what its agent gave."""
+    """Declare a scenario: a function of a `Play` that returns the agent's result."""
 
     def declare(act: Any) -> Any:
         assert act.__name__ not in SCENARIOS
@@ -63,7 +63,7 @@ def scenario(calls: dict[str, int], **expected: Any) -> Callable[[Any], Any]:
 
 
 class Witness(ScriptedChatModel):
-    """A scripted model that keeps what it was really asked."""
+    """A scripted model that keeps its received requests."""
 
     endless: bool = False  # streams its first word and waits
     _asked: Any = PrivateAttr(default=None)
@@ -91,7 +91,7 @@ class Witness(ScriptedChatModel):
 
 
 class Play:
-    """What a scenario acts with: models and tools that are witnesses, and `wrap`."""
+    """Tools of a scenario: witness models and tools, and `wrap`."""
 
     def __init__(self, wrapped: bool) -> None:
         self.wrapped = wrapped
@@ -99,15 +99,15 @@ class Play:
         self.ran: list[str] = []
 
     def wrap(self, graph: Any, agent: str = "agent") -> Any:
-        """The agent, recorded where the play is."""
+        """Return the agent; recorded if the play is."""
         return burnish.wrap(graph, agent=agent) if self.wrapped else graph
 
     def model(self, *answers: Any, **fields: Any) -> Witness:
-        """A model that gives these answers."""
+        """Return a model that gives these answers."""
         return Witness(script=list(answers), **fields).witness(self.asked)
 
     def tool(self, function: Callable[..., Any], **options: Any) -> BaseTool:
-        """A function as a tool whose runs are counted."""
+        """Return a function as a tool whose runs are counted."""
         function.__doc__ = function.__doc__ or function.__name__.replace("_", " ")
         name = function.__name__
         if inspect.iscoroutinefunction(function):
@@ -128,10 +128,10 @@ class Play:
 
 
 def perform(scene: Scenario, wrapped: bool) -> tuple[Play, Any]:
-    """Play it; what its agent gave, or the error that it raised."""
+    """Run a scenario; return its play, and the agent's result or error."""
     play = Play(wrapped)
     try:
-        with warnings.catch_warnings():  # what is beta or deprecated is tried like the rest
+        with warnings.catch_warnings():  # beta and deprecated features are tried too
             warnings.simplefilter("ignore", LangChainBetaWarning)
             warnings.simplefilter("ignore", DeprecationWarning)
             given = scene.act(play)
@@ -152,7 +152,7 @@ _VOLATILE = {
 
 
 def comparable(value: Any) -> Any:
-    """Anything an agent gives, without ids and times that differ from run to run."""
+    """Return a result of an agent without ids and times that differ from run to run."""
     if isinstance(value, BaseMessage):
         value = value.model_dump() | {"class": type(value).__name__}
     if isinstance(value, dict):
@@ -169,14 +169,14 @@ def comparable(value: Any) -> Any:
 
 
 def called(events: list[Any]) -> Counter[str]:
-    """Each model call as `path/[model]` and each tool run as `path/tool()`, counted."""
+    """Count each model call as `path/[model]` and each tool run as `path/tool()`."""
     paths = paths_of(events)
     calls = [event for event in events if isinstance(event, (ModelStarted, ToolStarted))]
     return Counter(paths[event.span] for event in calls)
 
 
 def paths_of(events: list[Any]) -> dict[str, str]:
-    """Where each span is below its agent, by the names of what holds it."""
+    """Return the path of each span below its agent, by the names of its ancestors."""
     paths: dict[str, str] = {}
     for event in events:
         if isinstance(event, RunStarted):
@@ -196,7 +196,7 @@ def paths_of(events: list[Any]) -> dict[str, str]:
 
 
 def failed(events: list[Any]) -> list[str]:
-    """What ended in an error, by its path."""
+    """Return the spans that ended in an error, by path."""
     paths = paths_of(events)
     return sorted(
         f"{paths[event.span] or 'agent'}: {event.error_type}"
@@ -206,7 +206,7 @@ def failed(events: list[Any]) -> list[str]:
 
 
 def requests(journal: Any) -> list[bytes]:
-    """The messages of each call that a model really answered, as they are stored."""
+    """Return the messages of each answered model call, as stored."""
     unasked = {event.span for event in journal.of(ModelEnded) if not event.sampled}
     return [
         canonical([journal.value(ref) for ref in event.messages])
@@ -216,7 +216,7 @@ def requests(journal: Any) -> list[bytes]:
 
 
 def check(scene: Scenario, play: Play, journal: Any) -> None:
-    """What must be true of every recorded scenario."""
+    """Check the rules that hold for every recorded scenario."""
     events = journal.events
     assert called(events) == scene.calls
     assert sorted(requests(journal)) == sorted(play.asked)

@@ -1,4 +1,4 @@
-"""Several agents: hand-off, a supervisor, agents as nodes. Who spoke stands on each call."""
+"""Scenarios of several agents: hand-off, a supervisor, agents as nodes. Each call names its speaker."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def a_hand_off_out_of_a_sub_graph(play):
 
 
 def _hand_off(play: Any, to: str) -> Any:
-    """A tool by which one agent gives the conversation to another."""
+    """Return a tool by which one agent hands the conversation to another."""
 
     @tool(f"to_{to}")
     def give(call_id: Annotated[str, InjectedToolCallId]) -> Command:

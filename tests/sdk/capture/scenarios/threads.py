@@ -1,4 +1,4 @@
-"""Work that an agent gives to threads and executors of its own."""
+"""Scenarios of an agent's own threads and executors."""
 
 from __future__ import annotations
 
