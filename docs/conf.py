@@ -1,4 +1,4 @@
-"""How the documentation is built: `make docs`."""
+"""Settings of Sphinx for `make docs`."""
 
 import sys
 from pathlib import Path

@@ -52,7 +52,7 @@ def table_of(function: Callable[..., Any]) -> str:
 
 
 def with_tables(text: str) -> str:
-    """Return the page with every table made anew."""
+    """Return the page with every table made again."""
 
     def made(found: re.Match[str]) -> str:
         return f"<!-- table: {found[1]} -->\n{table_of(contracts()[found[1]])}\n<!-- end -->"

@@ -1,7 +1,7 @@
 """Measure events lost to `kill -9`: a process with four writing threads is killed repeatedly at random moments.
 
 Each writer reports through a pipe that an event was acknowledged; afterwards every acknowledged
-event must stand in the journal, with its content. Segments are small, so that kills also hit their
+event must be in the journal, with its content. Segments are small, so that kills also hit their
 rotation.
 
     python benchmarks/capture/durability.py [--quick] [--json FILE] [--kills N]

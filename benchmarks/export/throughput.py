@@ -251,7 +251,7 @@ def main() -> None:
     parser = options(__doc__)
     parser.add_argument("--profile", type=int, help="show where the time goes for so many calls")
     chosen = parser.parse_args()
-    import pyarrow.parquet  # noqa: F401 - its import is no part of the work
+    import pyarrow.parquet  # noqa: F401 - its import is not part of the work
 
     total = 4_000 if chosen.quick else 16_000
     measure(4, 20)

@@ -114,7 +114,7 @@ def reached_goal(trajectory: Attempt, final_state: Any) -> bool:
 
 
 def claims_success(trajectory: Attempt, final_state: Any) -> bool:
-    """Return whether the agent claims success. This is no evidence; it is here to show the cost of trusting it."""
+    """Return whether the agent claims success. A claim proves nothing; it is here to show the cost of trusting it."""
     del final_state
     return (trajectory.answer or "").startswith("Done")
 

@@ -79,5 +79,5 @@ def _without_failures(samples: Iterable[Sample]) -> Iterator[Sample | Drop]:
 def _resolve_step(path: str, folder: Path) -> SetStep:
     found: Any = resolve_object(path, folder)
     if not callable(found):
-        raise ExportError(f"recipe step {path!r} is no function", '"module:function"')
+        raise ExportError(f"recipe step {path!r} is not a function", '"module:function"')
     return cast("SetStep", found)

@@ -16,7 +16,7 @@ EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 for folder in ("raw_graph", "support_desk"):
     sys.path.insert(0, str(EXAMPLES / folder))
 
-import desk  # noqa: E402 - here, so that it is the one that the tests import, whoever loads another later
+import desk  # noqa: E402 - here, so that the tests import this one, even if another is loaded later
 
 
 class ScriptedModel(BaseChatModel):

@@ -48,7 +48,7 @@ def project(tmp_path, monkeypatch):
         @tool
         def cancel(order: int) -> str:
             """Cancel an order."""
-            desk.cancelled.append(order)  # noqa: B023 - used before the loop goes on
+            desk.cancelled.append(order)  # noqa: B023 - used before the loop continues
             return "done"
 
         call = {"name": "cancel", "args": {"order": order}, "id": f"c{order}"}

@@ -97,7 +97,7 @@ def test_memory_stream_and_file_hold_the_same_rows(make_run, tmp_path, name):
     assert len(rendered) > 0
     assert list(data) == rendered
     assert list(stream) == rendered
-    assert list(stream) == rendered  # each time anew
+    assert list(stream) == rendered  # again at each iteration
     assert list(stream.features) == list(data.features) == data.column_names == form.columns
     written = [msgspec.json.decode(line) for line in lines]
     assert [{column: row.get(column) for column in form.columns} for row in written] == rendered

@@ -113,7 +113,7 @@ def test_a_failed_call_stands_against_its_retry_by_the_same_tool():
 
 
 def test_a_retry_that_knows_more_than_was_known_at_the_fork_is_left_out():
-    """The id of the retry stands in the error only: learned at the fork, it would be a guess."""
+    """Only the error contains the id of the retry: learned at the fork, it would be a guess."""
     assert not list(step_pairs([mended(reply(order=1), "no order 1, but 4711", reply(order=4711))]))
     assert list(step_pairs([mended(reply(order=1), "no order 1", reply(order=4711))]))
 

@@ -27,7 +27,7 @@ def build(home):
 def test_a_folder_of_versions_that_is_none_is_named(tmp_path, put):
     put(tmp_path / "datasets")
 
-    with pytest.raises(ExportError, match="datasets is no folder"):
+    with pytest.raises(ExportError, match="datasets is not a folder"):
         build(tmp_path / "datasets")
 
 

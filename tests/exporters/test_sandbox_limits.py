@@ -70,7 +70,7 @@ def test_processes_count_whichever_thread_has_started_them(way):
 
 
 def test_sockets_of_other_families_are_refused(way):
-    """Some of them (AF_VSOCK) are no part of a network namespace, others (AF_ALG, AF_NETLINK) lead into the kernel."""
+    """Some of them (AF_VSOCK) are outside a network namespace, others (AF_ALG, AF_NETLINK) lead into the kernel."""
     text = (
         "import socket\nfor make in (socket.socket, socket.socketpair):\n    for family in (*range(3, 10), *range(11, 64)):\n"
         "        for kind in (1, 2, 3, 5):\n            try: print(make(family, kind))\n            except OSError as problem: print(problem.errno)\n"

@@ -127,7 +127,7 @@ def test_the_same_runs_from_journal_and_archive_give_the_same_version(journal, h
 
 
 def test_many_spans_wait_in_files_and_make_the_same_runs(journal):
-    """Outcomes name threads, and threads are told apart by when their runs ended."""
+    """Outcomes name threads, and the end times of runs distinguish the runs of a thread."""
     record(0, 2)  # a second run in two of the threads
     spans = list(journal.spans())
     random.Random(5).shuffle(spans)

@@ -47,7 +47,7 @@ def run(*words):
 
 
 def label_all(workspace, good):
-    """Label every run; `good` tells of a run whether a person accepts it."""
+    """Label every run; `good` returns whether a person accepts a run."""
     for found in list(workspace.trajectories(agent="support")):
         label = "accept" if good(found.final_state["order"]) else "reject"
         record_label(workspace, Label(trajectory_id=found.id, label=label))

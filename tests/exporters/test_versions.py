@@ -102,7 +102,7 @@ def recorded():
 
 
 def test_a_workspace_accumulates_and_forgets_what_it_was_asked_to(recorded):
-    """Versions of a workspace go on from the newest one; a forgotten run does not come back out of it."""
+    """Versions of a workspace continue the newest one; a forgotten run does not come back out of it."""
     workspace = recorded(1, 2, 3)
     old = build(workspace)
     workspace.forget(thread_id="t2")

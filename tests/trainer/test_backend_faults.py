@@ -1,4 +1,4 @@
-"""Errors of a server are no evidence about an adapter: retried, counted apart, shown, never cached."""
+"""Errors of a server say nothing about an adapter: retried, counted apart, shown, never cached."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Datasets become adapters that are proven on held-out tasks.
+"""Train adapters on datasets and evaluate them on held-out tasks.
 
     dataset = burnish_exporters.build_dataset(Workspace(), agent="support", verify=[...])
     adapter = burnish_trainer.train(dataset, base_model="starter")
@@ -6,7 +6,7 @@
     burnish_trainer.decide(proof).decision        # promote | reject | inconclusive
     burnish.retrain("support")                    # all of it, and the canary
 
-Knows: the names of the package. Importing it loads neither torch nor transformers.
+Importing the package loads neither torch nor transformers.
 """
 
 from __future__ import annotations

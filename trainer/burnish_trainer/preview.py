@@ -104,7 +104,7 @@ def rows_of(version: DatasetVersion, form: str | None, split: str = "train") -> 
     read = next((r for columns, r in _READERS.items() if columns <= set(export.format.columns)), None)  # fmt: skip
     if read is None:
         raise ExportError(
-            f"format {form!r} is no conversation for a chat template",
+            f"format {form!r} is not a conversation for a chat template",
             "one of trl-sft, trl-prompt-completion, trl-dpo, trl-dpo-step, trl-kto, openai",
             "burnish dataset preview NAME",
         )

@@ -55,7 +55,7 @@ def make_version_folder(folder: Path) -> Path:
         return make_private_folder(folder)
     except OSError as problem:
         raise ExportError(
-            f"{folder} is no folder and cannot be made one: {problem.strerror}",
+            f"{folder} is not a folder and cannot be created: {problem.strerror}",
             "a folder for dataset versions that can be written",
             f"ls -ld {folder}",
         ) from problem
@@ -112,7 +112,7 @@ class Draft:
         except OSError as problem:
             if not (target / "manifest.json").is_file():
                 raise ExportError(
-                    f"{target} is in the way, and is no version: {problem.strerror}",
+                    f"{target} exists and is not a dataset version: {problem.strerror}",
                     "a place without anything of that name",
                     f"mv {target} {target}.old, then build again",
                 ) from problem

@@ -135,7 +135,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         """Return the beginning of the temporal hold-out, in nanoseconds since the epoch.
 
         Raises:
-            ExportError: If `heldout_since` is no ISO date or time.
+            ExportError: If `heldout_since` is not an ISO date or time.
         """
         if self.heldout_since is None:
             return None

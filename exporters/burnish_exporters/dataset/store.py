@@ -94,7 +94,7 @@ class DatasetStore:
         if files.exists(place):
             raise VersionConflict(f"{target} exists", "a URL without this version")
         files.makedirs(f"{place}/rows", exist_ok=True)
-        for key in _FILES:  # the manifest comes last: a copy without it is no version
+        for key in _FILES:  # the manifest comes last: a copy without it is incomplete
             if (version.path / key).is_file():
                 files.put_file(str(version.path / key), f"{place}/{key}")
         return target

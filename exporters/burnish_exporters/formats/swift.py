@@ -1,7 +1,7 @@
 """Write ms-swift's form: chat messages with `loss` on each reply, tools as JSON text.
 
 ms-swift (4.6) converts calls from OpenAI's form into its own. It reads `loss` of a message and
-silently drops every other key, so reasoning stands in the text between `<think>` and `</think>`,
+silently drops every other key, so reasoning goes into the text between `<think>` and `</think>`,
 where its templates read it.
 """
 

@@ -72,7 +72,7 @@ class RowRedactor:
         """Stop the build if personal data is left in finished rows.
 
         Raises:
-            ExportError: If a row holds personal data or a secret that is no pseudonym.
+            ExportError: If a row holds personal data or a secret other than a pseudonym.
         """
         left = sum(map(self.find_leaks, rows), Counter())
         if left:
@@ -176,7 +176,7 @@ def clean_manifest(manifest: DatasetManifest, redactor: Redactor) -> DatasetMani
     """Return a manifest whose names, counts by kind and sources hold no personal data.
 
     Raises:
-        ExportError: If personal data is left that is no pseudonym.
+        ExportError: If personal data other than pseudonyms is left.
     """
     names = ("slices", "extras", "sources", "funnel", "verifiers")
     changes = {name: _each_string(getattr(manifest, name), redactor.clean) for name in names}

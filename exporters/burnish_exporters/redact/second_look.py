@@ -38,7 +38,7 @@ PseudonymFinder = Callable[[str], list[tuple[int, int]]]
 
 
 class SecondLook:
-    """Finds secrets and addresses that are no pseudonyms.
+    """Finds secrets and addresses, except pseudonyms.
 
     Args:
         stand_ins: Returns the places of the pseudonyms in a text.

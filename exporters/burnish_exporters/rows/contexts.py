@@ -128,7 +128,7 @@ def _failed_calls(trajectory: Trajectory) -> set[tuple[str, str]]:
     """Return the failed calls as the span id of the model call and the id of the tool call.
 
     Ids are unique within a message only, so a tool run belongs to the latest earlier reply that
-    made this very call; if no reply made it, to the latest with that id.
+    made this call; if no reply made it, to the latest with that id.
     """
     made: dict[str, list[ModelCall]] = {}
     for call in trajectory.model_calls:

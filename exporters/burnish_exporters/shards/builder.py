@@ -42,7 +42,7 @@ _WATCH_INTERVAL = 256
 
 
 class Shard(msgspec.Struct, kw_only=True):
-    """Hold what became of some runs.
+    """Hold the results of some runs.
 
     Attributes:
         name: Changes whenever the shard could come out otherwise.

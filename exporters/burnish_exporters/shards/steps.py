@@ -35,7 +35,7 @@ def verified_steps(plan: Plan) -> list[Step]:
 
     Raises:
         ImportPathError: If the recipe names a function that does not exist.
-        ExportError: If what it names is no function.
+        ExportError: If it names something other than a function.
     """
     recipe, signs = plan.recipe, plan.recipe.luck_signs()
     labels = ("success", "fail") if recipe.needs_failures() else ("success",)

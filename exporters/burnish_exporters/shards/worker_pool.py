@@ -115,7 +115,7 @@ def _check_end(process: subprocess.Popen[bytes]) -> None:
         raise ExportError(
             f"a process of the build ended with {code}",
             "all of its shards",
-            "build again: it goes on where it stopped",
+            "build again: the build continues where it stopped",
         )
 
 

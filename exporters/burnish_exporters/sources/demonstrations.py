@@ -112,7 +112,7 @@ class Demonstrations:
 
     @property
     def skipped(self) -> int:
-        """Return how many lines were no conversation so far."""
+        """Return how many lines without a conversation were found so far."""
         return self.reasons.total()
 
     def trajectories(self, agent: str | None = None) -> Iterator[Trajectory]:
@@ -137,7 +137,7 @@ class Demonstrations:
                 yield found
 
     def drop_line(self, number: int, reason: str, detail: str = "") -> None:
-        """Count a line that is no run; `number` is from 0."""
+        """Count a line that is not a run; `number` is from 0."""
         self.reasons[reason] += 1
         if len(self.examples) < _MOST_EXAMPLES:
             short = "" if detail == reason else detail[:200]

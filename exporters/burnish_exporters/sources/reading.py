@@ -35,7 +35,7 @@ def read_trajectories(source: Source, agent: str) -> Iterator[Trajectory]:
         agent: Agent whose runs are wanted; a source that cannot filter yields all.
 
     Raises:
-        ExportError: If the source is none of these.
+        ExportError: If the source has another type.
     """
     if isinstance(source, TrajectorySource):
         yield from source.trajectories(agent=agent)

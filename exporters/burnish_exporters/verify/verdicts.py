@@ -77,7 +77,7 @@ def read_answer(answer: Any) -> bool:
     """Read the answer of a predicate, which must be a bool (numpy's bool included).
 
     Raises:
-        WrongValue: If the answer is no bool. A number may be a count, a text may be a reason, and a
+        WrongValue: If the answer is not a bool. A number may be a count, a text may be a reason, and a
             coroutine has not run.
     """
     if isinstance(answer, bool) or str(getattr(answer, "dtype", "")) == "bool":

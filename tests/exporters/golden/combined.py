@@ -61,7 +61,7 @@ _LATER = {"any_of": "unknown"}  # the outcome failed, and no command was run
 
 
 def _real(name):
-    """The same of verifiers that are no stand-ins."""
+    """The same cases for real verifiers."""
     none = msgspec.structs.replace(_BAD, tool_runs=[tool_run({"exit_code": 1})])
     return [
         Case(_REAL[name], _GOOD, "success"),

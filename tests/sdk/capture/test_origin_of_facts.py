@@ -24,7 +24,7 @@ def workspace(tmp_path):
 
 
 def run_that_says(report, thread="t"):
-    """An agent whose tool reports while its own run goes on."""
+    """An agent whose tool reports during its own run."""
 
     def say(text: str) -> str:
         """Say something."""

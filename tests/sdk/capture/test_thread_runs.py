@@ -217,7 +217,7 @@ def test_threads_that_run_at_once_lose_no_record(home):
 
 
 def test_a_run_that_the_garbage_collector_closes_inside_a_write_is_listed(home):
-    with thread_runs._lock:  # as when this very thread was writing
+    with thread_runs._lock:  # as if this thread was writing
         thread_runs.note_end("t", "ab" * 16, 2000)
     thread_runs.note_start("t", "ab" * 16, 1000)
 

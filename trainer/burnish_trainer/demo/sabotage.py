@@ -44,19 +44,19 @@ def release_bad_adapter(scene: Scene) -> dict[str, Any]:
     console.say("\n[bold cyan]a bad adapter[/], trained on failed runs and forced past the gate")
     current, do = current_adapter(scene.subject), scene.stages.do
     made = do("bad-train", scene.stage_inputs(), lambda: _train_bad_adapter(scene))
-    told = do(
+    facts = do(
         "bad-evaluate",
         scene.stage_inputs(made),
         lambda: _measure_adapter(scene, current, made["id"]),
     )
     started = do(
-        "bad-release", scene.stage_inputs(told), lambda: force_release(scene, made["id"], told)
+        "bad-release", scene.stage_inputs(facts), lambda: force_release(scene, made["id"], facts)
     )
     ended = do(
         "bad-canary", scene.stage_inputs(started), lambda: canary_until_decided(scene, _PLACE)
     )
     console.say("  [bold]{}[/]: {}", ended["decision"], ended["reason"])
-    return {"adapter": made["id"], "evaluation": told, "release": started, "canary": ended}
+    return {"adapter": made["id"], "evaluation": facts, "release": started, "canary": ended}
 
 
 def _train_bad_adapter(scene: Scene) -> dict[str, Any]:
@@ -85,17 +85,17 @@ def _measure_adapter(scene: Scene, current: str | None, bad: str) -> dict[str, A
     return msgspec.to_builtins(found)
 
 
-def force_release(scene: Scene, bad: str, told: dict[str, Any]) -> dict[str, Any]:
+def force_release(scene: Scene, bad: str, facts: dict[str, Any]) -> dict[str, Any]:
     """Force a bad adapter past the gate and start its canary.
 
     Args:
         scene: The demo.
         bad: The adapter version.
-        told: Its evaluation, as plain data.
+        facts: Its evaluation, as plain data.
     """
     path = Path(scene.folder / "bad-evaluation.json")
-    write_json(path, told)
-    decision: Decision = decide(msgspec.convert(told, Evaluation), scene.subject.config.gate)
+    write_json(path, facts)
+    decision: Decision = decide(msgspec.convert(facts, Evaluation), scene.subject.config.gate)
     console.say(
         "  gate: [bold]{}[/]: {}; forced all the same",
         decision.decision,

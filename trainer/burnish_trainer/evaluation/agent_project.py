@@ -73,7 +73,7 @@ class AgentProject:
             seed: Passed on if the function takes a `seed`.
 
         Raises:
-            EvaluationError: burnish.toml names no function, or the function returns something that is no task.
+            EvaluationError: burnish.toml names no function, or the function returns an item that is not a task.
         """
         if self.config.tasks is None:
             raise EvaluationError(
@@ -145,7 +145,7 @@ def decode_tasks(given: Iterable[Any]) -> list[Task]:
     """Return tasks from the user's own form: mappings with `id` and `input`.
 
     Raises:
-        EvaluationError: An item is no task, or two tasks share an id.
+        EvaluationError: An item is not a task, or two tasks share an id.
     """
     found = [item if isinstance(item, Task) else _decode_task(item) for item in given]
     ids = [task.id for task in found]

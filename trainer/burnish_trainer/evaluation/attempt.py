@@ -1,7 +1,7 @@
 """Provide an attempt with its seeds, its limit of model calls, and the errors of its backend.
 
 An infrastructure error (a server that does not answer, refuses the token, is overloaded, lost an
-adapter) is no evidence about the adapter. `infrastructure_error` distinguishes it from faults of
+adapter) says nothing about the adapter. `infrastructure_error` distinguishes it from faults of
 the agent or the model.
 """
 

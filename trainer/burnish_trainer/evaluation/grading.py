@@ -29,7 +29,7 @@ class AttemptResult(Record, frozen=True, kw_only=True):
     status: str = "completed"
     reason: str | None = None  # why the label is unknown, or what ended the attempt
     infrastructure: bool = (
-        False  # an error of the backend ended it, which is no evidence about the adapter
+        False  # an error of the backend ended it, which says nothing about the adapter
     )
     adapters: tuple[str | None, ...] = ()  # adapters that answered, as the server reports them
     cost: dict[str, float] = msgspec.field(

@@ -60,7 +60,7 @@ class EvaluationAttempt:
         attempt: Number of the attempt, from 1.
         trajectory_id: Id of its record; None if it never began.
         error: Error that ended it, if it did not complete.
-        infrastructure: True if that was an error of the backend, which is no evidence about the adapter.
+        infrastructure: True if that was an error of the backend, which says nothing about the adapter.
     """
 
     task: Task
@@ -144,10 +144,10 @@ class AttemptRunner:
     async def _run_with_retries(self, job: AttemptJob) -> EvaluationAttempt:
         """Run one attempt; repeat it after an infrastructure error, unless all attempts meet one."""
         for tried in range(_TRIES):
-            if self._faults.told is not None:
+            if self._faults.error is not None:
                 task, pool, attempt = job
                 return EvaluationAttempt(
-                    task, pool, attempt, None, self._faults.told, infrastructure=True
+                    task, pool, attempt, None, self._faults.error, infrastructure=True
                 )
             ran = await self._run_attempt(*job)
             self._faults.count_fault(ran.error if ran.infrastructure else None)
@@ -229,18 +229,18 @@ class _FaultStreak:
 
     Attributes:
         most: Number of consecutive errors after which the evaluation stops trying.
-        told: The error once that number is reached.
+        error: The error once that number is reached.
     """
 
     most: int
-    told: str | None = None
+    error: str | None = None
     _length: int = 0
 
     def count_fault(self, fault: str | None) -> None:
         """Count the error of an attempt; None resets the count."""
         self._length = 0 if fault is None else self._length + 1
         if self._length >= self.most:
-            self.told = fault
+            self.error = fault
 
 
 def since_now() -> int:

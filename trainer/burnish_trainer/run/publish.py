@@ -116,7 +116,7 @@ def render_adapter_card(manifest: AdapterManifest, rows: dict[str, Any]) -> str:
 |---|---|
 | base model | {manifest.base_model} (sha256 {manifest.base_sha256[:12]}) |
 | dataset | {manifest.dataset} |
-| goes on from | {", ".join(manifest.parents) or "nothing"} |
+| continues from | {", ".join(manifest.parents) or "nothing"} |
 | kind | LoRA, rank {manifest.rank}, alpha {manifest.alpha:g}, on {", ".join(manifest.targets)} |
 | training | {recipe.get("epochs")} epochs, learning rate {recipe.get("learning_rate")}, \
 {recipe.get("batch_size")} sequences a step, seed {recipe.get("seed")} |

@@ -114,7 +114,7 @@ def bad_habits(task: dict[str, Any], rng: random.Random) -> tuple[TaskSolution, 
         case "act":  # acts without looking
             blind = TaskSolution(((act, {desk.item: about["number"]}),), "Done: ok")
             return blind, blind
-        case "recover":  # gives up; tries the same again
+        case "recover":  # gives up; retries the same call
             once, twice = right.calls[:1], right.calls[:1] * 2
             return TaskSolution(once, "Sorry: not found"), TaskSolution(twice, "Sorry: not found")
         case _:  # looks the person up; makes it up

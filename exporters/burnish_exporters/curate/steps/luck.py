@@ -30,7 +30,7 @@ def keep_supported(*, at_least: float = 0.5) -> Step:
     """Keep runs whose answer can be traced to the request and the observations.
 
     A correct guess teaches guessing. The numbers and names of the answer (its claims) are looked up
-    in the tool results; what the request itself says is no claim, and an answer without claims is
+    in the tool results; what the request itself says is not a claim, and an answer without claims is
     kept.
 
     Args:
@@ -169,7 +169,7 @@ class _Observations:
 
 
 def _request_texts(trajectory: Trajectory) -> list[str]:
-    """Return the texts of all messages that are no tool results; the system prompt counts as seen too."""
+    """Return the texts of all messages other than tool results; the system prompt counts as seen too."""
     messages = trajectory.model_calls[0].messages if trajectory.model_calls else []
     parts = [part for m in messages if m.get("role") != "tool" for part in m.get("parts") or ()]
     return [part["content"] for part in parts if isinstance(part.get("content"), str)]

@@ -57,7 +57,7 @@ _TEST_LIBRARIES = (
     "hypothesis",
     "numpy",
     "pandas",
-)  # never taken for the code's own files
+)  # never treated as the code's own files
 _GRAVEST: tuple[EndClass, ...] = ("time-out", "resource limit", "exception", "wrong output")
 
 

@@ -126,7 +126,7 @@ def given_references(
         folder: Folder in which files and modules are looked up.
 
     Raises:
-        VerificationError: If the file holds no JSON object, or references are none of the three.
+        VerificationError: If the file holds no JSON object, or references have another form.
     """
     if isinstance(references, str) and not references.endswith(".json"):
         return {}, references, version_of(references.partition(":")[0], folder)

@@ -50,9 +50,9 @@ def check_call(name: str, arguments: Any, tools: Sequence[Tool]) -> CallProblem 
         try:
             arguments = json.loads(arguments)
         except ValueError:
-            return CallProblem("wrong_type", "arguments are no JSON")
+            return CallProblem("wrong_type", "arguments are not JSON")
     if not isinstance(arguments, dict):
-        return CallProblem("wrong_type", "arguments are no object")
+        return CallProblem("wrong_type", "arguments are not an object")
     found = _find_problems(offered[name].get("parameters") or {}, arguments)
     return min(found, key=lambda problem: CLASSES.index(problem.kind), default=None)
 

@@ -83,7 +83,7 @@ def _prepare_verifiers(start: dict[str, Any], answers: BinaryIO) -> list[Any]:
                 verifier.prepare()
     except BurnishError as found:
         problem = found
-    except Exception as found:  # noqa: BLE001 - whatever a user's module raises is told to the parent
+    except Exception as found:  # noqa: BLE001 - any exception of a user's module is reported to the parent
         problem = BurnishError(f"{type(found).__name__}: {found}")
     told = (
         None

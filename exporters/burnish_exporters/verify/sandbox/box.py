@@ -89,7 +89,7 @@ class Program:
 
 
 class ProgramRun(msgspec.Struct, frozen=True, kw_only=True):
-    """How a program ended.
+    """The end of a program.
 
     Attributes:
         ended: "exit" by itself, or the limit that ended it; "lost" if the sandbox itself broke.

@@ -1,7 +1,7 @@
 """Process 1 of a sandbox: isolate, start the program, wait for its end and report it.
 
 This file runs alone, `python -I -S` on the file or on its source: it imports only the standard
-library, and nothing of ours. It gets three descriptors: the settings (JSON), the target of its
+library, and nothing of burnish. It gets three descriptors: the settings (JSON), the target of its
 report (JSON), and a pipe that closes when the starting process ends.
 
 How it works: as process 1 of a process namespace it cannot be signalled by the program, and when it
