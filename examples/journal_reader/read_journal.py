@@ -62,9 +62,7 @@ def segment(path: Path) -> tuple[list[dict], dict[bytes, bytes]]:
         elif kind == SPLICED:  # the bytes of another content belong in the middle
             inner, (at,), around = payload[16:32], INT.unpack(payload[32:36]), payload[36:]
             blobs[payload[:16]] = around[:at] + blobs.get(inner, b'"?"') + around[at:]
-        elif (
-            kind == LINK
-        ):  # appends to a list of messages: a link names the previous link, then the new message
+        elif kind == LINK:  # a part of a list of messages; names the part before it first
             rest = [payload[at : at + 16] for at in range(32, len(payload), 16)]
             links[payload[:16]] = links.get(payload[16:32], []) + rest
         elif kind == EVENT:  # MessagePack, or JSON if one of its texts is not valid Unicode

@@ -72,9 +72,7 @@ class _Report(msgspec.Struct, frozen=True):
     problem: str | None = None
     at: str = "tests"
     ended: bool = False  # the code's process exited or broke the protocol
-    stopped: str | None = (
-        None  # the side that kept the tests from ending in time: "tests" or "code"
-    )
+    stopped: str | None = None  # the side that did not end in time: "tests" or "code"
     cut: bool = False
 
 
