@@ -47,7 +47,7 @@ def test_what_has_the_name_of_a_version_is_named_and_stays(tmp_path, put):
     place = tmp_path / "two" / version
     put(place)
 
-    with pytest.raises(ExportError, match="in the way"):
+    with pytest.raises(ExportError, match="is not a dataset version"):
         build(tmp_path / "two")
 
     assert [path.name for path in (tmp_path / "two").iterdir()] == [version]
