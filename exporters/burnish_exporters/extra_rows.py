@@ -17,10 +17,11 @@ from burnish_exporters.dataset.version import PARTS, DatasetVersion
 from burnish_exporters.rows import Row
 from burnish_exporters.rows.canonical_json import hash_json
 from burnish_exporters.rows.keys import action_key, actions_of, content_key, request_of
-from burnish_exporters.shards import Plan, Shard
 from burnish_exporters.shards.builder import ShardBuilder, make_redactor
+from burnish_exporters.shards.plan import Plan
+from burnish_exporters.shards.shard import Shard
 from burnish_exporters.shards.steps import make_refusals
-from burnish_exporters.sources import Demonstrations
+from burnish_exporters.sources.demonstrations import Demonstrations
 
 
 def build_general_shard(plan: Plan) -> Shard:

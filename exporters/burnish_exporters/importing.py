@@ -22,8 +22,7 @@ from burnish.journal.index.trajectory_index import Query
 from burnish.records import Trajectory
 from burnish.workspace import Workspace
 from burnish_exporters.rows.canonical_json import hash_json
-from burnish_exporters.sources import Demonstrations
-from burnish_exporters.sources.demonstrations import DroppedLine
+from burnish_exporters.sources.demonstrations import Demonstrations, DroppedLine
 
 LineAuthor = Literal["human", "teacher"]
 _SOURCES: dict[LineAuthor, Literal["demonstration", "teacher"]] = {

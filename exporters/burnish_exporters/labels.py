@@ -22,9 +22,9 @@ from burnish.records import Json, Outcome, Trajectory
 from burnish.workspace import Workspace
 from burnish_exporters.importing import record_run
 from burnish_exporters.rows.canonical_json import hash_json
-from burnish_exporters.verify.running.watching import ENDED
 from burnish_exporters.verify.trust.audit import present
 from burnish_exporters.verify.trust.verifier_quality import QualityStore
+from burnish_exporters.verify.verdicts import ENDED
 
 SOURCE = "human"
 LabelName = Literal["accept", "reject", "unsure", "edit"]

@@ -24,20 +24,30 @@ from burnish.errors import BurnishError, EmptyDataset, ExportError, NoVerifier
 from burnish.journal.lifecycle.erasure import Forgotten, tombstones
 from burnish.records import DatasetManifest, Trajectory
 from burnish.redaction import Redactor, workspace_key
-from burnish.workspace import Workspace
+from burnish.trajectories.run_reader import RunReader
 from burnish_exporters import curate, extra_rows
 from burnish_exporters.curate.sample import Sample
-from burnish_exporters.dataset.draft import Draft, check_name
+from burnish_exporters.dataset.draft import Draft
 from burnish_exporters.dataset.recipe import as_recipe
 from burnish_exporters.dataset.spool import Columns, Spool, mute_calls
 from burnish_exporters.dataset.store import DatasetStore
 from burnish_exporters.dataset.version import PARTS, DatasetVersion
+from burnish_exporters.dataset.version_folder import check_name
 from burnish_exporters.dataset_steps import select_samples
 from burnish_exporters.funnel import Funnel
-from burnish_exporters.redact import clean_manifest, redaction_report, second_look_name
-from burnish_exporters.shards import Decoder, Plan, Shard, ShardCache, ShardJob, build_shards
+from burnish_exporters.redact.rows import clean_manifest, redaction_report
+from burnish_exporters.redact.second_look import second_look_name
 from burnish_exporters.shards.builder import ShardBuilder
-from burnish_exporters.sources import Source, describe_source, read_trajectories, workspace_of
+from burnish_exporters.shards.cache import ShardCache
+from burnish_exporters.shards.plan import Decoder, Plan
+from burnish_exporters.shards.shard import Shard
+from burnish_exporters.shards.worker_pool import ShardJob, build_shards
+from burnish_exporters.sources.reading import (
+    Source,
+    describe_source,
+    read_trajectories,
+    workspace_of,
+)
 from burnish_exporters.sources.shard_ranges import cut_workspace, number_stream
 from burnish_exporters.verify import PoolSettings, make_verifiers
 from burnish_exporters.verify.trust.verifier_quality import QualityStore, facts_of, unbelieved
@@ -154,7 +164,7 @@ class DatasetBuild:
         return version
 
     def _build_shards(
-        self, source: Source, workspace: Workspace | None, store: ShardCache
+        self, source: Source, workspace: RunReader | None, store: ShardCache
     ) -> Iterator[Shard]:
         """Yield the shards of the source, of the parent version and of general data."""
         present: set[str] = set()
@@ -176,7 +186,7 @@ class DatasetBuild:
         if self.plan.recipe.general:
             yield extra_rows.build_general_shard(self.plan)
 
-    def _find_parent(self, workspace: Workspace | None) -> DatasetVersion | None:
+    def _find_parent(self, workspace: RunReader | None) -> DatasetVersion | None:
         """Return the version to continue from.
 
         Raises:

@@ -26,7 +26,7 @@ def find_config(start: Path | None = None) -> Path | None:
     for folder in _search_folders((start or Path()).absolute()):
         path = folder / NAME
         if path.is_file():
-            refuse_foreign(path, f"BURNISH_CONFIG={path}, if you trust it")
+            refuse_foreign(path, f"BURNISH_CONFIG={path}, if you trust it", SettingsError)
             return path
     return None
 

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import importlib
 import secrets
 import time
 from collections.abc import Iterable, Iterator
@@ -225,10 +224,14 @@ def _find_deployments(home: Path, adapters: list[str]) -> list[str]:
     """Find agents whose control document names one of these adapters."""
     if not adapters or not (home / "control.sqlite").exists():
         return []
-    control = importlib.import_module("burnish.adapters")
+    from burnish.adapters.control import (
+        SqlControlStore,  # needs SQLAlchemy, which recording does without
+    )
+    from burnish.adapters.registry import Registry
+
     try:
-        store = control.SqlControlStore(home)
-        agents = {candidate.agent for candidate in control.Registry(home).list()}
+        store = SqlControlStore(home)
+        agents = {candidate.agent for candidate in Registry(home).list()}
         return sorted(
             agent for agent in agents if _mentions_any(store.read(agent)[0], set(adapters))
         )

@@ -5,179 +5,50 @@
 
 from __future__ import annotations
 
-import datetime as dt
-import importlib
-import logging
-import time
-from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from burnish import settings as burnish_settings
+from burnish import settings
 from burnish.capture.content.redaction_door import door
 from burnish.capture.content.shared_content import Content
 from burnish.capture.recorder.facts import outcome_event, state_event, verdict_event
 from burnish.errors import WorkspaceError
 from burnish.forgetting import ForgetReport, forget
-from burnish.journal import layout
-from burnish.journal.index.trajectory_index import IndexEntry, Query
 from burnish.journal.lifecycle.archiving import ArchiveReport, archive
-from burnish.journal.reader import ReadReport
-from burnish.journal.store import Chapter, JournalStore
 from burnish.journal.writer import JournalWriter, writer_for
-from burnish.records import Json, Outcome, Span, Trajectory, Verdict
-from burnish.telemetry.spans.projection import Projector, project_events
-from burnish.trajectories.assembly import TrajectoryParts, assemble_parts
-from burnish.trajectories.facts import EndedTrajectory, concerns_trajectory
+from burnish.records import Json, Outcome, Verdict
+from burnish.trajectories.run_reader import RunReader
 
-_LOG = logging.getLogger("burnish.workspace")
-
-Since = int | float | dt.datetime | dt.timedelta
-"""A time: nanoseconds since the epoch, a datetime, or a time before now."""
+if TYPE_CHECKING:
+    from burnish.adapters.store import AdapterStore
+    from burnish.canary.rollout import Rollout
 
 
-_FIRST_NS, _LAST_NS = -(2**63), 2**63 - 1  # range of the index
-
-
-class Workspace:
+class Workspace(RunReader):
     """One deployment's folder, default `BURNISH_HOME`, else `.burnish/`.
 
-    Reading never locks and never waits for a process that writes.
+    Reading never locks and never waits for a process that writes; the first write creates the folder.
     """
-
-    def __init__(self, path: Path | str | None = None) -> None:
-        """Open a workspace; the first write creates the folder.
-
-        Raises:
-            WorkspaceTooNew: If a newer burnish wrote it.
-        """
-        home = burnish_settings.current().home if path is None else Path(path)
-        self.home = home.expanduser().absolute()
-        layout.check_home(self.home)
-        self._store = JournalStore(self.home)
-
-    def __repr__(self) -> str:
-        return f"Workspace({str(self.home)!r})"
 
     @property
     def datasets(self) -> Path:
         """Folder of the dataset versions."""
         return self.home / "datasets"
 
+    # Adapters and canary are imported where they are used: recording and reading do without them.
+
     @property
-    def adapters(self) -> Any:
-        """The adapter versions, a `burnish.adapters.AdapterStore`."""
-        return importlib.import_module("burnish.adapters").AdapterStore(self.home)
+    def adapters(self) -> AdapterStore:
+        """The adapter versions."""
+        from burnish.adapters.store import AdapterStore
 
-    def canary(self, agent: str) -> Any:
-        """The rollout of an agent's candidate, a `burnish.canary.Rollout`."""
-        # Imported by name, because the canary reads workspaces and imports go one way.
-        return importlib.import_module("burnish.canary").Rollout(self.home, agent)
+        return AdapterStore(self.home)
 
-    def trajectories(
-        self,
-        agent: str | None = None,
-        since: Since | None = None,
-        source: str | None = None,
-        status: str | None = None,
-    ) -> Iterator[Trajectory]:
-        """Yield matching trajectories, oldest first.
+    def canary(self, agent: str) -> Rollout:
+        """The rollout of an agent's candidate."""
+        from burnish.canary.rollout import Rollout
 
-        Args:
-            agent: Name of the agent.
-            since: Earliest start time.
-            source: production, rollout, evaluation, ...
-            status: completed, failed, interrupted, cancelled, abandoned or running.
-
-        Raises:
-            WorkspaceTooNew: If a newer burnish wrote the workspace.
-        """
-        query = Query(agent=agent, since_ns=to_nanoseconds(since), source=source, status=status)
-        yield from self.read(self._store.find(query))
-
-    def trajectory(self, trajectory_id: str) -> Trajectory:
-        """Return one trajectory, by its id or a prefix of it.
-
-        Raises:
-            WorkspaceError: If no trajectory or more than one matches.
-        """
-        self._store.refresh()
-        entries = self._store.index.starting_with(trajectory_id) if trajectory_id else []
-        if len(entries) > 1:
-            raise WorkspaceError(
-                f"{len(entries)} trajectories in {self.home} begin with {trajectory_id!r}",
-                "a longer beginning, or the whole id",
-                "burnish traces list",
-            )
-        found = [
-            self._try_assemble(entry, chapters) for entry, chapters in self._store.walk(entries)
-        ]
-        trajectory = found[0] if found else None
-        if trajectory is None and entries:
-            raise WorkspaceError(
-                f"trajectory {entries[0].id} in {self.home} cannot be read",
-                "events that can be assembled",
-                "burnish doctor",
-            )
-        if trajectory is None:
-            raise WorkspaceError(
-                f"no trajectory {trajectory_id!r} in {self.home}",
-                "the id of a recorded trajectory, or its beginning",
-                "burnish traces list",
-            )
-        return trajectory
-
-    def entries(self, query: Query | None = None) -> list[IndexEntry]:
-        """Return the index entries of matching trajectories, without reading them."""
-        return self._store.find(query or Query())
-
-    def read(self, entries: Sequence[IndexEntry]) -> Iterator[Trajectory]:
-        """Yield the trajectories of these entries, in order."""
-        self._store.refresh()
-        for entry, chapters in self._store.walk(entries):
-            trajectory = self._try_assemble(entry, chapters)
-            if trajectory is not None:
-                yield trajectory
-
-    def fingerprint(self, entries: Sequence[IndexEntry]) -> str:
-        """Hash the positions of everything recorded about these entries, 32 hex digits.
-
-        The hash changes whenever an event, an outcome or a verdict about one of them is added.
-        """
-        return self._store.fingerprint(entries)
-
-    def spans(self, since_ns: int | None = None) -> Iterator[Span]:
-        """Yield spans, facts included, of all trajectories that started at or after `since_ns`."""
-        query = Query(since_ns=to_nanoseconds(since_ns))
-        for entry, chapters in self._store.walk(self._store.find(query)):
-            try:
-                found = list(self._project_spans(entry, chapters))
-            except Exception as error:  # noqa: BLE001 - one bad run must not end the reading
-                self._count_unreadable(entry, error)
-                continue
-            yield from found
-
-    def read_report(self) -> ReadReport:
-        """Read every run and report segments, events and damage of the journal."""
-        self._store.count_anew()
-        for _ in self.read(self.entries()):
-            pass
-        return self._store.report()
-
-    def losses(self) -> dict[str, int]:
-        """Return what capture could not keep, by kind, over the whole journal."""
-        self._store.index.refresh()
-        return self._store.report().losses
-
-    def threads_without_run(self) -> set[str]:
-        """Return the threads with an outcome and without a run in this workspace."""
-        self._store.refresh()
-        recorded = {entry.thread_id for entry in self.entries()}
-        return self._store.index.told_threads() - recorded
-
-    def rebuild_index(self) -> None:
-        """Delete the index and rebuild it from the journal."""
-        self._store.index.rebuild()
+        return Rollout(self.home, agent)
 
     def append_verdict(self, trajectory_id: str, verdict: Verdict) -> None:
         """Record a verdict, with texts and evidence redacted as the settings say.
@@ -240,7 +111,7 @@ class Workspace:
             JournalError: If the URL cannot be written.
         """
         self._store.close()
-        return archive(self.home, url, burnish_settings.current())
+        return archive(self.home, url, settings.current())
 
     def forget(self, *, thread_id: str | None = None, user: str | None = None) -> ForgetReport:
         """Remove what was recorded of a thread or a user; report what was built from it.
@@ -262,64 +133,3 @@ class Workspace:
     def _make_content(self) -> Content:
         """Make the encoder that redacts values as the settings say."""
         return Content({}, door(self.home))
-
-    def _try_assemble(self, entry: IndexEntry, chapters: list[Chapter]) -> Trajectory | None:
-        """Assemble one trajectory; count it and return None if that fails."""
-        try:
-            trajectory = self._assemble_entry(entry, chapters)
-        except Exception as error:  # noqa: BLE001 - one bad run must not end the reading
-            self._count_unreadable(entry, error)
-            return None
-        if trajectory is None:
-            self._store.met.unreadable_runs += 1
-        return trajectory
-
-    def _count_unreadable(self, entry: IndexEntry, error: Exception) -> None:
-        self._store.met.unreadable_runs += 1
-        _LOG.warning("trajectory %s of %s cannot be read: %r", entry.id, self.home, error)
-
-    def _assemble_entry(self, entry: IndexEntry, chapters: list[Chapter]) -> Trajectory | None:
-        parts = TrajectoryParts(entry.id)
-        for span in self._project_spans(entry, chapters):
-            parts.add(span)
-        return assemble_parts(parts)
-
-    def _project_spans(self, entry: IndexEntry, chapters: list[Chapter]) -> Iterator[Span]:
-        for chapter in chapters:
-            yield from project_events(chapter.events, alive=chapter.alive)
-        if entry.thread_id is None:
-            return
-        outcomes = self._store.thread_outcomes(entry.thread_id)
-        if not outcomes:
-            return
-        others = self._store.index.find(Query(thread_id=entry.thread_id))
-        thread = [EndedTrajectory(other.id, other.ended_ns) for other in others]
-        projector = Projector()
-        for event, blobs in outcomes:
-            span = projector.add_event(event, blobs)
-            if span is not None and concerns_trajectory(span, entry.id, thread):
-                yield span
-
-
-def to_nanoseconds(since: Since | None) -> int | None:
-    """Convert a time to nanoseconds since the epoch, within 64 bits; a naive datetime is local time.
-
-    Raises:
-        WorkspaceError: If it is not a time.
-    """
-    try:
-        if since is None:
-            return None
-        if isinstance(since, dt.timedelta):
-            found = time.time_ns() - int(since.total_seconds() * 1e9)
-        elif isinstance(since, dt.datetime):
-            found = int(since.timestamp() * 1e9)
-        else:
-            found = int(min(max(since, _FIRST_NS), _LAST_NS))
-    except (ValueError, OverflowError, OSError, TypeError) as error:
-        raise WorkspaceError(
-            f"since={since!r} is not a time: {error}",
-            "nanoseconds since the epoch, a datetime or a timedelta",
-            "workspace.trajectories(since=datetime.timedelta(days=1))",
-        ) from error
-    return min(max(found, _FIRST_NS), _LAST_NS)

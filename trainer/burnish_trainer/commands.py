@@ -92,8 +92,8 @@ def eval_app(
     """
     from burnish import configure
     from burnish_trainer import console
-    from burnish_trainer.evaluation import evaluate, select_pools
     from burnish_trainer.evaluation.agent_project import POOLS, load_agent
+    from burnish_trainer.evaluation.runner import evaluate, select_pools
     from burnish_trainer.gate import decide
     from burnish_trainer.release import current_adapter
 

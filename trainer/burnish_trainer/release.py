@@ -10,15 +10,15 @@ from burnish import settings
 from burnish.adapters import Registry, Target
 from burnish.canary import outcomes
 from burnish.canary.document import RUNNING
-from burnish.canary.rollout import Rollout
 from burnish.errors import CanaryError
 from burnish.records import Decision
+from burnish.workspace import Workspace
 from burnish_trainer.evaluation.agent_project import AgentProject
 
 
 def current_adapter(subject: AgentProject) -> str | None:
     """Return the version of the agent's stable arm; None is the base model or the user's own model."""
-    stable = Rollout(settings.current().home, subject.name).document().stable
+    stable = Workspace(settings.current().home).canary(subject.name).document().stable
     return stable.adapter if stable is not None else None
 
 
@@ -28,7 +28,7 @@ def refuse_while_running(subject: AgentProject) -> None:
     Raises:
         CanaryError: A rollout of the agent has not ended.
     """
-    document = Rollout(settings.current().home, subject.name).document()
+    document = Workspace(settings.current().home).canary(subject.name).document()
     if document.state in RUNNING:
         raise CanaryError(
             f"a rollout of {document.adapter} is {document.state}",
@@ -88,8 +88,8 @@ def start_canary(subject: AgentProject, adapter: str) -> dict[str, Any]:
     """
     from burnish.serving import open_backend
 
-    home, config = settings.current().home, subject.config
-    rollout = Rollout(home, subject.name)
+    config = subject.config
+    rollout = Workspace(settings.current().home).canary(subject.name)
     document = rollout.document()
     if document.adapter == adapter and document.state in ("CANARY", "PAUSED", "PROMOTED"):
         return {**rollout.status(), "swap_ms": 0.0}

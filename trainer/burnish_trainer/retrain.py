@@ -129,8 +129,8 @@ class _Retrain:
         """Check all preconditions before a stage costs time."""
         from burnish.serving.contract.base_models import base_sha256, resolve_model
         from burnish.serving.contract.model_contract import refuse_agent_model
-        from burnish_trainer.evaluation import select_pools
         from burnish_trainer.evaluation.chat_models import check_backend
+        from burnish_trainer.evaluation.runner import select_pools
         from burnish_trainer.release import current_adapter, refuse_while_running
 
         subject = self._subject
@@ -219,7 +219,7 @@ class _Retrain:
     def _refused_tasks(self) -> dict[str, list[str]]:
         """Return hashes of the tasks that measure the adapter, so that none of them is trained on."""
         from burnish_exporters.curate.steps.pools import request_hash, request_sketch, task_hash
-        from burnish_trainer.evaluation import select_pools
+        from burnish_trainer.evaluation.runner import select_pools
 
         tasks = [task for several in select_pools(self._subject).values() for task in several]
         asked = [text for task in tasks for text in [request_of(task)] if text]

@@ -7,7 +7,6 @@ renames it; a version that exists is never written again.
 from __future__ import annotations
 
 import hashlib
-import re
 import shutil
 import uuid
 from collections import Counter
@@ -18,47 +17,16 @@ from typing import Any
 import msgspec
 
 from burnish.errors import ExportError
-from burnish.files.paths import is_plain_name
 from burnish.files.storage import make_private_folder, sync_path, sync_tree
 from burnish.records import DatasetManifest
 from burnish_exporters.dataset.card import render_card
 from burnish_exporters.dataset.parquet import RowWriter, write_dropped
+from burnish_exporters.dataset.version_folder import make_version_folder
 from burnish_exporters.rows.canonical_json import stable_json
 
 DROPPED = "dropped.parquet"
 
 _ENCODER = msgspec.msgpack.Encoder(order="sorted")
-
-
-def check_name(name: str) -> str:
-    """Return a dataset name that can be a folder name.
-
-    Raises:
-        ExportError: If it cannot.
-    """
-    if not is_plain_name(name):
-        raise ExportError(
-            f"dataset name {name!r}",
-            "letters, digits, dots, dashes and underscores, at most 100",
-            f"name={re.sub('[^A-Za-z0-9._-]+', '-', name).strip('-.') or 'dataset'!r}",
-        )
-    return name
-
-
-def make_version_folder(folder: Path) -> Path:
-    """Make the folder of all versions, if it is not there.
-
-    Raises:
-        ExportError: If it cannot be, such as where a file or a link in a circle has its name.
-    """
-    try:
-        return make_private_folder(folder)
-    except OSError as problem:
-        raise ExportError(
-            f"{folder} is not a folder and cannot be created: {problem.strerror}",
-            "a folder for dataset versions that can be written",
-            f"ls -ld {folder}",
-        ) from problem
 
 
 class Draft:

@@ -11,7 +11,7 @@ from typing import Any, Self
 
 import msgspec
 
-from burnish_exporters.dataset.draft import make_version_folder
+from burnish_exporters.dataset.version_folder import make_version_folder
 from burnish_exporters.rows.canonical_json import ordered_json
 
 Columns = dict[str, Any]

@@ -7,8 +7,8 @@ second_look.py checks the finished rows.
 from __future__ import annotations
 
 from burnish_exporters.redact.engines import make_finders
-from burnish_exporters.redact.rows import Decoder, RowRedactor, clean_manifest, redaction_report
-from burnish_exporters.redact.second_look import second_look_name
+from burnish_exporters.redact.rows import RowRedactor, clean_manifest, redaction_report
+from burnish_exporters.redact.second_look import Decoder, second_look_name
 
 __all__ = [
     "Decoder",

@@ -14,7 +14,7 @@ from typing import Any
 import regex
 
 from burnish.errors import ExportError
-from burnish.redaction import Detection
+from burnish.redaction.detectors import Detection
 from burnish_exporters.redact.people import find_people
 
 Finder = Callable[[str], Iterable[Detection]]

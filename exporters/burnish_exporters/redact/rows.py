@@ -13,14 +13,11 @@ import msgspec
 
 from burnish.errors import ExportError
 from burnish.records import DatasetManifest, Json
-from burnish.redaction import Redactor
-from burnish_exporters.redact.second_look import SecondLook
+from burnish.redaction.redactor import Redactor
+from burnish_exporters.redact.second_look import Decoder, SecondLook
 from burnish_exporters.rows import Row
 from burnish_exporters.rows.canonical_json import stable_json
 from burnish_exporters.rows.chat import Chat
-
-Decoder = Callable[[list[int]], str]
-"""Turns token ids into text, such as a tokenizer's `decode`."""
 
 _KEPT_TOOLS = 1024
 _ROWS, _CALLS = "/rows", "/calls"  # beside the kinds, whose names hold no slash

@@ -34,6 +34,8 @@ _PLUGINS = (
     "SquareOAuthDetector", "StripeDetector", "TelegramBotTokenDetector", "TwilioKeyDetector",
 )  # fmt: skip
 
+Decoder = Callable[[list[int]], str]
+"""Turns token ids into text, such as a tokenizer's `decode`."""
 PseudonymFinder = Callable[[str], list[tuple[int, int]]]
 
 

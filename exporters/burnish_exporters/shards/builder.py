@@ -12,13 +12,10 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
-
-import msgspec
 
 from burnish.protocols import traits_of
 from burnish.records import Trajectory, Verdict
-from burnish.redaction import Redactor
+from burnish.redaction.redactor import Redactor
 from burnish_exporters import curate
 from burnish_exporters.curate.sample import Drop, Item, Sample, Step
 from burnish_exporters.curate.slices import kind_of, tags_of
@@ -26,7 +23,8 @@ from burnish_exporters.curate.steps.pools import requests_of
 from burnish_exporters.dataset.parquet import encode_row
 from burnish_exporters.dataset.spool import pack_rows
 from burnish_exporters.funnel import Funnel
-from burnish_exporters.redact import RowRedactor, make_finders
+from burnish_exporters.redact.engines import make_finders
+from burnish_exporters.redact.rows import RowRedactor
 from burnish_exporters.rows import Row, Unrenderable, build_rows
 from burnish_exporters.rows.canonical_json import hash_json
 from burnish_exporters.rows.docs import ToolDocs
@@ -34,33 +32,13 @@ from burnish_exporters.rows.keys import action_key, actions_of, content_key, req
 from burnish_exporters.rows.row import RowSettings
 from burnish_exporters.shards.as_of import restrict_to_moment
 from burnish_exporters.shards.plan import Plan
+from burnish_exporters.shards.shard import Shard
 from burnish_exporters.shards.steps import make_refusals, source_steps, verified_steps
-from burnish_exporters.verify import combine, judge_all
+from burnish_exporters.verify.running.combination import combine
+from burnish_exporters.verify.running.pool import judge_all
 
 FunnelWatch = Callable[[Funnel], None]
 _WATCH_INTERVAL = 256
-
-
-class Shard(msgspec.Struct, kw_only=True):
-    """Hold the results of some runs.
-
-    Attributes:
-        name: Changes whenever the shard could come out otherwise.
-        samples: The runs that are left; their `place` is within `rows`.
-        stages: The funnel of these runs.
-        replaced: Count of redactions by kind, and of the rows and calls that hold them.
-        kinds: Counts of runs and of verified successes, by kind of task.
-        rows: The rows, encoded as in the spool.
-        gone: Runs that left, each with stage and reason.
-    """
-
-    name: str
-    samples: list[Sample] = []
-    stages: list[dict[str, Any]] = []
-    replaced: dict[str, int] = {}
-    kinds: dict[str, list[int]] = {}
-    rows: bytes = b""
-    gone: list[tuple[str, str, str]] = []
 
 
 class _OpenShard:

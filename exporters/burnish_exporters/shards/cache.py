@@ -13,8 +13,8 @@ import msgspec
 
 from burnish.errors import ExportError
 from burnish.files.storage import atomic_write, make_private_folder, try_lock
-from burnish_exporters.dataset.draft import make_version_folder
-from burnish_exporters.shards.builder import Shard
+from burnish_exporters.dataset.version_folder import make_version_folder
+from burnish_exporters.shards.shard import Shard
 
 PREFIX = ".pieces-"
 _KEEP_DAYS = 7

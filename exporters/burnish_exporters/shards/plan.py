@@ -15,10 +15,10 @@ import msgspec
 from burnish._version import __version__
 from burnish.protocols import Verifier
 from burnish_exporters.dataset.recipe import Recipe
-from burnish_exporters.redact import Decoder, second_look_name
+from burnish_exporters.redact.second_look import Decoder, second_look_name
 from burnish_exporters.rows.canonical_json import hash_json
-from burnish_exporters.verify import PoolSettings
 from burnish_exporters.verify.evidence.user_functions import version_of
+from burnish_exporters.verify.running.pool import PoolSettings
 
 _SHARD_VERSION = 3  # version of a shard's content; raised when the same runs would give other rows
 

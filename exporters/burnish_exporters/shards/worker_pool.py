@@ -20,10 +20,11 @@ import msgspec
 from burnish import errors
 from burnish.errors import ExportError
 from burnish.records import Trajectory
-from burnish.workspace import Workspace
-from burnish_exporters.shards.builder import FunnelWatch, Shard, ShardBuilder
+from burnish.trajectories.run_reader import RunReader
+from burnish_exporters.shards.builder import FunnelWatch, ShardBuilder
 from burnish_exporters.shards.cache import ShardCache
 from burnish_exporters.shards.plan import Plan
+from burnish_exporters.shards.shard import Shard
 from burnish_exporters.sources.shard_ranges import ShardRange, read_ranges
 
 
@@ -38,7 +39,7 @@ class ShardJob:
 
     def read_runs(self) -> Iterator[tuple[str, Trajectory]]:
         """Yield the runs of all shards, each with the name of its shard."""
-        return read_ranges(Workspace(self.home), self.cuts)
+        return read_ranges(RunReader(self.home), self.cuts)
 
 
 def build_shards(job: ShardJob, workers: int, watch: FunnelWatch | None = None) -> Iterator[Shard]:

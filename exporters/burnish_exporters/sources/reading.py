@@ -12,7 +12,7 @@ from typing import Any, Protocol, runtime_checkable
 from burnish.errors import ExportError
 from burnish.protocols import SpanSource
 from burnish.records import Trajectory
-from burnish.workspace import Workspace
+from burnish.trajectories.run_reader import RunReader
 
 
 @runtime_checkable
@@ -49,9 +49,9 @@ def read_trajectories(source: Source, agent: str) -> Iterator[Trajectory]:
         raise _source_error(source)
 
 
-def workspace_of(source: Source) -> Workspace | None:
+def workspace_of(source: Source) -> RunReader | None:
     """Return the workspace behind a source, whose runs can be read one by one; None for other sources."""
-    return source if isinstance(source, Workspace) else None
+    return source if isinstance(source, RunReader) else None
 
 
 def describe_source(source: Source) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import msgspec
 
 from burnish.journal.index.trajectory_index import IndexEntry, Query
 from burnish.records import Trajectory
-from burnish.workspace import Workspace
+from burnish.trajectories.run_reader import RunReader
 
 SIZE = 256
 
@@ -25,19 +25,17 @@ class ShardRange(msgspec.Struct, frozen=True, kw_only=True):
     entries: list[IndexEntry]
 
 
-def cut_workspace(workspace: Workspace, agent: str) -> list[ShardRange]:
+def cut_workspace(runs: RunReader, agent: str) -> list[ShardRange]:
     """Cut the runs of an agent, oldest first, into shards."""
-    entries = workspace.entries(Query(agent=agent))
+    entries = runs.entries(Query(agent=agent))
     several = [entries[start : start + SIZE] for start in range(0, len(entries), SIZE)]
-    return [ShardRange(name=workspace.fingerprint(some), entries=some) for some in several]
+    return [ShardRange(name=runs.fingerprint(some), entries=some) for some in several]
 
 
-def read_ranges(
-    workspace: Workspace, cuts: Sequence[ShardRange]
-) -> Iterator[tuple[str, Trajectory]]:
+def read_ranges(runs: RunReader, cuts: Sequence[ShardRange]) -> Iterator[tuple[str, Trajectory]]:
     """Yield the runs of shards, each with the name of its shard."""
     for cut in cuts:
-        for trajectory in workspace.read(cut.entries):
+        for trajectory in runs.read(cut.entries):
             yield cut.name, trajectory
 
 

@@ -23,6 +23,8 @@ from burnish.origins import may_decide
 from burnish.protocols import Verifier, traits_of
 from burnish.records import Json, Trajectory, Verdict, VerdictLabel
 
+ENDED = ("completed", "failed", "cancelled", "abandoned")
+"""Statuses of runs that have come to an end."""
 _EVIDENCE_BYTES = 8192
 
 

@@ -5,6 +5,7 @@ router.py       target of a thread's next call
 e_process.py    sequential test, valid at any look
 analysis.py     evidence of all metrics
 policy.py       next move, given the evidence
+guards.py       errors, tokens and latency of threads
 evaluator.py    outcomes of threads, in order, to moves
 ledger.py       threads of a rollout and their outcomes, in SQL
 rollout.py      one rollout from its first step to its end

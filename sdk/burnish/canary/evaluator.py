@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping
 from burnish.canary import document as moves
 from burnish.canary.analysis import Analysis
 from burnish.canary.document import RolloutDocument
+from burnish.canary.guards import list_guards
 from burnish.canary.ledger import Thread, ThreadState
-from burnish.canary.outcomes import list_guards
 from burnish.canary.policy import Advice, RolloutPosition, advise_move
 from burnish.records import Json
 

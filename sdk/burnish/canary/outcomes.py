@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from burnish.canary.assignment import Arm
+from burnish.canary.guards import find_breaches
 from burnish.journal.index.trajectory_index import Query
 from burnish.origins import RUNS, may_decide
-from burnish.project import CanaryConfig, GuardsConfig, read_trusted_sources
+from burnish.project import CanaryConfig, read_trusted_sources
 from burnish.records import ModelCall, Trajectory
-from burnish.workspace import Workspace
+from burnish.trajectories.run_reader import RunReader
 
 HISTORY_THREADS = 30
 _HISTORY_LOOK = 200
@@ -43,7 +44,7 @@ class ThreadReader:
     """
 
     def __init__(self, home: Path, agent: str, config: CanaryConfig) -> None:
-        self._workspace = Workspace(home)
+        self._runs = RunReader(home)
         self._agent = agent
         self._config = config
         self._trusted = read_trusted_sources(agent)
@@ -59,9 +60,9 @@ class ThreadReader:
             done: Threads that were already judged.
         """
         found: dict[str, list[Trajectory]] = {}
-        for entry in self._workspace.entries(Query(agent=self._agent, since_ns=since_ns)):
+        for entry in self._runs.entries(Query(agent=self._agent, since_ns=since_ns)):
             if entry.thread_id is not None and entry.thread_id not in done:
-                trajectory = self._workspace.trajectory(entry.id)
+                trajectory = self._runs.trajectory(entry.id)
                 if self._is_evidence(trajectory) and find_first_routed_call(trajectory) is not None:
                     found.setdefault(entry.thread_id, []).append(trajectory)
         seen = [
@@ -73,10 +74,10 @@ class ThreadReader:
 
     def read_history(self, stable: str | None) -> tuple[int, int]:
         """Return successes and number of stable's last judged runs in production."""
-        entries = self._workspace.entries(Query(agent=self._agent, source="production"))
+        entries = self._runs.entries(Query(agent=self._agent, source="production"))
         outcomes = []
         for entry in reversed(entries[-_HISTORY_LOOK:]):
-            trajectory = self._workspace.trajectory(entry.id)
+            trajectory = self._runs.trajectory(entry.id)
             if not self._is_evidence(trajectory):
                 continue
             success = find_decision([trajectory], self._config.decides, self._trusted)
@@ -150,37 +151,3 @@ def _iterate_deciding_facts(
 def matches_verifier(decides: str | None, verifier: str) -> bool:
     """Return True if `decides` names a verifier; `goal_state` matches `goal_state(checks:reached_goal)`."""
     return decides in (verifier, verifier.partition("(")[0].partition(":")[0])
-
-
-def list_guards(guards: GuardsConfig) -> tuple[str, ...]:
-    """List the enabled guards."""
-    on = {
-        "errors": guards.errors,
-        "tokens": guards.max_tokens is not None,
-        "latency": guards.max_latency_s is not None,
-    }
-    return tuple(name for name, wanted in on.items() if wanted)
-
-
-def find_breaches(runs: list[Trajectory], guards: GuardsConfig) -> dict[str, bool]:
-    """Check a thread against each enabled guard; True means breached."""
-    found: dict[str, bool] = {}
-    if guards.errors:
-        found["errors"] = any(run.status == "failed" for run in runs)
-    if guards.max_tokens is not None:
-        found["tokens"] = sum(map(_count_tokens, runs)) > guards.max_tokens
-    if guards.max_latency_s is not None:
-        found["latency"] = any(_measure_seconds(run) > guards.max_latency_s for run in runs)
-    return found
-
-
-def _count_tokens(run: Trajectory) -> int:
-    return sum(
-        (call.usage.input_tokens or 0) + (call.usage.output_tokens or 0)
-        for call in run.model_calls
-        if call.usage is not None
-    )
-
-
-def _measure_seconds(run: Trajectory) -> float:
-    return (run.ended_ns - run.started_ns) / 1e9 if run.ended_ns is not None else 0.0

@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
-
-from burnish.errors import BurnishError, SettingsError
 
 
 def refuse_foreign(
     path: Path,
     fix: str,
-    error: type[BurnishError] = SettingsError,
+    error: Callable[[str, str, str], Exception],
     *,
     levels: int | None = None,
 ) -> None:
@@ -26,11 +25,11 @@ def refuse_foreign(
     Args:
         path: The file.
         fix: The command or setting with which the file is used anyway.
-        error: Class of the error.
+        error: Makes the error from what was found, what was expected and the fix.
         levels: Number of parent folders to check; None means all.
 
     Raises:
-        BurnishError: Of the given class; it names the file or folder, its owner and its mode.
+        Exception: The error that `error` makes; it names the file or folder, its owner and its mode.
     """
     problem = describe_foreign_part(path, levels)
     if problem:

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from burnish.errors import JournalCorrupt, JournalError
+from burnish.journal.damage import count_damaged_files
 from burnish.journal.events import AnyEvent, Dropped
 from burnish.journal.index.index_sync import GAP
 from burnish.journal.index.trajectory_index import FrameOffsets, Index, IndexEntry, Query
@@ -48,8 +49,9 @@ class JournalStore:
         self._readers: OrderedDict[Path, SegmentReader] = OrderedDict()
 
     def report(self) -> ReadReport:
-        """Return the counts of indexing the journal and of reading single trajectories since."""
+        """What indexing the journal met, what reading single trajectories met since, and damaged small files."""
         total = self.index.report()
+        total.damaged_files = count_damaged_files(self.home)
         total.lost_events += self.met.lost_events
         total.wrong_contents += self.met.wrong_contents
         total.unreadable_runs += self.met.unreadable_runs

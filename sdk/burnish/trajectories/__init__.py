@@ -6,6 +6,7 @@ calls.py              one span to a model call or tool run
 facts.py              outcomes, verdicts and states of a trajectory
 identity.py           hashes of tasks, prompts and tools
 normal_form.py        normal forms of texts
+run_reader.py         the runs of a workspace
 """
 
 from burnish.trajectories.assembly import assemble

@@ -14,7 +14,8 @@ import burnish
 from burnish import Workspace, settings
 from burnish.adapters import SqlControlStore, Target
 from burnish.canary import Rollout, assign
-from burnish.canary.outcomes import find_breaches, find_decision
+from burnish.canary.guards import find_breaches
+from burnish.canary.outcomes import find_decision
 from burnish.errors import SettingsError
 from burnish.langchain.routing import route
 from burnish.project import CanaryConfig, GuardsConfig, read_trusted_sources

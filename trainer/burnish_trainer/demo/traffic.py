@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import burnish
-from burnish.canary.rollout import Rollout
 from burnish.records import Task
 from burnish_trainer import console
 from burnish_trainer.demo.scene import AGENT, Scene
@@ -68,7 +67,7 @@ def canary_until_decided(scene: Scene, place: int) -> dict[str, Any]:
         scene: The demo.
         place: Number of the canary in the demo, so that each canary meets its own tasks.
     """
-    rollout, started = Rollout(scene.workspace, AGENT), time.monotonic()
+    rollout, started = burnish.Workspace(scene.workspace).canary(AGENT), time.monotonic()
     tasks, told = _draw_tasks(scene, place), ""
     results: list[AttemptResult] = []
     for number in range(_MOST_WAVES):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from burnish import settings
-from burnish.adapters import AdapterStore
+from burnish.adapters.store import AdapterStore
 from burnish.errors import BackendUnavailable, BaseModelMismatch, UnknownAdapter
 from burnish.project import AgentConfig
 from burnish.protocols import Backend

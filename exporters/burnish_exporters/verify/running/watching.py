@@ -19,12 +19,10 @@ from burnish.errors import NoVerifier
 from burnish.journal.index.trajectory_index import Query
 from burnish.protocols import Verifier, traits_of
 from burnish.records import Trajectory, Verdict
-from burnish.workspace import Since, Workspace, to_nanoseconds
+from burnish.trajectories.run_reader import Since, to_nanoseconds
+from burnish.workspace import Workspace
 from burnish_exporters.verify.running.pool import PoolSettings, Verification
-from burnish_exporters.verify.verdicts import earlier
-
-ENDED = ("completed", "failed", "cancelled", "abandoned")
-"""Statuses of runs that have come to an end."""
+from burnish_exporters.verify.verdicts import ENDED, earlier
 
 _LATE_NS = 24 * 3600 * 10**9  # events from other machines may arrive this late
 

@@ -23,9 +23,9 @@ from burnish.records import Trajectory, VerdictLabel
 from burnish.workspace import Workspace
 from burnish_exporters.verify.checks.outcome import human
 from burnish_exporters.verify.running.pool import PoolSettings, judge_all
-from burnish_exporters.verify.running.watching import ENDED
 from burnish_exporters.verify.trust.metrics import FLOOR, Quality, audit, audit_sample
 from burnish_exporters.verify.trust.verifier_quality import Drawn, Measurement, QualityStore
+from burnish_exporters.verify.verdicts import ENDED
 
 
 class Round(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,7 +1,7 @@
 """Runnables with an `invoke` of their own, which start no run of LangChain's for themselves.
 
-Knows: how such a runnable is told from LangChain's, and what a scope around its calls records.
-Does not know: how the recording class is made (wrapping.py).
+Knows: how such a runnable is told from LangChain's, and which of its calls are recorded.
+Does not know: what a scope records (tracing.py), how the recording class is made (wrapping.py).
 
 LangChain's own runnables start a run under the id in their config. A hand-written one may hand its
 config on, or none: an id of ours in there would be taken by every call inside. So its config stays
@@ -16,13 +16,8 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import Any
 
-from burnish.capture.api.tracing import Scope, record_calls
-from burnish.capture.content.request_parameters import own_metadata
-from burnish.capture.langchain import resume
-from burnish.capture.langchain.invocation import Agent
-from burnish.capture.langchain.workflows import operation_of
+from burnish.capture.api.recorded_functions import ScopeMaker, record_calls
 from burnish.capture.recorder import context
-from burnish.capture.recorder.values import text_of_value
 
 _STARTING_RUNS = (
     "burnish", "langchain", "langchain_classic", "langchain_community", "langchain_core", "langgraph",
@@ -53,9 +48,9 @@ def _inner_of(runnable: Any) -> list[Any]:
     return [inner for inner in found if callable(getattr(type(inner), "invoke", None))]
 
 
-def record_entry(agent: Agent, name: str, inner: Callable[..., Any]) -> Callable[..., Any]:
-    """Return an entry point whose calls are recorded, each in a scope of its own."""
-    recorded = record_calls(_Entries(agent, name), _as_declared(name, inner))
+def record_entry(maker: ScopeMaker, name: str, inner: Callable[..., Any]) -> Callable[..., Any]:
+    """Return an entry point whose calls are recorded, each in a scope that `maker` opens."""
+    recorded = record_calls(maker, _as_declared(name, inner))
 
     @functools.wraps(inner)
     def run(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -64,31 +59,6 @@ def record_entry(agent: Agent, name: str, inner: Callable[..., Any]) -> Callable
         return recorded(self, *args, **kwargs)
 
     return run
-
-
-class _Entries:
-    """Opens the scopes of one entry point."""
-
-    def __init__(self, agent: Agent, name: str) -> None:
-        self._agent, self._name = agent, name
-
-    def scope_of(self, function: Any, args: Any, kwargs: Any) -> Scope:
-        """Open a scope for a call of the entry point."""
-        runnable, *given = args
-        asked = given[0] if given else kwargs.get("input", kwargs.get("inputs"))
-        config = given[1] if len(given) > 1 else kwargs.get("config")
-        config = config if isinstance(config, Mapping) else {}
-        thread = (config.get("configurable") or {}).get("thread_id")
-        scope = Scope(
-            self._agent,
-            None if thread is None else text_of_value(thread),
-            None if self._name.endswith("transform") else resume.readable_input(asked),
-            tags=tuple(config.get("tags") or ()),
-            metadata=own_metadata(config.get("metadata")),
-            operation=operation_of(runnable),
-        )
-        scope.open(f"{self._name} {type(runnable).__name__}", of=runnable)
-        return scope
 
 
 def _is_inside(runnable: Any) -> bool:

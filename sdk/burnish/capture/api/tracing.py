@@ -1,42 +1,36 @@
 """`trace`: agents that are not LangChain runnables, as decorator or context manager.
 
-Knows: how a function, generator or coroutine becomes a trajectory, and calls recorded by hand.
-Does not know: callbacks.
+Knows: how a piece of work becomes a trajectory, and calls recorded by hand. Does not know: callbacks,
+and how each call of a function gets a scope (recorded_functions.py).
 """
 
 from __future__ import annotations
 
-import functools
 import inspect
 import sys
-from collections.abc import Callable, Sequence
-from contextvars import Token
-from typing import Any, Protocol, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
+from burnish.capture.api.recorded_functions import ScopeEntry, leave_context, record_calls
 from burnish.capture.arguments import tolerate
+from burnish.capture.content.request_parameters import own_metadata
 from burnish.capture.faults import guarded
+from burnish.capture.langchain import resume
 from burnish.capture.langchain.callback_handler import shared_handler
 from burnish.capture.langchain.completion import answer_of, status_of
-from burnish.capture.langchain.invocation import Agent, Start, begin, recording
+from burnish.capture.langchain.workflows import operation_of
 from burnish.capture.manual_calls import HandwrittenModelCall, HandwrittenToolCall
 from burnish.capture.recorder import calls, context
 from burnish.capture.recorder.ids import new_id
 from burnish.capture.recorder.runs import LiveTrajectory, Run, registry
-from burnish.capture.recorder.values import read_text, read_texts, shown
-from burnish.capture.sync_async_context import Entered, leave_variable
+from burnish.capture.recorder.values import read_text, read_texts, shown, text_of_value
+from burnish.capture.run_start import Agent, Start, begin, recording
+from burnish.capture.sync_async_context import Entered
 from burnish.errors import CaptureError
 
 _EXAMPLE = 'burnish.trace(agent="support", thread_id="t-42", tags=["vip"])'
 _C = TypeVar("_C")
 _F = TypeVar("_F", bound=Callable[..., Any])
-
-
-_Entry = tuple[Token[Run | None], Run]
-
-
-def _leave_context(entry: _Entry | None) -> None:
-    if entry is not None:
-        leave_variable(context.scope, *entry)
 
 
 class Scope:
@@ -108,7 +102,7 @@ class Scope:
         """Return whether a run is this scope's own."""
         return self._run is run
 
-    def enter_context(self) -> _Entry | None:
+    def enter_context(self) -> ScopeEntry | None:
         """Let what runs now belong to this scope."""
         run = self._run
         return None if run is None else (context.scope.set(run), run)
@@ -146,7 +140,7 @@ class trace(Entered[Scope]):  # noqa: N801 - used as `@burnish.trace(...)` and `
         self._agent = Agent(str(agent), tuple(named))
         self._thread_id = tolerate("trace(thread_id)", read_text, thread_id, None, _EXAMPLE)
         self._input = input
-        self._open: list[tuple[Scope, _Entry | None]] = []
+        self._open: list[tuple[Scope, ScopeEntry | None]] = []
 
     model_call = HandwrittenModelCall
     tool_call = HandwrittenToolCall
@@ -182,7 +176,7 @@ class trace(Entered[Scope]):  # noqa: N801 - used as `@burnish.trace(...)` and `
         if not self._open:
             return
         scope, token = self._open.pop(self._innermost_here())
-        _leave_context(token)
+        leave_context(token)
         scope.close(error=error)
 
     def _innermost_here(self) -> int:
@@ -207,27 +201,6 @@ class trace(Entered[Scope]):  # noqa: N801 - used as `@burnish.trace(...)` and `
         return scope
 
 
-class ScopeMaker(Protocol):
-    """What opens the scope of one call of a function."""
-
-    def scope_of(self, function: Any, args: Any, kwargs: Any) -> Scope:
-        """Open a scope for a call with these arguments."""
-        ...
-
-
-def record_calls(maker: ScopeMaker, function: _F) -> _F:
-    """Return the function with each call in a scope of its own."""
-    if inspect.isasyncgenfunction(function):
-        made = _wrap_async_generator(maker, function)
-    elif inspect.iscoroutinefunction(function):
-        made = _wrap_coroutine(maker, function)
-    elif inspect.isgeneratorfunction(function):
-        made = _wrap_generator(maker, function)
-    else:
-        made = _wrap_function(maker, function)
-    return functools.wraps(function)(made)  # pyright: ignore[reportReturnType]
-
-
 def _bind_arguments(function: Any, args: Any, kwargs: Any) -> dict[str, Any]:
     try:
         return dict(inspect.signature(function).bind(*args, **kwargs).arguments)
@@ -235,94 +208,29 @@ def _bind_arguments(function: Any, args: Any, kwargs: Any) -> dict[str, Any]:
         return {"args": list(args), **kwargs}
 
 
-class _Call(Entered["_Call"]):
-    """A scope around one whole call; what the call gives is its answer."""
+class EntryScopes:
+    """Opens the scopes of one entry point of a hand-written runnable."""
 
-    def __init__(self, scope: Scope) -> None:
-        self.output: Any = None
-        self._scope, self._token = scope, scope.enter_context()
+    def __init__(self, agent: Agent, name: str) -> None:
+        self._agent, self._name = agent, name
 
-    def _enter(self) -> _Call:
-        return self
-
-    def _leave(self, error: BaseException | None) -> None:
-        _leave_context(self._token)
-        self._scope.close(self.output, error)
-
-
-def _wrap_function(maker: ScopeMaker, function: Any) -> Callable[..., Any]:
-    def call(*args: Any, **kwargs: Any) -> Any:
-        with _Call(maker.scope_of(function, args, kwargs)) as said:
-            said.output = function(*args, **kwargs)
-        return said.output
-
-    return call
-
-
-def _wrap_coroutine(maker: ScopeMaker, function: Any) -> Callable[..., Any]:
-    async def call(*args: Any, **kwargs: Any) -> Any:
-        with _Call(maker.scope_of(function, args, kwargs)) as said:
-            said.output = await function(*args, **kwargs)
-        return said.output
-
-    return call
+    def scope_of(self, function: Any, args: Any, kwargs: Any) -> Scope:
+        """Open a scope for a call of the entry point."""
+        runnable, *given = args
+        asked = given[0] if given else kwargs.get("input", kwargs.get("inputs"))
+        config = given[1] if len(given) > 1 else kwargs.get("config")
+        config = config if isinstance(config, Mapping) else {}
+        thread = (config.get("configurable") or {}).get("thread_id")
+        scope = Scope(
+            self._agent,
+            None if thread is None else text_of_value(thread),
+            None if self._name.endswith("transform") else resume.readable_input(asked),
+            tags=tuple(config.get("tags") or ()),
+            metadata=own_metadata(config.get("metadata")),
+            operation=operation_of(runnable),
+        )
+        scope.open(f"{self._name} {type(runnable).__name__}", of=runnable)
+        return scope
 
 
-def _wrap_generator(maker: ScopeMaker, function: Any) -> Callable[..., Any]:
-    def call(*args: Any, **kwargs: Any) -> Any:
-        scope = maker.scope_of(function, args, kwargs)
-        inner = function(*args, **kwargs)
-        step, given = inner.send, None
-        try:
-            while True:
-                token = scope.enter_context()
-                try:
-                    item = step(given)
-                finally:
-                    _leave_context(token)
-                try:
-                    given, step = (yield item), inner.send
-                except GeneratorExit:
-                    inner.close()
-                    raise
-                except BaseException as thrown:  # noqa: BLE001 - it is thrown into the original
-                    given, step = thrown, inner.throw
-        except StopIteration as end:
-            scope.close(end.value)
-            return end.value
-        except BaseException as error:
-            scope.close(error=error)
-            raise
-
-    return call
-
-
-def _wrap_async_generator(maker: ScopeMaker, function: Any) -> Callable[..., Any]:
-    async def call(*args: Any, **kwargs: Any) -> Any:
-        scope = maker.scope_of(function, args, kwargs)
-        inner = function(*args, **kwargs)
-        step, given = inner.asend, None
-        try:
-            while True:
-                token = scope.enter_context()
-                try:
-                    item = await step(given)
-                finally:
-                    _leave_context(token)
-                try:
-                    given, step = (yield item), inner.asend
-                except GeneratorExit:
-                    await inner.aclose()
-                    raise
-                except BaseException as thrown:  # noqa: BLE001 - it is thrown into the original
-                    given, step = thrown, inner.athrow
-        except StopAsyncIteration:
-            scope.close()
-        except BaseException as error:
-            scope.close(error=error)
-            raise
-
-    return call
-
-
-__all__ = ["Scope", "trace"]
+__all__ = ["EntryScopes", "Scope", "trace"]

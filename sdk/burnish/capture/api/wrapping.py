@@ -17,11 +17,11 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from burnish.capture.api.custom_runnables import is_handwritten, record_entry
+from burnish.capture.api.tracing import EntryScopes
 from burnish.capture.langchain import resume
 from burnish.capture.langchain.callback_handler import shared_handler
 from burnish.capture.langchain.event_streams import end_with_stream
 from burnish.capture.langchain.invocation import (
-    Agent,
     EntryPoint,
     Invocation,
     enter,
@@ -29,6 +29,7 @@ from burnish.capture.langchain.invocation import (
     is_entered,
 )
 from burnish.capture.notices import notice_undeclared_agent
+from burnish.capture.run_start import Agent
 from burnish.errors import CaptureError
 
 _R = TypeVar("_R")
@@ -76,7 +77,7 @@ def _scoped_class(original: type, agent: Agent) -> type:
     for name in (*_RECORDED, *_RECORDED_LISTS):
         inner = getattr(original, name, None)
         if inner is not None and not _is_default(inner):
-            body[name] = record_entry(agent, name, inner)
+            body[name] = record_entry(EntryScopes(agent, name), name, inner)
     return _marked_class(original, agent, body)
 
 

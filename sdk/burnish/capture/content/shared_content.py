@@ -21,7 +21,7 @@ import msgspec
 from burnish.capture.content.jsonable import Losses, plain_bytes, to_plain
 from burnish.capture.content.message_codec import encode_for_storage
 from burnish.capture.content.prompt_cache import Recurring
-from burnish.capture.content.redaction_door import Guarded
+from burnish.capture.content.redaction_guard import Guarded
 from burnish.capture.content.request_parameters import read_request
 from burnish.journal.content_sharing import LONG_TEXT, Spliced
 from burnish.journal.events import BESIDE, Ref, ordered_json, ref_of

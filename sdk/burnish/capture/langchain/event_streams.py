@@ -12,15 +12,26 @@ import functools
 import inspect
 import weakref
 from collections.abc import Awaitable
-from typing import Any
+from typing import Any, Protocol
 
-from burnish.capture.langchain.invocation import Invocation
 from burnish.compat.langgraph import REMOTE_STREAM
 
 _CALL = "_burnish_invocation"
 
 
-def end_with_stream(events: Any, call: Invocation) -> Any:
+class OpenInvocation(Protocol):
+    """What ends with a stream."""
+
+    def failed(self, error: BaseException) -> None:
+        """The stream raised, or was aborted."""
+        ...
+
+    def done(self, output: Any = None) -> None:
+        """The stream was left."""
+        ...
+
+
+def end_with_stream(events: Any, call: OpenInvocation) -> Any:
     """Return what an entry point gave, such that the invocation ends with a remote graph's stream."""
     if inspect.isawaitable(events):
         return _await_stream(events, call)
@@ -28,7 +39,7 @@ def end_with_stream(events: Any, call: Invocation) -> Any:
     return events
 
 
-async def _await_stream(events: Awaitable[Any], call: Invocation) -> Any:
+async def _await_stream(events: Awaitable[Any], call: OpenInvocation) -> Any:
     try:
         stream = await events
     except BaseException as error:
@@ -38,7 +49,7 @@ async def _await_stream(events: Awaitable[Any], call: Invocation) -> Any:
     return stream
 
 
-def _watch_stream(stream: Any, call: Invocation) -> None:
+def _watch_stream(stream: Any, call: OpenInvocation) -> None:
     kind = type(stream)
     if not callable(getattr(kind, "abort", None)) or kind.__module__ != REMOTE_STREAM.module:
         return
@@ -59,7 +70,7 @@ def _watched_class(kind: type) -> type:
 
 
 def _end_run(stream: Any, error: BaseException | None) -> None:
-    call: Invocation = getattr(stream, _CALL)
+    call: OpenInvocation = getattr(stream, _CALL)
     if error is None:
         call.done()
     else:

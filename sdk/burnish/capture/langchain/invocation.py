@@ -1,39 +1,27 @@
 """An agent is invoked: a trajectory starts, is joined, or is taken up again.
 
-Knows: how to tell the three apart, and what RunStarted says. Does not know: how the invocation
-runs (wrapping.py, tracing.py), what happens inside (handler.py).
+Knows: how to tell the three apart. Does not know: what RunStarted says (run_start.py), how the
+invocation runs (wrapping.py), what happens inside (callback_handler.py).
 """
 
 from __future__ import annotations
 
-import sys
 import uuid
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from burnish import settings
 from burnish.capture import fault_reports, faults
-from burnish.capture.content.redaction_door import door
 from burnish.capture.content.request_parameters import own_metadata
-from burnish.capture.langchain import langgraph_store, resume
+from burnish.capture.langchain import resume
 from burnish.capture.langchain.callback_handler import on_uninvited, shared_handler
 from burnish.capture.langchain.completion import answer_of, status_of
 from burnish.capture.langchain.pending_runs import Awaited, is_awaited
-from burnish.capture.langchain.workflows import AGENT, operation_of
-from burnish.capture.patches import sent_messages, threads
-from burnish.capture.recorder import context, shipping, thread_runs
-from burnish.capture.recorder.calls import start_run
+from burnish.capture.langchain.workflows import operation_of
+from burnish.capture.recorder import context, thread_runs
 from burnish.capture.recorder.ids import new_uuid
-from burnish.capture.recorder.requests import RunRequest
-from burnish.capture.recorder.runs import LiveTrajectory, Run, registry
+from burnish.capture.recorder.runs import Run, registry
 from burnish.capture.recorder.values import text_of_value
-
-
-class Agent(NamedTuple):
-    """What `wrap` and `trace` were told about an agent."""
-
-    name: str
-    tags: tuple[str, ...] = ()
+from burnish.capture.run_start import Agent, Start, begin, recording
 
 
 class EntryPoint(NamedTuple):
@@ -41,19 +29,6 @@ class EntryPoint(NamedTuple):
 
     name: str
     starts_first: bool = False  # no other run starts in it before its own
-
-
-class Start(NamedTuple):
-    """What is known of an invocation before it runs."""
-
-    agent: Agent
-    entry: str
-    input: Any
-    thread_id: str | None = None
-    tags: tuple[str, ...] = ()
-    metadata: Mapping[str, Any] = {}
-    resumes: str | None = None  # trajectory that is taken up again
-    operation: str = AGENT
 
 
 class Invocation:
@@ -83,64 +58,6 @@ class Invocation:
             answer = answer_of(output) if output is not None else None
             registry.end(self.trajectory, "completed", answer=answer)
         fault_reports.tell()
-
-
-def recording() -> bool:
-    """Return whether anything may be recorded here."""
-    return not context.suppressed.get() and settings.current().capture != "off"
-
-
-def begin(start: Start, key: Any) -> LiveTrajectory:
-    """Start a trajectory, or take one up again, and say so; without a key until its run starts."""
-    threads.carry_context()
-    sent_messages.install()
-    langgraph_store.listen()
-    shipping.start()
-    fault_reports.tell()
-    given = context.current_task.get()
-    trajectory = LiveTrajectory(start.agent.name, start.resumes, door())
-    trajectory.thread_id = start.thread_id
-    registry.begin(trajectory, key)
-    if given is not None:
-        given.add(trajectory)
-    try:
-        _announce_run(trajectory, start, given)
-    except Exception:
-        registry.end(trajectory, "completed")
-        raise
-    return trajectory
-
-
-def _announce_run(trajectory: LiveTrajectory, start: Start, given: Any) -> None:
-    trace, parent = _active_span()
-    trajectory.trace = trace
-    named: dict[str, Any] = {} if given is None else given.named()
-    user = start.metadata.get("user_id")
-    if user is not None and named.get("user") is None:
-        named["user"] = user if isinstance(user, str) else text_of_value(user)
-    request = RunRequest(
-        entry=start.entry,
-        input=start.input,
-        trace=trace,
-        parent=parent,
-        resumed=start.resumes is not None,
-        operation=start.operation,
-        metadata=start.metadata,
-        tags=(*start.agent.tags, *start.tags),
-        task=named,
-    )
-    start_run(trajectory, request)
-
-
-def _active_span() -> tuple[str | None, str | None]:
-    """Trace and span of an OpenTelemetry span that is active here."""
-    module = sys.modules.get("opentelemetry.trace")
-    if module is None:
-        return None, None
-    found = module.get_current_span().get_span_context()
-    if not found.is_valid:
-        return None, None
-    return f"{found.trace_id:032x}", f"{found.span_id:016x}"
 
 
 def is_entered(graph: Any, config: Any) -> bool:

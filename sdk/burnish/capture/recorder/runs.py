@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from burnish.capture.content.redaction_door import Guarded
+from burnish.capture.content.redaction_guard import Guarded
 from burnish.capture.content.shared_content import Blobs, Content
 from burnish.capture.recorder import sink, thread_runs
 from burnish.capture.recorder.ids import new_id

@@ -15,7 +15,7 @@ from typing import Any, get_args, get_origin
 
 import msgspec
 
-from burnish.capture.content.redaction_door import Guarded
+from burnish.capture.content.redaction_guard import Guarded
 from burnish.capture.recorder.values import (
     WrongValue,
     read_flag,

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from burnish.capture.content.redaction_door import Guarded
+from burnish.capture.content.redaction_guard import Guarded
 from burnish.capture.recorder.calls import (
     finish_model_call,
     finish_tool_run,

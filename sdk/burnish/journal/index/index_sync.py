@@ -18,7 +18,6 @@ from typing import Any
 import msgspec
 
 from burnish.errors import JournalError
-from burnish.journal.damage import count_damaged_files
 from burnish.journal.events import Brief
 from burnish.journal.lifecycle.archived_segments import fetch, read_list
 from burnish.journal.lifecycle.tombstones import Forgotten, tombstones
@@ -75,7 +74,7 @@ class CatchingUp:
         self._shrunk = set(shrunk)
         self.touched: set[str] = set()
         self.forgotten = Forgotten(tombstones(home))
-        self.met = ReadReport(stray=count_stray(home), damaged_files=count_damaged_files(home))
+        self.met = ReadReport(stray=count_stray(home))
 
     def run(self) -> None:
         """Update the index from the journal, in one transaction.

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import msgspec
 
-from burnish.capture.content.redaction_door import WITHHELD_TEXT
+from burnish.capture.content.redaction_guard import WITHHELD_TEXT
 from burnish.capture.recorder.received_spans import received_event
 from burnish.journal.events import Ref, SpanReceived, ordered_json, ref_of
 from burnish.records import Json, Span, SpanKind

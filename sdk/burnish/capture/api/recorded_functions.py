@@ -1,0 +1,150 @@
+"""Functions, generators and coroutines whose every call has a scope of its own.
+
+`record_calls` is the entry. Knows: when a call begins, yields and ends. Does not know: what a scope
+records (tracing.py).
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from contextvars import Token
+from typing import Any, Protocol, TypeVar
+
+from burnish.capture.recorder import context
+from burnish.capture.recorder.runs import Run
+from burnish.capture.sync_async_context import Entered, leave_variable
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+ScopeEntry = tuple[Token[Run | None], Run]
+"""What leaving a scope's context needs."""
+
+
+def leave_context(entry: ScopeEntry | None) -> None:
+    """Let what runs now belong to no scope that was entered here."""
+    if entry is not None:
+        leave_variable(context.scope, *entry)
+
+
+class CallScope(Protocol):
+    """Records one call."""
+
+    def enter_context(self) -> ScopeEntry | None:
+        """Let what runs now belong to this scope."""
+        ...
+
+    def close(self, output: Any = None, error: BaseException | None = None) -> None:
+        """End the call."""
+        ...
+
+
+class ScopeMaker(Protocol):
+    """What opens the scope of one call of a function."""
+
+    def scope_of(self, function: Any, args: Any, kwargs: Any) -> CallScope:
+        """Open a scope for a call with these arguments."""
+        ...
+
+
+def record_calls(maker: ScopeMaker, function: _F) -> _F:
+    """Return the function with each call in a scope of its own."""
+    if inspect.isasyncgenfunction(function):
+        made = _wrap_async_generator(maker, function)
+    elif inspect.iscoroutinefunction(function):
+        made = _wrap_coroutine(maker, function)
+    elif inspect.isgeneratorfunction(function):
+        made = _wrap_generator(maker, function)
+    else:
+        made = _wrap_function(maker, function)
+    return functools.wraps(function)(made)  # pyright: ignore[reportReturnType]
+
+
+class _Call(Entered["_Call"]):
+    """A scope around one whole call; what the call gives is its answer."""
+
+    def __init__(self, scope: CallScope) -> None:
+        self.output: Any = None
+        self._scope, self._token = scope, scope.enter_context()
+
+    def _enter(self) -> _Call:
+        return self
+
+    def _leave(self, error: BaseException | None) -> None:
+        leave_context(self._token)
+        self._scope.close(self.output, error)
+
+
+def _wrap_function(maker: ScopeMaker, function: Any) -> Callable[..., Any]:
+    def call(*args: Any, **kwargs: Any) -> Any:
+        with _Call(maker.scope_of(function, args, kwargs)) as said:
+            said.output = function(*args, **kwargs)
+        return said.output
+
+    return call
+
+
+def _wrap_coroutine(maker: ScopeMaker, function: Any) -> Callable[..., Any]:
+    async def call(*args: Any, **kwargs: Any) -> Any:
+        with _Call(maker.scope_of(function, args, kwargs)) as said:
+            said.output = await function(*args, **kwargs)
+        return said.output
+
+    return call
+
+
+def _wrap_generator(maker: ScopeMaker, function: Any) -> Callable[..., Any]:
+    def call(*args: Any, **kwargs: Any) -> Any:
+        scope = maker.scope_of(function, args, kwargs)
+        inner = function(*args, **kwargs)
+        step, given = inner.send, None
+        try:
+            while True:
+                token = scope.enter_context()
+                try:
+                    item = step(given)
+                finally:
+                    leave_context(token)
+                try:
+                    given, step = (yield item), inner.send
+                except GeneratorExit:
+                    inner.close()
+                    raise
+                except BaseException as thrown:  # noqa: BLE001 - it is thrown into the original
+                    given, step = thrown, inner.throw
+        except StopIteration as end:
+            scope.close(end.value)
+            return end.value
+        except BaseException as error:
+            scope.close(error=error)
+            raise
+
+    return call
+
+
+def _wrap_async_generator(maker: ScopeMaker, function: Any) -> Callable[..., Any]:
+    async def call(*args: Any, **kwargs: Any) -> Any:
+        scope = maker.scope_of(function, args, kwargs)
+        inner = function(*args, **kwargs)
+        step, given = inner.asend, None
+        try:
+            while True:
+                token = scope.enter_context()
+                try:
+                    item = await step(given)
+                finally:
+                    leave_context(token)
+                try:
+                    given, step = (yield item), inner.asend
+                except GeneratorExit:
+                    await inner.aclose()
+                    raise
+                except BaseException as thrown:  # noqa: BLE001 - it is thrown into the original
+                    given, step = thrown, inner.athrow
+        except StopAsyncIteration:
+            scope.close()
+        except BaseException as error:
+            scope.close(error=error)
+            raise
+
+    return call

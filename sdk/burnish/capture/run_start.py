@@ -1,0 +1,101 @@
+"""A trajectory starts, for an invocation, a trace or a run that nobody wrapped, or is taken up again.
+
+`begin` is the entry. Knows: what RunStarted says, and which patches are in place before a run. Does not
+know: how an invocation is told from a part of another one (langchain/invocation.py).
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from burnish import settings
+from burnish.capture import fault_reports
+from burnish.capture.content.redaction_door import door
+from burnish.capture.langchain import langgraph_store
+from burnish.capture.langchain.workflows import AGENT
+from burnish.capture.patches import sent_messages, threads
+from burnish.capture.recorder import context, shipping
+from burnish.capture.recorder.calls import start_run
+from burnish.capture.recorder.requests import RunRequest
+from burnish.capture.recorder.runs import LiveTrajectory, registry
+from burnish.capture.recorder.values import text_of_value
+
+
+class Agent(NamedTuple):
+    """What `wrap` and `trace` were told about an agent."""
+
+    name: str
+    tags: tuple[str, ...] = ()
+
+
+class Start(NamedTuple):
+    """What is known of an invocation before it runs."""
+
+    agent: Agent
+    entry: str
+    input: Any
+    thread_id: str | None = None
+    tags: tuple[str, ...] = ()
+    metadata: Mapping[str, Any] = {}
+    resumes: str | None = None  # trajectory that is taken up again
+    operation: str = AGENT
+
+
+def recording() -> bool:
+    """Whether anything may be recorded here."""
+    return not context.suppressed.get() and settings.current().capture != "off"
+
+
+def begin(start: Start, key: Any) -> LiveTrajectory:
+    """Start a trajectory, or take one up again, and say so; without a key until its run starts."""
+    threads.carry_context()
+    sent_messages.install()
+    langgraph_store.listen()
+    shipping.start()
+    fault_reports.tell()
+    given = context.current_task.get()
+    trajectory = LiveTrajectory(start.agent.name, start.resumes, door())
+    trajectory.thread_id = start.thread_id
+    registry.begin(trajectory, key)
+    if given is not None:
+        given.add(trajectory)
+    try:
+        _announce_run(trajectory, start, given)
+    except Exception:
+        registry.end(trajectory, "completed")
+        raise
+    return trajectory
+
+
+def _announce_run(trajectory: LiveTrajectory, start: Start, given: Any) -> None:
+    trace, parent = _active_span()
+    trajectory.trace = trace
+    named: dict[str, Any] = {} if given is None else given.named()
+    user = start.metadata.get("user_id")
+    if user is not None and named.get("user") is None:
+        named["user"] = user if isinstance(user, str) else text_of_value(user)
+    request = RunRequest(
+        entry=start.entry,
+        input=start.input,
+        trace=trace,
+        parent=parent,
+        resumed=start.resumes is not None,
+        operation=start.operation,
+        metadata=start.metadata,
+        tags=(*start.agent.tags, *start.tags),
+        task=named,
+    )
+    start_run(trajectory, request)
+
+
+def _active_span() -> tuple[str | None, str | None]:
+    """Trace and span of an OpenTelemetry span that is active here."""
+    module = sys.modules.get("opentelemetry.trace")
+    if module is None:
+        return None, None
+    found = module.get_current_span().get_span_context()
+    if not found.is_valid:
+        return None, None
+    return f"{found.trace_id:032x}", f"{found.span_id:016x}"

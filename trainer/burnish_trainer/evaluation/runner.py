@@ -1,0 +1,277 @@
+"""Run the attempts of both arms and compare them, or run an agent to record it.
+
+`evaluate` states the order of an evaluation; `collect` only runs and records.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from burnish.errors import EvaluationError
+from burnish.records import Evaluation, Task
+from burnish_trainer import console
+from burnish_trainer.evaluation.agent_project import (
+    POOLS,
+    AgentProject,
+    decode_tasks,
+    hash_tasks,
+    load_agent,
+)
+from burnish_trainer.evaluation.arms import ArmCache, ArmResults
+from burnish_trainer.evaluation.comparison import (
+    compare_pool,
+    faults_by_reason,
+    find_regressions,
+    pair_results,
+    unknown_by_reason,
+)
+from burnish_trainer.evaluation.event_loop import EvaluationLoop
+from burnish_trainer.evaluation.grading import AttemptResult, grade_attempts
+from burnish_trainer.evaluation.rollouts import (
+    AttemptJob,
+    AttemptRunner,
+    EvaluationAttempt,
+    RunOptions,
+    since_now,
+)
+
+Tasks = dict[str, Sequence[Any]] | Iterable[Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class RunCollection:
+    """Recorded runs of an agent.
+
+    Attributes:
+        results: Result of each run.
+        seconds: Duration of all runs.
+    """
+
+    results: list[AttemptResult]
+    seconds: float
+
+    @property
+    def success_rate(self) -> float:
+        """Return the share of graded runs that succeeded."""
+        known = [r for r in self.results if r.label != "unknown"]
+        return sum(r.label == "success" for r in known) / len(known) if known else 0.0
+
+    @property
+    def faults(self) -> dict[str, int]:
+        """Return the count of runs that ended with an infrastructure error, by error."""
+        return faults_by_reason(self.results)
+
+
+def evaluate(
+    agent: str | AgentProject,
+    *,
+    adapters: Sequence[str | None],
+    tasks: Tasks = None,
+    options: RunOptions | None = None,
+    fresh: bool = False,
+) -> Evaluation:
+    """Compare two versions of an agent on the same tasks.
+
+    The real agent runs, captured by burnish, in a new environment per attempt, and the verifiers of its burnish.toml
+    grade the attempts. Gains are paired: Tango's 95 % interval, McNemar's exact test.
+
+    Args:
+        agent: Name of the agent in burnish.toml.
+        adapters: The version before and the one after; a single one is compared with the base model. None is the base.
+        tasks: By pool, or one list that counts as held-out; by default the pools heldout, standing and capability.
+        options: How attempts are run; by default as in burnish.toml.
+        fresh: Repeat all attempts, including those with cached results.
+
+    Raises:
+        EvaluationError: There are no tasks, or no attempt could be graded.
+        BackendUnavailable: The backend does not answer.
+        NoVerifier: burnish.toml names no verifier.
+        UnknownAdapter: The workspace does not hold a version.
+    """
+    subject = load_agent(agent)
+    before, after = _two_adapters(adapters)
+    pools = select_pools(subject, tasks)
+    chosen = options or read_options(subject)
+    started = time.monotonic()
+    with EvaluationLoop(chosen.concurrency) as loop:
+        sides = [
+            run_arm(subject, adapter, pools, chosen, loop=loop, fresh=fresh)
+            for adapter in (before, after)
+        ]
+    arms = [side.results for side in sides]
+    pairs = pair_results(*arms)
+    if not pairs:
+        raise _no_grades_error(*arms)
+    by_pool = {pool: [p for p in pairs if p[0].pool == pool] for pool in pools}
+    return Evaluation(
+        agent=subject.name,
+        base_model=subject.config.base_model,
+        before=before,
+        after=after,
+        pools={pool: compare_pool(pool, found) for pool, found in by_pool.items() if found},
+        trajectories=sum(r.trajectory_id is not None for arm in arms for r in arm),
+        unknown=unknown_by_reason(*arms),
+        seconds=round(time.monotonic() - started, 3),
+        extras={
+            "interval": "Tango's paired score interval, 95 %",
+            "test": "McNemar's exact test, two-sided",
+            "tasks_sha256": {pool: hash_tasks(several) for pool, several in pools.items()},
+            "options": msgspec.to_builtins(chosen),
+            "regressions": find_regressions(pairs),
+            "infrastructure": {
+                name: {"attempts": len(side.results), "errors": faults_by_reason(side.results)}
+                for name, side in zip(("before", "after"), sides, strict=True)
+            },
+            "remembered": {
+                name: side.remembered for name, side in zip(("before", "after"), sides, strict=True)
+            },
+        },
+    )
+
+
+def collect(
+    agent: str | AgentProject,
+    tasks: Iterable[Any],
+    *,
+    adapter: str | None = None,
+    options: RunOptions | None = None,
+) -> RunCollection:
+    """Run the agent on tasks and record the runs.
+
+    Args:
+        agent: Name of the agent in burnish.toml.
+        tasks: Tasks to attempt.
+        adapter: Version that answers; None is the base model.
+        options: Run options; by default one attempt each at the rollout temperature, recorded as rollout.
+    """
+    subject = load_agent(agent)
+    table = subject.config.evaluate
+    chosen = options or RunOptions(
+        source="rollout",
+        temperature=table.rollout_temperature,
+        seed=table.seed,
+        concurrency=table.concurrency,
+        max_steps=table.max_steps,
+    )
+    started = time.monotonic()
+    with EvaluationLoop(chosen.concurrency) as loop:
+        runner = AttemptRunner(subject, adapter, chosen, loop=loop)
+        results = _run_pools(runner, {"train": decode_tasks(tasks)}, "rollouts")
+    return RunCollection(results, round(time.monotonic() - started, 3))
+
+
+def run_arm(
+    subject: AgentProject,
+    adapter: str | None,
+    pools: dict[str, list[Task]],
+    options: RunOptions,
+    *,
+    loop: EvaluationLoop | None = None,
+    fresh: bool = False,
+) -> ArmResults:
+    """Return the results of one version on the tasks of all pools; reuse cached results.
+
+    Args:
+        subject: The agent.
+        adapter: The version; None is the base model.
+        pools: Tasks by pool.
+        options: Options of the attempts.
+        loop: The event loop of the evaluation.
+        fresh: Repeat all attempts.
+    """
+    jobs: list[AttemptJob] = [
+        (task, pool, attempt)
+        for attempt in range(1, options.attempts + 1)
+        for pool, several in pools.items()
+        for task in several
+    ]
+    store = ArmCache(subject, adapter, pools, options)
+    known = {} if fresh else store.load_results()
+    missing = [job for job in jobs if (job[1], job[0].id, job[2]) not in known]
+    if missing:
+        runner = AttemptRunner(subject, adapter, options, loop=loop)
+        made = _run_jobs(runner, missing, f"evaluating {adapter or 'the base'}")
+        known = {**known, **{(r.pool, r.task_id, r.attempt): r for r in made}}
+        store.save_results(list(known.values()))
+    results = [known[pool, task.id, attempt] for task, pool, attempt in jobs]
+    return ArmResults(results, remembered=len(jobs) - len(missing))
+
+
+def select_pools(subject: AgentProject, tasks: Tasks = None) -> dict[str, list[Task]]:
+    """Return tasks by pool, from the `tasks` argument of evaluate().
+
+    Raises:
+        EvaluationError: There are no tasks.
+    """
+    if isinstance(tasks, dict):
+        pools = {pool: decode_tasks(several) for pool, several in tasks.items()}
+    elif tasks is not None:
+        pools = {"heldout": decode_tasks(tasks)}
+    else:
+        pools = {pool: subject.tasks(pool) for pool in POOLS}
+    if not any(pools.values()):
+        raise EvaluationError(
+            f"agent {subject.name!r} has no tasks to be evaluated on",
+            f"tasks in the pools {', '.join(POOLS)}",
+            f"look at `tasks` in [agent.{subject.name}] of burnish.toml",
+        )
+    return {pool: several for pool, several in pools.items() if several}
+
+
+def read_options(subject: AgentProject) -> RunOptions:
+    """Return the options of an evaluation's attempts from burnish.toml."""
+    table = subject.config.evaluate
+    return RunOptions(seed=table.seed, concurrency=table.concurrency, max_steps=table.max_steps)
+
+
+def _run_pools(
+    runner: AttemptRunner, pools: dict[str, list[Task]], label: str
+) -> list[AttemptResult]:
+    jobs = [
+        (task, pool, attempt)
+        for attempt in range(1, runner.options.attempts + 1)
+        for pool, several in pools.items()
+        for task in several
+    ]
+    return _run_jobs(runner, jobs, label)
+
+
+def _run_jobs(runner: AttemptRunner, jobs: Sequence[AttemptJob], label: str) -> list[AttemptResult]:
+    since = since_now()
+    _ = runner.subject.verifiers  # a missing verifier fails before an hour of attempts
+    with console.bar(label, len(jobs)) as advance:
+        ran: list[EvaluationAttempt] = runner.run_jobs(jobs, advance)
+    return grade_attempts(runner.subject, ran, since)
+
+
+def _no_grades_error(*arms: Sequence[AttemptResult]) -> EvaluationError:
+    faults = {reason: n for arm in arms for reason, n in faults_by_reason(arm).items()}
+    if faults:
+        return EvaluationError(
+            f"no attempt could be judged, {sum(faults.values())} met an error of the backend: "
+            f"{next(iter(faults))}",
+            "a backend that answers",
+            "burnish doctor",
+        )
+    return EvaluationError(
+        f"no attempt could be judged: {unknown_by_reason(*arms)}",
+        "verdicts of success or fail",
+        "burnish traces list",
+    )
+
+
+def _two_adapters(adapters: Sequence[str | None]) -> tuple[str | None, str | None]:
+    if len(adapters) == 1:
+        return None, adapters[0]
+    if len(adapters) == 2:
+        return adapters[0], adapters[1]
+    raise EvaluationError(
+        f"{len(adapters)} adapters to compare",
+        "one or two",
+        "evaluate(agent, adapters=[None, version])",
+    )
