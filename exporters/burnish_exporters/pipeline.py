@@ -39,16 +39,16 @@ from burnish_exporters.redact.rows import clean_manifest, redaction_report
 from burnish_exporters.redact.second_look import second_look_name
 from burnish_exporters.shards.builder import ShardBuilder
 from burnish_exporters.shards.cache import ShardCache
+from burnish_exporters.shards.job import ShardJob, cut_workspace, number_stream
 from burnish_exporters.shards.plan import Decoder, Plan
 from burnish_exporters.shards.shard import Shard
-from burnish_exporters.shards.worker_pool import ShardJob, build_shards
+from burnish_exporters.shards.worker_pool import build_shards
 from burnish_exporters.sources.reading import (
     Source,
     describe_source,
     read_trajectories,
     workspace_of,
 )
-from burnish_exporters.sources.shard_ranges import cut_workspace, number_stream
 from burnish_exporters.verify import PoolSettings, make_verifiers
 from burnish_exporters.verify.trust.verifier_quality import QualityStore, facts_of, unbelieved
 

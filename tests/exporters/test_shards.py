@@ -15,7 +15,7 @@ from burnish.records import Outcome
 from burnish.workspace import Workspace
 from burnish_exporters import BuildOptions, Recipe, build_dataset
 from burnish_exporters.shards import Plan, ShardCache
-from burnish_exporters.sources.shard_ranges import SIZE, cut_workspace
+from burnish_exporters.shards.job import SIZE, cut_workspace
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "export" / "throughput.py"
 RUNS = 2 * SIZE + 40

@@ -156,6 +156,25 @@ def test_packages_import_only_downwards(graph: grimp.ImportGraph) -> None:
     assert not imports("burnish_exporters", "burnish_trainer")
 
 
+def test_packages_begin_with_a_story_and_no_logic() -> None:
+    """Only the two functions of lazy exports may stand in an `__init__.py`."""
+    logic = {
+        str(path.relative_to(ROOT)): names
+        for path in sources()
+        if path.name == "__init__.py"
+        and (
+            names := [
+                node.name
+                for node in ast.walk(ast.parse(path.read_text()))
+                if isinstance(node, (*Function.__args__, ast.ClassDef))
+                and node.name not in ("__getattr__", "__dir__")
+            ]
+        )
+    }
+
+    assert logic == {}
+
+
 def test_no_two_modules_import_each_other_at_run_time() -> None:
     """Imports at the top of a module, followed to the end; those inside functions run later."""
     edges = {name: set(_top_level_imports(path)) for name, path in _modules().items()}
@@ -204,6 +223,35 @@ def test_no_folder_holds_more_than_fifteen_files() -> None:
     counts = Counter(str(path.parent.relative_to(ROOT)) for path in sources())
 
     assert {folder: count for folder, count in counts.items() if count > MOST_FILES} == {}
+
+
+def _imports_anywhere(path: Path) -> Iterator[str]:
+    """Imports in functions too, and modules that are named by a string: of import_module, of `-m`, of lazy exports."""
+    known = _modules()
+    tree = ast.parse(path.read_text())
+    ignored: set[int] = set()
+    for node in ast.walk(tree):
+        typing_only = isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        if typing_only or (isinstance(node, ast.Call) and "getLogger" in ast.unparse(node.func)):
+            ignored.update(map(id, ast.walk(node)))
+    for node in (node for node in ast.walk(tree) if id(node) not in ignored):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name in known)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            full = [f"{node.module}.{alias.name}" for alias in node.names]
+            yield from (name if name in known else node.module for name in full)
+        elif isinstance(node, ast.Constant) and "." in str(node.value) and node.value in known:
+            yield str(node.value)
+
+
+def test_no_circle_of_imports_is_hidden_in_a_function_or_a_string() -> None:
+    edges = {
+        name: set(_imports_anywhere(path)) & _modules().keys() - {name}
+        for name, path in _modules().items()
+    }
+
+    assert edges["burnish.capture.recorder.shipping"] >= {"burnish.telemetry.delivery.shipper"}
+    assert [name for name in edges if _reaches(edges, name, name)] == []
 
 
 def test_chains_of_imports_are_short() -> None:

@@ -13,7 +13,7 @@ import msgspec
 from burnish.errors import BurnishError
 from burnish.files import platform
 from burnish_exporters.shards.builder import ShardBuilder
-from burnish_exporters.shards.worker_pool import ShardJob
+from burnish_exporters.shards.job import ShardJob
 
 
 def main() -> int:

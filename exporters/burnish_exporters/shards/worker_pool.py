@@ -11,35 +11,16 @@ import selectors
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from burnish import errors
 from burnish.errors import ExportError
-from burnish.records import Trajectory
-from burnish.trajectories.run_reader import RunReader
 from burnish_exporters.shards.builder import FunnelWatch, ShardBuilder
 from burnish_exporters.shards.cache import ShardCache
-from burnish_exporters.shards.plan import Plan
+from burnish_exporters.shards.job import ShardJob
 from burnish_exporters.shards.shard import Shard
-from burnish_exporters.sources.shard_ranges import ShardRange, read_ranges
-
-
-@dataclass(frozen=True, kw_only=True)
-class ShardJob:
-    """Describe the shards to build from the workspace at `home` into the cache `store`."""
-
-    plan: Plan
-    home: Path
-    store: ShardCache
-    cuts: list[ShardRange]
-
-    def read_runs(self) -> Iterator[tuple[str, Trajectory]]:
-        """Yield the runs of all shards, each with the name of its shard."""
-        return read_ranges(RunReader(self.home), self.cuts)
 
 
 def build_shards(job: ShardJob, workers: int, watch: FunnelWatch | None = None) -> Iterator[Shard]:

@@ -8,7 +8,7 @@ from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.tools import tool
 
 import burnish
-from burnish.capture import faults
+from burnish.capture import faults, run_start
 from burnish.capture.content import message_codec as messages
 from burnish.capture.content import shared_content
 from burnish.capture.langchain import invocation, models, nodes, tools
@@ -31,7 +31,7 @@ def broken(*args, **kwargs):
 
 BREAKABLE = [
     (invocation, "begin"),
-    (invocation, "_announce_run"),
+    (run_start, "_announce_run"),
     (nodes, "open_run"),
     (models, "open_run"),
     (shared_content.Content, "request"),

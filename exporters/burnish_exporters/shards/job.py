@@ -1,14 +1,22 @@
-"""Cut runs into shards of a fixed size, each with a name that changes when a fact about one of its runs is recorded."""
+"""Cut a workspace's runs into shards, and describe which of them a process builds.
+
+Shards have a fixed size, and a name that changes when a fact about one of their runs is recorded. A `ShardJob` is sent
+to worker processes.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import msgspec
 
 from burnish.journal.index.trajectory_index import IndexEntry, Query
 from burnish.records import Trajectory
 from burnish.trajectories.run_reader import RunReader
+from burnish_exporters.shards.cache import ShardCache
+from burnish_exporters.shards.plan import Plan
 
 SIZE = 256
 
@@ -43,3 +51,17 @@ def number_stream(runs: Iterable[Trajectory]) -> Iterator[tuple[str, Trajectory]
     """Cut a stream into shards that are named by their position."""
     for place, trajectory in enumerate(runs):
         yield str(place // SIZE), trajectory
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardJob:
+    """Describe the shards to build from the workspace at `home` into the cache `store`."""
+
+    plan: Plan
+    home: Path
+    store: ShardCache
+    cuts: list[ShardRange]
+
+    def read_runs(self) -> Iterator[tuple[str, Trajectory]]:
+        """Yield the runs of all shards, each with the name of its shard."""
+        return read_ranges(RunReader(self.home), self.cuts)
