@@ -156,25 +156,6 @@ def test_packages_import_only_downwards(graph: grimp.ImportGraph) -> None:
     assert not imports("burnish_exporters", "burnish_trainer")
 
 
-def test_packages_begin_with_a_story_and_no_logic() -> None:
-    """Only the two functions of lazy exports may stand in an `__init__.py`."""
-    logic = {
-        str(path.relative_to(ROOT)): names
-        for path in sources()
-        if path.name == "__init__.py"
-        and (
-            names := [
-                node.name
-                for node in ast.walk(ast.parse(path.read_text()))
-                if isinstance(node, (*Function.__args__, ast.ClassDef))
-                and node.name not in ("__getattr__", "__dir__")
-            ]
-        )
-    }
-
-    assert logic == {}
-
-
 def test_no_two_modules_import_each_other_at_run_time() -> None:
     """Imports at the top of a module, followed to the end; those inside functions run later."""
     edges = {name: set(_top_level_imports(path)) for name, path in _modules().items()}
