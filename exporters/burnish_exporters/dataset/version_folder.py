@@ -35,7 +35,7 @@ def make_version_folder(folder: Path) -> Path:
         return make_private_folder(folder)
     except OSError as problem:
         raise ExportError(
-            f"{folder} is no folder and cannot be made one: {problem.strerror}",
+            f"{folder} is not a folder and cannot be created: {problem.strerror}",
             "a folder for dataset versions that can be written",
             f"ls -ld {folder}",
         ) from problem

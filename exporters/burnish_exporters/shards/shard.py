@@ -10,7 +10,7 @@ from burnish_exporters.curate.sample import Sample
 
 
 class Shard(msgspec.Struct, kw_only=True):
-    """Hold what became of some runs.
+    """Hold the results of some runs.
 
     Attributes:
         name: Changes whenever the shard could come out otherwise.

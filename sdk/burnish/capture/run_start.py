@@ -44,7 +44,7 @@ class Start(NamedTuple):
 
 
 def recording() -> bool:
-    """Whether anything may be recorded here."""
+    """Return whether anything may be recorded here."""
     return not context.suppressed.get() and settings.current().capture != "off"
 
 

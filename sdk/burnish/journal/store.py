@@ -49,7 +49,7 @@ class JournalStore:
         self._readers: OrderedDict[Path, SegmentReader] = OrderedDict()
 
     def report(self) -> ReadReport:
-        """What indexing the journal met, what reading single trajectories met since, and damaged small files."""
+        """Return the counts of indexing the journal, of reading single trajectories since, and of damaged small files."""
         total = self.index.report()
         total.damaged_files = count_damaged_files(self.home)
         total.lost_events += self.met.lost_events

@@ -20,7 +20,7 @@ _CALL = "_burnish_invocation"
 
 
 class OpenInvocation(Protocol):
-    """What ends with a stream."""
+    """An invocation that ends with a stream."""
 
     def failed(self, error: BaseException) -> None:
         """The stream raised, or was aborted."""

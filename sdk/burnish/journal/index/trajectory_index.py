@@ -196,7 +196,7 @@ class Index:
         return [FrameOffsets(self._path(path), [offset]) for path, offset in rows]
 
     def report(self) -> ReadReport:
-        """What reading the journal met, over all segments."""
+        """Return the counts of reading the journal, over all segments."""
         total = ReadReport()
         total.add(self._met)
         for (blob,) in self._rows("SELECT report FROM segments", []):
