@@ -26,6 +26,7 @@ Share = Annotated[float, Meta(ge=0.0, le=1.0)]
 Count = Annotated[int, Meta(ge=0)]
 Positive = Annotated[int, Meta(ge=1)]
 Seconds = Annotated[float, Meta(gt=0)]
+Delay = Annotated[float, Meta(ge=0)]
 
 
 class Table(msgspec.Struct, frozen=True, kw_only=True):
@@ -160,8 +161,11 @@ class CanaryConfig(Table, frozen=True, kw_only=True):
         float, Meta(gt=0, lt=0.5, description="Chance of a false alarm over the whole rollout.")
     ] = 0.05
     maturity_s: Annotated[
-        float, Meta(ge=0, description="Seconds that a thread's outcome is waited for.")
-    ] = 0.0
+        Delay | None,
+        Meta(
+            description="Seconds that a thread's outcome is waited for; unset learns them from the stable arm, 0 judges a thread at its outcome."
+        ),
+    ] = None
     max_threads: Annotated[
         Positive, Meta(description="Judged threads after which an open rollout pauses.")
     ] = 8000

@@ -68,7 +68,9 @@ class Policy(Record, frozen=True, kw_only=True):
 
     model: str | None = None
     adapter: str | None = None  # "name@sha12"; None is the base model
-    arm: Literal["stable", "canary", "takeover"] | None = None
+    arm: Literal["stable", "canary", "holdback", "takeover"] | None = None
+    rollout: str | None = None  # the phase of a rollout that assigned the arm
+    share: float | None = None  # probability of the candidate when the arm was assigned
     prompt_hash: str | None = None
     tools_hash: str | None = None
 

@@ -28,7 +28,7 @@ ASKERS = 3
 
 def start(home, target, share=0.5):
     """Start a canary for a share of the threads."""
-    config = CanaryConfig(decides="user", steps=[share, 1.0])
+    config = CanaryConfig(decides="user", maturity_s=0.0, steps=[share, 1.0])
     rollout = Rollout(home, "support")
     rollout._change(lambda _, now: document.stage_candidate(now, target, config, forced=False))
     rollout._change(rollout._first_step)
@@ -132,7 +132,7 @@ def test_both_versions_of_a_restarted_server_are_loaded_again(vllm, home, versio
     load(vllm, home, stable, canary)
     rollout = start(home, on(vllm, stable))
     rollout.promote(force=True)
-    config = CanaryConfig(decides="user", steps=[0.5, 1.0])
+    config = CanaryConfig(decides="user", maturity_s=0.0, steps=[0.5, 1.0])
     rollout._change(
         lambda _, now: document.stage_candidate(now, on(vllm, canary), config, forced=False)
     )

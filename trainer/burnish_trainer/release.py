@@ -6,11 +6,14 @@ import time
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from burnish import settings
 from burnish.adapters import Registry, Target
 from burnish.canary import outcomes
 from burnish.canary.document import RUNNING
 from burnish.errors import CanaryError
+from burnish.project import CanaryConfig
 from burnish.records import Decision
 from burnish.workspace import Workspace
 from burnish_trainer.evaluation.agent_project import AgentProject
@@ -35,6 +38,30 @@ def refuse_while_running(subject: AgentProject) -> None:
             "none, or one that has ended",
             f"burnish canary status {subject.name}, or burnish retrain {subject.name} --no-canary",
         )
+
+
+def canary_settings(subject: AgentProject) -> CanaryConfig:
+    """Return the settings of the agent's canary; a verifier that decides needs no maturity window.
+
+    Verdicts are given in the order of the runs, whatever they say, so those of no arm are late.
+    """
+    config = subject.config.canary
+    by_verifier = any(
+        outcomes.matches_verifier(config.decides, verifier.name) for verifier in subject.verifiers
+    )
+    if config.maturity_s is None and by_verifier:
+        return msgspec.structs.replace(config, maturity_s=0.0)
+    return config
+
+
+def refuse_without_window(subject: AgentProject) -> None:
+    """Refuse to start where a canary could not judge its threads, before any work is done.
+
+    Raises:
+        CanaryError: No maturity window is set, and none can be learnt.
+    """
+    canary = Workspace(settings.current().home).canary(subject.name)
+    canary.find_window(canary_settings(subject))
 
 
 def register_adapter(
@@ -84,7 +111,7 @@ def start_canary(subject: AgentProject, adapter: str) -> dict[str, Any]:
 
     Raises:
         ServingError: The backend cannot prove that it serves the version.
-        CanaryError: Another rollout runs.
+        CanaryError: Another rollout runs, or the canary has no maturity window.
     """
     from burnish.serving import open_backend
 
@@ -97,6 +124,6 @@ def start_canary(subject: AgentProject, adapter: str) -> dict[str, Any]:
     target = Target(backend=config.backend, base_model=config.base_model, adapter=adapter)
     against = canary_warnings(subject)
     started = time.perf_counter()
-    status = rollout.start(target, config.canary, backend=backend, doubts=against)
+    status = rollout.start(target, canary_settings(subject), backend=backend, doubts=against)
     milliseconds = 1e3 * (time.perf_counter() - started)
     return {**status, "swap_ms": round(milliseconds, 3)}

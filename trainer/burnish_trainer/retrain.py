@@ -131,11 +131,16 @@ class _Retrain:
         from burnish.serving.contract.model_contract import refuse_agent_model
         from burnish_trainer.evaluation.chat_models import check_backend
         from burnish_trainer.evaluation.runner import select_pools
-        from burnish_trainer.release import current_adapter, refuse_while_running
+        from burnish_trainer.release import (
+            current_adapter,
+            refuse_while_running,
+            refuse_without_window,
+        )
 
         subject = self._subject
         if self._choice.releases and subject.config.canary.decides:
             refuse_while_running(subject)
+            refuse_without_window(subject)
         if not subject.config.verify:
             raise NoVerifier(
                 f"agent {subject.name!r} has no verifier",

@@ -48,6 +48,15 @@ _TABLES = (
     "share DOUBLE PRECISION NOT NULL, success BOOLEAN, breaches TEXT, "
     "state TEXT NOT NULL, place BIGINT, PRIMARY KEY (rollout, thread))",
 )
+_LATER_COLUMNS = {
+    "threads": {
+        "user_id": "TEXT",
+        "reported_ns": "BIGINT",
+        "closed_ns": "BIGINT",
+        "guarded": "BOOLEAN",
+    }
+}
+"""Columns that tables of earlier versions lack."""
 _APPEND_ONLY = tuple(
     f"CREATE TRIGGER IF NOT EXISTS audit_{verb.lower()} BEFORE {verb} ON audit "
     "BEGIN SELECT RAISE(ABORT, 'the audit trail is only appended to'); END"
@@ -243,7 +252,19 @@ def _open_engine(url: str, _process: int, _file: int) -> Engine:
     with engine.connect().execution_options(burnish_write=True) as connection, connection.begin():
         for statement in (*_TABLES, *(_APPEND_ONLY if lite else ())):
             connection.exec_driver_sql(statement.replace("{serial}", serial))
+        _add_later_columns(connection)
     return engine
+
+
+def _add_later_columns(connection: Connection) -> None:
+    from sqlalchemy import inspect
+
+    inspector = inspect(connection)
+    for table, columns in _LATER_COLUMNS.items():
+        known = {column["name"] for column in inspector.get_columns(table)}
+        for name, kind in columns.items():
+            if name not in known:
+                connection.exec_driver_sql(f"ALTER TABLE {table} ADD COLUMN {name} {kind}")
 
 
 def _set_up_sqlite(connection: Any, _record: object) -> None:

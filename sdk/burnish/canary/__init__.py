@@ -6,6 +6,8 @@ e_process.py    sequential test, valid at any look
 analysis.py     evidence of all metrics
 policy.py       next move, given the evidence
 guards.py       errors, tokens and latency of threads
+maturity.py     how long outcomes are waited for
+outcomes.py     arms and outcomes of threads, from the journal
 evaluator.py    outcomes of threads, in order, to moves
 ledger.py       threads of a rollout and their outcomes, in SQL
 rollout.py      one rollout from its first step to its end

@@ -63,6 +63,9 @@ class RolloutDocument(Record, frozen=True, kw_only=True):
     salt: str = ""
     step: int = 0
     reason: str = ""
+    stamped: bool = False  # calls carry the rollout that assigned them; before, clocks told
+    window_s: float | None = None  # maturity window that was learnt
+    window_basis: str = ""  # what it was learnt from
     events: list[RolloutEvent] = msgspec.field(default_factory=list)
     config: CanaryConfig = msgspec.field(default_factory=CanaryConfig)
     retired: list[RetiredTarget] = msgspec.field(default_factory=list)
@@ -99,8 +102,17 @@ def stage_candidate(
     *,
     forced: bool,
     doubts: Sequence[str] = (),
+    window: tuple[float | None, str] = (None, ""),
 ) -> RolloutDocument:
     """Start a new rollout, without traffic.
+
+    Args:
+        document: The document so far.
+        candidate: The version to roll out.
+        config: Settings of the canary.
+        forced: The version did not pass the gate.
+        doubts: Why the deciding source may be unreliable.
+        window: The maturity window that was learnt, and what from.
 
     Raises:
         CanaryError: If another rollout runs, or the candidate already serves.
@@ -127,6 +139,9 @@ def stage_candidate(
         doubts=list(doubts),
         stable=document.stable,
         config=config,
+        stamped=True,
+        window_s=window[0],
+        window_basis=window[1],
     )
     reason = "put forward past the gate" if forced else "passed the gate"
     return record_move(fresh, "STAGED", 0.0, "; ".join([reason, *doubts]))
@@ -142,6 +157,17 @@ def take_step(document: RolloutDocument, step: int, reason: str) -> RolloutDocum
     share = document.config.steps[step]
     document = msgspec.structs.replace(document, step=step, canary=document.candidate, share=share)
     return record_move(document, "CANARY", share, reason)
+
+
+def restart_phase(document: RolloutDocument) -> RolloutDocument:
+    """Begin a new phase, with threads drawn anew and without the evidence so far."""
+    phase_id = f"{document.rollout}-{len(document.events)}"
+    return msgspec.structs.replace(document, phase_id=phase_id, salt=phase_id)
+
+
+def keep_window(document: RolloutDocument, window_s: float, basis: str) -> RolloutDocument:
+    """Keep a maturity window that was learnt during the rollout."""
+    return msgspec.structs.replace(document, window_s=window_s, window_basis=basis)
 
 
 def pause_rollout(document: RolloutDocument, reason: str) -> RolloutDocument:

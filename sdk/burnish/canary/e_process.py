@@ -14,12 +14,17 @@ whatever the two rates are at that moment: the product stays a valid bet under a
 growing shares and drifting rates, and exceeds 1/alpha with probability at most alpha (Ville).
 The evidence is the weighted mean over a grid of shifts. With margin 0 the nearest null gives both
 arms the rate w q + (1 - w) p0 (Turner, Ly and Grünwald, arXiv 2106.02693, per request).
+
+Evidence from before a change hides the change. An e-process with restarts is the weighted sum of
+e-processes that begin at the first thread (weight `first`) and at every later one (weight
+`restart`). Its mean after n threads is at most first + n * restart, which bounds the chance that it
+exceeds 1/alpha within n threads by alpha * (first + n * restart).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import acos, cos, exp, log, log1p, pi, sqrt
+from math import acos, cos, exp, inf, log, log1p, pi, sqrt
 
 WORSE_GRID = ((0.06, 1.0), (0.2, 6.0), (0.3, 2.0), (0.7, 1.0))
 """Shifts towards failure to detect, with their weights."""
@@ -37,9 +42,11 @@ class EProcess:
         grid: Supposed shifts of the canary's rate with their weights.
         margin: Distance of the null hypothesis, 0 to 1.
         prior: The control's rate before the first thread, and how many threads it counts for.
+        first: Weight of the evidence since the first thread.
+        restart: Weight of the evidence since each later thread; 0 never restarts.
     """
 
-    __slots__ = ("_log", "_margin", "_prior", "_shifts", "_weights", "hits", "threads")
+    __slots__ = ("_log", "_margin", "_prior", "_restart", "_shifts", "_weights", "hits", "threads")
 
     def __init__(
         self,
@@ -47,13 +54,16 @@ class EProcess:
         *,
         margin: float = 0.0,
         prior: tuple[float, float] = (0.5, 1.0),
+        first: float = 1.0,
+        restart: float = 0.0,
     ) -> None:
         total = sum(weight for _, weight in grid)
         self._shifts = [shift for shift, _ in grid]
         self._weights = [weight / total for _, weight in grid]
         self._margin = margin
         self._prior = prior
-        self._log = [0.0] * len(grid)
+        self._log = [log(first)] * len(grid)
+        self._restart = log(restart) if restart else -inf
         self.threads = [0, 0]  # control, canary
         self.hits = [0, 0]
 
@@ -72,7 +82,8 @@ class EProcess:
             shifted = min(max(control + shift, EDGE), 1.0 - EDGE)
             null = find_nearest_null(control, shifted, share, self._margin)
             p, n = (shifted, null - self._margin) if canary else (control, null)
-            self._log[place] += log(p / n) if hit else log((1.0 - p) / (1.0 - n))
+            factor = log(p / n) if hit else log((1.0 - p) / (1.0 - n))
+            self._log[place] = _add_logs(self._log[place], self._restart) + factor
         self.threads[canary] += 1
         self.hits[canary] += hit
 
@@ -92,6 +103,12 @@ class EProcess:
         self._log = list(state["log"])
         self.threads = [int(number) for number in state["threads"]]
         self.hits = [int(number) for number in state["hits"]]
+
+
+def _add_logs(one: float, other: float) -> float:
+    """Return log(exp(one) + exp(other)) without overflow."""
+    low, high = (one, other) if one < other else (other, one)
+    return high + log1p(exp(low - high))
 
 
 def find_nearest_null(control: float, shifted: float, share: float, margin: float) -> float:

@@ -1,22 +1,24 @@
 """Evaluate the threads of a rollout in order of assignment, and make the moves that follow.
 
 `PhaseEvaluator.take_outcome` adds one thread and makes the move. A thread is judged once it is mature:
-when the time for outcomes is over. Every thread has one outcome, and every outcome gets one look.
+when the time for outcomes is over. Every thread counts once, with its outcome or as missing, and every
+outcome gets one look.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from burnish.canary import document as moves
-from burnish.canary.analysis import Analysis
+from burnish.canary.analysis import CANARY_FIRST_WEIGHT, FIRST_WEIGHT, Analysis
 from burnish.canary.document import RolloutDocument
 from burnish.canary.guards import list_guards
 from burnish.canary.ledger import Thread, ThreadState
+from burnish.canary.maturity import learn_window
 from burnish.canary.policy import Advice, RolloutPosition, advise_move
 from burnish.records import Json
 
-PATIENCE_S = 86400.0  # default wait for the outcome of a thread
+PATIENCE_S = 86400.0  # wait for the outcome of a thread where no window is set
 
 
 class PhaseEvaluator:
@@ -26,6 +28,7 @@ class PhaseEvaluator:
         document: The rollout.
         state: State of an earlier evaluator; None starts a new phase.
         history: Successes and threads of stable before the rollout.
+        users: Threads and successes by arm of the users so far (see `UserClusters`).
     """
 
     def __init__(
@@ -34,22 +37,37 @@ class PhaseEvaluator:
         state: Mapping[str, Json] | None = None,
         *,
         history: tuple[int, int] = (0, 0),
+        users: Mapping[str, Sequence[int]] = {},
     ) -> None:
         config = document.config
         if state is None:
-            guards = list_guards(config.guards)
-            self.analysis = Analysis(margin=config.margin, guards=guards, history=history)
+            self.analysis = Analysis(
+                margin=config.margin,
+                guards=list_guards(config.guards),
+                history=history,
+                first=FIRST_WEIGHT if document.state == "PROMOTED" else CANARY_FIRST_WEIGHT,
+            )
         else:
-            self.analysis = Analysis.restore(state["analysis"])
-        self.judged: int = state["judged"] if state else 0
-        self.on_step: int = state["on_step"] if state else 0
+            self.analysis = Analysis.restore(state["analysis"], users)
+        known = state or {}
+        self.judged: int = known.get("judged", 0)
+        self.closed: int = known.get("closed", self.judged)  # judged, late and missing threads
+        self.on_step: int = known.get("on_step", 0)
+        self.corrected: int = known.get("corrected", 0)  # outcomes that changed after their look
+        self.window_s: float | None = known.get("window_s")
+        self.window_basis: str = known.get("window_basis", "")
+        self._seen_after: dict[str, float] = {}
 
     def state(self) -> dict[str, Json]:
         """Return the whole state as plain data."""
         return {
             "analysis": self.analysis.state(),
             "judged": self.judged,
+            "closed": self.closed,
             "on_step": self.on_step,
+            "corrected": self.corrected,
+            "window_s": self.window_s,
+            "window_basis": self.window_basis,
         }
 
     def count_assignments(self, threads: list[Thread]) -> None:
@@ -57,30 +75,98 @@ class PhaseEvaluator:
         for thread in threads:
             self.analysis.assigned(thread.arm, thread.share)
 
+    def find_window(
+        self, threads: Sequence[Thread], document: RolloutDocument, now_ns: int
+    ) -> float | None:
+        """Return the maturity window: set, learnt before the rollout, or learnt from these threads.
+
+        None means that too few outcomes of stable are known; then no thread is judged.
+        """
+        if document.config.maturity_s is not None:
+            return document.config.maturity_s
+        if document.window_s is not None:
+            return document.window_s
+        if document.config.decides is None:
+            return 0.0  # outcomes are recorded by hand
+        if self.window_s is None:
+            learned = learn_window(self._measure_delays(threads, now_ns))
+            if learned is not None:
+                self.window_s, self.window_basis = learned.seconds, learned.basis
+        return self.window_s
+
+    def _measure_delays(
+        self, threads: Sequence[Thread], now_ns: int
+    ) -> Iterator[tuple[float, float | None]]:
+        for thread in threads:
+            if thread.arm != "stable":
+                continue
+            age_s = _seconds(thread.assigned_ns, now_ns)
+            if thread.success is None:
+                yield age_s, None
+            elif thread.reported_ns is not None:
+                yield age_s, _seconds(thread.assigned_ns, thread.reported_ns)
+            else:  # the look that finds an outcome bounds its delay
+                yield age_s, self._seen_after.setdefault(thread.thread, age_s)
+
     def select_ready(
         self, threads: list[Thread], document: RolloutDocument, now_ns: int
     ) -> Iterator[tuple[Thread, ThreadState]]:
         """Yield the mature open threads in the order of assignment, with their new state.
 
-        With a maturity time, a thread waits for its end even if its outcome is known; otherwise
-        the arm that answers faster would be judged first.
+        With a maturity window, a thread waits for its end even if its outcome is known; otherwise
+        the arm that answers faster would be judged first. A thread without an outcome at that end
+        is counted as missing, also if its outcome came after the end and before this look.
         """
-        wait_s = document.config.maturity_s
+        wait_s = self.find_window(threads, document, now_ns)
+        if wait_s is None:
+            return
         for thread in threads:
-            age_s = (now_ns - thread.assigned_ns) / 1e9
+            age_s = _seconds(thread.assigned_ns, now_ns)
             if age_s < wait_s:
                 return
-            if thread.success is not None:
+            if thread.success is None:
+                if age_s > (wait_s or PATIENCE_S):
+                    self._take_missing(thread)
+                    yield thread, "missed"
+            elif wait_s and _is_late(thread, wait_s):
+                self._take_missing(thread)
+                yield thread, "late"
+            else:
+                self.closed += 1
                 yield thread, "judged"
-            elif age_s > (wait_s or PATIENCE_S):
-                yield thread, "missed"
+
+    def _take_missing(self, thread: Thread) -> None:
+        self.closed += 1
+        self.analysis.add_missing(thread.arm, thread.share, thread.open_breaches)
 
     def take_outcome(self, thread: Thread, document: RolloutDocument) -> RolloutDocument:
         """Add the outcome of a thread and make the move that follows."""
-        self.analysis.add(thread.arm, bool(thread.success), thread.share, thread.breaches)
+        self.analysis.add(
+            thread.arm,
+            bool(thread.success),
+            thread.share,
+            thread.open_breaches,
+            user=thread.user,
+        )
         self.judged += 1
         self.on_step += thread.arm == "canary" and thread.share == document.share
         return self.decide_move(document, thread.assigned_ns)
+
+    def replay(self, threads: Iterable[Thread]) -> None:
+        """Compute the evidence on outcomes anew from the closed threads; guards and shares stay.
+
+        Args:
+            threads: All closed threads of the phase, in the order of evaluation.
+        """
+        self.analysis.clear_outcomes()
+        self.judged = self.closed = 0
+        for thread in threads:
+            self.closed += 1
+            if thread.state == "judged":
+                self.judged += 1
+                self.analysis.add(thread.arm, bool(thread.success), thread.share, user=thread.user)
+            else:
+                self.analysis.add_missing(thread.arm, thread.share)
 
     def decide_move(self, document: RolloutDocument, now_ns: int) -> RolloutDocument:
         """Make the move that the evidence requires; return the same document if none."""
@@ -96,7 +182,7 @@ class PhaseEvaluator:
         position = RolloutPosition(
             step=document.step,
             canary_on_step=self.on_step,
-            age_s=max(0.0, (now_ns - document.started_ns) / 1e9) if document.started_ns else 0.0,
+            age_s=_seconds(document.started_ns, now_ns) if document.started_ns else 0.0,
             promoted=document.state == "PROMOTED",
         )
         return advise_move(self.analysis.evidence(), position, document.config)
@@ -113,3 +199,14 @@ class PhaseEvaluator:
         if advice.move == "pause":
             return moves.pause_rollout(document, advice.reason)
         return document
+
+
+def _is_late(thread: Thread, wait_s: float) -> bool:
+    """Return True if the outcome came after the thread's window."""
+    return (
+        thread.reported_ns is not None and _seconds(thread.assigned_ns, thread.reported_ns) > wait_s
+    )
+
+
+def _seconds(begin_ns: int, end_ns: int) -> float:
+    return max(0.0, (end_ns - begin_ns) / 1e9)

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import msgspec
 
@@ -18,7 +18,13 @@ from burnish.records import Json, Record
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-ThreadState = Literal["open", "judged", "missed"]
+ThreadState = Literal["open", "judged", "missed", "late"]
+"""Late: missed, and the outcome came after the thread's window."""
+
+_COLUMNS = (
+    "thread, assigned_ns, arm, share, success, breaches, state, place, user_id, reported_ns, "
+    "COALESCE(guarded, FALSE) AS guarded"
+)
 
 
 class Thread(Record, frozen=True, kw_only=True):
@@ -32,6 +38,21 @@ class Thread(Record, frozen=True, kw_only=True):
     breaches: dict[str, bool] = msgspec.field(default_factory=dict)
     state: ThreadState = "open"
     place: int | None = None  # position in the order of evaluation
+    user: str | None = None
+    reported_ns: int | None = None  # time of its outcome
+    guarded: bool = False  # its breaches are already counted
+
+    @property
+    def open_breaches(self) -> dict[str, bool]:
+        """Breaches that are still to be counted."""
+        return {} if self.guarded else self.breaches
+
+
+class LedgerUpdate(NamedTuple):
+    """What observed threads changed in the ledger."""
+
+    entered: list[Thread]  # new threads
+    corrected: int  # closed threads whose outcome is another one now
 
 
 class ThreadLedger:
@@ -46,34 +67,36 @@ class ThreadLedger:
         self._connection = connection
         self._rollout = rollout
 
-    def begin_phase(self, agent: str, judge: dict[str, Json], cursor_ns: int) -> None:
+    def begin_phase(self, agent: str, judge: dict[str, Json], begun_ns: int) -> None:
         """Insert the row of a new phase."""
         self._execute_sql(
             "INSERT INTO rollouts (rollout, agent, cursor_ns, judge) "
             "VALUES (:rollout, :agent, :cursor_ns, :judge)",
             agent=agent,
-            cursor_ns=cursor_ns,
+            cursor_ns=begun_ns,
             judge=canonical(judge).decode(),
         )
 
-    def read_evaluator_state(self) -> tuple[dict[str, Json], int]:
-        """Return the evaluator's state, and the time from which trajectories are still to be read."""
-        row = self._execute_sql(
-            "SELECT judge, cursor_ns FROM rollouts WHERE rollout = :rollout"
-        ).one()
-        return msgspec.json.decode(row.judge), row.cursor_ns
+    def read_evaluator_state(self) -> dict[str, Json]:
+        """Return the evaluator's state."""
+        row = self._execute_sql("SELECT judge FROM rollouts WHERE rollout = :rollout").one()
+        return msgspec.json.decode(row.judge)
 
-    def write_evaluator_state(self, judge: dict[str, Json], cursor_ns: int) -> None:
-        """Store the evaluator's state and the reading position."""
+    def write_evaluator_state(self, judge: dict[str, Json]) -> None:
+        """Store the evaluator's state."""
         self._execute_sql(
-            "UPDATE rollouts SET judge = :judge, cursor_ns = :cursor_ns WHERE rollout = :rollout",
+            "UPDATE rollouts SET judge = :judge WHERE rollout = :rollout",
             judge=canonical(judge).decode(),
-            cursor_ns=cursor_ns,
         )
 
-    def put_threads(self, threads: Iterable[Thread]) -> list[Thread]:
-        """Insert threads, or update those that are still open; return the new ones."""
-        entered = []
+    def put_threads(self, threads: Iterable[Thread], *, revise: bool = True) -> LedgerUpdate:
+        """Insert threads, or update those that are known.
+
+        Args:
+            threads: Threads as they are observed now.
+            revise: Let a new outcome replace that of a thread that is closed.
+        """
+        entered, corrected = [], 0
         for thread in threads:
             row = {
                 **msgspec.structs.asdict(thread),
@@ -81,60 +104,133 @@ class ThreadLedger:
             }
             new = self._execute_sql(
                 "INSERT INTO threads (rollout, thread, assigned_ns, arm, share, success, breaches, "
-                "state) VALUES (:rollout, :thread, :assigned_ns, :arm, :share, :success, "
-                ":breaches, 'open') ON CONFLICT DO NOTHING",
+                "state, user_id, reported_ns) VALUES (:rollout, :thread, :assigned_ns, :arm, "
+                ":share, :success, :breaches, 'open', :user, :reported_ns) ON CONFLICT DO NOTHING",
                 **row,
             )
             if new.rowcount:
                 entered.append(thread)
                 continue
             self._execute_sql(
-                "UPDATE threads SET success = COALESCE(:success, success), breaches = :breaches "
+                "UPDATE threads SET success = COALESCE(:success, success), breaches = :breaches, "
+                "reported_ns = CASE WHEN success IS NULL THEN :reported_ns ELSE reported_ns END "
                 "WHERE rollout = :rollout AND thread = :thread AND state = 'open'",
                 **row,
             )
-        return entered
+            if revise and thread.success is not None:
+                corrected += self._revise_outcome(row)
+        return LedgerUpdate(entered, corrected)
 
-    def close_thread(self, thread: Thread, state: ThreadState, place: int | None = None) -> None:
-        """Mark a thread as judged or missed."""
+    def _revise_outcome(self, row: dict[str, Json]) -> int:
+        """Write the newest outcome of a closed thread; return 1 if one that was judged changed."""
         self._execute_sql(
-            "UPDATE threads SET state = :state, place = :place "
+            "UPDATE threads SET state = 'late', success = :success, reported_ns = :reported_ns "
+            "WHERE rollout = :rollout AND thread = :thread AND state = 'missed'",
+            **row,
+        )
+        judged = self._execute_sql(
+            "UPDATE threads SET success = :success WHERE rollout = :rollout AND thread = :thread "
+            "AND state = 'judged' AND success <> :success",
+            **row,
+        )
+        return judged.rowcount
+
+    def close_thread(
+        self, thread: Thread, state: ThreadState, place: int | None = None, now_ns: int = 0
+    ) -> None:
+        """Mark a thread as judged, late or missed at a place in the order of evaluation."""
+        self._execute_sql(
+            "UPDATE threads SET state = :state, place = :place, closed_ns = :now_ns "
             "WHERE rollout = :rollout AND thread = :thread",
             state=state,
             place=place,
             thread=thread.thread,
+            now_ns=now_ns,
+        )
+
+    def reopen_missed(self, after_ns: int) -> int:
+        """Open the threads again that were found missing later than a time; return their number.
+
+        A look of a process whose clock was ahead finds threads missing that are not.
+        """
+        return self._execute_sql(
+            "UPDATE threads SET state = 'open', place = NULL WHERE rollout = :rollout "
+            "AND state = 'missed' AND closed_ns > :after_ns",
+            after_ns=after_ns,
+        ).rowcount
+
+    def mark_guarded(self, thread: str) -> bool:
+        """Mark the breaches of an open thread as counted; return False if they already were."""
+        return bool(
+            self._execute_sql(
+                "UPDATE threads SET guarded = TRUE WHERE rollout = :rollout AND thread = :thread "
+                "AND state = 'open' AND COALESCE(guarded, FALSE) = FALSE",
+                thread=thread,
+            ).rowcount
         )
 
     def list_threads(self, state: ThreadState | None = None) -> Sequence[Thread]:
         """List threads in the order of assignment."""
-        rows = self._execute_sql(
-            "SELECT thread, assigned_ns, arm, share, success, breaches, state, place FROM threads "
-            "WHERE rollout = :rollout AND state = COALESCE(:state, state) "
-            "ORDER BY assigned_ns, thread",
-            state=state,
-        ).mappings()
+        return self._list(
+            "state = COALESCE(:state, state) ORDER BY assigned_ns, thread", state=state
+        )
+
+    def list_closed_threads(self) -> Sequence[Thread]:
+        """List judged, late and missed threads in the order of evaluation."""
+        return self._list("state <> 'open' ORDER BY COALESCE(place, -1), assigned_ns, thread")
+
+    def _list(self, where: str, **values: Json) -> Sequence[Thread]:
+        statement = f"SELECT {_COLUMNS} FROM threads WHERE rollout = :rollout AND {where}"  # noqa: S608
+        rows = self._execute_sql(statement, **values).mappings()
         return [
             msgspec.convert(
-                {**row, "breaches": msgspec.json.decode(row["breaches"] or "{}")},
+                {
+                    **row,
+                    "user": row["user_id"],
+                    "breaches": msgspec.json.decode(row["breaches"] or "{}"),
+                },
                 Thread,
                 strict=False,
             )
             for row in rows
         ]
 
-    def list_done_threads(self) -> set[str]:
-        """Return the ids of threads that are judged or missed."""
+    def list_threads_of_other_phases(self, rollout: str) -> set[str]:
+        """Return the threads that other phases of a rollout hold, a hold-back included."""
         rows = self._execute_sql(
-            "SELECT thread FROM threads WHERE rollout = :rollout AND state <> 'open'"
+            "SELECT thread FROM threads WHERE rollout <> :rollout "
+            "AND (rollout = :first OR SUBSTR(rollout, 1, LENGTH(:prefix)) = :prefix)",
+            first=rollout,
+            prefix=f"{rollout}-",
         )
         return set(rows.scalars())
 
-    def count_by_state(self) -> dict[str, int]:
-        """Count threads by state."""
+    def count_users(self) -> dict[str, list[int]]:
+        """Count successes and threads on the canary and on stable of each user with judged threads."""
         rows = self._execute_sql(
-            "SELECT state, COUNT(*) FROM threads WHERE rollout = :rollout GROUP BY state"
+            "SELECT user_id, arm, COUNT(*), SUM(CASE WHEN success THEN 1 ELSE 0 END) FROM threads "
+            "WHERE rollout = :rollout AND state = 'judged' AND user_id IS NOT NULL "
+            "GROUP BY user_id, arm"
         )
-        return {"open": 0, "judged": 0, "missed": 0} | dict(rows.all())
+        users: dict[str, list[int]] = {}
+        for user, arm, threads, successes in rows:
+            place = 0 if arm == "canary" else 2
+            users.setdefault(user, [0] * 4)[place : place + 2] = [int(successes), int(threads)]
+        return users
+
+    def count_by_arm(self) -> dict[str, dict[str, int]]:
+        """Count threads by arm and state; `assigned` is their sum."""
+        rows = self._execute_sql(
+            "SELECT arm, state, COUNT(*) FROM threads WHERE rollout = :rollout GROUP BY arm, state"
+        )
+        found: dict[str, dict[str, int]] = {
+            arm: {"assigned": 0, "open": 0, "judged": 0, "late": 0, "missed": 0}
+            for arm in ("stable", "canary")
+        }
+        for arm, state, number in rows:
+            found[arm][state] += number
+            found[arm]["assigned"] += number
+        return found
 
     def _execute_sql(self, statement: str, **values: Json) -> Any:
         from sqlalchemy import text

@@ -1,37 +1,97 @@
 """Read arms, outcomes and guard breaches of a rollout's threads from recorded trajectories.
 
-`ThreadReader.read_threads` is the entry. Received runs were not routed here, whatever their attributes
-say, so they are not evidence unless burnish.toml trusts them.
+`ThreadReader.read_threads` is the entry. The stamp of a thread's calls says which rollout assigned it to
+which arm. Received runs were not routed here, whatever their attributes say, so they are not evidence
+unless burnish.toml trusts them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+import contextlib
+import time
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import quote
+
+import msgspec
 
 from burnish.canary.assignment import Arm
+from burnish.canary.document import RolloutDocument
 from burnish.canary.guards import find_breaches
-from burnish.journal.index.trajectory_index import Query
+from burnish.files.storage import atomic_write, make_private_folder
+from burnish.journal.index.trajectory_index import IndexEntry, Query
 from burnish.origins import RUNS, may_decide
 from burnish.project import CanaryConfig, read_trusted_sources
-from burnish.records import ModelCall, Trajectory
+from burnish.records import ModelCall, Outcome, Record, Trajectory
 from burnish.trajectories.run_reader import RunReader
 
 HISTORY_THREADS = 30
 _HISTORY_LOOK = 200
+_DELAYS_LOOK = 600  # runs whose delays are read
+_DELAYS_FROM = 5000  # newest runs that they are taken from
+
+
+class ReadingPosition(Record, frozen=True, kw_only=True):
+    """How far the journal was read at the last look.
+
+    The position counts bytes of segments, so the clock of no host decides what is new. Its file may be
+    lost: then everything is read again, and the ledger knows what was judged.
+    """
+
+    segments: dict[str, int] = msgspec.field(default_factory=dict)
+    looked_ns: int = 0  # clock of the process that looked
+    running: list[str] = msgspec.field(
+        default_factory=list
+    )  # threads with a run that had not ended
+
+
+def read_position(home: Path, agent: str) -> ReadingPosition:
+    """Return the position of the last look; an empty one before the first."""
+    with contextlib.suppress(OSError, msgspec.MsgspecError):
+        return msgspec.json.decode(_position_path(home, agent).read_bytes(), type=ReadingPosition)
+    return ReadingPosition()
+
+
+def write_position(home: Path, agent: str, position: ReadingPosition) -> None:
+    """Store the position, if the workspace can be written."""
+    path = _position_path(home, agent)
+    with contextlib.suppress(OSError):
+        make_private_folder(path.parent)
+        atomic_write(path, msgspec.json.encode(position), durable=False)
+
+
+def _position_path(home: Path, agent: str) -> Path:
+    return Path(home) / "control" / "canary" / f"{quote(agent, safe='')}.json"
 
 
 class ObservedThread(NamedTuple):
     """A thread as its trajectories show it."""
 
     thread: str
-    started_ns: int  # start of its first run here
-    assigned_ns: int  # time of its first routed call
+    assigned_ns: int  # time of its first routed call, by its host's clock
     arm: Arm
+    share: float  # probability of the candidate at that call
     success: bool | None
+    reported_ns: int | None  # time of that outcome, by its host's clock
     breaches: dict[str, bool]
     running: bool
+    user: str | None = None
+
+
+class Assignment(NamedTuple):
+    """The first call of a thread in one phase of a rollout."""
+
+    share: float
+    assigned_ns: int
+    arm: Arm
+
+
+class StableDelays(NamedTuple):
+    """Ages of stable's finished threads and delays of their outcomes, in seconds."""
+
+    threads: list[tuple[float, float | None]]
+    by_verdict: bool  # the deciding facts are verdicts of a verifier
 
 
 class ThreadReader:
@@ -49,70 +109,132 @@ class ThreadReader:
         self._config = config
         self._trusted = read_trusted_sources(agent)
 
-    def read_threads(
-        self, since_ns: int, candidate: str | None, done: set[str]
-    ) -> list[ObservedThread]:
-        """Return the threads with routed runs since a time, except those already judged.
+    def find_changed_threads(self, positions: Mapping[str, int]) -> tuple[set[str], dict[str, int]]:
+        """Return the threads with new events since the last look, and the positions after them."""
+        changes = self._runs.changes_since(positions)
+        threads = {
+            entry.thread_id
+            for entry in changes.entries
+            if entry.agent == self._agent and entry.thread_id is not None
+        }
+        return threads | changes.threads, changes.positions
 
-        Args:
-            since_ns: Start time.
-            candidate: The candidate's adapter version; a thread answered by it is on the canary.
-            done: Threads that were already judged.
-        """
-        found: dict[str, list[Trajectory]] = {}
-        for entry in self._runs.entries(Query(agent=self._agent, since_ns=since_ns)):
-            if entry.thread_id is not None and entry.thread_id not in done:
-                trajectory = self._runs.trajectory(entry.id)
-                if self._is_evidence(trajectory) and find_first_routed_call(trajectory) is not None:
-                    found.setdefault(entry.thread_id, []).append(trajectory)
-        seen = [
-            self._observe_thread(thread, runs, candidate)
-            for thread, runs in found.items()
-            if not _was_taken_over(runs)
-        ]
-        return sorted(seen, key=lambda thread: (thread.assigned_ns, thread.thread))
+    def read_threads(
+        self, threads: Iterable[str], document: RolloutDocument
+    ) -> list[ObservedThread]:
+        """Return those of some threads that the current phase of a rollout assigned to an arm."""
+        found = []
+        for thread in sorted(threads):
+            entries = self._runs.entries(Query(agent=self._agent, thread_id=thread))
+            runs = [run for run in self._runs.read(entries) if self._is_evidence(run)]
+            seen = self._observe_thread(thread, runs, document)
+            if seen is not None:
+                found.append(seen)
+        return sorted(found, key=lambda seen: (seen.assigned_ns, seen.thread))
 
     def read_history(self, stable: str | None) -> tuple[int, int]:
         """Return successes and number of stable's last judged runs in production."""
         entries = self._runs.entries(Query(agent=self._agent, source="production"))
-        outcomes = []
-        for entry in reversed(entries[-_HISTORY_LOOK:]):
-            trajectory = self._runs.trajectory(entry.id)
-            if not self._is_evidence(trajectory):
-                continue
-            success = find_decision([trajectory], self._config.decides, self._trusted)
-            if success is not None and {call.policy.adapter for call in trajectory.model_calls} == {
-                stable
-            }:
+        outcomes: list[bool] = []
+        for run in self._read_stable(reversed(entries[-_HISTORY_LOOK:]), stable):
+            success = find_decision([run], self._config.decides, self._trusted)
+            if success is not None:
                 outcomes.append(success)
             if len(outcomes) == HISTORY_THREADS:
                 break
         return sum(outcomes), len(outcomes)
+
+    def read_delays(self, stable: str | None) -> StableDelays:
+        """Return the delays of the deciding source for stable's runs in production."""
+        entries = self._runs.entries(Query(agent=self._agent, source="production"))
+        entries = entries[-_DELAYS_FROM:]
+        chosen = entries[:: max(1, -(-len(entries) // _DELAYS_LOOK))]
+        now_ns, by_verdict = time.time_ns(), False
+        found: list[tuple[float, float | None]] = []
+        for run in self._read_stable(chosen, stable):
+            facts = list(_iterate_deciding_facts(run, self._config.decides, self._trusted))
+            by_verdict = by_verdict or any(
+                matches_verifier(self._config.decides, verdict.verifier) for verdict in run.verdicts
+            )
+            delay = (min(facts)[0] - run.started_ns) / 1e9 if facts else None
+            age = (now_ns - run.started_ns) / 1e9
+            found.append((age, None if delay is None else max(0.0, delay)))
+        return StableDelays(found, by_verdict)
+
+    def _read_stable(
+        self, entries: Iterable[IndexEntry], stable: str | None
+    ) -> Iterator[Trajectory]:
+        for run in self._runs.read(list(entries)):
+            if self._is_evidence(run) and {c.policy.adapter for c in run.model_calls} == {stable}:
+                yield run
 
     def _is_evidence(self, trajectory: Trajectory) -> bool:
         """Return True if a run is our own, or burnish.toml trusts received runs."""
         return may_decide(trajectory.origin, RUNS, self._trusted)
 
     def _observe_thread(
-        self, thread: str, runs: list[Trajectory], candidate: str | None
-    ) -> ObservedThread:
-        runs.sort(key=lambda run: run.started_ns)
-        first = find_first_routed_call(runs[0])
-        answered = first.policy.adapter if first else None
+        self, thread: str, runs: Sequence[Trajectory], document: RolloutDocument
+    ) -> ObservedThread | None:
+        """Return a thread as the runs of the current phase show it, or None if it is not part of it."""
+        assigned = [(run, find_assignment(run, document)) for run in runs]
+        counted = [run for run, first in assigned if first is not None]
+        firsts = [first for _, first in assigned if first is not None]
+        if not firsts or _was_taken_over(counted):
+            return None
+        first = min(firsts)  # the share only grows, so no clock is needed to tell the first call
+        facts = [
+            fact
+            for run in counted
+            for fact in _iterate_deciding_facts(run, self._config.decides, self._trusted)
+        ]
+        if len(counted) == len(runs):  # an outcome of the thread can mean no earlier phase
+            facts += _select_outcomes(
+                self._runs.thread_outcomes(thread), self._config.decides, self._trusted
+            )
         return ObservedThread(
             thread=thread,
-            started_ns=runs[0].started_ns,
-            assigned_ns=first.started_ns if first else runs[0].started_ns,
-            arm="canary" if answered == candidate else "stable",
-            success=find_decision(runs, self._config.decides, self._trusted),
-            breaches=find_breaches(runs, self._config.guards),
-            running=any(run.status == "running" for run in runs),
+            assigned_ns=first.assigned_ns,
+            arm=first.arm,
+            share=first.share,
+            success=max(facts)[1] if facts else None,
+            reported_ns=max(facts)[0] if facts else None,
+            breaches=find_breaches(counted, self._config.guards),
+            running=any(run.status == "running" for run in counted),
+            user=counted[0].user,
         )
 
 
-def _was_taken_over(runs: list[Trajectory]) -> bool:
+def _was_taken_over(runs: Sequence[Trajectory]) -> bool:
     """Return True if another version answered for one that its backend lost: evidence for no arm."""
     return any(call.policy.arm == "takeover" for run in runs for call in run.model_calls)
+
+
+def find_assignment(run: Trajectory, document: RolloutDocument) -> Assignment | None:
+    """Return a run's first call that the current phase assigned, or None.
+
+    The stamp of the call decides. Calls of earlier versions of burnish carry none; in a rollout that
+    such a version began, their time and adapter decide.
+    """
+    promoted = document.state == "PROMOTED"
+    stamped = [
+        Assignment(call.policy.share, call.started_ns, _read_arm(call, promoted=promoted))
+        for call in run.model_calls
+        if call.policy.rollout == document.phase_id and call.policy.share
+    ]
+    if stamped or document.stamped:
+        return min(stamped, default=None)
+    first = find_first_routed_call(run)
+    if first is None or first.policy.rollout is not None:
+        return None
+    share = document.share_at(first.started_ns)
+    arm: Arm = "canary" if first.policy.adapter == document.adapter else "stable"
+    return Assignment(share, first.started_ns, arm) if share > 0.0 else None
+
+
+def _read_arm(call: ModelCall, *, promoted: bool) -> Arm:
+    """Return the arm of a stamped call; after a promotion the stable version is the one on trial."""
+    on_trial = "stable" if promoted else "canary"
+    return "canary" if call.policy.arm == on_trial else "stable"
 
 
 def find_first_routed_call(trajectory: Trajectory) -> ModelCall | None:
@@ -138,14 +260,20 @@ def find_decision(
 def _iterate_deciding_facts(
     run: Trajectory, decides: str | None, trusted: Collection[str]
 ) -> Iterator[tuple[int, bool]]:
-    for outcome in run.outcomes:
-        counts = may_decide(outcome.origin, outcome.source, trusted)
-        if counts and outcome.source == decides and outcome.success is not None:
-            yield outcome.reported_ns, outcome.success
+    yield from _select_outcomes(run.outcomes, decides, trusted)
     for verdict in run.verdicts:
         counts = may_decide(verdict.origin, verdict.verifier, trusted)
         if counts and verdict.label != "unknown" and matches_verifier(decides, verdict.verifier):
             yield verdict.decided_ns, verdict.label == "success"
+
+
+def _select_outcomes(
+    outcomes: Iterable[Outcome], decides: str | None, trusted: Collection[str]
+) -> Iterator[tuple[int, bool]]:
+    for outcome in outcomes:
+        counts = may_decide(outcome.origin, outcome.source, trusted)
+        if counts and outcome.source == decides and outcome.success is not None:
+            yield outcome.reported_ns, outcome.success
 
 
 def matches_verifier(decides: str | None, verifier: str) -> bool:

@@ -2,8 +2,9 @@
 
 `advise_move` is the entry. Four fifths of alpha are spent on success, the rest is shared by the guard
 metrics. The next step needs enough judged threads on the current one, and evidence that leans against
-"worse". A promotion needs proof of "not worse by more than the margin". An unclear result pauses;
-lack of evidence never promotes.
+"worse". A promotion needs proof of "not worse by more than the margin". An unclear result pauses.
+Lack of data decides nothing: a rollback needs failures that were seen, and where outcomes stay away
+more often in one arm, the comparison of outcomes is void and the canary pauses.
 """
 
 from __future__ import annotations
@@ -40,11 +41,16 @@ class RolloutPosition(Record, frozen=True, kw_only=True):
 
 def advise_move(evidence: Evidence, position: RolloutPosition, config: CanaryConfig) -> Advice:
     """Return the next move."""
-    alarm = _find_alarm(evidence, config)
+    void = _find_unequal_missingness(evidence, config)
+    alarm = _find_guard_alarm(evidence, config)
+    if alarm is None and void is None:
+        alarm = _find_success_alarm(evidence, config)
     if alarm is not None:
         return Advice(move="rollback", reason=alarm)
     if position.promoted:
-        return Advice(move="stay", reason="promoted; the rollback stays armed")
+        return Advice(move="stay", reason=void or "promoted; the rollback stays armed")
+    if void is not None:
+        return Advice(move="pause", reason=void)
     if evidence.ratio >= RATIO_ALARM:
         return Advice(
             move="pause",
@@ -60,15 +66,45 @@ def count_step_threads(config: CanaryConfig) -> int:
     return ceil(config.min_threads / max(1, len(config.steps) - 1))
 
 
-def _find_alarm(evidence: Evidence, config: CanaryConfig) -> str | None:
+def is_missing_unequally(evidence: Evidence, config: CanaryConfig) -> bool:
+    """Return True if outcomes are shown to stay away more often in one arm than in the other."""
+    return evidence.missing >= 1.0 / config.alpha
+
+
+def must_restart(evidence: Evidence, config: CanaryConfig) -> bool:
+    """Return True if the evidence so far cannot decide: the arms were not comparable."""
+    return is_missing_unequally(evidence, config) or evidence.ratio >= RATIO_ALARM
+
+
+def _find_unequal_missingness(evidence: Evidence, config: CanaryConfig) -> str | None:
+    if not is_missing_unequally(evidence, config):
+        return None
+    canary, stable = (_format_rate(evidence.missing_rate(arm)) for arm in ("canary", "stable"))
+    return (
+        f"outcomes stay away unequally: {canary} of the canary's threads have none in time, "
+        f"{stable} of stable's (evidence {evidence.missing:.3g}); what is left cannot be compared"
+    )
+
+
+def _find_success_alarm(evidence: Evidence, config: CanaryConfig) -> str | None:
     part = SUCCESS_PART if evidence.guards else 1.0
-    if evidence.worse >= 1.0 / (config.alpha * part):
-        return (
-            f"success {_format_rate(evidence.rate('canary'))} against {_format_rate(evidence.rate('stable'))} "
-            f"(evidence {evidence.worse:.3g} after {evidence.threads['canary']} canary threads)"
-        )
+    if evidence.worse < 1.0 / (config.alpha * part):
+        return None
+    canary, stable = evidence.rate("canary"), evidence.rate("stable")
+    if canary is None or stable is None or canary >= stable:
+        return None  # successes of stable alone can add up to evidence
+    return (
+        f"success {_format_rate(canary)} against {_format_rate(stable)} "
+        f"(evidence {evidence.worse:.3g} after {evidence.threads['canary']} canary threads)"
+    )
+
+
+def _find_guard_alarm(evidence: Evidence, config: CanaryConfig) -> str | None:
     for name, value in evidence.guards.items():
-        if value >= len(evidence.guards) / (config.alpha * (1.0 - SUCCESS_PART)):
+        if value < len(evidence.guards) / (config.alpha * (1.0 - SUCCESS_PART)):
+            continue
+        rates = evidence.breaches.get(name, {"stable": 0.0, "canary": 1.0})
+        if rates.get("canary", 0.0) > rates.get("stable", 1.0):
             return f"guard {name!r} is breached more often (evidence {value:.3g})"
     return None
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -22,7 +22,15 @@ from burnish.canary.assignment import Arm, assign
 from burnish.canary.document import RUNNING, RolloutDocument
 from burnish.canary.evaluator import PhaseEvaluator
 from burnish.canary.ledger import Thread, ThreadLedger
-from burnish.canary.outcomes import ObservedThread, ThreadReader
+from burnish.canary.maturity import MIN_OUTCOMES, learn_window
+from burnish.canary.outcomes import (
+    ObservedThread,
+    ReadingPosition,
+    ThreadReader,
+    read_position,
+    write_position,
+)
+from burnish.canary.policy import must_restart
 from burnish.canary.reconciler import Reconciler
 from burnish.errors import BurnishError, CanaryError
 from burnish.project import CanaryConfig
@@ -32,7 +40,27 @@ from burnish.records import Json
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-_SLACK_NS = 60 * 10**9  # trajectories of this time are read again, because clocks of hosts differ
+FLOOR_S = 60.0  # shortest window that is learnt: a slower version must not miss it
+_SET_BACK_NS = 60 * 10**9  # a clock that runs back by more was wrong before
+
+
+class Look(NamedTuple):
+    """What one look found in the journal."""
+
+    seen: list[ObservedThread]
+    before: ReadingPosition  # of the look before
+    now_ns: int
+
+    @property
+    def set_back(self) -> bool:
+        """True if the clock of an earlier look was ahead, or this one is behind."""
+        return self.before.looked_ns - self.now_ns > _SET_BACK_NS
+
+    def clamp(self, moment_ns: int) -> int:
+        """Move a time of any host's clock between this look and the last, when it was recorded."""
+        begin_ns = self.before.looked_ns
+        moment_ns = min(moment_ns, self.now_ns)
+        return max(moment_ns, begin_ns) if begin_ns <= self.now_ns else moment_ns
 
 
 class Rollout:
@@ -72,16 +100,19 @@ class Rollout:
 
         Raises:
             RegistryError: If the version has no evaluation report or did not pass the gate.
-            CanaryError: If another rollout runs, or the version already serves.
+            CanaryError: If another rollout runs, the version already serves, or no maturity window
+                is set and none can be learnt.
             ServingError: If the probe of the backend fails.
             BaseModelMismatch: If the version was made for another base model.
         """
         target = candidate if isinstance(candidate, Target) else self._resolve_target(candidate)
         forced = bool(target.adapter) and self.registry.require(self.agent, target.adapter).forced
         config = config or CanaryConfig()
+        window = self.find_window(config)
+        self._mark_position()
         self._apply_move(
             lambda _, document: moves.stage_candidate(
-                document, target, config, forced=forced, doubts=doubts
+                document, target, config, forced=forced, doubts=doubts, window=window
             )
         )
         if backend is not None and target.adapter is not None:
@@ -93,12 +124,42 @@ class Rollout:
         """Read new outcomes of threads, make the moves that follow, and return the status."""
         document = self.document()
         if document.state in ("CANARY", "PAUSED", "PROMOTED") and document.config.decides:
-            seen, cursor_ns = self._read_threads(document)
+            look, after = self._read_journal(document)
             self._apply_move(
-                lambda connection, now: self._evaluate_threads(connection, now, seen, cursor_ns)
+                lambda connection, now: self._evaluate_look(connection, now, look, document)
             )
+            write_position(self.home, self.agent, after)
         found = self.reconcile()
         return {**self.status(), **({"backends": found} if found else {})}
+
+    def find_window(self, config: CanaryConfig) -> tuple[float | None, str]:
+        """Return the maturity window that a canary would start with, and where it comes from.
+
+        Raises:
+            CanaryError: If none is set, and too few outcomes of stable are known to learn it.
+        """
+        if config.maturity_s is not None:
+            return None, "set as maturity_s"
+        if config.decides is None:
+            return None, "outcomes are recorded by hand"
+        stable = self.document().stable
+        reader = ThreadReader(self.home, self.agent, config)
+        delays = reader.read_delays(stable.adapter if stable else None)
+        if delays.by_verdict:
+            return 0.0, "verdicts of a verifier are given in the order of the runs"
+        learned = learn_window(delays.threads)
+        if learned is not None:
+            return max(FLOOR_S, learned.seconds), learned.basis
+        known = sum(delay is not None for _, delay in delays.threads)
+        raise CanaryError(
+            f"no maturity window for {config.decides!r}: {known} of stable's "
+            f"{len(delays.threads)} runs have an outcome from it",
+            f"maturity_s in [agent.{self.agent}.canary], or {MIN_OUTCOMES} outcomes of stable "
+            f"whose time is over, from which burnish learns it",
+            f"set maturity_s to the seconds after which nearly all outcomes are known (0: they come "
+            f"with the run), or report them with burnish.outcome(source={config.decides!r}, ...); "
+            f"then burnish retrain {self.agent}",
+        )
 
     def reconcile(self) -> list[dict[str, Json]]:
         """Load versions that backends lost, unload retired ones; return what was done or failed."""
@@ -126,14 +187,16 @@ class Rollout:
             belongs = assign(thread_id, document.salt, document.share_now)
             seen = ObservedThread(
                 thread=thread_id,
-                started_ns=now_ns,
                 assigned_ns=now_ns,
                 arm=arm or ("canary" if belongs else "stable"),
+                share=document.share_now,
                 success=success,
+                reported_ns=now_ns,
                 breaches=dict(breaches or {}),
                 running=False,
             )
-            return self._evaluate_threads(connection, document, [seen], 0)
+            look = Look([seen], ReadingPosition(), now_ns)
+            return self._evaluate_threads(connection, document, look, revise=False)
 
         self._apply_move(evaluate)
         return self.status()
@@ -141,13 +204,15 @@ class Rollout:
     def advance(self) -> dict[str, Json]:
         """Take the next step by hand, or continue after a pause; return the status.
 
+        After a pause because the arms could not be compared, the evidence begins anew.
+
         Raises:
             CanaryError: If no further step or no rollout exists.
         """
 
-        def move(_: object, document: RolloutDocument) -> RolloutDocument:
+        def move(connection: Connection, document: RolloutDocument) -> RolloutDocument:
             if document.state == "PAUSED":
-                return moves.take_step(document, document.step, "gone on by hand")
+                return self._continue_rollout(connection, document)
             if document.state != "CANARY" or document.step + 2 >= len(document.config.steps):
                 raise self._refuse_move("advance", document, "a canary before its last step")
             return moves.take_step(document, document.step + 1, "by hand")
@@ -227,8 +292,8 @@ class Rollout:
             return status.describe_document(self.agent, document) | told
         with self.store.transaction(write=False) as connection:
             evaluator = self._load_evaluator(connection, document)
-            counts = ThreadLedger(connection, document.phase_id).count_by_state()
-        return status.describe_rollout(self.agent, document, evaluator, counts) | told
+            arms = ThreadLedger(connection, document.phase_id).count_by_arm()
+        return status.describe_rollout(self.agent, document, evaluator, arms) | told
 
     def trail(self) -> list[dict[str, Json]]:
         """Return the evidence after each judged thread, in order, for charts."""
@@ -237,7 +302,7 @@ class Rollout:
             return []
         with self.store.transaction(write=False) as connection:
             ledger = ThreadLedger(connection, document.rollout)
-            threads, (state, _) = ledger.list_threads("judged"), ledger.read_evaluator_state()
+            threads, state = ledger.list_threads("judged"), ledger.read_evaluator_state()
         return status.trace_evidence(document, threads, state)
 
     def in_service(self) -> list[str]:
@@ -263,6 +328,18 @@ class Rollout:
         self._begin_phase(connection, moved)
         return moved
 
+    def _continue_rollout(
+        self, connection: Connection, document: RolloutDocument
+    ) -> RolloutDocument:
+        """Go on after a pause; where the evidence cannot be used, in a new phase."""
+        evidence = self._load_evaluator(connection, document).analysis.evidence()
+        if not must_restart(evidence, document.config):
+            return moves.take_step(document, document.step, "gone on by hand")
+        moved = moves.restart_phase(document)
+        moved = moves.take_step(moved, moved.step, "gone on by hand, with new evidence")
+        self._begin_phase(connection, moved)
+        return moved
+
     def _begin_phase(self, connection: Connection, document: RolloutDocument) -> None:
         stable = document.previous if document.state == "PROMOTED" else document.stable
         history = (0, 0)
@@ -275,55 +352,70 @@ class Rollout:
         )
 
     def _load_evaluator(self, connection: Connection, document: RolloutDocument) -> PhaseEvaluator:
-        return PhaseEvaluator(
-            document, ThreadLedger(connection, document.phase_id).read_evaluator_state()[0]
-        )
+        ledger = ThreadLedger(connection, document.phase_id)
+        return PhaseEvaluator(document, ledger.read_evaluator_state(), users=ledger.count_users())
 
-    def _read_threads(self, document: RolloutDocument) -> tuple[list[ObservedThread], int]:
-        """Return observed threads, and the time from which to read next."""
-        with self.store.transaction(write=False) as connection:
-            ledger = ThreadLedger(connection, document.phase_id)
-            cursor_ns = ledger.read_evaluator_state()[1]
-            done = ledger.list_done_threads()
+    def _mark_position(self) -> None:
+        """Remember where the journal ends, so that the first look reads only what comes now."""
+        reader = ThreadReader(self.home, self.agent, CanaryConfig())
+        _, segments = reader.find_changed_threads({})
+        position = ReadingPosition(segments=segments, looked_ns=time.time_ns())
+        write_position(self.home, self.agent, position)
+
+    def _read_journal(self, document: RolloutDocument) -> tuple[Look, ReadingPosition]:
+        """Return the threads with news since the last look, and the position after them."""
+        before, now_ns = read_position(self.home, self.agent), time.time_ns()
         reader = ThreadReader(self.home, self.agent, document.config)
-        seen = reader.read_threads(cursor_ns, document.adapter, done)
-        waiting = [
-            thread.started_ns
-            for thread in seen
-            if (thread.success is None or thread.running)
-            and document.share_at(thread.assigned_ns) > 0.0
-        ]
-        newest = max((thread.started_ns for thread in seen), default=cursor_ns + _SLACK_NS)
-        return seen, max(cursor_ns, min([*waiting, newest - _SLACK_NS]))
+        changed, segments = reader.find_changed_threads(before.segments)
+        seen = reader.read_threads(changed | set(before.running), document)
+        after = ReadingPosition(
+            segments=segments,
+            looked_ns=now_ns,
+            running=[thread.thread for thread in seen if thread.running],
+        )
+        return Look(seen, before, now_ns), after
+
+    def _evaluate_look(
+        self,
+        connection: Connection,
+        document: RolloutDocument,
+        look: Look,
+        read_for: RolloutDocument,
+    ) -> RolloutDocument:
+        """Evaluate a look unless another process has begun a new phase since the journal was read."""
+        if document.phase_id != read_for.phase_id:
+            return document
+        return self._evaluate_threads(connection, document, look)
 
     def _evaluate_threads(
         self,
         connection: Connection,
         document: RolloutDocument,
-        seen: list[ObservedThread],
-        cursor_ns: int,
+        look: Look,
+        *,
+        revise: bool = True,
     ) -> RolloutDocument:
         """Store observed threads and evaluate the mature ones."""
         if document.state not in ("CANARY", "PAUSED", "PROMOTED"):
             return document
         ledger = ThreadLedger(connection, document.phase_id)
-        state, kept_cursor_ns = ledger.read_evaluator_state()
-        evaluator = PhaseEvaluator(document, state)
-        evaluator.count_assignments(ledger.put_threads(_make_entries(seen, document)))
-        now_ns, phase_id = time.time_ns(), document.phase_id
+        evaluator = self._load_evaluator(connection, document)
+        _store_threads(ledger, evaluator, document, look, revise=revise)
+        phase_id = document.phase_id
         for thread, becomes in evaluator.select_ready(
-            list(ledger.list_threads("open")), document, now_ns
+            list(ledger.list_threads("open")), document, look.now_ns
         ):
-            if becomes == "missed":
-                ledger.close_thread(thread, "missed")
+            ledger.close_thread(thread, becomes, evaluator.closed, look.now_ns)
+            if becomes != "judged":
                 continue
-            ledger.close_thread(thread, "judged", evaluator.judged)
             document = evaluator.take_outcome(thread, document)
             if document.phase_id != phase_id or document.state == "ROLLED_BACK":
                 break
         else:
-            document = evaluator.decide_move(document, now_ns)
-        ledger.write_evaluator_state(evaluator.state(), max(cursor_ns, kept_cursor_ns))
+            document = evaluator.decide_move(document, look.now_ns)
+        ledger.write_evaluator_state(evaluator.state())
+        if evaluator.window_s is not None and document.window_s is None:
+            document = moves.keep_window(document, evaluator.window_s, evaluator.window_basis)
         if document.phase_id != phase_id:
             self._begin_phase(connection, document)
         return document
@@ -360,20 +452,42 @@ class Rollout:
         )
 
 
-def _make_entries(seen: list[ObservedThread], document: RolloutDocument) -> list[Thread]:
-    """Convert observed threads to ledger entries, without threads from before the rollout."""
-    return [
-        Thread(
-            thread=thread.thread,
-            assigned_ns=thread.assigned_ns,
-            arm=thread.arm,
-            share=share,
-            success=None if thread.running else thread.success,
-            breaches=thread.breaches,
-        )
-        for thread in seen
-        if (share := document.share_at(thread.assigned_ns)) > 0.0
-    ]
+def _store_threads(
+    ledger: ThreadLedger,
+    evaluator: PhaseEvaluator,
+    document: RolloutDocument,
+    look: Look,
+    *,
+    revise: bool,
+) -> None:
+    """Store observed threads, and count what needs no outcome: assignments and breaches of guards."""
+    others = ledger.list_threads_of_other_phases(document.rollout)
+    seen = [thread for thread in look.seen if thread.thread not in others]
+    update = ledger.put_threads([_make_entry(thread, look) for thread in seen], revise=revise)
+    evaluator.count_assignments(update.entered)
+    evaluator.corrected += update.corrected
+    reopened = ledger.reopen_missed(look.now_ns) if look.set_back else 0
+    if update.corrected or reopened:
+        evaluator.replay(ledger.list_closed_threads())
+    for thread in seen:
+        if not thread.running and ledger.mark_guarded(thread.thread):
+            evaluator.analysis.add_breaches(thread.arm, thread.share, thread.breaches)
+
+
+def _make_entry(thread: ObservedThread, look: Look) -> Thread:
+    """Convert an observed thread to a ledger entry, with times by the clock of the looks."""
+    assigned_ns = look.clamp(thread.assigned_ns)
+    reported_ns = None if thread.reported_ns is None else look.clamp(thread.reported_ns)
+    return Thread(
+        thread=thread.thread,
+        assigned_ns=assigned_ns,
+        arm=thread.arm,
+        share=thread.share,
+        success=None if thread.running else thread.success,
+        reported_ns=reported_ns,
+        breaches=thread.breaches,
+        user=thread.user,
+    )
 
 
 def _count_shared_events(before: RolloutDocument, after: RolloutDocument) -> int:

@@ -1,6 +1,7 @@
 """Choose the target of an agent's next call: the pointer, sticky by thread, and counted.
 
-`Router.choose` is the entry. A thread keeps the arm of its first call while the share grows, so that no
+`Router.choose` is the entry. The choice carries the stamp that the call is recorded with: the arm, and
+during a rollout its phase and share, so that no clock decides which rollout a call belongs to. A thread keeps the arm of its first call while the share grows, so that no
 conversation changes its model midway. After a rollback every next call is stable. Calls without a
 thread are stable.
 """
@@ -13,7 +14,8 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from burnish.adapters.pointer import Pointer, PointerReader, Target
-from burnish.canary.assignment import Arm, choose_target
+from burnish.canary.assignment import Arm, choose_target, draw_position
+from burnish.records import Json
 
 _PINS = 100_000
 
@@ -22,7 +24,16 @@ class RoutingChoice(NamedTuple):
     """The target and arm of one call."""
 
     target: Target | None  # None: the user's own model, unchanged
-    arm: Arm | Literal["takeover"]
+    arm: Arm | Literal["holdback", "takeover"]
+    rollout: str | None = None  # phase of the rollout that assigned the arm; None without one
+    share: float | None = None  # probability of the candidate in that assignment
+
+    @property
+    def stamp(self) -> dict[str, Json]:
+        """What is recorded with the call."""
+        if self.rollout is None:
+            return {"arm": self.arm}
+        return {"arm": self.arm, "rollout": self.rollout, "share": self.share}
 
 
 class Router:
@@ -37,7 +48,7 @@ class Router:
         self._salt = ""
         self._pins: dict[str, Arm] = {}
         self._lock = threading.Lock()
-        self.counts = {"stable": 0, "canary": 0, "no_thread": 0, "takeover": 0}
+        self.counts = dict.fromkeys(("stable", "canary", "holdback", "no_thread", "takeover"), 0)
 
     @classmethod
     def shared(cls, home: Path, agent: str) -> Router:
@@ -56,11 +67,11 @@ class Router:
             self.counts["no_thread"] += counted
             return RoutingChoice(pointer.stable, "stable")
         if pointer.canary is None:
-            choice = RoutingChoice(*choose_target(pointer, thread_id))
-        elif self._find_pinned_arm(pointer, thread_id) == "canary":
-            choice = RoutingChoice(pointer.canary, "canary")
+            choice = _choose_after_promotion(pointer, thread_id)
         else:
-            choice = RoutingChoice(pointer.stable, "stable")
+            arm = self._find_pinned_arm(pointer, thread_id)
+            target = pointer.canary if arm == "canary" else pointer.stable
+            choice = RoutingChoice(target, arm, pointer.salt, pointer.share)
         self.counts[choice.arm] += counted
         return choice
 
@@ -85,6 +96,16 @@ class Router:
                 for old in list(pins)[: _PINS // 10]:
                     pins.pop(old, None)
         pins[thread_id] = arm
+
+
+def _choose_after_promotion(pointer: Pointer, thread_id: str) -> RoutingChoice:
+    """Return the stable version, or the previous one for a thread of the hold-back."""
+    if not pointer.holdback:
+        return RoutingChoice(pointer.stable, "stable")
+    share = 1.0 - pointer.holdback
+    if draw_position(thread_id, pointer.salt) < share:
+        return RoutingChoice(pointer.stable, "stable", pointer.salt, share)
+    return RoutingChoice(pointer.previous, "holdback", pointer.salt, share)
 
 
 @lru_cache(maxsize=256)

@@ -10,7 +10,7 @@ import msgspec
 from burnish.canary.document import RolloutDocument
 from burnish.canary.evaluator import PhaseEvaluator
 from burnish.canary.ledger import Thread
-from burnish.canary.policy import SUCCESS_PART
+from burnish.canary.policy import RATIO_ALARM, SUCCESS_PART
 from burnish.records import Json
 
 _BACKEND_ACTIONS = ("taken_over", "restored", "not_restored", "unloaded")
@@ -49,9 +49,19 @@ def count_backend_events(
 
 
 def describe_rollout(
-    agent: str, document: RolloutDocument, evaluator: PhaseEvaluator, counts: Mapping[str, int]
+    agent: str,
+    document: RolloutDocument,
+    evaluator: PhaseEvaluator,
+    arms: Mapping[str, Mapping[str, int]],
 ) -> dict[str, Json]:
-    """Describe the control document with threads and evidence of the current phase."""
+    """Describe the control document with threads and evidence of the current phase.
+
+    Args:
+        agent: The agent.
+        document: Its control document.
+        evaluator: Evidence of the current phase.
+        arms: Numbers of threads by arm and state.
+    """
     evidence = evaluator.analysis.evidence()
     alpha, part = document.config.alpha, SUCCESS_PART if evidence.guards else 1.0
     found = describe_document(agent, document)
@@ -60,18 +70,52 @@ def describe_rollout(
     return found | {
         "threads": evidence.threads,
         "successes": evidence.successes,
-        "waiting": counts["open"],
-        "missed": counts["missed"],
+        "arms": {arm: _describe_arm(counts) for arm, counts in arms.items()},
+        "waiting": sum(counts["open"] for counts in arms.values()),
+        "missed": sum(counts["missed"] + counts["late"] for counts in arms.values()),
+        "corrected": evaluator.corrected,
+        "window": _describe_window(document, evaluator),
         "evidence": {
             "worse": evidence.worse,
             "not_worse": evidence.not_worse,
             "guards": evidence.guards,
+            "missing": evidence.missing,
             "ratio": evidence.ratio,
         },
-        "needed": {"rollback": 1 / (alpha * part), "promote": 1 / alpha},
+        "design_effect": evidence.design_effect,
+        "needed": {
+            "rollback": 1 / (alpha * part),
+            "promote": 1 / alpha,
+            "missing": 1 / alpha,
+            "ratio": RATIO_ALARM,
+        },
         "events": msgspec.to_builtins(document.events),
         "seconds": (document.events[-1].at_ns - document.started_ns) / 1e9,
     }
+
+
+def _describe_arm(counts: Mapping[str, int]) -> dict[str, int]:
+    """Name the states of an arm's threads; a late outcome came after the window and is not compared."""
+    return {
+        "assigned": counts["assigned"],
+        "judged": counts["judged"],
+        "late": counts["late"],
+        "missing": counts["missed"],
+        "waiting": counts["open"],
+    }
+
+
+def _describe_window(document: RolloutDocument, evaluator: PhaseEvaluator) -> dict[str, Json]:
+    """Describe how long outcomes are waited for, and where that comes from."""
+    if document.config.maturity_s is not None:
+        return {"seconds": document.config.maturity_s, "basis": "set as maturity_s"}
+    if document.window_s is not None:
+        return {"seconds": document.window_s, "basis": document.window_basis}
+    if document.config.decides is None:
+        return {"seconds": 0.0, "basis": "outcomes are recorded by hand"}
+    learned = evaluator.window_s
+    basis = evaluator.window_basis or "being learnt from the outcomes of stable"
+    return {"seconds": learned, "basis": basis}
 
 
 def trace_evidence(
@@ -82,7 +126,9 @@ def trace_evidence(
     evaluator = PhaseEvaluator(document, history=(successes, known))
     found = []
     for thread in sorted(threads, key=lambda thread: thread.place or 0):
-        evaluator.analysis.add(thread.arm, bool(thread.success), thread.share, thread.breaches)
+        evaluator.analysis.add(
+            thread.arm, bool(thread.success), thread.share, thread.breaches, user=thread.user
+        )
         evidence = evaluator.analysis.evidence()
         found.append(
             {

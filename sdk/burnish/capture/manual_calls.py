@@ -32,8 +32,8 @@ from burnish.capture.sync_async_context import Entered
 
 _C = TypeVar("_C")
 _FACTS = (
-    "finish_reason", "response_id", "usage", "adapter", "arm", "prompt_token_ids", "token_ids",
-    "logprobs", "model", "sampled", "first_token_at", "extras",
+    "finish_reason", "response_id", "usage", "adapter", "arm", "rollout", "share",
+    "prompt_token_ids", "token_ids", "logprobs", "model", "sampled", "first_token_at", "extras",
 )  # fmt: skip
 
 

@@ -134,6 +134,8 @@ class ModelEnded(Event, frozen=True, tag="m"):
     reply: Ref | None = None
     adapter: str | None = None  # the version that answered, as the server reports it
     arm: str | None = None
+    rollout: str | None = None  # the phase of a rollout that assigned the arm, and the share then
+    share: float | None = None
     model: str | None = None
     finish_reason: str | None = None
     response_id: str | None = None

@@ -186,6 +186,7 @@ class _RoutedCall:
         with suppress(AttributeError, TypeError):  # some exceptions allow no attributes
             error.burnish_answered = {  # type: ignore[attr-defined]
                 "adapter": target.adapter if target is not None else None,
+                **self.choice.stamp,
                 "arm": arm,
             }
 
@@ -196,7 +197,9 @@ class _RoutedCall:
         said = (result.llm_output or {}).get("model_name")
         for generation in result.generations if self._routed else ():
             name = (generation.message.response_metadata or {}).get("model_name", said)
-            stamp_message(generation.message, *self.choice, model_name=name)
+            stamp_message(
+                generation.message, self.choice.target, self.choice.stamp, model_name=name
+            )
         return result
 
     def stamp_chunk(self, chunk: ChatGenerationChunk) -> ChatGenerationChunk:
@@ -206,12 +209,12 @@ class _RoutedCall:
             self._first = False
             return chunk
         said = (chunk.generation_info or {}).get("model_name")
-        stamp_message(
-            message, *self.choice, model_name=message.response_metadata.get("model_name", said)
-        )
+        name = message.response_metadata.get("model_name", said)
+        stamp_message(message, self.choice.target, self.choice.stamp, model_name=name)
         if not self._first:
             own = message.response_metadata["burnish"]
-            rest = {key: value for key, value in own.items() if key not in ("adapter", "arm")}
+            known = ("adapter", *self.choice.stamp)
+            rest = {key: value for key, value in own.items() if key not in known}
             message.response_metadata.pop("burnish")
             if rest:
                 message.response_metadata["burnish"] = rest

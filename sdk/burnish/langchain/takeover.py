@@ -69,7 +69,7 @@ class Takeover:
                 if len(self._tried) == 1:
                     self._reconciler.taken_over(target, str(error)[:200])
                     self._router.counts["takeover"] += 1
-                return RoutingChoice(other, "takeover")
+                return self._choice._replace(target=other, arm="takeover")
         return None
 
     def _list_fallbacks(self, target: Target, failure: Failure) -> list[Target | None]:

@@ -19,6 +19,7 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 from burnish.adapters.pointer import Target
 from burnish.errors import ServingError
 from burnish.langchain.request_forms import convert_to_openai, read_sampling
+from burnish.records import Json
 from burnish.serving.remote.endpoint import address_of
 
 logger = logging.getLogger(__name__)
@@ -158,8 +159,16 @@ def convert_to_structured(result: ChatResult) -> ChatResult:
     return result
 
 
-def stamp_message(message: Any, target: Target | None, arm: str, *, model_name: str | None) -> None:
-    """Write version and arm into an answer.
+def stamp_message(
+    message: Any, target: Target | None, stamp: dict[str, Json], *, model_name: str | None
+) -> None:
+    """Write version, arm and rollout into an answer.
+
+    Args:
+        message: The answer.
+        target: Target of the call.
+        stamp: Arm of the call and, during a rollout, its phase and share.
+        model_name: The model that the server named.
 
     Raises:
         ServingError: If the server reports another version.
@@ -174,5 +183,5 @@ def stamp_message(message: Any, target: Target | None, arm: str, *, model_name: 
             f"adapter {adapter}, which was requested",
             "burnish canary status; load the adapter on every replica",
         )
-    own |= {"adapter": own.get("adapter", adapter), "arm": arm}
+    own |= {"adapter": own.get("adapter", adapter), **stamp}
     message.response_metadata = {**metadata, "burnish": own}

@@ -85,6 +85,8 @@ class CallReader:
             model=get(s.REQUEST_MODEL) or get(s.RESPONSE_MODEL),
             adapter=get(s.ADAPTER),
             arm=get(s.ARM),
+            rollout=get(s.ROLLOUT),
+            share=get(s.SHARE),
             prompt_hash=identity.hash_prompt(messages),
             tools_hash=known[1],
         )

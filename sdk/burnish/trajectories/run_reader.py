@@ -8,19 +8,23 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from burnish import settings
 from burnish.errors import WorkspaceError
 from burnish.journal import layout
-from burnish.journal.index.trajectory_index import IndexEntry, Query
+from burnish.journal.index.trajectory_index import IndexEntry, JournalChanges, Query
 from burnish.journal.reader import ReadReport
 from burnish.journal.store import Chapter, JournalStore
-from burnish.records import Span, Trajectory
+from burnish.records import Outcome, Span, Trajectory
 from burnish.telemetry.spans.projection import Projector, project_events
 from burnish.trajectories.assembly import TrajectoryParts, assemble_parts
-from burnish.trajectories.facts import EndedTrajectory, concerns_trajectory
+from burnish.trajectories.facts import (
+    EndedTrajectory,
+    concerns_trajectory,
+    select_newest_outcomes,
+)
 
 _LOG = logging.getLogger("burnish.workspace")
 
@@ -107,6 +111,20 @@ class RunReader:
     def entries(self, query: Query | None = None) -> list[IndexEntry]:
         """Return the index entries of matching trajectories, without reading them."""
         return self._store.find(query or Query())
+
+    def changes_since(self, positions: Mapping[str, int]) -> JournalChanges:
+        """Return the trajectories and threads with new events since the positions of an earlier answer."""
+        self._store.refresh()
+        return self._store.index.changes_since(positions)
+
+    def thread_outcomes(self, thread_id: str) -> list[Outcome]:
+        """Return the newest outcome of each source that names this thread and no trajectory."""
+        projector = Projector()
+        spans = [
+            projector.add_event(event, blobs)
+            for event, blobs in self._store.thread_outcomes(thread_id)
+        ]
+        return select_newest_outcomes(span for span in spans if span is not None)
 
     def read(self, entries: Sequence[IndexEntry]) -> Iterator[Trajectory]:
         """Yield the trajectories of these entries, in order."""

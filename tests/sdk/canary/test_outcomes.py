@@ -1,6 +1,7 @@
 """The canary reads its threads from the journal: a real graph, a routed model, later outcomes."""
 
 import contextlib
+import sqlite3
 import time
 
 import pytest
@@ -69,6 +70,7 @@ def graph(home):
 def started(home, *, adapter="support@" + "b" * 12, **changes):
     """A rollout at half of the threads; the registry has its own tests."""
     given = {"steps": [0.5, 1.0], "min_threads": 400, "decides": "crm", "guards": NO_GUARDS}
+    given["maturity_s"] = 0.0
     rollout = Rollout(home, "support")
     rollout.start(Target(base_model="m"), CanaryConfig(**given | changes))
     store = SqlControlStore(home)
@@ -281,7 +283,13 @@ def test_runs_that_came_from_elsewhere_are_no_evidence_unless_they_are_trusted(
     from burnish.telemetry.otlp.codec import encode_request
 
     other = tmp_path / "other"
-    rollout, copied = started(home), started(other)
+    other.mkdir()
+    rollout, copied = started(home), Rollout(other, "support")
+    with (
+        contextlib.closing(sqlite3.connect(home / "control.sqlite")) as control,
+        contextlib.closing(sqlite3.connect(other / "control.sqlite")) as copy,
+    ):
+        control.backup(copy)
     for number in range(6):
         run(graph, f"t{number}")
     burnish.flush()

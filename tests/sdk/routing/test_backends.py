@@ -148,7 +148,8 @@ async def test_a_hosted_model_is_asked_for_the_version_by_its_name(serve, point)
 
     assert {answer.content for answer in answers} == {f"I am {CANARY}"}
     for answer in answers:
-        assert answer.response_metadata["burnish"] == {"adapter": CANARY, "arm": "canary"}
+        said = answer.response_metadata["burnish"]
+        assert (said["adapter"], said["arm"]) == (CANARY, "canary")
     assert {asked["model"] for asked in server.asked} == {CANARY}
     assert model.invoke("hi").content == "I am gpt-x"
 
@@ -305,7 +306,7 @@ def test_a_hosted_agent_can_have_an_embedded_canary(serve, home, base, versions,
             assert own["token_ids"]
         else:
             assert answer.content == "I am gpt-x"
-            assert own == {"adapter": None, "arm": "stable"}
+            assert own == {"adapter": None, "arm": "stable", "rollout": "s", "share": 0.5}
 
 
 def test_targets_are_plain_records():

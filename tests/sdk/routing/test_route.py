@@ -118,7 +118,8 @@ def test_threads_are_split_by_the_hash_and_stay_where_they_are(tmp_path, point):
         for _ in range(2):
             answer = model.invoke("hi", on_thread(thread))
             assert answer.content.startswith(adapter)
-            assert burnish_of(answer) == {"adapter": adapter, "arm": arm}
+            stamp = {"adapter": adapter, "arm": arm, "rollout": "s1", "share": 0.5}
+            assert burnish_of(answer) == stamp
 
 
 def test_a_growing_share_does_not_move_a_thread_that_has_begun(tmp_path, point):
@@ -153,6 +154,20 @@ def test_after_a_rollback_the_next_call_of_every_thread_is_stable(tmp_path, poin
     }
 
 
+def test_after_a_promotion_a_call_says_whether_its_thread_is_held_back(tmp_path, point):
+    point(stable=CANARY, previous=STABLE, holdback=0.4, salt="s1")
+    model = route(EchoChat(), agent="support", home=tmp_path)
+
+    for thread in map(str, range(20)):
+        held = place(thread) >= 0.6
+        assert burnish_of(model.invoke("hi", on_thread(thread))) == {
+            "adapter": (STABLE if held else CANARY)["adapter"],
+            "arm": "holdback" if held else "stable",
+            "rollout": "s1",
+            "share": 0.6,
+        }
+
+
 def test_a_call_without_a_thread_is_stable_and_counted(tmp_path, point):
     point(stable=STABLE, canary=CANARY, share=1.0, salt="s1")
     model = route(EchoChat(), agent="support", home=tmp_path)
@@ -175,6 +190,8 @@ def test_a_stream_that_has_begun_keeps_its_version(tmp_path, point):
     assert burnish_of(whole) == {
         "adapter": CANARY["adapter"],
         "arm": "canary",
+        "rollout": "s1",
+        "share": 1.0,
         "token_ids": [1, 2],
     }
 

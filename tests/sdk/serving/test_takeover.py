@@ -17,7 +17,7 @@ from burnish.records import AdapterManifest
 from burnish.serving import base_sha256, open_backend
 from burnish.testing import VllmServer
 
-CONFIG = CanaryConfig(decides="user", steps=[1.0])
+CONFIG = CanaryConfig(decides="user", maturity_s=0.0, steps=[1.0])
 
 
 @pytest.fixture
@@ -112,14 +112,16 @@ def test_the_stable_version_answers_for_one_that_cannot_be_loaded_again(
         config = {"configurable": {"thread_id": f"lost-{number}"}}
         said = graph.invoke("hi", config).response_metadata
         assert said["model_name"] == published[0]
-        assert said["burnish"] == {"adapter": published[0], "arm": "takeover"}
+        answered = said["burnish"]
+        assert (answered["adapter"], answered["arm"]) == (published[0], "takeover")
 
     status = rollout.status()
     assert (status["taken_over"], status["not_restored"], status["restored"]) == (1, 1, 1)
     assert f"{published[1]} of support: taken_over" in caplog.text
     burnish.flush()
     assert len(burnish.Workspace().entries()) == 4
-    assert ThreadReader(home, "support", CONFIG).read_threads(0, published[1], set()) == []
+    reader = ThreadReader(home, "support", CONFIG)
+    assert reader.read_threads([f"lost-{n}" for n in range(4)], rollout.document()) == []
 
 
 def test_the_base_answers_for_a_stable_version_that_is_gone(server, home, published):
@@ -152,7 +154,8 @@ def test_an_error_of_the_adapter_itself_is_counted_for_it(server, home, publishe
     server.fail(500, model=published[0])
     with pytest.raises(Exception, match="asked for 500") as raised:
         ask(routed(server), "t")
-    assert raised.value.burnish_answered == {"adapter": published[0], "arm": "canary"}
+    answered = raised.value.burnish_answered
+    assert (answered["adapter"], answered["arm"]) == (published[0], "canary")
 
 
 DEAD = "EngineCore encountered an issue. See stack trace (above) for the root cause."

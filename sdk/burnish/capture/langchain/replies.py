@@ -15,7 +15,8 @@ _REASONS = (
     "max_tokens", "stop_sequence", "refusal", "pause_turn", "model_length", "error",
     "model_context_window_exceeded", "STOP", "MAX_TOKENS", "SAFETY", "RECITATION",
 )  # fmt: skip
-_OWN_FACTS = ("adapter", "arm", "prompt_token_ids", "token_ids", "logprobs", "base_model")
+_STAMP = ("adapter", "arm", "rollout", "share")
+_OWN_FACTS = (*_STAMP, "prompt_token_ids", "token_ids", "logprobs", "base_model")
 _MODEL = ("model_name", "model", "model_id")
 
 
@@ -66,7 +67,7 @@ def _facts_of_reply(metadata: Mapping[str, Any]) -> dict[str, Any]:
     }
     own = metadata.get("burnish")
     if isinstance(own, dict):
-        for name in ("adapter", "arm", "prompt_token_ids", "token_ids"):
+        for name in (*_STAMP, "prompt_token_ids", "token_ids"):
             facts[name] = own.get(name)
         facts["logprobs"] = own.get("logprobs") or facts["logprobs"]
         facts["model"] = facts["model"] or own.get("base_model")

@@ -45,7 +45,7 @@ _WORDS: dict[str, frozenset[str]] = {
         }
     ),
     "label": frozenset({"success", "fail", "unknown"}),
-    "arm": frozenset({"stable", "canary"}),
+    "arm": frozenset({"stable", "canary", "holdback", "takeover"}),
     "bubbled": frozenset({"GraphInterrupt", "NodeInterrupt", "ParentCommand", "GraphBubbleUp"}),
     "finish_reason": frozenset(
         {
@@ -56,6 +56,7 @@ _WORDS: dict[str, frozenset[str]] = {
 }  # fmt: skip
 """Closed vocabularies by field: a value that is one of these words names no person and no key."""
 _IDS = frozenset({"trajectory", "span", "trace", "parent"})
+_ROLLOUT = re.compile(r"[0-9a-f]{16}(-holdback|-[0-9]{1,4})?")
 
 
 class _Texts(msgspec.Struct, frozen=True):
@@ -124,6 +125,8 @@ def seal(
 
 def _redact_text(name: str, text: str, door: Guarded) -> str:
     if text in _WORDS.get(name, ()) or (name in _IDS and _HEX.fullmatch(text)):
+        return text
+    if name == "rollout" and _ROLLOUT.fullmatch(text):
         return text
     return (door.arguments(text) if name == "raw_arguments" else door.text(text)) or ""
 

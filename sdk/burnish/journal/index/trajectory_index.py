@@ -11,7 +11,7 @@ import contextlib
 import os
 import sqlite3
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -26,6 +26,7 @@ from burnish.journal.reader import (
 )
 
 _SCHEMA_VERSION = 4
+_IDS_TOGETHER = 500  # ids in one statement
 _BROKEN = (sqlite3.DatabaseError, UnicodeError, msgspec.MsgspecError, TypeError, ValueError)
 """Errors that a damaged database raises."""
 _SCHEMA = """
@@ -68,6 +69,14 @@ class FrameOffsets(msgspec.Struct, frozen=True):
 
     path: Path
     offsets: list[int]
+
+
+class JournalChanges(msgspec.Struct, frozen=True, kw_only=True):
+    """What the journal has grown by since some positions, in the order of no clock."""
+
+    entries: list[IndexEntry]  # trajectories with new events
+    threads: set[str]  # threads that a new outcome names
+    positions: dict[str, int]  # where each segment has been read to
 
 
 class Query(msgspec.Struct, frozen=True, kw_only=True):
@@ -155,6 +164,33 @@ class Index:
         found = self._entries(f"{where} ORDER BY started_ns, id", values)
         return [entry for entry in found if query.status in (None, entry.status)]
 
+    def changes_since(self, positions: Mapping[str, int]) -> JournalChanges:
+        """Return what has come since the positions of an earlier answer; all without any."""
+        known = self._rows("SELECT id, path, position FROM segments ORDER BY id", [])
+        touched: set[str] = set()
+        threads: set[str] = set()
+        for number, path, position in known:
+            begin = positions.get(path, 0)
+            if begin == position:
+                continue
+            begin = begin if begin < position else 0  # an erasure wrote the segment anew
+            rows = self._rows("SELECT trajectory, offsets FROM places WHERE segment = ?", [number])
+            touched.update(key for key, blob in rows if max(msgspec.msgpack.decode(blob)) >= begin)
+            facts = "SELECT thread_id FROM thread_facts WHERE segment = ? AND offset >= ?"
+            threads.update(thread for (thread,) in self._rows(facts, [number, begin]))
+        return JournalChanges(
+            entries=self._entries_of(sorted(touched)),
+            threads=threads,
+            positions={path: position for _, path, position in known},
+        )
+
+    def _entries_of(self, keys: Sequence[str]) -> list[IndexEntry]:
+        found: list[IndexEntry] = []
+        for start in range(0, len(keys), _IDS_TOGETHER):
+            some = list(keys[start : start + _IDS_TOGETHER])
+            found += self._entries(f"WHERE id IN ({', '.join('?' * len(some))})", some)
+        return found
+
     def starting_with(self, prefix: str) -> list[IndexEntry]:
         """Find the trajectories whose id begins with `prefix`; a whole id matches at most one."""
         prefix = plain_text(prefix)
@@ -209,7 +245,7 @@ class Index:
             path = self._paths[relative] = layout.journal_folder(self.home) / relative
         return path
 
-    def _entries(self, rest: str, values: list[str | int]) -> list[IndexEntry]:
+    def _entries(self, rest: str, values: Sequence[str | int]) -> list[IndexEntry]:
         columns = "id, agent, thread_id, user, source, status, started_ns, ended_ns, folder"
         statement = f"SELECT {columns}, sum FROM trajectories {rest}"  # noqa: S608 - constants
         rows = self._rows(statement, values, checked=True)
@@ -224,7 +260,7 @@ class Index:
         return found
 
     def _rows(
-        self, statement: str, values: list[str | int] | list[str], *, checked: bool = False
+        self, statement: str, values: Sequence[str | int], *, checked: bool = False
     ) -> list[tuple]:
         """Select rows of the index; rebuild the index first if a row is damaged.
 
@@ -242,9 +278,7 @@ class Index:
                 self._start_again()
                 return self._select(statement, values, checked=checked)
 
-    def _select(
-        self, statement: str, values: list[str | int] | list[str], *, checked: bool
-    ) -> list[tuple]:
+    def _select(self, statement: str, values: Sequence[str | int], *, checked: bool) -> list[tuple]:
         rows = self._open().execute(statement, values).fetchall()
         if not checked:
             return rows

@@ -369,6 +369,8 @@ def _set_reply(attributes: Attributes, end: e.ModelEnded, blobs: Blobs, started:
             s.FINISH_REASONS: None if end.finish_reason is None else [end.finish_reason],
             s.ADAPTER: end.adapter,
             s.ARM: end.arm,
+            s.ROLLOUT: end.rollout,
+            s.SHARE: end.share,
             s.PROMPT_TOKEN_IDS: end.prompt_token_ids,
             s.TOKEN_IDS: end.token_ids,
             s.LOGPROBS: end.logprobs,

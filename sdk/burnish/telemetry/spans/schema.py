@@ -254,7 +254,7 @@ ATTRIBUTES: dict[str, _AttributeType] = {
          s.TOOL_TYPE, s.TOOL_DESCRIPTION, s.WORKFLOW, s.RETRIEVAL_QUERY, s.MEMORY_STORE,
          s.MEMORY_QUERY, s.EVALUATION_NAME, s.LABEL, s.ERROR_TYPE, s.TASK, s.SOURCE,
          s.ENVIRONMENT, s.MODE, s.ENTRY, s.ANSWER, s.ERROR_MESSAGE, s.NODE, s.NAMESPACE,
-         s.SPEAKER, s.BUBBLED, s.ADAPTER, s.ARM, s.RAW_ARGUMENTS, s.VERIFIER_VERSION),
+         s.SPEAKER, s.BUBBLED, s.ADAPTER, s.ARM, s.ROLLOUT, s.RAW_ARGUMENTS, s.VERIFIER_VERSION),
         _TEXT,
     ),
     **dict.fromkeys(
@@ -265,7 +265,7 @@ ATTRIBUTES: dict[str, _AttributeType] = {
     ),
     **dict.fromkeys((s.ATTEMPT, s.STEP, s.MEMORY_COUNT), _INTEGER),
     **dict.fromkeys((*s.USAGE.values(), s.CACHE_CREATION), _COUNT),
-    **dict.fromkeys((s.FIRST_CHUNK, s.SCORE, s.COST_USD), _NUMBER),
+    **dict.fromkeys((s.FIRST_CHUNK, s.SCORE, s.COST_USD, s.SHARE), _NUMBER),
     **dict.fromkeys((s.TAGS, s.INTERRUPTS), _TEXTS),
     **dict.fromkeys((s.METADATA, s.REQUEST, s.EXTRAS, s.INVALID), _OBJECT),
     **dict.fromkeys((s.INPUT_MESSAGES, s.OUTPUT_MESSAGES), _MESSAGES),
