@@ -118,7 +118,7 @@ class AdapterStore:
         raise UnknownAdapter(
             f"no adapter {version!r} in {self.folder}",
             f"one like {', '.join(near)}" if near else "a version made by burnish retrain",
-            "burnish doctor",
+            "burnish adapters list",
         )
 
     def get(self, version: str) -> AdapterManifest:

@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from burnish._version import __version__
-from burnish.cli import canary, doctor, init, journal, lineage, serve, traces
+from burnish.cli import adapters, canary, doctor, init, journal, lineage, serve, traces
 from burnish.cli.output import INTERRUPTED, report_interrupt
 
 EPILOG = "Exit codes: 0 done, 1 explained error, 2 wrong usage, 3 not promoted, 130 interrupted."
@@ -46,6 +46,7 @@ def build_app() -> typer.Typer:
     traces.app.command("ship")(journal.ship_traces)
     app.add_typer(traces.app, name="traces")
     app.add_typer(canary.app, name="canary")
+    app.add_typer(adapters.app, name="adapters")
     app.command("init")(init.init)
     app.command("serve")(serve.serve_model)
     app.command("doctor")(doctor.run_doctor)
