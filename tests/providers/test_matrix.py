@@ -16,15 +16,15 @@ PAGE = Path(__file__).parents[2] / "docs/providers.md"
 HEAD = """# Providers
 
 Each cell was measured with the provider's own LangChain package against a scripted server of its wire form: an agent ran
-under `burnish.wrap`, and its run was made into a dataset row. "exact" means that the row holds what was said, once, with
-arguments in the order that the model wrote. The page is made by `make providers-page` and compared by `make test-providers`.
+under `burnish.wrap`, and its run was built into a dataset row. "exact" means that the row holds the reply once, with
+arguments in the model's order. `make providers-page` writes the page, and `make test-providers` compares it.
 
 """
 CLIENTS_HEAD = """## Clients
 
 The providers' own clients under `burnish.trace.openai`, `burnish.trace.anthropic` and `burnish.trace.google`. Each sent the
-requests that LangChain's chat model had sent in the same cell; "exact" means besides that its row and its counts of tokens
-are LangChain's. For a client, the answer of a structured output is left to the agent's own code.
+requests that LangChain's chat model had sent in the same cell; "exact" means also that its row and its token counts equal
+LangChain's. For a client, the agent's own code parses the answer of a structured output.
 
 """
 
