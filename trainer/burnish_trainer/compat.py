@@ -61,6 +61,6 @@ def check_libraries() -> None:
             raise TrainingError(
                 f"{table.distribution} {table.installed_version()} has no "
                 + ", ".join(map(str, missing)),
-                f"a version that burnish was tried with: {table.tried_with}",
+                f"a version that burnish was tested with: {table.tried_with}",
                 f"pip install '{table.distribution}<={table.tried_with.split()[-1]}'",
             )

@@ -40,7 +40,7 @@ def apply_overrides(project: Project, agent: str, given: dict[str, Any]) -> Agen
     except msgspec.ValidationError as error:
         raise SettingsError(
             f"retrain({agent!r}, ...): {error}",
-            "values as burnish.toml has them",
+            "values of the types that burnish.toml uses",
             f"look at [agent.{agent}] in {project.path}",
         ) from error
     return AgentProject(project, changed)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 app = typer.Typer()
 MARKS = ("⟦", "⟧")
-"""Marks around learned text on terminals without colour."""
+"""Marks around text with loss on terminals without colour."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -152,7 +152,7 @@ def preview_row(
     tokenizer: Annotated[
         str,
         typer.Option(
-            help="Base model whose tokenizer and chat template count: a folder or a name."
+            help="Base model whose tokenizer and chat template are used: a folder or a name."
         ),
     ] = "starter",
     form: Annotated[

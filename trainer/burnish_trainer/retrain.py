@@ -309,7 +309,8 @@ class _Retrain:
         doubts = status.get("doubts", [])
         for doubt in doubts:
             console.say(
-                "  [bold red]the verifier that decides this canary may be wrong[/]: {}", doubt
+                "  [bold red]the verifier that decides this canary may be below its precision floor[/]: {}",
+                doubt,
             )
         return msgspec.structs.replace(
             report, status="canary", canary=status, reasons=[*report.reasons, *doubts]

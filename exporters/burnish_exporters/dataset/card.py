@@ -19,8 +19,8 @@ def render_card(manifest: DatasetManifest) -> str:
     return f"""{_metadata_block(manifest)}
 # {manifest.id}
 
-Runs of the agent `{manifest.agent}` that were verified, curated and written down by burnish. A row is one conversation
-with the exact tools that were offered; each message says whether it carries loss.
+Runs of the agent `{manifest.agent}` that burnish verified and curated. A row is one conversation
+with the exact tools that were offered; each message has a loss flag.
 
 ## Rows
 
@@ -115,8 +115,8 @@ def _redaction_section(manifest: DatasetManifest) -> str:
         return "Nothing was replaced: the recipe turns redaction off."
     kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(report["replaced"].items()))
     return (
-        f"Replaced by pseudonyms: {kinds or 'nothing was found'}. The finished rows were then read again by the same "
-        f"detectors and by others ({report.get('second_look', 'none')}); runs in which those found something were "
+        f"Replaced by pseudonyms: {kinds or 'nothing was found'}. The same detectors then scanned the finished rows "
+        f"again, and so did others ({report.get('second_look', 'none')}); runs in which the latter found something were "
         "dropped, as the table above counts."
     )
 
@@ -153,7 +153,7 @@ def _verifier_line(entry: dict[str, Json]) -> str:
     if wrong:
         labelled = entry["quality"]["labelled"]
         said = (
-            f"measured on {labelled} labelled runs: {wrong['rate']:.1%} of the rows that it let in are expected to be "
+            f"measured on {labelled} labelled runs: {wrong['rate']:.1%} of the rows that it admitted are expected to be "
             f"wrong (95 % interval {wrong['low']:.1%} to {wrong['high']:.1%})"
         )
     return f"- `{entry['name']}` version `{entry['version']}`; {said}"

@@ -81,7 +81,7 @@ class Draft:
             if not (target / "manifest.json").is_file():
                 raise ExportError(
                     f"{target} exists and is not a dataset version: {problem.strerror}",
-                    "a place without anything of that name",
+                    "a free path",
                     f"mv {target} {target}.old, then build again",
                 ) from problem
             self.discard()

@@ -251,7 +251,7 @@ class DatasetVersion:
         if not self.manifest.recipe.get("contrast"):
             raise ExportError(
                 f"{self.id} holds no failures, which {form.name} needs",
-                "a version that was built with contrast",
+                "a version built with contrast",
                 'build_dataset(..., recipe={"contrast": True})',
             )
         return itertools.chain(self.rows(split), self.rows(f"{split}-contrast"))

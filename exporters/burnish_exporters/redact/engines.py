@@ -65,7 +65,7 @@ _NATIONAL = tuple(
     ]
 )
 WITHHELD = "withheld"
-"""Kind of what is replaced because an own pattern took too long to look at it."""
+"""Kind of a text that is replaced because a custom pattern took too long on it."""
 _PATTERN_S = 1.0  # of one own pattern for one text
 _WORD = re.compile(r"\S+")
 _SECRET = re.compile(r"[\w+/=.-]+")

@@ -126,6 +126,6 @@ def _pickle_job(job: ShardJob) -> bytes:
     except (pickle.PicklingError, TypeError, AttributeError) as problem:
         raise ExportError(
             f"the build cannot be sent to other processes: {problem}",
-            "verifiers and a decoder that pickle",
+            "verifiers and a decoder that can be pickled",
             "BuildOptions(workers=1)",
         ) from problem

@@ -59,7 +59,7 @@ class ArchiveSource:
             if not written + self.skipped:
                 raise ExportError(
                     f"no archived segment at {self.url}",
-                    "the URL that was given to burnish archive",
+                    "the URL that `burnish archive` wrote to",
                     "burnish archive --help",
                 )
             yield home

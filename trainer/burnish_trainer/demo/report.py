@@ -90,9 +90,7 @@ def _summary_text(facts: Json) -> str:
         )
     told.append(f"Recording cost {cost['per_run_ms']:.2f} ms a run.")
     if facts["options"]["verify"] == "claim":
-        told.append(
-            "It learned from what the agent says of itself, which is why it did not get better."
-        )
+        told.append("It trained on the agent's own claims, which is why it did not improve.")
     return " ".join(told)
 
 

@@ -97,7 +97,7 @@ def force_release(scene: Scene, bad: str, facts: dict[str, Any]) -> dict[str, An
     write_json(path, facts)
     decision: Decision = decide(msgspec.convert(facts, Evaluation), scene.subject.config.gate)
     console.say(
-        "  gate: [bold]{}[/]: {}; forced all the same",
+        "  gate: [bold]{}[/]: {}; forced anyway",
         decision.decision,
         "; ".join(decision.reasons),
     )

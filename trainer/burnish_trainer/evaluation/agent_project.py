@@ -151,7 +151,7 @@ def decode_tasks(given: Iterable[Any]) -> list[Task]:
     ids = [task.id for task in found]
     twice = next((i for i in ids if ids.count(i) > 1), None) if len(set(ids)) < len(ids) else None
     if twice is not None:
-        raise EvaluationError(f"two tasks have the id {twice!r}", "an id of its own for each task")
+        raise EvaluationError(f"two tasks have the id {twice!r}", "a different id for each task")
     return found
 
 

@@ -25,7 +25,7 @@ def evaluation_notes(found: Evaluation) -> list[str]:
             )
         if remembered := known.get(side, 0):
             notes.append(
-                f"{name or 'base'}: {remembered} of {facts['attempts']} results are remembered; "
-                "burnish eval --fresh makes the attempts again"
+                f"{name or 'base'}: {remembered} of {facts['attempts']} results come from the cache; "
+                "burnish eval --fresh repeats the attempts"
             )
     return notes

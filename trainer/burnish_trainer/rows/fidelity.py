@@ -26,7 +26,7 @@ class PrintedPiece:
     kind: str
     message: int
     once: bool = True
-    """True if the text may be printed only once; names of tools stand beside their results too."""
+    """True if the text may be printed only once; names of tools also appear beside their results."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 IGNORE = -100
-"""Label of a token that is not learned."""
+"""Label of a token without loss."""
 
 
 @dataclass(frozen=True, slots=True)

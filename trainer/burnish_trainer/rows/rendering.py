@@ -176,7 +176,7 @@ class ChatRendering:
                 return context, rest
         raise TrainingError(
             "the chat template shows no border between a context and its reply",
-            "a template whose generation prompt is how it prints a reply's beginning",
+            "a template that begins a reply with its generation prompt",
             "choose another chat template for the base model; see docs/templates.md",
         )
 
@@ -247,7 +247,7 @@ class ChatRendering:
             if isinstance(content, list):
                 raise TrainingError(
                     f"a message holds content that is no text ({_content_kinds(content)})",
-                    "text, which is all that is trained",
+                    "text, because training covers only text",
                     "leave such runs out of the dataset",
                 )
 

@@ -67,7 +67,7 @@ def print_plan(plan: TrainPlan) -> None:
     )
     if rows.get("thoughts_left_out"):
         console.say(
-            f"  [yellow]{rows['thoughts_left_out']} rows without a thought that the chat template "
+            f"  [yellow]{rows['thoughts_left_out']} rows lose reasoning that the chat template "
             "does not print[/]"
         )
     for reason, count in rows["dropped"].items():

@@ -44,8 +44,8 @@ def explain_full_disk(folder: Path) -> Iterator[None]:
         free = shutil.disk_usage(folder).free
         raise TrainingError(
             f"no space to write into {folder} ({free / 2**20:,.0f} MiB free on its disk): {error}",
-            "a disk with room for checkpoints and the adapter",
-            "make room and give the same command again; it continues where it stopped",
+            "a disk with space for checkpoints and the adapter",
+            "free space and repeat the command; it continues where it stopped",
         ) from error
 
 
