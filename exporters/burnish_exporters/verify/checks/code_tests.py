@@ -7,8 +7,8 @@ pipes (sandbox/rpc.py) and share no process, file or memory, so the code cannot 
 tests.
 
 Only faults of the code fail a run. The verdict is "unknown" where the tests cannot be imported,
-exceed time or memory, are killed, report too much, or wait for an answer that correct code could
-give too.
+exceed time or memory, are killed, report too much, or depend on an answer that right and wrong code
+can both give.
 """
 
 from __future__ import annotations
