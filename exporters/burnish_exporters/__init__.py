@@ -12,8 +12,9 @@ This module exports the public names; a name loads its module when it is first u
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from burnish.imports.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
     from burnish_exporters.dataset import DatasetVersion, Recipe
@@ -42,8 +43,4 @@ __all__ = [
     "verify_runs",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+__getattr__, __dir__ = lazy_exports(__name__, _HOMES)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from burnish.errors import ExportError
-from burnish.import_path import resolve_object
+from burnish.imports.import_path import resolve_object
 from burnish_exporters import curate
 from burnish_exporters.curate.sample import Drop, Sample, SetStep
 from burnish_exporters.curate.steps.contamination import read_benchmark

@@ -1,7 +1,7 @@
 """Read burnish.toml: the declared agents, and how each is built, verified, trained and released.
 
 `load_project` is the entry. This module defines every table and key with default, range and meaning;
-import_path.py resolves "module:function", settings.py the table `[burnish]`.
+imports/import_path.py resolves "module:function", settings.py the table `[burnish]`.
 
     [burnish]                      process settings, as in burnish.configure()
     [agent.support]                build, environment, verify, tasks, base_model, backend
@@ -18,7 +18,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from burnish import config_file, settings
+from burnish import settings
+from burnish.config import config_file
 from burnish.errors import SettingsError, UnknownAgent
 from burnish.files.paths import is_component
 

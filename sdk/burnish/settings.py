@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from burnish import config_file
+from burnish.config import config_file
 from burnish.errors import SettingsError
 
 

@@ -8,7 +8,8 @@ import sys
 import pytest
 
 from burnish.errors import MissingExtra
-from burnish.extras import find_extra, import_extra, list_extras
+from burnish.imports.extras import find_extra, import_extra, list_extras
+from burnish.imports.lazy_exports import lazy_exports
 
 HIDDEN = ("pyarrow", "uvicorn", "starlette", "torch", "presidio_analyzer", "detect_secrets")
 PROGRAM = """
@@ -40,6 +41,18 @@ def test_a_missing_package_is_an_error_with_the_line_to_type(monkeypatch):
     with pytest.raises(MissingExtra, match=r"pip install 'burnish\[export\]'") as caught:
         import_extra("pyarrow.parquet")
     assert isinstance(caught.value, ImportError)
+
+
+def test_a_name_that_a_package_exports_late_names_the_extra_that_it_needs(monkeypatch):
+    get_attribute, list_names = lazy_exports("burnish", {"writer": "pyarrow.parquet"}, always=["x"])
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+
+    with pytest.raises(MissingExtra, match=r"pip install 'burnish\[export\]'"):
+        get_attribute("writer")
+    with pytest.raises(AttributeError, match="module 'burnish' has no attribute 'reader'"):
+        get_attribute("reader")
+    assert list_names() == ["writer", "x"]
 
 
 def test_a_module_of_nobody_stays_what_it_is():

@@ -11,8 +11,9 @@ Importing the package loads neither torch nor transformers.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from burnish.imports.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
     from burnish_trainer.evaluation import collect, evaluate
@@ -29,11 +30,6 @@ _HOMES = {
     "train": "burnish_trainer.run",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
-
+__getattr__, __dir__ = lazy_exports(__name__, _HOMES)
 
 __all__ = ["AdapterVersion", "Recipe", "collect", "decide", "evaluate", "train"]

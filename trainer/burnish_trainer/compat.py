@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from burnish.compat import LibraryTable, PrivateName
+from burnish.compat.tables import LibraryTable, PrivateName
 from burnish.errors import TrainingError
 
 _NO_TRAINING = "training is refused"

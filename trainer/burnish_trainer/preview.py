@@ -14,8 +14,9 @@ import typer
 from burnish.cli.options import AsJson, Home
 from burnish.cli.output import print_json
 from burnish.errors import ExportError
-from burnish_trainer.rows import IGNORE, tokenise_rows
+from burnish_trainer.rows.merge import IGNORE
 from burnish_trainer.rows.rendering import ChatTokenizer
+from burnish_trainer.rows.token_rows import tokenise_rows
 
 if TYPE_CHECKING:
     from burnish_exporters.dataset import DatasetVersion

@@ -176,7 +176,7 @@ class _Retrain:
         return self._stages.do("rollouts", inputs, lambda: self._collect_runs(current))
 
     def _collect_runs(self, current: str | None) -> dict[str, Any]:
-        from burnish_trainer.evaluation import collect
+        from burnish_trainer.evaluation.runner import collect
 
         table = self._subject.config.evaluate
         seed = table.seed + _next_number(self._stages.run_id)
@@ -236,7 +236,7 @@ class _Retrain:
 
     def _train_adapter(self, dataset: dict[str, Any], current: str | None) -> dict[str, Any]:
         from burnish_exporters import DatasetVersion
-        from burnish_trainer.run import train
+        from burnish_trainer.run.training import train
 
         table = msgspec.structs.asdict(self._subject.config.train)
         goes_on = table.pop("start", "current") == "current"
@@ -260,8 +260,8 @@ class _Retrain:
         return msgspec.convert(told, Evaluation), path
 
     def _run_evaluation(self, current: str | None, adapter: str) -> dict[str, Any]:
-        from burnish_trainer.evaluation import evaluate
         from burnish_trainer.evaluation.notes import evaluation_notes
+        from burnish_trainer.evaluation.runner import evaluate
 
         found = evaluate(self._subject, adapters=[current, adapter])
         for note in evaluation_notes(found):

@@ -82,7 +82,7 @@ class RowWriter:
     """
 
     def __init__(self, path: Path) -> None:
-        from burnish.extras import import_extra
+        from burnish.imports.extras import import_extra
 
         pq = import_extra("pyarrow.parquet")
         self.schema = _row_schema()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from burnish.errors import ExportError
-from burnish.import_path import resolve_object
+from burnish.imports.import_path import resolve_object
 from burnish_exporters import curate
 from burnish_exporters.curate.sample import KEEP, Drop, Item, Keep, Step
 from burnish_exporters.dataset.recipe import Recipe

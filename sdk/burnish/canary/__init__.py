@@ -16,19 +16,15 @@ reconciler.py   what backends serve against what the document asks for
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from burnish.canary.analysis import Analysis, Evidence
 from burnish.canary.assignment import assign
+from burnish.imports.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
     from burnish.canary.rollout import Rollout
 
 __all__ = ["Analysis", "Evidence", "Rollout", "assign"]
 
-
-def __getattr__(name: str) -> Any:
-    if name != "Rollout":  # imports the workspace, which a router does not need
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return importlib.import_module("burnish.canary.rollout").Rollout
+__getattr__, __dir__ = lazy_exports(__name__, {"Rollout": "burnish.canary.rollout"}, always=__all__)

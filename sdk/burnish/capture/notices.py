@@ -6,8 +6,9 @@ recorded, for each may be meant: an agent without a table in burnish.toml is rec
 
 from __future__ import annotations
 
-from burnish import config_file, settings
+from burnish import settings
 from burnish.capture import faults
+from burnish.config import config_file
 from burnish.errors import BurnishError
 
 NOTICE = "notice "

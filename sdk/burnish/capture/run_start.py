@@ -1,7 +1,7 @@
-"""A trajectory starts, for an invocation, a trace or a run that nobody wrapped, or is taken up again.
+"""Start a trajectory for an invocation, a trace or an unwrapped run, or take one up again.
 
-`begin` is the entry. Knows: what RunStarted says, and which patches are in place before a run. Does not
-know: how an invocation is told from a part of another one (langchain/invocation.py).
+`begin` is the entry: it puts the patches in place and records RunStarted. langchain/invocation.py decides
+whether an invocation starts a trajectory or is part of another one.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from burnish.capture.recorder.values import text_of_value
 
 
 class Agent(NamedTuple):
-    """What `wrap` and `trace` were told about an agent."""
+    """The agent as `wrap` and `trace` name it."""
 
     name: str
     tags: tuple[str, ...] = ()
 
 
 class Start(NamedTuple):
-    """What is known of an invocation before it runs."""
+    """The facts of an invocation before it runs."""
 
     agent: Agent
     entry: str

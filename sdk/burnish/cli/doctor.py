@@ -196,7 +196,8 @@ def _check_platform() -> DoctorFinding:
 
 
 def _check_project() -> DoctorFinding:
-    from burnish import config_file, settings
+    from burnish import settings
+    from burnish.config import config_file
     from burnish.project import load_project
 
     if settings.current().config is None and config_file.find_config() is None:
@@ -210,7 +211,7 @@ def _check_project() -> DoctorFinding:
 
 def _check_compatibility() -> Iterator[DoctorFinding]:
     """Probe the private names of other libraries that burnish needs."""
-    from burnish.compat import list_tables
+    from burnish.compat.registered_tables import list_tables
 
     for table in list_tables():
         version = table.installed_version()
@@ -231,7 +232,7 @@ def _check_compatibility() -> Iterator[DoctorFinding]:
 
 def _check_extras() -> DoctorFinding:
     """Name the extras whose packages are missing; none of them is needed to capture."""
-    from burnish.extras import list_extras
+    from burnish.imports.extras import list_extras
 
     missing = sorted({extra for name, extra in list_extras().items() if not _is_installed(name)})
     if not missing:
@@ -251,7 +252,8 @@ def _is_installed(module: str) -> bool:
 
 def _load_declared() -> Project | None:
     """Return the project of burnish.toml; None where there is none or it is wrong."""
-    from burnish import config_file, settings
+    from burnish import settings
+    from burnish.config import config_file
     from burnish.project import load_project
 
     if settings.current().config is None and config_file.find_config() is None:

@@ -56,7 +56,7 @@ def _further_checks() -> list[Callable[[AgentConfig, Path], Any]]:
 
 
 def _check_imports(config: AgentConfig, folder: Path) -> list[BurnishError]:
-    from burnish.import_path import resolve_object
+    from burnish.imports.import_path import resolve_object
 
     named = [config.build, config.environment, config.tasks, *_import_paths(config.verify)]
     problems: list[BurnishError] = []

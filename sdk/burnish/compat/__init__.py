@@ -6,20 +6,7 @@ add tables under the entry-point group `burnish.compat`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from burnish.compat import clients, langchain, langgraph
+from burnish.compat.registered_tables import GROUP, list_tables
 from burnish.compat.tables import LibraryTable, PrivateName
 
 __all__ = ["GROUP", "LibraryTable", "PrivateName", "list_tables"]
-
-GROUP = "burnish.compat"
-
-
-def list_tables() -> Iterator[LibraryTable]:
-    """Yield the tables of the SDK, and those that other packages registered."""
-    from importlib import metadata  # slow to import, and needed by no agent
-
-    yield from (*langchain.TABLES, langgraph.TABLE, *clients.TABLES)
-    for entry in metadata.entry_points(group=GROUP):
-        yield from entry.load()

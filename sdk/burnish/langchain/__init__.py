@@ -8,8 +8,9 @@ LangChain is imported at the first use of a name.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from burnish.imports.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
     from burnish.langchain.middleware import RoutingMiddleware
@@ -22,8 +23,4 @@ _HOMES = {
 
 __all__ = ["RoutingMiddleware", "route"]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+__getattr__, __dir__ = lazy_exports(__name__, _HOMES)

@@ -11,10 +11,9 @@ imported by the first use of `EmbeddedChat` or of the embedded backend.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from burnish.errors import ServingError
+from burnish.imports.lazy_exports import lazy_exports
 
 if TYPE_CHECKING:
     from burnish.serving.backends import EmbeddedBackend, OpenAIBackend, open_backend
@@ -39,17 +38,4 @@ __all__ = [
     "resolve_model",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    try:
-        return getattr(importlib.import_module(_HOMES[name]), name)
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith("burnish"):
-            raise
-        raise ServingError(
-            f"{name} needs the package {error.name!r}, which is not installed",
-            "the packages of the embedded engine",
-            "pip install 'burnish[serve]'",
-        ) from error
+__getattr__, __dir__ = lazy_exports(__name__, _HOMES)

@@ -5,9 +5,9 @@ The tests of burnish use them; tests of its users can, too.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from burnish.imports.lazy_exports import lazy_exports
 from burnish.testing.clock import CountingClock
 from burnish.testing.memory import MemoryJournal, capturing, production_faults
 
@@ -37,22 +37,18 @@ __all__ = [
     "run_all",
 ]
 
-_LATER = {
-    "CHECKS": "backend_kit",
-    "BackendCase": "backend_kit",
-    "FORMAT_CHECKS": "format_kit",
-    "FormatCase": "format_kit",
-    "VERIFIER_CHECKS": "verifier_kit",
-    "VerifierCase": "verifier_kit",
-    "run_all": "backend_kit",
-    "SOURCE_CHECKS": "source_kit",
-    "SourceCase": "source_kit",
-    "ScriptedChatModel": "chat_model",  # brings langchain-core
-    "VllmServer": "vllm_server",  # brings torch and starlette
+_HOMES = {
+    "CHECKS": "burnish.testing.backend_kit",
+    "BackendCase": "burnish.testing.backend_kit",
+    "FORMAT_CHECKS": "burnish.testing.format_kit",
+    "FormatCase": "burnish.testing.format_kit",
+    "VERIFIER_CHECKS": "burnish.testing.verifier_kit",
+    "VerifierCase": "burnish.testing.verifier_kit",
+    "run_all": "burnish.testing.backend_kit",
+    "SOURCE_CHECKS": "burnish.testing.source_kit",
+    "SourceCase": "burnish.testing.source_kit",
+    "ScriptedChatModel": "burnish.testing.chat_model",  # brings langchain-core
+    "VllmServer": "burnish.testing.vllm_server",  # brings torch and starlette
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name in _LATER:
-        return getattr(import_module(f"burnish.testing.{_LATER[name]}"), name)
-    raise AttributeError(f"module 'burnish.testing' has no attribute {name!r}")
+__getattr__, __dir__ = lazy_exports(__name__, _HOMES, always=__all__)

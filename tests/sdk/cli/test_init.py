@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from burnish import config_file
 from burnish.cli.init import find_graphs
+from burnish.config import config_file
 from burnish.errors import SettingsError
 from burnish.project import load_project
 

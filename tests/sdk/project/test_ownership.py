@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from burnish import config_file, settings
+from burnish import settings
+from burnish.config import config_file
 from burnish.errors import SettingsError, WorkspaceError
 from burnish.files.ownership import describe_foreign_part
 from burnish.project import load_project

@@ -7,7 +7,7 @@ import pytest
 
 from burnish import settings
 from burnish.errors import BurnishError, ImportPathError, SettingsError, UnknownAgent
-from burnish.import_path import resolve_object
+from burnish.imports.import_path import resolve_object
 from burnish.project import AgentConfig, describe_keys, load_project
 
 MINIMAL = '[agent.support]\nbuild = "agent:build"\nbase_model = "starter"\n'

@@ -4,6 +4,7 @@ The demo shows an agent that fails often, its recorded runs, one retrain, an age
 fails, a canary that promotes it, and a bad adapter, forced past the gate, that is rolled back
 automatically. Everything is real; only the business is small.
 
+play.py      the order of the scenes
 scene.py     the folder of a demo: example project, workspace, receipts
 traffic.py   users: threads of the agent, routed, recorded and verified
 rounds.py    traffic -> retrain -> canary
@@ -16,50 +17,7 @@ report.py    the result as a page with pictures (pictures.py)
 
 from __future__ import annotations
 
-import time
-from typing import Any
-
-from burnish_trainer import console
 from burnish_trainer.demo.options import DemoOptions
-from burnish_trainer.demo.scene import Scene, open_scene
-
-
-def run_demo(options: DemoOptions | None = None) -> dict[str, Any]:
-    """Run the demo, or continue one that was interrupted.
-
-    Args:
-        options: Options of the demo; by default one round decided by the goal state.
-
-    Returns:
-        The facts, as `burnish demo --json` writes them.
-    """
-    options = options or DemoOptions()
-    with console.silenced(options.quiet), open_scene(options) as scene:
-        facts = play_demo(scene)
-        scene.write_facts(facts)
-    return facts
-
-
-def play_demo(scene: Scene) -> dict[str, Any]:
-    """Play an open demo to its end and return its facts."""
-    from burnish_trainer.demo.facts import assemble_facts
-    from burnish_trainer.demo.overhead import measure_overhead
-    from burnish_trainer.demo.report import write_report
-    from burnish_trainer.demo.rounds import play_round
-    from burnish_trainer.demo.sabotage import release_bad_adapter
-    from burnish_trainer.demo.show import print_facts
-
-    started = time.monotonic()
-    cost = scene.stages.do("overhead", scene.stage_inputs(), lambda: measure_overhead(scene))
-    rounds = [play_round(scene, number) for number in range(1, scene.options.rounds + 1)]
-    released = any(one["canary"] for one in rounds)
-    bad = release_bad_adapter(scene) if scene.options.sabotage and released else None
-    facts = assemble_facts(scene, rounds, bad, cost)
-    facts["seconds_total"] = scene.add_seconds(time.monotonic() - started)
-    print_facts(facts)
-    path = write_report(scene, facts)
-    console.say("\npictures: [bold]{}[/]", path)
-    return facts
-
+from burnish_trainer.demo.play import play_demo, run_demo
 
 __all__ = ["DemoOptions", "play_demo", "run_demo"]

@@ -14,11 +14,11 @@ from burnish_exporters import DatasetVersion, build_dataset
 from burnish_trainer import console
 from burnish_trainer.demo.scene import AGENT, Scene
 from burnish_trainer.demo.traffic import canary_until_decided
-from burnish_trainer.evaluation import evaluate
+from burnish_trainer.evaluation.runner import evaluate
 from burnish_trainer.gate import decide
 from burnish_trainer.release import current_adapter, register_adapter, start_canary
-from burnish_trainer.run import train
 from burnish_trainer.run.storage import write_json
+from burnish_trainer.run.training import train
 
 _PLACE = 99
 

@@ -97,7 +97,7 @@ def _choose_folder(options: DemoOptions) -> Path:
             return folder
     folder = home / f"{(int(known[-1].name) if known else 0) + 1:04d}"
     folder.mkdir(parents=True)
-    from burnish_trainer.starter import project_path
+    from burnish_trainer.starter.paths import project_path
 
     ignored = shutil.ignore_patterns("__pycache__", ".*")
     shutil.copytree(project_path(), folder / "project", ignore=ignored)

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from burnish.errors import EvaluationError
-from burnish.import_path import resolve_object
+from burnish.imports.import_path import resolve_object
 from burnish.project import AgentConfig, Project, load_project
 from burnish.protocols import Verifier
 from burnish.records import Task

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from burnish.errors import BaseModelMismatch, TrainingError
-from burnish_trainer.recipes import TrainRecipe
+from burnish_trainer.recipes.train_recipe import TrainRecipe
 
 
 def load_base(folder: Path, recipe: TrainRecipe) -> tuple[Any, Any]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from trl.trainer.sft_config import SFTConfig
 
-from burnish_trainer.recipes import TrainRecipe
+from burnish_trainer.recipes.train_recipe import TrainRecipe
 
 
 def make_arguments(recipe: TrainRecipe, checkpoints: Path, steps: int) -> SFTConfig:

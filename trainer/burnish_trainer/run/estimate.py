@@ -10,10 +10,11 @@ import msgspec
 import torch
 
 from burnish_trainer import console
-from burnish_trainer.recipes import TrainRecipe
 from burnish_trainer.recipes.lora import count_trainable
 from burnish_trainer.recipes.memory import estimate_memory
-from burnish_trainer.rows import IGNORE, TokenRow
+from burnish_trainer.recipes.train_recipe import TrainRecipe
+from burnish_trainer.rows.merge import IGNORE
+from burnish_trainer.rows.token_rows import TokenRow
 from burnish_trainer.run.plan import TrainPlan
 
 _BACKWARD = 2.5  # cost of the backward pass in forward passes

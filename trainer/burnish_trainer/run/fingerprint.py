@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import torch
 
 from burnish.errors import TrainingError
-from burnish_trainer.rows import IGNORE, TokenRow
+from burnish_trainer.rows.merge import IGNORE
+from burnish_trainer.rows.token_rows import TokenRow
 
 _ROWS, _PLACES, _CHOSEN, _TOP = 48, 16, 8, 20
 _TOO_NEAR = 1e-3  # nats

@@ -17,7 +17,7 @@ import msgspec
 
 from burnish.journal.events import canonical
 from burnish.records import Record
-from burnish_trainer.recipes import TrainRecipe
+from burnish_trainer.recipes.train_recipe import TrainRecipe
 
 _WINDOW = 4  # batches whose sequences are sorted by length together
 _PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "burnish")

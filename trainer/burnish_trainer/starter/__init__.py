@@ -7,18 +7,6 @@ languages are noise to it. With it the whole loop runs without a key, a GPU or a
 
 from __future__ import annotations
 
-from pathlib import Path
+from burnish_trainer.starter.paths import project_path, weights_path
 
 __all__ = ["project_path", "weights_path"]
-
-_HERE = Path(__file__).resolve().parent
-
-
-def weights_path() -> Path:
-    """Return the folder of the model, its tokenizer and its chat template, as transformers loads it."""
-    return _HERE / "weights"
-
-
-def project_path() -> Path:
-    """Return the folder of the example project of the model, with its `burnish.toml`."""
-    return (_HERE / "support_desk").resolve()

@@ -9,7 +9,7 @@ import sys
 from importlib import import_module
 from types import ModuleType
 
-from burnish_trainer.starter import project_path
+from burnish_trainer.starter.paths import project_path
 
 
 def project_module(name: str) -> ModuleType:

@@ -35,7 +35,7 @@ def load_function(path: str, folder: Path | None) -> Callable[..., Any]:
     Raises:
         ImportPathError: If it cannot be imported, or is not a function.
     """
-    from burnish.import_path import resolve_object
+    from burnish.imports.import_path import resolve_object
 
     found = resolve_object(path, folder or Path.cwd())
     if not callable(found):

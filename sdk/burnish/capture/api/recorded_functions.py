@@ -1,7 +1,7 @@
 """Functions, generators and coroutines whose every call has a scope of its own.
 
-`record_calls` is the entry. Knows: when a call begins, yields and ends. Does not know: what a scope
-records (tracing.py).
+`record_calls` is the entry. It opens a scope when a call begins, enters it around each step and closes it at the end;
+tracing.py records the scope.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from burnish.capture.sync_async_context import Entered, leave_variable
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 ScopeEntry = tuple[Token[Run | None], Run]
-"""What leaving a scope's context needs."""
+"""The context variable's token and the run that it was set to."""
 
 
 def leave_context(entry: ScopeEntry | None) -> None:
@@ -40,7 +40,7 @@ class CallScope(Protocol):
 
 
 class ScopeMaker(Protocol):
-    """What opens the scope of one call of a function."""
+    """Opens the scope of one call of a function."""
 
     def scope_of(self, function: Any, args: Any, kwargs: Any) -> CallScope:
         """Open a scope for a call with these arguments."""

@@ -1,7 +1,6 @@
 """Redacts values and texts through a door, and withholds what the door fails on.
 
-Knows: doors, and the user's own function as one. Does not know: settings, and which door they ask for
-(redaction_door.py).
+`Guarded` is the entry. redaction_door.py makes the door that the settings ask for.
 """
 
 from __future__ import annotations

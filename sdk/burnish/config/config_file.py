@@ -1,7 +1,7 @@
 """Find burnish.toml and read it as plain tables.
 
 settings.py decodes the table `[burnish]`, project.py the rest. The search goes upwards and ends at the home folder or
-at another file system. A file found by search is used only if no one except the user and root can change it; a file
+at another file system. A file found by search is used only if the user and root alone can change it; a file
 that is named (BURNISH_CONFIG, `config=`) is always used.
 """
 
