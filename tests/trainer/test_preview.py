@@ -138,7 +138,7 @@ def test_the_command_ends_as_documented(version, tmp_path, cli):
         ((version.path, "--tokenizer", "starter", "--rows", "9", "--json"), 0, '"learned": true'),
         (("nonesuch", "--home", tmp_path / "empty"), 1, "no dataset version"),
         ((version.path, "--tokenizer", "no-such-model"), 1, "no base model"),
-        ((version.path, "--format", "rl-steps"), 1, "is no conversation"),
+        ((version.path, "--format", "rl-steps"), 1, "is not a conversation"),
         ((version.path, "--rows", "0"), 2, "rows"),
     ]
     for arguments, wanted, said in cases:
