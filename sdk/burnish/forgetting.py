@@ -37,7 +37,7 @@ _PATIENCE_S = 10.0  # wait for another process that rewrites the journal; later 
 
 
 class ForgetReport(Record, frozen=True, kw_only=True):
-    """What was removed, and what was built from it and remains."""
+    """The removed content, and the artefacts built from it that remain."""
 
     id: str
     trajectories: list[str]

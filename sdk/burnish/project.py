@@ -37,35 +37,42 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
 class DatasetConfig(Table, frozen=True, kw_only=True):
     """`[agent.NAME.dataset]`: rules for rows of a dataset version."""
 
-    max_per_task: Annotated[Positive, Meta(description="Most rows of one task.")] = 4
-    min_rows: Annotated[Positive, Meta(description="Fewer training rows than this stop.")] = 1
+    max_per_task: Annotated[Positive, Meta(description="Largest number of rows of one task.")] = 4
+    min_rows: Annotated[
+        Positive, Meta(description="Smallest number of training rows; fewer are an error.")
+    ] = 1
     heldout_pools: Annotated[
-        list[str], Meta(description="Pools of tasks that never enter training.")
+        list[str], Meta(description="Pools of tasks that are never used for training.")
     ] = msgspec.field(default_factory=lambda: ["heldout", "standing", "capability"])
     heldout: Annotated[
-        float, Meta(ge=0, le=1, description="Share of groups (task and user) kept out of training.")
+        float,
+        Meta(ge=0, le=1, description="Share of groups (task and user) held out from training."),
     ] = 0.0
     near_duplicates: Annotated[
         bool, Meta(description="Keep one of the runs with the same request and calls.")
     ] = False
     luck: Annotated[
         Literal["none", "observations", "siblings", "both"],
-        Meta(description="Sign of luck that drops a run: its answer, or how others fared."),
+        Meta(
+            description="Sign of luck that drops a run: its answer, or the results of other attempts."
+        ),
     ] = "none"
     verifier_floor: Annotated[
         Share,
-        Meta(description="Least lower bound of a verifier's measured precision to be believed."),
+        Meta(
+            description="Smallest lower bound of a verifier's measured precision for its verdicts to count."
+        ),
     ] = 0.9
     mask_errors: Annotated[
-        bool, Meta(description="Learn nothing from replies whose tool call failed.")
+        bool, Meta(description="Do not train on replies whose tool call failed.")
     ] = True
     redact: Annotated[
         Literal["none", "structured", "full"],
-        Meta(description="Personal data and secrets that are replaced."),
+        Meta(description="Kinds of personal data and secrets that are replaced."),
     ] = "structured"
     recipe: Annotated[
         dict[str, Any],
-        Meta(description="Further choices, by their names in the exporters' Recipe."),
+        Meta(description="Further options, by their names in the exporters' Recipe."),
     ] = {}
 
 
@@ -78,12 +85,14 @@ class TrainConfig(Table, frozen=True, kw_only=True):
     learning_rate: Annotated[float, Meta(gt=0, description="Peak learning rate.")] = 2e-4
     batch_size: Annotated[Positive, Meta(description="Rows of one optimiser step.")] = 16
     max_length: Annotated[
-        Positive | None, Meta(description="Longest row in tokens; none is the model's limit.")
+        Positive | None, Meta(description="Longest row in tokens; by default the model's limit.")
     ] = None
     seed: Annotated[Count, Meta(description="Seed of order and initial weights.")] = 0
     start: Annotated[
         Literal["current", "base"],
-        Meta(description='"current" goes on from the adapter in service, "base" starts afresh.'),
+        Meta(
+            description='"current" continues from the adapter in service, "base" starts from the base model.'
+        ),
     ] = "current"
 
 
@@ -91,37 +100,38 @@ class EvaluateConfig(Table, frozen=True, kw_only=True):
     """`[agent.NAME.evaluate]`: settings of runs on tasks."""
 
     rollouts: Annotated[
-        Count, Meta(description="Fresh runs on training tasks before a training; 0 is none.")
+        Count, Meta(description="Runs on training tasks before each training; 0 disables them.")
     ] = 0
     rollout_temperature: Annotated[
         float, Meta(ge=0, description="Sampling temperature of those runs.")
     ] = 1.0
-    concurrency: Annotated[Positive, Meta(description="Runs at the same time.")] = 64
+    concurrency: Annotated[Positive, Meta(description="Number of concurrent runs.")] = 64
     max_steps: Annotated[Positive, Meta(description="Model calls after which a run fails.")] = 12
     seed: Annotated[Count, Meta(description="Seed of the order and choice of tasks.")] = 0
 
 
 class GateConfig(Table, frozen=True, kw_only=True):
-    """`[agent.NAME.gate]`: evidence that an adapter needs before it may serve."""
+    """`[agent.NAME.gate]`: evidence required before an adapter may serve."""
 
     min_gain: Annotated[
-        float, Meta(ge=-1, le=1, description="Gain on held-out tasks that must be shown.")
+        float, Meta(ge=-1, le=1, description="Required gain on held-out tasks.")
     ] = 0.0
     confidence: Annotated[
-        float, Meta(gt=0.5, lt=1, description="Confidence with which it must be shown.")
+        float, Meta(gt=0.5, lt=1, description="Confidence of the required gain.")
     ] = 0.95
     max_regression_rate: Annotated[
-        Share, Meta(description="Largest share of solved tasks that may now fail.")
+        Share, Meta(description="Largest accepted share of solved tasks that now fail.")
     ] = 0.1
     max_capability_drop: Annotated[
-        Share, Meta(description="Largest loss on the capability pool.")
+        Share, Meta(description="Largest accepted loss on the capability pool.")
     ] = 0.05
     max_cost_ratio: Annotated[
-        float, Meta(gt=0, description="Largest cost of a run, as a multiple of before.")
+        float,
+        Meta(gt=0, description="Largest accepted cost of a run, relative to the current adapter."),
     ] = 1.5
     max_infrastructure_errors: Annotated[
         Share,
-        Meta(description="Largest share of attempts lost to errors of the backend."),
+        Meta(description="Largest accepted share of attempts lost to errors of the backend."),
     ] = 0.02
 
 
@@ -133,11 +143,11 @@ class GuardsConfig(Table, frozen=True, kw_only=True):
     )
     max_tokens: Annotated[
         Positive | None,
-        Meta(description="Tokens of a thread over which it counts as too costly; none is off."),
+        Meta(description="Tokens of a thread above which it counts as too costly; by default off."),
     ] = None
     max_latency_s: Annotated[
         Seconds | None,
-        Meta(description="Seconds of a run over which it counts as too slow; none is off."),
+        Meta(description="Seconds of a run above which it counts as too slow; by default off."),
     ] = None
 
 
@@ -149,33 +159,35 @@ class CanaryConfig(Table, frozen=True, kw_only=True):
         Meta(description="Outcome source or verifier that decides; unset disables the canary."),
     ] = None
     steps: Annotated[
-        list[Share], Meta(min_length=1, description="Share of threads, step by step; ends at 1.")
+        list[Share],
+        Meta(min_length=1, description="Shares of threads, step by step; the last is 1."),
     ] = msgspec.field(default_factory=lambda: [0.01, 0.05, 0.25, 0.5, 1.0])
     min_threads: Annotated[
-        Positive, Meta(description="Fewest judged canary threads before a promotion.")
+        Positive, Meta(description="Smallest number of judged canary threads before a promotion.")
     ] = 50
     margin: Annotated[
         float,
-        Meta(gt=0, lt=1, description="Loss of success that is still no reason against it."),
+        Meta(gt=0, lt=1, description="Largest loss of success that does not prevent a promotion."),
     ] = 0.05
     alpha: Annotated[
-        float, Meta(gt=0, lt=0.5, description="Chance of a false alarm over the whole rollout.")
+        float,
+        Meta(gt=0, lt=0.5, description="Probability of a false alarm over the whole rollout."),
     ] = 0.05
     maturity_s: Annotated[
         Delay | None,
         Meta(
-            description="Seconds that a thread's outcome is waited for; unset learns them from the stable arm, 0 judges a thread at its outcome."
+            description="Seconds to wait for a thread's outcome; unset learns them from the stable arm, 0 judges a thread at its outcome."
         ),
     ] = None
     max_threads: Annotated[
-        Positive, Meta(description="Judged threads after which an open rollout pauses.")
+        Positive, Meta(description="Number of judged threads after which an open rollout pauses.")
     ] = 8000
     max_days: Annotated[
         float, Meta(gt=0, description="Days after which an open rollout pauses.")
     ] = 14.0
     holdback: Annotated[
         float,
-        Meta(ge=0, lt=0.5, description="Share that stays on the previous version afterwards."),
+        Meta(ge=0, lt=0.5, description="Share that stays on the previous version after promotion."),
     ] = 0.05
     guards: Annotated[GuardsConfig, Meta(description="Further reasons to roll back.")] = (
         GuardsConfig()
@@ -183,7 +195,7 @@ class CanaryConfig(Table, frozen=True, kw_only=True):
 
 
 class LoopConfig(Table, frozen=True, kw_only=True):
-    """`[agent.NAME.loop]`: has no keys yet."""
+    """`[agent.NAME.loop]`: reserved, without keys."""
 
 
 class AgentConfig(Table, frozen=True, kw_only=True):
@@ -191,16 +203,17 @@ class AgentConfig(Table, frozen=True, kw_only=True):
 
     name: str  # the NAME of the table
     build: Annotated[
-        str, Meta(description='"module:function" that gets a chat model and returns a graph.')
+        str, Meta(description='"module:function" that takes a chat model and returns a graph.')
     ]
     base_model: Annotated[
         str, Meta(description="Model that adapters are trained for: a folder or a known name.")
     ]
     backend: Annotated[
-        str, Meta(description='What serves it: "embedded", or the URL of an inference server.')
+        str, Meta(description='Backend: "embedded", or the URL of an inference server.')
     ] = "embedded"
     environment: Annotated[
-        str | None, Meta(description='"module:function" that makes the world of one attempt.')
+        str | None,
+        Meta(description='"module:function" that creates the environment of one attempt.'),
     ] = None
     verify: Annotated[
         list[str | dict[str, Any]],
@@ -214,7 +227,7 @@ class AgentConfig(Table, frozen=True, kw_only=True):
         ),
     ] = []
     tasks: Annotated[
-        str | None, Meta(description='"module:function" that gives the tasks of a pool.')
+        str | None, Meta(description='"module:function" that returns the tasks of a pool.')
     ] = None
     dataset: DatasetConfig = DatasetConfig()
     train: TrainConfig = TrainConfig()

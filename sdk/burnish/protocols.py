@@ -47,7 +47,7 @@ class Environment(Protocol):
 
 @runtime_checkable
 class Verifier(Protocol):
-    """Concludes whether a trajectory succeeded, from facts and never from the agent's claim.
+    """Decides whether a trajectory succeeded, from facts and never from the agent's claim.
 
     It may declare `traits`, a VerifierTraits, and be Preparable.
     """
@@ -59,11 +59,11 @@ class Verifier(Protocol):
 
     @property
     def version(self) -> str:
-        """Changes whenever the same run could be judged differently."""
+        """Return a version that changes whenever the same run could be judged differently."""
         ...
 
     def verify(self, trajectory: Trajectory) -> Verdict:
-        """Judge one trajectory; what cannot be known is "unknown".
+        """Judge one trajectory; an undecidable one is "unknown".
 
         May raise: the caller converts an error to "unknown" and keeps it as evidence.
         """
@@ -79,7 +79,7 @@ class VerifierTraits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         reads_outcomes: True if it judges a run again after a later outcome.
 
     Raises:
-        VerificationError: If a value is none of these.
+        VerificationError: If a value is not allowed.
     """
 
     kind: Literal["check", "judge"] = "check"
@@ -101,7 +101,7 @@ class Preparable(Protocol):
     """A verifier with work to do once, before the first run."""
 
     def prepare(self) -> None:
-        """Import and check what is needed, so that a missing part is one error and not many unknowns.
+        """Import and check requirements, so that a missing one raises once.
 
         Raises:
             BurnishError: If the verifier cannot work.
@@ -151,7 +151,7 @@ class Generation(Protocol):
 
 @runtime_checkable
 class Backend(Protocol):
-    """Something that serves a base model and adapter versions by immutable names."""
+    """Serves a base model and adapter versions by immutable names."""
 
     def capabilities(self) -> dict[str, Json]:
         """Return the base model, the largest rank, run-time loading of adapters, ..."""
@@ -188,8 +188,10 @@ class Backend(Protocol):
 class Format(Protocol):
     """Renders dataset rows for one consumer.
 
-    It may also have: `contrast`, true if it needs failures beside successes; `kinds`, types of columns that are not JSON
-    (`{"labels": "list of bool"}`); `refused`, a Counter of rows that it left out, by reason; `facts()`, facts about the
+    It may also have: `contrast`, true if it needs failures beside successes; `kinds`, types of
+    columns that are not JSON
+    (`{"labels": "list of bool"}`); `refused`, a Counter of rows that it left out, by reason;
+    `facts()`, facts about the
     rows that it rendered last.
     """
 

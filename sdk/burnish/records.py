@@ -147,7 +147,7 @@ class Outcome(Record, frozen=True, kw_only=True):
 
 
 class Verdict(Record, frozen=True, kw_only=True):
-    """What a verifier concludes about a trajectory."""
+    """The conclusion of a verifier about a trajectory."""
 
     label: VerdictLabel
     verifier: str

@@ -1,7 +1,7 @@
-"""Process-wide settings: what can be set, where a value comes from, and the home folder.
+"""Set, look up and describe the process-wide settings.
 
-Knows: every setting, its environment variable, its default and its range.
-Does not know: agents (project.py) and what a setting does.
+`current` returns the settings in force, `configure` changes them. Agents are configured in
+project.py.
 
 A value comes from, in this order: `configure(...)`, `BURNISH_*` in the environment,
 `[burnish]` in burnish.toml, the default.
@@ -29,46 +29,46 @@ class Settings:
     home: Path = Path(".burnish")
     """Folder of the workspace; by default `.burnish` beside burnish.toml, else in the current folder."""
     config: Path | None = None
-    """burnish.toml; by default looked for from the current folder upwards."""
+    """Path of burnish.toml; by default the nearest one from the current folder upwards."""
     otlp_endpoint: str | None = None
-    """Base URL of an OTLP/HTTP collector; none means that spans stay in the journal."""
+    """Base URL of an OTLP/HTTP collector; without it spans stay in the journal."""
     exporters: tuple[Any, ...] = ()
-    """OpenTelemetry SpanExporter objects that get every span (only by configure())."""
+    """OpenTelemetry SpanExporter objects that receive every span (only by configure())."""
     redact: Literal["none", "secrets", "structured"] | Callable[[str], str] = "none"
-    """What is replaced before bytes reach the disk."""
+    """Content that is replaced before it is written to disk."""
     capture: Literal["wrapped", "all", "off"] = "wrapped"
     """Whether runs without a wrapped ancestor are recorded too."""
     content: Literal["inline", "reference", "none"] = "inline"
-    """Where the content of shipped spans goes; the journal keeps all."""
+    """Destination of the content of shipped spans; the journal keeps all content."""
     content_url: str | None = None
-    """Folder or fsspec URL of what spans refer to; written when shipping, looked up when reading."""
+    """Folder or fsspec URL of content that spans refer to; written when shipping, read on demand."""
     propagate: bool = False
     """Whether HTTP calls and spans inside a tool become children of the tool's span."""
     sample: float = 1.0
-    """Share of trajectories that are shipped, 0 to 1; failures always are."""
+    """Share of trajectories that are shipped, 0 to 1; failures are always shipped."""
     fsync: Literal["always", "interval", "never"] = "interval"
-    """When the journal is forced to the disk."""
+    """Moment at which the journal is forced to the disk."""
     fsync_interval_s: float = 1.0
     """Longest time that a frame waits for the disk under `interval`."""
     segment_bytes: int = 32 * 1024 * 1024
     """Size at which a segment of the journal is sealed."""
     keep_days: float = 30.0
-    """Age after which shipped segments may go."""
+    """Age after which shipped segments may be removed."""
     keep_bytes: int = 10 * 1024**3
-    """Size of the journal over which the oldest shipped segments go."""
+    """Size of the journal above which the oldest shipped segments are removed."""
     keep_unshipped_days: float = 7.0
     """Time after which an exporter that does not move loses its claim on segments."""
 
 
 _LOCK = threading.RLock()
 _given: dict[str, Any] = {}
-_file: dict[str, Any] | None = None  # [burnish] of burnish.toml; None until it was looked for
+_file: dict[str, Any] | None = None  # [burnish] of burnish.toml; None before the first look-up
 _current: Settings | None = None
 _listeners: list[Callable[[], None]] = []
 
 
 def current() -> Settings:
-    """The settings in force."""
+    """Return the settings in force."""
     global _current
     settings = _current
     if settings is None:
@@ -78,7 +78,7 @@ def current() -> Settings:
 
 
 def configure(**given: Any) -> Settings:
-    """Set process-wide settings; what is not named keeps its value.
+    """Set process-wide settings; other settings keep their values.
 
     Raises:
         SettingsError: If a name is unknown or a value is out of range.
@@ -97,7 +97,7 @@ def configure(**given: Any) -> Settings:
 
 
 def use_file(path: Path, tables: Mapping[str, Any]) -> Settings:
-    """Take `[burnish]` of a burnish.toml that was read, below configure() and environment.
+    """Apply `[burnish]` of a burnish.toml that was read, below configure() and environment.
 
     Raises:
         SettingsError: If a key is unknown or a value is out of range.
@@ -114,7 +114,7 @@ def use_file(path: Path, tables: Mapping[str, Any]) -> Settings:
 
 
 def describe() -> list[tuple[str, str, Any, str]]:
-    """Every key that `[burnish]` may hold: name, type, default and meaning."""
+    """Describe every key of `[burnish]`: name, type, default and meaning."""
     import ast
     import inspect
 
@@ -136,7 +136,7 @@ def describe() -> list[tuple[str, str, Any, str]]:
 
 
 def on_change(listener: Callable[[], None]) -> None:
-    """Have `listener` called each time that other settings have come into force."""
+    """Call `listener` after each change of the settings."""
     _listeners.append(listener)
 
 
@@ -146,7 +146,7 @@ def _tell() -> None:
 
 
 def reset() -> None:
-    """Forget everything that configure() was given; for tests."""
+    """Reset everything set by configure(); for tests."""
     global _current, _file
     with _LOCK:
         _given.clear()
@@ -155,7 +155,7 @@ def reset() -> None:
 
 
 def _from_file(given: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str, Any]:
-    """`[burnish]` of the configured burnish.toml, or of the nearest one; read once."""
+    """Read `[burnish]` of the configured burnish.toml, or of the nearest one; once."""
     global _file
     if _file is None:
         named = given.get("config") or environ.get("BURNISH_CONFIG")
@@ -193,7 +193,7 @@ def _resolve(
 
 
 def _convert(name: str, value: Any, default: Any) -> Any:
-    """A value given as text becomes what its default is; a choice is checked."""
+    """Convert a text to the type of the default; check a choice."""
     choices = _CHOICES.get(name)
     if callable(value):
         return value

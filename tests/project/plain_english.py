@@ -58,7 +58,6 @@ BANNED = {
     r"\bin (its|their|his) stead\b": "instead",
     r"\bas ever\b": "as before, as usual",
     r"\bof what (was|is|were|are) (said|given|asked|made|known|gone)\b": "name the noun",
-    r"\b(does|is) nothing of the kind\b|\bof that kind\b|\bof its kind\b": "name the kind",
     r"\bby that very\b|\bthat very\b|\bthis very\b|\bthe very\b": "the same, this",
 }
 COMPILED = [(re.compile(pattern, re.IGNORECASE), better) for pattern, better in BANNED.items()]
@@ -68,6 +67,7 @@ STORED = {
     "a call whose arguments are no JSON object",
     "a message holds content that is no text (",
     "arguments or tools that are no JSON",
+    "phone, told by a word",
     "malformed: arguments are no JSON object",
     "the reference is no query",
     "the weight of the row is no positive number",

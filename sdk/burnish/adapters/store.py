@@ -197,7 +197,9 @@ def _hash_config(path: Path) -> bytes:
     try:
         config = msgspec.json.decode(path.read_bytes())
     except msgspec.DecodeError as problem:
-        raise RegistryError(f"{path} is no JSON: {problem}", "a LoRA config", _RESTORE) from problem
+        raise RegistryError(
+            f"{path} is not JSON: {problem}", "a LoRA config", _RESTORE
+        ) from problem
     return hashlib.sha256(msgspec.json.encode(config, order="sorted")).digest()
 
 

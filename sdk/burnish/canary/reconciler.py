@@ -1,13 +1,14 @@
-"""Makes what backends serve equal to what the control document of an agent wishes.
+"""Reconcile the versions that backends serve with the control document of an agent.
 
 The document names the versions in service (stable, canary, the previous one of a hold-back) and
-those that are retired. `reconcile` loads and proves what is missing, for example after a server
-was restarted, and gives retired versions back. `restore` does so for one version in the middle of a
-call. What happens is logged, counted and kept in the audit trail.
+those that are retired. `reconcile` loads and proves missing versions, for example after a server
+was restarted, and unloads retired ones. `restore` does so for one version during a call. Each
+action
+is logged, counted and kept in the audit trail.
 
 How it works: any process may reconcile at any time, because loading a version twice is harmless
-and versions are immutable. A retired version stays loaded for `GRACE_S`, in which every router
-hears of the change; a later call for it is answered by the stable version.
+and versions are immutable. A retired version stays loaded for `GRACE_S`, within which every router
+sees the change; a later call for it is answered by the stable version.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ class Reconciler:
     Args:
         home: Folder of the workspace.
         agent: Name of the agent.
-        store: Another control store than the workspace's own.
+        store: A control store other than the workspace's own.
     """
 
     def __init__(self, home: Path, agent: str, *, store: SqlControlStore | None = None) -> None:
@@ -64,15 +65,15 @@ class Reconciler:
 
     @classmethod
     def shared(cls, home: Path, agent: str) -> Reconciler:
-        """The reconciler of an agent in this process."""
+        """Return the reconciler of an agent in this process."""
         return _shared(home, agent)
 
     def wished(self) -> list[Target]:
-        """The versions that backends must serve now."""
+        """List the versions that backends must serve now."""
         return moves.list_targets(self._document())
 
     def reconcile(self) -> list[dict[str, Json]]:
-        """Load what is missing and give back what is retired; returns what was done or failed."""
+        """Load missing versions and unload retired ones; return what was done or failed."""
         document, done = self._document(), list[dict[str, Json]]()
         for target in moves.list_targets(document):
             try:
@@ -87,10 +88,10 @@ class Reconciler:
         return done + self._give_back(document)
 
     def restore(self, target: Target) -> bool:
-        """Load and prove a version that its backend has lost; returns whether it is served now.
+        """Load and prove a version that its backend has lost; return whether it is served now.
 
-        A version that the control document does not wish is left alone. Callers that come
-        together wait for one another, and a failure is not repeated for some seconds.
+        A version that is not in the control document is not loaded. Concurrent callers wait for one
+        another, and a failed attempt is not repeated for some seconds.
 
         Args:
             target: The version and its backend.
@@ -110,16 +111,16 @@ class Reconciler:
         return True
 
     def taken_over(self, target: Target, reason: str) -> None:
-        """Tell that another version answered a call in place of one that could not.
+        """Record that another version answered a call in place of one that could not.
 
         Args:
             target: The version that could not answer.
-            reason: Why.
+            reason: The cause.
         """
         self._tell("taken_over", target, reason)
 
     def _load(self, target: Target) -> None:
-        """Have a version served and proven; one that cannot be proven is not left loaded."""
+        """Load and prove a version; unload it if the proof fails."""
         version = target.adapter or ""
         backend = self._backend(target)
         backend.load(version, self._adapters.path(version))
@@ -130,7 +131,7 @@ class Reconciler:
             raise
 
     def _give_back(self, document: RolloutDocument) -> list[dict[str, Json]]:
-        """Unload retired versions whose grace has passed."""
+        """Unload retired versions whose grace period has passed."""
         done, gone = list[dict[str, Json]](), list[Target]()
         for retired in document.retired:
             if time.time_ns() - retired.at_ns < GRACE_S * 1e9:
@@ -138,7 +139,7 @@ class Reconciler:
             try:
                 if self._reachable(retired.target):
                     self._unload(self._backend(retired.target), retired.target.adapter or "")
-            except BurnishError as problem:  # it is tried again at the next look
+            except BurnishError as problem:  # the next run tries again
                 logger.warning("burnish: %s stays loaded: %s", retired.target.adapter, problem)
                 continue
             gone.append(retired.target)
@@ -155,7 +156,7 @@ class Reconciler:
         try:
             backend.unload(version)
         except UnknownAdapter:
-            return  # a restarted server has forgotten it already
+            return  # a restarted server no longer has it
 
     def _reachable(self, target: Target) -> bool:
         """Return whether the adapter routes of a target's backend can be used from this process."""
@@ -178,7 +179,7 @@ class Reconciler:
         return msgspec.convert(self._store.read(self.agent)[0], RolloutDocument)
 
     def _tell(self, action: Action, target: Target, reason: str) -> dict[str, Json]:
-        """Log and keep what happened; the same again within a minute is counted and kept later."""
+        """Log and record an action; repetitions within a minute are counted and recorded later."""
         key = (action, target.adapter or target.base_model)
         self._counts[key] = self._counts.get(key, 0) + 1
         detail: dict[str, Json] = {"adapter": key[1], "backend": target.backend, "reason": reason}
@@ -193,8 +194,8 @@ class Reconciler:
         try:
             with self._store.transaction() as connection:
                 self._store.record_action(connection, self.agent, action, detail)
-        except BurnishError as problem:  # a call must not fail because it cannot be told
-            logger.warning("burnish: the audit trail took no note of it: %s", problem)
+        except BurnishError as problem:  # a call must not fail because the record fails
+            logger.warning("burnish: the audit trail could not be written: %s", problem)
 
 
 @lru_cache(maxsize=256)

@@ -173,7 +173,7 @@ class Rollout:
         breaches: Mapping[str, bool] | None = None,
         arm: Arm | None = None,
     ) -> dict[str, Json]:
-        """Record the outcome of a thread by hand; the first record counts. Return the status.
+        """Record the outcome of a thread manually; the first record counts. Return the status.
 
         Args:
             thread_id: The thread.
@@ -202,7 +202,7 @@ class Rollout:
         return self.status()
 
     def advance(self) -> dict[str, Json]:
-        """Take the next step by hand, or continue after a pause; return the status.
+        """Take the next step manually, or continue after a pause; return the status.
 
         After a pause because the arms could not be compared, the evidence begins anew.
 
@@ -334,9 +334,9 @@ class Rollout:
         """Go on after a pause; where the evidence cannot be used, in a new phase."""
         evidence = self._load_evaluator(connection, document).analysis.evidence()
         if not must_restart(evidence, document.config):
-            return moves.take_step(document, document.step, "gone on by hand")
+            return moves.take_step(document, document.step, "continued manually")
         moved = moves.restart_phase(document)
-        moved = moves.take_step(moved, moved.step, "gone on by hand, with new evidence")
+        moved = moves.take_step(moved, moved.step, "continued manually, with new evidence")
         self._begin_phase(connection, moved)
         return moved
 

@@ -1,9 +1,7 @@
-"""A running agent becomes events in the journal.
+"""Record a running agent as events in the journal.
 
-Knows: callbacks of LangChain and LangGraph, scopes that the user opens, the message codec.
-Does not know: how frames are stored (journal/), what they mean together (trajectories/).
-
-The way of one step: `wrapping` and `tracing` open a trajectory through `entry`; `handler` hears the
-callbacks; `nodes`, `models` and `tools` turn each into an event; `content` names what it says by hash; `sink` hands it to
-the journal.
+The path of one step: `wrapping` and `tracing` open a trajectory through `invocation`;
+`callback_handler` receives the callbacks; `nodes`, `models` and `tools` convert each to an event;
+`content` names its contents by hash; `sink` writes it to the journal. `trajectories/` assembles the
+events.
 """

@@ -1,4 +1,4 @@
-"""Arguments of the scopes that surround an agent's own code.
+"""Read the arguments of the scopes that surround an agent's own code.
 
 A wrong optional argument of `task` or `trace` must not stop the agent: it is left out and counted
 as a fault (`burnish doctor`), and raised under pytest alone. Calls that only report, such as
@@ -18,14 +18,14 @@ _T = TypeVar("_T")
 
 
 def tolerate(place: str, read: Callable[[Any], _T], value: Any, default: _T, fix: str) -> _T:
-    """Read an argument; a wrong one is reported as a fault, and `default` stands for it.
+    """Read an argument; report a wrong one as a fault and use `default`.
 
     Args:
         place: The call and its argument, such as "task(attempt)".
         read: Reads the value; raises WrongValue.
-        value: What was given; None stands for the default.
-        default: What stands for None and for a wrong value.
-        fix: A call that would be right.
+        value: The given value; None means the default.
+        default: The value for None and for a wrong value.
+        fix: A correct call.
     """
     if value is None:
         return default

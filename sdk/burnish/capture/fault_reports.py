@@ -1,6 +1,6 @@
-"""What went wrong in this process is told to the journal, where `burnish doctor` finds it.
+"""Write the faults of this process to the journal, where `burnish doctor` reads them.
 
-Knows: when something new is to be told. Does not know: what it means, how it happened (faults.py).
+`tell` is the entry; `faults` counts them.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from burnish.capture.recorder import sink
 from burnish.capture.recorder.facts import losses_event
 
 PREFIX = "fault "
-"""Before the kind of each count, to tell them from what a trajectory lost."""
+"""Prefix of the kind of each count, which distinguishes it from losses of a trajectory."""
 
 
 def tell() -> None:
-    """Write down what has gone wrong since the last time; where that fails, next time."""
+    """Write the faults since the last call; if that fails, the next call writes them."""
     if not faults.has_news():
         return
     news = faults.untold()
     counts = {f"{PREFIX}{kind}": count for kind, count in news.items()}
     try:
         sink.journal().append(losses_event(counts, Content({}, door())))
-    except Exception:  # noqa: BLE001 - it was counted and said when it first happened
+    except Exception:  # noqa: BLE001 - it was counted and logged when it first happened
         return
     faults.told(news)

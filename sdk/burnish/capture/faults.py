@@ -1,6 +1,6 @@
-"""What goes wrong inside capture: counted, said once, and never the agent's problem.
+"""Catch, count and log errors inside capture, so that they never reach the agent.
 
-Knows: how a fault is guarded, counted and reported. Does not know: what was being done.
+`guarded` wraps an entry of capture; `report` counts a fault and logs the first of its kind.
 """
 
 from __future__ import annotations
@@ -19,30 +19,30 @@ _counts: dict[str, int] = {}
 _said: set[str] = set()
 _told: dict[str, int] = {}
 _news = False
-_QUIET = ("ignored_runs", "dropped_frames")  # no fault; told by the trajectory itself
+_QUIET = ("ignored_runs", "dropped_frames")  # not a fault; the trajectory itself records it
 _raising: bool | None = None  # None: only under pytest
 
 
 def raises_faults() -> bool:
-    """Return whether a fault goes on to the caller: under pytest, so that no test passes over one."""
+    """Return whether faults are raised to the caller: under pytest, so that tests notice them."""
     return "PYTEST_CURRENT_TEST" in os.environ if _raising is None else _raising
 
 
 def set_raising(value: bool | None) -> bool | None:
-    """Decide whether faults are raised (None: only under pytest); returns what held before."""
+    """Set whether faults are raised (None: only under pytest); return the previous setting."""
     global _raising
     before, _raising = _raising, value
     return before
 
 
 def guarded(entry: Callable[_P, _T]) -> Callable[_P, _T | None]:
-    """An entry of capture that answers None where it fails inside."""
+    """Wrap an entry of capture so that it returns None if it fails."""
 
     @functools.wraps(entry)
     def guard(*args: _P.args, **kwargs: _P.kwargs) -> _T | None:
         try:
             return entry(*args, **kwargs)
-        except Exception as fault:  # noqa: BLE001 - nothing of ours may reach the agent
+        except Exception as fault:  # noqa: BLE001 - a fault in capture must not reach the agent
             report(entry.__name__, fault)
             return None
 
@@ -56,7 +56,7 @@ def report(kind: str, fault: BaseException) -> None:
     if key not in _said:
         _said.add(key)
         _log.warning(
-            "capture failed in %s and goes on without it; further faults of this kind are only "
+            "capture failed in %s and continues without it; further faults of this kind are only "
             "counted (burnish doctor): %r",
             kind,
             fault,
@@ -67,7 +67,7 @@ def report(kind: str, fault: BaseException) -> None:
 
 
 def say_once(kind: str, message: str) -> None:
-    """Count something that is no fault of ours but worth one line."""
+    """Count an event that is not a fault of burnish and log the first of its kind."""
     count(kind)
     if kind not in _said:
         _said.add(kind)
@@ -83,12 +83,12 @@ def count(kind: str, number: int = 1) -> None:
 
 
 def has_news() -> bool:
-    """Return whether something was counted that was not told to the journal yet."""
+    """Return whether a count is not in the journal yet."""
     return _news
 
 
 def untold() -> dict[str, int]:
-    """Counts of faults since the last `told`."""
+    """Return the counts that are not in the journal yet."""
     return {
         kind: number - _told.get(kind, 0)
         for kind, number in list(_counts.items())
@@ -97,7 +97,7 @@ def untold() -> dict[str, int]:
 
 
 def told(news: dict[str, int]) -> None:
-    """The journal has these counts now."""
+    """Mark these counts as written to the journal."""
     global _news
     for kind, number in news.items():
         _told[kind] = _told.get(kind, 0) + number
@@ -105,12 +105,12 @@ def told(news: dict[str, int]) -> None:
 
 
 def counts() -> dict[str, int]:
-    """Faults, drops and ignored runs of this process, by kind."""
+    """Return faults, drops and ignored runs of this process, by kind."""
     return dict(_counts)
 
 
 def forget() -> None:
-    """Start counting anew; for tests."""
+    """Reset all counts; for tests."""
     global _news
     _news = False
     _told.clear()

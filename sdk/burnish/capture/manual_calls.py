@@ -1,6 +1,7 @@
-"""Model calls and tool runs that the user records by hand.
+"""Record model calls and tool runs that the user reports manually.
 
-Knows: what such a call may say. Does not know: callbacks; who opened the scope around it.
+`HandwrittenModelCall` and `HandwrittenToolCall` are the objects of `trace.model_call` and
+`trace.tool_call`.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ _TOOL = 'trace.tool_call("search", {"q": "x"}, call_id="call_1")'
 
 
 class _Handwritten(Entered[_C]):
-    """A run below the current one, open as long as it is entered."""
+    """A run below the current one, open while it is entered."""
 
     kind = ""
 
@@ -56,7 +57,7 @@ class _Handwritten(Entered[_C]):
 
     @guarded
     def open(self) -> None:
-        """Start to record; does nothing outside of a recorded run."""
+        """Start recording; does nothing outside of a recorded run."""
         parent = context.current_run()
         if parent is None or parent.trajectory.ended or context.suppressed.get():
             return
@@ -66,7 +67,7 @@ class _Handwritten(Entered[_C]):
 
     @guarded
     def close(self, error: BaseException | None = None) -> None:
-        """End it, once."""
+        """End the recording, once."""
         run, self._run = self._run, None
         if run is not None and registry.remove(run):
             self._end(run, error)
@@ -83,11 +84,11 @@ class HandwrittenModelCall(_Handwritten["HandwrittenModelCall"]):
     """Records one call of a model: `with trace.model_call(messages, model="m") as call`.
 
     Args:
-        messages: What the model was asked, in order: OpenAI's dicts, LangChain's messages, the
+        messages: The messages of the request, in order: OpenAI's dicts, LangChain's messages, the
             records' form or texts.
-        tools: Tool definitions as they were offered.
+        tools: The offered tool definitions.
         model: Name of the model.
-        provider: Who serves it.
+        provider: Name of the provider.
         **parameters: `tool_choice`, `response_format` and sampling parameters.
     """
 
@@ -113,13 +114,13 @@ class HandwrittenModelCall(_Handwritten["HandwrittenModelCall"]):
     def of_body(
         cls, messages: Sequence[Any], provider: str, body: Mapping[str, Any]
     ) -> HandwrittenModelCall:
-        """Return the call that the body of a request asks for, whatever the body calls its parameters."""
+        """Return the call of a request body, under any parameter names of the body."""
         call = cls(messages, tools=body.get("tools"), model=body.get("model"), provider=provider)
         call._request = {**body, **call._request}
         return call
 
     def add_text(self, text: str) -> None:
-        """Take the next piece of the answer's text; it is kept if the call never ends."""
+        """Add the next piece of the answer's text; it is kept if the call never ends."""
         run = self._run
         if run is None or not text:
             return
@@ -128,7 +129,7 @@ class HandwrittenModelCall(_Handwritten["HandwrittenModelCall"]):
         run.chunks.append(text)
 
     def reply(self, message: Any, **facts: Any) -> None:
-        """Say what the model answered.
+        """Record the answer of the model.
 
         Args:
             message: The answer, in any of the forms of `messages`; a text is the assistant's.
@@ -175,7 +176,7 @@ class HandwrittenModelCall(_Handwritten["HandwrittenModelCall"]):
 
 
 def _list_messages(messages: Any) -> list[Any]:
-    """Messages in a list; one that stands alone is a list of one."""
+    """Return messages as a list; a single message becomes a list of one."""
     if messages is None:
         return []
     if isinstance(messages, (str, Mapping)) or not isinstance(messages, Iterable):
@@ -188,8 +189,8 @@ class HandwrittenToolCall(_Handwritten["HandwrittenToolCall"]):
 
     Args:
         name: Name of the tool.
-        arguments: What it was called with.
-        call_id: Id of the model's call that asked for it.
+        arguments: Its arguments.
+        call_id: Id of the model's call that requested it.
         raw_arguments: The arguments as the model wrote them.
     """
 
@@ -211,7 +212,7 @@ class HandwrittenToolCall(_Handwritten["HandwrittenToolCall"]):
         self._is_error = False
 
     def result(self, value: Any, *, artifact: Any = None, is_error: bool = False) -> None:
-        """Say what the tool gave back."""
+        """Record the result of the tool."""
         self._result = {"response": value}
         if artifact is not None:
             self._result["artifact"] = artifact

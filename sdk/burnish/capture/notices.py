@@ -1,7 +1,7 @@
-"""Likely mistakes that are no errors: said once in the log, counted, and shown by `burnish doctor`.
+"""Notice likely mistakes that are not errors: log each once, count it, show it in `burnish doctor`.
 
-`notice_undeclared_agent` and `notice_first_outcome` look for them. Neither raises, and neither keeps a value from being
-recorded, for each may be meant: an agent without a table in burnish.toml is recorded all the same.
+`notice_undeclared_agent` and `notice_first_outcome` detect them. Neither raises nor prevents
+recording, because each may be intended: an agent without a table in burnish.toml is recorded too.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from burnish.config import config_file
 from burnish.errors import BurnishError
 
 NOTICE = "notice "
-"""Before the kind of each notice, to tell them from faults."""
+"""Prefix of the kind of each notice, which distinguishes it from faults."""
 _checked: set[str] = set()
 
 
@@ -22,11 +22,11 @@ def notice(kind: str, message: str) -> None:
 
 
 def notice_undeclared_agent(agent: str, place: str) -> None:
-    """Notice a name that burnish.toml does not declare although it declares others; once for each name.
+    """Notice an agent that is missing in a burnish.toml with other agents; once for each name.
 
     Args:
         agent: The name.
-        place: Function that was given it.
+        place: Function that received it.
     """
     if f"agent {agent}" in _checked:
         return
@@ -37,7 +37,7 @@ def notice_undeclared_agent(agent: str, place: str) -> None:
             return
         path = path / config_file.NAME if path.is_dir() else path
         declared = config_file.read_tables(path).get("agent")
-    except (BurnishError, OSError):  # the command that needs the file says what is wrong with it
+    except (BurnishError, OSError):  # the command that needs the file reports its problem
         return
     if isinstance(declared, dict) and declared and agent not in declared:
         known = ", ".join(sorted(map(str, declared)))
@@ -48,7 +48,7 @@ def notice_undeclared_agent(agent: str, place: str) -> None:
 
 
 def notice_first_outcome() -> None:
-    """Notice an outcome in a workspace without any recorded run; looked at once in each process."""
+    """Notice an outcome in a workspace without any recorded run; checked once in each process."""
     if "outcome" in _checked:
         return
     _checked.add("outcome")
@@ -66,5 +66,5 @@ def notice_first_outcome() -> None:
 
 
 def forget_notices() -> None:
-    """Look for every mistake again; for tests."""
+    """Reset all notices; for tests."""
     _checked.clear()

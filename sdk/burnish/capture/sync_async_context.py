@@ -1,4 +1,4 @@
-"""Context managers for `with` and `async with` alike. Knows: the two protocols. Does not know: what is recorded."""
+"""Provide context managers for both `with` and `async with`."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ _V = TypeVar("_V")
 
 
 def leave_variable(variable: ContextVar[_V], token: Token[_V], mine: _V) -> None:
-    """Put back what a context variable held before it was set to `mine`; never raises.
+    """Restore a context variable to its value before it was set to `mine`; never raises.
 
     A token can be used only in the context that it comes from, and only once. A scope that is left
-    elsewhere (by a generator that another task closes, in a fixture, in a callback) puts the former
-    value back by itself; where the variable was set anew meanwhile, that stays.
+    elsewhere (by a generator that another task closes, in a fixture, in a callback) restores the
+    former
+    value itself; if the variable was set again meanwhile, that value stays.
     """
     try:
         variable.reset(token)
@@ -27,7 +28,7 @@ def leave_variable(variable: ContextVar[_V], token: Token[_V], mine: _V) -> None
 
 
 class Entered(Generic[_T]):
-    """Something that is entered and left, in coroutines as elsewhere; neither way ever waits."""
+    """A scope that can be entered and left with and without `async`; neither way waits."""
 
     def _enter(self) -> _T:
         raise NotImplementedError

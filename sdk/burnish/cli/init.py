@@ -28,7 +28,7 @@ _LEFT_OUT = {"site-packages", "node_modules", "__pycache__", "venv", "build", "d
 
 
 class _Answers(msgspec.Struct, frozen=True, kw_only=True):
-    """What the new burnish.toml says."""
+    """The values of the new burnish.toml."""
 
     agent: str
     graph: str
@@ -120,7 +120,7 @@ def _makes_graph(node: ast.FunctionDef) -> bool:
 def _check_folder(folder: Path) -> None:
     if not folder.is_dir():
         raise SettingsError(
-            f"{folder} is no folder", "the folder of your project", f"mkdir -p {folder}"
+            f"{folder} is not a folder", "the folder of your project", f"mkdir -p {folder}"
         )
 
 

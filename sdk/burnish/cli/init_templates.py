@@ -77,10 +77,10 @@ from __future__ import annotations
 from typing import Any
 
 # question, and what a right answer contains. Replace them by tasks of your own; aim at 50 or more
-# in "heldout". No question may stand in two pools.
+# in "heldout". No question may be in two pools.
 #   train       may be learned from
 #   heldout     new questions: the gain is measured here
-#   standing    what works today and must go on working
+#   standing    tasks that are solved today and must stay solved
 #   capability  what the base model can do outside of this job; leave it empty if there is nothing
 POOLS: dict[str, list[tuple[str, str]]] = {
     "train": [("What is 2 + 2?", "4"), ("What is 3 + 5?", "8")],

@@ -1,4 +1,4 @@
-"""Private names of the clients of OpenAI, Anthropic and Google."""
+"""List private names of the clients of OpenAI, Anthropic and Google."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ def _instance_field(module: str, path: str, needed_for: str, without_it: str) ->
 
 
 def _generated_client(package: str) -> tuple[PrivateName, ...]:
-    """The names of a client that is generated from an API description; OpenAI's and Anthropic's are."""
+    """Return the names of a client generated from an API description, such as OpenAI's."""
     return (
         _instance_field(
             f"{package}._resource",
             "SyncAPIResource._post",
-            "requests of a client that made its resources before it was recorded",
+            "requests of a client whose resources were created before recording began",
             _NO_TRACE,
         ),
         _instance_field(

@@ -1,4 +1,4 @@
-"""Private names of langchain-core and langchain-openai."""
+"""List private names of langchain-core and langchain-openai."""
 
 from __future__ import annotations
 

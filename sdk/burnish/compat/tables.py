@@ -1,4 +1,4 @@
-"""The form of a table of private names, and how its names are probed."""
+"""Define a table of private names, and probe its names."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ _ABSENT = object()
 
 
 class PrivateName(msgspec.Struct, frozen=True, kw_only=True):
-    """One name that a library keeps to itself and burnish needs.
+    """A private name of a library that burnish needs.
 
     Attributes:
         module: Module that holds the name.
-        path: Dotted path in the module: a function, or a class and its attribute. Empty for the module itself.
-        needed_for: What burnish does with it.
-        without_it: What follows where it is missing.
+        path: Dotted path in the module: a function, or a class and its attribute. Empty for the
+            module itself.
+        needed_for: The use of the name in burnish.
+        without_it: The effect if it is missing.
         of_instance: Whether the attribute is set by the class's own methods, and not on the class.
         value: The constant that the name must hold; None accepts everything.
     """
@@ -67,8 +68,8 @@ class LibraryTable(msgspec.Struct, frozen=True, kw_only=True):
     names: tuple[PrivateName, ...]
 
     def installed_version(self) -> str | None:
-        """Return the version that is installed; None where there is none."""
-        from importlib import metadata  # slow to import, and needed by no agent
+        """Return the installed version; None if the library is not installed."""
+        from importlib import metadata  # slow to import, and agents do not need it
 
         try:
             return metadata.version(self.distribution)
@@ -81,7 +82,10 @@ class LibraryTable(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _source_of(kind: type) -> str:
-    """The source of the methods of a class and its bases; a class may name another module as its own."""
+    """Return the source of the methods of a class and its bases.
+
+    The module of a class comes from the class object, because a class may name another module.
+    """
     found: list[str] = []
     for method in (each for base in kind.__mro__ for each in vars(base).values()):
         with contextlib.suppress(OSError, TypeError):

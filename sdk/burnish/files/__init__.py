@@ -1,1 +1,1 @@
-"""Files of a workspace: paths, owners, atomic writes, locks, platforms."""
+"""Handle files of a workspace: paths, owners, atomic writes, locks, platforms."""

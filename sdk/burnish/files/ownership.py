@@ -1,8 +1,10 @@
 """Refuse files that control this process and that another user can change.
 
-A settings file names the receiver of runs and the code to import; a key file defines pseudonyms. Like Git with its
-repositories, burnish uses such a file only if it and the folders above it belong to the user or root and no one else
-may write them. A sticky folder such as /tmp is safe for files that the user owns.
+A settings file names the receiver of runs and the code to import; a key file defines pseudonyms.
+Like Git with its
+repositories, burnish uses such a file only if it and the folders above it belong to the user or
+root and other users
+may not write them. A sticky folder such as /tmp is safe for files that the user owns.
 """
 
 from __future__ import annotations
@@ -35,13 +37,13 @@ def refuse_foreign(
     if problem:
         raise error(
             f"{path} is not used: {problem}",
-            "a file that you or root own and no one else may write, in such folders",
+            "a file that only you or root own and may write, in such folders",
             fix,
         )
 
 
 def describe_foreign_part(path: Path, levels: int | None = None) -> str | None:
-    """Describe why another user can change a file; None if no one can."""
+    """Describe why another user can change a file; None if only the user and root can."""
     if not hasattr(os, "geteuid"):
         return None
     literal = path.absolute()

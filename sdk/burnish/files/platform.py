@@ -1,7 +1,8 @@
-"""Differences between operating systems: file locks, forced writes, forks, users, parents that die.
+"""Wrap the differences between operating systems: file locks, forced writes, forks, users.
 
-Linux has all of it. macOS has no `fdatasync` and no signal for the death of a parent. Windows has no `flock` (it locks
-byte ranges), no fork and no numbered users. Every other module calls these functions and asks for no platform.
+Linux supports all functions. macOS has no `fdatasync` and no signal for the death of a parent.
+Windows has no `flock` (it locks byte ranges), no fork and no numbered users. All other modules call
+these functions and do not check the platform.
 """
 
 from __future__ import annotations
@@ -16,14 +17,14 @@ from collections.abc import Callable
 from typing import Literal
 
 LockState = Literal["taken", "held elsewhere", "unsupported"]
-"""Result of asking for a lock: ours now, another process's, or none to be had here."""
+"""Result of taking a lock: taken, held by another process, or not supported."""
 _PR_SET_PDEATHSIG = 1
 
 
 def take_lock(descriptor: int, *, shared: bool = False) -> LockState:
     """Lock an open file without waiting, until the descriptor is closed.
 
-    Some network file systems have no locks: these answer "unsupported".
+    Some network file systems have no locks: the result is then "unsupported".
     """
     try:
         import fcntl
@@ -64,7 +65,7 @@ def force_data(descriptor: int) -> None:
 
 
 def after_fork_in_child(callback: Callable[[], object]) -> None:
-    """Have a function called in each forked child; a platform without fork never calls it."""
+    """Register a function that runs in each forked child; a platform without fork never calls it."""
     register = getattr(os, "register_at_fork", None)
     if register is not None:
         register(after_in_child=callback)
@@ -84,7 +85,7 @@ def is_process_alive(pid: int) -> bool:
 
 
 def user_name() -> str:
-    """Return the name of the user, or the number where it has no name."""
+    """Return the name of the user, or the number if it has no name."""
     try:
         return getpass.getuser()
     except (KeyError, OSError, ImportError):
@@ -92,14 +93,14 @@ def user_name() -> str:
 
 
 def end_with_parent() -> None:
-    """Have the kernel end this process when its parent ends; only Linux can."""
+    """Make the kernel end this process when its parent ends; only Linux can."""
     if sys.platform == "linux":
         with contextlib.suppress(OSError, AttributeError):
             ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def limit_memory(most_bytes: int | None) -> None:
-    """Limit the memory of this process and switch core dumps off, where the platform can."""
+    """Limit the memory of this process and disable core dumps, if the platform can."""
     try:
         import resource
     except ImportError:
@@ -111,7 +112,7 @@ def limit_memory(most_bytes: int | None) -> None:
 
 
 def missing_features() -> list[str]:
-    """Name what this platform lacks and what follows for burnish; empty on Linux."""
+    """Describe the features that this platform lacks, and the effects; empty on Linux."""
     missing: list[str] = []
     if not hasattr(os, "fdatasync"):
         missing.append("no fdatasync: each sync writes the file's times too, which is slower")

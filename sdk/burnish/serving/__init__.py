@@ -1,12 +1,11 @@
-"""Who answers with which adapter: the embedded engine, vLLM, any OpenAI-compatible endpoint.
+"""Serve adapters: the embedded engine, vLLM, and any OpenAI-compatible endpoint.
 
     from burnish.serving import EmbeddedChat, open_backend
 
     chat = EmbeddedChat(base_model="starter", adapter="support@0a1b2c3d4e5f")
     backend = open_backend("http://127.0.0.1:8000", base_model="starter")
 
-Knows: the names of the area. Does not know: anything before it is used; a model library is only
-imported by the first use of `EmbeddedChat` or of the embedded backend.
+A model library is imported only by the first use of `EmbeddedChat` or of the embedded backend.
 """
 
 from __future__ import annotations

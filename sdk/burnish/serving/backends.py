@@ -1,6 +1,6 @@
-"""Backends behind one protocol: the engine of this process, or an address that speaks OpenAI's.
+"""Put backends behind one protocol: the engine of this process, or an OpenAI-compatible server.
 
-Knows: how each loads, proves, lists, unloads and asks. Does not know: pointers, shares, agents.
+A backend loads, proves, lists and unloads versions and answers requests.
 
     backend = open_backend("http://127.0.0.1:8765")
     backend.load("support@0a1b2c3d4e5f", folder)
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["EmbeddedBackend", "OpenAIBackend", "Served", "open_backend"]
 
 
-_ASKED = 4  # prompts of a probe in this process: half of them, for running requests wait for it
+_ASKED = 4  # prompts of a probe in this process: half of them, because running requests wait for it
 
 
 class EmbeddedBackend:
@@ -34,7 +34,7 @@ class EmbeddedBackend:
 
     Args:
         base_model: A folder or a name, see `burnish.serving.contract.base_models.resolve_model`.
-        engine: Another engine than the shared one of this process.
+        engine: An engine other than the shared one of this process.
     """
 
     def __init__(self, base_model: str | Path, engine: Engine | None = None) -> None:
@@ -44,11 +44,11 @@ class EmbeddedBackend:
 
     @property
     def engine(self) -> Engine:
-        """The engine, for what the protocol does not offer."""
+        """Return the engine, for functions outside of the protocol."""
         return self._session.engine
 
     def capabilities(self) -> dict[str, Json]:
-        """What this backend serves and can do."""
+        """Return the capabilities of this backend."""
         facts = self.engine.facts
         return {
             "kind": "embedded",
@@ -61,7 +61,7 @@ class EmbeddedBackend:
         }
 
     def load(self, version: str, path: Path) -> None:
-        """Make a version servable; loading the same folder twice is harmless."""
+        """Load a version; loading the same folder twice is harmless."""
         self.engine.load(version, path)
 
     def probe(self, version: str) -> dict[str, Json]:
@@ -76,11 +76,11 @@ class EmbeddedBackend:
         )
 
     def list(self) -> list[str]:
-        """Versions that are loaded now."""
+        """List the loaded versions."""
         return self.engine.list()
 
     def unload(self, version: str) -> None:
-        """Stop serving a version once its running requests have ended."""
+        """Unload a version after its running requests have ended."""
         self.engine.unload(version)
 
     def generate(
@@ -91,7 +91,7 @@ class EmbeddedBackend:
         Args:
             messages: In the records' form or in OpenAI chat form.
             tools: Offered tools.
-            adapter: A loaded version; none is the base model.
+            adapter: A loaded version; None is the base model.
             **sampling: `temperature`, `top_p`, `top_k`, `seed`, penalties, `max_tokens`, `stop`.
         """
         from burnish.serving.embedded.session import ChatAsk
@@ -124,13 +124,13 @@ class EmbeddedBackend:
 def open_backend(
     url_or_name: str, base_model: str | None = None, *, token: str | None = None
 ) -> Backend:
-    """The backend of a name or an address.
+    """Open the backend of a name or an address.
 
     Args:
         url_or_name: "embedded", or the address of an OpenAI-compatible server (vLLM,
             `burnish serve`) with or without its `/v1`.
-        base_model: The base model; for "embedded" a folder or a name, for an address the name
-            that the server gives it (by default the first that it lists).
+        base_model: The base model; for "embedded" a folder or a name, for an address the server's
+            name for it (by default the first that it lists).
         token: Bearer token of the server; by default `BURNISH_TOKEN` of the environment.
 
     Raises:
@@ -154,7 +154,7 @@ def open_backend(
 
 
 def checked_sampling(sampling: dict[str, Any]) -> dict[str, Any]:
-    """Sampling settings by name.
+    """Return the sampling settings by name.
 
     Raises:
         ServingError: If one is unknown.

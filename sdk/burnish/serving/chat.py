@@ -1,11 +1,11 @@
-"""A LangChain chat model over the embedded engine.
+"""Provide a LangChain chat model over the embedded engine.
 
-Knows: LangChain's calls (tools, streaming, async) and what they mean for the engine.
-Does not know: which version an agent should use (route), how tokens are made.
+`EmbeddedChat` converts LangChain's calls (tools, streaming, async) to requests of the engine. The
+version to use is chosen by the router (`burnish.langchain`).
 
 `adapter=None` is the base model. An adapter that cannot be found raises; it is never replaced by
-another. `tool_choice="none"` hides the tools; other choices are kept for the record but cannot be
-forced on a model that is only asked, so the agent sees what the model chose.
+another. `tool_choice="none"` hides the tools; other choices are recorded, but the engine cannot
+force a tool call, so the agent receives the model's own choice.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from burnish.serving.messages import from_langchain
 from burnish.serving.toolcalls.reply_parser import ParsedCall, ReplyPiece
 from burnish.serving.versions import find_version
 
-_END = -1  # what a stream's queue holds after the last token
+_END = -1  # marks the end of a stream's queue
 
 
 class EmbeddedChat(BaseChatModel):
@@ -52,17 +52,17 @@ class EmbeddedChat(BaseChatModel):
     base_model: str
     """A folder, a name such as "starter", or a model of the local model cache."""
     adapter: str | None = None
-    """A version that is loaded or in the workspace, or a folder; none is the base model."""
+    """A loaded version, a version of the workspace, or a folder; None is the base model."""
     temperature: float = 0.0
-    """0 takes the likeliest token each time."""
+    """0 chooses the likeliest token each time."""
     max_tokens: int = 512
-    """The longest answer, so that a model that never ends is cut off."""
+    """Largest number of tokens of an answer, which ends a model that never stops."""
     seed: int | None = None
-    """Together with the prompt decides the random numbers; none draws afresh."""
+    """Seeds the random numbers, together with the prompt; None draws new numbers each time."""
     top_p: float = 1.0
     """Share of the probability that tokens are drawn from."""
     next_seed: Callable[[], int | None] | None = Field(default=None, exclude=True)
-    """Gives the seed of each call; none is the seed above."""
+    """Returns the seed of each call; None means the seed above."""
 
     def __init__(self, base_model: str, adapter: str | None = None, **settings: Any) -> None:
         settings |= {"base_model": base_model, "adapter": adapter}
@@ -70,7 +70,7 @@ class EmbeddedChat(BaseChatModel):
 
     @property
     def model_name(self) -> str:
-        """Who answers: the adapter version, else the base model."""
+        """Return the adapter version, else the base model."""
         return self.adapter or self.base_model
 
     @property
@@ -105,7 +105,7 @@ class EmbeddedChat(BaseChatModel):
         tool_choice: str | dict[str, Any] | bool | None = None,
         **kwargs: Any,
     ) -> Runnable[LanguageModelInput, AIMessage]:
-        """Offer tools to the model, in any form that LangChain knows."""
+        """Offer tools to the model, in any form that LangChain accepts."""
         if tool_choice is not None:
             kwargs["tool_choice"] = tool_choice
         return self.bind(tools=[convert_to_openai_tool(tool) for tool in tools], **kwargs)
@@ -156,7 +156,7 @@ class EmbeddedChat(BaseChatModel):
                     run_manager.on_llm_new_token(chunk.text, chunk=chunk)
                 yield chunk
         finally:
-            future.cancel()  # a stream that is left early stops generating
+            future.cancel()  # an abandoned stream stops generating
 
     async def _astream(
         self,
@@ -193,7 +193,7 @@ class EmbeddedChat(BaseChatModel):
         return _session(self.base_model)
 
     async def _session_off_loop(self, adapter: str | None) -> Session:
-        """The session, with whatever takes long (loading) done in another thread."""
+        """Return the session; load the adapter in another thread."""
         known = Engine.find_shared(self.base_model)
         if known is None:
             await asyncio.to_thread(self._session)
@@ -203,7 +203,7 @@ class EmbeddedChat(BaseChatModel):
         return session
 
     def _ask(self, messages: list[BaseMessage], stop: Any, given: dict[str, Any]) -> ChatAsk:
-        """What this call asks for; a call's own settings go before the model's."""
+        """Build the request of this call; the call's own settings override the model's."""
         tools = given.get("tools") or ()
         response_format = given.get("response_format")
         if response_format is not None:
@@ -222,7 +222,7 @@ class EmbeddedChat(BaseChatModel):
         )
 
     def _sampling(self, given: dict[str, Any]) -> Sampling:
-        """Sampling of a call: what it is given, else the model's own settings."""
+        """Return the sampling settings of a call: its own, else the model's."""
         own = {"temperature": self.temperature, "top_p": self.top_p, "seed": self.seed}
         asked = {name: value for name, value in given.items() if name in SAMPLING}
         if self.next_seed is not None and asked.get("seed") is None:
@@ -255,7 +255,7 @@ class EmbeddedChat(BaseChatModel):
     def _last_chunks(
         self, stream: ChunkStream, future: AnswerFuture
     ) -> Iterator[ChatGenerationChunk]:
-        """What a stream still holds, and the facts that are known at its end."""
+        """Yield the remaining chunks of a stream, with the facts that its end provides."""
         if future.cancelled():
             return
         answer = future.result()
@@ -290,7 +290,7 @@ class EmbeddedChat(BaseChatModel):
 
 
 class ChunkStream:
-    """Turns the tokens of an answer into LangChain's chunks."""
+    """Converts the tokens of an answer to LangChain's chunks."""
 
     def __init__(self, session: Session, ask: ChatAsk) -> None:
         self._session = session
@@ -299,15 +299,15 @@ class ChunkStream:
         self._calls = 0
 
     def feed(self, token: int) -> list[ChatGenerationChunk]:
-        """The chunks that a token makes certain."""
+        """Add a token; return the complete chunks."""
         return [self._chunk(piece) for piece in self._stream.add_token(token)]
 
     def close(self) -> list[ChatGenerationChunk]:
-        """The chunks that were held back."""
+        """Return the remaining chunks."""
         return [self._chunk(piece) for piece in self._stream.close()]
 
     def finished(self, answer: Any) -> FinishedAnswer:
-        """The answer with the reply that was streamed, its call ids included."""
+        """Return the answer with the streamed reply, including its call ids."""
         return FinishedAnswer(answer=answer, text="", reply=self._stream.reply)
 
     def _chunk(self, piece: ReplyPiece) -> ChatGenerationChunk:
@@ -337,7 +337,7 @@ def _session(base_model: str) -> Session:
 def _submit_call(
     session: Session, ask: ChatAsk, on_token: Callable[[int], None] | None = None
 ) -> AnswerFuture:
-    """Queue a call; an adapter that is not loaded comes from the workspace, or the call raises."""
+    """Queue a call; load a missing adapter from the workspace, or raise."""
     request = session.make_request(ask, on_token)
     if ask.adapter is None:
         return session.engine.submit_request(request)
@@ -345,7 +345,7 @@ def _submit_call(
         try:
             version = session.engine.ensure_loaded(ask.adapter)
             return session.engine.submit_request(dataclasses.replace(request, adapter=version))
-        except UnknownAdapter:  # unloaded between the two lines, or nowhere to be found
+        except UnknownAdapter:  # unloaded between the two lines, or missing
             if find_version(ask.adapter) is None:
                 raise
     return session.engine.submit_request(request)

@@ -1,12 +1,13 @@
-"""The proof that a served version is the adapter on disk, and not its base or something else.
+"""Prove that a served version is the adapter on disk, and not its base or another adapter.
 
-Knows: which prompts tell an adapter from its base, how far two next-token distributions lie apart.
-Does not know: how log-probabilities are got (an engine or a backend gives them).
+`make_fingerprint` selects the prompts; `check_fingerprint` compares them with what a backend
+serves.
 
 `fingerprint.json` is `{"dtype", "prompts": [{"token_ids", "adapter": [[id, logprob], ...], "base":
-[[id, logprob], ...]}, ...]}`: the prompts where adapter and base differ most, each with the likeliest
+[[id, logprob], ...]}, ...]}`: the prompts where adapter and base differ most, each with the
+likeliest
 next tokens of both. The distance of two distributions is their total variation over those tokens,
-from 0 (the same) to 1 (nothing in common).
+from 0 (equal) to 1 (disjoint).
 """
 
 from __future__ import annotations
@@ -27,34 +28,34 @@ PROMPTS, TOKENS = 8, 20
 Top = Sequence[Sequence[float]]
 """Pairs of token id and log-probability, likeliest first."""
 
-# How far the same weights may drift between engines and batch shapes, by the type they run in.
+# Largest drift of the same weights between engines and batch shapes, by data type.
 _DRIFT = {"float32": 0.01, "float16": 0.03, "bfloat16": 0.06}
 _WIDEST = 0.10  # for a type that is not in the table
-_APART = 4.0  # an adapter must lie this many drifts from its base to be told from it
-_NEARER = 0.5  # served must lie within this share of the distance to the base
+_APART = 4.0  # least distance of an adapter from its base, in drifts
+_NEARER = 0.5  # largest accepted distance, as a share of the distance to the base
 
 
 Served = Callable[[list[list[int]]], list[Top]]
-"""Gives the likeliest next tokens after each of some prompts, as a version is served."""
+"""Returns the likeliest next tokens after each of some prompts, as a version is served."""
 
 
 class TopSource(Protocol):
-    """What a fingerprint is made with: the embedded engine."""
+    """The source of a fingerprint: the embedded engine."""
 
     def rank_next_of_each(
         self, prompts: Sequence[Sequence[int]], adapter: str | None = None, count: int = 20
     ) -> list[list[tuple[int, float]]]:
-        """The likeliest next tokens after each prompt, with their log-probabilities."""
+        """Return the likeliest next tokens after each prompt, with their log-probabilities."""
         ...
 
 
 def make_fingerprint(
     engine: TopSource, version: str, prompts: Iterable[Sequence[int]], *, dtype: str = "float32"
 ) -> dict[str, Json]:
-    """The fingerprint of a loaded version, from candidate prompts as token ids.
+    """Make the fingerprint of a loaded version, from candidate prompts as token ids.
 
     Raises:
-        ServingError: If no prompt tells the adapter from its base.
+        ServingError: If no prompt distinguishes the adapter from its base.
     """
     asked = [list(prompt) for prompt in prompts]
     adapters = engine.rank_next_of_each(asked, version, TOKENS) if asked else []
@@ -72,7 +73,7 @@ def make_fingerprint(
     apart = statistics.fmean(value for value, _ in best) if best else 0.0
     if apart < _APART * drift(dtype):
         raise ServingError(
-            f"adapter {version} cannot be told from its base: their next-token distributions lie "
+            f"adapter {version} cannot be distinguished from its base: their next-token distributions lie "
             f"{apart:.4f} apart on the {len(best)} most different of {len(measured)} prompts",
             f"at least {_APART * drift(dtype):.2f}",
             "train longer or with a higher learning rate, or keep the base",
@@ -88,15 +89,15 @@ def check_fingerprint(
     dtype: str | None = None,
     limit: int = PROMPTS,
 ) -> dict[str, Json]:
-    """Compare what is served with the fingerprint; returns what was measured.
+    """Compare a served version with its fingerprint; return the measured distances.
 
     Args:
         fingerprint: The content of fingerprint.json.
-        served: Asked once, for all prompts of the fingerprint.
+        served: Called once, for all prompts of the fingerprint.
         version: Named in the error.
-        dtype: The type that it is served in; none if the server does not tell, then more drift is
-            allowed.
-        limit: Prompts to ask, those that differ most first.
+        dtype: The type that it is served in; None if the server does not report it, which
+            allows more drift.
+        limit: Number of prompts to compare; those that differ most come first.
 
     Raises:
         ServingError: If the served distributions are not clearly nearer to the adapter's.
@@ -121,10 +122,10 @@ def check_fingerprint(
 
 
 def read_fingerprint(folder: Path) -> dict[str, Json]:
-    """The fingerprint in a version's folder.
+    """Read the fingerprint in a version's folder.
 
     Raises:
-        ServingError: If there is none, or it is damaged.
+        ServingError: If it is missing or damaged.
     """
     path = folder / FILE
     try:
@@ -146,9 +147,10 @@ def write_fingerprint(folder: Path, fingerprint: Mapping[str, Json]) -> None:
 
 
 def distance(one: Top, other: Top) -> float:
-    """Total variation of two next-token distributions, from their likeliest tokens.
+    """Compute the total variation of two next-token distributions, from their likeliest tokens.
 
-    A token that only one of them names counts with what the other can at most have given it.
+    A token in only one of them counts with the largest probability that the other can have given
+    it.
     """
     left, right = _read_shares(one), _read_shares(other)
     rest_left, rest_right = 1.0 - sum(left.values()), 1.0 - sum(right.values())
@@ -164,7 +166,7 @@ def distance(one: Top, other: Top) -> float:
 
 
 def drift(dtype: str) -> float:
-    """Distance that the same weights may show when they run in this type."""
+    """Return the largest distance between runs of the same weights in this data type."""
     return _DRIFT.get(dtype, _WIDEST)
 
 

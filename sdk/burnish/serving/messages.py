@@ -1,9 +1,7 @@
-"""Conversations in OpenAI chat form, from LangChain's messages and from the records' form.
-
-Knows: how the three forms correspond. Does not know: templates, tokens, models.
+"""Convert conversations of LangChain and of the records to OpenAI chat form.
 
 In chat form `{"role", "content", "tool_calls"?, "tool_call_id"?}` the arguments of a tool call are
-objects. A malformed call of an earlier answer goes back as the text that the model wrote.
+objects. A malformed call of an earlier answer is sent as the text that the model wrote.
 """
 
 from __future__ import annotations
@@ -23,16 +21,16 @@ _ROLES = {"human": "user", "ai": "assistant", "system": "system", "tool": "tool"
 
 
 def from_langchain(messages: Sequence[BaseMessage]) -> list[dict[str, Json]]:
-    """LangChain's messages in chat form.
+    """Convert LangChain's messages to chat form.
 
     Raises:
-        ServingError: If a message holds something else than text.
+        ServingError: If a message holds content other than text.
     """
     return [_from_langchain(message) for message in messages]
 
 
 def from_records(messages: Iterable[Message]) -> list[dict[str, Json]]:
-    """Messages of the records' form (`parts`) in chat form; chat form stays as it is."""
+    """Convert messages of the records' form (`parts`) to chat form; chat form is unchanged."""
     chat: list[dict[str, Json]] = []
     for message in messages:
         if "parts" not in message:
@@ -45,7 +43,7 @@ def from_records(messages: Iterable[Message]) -> list[dict[str, Json]]:
 
 
 def tools_from_records(tools: Iterable[Tool]) -> list[dict[str, Json]]:
-    """Tools of the records' form as OpenAI's `{"type": "function", "function": {...}}`."""
+    """Convert tools of the records' form to OpenAI's `{"type": "function", "function": {...}}`."""
     return [
         tool
         if "function" in tool
@@ -58,10 +56,10 @@ def tools_from_records(tools: Iterable[Tool]) -> list[dict[str, Json]]:
 
 
 def text_of(content: Json) -> str:
-    """The text of a message's content.
+    """Return the text of a message's content.
 
     Raises:
-        ServingError: If it holds something else than text.
+        ServingError: If it holds content other than text.
     """
     if content is None or isinstance(content, str):
         return content or ""
@@ -81,7 +79,7 @@ def text_of(content: Json) -> str:
 
 
 def chat_call(identity: str | None, name: str, arguments: Json) -> dict[str, Json]:
-    """One tool call in chat form."""
+    """Build one tool call in chat form."""
     function = {"name": name, "arguments": arguments}
     return {"id": identity or "", "type": "function", "function": function}
 
@@ -133,21 +131,21 @@ def _render_result(part: dict[str, Any]) -> dict[str, Json]:
 
 
 def _with_objects(message: dict[str, Json]) -> dict[str, Json]:
-    """Chat form with the arguments of tool calls as objects where they are JSON text."""
+    """Decode arguments of tool calls in chat form to objects, if they are JSON text."""
     if not message.get("tool_calls"):
         return {**message, "content": text_of(message.get("content"))}
     calls = []
     for call in message["tool_calls"]:
         function = dict(call["function"])
         if isinstance(function.get("arguments"), str):
-            with contextlib.suppress(ValueError):  # else the template gets the text
+            with contextlib.suppress(ValueError):  # otherwise the template receives the text
                 function["arguments"] = json.loads(function["arguments"] or "{}")
         calls.append({**call, "function": function})
     return {**message, "content": text_of(message.get("content")), "tool_calls": calls}
 
 
 def to_wire(messages: Iterable[dict[str, Json]]) -> list[dict[str, Json]]:
-    """Chat form as it goes over HTTP: the arguments of tool calls as JSON text."""
+    """Encode the arguments of tool calls in chat form as JSON text, the form sent over HTTP."""
     return [
         {**message, "tool_calls": [_with_text(call) for call in message["tool_calls"]]}
         if message.get("tool_calls")

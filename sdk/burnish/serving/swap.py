@@ -1,10 +1,9 @@
-"""A swap: load the next version, prove it, let the caller flip, drain and unload an old one.
+"""Swap versions: load the next version, prove it, let the caller flip, drain and unload an old one.
 
-Knows: the order of these steps and how long each took.
-Does not know: pointers (the caller's `flip`), which version should be next.
+`swap` runs these steps and measures each. The caller's `flip` moves the pointer.
 
-Nothing is ever loaded under a name that was used before, and the version that a flip leaves stays
-loaded, so that going back needs no load: `retire` is the one before it.
+A name is never loaded with other content than before, and the version before the flip stays loaded,
+so that a rollback needs no load: `retire` is the version before that.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from burnish.protocols import Backend
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SwapTimes:
-    """Milliseconds of each step; `swap_ms` is load to flip, what a user waits for."""
+    """Milliseconds of each step; `swap_ms` is the time from load to flip, which users wait for."""
 
     load_ms: float
     probe_ms: float
@@ -30,13 +29,13 @@ class SwapTimes:
 
     @property
     def swap_ms(self) -> float:
-        """From the start until new requests go to the new version."""
+        """Return the time from the start until new requests use the new version."""
         return self.load_ms + self.probe_ms + self.flip_ms
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Swap:
-    """What to swap: the next version and its folder, and an old version to unload afterwards."""
+    """A swap to make: the next version and its folder, and an old version to unload afterwards."""
 
     version: str
     path: Path
@@ -48,8 +47,8 @@ def swap(backend: Backend, plan: Swap, flip: Callable[[], object]) -> SwapTimes:
     """Swap on one backend.
 
     Args:
-        backend: Where.
-        plan: What.
+        backend: The backend.
+        plan: The versions to swap.
         flip: Moves the pointer; called once the new version is proven.
 
     Raises:

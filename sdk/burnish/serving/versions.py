@@ -1,7 +1,7 @@
-"""Where an adapter's files lie, and which version a folder holds.
+"""Find the files of an adapter, and the version that a folder holds.
 
-Knows: `<home>/adapters/<name@sha12>`, folders given by path, the manifest's name.
-Does not know: publication and pointers (burnish.adapters).
+`find_version` searches `<home>/adapters/<name@sha12>` and paths; `version_of` reads a folder.
+`burnish.adapters` publishes versions and moves pointers.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _MANIFEST = "burnish.json"
 
 
 def find_version(adapter: str) -> Path | None:
-    """The folder of an adapter given as a version of the workspace or as a path; none if absent."""
+    """Find the folder of an adapter, given as a version of the workspace or as a path; else None."""
     if "/" not in adapter and "\\" not in adapter and adapter not in ("", ".", ".."):
         folder = current().home / "adapters" / adapter
         if (folder / _FILES[1]).is_file():
@@ -34,10 +34,10 @@ def find_version(adapter: str) -> Path | None:
 
 
 def version_of(folder: Path) -> str:
-    """The version that a folder holds: its manifest's id, else its name and content hash.
+    """Return the version that a folder holds: its manifest's id, else its name and content hash.
 
     Raises:
-        ServingError: If the manifest names another content than that of the folder.
+        ServingError: If the manifest does not match the content of the folder.
     """
     manifest = checked_manifest(folder)
     if manifest is not None and manifest.id:
@@ -46,18 +46,18 @@ def version_of(folder: Path) -> str:
 
 
 def checked_manifest(folder: Path) -> AdapterManifest | None:
-    """The manifest of a folder whose weights and configuration are those that it names.
+    """Read the manifest of a folder and verify that weights and configuration match it.
 
-    The files are hashed when they are first looked at, and again once one of them was written.
+    The files are hashed on the first call, and again after one of them was written.
 
     Raises:
-        ServingError: If the name is not that of the content: a file was changed after publication.
+        ServingError: If a file was changed after publication.
     """
     return _checked_manifest(folder, signature_of(folder))
 
 
 def signature_of(folder: Path) -> tuple[tuple[int, int, int, int], ...]:
-    """What changes when a file of an adapter is written: number, size and times of each."""
+    """Return number, size and times of an adapter's files, which change when one is written."""
     files = (folder / name for name in (*_FILES, _MANIFEST))
     found = (file.stat() for file in files if file.is_file())
     return tuple((s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for s in found)
@@ -73,7 +73,7 @@ def _checked_manifest(folder: Path, signature: tuple[Any, ...]) -> AdapterManife
         manifest = msgspec.json.decode(content, type=AdapterManifest)
     named = manifest.id if manifest else ""
     if not named and (folder / _MANIFEST).exists() and is_version_id(folder.name):
-        named = folder.name  # its manifest was damaged: the folder's name says what it must hold
+        named = folder.name  # the manifest is damaged: the folder's name states the content
     if not named:
         return manifest
     try:
@@ -91,7 +91,7 @@ def _checked_manifest(folder: Path, signature: tuple[Any, ...]) -> AdapterManife
 
 
 def content_sha256(folder: Path) -> str:
-    """Hash over the weights and the configuration of an adapter folder."""
+    """Hash the weights and the configuration of an adapter folder."""
     digest = hashlib.sha256()
     for name in _FILES:
         path = folder / name

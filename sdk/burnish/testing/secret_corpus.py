@@ -4,9 +4,10 @@
     report.recall          # share of redacted secrets
     report.missed          # samples that still show their secret
 
-Tokens are drawn from the published forms (`burnish.redaction.secret_detection.secret_rules`); passwords, connection
+Tokens are drawn from the published forms (`burnish.redaction.secret_detection.secret_rules`);
+passwords, connection
 strings, headers, commands and markup are written as people and programs write them. Every value
-comes from a seeded generator and is no real credential.
+comes from a seeded generator and is not a real credential.
 """
 
 from __future__ import annotations
@@ -170,11 +171,11 @@ STRUCTURES: dict[str, Callable[[Any], Any]] = {
     "json in a text": lambda secret: json.dumps({"secret": secret}),
     "arguments of a command": lambda secret: {"argv": ["app", "--password", secret, "-v"]},
 }
-"""Plain data in which a key says what a value is."""
+"""Plain data in which a key names the meaning of a value."""
 
 
 def draw_password(rng: random.Random) -> str:
-    """A password as people and generators make them, without a form of its own."""
+    """Draw a password as people and generators make them, without a form of its own."""
     word = "".join(rng.choices(string.ascii_lowercase, k=6))
     return rng.choice(
         [
@@ -188,7 +189,7 @@ def draw_password(rng: random.Random) -> str:
 
 
 def draw_key(rng: random.Random) -> str:
-    """A random key without a form of its own."""
+    """Draw a random key without a form of its own."""
     return rng.choice(
         [
             "".join(rng.choices(ALNUM, k=38)) + "a7",
@@ -200,13 +201,13 @@ def draw_key(rng: random.Random) -> str:
 
 
 def token_forms() -> dict[str, str]:
-    """The template of every published form, by a name of its own."""
+    """Return the template of every published form, under a unique name."""
     known = [*TOKEN_RULES, *((kind, template) for kind, _, template in INNER_RULES)]
     return {f"{kind} {template.partition('<')[0]}": template for kind, template in known}
 
 
 def secret_samples(seed: int = 0) -> Iterator[SecretSample]:
-    """Every form in every context that it can stand in, once."""
+    """Yield every form in each of its contexts, once."""
     rng = random.Random(f"{seed} secrets")  # noqa: S311 - made-up data, no secret
     for form, template in token_forms().items():
         for context, frame in TOKEN_CONTEXTS.items():

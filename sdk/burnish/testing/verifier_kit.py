@@ -102,7 +102,7 @@ def it_answers_with_plain_data(case: VerifierCase) -> None:
 
 
 def it_changes_nothing(case: VerifierCase) -> None:
-    """Check that it does not change the run, and judges it the same again."""
+    """Check that it does not change the run, and judges a second time equally."""
     for run in (case.success, case.fail):
         before = msgspec.json.encode(run)
         labels = {case.label(run) for _ in range(2)}

@@ -1,7 +1,7 @@
-"""The requests that vLLM refuses, in its words, and the fields of its answers.
+"""Define the requests that vLLM refuses, its messages, and the fields of its answers.
 
-Knows: what a vLLM 0.32 server said when it was asked (`make nightly-vllm` compares the two).
-Does not know: routes, engines. `VllmServer` is built on it.
+The values were measured with a vLLM 0.32 server; `make nightly-vllm` compares them again.
+`VllmServer` uses this module.
 """
 
 from __future__ import annotations
@@ -38,18 +38,18 @@ class Refused(ServingError):
 
 
 def refused_value(found: str, name: str, value: Any = None) -> Refused:
-    """The refusal of one field."""
+    """Refuse one field."""
     told = f"parameter={name}" if value is None else f"parameter={name}, value={value}"
     return Refused(f"{found} ({told})", param=name)
 
 
 def not_done(what: str) -> Refused:
-    """The refusal of what vLLM does and the stand-in does not, so that no test relies on it."""
+    """Refuse a feature of vLLM that the stand-in lacks, so that no test relies on it."""
     return Refused(f"the stand-in for vLLM does not do {what}", 501, "NotImplementedError")
 
 
 def read_text(body: dict[str, Any], name: str) -> str:
-    """A field that must be a text."""
+    """Read a field that must be a text."""
     if name not in body:
         given = f"<dict of {len(body)} items>"
         raise _malformed("missing", name, "Field required", given)
@@ -62,7 +62,7 @@ def check_chat(body: dict[str, Any], context: int) -> None:
     """Refuse a chat request as vLLM does.
 
     Args:
-        body: Of the request.
+        body: The body of the request.
         context: Tokens of the model's context (`max_model_len`).
     """
     _check_numbers(body, context)
@@ -92,7 +92,7 @@ def check_completion(body: dict[str, Any], context: int) -> None:
     """Refuse a request for a completion as vLLM does.
 
     Args:
-        body: Of the request.
+        body: The body of the request.
         context: Tokens of the model's context.
     """
     _check_numbers(body, context)
@@ -169,7 +169,7 @@ def _malformed(kind: str, name: str, found: str, given: str) -> Refused:
 
 
 def error_body(refused: Refused) -> dict[str, Any]:
-    """The body of a refusal."""
+    """Return the body of a refusal."""
     return {
         "error": {
             "message": refused.found,
@@ -181,7 +181,7 @@ def error_body(refused: Refused) -> dict[str, Any]:
 
 
 def model_card(name: str, root: str, parent: str | None, context: int | None) -> dict[str, Any]:
-    """A model as /v1/models lists it."""
+    """Return a model as /v1/models lists it."""
     return {
         "id": name,
         "object": "model",
@@ -194,17 +194,17 @@ def model_card(name: str, root: str, parent: str | None, context: int | None) ->
 
 
 def answer_head(kind: str, model: str) -> dict[str, Any]:
-    """The fields that every answer begins with."""
+    """Return the fields that every answer begins with."""
     identity = f"{'cmpl' if kind == 'text_completion' else 'chatcmpl'}-{uuid.uuid4().hex[:16]}"
     return {"id": identity, "object": kind, "created": int(time.time()), "model": model}
 
 
 def answer_tail(finished: FinishedAnswer, *, ids: bool) -> dict[str, Any]:
-    """The fields after the choices of an answer.
+    """Return the fields after the choices of an answer.
 
     Args:
         finished: The answer.
-        ids: Whether token ids were asked for.
+        ids: Whether the request asks for token ids.
     """
     return {
         "service_tier": None,
@@ -216,7 +216,7 @@ def answer_tail(finished: FinishedAnswer, *, ids: bool) -> dict[str, Any]:
 
 
 def usage(finished: FinishedAnswer) -> dict[str, Any]:
-    """Counts of tokens."""
+    """Return the token counts."""
     asked, written = len(finished.answer.prompt_token_ids), len(finished.answer.token_ids)
     return {
         "prompt_tokens": asked,
@@ -226,12 +226,12 @@ def usage(finished: FinishedAnswer) -> dict[str, Any]:
 
 
 def chat_choice(finished: FinishedAnswer, message: dict[str, Any], *, ids: bool) -> dict[str, Any]:
-    """The choice of a chat answer, without log-probabilities.
+    """Return the choice of a chat answer, without log-probabilities.
 
     Args:
         finished: The answer.
         message: Its message.
-        ids: Whether token ids were asked for.
+        ids: Whether the request asks for token ids.
     """
     called = "tool_calls" in message
     return {
@@ -245,14 +245,14 @@ def chat_choice(finished: FinishedAnswer, message: dict[str, Any], *, ids: bool)
 
 
 def chat_message(finished: FinishedAnswer, reply: ParsedReply | None, bare: str) -> dict[str, Any]:
-    """The message of a chat answer.
+    """Return the message of a chat answer.
 
-    vLLM's parser takes all calls of a reply or, if one is malformed, none; text behind calls is
+    vLLM's parser accepts all calls of a reply or, if one is malformed, none; text after calls is
     dropped. Without a parser, special tokens are left out of the text.
 
     Args:
         finished: The answer.
-        reply: The parts of the answer where tools were offered.
+        reply: The parts of the answer, if tools were offered.
         bare: The text without special tokens.
     """
     message: dict[str, Any] = {"role": "assistant", "content": bare, "refusal": None}
@@ -279,7 +279,7 @@ def _call(call: dict[str, Any]) -> dict[str, Any]:
 
 
 def chat_logprobs(answer: EngineAnswer, decode: Decode) -> dict[str, Any]:
-    """Log-probabilities of a chat answer."""
+    """Return the log-probabilities of a chat answer."""
 
     def entry(token: int, logprob: float) -> dict[str, Any]:
         text = decode([token])
@@ -294,11 +294,11 @@ def chat_logprobs(answer: EngineAnswer, decode: Decode) -> dict[str, Any]:
 
 
 def completion_logprobs(answer: EngineAnswer, decode: Decode, *, as_ids: bool) -> dict[str, Any]:
-    """Log-probabilities of a completion; the token itself is always among the likeliest.
+    """Return the log-probabilities of a completion; the token itself is always among the likeliest.
 
     Args:
-        answer: Of the engine.
-        decode: Makes text of token ids.
+        answer: The engine's answer.
+        decode: Decodes token ids to text.
         as_ids: Whether tokens are named by their ids.
     """
 

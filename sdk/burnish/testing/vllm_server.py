@@ -59,12 +59,12 @@ class VllmServer:
 
     Args:
         base_model: A folder or a name of the base model that answers.
-        served_name: What clients call the base model (`--served-model-name`).
+        served_name: The name of the base model for clients (`--served-model-name`).
         max_lora_rank: Largest rank that is loaded (`--max-lora-rank`).
         token: Bearer token (`--api-key`).
-        refuses_unknown: Answer unknown fields with 400 where vLLM ignores them, as stricter
-            servers do; `return_token_ids` is then unknown too.
-        engine: Another engine than one of its own.
+        refuses_unknown: Answer unknown fields with 400, as stricter servers do, where vLLM ignores
+            them; `return_token_ids` is then unknown too.
+        engine: An engine other than its own.
     """
 
     def __init__(
@@ -124,18 +124,18 @@ class VllmServer:
 
         Args:
             status: The HTTP status; 0 breaks the connection off in the middle of the answer.
-            times: How many requests.
-            headers: Of the answer, such as `retry-after`.
+            times: Number of requests.
+            headers: Headers of the answer, such as `retry-after`.
             path: The route.
             model: Only requests for this model.
-            after: Only streams, and only after so many tokens; the error is an event of the stream.
-            message: What the error says.
+            after: Only streams, after this number of tokens; the error is an event of the stream.
+            message: The message of the error.
         """
         told = message or f"asked for {status}"
         self._faults.append(_Fault(status, times, headers or {}, path, model, after, told))
 
     def app(self) -> Starlette:
-        """The application, to be served by other means."""
+        """Return the application, for another server."""
         posts = {
             "/v1/chat/completions": self._chat,
             "/v1/completions": self._complete,
@@ -179,7 +179,7 @@ class VllmServer:
         return route
 
     def _fault(self, path: str, body: dict[str, Any], *, inside: bool = False) -> _Fault | None:
-        """The error that a request is answered with, at once or inside its stream."""
+        """Return the error for a request, at once or inside its stream."""
         for fault in self._faults:
             meant = fault.path == path and fault.model in (None, body.get("model"))
             if meant and fault.times > 0 and inside == (fault.after is not None):
@@ -319,7 +319,7 @@ class VllmServer:
         finished: FinishedAnswer,
         body: dict[str, Any],
     ) -> str:
-        """The last events of a stream."""
+        """Return the last events of a stream."""
         logprobs = None
         if body.get("logprobs"):
             logprobs = forms.chat_logprobs(finished.answer, self._session.renderer.decode)
@@ -329,7 +329,7 @@ class VllmServer:
         return ended + _DONE
 
     def _is_mark(self, token: int) -> bool:
-        """Return whether a token is left out of texts in which no calls are looked for."""
+        """Return whether a token is left out of texts that are not parsed for calls."""
         return not self._session.renderer.decode([token], marks=False)
 
     async def _complete(self, body: dict[str, Any]) -> Response:
@@ -387,7 +387,7 @@ class _Chunks:
 
     Args:
         head: Fields that every event begins with.
-        ids: Whether token ids were asked for.
+        ids: Whether the request asks for token ids.
     """
 
     def __init__(self, head: dict[str, Any], ids: bool) -> None:
@@ -396,16 +396,16 @@ class _Chunks:
         self._calls = 0
 
     def first(self, prompt: list[int]) -> str:
-        """The event before the first token."""
+        """Return the event before the first token."""
         told = {"prompt_token_ids": prompt} if self._ids else {}
         return self._event({"role": "assistant", "content": ""}, told)
 
     def token(self, token: int, pieces: list[ReplyPiece]) -> str:
-        """The event of one token with the pieces of the reply that it completes."""
+        """Return the event of one token with the pieces of the reply that it completes."""
         return self._event(self._delta(pieces), token_ids=[token] if self._ids else None)
 
     def last(self, pieces: list[ReplyPiece], reason: str, logprobs: dict[str, Any] | None) -> str:
-        """The event that ends the answer."""
+        """Return the event that ends the answer."""
         return self._event(self._delta(pieces), logprobs=logprobs, finish_reason=reason)
 
     def _delta(self, pieces: list[ReplyPiece]) -> dict[str, Any]:
@@ -431,7 +431,7 @@ class _Chunks:
 
 @dataclasses.dataclass
 class _Fault:
-    """An error that the next requests of a route are answered with."""
+    """An error with which the next requests of a route are answered."""
 
     status: int
     times: int
@@ -442,12 +442,12 @@ class _Fault:
     message: str
 
     def error(self) -> Refused:
-        """The refusal."""
+        """Return the refusal."""
         return Refused(self.message, self.status, "InternalServerError")
 
 
 class _BrokenOff(Response):
-    """An answer whose connection is closed before its body comes."""
+    """An answer whose connection is closed before its body is sent."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the head alone."""
@@ -459,7 +459,7 @@ class _SeedAlone(Sampling):
     """Sampling whose random numbers depend on the seed alone, as vLLM's do."""
 
     def stream(self, prompt: Sequence[int]) -> random.Random | None:
-        """The random numbers of one request."""
+        """Return the random numbers of one request."""
         stream = super().make_stream(prompt)
         if stream is not None and self.seed is not None:
             stream.seed(self.seed)
@@ -473,12 +473,12 @@ def _sampling(body: dict[str, Any]) -> Sampling:
 
 
 def _parses(body: dict[str, Any]) -> bool:
-    """Return whether tool calls are looked for in the reply."""
+    """Return whether the reply is parsed for tool calls."""
     return bool(body.get("tools")) and body.get("tool_choice") != "none"
 
 
 def _not_added(reason: str) -> Refused:
-    """The refusal of an adapter by the process that calculates."""
+    """Return the refusal of an adapter by the worker process."""
     return Refused(
         f"Call to add_lora method failed: Worker failed with error '{reason}', please check the "
         "stack trace above for the root cause",

@@ -114,7 +114,7 @@ def test_every_move_is_in_the_audit_trail_with_its_reason(rollout):
     ]
     assert [entry["detail"]["reason"] for entry in trail][2:] == [
         "looks odd",
-        "gone on by hand",
+        "continued manually",
         "customers complain",
     ]
     assert all(f":{os.getpid()}" in entry["actor"] for entry in trail)

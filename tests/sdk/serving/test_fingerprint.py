@@ -60,7 +60,7 @@ def test_an_adapter_that_cannot_be_told_from_its_base_is_refused(engine, base, t
     path = folder / "adapter_model.safetensors"
     save_file({key: value * 1e-3 for key, value in load_file(path).items()}, path)
     engine.load("weak@000000000000", folder)
-    with pytest.raises(ServingError, match="cannot be told from its base"):
+    with pytest.raises(ServingError, match="cannot be distinguished from its base"):
         make_fingerprint(engine, "weak@000000000000", PROMPTS)
     with pytest.raises(ServingError, match="0 prompts"):
         make_fingerprint(engine, "weak@000000000000", [])

@@ -48,8 +48,8 @@ def test_text_without_marks_stays_exactly_as_it_is(text):
         ("[]", None, "no name"),
         ('{"arguments": {}}', None, "no name"),
         ('{"name": ""}', None, "no name"),
-        ('{"name": "f", "arguments": [1]}', "f", "no object"),
-        ('{"name": "f", "arguments": "not json"}', "f", "no object"),
+        ('{"name": "f", "arguments": [1]}', "f", "not an object"),
+        ('{"name": "f", "arguments": "not json"}', "f", "not an object"),
         ("[" * 100_000, None, "no JSON"),
     ],
 )

@@ -35,7 +35,8 @@ def compare_pool(pool: str, pairs: Sequence[Pair]) -> PoolComparison:
         pool=pool,
         before=before,
         after=after,
-        gain=(after.successes - before.successes) / max(len(pairs), 1),  # .95 - 1 is no -.05
+        gain=(after.successes - before.successes)
+        / max(len(pairs), 1),  # .95 - 1 is not exactly -.05
         ci95=paired_interval(won, lost, len(pairs)),
         won=won,
         lost=lost,

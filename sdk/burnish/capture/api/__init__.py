@@ -1,1 +1,1 @@
-"""Functions that users call to record an agent: `wrap`, `trace`, `task`, `outcome`, `flush`."""
+"""Provide the functions that users call: `wrap`, `trace`, `task`, `outcome`, `flush`."""

@@ -1,6 +1,6 @@
-"""What the user tells capture: which task is attempted, what became of it, what to leave out.
+"""Let users name a task, report an outcome, record a state, and flush.
 
-Knows: `task`, `outcome`, `flush`, `record_state`. Does not know: how runs are followed.
+`task`, `outcome`, `record_state` and `flush` are the entries.
 """
 
 from __future__ import annotations
@@ -40,21 +40,22 @@ def _read_attempt(value: Any) -> int:
 
 
 class task(Entered["task"]):  # noqa: N801 - used as `with burnish.task(...)`, like open()
-    """Names what the runs inside it attempt, and for whom.
+    """Sets task and user of the runs inside it.
 
     Usable with `with` and `async with`; `trajectory_ids` then names the runs that were recorded.
 
     Args:
         id: The task; attempts at the same task share it.
-        user: For whom.
-        attempt: Which attempt at the task, from 1.
+        user: The user that the runs serve.
+        attempt: Number of the attempt at the task, from 1.
         source: production, rollout, evaluation, demonstration or teacher.
-        environment: The world that is acted on: an object whose `state()` is recorded at the end of
-            each run inside. A text names it only, and no state is recorded.
+        environment: The world that the runs act on: an object whose `state()` is recorded at the
+            end
+            of each run inside. A text is only its name, and no state is recorded.
         explore: Whether unusual actions are wanted here; production never explores.
 
     A wrong value must not stop the agent: it is left out, counted as a fault (`burnish doctor`)
-    and raised under pytest alone. A source of another name is kept, so that it is not production.
+    and raised under pytest alone. An unknown source is kept, so that the run is not production.
     """
 
     def __init__(
@@ -71,7 +72,7 @@ class task(Entered["task"]):  # noqa: N801 - used as `with burnish.task(...)`, l
         self.user = tolerate("task(user)", read_text, user, None, _EXAMPLE)
         self.attempt = tolerate("task(attempt)", _read_attempt, attempt, 1, _EXAMPLE)
         self.source = tolerate("task(source)", read_text, source, "production", _EXAMPLE)
-        if self.source not in _SOURCES:  # kept as it is: it is not production
+        if self.source not in _SOURCES:  # kept unchanged: it is not production
             report_wrong(
                 "task(source)", repr(self.source), f"one of {', '.join(_SOURCES)}", _EXAMPLE
             )
@@ -89,13 +90,13 @@ class task(Entered["task"]):  # noqa: N801 - used as `with burnish.task(...)`, l
             notice(
                 "task(environment) is a name",
                 f"task(environment={environment[:80]!r}) names a world, and no final state of it is recorded; "
-                "give the object whose state() tells it",
+                "pass the object whose state() returns it",
             )
         self.trajectory_ids: list[str] = []
         self._tokens: list[Token[task | None]] = []
 
     def named(self) -> dict[str, Any]:
-        """What RunStarted says about the task."""
+        """Return the fields of RunStarted about the task."""
         world = self.environment
         name = world if world is None or isinstance(world, str) else type(world).__name__
         found: dict[str, Any] = {
@@ -108,7 +109,7 @@ class task(Entered["task"]):  # noqa: N801 - used as `with burnish.task(...)`, l
         return found if self.user is None else {**found, "user": self.user}
 
     def add(self, trajectory: LiveTrajectory) -> None:
-        """A trajectory started inside."""
+        """Add a trajectory that started inside."""
         self.trajectory_ids.append(trajectory.id)
         trajectory.environment = self.environment
 
@@ -132,21 +133,21 @@ def outcome(
     evidence: Any = None,
     scope: Literal["last", "thread"] = "last",
 ) -> None:
-    """Report a fact about what became of a run; it is appended and never rewrites.
+    """Report an outcome of a run; it is appended and never overwrites.
 
     May come days later and from another process. The newest outcome of the same source counts.
-    Code inside the very run that it judges may report too; such an outcome is kept, and never
+    Code inside the run that it judges may report too; such an outcome is kept, and never
     decides anything (its origin is "inside").
 
     Args:
         thread_id: The conversation. For training it labels only the last trajectory that had
             ended by then; `scope="thread"` labels all.
         trajectory_id: Or the trajectory itself.
-        success: Whether the goal was reached; 1, 0 and numpy's truth values are taken too.
-        score: How well, higher is better.
-        label: A word for it.
-        source: Who says so, such as "crm".
-        evidence: Anything that shows it.
+        success: Whether the goal was reached; 1, 0 and numpy's truth values are accepted too.
+        score: A score, higher is better.
+        label: A word for the outcome.
+        source: The reporting system, such as "crm".
+        evidence: Any data that supports it.
         scope: "last" or "thread".
 
     Raises:
@@ -173,8 +174,9 @@ def outcome(
 def record_state(state: Any) -> None:
     """Record the state of the world that the current run acts on.
 
-    What code inside a run says of its own result never decides (origin "inside"): a verifier reads
-    the state that `task(environment=...)` or `Workspace.record_state` recorded.
+    A state that code inside a run reports about that run never decides (origin "inside"): a
+    verifier
+    reads the state that `task(environment=...)` or `Workspace.record_state` recorded.
 
     Raises:
         CaptureError: If no recorded run is active here.
@@ -196,7 +198,7 @@ def flush(timeout_s: float = 5.0) -> int:
         timeout_s: Longest time to wait, in seconds.
 
     Returns:
-        Number of spans that are not shipped yet; 0 where nothing is to be shipped.
+        Number of spans that are not shipped yet; 0 if no exporter is configured.
     """
     deadline = time.monotonic() + timeout_s
     fault_reports.tell()

@@ -1,11 +1,11 @@
-"""`wrap`: a copy of a runnable whose run entry points record what it does.
+"""Wrap a runnable: make a copy whose entry points record their runs.
 
-Knows: which entry points a runnable has, how a copy gets a class of its own.
-Does not know: what is recorded (entry.py and below).
+`wrap` is the entry. `invocation` and the modules below it record.
 
-Each entry point runs the original's with the config that `enter` returns. Entry points that end in
-another one (`invoke` of a graph in its `stream`, `batch` in `invoke`) are recognised by the run:
-its id is in the config, or it has not started yet.
+How it works: the copy has a subclass whose entry points call the original's with the config that
+`enter` returns. Entry points that end in another one (`invoke` of a graph in its `stream`, `batch`
+in
+`invoke`) are recognised by the run: its id is in the config, or it has not started yet.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _MARK = "__burnish__"
 
 
 def wrap(graph: _R, *, agent: str, tags: Sequence[str] = ()) -> _R:
-    """A copy of a LangGraph graph or LangChain runnable whose runs are recorded.
+    """Copy a LangGraph graph or LangChain runnable; runs of the copy are recorded.
 
     Behaviour, results, streams and exceptions stay those of the original, which itself stays
     unrecorded. Wrapping twice is harmless; the last name counts.
@@ -45,10 +45,10 @@ def wrap(graph: _R, *, agent: str, tags: Sequence[str] = ()) -> _R:
     Args:
         graph: Any compiled graph or runnable.
         agent: Name of the agent, as in `burnish.toml`.
-        tags: Labels that each trajectory of this agent carries.
+        tags: Labels of each trajectory of this agent.
 
     Raises:
-        CaptureError: If `graph` is no runnable, or the name is empty.
+        CaptureError: If `graph` is not a runnable, or the name is empty.
     """
     if not isinstance(agent, str) or not agent:
         raise CaptureError(
@@ -72,7 +72,7 @@ def wrap(graph: _R, *, agent: str, tags: Sequence[str] = ()) -> _R:
 
 @functools.cache
 def _scoped_class(original: type, agent: Agent) -> type:
-    """A subclass of a hand-written runnable: each call of an entry point is a scope."""
+    """Make a subclass of a custom runnable: each call of an entry point is a scope."""
     body = _plain_body(original)
     for name in (*_RECORDED, *_RECORDED_LISTS):
         inner = getattr(original, name, None)
@@ -83,7 +83,7 @@ def _scoped_class(original: type, agent: Agent) -> type:
 
 @functools.cache
 def _class_for(original: type, agent: Agent) -> type:
-    """A subclass that records; one per class and agent."""
+    """Return the recording subclass; one per class and agent."""
     body = _plain_body(original)
     plain = _runs_as_any_graph(original)
     for name, recorded in _RECORDED.items():
@@ -100,7 +100,7 @@ def _class_for(original: type, agent: Agent) -> type:
 
 
 def _plain_body(original: type) -> dict[str, Any]:
-    """What a subclass says of itself as its original does."""
+    """Return the attributes that make a subclass look like its original."""
     return {
         "__module__": original.__module__,
         "__qualname__": original.__qualname__,
@@ -116,13 +116,13 @@ def _marked_class(original: type, agent: Agent, body: dict[str, Any]) -> type:
 
 
 def _is_graph(kind: type) -> bool:
-    """Return whether its `stream_events` ends in its `stream`, whatever the version."""
+    """Return whether its `stream_events` ends in its `stream` in every version."""
     module = sys.modules.get("langgraph.pregel")
     return module is not None and issubclass(kind, module.Pregel)
 
 
 def _runs_as_any_graph(kind: type) -> bool:
-    """Return whether it is invoked and streamed by LangGraph's own methods, which start its run first."""
+    """Return whether LangGraph's own methods invoke and stream it, which start its run first."""
     if not _is_graph(kind):
         return False
     pregel = sys.modules["langgraph.pregel"].Pregel
@@ -131,12 +131,12 @@ def _runs_as_any_graph(kind: type) -> bool:
 
 
 def _is_default(method: Any) -> bool:
-    """Return whether a method is any runnable's, which calls `invoke` or `stream` for each input."""
+    """Return whether a method is the default one, which calls `invoke` or `stream` for each input."""
     return method.__qualname__.startswith("Runnable.")
 
 
 def _copy_shallow(runnable: Any) -> Any:
-    """A shallow copy of the same class; `copy.copy` would go through `__reduce__`, made below."""
+    """Make a shallow copy of the same class; `copy.copy` would use `__reduce__`, made below."""
     if hasattr(type(runnable), "__copy__"):
         return copy.copy(runnable)
     twin = object.__new__(type(runnable))
@@ -259,7 +259,7 @@ def _wrap_reader(agent: Agent, entry: EntryPoint, inner: Callable[..., Any]) -> 
         if call is None:
             return inner(self, input, config, *args, **kwargs)
         if call.trajectory is None:
-            call.done()  # its run is a part of another's, which ends it
+            call.done()  # its run is part of another invocation, which ends it
         try:
             events = inner(self, input, call.config, *args, **kwargs)
         except BaseException as error:
@@ -271,7 +271,7 @@ def _wrap_reader(agent: Agent, entry: EntryPoint, inner: Callable[..., Any]) -> 
 
 
 async def _close_chunks(chunks: Any) -> None:
-    """Leave the original's generator when ours is left, so that it cleans up now."""
+    """Close the original's generator when ours is closed, so that it cleans up at once."""
     aclose = getattr(chunks, "aclose", None)
     if aclose is not None:
         await aclose()
@@ -310,7 +310,7 @@ def _wrap_async_batch(
 def _invocation_for_each(
     agent: Agent, entry: EntryPoint, runnable: Any, inputs: list[Any], config: Any
 ) -> tuple[list[Invocation | None], Any]:
-    """One invocation for each input of a batch that the runnable runs by itself."""
+    """Record one invocation for each input of a batch that the runnable runs itself."""
     from langchain_core.runnables.config import get_config_list
 
     if not inputs:
@@ -342,7 +342,7 @@ def _all_done(calls: list[Invocation | None], outputs: Any) -> None:
 
 
 _STARTING = ("invoke", "ainvoke", "stream", "astream")
-_ENDING_IN_STREAM = ("transform", "atransform")  # of a graph; there the input is known
+_ENDING_IN_STREAM = ("transform", "atransform")  # of a graph; its input is known there
 _RECORDED: dict[str, Callable[..., Any]] = {
     "invoke": _wrap_sync,
     "ainvoke": _wrap_async,

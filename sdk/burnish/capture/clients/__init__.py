@@ -1,7 +1,8 @@
-"""Clients of model APIs inside a `trace`: each call of a model is recorded by itself.
+"""Record the model calls of API clients inside a `trace`.
 
-`trace.openai`, `trace.anthropic` and `trace.google` give a copy of a client. Its calls go through one
-place (generated_clients.py, google_client.py), where an `Exchange` reads what is asked and answered
-(chat_completions.py, responses_form.py, anthropic_form.py, google_form.py) and a `ClientCall` hands it
-to the recorder (client_replies.py). The caller gets what the client gave.
+`trace.openai`, `trace.anthropic` and `trace.google` copy a client. Its calls pass through one
+place (generated_clients.py, google_client.py), where an `Exchange` reads request and reply
+(chat_completions.py, responses_form.py, anthropic_form.py, google_form.py) and a `ClientCall`
+passes
+it to the recorder (client_replies.py). The caller receives the client's own result.
 """

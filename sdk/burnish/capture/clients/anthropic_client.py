@@ -1,7 +1,7 @@
-"""Anthropic's client inside a `trace`: messages, also those of the beta.
+"""Record Anthropic's client inside a `trace`: messages, including the beta's.
 
-Knows: where the client asks a model. Does not know: how that is recorded (generated_clients.py), what
-is said (anthropic_form.py).
+`recording_anthropic` is the entry. `generated_clients` records, `anthropic_form` reads requests and
+replies.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _KIND = ClientKind(
 
 
 def recording_anthropic(client: _C) -> _C:
-    """Return a copy of an Anthropic client whose calls of models are recorded inside a `trace`.
+    """Copy an Anthropic client; the copy's model calls are recorded inside a `trace`.
 
     Args:
         client: An `Anthropic` or `AsyncAnthropic` client, or one of Bedrock's or Vertex's.

@@ -1,10 +1,10 @@
-"""Anthropic's Messages API: requests and replies in the records' form.
+"""Convert requests and replies of Anthropic's Messages API to the records' form.
 
-Knows: system prompts, content blocks, tool results inside of user messages, the events of a stream.
-Does not know: how replies arrive, LangChain.
+`MessageExchange` reads system prompts, content blocks, tool results inside user messages, and the
+events of a stream.
 
 A reply is stored as LangChain's chat model stores it, so that both give the same row: thoughts with
-their signatures, sealed thoughts and tools of the provider as they came, calls as calls.
+their signatures, encrypted thoughts and tools of the provider unchanged, calls as calls.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from burnish.records import Message
 _MODALITIES = {"image": "image", "document": "document"}
 _CALL = frozenset({"type", "id", "name", "input"})
 _EXTRAS = ("stop_sequence", "stop_details", "container", "context_management")
-# The API counts tokens that were read from or written to its cache apart from the rest of the prompt.
+# The API counts cached prompt tokens, read or written, separately from the rest of the prompt.
 _READ = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
 _GROWING = {"text_delta": "text", "thinking_delta": "thinking", "signature_delta": "signature"}
 
@@ -35,7 +35,7 @@ class MessageExchange(Exchange):
         self._tokens: dict[str, Any] = {}
 
     def asked(self) -> HandwrittenModelCall:
-        """Return the call that the request asks for."""
+        """Return the call that the request makes."""
         given = {key: as_data(value) for key, value in self.body.items()}
         messages = list(
             _prompt_messages(given.pop("system", None), as_list(given.pop("messages", ())))
@@ -46,7 +46,7 @@ class MessageExchange(Exchange):
         return HandwrittenModelCall.of_body(messages, "anthropic", given)
 
     def add(self, piece: Mapping[str, Any]) -> str:
-        """Take a whole message or the next event of a stream; returns the text that it adds."""
+        """Add a whole message or the next event of a stream; return the text that it adds."""
         kind = piece.get("type")
         if kind == "content_block_delta":
             block = self._blocks.get(piece["index"])
@@ -88,7 +88,7 @@ class MessageExchange(Exchange):
 
 
 class _Block:
-    """A content block of a reply, whole or growing."""
+    """A content block of a reply, complete or incomplete."""
 
     def __init__(self, block: Mapping[str, Any]) -> None:
         self._block = dict(block)
@@ -97,11 +97,11 @@ class _Block:
 
     @property
     def text(self) -> str:
-        """The text that the block began with."""
+        """Return the text that the block began with."""
         return self._block.get("text") or "" if self._block.get("type") == "text" else ""
 
     def grow(self, delta: Mapping[str, Any]) -> str:
-        """Take the next piece; returns the text in it."""
+        """Add the next piece; return the text in it."""
         kind = str(delta.get("type"))
         if kind == "input_json_delta":
             self._arguments.append(delta.get("partial_json") or "")
@@ -139,7 +139,7 @@ def _encode_block(block: Mapping[str, Any]) -> block_codec.Part:
 
 
 def _medium_part(block: Mapping[str, Any]) -> block_codec.Part | None:
-    """Return an image or a document as LangChain's are stored, None where it is held in no usual way."""
+    """Convert an image or a document to LangChain's stored form; None for another form."""
     source = block.get("source")
     rest = {key: value for key, value in block.items() if key not in ("type", "source")}
     part: block_codec.Part = {"modality": _MODALITIES[block["type"]], **rest}
@@ -164,7 +164,7 @@ def _prompt_messages(system: Any, messages: list[Any]) -> Iterator[Message]:
 
 
 def _encode_message(message: Mapping[str, Any]) -> Iterator[Message]:
-    """Return a message of a request; each tool result in it is a message of its own."""
+    """Convert a message of a request; each tool result in it is a separate message."""
     content = message.get("content")
     if isinstance(content, str):
         yield {"role": message.get("role"), **_content_fields(content)}

@@ -1,7 +1,6 @@
-"""Chat completions in OpenAI's form, as a client asks for them.
+"""Convert requests and replies of OpenAI's chat completions to the records' form.
 
-Knows: which fields of the request are no parameters. Does not know: how replies arrive; the fields of
-a reply (wire.py).
+`ChatCompletion` is the exchange; `patches/openai_response.py` reads the fields of a reply.
 """
 
 from __future__ import annotations
@@ -24,13 +23,13 @@ class ChatCompletion(Exchange):
         self.facts, self.extras = self._reply.facts, self._reply.extras
 
     def asked(self) -> HandwrittenModelCall:
-        """Return the call that the request asks for."""
+        """Return the call that the request makes."""
         given = dict(self.body)
         messages = as_list(given.pop("messages", None))
         return HandwrittenModelCall.of_body(messages, "openai", given)
 
     def add(self, piece: Mapping[str, Any]) -> str:
-        """Take a whole completion or its next chunk; returns the text that it adds."""
+        """Add a whole completion or its next chunk; return the text that it adds."""
         return self._reply.add(piece)
 
     def message(self) -> Message:

@@ -1,12 +1,11 @@
-"""How replies reach a client of a model's API: whole, in chunks, raw, or left early.
+"""Record replies as a client receives them: whole, in chunks, raw, or abandoned.
 
-Knows: the replies that clients made from an API's description share: a model object, a stream with
-an `_iterator` and a `response`, a raw response with an `http_response`. Does not know: what a reply
-says (exchanges.py and the forms), whose client it is.
+`receive_reply` handles the replies of generated clients: a model object, a stream with an
+`_iterator` and a `response`, a raw response with an `http_response`.
 
-How it works: a `ClientCall` is open from the request to the end of the reply. What the caller reads
-is heard on its way and handed on as it is. A stream that is closed before its end is complete where
-the server had said why it finished, else cut; its text so far is kept.
+How it works: a `ClientCall` is open from the request to the end of the reply. Each piece that the
+caller reads is recorded and passed on unchanged. A stream that is closed before its end is complete
+if the server had reported the finish reason, else cut; its text so far is kept.
 """
 
 from __future__ import annotations
@@ -26,11 +25,11 @@ from burnish.capture.recorder import context
 
 
 class ClientCall:
-    """One call of a model through a client, on its way into the journal.
+    """One recorded call of a model through a client.
 
     Args:
-        begin: Makes the exchange out of the request; not called outside of a recorded run. Without
-            it nothing is recorded.
+        begin: Makes the exchange from the request; called only inside a recorded run. Without it
+            nothing is recorded.
     """
 
     def __init__(self, begin: Callable[[], Exchange] | None = None) -> None:
@@ -38,7 +37,7 @@ class ClientCall:
         self._exchange: Exchange | None = None
         self._first: int | None = None
         self._in_chunks = False
-        self.pulling = False  # the caller waits for the next piece: an end is no early leave
+        self.pulling = False  # the caller waits for the next piece: an end is not an abandonment
         if begin is not None:
             self._open(begin)
 
@@ -58,7 +57,7 @@ class ClientCall:
 
     @guarded
     def add(self, piece: Any, *, whole: bool = False) -> None:
-        """Take the whole reply, or its next chunk, as the client's object or as JSON."""
+        """Add the whole reply, or its next chunk, as the client's object or as JSON."""
         call, exchange = self._call, self._exchange
         if call is None or exchange is None:
             return
@@ -72,7 +71,7 @@ class ClientCall:
 
     @guarded
     def close(self, error: BaseException | None = None) -> None:
-        """Say how it ended, once."""
+        """End the call, once."""
         call, self._call = self._call, None
         exchange = self._exchange
         if call is None or exchange is None:
@@ -86,7 +85,7 @@ class ClientCall:
         call.close(error)
 
     def leave(self) -> None:
-        """End it where the reader closed the stream by itself."""
+        """End the call after the reader closed the stream."""
         if self.pulling:
             return
         finished = self._exchange is not None and "finish_reason" in self._exchange.facts
@@ -94,12 +93,12 @@ class ClientCall:
 
 
 class Reading:
-    """The reading of one reply, entered while it is read; what ends it ends the call.
+    """The reading of one reply, entered while it is read; the end of the reading ends the call.
 
     Args:
         call: The call.
-        hear: Takes each piece; the call itself by default.
-        end: Takes the end of the pieces.
+        hear: Receives each piece; the call itself by default.
+        end: Called after the last piece.
     """
 
     def __init__(
@@ -124,7 +123,7 @@ class Reading:
         self.call.close(error)
 
     def through(self, pieces: Iterator[Any]) -> Iterator[Any]:
-        """Hand on each piece after it was heard."""
+        """Yield each piece after recording it."""
         with self:
             while True:
                 self.call.pulling = True
@@ -138,7 +137,7 @@ class Reading:
                 yield piece
 
     async def athrough(self, pieces: AsyncIterator[Any]) -> AsyncIterator[Any]:
-        """Hand on each piece of an asynchronous stream after it was heard."""
+        """Yield each piece of an asynchronous stream after recording it."""
         with self:
             while True:
                 self.call.pulling = True
@@ -153,7 +152,7 @@ class Reading:
 
 
 def receive_reply(reply: Any, call: ClientCall) -> Any:
-    """Record what a client gave for a request, now or while it is read; returns it."""
+    """Record the result of a request, now or while it is read; return it."""
     if call.is_open:
         _hear_reply(reply, call)
     return reply
@@ -171,17 +170,17 @@ def _hear_reply(reply: Any, call: ClientCall) -> None:
 
 
 def _hear_stream(stream: Any, call: ClientCall) -> None:
-    """Hear the chunks of a stream, and when it is closed."""
+    """Observe the chunks of a stream, and its closing."""
     reading = Reading(call)
     through = reading.athrough if hasattr(stream, "__anext__") else reading.through
-    stream._iterator = through(stream._iterator)  # noqa: SLF001 - no public place
+    stream._iterator = through(stream._iterator)  # noqa: SLF001 - there is no public name
     response = getattr(stream, "response", None)
     if response is not None:
         _hear_closing(response, call)
 
 
 def _hear_response(response: Any, call: ClientCall) -> None:
-    """Hear the body of a raw response: one that was read already, or while it is read."""
+    """Observe the body of a raw response, which is already read or is read later."""
     body = _Body(response.headers.get("content-type", ""), call)
     if response.is_stream_consumed:
         body.add(response.content)
@@ -205,7 +204,7 @@ def _hear_bytes(response: Any, name: str, through: Callable[[Any], Any]) -> None
 
 
 def _hear_closing(response: Any, call: ClientCall) -> None:
-    """Let the call end when the connection of its reply is closed."""
+    """End the call when the connection of its reply is closed."""
     for name in ("close", "aclose"):
         original = getattr(response, name, None)
         if original is None:
@@ -239,11 +238,11 @@ class _Body:
         self._is_stream = "event-stream" in kind
         self._call = call
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self._text: list[str] = []  # read, and not yet the end of a line
+        self._text: list[str] = []  # bytes after the last end of line
 
     @guarded
     def add(self, data: bytes) -> None:
-        """Take the next bytes."""
+        """Add the next bytes."""
         text = self._decoder.decode(data)
         if not self._is_stream or "\n" not in text:
             self._text.append(text)
@@ -255,7 +254,7 @@ class _Body:
 
     @guarded
     def end(self) -> None:
-        """Take what is left."""
+        """Process the remaining bytes."""
         text = "".join(self._text)
         self._text.clear()
         if self._is_stream:

@@ -1,7 +1,4 @@
-"""One call of a model's API, as a client sends and gets it: the base of each API's form.
-
-Knows: what the recorder is given of a call. Does not know: any API's words, how replies arrive.
-"""
+"""Define the exchange of one model call with a client, the base of each API's form."""
 
 from __future__ import annotations
 
@@ -14,14 +11,14 @@ from burnish.records import Message
 
 
 class Exchange(abc.ABC):
-    """What is asked in one call, and its reply, put together from the whole or from its pieces.
+    """Request and reply of one call; the reply is assembled from the whole or from its pieces.
 
     Args:
         body: The request, as the client sends it.
 
     Attributes:
-        facts: Fields of the end of a call, as far as the reply has said them.
-        extras: What the reply says besides.
+        facts: Fields of the end of a call that the reply has given so far.
+        extras: Further fields of the reply.
     """
 
     def __init__(self, body: Mapping[str, Any]) -> None:
@@ -31,29 +28,29 @@ class Exchange(abc.ABC):
 
     @abc.abstractmethod
     def asked(self) -> HandwrittenModelCall:
-        """Return the call that the request asks for."""
+        """Return the call that the request makes."""
 
     @abc.abstractmethod
     def add(self, piece: Mapping[str, Any]) -> str:
-        """Take the whole reply or its next piece; returns the text that it adds."""
+        """Add the whole reply or its next piece; return the text that it adds."""
 
     @abc.abstractmethod
     def message(self) -> Message:
         """Return the reply in the records' form."""
 
     def note(self, **facts: Any) -> None:
-        """Take what a reply says of itself; nothing where it says nothing."""
+        """Set facts of a reply; ignore None."""
         self.facts |= {name: value for name, value in facts.items() if value is not None}
 
     def count(self, **tokens: Any) -> None:
-        """Take token counts; those of a later piece stand for all before, they are no increments."""
+        """Set token counts; counts of a later piece replace earlier ones, they are not increments."""
         known = {name: number for name, number in tokens.items() if isinstance(number, int)}
         if known:
             self.facts["usage"] = {**self.facts.get("usage", {}), **known}
 
 
 def as_data(value: Any) -> Any:
-    """Return a value of a request with the client's own objects as the data that they are sent as."""
+    """Return a request value as data, with the client's own objects in their sent form."""
     if isinstance(value, Mapping):
         return {key: as_data(item) for key, item in value.items() if not is_left_out(item)}
     if hasattr(value, "model_dump"):
@@ -62,7 +59,7 @@ def as_data(value: Any) -> Any:
 
 
 def as_list(value: Any) -> list[Any]:
-    """Return the items of a list, and anything else as one item: an iterator is the client's to read."""
+    """Return the items of a list, or any other value as one item, because iterators are single-use."""
     return list(value) if isinstance(value, (list, tuple)) else [] if value is None else [value]
 
 
@@ -72,7 +69,7 @@ def is_left_out(value: Any) -> bool:
 
 
 def read_media_url(url: str, modality: str) -> dict[str, Any]:
-    """Return the part of a medium at an address; one that an address holds itself is its content."""
+    """Return the part of a medium at an address; a data URL is its content."""
     head, comma, data = url.partition(";base64,")
     if comma and head.startswith("data:"):
         kind = head.removeprefix("data:")

@@ -1,12 +1,12 @@
-"""Clients that are generated from an API's description, as those of OpenAI and Anthropic are.
+"""Record clients generated from an API description, such as those of OpenAI and Anthropic.
 
-Knows: that such a client sends each request through its `post`, that its resources take `post` from
-the client when they are made, and that copies are made by `copy` and `with_options`. Does not know:
-any API's words.
+Such a client sends each request through its `post`, its resources take `post` from the client when
+they are created, and `copy` and `with_options` make copies.
 
-How it works: a copy of the client gets a `post` of its own, which records the requests to paths at
-which a model is asked. `create`, `parse`, `stream` and their raw forms all end there, with the
-request as it is sent. The client that was given stays as it is.
+How it works: a copy of the client gets a new `post`, which records requests to the paths of model
+calls. `create`, `parse`, `stream` and their raw forms all end there, with the request as it is
+sent.
+The original client is not changed.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ class ClientKind(NamedTuple):
 
     Attributes:
         name: As in `trace.NAME`.
-        package: What brings the client.
-        expected: Which clients are meant, for the error.
-        example: A call that is right, for the error.
+        package: The package that provides the client.
+        expected: The accepted clients, for the error.
+        example: A correct call, for the error.
         resource: A resource that each such client has, such as "chat.completions".
-        routes: The exchange that each path at which a model is asked makes, by the path's end.
+        routes: The exchange for each path of a model call, by the path's end.
     """
 
     name: str
@@ -48,17 +48,17 @@ class ClientKind(NamedTuple):
 
 
 def recording_client(client: _C, kind: ClientKind) -> _C:
-    """Return a copy of a client whose calls of models are recorded inside a `trace`.
+    """Copy a client; the copy's model calls are recorded inside a `trace`.
 
     Copies of the copy (`with_options`, `copy`) are recorded too.
 
     Args:
         client: The client, synchronous or asynchronous.
-        kind: What is known of such clients.
+        kind: The description of such clients.
 
     Raises:
-        CaptureError: If it is no such client.
-        MissingExtra: If it is none, and the package of such clients is not installed.
+        CaptureError: If it is not such a client.
+        MissingExtra: If it is not, and the package of such clients is not installed.
     """
     twin: Any
     try:
@@ -70,7 +70,7 @@ def recording_client(client: _C, kind: ClientKind) -> _C:
 
 
 def refuse_client(client: Any, kind: ClientKind, missing: AttributeError) -> BurnishError:
-    """Return the error that says why an object is no client of this kind."""
+    """Return the error for an object that is not a client of this kind."""
     if not _is_installed(kind.package):
         return MissingExtra(
             f"the package {kind.package} is not installed, and trace.{kind.name}() got "
@@ -97,7 +97,7 @@ def _record_posts(twin: Any, kind: ClientKind) -> None:
         return
     twin.post = _recorded(twin.post, kind)
     resource = operator.attrgetter(kind.resource)(twin)
-    if resource._post is not twin.post:  # noqa: SLF001 - a client that made its resources before
+    if resource._post is not twin.post:  # noqa: SLF001 - a client whose resources exist already
         resource._post = twin.post  # noqa: SLF001
     for name in _COPIES:
         copy = getattr(type(twin), name, None)
@@ -116,7 +116,7 @@ def _recorded_copy(twin: Any, copy: Callable[..., Any], kind: ClientKind) -> Cal
 
 
 def _recorded(post: Callable[..., Any], kind: ClientKind) -> Callable[..., Any]:
-    """Return `post` such that it records; an asynchronous client's stays a coroutine function."""
+    """Return a recording `post`; an asynchronous client's stays a coroutine function."""
 
     @functools.wraps(post)
     def run(path: str, *args: Any, **request: Any) -> Any:
@@ -158,7 +158,7 @@ def _make_exchange(
 
 
 def _body_of(request: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what is sent: the body without what was not given, and the user's `extra_body`."""
+    """Return the sent body: without omitted fields, with the user's `extra_body`."""
     options = request.get("options") or {}
     given = {**(request.get("body") or {}), **(options.get("extra_json") or {})}
     return {key: value for key, value in given.items() if not is_left_out(value)}

@@ -1,12 +1,12 @@
-"""Google's client inside a `trace`: `models` and `chats`, synchronous and asynchronous.
+"""Record Google's client inside a `trace`: `models` and `chats`, synchronous and asynchronous.
 
-Knows: that each call of a model goes through the client's API client, as the request that is sent and
-the JSON that is answered. Does not know: what is said (google_form.py).
+Each model call passes through the client's API client, which sees the sent request and the answered
+JSON; `google_form` reads both.
 
 How it works: a copy of the client has copies of its `models`, whose API client records requests to
-`:generateContent` and hands everything on. So the calls of chats and of automatic function calling
-are recorded too, one by one. The API client keeps the client that was given alive; the copy closes its
-connections only where it is told to.
+`:generateContent` and passes everything on. So the calls of chats and of automatic function calling
+are recorded too, one by one. The API client keeps the original client alive; the copy closes its
+connections only on request.
 """
 
 from __future__ import annotations
@@ -35,18 +35,18 @@ _KIND = ClientKind(
 
 
 def recording_google(client: _C) -> _C:
-    """Return a copy of a `google.genai.Client` whose calls of models are recorded inside a `trace`.
+    """Copy a `google.genai.Client`; the copy's model calls are recorded inside a `trace`.
 
     Args:
         client: The client; its `aio` is recorded too.
 
     Raises:
-        CaptureError: If it is no such client.
-        MissingExtra: If it is none, and google-genai is not installed.
+        CaptureError: If it is not such a client.
+        MissingExtra: If it is not, and google-genai is not installed.
     """
     given: Any = client
     try:
-        if isinstance(given._api_client, _RecordingApi):  # noqa: SLF001 - no public place, here and below
+        if isinstance(given._api_client, _RecordingApi):  # noqa: SLF001 - there is no public name, here and below
             return client
         api = _RecordingApi(given._api_client, given)  # noqa: SLF001
         twin = _copy_of(given, api)
@@ -68,16 +68,16 @@ def _copy_of(client: Any, api: _RecordingApi) -> Any:
 
 @functools.cache
 def _class_that_stays_open(kind: type) -> type:
-    """Return the class of a copy, which leaves the connections open when it is garbage."""
+    """Return the class of a copy, which leaves the connections open when it is collected."""
     return type(kind.__name__, (kind,), {"__del__": lambda _: None, "__doc__": kind.__doc__})
 
 
 class _RecordingApi:
-    """An API client that records requests to models, and is the given one in all else.
+    """An API client that records model requests and otherwise is the original one.
 
     Args:
-        api: The given one.
-        client: Its client, which closes the connections once it is garbage.
+        api: The original one.
+        client: Its client, which closes the connections when it is collected.
     """
 
     def __init__(self, api: Any, client: Any) -> None:
@@ -87,7 +87,7 @@ class _RecordingApi:
         return getattr(self._api, name)
 
     def request(self, method: str, path: str, body: Any, *args: Any, **kwargs: Any) -> Any:
-        """Ask, and record the reply."""
+        """Send a request and record the reply."""
         with Reading(_begin_call(path, body)) as reading:
             reply = self._api.request(method, path, body, *args, **kwargs)
             _hear_reply(reading.call, reply, whole=True)
@@ -96,7 +96,7 @@ class _RecordingApi:
     async def async_request(
         self, method: str, path: str, body: Any, *args: Any, **kwargs: Any
     ) -> Any:
-        """Ask, and record the reply."""
+        """Send a request and record the reply."""
         with Reading(_begin_call(path, body)) as reading:
             reply = await self._api.async_request(method, path, body, *args, **kwargs)
             _hear_reply(reading.call, reply, whole=True)
@@ -105,7 +105,7 @@ class _RecordingApi:
     def request_streamed(
         self, method: str, path: str, body: Any, *args: Any, **kwargs: Any
     ) -> Iterator[Any]:
-        """Ask, and record the reply while it is read."""
+        """Send a request and record the reply while it is read."""
         call = _begin_call(path, body)
         reading = Reading(call, functools.partial(_hear_reply, call))
         yield from reading.through(self._api.request_streamed(method, path, body, *args, **kwargs))
@@ -113,7 +113,7 @@ class _RecordingApi:
     async def async_request_streamed(
         self, method: str, path: str, body: Any, *args: Any, **kwargs: Any
     ) -> AsyncIterator[Any]:
-        """Ask, and record the reply while it is read."""
+        """Send a request and record the reply while it is read."""
         call = _begin_call(path, body)
         try:
             reply = await self._api.async_request_streamed(method, path, body, *args, **kwargs)

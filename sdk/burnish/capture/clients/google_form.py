@@ -1,10 +1,11 @@
-"""Google's generateContent: requests and replies in the records' form.
+"""Convert requests and replies of Google's generateContent to the records' form.
 
-Knows: contents and their parts, function declarations, candidates. Does not know: how replies arrive,
-LangChain.
+`ContentExchange` reads contents and their parts, function declarations and candidates.
 
-How it works: the API mostly gives calls no ids, and finds the call of a result by its name and order.
-Calls get ids by their place in the conversation, so that a reply has the same ids when it is sent
+How it works: the API usually gives calls no ids, and matches the result of a call by name and
+order.
+Calls get ids by their position in the conversation, so that a reply has the same ids when it is
+sent
 back.
 """
 
@@ -27,7 +28,7 @@ _DROPPED = frozenset({"propertyOrdering", "nullable"})
 
 
 def _with_api_names(held: Any) -> dict[str, Any]:
-    """Return an object with its names as the API documents them; the client writes some in its own way."""
+    """Return an object under the API's documented names; the client spells some differently."""
     return {_camel_case(name): value for name, value in held.items()} if held else {}
 
 
@@ -42,7 +43,7 @@ class ContentExchange(Exchange):
 
     Args:
         body: The request.
-        model: The model's name, as the path has it.
+        model: The model's name in the path.
     """
 
     def __init__(self, body: Mapping[str, Any], model: str) -> None:
@@ -52,7 +53,7 @@ class ContentExchange(Exchange):
         self._reply: list[Part] = []
 
     def asked(self) -> HandwrittenModelCall:
-        """Return the call that the request asks for."""
+        """Return the call that the request makes."""
         given = {
             k: value for k, value in _with_api_names(self.body).items() if not k.startswith("_")
         }
@@ -77,7 +78,7 @@ class ContentExchange(Exchange):
         return messages
 
     def add(self, piece: Mapping[str, Any]) -> str:
-        """Take a whole response or the next of a stream; returns the text that it adds."""
+        """Add a whole response or the next of a stream; return the text that it adds."""
         piece = _with_api_names(piece)
         self.note(response_id=piece.get("responseId"), model=piece.get("modelVersion"))
         usage = _with_api_names(piece.get("usageMetadata"))
@@ -110,14 +111,17 @@ class ContentExchange(Exchange):
 
 
 class _Speech:
-    """The parts of a conversation, read in order; gives calls ids, and results those of their calls."""
+    """Reads the parts of a conversation in order.
+
+    Assigns ids to calls, and to results those of their calls.
+    """
 
     def __init__(self) -> None:
         self._calls = 0
         self._open: list[tuple[Any, str]] = []  # name and id of calls without a result
 
     def encode(self, content: Mapping[str, Any]) -> Iterator[Message]:
-        """Return a content as messages; each result of a function is one of its own."""
+        """Return a content as messages; each result of a function is a separate message."""
         said: list[Part] = []
         for each in content.get("parts") or ():
             part = _with_api_names(each)
@@ -130,7 +134,7 @@ class _Speech:
             yield {"role": role, "parts": self.read(said)}
 
     def read(self, given: Iterable[Mapping[str, Any]] | None) -> list[Part]:
-        """Return parts in the records' form; pieces of one text become one part."""
+        """Convert parts to the records' form; pieces of one text become one part."""
         found: list[Part] = []
         _join_parts(
             found, [part for each in given or () for part in self._part(_with_api_names(each))]
@@ -185,7 +189,7 @@ class _Speech:
 
 
 def _join_parts(known: list[Part], more: list[Part]) -> None:
-    """Append parts; text goes on in the last part where that is of the same kind."""
+    """Append parts; join text with the last part if both have the same kind."""
     for part in more:
         last = known[-1] if known else {}
         grows = part["type"] in ("text", "reasoning") and last.get("type") == part["type"]
@@ -196,7 +200,7 @@ def _join_parts(known: list[Part], more: list[Part]) -> None:
 
 
 def _append_message(messages: list[Message], message: Message) -> None:
-    """Append a message; a chat keeps the pieces of a streamed reply as contents of their own."""
+    """Append a message; a chat keeps the pieces of a streamed reply as separate contents."""
     if messages and messages[-1]["role"] == message["role"] == "assistant":
         parts = list(messages[-1]["parts"])
         _join_parts(parts, message["parts"])
@@ -215,7 +219,7 @@ def _medium_part(part: Mapping[str, Any]) -> Part:
         return {**found, "uri": held.get("fileUri")}
     data = held.get("data")
     if isinstance(data, str):
-        data = data.replace("-", "+").replace("_", "/")  # the client writes it for addresses
+        data = data.replace("-", "+").replace("_", "/")  # the client uses this form for addresses
     return {**found, "type": "blob", "content": data}
 
 
@@ -225,7 +229,7 @@ def _sum_usage(usage: Mapping[str, Any], *names: str) -> int | None:
 
 
 def _list_tools(given: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Return function declarations as tools, and tools of the provider as they came."""
+    """Return function declarations as tools, and tools of the provider unchanged."""
     for each in given:
         tool = _with_api_names(each)
         for declaration in tool.get("functionDeclarations") or ():
@@ -244,7 +248,7 @@ def _list_tools(given: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
 
 
 def _convert_schema(given: Any) -> Any:
-    """Return a schema of Google's as a JSON schema."""
+    """Convert a schema of Google's to a JSON schema."""
     if not isinstance(given, Mapping):
         return given
     found = {key: _read_keyword(key, value) for key, value in given.items() if key not in _DROPPED}

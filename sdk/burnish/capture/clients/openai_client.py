@@ -1,7 +1,8 @@
-"""OpenAI's client inside a `trace`: chat completions and the Responses API.
+"""Record OpenAI's client inside a `trace`: chat completions and the Responses API.
 
-Knows: where the client asks a model. Does not know: how that is recorded (generated_clients.py), what
-is said (chat_completions.py, responses_form.py).
+`recording_openai` is the entry. `generated_clients` records; `chat_completions` and
+`responses_form`
+read requests and replies.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ _C = TypeVar("_C")
 
 
 def recording_openai(client: _C) -> _C:
-    """Return a copy of an OpenAI client whose calls of models are recorded inside a `trace`.
+    """Copy an OpenAI client; the copy's model calls are recorded inside a `trace`.
 
     Args:
         client: An `OpenAI` or `AsyncOpenAI` client, or one of a compatible package.

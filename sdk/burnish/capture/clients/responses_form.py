@@ -1,12 +1,15 @@
-"""OpenAI's Responses API: requests and replies in the records' form.
+"""Convert requests and replies of OpenAI's Responses API to the records' form.
 
-Knows: items of the input and the output, the events of a stream, conversations that the server keeps.
-Does not know: how replies arrive, LangChain.
+`ResponseExchange` reads items of the input and the output, and the events of a stream. `SaidBefore`
+keeps conversations that requests refer to.
 
-How it works: the items of one reply (a thought, text, calls) are one message, and so are those of the
-input that follow each other on the assistant's side. A request that goes on from an earlier response
-gets that response's prompt and reply before its own input, where the same client asked for it; a
-prompt that only the server knows holds a part that says so, and no row is made of it.
+How it works: the items of one reply (a thought, text, calls) are one message, and so are
+consecutive
+items of the assistant in the input. A request that refers to an earlier response gets that
+response's
+prompt and reply before its own input, if the same client requested it; a prompt that only the
+server
+has is marked by a part, and no row is made of it.
 """
 
 from __future__ import annotations
@@ -30,19 +33,19 @@ _EXTRAS = ("service_tier", "error", "incomplete_details")
 
 
 class SaidBefore:
-    """Prompt and reply of the responses that a client got, by their ids."""
+    """Prompt and reply of the responses that a client received, by their ids."""
 
     def __init__(self) -> None:
         self._kept: OrderedDict[str, list[Message]] = OrderedDict()
 
     def keep(self, response_id: str, messages: list[Message]) -> None:
-        """Remember what led to a response, and the response."""
+        """Keep the prompt of a response, and the response."""
         self._kept[response_id] = messages
         while len(self._kept) > _KEPT:
             self._kept.popitem(last=False)
 
     def find(self, response_id: Any) -> list[Message]:
-        """Return what led to a response, or a message that says that only the server knows it."""
+        """Return the conversation of a response, or a message that only the server knows it."""
         known = self._kept.get(response_id) if isinstance(response_id, str) else None
         return known or [_unknown_message("previous_response", response_id)]
 
@@ -62,7 +65,7 @@ class ResponseExchange(Exchange):
         self._items: dict[int, _Item] = {}  # by their index
 
     def asked(self) -> HandwrittenModelCall:
-        """Return the call that the request asks for."""
+        """Return the call that the request makes."""
         given = {key: as_data(value) for key, value in self.body.items()}
         self._said = list(_earlier_messages(given, self._before))
         self._said += _encode_items(given.pop("input", None))
@@ -73,7 +76,7 @@ class ResponseExchange(Exchange):
         return HandwrittenModelCall.of_body(messages, "openai", given)
 
     def add(self, piece: Mapping[str, Any]) -> str:
-        """Take a whole response or the next event of a stream; returns the text that it adds."""
+        """Add a whole response or the next event of a stream; return the text that it adds."""
         if piece.get("object") == "response":
             self._whole(piece)
             return "".join(item.text for item in self._items.values())
@@ -105,7 +108,7 @@ class ResponseExchange(Exchange):
         self._items = {n: _Item(item) for n, item in enumerate(response.get("output") or ())}
 
     def message(self) -> Message:
-        """Return the reply in the records' form; later requests may go on from it."""
+        """Return the reply in the records' form; later requests may refer to it."""
         items = [item.item for _, item in sorted(self._items.items())]
         said: Message = {"role": "assistant", "parts": [p for i in items for p in _own_parts(i)]}
         if "response_id" in self.facts:
@@ -114,19 +117,19 @@ class ResponseExchange(Exchange):
 
 
 class _Item:
-    """An item of the output, whole or growing."""
+    """An item of the output, complete or incomplete."""
 
     def __init__(self, item: Mapping[str, Any]) -> None:
         self.item = dict(item)
 
     @property
     def text(self) -> str:
-        """The text of a message."""
+        """Return the text of a message."""
         blocks = self.item.get("content") if self.item.get("type") == "message" else ()
         return "".join(b.get("text") or "" for b in blocks or () if b.get("type") == "output_text")
 
     def grow(self, kind: str, event: Mapping[str, Any]) -> str:
-        """Take the next piece; returns the text in it."""
+        """Add the next piece; return the text in it."""
         delta = event.get("delta")
         if not isinstance(delta, str):
             return ""
@@ -143,7 +146,7 @@ class _Item:
 
 
 def _grow_text(item: dict[str, Any], name: str, place: Any, kind: str, delta: str) -> None:
-    """Let a text of an item grow; it counts only where the stream is left before the item is whole."""
+    """Extend a text of an item; it is used only if the stream ends before the item is complete."""
     blocks = item[name] = [dict(block) for block in item.get(name) or ()]
     place = place if isinstance(place, int) else 0
     while len(blocks) <= place:
@@ -206,7 +209,7 @@ def _encode_item(item: Any) -> Message:
 
 
 def _own_parts(item: Mapping[str, Any]) -> list[block_codec.Part]:
-    """Return the parts of an item that the model said."""
+    """Return the parts of an item that the model wrote."""
     kind = item.get("type", "message")
     if kind == "message":
         content = item.get("content")

@@ -1,1 +1,1 @@
-"""Messages, tool lists and values become bytes that are named by their hash."""
+"""Encode messages, tool lists and values as bytes that are named by their hash."""

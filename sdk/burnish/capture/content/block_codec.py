@@ -1,10 +1,11 @@
-"""Content blocks and tool calls of a message, as parts of the records' message form, and back.
+"""Convert content blocks and tool calls to parts of the records' message form, and back.
 
-Knows: how LangChain and the providers spell a block. Does not know: messages.
+`encode_block` and `decode_block` handle blocks as LangChain and the providers spell them.
 
-A block that has a word in the conventions is spelled with it and remembers its own spelling in
-`block`; any other is kept as it is, or inside `{"type": "verbatim", "value": ...}` where it would
-be mistaken for one of ours.
+A block that the conventions define is spelled in their form and keeps its own spelling in `block`;
+any other is kept unchanged, or inside `{"type": "verbatim", "value": ...}` if it looks like a part
+of
+the conventions.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ _NEVER_CONTENT = ("tool_call", "invalid_tool_call")
 
 
 def encode_block(block: Any) -> Part:
-    """One element of a content list."""
+    """Encode one element of a content list."""
     if isinstance(block, str):
         return {"type": "text", "content": block, "block": "bare"}
     if not isinstance(block, dict):
@@ -43,7 +44,7 @@ def encode_block(block: Any) -> Part:
 
 
 def decode_block(part: Part) -> Any:
-    """The block of `encode_block`."""
+    """Return the block of `encode_block`."""
     kind, block = part["type"], part.get("block")
     if kind == "verbatim":
         return part["value"]
@@ -61,7 +62,7 @@ def decode_block(part: Part) -> Any:
 
 
 def is_content(part: Part) -> bool:
-    """Return whether the part stands for a piece of the message's content."""
+    """Return whether the part is a piece of the message's content."""
     block = part.get("block")
     if part.get("type") in _NEVER_CONTENT:
         return block is not None
@@ -69,7 +70,10 @@ def is_content(part: Part) -> bool:
 
 
 def place_calls(content: list[Part], calls: list[Part]) -> list[Part]:
-    """Content and tool calls; calls that the content shows too, as in LangChain's v1, stand once."""
+    """Join content and tool calls.
+
+    A call that the content contains too, as in LangChain's v1, occurs once.
+    """
     shown = [part["value"] for part in content if _shows_call(part)]
     placed = [_place_call(block, call) for block, call in zip(shown, calls, strict=False)]
     if not placed or len(shown) != len(calls) or None in placed:
@@ -84,7 +88,7 @@ def _shows_call(part: Part) -> bool:
 
 
 def _place_call(block: Part, call: Part) -> Part | None:
-    """The call with what its block says besides; None where they differ."""
+    """Return the call with the further fields of its block; None if they differ."""
     rest = {key: value for key, value in block.items() if key not in _CALL_KEYS}
     try:
         said = canonical([block["id"], block["name"], block["args"]])
@@ -95,12 +99,12 @@ def _place_call(block: Part, call: Part) -> Part | None:
 
 
 def reasoning_content(text: str) -> Part:
-    """Reasoning that came beside the content, in `additional_kwargs`."""
+    """Return the part of reasoning that was outside of the content, in `additional_kwargs`."""
     return {"type": "reasoning", "content": text, "block": "reasoning_content"}
 
 
 def encode_call(call: dict[str, Any]) -> Part:
-    """A tool call that the model made."""
+    """Encode a tool call of the model."""
     part: Part = {"type": "tool_call", "name": call["name"], "arguments": call["args"]}
     if call.get("id") is not None:
         part["id"] = call["id"]
@@ -110,7 +114,7 @@ def encode_call(call: dict[str, Any]) -> Part:
 
 
 def decode_calls(encoded: list[Part]) -> list[dict[str, Any]]:
-    """The tool calls among the parts of a message."""
+    """Return the tool calls among the parts of a message."""
     return [
         {
             "name": part["name"],
@@ -125,7 +129,7 @@ def decode_calls(encoded: list[Part]) -> list[dict[str, Any]]:
 
 
 def encode_invalid_call(call: dict[str, Any]) -> Part:
-    """A tool call whose arguments could not be read; they stay the string that the model wrote."""
+    """Encode a tool call with unreadable arguments; they stay the string that the model wrote."""
     part: Part = {"type": "invalid_tool_call", "arguments": call.get("args")}
     for name in ("name", "id", "error"):
         if call.get(name) is not None:
@@ -136,7 +140,7 @@ def encode_invalid_call(call: dict[str, Any]) -> Part:
 
 
 def decode_invalid_calls(encoded: list[Part]) -> list[dict[str, Any]]:
-    """The unreadable tool calls among the parts of a message."""
+    """Return the unreadable tool calls among the parts of a message."""
     return [
         {
             "name": part.get("name"),
@@ -192,7 +196,7 @@ def _image_url(block: Part) -> Part | None:
 
 
 def _media_part(block: Part) -> Part | None:
-    """A block of LangChain's own that holds, links or names an image, a sound, a film or a file."""
+    """Encode a block of LangChain's that holds, links or names an image, audio, video or file."""
     older = "source_type" in block
     given = [_OLDER.get(block["source_type"], "")] if older else [k for k in _NEWER if k in block]
     if len(given) != 1 or not isinstance(block.get(given[0]), str) or block.keys() & _MEDIA_KEYS:

@@ -1,6 +1,6 @@
-"""Messages of the OpenAI chat form to the records' message form, and back.
+"""Convert messages of the OpenAI chat form to the records' message form, and back.
 
-Knows: role, content, tool_calls, tool_call_id and what servers add. Does not know: LangChain.
+It handles role, content, tool_calls, tool_call_id and the fields that servers add.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _KNOWN = frozenset({"role", "content", "tool_calls", "tool_call_id"})
 
 
 def encode_chat(message: Any) -> Message:
-    """A message as people write it: records' form, OpenAI's dict, LangChain's object or a text."""
+    """Encode a message in any usual form: records, OpenAI's dict, LangChain's object or a text."""
     if isinstance(message, str):
         return {"role": "user", "parts": [{"type": "text", "content": message}]}
     if not isinstance(message, dict):
@@ -53,7 +53,7 @@ def _encode_object(message: Any) -> Message:
 
 
 def _verbatim_part(value: Any, block: str) -> block_codec.Part:
-    """A part that keeps what has no place in the form."""
+    """Return a part that keeps a value without a place in the form."""
     return {"type": "verbatim", "value": value, "block": block}
 
 
@@ -90,7 +90,7 @@ def _encode_call(call: dict[str, Any]) -> block_codec.Part:
 
 
 def parsed_arguments(raw: Any) -> Any:
-    """Arguments that a model wrote, read as JSON; left as they are where they are none."""
+    """Parse arguments that a model wrote as JSON; return them unchanged if they are not JSON."""
     if not isinstance(raw, str):
         return raw
     try:
@@ -100,7 +100,7 @@ def parsed_arguments(raw: Any) -> Any:
 
 
 def read_call(name: Any, call_id: Any, raw: str) -> dict[str, Any]:
-    """Return the part of a call whose arguments a model wrote; unreadable ones are marked as such."""
+    """Return the part of a call whose arguments a model wrote; unreadable ones are marked."""
     part: dict[str, Any] = {"type": "tool_call"}
     part |= {key: value for key, value in (("id", call_id), ("name", name)) if value is not None}
     try:
@@ -113,7 +113,7 @@ def read_call(name: Any, call_id: Any, raw: str) -> dict[str, Any]:
 
 
 def decode_chat(encoded: Message) -> dict[str, Any]:
-    """The message of `encode_chat` as it was given in the OpenAI form."""
+    """Return the message of `encode_chat` as it was passed in the OpenAI form."""
     message = {
         key: value
         for key, value in encoded.items()

@@ -1,7 +1,8 @@
-"""Texts that are spelled in another way: as token ids, as log-probabilities by token, as bytes.
+"""Find other spellings of a text: token ids, log-probabilities by token, bytes.
 
-Knows: where plain data keeps such spellings, and that they must go with the text they spell.
-Does not know: how a text is cleaned.
+`without_spelling` removes them from plain data together with the text that they spell;
+`clean_bytes`
+cleans text inside Base64.
 """
 
 from __future__ import annotations
@@ -18,14 +19,14 @@ _SPELLED = frozenset(
 )  # fmt: skip
 _METADATA = ("response_metadata", "additional_kwargs")
 _BESIDE_DATA = {"media_type", "mime_type", "source_type", "format"}
-_HEAD = 200  # so far into a text the head of a data URL may reach
+_HEAD = 200  # the head of a data URL is at most this long
 WITHHELD = "[withheld: redacted]"
 
 
 def clean_bytes(value: Any, clean: Callable[[str], str]) -> Any:
-    """Plain data with text that stands in it as Base64 cleaned; the same object if nothing changed.
+    """Clean Base64 text in plain data; return the same object if nothing changed.
 
-    Metadata of messages loses its token ids in any case: they may spell what came before.
+    Metadata of messages always loses its token ids: they may spell earlier text.
     """
     if isinstance(value, str):
         return _clean_url(value, clean) if value.startswith("data:") else value
@@ -45,7 +46,7 @@ def clean_bytes(value: Any, clean: Callable[[str], str]) -> Any:
 
 
 def without_spelling(value: Any) -> Any:
-    """Plain data without token ids, log-probabilities, and bytes that nobody can look into."""
+    """Return plain data without token ids, log-probabilities, and opaque bytes."""
     if isinstance(value, str):
         return WITHHELD if _is_opaque_url(value) else value
     if isinstance(value, list):
@@ -73,7 +74,7 @@ def _is_same(one: Any, other: Any) -> bool:
 
 
 def _place_of_bytes(holder: dict[str, Any]) -> str | None:
-    """The key under which a dict holds Base64, by the forms that capture writes."""
+    """Return the key under which a dict holds Base64, in the forms that capture writes."""
     if isinstance(holder.get("$bytes"), str):
         return "$bytes"
     if holder.get("type") == "blob" and isinstance(holder.get("content"), str):
@@ -86,7 +87,7 @@ def _place_of_bytes(holder: dict[str, Any]) -> str | None:
 
 
 def _text_of(encoded: str) -> str | None:
-    """The text that Base64 stands for; None where it is none."""
+    """Decode the text of Base64; None if it is not text."""
     try:
         return base64.b64decode(encoded, validate=True).decode()
     except ValueError:

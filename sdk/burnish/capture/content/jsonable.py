@@ -1,7 +1,6 @@
-"""Values of any type become plain JSON data.
+"""Convert values of any type to plain JSON data.
 
-Knows: how objects that agents pass around are written as JSON, and when that is a loss.
-Does not know: messages' form (messages.py) nor who keeps the result.
+`to_plain` converts the objects that agents pass around, and counts losses.
 """
 
 from __future__ import annotations
@@ -23,15 +22,15 @@ _LEAVES = frozenset({str, int, float, bool, type(None)})
 _TEXTUAL = (dt.date, dt.time, decimal.Decimal, pathlib.PurePath, uuid.UUID, complex)
 _DEEPEST = 120
 _REPR_LENGTH = 300
-_LARGE_ARRAY = 10_000  # elements of a numpy array from which on it is no data to keep
+_LARGE_ARRAY = 10_000  # numpy arrays with this many elements or more are not kept
 _MOST_BITS = 14_000
 
 Losses = dict[str, int]
-"""What could not be kept, counted by kind."""
+"""Counts of what could not be kept, by kind."""
 
 
 def plain_bytes(value: Any, losses: Losses | None = None) -> bytes:
-    """JSON of any value, in its own order; what is no data is named and counted in `losses`."""
+    """Encode any value as JSON in its own order; other objects are named and counted in `losses`."""
     try:
         return ordered_json(value)
     except (TypeError, RecursionError, ValueError):
@@ -39,9 +38,9 @@ def plain_bytes(value: Any, losses: Losses | None = None) -> bytes:
 
 
 def to_plain(value: Any, losses: Losses | None = None, depth: int = 0) -> Json:
-    """Plain JSON data for any value.
+    """Convert any value to plain JSON data.
 
-    Bytes become `{"$bytes": base64}`; an object that is no data becomes
+    Bytes become `{"$bytes": base64}`; an object without a JSON form becomes
     `{"$object": type, "repr": ...}` and is counted as "unserialisable".
     """
     kind = type(value)
@@ -58,7 +57,7 @@ def to_plain(value: Any, losses: Losses | None = None, depth: int = 0) -> Json:
         if isinstance(value, (list, tuple)):
             return [to_plain(item, losses, depth + 1) for item in value]
         return _convert_special(value, losses, depth)
-    except Exception:  # noqa: BLE001 - the object's own code; what it is worth is its name
+    except Exception:  # noqa: BLE001 - the object's own code; its name is kept
         return _count_lost(value, losses, "unserialisable")
 
 
@@ -92,7 +91,7 @@ def _convert_object(value: Any, losses: Losses | None, depth: int) -> Json:
     try:
         give = _data_of(value)
         data = value if give is None else give()
-    except Exception:  # noqa: BLE001 - the object's own code; what it is worth is its repr
+    except Exception:  # noqa: BLE001 - the object's own code; its repr is kept
         data = value
     if data is value:
         return _count_lost(value, losses, "unserialisable")
@@ -100,7 +99,7 @@ def _convert_object(value: Any, losses: Losses | None, depth: int) -> Json:
 
 
 def _data_of(value: Any) -> Callable[[], Any] | None:
-    """How the object gives its data, or None."""
+    """Return the function that dumps the object's data, or None."""
     if isinstance(value, type):
         schema = getattr(value, "model_json_schema", None)
         return schema or (lambda: {"$type": f"{value.__module__}.{value.__qualname__}"})

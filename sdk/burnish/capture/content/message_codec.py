@@ -1,10 +1,10 @@
-"""LangChain messages to the message form of `burnish.records`, and back, without loss.
+"""Convert LangChain messages to the message form of `burnish.records`, and back, without loss.
 
-Knows: every message class of langchain-core and the content blocks of the providers.
-Does not know: who sends messages, caching and storage (content.py).
+It handles every message class of langchain-core and the content blocks of the providers.
+`shared_content` caches and stores the results.
 
-The form is that of the OpenTelemetry GenAI conventions. What they have no word for is kept in
-extra properties: `class` where the role does not tell it, `form: "blocks"` where the content was a
+The form is that of the OpenTelemetry GenAI conventions. Data outside of the conventions is kept in
+extra properties: `class` if the role does not determine it, `form: "blocks"` if the content was a
 list, `block` on a part that was spelled differently, `id`, `name`, `status`, `artifact`,
 `additional_kwargs`, `response_metadata`, `usage_metadata`, `tool_call_chunks`.
 """
@@ -48,28 +48,28 @@ _AI_KINDS = ("ai", "AIMessageChunk")
 _PLAIN_KIND = {"user": "human", "assistant": "ai", "system": "system", "tool": "tool"}
 _SHAPES = {
     kind: (role, None if _PLAIN_KIND.get(role) == kind else kind) for kind, role in _ROLES.items()
-}  # what a record says of a kind: the role, and the kind where the role does not tell it
+}  # the fields of a message class: the role, and the class if the role does not determine it
 _OWN = frozenset(
     {
         "content", "type", "role", "additional_kwargs", "response_metadata", "tool_calls",
         "invalid_tool_calls", "tool_call_id",
     }
 )  # fmt: skip
-_PLAIN = {"status": "success", "example": False, "tool_call_chunks": []}  # as if it were not there
+_PLAIN = {"status": "success", "example": False, "tool_call_chunks": []}  # treated as absent
 _MEASURED = frozenset({"burnish", "logprobs"})
 
 
 def encode_message(message: BaseMessage) -> Message:
-    """A message as a plain dict in the form of `burnish.records`; nothing is left out."""
+    """Encode a message as a plain dict in the form of `burnish.records`; nothing is left out."""
     return _encode_fields(
         message.__dict__, message.__pydantic_extra__, message.__dict__["response_metadata"]
     )
 
 
 def encode_for_storage(message: BaseMessage) -> Message:
-    """As `encode_message`, without what is stored on the model call itself.
+    """Encode as `encode_message`, without the fields that the model call itself stores.
 
-    Token ids and log-probabilities of a reply stand in its ModelEnded event, not in each message.
+    Token ids and log-probabilities of a reply are in its ModelEnded event, not in each message.
     """
     fields = message.__dict__
     metadata = fields["response_metadata"]
@@ -135,17 +135,17 @@ def _add_facts(encoded: Message, fields: Mapping[str, Any], extra: dict[str, Any
 
 @functools.lru_cache(maxsize=256)
 def _facts_among(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Which fields of a message stand in its record under their own names."""
+    """Return the fields of a message that its record keeps under their own names."""
     return tuple(name for name in names if name not in _OWN)
 
 
 def decode_message(encoded: Message) -> BaseMessage:
-    """The message of `encode_message`."""
+    """Return the message of `encode_message`."""
     from langchain_core import messages
 
     role = encoded["role"]
     kind = encoded.get("class") or _PLAIN_KIND[role]
-    # A message is built as it was, not as today's validators would have it.
+    # A message is restored unchanged, without today's validators.
     fields = {
         name: value
         for name, value in encoded.items()
@@ -181,7 +181,7 @@ def _restore_kwargs(fields: dict[str, Any], encoded: list[dict[str, Any]]) -> No
 
 
 def text_of(message: Message) -> str:
-    """The text that a message says, without reasoning and calls."""
+    """Return the text of a message, without reasoning and calls."""
     return "".join(
         part["content"]
         for part in message["parts"]
@@ -190,7 +190,7 @@ def text_of(message: Message) -> str:
 
 
 def said(message: BaseMessage) -> str:
-    """The text of a LangChain message, without reasoning and calls."""
+    """Return the text of a LangChain message, without reasoning and calls."""
     content = message.__dict__["content"]
     if isinstance(content, str):
         return content

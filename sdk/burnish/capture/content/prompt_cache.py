@@ -1,6 +1,6 @@
-"""What agents send in every run alike: system messages, tool lists, parameters.
+"""Cache the encoding of data that recurs in every run: system messages, tool lists, parameters.
 
-Knows: how much of it a process holds. Does not know: how it is encoded (content.py).
+`Recurring` bounds the size; `shared_content` encodes.
 """
 
 from __future__ import annotations
@@ -9,14 +9,15 @@ from typing import Generic, TypeVar
 
 _T = TypeVar("_T")
 _MOST_BYTES = 2 * 1024 * 1024
-_COPIES = 3  # a fingerprint, what was made of it, and what surrounds both
+_COPIES = 3  # a fingerprint, the encoded value, and the overhead of both
 
 
 class Recurring(Generic[_T]):
-    """What was encoded once for all runs of this process, by the fingerprint of what was given.
+    """Encoded values for all runs of this process, by the fingerprint of their source.
 
     Args:
-        most_bytes: How much is held, as if each character were a byte; past that all is let go of.
+        most_bytes: Limit of the size, counting each character as a byte; above it the cache is
+            cleared.
     """
 
     def __init__(self, most_bytes: int = _MOST_BYTES) -> None:
@@ -25,11 +26,11 @@ class Recurring(Generic[_T]):
         self._bytes = 0
 
     def get(self, fingerprint: bytes | tuple[str, bytes]) -> _T | None:
-        """What was made before."""
+        """Return the cached value."""
         return self._held.get(fingerprint)
 
     def keep(self, fingerprint: bytes | tuple[str, bytes], made: _T) -> None:
-        """Hold what was made."""
+        """Cache a value."""
         parts = (fingerprint,) if isinstance(fingerprint, bytes) else fingerprint
         size = _COPIES * sum(map(len, parts))
         if self._bytes + size > self._most_bytes:

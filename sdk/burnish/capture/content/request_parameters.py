@@ -1,6 +1,6 @@
-"""What a chat model was asked besides messages: tools, choices, sampling, model.
+"""Read the parameters of a chat model's request: tools, choices, sampling, model.
 
-Knows: how chat models of LangChain spell their parameters. Does not know: events.
+`read_request` handles the spellings of LangChain's chat models.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _FIRST_POSITIONS = frozenset(f"{kind}:{n}" for kind in _POSITIONS[:2] for n in r
 
 
 class Request(NamedTuple):
-    """The parameters of a call, apart from its messages."""
+    """The parameters of a call, without its messages."""
 
     tools: list[Tool] | None
     parameters: dict[str, Json]  # tool_choice, response_format, sampling
@@ -37,7 +37,7 @@ class Request(NamedTuple):
 
 
 def read_request(params: Mapping[str, Any]) -> Request:
-    """Invocation parameters of a chat model, sorted into what they are."""
+    """Sort invocation parameters of a chat model by meaning."""
     offered = params.get("tools") or params.get("functions")
     sampling = {
         key: value
@@ -59,10 +59,10 @@ def read_request(params: Mapping[str, Any]) -> Request:
 
 
 def encode_tool(tool: Any) -> Tool:
-    """A tool definition in the records' form.
+    """Convert a tool definition to the records' form.
 
-    `form` remembers another spelling than OpenAI's nested one, so that `decode_tool` gives the
-    definition back as it was sent.
+    `form` records a spelling other than OpenAI's nested one, so that `decode_tool` returns the
+    definition as it was sent.
     """
     if not isinstance(tool, dict):
         described = _describe_tool(tool)
@@ -93,7 +93,7 @@ def encode_tool(tool: Any) -> Tool:
 
 
 def decode_tool(tool: Tool) -> dict[str, Any]:
-    """The definition of `encode_tool` as it was sent."""
+    """Return the definition of `encode_tool` as it was sent."""
     if tool.get("type") == "verbatim":
         return tool["value"]
     form = tool.get("form")
@@ -118,17 +118,17 @@ def decode_tool(tool: Tool) -> dict[str, Any]:
 
 
 def _describe_tool(tool: Any) -> dict[str, Any] | None:
-    """A tool object that a model bound as it is; None where it is no tool."""
+    """Describe a tool object that a model bound unchanged; None if it is not a tool."""
     from langchain_core.utils.function_calling import convert_to_openai_tool
 
     try:
         return convert_to_openai_tool(tool)
-    except Exception:  # noqa: BLE001 - of any type; it is kept as it is
+    except Exception:  # noqa: BLE001 - of any type; it is kept unchanged
         return None
 
 
 def own_metadata(metadata: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The user's part of a run's metadata, without what the frameworks put in."""
+    """Return the user's part of a run's metadata, without the frameworks' keys."""
     own = _own_names(tuple(metadata)) if metadata else ()
     return {name: metadata[name] for name in own} if own and metadata else {}
 
@@ -139,7 +139,7 @@ def _own_names(names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def own_tags(tags: list[str] | None) -> list[str]:
-    """The user's tags of a run, without the frameworks' position tags."""
+    """Return the user's tags of a run, without the frameworks' position tags."""
     if not tags or _FIRST_POSITIONS.issuperset(tags):
         return []
     return [tag for tag in tags if not tag.startswith(_POSITIONS)]

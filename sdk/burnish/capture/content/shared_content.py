@@ -1,13 +1,14 @@
-"""Each message, tool list and parameter set of a trajectory is encoded once and named by its hash.
+"""Encode each message, tool list and parameter set of a trajectory once, named by its hash.
 
-Knows: how to tell that a message is one that was encoded before. Does not know: the form of
-messages (messages.py), who stores the bytes.
+`Content` recognises messages that it has encoded before; `message_codec` defines the form.
 
-A message is known by a fingerprint of all that it holds, taken anew for each call, so one that was
-changed in between is encoded again. A long text is its own fingerprint: it cannot change, and the
-same one is mostly the same object. Most calls send what the call before sent and a little more:
-their fingerprints are compared in one go. Once a message is too heavy for that, those of its
-trajectory are looked up by identity, and only what can change in them is compared.
+How it works: a message is recognised by a fingerprint of all its fields, computed for each call, so
+a
+changed message is encoded again. A long text is its own fingerprint: it is immutable, and equal
+texts
+are mostly the same object. Most calls send the messages of the previous call and a few more: their
+fingerprints are compared at once. If a message is too heavy for that, the messages of its
+trajectory are looked up by identity, and only their mutable parts are compared.
 """
 
 from __future__ import annotations
@@ -29,13 +30,13 @@ from burnish.journal.events import BESIDE, Ref, ordered_json, ref_of
 if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage
 
-_LONG = 1024  # characters from which a text is cheaper to compare than to read
-_CHANGED = 256  # requests and prompts that one run remembers for itself
+_LONG = 1024  # from this length on, comparing a text is cheaper than reading it
+_CHANGED = 256  # requests and prompts that one run caches
 _M = TypeVar("_M")
 _TEXTS = 64
 _READ = frozenset({"role", "parts", "response", "name"})
 _TOKENS = ("prompt_token_ids", "token_ids", "logprobs")
-_packed = msgspec.msgpack.Encoder().encode  # tells 1, 1.0 and True apart, which == does not
+_packed = msgspec.msgpack.Encoder().encode  # distinguishes 1, 1.0 and True, which == does not
 _fields_of = attrgetter("__dict__")
 _extra_of = attrgetter("__pydantic_extra__")
 _content_of = itemgetter("content")
@@ -44,7 +45,7 @@ _UNPACKABLE = (TypeError, ValueError, OverflowError, RecursionError)
 Blobs = dict[Ref, bytes]
 """JSON bytes by name."""
 Print = bytes | tuple[str, bytes]
-"""Fingerprint of a message or a request: all that it holds, a long text apart from the rest."""
+"""Fingerprint of a message or a request: all its fields, with long texts separate."""
 
 
 class _Sent(NamedTuple):
@@ -56,7 +57,7 @@ class _Sent(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """What a call asked besides messages: names and bytes of tools and parameters, and the model."""
+    """The other parts of a call: names and bytes of tools and parameters, and the model."""
 
     tools: tuple[Ref, bytes] | None
     parameters: tuple[Ref, bytes] | None
@@ -68,29 +69,29 @@ _prompts: Recurring[tuple[Ref, bytes]] = Recurring()
 
 
 class Content:
-    """What one trajectory has encoded so far."""
+    """The contents that one trajectory has encoded so far."""
 
     __slots__ = ("_held", "_known", "_last", "_own", "_texts", "cleaned", "door", "losses")
 
     def __init__(self, losses: Losses, door: Guarded | None = None) -> None:
         self.losses = losses
         self.door = door
-        self.cleaned: set[Ref] = set()  # names of what is not as it was given
+        self.cleaned: set[Ref] = set()  # names of redacted contents
         self._known: dict[Print, tuple[Ref, bytes]] = {}  # messages by their fingerprints
-        self._held: dict[int, tuple[BaseMessage, Any, Ref, bytes]] = {}  # heavy ones
-        self._last: _Sent | None = _Sent([], [], {})  # None once one is too heavy to compare
-        self._own: dict[Print, Any] = {}  # what recurs, where it was changed for this run
-        self._texts: dict[str, tuple[Ref, bytes]] = {}  # long texts: they come again in messages
+        self._held: dict[int, tuple[BaseMessage, Any, Ref, bytes]] = {}  # heavy messages
+        self._last: _Sent | None = _Sent([], [], {})  # None once a message is too heavy to compare
+        self._own: dict[Print, Any] = {}  # recurring values that this run changed
+        self._texts: dict[str, tuple[Ref, bytes]] = {}  # long texts, which recur in messages
 
     def message(self, message: BaseMessage) -> tuple[Ref, bytes]:
-        """Name and bytes of a message."""
+        """Return name and bytes of a message."""
         prints = None if self._last is None else _prints_of((message,))
         if prints is None:
             return self._held_of(message)
         return self._known.get(prints[0]) or self._fresh(message, prints[0])
 
     def messages(self, messages: Sequence[BaseMessage]) -> tuple[list[Ref], Blobs]:
-        """Names of messages in order, and the bytes behind them."""
+        """Return names of messages in order, and the bytes behind them."""
         last = self._last
         prints = None if last is None else _prints_of(messages)
         if last is None or prints is None:
@@ -112,7 +113,7 @@ class Content:
         return refs, blobs.copy()
 
     def _fresh(self, message: BaseMessage, print_: Print) -> tuple[Ref, bytes]:
-        """Name and bytes of a message that this run has not sent before."""
+        """Return name and bytes of a message that this run has not sent before."""
         fields = message.__dict__
         if _is_heavy(fields):
             self._last = None
@@ -125,14 +126,14 @@ class Content:
         return made
 
     def _held_of(self, message: BaseMessage) -> tuple[Ref, bytes]:
-        """Name and bytes of a message that is known by what it is, not by a fingerprint."""
+        """Return name and bytes of a message that is recognised by identity, not by a fingerprint."""
         held = self._held.get(id(message))
         fingerprint = _fingerprint_of(message)
         if held is not None and fingerprint is not None and held[1] == fingerprint:
             return held[2], held[3]
         ref, blob = self._encoded(message)
         if fingerprint is not None:
-            # The message is held, so that its id cannot become another's.
+            # The cache holds the message, so that its id is not reused.
             self._held[id(message)] = (message, fingerprint, ref, blob)
         return ref, blob
 
@@ -140,9 +141,9 @@ class Content:
         return self.sharing(encode_for_storage(message))
 
     def value(self, value: Any) -> tuple[Ref, bytes]:
-        """Name and bytes of a value beside the conversation, such as a state, an artifact or metadata.
+        """Return name and bytes of a value outside the conversation, such as a final state.
 
-        What is lost of it is counted apart: the conversation stays whole without it.
+        Its losses are counted separately: the conversation is complete without it.
         """
         lost: Losses = {}
         named = self._value(value, lost)
@@ -151,7 +152,7 @@ class Content:
         return named
 
     def seen(self, value: Any) -> tuple[Ref, bytes]:
-        """Name and bytes of what a model was given, such as tools and parameters."""
+        """Return name and bytes of a value that a model received, such as tools and parameters."""
         return self._value(value, self.losses)
 
     def _value(self, value: Any, losses: Losses) -> tuple[Ref, bytes]:
@@ -165,7 +166,10 @@ class Content:
             self.losses[f"{BESIDE}{kind}"] = self.losses.get(f"{BESIDE}{kind}", 0) + count
 
     def _message_or_result(self, value: dict[str, Any]) -> Any:
-        """Plain data of a message or a result; only what a model reads of it counts as a loss of the conversation."""
+        """Convert a message or result to plain data.
+
+        Only losses of model-visible parts count as losses of the conversation.
+        """
         beside: Losses = {}
         plain = {
             key: to_plain(item, self.losses if key in _READ else beside)
@@ -175,12 +179,12 @@ class Content:
         return plain
 
     def encoded(self, messages: Sequence[Any]) -> tuple[list[Ref], Blobs]:
-        """Names of messages in the records' form, in order, and the bytes behind them."""
+        """Return names of messages in the records' form, in order, and the bytes behind them."""
         named = list(map(self.sharing, messages))
         return [ref for ref, _ in named], dict(named)
 
     def sharing(self, value: dict[str, Any]) -> tuple[Ref, bytes]:
-        """As `value`, for a message or a tool's result: a long text in it is stored once for all."""
+        """Return as `value` for a message or a tool's result; a long text in it is stored once."""
         kept = value
         if self.door is None:
             try:
@@ -216,7 +220,7 @@ class Content:
         return ref, blob
 
     def forget(self) -> None:
-        """Let go of everything, once the trajectory is over."""
+        """Drop all cached values after the end of the trajectory."""
         self._known.clear()
         self._held.clear()
         self._last = None
@@ -224,11 +228,11 @@ class Content:
         self._own.clear()
 
     def redacted(self, blobs: Collection[Ref]) -> bool:
-        """Return whether any of these is not as it was given."""
+        """Return whether any of these was redacted."""
         return bool(self.cleaned) and not self.cleaned.isdisjoint(blobs)
 
     def request(self, params: Mapping[str, Any]) -> Asked:
-        """Names and bytes of the tools and parameters of a call, and the model's name."""
+        """Return names and bytes of the tools and parameters of a call, and the model's name."""
         try:
             key = _packed(params)
         except _UNPACKABLE:
@@ -244,7 +248,10 @@ class Content:
     def _recalled(
         self, recurring: Recurring[_M], key: Print, given: Any, make: Callable[[Any], _M]
     ) -> _M:
-        """What was made of a value before, by this process or, where it was changed, by this run."""
+        """Return the cached encoding of a value, or make it.
+
+        Redacted or lossy ones are cached per run.
+        """
         made = recurring.get(key) if self.door is None else None
         if made is None:
             made = self._own.get(key)
@@ -271,7 +278,7 @@ def _is_heavy(fields: Mapping[str, Any]) -> bool:
 
 
 def _long_text(stored: dict[str, Any]) -> str | None:
-    """The long text of a message or a tool's result, None where there is none."""
+    """Return the long text of a message or a tool's result, None without one."""
     for part in stored.get("parts") or (stored,):
         text = part.get("response") or part.get("content")
         if type(text) is str and len(text) >= LONG_TEXT:
@@ -280,7 +287,7 @@ def _long_text(stored: dict[str, Any]) -> str | None:
 
 
 def _prints_of(messages: Sequence[BaseMessage]) -> list[Print] | None:
-    """All that each message holds, in few bytes; None where one holds what is no data."""
+    """Return fingerprints of all messages; None if one holds a value without a JSON form."""
     if any(map(_extra_of, messages)):
         return None
     each = list(map(_fields_of, messages))
@@ -298,7 +305,7 @@ def _prints_of(messages: Sequence[BaseMessage]) -> list[Print] | None:
 
 
 def _fingerprint_of(message: BaseMessage) -> Any:
-    """Something that changes when a heavy message does, or None where nothing cheap can tell."""
+    """Return a value that changes with a heavy message, or None if no cheap one exists."""
     fields: Any = message.__dict__
     content = fields["content"]
     metadata = fields["response_metadata"]

@@ -1,1 +1,1 @@
-"""LangChain's callbacks and LangGraph's runs become calls of the recorder."""
+"""Convert LangChain's callbacks and LangGraph's runs to calls of the recorder."""

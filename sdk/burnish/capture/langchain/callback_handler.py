@@ -1,9 +1,13 @@
-"""LangChain's callbacks become runs and events.
+"""Convert LangChain's callbacks to recorded runs.
 
-Knows: which callback opens or closes which kind of run, and where its facts lie.
-Does not know: who starts a trajectory (entry.py), how events are stored (sink.py).
+`Callbacks` opens and closes a run for each callback. `invocation` starts trajectories, and the
+recorder's sink stores events.
 
-There is one handler per process. It runs inline, acts on nothing, and is guarded at each entry.
+How it works: one handler per process is registered with LangChain and runs inline. It observes
+only:
+each entry point catches its own errors, counts them and returns, so a fault in capture does not
+reach
+the agent.
 """
 
 from __future__ import annotations
@@ -26,14 +30,14 @@ from burnish.capture.patches import completion_start, openai_tap
 from burnish.capture.recorder.context import innermost, scope, suppressed
 from burnish.capture.recorder.runs import Run, registry
 
-# The registry's keys are the ids' integers: those hash without a call into uuid.
+# The registry's keys are the ids' integers: they hash without a call into uuid.
 _runs = registry.runs
 _HIDDEN = "langsmith:hidden"
 _adopters: list[Callable[[int], Run | None]] = []
 
 
 def _find_parent(key: int, parent_run_id: Any) -> Run | None:
-    """The captured run that a new one belongs to; None where nothing is to be recorded."""
+    """Return the captured run that a new run belongs to; None if the new run is not recorded."""
     if suppressed.get():
         return None
     if parent_run_id is not None:
@@ -41,7 +45,7 @@ def _find_parent(key: int, parent_run_id: Any) -> Run | None:
         if parent is not None:
             inner = scope.get()
             return parent if inner is None else innermost(parent, inner)
-    known = _runs.get(key)  # the root of a trajectory, registered before it was started
+    known = _runs.get(key)  # the root of a trajectory, registered before it started
     if known is not None:
         return known
     joined = scope.get()
@@ -51,13 +55,13 @@ def _find_parent(key: int, parent_run_id: Any) -> Run | None:
 
 
 def on_uninvited(adopt: Callable[[int], Run | None]) -> Callable[[int], Run | None]:
-    """Have `adopt` asked whether a run without a captured ancestor starts a trajectory."""
+    """Set the function that decides whether a run without a captured ancestor starts a trajectory."""
     _adopters.append(adopt)
     return adopt
 
 
 def _start_uninvited(key: int, parent_run_id: Any) -> Run | None:
-    """A run without a captured ancestor: ignored and counted, or a trajectory of its own."""
+    """Handle a run without a captured ancestor: count and ignore it, or start a trajectory."""
     for adopt in _adopters if parent_run_id is None else ():
         adopted = adopt(key)
         if adopted is not None:
@@ -67,28 +71,29 @@ def _start_uninvited(key: int, parent_run_id: Any) -> Run | None:
 
 
 class Callbacks:
-    """The callbacks that we listen to, as LangChain names them.
+    """The callbacks that burnish uses, under LangChain's names.
 
-    Those that every run goes through guard themselves: a wrapper around each would cost as much
-    as what some of them do. None is bound: LangChain looks at each event whether the callback is a
-    coroutine function, which takes longer for a method.
+    Callbacks of every run contain their own try block, because a wrapper around each would cost as
+    much
+    as some of them do. All are static: for each event LangChain checks whether the callback is a
+    coroutine function, which takes longer for a bound method.
     """
 
     run_inline = True
-    # As attributes, since LangChain's own are properties that each event would go through.
+    # Attributes, because LangChain's own are properties that run for each event.
     ignore_llm = ignore_chat_model = ignore_chain = ignore_agent = ignore_retriever = False
     ignore_retry = ignore_custom_event = True
 
     @property
     def raise_error(self) -> bool:
-        """Faults of ours stop a test, never an agent."""
+        """Return whether faults of capture are raised: in tests only."""
         return faults.raises_faults()
 
     @staticmethod
     def on_chain_start(
         serialized: Any, inputs: Any, *, run_id: Any, parent_run_id: Any = None, **about: Any
     ) -> None:
-        """A graph, a node or another runnable starts."""
+        """Record that a graph, a node or another runnable started."""
         try:
             key = run_id.int
             here = awaited.get()
@@ -103,12 +108,12 @@ class Callbacks:
                 registry.alias(parent, key)
             else:
                 start_node(parent, key, about)
-        except Exception as fault:  # noqa: BLE001 - nothing of ours may reach the agent
+        except Exception as fault:  # noqa: BLE001 - a fault in capture must not reach the agent
             faults.report("on_chain_start", fault)
 
     @staticmethod
     def on_chain_end(outputs: Any, *, run_id: Any, **_: Any) -> None:
-        """It returned."""
+        """Record that it returned."""
         try:
             run = _runs.get(run_id.int)
             if run is None:
@@ -125,7 +130,7 @@ class Callbacks:
     @staticmethod
     @guarded
     def on_chain_error(error: BaseException, *, run_id: Any, **_: Any) -> None:
-        """It raised, or control flow left through it."""
+        """Record that it raised, or that control flow left through it."""
         run = _runs.get(run_id.int)
         if run is None:
             return
@@ -145,7 +150,7 @@ class Callbacks:
         parent_run_id: Any = None,
         **about: Any,
     ) -> None:
-        """A chat model is asked."""
+        """Record a call of a chat model."""
         try:
             key = run_id.int
             parent = _find_parent(key, parent_run_id)
@@ -164,7 +169,7 @@ class Callbacks:
         parent_run_id: Any = None,
         **about: Any,
     ) -> None:
-        """A completion model is asked."""
+        """Record a call of a completion model."""
         key = run_id.int
         parent = _find_parent(key, parent_run_id)
         if parent is not None:
@@ -172,7 +177,7 @@ class Callbacks:
 
     @staticmethod
     def on_llm_new_token(token: Any, *, chunk: Any = None, run_id: Any, **_: Any) -> None:
-        """A model streams."""
+        """Record a streamed chunk of a model."""
         try:
             run = _runs.get(run_id.int)
             if run is None or run.kind != "model":
@@ -191,7 +196,7 @@ class Callbacks:
 
     @staticmethod
     def on_llm_end(response: Any, *, run_id: Any, **_: Any) -> None:
-        """A model answered."""
+        """Record the answer of a model."""
         try:
             run = _runs.get(run_id.int)
             if run is not None and run.kind == "model":
@@ -202,7 +207,7 @@ class Callbacks:
     @staticmethod
     @guarded
     def on_llm_error(error: BaseException, *, run_id: Any, **_: Any) -> None:
-        """A model failed."""
+        """Record the failure of a model."""
         run = _runs.get(run_id.int)
         if run is not None and run.kind == "model":
             fail_model(run, error)
@@ -216,7 +221,7 @@ class Callbacks:
         parent_run_id: Any = None,
         **about: Any,
     ) -> None:
-        """A tool is called."""
+        """Record a tool call."""
         try:
             key = run_id.int
             parent = _find_parent(key, parent_run_id)
@@ -227,7 +232,7 @@ class Callbacks:
 
     @staticmethod
     def on_tool_end(output: Any, *, run_id: Any, **_: Any) -> None:
-        """A tool returned."""
+        """Record the result of a tool."""
         try:
             run = _runs.get(run_id.int)
             if run is not None and run.kind == "tool":
@@ -238,7 +243,7 @@ class Callbacks:
     @staticmethod
     @guarded
     def on_tool_error(error: BaseException, *, run_id: Any, **_: Any) -> None:
-        """A tool raised."""
+        """Record the error of a tool."""
         run = _runs.get(run_id.int)
         if run is not None and run.kind == "tool":
             fail_tool(run, error)
@@ -253,7 +258,7 @@ class Callbacks:
         parent_run_id: Any = None,
         **about: Any,
     ) -> None:
-        """A retriever is asked; it is kept as a tool that the graph itself called."""
+        """Record a retrieval as a tool call of the graph itself."""
         key = run_id.int
         parent = _find_parent(key, parent_run_id)
         if parent is not None:
@@ -262,7 +267,7 @@ class Callbacks:
     @staticmethod
     @guarded
     def on_retriever_end(documents: Any, *, run_id: Any, **_: Any) -> None:
-        """A retriever answered."""
+        """Record the documents of a retriever."""
         run = _runs.get(run_id.int)
         if run is not None and run.kind == "tool":
             end_retrieval(run, documents)
@@ -270,7 +275,7 @@ class Callbacks:
     @staticmethod
     @guarded
     def on_retriever_error(error: BaseException, *, run_id: Any, **_: Any) -> None:
-        """A retriever failed."""
+        """Record the error of a retriever."""
         run = _runs.get(run_id.int)
         if run is not None and run.kind == "tool":
             fail_tool(run, error)
@@ -278,7 +283,7 @@ class Callbacks:
     @staticmethod
     @guarded
     def on_interrupt(event: Any) -> None:
-        """A graph pauses and waits for an answer."""
+        """Record that a graph pauses and waits for an answer."""
         run = None if event.run_id is None else _runs.get(event.run_id.int)
         if run is not None and run.parent is None:
             run.trajectory.interrupts += [waiting.id for waiting in event.interrupts]
@@ -286,15 +291,15 @@ class Callbacks:
 
 @functools.cache
 def shared_handler() -> Any:
-    """The handler of this process, registered with langchain-core on the first call."""
+    """Return the handler of this process; the first call registers it with langchain-core."""
     from langchain_core.tracers.context import register_configure_hook
     from langgraph.callbacks import GraphCallbackHandler
 
     class Handler(Callbacks, GraphCallbackHandler):  # pyright: ignore[reportIncompatibleVariableOverride, reportIncompatibleMethodOverride]
-        """Callbacks of graphs and of all that runs inside them."""
+        """Callbacks of graphs and of all runs inside them."""
 
     made = Handler()
     completion_start.install(made)
-    # A default, not a value that is set: so also threads without our context have it.
+    # A default instead of a set value: threads without our context have it too.
     register_configure_hook(ContextVar("burnish_handler", default=made), inheritable=True)
     return made

@@ -1,7 +1,7 @@
-"""How a trajectory ended: status and answer.
+"""Determine the status and the answer of an ended trajectory.
 
-Knows: which exceptions mean what, where an output keeps the answer.
-Does not know: whether the answer is right; nobody's own words decide that.
+`status_of` classifies exceptions, `answer_of` reads outputs. Verifiers decide whether the answer is
+correct.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def close_root(run: Run, output: Any, error: BaseException | None = None) -> Non
 
 
 def status_of(error: BaseException) -> str:
-    """What an exception that left the agent says about the attempt."""
+    """Return the trajectory status for an exception that left the agent."""
     if isinstance(error, GeneratorExit):
         return "abandoned"
     if isinstance(error, (asyncio.CancelledError, KeyboardInterrupt)):
@@ -43,7 +43,7 @@ def status_of(error: BaseException) -> str:
 
 
 def answer_of(output: Any) -> str | None:
-    """The final text of an output: its structured response, its last message by the model, or itself."""
+    """Return the text of an output: its structured response, its last model message, or itself."""
     if isinstance(output, str):
         return output
     structured = _structured_answer(output)
@@ -62,7 +62,7 @@ def answer_of(output: Any) -> str | None:
 
 
 def _structured_answer(output: Any) -> Any:
-    """What an agent with a response format answers, beside or instead of messages; None without one."""
+    """Return the structured response of an agent with a response format; None without one."""
     if isinstance(output, dict):
         return output.get("structured_response")
     found = getattr(output, "structured_response", None)
@@ -72,7 +72,7 @@ def _structured_answer(output: Any) -> Any:
 
 
 def _rest_of(output: Any) -> Any:
-    """The output without its messages, which are kept by the calls that made them."""
+    """Return the output without its messages, which the calls that made them already record."""
     if not isinstance(output, dict):
         return None
     rest = {key: value for key, value in output.items() if key not in ("messages", _INTERRUPT)}

@@ -1,10 +1,8 @@
-"""Reads and writes of a LangGraph store inside a recorded run.
+"""Record reads and writes of a LangGraph store inside a recorded run.
 
-Knows: the entry points of a store, and the conventions' form of a memory record.
-Does not know: how a run is kept (tools.py), what an agent remembers and why.
-
-A store has no callbacks, so its class is given entry points that look whether they are called from
-a recorded run. Where they are not, nothing but that look is added.
+`listen` replaces the entry points of store classes, because a store has no callbacks. Each
+replacement checks whether it is called from a recorded run; if not, it calls the original. `tools`
+records the accesses, in the conventions' form of a memory record.
 """
 
 from __future__ import annotations
@@ -36,7 +34,7 @@ _kinds = 0  # direct subclasses of BaseStore that were seen
 
 @guarded
 def listen() -> None:
-    """Have the stores of this process say what is read and written; also kinds that came since."""
+    """Observe all store classes of this process, including those imported since the last call."""
     global _kinds
     module = sys.modules.get("langgraph.store.base")
     kinds = 0 if module is None else len(module.BaseStore.__subclasses__())
@@ -90,7 +88,7 @@ def _record_async(original: Callable[..., Any], name: str, operation: str) -> Ca
 
 
 class _Access:
-    """One access that is recorded; what it calls itself is part of it."""
+    """One recorded access; accesses that it makes itself are part of it."""
 
     def __init__(self, run: Run) -> None:
         self.result: Any = None
@@ -118,7 +116,10 @@ def _start_access(
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
 ) -> Run | None:
-    """The run of this access; None where it is none of ours, or inside another one."""
+    """Start the run of this access.
+
+    Return None if it is not in a recorded run, or inside another access.
+    """
     if not registry.active or _inside.get() or context.suppressed.get():
         return None
     parent = context.current_run()
@@ -155,7 +156,7 @@ def _fail_access(run: Run, error: BaseException) -> None:
 
 
 def _memory_record(item: Any) -> Json:
-    """An item as the conventions have a memory record."""
+    """Convert an item to a memory record of the conventions."""
     record: dict[str, Json] = {
         "id": item.key,
         "content": item.value,

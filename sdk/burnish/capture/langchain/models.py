@@ -1,7 +1,4 @@
-"""Calls of models, as LangChain tells of them, become requests and replies of the recorder.
-
-Knows: what LangChain says about a call. Does not know: how callbacks arrive, how a trajectory ends.
-"""
+"""Convert LangChain's model callbacks to requests and replies of the recorder."""
 
 from __future__ import annotations
 
@@ -24,12 +21,12 @@ from burnish.capture.recorder.runs import Run
 
 
 def start_model(parent: Run, key: int, messages: list[Any], about: dict[str, Any]) -> None:
-    """A chat model is asked."""
+    """Record a call of a chat model."""
     _start_call(parent, key, sent_messages.as_sent(messages), about)
 
 
 def start_completion(parent: Run, key: int, prompt: str, about: dict[str, Any]) -> None:
-    """A completion model is asked; its prompt is kept as one user message."""
+    """Record a call of a completion model; its prompt is recorded as one user message."""
     message = {"role": "user", "parts": [{"type": "text", "content": prompt}], "class": "prompt"}
     _start_call(parent, key, [message], about, langchain=False)
 
@@ -53,13 +50,13 @@ def _start_call(
 
 @closes
 def end_model(run: Run, result: Any) -> None:
-    """A model answered."""
+    """Record the answer of a model."""
     finish_model_call(run, _reply_of(run, read_reply(result)))
     close_bare(run, "completed")
 
 
 def _reply_of(run: Run, reply: LangChainReply) -> ModelReply:
-    """The reply with what the server said and the chat model dropped."""
+    """Build the reply, including facts from the server that the chat model dropped."""
     message = reply.message
     if message is None:
         bare = reply.text is not None
@@ -75,11 +72,12 @@ def _reply_of(run: Run, reply: LangChainReply) -> ModelReply:
     if wire is None:
         return ModelReply(original=message, text=text, facts=reply.facts, extras=reply.extras)
     run.trajectory.raw_arguments |= wire.raw_arguments()
-    # LangChain adds up the counts of chunks, although a server that repeats them means the last ones.
+    # LangChain adds up the counts of chunks; a server that repeats its counts means the last ones.
     usage = {**reply.facts.get("usage", {}), **wire.facts.get("usage", {})}
     facts = {**wire.facts, **reply.facts, **({"usage": usage} if usage else {})}
     extras = {**wire.extras, **reply.extras}
-    for held, sent in ((facts, wire.facts), (extras, wire.extras)):  # of chunks, not the last one
+    # of chunks, except the last one
+    for held, sent in ((facts, wire.facts), (extras, wire.extras)):
         held |= {name: sent[name] for name in TOKENS if name in sent}
     facts["model"] = wire.facts.get("model") or facts.get("model")
     stored = wire.enrich(encode_for_storage(message))
@@ -88,7 +86,7 @@ def _reply_of(run: Run, reply: LangChainReply) -> ModelReply:
 
 @closes
 def fail_model(run: Run, error: BaseException) -> None:
-    """A model failed, or its stream was left."""
-    answered = getattr(error, "burnish_answered", {})  # adapter and arm, where it was routed
+    """Record that a model failed, or that its stream was left."""
+    answered = getattr(error, "burnish_answered", {})  # adapter and arm, if it was routed
     fail_model_call(run, error, **answered)
     close_bare(run, "failed")

@@ -1,7 +1,4 @@
-"""Nodes, sub-graphs, nested agents: what lies between an agent and its calls.
-
-Knows: how a graph's callbacks tell them apart. Does not know: model calls and tools.
-"""
+"""Record nodes, sub-graphs and nested agents, which lie between an agent and its calls."""
 
 from __future__ import annotations
 
@@ -13,7 +10,7 @@ from burnish.capture.recorder.runs import Run, registry
 
 
 def start_node(parent: Run, key: int, about: dict[str, Any]) -> None:
-    """A node, a sub-graph, a nested agent or another runnable starts."""
+    """Record the start of a node, a sub-graph, a nested agent or another runnable."""
     metadata = about.get("metadata") or {}
     run = open_run(parent, key, "node", metadata)
     name = about.get("name") or "runnable"
@@ -31,16 +28,16 @@ def _is_node(about: dict[str, Any]) -> bool:
 
 
 def _speaker_of_graph(graph: Run) -> str | None:
-    """Who speaks inside a graph that runs in a node of another."""
+    """Return the speaker inside a graph that runs in a node of another graph."""
     above = graph.parent
     if above is None or graph.speaker != above.speaker:
-        return graph.speaker  # it has said so itself
+        return graph.speaker  # it has set the name itself
     return graph.place.node if graph.name == "LangGraph" else graph.name
 
 
 @closes
 def end_node(run: Run, error: BaseException | None) -> None:
-    """It returned, raised, or was left by control flow."""
+    """Record that it returned, raised, or was left by control flow."""
     if error is None:
         calls.finish_node(run)
     else:

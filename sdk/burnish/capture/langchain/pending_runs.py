@@ -1,9 +1,10 @@
-"""Invocations whose run has not started yet: LangChain gives it an id only then.
+"""Match invocations with runs that have not started yet.
 
-Knows: whose run the next one that starts here is. Does not know: how an invocation is recorded.
+LangChain assigns the id only at the start.
 
-LangGraph shows nodes the run id that its caller gave, so a graph is never given one of ours: the
-next run that starts with its input, where the graph was invoked, is the graph's own.
+`Awaited` is the entry. LangGraph shows nodes the run id that its caller passed, so burnish never
+passes an id of its own: the next run that starts in this context with the graph's input is the
+graph's own run.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ _NEVER = object()
 
 
 class Awaited:
-    """The run of one invocation: the root of a trajectory, or a part of another's."""
+    """The expected run of one invocation: the root of a trajectory, or a part of another one."""
 
     __slots__ = ("agent", "graph", "input", "key", "outer", "trajectory")
 
@@ -27,19 +28,19 @@ class Awaited:
         self.agent = agent
         self.graph = graph
         self.input = input
-        self.trajectory = trajectory  # None where it is a part of another's
+        self.trajectory = trajectory  # None if it is part of another trajectory
         self.key: Any = None  # until it starts
-        self.outer: Awaited | None = None  # what is awaited here besides
+        self.outer: Awaited | None = None  # other runs that are expected in this context
 
     def expect(self) -> None:
-        """Let it be the next run that starts here with its input."""
+        """Expect the next run in this context with this input."""
         before = awaited.get()
         if before is not None and before.key is None:
             self.outer = before
         awaited.set(self)
 
     def start(self, key: Any) -> None:
-        """It starts under this id; a second time does nothing."""
+        """Start under this id; a second call does nothing."""
         if self.key is not None:
             return
         self.key, self.input = key, _NEVER
@@ -49,7 +50,7 @@ class Awaited:
             registry.name(self.trajectory.root, key)
 
     def over(self) -> None:
-        """The invocation is over, also where nothing of it has started."""
+        """End the invocation, also if no run has started."""
         if self.key is None:
             self.key = self.input = _NEVER
             if awaited.get() is self:
@@ -59,10 +60,13 @@ class Awaited:
 
 
 awaited: ContextVar[Awaited | None] = ContextVar("burnish_awaited", default=None)
-"""The graph whose run is to start here."""
+"""The graph whose run is expected in this context."""
 
 
 def is_awaited(graph: Any) -> bool:
-    """Return whether this very graph was invoked here and has not started: an entry point calls another."""
+    """Return whether this graph was invoked here and its run has not started.
+
+    Then one entry point of the graph calls another one.
+    """
     here = awaited.get()
     return here is not None and here.key is None and here.graph is graph

@@ -1,7 +1,6 @@
-"""What a chat model answered: reply, usage, token ids, who answered.
+"""Read the reply of a chat model: message, usage, token ids and model.
 
-Knows: where LangChain, the providers and burnish's own models put these facts.
-Does not know: the request, events' order.
+`read_reply` finds these facts where LangChain, the providers and burnish's own models put them.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ _MODEL = ("model_name", "model", "model_id")
 
 
 class LangChainReply(NamedTuple):
-    """One answer: the message (or bare text) and the facts about it, as ModelEnded's fields."""
+    """One answer: the message (or bare text) and its facts, as ModelEnded's fields."""
 
     message: Any  # BaseMessage, or None
     text: str | None
@@ -30,7 +29,7 @@ class LangChainReply(NamedTuple):
 
 
 def read_reply(result: Any) -> LangChainReply:
-    """The first generation of an LLMResult; further choices are kept in `extras`."""
+    """Read the first generation of an LLMResult; further choices are kept in `extras`."""
     choices = result.generations[0] if result.generations else []
     if not choices:
         return LangChainReply(None, None, {}, {"llm_output": result.llm_output or {}})
@@ -75,10 +74,11 @@ def _facts_of_reply(metadata: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def finish_reason_of(metadata: Mapping[str, Any]) -> str | None:
-    """Why a reply ended, in the words of its provider.
+    """Return the finish reason of a reply, in the terms of its provider.
 
-    LangChain adds up what the chunks of a stream repeat ("lengthlength"): the last word counts. The Responses API says
-    a status and, where it is "incomplete", the reason beside.
+    LangChain concatenates values that the chunks of a stream repeat ("lengthlength"); the last one
+    counts. The Responses
+    API reports a status and, if it is "incomplete", the reason beside it.
     """
     said = _first_present(metadata, _FINISH)
     if said is not None:
@@ -92,7 +92,10 @@ def finish_reason_of(metadata: Mapping[str, Any]) -> str | None:
 
 
 def _last_word(said: str) -> str:
-    """The last of several words that stand without a space between them; the text itself where it is one word."""
+    """Return the last of several words that are joined without spaces.
+
+    The text itself if it is one word.
+    """
     if said in _REASONS:
         return said
     endings = sorted((word for word in _REASONS if said.endswith(word)), key=len, reverse=True)
@@ -112,7 +115,7 @@ def _first_present(metadata: Mapping[str, Any], names: tuple[str, ...]) -> str |
 
 
 def _read_logprobs(given: Any) -> list[float] | None:
-    """Log-probabilities of the sampled tokens, from OpenAI's form or a plain list."""
+    """Read log-probabilities of the sampled tokens, from OpenAI's form or a plain list."""
     if isinstance(given, dict):
         given = given.get("content")
     if not isinstance(given, list):
@@ -123,7 +126,7 @@ def _read_logprobs(given: Any) -> list[float] | None:
 
 
 def _other_metadata(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """What belongs to the call and stands neither in the facts nor in the stored message."""
+    """Return metadata that neither the facts nor the stored message hold."""
     kept: dict[str, Any] = {}
     own = metadata.get("burnish")
     if isinstance(own, dict):
@@ -136,7 +139,7 @@ def _other_metadata(metadata: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def read_usage(usage: Mapping[str, Any]) -> dict[str, int]:
-    """Token counts of LangChain's usage metadata, under the names of `records.Usage`."""
+    """Read token counts of LangChain's usage metadata, under the names of `records.Usage`."""
     read = {
         "input_tokens": usage.get("input_tokens"),
         "output_tokens": usage.get("output_tokens"),

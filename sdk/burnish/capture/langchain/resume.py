@@ -1,7 +1,8 @@
-"""Which trajectory an invocation takes up again.
+"""Find the trajectory that an invocation resumes.
 
-Knows: what a resumed graph looks like, how the checkpoint that it goes on from is found.
-Does not know: events, how runs are listed (thread_runs.py).
+`trajectory_of_checkpoint` reads the checkpoint from which a graph continues; `thread_runs` lists
+the
+runs of a thread.
 """
 
 from __future__ import annotations
@@ -18,13 +19,13 @@ from burnish.compat.langgraph import CHECKPOINTER
 KEY = "burnish_trajectory"
 """Key of the trajectory's id in the metadata of checkpoints that earlier versions made."""
 NOT_FOUND = "-"
-"""No trajectory is known for the checkpoint."""
+"""Marks a checkpoint without a known trajectory."""
 _EDITED = ("update", "fork")  # checkpoints of `update_state`, which no run makes
-_EDITS = 100  # how many edits in a row are looked behind
+_EDITS = 100  # number of consecutive edits that are skipped
 
 
 def configurable_of(graph: Any, config: dict[str, Any]) -> dict[str, Any]:
-    """`configurable` as the graph will see it."""
+    """Return `configurable` as the graph will see it."""
     bound = getattr(graph, "config", None)
     own = bound.get("configurable") if isinstance(bound, dict) else None
     given = config.get("configurable")
@@ -34,20 +35,20 @@ def configurable_of(graph: Any, config: dict[str, Any]) -> dict[str, Any]:
 
 
 def keeps_checkpoints(graph: Any, configurable: dict[str, Any]) -> bool:
-    """Return whether there is a checkpointer that would keep our id."""
+    """Return whether a checkpointer would keep our id."""
     found = configurable.get(CHECKPOINTER, getattr(graph, "checkpointer", None))
     return found is not None and found is not False
 
 
 def is_resume(input: Any, configurable: dict[str, Any]) -> bool:
-    """Return whether the input goes on with something instead of starting it."""
+    """Return whether the input continues an earlier run instead of starting a new one."""
     if input is None or configurable.get("checkpoint_id") is not None:
         return configurable.get("thread_id") is not None
     return type(input).__name__ == "Command" and getattr(input, "resume", None) is not None
 
 
 def readable_input(input: Any) -> Any:
-    """The input of an invocation as it is recorded."""
+    """Convert the input of an invocation to its recorded form."""
     if type(input).__name__ == "Command":
         given = {name: getattr(input, name, None) for name in ("resume", "update", "goto")}
         return {name: value for name, value in given.items() if value is not None and value != ()}
@@ -57,7 +58,7 @@ def readable_input(input: Any) -> Any:
 def trajectory_of_checkpoint(
     graph: Any, config: dict[str, Any], configurable: dict[str, Any]
 ) -> str | None:
-    """The trajectory whose run made the checkpoint, or NOT_FOUND."""
+    """Return the trajectory whose run made the checkpoint, or NOT_FOUND."""
     if not keeps_checkpoints(graph, configurable) or not hasattr(graph, "get_state"):
         return NOT_FOUND
     thread = text_of_value(configurable.get("thread_id"))
@@ -68,7 +69,7 @@ def trajectory_of_checkpoint(
             place = _before_the_edit(state)
             if place is None:
                 return _maker_of_checkpoint(state, thread)
-    except Exception as error:  # noqa: BLE001 - the user's store; the run itself will tell
+    except Exception as error:  # noqa: BLE001 - the user's store; the run itself will report it
         faults.count(f"checkpoint not read: {type(error).__name__}")
     return NOT_FOUND
 
@@ -76,7 +77,10 @@ def trajectory_of_checkpoint(
 async def trajectory_of_checkpoint_async(
     graph: Any, input: Any, config: dict[str, Any] | None
 ) -> str | None:
-    """As `trajectory_of_checkpoint`, for an asynchronous checkpointer; None if it is no resume."""
+    """Do as `trajectory_of_checkpoint`, for an asynchronous checkpointer.
+
+    None if it is not a resume.
+    """
     given = dict(config or {})
     configurable = configurable_of(graph, given)
     if not is_resume(input, configurable) or not hasattr(graph, "aget_state"):
@@ -91,19 +95,19 @@ async def trajectory_of_checkpoint_async(
             place = _before_the_edit(state)
             if place is None:
                 return await _maker_async(state, thread)
-    except Exception as error:  # noqa: BLE001 - the user's store; the run itself will tell
+    except Exception as error:  # noqa: BLE001 - the user's store; the run itself will report it
         faults.count(f"checkpoint not read: {type(error).__name__}")
     return NOT_FOUND
 
 
 def _before_the_edit(state: Any) -> Any:
-    """The config of the checkpoint before, where this one was made by a person's edit."""
+    """Return the config of the previous checkpoint, if a user's edit made this one."""
     metadata = state.metadata or {}
     return None if KEY in metadata or metadata.get("source") not in _EDITED else state.parent_config
 
 
 def _maker_of_checkpoint(state: Any, thread: str) -> str:
-    """The trajectory of the run that made a checkpoint, or NOT_FOUND."""
+    """Return the trajectory of the run that made a checkpoint, or NOT_FOUND."""
     named, moment = _trajectory_in_metadata(state), _time_of_checkpoint(state)
     if named is not None or moment is None:
         return named or NOT_FOUND
@@ -112,7 +116,7 @@ def _maker_of_checkpoint(state: Any, thread: str) -> str:
 
 
 async def _maker_async(state: Any, thread: str) -> str:
-    """As `_maker`; files are read in another thread."""
+    """Do as `_maker`; files are read in another thread."""
     named, moment = _trajectory_in_metadata(state), _time_of_checkpoint(state)
     if named is not None or moment is None:
         return named or NOT_FOUND
@@ -123,13 +127,13 @@ async def _maker_async(state: Any, thread: str) -> str:
 
 
 def _trajectory_in_metadata(state: Any) -> str | None:
-    """The trajectory that an earlier version wrote into the checkpoint's metadata."""
+    """Return the trajectory that an earlier version wrote into the checkpoint's metadata."""
     found = (state.metadata or {}).get(KEY)
     return found if isinstance(found, str) and found else None
 
 
 def _time_of_checkpoint(state: Any) -> int | None:
-    """When the checkpoint was made, in microseconds since 1970."""
+    """Return the time of the checkpoint, in microseconds since 1970."""
     if not state.created_at:
         return None
     made = dt.datetime.fromisoformat(state.created_at).astimezone(dt.UTC)

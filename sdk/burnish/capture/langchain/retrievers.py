@@ -1,6 +1,6 @@
-"""Retrievers: what was asked and which documents came back.
+"""Record retrievals: the query and the returned documents, in the conventions' form.
 
-Knows: the conventions' form of a document. Does not know: who keeps it (tools.py).
+`tools` records the run.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ _SCORES = ("score", "relevance_score", "_score")
 def start_retrieval(
     parent: Run, key: int, serialized: Any, query: str, about: dict[str, Any]
 ) -> None:
-    """A retriever is asked."""
+    """Record the query of a retriever."""
     about = {**about, "inputs": {"query": query}, "operation": "retrieval"}
     start_tool(parent, key, serialized, query, about)
 
 
 def end_retrieval(run: Run, documents: Iterable[Any]) -> None:
-    """A retriever answered."""
+    """Record the documents of a retriever."""
     end_tool(run, [_document_record(item) for item in documents])
 
 
 def _document_record(document: Any) -> Json:
-    """A document as the conventions have it: `content`, and `id` and `score` where there are any."""
+    """Convert a document to the conventions' form: `content`, and `id` and `score` if present."""
     content = getattr(document, "page_content", None)
     if content is None:
         return document

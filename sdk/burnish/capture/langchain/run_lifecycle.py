@@ -1,6 +1,8 @@
-"""What all runs have in common: where they are, how they end once, how tries are counted.
+"""Open and close runs of any kind, once each, and count retries.
 
-Knows: ids, metadata and nesting of a run. Does not know: what kinds of runs say (nodes.py, models.py, tools.py).
+`open_run` and `closes` handle ids, metadata and nesting; `nodes`, `models` and `tools` record what
+is
+specific to a kind.
 """
 
 from __future__ import annotations
@@ -17,12 +19,12 @@ _SPAN_BITS = (1 << 64) - 1
 
 
 def open_run(parent: Run, key: int, kind: str, metadata: dict[str, Any]) -> Run:
-    """A run below its parent, placed where its metadata says."""
+    """Open a run below its parent, at the place that its metadata gives."""
     low = key & _SPAN_BITS
     if parent.key == key:  # the wrapped runnable is itself a model or a tool
         low ^= key >> 64
     run = Run(parent, kind, key, f"{low:016x}")
-    namespace = metadata.get("langgraph_checkpoint_ns")  # names one execution of a node
+    namespace = metadata.get("langgraph_checkpoint_ns")  # identifies one execution of a node
     if namespace is not None and namespace != run.place.namespace:
         node, step = metadata.get("langgraph_node"), metadata.get("langgraph_step")
         run.place = GraphPosition(node, step, namespace)
@@ -33,7 +35,7 @@ def open_run(parent: Run, key: int, kind: str, metadata: dict[str, Any]) -> Run:
 
 
 def closes(end: Callable[[Run, _E], None]) -> Callable[[Run, _E], None]:
-    """End a run once; where saying how fails, it is still closed, and counted as a loss."""
+    """Close a run once; if recording its end fails, it is closed anyway and counted as a loss."""
 
     @functools.wraps(end)
     def close(run: Run, how: _E) -> None:
@@ -51,19 +53,19 @@ def closes(end: Callable[[Run, _E], None]) -> Callable[[Run, _E], None]:
 
 
 def close_bare(run: Run, status: str) -> None:
-    """Where the wrapped runnable was itself this model or tool, the trajectory is over."""
+    """End the trajectory if the wrapped runnable is itself this model or tool."""
     root = run.trajectory.root
     if run.parent is root and root.key == run.key:
         registry.end(run.trajectory, status)
 
 
 def run_id_of(key: int) -> bytes:
-    """LangChain's id of a run, as the journal keeps it."""
+    """Convert LangChain's id of a run to the journal's form."""
     return key.to_bytes(16, "big")
 
 
 def about_run(about: dict[str, Any]) -> dict[str, Any] | None:
-    """What the user gave along with a run: tags and metadata; None where there is nothing."""
+    """Return tags and metadata that the user passed with a run; None without any."""
     tags = own_tags(about.get("tags"))
     metadata = own_metadata(about.get("metadata"))
     options = about.get("options")
@@ -75,5 +77,5 @@ def about_run(about: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def is_control_flow(error: BaseException) -> bool:
-    """Return whether a graph uses this exception to go elsewhere: an interrupt or a hand-off."""
+    """Return whether a graph uses this exception for control flow: an interrupt or a hand-off."""
     return any(kind.__name__ == "GraphBubbleUp" for kind in type(error).__mro__)

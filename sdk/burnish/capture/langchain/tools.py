@@ -1,4 +1,4 @@
-"""Runs of tools. Knows: what LangChain says about them. Does not know: who called them."""
+"""Convert LangChain's tool callbacks to recorded tool runs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from burnish.capture.recorder.runs import Run
 def start_tool(
     parent: Run, key: int, serialized: Any, input_str: str, about: dict[str, Any]
 ) -> None:
-    """A tool is called."""
+    """Record a tool call."""
     run = open_run(parent, key, "tool", about.get("metadata") or {})
     inputs = about.get("inputs")
     request = ToolRequest(
@@ -37,7 +37,7 @@ def start_tool(
 
 
 def end_tool(run: Run, output: Any) -> None:
-    """A tool returned."""
+    """Record the result of a tool."""
     propagation.leave(run)
     _end_call(run, output)
 
@@ -49,7 +49,7 @@ def _end_call(run: Run, output: Any) -> None:
 
 
 def _reply_of(output: Any) -> ToolReply:
-    """What a tool gave back, from the message that LangChain made of it or as it is."""
+    """Read a tool's result, from the message that LangChain made of it or from the value itself."""
     fields = getattr(output, "__dict__", {})
     if fields.get("type") != "tool" or "tool_call_id" not in fields:
         return ToolReply(result={"response": output})
@@ -63,7 +63,7 @@ def _reply_of(output: Any) -> ToolReply:
 
 
 def fail_tool(run: Run, error: BaseException) -> None:
-    """A tool raised, or control flow left through it."""
+    """Record that a tool raised, or that control flow left through it."""
     propagation.leave(run)
     _fail_call(run, error)
 

@@ -1,9 +1,7 @@
-"""Whether a runnable is an agent or a workflow.
+"""Classify a runnable as an agent or a workflow.
 
-Knows: where a graph lets its model choose the way. Does not know: events, names.
-
-An agent decides itself when it is done: its graph has a way back, or its next steps cannot be
-known beforehand. A workflow goes a path that was laid down: its graph has no way back.
+An agent decides itself when it is done: its graph has a cycle, or its next steps are not known
+beforehand. A workflow follows a fixed path: its graph has no cycle.
 """
 
 from __future__ import annotations
@@ -17,7 +15,7 @@ _known: weakref.WeakKeyDictionary[Any, str] = weakref.WeakKeyDictionary()
 
 
 def operation_of(runnable: Any) -> str:
-    """The conventions' name of an invocation of this runnable."""
+    """Return the conventions' operation name for an invocation of this runnable."""
     builder = getattr(runnable, "builder", None)
     if builder is None:
         return AGENT
@@ -25,7 +23,7 @@ def operation_of(runnable: Any) -> str:
         known = _known.get(builder)
         if known is None:
             known = _known[builder] = WORKFLOW if _is_laid_down(builder) else AGENT
-    except (TypeError, AttributeError):  # a builder of another shape
+    except (TypeError, AttributeError):  # a builder of another form
         return AGENT
     return known
 
@@ -49,7 +47,7 @@ def _is_laid_down(builder: Any) -> bool:
 
 
 def _edges_of_graph(builder: Any) -> dict[str, set[str]] | None:
-    """Which node may follow which; None where that is not known beforehand."""
+    """Return the possible successors of each node; None if they are not known beforehand."""
     ways: dict[str, set[str]] = {}
     for before, after in builder.edges:
         ways.setdefault(before, set()).add(after)

@@ -1,1 +1,1 @@
-"""Changes to other libraries that capture needs: one file a library, each can be undone."""
+"""Change other libraries where capture needs it: one file per library, each change can be undone."""

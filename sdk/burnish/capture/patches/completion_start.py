@@ -1,10 +1,10 @@
-"""Lets other handlers hear the start of a completion model that is called asynchronously.
+"""Report the start of an asynchronous completion model to all callback handlers.
 
-Knows: `AsyncCallbackManager.on_llm_start` of langchain-core. Does not know: events.
+`install` replaces `AsyncCallbackManager.on_llm_start` of langchain-core.
 
-That method tells the start either to the handlers that run inline or to the others, never to both.
-Ours runs inline, so with it no other handler would hear anything of such a call. The method is
-therefore called without our handler, which is told afterwards.
+That method calls either the inline handlers or the others, never both. Burnish's handler runs
+inline, so with it no other handler would be called. The replacement therefore calls the method
+without that handler, and then calls the handler itself.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from burnish.capture import faults
 
 
 def install(handler: Any) -> None:
-    """Keep our handler out of the method that can tell only one kind of handlers."""
+    """Call the original method without the given handler, then the handler."""
     from langchain_core.callbacks import AsyncCallbackManager
 
     original = getattr(AsyncCallbackManager, "on_llm_start", None)

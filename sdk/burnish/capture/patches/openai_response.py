@@ -1,7 +1,7 @@
-"""What a server said, as far as an OpenAI-compatible reply carries it and chat models drop it.
+"""Read the fields of an OpenAI-compatible reply that chat models drop.
 
-Knows: the fields of vLLM, SGLang and llama-server beside OpenAI's own, whole and in chunks.
-Does not know: how replies arrive (wire_tap.py, clients/), events.
+`WireReply` reads the fields of vLLM, SGLang and llama-server besides OpenAI's own, whole and in
+chunks.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _KNOWN_TOP = frozenset(
 
 
 class WireReply:
-    """One reply, put together from the whole or from its chunks."""
+    """One reply, assembled from the whole or from its chunks."""
 
     def __init__(self) -> None:
         self.facts: dict[str, Any] = {}
@@ -33,20 +33,20 @@ class WireReply:
         self._thoughts: list[str] = []
         self._texts: list[str] = []
         self.calls: list[dict[str, Any]] = []  # in order of arrival: id, name, arguments as written
-        self._newest: dict[int, dict[str, Any]] = {}  # the call that an index meant last
+        self._newest: dict[int, dict[str, Any]] = {}  # the call that an index referred to last
 
     @property
     def reasoning(self) -> str:
-        """The thought, as far as it is known."""
+        """Return the thought so far."""
         return "".join(self._thoughts)
 
     def add(self, reply: Mapping[str, Any]) -> str:
-        """Take a whole reply or the next chunk; returns the text that it adds."""
+        """Add a whole reply or the next chunk; return the text that it adds."""
         self._top(reply)
         known = len(self._texts)
         choices = reply.get("choices") or (reply.get("chunk") or {}).get("choices") or ()
         for choice in choices:
-            if not choice.get("index"):  # the first choice is the one that the agent goes on with
+            if not choice.get("index"):  # the agent continues with the first choice
                 self._choice(choice)
         return "".join(self._texts[known:])
 
@@ -112,9 +112,10 @@ class WireReply:
                 kept["arguments"] += function["arguments"]
 
     def _call_of(self, place: int, call: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the call that a piece belongs to: the newest of its index, unless it names another id.
+        """Return the call of a piece: the newest of its index, unless the piece names another id.
 
-        Some servers stream every call under index 0, or under none; a new id begins a new call.
+        Some servers stream every call under index 0, or without an index; a new id begins a new
+        call.
         """
         index = call.get("index")
         slot = place if not isinstance(index, int) else index
@@ -125,11 +126,11 @@ class WireReply:
         return kept
 
     def raw_arguments(self) -> dict[str, str]:
-        """Arguments as the model wrote them, by call id."""
+        """Return the arguments as the model wrote them, by call id."""
         return {call["id"]: call["arguments"] for call in self.calls if "id" in call}
 
     def enrich(self, message: Message) -> Message:
-        """The reply as LangChain gives it, with what it dropped."""
+        """Add the dropped fields to the reply that LangChain returns."""
         parts = [dict(part) for part in message["parts"]]
         if self.reasoning and not any(part.get("type") == "reasoning" for part in parts):
             parts.insert(0, {"type": "reasoning", "content": self.reasoning, "block": "wire"})
@@ -140,7 +141,7 @@ class WireReply:
         return {**message, "parts": parts}
 
     def message(self) -> Message:
-        """The reply by itself, in the records' form."""
+        """Return the reply in the records' form."""
         parts: list[dict[str, Any]] = []
         if self.reasoning:
             parts.append({"type": "reasoning", "content": self.reasoning, "block": "wire"})
@@ -151,7 +152,7 @@ class WireReply:
 
 
 def read_usage(usage: Mapping[str, Any]) -> dict[str, int]:
-    """Token counts in OpenAI's form, under the names of `records.Usage`."""
+    """Read token counts in OpenAI's form, under the names of `records.Usage`."""
     prompt = usage.get("prompt_tokens_details") or {}
     completion = usage.get("completion_tokens_details") or {}
     read = {

@@ -1,9 +1,9 @@
-"""Keeps what `ChatOpenAI` drops of a reply until the callbacks tell whose reply it is.
+"""Keep the fields of a reply that `ChatOpenAI` drops until its callback arrives.
 
-Knows: the two converters of langchain-openai that see the server's reply. Does not know: events.
+`install` wraps the two converters of langchain-openai that see the server's reply.
 
-A reply is found again by the very object that the converter made of it, so calls that run at the
-same time cannot mix. Where langchain-openai has changed shape, capture goes on without the tap.
+A reply is found again by the object that the converter made of it, so concurrent calls cannot be
+confused. If langchain-openai has changed shape, capture continues without the tap.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _done = False
 
 
 def install() -> None:
-    """Tap langchain-openai once it is loaded."""
+    """Wrap langchain-openai's converters once the package is loaded."""
     global _done
     if _done:
         return
@@ -42,7 +42,7 @@ def install() -> None:
             "ChatOpenAI are not captured (burnish doctor)",
         )
         return
-    model._create_chat_result = _tapped_whole(whole)  # noqa: SLF001 - there is no public place
+    model._create_chat_result = _tapped_whole(whole)  # noqa: SLF001 - there is no public name
     model._convert_chunk_to_generation_chunk = _tapped_chunk(chunk)  # noqa: SLF001
 
 
@@ -75,7 +75,7 @@ def _keep_whole(result: Any, response: Any) -> None:
 
 
 def _dump_response(response: Any) -> dict[str, Any]:
-    """A reply of the openai package as a dict, without parsed objects."""
+    """Return a reply of the openai package as a dict, without parsed objects."""
     hidden = {"choices": {"__all__": {"message": {"parsed"}}}}
     return response.model_dump(exclude=hidden, warnings=False)
 
@@ -84,7 +84,7 @@ def _dump_response(response: Any) -> dict[str, Any]:
 def _keep_reply(made: Any, reply: Any) -> None:
     if not isinstance(reply, dict):
         return
-    # The object is held, so that its id cannot become another's.
+    # The table holds the object, so that its id is not reused.
     _kept[id(made)] = (made, reply)
     while len(_kept) > _KEPT:
         _kept.popitem(last=False)
@@ -92,13 +92,13 @@ def _keep_reply(made: Any, reply: Any) -> None:
 
 
 def take(made: Any) -> dict[str, Any] | None:
-    """The server's words behind an object that a converter made."""
+    """Return the server's reply for an object that a converter made, and remove it."""
     found = _kept.pop(id(made), None)
     return None if found is None else found[1]
 
 
 def reply_of(message: Any, chunks: list[dict[str, Any]] | None) -> WireReply | None:
-    """What the server said in a call that is over."""
+    """Return the server's reply to an ended call."""
     if not chunks:
         whole = take(message)
         if whole is None:

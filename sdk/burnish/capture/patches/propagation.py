@@ -1,9 +1,9 @@
-"""While a tool runs, OpenTelemetry's current span is the tool's.
+"""Make a tool's span OpenTelemetry's current span while the tool runs.
 
-Knows: how a run's ids become OpenTelemetry's context, and how what was there before comes back.
-Does not know: who asks for the context: an instrumented HTTP client, a tracer, a propagator.
+`enter` and `leave` are called at the start and end of a run. Instrumented HTTP clients, tracers and
+propagators then use the tool's span as parent.
 
-What was current is put back by its value, not by a token: a token fails where a callback arrives
+The previous context is restored by its value, not by a token: a token fails if a callback arrives
 in another context than the one before it.
 """
 
@@ -15,7 +15,7 @@ from burnish.capture.recorder.runs import Run
 
 
 def enter(run: Run) -> None:
-    """Make a run current, where the settings ask for it."""
+    """Make a run current, if the settings enable it."""
     if settings.current().propagate:
         _enter_span(run)
 
@@ -38,7 +38,7 @@ def _enter_span(run: Run) -> None:
 
 
 def leave(run: Run) -> None:
-    """Put back what was current before a run."""
+    """Restore the context from before a run."""
     if run.outside is not None:
         _leave_span(run)
 

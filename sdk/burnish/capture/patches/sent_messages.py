@@ -1,10 +1,10 @@
-"""Gives the messages of a call as they were sent, where LangChain shows callbacks other ones.
+"""Find the messages of a call as they were sent, if LangChain passes other ones to callbacks.
 
-Knows: the place in langchain-core that rewrites images, files and untyped blocks for tracers.
-Does not know: events, what a message holds.
+`install` wraps the place in langchain-core that rewrites images, files and untyped blocks for
+tracers.
 
-The messages that were sent are found again by the very list that was made of them. Where
-langchain-core has changed shape, capture goes on with what callbacks are shown.
+The sent messages are found by the list that was made of them. If langchain-core has changed shape,
+capture uses the messages that callbacks receive.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def install() -> None:
             "show them (burnish doctor)",
         )
         return
-    module._format_for_tracing = _watch_rewrite(rewrite)  # noqa: SLF001 - there is no public place
+    module._format_for_tracing = _watch_rewrite(rewrite)  # noqa: SLF001 - there is no public name
 
 
 def _watch_rewrite(rewrite: Callable[[list[Any]], list[Any]]) -> Callable[[list[Any]], list[Any]]:
@@ -60,12 +60,12 @@ def _watch_rewrite(rewrite: Callable[[list[Any]], list[Any]]) -> Callable[[list[
 @faults.guarded
 def _remember_messages(shown: list[Any], sent: list[Any]) -> None:
     if any(map(is_not, shown, sent)):
-        # The list is held, so that its id cannot become another's.
+        # The table holds the list, so that its id is not reused.
         _sent[id(shown)] = (shown, list(sent))
     while len(_sent) > _KEPT:
         _sent.popitem(last=False)
 
 
 def as_sent(shown: list[Any]) -> list[Any]:
-    """The messages behind those that a callback was shown."""
+    """Return the sent messages for those that a callback received."""
     return _sent.pop(id(shown), (shown, shown))[1] if _sent else shown

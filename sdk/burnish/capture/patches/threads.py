@@ -1,8 +1,8 @@
-"""Work that an agent gives to raw threads is known as the agent's.
+"""Assign work that an agent gives to raw threads to the agent's run.
 
-A `ThreadPoolExecutor` (and so `run_in_executor`) carries the caller's context variables. A raw
-`threading.Thread` keeps its own empty context, as without burnish; it only remembers in which
-trajectory it was started, so that what it reports on that run counts as said from inside.
+A `ThreadPoolExecutor` (and so `run_in_executor`) receives the caller's context variables. A raw
+`threading.Thread` keeps its own empty context, as without burnish; it only remembers the trajectory
+in which it was started, so that its reports on that run have the origin "inside".
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _installed = False
 
 
 def carry_context() -> None:
-    """Let pools carry the caller's context while a captured run is active."""
+    """Pass the caller's context to pools while a captured run is active."""
     global _installed
     if _installed:
         return

@@ -1,7 +1,8 @@
-"""Records what happens inside a trajectory: each start, each end, each failure.
+"""Record the start, end and failure of each run inside a trajectory.
 
-The sources open a `Run` and call `start_...`, then one of `finish_...`, `fail_...`. Here alone
-content is shared and redacted, tries are numbered, and token ids go with a text that was redacted.
+The sources open a `Run` and call `start_...`, then one of `finish_...`, `fail_...`. Only this
+module
+shares and redacts content, numbers retries, and drops token ids of a redacted text.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from burnish.journal.events import ModelStarted, NodeStarted, RunStarted, ToolSt
 
 
 def start_run(trajectory: LiveTrajectory, request: RunRequest) -> None:
-    """Record that an agent is invoked."""
+    """Record that an agent was invoked."""
     content = trajectory.content
     ref, blob = content.value(request.input)
     blobs: Blobs = {ref: blob}
@@ -55,11 +56,11 @@ def start_run(trajectory: LiveTrajectory, request: RunRequest) -> None:
 
 
 def start_node(run: Run, name: str) -> None:
-    """Record that a node, a sub-graph or a nested agent starts; its place and speaker are known."""
+    """Record the start of a node, a sub-graph or a nested agent, with known place and speaker."""
     run.name = name
     place, parent = run.place, run.parent
     if parent is None or place.namespace != parent.place.namespace:
-        run.number_execution((name, place.namespace))  # a graph names each execution of a node
+        run.number_execution((name, place.namespace))  # a graph identifies each execution of a node
     else:
         run.number_try(name)
     registry.add(run)
@@ -86,14 +87,14 @@ def finish_node(run: Run) -> None:
 
 
 def fail_node(run: Run, error: BaseException, *, bubbled: str | None = None) -> None:
-    """Record that a node raised; `bubbled` names control flow that is no error."""
+    """Record that a node raised; `bubbled` names a control-flow exception."""
     _close_failed(run, error, bubbled)
     name, words = (None, None) if bubbled else describe_error(error)
     run.trajectory.end_run(run, error_type=name, error=words, bubbled=bubbled)
 
 
 def start_model_call(run: Run, request: ModelRequest) -> None:
-    """Record that a chat model is asked."""
+    """Record a call of a chat model."""
     trajectory = run.trajectory
     content = trajectory.content
     if request.langchain:
@@ -135,13 +136,14 @@ def start_model_call(run: Run, request: ModelRequest) -> None:
 
 
 def finish_model_call(run: Run, reply: ModelReply) -> None:
-    """Record that a model answered."""
+    """Record the answer of a model."""
     trajectory = run.trajectory
     content = trajectory.content
     blobs: Blobs = {}
     ref = None
     if reply.original is not None:
-        ref, blob = content.message(reply.original)  # as the next call will send it
+        # in the form in which the next call will send it
+        ref, blob = content.message(reply.original)
         if reply.message is None:
             blobs[ref] = blob
     if reply.message is not None:
@@ -154,7 +156,7 @@ def finish_model_call(run: Run, reply: ModelReply) -> None:
 
 
 def _makes_calls(reply: ModelReply) -> bool:
-    """Return whether a reply calls a tool, so that the run goes on."""
+    """Return whether a reply calls a tool, so that the run continues."""
     if reply.original is not None:
         fields = getattr(reply.original, "__dict__", {})
         return bool(fields.get("tool_calls") or fields.get("invalid_tool_calls"))
@@ -171,7 +173,7 @@ def _end_model(
     reply: ModelReply,
     failure: Mapping[str, Any] = {},
 ) -> None:
-    """End a model call; token ids and log-probabilities go where its text was redacted."""
+    """End a model call; drop token ids and log-probabilities if its text was redacted."""
     trajectory = run.trajectory
     content = trajectory.content
     facts, extras = reply.facts, reply.extras
@@ -194,9 +196,9 @@ def fail_model_call(
 
     Args:
         run: The call.
-        error: What was raised; a GeneratorExit means that the stream was left.
-        reply: What it had answered by then.
-        **facts: Further fields of the end: adapter and arm, where the call was routed.
+        error: The raised error; a GeneratorExit means that the stream was left.
+        reply: The partial answer.
+        **facts: Further fields of the end: adapter and arm of a routed call.
     """
     _close_failed(run, error)
     left = isinstance(error, GeneratorExit)
@@ -217,7 +219,7 @@ def fail_model_call(
 
 
 def start_tool_run(run: Run, request: ToolRequest) -> None:
-    """Record that a tool is called."""
+    """Record a tool call."""
     trajectory = run.trajectory
     content = trajectory.content
     ref, blob = content.value(request.arguments)
@@ -229,7 +231,7 @@ def start_tool_run(run: Run, request: ToolRequest) -> None:
     if call_id is None or parent is None or type(call_id).__hash__ is None:
         run.number_try((request.name, ref))
     else:  # a graph may run the node of a call again: each start of the call is a try
-        # Ids are unique within a message only: another call under the same id is no try of the first.
+        # Ids are unique only within a message: another call with the same id is not a retry.
         run.attempt = max(parent.attempt, trajectory.root.count_try((call_id, request.name, ref)))
         raw = trajectory.raw_arguments.get(call_id) if raw is None else raw
     registry.add(run)
@@ -258,7 +260,7 @@ def start_tool_run(run: Run, request: ToolRequest) -> None:
 
 
 def finish_tool_run(run: Run, reply: ToolReply, **failure: Any) -> None:
-    """Record that a tool returned; `failure` names the error that it reported besides."""
+    """Record that a tool returned; `failure` names an error that it reported in its result."""
     blobs: Blobs = {}
     ref = None
     if reply.result is not None:
@@ -294,7 +296,7 @@ def fail_tool_run(
 
 
 def _close_failed(run: Run, error: BaseException, bubbled: str | None = None) -> None:
-    """Close what a failed run leaves open; a next start of the same thing will be its next try."""
+    """Close the open runs below a failed run; the next start of the same thing is its next try."""
     run.trajectory.close_below(run, error)
     if bubbled is None:
         run.failed()

@@ -1,6 +1,6 @@
-"""Where we are: the run that this code belongs to, the task it attempts, whether to record.
+"""Find the run, the task and the recording state of the calling code.
 
-Knows: context variables of capture and LangChain's own. Does not know: events.
+The module holds the context variables of capture and reads LangChain's own.
 """
 
 from __future__ import annotations
@@ -17,30 +17,31 @@ from burnish.capture.recorder.values import text_of_value
 from burnish.capture.sync_async_context import leave_variable
 
 STARTED_IN = "_burnish_started_in"
-"""Attribute of a raw thread: the trajectories in which it was started (capture/patches/threads.py)."""
+"""Attribute of a raw thread: the trajectories in which it was started (capture/patches/threads.py).
+"""
 scope: ContextVar[Run | None] = ContextVar("burnish_scope", default=None)
-"""The open `trace` that this code runs in."""
+"""The open `trace` of this context."""
 current_task: ContextVar[Any] = ContextVar("burnish_task", default=None)
-"""The `task` that runs started here attempt; None outside of every task."""
+"""The `task` of runs that start in this context; None outside of every task."""
 suppressed: ContextVar[bool] = ContextVar("burnish_suppressed", default=False)
-"""Whether nothing is to be recorded here."""
+"""Whether recording is off in this context."""
 
 
 def ambient_config() -> dict[str, Any] | None:
-    """The config of the LangChain run that this code is called from."""
+    """Return the config of the LangChain run that calls this code."""
     module = sys.modules.get("langchain_core.runnables.config")
     return None if module is None else module.var_child_runnable_config.get()
 
 
 def run_of_config(config: Any) -> Run | None:
-    """The captured run that callbacks of this config belong to."""
+    """Return the captured run that callbacks of this config belong to."""
     manager = config.get("callbacks") if config else None
     parent = getattr(manager, "parent_run_id", None)
     return None if parent is None else registry.runs.get(parent.int)
 
 
 def innermost(outer: Run | None, inner: Run | None) -> Run | None:
-    """The deeper of two runs that this code is in, if one holds the other; else the first."""
+    """Return the deeper of two runs of this context, if one contains the other; else the first."""
     if inner is None or inner.trajectory.ended:
         return outer
     if outer is None:
@@ -49,12 +50,12 @@ def innermost(outer: Run | None, inner: Run | None) -> Run | None:
 
 
 def current_run() -> Run | None:
-    """The captured run that this code is called from, or None."""
+    """Return the captured run that calls this code, or None."""
     return innermost(run_of_config(ambient_config()), scope.get())
 
 
 def trajectories_here() -> list[LiveTrajectory]:
-    """The running trajectories that this code is part of: by its context, or by who started its thread."""
+    """Return the running trajectories of this code, by its context or by the starter of its thread."""
     run = current_run()
     found = [] if run is None else [run.trajectory]
     started_in = getattr(threading.current_thread(), STARTED_IN, ())
@@ -62,13 +63,13 @@ def trajectories_here() -> list[LiveTrajectory]:
 
 
 def current_trajectory_id() -> str | None:
-    """Id of the trajectory that this code runs in."""
+    """Return the id of the trajectory of this code."""
     run = current_run()
     return None if run is None else run.trajectory.id
 
 
 def current_thread_id() -> str | None:
-    """The conversation that this code runs in, as the agent's config names it."""
+    """Return the conversation of this code, as the agent's config names it."""
     run = current_run()
     if run is not None and run.trajectory.thread_id is not None:
         return run.trajectory.thread_id

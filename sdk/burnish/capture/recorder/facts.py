@@ -1,8 +1,9 @@
-"""Makes the events of facts: outcomes, verdicts, states, and counts of what was lost.
+"""Make the events of facts: outcomes, verdicts, states, and counts of losses.
 
-A fact is checked before it is written, because its writer believes that it was taken: a value of a
-certain meaning is converted, any other is refused. `origin_of` says whether code inside the very
-run that a fact is about reports it; such a fact is kept and never decides.
+A fact is checked before it is written, because its caller relies on it: a value with a clear
+meaning
+is converted, any other is refused. `origin_of` detects a fact that code inside a run reports about
+that run; it is kept and never decides.
 """
 
 from __future__ import annotations
@@ -130,12 +131,12 @@ def state_event(trajectory_id: str, state: Any, content: Content, origin: str = 
 
 
 def losses_event(counts: Mapping[str, int], content: Content) -> AnyEvent:
-    """Make the event of what could not be kept, by kind."""
+    """Make the event of losses, by kind."""
     return _seal_fact(Dropped(at=time.time_ns(), counts=dict(counts)), content, {})
 
 
 def origin_of(trajectory_id: str | None, thread_id: str | None) -> str:
-    """Origin of a fact that is reported here: "inside" within the very run that it is about.
+    """Return the origin of a fact reported here: "inside" within the run that it is about.
 
     Args:
         trajectory_id: The trajectory that it is about.
@@ -185,7 +186,7 @@ def _one_of(value: Any, words: tuple[str, ...]) -> str:
 
 
 def _read_moment(place: str, given: Any) -> int:
-    """Nanoseconds since the epoch; 0 and None are now."""
+    """Read a time in nanoseconds since the epoch; 0 and None mean now."""
     expected = "nanoseconds since the epoch"
     found = _read_field(place, lambda value: read_integer(value, expected, least=0), given)
     return found or time.time_ns()

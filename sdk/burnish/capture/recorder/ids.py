@@ -1,7 +1,8 @@
-"""Ids of trajectories, spans and runs. Knows: how they are drawn. Does not know: what they name.
+"""Draw ids of trajectories, spans and runs.
 
-They come from a generator of our own, seeded by the system once per process: asking the system for
-each would be a call into the kernel, and the agent's own `random.seed()` must not make two alike.
+They come from a separate generator, seeded by the system once per process: a system call for each
+id
+would be slow, and the agent's own `random.seed()` must not make two ids equal.
 """
 
 from __future__ import annotations
@@ -11,23 +12,23 @@ import uuid
 
 from burnish.files import platform
 
-_random = random.Random()  # noqa: S311 - names, no secrets
+_random = random.Random()  # noqa: S311 - names, not secrets
 _VERSION = 0xF << 76
 _VARIANT = 0x3 << 62
 
 
 def new_id(size: int) -> str:
-    """A random id of `size` bytes in hex."""
+    """Return a random id of `size` bytes in hex."""
     return f"{_random.getrandbits(8 * size):0{2 * size}x}"
 
 
 def new_key() -> int:
-    """A random UUID of version 4, as the integer that names it in the registry."""
+    """Return a random UUID of version 4 as an integer, a key of the registry."""
     return _random.getrandbits(128) & ~(_VERSION | _VARIANT) | 4 << 76 | 2 << 62
 
 
 def new_uuid() -> uuid.UUID:
-    """A random UUID of version 4."""
+    """Return a random UUID of version 4."""
     return uuid.UUID(int=new_key())
 
 

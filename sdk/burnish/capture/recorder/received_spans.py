@@ -1,7 +1,7 @@
-"""Makes the event of a span that another process shipped to this workspace.
+"""Make the event of a span that another process shipped to this workspace.
 
-Its texts were redacted while it was taken apart (telemetry/spans/received_spans.py); here its fields get the
-declared types, so that what is acknowledged to the sender is readable.
+Its texts were redacted while it was split (telemetry/spans/received_spans.py). Here its fields are
+converted to the declared types, so that an acknowledged span is readable.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from burnish.journal.events import SpanReceived
 
 
 def received_event(**fields: Any) -> SpanReceived:
-    """Make the event of a received span out of its fields.
+    """Make the event of a received span from its fields.
 
     Raises:
         UnreadableEvent: If a field has a type that cannot be converted.

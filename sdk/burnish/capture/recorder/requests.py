@@ -1,7 +1,7 @@
-"""What the sources of a recording hand over, in words of no library.
+"""Define the library-neutral requests and replies that sources pass to the recorder.
 
-A source (LangChain's callbacks, the OpenAI client, calls by hand, an import) translates what it
-sees into these, and the recorder makes events of them (calls.py).
+A source (LangChain's callbacks, the OpenAI client, manual calls, an import) converts its data to
+these types, and the recorder makes events of them (calls.py).
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ import msgspec
 from burnish.records import Json, Message
 
 TOKENS = ("prompt_token_ids", "token_ids", "logprobs")
-"""Facts of a reply that spell its text, and go wherever the text was redacted."""
+"""Facts of a reply that spell its text; they are dropped if the text was redacted."""
 
 
 class RunRequest(msgspec.Struct, kw_only=True):
-    """An invocation of an agent, as it is known before it runs.
+    """An invocation of an agent, as known before it runs.
 
     Attributes:
         entry: The entry point and type that was called.
-        input: What the agent was asked, of any type.
-        trace: Trace of the OpenTelemetry span that was active.
+        input: The input of the agent, of any type.
+        trace: Trace of the active OpenTelemetry span.
         parent: That span.
-        resumed: Whether the trajectory was begun by an earlier invocation.
+        resumed: Whether an earlier invocation began the trajectory.
         metadata: The user's metadata.
         tags: The user's labels.
         task: Further fields of the run: user, task_id, attempt, source, environment, mode.
@@ -43,15 +43,15 @@ class RunRequest(msgspec.Struct, kw_only=True):
 
 
 class ModelRequest(msgspec.Struct, kw_only=True):
-    """A call of a chat model, as it is known before the model answers.
+    """A call of a chat model, as known before the model answers.
 
     Attributes:
-        messages: The messages in the records' form, or LangChain's own where `langchain`.
+        messages: The messages in the records' form, or LangChain's own if `langchain` is set.
         parameters: Tools, choices and sampling as the client spells them.
-        tools: Tool definitions in the records' form, where `parameters` hold none.
-        model: The model's name, where `parameters` hold none.
+        tools: Tool definitions in the records' form, if `parameters` hold none.
+        model: The model's name, if `parameters` hold none.
         run_id: LangChain's id of the call.
-        about: The user's tags and metadata, and the structured output that was asked for.
+        about: The user's tags and metadata, and the requested structured output.
     """
 
     messages: Sequence[Any]
@@ -65,14 +65,14 @@ class ModelRequest(msgspec.Struct, kw_only=True):
 
 
 class ModelReply(msgspec.Struct, kw_only=True):
-    """What a chat model answered.
+    """The answer of a chat model.
 
     Attributes:
-        message: The reply in the records' form; None where there is none, or `original` says it all.
+        message: The reply in the records' form; None without one, or if `original` is complete.
         original: LangChain's message, as later calls will send it again.
         text: Its text.
         facts: Fields of the end of a call: usage, finish_reason, token_ids, ...
-        extras: What has no field of its own.
+        extras: Data without a field of its own.
     """
 
     message: Message | None = None
@@ -83,16 +83,16 @@ class ModelReply(msgspec.Struct, kw_only=True):
 
 
 class ToolRequest(msgspec.Struct, kw_only=True):
-    """A run of a tool, a retriever or a memory, as it is known before it starts.
+    """A run of a tool, a retriever or a memory, as known before it starts.
 
     Attributes:
         name: Name of the tool.
-        arguments: What it is called with, of any type.
-        call_id: Id of the model's call that asked for it.
-        raw_arguments: The arguments as the model wrote them; by default what its reply said.
+        arguments: Its arguments, of any type.
+        call_id: Id of the model's call that requested it.
+        raw_arguments: The arguments as the model wrote them; by default those of its reply.
         run_id: LangChain's id of the run.
         about: The user's tags and metadata.
-        operation: What is done, in the words of the conventions.
+        operation: The operation, in the conventions' terms.
     """
 
     name: Any
@@ -105,7 +105,7 @@ class ToolRequest(msgspec.Struct, kw_only=True):
 
 
 class ToolReply(msgspec.Struct, kw_only=True):
-    """What a tool gave back: the values of `response`, `artifact` and `status`."""
+    """The result of a tool: the values of `response`, `artifact` and `status`."""
 
     result: dict[str, Any] | None = None
     is_error: bool = False

@@ -1,9 +1,9 @@
-"""The open runs of this process: how they nest, how their tries are numbered, who holds them.
+"""Keep the open runs of this process: their nesting, their retries, and their registry.
 
-A run is one open piece of a trajectory: the invocation itself, a node, a model call or a tool. The
-registry finds it by the id that callbacks use. Starts are recorded by `calls`; every end goes
-through `LiveTrajectory.end_run` or `finish`, and every event of a run through `send` or `wait`,
-where it is sealed.
+A run is one open part of a trajectory: the invocation itself, a node, a model call or a tool. The
+registry finds it by the id that callbacks use. `calls` records every start; every end goes through
+`LiveTrajectory.end_run` or `finish`, and every event of a run through `send` or `wait`, which seal
+it.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _ENDS: dict[str, type[NodeEnded | ModelEnded | ToolEnded]] = {
 
 
 class GraphPosition(msgspec.Struct, frozen=True, gc=False):
-    """Where in a graph a run happens; runs at the same place share one."""
+    """The place of a run in a graph; runs at the same place share one."""
 
     node: str | None = None
     step: int | None = None
@@ -52,32 +52,32 @@ _NOWHERE = GraphPosition()
 
 
 class Run:
-    """One open piece of a trajectory: the invocation itself, a node, a model call or a tool."""
+    """One open part of a trajectory: the invocation itself, a node, a model call or a tool."""
 
-    # What most runs leave as it is stands here once.
+    # Defaults of most runs, kept on the class.
     attempt = 1
     chunks: list[Any] | None = None
     first_token_at: int | None = None
     last_tries: dict[Any, int] | None = None
     name: str | None = None
-    outside: Any = None  # OpenTelemetry's context before it, where it was made current
+    outside: Any = None  # OpenTelemetry's context before it, if it was made current
     redacted = False
-    retry_key: Any = None  # equal for tries of the same thing, where only failures tell
-    runnable: Any = None  # whose entry point it is, where that is written by hand
+    retry_key: Any = None  # equal for tries of the same thing, if only failures show a retry
+    runnable: Any = None  # the custom runnable whose entry point it is
     wire: list[dict[str, Any]] | None = None  # chunks as the server sent them
 
     def __init__(self, parent: Run, kind: str, key: Any, span: str) -> None:
         self.trajectory = parent.trajectory
         self.parent: Run | None = parent
         self.kind = kind  # "node", "model", "tool"; a Root is an "agent"
-        self.key = key  # how the registry knows it
+        self.key = key  # its key in the registry
         self.span = span
         self.place = parent.place
         self.speaker = parent.speaker
         self.agent_name = parent.agent_name
 
     def is_below(self, other: Run) -> bool:
-        """Return whether this run was started by another one, or by what that one started."""
+        """Return whether this run was started by another one, directly or through other runs."""
         above = self.parent
         while above is not None:
             if above is other:
@@ -86,7 +86,7 @@ class Run:
         return False
 
     def count_try(self, key: Any) -> int:
-        """Count one more try of something below this run; returns how many there were."""
+        """Count one more try of something below this run; return the number of earlier tries."""
         tries = self.last_tries
         if tries is None:
             tries = self.last_tries = {}
@@ -94,13 +94,13 @@ class Run:
         return number
 
     def number_execution(self, key: Any) -> None:
-        """Number a run that has a name of its own: each start under that name is one more try."""
+        """Number a run with a name of its own: each start under that name is one more try."""
         parent = self.parent
         if parent is not None:
             self.attempt = parent.attempt - 1 + parent.count_try(key)
 
     def number_try(self, key: Any) -> None:
-        """Number a run without a name of its own: it is tried again once the same thing failed."""
+        """Number a run without a name of its own: it is a retry once the same thing has failed."""
         self.retry_key = key
         parent = self.parent
         if parent is not None:
@@ -114,13 +114,13 @@ class Run:
 
 
 class Root(Run):
-    """The invocation itself."""
+    """The run of the invocation itself."""
 
     def __init__(self, trajectory: LiveTrajectory) -> None:
         self.trajectory = trajectory
         self.parent = None
         self.kind = "agent"
-        self.key: Any = None  # until the registry knows it
+        self.key: Any = None  # until it is registered
         self.span = new_id(8)
         self.place = _NOWHERE
         self.speaker: str | None = trajectory.agent
@@ -132,13 +132,13 @@ class LiveTrajectory:
 
     Args:
         agent: Name of the agent.
-        trajectory_id: The trajectory that is taken up again; None begins a new one.
-        door: What redacts its texts.
+        trajectory_id: The trajectory to resume; None begins a new one.
+        door: Redacts its texts.
     """
 
-    trace: str | None = None  # of an OpenTelemetry span that was active; else its own id is
+    trace: str | None = None  # of an active OpenTelemetry span; otherwise its own id
     clock: Callable[[], int] = staticmethod(time.time_ns)
-    makes_checkpoints = False  # from which another invocation may go on
+    makes_checkpoints = False  # from which another invocation may continue
 
     def __init__(
         self, agent: str, trajectory_id: str | None = None, door: Guarded | None = None
@@ -150,8 +150,8 @@ class LiveTrajectory:
         self.thread_id: str | None = None
         self.environment: Any = None
         self.root = Root(self)
-        self.open: dict[Any, Run] = {}  # below the root, by their keys, in the order they began
-        self.aliases: set[Any] = set()  # ids of runs that are not kept for themselves
+        self.open: dict[Any, Run] = {}  # below the root, by their keys, in the order of their start
+        self.aliases: set[Any] = set()  # ids of runs that are not recorded separately
         self.waiting: deque[AnyEvent] = deque()  # frames of nodes, sent with the next call's
         self.interrupts: list[str] = []
         self.last_reply: str | None = None
@@ -161,7 +161,7 @@ class LiveTrajectory:
         self.pid = os.getpid()
 
     def send(self, event: AnyEvent, blobs: Mapping[Ref, bytes] = _NO_BLOBS) -> AnyEvent:
-        """Make an event durable, and those of nodes that wait before it; returns it as it is kept."""
+        """Make an event and the waiting node events durable; return the event as stored."""
         if self.content.door is not None:
             event = self._sealed(event, blobs)
         waiting = self.waiting
@@ -179,11 +179,11 @@ class LiveTrajectory:
         return event
 
     def write(self, events: Sequence[AnyEvent], blobs: Mapping[Ref, bytes]) -> None:
-        """Hand events over to the journal."""
+        """Write events to the journal."""
         sink.write(events, blobs, self.losses)
 
     def wait(self, event: AnyEvent) -> None:
-        """Let an event be written with the next call's."""
+        """Queue an event, which is written with the next call's."""
         self.waiting.append(event if self.content.door is None else self._sealed(event, _NO_BLOBS))
 
     def _sealed(self, event: AnyEvent, blobs: Collection[Ref]) -> AnyEvent:
@@ -191,13 +191,13 @@ class LiveTrajectory:
         return seal(event, content.door, self.losses, redacted=content.redacted(blobs))
 
     def close_below(self, run: Run, error: BaseException | None) -> None:
-        """Close what is still open below a run, innermost first."""
+        """Close the open runs below a run, innermost first."""
         for child in reversed(list(self.open.values())):
             if child.is_below(run) and registry.remove(child):
                 self.cut(child, error)
 
     def cut(self, run: Run, error: BaseException | None) -> None:
-        """Close a run that did not say how it ended."""
+        """Close a run whose end was not reported."""
         if run.kind == "node":
             self.end_run(run, cut=True)
             return
@@ -209,7 +209,7 @@ class LiveTrajectory:
         self.end_run(run, blobs, cut=True, error_type=name, error=words, **fields)
 
     def partial_of(self, run: Run, blobs: Blobs) -> dict[str, Any]:
-        """What a model call that did not finish had streamed, as fields of its end."""
+        """Return the streamed part of an unfinished model call, as fields of its end."""
         fields: dict[str, Any] = {"first_token_at": run.first_token_at, "redacted": run.redacted}
         text = "".join(chunk for chunk in run.chunks or () if isinstance(chunk, str))
         if text:
@@ -233,7 +233,7 @@ class LiveTrajectory:
         output: Any = None,
         error: BaseException | None = None,
     ) -> None:
-        """End this invocation: close what is open, record the state of the world, say how it went."""
+        """End this invocation: close open runs, record the state of the world and the result."""
         if self.ended or self.pid != os.getpid():  # a forked child does not end its parent's run
             return
         self.ended = True
@@ -262,9 +262,9 @@ class LiveTrajectory:
         self.send(ended, blobs)
 
     def _is_answered(self) -> bool:
-        """Return whether a run whose stream was left had said its answer: nothing was cut and no tool is waited for.
+        """Return whether an abandoned stream had its whole answer: not cut, with no pending tool.
 
-        A reader that stops once the answer is there leaves the stream as one who gave up does.
+        A reader that stops after the answer leaves the stream in the same way as one that gives up.
         """
         if self.last_reply is None or not self.last_reply.strip() or self.awaits_tools:
             return False
@@ -290,7 +290,7 @@ class LiveTrajectory:
 
 
 def describe_error(error: BaseException | None) -> tuple[str | None, str | None]:
-    """Type and message of an error."""
+    """Return type and message of an error."""
     if error is None:
         return None, None
     try:
@@ -314,29 +314,29 @@ class RunRegistry:
         self.runs[run.key] = run.trajectory.open[run.key] = run
 
     def remove(self, run: Run) -> bool:
-        """Take a run off; False if that was done before, when a run above it failed."""
+        """Remove a run; return False if it was removed before, when a run above it failed."""
         key = run.key
         self.runs.pop(key, None)
         return run.trajectory.open.pop(key, None) is not None
 
     def alias(self, run: Run, key: Any) -> None:
-        """Let what happens under `key` belong to `run`."""
+        """Assign events under `key` to `run`."""
         self.runs[key] = run
         run.trajectory.aliases.add(key)
 
     def drop_alias(self, run: Run, key: Any) -> None:
-        """End what `alias` began."""
+        """Remove an alias."""
         self.runs.pop(key, None)
         run.trajectory.aliases.discard(key)
 
     def begin(self, trajectory: LiveTrajectory, key: Any) -> None:
-        """Register a trajectory's root run; a key of None is told later, by `name`."""
+        """Register a trajectory's root run; a key of None is set later, by `name`."""
         self.active += 1
         if key is not None:
             self.name(trajectory.root, key)
 
     def name(self, root: Run, key: Any) -> None:
-        """Let what happens under `key` belong to a root run."""
+        """Assign events under `key` to a root run."""
         root.key = key
         self.runs[key] = root
 

@@ -1,6 +1,7 @@
-"""Events with fields as they are given, for helpers that write journals by hand.
+"""Make events with given fields, for helpers that write journals directly.
 
-Nothing is converted, redacted or numbered here: such a journal may tell of runs that no agent had.
+Nothing is converted, redacted or numbered here: such a journal may describe runs that never
+happened.
 """
 
 from __future__ import annotations
@@ -31,5 +32,5 @@ _KINDS: dict[EventName, Any] = {
 
 
 def scripted_event(kind: EventName, /, **fields: Any) -> AnyEvent:
-    """Make an event of the named kind out of its fields."""
+    """Make an event of the named kind from its fields."""
     return _KINDS[kind](**fields)

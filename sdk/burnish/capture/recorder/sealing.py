@@ -1,4 +1,4 @@
-"""The last step of every event before it leaves capture: its types are right, its texts redacted.
+"""Check the types and redact the texts of every event before it leaves capture.
 
 `readable` gives each field a value of its declared type. `seal` sends every text of an event
 through the redactor, except words of closed vocabularies and burnish's own hexadecimal ids, so a
@@ -54,7 +54,7 @@ _WORDS: dict[str, frozenset[str]] = {
         }
     ),
 }  # fmt: skip
-"""Closed vocabularies by field: a value that is one of these words names no person and no key."""
+"""Closed vocabularies by field: such a word names no person and no key."""
 _IDS = frozenset({"trajectory", "span", "trace", "parent"})
 _ROLLOUT = re.compile(r"[0-9a-f]{16}(-holdback|-[0-9]{1,4})?")
 
@@ -82,7 +82,7 @@ def _texts_of(kind: type[AnyEvent]) -> _Texts:
 
 
 def _types_of_field(declared: Any) -> tuple[Any, ...]:
-    """The types that a field may have, without None."""
+    """Return the types that a field may have, without None."""
     found = get_args(declared) if get_origin(declared) not in (list, dict) else ()
     return tuple(option for option in found or (declared,) if option is not type(None))
 
@@ -90,12 +90,12 @@ def _types_of_field(declared: Any) -> tuple[Any, ...]:
 def seal(
     event: AnyEvent, door: Guarded | None, losses: dict[str, int], *, redacted: bool = False
 ) -> AnyEvent:
-    """Redact every text of an event; the same event where nothing is redacted.
+    """Redact every text of an event; return the same event if nothing is redacted.
 
     Args:
         event: The event.
-        door: What redacts; None keeps all.
-        losses: Where values of a wrong type are counted.
+        door: The redactor; None keeps all.
+        losses: Receives the count of values of a wrong type.
         redacted: Whether one of its contents was redacted.
     """
     if door is None:
@@ -140,12 +140,12 @@ def _redact_keys(counts: Mapping[str, int], door: Guarded) -> dict[str, int]:
 
 
 def readable(event: AnyEvent, losses: dict[str, int]) -> AnyEvent:
-    """Give each field a value of its declared type, as far as the meaning of what is there is certain.
+    """Give each field a value of its declared type, if the given value has a clear meaning.
 
     A value that cannot be converted is left out and counted in `losses`.
 
     Raises:
-        UnreadableEvent: If what cannot be converted must not be left out.
+        UnreadableEvent: If a required value cannot be converted.
     """
     try:
         encode(event)
@@ -167,7 +167,7 @@ def readable(event: AnyEvent, losses: dict[str, int]) -> AnyEvent:
 
 
 def _convert_value(value: Any, declared: Any) -> Any:
-    """A value of the declared type."""
+    """Convert a value to the declared type."""
     options = _types_of_field(declared)
     if value is None and type(None) in get_args(declared):
         return None

@@ -1,4 +1,4 @@
-"""The way from capture to whoever ships spans. Knows: when shipping starts. Not: how it is done."""
+"""Start the shipper when the settings name a receiver, and flush it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _seen: settings.Settings | None = None
 
 @guarded
 def start() -> None:
-    """Have a shipper run where the settings name someone to ship to."""
+    """Start a shipper if the settings name a receiver."""
     global _seen
     now = settings.current()
     if now is _seen:
@@ -25,7 +25,7 @@ def start() -> None:
 
 
 def flush(timeout_s: float) -> int:
-    """Have what was captured shipped; returns the number of spans that are left."""
+    """Ship everything captured; return the number of remaining spans."""
     now = settings.current()
     if not (now.otlp_endpoint or now.exporters):
         return 0
@@ -33,7 +33,7 @@ def flush(timeout_s: float) -> int:
 
 
 def _shipper() -> Any:
-    """The module that ships, by name: telemetry makes events of received spans with the recorder."""
+    """Return the module that ships, imported by name: telemetry makes events with the recorder."""
     return importlib.import_module("burnish.telemetry.delivery.shipper")
 
 

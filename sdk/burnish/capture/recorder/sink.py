@@ -1,6 +1,6 @@
-"""Where events go: the journal of this process, or what a test put in its place.
+"""Write events to the journal of this process, or to a replacement in tests.
 
-Knows: how an event is handed over and what a refused one costs. Does not know: frames and files.
+`write` is the entry; a refused event is dropped and counted.
 """
 
 from __future__ import annotations
@@ -18,30 +18,30 @@ from burnish.journal.events import AnyEvent, Ref
 
 
 class Journal(Protocol):
-    """What takes events; `burnish.journal.writer.JournalWriter` is one."""
+    """A destination of events; `burnish.journal.writer.JournalWriter` is one."""
 
     def append(self, event: AnyEvent, blobs: Mapping[Ref, bytes] | tuple[()] = ...) -> None:
-        """Take one event with the blobs it names; returns once it is acknowledged."""
+        """Append one event with the blobs it names; return once it is acknowledged."""
         ...
 
     def append_all(
         self, events: Sequence[AnyEvent], blobs: Mapping[Ref, bytes] | tuple[()] = ...
     ) -> None:
-        """Take several events at once."""
+        """Append several events at once."""
         ...
 
     def flush(self, timeout_s: float | None = None) -> None:
-        """Force what was taken to the disk."""
+        """Force the appended events to the disk."""
         ...
 
 
 _replacement: Journal | None = None
-_bound: Journal | None = None  # what events go to, until the settings change
+_bound: Journal | None = None  # the current destination, until the settings change
 _lock = threading.RLock()
 
 
 def replace(journal: Journal | None) -> Journal | None:
-    """Send events to `journal` instead of the process's own; returns what was there before."""
+    """Send events to `journal` instead of the process's own; return the previous replacement."""
     global _replacement
     before, _replacement = _replacement, journal
     _unbind_journal()
@@ -49,12 +49,12 @@ def replace(journal: Journal | None) -> Journal | None:
 
 
 def is_replaced() -> bool:
-    """Return whether events go elsewhere than to the process's own journal."""
+    """Return whether the process's own journal is replaced."""
     return _replacement is not None
 
 
 def journal() -> Journal:
-    """The journal that events go to now."""
+    """Return the current journal."""
     return _bound or _bind_journal()
 
 
@@ -79,7 +79,7 @@ def _after_fork_in_child() -> None:
 
 
 def write(events: Sequence[AnyEvent], blobs: Mapping[Ref, bytes], losses: dict[str, int]) -> None:
-    """Hand events over in their order; the blobs go with the last. A refusal is counted."""
+    """Write events in order; the blobs belong to the last. A refusal is counted."""
     try:
         journal = _bound or _bind_journal()
         try:
@@ -96,7 +96,7 @@ def write(events: Sequence[AnyEvent], blobs: Mapping[Ref, bytes], losses: dict[s
 
 
 def _readable_events(events: Sequence[AnyEvent], losses: dict[str, int]) -> list[AnyEvent]:
-    """The events with values of the declared types; one that cannot be helped is dropped and counted."""
+    """Return the events with values of the declared types; drop and count unusable ones."""
     kept: list[AnyEvent] = []
     for event in events:
         try:

@@ -1,16 +1,17 @@
-"""Which run made a checkpoint: a private list of the runs of each thread.
+"""Find the run that made a checkpoint, in a private list of the runs of each thread.
 
-A resume belongs to the trajectory of the run that made its checkpoint. Nothing of ours is written
-into the user's checkpoints, so the runs of each thread are listed in the workspace instead: when
-each began, when it ended. The run whose time covers that of a checkpoint made it.
+A resume belongs to the trajectory of the run that made its checkpoint. Burnish writes nothing into
+the user's checkpoints, so the workspace lists the runs of each thread instead, with start and end.
+The run whose time covers that of a checkpoint made it.
 
 How it works: `note_start` and `note_end` append one record of fixed size to `HOME/threads.log` by
-one `write` of a file that was opened to append, so processes and threads need no lock. `run_at`
+one `write` to a file in append mode, so processes and threads need no lock. `run_at`
 searches the file for the thread. A record holds a digest of the thread's name, not the name;
 `erase` overwrites the records of forgotten trajectories with zeros. A full file is renamed to
-`threads.log.1`, and replaces the one before. The newest records of this process are kept in memory
-too, and alone where a test put another journal in the place of the workspace's. Writing keeps the
-interpreter's lock and blocks no event loop; an asynchronous caller reads files in another thread.
+`threads.log.1`, which replaces the previous one. The newest records of this process are also kept
+in
+memory, and only there if a test replaces the workspace's journal. Writing keeps the interpreter's
+lock and blocks no event loop; an asynchronous caller reads files in another thread.
 """
 
 from __future__ import annotations
@@ -35,14 +36,14 @@ from burnish.journal.gil_write import write_all, write_small
 
 _NAME = "threads.log"
 _RECORD = struct.Struct("<16s16sQ8s")  # thread, trajectory, time in ns, START or END
-_START, _END = b"run:from", b"run:upto"  # tell a record from bytes that are none
+_START, _END = b"run:from", b"run:upto"  # distinguish a record from other bytes
 _FULL = 32 * 1024 * 1024  # bytes of one file: about 350,000 runs
 _ID = re.compile(r"[0-9a-f]{32}")
 _FULL_MEMORY = 1024 * _RECORD.size
 _memory = bytearray()  # the newest records of this process
-_memory_home: Path | None = None  # the workspace that they belong to
-# Around each use of the file. Reentrant: an abandoned run may be closed by the garbage collector
-# while this thread writes; for its sake a file is closed one change later than it is left.
+_memory_home: Path | None = None  # the workspace of these records
+# Guards each use of the file. Reentrant: the garbage collector may close an abandoned run while
+# this thread writes; for that case a file is closed one change later than it is left.
 _lock = threading.RLock()
 
 
@@ -61,7 +62,7 @@ _left: _File | None = None
 
 
 class ThreadRun(NamedTuple):
-    """One run of a thread: its trajectory and its time; an end of None: it did not end, or not yet."""
+    """One run of a thread: its trajectory and its time; without an end it is running or was killed."""
 
     trajectory: str
     started_ns: int
@@ -69,28 +70,28 @@ class ThreadRun(NamedTuple):
 
 
 def note_start(thread: str, trajectory: str, at: int) -> None:
-    """Record that a run of a thread begins."""
+    """Record the start of a run of a thread."""
     _append_record(thread, trajectory, at, _START)
 
 
 def note_end(thread: str, trajectory: str, at: int) -> None:
-    """Record that a run of a thread ends."""
+    """Record the end of a run of a thread."""
     _append_record(thread, trajectory, at, _END)
 
 
 def run_at(thread: str, at_us: int) -> str | None:
-    """Return the trajectory whose run of a thread covers a moment, in microseconds; None without one."""
+    """Return the trajectory whose run of a thread covers a time, in microseconds; else None."""
     return _covering_run(runs_of_thread(thread), at_us)
 
 
 def recent_run_at(thread: str, at_us: int) -> str | None:
-    """As `run_at`, for a run of this process that has ended; touches no file."""
+    """Do as `run_at`, for a run of this process that has ended; reads no file."""
     runs = _runs_of(_records_in(_memory, _digest_of_thread(thread), 0))
     return _covering_run([run for run in runs if run.ended_ns is not None], at_us)
 
 
 def runs_of_thread(thread: str) -> list[ThreadRun]:
-    """Return the runs of a thread, in the order in which they began."""
+    """Return the runs of a thread, in the order of their start."""
     try:
         return _runs_of(_records_here(_digest_of_thread(thread)))
     except (OSError, ValueError) as problem:
@@ -99,7 +100,7 @@ def runs_of_thread(thread: str) -> list[ThreadRun]:
 
 
 def _covering_run(runs: list[ThreadRun], at_us: int) -> str | None:
-    """Return the trajectory of the run that covers a moment; of several, the one that began last."""
+    """Return the trajectory of the run that covers a time; of several, the one that began last."""
     found = None
     for run in runs:
         ended = run.ended_ns
@@ -152,7 +153,7 @@ def _digest_of_thread(thread: str) -> bytes:
 
 
 def _existing_files(home: Path) -> list[Path]:
-    """Return the files that there are, the older one first."""
+    """Return the existing files, the older one first."""
     found = (home / f"{_NAME}.1", home / _NAME)
     return [path for path in found if path.is_file()]
 
@@ -206,7 +207,7 @@ def _append_record(thread: str, trajectory: str, at: int, kind: bytes) -> None:
 
 
 def _open_descriptor() -> int:
-    """Return the open file of the current home, which has room for one more record."""
+    """Return the open file of the current home, with room for one more record."""
     file, home = _file, settings.current().home
     if file is None or file.home is not home or file.room <= 0:
         file = _open_file(home)
@@ -230,7 +231,7 @@ def _open_file(home: Path) -> _File:
 
 
 def _leave_file() -> None:
-    """Use the file no more, and close the one that was left before."""
+    """Stop using the file, and close the one that was left before."""
     global _file, _left
     if _file is None:
         return

@@ -1,8 +1,8 @@
-"""Values that users and other libraries hand over become the types that events hold.
+"""Convert values from users and other libraries to the types of events.
 
-A value is converted where its meaning is certain (a UUID as an id, 1 as True from a database, a
-numpy number) and refused otherwise: `True` out of "yes" would be a guess, and a label that is a
-guess is worse than none.
+A value is converted if its meaning is clear (a UUID as an id, 1 as True from a database, a numpy
+number) and refused otherwise: `True` for "yes" would be a guess, and a guessed label is worse than
+none.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ _PLAIN = frozenset({str, int, float, bool})
 
 
 class WrongValue(ValueError):
-    """A value that cannot stand for what was asked.
+    """A value that cannot be converted to the requested type.
 
     Args:
-        value: What was given.
-        expected: What would have been right.
+        value: The given value.
+        expected: The accepted values.
     """
 
     def __init__(self, value: Any, expected: str) -> None:
@@ -37,7 +37,7 @@ class WrongValue(ValueError):
 
 
 def shown(value: Any) -> str:
-    """A short text that shows a value in a message."""
+    """Format a value as a short text for a message."""
     try:
         text = repr(value)
     except Exception:  # noqa: BLE001 - the object's own code
@@ -47,7 +47,7 @@ def shown(value: Any) -> str:
 
 
 def read_text(value: Any, expected: str = _TEXT) -> str:
-    """A text, or the text of an id: an integer, a UUID, a member of an enumeration.
+    """Read a text, or the text of an id: an integer, a UUID, a member of an enumeration.
 
     Raises:
         WrongValue: If it is anything else.
@@ -68,7 +68,7 @@ def read_text(value: Any, expected: str = _TEXT) -> str:
 
 
 def text_of_value(value: Any) -> str:
-    """The text of any value that a framework uses as an id; one of no certain meaning by its `str`."""
+    """Return the text of any value that a framework uses as an id; the default is its `str`."""
     try:
         return read_text(value)
     except WrongValue:
@@ -79,7 +79,7 @@ def text_of_value(value: Any) -> str:
 
 
 def read_flag(value: Any, expected: str = "True or False") -> bool:
-    """A truth value: a bool, also numpy's, or the integer 0 or 1.
+    """Read a truth value: a bool, also numpy's, or the integer 0 or 1.
 
     Raises:
         WrongValue: If it is anything else.
@@ -94,7 +94,7 @@ def read_flag(value: Any, expected: str = "True or False") -> bool:
 
 
 def read_number(value: Any, expected: str = "a finite number") -> float:
-    """A finite number of any numeric type; a bool is none.
+    """Read a finite number of any numeric type; a bool is not a number.
 
     Raises:
         WrongValue: If it is anything else.
@@ -115,7 +115,7 @@ def read_number(value: Any, expected: str = "a finite number") -> float:
 def read_integer(
     value: Any, expected: str = "an integer", *, least: int = -_LARGEST, most: int = _LARGEST
 ) -> int:
-    """An integer within bounds, also one written in decimal digits.
+    """Read an integer within bounds, also one written in decimal digits.
 
     Raises:
         WrongValue: If it is anything else.
@@ -129,10 +129,10 @@ def read_integer(
 
 
 def read_texts(value: Any, expected: str = "a list of texts") -> list[str]:
-    """A list of texts; a single text is a list of one.
+    """Read a list of texts; a single text is a list of one.
 
     Raises:
-        WrongValue: If it is no list, or an item is no text.
+        WrongValue: If it is not a list, or an item is not a text.
     """
     if isinstance(value, (str, enum.Enum)):
         return [read_text(value)]
@@ -152,7 +152,7 @@ def optional(read: Callable[..., _T], value: Any, *expected: str) -> _T | None:
 
 
 def _unbox_scalar(value: Any) -> Any:
-    """The Python value of a scalar of numpy or a tensor library."""
+    """Return the Python value of a scalar of numpy or a tensor library."""
     if type(value) in _PLAIN:
         return value
     try:
@@ -168,5 +168,5 @@ def _exact_integer(value: Any) -> int | None:
         return None
     try:
         return int(operator.index(plain))
-    except Exception:  # noqa: BLE001 - no integer, or the object's own code
+    except Exception:  # noqa: BLE001 - not an integer, or an error of the object's own code
         return None

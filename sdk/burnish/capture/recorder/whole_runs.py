@@ -1,8 +1,7 @@
-"""A run that is known as a whole is recorded as if it had been captured.
+"""Record a complete run as if it had been captured.
 
-Its parts go through the same calls of the recorder as those of a running agent, with times and
-span ids that depend on nothing but the run. So imported runs are redacted, numbered and stored as
-captured ones are.
+Its parts use the same recorder calls as those of a running agent, with times and span ids that
+depend only on the run. So imported runs are redacted, numbered and stored like captured ones.
 """
 
 from __future__ import annotations
@@ -45,10 +44,11 @@ def events_of(
     """Yield the events of a finished run, each with the contents that it names.
 
     Args:
-        trajectory: The run; model calls and tool runs are told in the order of `started_ns`.
-        at: Time of its first event, in nanoseconds since the epoch; each further event is a nanosecond later.
-        door: What redacts texts and contents; None keeps all.
-        origin: Where the outcomes and the final state of the run come from.
+        trajectory: The run; model calls and tool runs are recorded in the order of `started_ns`.
+        at: Time of its first event, in nanoseconds since the epoch; each further event is a
+            nanosecond later.
+        door: Redacts texts and contents; None keeps all.
+        origin: Origin of the outcomes and the final state of the run.
     """
     recorded = _WholeRun(trajectory, at, door)
     recorded.record(origin)
@@ -75,7 +75,7 @@ class _WholeRun(LiveTrajectory):
         self.facts += [(readable(event, self.losses), dict(blobs)) for event in events]
 
     def record(self, origin: str) -> None:
-        """Record the run, its calls by time, its end, and what is known of it."""
+        """Record the run, its calls by time, its end, and its facts."""
         run = self._given
         first = run.model_calls[0].messages if run.model_calls else []
         task = {"user": run.user, "task_id": run.task_id, "source": run.source}
@@ -89,7 +89,7 @@ class _WholeRun(LiveTrajectory):
         calls = [*run.model_calls, *run.tool_runs]
         for call in sorted(calls, key=lambda call: (call.started_ns, isinstance(call, ToolRun))):
             self._model_call(call) if isinstance(call, ModelCall) else self._tool_run(call)
-        self.last_reply = None  # the run says its answer itself
+        self.last_reply = None  # the run records its answer itself
         self.finish(run.status, answer=run.answer)
         if run.final_state is not None:
             self.record_state(run.final_state, origin)

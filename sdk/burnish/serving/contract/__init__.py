@@ -1,1 +1,1 @@
-"""A base model and its chat template, read once from the model's folder."""
+"""Read a base model and its chat template once from the model's folder."""

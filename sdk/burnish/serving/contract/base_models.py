@@ -1,7 +1,7 @@
-"""Base models by name: where the files of one lie, and the hash that adapters are bound to.
+"""Find base models by name, and compute the hash that adapters are bound to.
 
-Knows: folders, the entry-point group `burnish.models`, the local Hugging Face cache.
-Does not know: how a model is loaded or run. Nothing here touches the network.
+`resolve_model` searches folders, the entry-point group `burnish.models` and the local Hugging Face
+cache. It never uses the network.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _hashes: dict[tuple[tuple[str, int, int], ...], str] = {}
 
 
 def resolve_model(name: str | Path) -> Path:
-    """The folder of a base model, from a folder or a name such as "starter".
+    """Find the folder of a base model, from a folder or a name such as "starter".
 
     Raises:
         ServingError: If no folder with a model is found.
@@ -47,7 +47,7 @@ def resolve_model(name: str | Path) -> Path:
 
 
 def base_sha256(folder: str | Path) -> str:
-    """Hash over the names and bytes of a model's `*.safetensors` files.
+    """Hash the names and bytes of a model's `*.safetensors` files.
 
     This is `AdapterManifest.base_sha256`; an adapter is only served on the base it names.
 
@@ -75,7 +75,7 @@ def base_sha256(folder: str | Path) -> str:
 
 
 def _find_cached(name: str) -> Path | None:
-    """A model of the local Hugging Face cache; never downloaded."""
+    """Find a model in the local Hugging Face cache; never download it."""
     if "/" not in name or name.startswith((".", "/")):
         return None
     try:

@@ -1,9 +1,11 @@
-"""What a base model is, read once from its folder: attention, head, end marks, context, chat template.
+"""Read the properties of a base model from its folder.
+
+They are attention, head, end marks, context and chat template.
 
 `read_contract(folder)` needs neither torch nor transformers: it reads `config.json`,
 `generation_config.json`, `tokenizer_config.json` and the chat template. The trainer, the engine and
-the backends ask it before any work, so that a model which one of them cannot treat exactly is
-refused by name instead of being trained or served wrongly.
+the backends check it before any work, so that a model which one of them cannot handle exactly is
+refused with the reason instead of being trained or served incorrectly.
 
     contract = read_contract(resolve_model("starter"))
     refuse_to_serve(contract)
@@ -23,7 +25,7 @@ from burnish.serving.toolcalls.tool_syntax import detect_syntax
 
 FULL, SLIDING = "full_attention", "sliding_attention"
 
-# Settings between hidden state and logits, each with the value that changes nothing.
+# Settings between hidden state and logits, each with its neutral value.
 _HEAD_SETTINGS = {
     "logits_scaling": 1.0,
     "logit_scale": 1.0,
@@ -32,9 +34,9 @@ _HEAD_SETTINGS = {
     "output_multiplier_scale": 1.0,
     "dim_model_base": None,
 }
-# Settings of attention that transformers' fused attention does not have.
+# Settings of attention that transformers' fused attention does not support.
 _ATTENTION_SETTINGS = ("attn_logit_softcapping",)
-# Model types whose layers are not attention alone, whatever their configuration lists.
+# Model types with layers other than attention, whatever their configuration lists.
 _RECURRENT = frozenset(
     [
         "bailing_hybrid",
@@ -67,32 +69,35 @@ _RECURRENT = frozenset(
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ModelContract:
-    """The declared facts of one base model."""
+    """The declared properties of one base model."""
 
     folder: Path
     model_type: str
     layers: int
     attention: tuple[str, ...]
-    """Kind of each layer: "full_attention", "sliding_attention", or another word of its configuration."""
+    """Kind of each layer: "full_attention", "sliding_attention", or another word of its
+    configuration.
+    """
     window: int | None
-    """Tokens that a sliding layer sees."""
+    """Number of tokens that a sliding layer attends to."""
     attention_settings: Mapping[str, Any]
-    """What attention does besides, such as a soft cap."""
+    """Further operations of attention, such as a soft cap."""
     head: Mapping[str, Any]
-    """What happens between hidden state and logits beside the output layer, by the configuration's name."""
+    """Operations between hidden state and logits besides the output layer, by configuration name.
+    """
     tied: bool
     """Whether the output layer shares the embedding's weights."""
     context: int | None
-    """Longest sequence in tokens; none where the configuration does not say."""
+    """Longest sequence in tokens; None if the configuration does not set it."""
     end_ids: frozenset[int]
     """Every token that ends a generation, by generation_config.json and config.json."""
     chat_template: str | None
     syntax: str | None
-    """How the model writes tool calls, a name of `burnish.serving.toolcalls.tool_syntax`; none if its template prints none."""
+    """Syntax of tool calls, a name of `burnish.serving.toolcalls.tool_syntax`; None without one."""
 
     @property
     def attention_kinds(self) -> frozenset[str]:
-        """The kinds of attention that occur."""
+        """Return the kinds of attention that occur."""
         return frozenset(self.attention)
 
 
@@ -111,7 +116,7 @@ def refuse_to_serve(contract: ModelContract) -> None:
     """Refuse a model that the embedded engine cannot serve exactly.
 
     Raises:
-        ServingError: By the name of what it lacks.
+        ServingError: With the property that the engine does not support.
     """
     reason = _foreign_layers(contract)
     if reason is None:
@@ -124,10 +129,10 @@ def refuse_to_serve(contract: ModelContract) -> None:
 
 
 def refuse_to_train(contract: ModelContract) -> None:
-    """Refuse a model that no adapter can be trained for.
+    """Refuse a model for which no adapter can be trained.
 
     Raises:
-        ServingError: If it has no chat template or layers that no adapter can be put on.
+        ServingError: If it has no chat template, or no layers that an adapter can be added to.
     """
     if contract.model_type in _WITHOUT_LINEAR_LAYERS:
         raise ServingError(
@@ -145,14 +150,14 @@ def refuse_to_train(contract: ModelContract) -> None:
 
 
 def refuse_agent_model(folder: Path, backend: str) -> None:
-    """Refuse, before any work, a base model that an agent could not be trained or served with.
+    """Refuse, before any work, a base model for which no adapter can be trained or served.
 
     Args:
         folder: The folder of the base model.
-        backend: "embedded", or the address of a server, which may serve what the engine cannot.
+        backend: "embedded", or the address of a server, which may support more than the engine.
 
     Raises:
-        ServingError: By the name of what the model lacks.
+        ServingError: With the property that is not supported.
     """
     contract = read_contract(folder)
     refuse_to_train(contract)
@@ -184,7 +189,7 @@ _FILES = (
 
 @functools.lru_cache(maxsize=64)
 def _read_contract(folder: Path, written_ns: tuple[int, ...]) -> ModelContract:
-    del written_ns  # a folder that was written anew is read anew
+    del written_ns  # a folder that was rewritten is read again
     whole = _read_json(folder / "config.json", needed=True)
     config = _text_config(whole)
     generation = _read_json(folder / "generation_config.json")
@@ -217,7 +222,7 @@ def _read_json(path: Path, *, needed: bool = False) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise _unreadable_file(path, str(error)) from error
     if not isinstance(value, dict):
-        raise _unreadable_file(path, "it is no object")
+        raise _unreadable_file(path, "it is not an object")
     return value
 
 
@@ -230,7 +235,7 @@ def _unreadable_file(path: Path, why: str) -> ServingError:
 
 
 def _text_config(config: dict[str, Any]) -> dict[str, Any]:
-    """The part of a configuration that is about the language model."""
+    """Return the part of a configuration that describes the language model."""
     for name in ("text_config", "language_config", "llm_config"):
         if isinstance(config.get(name), dict):
             return config[name]
@@ -257,7 +262,7 @@ def _end_ids(*sources: Mapping[str, Any]) -> frozenset[int]:
 def _read_attention(
     model_type: str, config: Mapping[str, Any]
 ) -> tuple[tuple[str, ...], int | None]:
-    """Kind of each layer, and the window of the sliding ones."""
+    """Return the kind of each layer, and the window of the sliding ones."""
     count = next(
         (int(config[k]) for k in ("num_hidden_layers", "n_layer", "n_layers") if config.get(k)), 0
     )
@@ -282,12 +287,12 @@ def _every_layer(config: Mapping[str, Any], at: int) -> bool:
 
 
 def _from_layer(config: Mapping[str, Any], at: int) -> bool:
-    """Qwen: layers from `max_window_layers` on."""
+    """Qwen: layers from `max_window_layers` on slide."""
     return at >= int(config.get("max_window_layers", 28)) and bool(config.get("use_sliding_window"))
 
 
 def _all_but_each(default: int) -> Callable[[Mapping[str, Any], int], bool]:
-    """Gemma, Cohere, OLMo 3: all but each n-th layer."""
+    """Gemma, Cohere, OLMo 3: all layers but each n-th slide."""
 
     def slides(config: Mapping[str, Any], at: int) -> bool:
         each = config.get("sliding_window_pattern") or config.get("_sliding_window_pattern")
@@ -297,14 +302,14 @@ def _all_but_each(default: int) -> Callable[[Mapping[str, Any], int], bool]:
 
 
 def _without_rope(config: Mapping[str, Any], at: int) -> bool:
-    """SmolLM 3: layers without rotary positions."""
+    """SmolLM 3: layers without rotary positions slide."""
     marks = config.get("no_rope_layers") or []
     each = int(config.get("no_rope_layer_interval") or 4)
     has_rope = bool(marks[at]) if at < len(marks) else bool((at + 1) % each)
     return bool(config.get("use_sliding_window")) and not has_rope
 
 
-# Which layers slide where the configuration does not list them.
+# The sliding layers of families whose configuration does not list them.
 _PATTERNS: dict[str, Callable[[Mapping[str, Any], int], bool]] = {
     "gemma2": _all_but_each(2),
     "gemma3_text": _all_but_each(6),
@@ -317,7 +322,7 @@ _PATTERNS: dict[str, Callable[[Mapping[str, Any], int], bool]] = {
     "qwen3": _from_layer,
     "smollm3": _without_rope,
 }
-# Windows of families whose class has one where the configuration does not say; null switches it off.
+# Default windows of families whose configuration may omit it; null disables it.
 _UNSAID_WINDOWS = {"mistral": 4096}
 _DEFAULT_WINDOWS = {
     "gemma2": 4096,
@@ -331,7 +336,7 @@ _ALWAYS_SLIDING = frozenset({"gemma2", "gemma3_text", "gemma3", "cohere2", "olmo
 
 
 def read_chat_template(folder: Path) -> str | None:
-    """The chat template of a folder: the one for tools where it holds several; none if there is none."""
+    """Read the chat template of a folder: of several, the one for tools; None without a template."""
     path = folder / "chat_template.jinja"
     if path.is_file():
         return path.read_text(encoding="utf-8")

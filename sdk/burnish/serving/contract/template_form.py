@@ -1,10 +1,11 @@
-"""The form in which a chat template wants messages, found by rendering a few of them.
+"""Find the message form that a chat template accepts by rendering a few messages.
 
-Templates disagree: arguments of calls as an object (Qwen, Llama, GLM) or as text (DeepSeek V3), content
+Templates differ: arguments of calls as an object (Qwen, Llama, GLM) or as text (DeepSeek V3),
+content
 as text or as a list of parts (Idefics, SmolVLM), thoughts under `reasoning_content` or `thinking`
-(gpt-oss), call ids of nine characters (Mistral). `find_template_form` asks the template itself once;
-`messages_for_template` gives every message that form. Serving and training both use it, so a row's
-context is the prompt that a server builds.
+(gpt-oss), call ids of nine characters (Mistral). `find_template_form` tries the template once;
+`messages_for_template` converts every message to that form. Serving and training both use it, so a
+row's context is the prompt that a server builds.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from burnish.records import Json
 
 ChatMessage = dict[str, Any]
 Render = Callable[[Sequence[ChatMessage], Sequence[Json], bool], str]
-"""Renders messages with tools, with or without the generation prompt; raises what the template raises."""
+"""Renders messages with tools, with or without the generation prompt; raises the template's errors.
+"""
 
 _VALUE, _QUESTION = "Zqvalue", "Zqquestion"
 _ID_LENGTH = 9
@@ -28,7 +30,7 @@ _LETTERS = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 @dataclasses.dataclass(frozen=True)
 class TemplateForm:
-    """How a template wants messages."""
+    """The message form that a template accepts."""
 
     arguments: Literal["object", "text"] = "object"
     content: Literal["text", "parts"] = "text"
@@ -39,11 +41,11 @@ class TemplateForm:
 
 
 def find_template_form(render: Render, template: str = "") -> TemplateForm:
-    """Find the form that a template wants.
+    """Find the form that a template accepts.
 
     Args:
         render: Renders with the template.
-        template: Its text, for the name that it gives a thought.
+        template: Its text, from which the key of a thought is read.
     """
     thought = "reasoning_content"
     if "reasoning_content" not in template and "thinking" in template:
@@ -77,17 +79,17 @@ def _conversation_with_call() -> list[ChatMessage]:
 def _try_rendering(render: Render, messages: Sequence[ChatMessage]) -> str:
     try:
         return render(messages, (), False)
-    except Exception:  # noqa: BLE001 - a template may raise anything; it wants another form then
+    except Exception:  # noqa: BLE001 - a template may raise anything; it then needs another form
         return ""
 
 
 def _prints_arguments(text: str) -> bool:
-    """Return whether arguments are printed, and neither quoted twice nor as Python writes a dictionary."""
+    """Return whether arguments are printed, neither quoted twice nor as a Python dictionary."""
     return _VALUE in text and '\\"k\\"' not in text and "{'k'" not in text
 
 
 def messages_for_template(messages: Sequence[ChatMessage], form: TemplateForm) -> list[ChatMessage]:
-    """Give messages in OpenAI's chat form the form that a template wants."""
+    """Convert messages in OpenAI's chat form to the form that a template accepts."""
     return [_shape_message(message, form) for message in messages]
 
 
@@ -113,7 +115,7 @@ def _shape_call(call: dict[str, Any], form: TemplateForm) -> dict[str, Any]:
         try:
             function["arguments"] = json.loads(arguments or "{}")
         except ValueError:
-            function["arguments"] = arguments  # what the model wrote, though no JSON
+            function["arguments"] = arguments  # text that the model wrote and that is not JSON
     identity = call.get("id")
     if form.short_ids and identity:
         return {**call, "id": _short_id(str(identity)), "function": function}
@@ -121,7 +123,7 @@ def _shape_call(call: dict[str, Any], form: TemplateForm) -> dict[str, Any]:
 
 
 def _short_id(identity: str) -> str:
-    """Return an id of nine letters and digits; one that has them stays as it is."""
+    """Return an id of nine letters and digits; one of that form is unchanged."""
     if len(identity) == _ID_LENGTH and identity.isascii() and identity.isalnum():
         return identity
     digest = hashlib.blake2b(identity.encode("utf-8", "surrogatepass")).digest()

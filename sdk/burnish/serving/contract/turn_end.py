@@ -1,7 +1,7 @@
-"""How a chat template ends an assistant's turn: the mark at which a model must stop.
+"""Find the mark with which a chat template ends an assistant's turn, at which a model must stop.
 
-The tokenizer's own end mark is often another one (Gemma ends turns with `<end_of_turn>`, Phi 3 with
-`<|end|>`). The mark is found by comparing what the template prints behind a reply at the end of a
+The tokenizer's own end mark often differs (Gemma ends turns with `<end_of_turn>`, Phi 3 with
+`<|end|>`). The mark is found by comparing the rendered text after a reply at the end of a
 conversation and before its next message. Models without such a mark (GLM) stop where the next turn
 begins.
 """
@@ -18,7 +18,7 @@ from burnish.records import Json
 from burnish.serving.contract.template_form import ChatMessage
 
 Print = Callable[[Sequence[ChatMessage], Sequence[Json]], str | None]
-"""Renders a whole conversation; none if the template refuses it."""
+"""Renders a whole conversation; returns None if the template refuses it."""
 
 TEXT_REPLY: ChatMessage = {"role": "assistant", "content": "Zqreply"}
 CALL_REPLY: ChatMessage = {
@@ -37,11 +37,11 @@ _QUESTION: ChatMessage = {"role": "user", "content": "Zqquestion"}
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class TurnEnd:
-    """How a turn of one structure ends.
+    """The end of a turn of one structure.
 
     Attributes:
         mark: The end mark; empty if neither template nor tokenizer has one.
-        printed: What the template prints from the mark on; empty where the turn itself does not print it.
+        printed: The rendered text from the mark on; empty if the turn itself does not print it.
     """
 
     mark: str
@@ -74,7 +74,7 @@ def read_marks(tokenizer: Any, end_ids: frozenset[int] = frozenset()) -> TurnMar
 
 
 def find_end_ids(tokenizer: Any, printed: Print, end_ids: frozenset[int]) -> frozenset[int]:
-    """Find all tokens that end a turn: the given ones and those of the template, of text and of calls."""
+    """Find all tokens that end a turn: the given ones, and the template's for text and for calls."""
     marks = read_marks(tokenizer, end_ids)
     plain = find_turn_end(printed, [_QUESTION, TEXT_REPLY], (), ["Zqreply"], marks)
     called = find_turn_end(printed, [_QUESTION, CALL_REPLY], (), ["Zqreply"], marks, plain)
@@ -93,7 +93,7 @@ def find_turn_end(
     marks: TurnMarks,
     plain: TurnEnd | None = None,
 ) -> TurnEnd:
-    """Find how the last turn of a conversation ends.
+    """Find the end of the last turn of a conversation.
 
     Args:
         printed: Renders with the template.
@@ -101,7 +101,7 @@ def find_turn_end(
         tools: The offered tools.
         words: Words of the reply that occur nowhere else; the last one printed ends its content.
         marks: The marks of the tokenizer.
-        plain: How a turn of text alone ends; none while that is what is looked for.
+        plain: The end of a turn with text only; None while that one is searched.
     """
     whole = printed(messages, tools)
     if whole is None or not any(word in whole for word in words):
@@ -109,12 +109,12 @@ def find_turn_end(
     at_end = _text_behind(whole, words)
     more = printed([*messages, *_following_messages(messages[-1])], tools)
     goes_on = at_end if more is None else _text_behind(more, words)
-    common = os.path.commonprefix([at_end, goes_on])  # noqa: RUF071 - of texts, no paths
+    common = os.path.commonprefix([at_end, goes_on])  # noqa: RUF071 - on texts, not paths
     known = {*marks.ends, plain.mark} if plain else marks.ends
     shared = list(marks.pattern.finditer(common))
     own = [mark for mark in shared if mark.group() in known]
     if not own and (plain is None or plain.printed):
-        own = shared  # a mark of the template that no configuration names
+        own = shared  # a mark of the template that no configuration lists
     if own:
         return TurnEnd(own[-1].group(), at_end[own[-1].start() :])
     following = marks.pattern.match(goes_on, len(common))
@@ -125,12 +125,12 @@ def find_turn_end(
 
 
 def _text_behind(text: str, words: Sequence[str]) -> str:
-    """What stands behind the last of some words."""
+    """Return the text after the last of some words."""
     return text[max(text.rfind(word) + len(word) for word in words) :]
 
 
 def _following_messages(reply: ChatMessage) -> list[ChatMessage]:
-    """Messages that may follow a reply: results of its calls, or a question."""
+    """Return messages that may follow a reply: results of its calls, or a question."""
     return [
         {
             "role": "tool",

@@ -122,11 +122,11 @@ class Renderer:
             return self._tokenizer(text, add_special_tokens=False)["input_ids"]
 
     def decode(self, ids: Sequence[int], *, marks: bool = True) -> str:
-        """Text of token ids.
+        """Decode token ids to text.
 
         Args:
             ids: The tokens.
-            marks: Whether special marks are part of it.
+            marks: Whether the text includes special marks.
         """
         with self._lock:
             return self._tokenizer.decode(

@@ -1,1 +1,1 @@
-"""`burnish serve`: the embedded engine behind OpenAI's and vLLM's routes."""
+"""Serve the embedded engine behind OpenAI's and vLLM's routes (`burnish serve`)."""

@@ -1,9 +1,8 @@
-"""Puts the guard of burnish's servers before an ASGI application, and bounds what uvicorn leaves open.
+"""Check requests before an ASGI application, and add the limits that uvicorn lacks.
 
-Knows: ASGI, uvicorn's protocol class. Does not know: routes, models.
-
-The application gets a request once its body is here: who sends slowly holds a connection, which is
-bounded in number and time, and nothing of the engine.
+`GuardMiddleware` passes a request on after its whole body has arrived: a slow sender holds a
+connection, which is bounded in number and time, and no resource of the engine. `GuardedProtocol`
+bounds connections.
 """
 
 from __future__ import annotations
@@ -25,10 +24,10 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger("burnish.serve")
 LARGEST_PROMPT = 16 * 1024 * 1024
-"""Bytes of a request's body."""
+"""Largest body of a request, in bytes."""
 CONNECTIONS = 512
 REQUESTS = 256
-"""Requests that are answered at once; more are answered 503."""
+"""Number of concurrent requests; more are answered 503."""
 _OPEN_PATH = "/health"
 
 
@@ -40,7 +39,7 @@ class GuardMiddleware:
         self._running = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request that is refused, or hand it on with its body."""
+        """Answer a request that is refused, or pass it on with its body."""
         if scope["type"] != "http":
             if scope["type"] == "lifespan":
                 await self._app(scope, receive, send)
@@ -104,7 +103,7 @@ def _too_large() -> RequestRefused:
 
 
 def _replay_body(body: bytes, receive: Receive) -> Receive:
-    """The body as one message; what comes then tells whether the client has left."""
+    """Return a function that yields the body as one message, then reports a disconnect."""
     given = False
 
     async def next_message() -> Message:
@@ -122,7 +121,7 @@ async def _send_refusal(send: Send, refused: RequestRefused) -> None:
     error: Any = {"message": refused.reason, "type": refused.status.phrase, "code": refused.status}
     if refused.status == HTTPStatus.UNAUTHORIZED:
         headers.append((b"www-authenticate", f'Bearer realm="{REALM}"'.encode()))
-        error = "Unauthorized"  # as vLLM says it
+        error = "Unauthorized"  # the message of vLLM
     if refused.status == HTTPStatus.SERVICE_UNAVAILABLE:
         headers.append((b"retry-after", b"1"))
     body = json.dumps({"error": error}).encode()
@@ -131,12 +130,12 @@ async def _send_refusal(send: Send, refused: RequestRefused) -> None:
 
 
 class GuardedProtocol(H11Protocol):
-    """Closes connections whose headers do not come, and those beyond a number."""
+    """Closes connections whose headers do not arrive in time, and those above a number."""
 
     _deadline: TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Take a connection if there is room."""
+        """Accept a connection if the limit allows it."""
         super().connection_made(transport)
         if len(self.connections) > CONNECTIONS:
             transport.write(
@@ -148,7 +147,7 @@ class GuardedProtocol(H11Protocol):
         self._watch()
 
     def data_received(self, data: bytes) -> None:
-        """Take bytes; they must make whole headers in time."""
+        """Receive bytes; whole headers must arrive in time."""
         super().data_received(data)
         self._watch()
 
@@ -158,7 +157,7 @@ class GuardedProtocol(H11Protocol):
         self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Let go of the connection."""
+        """Release the connection."""
         if self._deadline is not None:
             self._deadline.cancel()
         super().connection_lost(exc)

@@ -1,9 +1,9 @@
-"""Which options of a request `burnish serve` obeys, and the refusal of all others by name.
+"""Check the options of a request: `burnish serve` obeys each option or refuses it by name.
 
 An option that changes the answer is obeyed or refused with status 400, never ignored: a client
-that asked for JSON and gets prose has no way to notice. Options that are known and not obeyed are
-taken where their value means what the server does anyway (`n: 1`). Unknown options are refused too,
-because nobody can say whether they change the answer.
+that asks for JSON and gets prose cannot notice. Known options without support are accepted if their
+value means the default behaviour (`n: 1`). Unknown options are refused too, because they may change
+the answer.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ SAMPLING = frozenset(
         "logit_bias",
     }
 )
-# Over HTTP, logits are not changed: an answer's log-probabilities are the model's own, and whoever
-# learns from captured answers takes them for the distribution that the tokens were drawn from.
+# Over HTTP, logits are not changed: the log-probabilities of an answer are the model's own, and
+# training on captured answers treats them as the distribution that the tokens were drawn from.
 _CHANGES_LOGITS = frozenset(
     {"presence_penalty", "frequency_penalty", "repetition_penalty", "logit_bias"}
 )
@@ -51,11 +51,11 @@ _CHAT = _COMMON | {
     "stream_options",
 }
 _COMPLETION = _COMMON | {"prompt"}
-# Options that say nothing about the answer.
+# Options without effect on the answer.
 _HARMLESS = frozenset(
     {"user", "metadata", "store", "service_tier", "prompt_cache_key", "safety_identifier"}
 )
-# Values of options that are not obeyed, which mean what is done anyway. None always does.
+# Values of unsupported options that mean the default behaviour. None always does.
 _NEUTRAL: dict[str, tuple[Any, ...]] = {
     "n": (1,),
     "best_of": (1,),
@@ -84,10 +84,10 @@ _MOST_LOGPROBS = 20
 
 
 def check_chat_options(body: Mapping[str, Any]) -> None:
-    """Refuse what /v1/chat/completions would have to ignore.
+    """Refuse options that /v1/chat/completions does not support.
 
     Raises:
-        ServingError: Names the option.
+        ServingError: With the name of the option.
     """
     _check_options(body, _CHAT, "/v1/chat/completions")
     check_flags(body, "logprobs")
@@ -112,7 +112,7 @@ def check_chat_options(body: Mapping[str, Any]) -> None:
 
 
 def check_flags(body: Mapping[str, Any], *names: str, inside: str = "") -> None:
-    """Refuse an option that is neither true, false nor null: its truth would be a guess.
+    """Refuse an option that is not true, false or null.
 
     Args:
         body: Options by name.
@@ -120,7 +120,7 @@ def check_flags(body: Mapping[str, Any], *names: str, inside: str = "") -> None:
         inside: The option that holds them, with a dot.
 
     Raises:
-        ServingError: Names the option.
+        ServingError: With the name of the option.
     """
     for name in names:
         value = body.get(name)
@@ -133,20 +133,20 @@ def _is_object(value: Any) -> bool:
 
 
 def check_completion_options(body: Mapping[str, Any]) -> None:
-    """Refuse what /v1/completions would have to ignore.
+    """Refuse options that /v1/completions does not support.
 
     Raises:
-        ServingError: Names the option.
+        ServingError: With the name of the option.
     """
     _check_options(body, _COMPLETION, "/v1/completions")
 
 
 def sampling_of_body(body: Mapping[str, Any], *, temperature: float = 1.0) -> Sampling:
-    """The sampling settings of a request; what is not given is the model's own distribution.
+    """Return the sampling settings of a request; the default is the model's own distribution.
 
     Args:
         body: Of the request, or the options of a call by name.
-        temperature: Where none is given.
+        temperature: The default temperature.
 
     Raises:
         ServingError: If a value is of a wrong type or out of its range.
@@ -160,7 +160,7 @@ def sampling_of_body(body: Mapping[str, Any], *, temperature: float = 1.0) -> Sa
         temperature=_read_number(body, "temperature", temperature),
         top_p=_read_number(body, "top_p", 1.0),
         seed=seed,
-        top_k=max(top_k or 0, 0),  # vLLM's -1 is off too
+        top_k=max(top_k or 0, 0),  # vLLM's -1 disables it too
         min_p=_read_number(body, "min_p", 0.0),
         presence_penalty=_read_number(body, "presence_penalty", 0.0),
         frequency_penalty=_read_number(body, "frequency_penalty", 0.0),

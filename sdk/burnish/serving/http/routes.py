@@ -1,6 +1,6 @@
-"""What each route of `burnish serve` does.
+"""Implement the routes of `burnish serve`: OpenAI's bodies and vLLM's adapter routes.
 
-Knows: OpenAI's bodies and vLLM's adapter routes. Does not know: sockets, tokens of access.
+`Routes.table` lists them; `server` runs them.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _LOG = logging.getLogger("burnish.serve")
 _MOST_LOGPROBS = 20
 Handler = Callable[[dict[str, Any]], Awaitable[Response]]
 _current: ContextVar[HttpRequest] = ContextVar("burnish_serve_request")
-"""The HTTP request that is answered; handlers are given its body alone."""
+"""The current HTTP request; handlers receive only its body."""
 
 
 class Refusal(ServingError):
@@ -62,7 +62,7 @@ class Routes:
 
     Args:
         session: The engine with its tokenizer.
-        name: What clients call the base model.
+        name: The name of the base model for clients.
     """
 
     def __init__(self, session: Session, name: str) -> None:
@@ -72,7 +72,7 @@ class Routes:
         self._started = int(time.time())
 
     def table(self) -> list[Route]:
-        """The routes, for an application."""
+        """Return the routes, for an application."""
         posts: dict[str, Handler] = {
             "/v1/chat/completions": self.chat,
             "/v1/completions": self.complete,
@@ -90,15 +90,15 @@ class Routes:
         ]
 
     async def health(self, request: HttpRequest) -> Response:
-        """200 while the engine runs."""
+        """Answer 200 while the engine runs."""
         return PlainTextResponse("")
 
     async def models(self, request: HttpRequest) -> Response:
-        """The base model and the loaded versions."""
+        """List the base model and the loaded versions."""
         return JSONResponse({"object": "list", "data": self._cards()})
 
     async def model(self, request: HttpRequest) -> Response:
-        """One model of the list, by its name."""
+        """Return one model of the list, by its name."""
         name = request.path_params["name"]
         found = next((card for card in self._cards() if card["id"] == name), None)
         if found is None:
@@ -106,7 +106,7 @@ class Routes:
         return JSONResponse(found)
 
     async def load(self, body: dict[str, Any]) -> Response:
-        """VLLM's route to load an adapter; loading in place is refused."""
+        """Load an adapter on vLLM's route; loading in place is refused."""
         name, path = body.get("lora_name"), body.get("lora_path")
         if not name or not path or not isinstance(name, str) or not isinstance(path, str):
             raise Refusal("Both 'lora_name' and 'lora_path' must be provided.", 400, _INPUT)
@@ -133,7 +133,7 @@ class Routes:
         return PlainTextResponse(f"Success: LoRA adapter '{name}' added successfully.")
 
     async def unload(self, body: dict[str, Any]) -> Response:
-        """VLLM's route to unload an adapter; answers when its running requests have ended."""
+        """Unload an adapter on vLLM's route; answer when its running requests have ended."""
         name = body.get("lora_name")
         if not name or not isinstance(name, str):
             raise Refusal("'lora_name' needs to be provided to unload a LoRA adapter.", 400, _INPUT)
@@ -146,7 +146,7 @@ class Routes:
         return PlainTextResponse(f"Success: LoRA adapter '{name}' removed successfully.")
 
     async def chat(self, body: dict[str, Any]) -> Response:
-        """OpenAI's chat completions."""
+        """Answer OpenAI's chat completions."""
         check_chat_options(body)
         ask, model = self._ask(body), self._model(body)
         if body.get("stream"):
@@ -176,7 +176,7 @@ class Routes:
         return JSONResponse(result)
 
     async def complete(self, body: dict[str, Any]) -> Response:
-        """OpenAI's completions, for text or token ids; log-probabilities of the first token."""
+        """Answer OpenAI's completions, for text or token ids; log-probabilities of the first token."""
         check_completion_options(body)
         prompt, model = body.get("prompt"), self._model(body)
         if isinstance(prompt, str):
@@ -219,7 +219,7 @@ class Routes:
         return JSONResponse({**head, "choices": [choice], "usage": _render_usage(finished)})
 
     async def _answer(self, request: EngineRequest) -> EngineAnswer:
-        """Generate; a client that leaves ends its generation at the next token."""
+        """Generate an answer; a disconnect of the client ends the generation at the next token."""
         waiting = asyncio.wrap_future(self._engine.submit_request(request))
         left = asyncio.create_task(_wait_until_left(_current.get()))
         try:
@@ -264,7 +264,7 @@ class Routes:
                     {"error": _render_error(str(error), "InternalServerError", 500)}
                 )
             finally:
-                future.cancel()  # a client that leaves early stops the generation
+                future.cancel()  # a disconnect of the client stops the generation
             yield "data: [DONE]\n\n"
 
         return StreamingResponse(events(), media_type="text/event-stream")
@@ -292,7 +292,7 @@ class Routes:
         return model
 
     def _adapter(self, model: str) -> str | None:
-        """The version that a model name asks for; a name that is not served is never answered."""
+        """Return the version that a model name means; an unknown name is refused."""
         if model == self._name:
             return None
         if model not in self._engine:
@@ -326,7 +326,7 @@ class Routes:
     def _stream_facts(
         self, finished: FinishedAnswer, body: dict[str, Any]
     ) -> tuple[dict[str, Json], dict[str, Json]]:
-        """What the last event of a stream tells: of the choice, and of the answer."""
+        """Return the facts in the last event of a stream: of the choice, and of the answer."""
         choice: dict[str, Json] = {}
         if body.get("logprobs"):
             choice["logprobs"] = self._logprobs(finished)
@@ -361,7 +361,7 @@ class _Deltas:
         self._calls = 0
 
     def piece(self, piece: ReplyPiece) -> str:
-        """The event of one piece of the reply."""
+        """Encode the event of one piece of the reply."""
         if piece.kind == "reasoning":
             return self.event({"reasoning_content": piece.text})
         call = piece.call
@@ -375,28 +375,28 @@ class _Deltas:
         return self.event({"tool_calls": [delta]})
 
     def last(self, finish_reason: str, choice: dict[str, Json], answer: dict[str, Json]) -> str:
-        """The event that ends the choice, with what is known of it by then."""
+        """Encode the event that ends the choice."""
         ended = {"index": 0, "delta": {}, "finish_reason": finish_reason, **choice}
         return _render_event({**self._head, **answer, "choices": [ended]})
 
     def event(self, delta: dict[str, Json], finish_reason: str | None = None) -> str:
-        """The event of one change."""
+        """Encode the event of one change."""
         choice = {"index": 0, "delta": delta, "finish_reason": finish_reason}
         return _render_event({**self._head, "choices": [choice]})
 
 
 _INPUT = "InvalidUserInput"
 _CLIENT_LEFT = 499
-_MOST_STOPS, _LONGEST_STOP = 4, 256  # OpenAI's number; each token is compared with them
+_MOST_STOPS, _LONGEST_STOP = 4, 256  # OpenAI's number; each token is compared with these
 _LONGEST_MESSAGE = 1000
 
 
 def _guard_route(handler: Handler) -> Callable[[HttpRequest], Awaitable[Response]]:
-    """A route that reads its JSON body and answers errors in OpenAI's form, with a line in the log."""
+    """Wrap a handler: read its JSON body, answer errors in OpenAI's form and log them."""
 
     async def route(request: HttpRequest) -> Response:
         try:
-            _current.set(request)  # each request is a task of its own
+            _current.set(request)  # each request runs in its own task
             return await handler(await _read_body(request))
         except Refusal as refusal:
             return _error_response(refusal.found, refusal.kind, refusal.status)
@@ -404,7 +404,7 @@ def _guard_route(handler: Handler) -> Callable[[HttpRequest], Awaitable[Response
             return _error_response(str(error), "NotFoundError", 404)
         except (BurnishError, OSError, *_MALFORMED) as error:
             return _error_response(str(error) or type(error).__name__, "BadRequestError", 400)
-        except Exception as error:  # noqa: BLE001 - a client gets an answer whatever happens
+        except Exception as error:  # noqa: BLE001 - a client always gets an answer
             _LOG.error("%s: %r", request.url.path, error)
             return _error_response(
                 "internal error; see the server's log", "InternalServerError", 500
@@ -427,12 +427,12 @@ async def _read_body(request: HttpRequest) -> dict[str, Any]:
         raise Refusal(f"The content type is {kind!r}, not 'application/json'.", 415)
     content = await request.body()
     try:
-        # Strict: what it refuses (lone surrogates, NaN, numbers beyond floats) no model can read.
+        # Strict: a model cannot read what it refuses (lone surrogates, NaN, numbers beyond floats).
         body = await asyncio.to_thread(msgspec.json.decode, content)
     except (ValueError, RecursionError) as error:
-        raise Refusal(f"The body is no JSON: {error}") from error
+        raise Refusal(f"The body is not JSON: {error}") from error
     if not isinstance(body, dict):
-        raise Refusal("The body is no JSON object.")
+        raise Refusal("The body is not a JSON object.")
     return body
 
 

@@ -1,10 +1,9 @@
-"""`burnish serve`: the embedded engine behind OpenAI's and vLLM's routes.
-
-Knows: the routes, their bodies and errors, who may call. Does not know: how tokens are made.
+"""Run `burnish serve`: the embedded engine behind OpenAI's and vLLM's routes.
 
 Routes: `/health`, `/v1/models`, `/v1/chat/completions`, `/v1/completions`, `/v1/load_lora_adapter`,
-`/v1/unload_lora_adapter`. Messages and codes of the adapter routes are vLLM's. Without a token it
-only listens on loopback: whoever reaches the adapter routes decides what is served.
+`/v1/unload_lora_adapter`. Messages and codes of the adapter routes are vLLM's. Without a token the
+server listens on loopback only, because a client of the adapter routes decides which versions are
+served.
 """
 
 from __future__ import annotations
@@ -27,12 +26,12 @@ if TYPE_CHECKING:
 def make_app(
     base_model: str | Path, *, token: str | None = None, engine: Engine | None = None
 ) -> Starlette:
-    """The application over the engine of a base model.
+    """Make the application over the engine of a base model.
 
     Args:
-        base_model: A folder or a name; also the name that clients ask for.
-        token: Bearer token that every route but `/health` asks for.
-        engine: Another engine than the shared one of this process.
+        base_model: A folder or a name; also the name that clients use.
+        token: Bearer token that every route but `/health` requires.
+        engine: An engine other than the shared one of this process.
     """
     from starlette.applications import Starlette
     from starlette.middleware import Middleware
@@ -75,10 +74,10 @@ def serve(
 
 @contextlib.contextmanager
 def running(app: Any, host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
-    """Serve an application from a thread for as long as the block runs; gives its address.
+    """Serve an application from a thread while the block runs; yield its address.
 
     Raises:
-        ServingError: If it does not come up.
+        ServingError: If it does not start.
     """
     import uvicorn
 
@@ -95,7 +94,7 @@ def running(app: Any, host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
     )
     server = uvicorn.Server(config)
     with config.bind_socket() as socket:
-        socket.listen(128)  # who asks before the thread runs waits, instead of being refused
+        socket.listen(128)  # early requests wait for the thread instead of being refused
         address = f"http://{host}:{socket.getsockname()[1]}"
         thread = threading.Thread(
             target=server.run, kwargs={"sockets": [socket]}, name="burnish-serve", daemon=True
@@ -110,7 +109,7 @@ def running(app: Any, host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
 
 
 def _wait_until_up(address: str, thread: threading.Thread) -> None:
-    """The socket listens already: the first answer comes as soon as the server runs."""
+    """Wait for the first answer; the socket listens already."""
     import httpx
 
     try:

@@ -1,1 +1,1 @@
-"""Servers at an address: vLLM, `burnish serve`, any OpenAI-compatible endpoint."""
+"""Use servers at an address: vLLM, `burnish serve`, any OpenAI-compatible endpoint."""

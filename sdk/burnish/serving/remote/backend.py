@@ -1,9 +1,9 @@
-"""A backend at an address: OpenAI's chat completions with vLLM's adapter routes.
+"""Use a server as a backend: OpenAI's chat completions with vLLM's adapter routes.
 
-Knows: the adapter routes and their answers. Does not know: pointers, shares, retries (endpoint).
+`OpenAIBackend` is the backend; `endpoint` does retries.
 
 vLLM accepts adapters that it then serves wrongly, so a version counts as served only after
-`probe`, and an answer that names another model than the one asked for is an error.
+`probe`, and an answer of a model other than the requested one is an error.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from burnish.serving.versions import checked_manifest, find_version
 
 _LOADED = "has already been loaded"
 _RANK_LIMIT = re.compile(r"rank (\d+) is greater than max_lora_rank (\d+)")
-_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._@+-]*$")  # some servers join names to folders
+_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._@+-]*$")  # some servers prefix names with folders
 
 
 @dataclasses.dataclass(kw_only=True)
 class Served:
-    """What a backend gave back for one request (a `burnish.protocols.Generation`)."""
+    """A backend's answer to one request (a `burnish.protocols.Generation`)."""
 
     text: str
-    """What was said, without well-formed tool calls."""
+    """The text of the answer, without well-formed tool calls."""
     token_ids: list[int]
     prompt_token_ids: list[int]
     logprobs: list[float]
@@ -68,11 +68,11 @@ class OpenAIBackend:
 
     @property
     def base_model(self) -> str:
-        """The server's name for the base model."""
+        """Return the server's name for the base model."""
         return self._endpoint.served_name(self._base)
 
     def capabilities(self) -> dict[str, Json]:
-        """What this server serves; what it does not tell is none."""
+        """Return the capabilities that this server reports; others are None."""
         models = {model["id"]: model for model in self._endpoint.models()}
         base = models.get(self.base_model, {})
         return {
@@ -86,7 +86,7 @@ class OpenAIBackend:
         }
 
     def load(self, version: str, path: Path) -> None:
-        """Make a version servable; loading it twice is harmless.
+        """Load a version; loading it twice is harmless.
 
         Raises:
             ServingError: If the server refuses it.
@@ -105,7 +105,7 @@ class OpenAIBackend:
                 "a name that is never given to other weights",
                 "publish the adapter under a new version",
             )
-        checked_manifest(folder)  # the server takes the files as they are
+        checked_manifest(folder)  # the server reads the files unchanged
         response = self._endpoint.request(
             "POST", "/v1/load_lora_adapter", {"lora_name": version, "lora_path": str(folder)}
         )
@@ -130,11 +130,11 @@ class OpenAIBackend:
         )
 
     def list(self) -> list[str]:
-        """Versions that are loaded now."""
+        """List the loaded versions."""
         return sorted(model["id"] for model in self._endpoint.models() if model.get("parent"))
 
     def unload(self, version: str) -> None:
-        """Stop serving a version once its running requests have ended.
+        """Unload a version after its running requests have ended.
 
         Raises:
             UnknownAdapter: If the server does not serve it.
@@ -154,8 +154,8 @@ class OpenAIBackend:
         Args:
             messages: In the records' form or in OpenAI chat form.
             tools: Offered tools.
-            adapter: A loaded version; none is the base model.
-            **sampling: Given on to the server: `temperature`, `top_p`, `seed`, `max_tokens`, ...
+            adapter: A loaded version; None is the base model.
+            **sampling: Sent to the server: `temperature`, `top_p`, `seed`, `max_tokens`, ...
 
         Raises:
             UnknownAdapter: If the server does not serve the version.
@@ -178,7 +178,7 @@ class OpenAIBackend:
         return self._answer(response.json(), model, adapter)
 
     def _answer_with_ids(self, body: dict[str, Json]) -> Any:
-        """The response with token ids, or without where the server refuses to be asked for them."""
+        """Request a response with token ids; without them if the server refuses the fields."""
         route, field = "/v1/chat/completions", "return_token_ids"
         if self._endpoint.takes(field):
             asked = {"logprobs": True, field: True, **body}
@@ -191,7 +191,7 @@ class OpenAIBackend:
     def check_rank(self, rank: int, folder: Path) -> None:
         """Refuse a rank that the server will not load, before an adapter is trained.
 
-        vLLM tells its limit only when it refuses an adapter, so a small one without effect is
+        vLLM reports its limit only when it refuses an adapter, so a small one without effect is
         loaded for a moment.
 
         Args:
@@ -244,7 +244,7 @@ class OpenAIBackend:
             )
 
     def _top(self, version: str, ids: list[int]) -> list[tuple[int, float]]:
-        """Likeliest next tokens after token ids, by one token of the completions route."""
+        """Return the likeliest next tokens after token ids, from the completions route."""
         body = {
             "model": version,
             "prompt": ids,

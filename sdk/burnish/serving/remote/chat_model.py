@@ -1,7 +1,7 @@
-"""The LangChain chat model of a server: vLLM, `burnish serve`, any OpenAI-compatible endpoint.
+"""Provide the LangChain chat model of a server: vLLM, `burnish serve`, any compatible endpoint.
 
-Knows: the server's own name of the model, its token, a client per event loop, token ids where the
-server gives them, a seed for each call. Does not know: which version should answer (route).
+`RemoteChat` handles the server's name for the model, its token, a client per event loop, token ids
+if the server returns them, and a seed for each call. The router chooses the version.
 
     chat = make_remote_chat("http://127.0.0.1:8000", base_model="starter", adapter=None)
 """
@@ -33,11 +33,11 @@ class RemoteChat(ChatOpenAI):
     """Chat with the base model of a server, or with an adapter version that it serves."""
 
     base_model: str | None = None
-    """The base model, in the words of burnish.toml; None is the first that the server lists."""
+    """The base model as named in burnish.toml; None is the first that the server lists."""
     adapter: str | None = None
     """The version that answers; None is the base model."""
     next_seed: NextSeed | None = Field(default=None, exclude=True)
-    """Gives the seed of each call; None is the model's own seed."""
+    """Returns the seed of each call; None means the model's own seed."""
 
     _endpoint: Endpoint = PrivateAttr()
 
@@ -77,7 +77,8 @@ class RemoteChat(ChatOpenAI):
         for asked in self._variants(named):
             try:
                 yield from super()._stream(*args, **asked)
-            except openai.APIStatusError as error:  # before the first chunk: nothing was given yet
+            # before the first chunk: the caller has received nothing
+            except openai.APIStatusError as error:
                 if not self._learns(error, asked):
                     raise
             else:
@@ -99,7 +100,7 @@ class RemoteChat(ChatOpenAI):
         return self.adapter or self._endpoint.served_name(self.base_model)
 
     async def _aserved_name(self) -> str:
-        """The same without blocking the event loop while the server is asked."""
+        """Return the server's name for the model without blocking the event loop."""
         if self.adapter is not None:
             return self.adapter
         return await asyncio.to_thread(self._endpoint.served_name, self.base_model)
@@ -111,14 +112,14 @@ class RemoteChat(ChatOpenAI):
         return named
 
     def _variants(self, kwargs: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        """The request with the fields that bring token ids, unless the server refused them; then without."""
+        """Yield the request with the fields that request token ids, then without them."""
         if self._endpoint.takes(_IDS_FIELD):
             body = {_IDS_FIELD: True, **(kwargs.get("extra_body") or self.extra_body or {})}
             yield {"logprobs": True, **kwargs, "extra_body": body}
         yield kwargs
 
     def _learns(self, error: openai.APIStatusError, asked: dict[str, Any]) -> bool:
-        """Return whether the error refuses the added fields; it is remembered for all clients."""
+        """Return whether the error refuses the added fields; all clients remember it."""
         added = _IDS_FIELD in (asked.get("extra_body") or {})
         text = str(error)
         refuses = error.status_code in _UNKNOWN_FIELD and (
@@ -137,11 +138,11 @@ def make_remote_chat(
     retries: int = RETRIES,
     **settings: Any,
 ) -> RemoteChat:
-    """A chat model of a server.
+    """Make the chat model of a server.
 
     Args:
         url: Its address, with or without `/v1`.
-        base_model: The base model in the words of burnish.toml; the server is asked for its name.
+        base_model: The base model as named in burnish.toml; the server is asked for its own name.
         adapter: The version that answers; None is the base model.
         retries: Further tries after errors of the server or of the connection.
         **settings: Of sampling: `temperature`, `seed`, `next_seed`, `max_tokens`, `top_p`.

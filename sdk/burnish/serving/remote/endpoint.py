@@ -1,10 +1,9 @@
-"""A server at an address: how it is reached, which models it lists, which request fields it takes.
+"""Send requests to a server, and cache the models that it lists and the fields that it refuses.
 
-Knows: tokens, retries, the names that the server gives its models, what it refused before.
-Does not know: chat models, adapters on disk. One endpoint is shared by all clients of an address:
+All clients of an address share one endpoint:
 
     endpoint = Endpoint.shared("http://127.0.0.1:8000")
-    endpoint.served_name("/models/qwen")        # the name that this server gives that folder
+    endpoint.served_name("/models/qwen")        # the server's name for that folder
 """
 
 from __future__ import annotations
@@ -26,26 +25,26 @@ from burnish.errors import BackendUnavailable, BaseModelMismatch, ServingError
 logger = logging.getLogger(__name__)
 
 RETRIES = 3
-"""Further tries of a request that met an error of the server or of the connection."""
+"""Further tries of a request after an error of the server or of the connection."""
 LONGEST_WAIT_S = 60.0
-"""A server that asks for a longer pause is not waited for."""
+"""Longest pause of a Retry-After header that is honoured."""
 _FIRST_WAIT_S = 0.25
 _PASSING = frozenset({408, 425, 429, 502, 503, 504})
-_OF_THE_SERVER = _PASSING | {401, 403}  # say nothing of the model that was asked for
+_OF_THE_SERVER = _PASSING | {401, 403}  # errors that do not depend on the requested model
 _NO_LIST = frozenset({404, 405, 501})  # servers without the route to list models
 _IDS_FIELD = "return_token_ids"
 _DEAD_ENGINE = "EngineCore encountered an issue"
 
 
 def address_of(url: str) -> str:
-    """Scheme, host, port and path of a server without a closing `/v1`, so that spellings compare."""
+    """Normalise the address of a server: scheme, host, port and path without a closing `/v1`."""
     parts = urlsplit(url)
     path = parts.path.rstrip("/").removesuffix("/v1")
     return f"{parts.scheme}://{parts.netloc.lower()}{path}"
 
 
 def server_token(token: str | None = None) -> str | None:
-    """The bearer token for servers: the one given, else `BURNISH_TOKEN` of the environment."""
+    """Return the bearer token for servers: the given one, else `BURNISH_TOKEN` of the environment."""
     return token or os.environ.get("BURNISH_TOKEN") or None
 
 
@@ -76,13 +75,13 @@ class Endpoint:
         self.retries = retries
         self._token = token
         self._client = httpx.Client(base_url=self.address, timeout=timeout_s)
-        weakref.finalize(self, self._client.close)  # for callers that forget close()
+        weakref.finalize(self, self._client.close)  # for callers that do not call close()
         self._names: dict[str, str] = {}
         self._refused: set[str] = set()
 
     @classmethod
     def shared(cls, url: str) -> Endpoint:
-        """The endpoint of an address in this process."""
+        """Return the shared endpoint of an address in this process."""
         address = address_of(url)
         with cls._shared_lock:
             if address not in cls._shared:
@@ -92,13 +91,13 @@ class Endpoint:
     def request(
         self, method: str, path: str, body: Any = None, *, passing: frozenset[int] = _PASSING
     ) -> Any:
-        """Ask the server; errors that pass by themselves are tried again with growing pauses.
+        """Send a request; retry temporary errors with growing pauses.
 
         Args:
             method: HTTP method.
             path: Route, such as `/v1/models`.
             body: JSON body.
-            passing: Statuses that are tried again.
+            passing: Statuses that are retried.
 
         Raises:
             BackendUnavailable: If the server cannot be reached.
@@ -121,11 +120,11 @@ class Endpoint:
             ) from error
 
     def models(self) -> list[dict[str, Any]]:
-        """The models that the server lists; empty where it has no such route.
+        """List the server's models; empty if it has no such route.
 
         Raises:
             BackendUnavailable: If the server refuses to list them.
-            ServingError: If the answer is no list of models.
+            ServingError: If the answer is not a list of models.
         """
         response = self.request("GET", "/v1/models")
         if response.status_code in _NO_LIST:
@@ -142,10 +141,10 @@ class Endpoint:
             ) from error
 
     def served_name(self, base_model: str | None) -> str:
-        """The name that the server gives a base model; asked once and remembered.
+        """Return the server's name for a base model; requested once and cached.
 
         Args:
-            base_model: A folder, a name, or None for the first base model that is listed.
+            base_model: A folder, a name, or None for the first listed base model.
 
         Raises:
             ServingError: If the server serves other models only.
@@ -157,11 +156,11 @@ class Endpoint:
         return self._names[key]
 
     def takes(self, field: str = _IDS_FIELD) -> bool:
-        """Return whether a field that not every server knows may be sent: none refused it so far."""
+        """Return whether an optional field may be sent: the server has not refused it."""
         return field not in self._refused
 
     def refused(self, field: str) -> None:
-        """Remember that the server refuses a field, so that it is never sent again."""
+        """Record that the server refuses a field, so that it is not sent again."""
         self._refused.add(field)
 
     def close(self) -> None:
@@ -178,19 +177,19 @@ class Endpoint:
                     f"look at {self.address}/v1/models",
                 )
             return bases[0]["id"]
-        if not bases:  # a server that cannot be asked is taken at its word when it answers
+        if not bases:  # a server that cannot be listed is trusted when it answers
             return base_model
         return match_base(base_model, bases, self.address)
 
 
 def match_base(base_model: str, listed: list[dict[str, Any]], address: str) -> str:
-    """The listed name of a base model.
+    """Return the listed name of a base model.
 
-    A model is the same if its name, its folder or the hash of its weights is. Where none is and
-    the server lists one base model without a hash, that one is taken and a warning is logged.
+    A model matches by its name, its folder or the hash of its weights. If no model matches and the
+    server lists one base model without a hash, that model is used and a warning is logged.
 
     Raises:
-        ServingError: If none of them is.
+        ServingError: If no listed model matches.
         BaseModelMismatch: If the only candidate has other weights.
     """
     folder = _folder_of_model(base_model)
@@ -211,7 +210,7 @@ def match_base(base_model: str, listed: list[dict[str, Any]], address: str) -> s
             f"burnish serve {base_model}",
         )
     if folder is not None and len(listed) == 1:
-        logger.warning("burnish: %s serves %s; taken for %s", address, names, base_model)
+        logger.warning("burnish: %s serves %s; used as %s", address, names, base_model)
         return listed[0]["id"]
     raise ServingError(
         f"{address} does not serve {base_model}, only {names}",
@@ -241,7 +240,7 @@ def _hash_of_model(base_model: str) -> str | None:
 def _retry_request(
     ask: Callable[[], Any], retries: int, passing: frozenset[int], broken: type[Exception]
 ) -> Any:
-    """The answer of a request, tried again while it meets errors that pass by themselves."""
+    """Return the answer of a request, retried after temporary errors."""
     for tried in range(retries + 1):
         wait = _FIRST_WAIT_S * 2**tried * random.uniform(0.75, 1.25)  # noqa: S311 - no secret
         try:
@@ -259,7 +258,7 @@ def _retry_request(
 
 
 def _asked_wait(header: str | None, otherwise: float) -> float | None:
-    """Seconds of a Retry-After header, which is a number or a date; None if it is too long."""
+    """Parse a Retry-After header, a number or a date, to seconds; None if it is too long."""
     if header is None:
         return otherwise
     try:
@@ -275,14 +274,15 @@ def _asked_wait(header: str | None, otherwise: float) -> float | None:
 def refusal(
     address: str, what: str, response: Any, *, kind: type[ServingError] = ServingError
 ) -> ServingError:
-    """The error for an answer that is none of the expected ones.
+    """Build the error for an unexpected answer.
 
-    A refused token (401, 403) and errors that pass by themselves (429, 502, 503, 504) are
-    `BackendUnavailable`: they say nothing of the model that was asked for.
+    A refused token (401, 403) and temporary errors (429, 502, 503, 504) are `BackendUnavailable`:
+    they
+    do not depend on the requested model.
 
     Args:
         address: Of the server.
-        what: What it did not do.
+        what: The action that failed.
         response: Its answer.
         kind: The error for other statuses.
     """
@@ -296,9 +296,9 @@ def refusal(
 
 
 def error_status(error: BaseException) -> int | None:
-    """The HTTP status of an error that a client raised.
+    """Return the HTTP status of an error that a client raised.
 
-    An error that came within a stream has no status of its own: the one that its body names counts.
+    An error within a stream has no status of its own: the status in its body is returned.
     """
     status = getattr(error, "status_code", None)
     if isinstance(status, int):
@@ -308,12 +308,15 @@ def error_status(error: BaseException) -> int | None:
 
 
 def engine_died(error: BaseException) -> bool:
-    """Return whether vLLM says that its process that calculates has ended; it answers nothing after that."""
+    """Return whether vLLM reports that its compute process has ended.
+
+    It does not answer after that.
+    """
     return error_status(error) == 500 and _DEAD_ENGINE in str(error)
 
 
 def reason(response: Any) -> str:
-    """What a server says went wrong, in any of the shapes that servers use."""
+    """Return the error message in an answer, in any of the forms that servers use."""
     try:
         body = response.json()
     except ValueError:

@@ -1,12 +1,12 @@
-"""HTTP connections of the OpenAI client that belong to the event loop that uses them.
+"""Bind the OpenAI client's HTTP connections to the event loop that uses them.
 
 `langchain_openai` keeps one asynchronous HTTP client for all event loops of a process, and a
-connection of a loop that has ended raises "Event loop is closed" in the next one. Here each loop
-has connections of its own, and they are closed when it shuts down.
+connection of a loop that has ended raises "Event loop is closed" in the next one. With this
+transport each loop has its own connections, which are closed when it shuts down.
 
 How it works: the transport keeps one connection pool per loop, held by an asynchronous generator
 that waits in that loop. `asyncio.run` finishes such generators before it closes the loop, which
-closes the pool in the loop that it belongs to.
+closes the pool in its own loop.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 
 
 def make_async_client(address: str) -> Any:
-    """An asynchronous HTTP client for `openai.AsyncOpenAI` that any event loop may use."""
+    """Make an asynchronous HTTP client for `openai.AsyncOpenAI` that any event loop may use."""
     import openai
 
     return openai.DefaultAsyncHttpxClient(transport=_transport_class()(address))
@@ -30,7 +30,7 @@ def make_async_client(address: str) -> Any:
 
 @lru_cache(maxsize=1)
 def _transport_class() -> Any:
-    """The transport, over the HTTP package that the installed OpenAI client is built on."""
+    """Build the transport over the HTTP package of the installed OpenAI client."""
     import openai
 
     base = next(c for c in openai.DefaultAsyncHttpxClient.__mro__ if c.__name__ == "AsyncClient")
@@ -69,7 +69,7 @@ async def _keep_open(pool: Any) -> AsyncGenerator[None]:
 
 
 def _proxy_for(address: str) -> str | None:
-    """The proxy that the environment names for a server."""
+    """Return the proxy that the environment names for a server."""
     parts = urlsplit(address)
     if not parts.hostname or urllib.request.proxy_bypass(parts.hostname):
         return None

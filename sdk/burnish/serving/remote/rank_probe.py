@@ -1,6 +1,6 @@
-"""A LoRA adapter without effect, to ask a server which rank it takes.
+"""Make a LoRA adapter without effect, which shows the ranks that a server accepts.
 
-Knows: the layout of an adapter folder. Does not know: servers. Needs no model library.
+`make_probe_adapter` is the entry. It needs no model library.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from burnish.settings import current
 
 
 def make_probe_adapter(rank: int, base: Path) -> tuple[str, Path]:
-    """Write an adapter of one layer whose weights are zero; returns its name and folder.
+    """Write an adapter of one layer whose weights are zero; return its name and folder.
 
     Args:
         rank: Its rank.
         base: Folder of the base model.
 
     Raises:
-        ServingError: If the base model has no linear layer that could be named.
+        ServingError: If the base model has no linear layer to name.
     """
     name = f"burnish-probe-r{rank}@{base_sha256(base)[:12]}"
     folder = current().home / "probes" / name
@@ -49,7 +49,7 @@ def make_probe_adapter(rank: int, base: Path) -> tuple[str, Path]:
 
 
 def _first_linear(base: Path) -> tuple[str, int, int]:
-    """Name and shape of the first projection of the first layer, from the headers of the files."""
+    """Return name and shape of the first layer's first projection, from the headers of the files."""
     found = sorted(
         (name, *shape)
         for name, shape in _shapes_of_tensors(base)
@@ -74,7 +74,7 @@ def _shapes_of_tensors(base: Path) -> Iterator[tuple[str, tuple[int, ...]]]:
 
 
 def _write_zeros(shapes: dict[str, tuple[int, int]]) -> bytes:
-    """A safetensors file of 32-bit zeros."""
+    """Encode a safetensors file of 32-bit zeros."""
     header, at = {}, 0
     for name, (rows, columns) in shapes.items():
         size = 4 * rows * columns

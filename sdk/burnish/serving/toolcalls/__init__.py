@@ -1,1 +1,1 @@
-"""Tool calls in a model's text: syntaxes, readers, values."""
+"""Parse tool calls in a model's text: syntaxes, readers, values."""

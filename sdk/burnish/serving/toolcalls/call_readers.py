@@ -1,8 +1,8 @@
-"""Readers of tool calls, one per way of writing them; `burnish.serving.toolcalls.tool_syntax` says which model uses which.
+"""Read tool calls, with one reader per syntax of `burnish.serving.toolcalls.tool_syntax`.
 
-A reader gets the text from an opening mark on, whether the text is over, and the schemas of the
-offered tools. It decides only what more text cannot change, so that a stream gives what the whole
-text gives: a mark within a string of a call never ends the call.
+A reader receives the text from an opening mark on, whether the text is complete, and the schemas of
+the offered tools. It decides only what more text cannot change, so that a stream gives the same
+result as the whole text: a mark within a string of a call never ends the call.
 """
 # ruff: noqa: RUF001, RUF002 - marks of DeepSeek's template
 
@@ -30,7 +30,7 @@ Schemas = Mapping[str, Mapping[str, Json]]
 
 @dataclasses.dataclass(frozen=True)
 class Block:
-    """What a reader found up to `end`: calls, text, or a header without content."""
+    """A reader's result up to `end`: calls, text, or a header without content."""
 
     end: int
     calls: tuple[ParsedCall, ...] = ()
@@ -38,11 +38,11 @@ class Block:
 
 
 Reader = Callable[[str, bool, Schemas], Block | None]
-"""Reads from an opening mark on; none means that more text is needed, which is never so at the end."""
+"""Reads from an opening mark on; None means that more text is needed, never for complete text."""
 
 
 def read_tool_call_tag(buffer: str, last: bool, schemas: Schemas) -> Block | None:
-    """`<tool_call>`: JSON (Hermes, Qwen), XML (Qwen 3.5, Nemotron) or keys and values (GLM)."""
+    """Read `<tool_call>`: JSON (Hermes, Qwen), XML (Qwen 3.5, Nemotron) or keys and values (GLM)."""
     start = len("<tool_call>")
     body = buffer[start:].lstrip()
     if not body and not last:
@@ -87,7 +87,7 @@ def _calls_of(buffer: str, start: int, end: int, close: str) -> tuple[ParsedCall
 def _cut_off(
     buffer: str, close: str, last: bool, error: str, *, at_once: bool = False
 ) -> Block | None:
-    """A block that cannot be read: malformed up to its closing mark, or to the end of the text."""
+    """Return an unreadable block: malformed up to its closing mark, or to the end of the text."""
     if not last and not at_once:
         return None
     end = buffer.find(close)
@@ -105,7 +105,7 @@ _PARAMETER = re.compile(
 
 
 def read_function_tag(buffer: str, last: bool, schemas: Schemas) -> Block | None:
-    """`<function=NAME><parameter=KEY>VALUE</parameter></function>`, in `<tool_call>` or bare."""
+    """Read `<function=NAME><parameter=KEY>VALUE</parameter></function>`, in `<tool_call>` or bare."""
     wrapped = buffer.startswith("<tool_call>")
     found = (_FUNCTION_END if wrapped else re.compile("</function>")).search(buffer)
     if found is None:
@@ -140,7 +140,7 @@ _GLM_END = re.compile(r"</arg_value>\s*</tool_call>")
 
 
 def _glm_tag(buffer: str, last: bool, schemas: Schemas) -> Block | None:
-    """`<tool_call>NAME<arg_key>KEY</arg_key><arg_value>VALUE</arg_value></tool_call>`."""
+    """Read `<tool_call>NAME<arg_key>KEY</arg_key><arg_value>VALUE</arg_value></tool_call>`."""
     close = buffer.find("</tool_call>")
     keyed = buffer.find("<arg_key>")
     if keyed < 0 or (0 <= close < keyed):
@@ -178,7 +178,7 @@ _MISTRAL_NAME = re.compile(
 
 
 def read_mistral(buffer: str, last: bool, schemas: Schemas) -> Block | None:
-    """`[TOOL_CALLS]` and a JSON list of calls, or `NAME[ARGS]{...}`, the newer form."""
+    """Read `[TOOL_CALLS]` and a JSON list of calls, or `NAME[ARGS]{...}`, the newer form."""
     del schemas
     start = len("[TOOL_CALLS]")
     body = buffer[start:].lstrip()
@@ -217,7 +217,7 @@ _CALL_KEYS = frozenset({"name", "parameters", "arguments", "type", "id"})
 
 
 def read_bare_json(buffer: str, last: bool, schemas: Schemas) -> Block | None:
-    """Llama 3: `{"name": ..., "parameters": {...}}` and nothing else, or several split by `;`."""
+    """Read Llama 3's `{"name": ..., "parameters": {...}}`, or several of them split by `;`."""
     del schemas
     marked = buffer.startswith("<|python_tag|>")
     skipped = len("<|python_tag|>") if marked else 0
@@ -255,7 +255,7 @@ _BUILT_IN = re.compile(r"([A-Za-z_]\w*)\.call\((.*)\)\s*\Z", re.DOTALL)
 
 
 def _python_tag(buffer: str, last: bool) -> Block | None:
-    """`<|python_tag|>NAME.call(KEY=VALUE)`, which Llama 3 writes for tools of its own."""
+    """Read `<|python_tag|>NAME.call(KEY=VALUE)`, which Llama 3 writes for its built-in tools."""
     if not last:
         return None
     match = _BUILT_IN.match(buffer[len("<|python_tag|>") :].strip())
@@ -268,7 +268,11 @@ def _python_tag(buffer: str, last: bool) -> Block | None:
 
 
 def read_deepseek(buffer: str, last: bool, schemas: Schemas) -> Block | None:
-    """`<｜tool▁call▁begin｜>function<｜tool▁sep｜>NAME` and fenced JSON, or `NAME<｜tool▁sep｜>{...}`."""
+    """Read DeepSeek's `<｜tool▁call▁begin｜>` blocks.
+
+    The older form is `function<｜tool▁sep｜>NAME` with fenced JSON, the newer
+    `NAME<｜tool▁sep｜>{...}`.
+    """
     del schemas
     close, split = "<｜tool▁call▁end｜>", "<｜tool▁sep｜>"
     start = len("<｜tool▁call▁begin｜>")
@@ -296,13 +300,13 @@ _TO = re.compile(r"to=(?:functions\.)?([A-Za-z0-9_.\-]+)")
 
 
 def read_harmony(buffer: str, last: bool, schemas: Schemas) -> Block | None:
-    """gpt-oss: `<|channel|>commentary to=functions.NAME <|constrain|>json<|message|>{...}<|call|>`."""
+    """Read gpt-oss's `<|channel|>commentary to=functions.NAME <|constrain|>json<|message|>{...}`."""
     del schemas
     at = buffer.find("<|message|>")
     if at < 0:
         return _keep_unreadable(buffer, last)
     name = _TO.search(buffer, 0, at)
-    if name is None:  # a channel that is none of ours: its header is no content
+    if name is None:  # another channel: its header is not content
         return Block(at + len("<|message|>"), ())
     start = at + len("<|message|>")
     end, _ = json_end(buffer, start)
@@ -322,7 +326,7 @@ def read_harmony(buffer: str, last: bool, schemas: Schemas) -> Block | None:
 def read_quoted(
     opener: str, close: str, quote: str, buffer: str, last: bool, _: Schemas
 ) -> Block | None:
-    """Gemma: `call:NAME{key:value}` with strings between marks of their own."""
+    """Read Gemma's `call:NAME{key:value}`, whose strings have special quotation marks."""
     found = re.compile(
         rf"{re.escape(quote)}.*?{re.escape(quote)}|{re.escape(close)}", re.DOTALL
     ).finditer(buffer, len(opener))
@@ -340,7 +344,7 @@ def read_quoted(
 
 
 def read_python_list(opener: str, close: str, buffer: str, last: bool, _: Schemas) -> Block | None:
-    """Calls as Python writes them, `[f(a="x"), g(b=1)]`, between two marks."""
+    """Read calls in Python syntax, `[f(a="x"), g(b=1)]`, between two marks."""
     strings = re.compile(rf"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|{re.escape(close)}", re.DOTALL)
     end = next((m.end() for m in strings.finditer(buffer, len(opener)) if m.group() == close), None)
     if end is None:
@@ -350,7 +354,7 @@ def read_python_list(opener: str, close: str, buffer: str, last: bool, _: Schema
 
 
 def read_cohere(buffer: str, last: bool, schemas: Schemas) -> Block | None:
-    """`<|START_ACTION|>[{"tool_call_id", "tool_name", "parameters"}]<|END_ACTION|>`."""
+    """Read `<|START_ACTION|>[{"tool_call_id", "tool_name", "parameters"}]<|END_ACTION|>`."""
     del schemas
     start = len("<|START_ACTION|>")
     end, _ = json_end(buffer, start)
@@ -363,7 +367,7 @@ _HEADER = re.compile(r"(<\|start\|>assistant)? to=[\w.\-]*")
 
 
 def read_header(buffer: str, last: bool, schemas: Schemas) -> Block | None:
-    """Muse: ` to=NAME<|message|>`, a header without content; anything else is text."""
+    """Read Muse's ` to=NAME<|message|>`, a header without content; anything else is text."""
     del schemas
     mark = "<|message|>"
     match = _HEADER.match(buffer)
@@ -383,7 +387,7 @@ _ATEM_PARAMETER = re.compile(
 
 
 def read_atem(buffer: str, last: bool, schemas: Schemas) -> Block | None:
-    """`<atem:invoke name="NAME"><atem:parameter name="KEY">VALUE</atem:parameter></atem:invoke>`."""
+    """Read `<atem:invoke name="NAME">` with `<atem:parameter name="KEY">VALUE</atem:parameter>`."""
     close = re.search(r"</atem:invoke>\s*</atem:function_calls>", buffer)
     if close is None:
         return _cut_off(buffer, "</atem:function_calls>", last, "the call is cut off")

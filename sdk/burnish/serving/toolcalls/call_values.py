@@ -1,8 +1,10 @@
-"""Values of tool calls: strict JSON, Python literals, plain text by schema, and what a call is made of.
+"""Parse the values of tool calls: strict JSON, Python literals, plain text by schema.
 
-Used by the readers of `burnish.serving.toolcalls.tool_syntax`. Numbers that JSON does not have (NaN, infinity,
-a float too large) are refused, so that a call which no tool could be given is malformed and not
-called with something else.
+The readers of `burnish.serving.toolcalls.tool_syntax` use it. Numbers outside of JSON (NaN,
+infinity,
+a float too large) are refused, so that such a call is malformed instead of being called with
+another
+value.
 """
 
 from __future__ import annotations
@@ -36,7 +38,7 @@ class ParsedCall:
 
 
 def malformed(block: str, error: str, name: str | None = None) -> ParsedCall:
-    """Make a call that cannot be carried out, from its whole text."""
+    """Make a malformed call, which cannot be run, from its whole text."""
     if name is None:
         match = _NAME.search(block)
         name = match.group(1) if match else None
@@ -44,7 +46,7 @@ def malformed(block: str, error: str, name: str | None = None) -> ParsedCall:
 
 
 def make_call(value: Json, block: str, *, id_length: int | None = None) -> ParsedCall:
-    """Make a call from what a model wrote as one, by whichever names it gave its parts."""
+    """Make a call from an object that a model wrote, under any known names of its fields."""
     if isinstance(value, dict) and isinstance(value.get("function"), dict):
         value = {**value, **value["function"]}
     name = (value.get("name") or value.get("tool_name")) if isinstance(value, dict) else None
@@ -56,7 +58,7 @@ def make_call(value: Json, block: str, *, id_length: int | None = None) -> Parse
     if isinstance(arguments, str):
         arguments, _ = read_json(arguments)
     if not isinstance(arguments, dict):
-        return malformed(block, "arguments are no object", name)
+        return malformed(block, "arguments are not an object", name)
     given = value.get("id") if id_length else None
     identity = given if isinstance(given, str) and len(given) == id_length else _new_id(id_length)
     return ParsedCall(identity, name, arguments, json.dumps(arguments, ensure_ascii=False))
@@ -73,7 +75,7 @@ def _new_id(length: int | None) -> str:
 
 
 def read_json(text: str) -> tuple[Any, str | None]:
-    """Read strict JSON; returns the value, or why it is none."""
+    """Read strict JSON; return the value, or the reason why the text is not JSON."""
     try:
         return json.loads(text, parse_constant=_refuse_constant, parse_float=_read_finite), None
     except (ValueError, RecursionError) as error:
@@ -81,13 +83,13 @@ def read_json(text: str) -> tuple[Any, str | None]:
 
 
 def _refuse_constant(word: str) -> Json:
-    raise ValueError(f"{word} is no JSON number")
+    raise ValueError(f"{word} is not a JSON number")
 
 
 def _read_finite(text: str) -> float:
     number = float(text)
     if not math.isfinite(number):
-        raise ValueError(f"{text} is no finite number")
+        raise ValueError(f"{text} is not a finite number")
     return number
 
 
@@ -95,10 +97,10 @@ _JSON_PARTS = r'"(?:[^"\\]|\\.)*"|["{}\[\]]'
 
 
 def json_end(text: str, start: int, stop: str | None = None) -> tuple[int | None, bool]:
-    """Find where a JSON object or list ends that begins at `start`, marks in strings left alone.
+    """Find the end of a JSON object or list that begins at `start`, ignoring marks in strings.
 
     Returns:
-        The end, none while it is not closed; and whether `stop` was met before it, outside of a
+        The end, None while it is not closed; and whether `stop` occurs before it, outside of a
         string, in which case the end is that of `stop`.
     """
     parts = _JSON_PARTS if stop is None else f"{_JSON_PARTS}|{re.escape(stop)}"
@@ -111,7 +113,7 @@ def json_end(text: str, start: int, stop: str | None = None) -> tuple[int | None
             depth -= 1
             if depth <= 0:
                 return match.end(), False
-        elif part == '"':  # a string that is not closed yet
+        elif part == '"':  # an unclosed string
             return None, False
         elif part == stop:
             return match.end(), True
@@ -122,10 +124,11 @@ _WORDS: dict[str, Json] = {"True": True, "False": False, "None": None}
 
 
 def read_plain_value(text: str, schema: Json = None) -> Json:
-    """Read a value that was written without quotes, by the schema of its parameter.
+    """Read an unquoted value by the schema of its parameter.
 
-    Where the schema wants a string the text stays as it is; else it is read as JSON, or as Python's
-    words for it, and stays text where it is neither.
+    If the schema requires a string, the text is unchanged; otherwise it is read as JSON or as
+    Python
+    literals, and stays text if it is neither.
     """
     kinds = _kinds_of_schema(schema)
     if kinds == {"string"}:
@@ -139,7 +142,7 @@ def read_plain_value(text: str, schema: Json = None) -> Json:
 
 
 def _kinds_of_schema(schema: Json) -> set[str]:
-    """The types that a schema allows; none that it names means any."""
+    """Return the types that a schema allows; an empty set means any."""
     if not isinstance(schema, dict):
         return set()
     named = schema.get("type")
@@ -153,18 +156,18 @@ def _kinds_of_schema(schema: Json) -> set[str]:
     return kinds
 
 
-# Models write line breaks into strings as they are, which Python does not allow.
+# Models write line breaks into strings unescaped, which Python does not allow.
 _QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"", re.DOTALL)
 
 
 def read_python_calls(text: str, block: str) -> tuple[ParsedCall, ...]:
-    """Read `[f(a=1), g()]`, or one call without brackets, as Python writes them."""
+    """Read `[f(a=1), g()]`, or one call without brackets, in Python syntax."""
     text = _QUOTED.sub(lambda match: match.group().replace("\n", "\\n"), text.strip())
     try:
         tree = ast.parse(text, mode="eval").body
         nodes = tree.elts if isinstance(tree, ast.List) else [tree]
         if isinstance(tree, ast.Call) and _name_of_call(tree) == "print" and len(tree.args) == 1:
-            nodes = [tree.args[0]]  # Gemma prints what it calls
+            nodes = [tree.args[0]]  # Gemma wraps the call in print()
         calls = tuple(_python_call(node, block) for node in nodes)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         return (malformed(block, f"no call: {error}"),)
@@ -183,7 +186,7 @@ def _python_call(node: ast.expr, block: str) -> ParsedCall:
 
 
 def _read_literal(node: ast.expr) -> Json:
-    """A literal of Python or of JSON."""
+    """Read a literal of Python or of JSON."""
     match node:
         case ast.Name(id="true" | "false" | "null" as word):
             return {"true": True, "false": False, "null": None}[word]
@@ -204,7 +207,7 @@ def _read_literal(node: ast.expr) -> Json:
 
 
 def read_quoted_object(text: str, quote: str) -> tuple[Any, str | None]:
-    """Read `{key:value}` whose strings stand between marks, as Gemma writes arguments."""
+    """Read `{key:value}` whose strings have special quotation marks, as Gemma writes arguments."""
     reader = _Quoted(text, quote)
     try:
         value = reader.value()
@@ -217,7 +220,7 @@ def read_quoted_object(text: str, quote: str) -> tuple[Any, str | None]:
 
 
 class _Quoted:
-    """A reader of values whose strings stand between marks."""
+    """A reader of values whose strings have special quotation marks."""
 
     _WORD = re.compile(r"[^,{}\[\]:\s]+")
 
@@ -225,7 +228,7 @@ class _Quoted:
         self._text, self._quote, self.at = text, quote, 0
 
     def skip(self) -> None:
-        """Go over white space."""
+        """Skip white space."""
         while self.at < len(self._text) and self._text[self.at].isspace():
             self.at += 1
 
@@ -285,7 +288,7 @@ class _Quoted:
         return match.group()
 
     def _next(self, sign: str) -> bool:
-        """Go over a sign if it comes next."""
+        """Skip a sign if it comes next; return whether it did."""
         self.skip()
         if not self._text.startswith(sign, self.at):
             return False

@@ -1,10 +1,11 @@
-"""From the text that a model writes to content, reasoning and tool calls, whole or piece by piece.
+"""Split a model's text into content, reasoning and tool calls, whole or piece by piece.
 
-`ReplyParser` cuts a reply at the marks of a `ToolSyntax`; the readers of `burnish.serving.toolcalls.tool_syntax`
-say what stands between them. The syntax comes from the model's contract; without one, every syntax
-that can be told by its marks is read.
+`ReplyParser` splits a reply at the marks of a `ToolSyntax`; the readers of
+`burnish.serving.toolcalls.tool_syntax` parse the text between them. The syntax comes from the
+model's
+contract; without one, every syntax with distinctive marks is read.
 
-The whole text and any cutting of it into pieces give the same result: a stream equals its answer.
+The whole text and any division of it into pieces give the same result: a stream equals its answer.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ class ReplyPiece:
 
 @dataclasses.dataclass
 class ParsedReply:
-    """A whole reply, taken apart."""
+    """The parts of a whole reply."""
 
     content: str = ""
     reasoning: str = ""
@@ -49,7 +50,7 @@ class ParsedReply:
 def parse_reply(
     text: str, syntax: str | None = None, *, tools: object = (), in_thought: bool = False
 ) -> ParsedReply:
-    """Take a whole reply apart; the arguments are those of `ReplyParser`."""
+    """Split a whole reply; the arguments are those of `ReplyParser`."""
     parser, reply = ReplyParser(syntax, tools=tools, in_thought=in_thought), ParsedReply()
     for piece in (*parser.feed(text), *parser.close()):
         reply.add(piece)
@@ -57,15 +58,15 @@ def parse_reply(
 
 
 class ReplyParser:
-    """Takes a reply apart while it is written.
+    """Splits a reply while it is generated.
 
-    White space next to a tool call or after the reasoning belongs to the layout and is left out;
-    any other text is given on exactly.
+    White space next to a tool call or after the reasoning is layout and is removed;
+    any other text is kept exactly.
 
     Args:
-        syntax: A name of `burnish.serving.toolcalls.tool_syntax.SYNTAXES`; by default whatever can be told by
-            its marks.
-        tools: The offered tools in OpenAI's form, whose schemas say what plain values mean.
+        syntax: A name of `burnish.serving.toolcalls.tool_syntax.SYNTAXES`; by default every syntax
+            with distinctive marks.
+        tools: The offered tools in OpenAI's form, whose schemas give the types of plain values.
         in_thought: Whether the prompt ended within a thought that the template opened.
     """
 
@@ -79,15 +80,15 @@ class ReplyParser:
         self._mode: Literal["start", "text", "think", "call"] = "start"
         self._thought_end = ""
         self._reader: Reader | None = None
-        self._tried = 0  # length at which the reader of a call last wanted more
-        self._fed = self._read = 0  # characters that came, and that readers of calls were given
-        self._space = ""  # white space at the end of what came so far: layout if a mark follows
+        self._tried = 0  # length at which the reader of a call last needed more
+        self._fed = self._read = 0  # characters received, and characters passed to readers of calls
+        self._space = ""  # white space at the end so far: layout if a mark follows
         self._trim = False  # after a mark, white space is layout
         if in_thought:
             self._think(self._syntax.thoughts[0][1])
 
     def feed(self, text: str) -> list[ReplyPiece]:
-        """Take the next part of the text; returns what is now certain."""
+        """Add the next part of the text; return the pieces that are complete."""
         self._buffer += text
         self._fed += len(text)
         pieces: list[ReplyPiece] = []
@@ -96,7 +97,7 @@ class ReplyParser:
         return pieces
 
     def close(self) -> list[ReplyPiece]:
-        """The text is over; returns the rest."""
+        """End the text; return the remaining pieces."""
         pieces: list[ReplyPiece] = []
         while self._advance(pieces, last=True):
             pass
@@ -106,7 +107,7 @@ class ReplyParser:
         return pieces
 
     def _advance(self, pieces: list[ReplyPiece], *, last: bool) -> bool:
-        """One move of the parser; false when it must wait for more text."""
+        """Move the parser one step; return False if it needs more text."""
         if self._mode == "start":
             return self._begin(last)
         if self._mode == "think":
@@ -116,7 +117,7 @@ class ReplyParser:
         return self._text(pieces, last)
 
     def _begin(self, last: bool) -> bool:
-        """A thought, or a call without marks, can stand at the very start."""
+        """Read a thought, or a call without marks, at the start of the text."""
         head = self._buffer.lstrip()
         for opened, closed in self._syntax.thoughts:
             if head.startswith(opened):
@@ -135,7 +136,7 @@ class ReplyParser:
         self._mode, self._thought_end, self._space, self._trim = "think", closed, "", True
 
     def _reason(self, pieces: list[ReplyPiece], last: bool) -> bool:
-        """Give on the thought before its end mark, and go over the mark if it is there."""
+        """Emit the thought up to its end mark, and skip the mark if it is present."""
         before, found, after = self._buffer.partition(self._thought_end)
         if not found and not last:
             keep = _overlap_with_mark(before, (self._thought_end,))
@@ -149,7 +150,7 @@ class ReplyParser:
         return bool(found)
 
     def _text(self, pieces: list[ReplyPiece], last: bool) -> bool:
-        """Give on the text before the next mark, and turn to what the mark opens."""
+        """Emit the text before the next mark, and start to read what the mark opens."""
         found = self._marks.search(self._buffer)
         if found is not None and not last and self._may_grow(found):
             before, rest, mark = self._buffer[: found.start()], self._buffer[found.start() :], None
@@ -167,14 +168,14 @@ class ReplyParser:
         return True
 
     def _may_grow(self, found: re.Match[str]) -> bool:
-        """Return whether the text ends within a longer mark that begins as the found one does."""
+        """Return whether the text ends within a longer mark that begins like the found one."""
         tail = self._buffer[found.start() :]
         return any(
             len(mark) > len(tail) and mark.startswith(tail) for mark in _all_marks(self._syntax)
         )
 
     def _open(self, mark: str) -> None:
-        if mark in self._syntax.openers:  # its reader decides whether white space before it counts
+        if mark in self._syntax.openers:  # its reader decides whether preceding white space counts
             self._mode, self._reader, self._tried = "call", self._syntax.openers[mark], 0
             return
         self._buffer = self._buffer[len(mark) :]
@@ -184,18 +185,19 @@ class ReplyParser:
             self._think(thoughts[mark])
 
     def _call(self, pieces: list[ReplyPiece], last: bool) -> bool:
-        # A call ends with a mark or a bracket: nothing else in the new text can decide anything.
+        # A call ends with a mark or a bracket: only these in the new text can end it.
         new = self._buffer[max(0, self._tried - 1) :]
         if not last and self._tried and not _DECIDES.search(new):
             self._tried = len(self._buffer)
             return False
-        # A long call is read again only once it has grown by a quarter, so that the work stays linear.
+        # A long call is read again only once it has grown by a quarter, so that the work stays
+        # linear.
         spent = self._read > _FREE_WORK + _WORK * self._fed
         if not last and spent and len(self._buffer) < 1.25 * self._tried:
             return False
         self._tried = len(self._buffer)
         self._read += len(self._buffer)
-        assert self._reader is not None  # noqa: S101 - the mode says so
+        assert self._reader is not None  # noqa: S101 - the mode implies it
         block = self._reader(self._buffer, last, self._schemas)
         if block is None:
             return False
@@ -240,7 +242,7 @@ def _marks_of(syntax: ToolSyntax) -> re.Pattern[str]:
 
 
 def _overlap_with_mark(text: str, marks: tuple[str, ...]) -> int:
-    """Length of the longest end of `text` that could be the start of a mark."""
+    """Return the length of the longest end of `text` that may start a mark."""
     for length in range(min(max(map(len, marks)) - 1, len(text)), 0, -1):
         tail = text[-length:]
         if any(len(mark) > length and mark.startswith(tail) for mark in marks):

@@ -1,9 +1,11 @@
-"""How models write tool calls: a table of syntaxes, and how a model's own is found.
+"""List the syntaxes of tool calls, and find the syntax of a model.
 
-Each `ToolSyntax` names the marks that open a call, with the reader of what follows
-(`burnish.serving.toolcalls.call_readers`), the marks that carry no content, and the marks of a thought.
-`detect_syntax` finds the syntax of a model from its chat template. The driver that cuts a reply into
-text, thoughts and calls is `burnish.serving.toolcalls.reply_parser`.
+Each `ToolSyntax` has the marks that open a call, with the reader of what follows
+(`burnish.serving.toolcalls.call_readers`), the marks that carry no content, and the marks of a
+thought.
+`detect_syntax` finds the syntax of a model from its chat template. `reply_parser` splits a reply
+into
+text, thoughts and calls.
 """
 # ruff: noqa: RUF001 - marks of DeepSeek's template
 
@@ -33,11 +35,11 @@ from burnish.serving.toolcalls.call_readers import (
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class ToolSyntax:
-    """One way of writing tool calls."""
+    """One syntax of tool calls."""
 
     name: str
     openers: Mapping[str, Reader]
-    """Marks that begin a call, and the reader of what follows."""
+    """Marks that begin a call, each with the reader of what follows."""
     at_start: Reader | None = None
     """Reader of a reply that may be a call from its first character on."""
     start: str = ""
@@ -47,9 +49,9 @@ class ToolSyntax:
     thoughts: tuple[tuple[str, str], ...] = (("<think>", "</think>"),)
     """Marks around a thought."""
     inner_thoughts: bool = False
-    """Whether a thought may stand anywhere, and not only at the start."""
+    """Whether a thought may occur anywhere, and not only at the start."""
     id_length: int | None = None
-    """Characters of a call's id, where the template asks for so many."""
+    """Length of a call's id, if the template requires one."""
 
 
 _GEMMA4 = functools.partial(read_quoted, "<|tool_call>", "<tool_call|>", '<|"|>')
@@ -146,7 +148,7 @@ SYNTAXES: dict[str, ToolSyntax] = {
         ),
     )
 }
-# What is read where nothing is known of the model: every syntax whose marks no other one uses.
+# The syntaxes for an unknown model: every syntax whose marks are unique.
 ANY = ToolSyntax(
     name="any",
     openers={
@@ -160,7 +162,7 @@ ANY = ToolSyntax(
     noise=_DEEPSEEK_NOISE,
 )
 
-# Marks of a chat template, the more telling ones first, and the syntax that they mean.
+# Marks of a chat template, the most specific first, and the syntax that they indicate.
 _MARKS = (
     ("<atem:function_calls>", "atem"),
     ("<|tool_call>call:", "gemma"),
@@ -180,12 +182,15 @@ _BY_TYPE = {"gpt_oss": "harmony", "gemma3": "gemma", "gemma3_text": "gemma", "ge
 
 
 def syntax_of(name: str | None) -> ToolSyntax:
-    """Return the syntax of a name; without one, what can be told by its marks."""
+    """Return the syntax of a name; without a name, every syntax with distinctive marks."""
     return SYNTAXES.get(name or "", ANY)
 
 
 def detect_syntax(template: str, model_type: str = "") -> str | None:
-    """Find how a model writes tool calls, from its chat template, else from its type; none if unknown."""
+    """Detect the tool call syntax of a model from its chat template, else from its type.
+
+    Returns None if it is unknown.
+    """
     found = next((name for mark, name in _MARKS if mark in template), None)
     return found or _BY_TYPE.get(model_type)
 
