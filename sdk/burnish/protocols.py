@@ -189,10 +189,8 @@ class Format(Protocol):
     """Renders dataset rows for one consumer.
 
     It may also have: `contrast`, true if it needs failures beside successes; `kinds`, types of
-    columns that are not JSON
-    (`{"labels": "list of bool"}`); `refused`, a Counter of rows that it left out, by reason;
-    `facts()`, facts about the
-    rows that it rendered last.
+    columns that are not JSON (`{"labels": "list of bool"}`); `refused`, a Counter of rows that it
+    left out, by reason; `facts()`, facts about the rows that it rendered last.
     """
 
     @property

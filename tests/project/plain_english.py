@@ -27,6 +27,7 @@ PLACES = (
     "README.md",
     "CHANGELOG.md",
 )
+DATA = {"_build", "written_by_99de4c1"}
 STRINGS_ARE_DATA = ("examples", "benchmarks", "tests", "docs")
 PENDING = Path(__file__).with_name("plain_english_pending.txt")
 
@@ -96,7 +97,7 @@ def read_files(places: list[str]) -> Iterator[Path]:
             yield root
             continue
         for path in sorted(root.rglob("*")):
-            if path.suffix in {".py", ".md"} and "_build" not in path.parts:
+            if path.suffix in {".py", ".md"} and not DATA.intersection(path.parts):
                 yield path
 
 

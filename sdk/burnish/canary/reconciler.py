@@ -3,8 +3,7 @@
 The document names the versions in service (stable, canary, the previous one of a hold-back) and
 those that are retired. `reconcile` loads and proves missing versions, for example after a server
 was restarted, and unloads retired ones. `restore` does so for one version during a call. Each
-action
-is logged, counted and kept in the audit trail.
+action is logged, counted and kept in the audit trail.
 
 How it works: any process may reconcile at any time, because loading a version twice is harmless
 and versions are immutable. A retired version stays loaded for `GRACE_S`, within which every router

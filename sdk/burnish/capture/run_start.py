@@ -39,17 +39,17 @@ class Start(NamedTuple):
     thread_id: str | None = None
     tags: tuple[str, ...] = ()
     metadata: Mapping[str, Any] = {}
-    resumes: str | None = None  # trajectory that is taken up again
+    resumes: str | None = None  # trajectory to resume
     operation: str = AGENT
 
 
 def recording() -> bool:
-    """Return whether anything may be recorded here."""
+    """Return whether this context may record."""
     return not context.suppressed.get() and settings.current().capture != "off"
 
 
 def begin(start: Start, key: Any) -> LiveTrajectory:
-    """Start a trajectory, or take one up again, and say so; without a key until its run starts."""
+    """Start or resume a trajectory and record RunStarted; without a key until its run starts."""
     threads.carry_context()
     sent_messages.install()
     langgraph_store.listen()
@@ -91,7 +91,7 @@ def _announce_run(trajectory: LiveTrajectory, start: Start, given: Any) -> None:
 
 
 def _active_span() -> tuple[str | None, str | None]:
-    """Trace and span of an OpenTelemetry span that is active here."""
+    """Return trace and span of the active OpenTelemetry span."""
     module = sys.modules.get("opentelemetry.trace")
     if module is None:
         return None, None

@@ -15,8 +15,7 @@ def leave_variable(variable: ContextVar[_V], token: Token[_V], mine: _V) -> None
 
     A token can be used only in the context that it comes from, and only once. A scope that is left
     elsewhere (by a generator that another task closes, in a fixture, in a callback) restores the
-    former
-    value itself; if the variable was set again meanwhile, that value stays.
+    former value itself; if the variable was set again meanwhile, that value stays.
     """
     try:
         variable.reset(token)

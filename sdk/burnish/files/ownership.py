@@ -1,10 +1,9 @@
 """Refuse files that control this process and that another user can change.
 
 A settings file names the receiver of runs and the code to import; a key file defines pseudonyms.
-Like Git with its
-repositories, burnish uses such a file only if it and the folders above it belong to the user or
-root and other users
-may not write them. A sticky folder such as /tmp is safe for files that the user owns.
+Like Git with its repositories, burnish uses such a file only if it and the folders above it belong
+to the user or root and other users may not write them. A sticky folder such as /tmp is safe for
+files that the user owns.
 """
 
 from __future__ import annotations

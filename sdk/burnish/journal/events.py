@@ -303,8 +303,7 @@ def encode(event: AnyEvent) -> bytes:
     """Encode an event as the payload of a frame: MessagePack, or JSON if a string is not Unicode.
 
     The payload is decoded again before it is returned, because structs do not check their fields:
-    an
-    event that readers cannot decode must not be acknowledged.
+    an event that readers cannot decode must not be acknowledged.
 
     Raises:
         UnreadableEvent: If a field holds a value of a wrong type.
@@ -376,8 +375,7 @@ def decode_brief(payload: bytes | memoryview) -> Brief:
     """Decode the fields of a frame payload that an index needs.
 
     Events that make a row of the index are decoded in full, so that the index has no row for an
-    event
-    that cannot be read.
+    event that cannot be read.
 
     Raises:
         msgspec.DecodeError: If the payload is not an event.

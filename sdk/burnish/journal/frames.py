@@ -163,8 +163,7 @@ def split(data: bytes, *, final: bool = True, seeds: Seeds | None = None) -> Ite
 
     Bytes that are not a frame are yielded as `DAMAGE` up to the next whole frame. Bytes after the
     last whole frame are not yielded. With `final` off, more bytes may follow, so an incomplete
-    frame
-    ends the reading. Without `seeds`, `data` begins with the header of its segment.
+    frame ends the reading. Without `seeds`, `data` begins with the header of its segment.
     """
     seeds = find_seeds(data) if seeds is None else seeds
     offset, size, head = 0, len(data), PREFIX.size

@@ -5,9 +5,8 @@ serves.
 
 `fingerprint.json` is `{"dtype", "prompts": [{"token_ids", "adapter": [[id, logprob], ...], "base":
 [[id, logprob], ...]}, ...]}`: the prompts where adapter and base differ most, each with the
-likeliest
-next tokens of both. The distance of two distributions is their total variation over those tokens,
-from 0 (equal) to 1 (disjoint).
+likeliest next tokens of both. The distance of two distributions is their total variation over those
+tokens, from 0 (equal) to 1 (disjoint).
 """
 
 from __future__ import annotations

@@ -5,9 +5,8 @@
     report.missed          # samples that still show their secret
 
 Tokens are drawn from the published forms (`burnish.redaction.secret_detection.secret_rules`);
-passwords, connection
-strings, headers, commands and markup are written as people and programs write them. Every value
-comes from a seeded generator and is not a real credential.
+passwords, connection strings, headers, commands and markup are written as people and programs write
+them. Every value comes from a seeded generator and is not a real credential.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""Runnables with an `invoke` of their own, which start no run of LangChain's for themselves.
+"""Record runnables with a custom `invoke`, which start no LangChain run for themselves.
 
-Knows: how such a runnable is told from LangChain's, and which of its calls are recorded.
-Does not know: what a scope records (tracing.py), how the recording class is made (wrapping.py).
+`is_handwritten` recognises them; `record_entry` records the calls of an entry point. `tracing`
+defines the scopes, `wrapping` makes the recording class.
 
-LangChain's own runnables start a run under the id in their config. A hand-written one may hand its
-config on, or none: an id of ours in there would be taken by every call inside. So its config stays
-as it is, and what is called inside belongs to a scope, as under `trace`.
+LangChain's own runnables start a run under the id in their config. A custom one may pass its config
+on, or not: every call inside would then use an id of burnish in it. So the config is not changed,
+and calls inside belong to a scope, as under `trace`.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ _STARTING_RUNS = (
     "burnish", "langchain", "langchain_classic", "langchain_community", "langchain_core", "langgraph",
 )  # fmt: skip
 _STREAMS = ("stream", "transform")
-_INNER = ("bound", "default")  # where bindings and configurable runnables keep what they call
-_INNER_BY_NAME = ("alternatives", "runnables")  # where they keep a choice of them
+_INNER = ("bound", "default")  # where bindings and configurable runnables keep the inner runnable
+_INNER_BY_NAME = ("alternatives", "runnables")  # where they keep alternatives
 _DEPTH = 20
 
 
 def is_handwritten(runnable: Any, depth: int = _DEPTH) -> bool:
-    """Return whether a runnable, or what it hands its config on to, has an `invoke` that is no framework's."""
+    """Return whether a runnable, or one that receives its config, has a custom `invoke`."""
     pregel = sys.modules.get("langgraph.pregel")
     if depth == 0 or (pregel is not None and isinstance(runnable, pregel.Pregel)):
         return False
@@ -40,7 +40,7 @@ def is_handwritten(runnable: Any, depth: int = _DEPTH) -> bool:
 
 
 def _inner_of(runnable: Any) -> list[Any]:
-    """What bindings, configurable runnables and routers call with the config that they are given."""
+    """Return the runnables that bindings, configurable ones and routers call with their config."""
     found = [getattr(runnable, name, None) for name in _INNER]
     for name in _INNER_BY_NAME:
         choices = getattr(runnable, name, None)
@@ -62,13 +62,13 @@ def record_entry(maker: ScopeMaker, name: str, inner: Callable[..., Any]) -> Cal
 
 
 def _is_inside(runnable: Any) -> bool:
-    """Return whether an entry point of this very runnable calls another one."""
+    """Return whether an entry point of the same runnable calls another one."""
     run = context.scope.get()
     return run is not None and not run.trajectory.ended and run.runnable is runnable
 
 
 def _as_declared(name: str, inner: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the entry point as a generator or coroutine function, as its name says it is."""
+    """Return the entry point as a generator or coroutine function, as its name requires."""
     if name in _STREAMS and not inspect.isgeneratorfunction(inner):
 
         def stream(*args: Any, **kwargs: Any) -> Iterator[Any]:

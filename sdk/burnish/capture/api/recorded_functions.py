@@ -1,4 +1,4 @@
-"""Functions, generators and coroutines whose every call has a scope of its own.
+"""Record functions, generators and coroutines: each call gets its own scope.
 
 `record_calls` is the entry. It opens a scope when a call begins, enters it around each step and closes it at the end;
 tracing.py records the scope.
@@ -22,7 +22,7 @@ ScopeEntry = tuple[Token[Run | None], Run]
 
 
 def leave_context(entry: ScopeEntry | None) -> None:
-    """Let what runs now belong to no scope that was entered here."""
+    """Make runs that start now belong to no scope entered here."""
     if entry is not None:
         leave_variable(context.scope, *entry)
 
@@ -31,7 +31,7 @@ class CallScope(Protocol):
     """Records one call."""
 
     def enter_context(self) -> ScopeEntry | None:
-        """Let what runs now belong to this scope."""
+        """Make runs that start now belong to this scope."""
         ...
 
     def close(self, output: Any = None, error: BaseException | None = None) -> None:
@@ -48,7 +48,7 @@ class ScopeMaker(Protocol):
 
 
 def record_calls(maker: ScopeMaker, function: _F) -> _F:
-    """Return the function with each call in a scope of its own."""
+    """Return the function with each call in its own scope."""
     if inspect.isasyncgenfunction(function):
         made = _wrap_async_generator(maker, function)
     elif inspect.iscoroutinefunction(function):
@@ -61,7 +61,7 @@ def record_calls(maker: ScopeMaker, function: _F) -> _F:
 
 
 class _Call(Entered["_Call"]):
-    """A scope around one whole call; what the call gives is its answer."""
+    """A scope around one whole call; the result of the call is its answer."""
 
     def __init__(self, scope: CallScope) -> None:
         self.output: Any = None

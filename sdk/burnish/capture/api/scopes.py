@@ -50,8 +50,7 @@ class task(Entered["task"]):  # noqa: N801 - used as `with burnish.task(...)`, l
         attempt: Number of the attempt at the task, from 1.
         source: production, rollout, evaluation, demonstration or teacher.
         environment: The world that the runs act on: an object whose `state()` is recorded at the
-            end
-            of each run inside. A text is only its name, and no state is recorded.
+            end of each run inside. A text is only its name, and no state is recorded.
         explore: Whether unusual actions are wanted here; production never explores.
 
     A wrong value must not stop the agent: it is left out, counted as a fault (`burnish doctor`)
@@ -175,8 +174,7 @@ def record_state(state: Any) -> None:
     """Record the state of the world that the current run acts on.
 
     A state that code inside a run reports about that run never decides (origin "inside"): a
-    verifier
-    reads the state that `task(environment=...)` or `Workspace.record_state` recorded.
+    verifier reads the state that `task(environment=...)` or `Workspace.record_state` recorded.
 
     Raises:
         CaptureError: If no recorded run is active here.

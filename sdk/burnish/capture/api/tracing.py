@@ -1,7 +1,8 @@
-"""`trace`: agents that are not LangChain runnables, as decorator or context manager.
+"""Record agents that are not LangChain runnables: `trace`, as decorator or context manager.
 
-Knows: how a piece of work becomes a trajectory, and calls recorded by hand. Does not know: callbacks,
-and how each call of a function gets a scope (recorded_functions.py).
+A block or a function call becomes a trajectory; `Scope` is one of them. Model calls and tool runs
+inside are recorded manually, by a recorded client, or by LangChain's callbacks.
+`recorded_functions` opens a scope for each call.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 
 class Scope:
-    """One recorded piece of an agent's work; the object that `with trace(...)` gives.
+    """One recorded call or block of an agent; the object of `with trace(...)`.
 
     Runs of LangChain that start inside belong to it, also without a config.
     """
@@ -49,19 +50,19 @@ class Scope:
 
     @property
     def trajectory_id(self) -> str | None:
-        """Id of the trajectory, also once it is over; None where nothing is recorded."""
+        """Return the trajectory's id, also after its end; None if it is not recorded."""
         return self._id
 
     def answer(self, value: Any) -> None:
-        """Say what the agent answered, where no function returns it."""
+        """Set the answer of the agent, if no function returns it."""
         self._answer = value
 
     @guarded
     def open(self, entry: str, of: Any = None) -> None:
-        """Start to record; `of` is the runnable whose entry point this is."""
+        """Start recording; `of` is the runnable whose entry point this is."""
         if not recording():
             return
-        if "langchain_core.callbacks" in sys.modules:  # else there is nothing to hear
+        if "langchain_core.callbacks" in sys.modules:  # otherwise there are no callbacks
             shared_handler()
         parent = context.current_run()
         key = object()
@@ -80,7 +81,7 @@ class Scope:
 
     @guarded
     def close(self, output: Any = None, error: BaseException | None = None) -> None:
-        """End it, once."""
+        """End the recording, once."""
         run, self._run = self._run, None
         if run is None:
             return
@@ -103,7 +104,7 @@ class Scope:
         return self._run is run
 
     def enter_context(self) -> ScopeEntry | None:
-        """Let what runs now belong to this scope."""
+        """Make runs that start now belong to this scope."""
         run = self._run
         return None if run is None else (context.scope.set(run), run)
 
@@ -112,14 +113,15 @@ class trace(Entered[Scope]):  # noqa: N801 - used as `@burnish.trace(...)` and `
     """Record an agent that is not a LangChain runnable.
 
     As a decorator of any function, generator, coroutine or asynchronous generator, or as a context
-    manager. Inside, `trace.model_call(...)` and `trace.tool_call(...)` record by hand; runs of
-    LangChain are recorded by themselves. Inside of another recorded run it becomes a part of it.
+    manager. Inside, `trace.model_call(...)` and `trace.tool_call(...)` record calls manually;
+    LangChain's runs are recorded automatically. Inside another recorded run it is a part of that
+    run.
 
     Args:
         agent: Name of the agent, as in `burnish.toml`.
         thread_id: The conversation that it belongs to.
-        tags: Labels that each trajectory carries.
-        input: What the agent was asked; a decorated function's arguments by default.
+        tags: Labels of each trajectory.
+        input: The input of the agent; a decorated function's arguments by default.
     """
 
     def __init__(
@@ -147,21 +149,21 @@ class trace(Entered[Scope]):  # noqa: N801 - used as `@burnish.trace(...)` and `
 
     @staticmethod
     def openai(client: _C) -> _C:
-        """A copy of an OpenAI client whose calls of models are recorded inside a trace."""
+        """Copy an OpenAI client; the copy's model calls are recorded inside a trace."""
         from burnish.capture.clients.openai_client import recording_openai
 
         return recording_openai(client)
 
     @staticmethod
     def anthropic(client: _C) -> _C:
-        """A copy of an Anthropic client whose calls of models are recorded inside a trace."""
+        """Copy an Anthropic client; the copy's model calls are recorded inside a trace."""
         from burnish.capture.clients.anthropic_client import recording_anthropic
 
         return recording_anthropic(client)
 
     @staticmethod
     def google(client: _C) -> _C:
-        """A copy of a `google.genai.Client` whose calls of models are recorded inside a trace."""
+        """Copy a `google.genai.Client`; the copy's model calls are recorded inside a trace."""
         from burnish.capture.clients.google_client import recording_google
 
         return recording_google(client)
@@ -180,7 +182,7 @@ class trace(Entered[Scope]):  # noqa: N801 - used as `@burnish.trace(...)` and `
         scope.close(error=error)
 
     def _innermost_here(self) -> int:
-        """Index of the newest scope that is open in this context; tasks may share one `trace`."""
+        """Return the index of the newest open scope of this context; tasks may share one `trace`."""
         here = context.scope.get()
         for place in range(len(self._open) - 1, -1, -1):
             if here is not None and self._open[place][0].holds(here):
@@ -209,7 +211,7 @@ def _bind_arguments(function: Any, args: Any, kwargs: Any) -> dict[str, Any]:
 
 
 class EntryScopes:
-    """Opens the scopes of one entry point of a hand-written runnable."""
+    """Opens the scopes of one entry point of a custom runnable."""
 
     def __init__(self, agent: Agent, name: str) -> None:
         self._agent, self._name = agent, name

@@ -4,8 +4,7 @@
 
 How it works: the copy has a subclass whose entry points call the original's with the config that
 `enter` returns. Entry points that end in another one (`invoke` of a graph in its `stream`, `batch`
-in
-`invoke`) are recognised by the run: its id is in the config, or it has not started yet.
+in `invoke`) are recognised by the run: its id is in the config, or it has not started yet.
 """
 
 from __future__ import annotations

@@ -5,8 +5,7 @@ they are created, and `copy` and `with_options` make copies.
 
 How it works: a copy of the client gets a new `post`, which records requests to the paths of model
 calls. `create`, `parse`, `stream` and their raw forms all end there, with the request as it is
-sent.
-The original client is not changed.
+sent. The original client is not changed.
 """
 
 from __future__ import annotations

@@ -3,10 +3,8 @@
 `ContentExchange` reads contents and their parts, function declarations and candidates.
 
 How it works: the API usually gives calls no ids, and matches the result of a call by name and
-order.
-Calls get ids by their position in the conversation, so that a reply has the same ids when it is
-sent
-back.
+order. Calls get ids by their position in the conversation, so that a reply has the same ids when it
+is sent back.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Record OpenAI's client inside a `trace`: chat completions and the Responses API.
 
 `recording_openai` is the entry. `generated_clients` records; `chat_completions` and
-`responses_form`
-read requests and replies.
+`responses_form` read requests and replies.
 """
 
 from __future__ import annotations

@@ -4,12 +4,9 @@
 keeps conversations that requests refer to.
 
 How it works: the items of one reply (a thought, text, calls) are one message, and so are
-consecutive
-items of the assistant in the input. A request that refers to an earlier response gets that
-response's
-prompt and reply before its own input, if the same client requested it; a prompt that only the
-server
-has is marked by a part, and no row is made of it.
+consecutive items of the assistant in the input. A request that refers to an earlier response gets
+that response's prompt and reply before its own input, if the same client requested it; a prompt
+that only the server has is marked by a part, and no row is made of it.
 """
 
 from __future__ import annotations

@@ -4,8 +4,7 @@
 
 A block that the conventions define is spelled in their form and keeps its own spelling in `block`;
 any other is kept unchanged, or inside `{"type": "verbatim", "value": ...}` if it looks like a part
-of
-the conventions.
+of the conventions.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Find other spellings of a text: token ids, log-probabilities by token, bytes.
 
 `without_spelling` removes them from plain data together with the text that they spell;
-`clean_bytes`
-cleans text inside Base64.
+`clean_bytes` cleans text inside Base64.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
-"""What is replaced before bytes reach the disk.
+"""Choose the redactor of content before it is written to disk, as the setting `redact` says.
 
-Knows: which detectors the setting `redact` stands for. Does not know: messages and events; what
-else is decided by a replaced text (models.py).
+`door` returns the redactor in force; `redaction_guard` withholds content if redaction fails.
 """
 
 from __future__ import annotations
@@ -15,10 +14,10 @@ from burnish.capture.content.redaction_guard import Guarded, OwnFunction
 
 
 def door(home: Path | None = None) -> Guarded | None:
-    """The door that the settings ask for; None where all is kept.
+    """Return the redactor of the settings; None if everything is kept.
 
     Args:
-        home: Folder of the workspace whose key the stand-ins are made with; that of the settings if None.
+        home: Folder of the workspace whose key makes the pseudonyms; that of the settings if None.
     """
     now = settings.current()
     if now.redact == "none":
@@ -27,7 +26,10 @@ def door(home: Path | None = None) -> Guarded | None:
 
 
 def stand_ins(name: str, home: Path) -> list[str]:
-    """What the keys of a workspace write for a name, whatever `redact` is today; none is made here."""
+    """Return the pseudonyms of a name under the keys of a workspace, whatever `redact` is now.
+
+    No key is created.
+    """
     from burnish.redaction import SECRETS, STRUCTURED, Redactor, known_keys
 
     found = (
@@ -39,7 +41,7 @@ def stand_ins(name: str, home: Path) -> list[str]:
 
 
 def own_stand_ins(name: str) -> list[str]:
-    """What a function of one's own, where `redact` is one, writes for a name; maybe for others too."""
+    """Return the replacement of a name by a custom `redact` function; others may share it."""
     chosen = settings.current().redact
     written = Guarded(OwnFunction(chosen)).text(name) if callable(chosen) else None
     return [] if written in (None, name) else [written]

@@ -1,4 +1,4 @@
-"""Redacts values and texts through a door, and withholds what the door fails on.
+"""Redact values and texts through a door, and withhold content if the door fails.
 
 `Guarded` is the entry. redaction_door.py makes the door that the settings ask for.
 """
@@ -16,29 +16,29 @@ WITHHELD_TEXT = "[withheld: redaction failed]"
 
 
 class Door(Protocol):
-    """Cleans values and texts; gives back the same object where nothing was found."""
+    """Cleans values and texts; returns the same object if nothing was found."""
 
     def clean_value(self, value: Json) -> Json:
-        """Plain data with every text cleaned."""
+        """Clean every text of plain data."""
         ...
 
     def clean(self, text: str, /) -> str:
-        """One text, cleaned."""
+        """Clean one text."""
         ...
 
     def clean_arguments(self, text: str, /) -> str:
-        """A JSON object as text, cleaned."""
+        """Clean a JSON object given as text."""
         ...
 
 
 class Guarded:
-    """A door that lets nothing through where its detectors fail."""
+    """A redactor that withholds content if its detectors fail."""
 
     def __init__(self, door: Door) -> None:
         self._door = door
 
     def value(self, value: Json) -> Json:
-        """Plain data without what must not be kept, in no spelling."""
+        """Clean plain data in every spelling."""
         try:
             cleaned = clean_bytes(self._door.clean_value(value), self._door.clean)
             same = cleaned is value or cleaned == value
@@ -48,11 +48,11 @@ class Guarded:
             return {"$withheld": "redaction failed"}
 
     def text(self, text: str | None) -> str | None:
-        """A text without what must not be kept, also where it is JSON or a data URL."""
+        """Clean a text, also one that is JSON or a data URL."""
         return None if text is None else self._text(self._plain, text)
 
     def arguments(self, text: str | None) -> str | None:
-        """Raw arguments without what must not be kept."""
+        """Clean raw arguments."""
         return None if text is None else self._text(self._door.clean_arguments, text)
 
     def _plain(self, text: str) -> Any:
@@ -67,10 +67,10 @@ class Guarded:
 
 
 def _as_text(cleaned: Any) -> str:
-    """The cleaned text.
+    """Return the cleaned text.
 
     Raises:
-        TypeError: If the user's own function gave something else.
+        TypeError: If the user's own function returned another type.
     """
     if not isinstance(cleaned, str):
         raise TypeError(f"redact gave {type(cleaned).__name__} for a text, not a text")
@@ -78,26 +78,24 @@ def _as_text(cleaned: Any) -> str:
 
 
 def _report_fault(fault: Exception) -> None:
-    faults.say_once(
-        "redaction_failed", f"redaction failed, what it looked at is withheld: {fault!r}"
-    )
+    faults.say_once("redaction_failed", f"redaction failed, its input is withheld: {fault!r}")
 
 
 class OwnFunction:
-    """A door of the user's own function, which is applied to every text of a value."""
+    """A door that applies the user's own function to every text of a value."""
 
     def __init__(self, clean: Callable[[str], str]) -> None:
         self._clean = clean
 
     def clean(self, text: str, /) -> str:
-        """One text, cleaned; the same object where the function changed nothing."""
+        """Clean one text; return the same object if the function changed nothing."""
         cleaned = _as_text(self._clean(text))
         return text if cleaned == text else cleaned
 
     clean_arguments = clean
 
     def clean_value(self, value: Any) -> Any:
-        """Plain data with every text cleaned, keys too."""
+        """Clean every text of plain data, keys too."""
         if isinstance(value, str):
             return self.clean(value)
         if isinstance(value, list):

@@ -3,11 +3,9 @@
 `Content` recognises messages that it has encoded before; `message_codec` defines the form.
 
 How it works: a message is recognised by a fingerprint of all its fields, computed for each call, so
-a
-changed message is encoded again. A long text is its own fingerprint: it is immutable, and equal
-texts
-are mostly the same object. Most calls send the messages of the previous call and a few more: their
-fingerprints are compared at once. If a message is too heavy for that, the messages of its
+a changed message is encoded again. A long text is its own fingerprint: it is immutable, and equal
+texts are mostly the same object. Most calls send the messages of the previous call and a few more:
+their fingerprints are compared at once. If a message is too heavy for that, the messages of its
 trajectory are looked up by identity, and only their mutable parts are compared.
 """
 

@@ -4,10 +4,8 @@
 recorder's sink stores events.
 
 How it works: one handler per process is registered with LangChain and runs inline. It observes
-only:
-each entry point catches its own errors, counts them and returns, so a fault in capture does not
-reach
-the agent.
+only: each entry point catches its own errors, counts them and returns, so a fault in capture does
+not reach the agent.
 """
 
 from __future__ import annotations
@@ -74,9 +72,8 @@ class Callbacks:
     """The callbacks that burnish uses, under LangChain's names.
 
     Callbacks of every run contain their own try block, because a wrapper around each would cost as
-    much
-    as some of them do. All are static: for each event LangChain checks whether the callback is a
-    coroutine function, which takes longer for a bound method.
+    much as some of them do. All are static: for each event LangChain checks whether the callback is
+    a coroutine function, which takes longer for a bound method.
     """
 
     run_inline = True

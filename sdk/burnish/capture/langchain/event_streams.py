@@ -1,9 +1,7 @@
-"""Event streams of version 3 whose runs tell no callback: those of a graph on a server.
+"""End invocations whose event stream (version 3) makes no callbacks: graphs on a server.
 
-Knows: the stream that `RemoteGraph` gives, which is entered, read and left. Does not know: events.
-
-The stream gets a class of its own that tells when it is left or aborted; one that is never entered
-is told when it is collected.
+`end_with_stream` gives the stream of `RemoteGraph` a subclass that ends the invocation when the
+stream is left or aborted, or is collected without being entered.
 """
 
 from __future__ import annotations
@@ -23,16 +21,16 @@ class OpenInvocation(Protocol):
     """An invocation that ends with a stream."""
 
     def failed(self, error: BaseException) -> None:
-        """The stream raised, or was aborted."""
+        """End the invocation after the stream raised or was aborted."""
         ...
 
     def done(self, output: Any = None) -> None:
-        """The stream was left."""
+        """End the invocation after the stream was left."""
         ...
 
 
 def end_with_stream(events: Any, call: OpenInvocation) -> Any:
-    """Return what an entry point gave, such that the invocation ends with a remote graph's stream."""
+    """Return an entry point's result such that the invocation ends with a remote graph's stream."""
     if inspect.isawaitable(events):
         return _await_stream(events, call)
     _watch_stream(events, call)
@@ -60,7 +58,7 @@ def _watch_stream(stream: Any, call: OpenInvocation) -> None:
 
 @functools.cache
 def _watched_class(kind: type) -> type:
-    """A subclass of a stream that tells when it ends."""
+    """Return a subclass of a stream that reports its end."""
     body: dict[str, Any] = {"__module__": kind.__module__, "__qualname__": kind.__qualname__}
     for name, watched in _WATCHED.items():
         if hasattr(kind, name):

@@ -1,7 +1,7 @@
-"""An agent is invoked: a trajectory starts, is joined, or is taken up again.
+"""Start, join or resume a trajectory when an agent is invoked.
 
-Knows: how to tell the three apart. Does not know: what RunStarted says (run_start.py), how the
-invocation runs (wrapping.py), what happens inside (callback_handler.py).
+`enter` decides between the three. `run_start` records RunStarted, `wrapping` runs the invocation,
+`callback_handler` records what happens inside.
 """
 
 from __future__ import annotations
@@ -25,25 +25,25 @@ from burnish.capture.run_start import Agent, Start, begin, recording
 
 
 class EntryPoint(NamedTuple):
-    """A way to run a wrapped runnable: the name of the method, and how its run is known."""
+    """An entry point of a wrapped runnable: the name of the method, and how its run is identified."""
 
     name: str
     starts_first: bool = False  # no other run starts in it before its own
 
 
 class Invocation:
-    """One invocation that is recorded; `failed` or `done` is called once it is over."""
+    """One recorded invocation; `failed` or `done` is called when it has ended."""
 
     __slots__ = ("config", "run", "trajectory")
 
     def __init__(self, config: dict[str, Any], run: Awaited) -> None:
         self.config = config
         self.run = run
-        self.trajectory = run.trajectory  # None where it is a part of another's trajectory
+        self.trajectory = run.trajectory  # None if it is part of another trajectory
 
     @faults.guarded
     def failed(self, error: BaseException) -> None:
-        """It raised, was cancelled or left."""
+        """Record that it raised, was cancelled or left."""
         self.run.over()
         if self.trajectory is None:
             return
@@ -52,7 +52,7 @@ class Invocation:
 
     @faults.guarded
     def done(self, output: Any = None) -> None:
-        """It returned; the callbacks mostly have ended the trajectory before."""
+        """Record that it returned; callbacks usually have ended the trajectory before."""
         self.run.over()
         if self.trajectory is not None and not self.trajectory.ended:
             answer = answer_of(output) if output is not None else None
@@ -61,7 +61,7 @@ class Invocation:
 
 
 def is_entered(graph: Any, config: Any) -> bool:
-    """Return whether this invocation is part of one that was entered: an entry point calls another."""
+    """Return whether this invocation is part of an entered one: an entry point calls another."""
     run_id = config.get("run_id") if isinstance(config, dict) else None
     key = getattr(run_id, "int", None)
     if key is None:
@@ -73,7 +73,7 @@ def is_entered(graph: Any, config: Any) -> bool:
 def enter(
     agent: Agent, entry: EntryPoint, graph: Any, input: Any, config: Any
 ) -> Invocation | None:
-    """Record an invocation of a wrapped runnable; None where it is not to be recorded."""
+    """Record an invocation of a wrapped runnable; return None if it is not recorded."""
     return _enter_run(agent, entry, graph, input, config, None)
 
 
@@ -81,7 +81,7 @@ def enter(
 def enter_resumed(
     agent: Agent, entry: EntryPoint, graph: Any, input: Any, config: Any, found: str | None
 ) -> Invocation | None:
-    """As `enter`, where the checkpoint was already asked for the trajectory."""
+    """Record an invocation as `enter` does, with the trajectory of the checkpoint already known."""
     return _enter_run(agent, entry, graph, input, config, found or resume.NOT_FOUND)
 
 
@@ -109,7 +109,7 @@ def _enter_run(
         resumes=taken_up,
         operation=operation_of(graph),
     )
-    kept = resume.keeps_checkpoints(graph, configurable)  # and so it may be interrupted
+    kept = resume.keeps_checkpoints(graph, configurable)  # and may therefore be interrupted
     if kept:
         _attach_handler(given, handler)
     trajectory = begin(start, None)
@@ -120,7 +120,7 @@ def _enter_run(
 
 
 def _start_invocation(config: dict[str, Any], run: Awaited) -> Invocation:
-    """An invocation whose run starts under the id in its config, or as the next one here."""
+    """Create an invocation whose run starts under the id in its config, or is the next run here."""
     run_id = config.get("run_id")
     if run_id is None:
         run.expect()
@@ -130,10 +130,10 @@ def _start_invocation(config: dict[str, Any], run: Awaited) -> Invocation:
 
 
 def _settle_id(config: dict[str, Any], entry: EntryPoint) -> None:
-    """Leave the caller's run id in the config, as a UUID; add one only where nothing else tells the run.
+    """Convert the caller's run id in the config to a UUID; add an id only if the run needs one.
 
     Raises:
-        ValueError: If the caller's is the text of no UUID.
+        ValueError: If the caller's id is not the text of a UUID.
     """
     given = config.get("run_id")
     if given is None:
@@ -156,7 +156,7 @@ def _taken_up(
 
 
 def _find_joined_run(config: dict[str, Any]) -> Run | None:
-    """The captured run that this invocation is a part of."""
+    """Return the captured run that this invocation is part of."""
     run = context.run_of_config(config) or context.run_of_config(context.ambient_config())
     if run is None:
         run = context.scope.get()
@@ -164,9 +164,10 @@ def _find_joined_run(config: dict[str, Any]) -> Run | None:
 
 
 def _attach_handler(config: dict[str, Any], handler: Any) -> None:
-    """Put the handler into the config, unless it is on its way there anyway.
+    """Add the handler to the config, unless it is inherited.
 
-    LangChain finds it without; LangGraph tells of interrupts only those that the config names.
+    LangChain finds the handler without the config; LangGraph reports interrupts only to those in
+    it.
     """
     callbacks = config.get("callbacks")
     if callbacks is None:
@@ -184,13 +185,13 @@ def _attach_handler(config: dict[str, Any], handler: Any) -> None:
 
 
 def listen() -> None:
-    """Hear of every run from now on, also where nothing was wrapped yet."""
+    """Observe every run from now on, also before anything is wrapped."""
     shared_handler()
 
 
 @on_uninvited
 def adopt(key: int) -> Run | None:
-    """A trajectory for a run that nobody wrapped, where `capture="all"` asks for it."""
+    """Start a trajectory for an unwrapped run, if `capture="all"` is set."""
     if settings.current().capture != "all" or context.suppressed.get():
         return None
     start = Start(agent=Agent("unnamed"), entry="callback", input=None)

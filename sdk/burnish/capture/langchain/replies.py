@@ -77,8 +77,7 @@ def finish_reason_of(metadata: Mapping[str, Any]) -> str | None:
     """Return the finish reason of a reply, in the terms of its provider.
 
     LangChain concatenates values that the chunks of a stream repeat ("lengthlength"); the last one
-    counts. The Responses
-    API reports a status and, if it is "incomplete", the reason beside it.
+    counts. The Responses API reports a status and, if it is "incomplete", the reason beside it.
     """
     said = _first_present(metadata, _FINISH)
     if said is not None:

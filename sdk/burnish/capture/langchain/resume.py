@@ -1,8 +1,7 @@
 """Find the trajectory that an invocation resumes.
 
 `trajectory_of_checkpoint` reads the checkpoint from which a graph continues; `thread_runs` lists
-the
-runs of a thread.
+the runs of a thread.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Open and close runs of any kind, once each, and count retries.
 
 `open_run` and `closes` handle ids, metadata and nesting; `nodes`, `models` and `tools` record what
-is
-specific to a kind.
+is specific to a kind.
 """
 
 from __future__ import annotations

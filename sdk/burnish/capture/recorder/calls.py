@@ -1,8 +1,7 @@
 """Record the start, end and failure of each run inside a trajectory.
 
 The sources open a `Run` and call `start_...`, then one of `finish_...`, `fail_...`. Only this
-module
-shares and redacts content, numbers retries, and drops token ids of a redacted text.
+module shares and redacts content, numbers retries, and drops token ids of a redacted text.
 """
 
 from __future__ import annotations

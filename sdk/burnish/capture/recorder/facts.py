@@ -1,9 +1,8 @@
 """Make the events of facts: outcomes, verdicts, states, and counts of losses.
 
 A fact is checked before it is written, because its caller relies on it: a value with a clear
-meaning
-is converted, any other is refused. `origin_of` detects a fact that code inside a run reports about
-that run; it is kept and never decides.
+meaning is converted, any other is refused. `origin_of` detects a fact that code inside a run
+reports about that run; it is kept and never decides.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Draw ids of trajectories, spans and runs.
 
 They come from a separate generator, seeded by the system once per process: a system call for each
-id
-would be slow, and the agent's own `random.seed()` must not make two ids equal.
+id would be slow, and the agent's own `random.seed()` must not make two ids equal.
 """
 
 from __future__ import annotations

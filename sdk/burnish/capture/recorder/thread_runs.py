@@ -5,13 +5,12 @@ the user's checkpoints, so the workspace lists the runs of each thread instead, 
 The run whose time covers that of a checkpoint made it.
 
 How it works: `note_start` and `note_end` append one record of fixed size to `HOME/threads.log` by
-one `write` to a file in append mode, so processes and threads need no lock. `run_at`
-searches the file for the thread. A record holds a digest of the thread's name, not the name;
-`erase` overwrites the records of forgotten trajectories with zeros. A full file is renamed to
-`threads.log.1`, which replaces the previous one. The newest records of this process are also kept
-in
-memory, and only there if a test replaces the workspace's journal. Writing keeps the interpreter's
-lock and blocks no event loop; an asynchronous caller reads files in another thread.
+one `write` to a file in append mode, so processes and threads need no lock. `run_at` searches the
+file for the thread. A record holds a digest of the thread's name, not the name; `erase` overwrites
+the records of forgotten trajectories with zeros. A full file is renamed to `threads.log.1`, which
+replaces the previous one. The newest records of this process are also kept in memory, and only
+there if a test replaces the workspace's journal. Writing keeps the interpreter's lock and blocks no
+event loop; an asynchronous caller reads files in another thread.
 """
 
 from __future__ import annotations

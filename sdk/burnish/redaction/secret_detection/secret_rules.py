@@ -4,9 +4,8 @@ The facts (prefix, alphabet, length) follow the rule sets of gitleaks and detect
 documentation of the providers. A form is a template: text matches itself, `<w:20>` matches 20
 characters of the alphabet `w`, `<w:20-50>` matches 20 to 50. A real token may be longer or somewhat
 shorter than published, so the scanner (tokens.py) accepts lengths from three fifths of the
-published
-one upwards, of long ones from three tenths; `<w=20>` requires the exact length, for prefixes that
-are ambiguous.
+published one upwards, of long ones from three tenths; `<w=20>` requires the exact length, for
+prefixes that are ambiguous.
 
 To add a form, add a line. The tests draw a token from each line and search for it in many contexts.
 """

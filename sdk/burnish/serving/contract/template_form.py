@@ -1,11 +1,10 @@
 """Find the message form that a chat template accepts by rendering a few messages.
 
 Templates differ: arguments of calls as an object (Qwen, Llama, GLM) or as text (DeepSeek V3),
-content
-as text or as a list of parts (Idefics, SmolVLM), thoughts under `reasoning_content` or `thinking`
-(gpt-oss), call ids of nine characters (Mistral). `find_template_form` tries the template once;
-`messages_for_template` converts every message to that form. Serving and training both use it, so a
-row's context is the prompt that a server builds.
+content as text or as a list of parts (Idefics, SmolVLM), thoughts under `reasoning_content` or
+`thinking` (gpt-oss), call ids of nine characters (Mistral). `find_template_form` tries the template
+once; `messages_for_template` converts every message to that form. Serving and training both use it,
+so a row's context is the prompt that a server builds.
 """
 
 from __future__ import annotations

@@ -277,8 +277,7 @@ def refusal(
     """Build the error for an unexpected answer.
 
     A refused token (401, 403) and temporary errors (429, 502, 503, 504) are `BackendUnavailable`:
-    they
-    do not depend on the requested model.
+    they do not depend on the requested model.
 
     Args:
         address: Of the server.

@@ -1,10 +1,8 @@
 """Parse the values of tool calls: strict JSON, Python literals, plain text by schema.
 
 The readers of `burnish.serving.toolcalls.tool_syntax` use it. Numbers outside of JSON (NaN,
-infinity,
-a float too large) are refused, so that such a call is malformed instead of being called with
-another
-value.
+infinity, a float too large) are refused, so that such a call is malformed instead of being called
+with another value.
 """
 
 from __future__ import annotations
@@ -127,8 +125,7 @@ def read_plain_value(text: str, schema: Json = None) -> Json:
     """Read an unquoted value by the schema of its parameter.
 
     If the schema requires a string, the text is unchanged; otherwise it is read as JSON or as
-    Python
-    literals, and stays text if it is neither.
+    Python literals, and stays text if it is neither.
     """
     kinds = _kinds_of_schema(schema)
     if kinds == {"string"}:

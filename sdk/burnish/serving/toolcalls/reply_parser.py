@@ -2,8 +2,7 @@
 
 `ReplyParser` splits a reply at the marks of a `ToolSyntax`; the readers of
 `burnish.serving.toolcalls.tool_syntax` parse the text between them. The syntax comes from the
-model's
-contract; without one, every syntax with distinctive marks is read.
+model's contract; without one, every syntax with distinctive marks is read.
 
 The whole text and any division of it into pieces give the same result: a stream equals its answer.
 """

@@ -2,10 +2,8 @@
 
 Each `ToolSyntax` has the marks that open a call, with the reader of what follows
 (`burnish.serving.toolcalls.call_readers`), the marks that carry no content, and the marks of a
-thought.
-`detect_syntax` finds the syntax of a model from its chat template. `reply_parser` splits a reply
-into
-text, thoughts and calls.
+thought. `detect_syntax` finds the syntax of a model from its chat template. `reply_parser` splits a
+reply into text, thoughts and calls.
 """
 # ruff: noqa: RUF001 - marks of DeepSeek's template
 
