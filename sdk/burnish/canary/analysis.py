@@ -174,7 +174,7 @@ class Analysis:
             success: Its outcome.
             share: Probability, 0 to 1, of the canary at that call.
             breaches: By guard metric, if known: True if the thread breached it.
-            user: User of the thread, if known; threads of one user are no independent units.
+            user: User of the thread, if known; threads of one user are not independent.
         """
         canary = arm == "canary"
         self._worse.add(canary, not success, share)

@@ -63,9 +63,11 @@ class RolloutDocument(Record, frozen=True, kw_only=True):
     salt: str = ""
     step: int = 0
     reason: str = ""
-    stamped: bool = False  # calls carry the rollout that assigned them; before, clocks told
-    window_s: float | None = None  # maturity window that was learnt
-    window_basis: str = ""  # what it was learnt from
+    stamped: bool = (
+        False  # calls carry the rollout that assigned them; earlier versions compared clocks
+    )
+    window_s: float | None = None  # learnt maturity window
+    window_basis: str = ""  # data that it was learnt from
     events: list[RolloutEvent] = msgspec.field(default_factory=list)
     config: CanaryConfig = msgspec.field(default_factory=CanaryConfig)
     retired: list[RetiredTarget] = msgspec.field(default_factory=list)
@@ -160,7 +162,7 @@ def take_step(document: RolloutDocument, step: int, reason: str) -> RolloutDocum
 
 
 def restart_phase(document: RolloutDocument) -> RolloutDocument:
-    """Begin a new phase, with threads drawn anew and without the evidence so far."""
+    """Begin a new phase, with a new draw of threads and without the evidence so far."""
     phase_id = f"{document.rollout}-{len(document.events)}"
     return msgspec.structs.replace(document, phase_id=phase_id, salt=phase_id)
 

@@ -153,7 +153,7 @@ class PhaseEvaluator:
         return self.decide_move(document, thread.assigned_ns)
 
     def replay(self, threads: Iterable[Thread]) -> None:
-        """Compute the evidence on outcomes anew from the closed threads; guards and shares stay.
+        """Compute the evidence on outcomes again from the closed threads; guards and shares stay.
 
         Args:
             threads: All closed threads of the phase, in the order of evaluation.

@@ -49,10 +49,10 @@ class Thread(Record, frozen=True, kw_only=True):
 
 
 class LedgerUpdate(NamedTuple):
-    """What observed threads changed in the ledger."""
+    """The changes of the ledger by observed threads."""
 
     entered: list[Thread]  # new threads
-    corrected: int  # closed threads whose outcome is another one now
+    corrected: int  # closed threads whose outcome changed
 
 
 class ThreadLedger:

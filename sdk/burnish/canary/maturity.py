@@ -1,10 +1,10 @@
-"""Learn how long the outcome of a thread is waited for, from the delays of the stable arm.
+"""Learn the time to wait for the outcome of a thread from the delays of the stable arm.
 
-`learn_window` is the entry. A comparison of threads whose outcomes are still on their way favours the
-arm or the outcome that is reported sooner, so a thread is compared once its window has passed.
+`learn_window` is the entry. A comparison of threads with pending outcomes favours the arm or
+the outcome that is reported sooner, so a thread is compared once its window has passed.
 """
 
-# How it works: the window is twice the delay within which 95 % of the outcomes came. Only threads
+# How it works: the window is twice the delay within which 95 % of the outcomes arrived. Only threads
 # older than the window count, because the slow outcomes of younger ones are not known yet. The window
 # grows until it fits the threads that are older than itself.
 
@@ -29,7 +29,7 @@ class LearnedWindow(Record, frozen=True, kw_only=True):
 
     @property
     def basis(self) -> str:
-        """What the window was learnt from, in words."""
+        """Describe the data that the window was learnt from."""
         return (
             f"learnt from {self.outcomes} outcomes of stable, {SHARE_IN_TIME:.0%} of them within "
             f"{self.seconds / LEEWAY:.3g} s; {self.missing:.0%} stayed away"

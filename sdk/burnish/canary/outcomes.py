@@ -33,10 +33,10 @@ _DELAYS_FROM = 5000  # newest runs that they are taken from
 
 
 class ReadingPosition(Record, frozen=True, kw_only=True):
-    """How far the journal was read at the last look.
+    """The position in the journal at the last look.
 
-    The position counts bytes of segments, so the clock of no host decides what is new. Its file may be
-    lost: then everything is read again, and the ledger knows what was judged.
+    The position counts bytes of segments, so no clock decides what is new. If its file is lost, everything
+    is read again, and the ledger holds what was judged.
     """
 
     segments: dict[str, int] = msgspec.field(default_factory=dict)

@@ -45,7 +45,7 @@ _SET_BACK_NS = 60 * 10**9  # a clock that runs back by more was wrong before
 
 
 class Look(NamedTuple):
-    """What one look found in the journal."""
+    """The observations of one look at the journal."""
 
     seen: list[ObservedThread]
     before: ReadingPosition  # of the look before
@@ -204,7 +204,7 @@ class Rollout:
     def advance(self) -> dict[str, Json]:
         """Take the next step manually, or continue after a pause; return the status.
 
-        After a pause because the arms could not be compared, the evidence begins anew.
+        After a pause because the arms could not be compared, the evidence starts again.
 
         Raises:
             CanaryError: If no further step or no rollout exists.
@@ -331,7 +331,7 @@ class Rollout:
     def _continue_rollout(
         self, connection: Connection, document: RolloutDocument
     ) -> RolloutDocument:
-        """Go on after a pause; where the evidence cannot be used, in a new phase."""
+        """Continue after a pause; in a new phase if the evidence cannot be used."""
         evidence = self._load_evaluator(connection, document).analysis.evidence()
         if not must_restart(evidence, document.config):
             return moves.take_step(document, document.step, "continued manually")

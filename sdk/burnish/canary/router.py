@@ -30,7 +30,7 @@ class RoutingChoice(NamedTuple):
 
     @property
     def stamp(self) -> dict[str, Json]:
-        """What is recorded with the call."""
+        """Return the fields to record with the call."""
         if self.rollout is None:
             return {"arm": self.arm}
         return {"arm": self.arm, "rollout": self.rollout, "share": self.share}

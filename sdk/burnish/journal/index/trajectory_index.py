@@ -72,11 +72,11 @@ class FrameOffsets(msgspec.Struct, frozen=True):
 
 
 class JournalChanges(msgspec.Struct, frozen=True, kw_only=True):
-    """What the journal has grown by since some positions, in the order of no clock."""
+    """Additions to the journal since some positions, independent of clocks."""
 
     entries: list[IndexEntry]  # trajectories with new events
     threads: set[str]  # threads that a new outcome names
-    positions: dict[str, int]  # where each segment has been read to
+    positions: dict[str, int]  # offset up to which each segment was read
 
 
 class Query(msgspec.Struct, frozen=True, kw_only=True):
@@ -173,7 +173,7 @@ class Index:
             begin = positions.get(path, 0)
             if begin == position:
                 continue
-            begin = begin if begin < position else 0  # an erasure wrote the segment anew
+            begin = begin if begin < position else 0  # an erasure rewrote the segment
             rows = self._rows("SELECT trajectory, offsets FROM places WHERE segment = ?", [number])
             touched.update(key for key, blob in rows if max(msgspec.msgpack.decode(blob)) >= begin)
             facts = "SELECT thread_id FROM thread_facts WHERE segment = ? AND offset >= ?"
