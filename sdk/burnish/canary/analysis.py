@@ -75,7 +75,7 @@ class UserClusters:
         weights = (1 / threads[1], -canary / threads[1], -1 / threads[0], stable / threads[0])
         pairs = [(row, column) for row in range(4) for column in range(4)]
         clustered = sum(weights[r] * weights[c] * self._sums[r][c] for r, c in pairs)
-        return max(1.0, clustered / alone)
+        return max(1.0, round(clustered / alone, 9))  # rounded: sums of floats are not exact
 
     def sums(self) -> list[list[int]]:
         """Return the sums as plain data; the counts of users are the caller's to keep."""

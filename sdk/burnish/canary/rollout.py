@@ -303,7 +303,7 @@ class Rollout:
         with self.store.transaction(write=False) as connection:
             ledger = ThreadLedger(connection, document.rollout)
             threads, state = ledger.list_threads("judged"), ledger.read_evaluator_state()
-        return status.trace_evidence(document, threads, state)
+        return status.trace_evidence(threads, state)
 
     def in_service(self) -> list[str]:
         """Return the adapter versions that a backend must keep loaded now."""

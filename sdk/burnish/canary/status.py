@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from burnish.canary.analysis import Analysis
 from burnish.canary.document import RolloutDocument
 from burnish.canary.evaluator import PhaseEvaluator
 from burnish.canary.ledger import Thread
@@ -118,18 +119,22 @@ def _describe_window(document: RolloutDocument, evaluator: PhaseEvaluator) -> di
     return {"seconds": learned, "basis": basis}
 
 
-def trace_evidence(
-    document: RolloutDocument, threads: Sequence[Thread], state: Mapping[str, Json]
-) -> list[dict[str, Json]]:
+def trace_evidence(threads: Sequence[Thread], state: Mapping[str, Json]) -> list[dict[str, Json]]:
     """List the evidence after each judged thread, in the order of evaluation."""
-    successes, known = state["analysis"]["history"]
-    evaluator = PhaseEvaluator(document, history=(successes, known))
+    kept = state["analysis"]
+    successes, known = kept["history"]
+    analysis = Analysis(
+        margin=kept["margin"],
+        guards=list(kept["guards"]),
+        history=(successes, known),
+        first=kept.get("first", 1.0),
+    )
     found = []
     for thread in sorted(threads, key=lambda thread: thread.place or 0):
-        evaluator.analysis.add(
+        analysis.add(
             thread.arm, bool(thread.success), thread.share, thread.breaches, user=thread.user
         )
-        evidence = evaluator.analysis.evidence()
+        evidence = analysis.evidence()
         found.append(
             {
                 "thread": thread.thread,

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from burnish.canary import Analysis
+from burnish.canary.analysis import FIRST_WEIGHT
 from burnish.canary.e_process import (
     NOT_WORSE_GRID,
     WORSE_GRID,
@@ -139,6 +140,116 @@ def test_the_arithmetic_of_the_benchmark_is_that_of_the_product():
                 single.add(bool(canary[row]), bool(hit[row]), float(share[row]))
 
         assert many.log_evidence() == pytest.approx([s.log_evidence for s in singles], abs=1e-9)
+
+
+def test_the_arithmetic_of_the_benchmark_restarts_and_clusters_like_the_product():
+    fleet = simulation()
+    rng = np.random.default_rng(4)
+    rollouts, users = 5, 7
+    many = fleet.ShiftTests(rollouts, WORSE_GRID, first=FIRST_WEIGHT)
+    clusters = fleet.Users(rollouts, users)
+    singles = [Analysis() for _ in range(rollouts)]
+    share = np.full(rollouts, 0.4)
+    for _ in range(200):
+        canary, success = rng.random(rollouts) < 0.4, rng.random(rollouts) < 0.7
+        user, known = rng.integers(users, size=rollouts), rng.random(rollouts) < 0.8
+        many.add(canary, ~success, share, known)
+        clusters.add(user, canary, success, known)
+        for row in np.flatnonzero(known):
+            arm = "canary" if canary[row] else "stable"
+            singles[row].add(arm, bool(success[row]), 0.4, user=str(user[row]))
+
+    effects = [single.evidence().design_effect for single in singles]
+    assert clusters.design_effect() == pytest.approx(effects)
+    logs = [
+        math.log(single.evidence().worse) * effect
+        for single, effect in zip(singles, effects, strict=True)
+    ]
+    assert many.log_evidence() == pytest.approx(logs, abs=1e-6)
+
+
+def test_the_mean_of_evidence_with_restarts_grows_by_the_weight_of_each_thread():
+    """Equal arms: the mean is first + n * restart at most, here 0.25 + 6 * 0.1."""
+    test = EProcess(((0.2, 1.0),), first=0.25, restart=0.1)
+
+    def mean(test, threads):
+        if not threads:
+            return math.exp(test.log_evidence)
+        before, total = test.state(), 0.0
+        for canary, hit in product((False, True), repeat=2):
+            test.restore(before)
+            test.add(canary, hit, 0.3)
+            total += (0.3 if canary else 0.7) * (0.4 if hit else 0.6) * mean(test, threads - 1)
+        test.restore(before)
+        return total
+
+    assert mean(test, 6) == pytest.approx(0.25 + 6 * 0.1)
+
+
+@pytest.mark.slow
+def test_a_drop_after_thousands_of_healthy_threads_is_found_about_as_fast_as_one_at_once():
+    """80 -> 60 % behind a hold-back of 5 %, median of 60 each."""
+    fleet = simulation()
+    fresh = np.median(fleet.drop_threads(60, 1, 0))
+    aged = fleet.drop_threads(60, 2, 3000)
+    late = np.median(aged[aged >= 3000]) - 3000
+
+    assert late <= 1.5 * fresh
+    assert (aged < 3000).mean() <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / 60)
+
+
+def test_unequal_missingness_is_evidence_whichever_arm_it_is_in():
+    for away in ("stable", "canary"):
+        analysis = Analysis()
+        for number in range(120):
+            arm = "canary" if number % 2 else "stable"
+            if arm == away and number % 3:
+                analysis.add_missing(arm, 0.5)
+            else:
+                analysis.add(arm, True, 0.5)
+
+        evidence = analysis.evidence()
+        assert evidence.missing > 20
+        assert evidence.missing_rate(away) == pytest.approx(2 / 3, abs=0.01)
+
+
+def test_equal_missingness_is_none():
+    """80 rollouts with 30 % missing: more than 11 above 1 / .05 have a chance below 1 in 1,000."""
+    alarms = 0
+    for seed in range(80):
+        analysis, chance = Analysis(), random.Random(seed)
+        for _ in range(300):
+            arm = "canary" if chance.random() < 0.25 else "stable"
+            if chance.random() < 0.3:
+                analysis.add_missing(arm, 0.25)
+            else:
+                analysis.add(arm, True, 0.25)
+        alarms += analysis.evidence().missing >= 20
+
+    assert alarms <= 11
+
+
+def test_threads_of_one_user_count_less_where_the_canary_is_good_for_some_users_only():
+    """Ten users: the canary always helps one half and always fails the other."""
+    apart, alone = Analysis(), Analysis()
+    for number in range(400):
+        user, arm = number % 10, "canary" if number % 20 >= 10 else "stable"
+        success = user < 5 if arm == "canary" else number % 3 > 0
+        apart.add(arm, success, 0.5, user=f"u{user}")
+        alone.add(arm, success, 0.5)
+
+    assert alone.evidence().design_effect == 1.0
+    assert apart.evidence().design_effect > 4
+    assert apart.evidence().worse < alone.evidence().worse
+
+
+def test_users_who_differ_but_are_served_alike_by_both_arms_count_fully():
+    analysis, chance = Analysis(), random.Random(2)
+    for _ in range(4000):
+        user, arm = chance.randrange(40), chance.choice(("stable", "canary"))
+        analysis.add(arm, chance.random() < user / 40, 0.5, user=f"u{user}")
+
+    assert analysis.evidence().design_effect < 1.6
 
 
 def test_equal_arms_seldom_raise_a_false_alarm_however_often_one_looks():

@@ -5,86 +5,17 @@ import sqlite3
 import time
 
 import pytest
-from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage
-from langchain_core.outputs import ChatGeneration, ChatResult
-from langgraph.graph import END, START, MessagesState, StateGraph
 from msgspec.structs import replace
+from routed_agent import make_graph, run, started
 
 import burnish
-from burnish import Workspace, settings
-from burnish.adapters import SqlControlStore, Target
+from burnish import Workspace
 from burnish.canary import Rollout, assign
 from burnish.canary.guards import find_breaches
 from burnish.canary.outcomes import find_decision
 from burnish.errors import SettingsError
-from burnish.langchain.routing import route
-from burnish.project import CanaryConfig, GuardsConfig, read_trusted_sources
+from burnish.project import GuardsConfig, read_trusted_sources
 from burnish.records import ModelCall, Outcome, Trajectory, Usage, Verdict
-
-CANDIDATE = Target(backend="embedded", base_model="m", adapter=None)
-NO_GUARDS = GuardsConfig(errors=False)
-
-
-class PoliteChat(BaseChatModel):
-    """Answers with its version's name; one version cannot do its work."""
-
-    base_model: str = "m"
-    adapter: str | None = None
-
-    @property
-    def _llm_type(self):
-        return "polite"
-
-    def _generate(self, messages, stop=None, run_manager=None, **kwargs):
-        adapter = kwargs.get("adapter", self.adapter)
-        if adapter and "broken" in adapter:
-            raise RuntimeError("no answer")
-        message = AIMessage(content=str(adapter))
-        return ChatResult(generations=[ChatGeneration(message=message)])
-
-
-@pytest.fixture
-def home(tmp_path):
-    settings.reset()
-    burnish.configure(home=tmp_path)
-    yield tmp_path
-    burnish.flush()
-    settings.reset()
-
-
-@pytest.fixture
-def graph(home):
-    model = route(PoliteChat(), agent="support")
-
-    def answer(state):
-        return {"messages": [model.invoke(state["messages"])]}
-
-    built = StateGraph(MessagesState)
-    built.add_node("answer", answer)
-    built.add_edge(START, "answer")
-    built.add_edge("answer", END)
-    return burnish.wrap(built.compile(), agent="support")
-
-
-def started(home, *, adapter="support@" + "b" * 12, **changes):
-    """A rollout at half of the threads; the registry has its own tests."""
-    given = {"steps": [0.5, 1.0], "min_threads": 400, "decides": "crm", "guards": NO_GUARDS}
-    given["maturity_s"] = 0.0
-    rollout = Rollout(home, "support")
-    rollout.start(Target(base_model="m"), CanaryConfig(**given | changes))
-    store = SqlControlStore(home)
-    document, version = store.read("support")
-    target = {"backend": "embedded", "base_model": "m", "adapter": adapter}
-    document |= {"candidate": target, "canary": target}
-    store.write("support", document, expected_version=version)
-    return rollout
-
-
-def run(graph, thread):
-    return graph.invoke({"messages": [("user", "hi")]}, {"configurable": {"thread_id": thread}})[
-        "messages"
-    ][-1]
 
 
 def test_threads_are_judged_by_the_outcomes_of_the_source_that_decides(home, graph):
@@ -145,7 +76,7 @@ def test_runs_that_were_not_routed_or_came_before_are_no_part_of_it(home, graph)
     run(graph, "early")
     burnish.outcome(thread_id="early", success=True, source="crm")
     rollout = started(home)
-    plain = burnish.wrap(_plain_graph(), agent="support")
+    plain = make_graph(routed=False)
     run(plain, "unrouted")
     burnish.outcome(thread_id="unrouted", success=True, source="crm")
 
@@ -153,14 +84,6 @@ def test_runs_that_were_not_routed_or_came_before_are_no_part_of_it(home, graph)
 
     assert status["threads"] == {"stable": 0, "canary": 0}
     assert status["waiting"] == 0
-
-
-def _plain_graph():
-    built = StateGraph(MessagesState)
-    built.add_node("answer", lambda state: {"messages": [PoliteChat().invoke(state["messages"])]})
-    built.add_edge(START, "answer")
-    built.add_edge("answer", END)
-    return built.compile()
 
 
 def test_outcomes_are_waited_for_in_the_order_of_assignment(home, graph):

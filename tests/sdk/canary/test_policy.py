@@ -31,6 +31,25 @@ def test_success_is_judged_at_four_fifths_of_alpha():
     assert "60% against 80%" in told.reason
 
 
+def test_evidence_without_a_failure_of_the_canary_rolls_nothing_back():
+    """100 against 100 %: successes of stable alone can add up to evidence."""
+    perfect = {"stable": 200, "canary": 60}
+    assert advise_move(evidence(worse=99.0, successes=perfect), LAST, CONFIG).move == "stay"
+    nobody = {"threads": {"stable": 0, "canary": 60}, "successes": {"stable": 0, "canary": 0}}
+    assert advise_move(evidence(worse=99.0, **nobody), LAST, CONFIG).move == "stay"
+
+
+def test_where_outcomes_stay_away_unequally_their_comparison_is_void():
+    unequal = {"missing": 21.0, "missed": {"stable": 10, "canary": 90}}
+    told = advise_move(evidence(worse=99.0, not_worse=99.0, **unequal), LAST, CONFIG)
+    assert told.move == "pause"
+    assert "60% of the canary's threads have none in time, 5% of stable's" in told.reason
+    served = RolloutPosition(step=2, canary_on_step=99, promoted=True)
+    assert advise_move(evidence(worse=99.0, **unequal), served, CONFIG).move == "stay"
+    guard = {"errors": 999.0, "latency": 1.0}
+    assert advise_move(evidence(guards=guard, **unequal), LAST, CONFIG).move == "rollback"
+
+
 def test_guards_share_the_last_fifth():
     """Two guards share .01: each needs 200."""
     assert (
