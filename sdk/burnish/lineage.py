@@ -126,7 +126,7 @@ def _find_row(workspace: LineageWorkspace, identifier: str) -> Node | None:
 
 
 def _rows_of(home: Path, trajectory_id: str) -> list[Node]:
-    """The rows that were made of a run, each with the datasets that hold it."""
+    """List the rows made of a run, each with the datasets that hold it."""
     holders: dict[str, list[str]] = {}
     for dataset, row, _ in _iterate_rows(home, "trajectory_id", trajectory_id):
         holders.setdefault(row, []).append(dataset)
@@ -141,7 +141,7 @@ def _rows_of(home: Path, trajectory_id: str) -> list[Node]:
 
 
 def _iterate_rows(home: Path, column: str, value: str) -> Iterator[tuple[str, str, str]]:
-    """Dataset, row and trajectory of the rows with a value in a column."""
+    """Yield dataset, row and trajectory of the rows with a value in a column."""
     for path in list_row_files(home):
         for row in read_columns(path, ["row_id", "trajectory_id"]) or ():
             if row[column] == value:

@@ -45,7 +45,7 @@ class Workspace(RunReader):
         return AdapterStore(self.home)
 
     def canary(self, agent: str) -> Rollout:
-        """The rollout of an agent's candidate."""
+        """Return the rollout of an agent's candidate."""
         from burnish.canary.rollout import Rollout
 
         return Rollout(self.home, agent)

@@ -356,7 +356,7 @@ class Rollout:
         return PhaseEvaluator(document, ledger.read_evaluator_state(), users=ledger.count_users())
 
     def _mark_position(self) -> None:
-        """Remember where the journal ends, so that the first look reads only what comes now."""
+        """Store the end of the journal, so that the first look reads only later events."""
         reader = ThreadReader(self.home, self.agent, CanaryConfig())
         _, segments = reader.find_changed_threads({})
         position = ReadingPosition(segments=segments, looked_ns=time.time_ns())

@@ -1,4 +1,4 @@
-"""`python -m burnish.cli` is the same as `burnish`."""
+"""Run `burnish` as `python -m burnish.cli`."""
 
 from burnish.cli import main
 

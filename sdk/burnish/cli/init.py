@@ -1,4 +1,4 @@
-"""`burnish init`: write burnish.toml, checks.py and tasks.py for an agent of the user's own.
+"""Write burnish.toml, checks.py and tasks.py for an agent of the user's own (`burnish init`).
 
 `init` is the command. It asks on a terminal, takes options anywhere, writes all files or none, and
 overwrites a file only with `--force`. Python files are searched for the graph without being run.

@@ -1,6 +1,7 @@
-"""Templates of the files that `burnish init` writes: burnish.toml, checks.py, tasks.py, agent.py.
+"""Render the files that `burnish init` writes: burnish.toml, checks.py, tasks.py, agent.py.
 
-`render_template` fills one in. Each file loads and runs as it is; its comments say what to replace.
+`render_template` fills a template in. Each file loads and runs unchanged; its comments say what to
+replace.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Private names of other libraries that burnish uses: one table a library, and a probe that finds what is missing.
+"""List the private names of other libraries that burnish uses, one table per library.
 
-`burnish doctor` probes every table, training probes those of its own libraries before any work. Packages above the SDK
-add tables under the entry-point group `burnish.compat`.
+`burnish doctor` probes every table; training probes those of its own libraries before any work.
+Packages above the SDK add tables under the entry-point group `burnish.compat`.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ Ref = bytes
 
 
 def ref_of(blob: bytes) -> Ref:
-    """Name of a blob."""
+    """Return the name of a blob."""
     return hashlib.blake2b(blob, digest_size=16).digest()
 
 

@@ -160,7 +160,7 @@ def test_a_graph_that_cannot_be_built_is_an_error_before_anything_is_written(
 def test_names_that_cannot_be_an_agents_and_folders_that_are_none_are_refused(empty, burnish):
     with pytest.raises(SettingsError, match="agent name"):
         burnish("init", "--agent", "../other")
-    with pytest.raises(SettingsError, match="is no folder"):
+    with pytest.raises(SettingsError, match="is not a folder"):
         burnish("init", "nowhere")
 
     assert files_of(empty) == []

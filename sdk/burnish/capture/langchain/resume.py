@@ -76,9 +76,9 @@ def trajectory_of_checkpoint(
 async def trajectory_of_checkpoint_async(
     graph: Any, input: Any, config: dict[str, Any] | None
 ) -> str | None:
-    """Do as `trajectory_of_checkpoint`, for an asynchronous checkpointer.
+    """Return the result of `trajectory_of_checkpoint` for an asynchronous checkpointer.
 
-    None if it is not a resume.
+    None means that the input is not a resume.
     """
     given = dict(config or {})
     configurable = configurable_of(graph, given)
@@ -115,7 +115,7 @@ def _maker_of_checkpoint(state: Any, thread: str) -> str:
 
 
 async def _maker_async(state: Any, thread: str) -> str:
-    """Do as `_maker`; files are read in another thread."""
+    """Return the result of `_maker`; files are read in another thread."""
     named, moment = _trajectory_in_metadata(state), _time_of_checkpoint(state)
     if named is not None or moment is None:
         return named or NOT_FOUND

@@ -84,7 +84,7 @@ def run_at(thread: str, at_us: int) -> str | None:
 
 
 def recent_run_at(thread: str, at_us: int) -> str | None:
-    """Do as `run_at`, for a run of this process that has ended; reads no file."""
+    """Return the result of `run_at` for a run of this process that has ended; reads no file."""
     runs = _runs_of(_records_in(_memory, _digest_of_thread(thread), 0))
     return _covering_run([run for run in runs if run.ended_ns is not None], at_us)
 

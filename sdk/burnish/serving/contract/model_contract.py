@@ -287,12 +287,12 @@ def _every_layer(config: Mapping[str, Any], at: int) -> bool:
 
 
 def _from_layer(config: Mapping[str, Any], at: int) -> bool:
-    """Qwen: layers from `max_window_layers` on slide."""
+    """Return whether a layer slides in Qwen: layers from `max_window_layers` on."""
     return at >= int(config.get("max_window_layers", 28)) and bool(config.get("use_sliding_window"))
 
 
 def _all_but_each(default: int) -> Callable[[Mapping[str, Any], int], bool]:
-    """Gemma, Cohere, OLMo 3: all layers but each n-th slide."""
+    """Return the rule of Gemma, Cohere and OLMo 3: all layers but each n-th slide."""
 
     def slides(config: Mapping[str, Any], at: int) -> bool:
         each = config.get("sliding_window_pattern") or config.get("_sliding_window_pattern")
@@ -302,7 +302,7 @@ def _all_but_each(default: int) -> Callable[[Mapping[str, Any], int], bool]:
 
 
 def _without_rope(config: Mapping[str, Any], at: int) -> bool:
-    """SmolLM 3: layers without rotary positions slide."""
+    """Return whether a layer slides in SmolLM 3: layers without rotary positions."""
     marks = config.get("no_rope_layers") or []
     each = int(config.get("no_rope_layer_interval") or 4)
     has_rope = bool(marks[at]) if at < len(marks) else bool((at + 1) % each)
