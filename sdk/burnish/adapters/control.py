@@ -208,7 +208,7 @@ class SqlControlStore:
             ) from problem
 
     def _find_inode(self) -> int:
-        """Return the inode of the database file, which tells a replaced file from the old one."""
+        """Return the inode of the database file, which distinguishes a replaced file from the old one."""
         if self.path is None:
             return 0
         if not self.path.exists():

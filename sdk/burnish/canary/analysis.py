@@ -1,6 +1,6 @@
 """Compute the evidence for and against a canary from outcomes and guard metrics of its threads.
 
-`Analysis.add` takes outcomes, `Analysis.add_missing` threads whose outcome stayed away,
+`Analysis.add` takes outcomes, `Analysis.add_missing` threads without an outcome,
 `Analysis.evidence` returns the evidence. `policy` decides the move.
 """
 
@@ -94,7 +94,7 @@ class Evidence(Record, frozen=True, kw_only=True):
     ratio: float  # the share of threads on the canary is not the planned one
     threads: dict[str, int]  # threads with an outcome by arm
     successes: dict[str, int]
-    missing: float = 1.0  # outcomes stay away more often in one arm than in the other
+    missing: float = 1.0  # outcomes are missing more often in one arm than in the other
     missed: dict[str, int] = msgspec.field(
         default_factory=dict
     )  # threads without an outcome in time, by arm

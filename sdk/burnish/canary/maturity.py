@@ -32,7 +32,7 @@ class LearnedWindow(Record, frozen=True, kw_only=True):
         """Describe the data that the window was learnt from."""
         return (
             f"learnt from {self.outcomes} outcomes of stable, {SHARE_IN_TIME:.0%} of them within "
-            f"{self.seconds / LEEWAY:.3g} s; {self.missing:.0%} stayed away"
+            f"{self.seconds / LEEWAY:.3g} s; {self.missing:.0%} are missing"
         )
 
 

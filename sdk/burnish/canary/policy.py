@@ -3,7 +3,7 @@
 `advise_move` is the entry. Four fifths of alpha are spent on success, the rest is shared by the guard
 metrics. The next step needs enough judged threads on the current one, and evidence that leans against
 "worse". A promotion needs proof of "not worse by more than the margin". An unclear result pauses.
-Lack of data decides nothing: a rollback needs failures that were seen, and where outcomes stay away
+Lack of data decides nothing: a rollback needs failures that were seen, and if outcomes are missing
 more often in one arm, the comparison of outcomes is void and the canary pauses.
 """
 
@@ -67,7 +67,7 @@ def count_step_threads(config: CanaryConfig) -> int:
 
 
 def is_missing_unequally(evidence: Evidence, config: CanaryConfig) -> bool:
-    """Return True if outcomes are shown to stay away more often in one arm than in the other."""
+    """Return True if outcomes are shown to be missing more often in one arm than in the other."""
     return evidence.missing >= 1.0 / config.alpha
 
 
@@ -81,7 +81,7 @@ def _find_unequal_missingness(evidence: Evidence, config: CanaryConfig) -> str |
         return None
     canary, stable = (_format_rate(evidence.missing_rate(arm)) for arm in ("canary", "stable"))
     return (
-        f"outcomes stay away unequally: {canary} of the canary's threads have none in time, "
+        f"outcomes are missing unequally: {canary} of the canary's threads have none in time, "
         f"{stable} of stable's (evidence {evidence.missing:.3g}); what is left cannot be compared"
     )
 

@@ -107,7 +107,7 @@ def _describe_arm(counts: Mapping[str, int]) -> dict[str, int]:
 
 
 def _describe_window(document: RolloutDocument, evaluator: PhaseEvaluator) -> dict[str, Json]:
-    """Describe how long outcomes are waited for, and where that comes from."""
+    """Describe the time to wait for outcomes, and its source."""
     if document.config.maturity_s is not None:
         return {"seconds": document.config.maturity_s, "basis": "set as maturity_s"}
     if document.window_s is not None:

@@ -1,4 +1,4 @@
-"""Import what is named by a string, what may not be installed, and what is needed late.
+"""Import objects named by a string, optional packages, and modules on first use.
 
 import_path.py    "module:function" of burnish.toml
 extras.py         optional packages, with the extra to install
