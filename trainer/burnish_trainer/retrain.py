@@ -222,7 +222,7 @@ class _Retrain:
         return {"id": version.id, "path": str(version.path), "rows": version.manifest.rows}
 
     def _refused_tasks(self) -> dict[str, list[str]]:
-        """Return hashes of the tasks that measure the adapter, so that none of them is trained on."""
+        """Return hashes of the tasks that measure the adapter, so that training excludes them."""
         from burnish_exporters.curate.steps.pools import request_hash, request_sketch, task_hash
         from burnish_trainer.evaluation.runner import select_pools
 

@@ -54,7 +54,7 @@ class Sample(msgspec.Struct, kw_only=True):
 
     @property
     def task(self) -> str:
-        """Return the task's id; a run without one is a task of its own."""
+        """Return the task's id; the run's id if it has none."""
         return self.task_id or self.trajectory_id
 
 

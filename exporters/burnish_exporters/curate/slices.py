@@ -58,7 +58,7 @@ def tags_of(trajectory: Trajectory, rows: list[Row]) -> list[str]:
 
 
 def _fault_types(trajectory: Trajectory) -> set[str]:
-    """Return the types of the faults in a run; a tool result that is an error has no type of its own."""
+    """Return the types of the faults in a run; an error result of a tool has the type "tool result"."""
     errors = [piece.error for piece in (*trajectory.model_calls, *trajectory.tool_runs)]
     found = {error.type for error in errors if error is not None}
     told = any(run.is_error and run.error is None for run in trajectory.tool_runs)

@@ -1,4 +1,4 @@
-"""Write a dataset version: it appears at once or not at all.
+"""Write a dataset version atomically.
 
 Rows and a recipe become a hash and a folder. `Draft` writes the folder under a hidden name and
 renames it; a version that exists is never written again.
@@ -63,7 +63,7 @@ class Draft:
         return self._hash.hexdigest()
 
     def publish(self, manifest: DatasetManifest) -> Path:
-        """Publish the version under its name; a version that exists stays as it is.
+        """Publish the version under its name; an existing version stays unchanged.
 
         Raises:
             ExportError: If something else has its name.

@@ -28,7 +28,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         heldout_since: ISO date or time; runs from then on form the split "temporal".
         heldout_pools: Pools of tasks that never enter a dataset.
         refuse_tasks: Hashes (`task_hash`) of tasks that never enter a dataset.
-        refuse_requests: Hashes (`request_hash`) of requests that never enter a dataset, whatever their task id.
+        refuse_requests: Hashes (`request_hash`) of requests that never enter a dataset, under any task id.
         refuse_similar: Sketches (`request_sketch`) of requests; one with a word more or less never enters either.
         benchmarks: Files whose texts no training request may overlap with (same, 13 words in a row, nearly the same).
         sources: Sources of runs that may be trained on.

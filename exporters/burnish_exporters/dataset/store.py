@@ -151,7 +151,7 @@ class DatasetStore:
         return old
 
     def remove(self, version: DatasetVersion) -> None:
-        """Remove a version; it disappears at once or not at all."""
+        """Remove a version atomically."""
         hidden = self.folder / f".draft-{uuid.uuid4().hex}"
         version.path.rename(hidden)
         shutil.rmtree(hidden)

@@ -149,7 +149,7 @@ class DatasetVersion:
         max_tokens: int | None = None,
         template: Path | str | None = None,
     ) -> Export:
-        """Return the rows of a split in a consumer's format, to iterate, with a report of what was left out.
+        """Return the rows of a split in a consumer's format, to iterate, with a report of the rows that were left out.
 
         Args:
             format: Name of the format.
@@ -203,7 +203,7 @@ class DatasetVersion:
         """Check the version once; after that only when one of its files has changed.
 
         Raises:
-            VersionConflict: If the files differ from what was published.
+            VersionConflict: If the files differ from the published ones.
         """
         if _CHECKED.get(str(self.path.absolute())) != self._state_of_files():
             self.verify()

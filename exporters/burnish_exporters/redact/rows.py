@@ -55,7 +55,7 @@ class RowRedactor:
             row.kind_tags = [self.redactor.clean(tag) for tag in row.kind_tags]
 
     def find_leaks(self, row: Row) -> Counter[str]:
-        """Return what is left in a finished row, by kind."""
+        """Return the personal data and secrets that are left in a finished row, by kind."""
         left: Counter[str] = Counter()
         for text in self._row_texts(row):
             found = self.redactor.leaks(text)

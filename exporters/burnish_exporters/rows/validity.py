@@ -65,7 +65,7 @@ def tool_name(tool: Tool) -> str:
 
 
 def _find_call_problem(calls: list[Chat], names: set[str]) -> str | None:
-    """Return what is wrong with calls that would be learned."""
+    """Return the fault of calls that would carry loss; None without a fault."""
     for call in calls:
         function = call["function"]
         if names and function["name"] not in names:

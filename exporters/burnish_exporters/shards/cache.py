@@ -38,7 +38,7 @@ class ShardCache:
     def open_for(cls, home: Path, fingerprint: str) -> Iterator[ShardCache]:
         """Open the cache of a plan in the folder of all versions, for one build at a time.
 
-        A second build of the same plan gets a cache of its own. Caches older than a week are removed.
+        A second build of the same plan gets a separate cache. Caches older than a week are removed.
         """
         make_version_folder(home)
         oldest = time.time() - _KEEP_DAYS * 86_400

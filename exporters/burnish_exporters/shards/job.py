@@ -25,7 +25,7 @@ class ShardRange(msgspec.Struct, frozen=True, kw_only=True):
     """Runs of a workspace that form one shard.
 
     Attributes:
-        name: Hash of the runs and of what is recorded about them.
+        name: Hash of the runs and of all facts about them.
         entries: The runs.
     """
 

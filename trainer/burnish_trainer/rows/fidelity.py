@@ -132,7 +132,7 @@ def _stand_tool(tool: Any, name: str) -> Any:
 
 
 def first_fault(text: str, stand: StandInConversation) -> str | None:
-    """Return what is wrong with a rendering of a stand-in; None if every piece is there, once and in order."""
+    """Return the fault of a rendered copy; None if every piece is there, once and in order."""
     for name in stand.tool_names:
         if name not in text:
             return "leaves out the offered tools"

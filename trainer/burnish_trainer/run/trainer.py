@@ -74,7 +74,7 @@ class AdapterTrainer(SFTTrainer):
     """Trains on rows that are tokens already.
 
     It differs from its base in five things: the loss is computed only at labels and is weighted by
-    row; rows come in the plan's order; a checkpoint appears whole with its hashes or not at all;
+    row; rows come in the plan's order; a checkpoint with its hashes appears atomically;
     nothing is tokenised or cut; a loss, gradient or weight that is NaN or infinite ends the run.
 
     Args:

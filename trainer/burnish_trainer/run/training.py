@@ -1,6 +1,6 @@
 """State the order of a training run: tokens, plan, steps, fingerprint, publication.
 
-`train` is the entry; each step has a module of its own.
+`train` is the entry; each step has its own module.
 """
 
 from __future__ import annotations

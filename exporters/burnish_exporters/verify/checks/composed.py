@@ -112,7 +112,7 @@ def weighted(
     Args:
         parts: Verifiers with their weights, above 0.
         threshold: Share from which on the whole is a success, 0 to 1.
-        gates: Verifiers that must succeed whatever the sum; a run that fails one has score 0.
+        gates: Verifiers that must succeed for any sum; a run that fails one has score 0.
         name: Name under which verdicts are stored.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Verifier `rules`: fail runs that break a constitution, whatever else they achieve.
+"""Verifier `rules`: fail runs that break a constitution, even if they reach their goal.
 
 `rules()` reads allow-lists, patterns and predicates from a file. No other verdict outweighs a
 broken rule. The file is TOML:

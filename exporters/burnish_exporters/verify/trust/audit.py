@@ -67,7 +67,7 @@ class AuditReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def draw(workspace: Workspace, agent: str, size: int, *, seed: int = 0) -> Drawn:
-    """Draw the runs that people shall label, at random from all finished runs.
+    """Draw the runs for people to label, at random from all finished runs.
 
     Raises:
         VerificationError: If no run has ended.
