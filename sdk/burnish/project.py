@@ -108,19 +108,51 @@ class EvaluateConfig(Table, frozen=True, kw_only=True):
     concurrency: Annotated[Positive, Meta(description="Number of concurrent runs.")] = 64
     max_steps: Annotated[Positive, Meta(description="Model calls after which a run fails.")] = 12
     seed: Annotated[Count, Meta(description="Seed of the order and choice of tasks.")] = 0
+    attempts: Annotated[Positive, Meta(description="Attempts of each version at a task.")] = 1
+    temperature: Annotated[
+        float, Meta(ge=0, description="Sampling temperature of the versions that are compared.")
+    ] = 0.0
+    repeat_base: Annotated[
+        Count,
+        Meta(
+            description="Further attempts of the current version at tasks it solved, made where regressions exceed "
+            "the gate's limit; 0 is none."
+        ),
+    ] = 2
 
 
 class GateConfig(Table, frozen=True, kw_only=True):
     """`[agent.NAME.gate]`: evidence required before an adapter may serve."""
 
+    aim: Annotated[
+        Literal["gain", "cost"],
+        Meta(
+            description='"gain": success rises. "cost": success stays within `margin` and the output tokens of a run fall.'
+        ),
+    ] = "gain"
     min_gain: Annotated[
         float, Meta(ge=-1, le=1, description="Required gain on held-out tasks.")
     ] = 0.0
+    min_effect: Annotated[
+        Share, Meta(description="Smallest gain that is worth a change; a smaller one is not.")
+    ] = 0.01
+    margin: Annotated[
+        Share, Meta(description='Loss of success that the aim "cost" still allows.')
+    ] = 0.05
     confidence: Annotated[
-        float, Meta(gt=0.5, lt=1, description="Confidence of the required gain.")
+        float,
+        Meta(
+            gt=0.5,
+            lt=1,
+            description="Confidence in a promotion, over all decisions on one held-out set together.",
+        ),
     ] = 0.95
     max_regression_rate: Annotated[
-        Share, Meta(description="Largest accepted share of solved tasks that now fail.")
+        Share,
+        Meta(
+            description="Largest share of solved tasks that may now fail, beyond those that the current version "
+            "fails when it runs again."
+        ),
     ] = 0.1
     max_capability_drop: Annotated[
         Share, Meta(description="Largest accepted loss on the capability pool.")
@@ -129,10 +161,17 @@ class GateConfig(Table, frozen=True, kw_only=True):
         float,
         Meta(gt=0, description="Largest accepted cost of a run, relative to the current adapter."),
     ] = 1.5
+    max_latency_ratio: Annotated[
+        Annotated[float, Meta(gt=0)] | None,
+        Meta(description="Largest duration of a run, as a multiple of before; none is off."),
+    ] = None
     max_infrastructure_errors: Annotated[
         Share,
         Meta(description="Largest accepted share of attempts lost to errors of the backend."),
     ] = 0.02
+    max_unknown: Annotated[
+        Share, Meta(description="Largest share of attempts that no verifier could decide.")
+    ] = 0.1
 
 
 class GuardsConfig(Table, frozen=True, kw_only=True):

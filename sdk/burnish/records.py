@@ -251,6 +251,21 @@ class Rate(Record, frozen=True, kw_only=True):
     high: float
 
 
+class TaskComparison(Record, frozen=True, kw_only=True):
+    """Base and candidate on one task."""
+
+    task: str
+    family: str  # tasks whose results move together; its own id if it has none
+    pairs: int  # attempts that both versions made and a verifier decided
+    won: int
+    lost: int
+    solved: int  # pairs in which the base succeeded
+    repeats: int = 0  # further attempts of the base, once for each success that they repeat
+    lost_again: int = 0  # those of them that failed
+    sha256: str = ""  # over input and data of the task
+    cost: dict[str, tuple[float, float]] = {}  # measure -> mean before and after
+
+
 class PoolComparison(Record, frozen=True, kw_only=True):
     """Base and candidate on the same tasks of one pool."""
 
@@ -261,9 +276,12 @@ class PoolComparison(Record, frozen=True, kw_only=True):
     ci95: tuple[float, float]  # paired interval of the gain
     won: int  # failed before, solved now
     lost: int  # solved before, failed now: regressions
-    p_value: float  # exact McNemar test, two-sided
+    p_value: float  # exact test over families, two-sided; McNemar's if every family has one pair
     by_kind: dict[str, dict[str, Rate]] = {}  # kind -> {"before", "after"}
     cost: dict[str, dict[str, float]] = {}  # measure -> {"before", "after"}: steps, tokens, latency
+    tasks: list[TaskComparison] = []  # empty in reports of earlier versions
+    families: int = 0
+    design_effect: float = 1.0  # by how much families raise the variance of the gain
 
 
 class Evaluation(Record, frozen=True, kw_only=True):
@@ -286,6 +304,7 @@ class Decision(Record, frozen=True, kw_only=True):
     decision: Literal["promote", "reject", "inconclusive"]
     reasons: list[str]
     rules: dict[str, Json] = {}
+    facts: dict[str, Json] = {}  # gain, bound, level, number of this decision on the set
 
 
 class RetrainReport(Record, frozen=True, kw_only=True):

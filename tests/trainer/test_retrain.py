@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +19,7 @@ from burnish.errors import (
     CanaryError,
     EmptyDataset,
     NoVerifier,
+    RegistryError,
     SettingsError,
     TrainingError,
     UnknownAgent,
@@ -28,7 +30,7 @@ from burnish_trainer.retrain import retrain
 from burnish_trainer.run.storage import lock_folder
 from burnish_trainer.stages import open_run
 
-STAGES = ["readiness", "rollouts", "dataset", "train", "evaluate", "gate"]
+STAGES = ["readiness", "rollouts", "dataset", "train", "evaluate", "gate", "register"]
 ROLLOUTS = {"rollouts": 24, "rollout_temperature": 1.0}
 
 
@@ -38,7 +40,7 @@ def test_a_retrain_goes_from_runs_to_a_canary_and_back(shop, home, engine):
     """The tiny model answers with one to four digits; right are two and four, which it can learn."""
     report = retrain("shop", evaluate=ROLLOUTS)
     assert report.status == "canary", report.decision.reasons
-    assert [stage["name"] for stage in report.stages] == [*STAGES, "register", "canary"]
+    assert [stage["name"] for stage in report.stages] == [*STAGES, "canary"]
     assert report.decision.decision == "promote"
     assert report.evaluation.pools["heldout"].gain > 0.3
     folder = home / "runs" / report.run_id
@@ -81,7 +83,11 @@ def test_what_the_gate_stops_goes_on_only_if_forced_and_that_is_recorded(shop, h
     assert [stage["name"] for stage in report.stages] == STAGES
     assert report.canary is None
     assert report.decision.reasons
-    assert Registry(home).list("shop") == []
+    (stopped,) = Registry(home).list("shop")
+    assert (stopped.decision, stopped.may_serve) == (report.decision.decision, False)
+    assert json.loads(Path(stopped.evaluation).read_text())["after"] == report.adapter
+    with pytest.raises(RegistryError, match="the gate's decision on"):
+        Registry(home).require("shop", report.adapter)
 
     forced = retrain("shop", force=True, gate=strict)
     assert forced.dataset == report.dataset

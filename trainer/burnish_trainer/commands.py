@@ -90,22 +90,28 @@ def eval_app(
 
     Examples: `burnish eval support`, `burnish eval support --fresh`, `burnish eval support --adapter support@0a1b2c3d4e5f --json`
     """
-    from burnish import configure
+    from burnish import configure, settings
     from burnish_trainer import console
     from burnish_trainer.evaluation.agent_project import POOLS, load_agent
+    from burnish_trainer.evaluation.power import describe_power
     from burnish_trainer.evaluation.runner import evaluate, select_pools
-    from burnish_trainer.gate import decide
+    from burnish_trainer.heldout_uses import decide_and_record
     from burnish_trainer.release import current_adapter
 
     if home is not None:
         configure(home=home)
     subject = load_agent(agent)
     tasks = {name: subject.tasks(name) for name in pool or POOLS}
-    select_pools(subject, tasks)
+    home_folder, rules = settings.current().home, subject.config.gate
+    heldout = select_pools(subject, tasks).get("heldout", [])
     after = adapter or current_adapter(subject)
     with console.silenced(as_json):
+        if heldout:
+            console.say("{}", describe_power(home_folder, subject.name, heldout, rules))
         found = evaluate(subject, adapters=[against, after], tasks=tasks, fresh=fresh)
-    decision = decide(found, subject.config.gate) if "heldout" in found.pools else None
+    decision = None
+    if "heldout" in found.pools:
+        decision = decide_and_record(home_folder, found, rules)
     if as_json:
         print_json({**msgspec.to_builtins(found), "decision": msgspec.to_builtins(decision)})
     else:

@@ -1,14 +1,20 @@
 """Decide on an evaluation: promote, reject or inconclusive, with reasons.
 
-A candidate is promoted only if its gain on held-out tasks is shown with the stated confidence, and no pool loses more
-than
-the limits allow. It is rejected if it is shown to be worse, or breaks a limit. All other results are inconclusive,
-including too little data. `decide` is the entry.
+`decide` is the entry; it is a pure function of the evaluation, the rules and the number of the decision on this
+held-out set.
+
+- *Promote*: the gain on held-out tasks is shown at the level of this decision (`burnish.statistics.multiplicity`), is
+  large enough to matter, and no other rule objects. With the aim "cost", success is shown to stay within the margin and
+  output tokens are shown to fall.
+- *Reject*: the version is shown to be no better, or shown to break a limit. The limits (standing and capability pool,
+  regressions, cost, latency) are tested together with Holm's correction.
+- *Inconclusive*: all other results, among them too little data, too many attempts without a result, and losses that
+  the current version may have by chance.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -16,21 +22,60 @@ import msgspec
 from burnish.errors import EvaluationError
 from burnish.project import GateConfig
 from burnish.records import Decision, Evaluation, PoolComparison
-from burnish_trainer.evaluation.statistics import mcnemar_p_value, paired_interval
+from burnish.statistics.multiplicity import holm_adjust, level_left, spend_level
+from burnish.statistics.paired import PairedGain
+from burnish.statistics.planning import count_tasks_needed
+from burnish_trainer.gate_evidence import (
+    cost_guards,
+    cost_saving,
+    format_points,
+    gain_of,
+    pool_guard,
+    regression_guard,
+)
 
-_COSTS = ("output_tokens", "steps", "tool_calls")
+_REFRESH_FROM = (
+    5  # decisions on one set from which fresh tasks are due: the level is 1/15 of the first
+)
 
 Rules = GateConfig
-Found = tuple[str, str] | None
+Found = tuple[str, str]
 """A verdict that a rule asks for, "reject" or "inconclusive", and why."""
 
 
-def decide(evaluation: Evaluation, rules: Rules | dict[str, Any] | None = None) -> Decision:
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """An evaluation with everything that its rules need."""
+
+    evaluation: Evaluation
+    heldout: PoolComparison
+    gain: PairedGain
+    rules: Rules
+    number: int
+
+    @property
+    def alpha(self) -> float:
+        return 1 - self.rules.confidence
+
+    @property
+    def level(self) -> float:
+        return spend_level(self.alpha, self.number)
+
+    @property
+    def bound(self) -> float:
+        """The lower bound of the gain at the level of this decision."""
+        return self.gain.interval(1 - 2 * self.level)[0]
+
+
+def decide(
+    evaluation: Evaluation, rules: Rules | dict[str, Any] | None = None, *, number: int = 1
+) -> Decision:
     """Hold an evaluation against the gate's rules.
 
     Args:
         evaluation: What was measured.
         rules: A GateConfig, or some of its fields; by default its defaults.
+        number: Number of this decision on the held-out set; `heldout_uses.count_decision` returns it.
 
     Raises:
         EvaluationError: The rules are wrong, or no held-out tasks were evaluated.
@@ -43,21 +88,18 @@ def decide(evaluation: Evaluation, rules: Rules | dict[str, Any] | None = None) 
             "the pool heldout",
             f"burnish eval {evaluation.agent}",
         )
-    checks: list[Callable[[], Found]] = [
-        lambda: _check_gain(heldout, settled),
-        lambda: _check_regressions(evaluation, settled),
-        lambda: _check_pool(evaluation.pools.get("standing"), 0.0, settled),
-        lambda: _check_pool(
-            evaluation.pools.get("capability"), settled.max_capability_drop, settled
-        ),
-        lambda: _check_cost(heldout, settled),
-        lambda: _check_infrastructure(evaluation, settled),
-    ]
-    found = [answer for check in checks if (answer := check()) is not None]
+    case = _Case(evaluation, heldout, gain_of(heldout), settled, max(1, number))
+    aim = _check_cost_aim(case) if settled.aim == "cost" else _check_gain(case)
+    found = [*aim, *_check_guards(case), *_check_missing(case)]
     verdicts = {verdict for verdict, _ in found}
     decision = "reject" if "reject" in verdicts else "inconclusive" if verdicts else "promote"
-    reasons = [reason for _, reason in found] or [_promotion_reason(heldout, evaluation)]
-    return Decision(decision=decision, reasons=reasons, rules=msgspec.to_builtins(settled))
+    reasons = [reason for _, reason in found] or [_promotion_reason(case)]
+    return Decision(
+        decision=decision,
+        reasons=[*reasons, *_describe_use(case)],
+        rules=msgspec.to_builtins(settled),
+        facts=_collect_facts(case),
+    )
 
 
 def _make_rules(given: Rules | dict[str, Any] | None) -> Rules:
@@ -78,65 +120,82 @@ def _make_rules(given: Rules | dict[str, Any] | None) -> Rules:
     return rules
 
 
-def _check_gain(heldout: PoolComparison, rules: Rules) -> Found:
-    total = heldout.before.total
-    low, high = paired_interval(heldout.won, heldout.lost, total, rules.confidence)
-    told = f"held-out gain {_format_points(heldout.gain)} [{_format_points(low)}, {_format_points(high)}] over {total} tasks"
-    if high <= rules.min_gain or heldout.gain < 0:
-        return "reject", f"{told}: not above {_format_points(rules.min_gain)}"
-    shown = (
-        low > rules.min_gain and mcnemar_p_value(heldout.won, heldout.lost) <= 1 - rules.confidence
-    )
-    if not shown:
-        return "inconclusive", f"{told}: a gain over {_format_points(rules.min_gain)} is not shown"
-    return None
-
-
-def _check_regressions(evaluation: Evaluation, rules: Rules) -> Found:
-    pools = [evaluation.pools[name] for name in ("heldout", "standing") if name in evaluation.pools]
-    solved, lost = sum(p.before.successes for p in pools), sum(p.lost for p in pools)
-    if solved and lost > rules.max_regression_rate * solved:
-        return (
-            "reject",
-            f"{lost} of {solved} tasks that were solved before now fail, "
-            f"more than {rules.max_regression_rate:.0%}",
-        )
-    return None
-
-
-def _check_pool(pool: PoolComparison | None, allowed: float, rules: Rules) -> Found:
-    """A pool on which nothing may be lost: shown to be below `allowed` rejects, a larger drop leaves doubt."""
-    if pool is None:
-        return None
-    low, high = paired_interval(pool.won, pool.lost, pool.before.total, rules.confidence)
-    told = (
-        f"{pool.pool} {_format_points(pool.gain)} [{_format_points(low)}, {_format_points(high)}]"
-    )
-    if high < -allowed:
-        return "reject", f"{told}: shown to be below {_format_points(-allowed)}"
-    if pool.gain < -rules.max_capability_drop:
-        return "inconclusive", f"{told}: may be below {_format_points(-rules.max_capability_drop)}"
-    return None
-
-
-def _check_cost(heldout: PoolComparison, rules: Rules) -> Found:
-    for measure in _COSTS:
-        cost = heldout.cost.get(measure)
-        if cost and cost["before"] > 0 and cost["after"] > rules.max_cost_ratio * cost["before"]:
-            return (
-                "reject",
-                f"{measure.replace('_', ' ')} of a run rose from {cost['before']:.1f} to "
-                f"{cost['after']:.1f}, more than {rules.max_cost_ratio:g} times",
+def _check_gain(case: _Case) -> list[Found]:
+    """Require a gain that is shown at this decision's level and is large enough to matter."""
+    gain, rules, told = case.gain, case.rules, _describe_gain(case)
+    needed = max(rules.min_gain, rules.min_effect)
+    high = gain.interval(rules.confidence)[1]
+    if high <= rules.min_gain or high < needed:
+        return [("reject", f"{told}: not above {format_points(needed)}")]
+    if case.bound <= rules.min_gain or gain.p_better > case.level:
+        return [
+            (
+                "inconclusive",
+                f"{told}: a gain over {format_points(rules.min_gain)} is not shown"
+                f"{_describe_needed(case)}",
             )
-    return None
+        ]
+    if gain.gain < rules.min_effect:
+        least = format_points(rules.min_effect)
+        return [("inconclusive", f"{told}: smaller than the {least} that are worth a change")]
+    return []
 
 
-def _check_infrastructure(evaluation: Evaluation, rules: Rules) -> Found:
-    """Attempts lost to the backend say nothing about the adapter; too many of them leave doubt."""
+def _check_cost_aim(case: _Case) -> list[Found]:
+    """Require success within the margin, and fewer output tokens."""
+    margin, told = case.rules.margin, _describe_gain(case)
+    if case.gain.interval(case.rules.confidence)[1] < -margin:
+        return [("reject", f"{told}: shown to be below {format_points(-margin)}")]
+    found: list[Found] = []
+    if case.bound <= -margin:
+        found.append(("inconclusive", f"{told}: may be below {format_points(-margin)}"))
+    saving = cost_saving(case.heldout)
+    if saving is None:
+        found.append(("inconclusive", "no output tokens were counted, so no saving is shown"))
+    elif saving.p_worse > case.level:
+        found.append(("inconclusive", f"{saving.told}: a saving is not shown"))
+    return found
+
+
+def _check_guards(case: _Case) -> list[Found]:
+    """Test the limits together; a limit that is not shown to be broken may still leave doubt."""
+    rules, pools = case.rules, case.evaluation.pools
+    guards = [
+        regression_guard(pools, rules.max_regression_rate),
+        pool_guard(pools.get("standing"), 0.0, rules.max_capability_drop),
+        pool_guard(pools.get("capability"), rules.max_capability_drop, rules.max_capability_drop),
+        *cost_guards(case.heldout, rules),
+    ]
+    known = {guard.name: guard for guard in guards if guard is not None}
+    adjusted = holm_adjust({name: guard.p_worse for name, guard in known.items()})
+    found: list[Found] = []
+    for name, guard in known.items():
+        if adjusted[name] <= case.alpha / 2:
+            found.append(("reject", f"{guard.told}: {guard.broken}"))
+        elif guard.doubt:
+            found.append(("inconclusive", f"{guard.told}: {guard.doubt}"))
+    return found
+
+
+def _check_missing(case: _Case) -> list[Found]:
+    """Too many attempts without a result leave doubt, and so does a verifier that is measured to be wrong."""
+    evaluation, rules = case.evaluation, case.rules
     lost, attempts, told = _count_lost(evaluation)
+    found: list[Found] = []
     if attempts and lost > rules.max_infrastructure_errors * attempts:
-        return "inconclusive", f"{told}, more than {rules.max_infrastructure_errors:.0%}"
-    return None
+        found.append(("inconclusive", f"{told}, more than {rules.max_infrastructure_errors:.0%}"))
+    unknown = sum(evaluation.unknown.values())
+    if attempts and unknown > rules.max_unknown * attempts:
+        reason = max(evaluation.unknown.items(), key=lambda one: one[1])[0]
+        found.append(
+            (
+                "inconclusive",
+                f"no verifier could decide {unknown} of {attempts} attempts ({reason[:120]}), "
+                f"more than {rules.max_unknown:.0%}",
+            )
+        )
+    doubts: Any = evaluation.extras.get("verifier_doubts") or []
+    return [*found, *(("inconclusive", str(doubt)) for doubt in doubts)]
 
 
 def _count_lost(evaluation: Evaluation) -> tuple[int, int, str]:
@@ -150,23 +209,80 @@ def _count_lost(evaluation: Evaluation) -> tuple[int, int, str]:
     return lost, attempts, told
 
 
-def _promotion_reason(heldout: PoolComparison, evaluation: Evaluation) -> str:
-    low, high = heldout.ci95
+def _describe_gain(case: _Case) -> str:
+    gain = case.gain
+    low, high = gain.interval(case.rules.confidence)
+    tasks = case.heldout.tasks
+    told = f"held-out gain {format_points(gain.gain)} [{format_points(low)}, {format_points(high)}] over "
+    if not tasks:
+        return f"{told}{gain.pairs} tasks"
+    counted = f"{len(tasks)} tasks"
+    if gain.pairs > len(tasks):
+        counted += f" with {gain.pairs} attempts"
+    return told + counted + (f" in {gain.clusters} families" * (gain.clusters < len(tasks)))
+
+
+def _describe_needed(case: _Case) -> str:
+    """Tell how many tasks would show the gain that was seen."""
+    gain = case.gain
+    surplus = gain.gain - case.rules.min_gain
+    if surplus <= 0:
+        return ""
+    tasks = len(case.heldout.tasks) or gain.pairs
+    needed = count_tasks_needed(
+        surplus,
+        level=case.level,
+        lost=gain.lost / max(gain.pairs, 1),
+        design_effect=gain.design_effect * tasks / max(gain.pairs, 1),
+    )
+    return f"; about {needed} tasks would show it" if needed > tasks else ""
+
+
+def _promotion_reason(case: _Case) -> str:
     others = ", ".join(
-        f"{name} {_format_points(pool.gain)}"
-        for name, pool in evaluation.pools.items()
+        f"{name} {format_points(pool.gain)}"
+        for name, pool in case.evaluation.pools.items()
         if name != "heldout"
     )
-    told = (
-        f"held-out gain {_format_points(heldout.gain)} [{_format_points(low)}, {_format_points(high)}] over "
-        f"{heldout.before.total} tasks, {heldout.won} won, {heldout.lost} lost"
-    )
-    lost, _, faults = _count_lost(evaluation)
-    return "; ".join([told, *filter(None, [others, faults if lost else ""])])
+    told = f"{_describe_gain(case)}, {case.gain.won} won, {case.gain.lost} lost"
+    lost, _, faults = _count_lost(case.evaluation)
+    saving = cost_saving(case.heldout) if case.rules.aim == "cost" else None
+    more = [others, saving.told if saving else "", faults if lost else ""]
+    return "; ".join([told, *filter(None, more)])
 
 
-def _format_points(value: float) -> str:
-    return f"{100 * value:+.1f} points"
+def _describe_use(case: _Case) -> list[str]:
+    """Tell how often the held-out set was used before, and what is left of its level."""
+    notes = []
+    if not case.heldout.tasks:
+        notes.append(
+            "the report has no results by task, so families of 3 are assumed; "
+            f"burnish eval {case.evaluation.agent} measures them"
+        )
+    if case.number > 1:
+        told = (
+            f"decision {case.number} on this held-out set: its level is {case.level:.2g} "
+            f"of {case.alpha:.2g}, {level_left(case.alpha, case.number):.2g} is left for later ones"
+        )
+        due = "; fresh held-out tasks are due" if case.number >= _REFRESH_FROM else ""
+        notes.append(told + due)
+    return notes
+
+
+def _collect_facts(case: _Case) -> dict[str, Any]:
+    gain = case.gain
+    return {
+        "gain": gain.gain,
+        "lower_bound": case.bound,
+        "p_better": gain.p_better,
+        "tasks": len(case.heldout.tasks) or gain.pairs,
+        "families": gain.clusters,
+        "design_effect": round(gain.design_effect, 4),
+        "decision_on_set": case.number,
+        "level": case.level,
+        "level_left": level_left(case.alpha, case.number),
+        "fresh_tasks_due": case.number >= _REFRESH_FROM,
+    }
 
 
 __all__ = ["Rules", "decide"]

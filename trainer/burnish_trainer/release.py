@@ -69,6 +69,8 @@ def register_adapter(
 ) -> dict[str, Any]:
     """Register a version with its evaluation.
 
+    A version that may serve stays as it is when a later evaluation does not promote it: it may be in service.
+
     Args:
         subject: The agent.
         adapter: The version.
@@ -76,9 +78,12 @@ def register_adapter(
         decision: Decision of the gate.
         forced: Let it serve even if the gate refused it.
     """
-    candidate = Registry(settings.current().home).register(
-        subject.name, adapter, report, decision, forced=forced
-    )
+    registry = Registry(settings.current().home)
+    known = [one for one in registry.list(subject.name) if one.adapter == adapter and one.may_serve]
+    if known and decision.decision != "promote" and not forced:
+        candidate = known[-1]
+    else:
+        candidate = registry.register(subject.name, adapter, report, decision, forced=forced)
     return {
         "adapter": candidate.adapter,
         "decision": candidate.decision,

@@ -25,7 +25,7 @@ from burnish.records import Decision, Evaluation, RetrainReport
 from burnish_trainer import console
 from burnish_trainer.compat import check_libraries
 from burnish_trainer.evaluation.agent_project import AgentProject, request_of
-from burnish_trainer.gate import decide
+from burnish_trainer.heldout_uses import decide_and_record
 from burnish_trainer.overrides import apply_overrides
 from burnish_trainer.run.storage import explain_full_disk, lock_folder, write_json
 from burnish_trainer.stages import Stages, open_run
@@ -118,8 +118,9 @@ class _Retrain:
             decision=decision,
             reasons=decision.reasons,
         )
+        registered = self._register_adapter(report, decision, path)
         if decision.decision == "promote" or self._choice.force:
-            report = self._release_adapter(report, decision, path)
+            report = self._release_adapter(report, registered)
         return msgspec.structs.replace(report, stages=self._stages.done)
 
     def _input_facts(self) -> Any:
@@ -130,6 +131,7 @@ class _Retrain:
         from burnish.serving.contract.base_models import base_sha256, resolve_model
         from burnish.serving.contract.model_contract import refuse_agent_model
         from burnish_trainer.evaluation.chat_models import check_backend
+        from burnish_trainer.evaluation.power import describe_power
         from burnish_trainer.evaluation.runner import select_pools
         from burnish_trainer.release import (
             current_adapter,
@@ -161,6 +163,8 @@ class _Retrain:
             ", ".join(verifiers),
             ", ".join(f"{count} {pool}" for pool, count in pools.items()),
         )
+        home, heldout = Path(settings.current().home), select_pools(subject).get("heldout", [])
+        console.say("  {}", describe_power(home, subject.name, heldout, subject.config.gate))
         return {
             "current": current_adapter(subject),
             "base_sha256": base_sha256(base),
@@ -275,22 +279,29 @@ class _Retrain:
         return msgspec.to_builtins(found)
 
     def _apply_gate(self, evaluation: Evaluation) -> dict[str, Any]:
-        decision = decide(evaluation, self._subject.config.gate)
+        home, rules = Path(settings.current().home), self._subject.config.gate
+        decision = decide_and_record(home, evaluation, rules)
         console.say("  [bold]{}[/]: {}", decision.decision, "; ".join(decision.reasons))
         return msgspec.to_builtins(decision)
 
-    def _release_adapter(
+    def _register_adapter(
         self, report: RetrainReport, decision: Decision, path: Path
-    ) -> RetrainReport:
-        from burnish_trainer.release import register_adapter, start_canary
+    ) -> dict[str, Any]:
+        """Register the version with its report and decision; one that was not promoted may not serve."""
+        from burnish_trainer.release import register_adapter
 
-        subject, adapter = self._subject, str(report.adapter)
+        adapter = str(report.adapter)
         forced = self._choice.force and decision.decision != "promote"
-        registered = self._stages.do(
+        return self._stages.do(
             "register",
             [adapter, decision.decision, forced],
-            lambda: register_adapter(subject, adapter, path, decision, forced=forced),
+            lambda: register_adapter(self._subject, adapter, path, decision, forced=forced),
         )
+
+    def _release_adapter(self, report: RetrainReport, registered: dict[str, Any]) -> RetrainReport:
+        from burnish_trainer.release import start_canary
+
+        subject, adapter = self._subject, str(report.adapter)
         missing = None if self._choice.releases else "the canary is turned off"
         if not subject.config.canary.decides:
             missing = (

@@ -153,6 +153,8 @@ def _print_warning(verdict: Verdict, warned: set[str]) -> None:
 
 
 def _print_report(report: AuditReport) -> None:
+    from burnish_exporters.verify.trust.verifier_quality import count_missing_labels
+
     typer.echo(f"{report.labelled} of {report.drawn} drawn runs are labelled")
     columns = ["verifier", "precision", "recall", "unknown", "trusted"]
     print_table(
@@ -169,6 +171,12 @@ def _print_report(report: AuditReport) -> None:
             for name, q in report.verifiers.items()
         ),
     )
+    for name, quality in report.verifiers.items():
+        if missing := count_missing_labels(quality.precision, report.floor):
+            typer.echo(
+                f"{name}: {quality.precision.total} of its successes are labelled, the floor counts from "
+                f"{quality.precision.total + missing} on: {missing} are missing"
+            )
     for judge, rounds in report.rounds.items():
         print_table(
             f"{judge} against the checks, round by round",

@@ -47,6 +47,9 @@ _TABLES = (
     "thread TEXT NOT NULL, assigned_ns BIGINT NOT NULL, arm TEXT NOT NULL, "
     "share DOUBLE PRECISION NOT NULL, success BOOLEAN, breaches TEXT, "
     "state TEXT NOT NULL, place BIGINT, PRIMARY KEY (rollout, thread))",
+    "CREATE TABLE IF NOT EXISTS gate_decisions (agent TEXT NOT NULL, "
+    "evaluation TEXT NOT NULL, number BIGINT NOT NULL, tasks TEXT NOT NULL, "
+    "at_ns BIGINT NOT NULL, PRIMARY KEY (agent, evaluation))",
 )
 _LATER_COLUMNS = {
     "threads": {

@@ -9,13 +9,14 @@ from typing import Any
 import msgspec
 
 import burnish
+from burnish import settings
 from burnish.records import Decision, Evaluation
 from burnish_exporters import DatasetVersion, build_dataset
 from burnish_trainer import console
 from burnish_trainer.demo.scene import AGENT, Scene
 from burnish_trainer.demo.traffic import canary_until_decided
 from burnish_trainer.evaluation.runner import evaluate
-from burnish_trainer.gate import decide
+from burnish_trainer.heldout_uses import decide_and_record
 from burnish_trainer.release import current_adapter, register_adapter, start_canary
 from burnish_trainer.run.storage import write_json
 from burnish_trainer.run.training import train
@@ -95,7 +96,8 @@ def force_release(scene: Scene, bad: str, facts: dict[str, Any]) -> dict[str, An
     """
     path = Path(scene.folder / "bad-evaluation.json")
     write_json(path, facts)
-    decision: Decision = decide(msgspec.convert(facts, Evaluation), scene.subject.config.gate)
+    evaluation, rules = msgspec.convert(facts, Evaluation), scene.subject.config.gate
+    decision: Decision = decide_and_record(settings.current().home, evaluation, rules)
     console.say(
         "  gate: [bold]{}[/]: {}; forced anyway",
         decision.decision,

@@ -10,7 +10,8 @@ rollouts.py        attempts of the real agent, each in a new environment
 grading.py         verdicts on the attempts
 arms.py            results of one version on one set of tasks, cached
 comparison.py      two arms, paired
-statistics.py      intervals and tests
+repeats.py         further attempts of the current version, which tell regressions from chance
+power.py           the gain that a set of tasks can show
 
 How it works: each arm (one adapter on one set of tasks) is cached under `home/evaluations/arms/` by everything that
 decides its results: agent code, backend and its model, adapter, tasks, verifiers, options, burnish's version. The arm

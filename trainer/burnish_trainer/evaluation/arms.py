@@ -91,5 +91,9 @@ def _arm_path(
 
 
 def _deciding_options(options: RunOptions) -> dict[str, object]:
-    """Return the options that decide a result; the number of concurrent attempts does not."""
-    return {k: v for k, v in msgspec.to_builtins(options).items() if k != "concurrency"}
+    """Return the options that decide a result; the number of concurrent attempts does not.
+
+    The number of the first attempt is left out where it is 1, so that results of earlier versions stay known.
+    """
+    left_out = {"concurrency"} | ({"first"} if options.first == 1 else set())
+    return {k: v for k, v in msgspec.to_builtins(options).items() if k not in left_out}

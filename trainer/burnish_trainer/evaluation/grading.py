@@ -67,6 +67,18 @@ def grade_attempts(
     return [found.get(one.trajectory_id or "") or _lost_result(one) for one in ran]
 
 
+def verifier_doubts(subject: AgentProject) -> list[str]:
+    """Return what audits found against the verifiers that grade the attempts; empty without an audit.
+
+    Args:
+        subject: The agent.
+    """
+    from burnish_exporters.verify.trust.verifier_quality import QualityStore, below_floor
+
+    store, floor = QualityStore(settings.current().home), subject.config.dataset.verifier_floor
+    return below_floor(subject.verifiers, store, subject.name, floor=floor)
+
+
 def _recorded_runs(
     workspace: burnish.Workspace, agent: str, since_ns: int, wanted: Iterable[str]
 ) -> Iterator[Trajectory]:

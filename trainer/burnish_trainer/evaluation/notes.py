@@ -8,12 +8,12 @@ from burnish.records import Evaluation
 
 
 def evaluation_notes(found: Evaluation) -> list[str]:
-    """Return notes on attempts lost to the backend and on cached results.
+    """Return notes on families, repeated attempts, attempts lost to the backend, and cached results.
 
     Args:
         found: The Evaluation.
     """
-    notes = []
+    notes = [*_note_families(found)]
     lost: Any = found.extras.get("infrastructure") or {}
     known: Any = found.extras.get("remembered") or {}
     for side, name in (("before", found.before), ("after", found.after)):
@@ -28,4 +28,20 @@ def evaluation_notes(found: Evaluation) -> list[str]:
                 f"{name or 'base'}: {remembered} of {facts['attempts']} results come from the cache; "
                 "burnish eval --fresh repeats the attempts"
             )
+    return notes
+
+
+def _note_families(found: Evaluation) -> list[str]:
+    """Note the families that count as one, and the repeated attempts of the version before."""
+    notes = [
+        f"{name}: {len(pool.tasks)} tasks in {pool.families} families; the interval is that of families "
+        f"(design effect {pool.design_effect:.1f})"
+        for name, pool in found.pools.items()
+        if pool.families < len(pool.tasks)
+    ]
+    repeated = found.extras.get("repeated")
+    if repeated:
+        notes.append(
+            f"{found.before or 'base'}: {repeated} further attempts at tasks it had solved tell regressions from chance"
+        )
     return notes

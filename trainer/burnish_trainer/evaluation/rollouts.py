@@ -36,6 +36,7 @@ class RunOptions:
     Attributes:
         source: Source of the recorded trajectories: evaluation or rollout.
         attempts: Attempts at each task.
+        first: Number of the first attempt; later ones repeat a version without repeating its seeds.
         temperature: Sampling temperature; 0 takes the likeliest token.
         seed: Sampling seed; attempts differ from one another.
         concurrency: Number of concurrent attempts.
@@ -44,10 +45,16 @@ class RunOptions:
 
     source: str = "evaluation"
     attempts: int = 1
+    first: int = 1
     temperature: float = 0.0
     seed: int = 0
     concurrency: int = 64
     max_steps: int = 12
+
+    @property
+    def numbers(self) -> range:
+        """Return the numbers of the attempts at each task."""
+        return range(self.first, self.first + self.attempts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +113,7 @@ class AttemptRunner:
         return self.run_jobs(
             [
                 (task, pool, attempt)
-                for attempt in range(1, self.options.attempts + 1)
+                for attempt in self.options.numbers
                 for pool, several in tasks.items()
                 for task in several
             ],

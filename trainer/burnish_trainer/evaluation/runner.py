@@ -24,14 +24,18 @@ from burnish_trainer.evaluation.agent_project import (
 )
 from burnish_trainer.evaluation.arms import ArmCache, ArmResults
 from burnish_trainer.evaluation.comparison import (
+    Pair,
     compare_pool,
     faults_by_reason,
     find_regressions,
+    group_attempts,
     pair_results,
+    task_facts,
     unknown_by_reason,
 )
 from burnish_trainer.evaluation.event_loop import EvaluationLoop
-from burnish_trainer.evaluation.grading import AttemptResult, grade_attempts
+from burnish_trainer.evaluation.grading import AttemptResult, grade_attempts, verifier_doubts
+from burnish_trainer.evaluation.repeats import repeat_solved
 from burnish_trainer.evaluation.rollouts import (
     AttemptJob,
     AttemptRunner,
@@ -78,7 +82,7 @@ def evaluate(
     """Compare two versions of an agent on the same tasks.
 
     The real agent runs, captured by burnish, in a new environment per attempt, and the verifiers of its burnish.toml
-    grade the attempts. Gains are paired: Tango's 95 % interval, McNemar's exact test.
+    grade the attempts. Gains are paired; families of tasks and attempts at one task count as one cluster.
 
     Args:
         agent: Name of the agent in burnish.toml.
@@ -98,40 +102,72 @@ def evaluate(
     pools = select_pools(subject, tasks)
     chosen = options or read_options(subject)
     started = time.monotonic()
-    with EvaluationLoop(chosen.concurrency) as loop:
-        sides = [
-            run_arm(subject, adapter, pools, chosen, loop=loop, fresh=fresh)
-            for adapter in (before, after)
-        ]
+    sides, pairs, repeated = _run_sides(subject, (before, after), pools, chosen, fresh=fresh)
     arms = [side.results for side in sides]
-    pairs = pair_results(*arms)
-    if not pairs:
-        raise _no_grades_error(*arms)
-    by_pool = {pool: [p for p in pairs if p[0].pool == pool] for pool in pools}
+    known = group_attempts(arms[0], repeated)
     return Evaluation(
         agent=subject.name,
         base_model=subject.config.base_model,
         before=before,
         after=after,
-        pools={pool: compare_pool(pool, found) for pool, found in by_pool.items() if found},
-        trajectories=sum(r.trajectory_id is not None for arm in arms for r in arm),
+        pools={
+            pool: compare_pool(pool, found, task_facts(several), known)
+            for pool, several in pools.items()
+            if (found := [pair for pair in pairs if pair[0].pool == pool])
+        },
+        trajectories=sum(r.trajectory_id is not None for r in (*arms[0], *arms[1], *repeated)),
         unknown=unknown_by_reason(*arms),
         seconds=round(time.monotonic() - started, 3),
         extras={
-            "interval": "Tango's paired score interval, 95 %",
-            "test": "McNemar's exact test, two-sided",
+            "interval": "Tango's paired score interval, 95 %, with the design effect of the families",
+            "test": "exact sign flips over families, two-sided; McNemar's where each has one pair",
             "tasks_sha256": {pool: hash_tasks(several) for pool, several in pools.items()},
             "options": msgspec.to_builtins(chosen),
-            "regressions": find_regressions(pairs),
-            "infrastructure": {
-                name: {"attempts": len(side.results), "errors": faults_by_reason(side.results)}
-                for name, side in zip(("before", "after"), sides, strict=True)
-            },
-            "remembered": {
-                name: side.remembered for name, side in zip(("before", "after"), sides, strict=True)
-            },
+            "regressions": find_regressions(pairs, known),
+            "repeated": len(repeated),
+            "verifier_doubts": verifier_doubts(subject),
+            **_describe_sides(sides),
         },
     )
+
+
+def _run_sides(
+    subject: AgentProject,
+    adapters: tuple[str | None, str | None],
+    pools: dict[str, list[Task]],
+    options: RunOptions,
+    *,
+    fresh: bool,
+) -> tuple[list[ArmResults], list[Pair], list[AttemptResult]]:
+    """Run both versions; return their results, the pairs, and further attempts of the version before."""
+    table, gate = subject.config.evaluate, subject.config.gate
+    with EvaluationLoop(options.concurrency) as loop:
+        sides = [
+            run_arm(subject, adapter, pools, options, loop=loop, fresh=fresh)
+            for adapter in adapters
+        ]
+        arms = [side.results for side in sides]
+        pairs = pair_results(*arms)
+        if not pairs:
+            raise _no_grades_error(*arms)
+
+        def run_before(tasks: dict[str, list[Task]], more: RunOptions) -> list[AttemptResult]:
+            return run_arm(subject, adapters[0], tasks, more, loop=loop, fresh=fresh).results
+
+        limits = (table.repeat_base, gate.max_regression_rate)
+        return sides, pairs, repeat_solved(pairs, pools, options, limits, run_before)
+
+
+def _describe_sides(sides: Sequence[ArmResults]) -> dict[str, Any]:
+    """Return the attempts, infrastructure errors and cached results of each side."""
+    named = list(zip(("before", "after"), sides, strict=True))
+    return {
+        "infrastructure": {
+            name: {"attempts": len(side.results), "errors": faults_by_reason(side.results)}
+            for name, side in named
+        },
+        "remembered": {name: side.remembered for name, side in named},
+    }
 
 
 def collect(
@@ -186,7 +222,7 @@ def run_arm(
     """
     jobs: list[AttemptJob] = [
         (task, pool, attempt)
-        for attempt in range(1, options.attempts + 1)
+        for attempt in options.numbers
         for pool, several in pools.items()
         for task in several
     ]
@@ -226,7 +262,13 @@ def select_pools(subject: AgentProject, tasks: Tasks = None) -> dict[str, list[T
 def read_options(subject: AgentProject) -> RunOptions:
     """Return the options of an evaluation's attempts from burnish.toml."""
     table = subject.config.evaluate
-    return RunOptions(seed=table.seed, concurrency=table.concurrency, max_steps=table.max_steps)
+    return RunOptions(
+        seed=table.seed,
+        concurrency=table.concurrency,
+        max_steps=table.max_steps,
+        attempts=table.attempts,
+        temperature=table.temperature,
+    )
 
 
 def _run_pools(
@@ -234,7 +276,7 @@ def _run_pools(
 ) -> list[AttemptResult]:
     jobs = [
         (task, pool, attempt)
-        for attempt in range(1, runner.options.attempts + 1)
+        for attempt in runner.options.numbers
         for pool, several in pools.items()
         for task in several
     ]

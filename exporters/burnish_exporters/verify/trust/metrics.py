@@ -13,11 +13,11 @@ from typing import Any, TypeVar
 import msgspec
 
 from burnish.records import Rate, VerdictLabel
+from burnish.statistics.proportions import normal_quantile, wilson_rate
 
 T = TypeVar("T")
 
 FLOOR = 0.9
-_Z = 1.959964
 
 
 class Quality(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,15 +53,21 @@ class RewardCheck(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def wilson(successes: int, total: int) -> Rate:
-    """Return a share with its 95 % Wilson score interval."""
-    if total == 0:
-        return Rate(successes=0, total=0, rate=0.0, low=0.0, high=1.0)
-    share = successes / total
-    centre = share + _Z**2 / (2 * total)
-    spread = _Z * math.sqrt(share * (1 - share) / total + _Z**2 / (4 * total**2))
-    scale = 1 + _Z**2 / total
-    low, high = max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale)
-    return Rate(successes=successes, total=total, rate=share, low=low, high=high)
+    """Return a share with its 95 % Wilson interval."""
+    return wilson_rate(successes, total)
+
+
+def count_labels_needed(floor: float) -> int | None:
+    """Return the number of labelled successes with which a verifier without an error reaches the floor.
+
+    With fewer labels the lower bound lies under the floor whatever the labels say, so it tells nothing. Wilson's lower
+    bound of n right of n is n / (n + z^2).
+
+    Args:
+        floor: Lowest lower bound of precision, 0 to 1; None is returned for 1, which no number of labels reaches.
+    """
+    z = normal_quantile(0.95)
+    return None if floor >= 1 else max(1, math.ceil(z * z * floor / (1 - floor)))
 
 
 def audit(pairs: Iterable[tuple[VerdictLabel, VerdictLabel]], *, floor: float = FLOOR) -> Quality:

@@ -19,7 +19,10 @@ import msgspec
 from burnish.errors import VerificationError
 from burnish.files.storage import atomic_write, make_private_folder, read_regular
 from burnish.protocols import Verifier, traits_of
-from burnish_exporters.verify.trust.metrics import FLOOR, Quality
+from burnish.records import Rate
+from burnish_exporters.verify.trust.metrics import FLOOR, Quality, count_labels_needed
+
+_FEWEST_LABELS = 10  # that can show a verifier to be wrong
 
 
 class Measurement(msgspec.Struct, frozen=True, kw_only=True):
@@ -140,13 +143,24 @@ def below_floor(
     told = []
     for verifier in verifiers:
         found = store.of(agent, verifier)
-        if found is not None and found.quality.precision.low < floor:
+        if found is not None and _is_below(found.quality.precision, floor):
             said = found.quality.precision
             told.append(
                 f"the precision of {verifier.name} may be as low as {said.low:.0%} ({said.successes} of {said.total} "
                 f"audited successes were right), its floor is {floor:.0%}"
             )
     return told
+
+
+def count_missing_labels(precision: Rate, floor: float) -> int:
+    """Return the number of labelled successes that are missing until the floor counts; 0 if it counts.
+
+    Args:
+        precision: Measured precision of a verifier.
+        floor: Lowest lower bound of precision, 0 to 1.
+    """
+    needed = count_labels_needed(floor)
+    return 0 if needed is None else max(0, needed - precision.total)
 
 
 def facts_of(verifier: Verifier, store: QualityStore, agent: str) -> dict[str, Any]:
@@ -168,5 +182,21 @@ def _describe_doubt(verifier: Verifier, found: Measurement | None, floor: float)
     if found is None:
         judges = traits_of(verifier).kind == "judge"
         return f"{verifier.name} was never measured" if judges else None
-    low = found.quality.precision.low
-    return f"precision of {verifier.name} is below the floor" if low < floor else None
+    precision = found.quality.precision
+    if _is_below(precision, floor):
+        return f"precision of {verifier.name} is below the floor"
+    missing = count_missing_labels(precision, floor)
+    if missing and traits_of(verifier).kind == "judge":
+        return f"{verifier.name} was measured on too few labels: {missing} more of its successes must be labelled"
+    return None
+
+
+def _is_below(precision: Rate, floor: float) -> bool:
+    """Return True if enough labels speak against a precision at the floor.
+
+    The lower bound counts from the number of labels on with which it can reach the floor. A verifier whose upper bound
+    lies below the floor is shown to be wrong with fewer.
+    """
+    if count_missing_labels(precision, floor):
+        return precision.total >= _FEWEST_LABELS and precision.high < floor
+    return precision.low < floor

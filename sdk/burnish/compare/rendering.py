@@ -1,0 +1,105 @@
+"""Write a comparison as Markdown, for a pull request, or as lines for a terminal."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from burnish.compare.verdict import ComparedSide, ComparisonReport
+
+_MOST_NAMES = 20
+
+
+def describe_verdict(report: ComparisonReport) -> str:
+    """Return the verdict as a sentence.
+
+    Args:
+        report: The comparison.
+    """
+    gain, low, high = (_format_gain(report, x) for x in (report.gain, *report.interval))
+    told = {
+        "b_better": f"{report.b.name} is better",
+        "a_better": f"{report.b.name} is worse",
+        "not_shown": "no difference is shown",
+    }[report.verdict]
+    families = f" in {report.families} families" if report.families < report.tasks else ""
+    return (
+        f"{told}: {report.metric} {gain} [{low}, {high}] over {report.tasks} tasks{families}, "
+        f"p = {report.p_value:.2g} ({report.test})"
+    )
+
+
+def list_notes(report: ComparisonReport) -> list[str]:
+    """Return what limits the comparison: size, tasks of one file alone, dropped entries.
+
+    Args:
+        report: The comparison.
+    """
+    return list(_iterate_notes(report))
+
+
+def render_markdown(report: ComparisonReport) -> str:
+    """Return the comparison as Markdown.
+
+    Args:
+        report: The comparison.
+    """
+    rows = [
+        ("file", _escape(report.a.name), _escape(report.b.name)),
+        (report.metric, _format_mean(report, report.a), _format_mean(report, report.b)),
+        ("attempts", str(report.a.attempts), str(report.b.attempts)),
+        ("cost of an attempt", *map(_format_cost, (report.a, report.b))),
+        ("cost per success", *map(_format_success_cost, (report.a, report.b))),
+    ]
+    lines = ["| | A | B |", "|---|---|---|", *(f"| {x} | {y} | {z} |" for x, y, z in rows)]
+    names = [
+        f"- {title} ({len(tasks)}): {_join_names(tasks)}"
+        for title, tasks in (
+            ("fixed", report.fixed),
+            ("broken", report.broken),
+            ("changed in some attempts", report.unsteady),
+        )
+        if tasks
+    ]
+    notes = [f"- {_escape(note)}" for note in list_notes(report)]
+    return "\n".join([f"**{_escape(describe_verdict(report))}**", "", *lines, "", *names, *notes])
+
+
+def _iterate_notes(report: ComparisonReport) -> Iterator[str]:
+    if report.tasks_needed is not None:
+        yield f"about {report.tasks_needed} tasks would show a difference of this size"
+    if report.smallest_gain is not None:
+        yield f"these tasks show a true gain of {100 * report.smallest_gain:.1f} points in 4 of 5 runs"
+    for side in (report.a, report.b):
+        if side.only_here:
+            yield f"{side.only_here} tasks are in {side.name} alone and do not count"
+        for reason, count in side.dropped.items():
+            yield f"{side.name}: {count} entries are left out: {reason}"
+
+
+def _format_gain(report: ComparisonReport, value: float) -> str:
+    return f"{100 * value:+.1f} points" if report.metric == "success" else f"{value:+.3g}"
+
+
+def _format_mean(report: ComparisonReport, side: ComparedSide) -> str:
+    return f"{100 * side.mean:.1f} %" if report.metric == "success" else f"{side.mean:.3g}"
+
+
+def _format_cost(side: ComparedSide) -> str:
+    return "not known" if side.cost is None else f"{side.cost:.4g} {side.cost_unit}"
+
+
+def _format_success_cost(side: ComparedSide) -> str:
+    cost = side.cost_per_success
+    return "not known" if cost is None else f"{cost:.4g} {side.cost_unit}"
+
+
+def _join_names(tasks: Sequence[str]) -> str:
+    shown = ", ".join(f"`{_escape(task)}`" for task in tasks[:_MOST_NAMES])
+    more = len(tasks) - _MOST_NAMES
+    return f"{shown} and {more} more" if more > 0 else shown
+
+
+def _escape(text: str) -> str:
+    """Keep text of a file from becoming Markdown: one line, no pipes, code marks or tags."""
+    return re.sub(r"[|`<>\x00-\x1f]", " ", text)[:200]
