@@ -1,6 +1,6 @@
 """How often the canary's decisions are wrong, and how many threads it takes to decide.
 
-usage: python benchmarks/canary/simulation.py [--quick] [--json FILE]
+usage: python benchmarks/canary/simulation.py [--quick] [--rollouts N] [--json FILE]
 
 Thousands of rollouts side by side, a look after every thread, default settings and one guard
 metric (errors at 2 % in both arms). The arithmetic is that of `burnish.canary`, on arrays; a test
@@ -533,9 +533,12 @@ def figures(rollouts, quick_rollouts, outcome_rollouts, threads):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="fewer rollouts, under 50 s")
+    parser.add_argument("--rollouts", type=int, help="the same number for every figure")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     sizes = (200, 1000, 100, 3000) if args.quick else (4000, 10000, 2000, 8000)
+    if args.rollouts:
+        sizes = (args.rollouts,) * 3 + (8000,)
     rollouts, small, outcomes, threads = sizes
     started = time.process_time()
     found = figures(*sizes)

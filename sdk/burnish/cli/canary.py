@@ -28,8 +28,60 @@ def _print_status(agent: str, status: dict[str, Any], as_json: bool) -> None:
         from rich.text import Text
 
         doubts = Text("\n".join(status.pop("doubts")), "bold red")
-        rows = [*status.items(), *([("doubts", doubts)] if doubts else [])]
+        rows = [*_make_rows(status), *([("doubts", doubts)] if doubts else [])]
         print_table(f"canary of {agent}", ["fact", "value"], rows)
+
+
+def _make_rows(status: dict[str, Any]) -> list[tuple[str, Any]]:
+    """Write threads, window, evidence and events of a status in words."""
+    told = dict(status)
+    arms, window, needed = told.pop("arms", {}), told.pop("window", None), told.pop("needed", {})
+    evidence, events = told.pop("evidence", None), told.pop("events", [])
+    threads, successes = told.pop("threads", {}), told.pop("successes", {})
+    rows = [(name, _write_fact(value)) for name, value in told.items()]
+    for arm, counts in arms.items():
+        rows.append((f"threads of {arm}", ", ".join(f"{n} {word}" for word, n in counts.items())))
+    for arm, number in threads.items():
+        rate = f" ({successes[arm] / number:.1%})" if number else ""
+        rows.append((f"success of {arm}", f"{successes[arm]} of {number}{rate}"))
+    if window is not None:
+        seconds = window["seconds"]
+        waited = "not known yet" if seconds is None else f"{seconds:g} s"
+        rows.append(("maturity window", f"{waited} ({window['basis']})"))
+    if evidence is not None:
+        rows += _make_evidence_rows(evidence, needed)
+    rows += [
+        (f"event {number}", f"{event['state']} at {event['share']:.0%}: {event['reason']}")
+        for number, event in enumerate(events, 1)
+    ]
+    return rows
+
+
+def _make_evidence_rows(
+    evidence: dict[str, Any], needed: dict[str, float]
+) -> list[tuple[str, str]]:
+    """Write each piece of evidence with the value at which it decides."""
+    questions = (
+        ("worse", "rollback", "evidence: worse"),
+        ("not_worse", "promote", "evidence: not worse"),
+        ("missing", "missing", "evidence: missing unequally"),
+        ("ratio", "ratio", "evidence: wrong share"),
+    )
+    rows = [
+        (name, f"{evidence[key]:.3g}, decides at {needed[limit]:g}")
+        for key, limit, name in questions
+    ]
+    return rows + [
+        (f"evidence: guard {name}", f"{value:.3g}") for name, value in evidence["guards"].items()
+    ]
+
+
+def _write_fact(value: Any) -> Any:
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, list):
+        return ", ".join(str(_write_fact(item)) for item in value)
+    return value
 
 
 @app.command("status")

@@ -4,13 +4,15 @@ import msgspec
 import pytest
 import typer
 
+from burnish.adapters import Target
+from burnish.canary import Rollout
 from burnish.cli.app import build_app
 from burnish.errors import CanaryError
 from burnish.journal import cursor
 from burnish.journal.events import Dropped
 from burnish.journal.reader import process_folders
 from burnish.journal.writer import JournalWriter
-from burnish.project import describe_keys
+from burnish.project import CanaryConfig, describe_keys
 
 
 def leaves(command, path=()):
@@ -124,3 +126,24 @@ def test_a_move_without_a_rollout_is_one_error_that_says_what_to_do(move, projec
     assert error.found
     assert error.expected
     assert error.fix.startswith("burnish ")
+
+
+def test_the_status_of_a_canary_says_who_is_waited_for_and_how_sure_it_is(
+    project, burnish, monkeypatch
+):
+    monkeypatch.setenv("COLUMNS", "160")
+    rollout = Rollout(project / ".burnish", "support")
+    config = CanaryConfig(decides="crm", maturity_s=0.0, steps=[0.5, 1.0])
+    rollout.start(Target(base_model="starter"), config)
+    for number in range(4):
+        arm = "canary" if number else "stable"
+        rollout.record(f"t{number}", True, arm=arm)
+
+    told = " ".join(burnish("canary", "status", "support").split())
+
+    for words in ("3 assigned, 3 judged, 0 late, 0 missing, 0 waiting", "0 s (set as maturity_s)"):
+        assert words in told, told
+    assert "3 of 3 (100.0%)" in told
+    assert "decides at 25" in told
+    assert "CANARY at 50%: first step" in told
+    assert "{" not in told
