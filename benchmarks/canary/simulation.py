@@ -1,4 +1,4 @@
-"""How often the canary's decisions are wrong, and how many threads it takes to decide.
+"""Measure the canary's error rates, and the number of threads that a decision takes.
 
 usage: python benchmarks/canary/simulation.py [--quick] [--rollouts N] [--json FILE]
 
@@ -153,7 +153,7 @@ class Users:
 
 @dataclass(frozen=True, kw_only=True)
 class World:
-    """What is true in a scenario."""
+    """The true rates of a scenario."""
 
     rate: Callable[[int], float]  # stable's success at a thread's number
     gain: float  # the canary's success minus stable's

@@ -1,4 +1,4 @@
-"""How often the gate is right, over simulated evaluations with known truth, beside an uncorrected McNemar test.
+"""Measure how often the gate is right on simulated evaluations, beside an uncorrected McNemar test.
 
 usage: python benchmarks/gate/simulation.py [--quick] [--json FILE]
 

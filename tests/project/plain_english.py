@@ -38,7 +38,7 @@ BANNED = {
     r"\bsomebody\b|\banybody\b|\beverybody\b|\bno one\b": "name the component: user, caller, process",
     r"\bwhoever\b": "name the component: the caller, the process that",
     r"\btold apart\b|\btells? [\w ]{0,20}\bapart\b": "distinguish",
-    r"(?<!<)\btold\b": "reported, given, passed, recorded",
+    r"(?<!<)\btold\b(?!:)": "reported, given, passed, recorded",
     r"\btells? of\b": "describe, report",
     r"\b(becomes?|became) of\b": "report the outcome",
     r"\bthe same again\b": "repeat, retry",

@@ -2,7 +2,7 @@
 
 `decide_and_record` is the entry. Each decision on a set makes a false promotion likelier, so the gate gives later
 decisions a smaller level. The count lies in the workspace's control store, so that concurrent processes get different
-numbers, and each decision stands in the audit trail.
+numbers, and each decision is in the audit trail.
 
 How it works: a decision is known by the hash of its results, so that repeating it with the same results costs nothing.
 The number of a new decision is one plus the share of its tasks that each earlier decision used, added up: exchanging

@@ -50,7 +50,7 @@ class ResultFile:
     cost_unit: str = "cost"
 
     def extend(self, found: Iterable[TaskOutcome | str]) -> None:
-        """Add outcomes, and count the reasons that stand in place of one.
+        """Add outcomes, and count the reasons of entries without one.
 
         Args:
             found: Outcomes, and reasons for entries without one.

@@ -124,13 +124,15 @@ def _read_entry(entry: Any) -> TaskOutcome | str:
         return "no task"
     attempt = entry.get("attempt")
     if attempt is not None and (isinstance(attempt, bool) or not isinstance(attempt, int)):
-        return "an attempt that is no integer"
+        return "an attempt that is not an integer"
     family, success = entry.get("cluster", entry.get("family")), "success" in entry
     value = read_success(entry["success"]) if success else read_number(entry.get("score"))
     if value is None:
         if success:
             return "a success that is neither true nor false"
-        return "a score that is no finite number" if "score" in entry else "no success and no score"
+        return (
+            "a score that is not a finite number" if "score" in entry else "no success and no score"
+        )
     return TaskOutcome(
         task=task,
         value=value,

@@ -93,7 +93,7 @@ def test_calls_of_another_rollout_are_no_part_of_this_one(home, graph):
 
 
 def test_a_rollout_that_an_earlier_version_began_counts_calls_without_a_stamp(home):
-    """Such a version recorded adapter and arm alone, and the time of the call told its rollout."""
+    """Such a version recorded adapter and arm alone, and the time of the call determined its rollout."""
     rollout = started(home)
     store = SqlControlStore(home)
     document, version = store.read("support")

@@ -52,7 +52,7 @@ def test_two_processes_judge_each_thread_once_also_after_the_promotion(home, gra
     assert counted == 30
 
     rollout.promote(force=True)
-    for thread in [*first[:10], "n1", "n2", "n3"]:  # ten conversations go on
+    for thread in [*first[:10], "n1", "n2", "n3"]:  # ten conversations continue
         serve(graph, thread)
     burnish.flush()
     look_from_processes(home)

@@ -127,9 +127,9 @@ def test_costs_are_compared_per_attempt_and_per_success(files):
         ('{"task": "x"}', "no success and no score"),
         ('{"task": "x", "success": "yes"}', "a success that is neither true nor false"),
         ('{"task": "x", "success": null, "score": 1}', "a success that is neither true nor false"),
-        ('{"task": "x", "score": NaN}', "a score that is no finite number"),
-        ('{"task": "x", "score": "1"}', "a score that is no finite number"),
-        ('{"task": "x", "success": 1, "attempt": "1"}', "an attempt that is no integer"),
+        ('{"task": "x", "score": NaN}', "a score that is not a finite number"),
+        ('{"task": "x", "score": "1"}', "a score that is not a finite number"),
+        ('{"task": "x", "success": 1, "attempt": "1"}', "an attempt that is not an integer"),
         ("[" * 5000, "not a JSON object"),
     ],
 )
