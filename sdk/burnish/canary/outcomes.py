@@ -119,6 +119,10 @@ class ThreadReader:
         }
         return threads | changes.threads, changes.positions
 
+    def find_end(self) -> dict[str, int]:
+        """Return the positions at which the journal ends now."""
+        return self._runs.positions()
+
     def read_threads(
         self, threads: Iterable[str], document: RolloutDocument
     ) -> list[ObservedThread]:

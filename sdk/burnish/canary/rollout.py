@@ -125,10 +125,8 @@ class Rollout:
         document = self.document()
         if document.state in ("CANARY", "PAUSED", "PROMOTED") and document.config.decides:
             look, after = self._read_journal(document)
-            self._apply_move(
-                lambda connection, now: self._evaluate_look(connection, now, look, document)
-            )
-            write_position(self.home, self.agent, after)
+            if self._apply_look(look, document.phase_id):
+                write_position(self.home, self.agent, after)
         found = self.reconcile()
         return {**self.status(), **({"backends": found} if found else {})}
 
@@ -235,7 +233,7 @@ class Rollout:
                 raise self._refuse_move("promote", document, "a canary")
             evaluator = self._load_evaluator(connection, document)
             evidence, config = evaluator.analysis.evidence(), document.config
-            proven = evidence.not_worse >= 1 / config.alpha
+            proven = evidence.not_worse >= 1 / config.alpha and not must_restart(evidence, config)
             if not force and not (proven and evidence.threads["canary"] >= config.min_threads):
                 raise CanaryError(
                     f"evidence for {document.adapter} is {evidence.not_worse:.3g} after "
@@ -358,8 +356,7 @@ class Rollout:
     def _mark_position(self) -> None:
         """Store the end of the journal, so that the first look reads only later events."""
         reader = ThreadReader(self.home, self.agent, CanaryConfig())
-        _, segments = reader.find_changed_threads({})
-        position = ReadingPosition(segments=segments, looked_ns=time.time_ns())
+        position = ReadingPosition(segments=reader.find_end(), looked_ns=time.time_ns())
         write_position(self.home, self.agent, position)
 
     def _read_journal(self, document: RolloutDocument) -> tuple[Look, ReadingPosition]:
@@ -375,17 +372,21 @@ class Rollout:
         )
         return Look(seen, before, now_ns), after
 
-    def _evaluate_look(
-        self,
-        connection: Connection,
-        document: RolloutDocument,
-        look: Look,
-        read_for: RolloutDocument,
-    ) -> RolloutDocument:
-        """Evaluate a look unless another process has begun a new phase since the journal was read."""
-        if document.phase_id != read_for.phase_id:
-            return document
-        return self._evaluate_threads(connection, document, look)
+    def _apply_look(self, look: Look, phase_id: str) -> bool:
+        """Evaluate a look and make the moves that follow.
+
+        Return False if another process has begun a new phase since the journal was read: what was
+        read may hold threads of that phase, so it is read again.
+        """
+        applied = False
+
+        def evaluate(connection: Connection, document: RolloutDocument) -> RolloutDocument:
+            nonlocal applied
+            applied = document.phase_id == phase_id
+            return self._evaluate_threads(connection, document, look) if applied else document
+
+        self._apply_move(evaluate)
+        return applied
 
     def _evaluate_threads(
         self,

@@ -117,6 +117,11 @@ class RunReader:
         self._store.refresh()
         return self._store.index.changes_since(positions)
 
+    def positions(self) -> dict[str, int]:
+        """Return where the journal ends now, as `changes_since` takes it."""
+        self._store.refresh()
+        return self._store.index.read_positions()
+
     def thread_outcomes(self, thread_id: str) -> list[Outcome]:
         """Return the newest outcome of each source that names this thread and no trajectory."""
         projector = Projector()

@@ -184,6 +184,10 @@ class Index:
             positions={path: position for _, path, position in known},
         )
 
+    def read_positions(self) -> dict[str, int]:
+        """Return where each segment has been read to."""
+        return dict(self._rows("SELECT path, position FROM segments", []))
+
     def _entries_of(self, keys: Sequence[str]) -> list[IndexEntry]:
         found: list[IndexEntry] = []
         for start in range(0, len(keys), _IDS_TOGETHER):
