@@ -9,13 +9,20 @@ import pytest
 
 import burnish
 from burnish.canary import Rollout
+from burnish.errors import CanaryError
 from burnish.records import Decision, Evaluation
 from burnish.serving.embedded.engine import Engine
 from burnish_exporters.verify.trust.metrics import audit
 from burnish_exporters.verify.trust.verifier_quality import Measurement, QualityStore
 from burnish_trainer import train
 from burnish_trainer.evaluation.agent_project import load_agent
-from burnish_trainer.release import canary_warnings, register_adapter, start_canary
+from burnish_trainer.release import (
+    canary_settings,
+    canary_warnings,
+    refuse_without_window,
+    register_adapter,
+    start_canary,
+)
 
 WRONG = (
     "the precision of goal_state may be as low as 48% (30 of 48 audited successes were right), "
@@ -73,6 +80,19 @@ def test_a_verifier_that_does_not_decide_is_not_asked_about(shop, home):
     subject = edited(shop, 'decides = "goal_state"', 'decides = "crm"')
     measured(home, subject, right=30, wrong=18)
     assert canary_warnings(subject) == []
+
+
+def test_a_source_of_outcomes_needs_a_maturity_window_before_any_work(shop, home):
+    assert canary_settings(load_agent("shop")).maturity_s == 0.0, "a verifier decides"
+    refuse_without_window(load_agent("shop"))
+
+    subject = edited(shop, 'decides = "goal_state"', 'decides = "crm"')
+    assert canary_settings(subject).maturity_s is None
+    with pytest.raises(CanaryError, match="no maturity window for 'crm'"):
+        refuse_without_window(subject)
+
+    subject = edited(shop, 'decides = "crm"', 'decides = "crm"\nmaturity_s = 3600')
+    refuse_without_window(subject)
 
 
 @pytest.fixture

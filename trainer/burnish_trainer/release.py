@@ -14,6 +14,7 @@ from burnish.canary import outcomes
 from burnish.canary.document import RUNNING
 from burnish.errors import CanaryError
 from burnish.project import CanaryConfig
+from burnish.protocols import traits_of
 from burnish.records import Decision
 from burnish.workspace import Workspace
 from burnish_trainer.evaluation.agent_project import AgentProject
@@ -47,7 +48,9 @@ def canary_settings(subject: AgentProject) -> CanaryConfig:
     """
     config = subject.config.canary
     by_verifier = any(
-        outcomes.matches_verifier(config.decides, verifier.name) for verifier in subject.verifiers
+        outcomes.matches_verifier(config.decides, verifier.name)
+        and not traits_of(verifier).reads_outcomes  # such a verdict is as late as its outcome
+        for verifier in subject.verifiers
     )
     if config.maturity_s is None and by_verifier:
         return msgspec.structs.replace(config, maturity_s=0.0)

@@ -28,6 +28,7 @@ from burnish.trajectories.run_reader import RunReader
 
 HISTORY_THREADS = 30
 _HISTORY_LOOK = 200
+_READS_OUTCOMES = "outcome"  # the verifier whose verdicts are as late as the outcomes
 _DELAYS_LOOK = 600  # runs whose delays are read
 _DELAYS_FROM = 5000  # newest runs that they are taken from
 
@@ -158,7 +159,9 @@ class ThreadReader:
         for run in self._read_stable(chosen, stable):
             facts = list(_iterate_deciding_facts(run, self._config.decides, self._trusted))
             by_verdict = by_verdict or any(
-                matches_verifier(self._config.decides, verdict.verifier) for verdict in run.verdicts
+                matches_verifier(self._config.decides, verdict.verifier)
+                and not matches_verifier(_READS_OUTCOMES, verdict.verifier)
+                for verdict in run.verdicts
             )
             delay = (min(facts)[0] - run.started_ns) / 1e9 if facts else None
             age = (now_ns - run.started_ns) / 1e9

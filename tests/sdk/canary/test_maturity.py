@@ -5,6 +5,7 @@ import random
 import time
 
 import pytest
+from msgspec.structs import replace
 from routed_agent import NO_GUARDS, VERSION, make_graph, point_to_version, run, serve, started
 
 import burnish
@@ -90,6 +91,18 @@ def test_a_verifier_that_decides_needs_no_window(home):
     rollout.start(Target(base_model="m"), CONFIG)
 
     assert rollout.status()["window"]["seconds"] == 0.0
+
+
+def test_the_verifier_that_reads_outcomes_needs_one(home):
+    run(make_graph(routed=False), "t")
+    burnish.flush()
+    (found,) = Workspace(home).trajectories(agent="support")
+    verdict = Verdict(label="success", verifier="outcome(crm)", decided_ns=time.time_ns())
+    Workspace(home).append_verdict(found.id, verdict)
+    rollout = Rollout(home, "support")
+
+    with pytest.raises(CanaryError, match="no maturity window for 'outcome'"):
+        rollout.start(Target(base_model="m"), replace(CONFIG, decides="outcome"))
 
 
 def phase(**changes):
