@@ -29,7 +29,6 @@ PLACES = (
 )
 DATA = {"_build", "written_by_99de4c1"}
 STRINGS_ARE_DATA = ("examples", "benchmarks", "tests", "docs")
-PENDING = Path(__file__).with_name("plain_english_pending.txt")
 
 # A pattern, and the better wording.
 BANNED = {
@@ -157,20 +156,14 @@ def check_file(path: Path) -> Iterator[Finding]:
                 yield Finding(name, at, found[0], better)
 
 
-def read_pending() -> set[str]:
-    """Read the names of the files that are still to be rewritten."""
-    return set(PENDING.read_text().split()) if PENDING.exists() else set()
-
-
-def find_phrases(places: list[str], *, pending: set[str]) -> list[Finding]:
-    """Find the banned phrases below the given places, except in pending files."""
-    paths = (path for path in read_files(places) if str(path.relative_to(ROOT)) not in pending)
-    return [finding for path in paths for finding in check_file(path)]
+def find_phrases(places: list[str]) -> list[Finding]:
+    """Find the banned phrases below the given places."""
+    return [finding for path in read_files(places) for finding in check_file(path)]
 
 
 def main(places: list[str]) -> int:
-    """Print the findings; named places are read even where they are pending."""
-    found = find_phrases(places or list(PLACES), pending=set() if places else read_pending())
+    """Print the findings of the given places, by default of all."""
+    found = find_phrases(places or list(PLACES))
     for finding in found:
         print(finding)
     return 1 if found else 0
