@@ -73,15 +73,34 @@ def _list_rows(content: Any) -> list[Mapping[str, Any]]:
 def _read_row(row: Mapping[str, Any]) -> dict[str, Any]:
     if _is_trace(row):
         return _read_trace(row)
+    if isinstance(row.get("assessments"), list):  # they tell scores from expectations
+        metrics = _read_feedback(row["assessments"])
+    else:
+        metrics = _read_columns(row)
+    task = next((row[key] for key in _TASK_KEYS if row.get(key) is not None), None)
+    if task is None and isinstance(row.get("trace"), str | dict):
+        task = _read_request(_decode(row["trace"]))
+    return {"task": _name_task(task), "metrics": metrics, "cost": read_number(row.get("cost"))}
+
+
+def _read_columns(row: Mapping[str, Any]) -> dict[str, Any]:
     metrics = {}
     for key, value in row.items():
         ending = next((end for end in _ENDINGS if isinstance(key, str) and key.endswith(end)), None)
         if ending is not None and value is not None:
             metrics[key.removesuffix(ending).removesuffix("/v1")] = value
-    task = next((row[key] for key in _TASK_KEYS if row.get(key) is not None), None)
-    if task is None and isinstance(row.get("trace"), str | dict):
-        task = _read_request(_decode(row["trace"]))
-    return {"task": _name_task(task), "metrics": metrics, "cost": read_number(row.get("cost"))}
+    return metrics
+
+
+def _read_feedback(assessments: Any) -> dict[str, Any]:
+    metrics = {}
+    for one in assessments if isinstance(assessments, list) else []:
+        feedback = one.get("feedback") if isinstance(one, dict) else None
+        if isinstance(feedback, dict) and feedback.get("error") is None:
+            name = one.get("assessment_name") or one.get("name")
+            if isinstance(name, str):
+                metrics[name] = feedback.get("value")
+    return metrics
 
 
 def _is_trace(row: Mapping[str, Any]) -> bool:
@@ -91,18 +110,11 @@ def _is_trace(row: Mapping[str, Any]) -> bool:
 
 def _read_trace(trace: Mapping[str, Any]) -> dict[str, Any]:
     info = trace["info"]
-    metrics = {}
-    for one in info.get("assessments") or []:
-        feedback = one.get("feedback") if isinstance(one, dict) else None
-        if isinstance(feedback, dict) and feedback.get("error") is None:
-            name = one.get("assessment_name") or one.get("name")
-            if isinstance(name, str):
-                metrics[name] = feedback.get("value")
     tags = info.get("tags")
     named = tags.get("task") or tags.get("task_id") if isinstance(tags, dict) else None
     return {
         "task": _name_task(named or _read_request(trace)),
-        "metrics": metrics,
+        "metrics": _read_feedback(info.get("assessments")),
         "cost": _read_tokens(info),
     }
 

@@ -13,16 +13,20 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
+from burnish.compare.inspect_archive import LARGEST, read_samples
 from burnish.compare.mlflow_results import is_mlflow, read_mlflow
 from burnish.compare.outcomes import ResultFile, TaskOutcome, read_name, read_number, read_success
 from burnish.errors import EvaluationError
+from burnish.records import TaskComparison
 
+_MOST_PAIRS = 100_000  # attempts at one task
 _GRADES = {"C": 1.0, "I": 0.0, "P": 0.5, "N": 0.0}  # Inspect's letters
 _KNOWN = (
     "a burnish evaluation or arm (JSON), an Inspect log (.eval or JSON), an MLflow evaluation table or traces "
     "(JSON), tau2 results (JSON), or JSONL with task and success or score"
 )
-_LARGEST = 2_000_000_000  # bytes of one file, or of the entries of an archive
 _NOT_EVALUABLE = ("infrastructure_error", "context_window_exceeded", "unexpected_error")
 
 
@@ -40,8 +44,8 @@ def read_results(name: str | Path, metric: str | None = None) -> ResultFile:
     if path.is_dir() and (path / "results.json").is_file():
         path = path / "results.json"
     if zipfile.is_zipfile(path):
-        found = ResultFile(path.name, "inspect")
-        found.extend(_read_inspect(_open_archive(path), metric, path))
+        found = ResultFile(path.name, "inspect", cost_unit="output tokens")
+        found.extend(_read_inspect(read_samples(path), metric, path))
     else:
         found = _read_content(path, side, metric)
     if not found.outcomes:
@@ -62,8 +66,8 @@ def _split_side(name: str | Path) -> tuple[Path, str]:
 
 def _read_content(path: Path, side: str, metric: str | None) -> ResultFile:
     try:
-        if path.stat().st_size > _LARGEST:
-            raise EvaluationError(f"{path} has {path.stat().st_size} bytes", f"at most {_LARGEST}")
+        if path.stat().st_size > LARGEST:
+            raise EvaluationError(f"{path} has {path.stat().st_size} bytes", f"at most {LARGEST}")
         text = path.read_text(encoding="utf-8-sig", errors="replace")
     except OSError as problem:
         raise EvaluationError(f"{path}: {problem.strerror or problem}", _KNOWN) from problem
@@ -168,21 +172,32 @@ def _read_evaluation(content: dict[str, Any], side: str) -> Iterator[TaskOutcome
     place = ("before", "after").index(side)
     for name, pool in content["pools"].items():
         tasks = pool.get("tasks") if isinstance(pool, dict) else None
-        if not tasks:
+        if not isinstance(tasks, list) or not tasks:
             yield f"pool {name} has no results by task"
             continue
-        for task in tasks:
-            lost, solved, won = task["lost"], task["solved"], task["won"]
-            cost = task.get("cost", {}).get("output_tokens")
-            for n in range(task["pairs"]):
-                was, now = n < solved, lost <= n < solved + won
-                yield TaskOutcome(
-                    task=_name_in_pool(name, task["task"]),
-                    value=float((was, now)[place]),
-                    family=f"{name}/{task['family']}",
-                    attempt=n + 1,
-                    cost=cost[place] if cost else None,
-                )
+        for entry in tasks:
+            try:
+                task = msgspec.convert(entry, TaskComparison)
+            except msgspec.ValidationError:
+                yield "a task without its results"
+                continue
+            yield from _expand_task(name, task, place)
+
+
+def _expand_task(pool: str, task: TaskComparison, place: int) -> Iterator[TaskOutcome | str]:
+    if not 0 <= task.lost <= task.solved <= task.pairs - task.won <= task.pairs <= _MOST_PAIRS:
+        yield "a task whose counts contradict each other"
+        return
+    cost = task.cost.get("output_tokens")
+    for n in range(task.pairs):
+        was, now = n < task.solved, task.lost <= n < task.solved + task.won
+        yield TaskOutcome(
+            task=_name_in_pool(pool, task.task),
+            value=float((was, now)[place]),
+            family=f"{pool}/{task.family}",
+            attempt=n + 1,
+            cost=cost[place] if cost else None,
+        )
 
 
 def _read_tau2(content: dict[str, Any]) -> Iterator[TaskOutcome | str]:
@@ -191,8 +206,9 @@ def _read_tau2(content: dict[str, Any]) -> Iterator[TaskOutcome | str]:
         if task is None:
             yield "a simulation without a task"
             continue
-        info = run.get("reward_info") or {}
-        reward = read_number(info.get("reward", run.get("reward")))
+        info = run.get("reward_info")
+        told = info.get("reward") if isinstance(info, dict) else run.get("reward")
+        reward = read_number(told)
         reason = str(run.get("termination_reason"))
         if reason in _NOT_EVALUABLE or reward is None:
             yield f"ended by {reason}" if reason in _NOT_EVALUABLE else "no reward"
@@ -204,26 +220,6 @@ def _read_tau2(content: dict[str, Any]) -> Iterator[TaskOutcome | str]:
             attempt=trial if isinstance(trial, int) else None,
             cost=read_number(run.get("agent_cost")),
         )
-
-
-def _open_archive(path: Path) -> Iterator[Any]:
-    """Yield the samples of an Inspect archive."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = [i for i in archive.infolist() if i.filename.startswith("samples/")]
-            if sum(info.file_size for info in names) > _LARGEST:
-                raise EvaluationError(f"{path} unpacks to more than {_LARGEST} bytes", "a log")
-            for info in names:
-                try:
-                    yield json.loads(archive.read(info))
-                except (ValueError, RecursionError):
-                    yield None
-    except (zipfile.BadZipFile, NotImplementedError, OSError, EOFError) as problem:
-        raise EvaluationError(
-            f"{path} cannot be unpacked: {problem}",
-            "an Inspect log",
-            f"inspect log convert {path} --to json --output-dir json",
-        ) from problem
 
 
 def _read_inspect(samples: Any, metric: str | None, path: Path) -> Iterator[TaskOutcome | str]:

@@ -117,7 +117,10 @@ def compare_files(
     Raises:
         EvaluationError: A file cannot be read, or they have no task in common.
     """
-    return compare_results(read_results(a, metric), read_results(b, metric), confidence=confidence)
+    before, after = read_results(a, metric), read_results(b, metric)
+    if before.name == after.name:
+        before.name, after.name = str(a), str(b)
+    return compare_results(before, after, confidence=confidence)
 
 
 def compare_results(a: ResultFile, b: ResultFile, *, confidence: float = 0.95) -> ComparisonReport:

@@ -54,6 +54,8 @@ def test_the_other_way_round_it_is_a_loss_and_a_few_flips_show_nothing(files, tm
     assert compare_files(after, before).verdict == "a_better"
     few = compare_files(*files(*results(4, 2)))
     assert few.verdict == "not_shown"
+    assert few.tasks_needed is not None
+    assert few.smallest_gain is not None
     assert few.tasks_needed > 106
     assert few.smallest_gain > 0.04
 
