@@ -7,20 +7,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from burnish_trainer.demo import pictures
 from burnish_trainer.demo.scene import Scene
+from burnish_trainer.report import pictures
+from burnish_trainer.report.page import wrap_page
 
 Json = dict[str, Any]
-
-_STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; color: #26323b; background: #fbfaf7; max-width: 52rem; margin: 3rem auto;
-       padding: 0 1.2rem }
-h1 { font-weight: 600; letter-spacing: -.01em } h2 { margin-top: 2.4rem; font-size: 1.1rem }
-table { border-collapse: collapse; width: 100% } th, td { text-align: right; padding: .25rem .6rem }
-th:first-child, td:first-child { text-align: left } tr + tr td { border-top: 1px solid #dfe3e0 }
-td small { color: #6a7780 } .big { font-size: 1.9rem } svg { max-width: 100%; height: auto }
-pre { overflow: auto; background: #f0efe9; padding: 1rem; font-size: .8rem }
-"""
 
 
 def write_report(scene: Scene, facts: Json) -> Path:
@@ -62,11 +53,7 @@ def render_page(facts: Json) -> str:
     parts += _canary_section("The bad adapter: rollback", facts["rollback"])
     shown = {k: v for k, v in facts.items() if k not in ("rounds", "canary", "rollback")}
     parts += [f"<h2>Conditions</h2><pre>{_escape_text(json.dumps(shown, indent=2))}</pre>"]
-    body = "\n".join(parts)
-    return (
-        "<!doctype html><html lang=en><meta charset=utf-8><title>burnish demo</title>"
-        f"<meta name=viewport content='width=device-width'><style>{_STYLE}</style><body>{body}</body></html>\n"
-    )
+    return wrap_page("burnish demo", parts)
 
 
 def _dropped_sentence(reasons: dict[str, int]) -> str:

@@ -159,7 +159,7 @@ def _run_sides(
 
 
 def _describe_sides(sides: Sequence[ArmResults]) -> dict[str, Any]:
-    """Return the attempts, infrastructure errors and cached results of each side."""
+    """Return the results, infrastructure errors and cached results of each side."""
     named = list(zip(("before", "after"), sides, strict=True))
     return {
         "infrastructure": {
@@ -167,6 +167,7 @@ def _describe_sides(sides: Sequence[ArmResults]) -> dict[str, Any]:
             for name, side in named
         },
         "remembered": {name: side.remembered for name, side in named},
+        "attempts": {name: msgspec.to_builtins(side.results) for name, side in named},
     }
 
 

@@ -49,7 +49,7 @@ def keep_supported(*, at_least: float = 0.5) -> Step:
         claims = claims_of(item.trajectory)
         if not claims:
             return KEEP
-        seen = _Observations(item.trajectory)
+        seen = Observations(item.trajectory)
         if sum(claim in seen for claim in claims) < at_least * len(claims):
             return Drop("luck: answer not supported by any observation")
         return KEEP
@@ -152,7 +152,7 @@ class _WordIndex:
         return text.casefold() in self._words
 
 
-class _Observations:
+class Observations:
     """The observations of a run: its tool results, the sizes of their lists and the sums of their numbers."""
 
     def __init__(self, trajectory: Trajectory) -> None:

@@ -1,4 +1,4 @@
-"""Draw pictures of a demo as SVG text: funnel, success by round, evidence of a canary."""
+"""Draw pictures of reports as SVG text: success, funnel, evidence of a canary."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 Json = dict[str, Any]
+RateCell = tuple[float, Sequence[float]]
+"""A rate with both ends of its interval."""
 
 _INK, _OLD, _NEW, _BAD = "#26323b", "#9aa7b0", "#1f7a5c", "#b5413a"
 
@@ -67,31 +69,41 @@ def draw_success(rounds: Sequence[Json]) -> str:
         rounds: Facts of the rounds.
     """
     kinds = [*rounds[0]["by_kind"], "all"]
-    arms = [_arm_cells("before", rounds[0], "before")]
-    arms += [_arm_cells(f"round {n}", one, "after") for n, one in enumerate(rounds, 1)]
+    arms = [("before", _list_cells(rounds[0], "before"))]
+    arms += [(f"round {n}", _list_cells(one, "after")) for n, one in enumerate(rounds, 1)]
+    return draw_rates(kinds, arms)
+
+
+def draw_rates(groups: Sequence[str], arms: Sequence[tuple[str, Sequence[RateCell]]]) -> str:
+    """Draw success rates as groups of bars, with their intervals.
+
+    Args:
+        groups: Names of the groups.
+        arms: Name of each arm, and its rate with both ends of the interval in each group, 0 to 1.
+    """
     figure, axes = _make_figure(7.2, 3.2)
     width = 0.8 / len(arms)
     for place, (name, cells) in enumerate(arms):
-        xs = [i - 0.4 + width * (place + 0.5) for i in range(len(kinds))]
+        xs = [i - 0.4 + width * (place + 0.5) for i in range(len(groups))]
         heights = [100 * rate for rate, _ in cells]
         errors = [
             [max(0.0, 100 * (rate - ends[0])) for rate, ends in cells],
             [max(0.0, 100 * (ends[1] - rate)) for rate, ends in cells],
         ]
         shade = _OLD if place == 0 else _NEW
-        alpha = 1.0 if place == 0 else 0.45 + 0.55 * place / len(rounds)
+        alpha = 1.0 if place == 0 else 0.45 + 0.55 * place / max(1, len(arms) - 1)
         axes.bar(xs, heights, width, label=name, color=shade, alpha=alpha)
         axes.errorbar(xs, heights, yerr=errors, fmt="none", ecolor=_INK, elinewidth=0.8, capsize=2)
-    axes.set_xticks(range(len(kinds)), kinds)
+    axes.set_xticks(range(len(groups)), groups)
     axes.set_ylim(0, 105)
     axes.set_ylabel("success, %")
     axes.legend(frameon=False, ncols=len(arms), loc="lower center", bbox_to_anchor=(0.5, 1.0))
     return _render_svg(figure)
 
 
-def _arm_cells(name: str, one: Json, key: str) -> tuple[str, list[tuple[float, list[float]]]]:
+def _list_cells(one: Json, key: str) -> list[RateCell]:
     cells = [*one["by_kind"].values(), one["heldout"]]
-    return name, [(cell[key], cell[f"{key}_ci95"]) for cell in cells]
+    return [(cell[key], cell[f"{key}_ci95"]) for cell in cells]
 
 
 def draw_evidence(trail: Sequence[Json], events: Sequence[Json]) -> str:

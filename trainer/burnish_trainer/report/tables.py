@@ -1,0 +1,187 @@
+"""Arrange the facts of a report as tables of text, which all forms of it show alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from burnish_trainer.evaluation.statistics import wilson_rate
+from burnish_trainer.report.failure_modes import FAILURE_MODES
+
+Json = dict[str, Any]
+_MOST_FLIPS = 50
+_MEASURES = {
+    "steps": ("model calls of a run", 2),
+    "tool_calls": ("tool calls of a run", 2),
+    "input_tokens": ("input tokens of a run", 0),
+    "output_tokens": ("output tokens of a run", 0),
+    "tokens_per_success": ("tokens for each success", 0),
+    "latency_p50_s": ("latency p50, s", 3),
+    "latency_p95_s": ("latency p95, s", 3),
+    "usd_per_run": ("US dollars of a run", 5),
+    "usd_per_success": ("US dollars for each success", 5),
+}
+_CALLS = {
+    "tool_selection": "runs that call the tools of a success",
+    "arguments": "calls with the arguments of a success",
+    "unneeded_calls": "calls of tools that no success calls",
+    "failed_calls": "calls that failed",
+}
+
+
+class Table(NamedTuple):
+    """A titled table.
+
+    Attributes:
+        title: Its heading.
+        columns: Headings of the columns.
+        rows: Cells as text.
+        note: A sentence below it; empty for none.
+    """
+
+    title: str
+    columns: list[str]
+    rows: list[list[str]]
+    note: str = ""
+
+
+def list_tables(facts: Json) -> list[Table]:
+    """Return the tables of a report, without those that would be empty.
+
+    Args:
+        facts: As `assemble_report` returns them.
+    """
+    return [table for table in _iterate_tables(facts) if table.rows]
+
+
+def describe_result(facts: Json) -> str:
+    """Return the result in one line.
+
+    Args:
+        facts: As `assemble_report` returns them.
+    """
+    decision = facts["decision"]
+    said = f"{decision['decision']}: {'; '.join(decision['reasons'])}" if decision else "no gate"
+    return f"{facts['after'] or 'the base'} against {facts['before'] or 'the base'}: {said}"
+
+
+def _iterate_tables(facts: Json) -> Iterator[Table]:
+    sides = [facts["before"] or "base", facts["after"] or "base"]
+    yield Table(
+        "Success",
+        ["tasks", "number", *sides, "gain, points [95 %]", "won", "lost", "p"],
+        list(_success_rows(facts)),
+        "Intervals of shares are Wilson's; the gain is paired and clustered by family.",
+    )
+    for name, title in (("broken", "Broken tasks"), ("fixed", "Fixed tasks")):
+        flips = facts["flips"][name]
+        rest = len(flips) - _MOST_FLIPS
+        yield Table(
+            title,
+            ["task", "pool", *(f"run of {side}" for side in sides)],
+            [
+                [_flip_name(flip), flip["pool"], flip["before"] or "-", flip["after"] or "-"]
+                for flip in flips[:_MOST_FLIPS]
+            ],
+            (f"{rest} more stand in the JSON form. " if rest > 0 else "")
+            + "burnish traces show ID shows a run.",
+        )
+    yield Table("Cost", ["measure", *sides], list(_measure_rows(facts)))
+    yield Table(
+        "Calls",
+        ["share", *(f"{side} [95 %]" for side in sides)],
+        list(_call_rows(facts)),
+        "Compared with other successful runs of the same task, of either version.",
+    )
+    yield Table(
+        "Failure modes",
+        ["class", *sides, "meaning"],
+        list(_mode_rows(facts)),
+        "Failed runs by the most specific class that fits.",
+    )
+    yield Table("Attempts", ["result", *sides], list(_attempt_rows(facts)))
+    yield Table(
+        "Stages",
+        ["stage", "seconds", "reused"],
+        [
+            [stage["name"], f"{stage['seconds']:.1f}", "yes" if stage["reused"] else "no"]
+            for stage in facts["stages"]
+        ],
+    )
+
+
+def _success_rows(facts: Json) -> Iterator[list[str]]:
+    for name, pool in facts["pools"].items():
+        low, high = pool["ci95"]
+        families = f" in {pool['families']} families" * (pool["families"] < pool["tasks"])
+        yield [
+            name,
+            f"{pool['tasks']}{families}",
+            _format_rate(pool["before"]),
+            _format_rate(pool["after"]),
+            f"{100 * pool['gain']:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]",
+            str(pool["won"]),
+            str(pool["lost"]),
+            f"{pool['p_value']:.2g}",
+        ]
+        if len(pool["by_kind"]) > 1:
+            for kind, arms in pool["by_kind"].items():
+                yield [
+                    f"{name}: {kind}",
+                    str(arms["before"]["total"]),
+                    _format_rate(arms["before"]),
+                    _format_rate(arms["after"]),
+                    f"{100 * (arms['after']['rate'] - arms['before']['rate']):+.1f}",
+                    "",
+                    "",
+                    "",
+                ]
+
+
+def _flip_name(flip: Json) -> str:
+    return flip["task"] + (f" (attempt {flip['attempt']})" if flip["attempt"] > 1 else "")
+
+
+def _measure_rows(facts: Json) -> Iterator[list[str]]:
+    before, after = facts["measures"]["before"], facts["measures"]["after"]
+    for key, (title, digits) in _MEASURES.items():
+        if key in before or key in after:
+            yield [title, *(_format_number(side.get(key), digits) for side in (before, after))]
+
+
+def _call_rows(facts: Json) -> Iterator[list[str]]:
+    for key, title in _CALLS.items():
+        cells = [facts["calls"][side][key] for side in ("before", "after")]
+        if any(cell["whole"] for cell in cells):
+            yield [title, *map(_format_share, cells)]
+
+
+def _mode_rows(facts: Json) -> Iterator[list[str]]:
+    before, after = facts["failure_modes"]["before"], facts["failure_modes"]["after"]
+    for name, meaning in FAILURE_MODES.items():
+        if name in before or name in after:
+            words = name.replace("_", " ")
+            yield [words, str(before.get(name, 0)), str(after.get(name, 0)), meaning]
+
+
+def _attempt_rows(facts: Json) -> Iterator[list[str]]:
+    before, after = facts["attempts"]["before"], facts["attempts"]["after"]
+    for key in before:
+        if before[key] or after[key]:
+            yield [key.replace("_", " "), str(before[key]), str(after[key])]
+
+
+def _format_rate(rate: Json) -> str:
+    return f"{100 * rate['rate']:.1f} % [{100 * rate['low']:.0f}, {100 * rate['high']:.0f}]"
+
+
+def _format_share(share: Json) -> str:
+    if not share["whole"]:
+        return "-"
+    rate = wilson_rate(share["part"], share["whole"])
+    shown = f"{100 * rate.rate:.1f} % [{100 * rate.low:.0f}, {100 * rate.high:.0f}]"
+    return f"{shown} of {share['whole']}"
+
+
+def _format_number(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
