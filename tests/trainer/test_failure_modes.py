@@ -1,6 +1,7 @@
 """Failed runs are named by how they failed, and harmless ways are not named."""
 
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from failed_runs import DOMAINS, labelled_runs, make_run, make_success
@@ -67,3 +68,9 @@ def test_calls_are_compared_with_other_successes_of_the_task():
         "unneeded_calls": {"part": 1, "whole": 4},
         "failed_calls": {"part": 1, "whole": 5},
     }
+
+
+def test_the_page_of_the_report_has_each_class_with_its_meaning():
+    page = (Path(__file__).parents[2] / "docs" / "report.md").read_text()
+    for name, meaning in FAILURE_MODES.items():
+        assert f"| `{name}` | {meaning} |" in page

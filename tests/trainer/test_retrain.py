@@ -26,6 +26,7 @@ from burnish.errors import (
 )
 from burnish_exporters import DatasetVersion
 from burnish_exporters.curate.steps.pools import request_hash, task_hash
+from burnish_trainer.report import assemble_report
 from burnish_trainer.retrain import retrain
 from burnish_trainer.run.storage import lock_folder
 from burnish_trainer.stages import open_run
@@ -44,6 +45,13 @@ def test_a_retrain_goes_from_runs_to_a_canary_and_back(shop, home, engine):
     assert report.decision.decision == "promote"
     assert report.evaluation.pools["heldout"].gain > 0.3
     folder = home / "runs" / report.run_id
+    shown = assemble_report(report.evaluation, burnish.Workspace(), retrain=report)
+    attempts = shown["attempts"]["after"]
+    assert attempts["all"] == sum(pool["tasks"] for pool in shown["pools"].values())
+    assert attempts["runs_missing"] == 0
+    assert len(shown["flips"]["fixed"]) == sum(
+        pool.won for pool in report.evaluation.pools.values()
+    )
     assert json.loads((folder / "report.json").read_text())["adapter"] == report.adapter
     assert AdapterStore(home).get(report.adapter).dataset == report.dataset
     assert burnish.Workspace().lineage(report.adapter)["parents"][0]["id"] == report.dataset

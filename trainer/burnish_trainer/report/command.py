@@ -61,13 +61,12 @@ def report_app(
 
 
 def _print_report(facts: dict[str, Any], written: list[Path]) -> None:
-    from burnish_trainer import console
     from burnish_trainer.report.tables import describe_result, list_tables
 
-    console.say("{}", describe_result(facts))
+    typer.echo(describe_result(facts))
     for table in list_tables(facts):
         print_table(table.title, table.columns, table.rows)
         if table.note:
-            console.say("  [dim]{}[/]", table.note)
+            typer.echo(table.note)
     for path in written:
-        console.say("written to {}", path)
+        typer.echo(f"written to {path}")

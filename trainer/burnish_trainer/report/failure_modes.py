@@ -57,7 +57,7 @@ _REPEATS = 3  # of a call that succeeded
 
 
 @dataclass(frozen=True, slots=True)
-class _Call:
+class _ToolCall:
     """A tool call with its result."""
 
     tool: str
@@ -67,13 +67,13 @@ class _Call:
 
 
 @dataclass(frozen=True, slots=True)
-class _Run:
+class _FailedRun:
     """A failed run with its calls, its replies, and the calls of the successful runs of its task."""
 
     trajectory: Trajectory
-    calls: Sequence[_Call]
+    calls: Sequence[_ToolCall]
     replies: Sequence[str]
-    needed: Sequence[Sequence[_Call]]
+    needed: Sequence[Sequence[_ToolCall]]
 
     @property
     def answer(self) -> str:
@@ -98,7 +98,7 @@ def name_failure_modes(trajectory: Trajectory, successes: Sequence[Trajectory] =
         trajectory: The failed run.
         successes: Successful runs of the same task.
     """
-    run = _Run(
+    run = _FailedRun(
         trajectory,
         _read_calls(trajectory),
         _read_replies(trajectory),
@@ -121,14 +121,14 @@ def count_failure_modes(
     return {name: counts[name] for name in FAILURE_MODES if counts[name]}
 
 
-def _read_calls(trajectory: Trajectory) -> list[_Call]:
-    calls: list[_Call] = []
+def _read_calls(trajectory: Trajectory) -> list[_ToolCall]:
+    calls: list[_ToolCall] = []
     for run in trajectory.tool_runs:
         said = run.result if isinstance(run.result, str) else str(run.result or "")
         if run.error is not None:
             said = f"{run.error.type}: {run.error.message}"
         key = (run.name, canonical(run.arguments))
-        calls.append(_Call(run.name, key, has_failed(run), said))
+        calls.append(_ToolCall(run.name, key, has_failed(run), said))
     return calls
 
 
@@ -152,19 +152,19 @@ def _reply_text(reply: Mapping[str, Any]) -> str:
     return " ".join(str(part["content"]) for part in parts if part.get("type") == "text")
 
 
-def _repeats_broken_call(run: _Run) -> bool:
+def _repeats_broken_call(run: _FailedRun) -> bool:
     failed = Counter(call.key for call in run.calls if call.failed)
     succeeded = {call.key for call in run.calls if not call.failed}
     return any(count > 1 and key not in succeeded for key, count in failed.items())
 
 
-def _apology_loop(run: _Run) -> bool:
+def _apology_loop(run: _FailedRun) -> bool:
     """At least two replies apologise, half of all, and the last one is among them."""
     sorry = [bool(_APOLOGY.search(text)) for text in run.replies]
     return sum(sorry) > 1 and sorry[-1] and 2 * sum(sorry) >= len(sorry)
 
 
-def _over_iterates(run: _Run) -> bool:
+def _over_iterates(run: _FailedRun) -> bool:
     error = run.trajectory.error
     if error is not None and _LIMIT.search(f"{error.type} {error.message}"):
         return True
@@ -175,7 +175,7 @@ def _over_iterates(run: _Run) -> bool:
     return most is not None and len(run.calls) > 2 * most + 2
 
 
-def _wrong_tool(run: _Run) -> bool:
+def _wrong_tool(run: _FailedRun) -> bool:
     if any(call.failed and _UNKNOWN_TOOL.search(call.said) for call in run.calls):
         return True
     offered = {
@@ -194,7 +194,7 @@ def _names(tool: Mapping[str, Any]) -> list[str]:
     return [name] if isinstance(name, str) else []
 
 
-def _wrong_argument(run: _Run) -> bool:
+def _wrong_argument(run: _FailedRun) -> bool:
     if any(call.failed and _ARGUMENT_ERROR.search(call.said) for call in run.calls):
         return True
     if not run.needed:
@@ -209,7 +209,7 @@ def _wrong_argument(run: _Run) -> bool:
     )
 
 
-def _fabricated_answer(run: _Run) -> bool:
+def _fabricated_answer(run: _FailedRun) -> bool:
     """No fact of the answer that the request does not give is in a result; there is at least one."""
     claims = claims_of(run.trajectory)
     if not claims or not any(any(char.isdigit() for char in claim) for claim in claims):
@@ -218,11 +218,11 @@ def _fabricated_answer(run: _Run) -> bool:
     return not any(claim in seen for claim in claims)
 
 
-def _unneeded_tool(run: _Run) -> bool:
+def _unneeded_tool(run: _FailedRun) -> bool:
     return bool(run.needed) and bool({call.tool for call in run.calls} - run.known_tools)
 
 
-def _ignores_result(run: _Run) -> bool:
+def _ignores_result(run: _FailedRun) -> bool:
     """Calls succeeded and found something, and the answer states nothing of it."""
     useful = [call for call in run.calls if not call.failed and call.said.strip()]
     if not useful or not run.answer.strip() or _ANNOUNCEMENT.search(run.answer):
@@ -233,7 +233,7 @@ def _ignores_result(run: _Run) -> bool:
     return not any(claim in seen for claim in claims_of(run.trajectory))
 
 
-def _stops_early(run: _Run) -> bool:
+def _stops_early(run: _FailedRun) -> bool:
     last = run.trajectory.model_calls[-1] if run.trajectory.model_calls else None
     if last is not None and last.finish_reason in ("length", "max_tokens", "MAX_TOKENS"):
         return True

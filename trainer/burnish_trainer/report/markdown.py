@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from burnish_trainer.report.tables import Table, describe_result, list_tables
+from burnish_trainer.report.tables import ReportTable, describe_result, list_tables
 
 _MARKS = re.compile(r"([\\`*_\[\]<>|#])")
 
@@ -22,7 +22,7 @@ def render_markdown(facts: dict[str, Any]) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _render_table(table: Table) -> list[str]:
+def _render_table(table: ReportTable) -> list[str]:
     rows = [table.columns, ["---"] * len(table.columns), *table.rows]
     lines = [f"### {_escape(table.title)}", ""]
     for number, row in enumerate(rows):

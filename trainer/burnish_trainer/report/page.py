@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from burnish_trainer.report import pictures
-from burnish_trainer.report.tables import Table, describe_result, list_tables
+from burnish_trainer.report.tables import ReportTable, describe_result, list_tables
 
 Json = dict[str, Any]
 
@@ -65,7 +65,7 @@ def wrap_page(title: str, parts: Iterable[str]) -> str:
     )
 
 
-def _render_table(table: Table) -> list[str]:
+def _render_table(table: ReportTable) -> list[str]:
     head = "".join(f"<th>{_escape(name)}</th>" for name in table.columns)
     rows = [
         "<tr>" + "".join(f"<td>{_escape(cell)}</td>" for cell in row) + "</tr>"

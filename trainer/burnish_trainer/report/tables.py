@@ -29,7 +29,7 @@ _CALLS = {
 }
 
 
-class Table(NamedTuple):
+class ReportTable(NamedTuple):
     """A titled table.
 
     Attributes:
@@ -45,7 +45,7 @@ class Table(NamedTuple):
     note: str = ""
 
 
-def list_tables(facts: Json) -> list[Table]:
+def list_tables(facts: Json) -> list[ReportTable]:
     """Return the tables of a report, without those that would be empty.
 
     Args:
@@ -65,9 +65,9 @@ def describe_result(facts: Json) -> str:
     return f"{facts['after'] or 'the base'} against {facts['before'] or 'the base'}: {said}"
 
 
-def _iterate_tables(facts: Json) -> Iterator[Table]:
+def _iterate_tables(facts: Json) -> Iterator[ReportTable]:
     sides = [facts["before"] or "base", facts["after"] or "base"]
-    yield Table(
+    yield ReportTable(
         "Success",
         ["tasks", "number", *sides, "gain, points [95 %]", "won", "lost", "p"],
         list(_success_rows(facts)),
@@ -76,7 +76,7 @@ def _iterate_tables(facts: Json) -> Iterator[Table]:
     for name, title in (("broken", "Broken tasks"), ("fixed", "Fixed tasks")):
         flips = facts["flips"][name]
         rest = len(flips) - _MOST_FLIPS
-        yield Table(
+        yield ReportTable(
             title,
             ["task", "pool", *(f"run of {side}" for side in sides)],
             [
@@ -86,21 +86,21 @@ def _iterate_tables(facts: Json) -> Iterator[Table]:
             (f"{rest} more stand in the JSON form. " if rest > 0 else "")
             + "burnish traces show ID shows a run.",
         )
-    yield Table("Cost", ["measure", *sides], list(_measure_rows(facts)))
-    yield Table(
+    yield ReportTable("Cost", ["measure", *sides], list(_measure_rows(facts)))
+    yield ReportTable(
         "Calls",
         ["share", *(f"{side} [95 %]" for side in sides)],
         list(_call_rows(facts)),
         "Compared with other successful runs of the same task, of either version.",
     )
-    yield Table(
+    yield ReportTable(
         "Failure modes",
         ["class", *sides, "meaning"],
         list(_mode_rows(facts)),
         "Failed runs by the most specific class that fits.",
     )
-    yield Table("Attempts", ["result", *sides], list(_attempt_rows(facts)))
-    yield Table(
+    yield ReportTable("Attempts", ["result", *sides], list(_attempt_rows(facts)))
+    yield ReportTable(
         "Stages",
         ["stage", "seconds", "reused"],
         [
