@@ -10,6 +10,7 @@ import typer
 from burnish.cli.options import AsJson, Home
 from burnish.cli.output import print_json, print_table
 
+_FLIPS = 10  # of each kind, in a terminal
 _PRICE = "US dollars per million {} tokens, for costs."
 
 
@@ -64,7 +65,7 @@ def _print_report(facts: dict[str, Any], written: list[Path]) -> None:
     from burnish_trainer.report.tables import describe_result, list_tables
 
     typer.echo(describe_result(facts))
-    for table in list_tables(facts):
+    for table in list_tables(facts, flips=_FLIPS):
         print_table(table.title, table.columns, table.rows)
         if table.note:
             typer.echo(table.note)

@@ -57,7 +57,7 @@ _REPEATS = 3  # of a call that succeeded
 
 
 @dataclass(frozen=True, slots=True)
-class _ToolCall:
+class _MadeCall:
     """A tool call with its result."""
 
     tool: str
@@ -71,9 +71,9 @@ class _FailedRun:
     """A failed run with its calls, its replies, and the calls of the successful runs of its task."""
 
     trajectory: Trajectory
-    calls: Sequence[_ToolCall]
+    calls: Sequence[_MadeCall]
     replies: Sequence[str]
-    needed: Sequence[Sequence[_ToolCall]]
+    needed: Sequence[Sequence[_MadeCall]]
 
     @property
     def answer(self) -> str:
@@ -121,14 +121,14 @@ def count_failure_modes(
     return {name: counts[name] for name in FAILURE_MODES if counts[name]}
 
 
-def _read_calls(trajectory: Trajectory) -> list[_ToolCall]:
-    calls: list[_ToolCall] = []
+def _read_calls(trajectory: Trajectory) -> list[_MadeCall]:
+    calls: list[_MadeCall] = []
     for run in trajectory.tool_runs:
         said = run.result if isinstance(run.result, str) else str(run.result or "")
         if run.error is not None:
             said = f"{run.error.type}: {run.error.message}"
         key = (run.name, canonical(run.arguments))
-        calls.append(_ToolCall(run.name, key, has_failed(run), said))
+        calls.append(_MadeCall(run.name, key, has_failed(run), said))
     return calls
 
 

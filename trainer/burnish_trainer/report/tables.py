@@ -9,7 +9,6 @@ from burnish_trainer.evaluation.statistics import wilson_rate
 from burnish_trainer.report.failure_modes import FAILURE_MODES
 
 Json = dict[str, Any]
-_MOST_FLIPS = 50
 _MEASURES = {
     "steps": ("model calls of a run", 2),
     "tool_calls": ("tool calls of a run", 2),
@@ -45,13 +44,14 @@ class ReportTable(NamedTuple):
     note: str = ""
 
 
-def list_tables(facts: Json) -> list[ReportTable]:
+def list_tables(facts: Json, *, flips: int = 50) -> list[ReportTable]:
     """Return the tables of a report, without those that would be empty.
 
     Args:
         facts: As `assemble_report` returns them.
+        flips: Number of broken and of fixed tasks that are named.
     """
-    return [table for table in _iterate_tables(facts) if table.rows]
+    return [table for table in _iterate_tables(facts, flips) if table.rows]
 
 
 def describe_result(facts: Json) -> str:
@@ -65,7 +65,7 @@ def describe_result(facts: Json) -> str:
     return f"{facts['after'] or 'the base'} against {facts['before'] or 'the base'}: {said}"
 
 
-def _iterate_tables(facts: Json) -> Iterator[ReportTable]:
+def _iterate_tables(facts: Json, most: int) -> Iterator[ReportTable]:
     sides = [facts["before"] or "base", facts["after"] or "base"]
     yield ReportTable(
         "Success",
@@ -75,15 +75,15 @@ def _iterate_tables(facts: Json) -> Iterator[ReportTable]:
     )
     for name, title in (("broken", "Broken tasks"), ("fixed", "Fixed tasks")):
         flips = facts["flips"][name]
-        rest = len(flips) - _MOST_FLIPS
+        rest = len(flips) - most
         yield ReportTable(
             title,
             ["task", "pool", *(f"run of {side}" for side in sides)],
             [
                 [_flip_name(flip), flip["pool"], flip["before"] or "-", flip["after"] or "-"]
-                for flip in flips[:_MOST_FLIPS]
+                for flip in flips[:most]
             ],
-            (f"{rest} more stand in the JSON form. " if rest > 0 else "")
+            (f"{rest} more are in the JSON form. " if rest > 0 else "")
             + "burnish traces show ID shows a run.",
         )
     yield ReportTable("Cost", ["measure", *sides], list(_measure_rows(facts)))
