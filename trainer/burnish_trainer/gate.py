@@ -122,38 +122,38 @@ def _make_rules(given: Rules | dict[str, Any] | None) -> Rules:
 
 def _check_gain(case: _Case) -> list[Found]:
     """Require a gain that is shown at this decision's level and is large enough to matter."""
-    gain, rules, told = case.gain, case.rules, _describe_gain(case)
+    gain, rules, statement = case.gain, case.rules, _describe_gain(case)
     needed = max(rules.min_gain, rules.min_effect)
     high = gain.interval(rules.confidence)[1]
     if high <= rules.min_gain or high < needed:
-        return [("reject", f"{told}: not above {format_points(needed)}")]
+        return [("reject", f"{statement}: not above {format_points(needed)}")]
     if case.bound <= rules.min_gain or gain.p_better > case.level:
         return [
             (
                 "inconclusive",
-                f"{told}: a gain over {format_points(rules.min_gain)} is not shown"
+                f"{statement}: a gain over {format_points(rules.min_gain)} is not shown"
                 f"{_describe_needed(case)}",
             )
         ]
     if gain.gain < rules.min_effect:
         least = format_points(rules.min_effect)
-        return [("inconclusive", f"{told}: smaller than the {least} that are worth a change")]
+        return [("inconclusive", f"{statement}: smaller than the {least} that are worth a change")]
     return []
 
 
 def _check_cost_aim(case: _Case) -> list[Found]:
     """Require success within the margin, and fewer output tokens."""
-    margin, told = case.rules.margin, _describe_gain(case)
+    margin, statement = case.rules.margin, _describe_gain(case)
     if case.gain.interval(case.rules.confidence)[1] < -margin:
-        return [("reject", f"{told}: shown to be below {format_points(-margin)}")]
+        return [("reject", f"{statement}: shown to be below {format_points(-margin)}")]
     found: list[Found] = []
     if case.bound <= -margin:
-        found.append(("inconclusive", f"{told}: may be below {format_points(-margin)}"))
+        found.append(("inconclusive", f"{statement}: may be below {format_points(-margin)}"))
     saving = cost_saving(case.heldout)
     if saving is None:
         found.append(("inconclusive", "no output tokens were counted, so no saving is shown"))
     elif saving.p_worse > case.level:
-        found.append(("inconclusive", f"{saving.told}: a saving is not shown"))
+        found.append(("inconclusive", f"{saving.statement}: a saving is not shown"))
     return found
 
 
@@ -171,19 +171,21 @@ def _check_guards(case: _Case) -> list[Found]:
     found: list[Found] = []
     for name, guard in known.items():
         if adjusted[name] <= case.alpha / 2:
-            found.append(("reject", f"{guard.told}: {guard.broken}"))
+            found.append(("reject", f"{guard.statement}: {guard.broken}"))
         elif guard.doubt:
-            found.append(("inconclusive", f"{guard.told}: {guard.doubt}"))
+            found.append(("inconclusive", f"{guard.statement}: {guard.doubt}"))
     return found
 
 
 def _check_missing(case: _Case) -> list[Found]:
     """Too many attempts without a result leave doubt, and so does a verifier that is measured to be wrong."""
     evaluation, rules = case.evaluation, case.rules
-    lost, attempts, told = _count_lost(evaluation)
+    lost, attempts, statement = _count_lost(evaluation)
     found: list[Found] = []
     if attempts and lost > rules.max_infrastructure_errors * attempts:
-        found.append(("inconclusive", f"{told}, more than {rules.max_infrastructure_errors:.0%}"))
+        found.append(
+            ("inconclusive", f"{statement}, more than {rules.max_infrastructure_errors:.0%}")
+        )
     unknown = sum(evaluation.unknown.values())
     if attempts and unknown > rules.max_unknown * attempts:
         reason = max(evaluation.unknown.items(), key=lambda one: one[1])[0]
@@ -203,23 +205,23 @@ def _count_lost(evaluation: Evaluation) -> tuple[int, int, str]:
     sides: Any = evaluation.extras.get("infrastructure") or {}
     errors = [error for side in sides.values() for error in side["errors"].items()]
     lost, attempts = sum(n for _, n in errors), sum(side["attempts"] for side in sides.values())
-    told = f"{lost} of {attempts} attempts met an error of the backend"
+    statement = f"{lost} of {attempts} attempts met an error of the backend"
     if errors:
-        told += f" ({max(errors, key=lambda error: error[1])[0][:120]})"
-    return lost, attempts, told
+        statement += f" ({max(errors, key=lambda error: error[1])[0][:120]})"
+    return lost, attempts, statement
 
 
 def _describe_gain(case: _Case) -> str:
     gain = case.gain
     low, high = gain.interval(case.rules.confidence)
     tasks = case.heldout.tasks
-    told = f"held-out gain {format_points(gain.gain)} [{format_points(low)}, {format_points(high)}] over "
+    statement = f"held-out gain {format_points(gain.gain)} [{format_points(low)}, {format_points(high)}] over "
     if not tasks:
-        return f"{told}{gain.pairs} tasks"
+        return f"{statement}{gain.pairs} tasks"
     counted = f"{len(tasks)} tasks"
     if gain.pairs > len(tasks):
         counted += f" with {gain.pairs} attempts"
-    return told + counted + (f" in {gain.clusters} families" * (gain.clusters < len(tasks)))
+    return statement + counted + (f" in {gain.clusters} families" * (gain.clusters < len(tasks)))
 
 
 def _describe_needed(case: _Case) -> str:
@@ -244,11 +246,11 @@ def _promotion_reason(case: _Case) -> str:
         for name, pool in case.evaluation.pools.items()
         if name != "heldout"
     )
-    told = f"{_describe_gain(case)}, {case.gain.won} won, {case.gain.lost} lost"
+    statement = f"{_describe_gain(case)}, {case.gain.won} won, {case.gain.lost} lost"
     lost, _, faults = _count_lost(case.evaluation)
     saving = cost_saving(case.heldout) if case.rules.aim == "cost" else None
-    more = [others, saving.told if saving else "", faults if lost else ""]
-    return "; ".join([told, *filter(None, more)])
+    more = [others, saving.statement if saving else "", faults if lost else ""]
+    return "; ".join([statement, *filter(None, more)])
 
 
 def _describe_use(case: _Case) -> list[str]:
@@ -260,12 +262,12 @@ def _describe_use(case: _Case) -> list[str]:
             f"burnish eval {case.evaluation.agent} measures them"
         )
     if case.number > 1:
-        told = (
+        statement = (
             f"decision {case.number} on this held-out set: its level is {case.level:.2g} "
             f"of {case.alpha:.2g}, {level_left(case.alpha, case.number):.2g} is left for later ones"
         )
         due = "; fresh held-out tasks are due" if case.number >= _REFRESH_FROM else ""
-        notes.append(told + due)
+        notes.append(statement + due)
     return notes
 
 

@@ -32,14 +32,14 @@ class LimitCheck:
 
     Attributes:
         name: Name of the metric.
-        told: The measurement, as a sentence.
+        statement: The measurement, as a sentence.
         p_worse: One-sided p-value: small if the limit is shown to be broken.
         broken: The end of the sentence if it is.
         doubt: The end of the sentence if the limit may be broken; empty if there is no doubt.
     """
 
     name: str
-    told: str
+    statement: str
     p_worse: float
     broken: str = ""
     doubt: str = ""
@@ -87,7 +87,7 @@ def pool_guard(pool: PoolComparison | None, allowed: float, doubtful: float) -> 
     low, high = format_points(gain.low), format_points(gain.high)
     return LimitCheck(
         name=pool.pool,
-        told=f"{pool.pool} {format_points(pool.gain)} [{low}, {high}]",
+        statement=f"{pool.pool} {format_points(pool.gain)} [{low}, {high}]",
         p_worse=gain.p_below(-allowed),
         broken=f"shown to be below {format_points(-allowed)}",
         doubt=f"may be below {format_points(-doubtful)}" if pool.gain < -doubtful else "",
@@ -108,7 +108,9 @@ def regression_guard(pools: Mapping[str, PoolComparison], allowed: float) -> Lim
     solved, lost = sum(p.before.successes for p in found), sum(p.lost for p in found)
     if not solved or lost <= allowed * solved:
         return None
-    told = f"{lost} of {solved} tasks that were solved before now fail, more than {allowed:.0%}"
+    statement = (
+        f"{lost} of {solved} tasks that were solved before now fail, more than {allowed:.0%}"
+    )
     tasks = [
         task._replace(family=f"{pool.pool} {task.family}")
         for pool in found
@@ -120,12 +122,12 @@ def regression_guard(pools: Mapping[str, PoolComparison], allowed: float) -> Lim
             "the current version was not run again, so some of them may be chance; "
             "set repeat_base or attempts in [agent.NAME.evaluate]"
         )
-        return LimitCheck("regressions", told, 1.0, doubt=doubt)
+        return LimitCheck("regressions", statement, 1.0, doubt=doubt)
     again = f"{excess.lost_again} of {excess.repeats}"
     above = (excess.excess - allowed) / max(excess.error, 1e-9)
     return LimitCheck(
         name="regressions",
-        told=f"{told}; run again, the current version fails {again}, which leaves {excess.excess:.1%} "
+        statement=f"{statement}; run again, the current version fails {again}, which leaves {excess.excess:.1%} "
         f"(standard error {excess.error:.1%})",
         p_worse=normal_tail(above),
         broken=f"shown to be above {allowed:.0%}",
@@ -157,8 +159,8 @@ def cost_saving(heldout: PoolComparison) -> LimitCheck | None:
     z = _cost_z_score(heldout, "output_tokens", 1.0)
     if not cost or z is None:
         return None
-    told = f"output tokens of a run {cost['before']:.1f} before, {cost['after']:.1f} now"
-    return LimitCheck("saving", told, normal_tail(-z))
+    statement = f"output tokens of a run {cost['before']:.1f} before, {cost['after']:.1f} now"
+    return LimitCheck("saving", statement, normal_tail(-z))
 
 
 def format_points(value: float) -> str:
@@ -175,7 +177,7 @@ def _cost_guard(pool: PoolComparison, measure: str, ratio: float) -> LimitCheck 
     shown = 0.0 if above else 1.0  # of a report without results by task, the means decide
     return LimitCheck(
         name=measure,
-        told=f"{measure.replace('_', ' ')} of a run rose from {cost['before']:.1f} to "
+        statement=f"{measure.replace('_', ' ')} of a run rose from {cost['before']:.1f} to "
         f"{cost['after']:.1f}",
         p_worse=shown if z is None else normal_tail(z),
         broken=f"more than {ratio:g} times",

@@ -13,8 +13,6 @@ from typing import Any, NamedTuple
 from burnish import settings
 from burnish.capture import fault_reports
 from burnish.capture.content.redaction_door import door
-from burnish.capture.langchain import langgraph_store
-from burnish.capture.langchain.workflows import AGENT
 from burnish.capture.patches import sent_messages, threads
 from burnish.capture.recorder import context, shipping
 from burnish.capture.recorder.calls import start_run
@@ -40,7 +38,7 @@ class Start(NamedTuple):
     tags: tuple[str, ...] = ()
     metadata: Mapping[str, Any] = {}
     resumes: str | None = None  # trajectory to resume
-    operation: str = AGENT
+    operation: str = "invoke_agent"
 
 
 def recording() -> bool:
@@ -52,7 +50,6 @@ def begin(start: Start, key: Any) -> LiveTrajectory:
     """Start or resume a trajectory and record RunStarted; without a key until its run starts."""
     threads.carry_context()
     sent_messages.install()
-    langgraph_store.listen()
     shipping.start()
     fault_reports.tell()
     given = context.current_task.get()

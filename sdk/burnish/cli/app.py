@@ -9,9 +9,8 @@ import typer
 from typer.core import TyperGroup
 
 from burnish._version import __version__
-from burnish.cli import adapters, canary, doctor, init, journal, lineage, serve, traces
+from burnish.cli import adapters, canary, compare, doctor, init, journal, lineage, serve, traces
 from burnish.cli.output import INTERRUPTED, report_interrupt
-from burnish.compare import command as compare_command
 
 EPILOG = "Exit codes: 0 done, 1 explained error, 2 wrong usage, 3 not promoted, 130 interrupted."
 
@@ -52,7 +51,7 @@ def build_app() -> typer.Typer:
     app.command("serve")(serve.serve_model)
     app.command("doctor")(doctor.run_doctor)
     app.command("lineage")(lineage.show_lineage)
-    app.command("compare")(compare_command.compare_results)
+    app.command("compare")(compare.compare_results)
     app.command("receive")(journal.receive_spans)
     app.command("forget")(journal.forget_runs)
     app.command("archive")(journal.archive_journal)

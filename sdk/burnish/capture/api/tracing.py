@@ -16,7 +16,7 @@ from burnish.capture.api.recorded_functions import ScopeEntry, leave_context, re
 from burnish.capture.arguments import tolerate
 from burnish.capture.content.request_parameters import own_metadata
 from burnish.capture.faults import guarded
-from burnish.capture.langchain import resume
+from burnish.capture.langchain import langgraph_store, resume
 from burnish.capture.langchain.callback_handler import shared_handler
 from burnish.capture.langchain.completion import answer_of, status_of
 from burnish.capture.langchain.workflows import operation_of
@@ -64,6 +64,7 @@ class Scope:
             return
         if "langchain_core.callbacks" in sys.modules:  # otherwise there are no callbacks
             shared_handler()
+            langgraph_store.listen()
         parent = context.current_run()
         key = object()
         if parent is None or parent.trajectory.ended:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from burnish import settings
 from burnish.capture import fault_reports, faults
 from burnish.capture.content.request_parameters import own_metadata
-from burnish.capture.langchain import resume
+from burnish.capture.langchain import langgraph_store, resume
 from burnish.capture.langchain.callback_handler import on_uninvited, shared_handler
 from burnish.capture.langchain.completion import answer_of, status_of
 from burnish.capture.langchain.pending_runs import Awaited, is_awaited
@@ -93,6 +93,7 @@ def _enter_run(
         return None
     _settle_id(given, entry)
     handler = shared_handler()
+    langgraph_store.listen()
     if _find_joined_run(given) is not None:
         return _start_invocation(given, Awaited(agent.name, graph, input, None))
     configurable = resume.configurable_of(graph, given)
@@ -194,5 +195,6 @@ def adopt(key: int) -> Run | None:
     """Start a trajectory for an unwrapped run, if `capture="all"` is set."""
     if settings.current().capture != "all" or context.suppressed.get():
         return None
+    langgraph_store.listen()
     start = Start(agent=Agent("unnamed"), entry="callback", input=None)
     return begin(start, key).root

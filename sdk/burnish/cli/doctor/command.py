@@ -1,6 +1,6 @@
 """Implement `burnish doctor`: check the installation, burnish.toml and the workspace.
 
-`check_all` yields one finding per check; each finding names its remedy. `doctor_agents` checks what
+`check_all` yields one finding per check; each finding names its remedy. `agents` checks what
 burnish.toml names.
 """
 
@@ -265,7 +265,7 @@ def _load_declared() -> Project | None:
 
 
 def _check_agents() -> Iterator[DoctorFinding]:
-    from burnish.cli.doctor_agents import check_agents
+    from burnish.cli.doctor.agents import check_agents
 
     project = _load_declared()
     for name, problems, fix in check_agents(project) if project else ():
@@ -278,7 +278,7 @@ def _check_agents() -> Iterator[DoctorFinding]:
 
 
 def _check_undeclared(home: Path | None) -> DoctorFinding:
-    from burnish.cli.doctor_agents import find_undeclared
+    from burnish.cli.doctor.agents import find_undeclared
 
     name, project = "agents in the journal", _load_declared()
     if project is None:
@@ -292,7 +292,7 @@ def _check_undeclared(home: Path | None) -> DoctorFinding:
 
 
 def _check_threads(home: Path | None) -> DoctorFinding:
-    from burnish.cli.doctor_agents import count_without_thread
+    from burnish.cli.doctor.agents import count_without_thread
 
     without, total = count_without_thread(home)
     detail = f"{without} of {total} production runs have no thread"
