@@ -10,7 +10,6 @@ imports/import_path.py resolves "module:function", settings.py the table `[burni
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -20,6 +19,8 @@ from msgspec import Meta
 
 from burnish import settings
 from burnish.config import config_file
+from burnish.config.decoding import Fault, decode_table, refuse_unknown, require_table
+from burnish.config.nearest_names import suggest_name
 from burnish.errors import SettingsError, UnknownAgent
 from burnish.files.paths import is_component
 
@@ -27,6 +28,7 @@ Share = Annotated[float, Meta(ge=0.0, le=1.0)]
 Count = Annotated[int, Meta(ge=0)]
 Positive = Annotated[int, Meta(ge=1)]
 Seconds = Annotated[float, Meta(gt=0)]
+_FAULT = Fault()
 Delay = Annotated[float, Meta(ge=0)]
 
 
@@ -298,7 +300,7 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
             return self.agents[name]
         raise UnknownAgent(
             f"agent {name!r} is not in {self.path}",
-            _suggest_names(name, self.agents) if self.agents else "at least one table [agent.NAME]",
+            suggest_name(name, self.agents) if self.agents else "at least one table [agent.NAME]",
             f'write [agent.{name}] with build = "module:function" into {self.path.name}',
         )
 
@@ -324,11 +326,11 @@ def load_project(path: Path | None = None) -> Project:
     if found.is_dir():
         found /= config_file.NAME
     tables = config_file.read_tables(found)
-    _refuse_unknown(tables, ("agent", "burnish"), str(found))
+    refuse_unknown(tables, ("agent", "burnish"), str(found))
     settings.use_file(found, tables)
     agents = {
-        name: _decode_agent(name, table, f"{found}, [agent.{name}]")
-        for name, table in _require_table(tables.get("agent", {}), f"{found}, [agent]").items()
+        name: decode_agent(name, table, f"{found}, [agent.{name}]")
+        for name, table in require_table(tables.get("agent", {}), f"{found}, [agent]").items()
     }
     return Project(path=found, agents=agents, settings=dict(tables.get("burnish", {})))
 
@@ -393,23 +395,19 @@ def _type_name(info: msgspec.inspect.Type) -> str:
     return type(info).__name__.removesuffix("Type").lower()
 
 
-def _decode_agent(name: str, given: Any, where: str) -> AgentConfig:
+def decode_agent(name: str, given: object, where: str, fault: Fault = _FAULT) -> AgentConfig:
+    """Return the table of an agent.
+
+    Raises:
+        SettingsError: If the name, a key or a value is wrong.
+    """
     if not is_component(name):
         raise SettingsError(
             f"{where}: agent name {name!r}",
             "a name that can be part of a file's name, without '/', '\\' and control characters",
             "edit the file",
         )
-    table = _require_table(given, where)
-    _refuse_unknown_keys(table, AgentConfig, where, hidden=("name",))
-    try:
-        agent = msgspec.convert({**table, "name": name}, AgentConfig)
-    except msgspec.ValidationError as problem:
-        raise SettingsError(
-            f"{where}: {problem}",
-            "a value of the type and range of that key",
-            "burnish doctor --keys",
-        ) from problem
+    agent = decode_table(given, AgentConfig, where, hidden=("name",), fault=fault, name=name)
     steps = agent.canary.steps
     if steps != sorted(set(steps)) or steps[0] == 0 or steps[-1] != 1.0 or len(steps) == 1:
         raise SettingsError(
@@ -418,34 +416,3 @@ def _decode_agent(name: str, given: Any, where: str) -> AgentConfig:
             "edit the file",
         )
     return agent
-
-
-def _require_table(given: Any, where: str) -> dict[str, Any]:
-    if not isinstance(given, dict):
-        raise SettingsError(f"{where} is {given!r}", "a table", "edit the file")
-    return given
-
-
-def _refuse_unknown_keys(
-    given: dict[str, Any], table: type[Table], where: str, hidden: tuple[str, ...] = ()
-) -> None:
-    fields = {field.name: field for field in msgspec.structs.fields(table)}
-    _refuse_unknown(given, [name for name in fields if name not in hidden], where)
-    for name, value in given.items():
-        if isinstance(fields[name].default, Table):
-            inner = f"{where[:-1]}.{name}]"
-            _refuse_unknown_keys(_require_table(value, inner), type(fields[name].default), inner)
-
-
-def _refuse_unknown(given: Iterable[str], known: Iterable[str], where: str) -> None:
-    for name in given:
-        if name not in known:
-            raise SettingsError(
-                f"{where}: unknown key {name!r}", _suggest_names(name, known), "edit the file"
-            )
-
-
-def _suggest_names(name: str, known: Iterable[str]) -> str:
-    """Suggest the nearest known name, or all names."""
-    near = difflib.get_close_matches(name, list(known), n=1)
-    return f"{near[0]!r}" if near else f"one of {', '.join(sorted(known)) or 'none'}"

@@ -5,13 +5,13 @@ Contract test kits are in `burnish.testing`.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import msgspec
 
+from burnish.config.nearest_names import find_nearest
 from burnish.errors import VerificationError
 from burnish.records import Json, Message, Span, Tool, Trajectory, Verdict
 
@@ -87,7 +87,7 @@ class VerifierTraits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     reads_outcomes: bool = False
 
     def __post_init__(self) -> None:
-        flags = isinstance(self.isolated, bool) and isinstance(self.reads_outcomes, bool)
+        flags = {type(self.isolated), type(self.reads_outcomes)} == {bool}
         if self.kind not in ("check", "judge") or not flags:
             raise VerificationError(
                 f"traits of a verifier: {msgspec.structs.asdict(self)}",
@@ -128,10 +128,10 @@ def traits_of(verifier: object) -> VerifierTraits:
     names = VerifierTraits.__struct_fields__
     known = (*names, "traits", "prepare", "name", "version", "verify")
     for own in (name for name in dir(verifier) if not name.startswith("_") and name not in known):
-        near = difflib.get_close_matches(own, (*names, "traits", "prepare"), n=1, cutoff=0.8)
+        near = find_nearest(own, (*names, "traits", "prepare"), cutoff=0.8)
         if near:
             raise VerificationError(
-                f"{kind.__name__}.{own}", f"{near[0]!r}, or a less similar name",
+                f"{kind.__name__}.{own}", f"{near!r}, or a less similar name",
                 "traits = VerifierTraits(...)",
             )  # fmt: skip
     given = {name: getattr(verifier, name) for name in names if hasattr(verifier, name)}

@@ -10,7 +10,6 @@ A value comes from, in this order: `configure(...)`, `BURNISH_*` in the environm
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import itertools
 import os
 import threading
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from burnish.config import config_file
+from burnish.config.decoding import Fault, refuse_unknown, require_table
 from burnish.errors import SettingsError
 
 
@@ -165,9 +165,7 @@ def _from_file(given: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str
 
 
 def _checked_file(path: Path, tables: Mapping[str, Any]) -> dict[str, Any]:
-    taken = tables.get("burnish", {})
-    if not isinstance(taken, dict):
-        raise SettingsError(f"{path}, burnish is {taken!r}", "a table [burnish]", "edit the file")
+    taken = require_table(tables.get("burnish", {}), f"{path}, [burnish]")
     _refuse_unknown(taken, f"{path}, [burnish]", _NOT_IN_FILE)
     home = Path(taken.get("home", Settings.home)).expanduser()
     return {**taken, "home": path.absolute().parent / home}
@@ -251,11 +249,4 @@ _NOT_IN_FILE = ("config", "exporters")
 
 def _refuse_unknown(given: Mapping[str, Any], where: str, hidden: tuple[str, ...] = ()) -> None:
     known = [field.name for field in dataclasses.fields(Settings) if field.name not in hidden]
-    for name in given:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            raise SettingsError(
-                f"unknown setting {name!r} in {where}",
-                f"{near[0]!r}" if near else f"one of {', '.join(known)}",
-                "burnish doctor",
-            )
+    refuse_unknown(given, known, where, Fault(fix="burnish doctor --keys"))

@@ -259,7 +259,7 @@ def test_no_verifier_no_dataset(make_run):
         ({"max_per_tusk": 3}, "unknown key 'max_per_tusk'; expected 'max_per_task'"),
         ({"heldout": 1.5}, "heldout"),
         ({"heldout_since": "yesterday", "heldout": 0.1}, "heldout_since is 'yesterday'"),
-        ("fast", "recipe 'fast'"),
+        ("fast", "recipe is 'fast'; expected a table"),
     ],
 )
 def test_a_wrong_recipe_is_refused(make_run, recipe, message):

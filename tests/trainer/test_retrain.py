@@ -197,7 +197,7 @@ def test_what_is_missing_is_told_before_anything_runs(shop, home, tmp_path):
         retrain("quiet")
     with pytest.raises(SettingsError, match="'epoch'"):
         retrain("shop", train={"epoch": 4})
-    with pytest.raises(SettingsError, match="unknown setting 'trian'"):
+    with pytest.raises(SettingsError, match="unknown key 'trian'; expected 'train'"):
         retrain("shop", trian={})
     with pytest.raises(SettingsError, match="epochs"):
         retrain("shop", train={"epochs": "many"})

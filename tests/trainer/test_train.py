@@ -211,9 +211,9 @@ def test_rows_that_are_all_too_long_say_so(home, base, orders):
 
 
 def test_an_unknown_or_impossible_setting_is_refused(home, base, orders):
-    with pytest.raises(TrainingError, match="unknown settings: learningrate"):
+    with pytest.raises(TrainingError, match="unknown key 'learningrate'; expected 'learning_rate'"):
         train(orders, base_model=base, recipe={"learningrate": 1})
-    with pytest.raises(TrainingError, match="rank is 0"):
+    with pytest.raises(TrainingError, match=r"recipe: .*>= 1 - at `\$\.rank`"):
         train(orders, base_model=base, recipe={"rank": 0})
     with pytest.raises(TrainingError, match="objective 'ppo'"):
         train(orders, base_model=base, objective="ppo")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextvars import ContextVar
 from functools import cache
 from typing import Any
@@ -29,7 +29,7 @@ def is_quiet() -> bool:
 
 
 @contextlib.contextmanager
-def silenced(quiet: bool = True) -> Iterator[None]:
+def silenced(quiet: bool = True) -> Generator[None]:
     """Turn output off inside the block, if `quiet`."""
     token = _quiet.set(quiet or _quiet.get())
     try:
@@ -60,7 +60,7 @@ def show(renderable: Any) -> None:
 
 
 @contextlib.contextmanager
-def bar(label: str, total: int) -> Iterator[Callable[[str], None]]:
+def bar(label: str, total: int) -> Generator[Callable[[str], None]]:
     """Show a progress bar; the yielded function moves it by one and shows a short text.
 
     Args:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import Any
 
 import msgspec
 
-from burnish.errors import SettingsError
-from burnish.project import AgentConfig, Project
+from burnish.config.decoding import Fault, refuse_unknown, require_table
+from burnish.project import Project, decode_agent
 from burnish_trainer.evaluation.agent_project import AgentProject
 
 _TABLES = ("dataset", "train", "evaluate", "gate", "canary")
@@ -26,42 +25,16 @@ def apply_overrides(project: Project, agent: str, given: dict[str, Any]) -> Agen
         UnknownAgent: burnish.toml declares no such agent.
         SettingsError: A key is unknown or a value is wrong.
     """
-    config = project.agent(agent)
-    changes: dict[str, Any] = {}
-    for key, value in given.items():
-        known = [name for name in AgentConfig.__struct_fields__ if name != "name"]
-        if key not in known:
-            raise _unknown_setting(key, known, f"retrain({agent!r}, {key}=...)")
-        changes[key] = _merge_table(config, key, value) if key in _TABLES else value
-    try:
-        changed = msgspec.convert(
-            {**msgspec.to_builtins(config), **msgspec.to_builtins(changes)}, AgentConfig
-        )
-    except msgspec.ValidationError as error:
-        raise SettingsError(
-            f"retrain({agent!r}, ...): {error}",
-            "values of the types that burnish.toml uses",
-            f"look at [agent.{agent}] in {project.path}",
-        ) from error
-    return AgentProject(project, changed)
+    table, where = msgspec.to_builtins(project.agent(agent)), f"retrain({agent!r}, ...)"
+    del table["name"]
+    fault = Fault(fix="burnish doctor --keys")
+    refuse_unknown(given, table, where, fault)
+    changes = {
+        key: _merge_table(table[key], value, f"{where}, {key}") if key in _TABLES else value
+        for key, value in msgspec.to_builtins(given).items()
+    }
+    return AgentProject(project, decode_agent(agent, {**table, **changes}, where, fault))
 
 
-def _merge_table(config: AgentConfig, key: str, value: Any) -> dict[str, Any]:
-    table = getattr(config, key)
-    if isinstance(value, msgspec.Struct):
-        return msgspec.to_builtins(value)
-    if not isinstance(value, dict):
-        raise SettingsError(f"{key} is {value!r}", "a mapping of settings", f"{key}={{...}}")
-    for name in value:
-        if name not in table.__struct_fields__:
-            raise _unknown_setting(name, list(table.__struct_fields__), f"{key}={{{name!r}: ...}}")
-    return {**msgspec.to_builtins(table), **value}
-
-
-def _unknown_setting(name: str, known: list[str], where: str) -> SettingsError:
-    near = difflib.get_close_matches(name, known, n=1)
-    return SettingsError(
-        f"unknown setting {name!r} in {where}",
-        repr(near[0]) if near else f"one of {', '.join(known)}",
-        "burnish doctor --keys",
-    )
+def _merge_table(table: dict[str, Any], value: Any, where: str) -> dict[str, Any]:
+    return {**table, **require_table(value, where)}

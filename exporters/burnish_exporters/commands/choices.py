@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import tomllib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,7 @@ def workers_for(workspace: Workspace, agent: str) -> int:
 
 
 @contextmanager
-def show_progress() -> Iterator[Callable[[Funnel], None]]:
+def show_progress() -> Generator[Callable[[Funnel], None]]:
     """Show the progress of a build on a terminal, with the reasons for dropped runs."""
     from rich.console import Console
 

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-import difflib
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 
+from burnish.config.decoding import Fault, decode_table, require_table
 from burnish.errors import ExportError
 from burnish.records import DatasetManifest
 
 Share = Annotated[float, Meta(ge=0, le=1)]
 Positive = Annotated[int, Meta(ge=1)]
+
+_HELP = "help(burnish_exporters.Recipe)"
+_FAULT = Fault(ExportError, _HELP, _HELP)
 
 
 class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -162,19 +164,9 @@ def as_recipe(given: Any) -> Recipe:
         given = msgspec.structs.asdict(given)
     elif dataclasses.is_dataclass(given) and not isinstance(given, type):
         given = dataclasses.asdict(given)
-    if not isinstance(given, Mapping):
-        raise ExportError(
-            f"recipe {given!r}", "a Recipe or a mapping", "recipe={'max_per_task': 4}"
-        )
-    given = dict(given)
-    given |= given.pop("recipe", {})  # burnish.toml may hold further keys in a table of this name
-    _refuse_unknown(given)
-    try:
-        return msgspec.convert(given, Recipe)
-    except msgspec.ValidationError as problem:
-        raise ExportError(
-            f"recipe: {problem}", "values as documented in Recipe", "help(burnish_exporters.Recipe)"
-        ) from problem
+    table = require_table(given, "recipe", _FAULT)
+    further = table.pop("recipe", {})  # burnish.toml may hold further keys in a table of this name
+    return decode_table({**table, **further}, Recipe, "recipe", fault=_FAULT)
 
 
 def read_recipe(manifest: DatasetManifest) -> Recipe:
@@ -185,15 +177,3 @@ def read_recipe(manifest: DatasetManifest) -> Recipe:
     """
     known = {key: value for key, value in manifest.recipe.items() if key not in ("agent", "verify")}
     return as_recipe(known)
-
-
-def _refuse_unknown(given: Mapping[str, Any]) -> None:
-    known = Recipe.__struct_fields__
-    for key in given:
-        if key not in known:
-            near = difflib.get_close_matches(key, known, n=1)
-            raise ExportError(
-                f"recipe: unknown key {key!r}",
-                repr(near[0]) if near else f"one of {', '.join(known)}",
-                "help(burnish_exporters.Recipe)",
-            )

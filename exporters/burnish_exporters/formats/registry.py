@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from importlib.metadata import entry_points
 
+from burnish.config.nearest_names import find_nearest
 from burnish.errors import ExportError
 from burnish.protocols import Format
 from burnish_exporters.formats.agents.adp import Adp
@@ -62,10 +62,10 @@ def find_format(name: str) -> Format:
     for entry in entry_points(group=GROUP, name=name):
         return entry.load()()
     known = sorted({*FORMATS, *(entry.name for entry in entry_points(group=GROUP))})
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.75)
-    nearest = f"{near[0]!r}, or another " if near else ""
+    near = find_nearest(name, known, cutoff=0.75)
+    nearest = f"{near!r}, or another " if near else ""
     raise ExportError(
         f"unknown format {name!r}",
         f"{nearest}one of {', '.join(known)}",
-        f"burnish dataset export NAME --format {near[0] if near else 'trl-sft'}",
+        f"burnish dataset export NAME --format {near if near else 'trl-sft'}",
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -35,7 +35,7 @@ class ShardCache:
 
     @classmethod
     @contextmanager
-    def open_for(cls, home: Path, fingerprint: str) -> Iterator[ShardCache]:
+    def open_for(cls, home: Path, fingerprint: str) -> Generator[ShardCache]:
         """Open the cache of a plan in the folder of all versions, for one build at a time.
 
         A second build of the same plan gets a separate cache. Caches older than a week are removed.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -49,7 +49,7 @@ class ArchiveSource:
             yield from Workspace(home).trajectories(agent=agent)
 
     @contextmanager
-    def _written_out(self) -> Iterator[Path]:
+    def _written_out(self) -> Generator[Path]:
         """Write the archived segments to a temporary home folder, for as long as it is read."""
         from burnish.journal.lifecycle.archiving import copy_back
 

@@ -7,7 +7,7 @@ entry.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, cast, runtime_checkable
 
 from burnish.errors import ExportError
 from burnish.protocols import SpanSource
@@ -43,7 +43,9 @@ def read_trajectories(source: Source, agent: str) -> Iterator[Trajectory]:
         from burnish.trajectories import assemble_many
 
         yield from assemble_many(source.spans())
-    elif isinstance(source, Iterable) and not isinstance(source, (str, bytes, dict)):
+    elif isinstance(cast("object", source), Iterable) and not isinstance(
+        source, (str, bytes, dict)
+    ):
         yield from _check_items(source)
     else:
         raise _source_error(source)
@@ -64,7 +66,7 @@ def describe_source(source: Source) -> dict[str, Any]:
 
 def _check_items(items: Iterable[Trajectory]) -> Iterator[Trajectory]:
     for item in items:
-        if not isinstance(item, Trajectory):
+        if not isinstance(cast("object", item), Trajectory):
             raise _source_error(item)
         yield item
 

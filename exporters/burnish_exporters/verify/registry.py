@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Callable, Sequence
 from importlib.metadata import entry_points
@@ -14,6 +13,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from burnish.config.nearest_names import suggest_name
 from burnish.errors import BurnishError, NoVerifier, VerificationError
 from burnish.protocols import Verifier
 from burnish_exporters.verify.checks.code import code
@@ -48,7 +48,11 @@ _BUILT_IN: dict[str, Callable[..., Any]] = {
     "tests": passes_tests,
     "tool_calls": tool_calls,
 }
-_COMPOSED = {"all_of": all_of, "any_of": any_of, "weighted": weighted}
+_COMPOSED: dict[str, Callable[..., Verifier]] = {
+    "all_of": all_of,
+    "any_of": any_of,
+    "weighted": weighted,
+}
 
 
 def make_verifiers(
@@ -206,9 +210,8 @@ def _find_factory(name: str) -> Callable[..., Any]:
         return _BUILT_IN[name]
     for entry in entry_points(group=GROUP, name=name):
         return entry.load()
-    near = difflib.get_close_matches(name, known_verifiers(), n=1)
     raise VerificationError(
         f"unknown verifier {name!r}",
-        repr(near[0]) if near else f"one of {', '.join(known_verifiers())}",
+        suggest_name(name, known_verifiers()),
         "edit `verify` in burnish.toml",
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 import time
 from collections.abc import Collection
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -36,7 +36,7 @@ def judge(verifier: Verifier, trajectory: Trajectory) -> Verdict:
         raise
     except BaseException as problem:  # noqa: BLE001 - a user's code may raise anything, SystemExit too
         return unknown(verifier, "crash", f"{type(problem).__name__}: {_describe_problem(problem)}")
-    if not isinstance(answer, Verdict) or not _is_label(answer.label):
+    if not isinstance(cast("object", answer), Verdict) or not _is_label(answer.label):
         return unknown(verifier, "no verdict", f"verify() returned {shown(answer)}")
     try:
         return msgspec.structs.replace(

@@ -9,7 +9,6 @@ SHA256SUMS                                       hash of every other file
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import os
 import re
@@ -20,6 +19,7 @@ from pathlib import Path
 
 import msgspec
 
+from burnish.config.nearest_names import find_nearest
 from burnish.errors import RegistryError, UnknownAdapter
 from burnish.files.storage import sync_path, sync_tree
 from burnish.journal.layout import ensure_home
@@ -114,7 +114,8 @@ class AdapterStore:
         if _ID.fullmatch(version) and (folder / MANIFEST).is_file():
             return folder
         held = [manifest.id for manifest in self.list()]
-        near = difflib.get_close_matches(version, held, n=1) or held[-3:]
+        nearest = find_nearest(version, held)
+        near = [nearest] if nearest else held[-3:]
         raise UnknownAdapter(
             f"no adapter {version!r} in {self.folder}",
             f"one like {', '.join(near)}" if near else "a version made by burnish retrain",

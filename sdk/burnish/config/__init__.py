@@ -1,4 +1,6 @@
 """Read burnish.toml: find it, and decode its tables.
 
-config_file.py   where the file is, and its plain tables
+config_file.py     where the file is, and its plain tables
+decoding.py        a table as its type, with ranges and unknown keys
+nearest_names.py   the name that a misspelled one means
 """

@@ -13,7 +13,7 @@ import re
 import stat
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from pathlib import Path
 
 from burnish.files import platform
@@ -241,7 +241,7 @@ class FileLock:
 
 
 @contextlib.contextmanager
-def try_lock(path: Path) -> Iterator[bool]:
+def try_lock(path: Path) -> Generator[bool]:
     """Hold the lock of a file inside the context if it is free; yield True if it is held.
 
     The lock of a file that cannot be opened is not held.

@@ -5,12 +5,12 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import sys
 from pathlib import Path
 from typing import Any
 
+from burnish.config.nearest_names import suggest_name
 from burnish.errors import ImportPathError
 
 _project_folders: list[Path] = []
@@ -39,7 +39,7 @@ def resolve_object(spec: str, folder: Path) -> Any:
         if not hasattr(found, part):
             raise ImportPathError(
                 f"import path {spec!r}: {getattr(found, '__file__', None) or found} has no {part!r}",
-                _suggest_name(part, [name for name in vars(found) if not name.startswith("_")]),
+                suggest_name(part, [name for name in vars(found) if not name.startswith("_")]),
                 "edit burnish.toml",
             )
         found = getattr(found, part)
@@ -70,8 +70,3 @@ def _is_foreign(top: str, folder: Path, others: list[Path]) -> bool:
         return False
     here = (folder / f"{top}.py").exists() or (folder / top).is_dir()
     return here and any(Path(loaded).is_relative_to(other) for other in others)
-
-
-def _suggest_name(name: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1)
-    return repr(near[0]) if near else f"one of {', '.join(sorted(known)) or 'none'}"

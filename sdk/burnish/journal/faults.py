@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 from burnish.errors import BurnishError, JournalFull, JournalUnwritable
@@ -28,7 +28,7 @@ def name_fault(error: OSError, home: Path) -> JournalFull | JournalUnwritable:
 
 
 @contextlib.contextmanager
-def naming_faults(home: Path) -> Iterator[None]:
+def naming_faults(home: Path) -> Generator[None]:
     """Convert an `OSError` of the enclosed code to a burnish error.
 
     Raises:

@@ -21,7 +21,7 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 
 from burnish import settings as burnish_settings
@@ -145,7 +145,7 @@ class JournalWriter:
             raise name_fault(error, self.home) from error
 
     @contextlib.contextmanager
-    def _exclusive(self) -> Iterator[None]:
+    def _exclusive(self) -> Generator[None]:
         """Hold the lock for a change of segments; events appended meanwhile are written after it."""
         with self._lock:
             before, self._writing = self._writing, True
@@ -310,7 +310,7 @@ class JournalWriter:
             platform.force_data(segment.fd)
         self._synced = position
 
-    def _after_fork(self) -> None:
+    def after_fork(self) -> None:
         """Abandon the parent's files in a forked child and open a new journal."""
         kept = [self._folder_lock, *self._retired]
         if self._segment is not None:
@@ -368,7 +368,7 @@ def _after_fork_in_child() -> None:
     global _shared_lock
     _shared_lock = threading.RLock()
     for writer in list(_writers):
-        writer._after_fork()  # noqa: SLF001 - the module owns its writers
+        writer.after_fork()
 
 
 atexit.register(close_shared)

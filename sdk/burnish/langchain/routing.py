@@ -12,12 +12,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from contextlib import aclosing, contextmanager, suppress
 from contextvars import ContextVar
 from functools import lru_cache, wraps
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessageChunk
@@ -91,7 +91,7 @@ def route(model: Model, *, agent: str, home: Path | str | None = None) -> Model:
     Raises:
         CaptureError: If it is not a chat model; the message names the inner model to route.
     """
-    if not isinstance(model, BaseChatModel):
+    if not isinstance(cast("object", model), BaseChatModel):
         raise _refuse_model(model, agent)
     notice_undeclared_agent(agent, "route()")
     given = getattr(type(model), "burnish_routes", None) or type(model)
@@ -126,7 +126,7 @@ _given_thread: ContextVar[str | None] = ContextVar("burnish_given_thread", defau
 
 
 @contextmanager
-def _set_given_thread(config: Any) -> Iterator[None]:
+def _set_given_thread(config: Any) -> Generator[None]:
     configurable = (config or {}).get("configurable") or {}
     thread = configurable.get("thread_id")
     named = None if thread is None else str(thread)
@@ -303,6 +303,11 @@ async def _astream(
             return
 
 
+def _has_own(kind: type[BaseChatModel], name: str) -> bool:
+    """Return True if a class of chat models implements an optional hook of LangChain itself."""
+    return getattr(kind, name) is not getattr(BaseChatModel, name)
+
+
 def _make_entry_points(given: type[BaseChatModel]) -> dict[str, Any]:
     """Make `invoke`, `stream` and their async forms, which pass the config's thread to the hooks.
 
@@ -377,10 +382,10 @@ def _routed_class(given: type[BaseChatModel], agent: str, home: Path | None) -> 
         "_agenerate": _agenerate,
         "_get_llm_string": _get_llm_string,
     }
-    streams = given._stream is not BaseChatModel._stream
+    streams = _has_own(given, "_stream")
     if streams:
         own["_stream"] = _stream
-    if streams or given._astream is not BaseChatModel._astream:
+    if streams or _has_own(given, "_astream"):
         own["_astream"] = _astream
     for native in ("_stream_chat_model_events", "_astream_chat_model_events"):
         if getattr(given, native, None) is not None:

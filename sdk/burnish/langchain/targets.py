@@ -31,7 +31,7 @@ _RETRIES = 2  # few, because a user waits for the answer
 class ModelBinding(NamedTuple):
     """The model of a call, its options, and the form of its answer."""
 
-    model: BaseChatModel
+    model: Any  # a BaseChatModel; the routed model calls its protected hooks, as LangChain's own wrappers do
     kwargs: dict[str, Any]
     answers_by_tool: bool = False  # structured output is requested as a tool call
 

@@ -17,9 +17,10 @@ import dataclasses
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import cast
 
 from burnish.errors import BurnishError, ServingError, UnknownAdapter
 from burnish.protocols import Backend, Generation
@@ -44,7 +45,7 @@ class BackendCase:
         return self.backend.generate(_ASKED, [], adapter, **given)
 
     @contextlib.contextmanager
-    def load_versions(self, *versions: str) -> Iterator[Backend]:
+    def load_versions(self, *versions: str) -> Generator[Backend]:
         """Load some versions inside the context, and unload all afterwards."""
         for version in versions:
             self.backend.load(version, self.versions[version])
@@ -57,7 +58,7 @@ class BackendCase:
 
 def it_is_a_backend(case: BackendCase) -> None:
     """Check that it has all calls of the protocol and states what it serves."""
-    _require(isinstance(case.backend, Backend), "a call of the protocol is missing")
+    _require(isinstance(cast("object", case.backend), Backend), "a call of the protocol is missing")
     facts = case.backend.capabilities()
     for name in ("base_model", "runtime_adapters", "max_rank"):
         _require(name in facts, f"capabilities() lacks {name}")
@@ -210,7 +211,7 @@ def _require(held: bool, otherwise: str) -> None:
 
 
 @contextlib.contextmanager
-def _expect_error(kind: type[BurnishError], otherwise: str) -> Iterator[None]:
+def _expect_error(kind: type[BurnishError], otherwise: str) -> Generator[None]:
     try:
         yield
     except kind:

@@ -15,6 +15,7 @@ import copy
 import dataclasses
 import json
 from collections.abc import Callable, Sequence
+from typing import cast
 
 from burnish.errors import ExportError
 from burnish.protocols import Format
@@ -35,7 +36,7 @@ class FormatCase:
 
 def it_is_a_format(case: FormatCase) -> None:
     """Check that it has all calls of the protocol, a name, and distinct columns."""
-    _require(isinstance(case.format, Format), "a call of the protocol is missing")
+    _require(isinstance(cast("object", case.format), Format), "a call of the protocol is missing")
     _require(bool(case.format.name), "it has no name")
     columns = list(case.format.columns)
     _require(bool(columns) and len(set(columns)) == len(columns), f"its columns are {columns}")

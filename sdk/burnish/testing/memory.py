@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from burnish.capture import faults
@@ -68,7 +68,7 @@ def _is_end(event: AnyEvent) -> bool:
 
 
 @contextlib.contextmanager
-def capturing() -> Iterator[MemoryJournal]:
+def capturing() -> Generator[MemoryJournal]:
     """Send captured events to a journal in memory inside the context."""
     journal = MemoryJournal()
     before = sink.replace(journal)
@@ -79,7 +79,7 @@ def capturing() -> Iterator[MemoryJournal]:
 
 
 @contextlib.contextmanager
-def production_faults() -> Iterator[None]:
+def production_faults() -> Generator[None]:
     """Count and log faults of capture as in production, although pytest runs."""
     before = faults.set_raising(False)
     try:

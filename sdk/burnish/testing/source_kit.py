@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from typing import cast
 
 from burnish.protocols import SpanSource
 from burnish.records import Span
@@ -40,11 +41,11 @@ class SourceCase:
 
 def it_is_a_source(case: SourceCase) -> None:
     """Check that it has the call of the protocol and yields spans with valid ids."""
-    _require(isinstance(case.source, SpanSource), "spans() is missing")
+    _require(isinstance(cast("object", case.source), SpanSource), "spans() is missing")
     found = case.spans()
     _require(bool(found), "it yields nothing")
     for span in found:
-        _require(isinstance(span, Span), f"{type(span).__name__} is not a Span")
+        _require(isinstance(cast("object", span), Span), f"{type(span).__name__} is not a Span")
         for name, length in (("trace_id", 32), ("span_id", 16)):
             value = getattr(span, name)
             _require(len(value) == length and set(value) <= _HEX, f"{name} is {value!r}")

@@ -14,6 +14,7 @@ from __future__ import annotations
 import dataclasses
 import pickle
 from collections.abc import Callable, Iterator
+from typing import cast
 
 import msgspec
 
@@ -70,7 +71,9 @@ def add_claims(run: Trajectory, *, success: bool, aloud: bool) -> Trajectory:
 
 def it_is_a_verifier(case: VerifierCase) -> None:
     """Check that it has a name, a version, verify() and valid traits."""
-    _require(isinstance(case.verifier, Verifier), "a part of the protocol is missing")
+    _require(
+        isinstance(cast("object", case.verifier), Verifier), "a part of the protocol is missing"
+    )
     for name in ("name", "version"):
         value = getattr(case.verifier, name)
         _require(isinstance(value, str) and bool(value), f"its {name} is {value!r}")
@@ -90,7 +93,7 @@ def it_answers_with_plain_data(case: VerifierCase) -> None:
     """Check that its verdicts can be stored: known labels, plain evidence, score in 0 to 1, cost from 0."""
     for run in (case.success, case.fail):
         verdict = case.verifier.verify(run)
-        _require(isinstance(verdict, Verdict), f"it returns {verdict!r}")
+        _require(isinstance(cast("object", verdict), Verdict), f"it returns {verdict!r}")
         _require(verdict.label in LABELS, f"its label is {verdict.label!r}")
         try:
             canonical(verdict.evidence)

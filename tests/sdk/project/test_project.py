@@ -151,7 +151,7 @@ def test_who_listens_is_told_of_the_settings_of_a_project(tmp_path):
 
 
 def test_a_setting_that_no_file_can_hold_is_refused(tmp_path):
-    with pytest.raises(SettingsError, match="unknown setting 'exporters'"):
+    with pytest.raises(SettingsError, match="unknown key 'exporters'"):
         load_project(written(tmp_path, "[burnish]\nexporters = []\n"))
 
 

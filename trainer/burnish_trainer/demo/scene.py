@@ -15,7 +15,7 @@ import dataclasses
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,7 +72,7 @@ class Scene:
 
 
 @contextlib.contextmanager
-def open_scene(options: DemoOptions) -> Iterator[Scene]:
+def open_scene(options: DemoOptions) -> Generator[Scene]:
     """Open the unfinished demo with the same options, or a new one; the process works in its workspace inside the block.
 
     Raises:
@@ -107,7 +107,7 @@ def _choose_folder(options: DemoOptions) -> Path:
 
 
 @contextlib.contextmanager
-def _settings_for(folder: Path) -> Iterator[None]:
+def _settings_for(folder: Path) -> Generator[None]:
     """Point the process's home and burnish.toml at the demo inside the context, and restore them afterwards."""
     before = settings.current()
     given = {"home": folder / "workspace", "config": folder / "project" / "burnish.toml"}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -29,7 +29,7 @@ _seeds: ContextVar[Iterator[int] | None] = ContextVar("burnish_attempt_seeds", d
 
 
 @contextmanager
-def seed_calls(seed: int, task_id: str, attempt: int) -> Iterator[None]:
+def seed_calls(seed: int, task_id: str, attempt: int) -> Generator[None]:
     """Give each model call inside the block its own seed.
 
     Servers seed each request by its seed alone: one seed for all tasks would give all runs the same random numbers.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from typing import Any
 
 from burnish import settings
@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
-def load_adapter(config: AgentConfig, adapter: str | None) -> Iterator[None]:
+def load_adapter(config: AgentConfig, adapter: str | None) -> Generator[None]:
     """Load an adapter version for the duration of a block; a version that was loaded before stays loaded.
 
     Args:

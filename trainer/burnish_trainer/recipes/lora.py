@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -122,7 +122,7 @@ _EXPERT_LAYERS = frozenset({"gate_proj", "up_proj", "down_proj", "w1", "w2", "w3
 
 
 @contextlib.contextmanager
-def ignore_future_warnings() -> Iterator[None]:
+def ignore_future_warnings() -> Generator[None]:
     """Ignore future warnings of the training libraries inside the block."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)

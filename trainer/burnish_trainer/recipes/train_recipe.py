@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
+from msgspec import Meta
 
+from burnish.config.decoding import Fault, decode_table
 from burnish.errors import TrainingError
 from burnish.records import Record
 
@@ -14,36 +16,26 @@ class TrainRecipe(Record, frozen=True, kw_only=True):
     """Settings of one training run; all of them enter its plan and its lineage."""
 
     name: str = "adapter"  # an adapter version is called name@sha12
-    rank: int = 16
-    alpha: float = 32.0
-    dropout: float = 0.0
-    epochs: float = 3.0
-    learning_rate: float = 2e-4
-    batch_size: int = 16  # sequences a step
-    warmup_steps: int = 5
+    rank: Annotated[int, Meta(ge=1, le=512)] = 16
+    alpha: Annotated[float, Meta(ge=1e-3, le=4096)] = 32.0
+    dropout: Annotated[float, Meta(ge=0, le=0.9)] = 0.0
+    epochs: Annotated[float, Meta(ge=1e-3, le=1000)] = 3.0
+    learning_rate: Annotated[float, Meta(ge=1e-9, le=1)] = 2e-4
+    batch_size: Annotated[int, Meta(ge=1, le=65536)] = 16  # sequences a step
+    warmup_steps: Annotated[int, Meta(ge=0, le=1_000_000)] = 5
     schedule: Literal["linear", "cosine", "constant_with_warmup"] = "linear"
-    weight_decay: float = 0.0
-    max_grad_norm: float = 1.0
+    weight_decay: Annotated[float, Meta(ge=0, le=10)] = 0.0
+    max_grad_norm: Annotated[float, Meta(ge=0, le=1e6)] = 1.0
     max_length: int | None = None  # tokens; longer rows are dropped and counted, never cut
     seed: int = 0
     init_adapter: str | None = None  # a version to continue from; None starts a fresh adapter
     threads: int | None = None  # of the processor; by default one for tiny models, else all
-    checkpoints: int = 8  # over the whole run
+    checkpoints: Annotated[int, Meta(ge=0, le=1000)] = 8  # over the whole run
     dtype: Literal["float32", "bfloat16"] = "float32"
 
 
-_RANGES: dict[str, tuple[float, float]] = {
-    "rank": (1, 512),
-    "alpha": (1e-3, 4096),
-    "dropout": (0, 0.9),
-    "epochs": (1e-3, 1000),
-    "learning_rate": (1e-9, 1),
-    "batch_size": (1, 65536),
-    "warmup_steps": (0, 1_000_000),
-    "weight_decay": (0, 10),
-    "max_grad_norm": (0, 1e6),
-    "checkpoints": (0, 1000),
-}
+_PLACE = "look at [agent.NAME.train] in burnish.toml"
+_FAULT = Fault(TrainingError, _PLACE, _PLACE)
 
 
 def make_recipe(given: TrainRecipe | dict[str, Any] | None = None, **changes: Any) -> TrainRecipe:
@@ -54,26 +46,4 @@ def make_recipe(given: TrainRecipe | dict[str, Any] | None = None, **changes: An
     """
     values = msgspec.structs.asdict(given) if isinstance(given, TrainRecipe) else dict(given or {})
     values |= changes
-    try:
-        recipe = msgspec.convert(values, TrainRecipe, strict=False)
-    except msgspec.ValidationError as error:
-        raise TrainingError(
-            f"the recipe is wrong: {error}",
-            "settings as burnish_trainer.Recipe documents them",
-            "look at [agent.NAME.train] in burnish.toml",
-        ) from error
-    unknown = set(values) - set(TrainRecipe.__struct_fields__)
-    if unknown:
-        raise TrainingError(
-            f"the recipe has unknown settings: {', '.join(sorted(unknown))}",
-            f"some of {', '.join(TrainRecipe.__struct_fields__)}",
-            "look at [agent.NAME.train] in burnish.toml",
-        )
-    for name, (low, high) in _RANGES.items():
-        if not low <= getattr(recipe, name) <= high:
-            raise TrainingError(
-                f"the recipe's {name} is {getattr(recipe, name)}",
-                f"a number from {low:g} to {high:g}",
-                f"set {name} in [agent.NAME.train] of burnish.toml",
-            )
-    return recipe
+    return decode_table(values, TrainRecipe, "recipe", fault=_FAULT, strict=False)

@@ -61,7 +61,7 @@ def make_plan(
         dataset: Id of the dataset version and hash of its token rows.
         rows: The row report.
     """
-    deciding = {
+    deciding: dict[str, Any] = {
         "objective": objective,
         "base_sha256": base[1],
         "dataset": dataset[0],

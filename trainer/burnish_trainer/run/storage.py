@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 @contextlib.contextmanager
-def explain_full_disk(folder: Path) -> Iterator[None]:
+def explain_full_disk(folder: Path) -> Generator[None]:
     """Turn the error of a full disk inside the block into one clear error; finished files stay.
 
     Raises:
@@ -56,7 +56,7 @@ def hash_file(path: Path) -> str:
 
 
 @contextlib.contextmanager
-def lock_folder(folder: Path, what: str) -> Iterator[None]:
+def lock_folder(folder: Path, what: str) -> Generator[None]:
     """Lock a folder for this process.
 
     Raises:

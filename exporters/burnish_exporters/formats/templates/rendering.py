@@ -135,12 +135,16 @@ def _compile_template(source: str) -> Any:
         trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols, GenerationTag]
     )
     environment.filters["tojson"] = _to_json
-    environment.globals["raise_exception"] = refuse
-    environment.globals["strftime_now"] = lambda form: dt.datetime.now().strftime(form)  # noqa: DTZ005
+    environment.globals |= {"raise_exception": refuse, "strftime_now": _format_now}
     try:
         return environment.from_string(source)
     except jinja2.TemplateError as problem:
         raise ExportError(f"the chat template is not valid Jinja: {problem}", _FIX) from problem
+
+
+def _format_now(form: str) -> str:
+    """Return the present time in a form, as templates ask for it."""
+    return dt.datetime.now().strftime(form)  # noqa: DTZ005 - templates mean local time
 
 
 def _to_json(

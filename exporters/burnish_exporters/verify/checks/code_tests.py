@@ -22,7 +22,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -169,7 +169,7 @@ def passes_tests(
         if isinstance(tests, str)
         else {str(k): v for k, v in tests.items()}
     )
-    if not given or not all(isinstance(text, str) for text in given.values()):
+    if not given or not all(isinstance(cast("object", text), str) for text in given.values()):
         raise VerificationError(
             "no tests", "texts by task id, a folder or a file", 'passes_tests("checks")'
         )

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
-from typing import Any
+from typing import Any, cast
 
 from burnish.errors import VerificationError
 from burnish.journal.events import canonical
@@ -109,7 +109,7 @@ def dom_assert(
             or a value of a wrong type.
     """
     for one in assertions:
-        if not isinstance(one, dict) or "selector" not in one or one.keys() - _KEYS:
+        if not isinstance(cast("object", one), dict) or "selector" not in one or one.keys() - _KEYS:
             raise VerificationError(
                 f"assertion {one!r}", f"a selector, and only keys of {sorted(_KEYS)}"
             )

@@ -14,7 +14,7 @@ import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from burnish.capture.recorder.values import read_text
 from burnish.errors import VerificationError
@@ -130,7 +130,7 @@ def given_references(
     """
     if isinstance(references, str) and not references.endswith(".json"):
         return {}, references, version_of(references.partition(":")[0], folder)
-    if not isinstance(references, (str, Mapping)):
+    if not isinstance(cast("object", references), (str, Mapping)):
         raise VerificationError(
             f"references: a {type(references).__name__}",
             'a table by task id, a file "NAME.json", or "module:function"',

@@ -110,7 +110,7 @@ def _named_tuple(form: Any, decode: Decode) -> Any:
     name, fields, values = form
     key = (str(name), *map(str, fields))
     if key not in _named_tuples:
-        _named_tuples[key] = collections.namedtuple(key[0], key[1:], rename=True)  # noqa: PYI024 - names of the code
+        _named_tuples[key] = collections.namedtuple(key[0], key[1:], rename=True)  # noqa: PYI024 # pyright: ignore[reportUntypedNamedTuple] - names of the code
     return _named_tuples[key](*[decode(value) for value in values])
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from burnish.capture.api.recorded_functions import ScopeEntry, leave_context, record_calls
 from burnish.capture.arguments import tolerate
@@ -133,7 +133,7 @@ class trace(Entered[Scope]):  # noqa: N801 - used as `@burnish.trace(...)` and `
         tags: Sequence[str] = (),
         input: Any = None,
     ) -> None:
-        if not isinstance(agent, str) or not agent:
+        if not isinstance(cast("object", agent), str) or not agent:
             raise CaptureError(
                 f"trace() got the agent name {shown(agent)}",
                 "a name",

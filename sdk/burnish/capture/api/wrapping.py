@@ -13,7 +13,7 @@ import copy
 import functools
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from burnish.capture.api.custom_runnables import is_handwritten, record_entry
 from burnish.capture.api.tracing import EntryScopes
@@ -49,7 +49,7 @@ def wrap(graph: _R, *, agent: str, tags: Sequence[str] = ()) -> _R:
     Raises:
         CaptureError: If `graph` is not a runnable, or the name is empty.
     """
-    if not isinstance(agent, str) or not agent:
+    if not isinstance(cast("object", agent), str) or not agent:
         raise CaptureError(
             f"wrap() got the agent name {agent!r}", "a name", 'burnish.wrap(graph, agent="support")'
         )

@@ -69,7 +69,7 @@ def _add_content(encoded: Message, message: dict[str, Any], content: Any) -> Non
         encoded["form"] = "null"
 
 
-def _encode_call(call: dict[str, Any]) -> block_codec.Part:
+def _encode_call(call: Any) -> block_codec.Part:
     function = call.get("function") if isinstance(call, dict) else None
     if not isinstance(function, dict):
         return _verbatim_part(call, "call")

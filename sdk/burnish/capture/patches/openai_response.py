@@ -103,7 +103,7 @@ class WireReply:
             self._texts.append(message["content"])
         for place, call in enumerate(message.get("tool_calls") or ()):
             kept = self._call_of(place, call)
-            function = call.get("function") or {}
+            function: dict[str, Any] = call.get("function") or {}
             if call.get("id"):
                 kept["id"] = call["id"]
             if function.get("name"):

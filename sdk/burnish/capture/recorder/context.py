@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextvars import ContextVar
 from typing import Any
 
@@ -79,7 +79,7 @@ def current_thread_id() -> str | None:
 
 
 @contextlib.contextmanager
-def suppress() -> Iterator[None]:
+def suppress() -> Generator[None]:
     """Record nothing inside: for verifiers, judges and other code that is not the agent."""
     token = suppressed.set(True)
     try:

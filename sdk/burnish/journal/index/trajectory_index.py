@@ -13,6 +13,7 @@ import sqlite3
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -265,7 +266,7 @@ class Index:
 
     def _rows(
         self, statement: str, values: Sequence[str | int], *, checked: bool = False
-    ) -> list[tuple]:
+    ) -> list[tuple[Any, ...]]:
         """Select rows of the index; rebuild the index first if a row is damaged.
 
         Args:
@@ -282,7 +283,9 @@ class Index:
                 self._start_again()
                 return self._select(statement, values, checked=checked)
 
-    def _select(self, statement: str, values: Sequence[str | int], *, checked: bool) -> list[tuple]:
+    def _select(
+        self, statement: str, values: Sequence[str | int], *, checked: bool
+    ) -> list[tuple[Any, ...]]:
         rows = self._open().execute(statement, values).fetchall()
         if not checked:
             return rows

@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -201,7 +201,7 @@ class Rewriting(msgspec.Struct):
 
 
 @contextlib.contextmanager
-def rewriting(home: Path, *, wait_s: float = 0.0, remote: bool = True) -> Iterator[Rewriting]:
+def rewriting(home: Path, *, wait_s: float = 0.0, remote: bool = True) -> Generator[Rewriting]:
     """Hold the lock for everything that rewrites the journal: archive, erase, retention.
 
     When it takes and when it releases the lock, the holder finishes pending erasures.

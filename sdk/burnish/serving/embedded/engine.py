@@ -102,7 +102,7 @@ class Engine:
         cls._names.clear()
 
     @classmethod
-    def _after_fork(cls) -> None:
+    def after_fork(cls) -> None:
         """Start a forked child without engines and with a free lock, since it has no worker threads."""
         cls._shared_lock = threading.Lock()
         cls._forget_shared()
@@ -362,4 +362,4 @@ def _refuse_other_content(version: str, folder: Path, found: str) -> ServingErro
 
 
 atexit.register(Engine.close_shared)
-platform.after_fork_in_child(Engine._after_fork)  # noqa: SLF001 - its own class
+platform.after_fork_in_child(Engine.after_fork)

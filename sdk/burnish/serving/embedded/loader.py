@@ -273,8 +273,8 @@ def _make_pair(
             f"({rank}, {layer.in_features}) and ({layer.out_features}, {rank})",
             "retrain on this base, or serve the base that the adapter names",
         )
-    where = {"device": layer.weight.device, "dtype": layer.weight.dtype}
+    device, dtype = layer.weight.device, layer.weight.dtype
     return LoraPair(
-        down=down.to(**where).T.contiguous(),
-        up=(up.float() * scale).to(**where).T.contiguous(),
+        down=down.to(device, dtype).T.contiguous(),
+        up=(up.float() * scale).to(device, dtype).T.contiguous(),
     )

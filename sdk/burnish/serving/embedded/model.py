@@ -151,9 +151,9 @@ class CausalModel:
         """Make the mask of a step, or one mask per kind of attention."""
         contract, dtype = self.contract, self._model.dtype
         kinds = contract.attention_kinds
-        if kinds == {FULL}:
+        if kinds == frozenset({FULL}):
             return pool.make_mask(dtype)
-        if kinds == {SLIDING}:
+        if kinds == frozenset({SLIDING}):
             return pool.make_mask(dtype, contract.window)
         return {FULL: pool.make_mask(dtype), SLIDING: pool.make_mask(dtype, contract.window)}
 
@@ -203,7 +203,7 @@ class CausalModel:
         window = getattr(config, "sliding_window", None)
         listed = getattr(config, "layer_types", None) or [SLIDING if window else FULL]
         same_window = SLIDING not in listed or window == self.contract.window
-        if set(listed) != self.contract.attention_kinds or not same_window:
+        if frozenset(listed) != self.contract.attention_kinds or not same_window:
             raise ServingError(
                 f"the model in {self.facts.folder} has layers of the kinds "
                 f"{', '.join(sorted(set(listed)))} with a window of {window} once loaded, but its "

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import nn
@@ -96,7 +97,7 @@ def install_slots(model: nn.Module) -> Slots:
         layer = SlotLinear(
             linear.in_features,
             linear.out_features,
-            bias=linear.bias is not None,
+            bias=cast("object", linear.bias) is not None,  # torch does not say that it may be None
             device="meta",
         )
         layer.weight, layer.bias = linear.weight, linear.bias

@@ -11,9 +11,9 @@ import asyncio
 import json
 import logging
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from burnish.http_guard import BODY_S, HEADERS_S, REALM, Guard, RequestRefused
 
@@ -163,14 +163,18 @@ class GuardedProtocol(H11Protocol):
         super().connection_lost(exc)
 
     def _watch(self) -> None:
-        waits = self.cycle is None or self.cycle.response_complete
+        waits = self._waits_for_request()
         if not waits and self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
         elif waits and self._deadline is None and not self.transport.is_closing():
             self._deadline = self.loop.call_later(HEADERS_S, self._close)
 
+    def _waits_for_request(self) -> bool:
+        cycle = cast("RequestResponseCycle | None", self.cycle)  # None before the first request
+        return cycle is None or cycle.response_complete
+
     def _close(self) -> None:
         self._deadline = None
-        if self.cycle is None or self.cycle.response_complete:
+        if self._waits_for_request():
             self.transport.close()

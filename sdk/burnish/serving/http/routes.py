@@ -452,7 +452,7 @@ def _read_object(body: dict[str, Any], key: str) -> dict[str, Any]:
     return value or {}
 
 
-def _stop_texts(given: Json) -> tuple[str, ...]:
+def _stop_texts(given: Any) -> tuple[str, ...]:
     stops = (given,) if isinstance(given, str) else tuple(given or ())
     if not all(isinstance(stop, str) and 0 < len(stop) <= _LONGEST_STOP for stop in stops):
         raise Refusal(f"'stop' must be texts of 1 to {_LONGEST_STOP} characters.")

@@ -131,7 +131,8 @@ def _present_access(attributes: dict[str, Json]) -> dict[str, Json]:
             found[s.OUTPUT_MIME] = "application/json"
             break
     documents = attributes.get(s.RETRIEVAL_DOCUMENTS)
-    for place, document in enumerate(documents if isinstance(documents, list) else ()):
+    listed: list[Json] = documents if isinstance(documents, list) else []
+    for place, document in enumerate(listed):
         text = document.get("content") if isinstance(document, dict) else None
         if isinstance(text, str):
             found[f"{s.OPENINFERENCE_DOCUMENTS}.{place}.document.content"] = text

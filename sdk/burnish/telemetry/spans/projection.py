@@ -379,7 +379,8 @@ def _set_reply(attributes: Attributes, end: e.ModelEnded, blobs: Blobs, started:
     )
     if end.first_token_at is not None:
         attributes[s.FIRST_CHUNK] = (end.first_token_at - started) / 1e9
-    for key, value in (end.usage or {}).items():
+    # An event of this process was not decoded, so its types are what a caller gave.
+    for key, value in cast("dict[str, int | None]", end.usage or {}).items():
         if value is not None:
             attributes[s.USAGE.get(key, f"burnish.usage.{key}")] = value
     reply: Attributes = {}
