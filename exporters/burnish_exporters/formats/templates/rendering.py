@@ -135,7 +135,8 @@ def _compile_template(source: str) -> Any:
         trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols, GenerationTag]
     )
     environment.filters["tojson"] = _to_json
-    environment.globals |= {"raise_exception": refuse, "strftime_now": _format_now}
+    own: dict[str, Any] = {"raise_exception": refuse, "strftime_now": _format_now}
+    environment.globals.update(own)
     try:
         return environment.from_string(source)
     except jinja2.TemplateError as problem:

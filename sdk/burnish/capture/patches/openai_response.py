@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from burnish.capture.content.chat_form import read_call
 from burnish.records import Message
@@ -103,7 +103,7 @@ class WireReply:
             self._texts.append(message["content"])
         for place, call in enumerate(message.get("tool_calls") or ()):
             kept = self._call_of(place, call)
-            function: dict[str, Any] = call.get("function") or {}
+            function = cast("dict[str, Any]", call.get("function") or {})
             if call.get("id"):
                 kept["id"] = call["id"]
             if function.get("name"):

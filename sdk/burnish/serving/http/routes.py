@@ -13,7 +13,7 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from starlette.requests import Request as HttpRequest
@@ -453,7 +453,8 @@ def _read_object(body: dict[str, Any], key: str) -> dict[str, Any]:
 
 
 def _stop_texts(given: Any) -> tuple[str, ...]:
-    stops = (given,) if isinstance(given, str) else tuple(given or ())
+    one = isinstance(given, str)
+    stops = cast("tuple[Any, ...]", (given,) if one else tuple(given or ()))
     if not all(isinstance(stop, str) and 0 < len(stop) <= _LONGEST_STOP for stop in stops):
         raise Refusal(f"'stop' must be texts of 1 to {_LONGEST_STOP} characters.")
     if len(stops) > _MOST_STOPS:
