@@ -16,7 +16,7 @@ from typing import Annotated
 import msgspec
 import typer
 
-from burnish.cli.init_templates import AGENT, BURNISH_TOML, CHECKS, TASKS, render_template
+from burnish.cli.templates.project_files import AGENT, BURNISH_TOML, CHECKS, TASKS, render_template
 from burnish.errors import SettingsError
 from burnish.files.paths import is_component
 

@@ -66,7 +66,7 @@ def require_table(given: object, where: str, fault: Fault = _FAULT) -> dict[str,
     """Return a mapping as a dict.
 
     Raises:
-        SettingsError: If it is no mapping; or the error of `fault`.
+        SettingsError: If it is not a mapping; or the error of `fault`.
     """
     if not isinstance(given, Mapping):
         raise fault.error(f"{where} is {given!r}", "a table", fault.fix)
