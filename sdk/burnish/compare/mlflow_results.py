@@ -70,7 +70,7 @@ def _list_rows(content: Any) -> list[Mapping[str, Any]]:
     return [row for row in rows if isinstance(row, dict)]
 
 
-def _read_row(row: Mapping[str, Any]) -> dict[str, Any]:
+def _read_row(row: Mapping[Any, Any]) -> dict[str, Any]:
     if _is_trace(row):
         return _read_trace(row)
     if isinstance(row.get("assessments"), list):  # they tell scores from expectations
