@@ -54,7 +54,7 @@ def _read_entry(archive: zipfile.ZipFile, raw: Any, info: zipfile.ZipInfo) -> by
             return archive.read(info)
         except (zipfile.BadZipFile, EOFError):
             return None
-    import zstandard  # only for archives, and not a dependency of ours
+    import zstandard  # only for archives, and not a dependency of burnish
 
     raw.seek(info.header_offset)
     name, extra = _HEADER.unpack(raw.read(_HEADER.size))
