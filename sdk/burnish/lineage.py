@@ -209,6 +209,7 @@ def _find_version(home: Path, identifier: str) -> Node | None:
             "id": identifier,
             "created_at": content.get("created_at"),
             "forced": bool(content.get("forced")) or _was_forced(home, identifier),
+            "gate": _list_decisions(home, identifier) if kind == "adapter" else [],
             "sources": content.get("sources", []),
             "trajectories": (content.get("extras") or {}).get("trajectories"),
             "parents": [_find_version(home, parent) or _make_missing(parent) for parent in parents],
@@ -228,6 +229,21 @@ def _list_agents(home: Path) -> list[str]:
 def _was_forced(home: Path, adapter: str) -> bool:
     """Return True if the version was forced past the gate for any agent."""
     return any(one.forced for one in _list_candidates(home) if one.adapter == adapter)
+
+
+def _list_decisions(home: Path, adapter: str) -> list[Node]:
+    """List the gate's decisions on a version, oldest first; empty if the control database is damaged."""
+    from burnish.adapters import Registry
+
+    try:
+        found = [one for one in Registry(home).audit() if one["action"] == "decided"]
+    except BurnishError:
+        return []
+    return [
+        {"agent": one["agent"], "at_ns": one["at_ns"], **details}
+        for one in found
+        if isinstance(details := one["detail"], dict) and details.get("adapter") == adapter
+    ]
 
 
 def _list_candidates(home: Path) -> Sequence[Candidate]:

@@ -93,6 +93,9 @@ def test_what_the_gate_stops_goes_on_only_if_forced_and_that_is_recorded(shop, h
     assert report.decision.reasons
     (stopped,) = Registry(home).list("shop")
     assert (stopped.decision, stopped.may_serve) == (report.decision.decision, False)
+    (decided,) = burnish.Workspace().lineage(report.adapter)["gate"]
+    assert decided["decision"] == report.decision.decision
+    assert decided["facts"]["decision_on_set"] == 1
     assert json.loads(Path(stopped.evaluation).read_text())["after"] == report.adapter
     with pytest.raises(RegistryError, match="the gate's decision on"):
         Registry(home).require("shop", report.adapter)
