@@ -36,10 +36,12 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
     """Base of all tables: immutable, each key described by its annotation."""
 
 
-class DatasetConfig(Table, frozen=True, kw_only=True):
-    """`[agent.NAME.dataset]`: rules for rows of a dataset version."""
+class DatasetTable(Table, frozen=True, kw_only=True):
+    """Rules for rows of a dataset version; the exporters' `Recipe` extends it."""
 
-    max_per_task: Annotated[Positive, Meta(description="Largest number of rows of one task.")] = 4
+    max_per_task: Annotated[
+        Positive | None, Meta(description="Largest number of rows of one task.")
+    ] = 4
     min_rows: Annotated[
         Positive, Meta(description="Smallest number of training rows; fewer are an error.")
     ] = 1
@@ -72,24 +74,36 @@ class DatasetConfig(Table, frozen=True, kw_only=True):
         Literal["none", "structured", "full"],
         Meta(description="Kinds of personal data and secrets that are replaced."),
     ] = "structured"
+
+
+class DatasetConfig(DatasetTable, frozen=True, kw_only=True):
+    """`[agent.NAME.dataset]`: rules for rows of a dataset version, and further keys of the recipe."""
+
     recipe: Annotated[
         dict[str, Any],
         Meta(description="Further options, by their names in the exporters' Recipe."),
     ] = {}
 
 
-class TrainConfig(Table, frozen=True, kw_only=True):
-    """`[agent.NAME.train]`: the recipe of an adapter."""
+class TrainTable(Table, frozen=True, kw_only=True):
+    """Settings of a training; the trainer's `Recipe` extends it."""
 
-    rank: Annotated[Positive, Meta(description="Rank of the LoRA matrices.")] = 16
-    alpha: Annotated[float, Meta(gt=0, description="LoRA alpha; the scale is alpha / rank.")] = 32
-    epochs: Annotated[float, Meta(gt=0, description="Passes over the rows.")] = 3
-    learning_rate: Annotated[float, Meta(gt=0, description="Peak learning rate.")] = 2e-4
-    batch_size: Annotated[Positive, Meta(description="Rows of one optimiser step.")] = 16
+    rank: Annotated[int, Meta(ge=1, le=512, description="Rank of the LoRA matrices.")] = 16
+    alpha: Annotated[
+        float, Meta(ge=1e-3, le=4096, description="LoRA alpha; the scale is alpha / rank.")
+    ] = 32.0
+    epochs: Annotated[float, Meta(ge=1e-3, le=1000, description="Passes over the rows.")] = 3.0
+    learning_rate: Annotated[float, Meta(ge=1e-9, le=1, description="Peak learning rate.")] = 2e-4
+    batch_size: Annotated[int, Meta(ge=1, le=65536, description="Rows of one optimiser step.")] = 16
     max_length: Annotated[
         Positive | None, Meta(description="Longest row in tokens; by default the model's limit.")
     ] = None
     seed: Annotated[Count, Meta(description="Seed of order and initial weights.")] = 0
+
+
+class TrainConfig(TrainTable, frozen=True, kw_only=True):
+    """`[agent.NAME.train]`: settings of a training, and the adapter that it starts from."""
+
     start: Annotated[
         Literal["current", "base"],
         Meta(

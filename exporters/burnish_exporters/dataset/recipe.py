@@ -11,17 +11,17 @@ from msgspec import Meta
 
 from burnish.config.decoding import Fault, decode_table, require_table
 from burnish.errors import ExportError
+from burnish.project import DatasetTable, Positive, Share
 from burnish.records import DatasetManifest
-
-Share = Annotated[float, Meta(ge=0, le=1)]
-Positive = Annotated[int, Meta(ge=1)]
 
 _HELP = "help(burnish_exporters.Recipe)"
 _FAULT = Fault(ExportError, _HELP, _HELP)
 
 
-class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Recipe(DatasetTable, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The choices that shape a dataset version. The recipe is part of the version's hash.
+
+    Nine of its fields are keys of `[agent.NAME.dataset]`: `DatasetTable` defines them with defaults and ranges.
 
     Attributes:
         max_per_task: Most runs of one task; None keeps all.
@@ -69,22 +69,14 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         steps: Your own curation steps, by import path.
     """
 
-    max_per_task: Positive | None = 4
-    min_rows: Positive = 1
-    heldout: Share = 0.0
     heldout_since: str | None = None
-    heldout_pools: list[str] = msgspec.field(
-        default_factory=lambda: ["heldout", "standing", "capability"]
-    )
-    refuse_tasks: list[str] = []
-    refuse_requests: list[str] = []
-    refuse_similar: list[str] = []
-    benchmarks: list[str] = []
+    refuse_tasks: list[str] = msgspec.field(default_factory=list[str])
+    refuse_requests: list[str] = msgspec.field(default_factory=list[str])
+    refuse_similar: list[str] = msgspec.field(default_factory=list[str])
+    benchmarks: list[str] = msgspec.field(default_factory=list[str])
     sources: list[str] = msgspec.field(
         default_factory=lambda: ["production", "rollout", "demonstration", "teacher"]
     )
-    near_duplicates: bool = False
-    luck: Literal["none", "observations", "siblings", "both"] = "none"
     replay: str | None = None
     ambiguous: Literal["drop", "keep"] = "drop"
     max_repeated_calls: Annotated[int, Meta(ge=0)] | None = None
@@ -94,23 +86,20 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     critical_steps: Annotated[float, Meta(gt=0, le=1)] | None = None
     tool_docs: str | None = None
     tool_docs_share: Share = 0.5
-    general: list[str] = []
+    general: list[str] = msgspec.field(default_factory=list[str])
     general_share: Annotated[float, Meta(ge=0, lt=1)] = 0.0
     max_external: Share = 1.0
     min_external: Share = 0.0
-    kinds: list[str] = []
+    kinds: list[str] = msgspec.field(default_factory=list[str])
     rare_below: Share = 0.05
-    verifier_floor: Share = 0.9
-    mask_errors: bool = True
     weigh: Literal["none", "task"] = "none"
     contrast: bool = False
-    redact: Literal["none", "structured", "full"] = "structured"
-    redact_patterns: dict[str, str] = {}
-    redact_terms: dict[str, str] = {}
+    redact_patterns: dict[str, str] = msgspec.field(default_factory=dict[str, str])
+    redact_terms: dict[str, str] = msgspec.field(default_factory=dict[str, str])
     names_model: str | None = None
-    steps: list[str] = []
-    licenses: list[str] = []
-    rights: list[str] = []
+    steps: list[str] = msgspec.field(default_factory=list[str])
+    licenses: list[str] = msgspec.field(default_factory=list[str])
+    rights: list[str] = msgspec.field(default_factory=list[str])
 
     def luck_signs(self) -> frozenset[str]:
         """Return the signs of luck that the recipe looks for: observations, siblings."""

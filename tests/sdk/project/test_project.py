@@ -3,12 +3,19 @@
 import pickle
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from burnish import settings
 from burnish.errors import BurnishError, ImportPathError, SettingsError, UnknownAgent
 from burnish.imports.import_path import resolve_object
-from burnish.project import AgentConfig, describe_keys, load_project
+from burnish.project import (
+    AgentConfig,
+    DatasetConfig,
+    TrainConfig,
+    describe_keys,
+    load_project,
+)
 
 MINIMAL = '[agent.support]\nbuild = "agent:build"\nbase_model = "starter"\n'
 EXAMPLE = Path(__file__).parents[3] / "docs" / "burnish.toml"
@@ -195,3 +202,22 @@ def test_an_import_that_fails_says_what_was_tried(tmp_path, spec, said):
     with pytest.raises(ImportPathError, match=said) as caught:
         resolve_object(spec, tmp_path)
     assert isinstance(caught.value, BurnishError | ImportError)
+
+
+def test_a_key_of_the_file_and_a_field_of_a_recipe_are_one_definition():
+    from burnish_exporters import Recipe
+    from burnish_trainer.recipes import TrainRecipe
+
+    for table, recipe, own in (
+        (DatasetConfig, Recipe, {"recipe"}),
+        (TrainConfig, TrainRecipe, {"start"}),
+    ):
+        keys = {field.name: field for field in msgspec.structs.fields(table)}
+        fields = {field.name: field for field in msgspec.structs.fields(recipe)}
+        shared = table.__mro__[1]
+        assert issubclass(recipe, shared)
+        assert keys.keys() - fields.keys() == own
+        assert keys.keys() - own == set(shared.__struct_fields__)
+        assert {str(keys[name]) for name in shared.__struct_fields__} == {
+            str(fields[name]) for name in shared.__struct_fields__
+        }

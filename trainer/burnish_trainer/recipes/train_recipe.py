@@ -9,25 +9,21 @@ from msgspec import Meta
 
 from burnish.config.decoding import Fault, decode_table
 from burnish.errors import TrainingError
-from burnish.records import Record
+from burnish.project import TrainTable
 
 
-class TrainRecipe(Record, frozen=True, kw_only=True):
-    """Settings of one training run; all of them enter its plan and its lineage."""
+class TrainRecipe(TrainTable, frozen=True, kw_only=True):
+    """Settings of one training run; all of them enter its plan and its lineage.
+
+    Seven of its fields are keys of `[agent.NAME.train]`: `TrainTable` defines them with defaults and ranges.
+    """
 
     name: str = "adapter"  # an adapter version is called name@sha12
-    rank: Annotated[int, Meta(ge=1, le=512)] = 16
-    alpha: Annotated[float, Meta(ge=1e-3, le=4096)] = 32.0
     dropout: Annotated[float, Meta(ge=0, le=0.9)] = 0.0
-    epochs: Annotated[float, Meta(ge=1e-3, le=1000)] = 3.0
-    learning_rate: Annotated[float, Meta(ge=1e-9, le=1)] = 2e-4
-    batch_size: Annotated[int, Meta(ge=1, le=65536)] = 16  # sequences a step
     warmup_steps: Annotated[int, Meta(ge=0, le=1_000_000)] = 5
     schedule: Literal["linear", "cosine", "constant_with_warmup"] = "linear"
     weight_decay: Annotated[float, Meta(ge=0, le=10)] = 0.0
     max_grad_norm: Annotated[float, Meta(ge=0, le=1e6)] = 1.0
-    max_length: int | None = None  # tokens; longer rows are dropped and counted, never cut
-    seed: int = 0
     init_adapter: str | None = None  # a version to continue from; None starts a fresh adapter
     threads: int | None = None  # of the processor; by default one for tiny models, else all
     checkpoints: Annotated[int, Meta(ge=0, le=1000)] = 8  # over the whole run
