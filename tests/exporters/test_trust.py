@@ -69,7 +69,7 @@ def test_a_verifier_that_is_right_is_trusted_and_the_manifest_says_how_far(proje
     assert version["rows"] == {"train": 54}
     assert version["verifiers"][0]["quality"] == quality
     card = (project.datasets / version["id"] / "card.md").read_text()
-    assert "60 labelled runs: 0.0% of the rows that it let in are expected to be wrong" in card
+    assert "60 labelled runs: 0.0% of the rows that it admitted are expected to be wrong" in card
     assert "(95 % interval 0.0% to 6.6%)" in card
 
 

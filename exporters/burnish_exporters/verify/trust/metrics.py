@@ -57,17 +57,18 @@ def wilson(successes: int, total: int) -> Rate:
     return wilson_rate(successes, total)
 
 
-def count_labels_needed(floor: float) -> int | None:
+def count_labels_needed(floor: float) -> int:
     """Return the number of labelled successes with which a verifier without an error reaches the floor.
 
     With fewer labels the lower bound lies under the floor whatever the labels say, so it tells nothing. Wilson's lower
     bound of n right of n is n / (n + z^2).
 
     Args:
-        floor: Lowest lower bound of precision, 0 to 1; None is returned for 1, which no number of labels reaches.
+        floor: Lowest lower bound of precision, 0 to 1; above 0.99 the number is that of 0.99, since no number of labels
+            reaches 1.
     """
-    z = normal_quantile(0.95)
-    return None if floor >= 1 else max(1, math.ceil(z * z * floor / (1 - floor)))
+    z, reachable = normal_quantile(0.95), min(floor, 0.99)
+    return max(1, math.ceil(z * z * reachable / (1 - reachable)))
 
 
 def audit(pairs: Iterable[tuple[VerdictLabel, VerdictLabel]], *, floor: float = FLOOR) -> Quality:

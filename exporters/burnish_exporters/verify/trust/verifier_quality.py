@@ -159,8 +159,7 @@ def count_missing_labels(precision: Rate, floor: float) -> int:
         precision: Measured precision of a verifier.
         floor: Lowest lower bound of precision, 0 to 1.
     """
-    needed = count_labels_needed(floor)
-    return 0 if needed is None else max(0, needed - precision.total)
+    return max(0, count_labels_needed(floor) - precision.total)
 
 
 def facts_of(verifier: Verifier, store: QualityStore, agent: str) -> dict[str, Any]:
