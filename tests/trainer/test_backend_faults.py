@@ -133,7 +133,7 @@ def test_a_server_that_lost_the_version_ends_no_evaluation(
         created_at="2026-01-01",
     )
     adapter = AdapterStore(home).publish(make_adapter(tmp_path / "lora", base, rank=4), manifest).id
-    with load_adapter(load_agent("shop").config, adapter):
+    with load_adapter(load_agent("shop"), adapter):
         assert open_backend(server.url).list() == [adapter]
         if left == "restarted":
             server.restart()

@@ -90,7 +90,7 @@ def eval_app(
 
     Examples: `burnish eval support`, `burnish eval support --fresh`, `burnish eval support --adapter support@0a1b2c3d4e5f --json`
     """
-    from burnish import configure, settings
+    from burnish import configure
     from burnish_trainer import console
     from burnish_trainer.evaluation.agent_project import POOLS, load_agent
     from burnish_trainer.evaluation.power import describe_power
@@ -102,7 +102,7 @@ def eval_app(
         configure(home=home)
     subject = load_agent(agent)
     tasks = {name: subject.tasks(name) for name in pool or POOLS}
-    home_folder, rules = settings.current().home, subject.config.gate
+    home_folder, rules = subject.workspace.home, subject.config.gate
     heldout = select_pools(subject, tasks).get("heldout", [])
     after = adapter or current_adapter(subject)
     with console.silenced(as_json):

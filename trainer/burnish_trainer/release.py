@@ -8,7 +8,6 @@ from typing import Any
 
 import msgspec
 
-from burnish import settings
 from burnish.adapters import Registry, Target
 from burnish.canary import outcomes
 from burnish.canary.document import RUNNING
@@ -16,13 +15,12 @@ from burnish.errors import CanaryError
 from burnish.project import CanaryConfig
 from burnish.protocols import traits_of
 from burnish.records import Decision
-from burnish.workspace import Workspace
 from burnish_trainer.evaluation.agent_project import AgentProject
 
 
 def current_adapter(subject: AgentProject) -> str | None:
     """Return the version of the agent's stable arm; None is the base model or the user's own model."""
-    stable = Workspace(settings.current().home).canary(subject.name).document().stable
+    stable = subject.workspace.canary(subject.name).document().stable
     return stable.adapter if stable is not None else None
 
 
@@ -32,7 +30,7 @@ def refuse_while_running(subject: AgentProject) -> None:
     Raises:
         CanaryError: A rollout of the agent has not ended.
     """
-    document = Workspace(settings.current().home).canary(subject.name).document()
+    document = subject.workspace.canary(subject.name).document()
     if document.state in RUNNING:
         raise CanaryError(
             f"a rollout of {document.adapter} is {document.state}",
@@ -63,7 +61,7 @@ def refuse_without_window(subject: AgentProject) -> None:
     Raises:
         CanaryError: No maturity window is set, and none can be learnt.
     """
-    canary = Workspace(settings.current().home).canary(subject.name)
+    canary = subject.workspace.canary(subject.name)
     canary.find_window(canary_settings(subject))
 
 
@@ -81,7 +79,7 @@ def register_adapter(
         decision: Decision of the gate.
         forced: Let it serve even if the gate refused it.
     """
-    registry = Registry(settings.current().home)
+    registry = Registry(subject.workspace.home)
     known = [one for one in registry.list(subject.name) if one.adapter == adapter and one.may_serve]
     if known and decision.decision != "promote" and not forced:
         candidate = known[-1]
@@ -102,7 +100,7 @@ def canary_warnings(subject: AgentProject) -> list[str]:
     deciding = [
         v for v in subject.verifiers if outcomes.matches_verifier(config.canary.decides, v.name)
     ]
-    store = QualityStore(Path(settings.current().home))
+    store = QualityStore(subject.workspace.home)
     return below_floor(deciding, store, subject.name, floor=config.dataset.verifier_floor)
 
 
@@ -124,7 +122,7 @@ def start_canary(subject: AgentProject, adapter: str) -> dict[str, Any]:
     from burnish.serving import open_backend
 
     config = subject.config
-    rollout = Workspace(settings.current().home).canary(subject.name)
+    rollout = subject.workspace.canary(subject.name)
     document = rollout.document()
     if document.adapter == adapter and document.state in ("CANARY", "PAUSED", "PROMOTED"):
         return {**rollout.status(), "swap_ms": 0.0}

@@ -18,7 +18,6 @@ from typing import Any
 import msgspec
 
 import burnish
-from burnish import settings
 from burnish.errors import BackendUnavailable, NoVerifier
 from burnish.project import load_project
 from burnish.records import Decision, Evaluation, RetrainReport
@@ -66,7 +65,7 @@ def retrain(
     if isinstance(canary, dict):
         overrides["canary"] = canary
     subject = apply_overrides(load_project(), agent, overrides)
-    home = Path(settings.current().home)
+    home = subject.workspace.home
     with (
         lock_folder(home / "runs" / f".lock-{agent}", f"a retrain of {agent!r}"),
         explain_full_disk(home),
@@ -156,14 +155,14 @@ class _Retrain:
         refuse_agent_model(base, subject.config.backend)
         check_backend(subject.config)
         burnish.flush()
-        recorded = sum(1 for _ in burnish.Workspace().entries())
+        recorded = sum(1 for _ in subject.workspace.entries())
         console.say(
             "  {} recorded runs; verified by {}; evaluated on {}",
             recorded,
             ", ".join(verifiers),
             ", ".join(f"{count} {pool}" for pool, count in pools.items()),
         )
-        home, heldout = Path(settings.current().home), select_pools(subject).get("heldout", [])
+        home, heldout = subject.workspace.home, select_pools(subject).get("heldout", [])
         console.say("  {}", describe_power(home, subject.name, heldout, subject.config.gate))
         return {
             "current": current_adapter(subject),
@@ -209,7 +208,7 @@ class _Retrain:
         from burnish_exporters.verify import PoolSettings
 
         burnish.flush()
-        subject, workspace = self._subject, burnish.Workspace()
+        subject, workspace = self._subject, self._subject.workspace
         learn_from = self._choice.learn_from or subject.config.verify
         trusted = subject.config.trust_received
         version = build_dataset(
@@ -247,6 +246,7 @@ class _Retrain:
         version = train(
             DatasetVersion.open(Path(dataset["path"])),
             base_model=self._subject.config.base_model,
+            workspace=self._subject.workspace,
             recipe={
                 **table,
                 "name": self._subject.name,
@@ -279,7 +279,7 @@ class _Retrain:
         return msgspec.to_builtins(found)
 
     def _apply_gate(self, evaluation: Evaluation) -> dict[str, Any]:
-        home, rules = Path(settings.current().home), self._subject.config.gate
+        home, rules = self._subject.workspace.home, self._subject.config.gate
         decision = decide_and_record(home, evaluation, rules)
         console.say("  [bold]{}[/]: {}", decision.decision, "; ".join(decision.reasons))
         return msgspec.to_builtins(decision)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import inspect
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+import burnish
 from burnish.errors import EvaluationError
 from burnish.imports.import_path import resolve_object
 from burnish.project import AgentConfig, Project, load_project
@@ -30,10 +31,12 @@ class AgentProject:
     Attributes:
         project: The burnish.toml that declares it.
         config: Its table.
+        workspace: Where its runs, datasets and adapters are.
     """
 
     project: Project
     config: AgentConfig
+    workspace: burnish.Workspace = field(default_factory=lambda: burnish.Workspace(), compare=False)
 
     @property
     def name(self) -> str:
@@ -97,12 +100,10 @@ class AgentProject:
     @cached_property
     def code_sha256(self) -> str:
         """Hash the agent's code and the text files that it may read; see `agent_code`."""
-        from burnish import settings
-
         config = self.config
         specs = [config.build, config.environment, config.tasks, *_specs_in(config.verify)]
         modules = [spec.partition(":")[0] for spec in specs if spec and ":" in spec]
-        return hash_code(self.project.folder, modules, settings.current().home)
+        return hash_code(self.project.folder, modules, self.workspace.home)
 
     @cached_property
     def _environment(self) -> Callable[[], Any]:

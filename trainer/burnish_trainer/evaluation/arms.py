@@ -10,7 +10,6 @@ from pathlib import Path
 import msgspec
 
 import burnish
-from burnish import settings
 from burnish.files.storage import make_private_folder
 from burnish.journal.events import canonical
 from burnish.records import Task
@@ -87,7 +86,7 @@ def _arm_path(
         _deciding_options(options),
     ]
     name = hashlib.sha256(canonical(decides)).hexdigest()[:24]
-    return settings.current().home / "evaluations" / "arms" / f"{name}.json"
+    return subject.workspace.home / "evaluations" / "arms" / f"{name}.json"
 
 
 def _deciding_options(options: RunOptions) -> dict[str, object]:

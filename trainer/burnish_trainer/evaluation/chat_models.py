@@ -7,22 +7,22 @@ import logging
 from collections.abc import Callable, Generator
 from typing import Any
 
-from burnish import settings
 from burnish.adapters.store import AdapterStore
 from burnish.errors import BackendUnavailable, BaseModelMismatch, UnknownAdapter
 from burnish.project import AgentConfig
 from burnish.protocols import Backend
+from burnish_trainer.evaluation.agent_project import AgentProject
 
 logger = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
-def load_adapter(config: AgentConfig, adapter: str | None) -> Generator[None]:
+def load_adapter(subject: AgentProject, adapter: str | None) -> Generator[None]:
     """Load an adapter version for the duration of a block; a version that was loaded before stays loaded.
 
     Args:
-        config: The agent's table.
-        adapter: An adapter version of the workspace; None is the base model.
+        subject: The agent.
+        adapter: An adapter version of its workspace; None is the base model.
 
     Raises:
         UnknownAdapter: The workspace holds no such version.
@@ -33,12 +33,13 @@ def load_adapter(config: AgentConfig, adapter: str | None) -> Generator[None]:
     if adapter is None:
         yield
         return
-    check_base_model(config, adapter)
+    config, store = subject.config, AdapterStore(subject.workspace.home)
+    check_base_model(config, store, adapter)
     backend = open_backend(config.backend, base_model=config.base_model)
     if adapter in set(backend.list()):
         yield
         return
-    backend.load(adapter, AdapterStore(settings.current().home).path(adapter))
+    backend.load(adapter, store.path(adapter))
     try:
         yield
     finally:
@@ -130,7 +131,7 @@ def check_backend(config: AgentConfig) -> None:
         backend.close()
 
 
-def check_base_model(config: AgentConfig, adapter: str) -> None:
+def check_base_model(config: AgentConfig, store: AdapterStore, adapter: str) -> None:
     """Refuse an adapter of another base model.
 
     The weights decide if the files of the base model are local, else its name.
@@ -142,7 +143,7 @@ def check_base_model(config: AgentConfig, adapter: str) -> None:
     from burnish.errors import ServingError
     from burnish.serving.contract.base_models import base_sha256, resolve_model
 
-    manifest = AdapterStore(settings.current().home).get(adapter)
+    manifest = store.get(adapter)
     try:
         right = manifest.base_sha256 == base_sha256(resolve_model(config.base_model))
     except ServingError:

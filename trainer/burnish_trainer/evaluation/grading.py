@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Sequence
 import msgspec
 
 import burnish
-from burnish import settings
 from burnish.protocols import traits_of
 from burnish.records import Json, Record, Trajectory, VerdictLabel
 from burnish_trainer.evaluation.agent_project import AgentProject
@@ -53,7 +52,7 @@ def grade_attempts(
     from burnish_exporters.verify import combine, judge_all
 
     burnish.flush()
-    workspace = burnish.Workspace(settings.current().home)
+    workspace = subject.workspace
     wanted = {o.trajectory_id: o for o in ran if o.trajectory_id and not o.infrastructure}
     found: dict[str, AttemptResult] = {}
     recorded = _recorded_runs(workspace, subject.name, since_ns, wanted.keys())
@@ -75,7 +74,7 @@ def verifier_doubts(subject: AgentProject) -> list[str]:
     """
     from burnish_exporters.verify.trust.verifier_quality import QualityStore, below_floor
 
-    store, floor = QualityStore(settings.current().home), subject.config.dataset.verifier_floor
+    store, floor = QualityStore(subject.workspace.home), subject.config.dataset.verifier_floor
     return below_floor(subject.verifiers, store, subject.name, floor=floor)
 
 

@@ -130,7 +130,7 @@ class AttemptRunner:
             advance: Called after each attempt.
         """
         with contextlib.ExitStack() as stack:
-            stack.enter_context(load_adapter(self.subject.config, self.adapter))
+            stack.enter_context(load_adapter(self.subject, self.adapter))
             self._wrapped_graph()  # a fault of the agent raises before any attempt runs
             loop = self.loop or stack.enter_context(EvaluationLoop(self.options.concurrency))
             return loop.run(self._run_all(jobs, advance))

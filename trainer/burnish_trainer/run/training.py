@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from burnish import settings
+import burnish
+from burnish.adapters.store import AdapterStore
 from burnish.errors import EmptyDataset, TrainingError
 from burnish.files.storage import make_private_folder
 from burnish.journal.events import canonical
@@ -60,6 +61,7 @@ class _TrainJob:
     model: Any
     tokenizer: Any
     folder: Path
+    store: AdapterStore
 
 
 def train(
@@ -69,6 +71,7 @@ def train(
     objective: Literal["sft"] = "sft",
     recipe: TrainRecipe | dict[str, Any] | None = None,
     out: str | Path | None = None,
+    workspace: burnish.Workspace | None = None,
 ) -> AdapterVersion:
     """Train an adapter on the rows of a dataset version and publish it into the workspace.
 
@@ -81,6 +84,7 @@ def train(
         objective: What is optimised; `sft` is the likelihood of the rows' assistant messages.
         recipe: Settings, as a `burnish_trainer.Recipe` or as its fields.
         out: Folder of the run; by default in the workspace, named after the plan.
+        workspace: Where the adapter is published; by default the current one.
 
     Raises:
         EmptyDataset: No row can be learned from.
@@ -92,7 +96,8 @@ def train(
     if objective != "sft":
         raise TrainingError(f"objective {objective!r}", "'sft'", 'train(..., objective="sft")')
     check_libraries()
-    job = _prepare_job(dataset, str(base_model), settled, Path(out) if out else None)
+    home = (workspace or burnish.Workspace()).home
+    job = _prepare_job(dataset, str(base_model), settled, home, Path(out) if out else None)
     with lock_folder(job.folder, "a training run"):
         done = _find_published(job)
         if done is not None:
@@ -103,7 +108,7 @@ def train(
 
 
 def _prepare_job(
-    dataset: Dataset, base_model: str, recipe: TrainRecipe, out: Path | None
+    dataset: Dataset, base_model: str, recipe: TrainRecipe, home: Path, out: Path | None
 ) -> _TrainJob:
     from burnish.serving.contract.base_models import base_sha256, resolve_model
     from burnish.serving.contract.model_contract import read_contract, refuse_to_train
@@ -124,7 +129,8 @@ def _prepare_job(
             "at least one row with a verified success",
             f"burnish dataset show {dataset.id}",
         )
-    start = _find_start(recipe, base_sha256(base))
+    store = AdapterStore(home)
+    start = _find_start(recipe, store, base_sha256(base))
     facts = [[r.row_id, r.input_ids, r.labels, r.weight] for r in rows]
     plan = make_plan(
         recipe,
@@ -133,18 +139,18 @@ def _prepare_job(
         dataset=(dataset.id, hashlib.sha256(canonical(facts)).hexdigest()),
         rows=report.as_dict(),
     )
-    folder = out or settings.current().home / "runs" / plan.id
-    return _TrainJob(recipe, plan, rows, add_adapter(model, recipe, start), tokenizer, folder)
+    folder = out or home / "runs" / plan.id
+    return _TrainJob(
+        recipe, plan, rows, add_adapter(model, recipe, start), tokenizer, folder, store
+    )
 
 
-def _find_start(recipe: TrainRecipe, base_sha256: str) -> Path | None:
+def _find_start(recipe: TrainRecipe, store: AdapterStore, base_sha256: str) -> Path | None:
     """Return the folder of the adapter to continue from, which must have the same base model."""
     if recipe.init_adapter is None:
         return None
-    from burnish.adapters import AdapterStore
     from burnish.errors import BaseModelMismatch
 
-    store = AdapterStore(settings.current().home)
     manifest = store.get(recipe.init_adapter)
     if manifest.base_sha256 != base_sha256:
         raise BaseModelMismatch(
@@ -167,10 +173,9 @@ def _find_published(job: _TrainJob) -> AdapterVersion | None:
     receipt = job.folder / "done.json"
     if not receipt.exists():
         return None
-    from burnish.adapters import AdapterStore
     from burnish.errors import RegistryError
 
-    store = AdapterStore(settings.current().home)
+    store = job.store
     facts = json.loads(receipt.read_text())
     try:
         store.verify(facts["adapter"])
@@ -253,7 +258,6 @@ def _train_steps(job: _TrainJob) -> dict[str, float]:
 
 
 def _publish_adapter(job: _TrainJob, metrics: dict[str, float]) -> AdapterVersion:
-    from burnish.adapters import AdapterStore
     from burnish_trainer.run.fingerprint import make_fingerprint
 
     folder = job.folder / "adapter"
@@ -261,7 +265,7 @@ def _publish_adapter(job: _TrainJob, metrics: dict[str, float]) -> AdapterVersio
     write_json(folder / "fingerprint.json", make_fingerprint(job.model, job.rows))
     manifest = make_manifest(job.plan, job.recipe, folder, metrics)
     (folder / "card.md").write_text(render_adapter_card(manifest, job.plan.rows))
-    store = AdapterStore(settings.current().home)
+    store = job.store
     published = store.publish(folder, manifest)
     return AdapterVersion(
         published.id, store.path(published.id), published, job.folder, job.plan.rows, metrics
