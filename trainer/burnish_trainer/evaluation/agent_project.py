@@ -36,7 +36,7 @@ class AgentProject:
 
     project: Project
     config: AgentConfig
-    workspace: burnish.Workspace = field(default_factory=lambda: burnish.Workspace(), compare=False)
+    workspace: burnish.Workspace = field(default_factory=burnish.Workspace, compare=False)
 
     @property
     def name(self) -> str:
