@@ -17,7 +17,7 @@ from burnish.records import Json, Record
 
 PRIOR_THREADS = 30.0  # largest weight of stable's earlier threads
 FIRST_WEIGHT = 0.25  # weight of the evidence since the first thread, while a version serves
-CANARY_FIRST_WEIGHT = 0.9  # the same while the version is a canary
+CANARY_FIRST_WEIGHT = 0.98  # the same while the version is a canary
 HORIZON = 8000  # threads over which the weight of all restarts adds up to the rest
 
 
