@@ -83,7 +83,7 @@ def _read_row(row: Mapping[Any, Any]) -> dict[str, Any]:
     return {"task": _name_task(task), "metrics": metrics, "cost": read_number(row.get("cost"))}
 
 
-def _read_columns(row: Mapping[str, Any]) -> dict[str, Any]:
+def _read_columns(row: Mapping[Any, Any]) -> dict[str, Any]:
     metrics = {}
     for key, value in row.items():
         ending = next((end for end in _ENDINGS if isinstance(key, str) and key.endswith(end)), None)
