@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -299,6 +300,10 @@ _ORDERED_JSON = msgspec.json.Encoder()
 _JSON_DECODER = msgspec.json.Decoder()
 
 
+_encode_one, _decode_one = _ENCODER.encode, _DECODER.decode
+_time_of = operator.attrgetter("at")
+
+
 def encode(event: AnyEvent) -> bytes:
     """Encode an event as the payload of a frame: MessagePack, or JSON if a string is not Unicode.
 
@@ -331,18 +336,15 @@ def encode_all(events: Sequence[AnyEvent]) -> list[bytes]:
     Raises:
         UnreadableEvent: If a field of one holds a value of a wrong type.
     """
-    payloads: list[bytes] = []
     try:
-        for event in events:
-            payload = _ENCODER.encode(event)
-            _DECODER.decode(payload)
-            if event.at > _LAST_NS:
-                raise _unreadable_event(event, f"its time of {event.at} ns is beyond 64 bits")
-            payloads.append(payload)
-    except UnreadableEvent:
-        raise
+        payloads = [*map(_encode_one, events)]
+        # All in C: this runs for each event of each agent.
+        latest = max(map(_time_of, map(_decode_one, payloads)), default=0)
     except (TypeError, ValueError, RecursionError, OverflowError):
-        return list(map(encode, events))  # raises with the event's name, or finds another encoding
+        return [*map(encode, events)]  # raises with the event's name, or finds another encoding
+    if latest > _LAST_NS:
+        late = max(events, key=_time_of)
+        raise _unreadable_event(late, f"its time of {late.at} ns is beyond 64 bits")
     return payloads
 
 

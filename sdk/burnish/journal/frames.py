@@ -127,8 +127,7 @@ def prefix(kind: int, payload: bytes, seeds: Seeds = PLAIN) -> bytes:
 def add_events(data: list[bytes], payloads: Iterable[bytes], seeds: Seeds = PLAIN) -> None:
     """Append the frames of events to `data`."""
     seed = seeds[EVENT]
-    for one in payloads:
-        data += (_pack(len(one), _crc32(one, seed), EVENT), one)
+    data += [_pack(len(one), _crc32(one, seed), EVENT) + one for one in payloads]
 
 
 def add_blob(data: list[bytes], ref: bytes, blob: bytes, seeds: Seeds = PLAIN) -> None:

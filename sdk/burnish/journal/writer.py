@@ -116,14 +116,14 @@ class JournalWriter:
         """Write several events as `append` does, in one write: all of them or none."""
         if len(blobs) > CHUNK:
             events, blobs = _fold_messages(events, blobs)
-        given = encode_all(events), blobs, events[-1].at
+        payloads, at = encode_all(events), events[-1].at
         with self._lock:
             if self._writing:
-                self._deferred.append(given)
+                self._deferred.append((payloads, blobs, at))
                 return
             self._writing = True
             try:
-                self._write(*given)
+                self._write(payloads, blobs, at)
                 while self._deferred:
                     self._write(*self._deferred.popleft())
             finally:

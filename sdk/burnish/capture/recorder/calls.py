@@ -21,7 +21,7 @@ from burnish.capture.recorder.requests import (
     ToolRequest,
 )
 from burnish.capture.recorder.runs import LiveTrajectory, Run, describe_error, registry
-from burnish.journal.events import ModelStarted, NodeStarted, RunStarted, ToolStarted
+from burnish.journal.events import ModelStarted, NodeEnded, NodeStarted, RunStarted, ToolStarted
 
 
 def start_run(trajectory: LiveTrajectory, request: RunRequest) -> None:
@@ -82,7 +82,8 @@ def start_node(run: Run, name: str) -> None:
 
 def finish_node(run: Run) -> None:
     """Record that a node returned."""
-    run.trajectory.end_run(run)
+    trajectory = run.trajectory
+    trajectory.wait(NodeEnded(at=trajectory.clock(), trajectory=trajectory.id, span=run.span))
 
 
 def fail_node(run: Run, error: BaseException, *, bubbled: str | None = None) -> None:

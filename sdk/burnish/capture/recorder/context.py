@@ -57,8 +57,10 @@ def current_run() -> Run | None:
 def trajectories_here() -> list[LiveTrajectory]:
     """Return the running trajectories of this code, by its context or by the starter of its thread."""
     run = current_run()
+    started_in = getattr(threading.current_thread(), STARTED_IN, None)
+    if started_in is None:
+        return [] if run is None or run.trajectory.ended else [run.trajectory]
     found = [] if run is None else [run.trajectory]
-    started_in = getattr(threading.current_thread(), STARTED_IN, ())
     return [trajectory for trajectory in (*found, *started_in) if not trajectory.ended]
 
 

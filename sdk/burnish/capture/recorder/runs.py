@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import msgspec
@@ -138,6 +138,7 @@ class LiveTrajectory:
 
     trace: str | None = None  # of an active OpenTelemetry span; otherwise its own id
     clock: Callable[[], int] = staticmethod(time.time_ns)
+    hand_over = staticmethod(sink.write)  # where events go
     makes_checkpoints = False  # from which another invocation may continue
 
     def __init__(
@@ -166,7 +167,7 @@ class LiveTrajectory:
             event = self._sealed(event, blobs)
         waiting = self.waiting
         if not waiting:
-            self.write((event,), blobs)
+            self.hand_over((event,), blobs, self.losses)
             return event
         events: list[AnyEvent] = []
         try:
@@ -175,12 +176,8 @@ class LiveTrajectory:
         except IndexError:  # another thread took the last one
             pass
         events.append(event)
-        self.write(events, blobs)
+        self.hand_over(events, blobs, self.losses)
         return event
-
-    def write(self, events: Sequence[AnyEvent], blobs: Mapping[Ref, bytes]) -> None:
-        """Write events to the journal."""
-        sink.write(events, blobs, self.losses)
 
     def wait(self, event: AnyEvent) -> None:
         """Queue an event, which is written with the next call's."""

@@ -70,9 +70,11 @@ class _WholeRun(LiveTrajectory):
         self.root.span = next(self._spans)
         self.thread_id = run.thread_id
 
-    def write(self, events: Sequence[AnyEvent], blobs: Mapping[Ref, bytes]) -> None:
+    def hand_over(  # pyright: ignore[reportIncompatibleMethodOverride] - a static method there
+        self, events: Sequence[AnyEvent], blobs: Mapping[Ref, bytes], losses: dict[str, int]
+    ) -> None:
         """Keep events, with values of the declared types."""
-        self.facts += [(readable(event, self.losses), dict(blobs)) for event in events]
+        self.facts += [(readable(event, losses), dict(blobs)) for event in events]
 
     def record(self, origin: str) -> None:
         """Record the run, its calls by time, its end, and its facts."""
