@@ -20,6 +20,7 @@ from burnish.records import Record
 from burnish.statistics.means import measure_mean_gain
 from burnish.statistics.paired import PairedTask, measure_gain
 from burnish.statistics.planning import count_tasks_needed, smallest_detectable_gain
+from burnish.statistics.proportions import normal_quantile
 
 
 class ComparedSide(Record, frozen=True, kw_only=True):
@@ -230,7 +231,8 @@ def _measure_means(old: _Groups, new: _Groups, confidence: float) -> _Measured:
     gain = measure_mean_gain(differences, confidence, span=span)
     needed = None
     if gain.gain and gain.clusters > 1:
-        ratio = 2.8 * gain.error / abs(gain.gain)  # 1.96 + 0.84: two-sided .05, power .8
+        quantiles = normal_quantile(confidence) + normal_quantile(0.6)  # power .8: z of 0.84
+        ratio = quantiles * gain.error / abs(gain.gain)
         needed = max(len(differences) + 1, round(len(differences) * ratio**2))
     return _Measured(
         gain.gain,

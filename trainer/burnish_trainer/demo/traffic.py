@@ -42,7 +42,7 @@ def run_wave(scene: Scene, tasks: list[Task], seed: int) -> list[AttemptResult]:
     )
     runner, since = AttemptRunner(scene.subject, None, options, model), since_now()
     with console.bar("users", len(tasks)) as advance:
-        ran = runner.run_pools({"train": tasks}, advance)
+        ran = runner.run_jobs(options.list_jobs({"train": tasks}), advance)
     return grade_attempts(scene.subject, ran, since)
 
 

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import time
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -56,6 +56,19 @@ class RunOptions:
         """Return the numbers of the attempts at each task."""
         return range(self.first, self.first + self.attempts)
 
+    def list_jobs(self, pools: Mapping[str, Sequence[Task]]) -> list[AttemptJob]:
+        """Return all attempts at the tasks of pools, attempt by attempt.
+
+        Args:
+            pools: Tasks by pool.
+        """
+        return [
+            (task, pool, attempt)
+            for attempt in self.numbers
+            for pool, several in pools.items()
+            for task in several
+        ]
+
 
 @dataclass(frozen=True, slots=True)
 class EvaluationAttempt:
@@ -100,25 +113,6 @@ class AttemptRunner:
 
     def __post_init__(self) -> None:
         self._faults = _FaultStreak(max(8, self.options.concurrency))
-
-    def run_pools(
-        self, tasks: dict[str, Sequence[Task]], advance: Callable[[str], None] = lambda _: None
-    ) -> list[EvaluationAttempt]:
-        """Attempt all tasks of all pools.
-
-        Args:
-            tasks: Tasks by pool.
-            advance: Called after each attempt.
-        """
-        return self.run_jobs(
-            [
-                (task, pool, attempt)
-                for attempt in self.options.numbers
-                for pool, several in tasks.items()
-                for task in several
-            ],
-            advance,
-        )
 
     def run_jobs(
         self, jobs: Sequence[AttemptJob], advance: Callable[[str], None] = lambda _: None

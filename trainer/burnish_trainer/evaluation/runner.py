@@ -198,7 +198,7 @@ def collect(
     started = time.monotonic()
     with EvaluationLoop(chosen.concurrency) as loop:
         runner = AttemptRunner(subject, adapter, chosen, loop=loop)
-        results = _run_pools(runner, {"train": decode_tasks(tasks)}, "rollouts")
+        results = _run_jobs(runner, chosen.list_jobs({"train": decode_tasks(tasks)}), "rollouts")
     return RunCollection(results, round(time.monotonic() - started, 3))
 
 
@@ -221,12 +221,7 @@ def run_arm(
         loop: The event loop of the evaluation.
         fresh: Repeat all attempts.
     """
-    jobs: list[AttemptJob] = [
-        (task, pool, attempt)
-        for attempt in options.numbers
-        for pool, several in pools.items()
-        for task in several
-    ]
+    jobs = options.list_jobs(pools)
     store = ArmCache(subject, adapter, pools, options)
     known = {} if fresh else store.load_results()
     missing = [job for job in jobs if (job[1], job[0].id, job[2]) not in known]
@@ -270,18 +265,6 @@ def read_options(subject: AgentProject) -> RunOptions:
         attempts=table.attempts,
         temperature=table.temperature,
     )
-
-
-def _run_pools(
-    runner: AttemptRunner, pools: dict[str, list[Task]], label: str
-) -> list[AttemptResult]:
-    jobs = [
-        (task, pool, attempt)
-        for attempt in runner.options.numbers
-        for pool, several in pools.items()
-        for task in several
-    ]
-    return _run_jobs(runner, jobs, label)
 
 
 def _run_jobs(runner: AttemptRunner, jobs: Sequence[AttemptJob], label: str) -> list[AttemptResult]:
