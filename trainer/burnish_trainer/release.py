@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,13 @@ def refuse_without_window(subject: AgentProject) -> None:
 
 
 def register_adapter(
-    subject: AgentProject, adapter: str, report: Path, decision: Decision, *, forced: bool = False
+    subject: AgentProject,
+    adapter: str,
+    report: Path,
+    decision: Decision,
+    *,
+    forced: bool = False,
+    overridden: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Register a version with its evaluation.
 
@@ -78,6 +85,7 @@ def register_adapter(
         report: JSON file of its Evaluation.
         decision: Decision of the gate.
         forced: Let it serve even if the gate refused it.
+        overridden: What readiness found to block, where the retrain was forced; kept in the lineage.
     """
     registry = Registry(subject.workspace.home)
     known = [one for one in registry.list(subject.name) if one.adapter == adapter and one.may_serve]
@@ -85,6 +93,10 @@ def register_adapter(
         candidate = known[-1]
     else:
         candidate = registry.register(subject.name, adapter, report, decision, forced=forced)
+    if overridden:
+        facts: Any = {"adapter": adapter, "findings": list(overridden)}
+        with registry.store.transaction() as connection:
+            registry.store.record_action(connection, subject.name, "unready", facts)
     return {
         "adapter": candidate.adapter,
         "decision": candidate.decision,

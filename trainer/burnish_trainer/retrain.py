@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 import burnish
-from burnish.errors import BackendUnavailable, NoVerifier
+from burnish.errors import BackendUnavailable
 from burnish.project import load_project
 from burnish.records import Decision, Evaluation, RetrainReport
 from burnish_trainer import console
@@ -26,6 +26,7 @@ from burnish_trainer.compat import check_libraries
 from burnish_trainer.evaluation.agent_project import AgentProject, request_of
 from burnish_trainer.heldout_uses import decide_and_record
 from burnish_trainer.overrides import apply_overrides
+from burnish_trainer.readiness.stage import ReadinessChoice, require_readiness
 from burnish_trainer.run.storage import explain_full_disk, lock_folder, write_json
 from burnish_trainer.stages import Stages, open_run
 
@@ -93,11 +94,13 @@ class _Retrain:
 
     def __init__(self, subject: AgentProject, stages: Stages, choice: _Choice) -> None:
         self._subject, self._stages, self._choice = subject, stages, choice
+        self._overridden: list[str] = []  # what readiness found to block
 
     def run(self) -> RetrainReport:
         """Run the stages in order; stop after a stage that rules out the rest."""
         ready = self._stages.do("readiness", self._input_facts(), self._check_readiness)
         current: str | None = ready["current"]
+        self._overridden = ready.get("overridden", [])
         rolled = self._run_rollouts(current)
         dataset = self._stages.do("dataset", [ready, rolled], self._build_dataset)
         adapter = self._stages.do(
@@ -126,50 +129,8 @@ class _Retrain:
         return [msgspec.to_builtins(self._subject.config), self._subject.code_sha256]
 
     def _check_readiness(self) -> dict[str, Any]:
-        """Check all preconditions before a stage costs time."""
-        from burnish.serving.contract.base_models import base_sha256, resolve_model
-        from burnish.serving.contract.model_contract import refuse_agent_model
-        from burnish_trainer.evaluation.chat_models import check_backend
-        from burnish_trainer.evaluation.power import describe_power
-        from burnish_trainer.evaluation.runner import select_pools
-        from burnish_trainer.release import (
-            current_adapter,
-            refuse_while_running,
-            refuse_without_window,
-        )
-
-        subject = self._subject
-        if self._choice.releases and subject.config.canary.decides:
-            refuse_while_running(subject)
-            refuse_without_window(subject)
-        if not subject.config.verify:
-            raise NoVerifier(
-                f"agent {subject.name!r} has no verifier",
-                "at least one verifier that decides on success",
-                f'verify = ["outcome"] in [agent.{subject.name}] of {subject.project.path}',
-            )
-        verifiers = [verifier.name for verifier in subject.verifiers]
-        _ = subject.build
-        pools = {pool: len(several) for pool, several in select_pools(subject).items()}
-        base = resolve_model(subject.config.base_model)
-        refuse_agent_model(base, subject.config.backend)
-        check_backend(subject.config)
-        burnish.flush()
-        recorded = sum(1 for _ in subject.workspace.entries())
-        console.say(
-            "  {} recorded runs; verified by {}; evaluated on {}",
-            recorded,
-            ", ".join(verifiers),
-            ", ".join(f"{count} {pool}" for pool, count in pools.items()),
-        )
-        home, heldout = subject.workspace.home, select_pools(subject).get("heldout", [])
-        console.say("  {}", describe_power(home, subject.name, heldout, subject.config.gate))
-        return {
-            "current": current_adapter(subject),
-            "base_sha256": base_sha256(base),
-            "pools": pools,
-            "verifiers": verifiers,
-        }
+        choice = ReadinessChoice(self._choice.releases, self._choice.force, self._choice.learn_from)
+        return require_readiness(self._subject, choice, self._stages.folder)
 
     def _run_rollouts(self, current: str | None) -> Any:
         table = self._subject.config.evaluate
@@ -295,7 +256,14 @@ class _Retrain:
         return self._stages.do(
             "register",
             [adapter, decision.decision, forced],
-            lambda: register_adapter(self._subject, adapter, path, decision, forced=forced),
+            lambda: register_adapter(
+                self._subject,
+                adapter,
+                path,
+                decision,
+                forced=forced,
+                overridden=self._overridden,
+            ),
         )
 
     def _release_adapter(self, report: RetrainReport, registered: dict[str, Any]) -> RetrainReport:
