@@ -10,11 +10,11 @@ import time
 
 import openai
 import pytest
+from started_rollouts import start_rollout
 from vllm_process import TOKEN
 
 import burnish
 from burnish.adapters import AdapterStore, Target
-from burnish.canary import Rollout, document
 from burnish.canary.outcomes import ThreadReader
 from burnish.project import CanaryConfig
 from burnish.serving import EmbeddedChat, open_backend
@@ -29,10 +29,7 @@ ASKERS = 3
 def start(home, target, share=0.5):
     """Start a canary for a share of the threads."""
     config = CanaryConfig(decides="user", maturity_s=0.0, steps=[share, 1.0])
-    rollout = Rollout(home, "support")
-    rollout._change(lambda _, now: document.stage_candidate(now, target, config, forced=False))
-    rollout._change(rollout._first_step)
-    return rollout
+    return start_rollout(home, target, config)
 
 
 def load(server, home, *versions):
@@ -133,10 +130,7 @@ def test_both_versions_of_a_restarted_server_are_loaded_again(vllm, home, versio
     rollout = start(home, on(vllm, stable))
     rollout.promote(force=True)
     config = CanaryConfig(decides="user", maturity_s=0.0, steps=[0.5, 1.0])
-    rollout._change(
-        lambda _, now: document.stage_candidate(now, on(vllm, canary), config, forced=False)
-    )
-    rollout._change(rollout._first_step)
+    start_rollout(home, on(vllm, canary), config)
     own = make_remote_chat(vllm.url, "base", max_tokens=4, retries=0)
     with Traffic(burnish.route(own, agent="support")) as traffic:
         traffic.until(lambda n: n["before", "canary"] >= 10 and n["before", "stable"] >= 10)
@@ -154,7 +148,8 @@ def test_both_versions_of_a_restarted_server_are_loaded_again(vllm, home, versio
     assert rollout.status()["restored"] >= 2
     assert open_backend(vllm.url).list() == sorted(versions)
     burnish.flush()
-    judged = ThreadReader(home, "support", config).threads(0, canary, set())
+    reader = ThreadReader(home, "support", config)
+    judged = reader.read_threads(reader.find_changed_threads({})[0], rollout.document())
     answered = collections.Counter(arm for phase, arm in traffic.answered.elements())
     assert collections.Counter(thread.arm for thread in judged) == {
         arm: answered[arm] for arm in ("canary", "stable")

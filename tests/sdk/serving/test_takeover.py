@@ -7,10 +7,11 @@ import shutil
 
 import pytest
 from langchain_openai import ChatOpenAI
+from started_rollouts import start_rollout
 
 import burnish
 from burnish.adapters import AdapterStore, Target
-from burnish.canary import Rollout, document, reconciler
+from burnish.canary import reconciler
 from burnish.canary.outcomes import ThreadReader
 from burnish.project import CanaryConfig
 from burnish.records import AdapterManifest
@@ -52,10 +53,7 @@ def published(home, base, adapters):
 
 def start(home, target):
     """Start a canary for every thread."""
-    rollout = Rollout(home, "support")
-    rollout._apply_move(lambda _, now: document.stage_candidate(now, target, CONFIG, forced=False))
-    rollout._apply_move(rollout._first_step)
-    return rollout
+    return start_rollout(home, target, CONFIG)
 
 
 def on(server, adapter):
@@ -101,8 +99,7 @@ def test_the_stable_version_answers_for_one_that_cannot_be_loaded_again(
         backend.load(name, AdapterStore(home).path(name))
     rollout = start(home, stable)
     rollout.promote(force=True)
-    rollout._apply_move(lambda _, now: document.stage_candidate(now, canary, CONFIG, forced=False))
-    rollout._apply_move(rollout._first_step)
+    start(home, canary)
     model = routed(server)
     graph = burnish.wrap(model, agent="support")
     server.restart()
@@ -206,11 +203,9 @@ def test_retired_versions_are_unloaded_once_every_router_knows(
     first, second, third = (on(server, name) for name in published)
     rollout = start(home, first)
     rollout.promote(force=True)
-    rollout._apply_move(lambda _, now: document.stage_candidate(now, second, CONFIG, forced=False))
-    rollout._apply_move(rollout._first_step)
+    start(home, second)
     rollout.promote(force=True)
-    rollout._apply_move(lambda _, now: document.stage_candidate(now, third, CONFIG, forced=False))
-    rollout._apply_move(rollout._first_step)
+    start(home, third)
     assert [one.target.adapter for one in rollout.document().retired] == [published[0]]
     assert rollout.in_service() == [published[1], published[2]]
     assert rollout.reconcile() == []
