@@ -272,7 +272,16 @@ class AgentConfig(Table, frozen=True, kw_only=True):
     ] = None
     verify: Annotated[
         list[str | dict[str, Any]],
-        Meta(description='Verifiers: "outcome", or { goal_state = "module:function" }.'),
+        Meta(
+            description='Verifiers that select training runs: "outcome", or { goal_state = "module:function" }.'
+        ),
+    ] = []
+    prove: Annotated[
+        list[str | dict[str, Any]],
+        Meta(
+            description="Verifiers that grade evaluations, and so decide at the gate; by default those of `verify` that "
+            "need no outcome."
+        ),
     ] = []
     trust_received: Annotated[
         list[str],

@@ -49,7 +49,7 @@ def canary_settings(subject: AgentProject) -> CanaryConfig:
     by_verifier = any(
         outcomes.matches_verifier(config.decides, verifier.name)
         and not traits_of(verifier).reads_outcomes  # such a verdict is as late as its outcome
-        for verifier in subject.verifiers
+        for verifier in (*subject.verifiers, *subject.proof_verifiers)
     )
     if config.maturity_s is None and by_verifier:
         return msgspec.structs.replace(config, maturity_s=0.0)
@@ -109,8 +109,9 @@ def canary_warnings(subject: AgentProject) -> list[str]:
     from burnish_exporters.verify.trust.verifier_quality import QualityStore, below_floor
 
     config = subject.config
+    known = {v.name: v for v in (*subject.proof_verifiers, *subject.verifiers)}
     deciding = [
-        v for v in subject.verifiers if outcomes.matches_verifier(config.canary.decides, v.name)
+        v for v in known.values() if outcomes.matches_verifier(config.canary.decides, v.name)
     ]
     store = QualityStore(subject.workspace.home)
     return below_floor(deciding, store, subject.name, floor=config.dataset.verifier_floor)

@@ -38,7 +38,6 @@ def retrain(
     *,
     force: bool = False,
     canary: bool | dict[str, Any] = True,
-    learn_from: list[Any] | None = None,
     **overrides: Any,
 ) -> RetrainReport:
     """Turn the agent's verified runs into an adapter, evaluate it, and start its canary.
@@ -47,9 +46,8 @@ def retrain(
         agent: Name of the agent in burnish.toml.
         force: Register the adapter even if the gate refuses it; the registry and the lineage record it.
         canary: False stops after registration; a mapping overrides settings of the canary.
-        learn_from: Verifiers that select the training runs, written as `verify` in burnish.toml; by default its value. The verifiers of
-            burnish.toml still grade the adapter.
-        **overrides: Settings of `[agent.NAME]` for this call, such as `train={"epochs": 4}`.
+        **overrides: Settings of `[agent.NAME]` for this call, such as `train={"epochs": 4}`; `verify` selects the training runs,
+            `prove` grades the adapter.
 
     Returns:
         The result of each stage; `status` is canary, rejected, inconclusive or stopped.
@@ -72,7 +70,7 @@ def retrain(
         explain_full_disk(home),
     ):
         facts = {"config": msgspec.to_builtins(subject.config), "code": subject.code_sha256}
-        choice = _Choice(force, canary is not False, learn_from)
+        choice = _Choice(force, canary is not False)
         stages = open_run(home, agent, {**facts, "choice": dataclasses.asdict(choice)})
         report = _Retrain(subject, stages, choice).run()
         report = msgspec.structs.replace(report, seconds=round(time.monotonic() - started, 3))
@@ -86,7 +84,6 @@ class _Choice:
 
     force: bool
     releases: bool
-    learn_from: list[Any] | None
 
 
 class _Retrain:
@@ -129,7 +126,7 @@ class _Retrain:
         return [msgspec.to_builtins(self._subject.config), self._subject.code_sha256]
 
     def _check_readiness(self) -> dict[str, Any]:
-        choice = ReadinessChoice(self._choice.releases, self._choice.force, self._choice.learn_from)
+        choice = ReadinessChoice(self._choice.releases, self._choice.force)
         return require_readiness(self._subject, choice, self._stages.folder)
 
     def _run_rollouts(self, current: str | None) -> Any:
@@ -165,17 +162,16 @@ class _Retrain:
         }
 
     def _build_dataset(self) -> dict[str, Any]:
-        from burnish_exporters import BuildOptions, build_dataset, make_verifiers
+        from burnish_exporters import BuildOptions, build_dataset
         from burnish_exporters.verify import PoolSettings
 
         burnish.flush()
         subject, workspace = self._subject, self._subject.workspace
-        learn_from = self._choice.learn_from or subject.config.verify
         trusted = subject.config.trust_received
         version = build_dataset(
             workspace,
             agent=subject.name,
-            verify=make_verifiers(learn_from, subject.project.folder, trust_received=trusted),
+            verify=subject.verifiers,
             recipe={
                 **msgspec.structs.asdict(subject.config.dataset),
                 **self._refused_tasks(),

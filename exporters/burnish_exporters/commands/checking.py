@@ -8,7 +8,7 @@ from burnish.project import AgentConfig
 
 
 def check_verifiers(config: AgentConfig, folder: Path) -> None:
-    """Make the verifiers of an agent.
+    """Make the verifiers that an agent learns by and those that its adapters are proven by.
 
     Args:
         config: The agent's table.
@@ -17,7 +17,9 @@ def check_verifiers(config: AgentConfig, folder: Path) -> None:
     Raises:
         VerificationError: If a name is unknown or its arguments do not fit.
     """
-    from burnish_exporters.verify.registry import make_verifiers
+    from burnish_exporters.verify.roles import make_learning_verifiers, make_proof_verifiers
 
     if config.verify:
-        make_verifiers(config.verify, folder)
+        make_learning_verifiers(config, folder)
+    if config.prove or config.verify:
+        make_proof_verifiers(config, folder)

@@ -52,7 +52,7 @@ def _retrain_agent(scene: Scene) -> dict[str, Any]:
     settings: dict[str, Any] = {"train": {"seed": scene.options.seed}, "evaluate": NO_ROLLOUTS}
     if scene.options.verify == "claim":
         # The agent's own claim selects the training runs; goal states still verify the result.
-        settings["learn_from"] = CLAIM
+        settings["verify"], settings["prove"] = CLAIM, scene.subject.config.verify
     report = burnish.retrain(AGENT, **settings)
     found = msgspec.to_builtins(report)
     found["funnel"] = _read_funnel(scene, str(report.dataset))

@@ -56,16 +56,25 @@ class AgentProject:
 
     @cached_property
     def verifiers(self) -> list[Verifier]:
-        """Return the verifiers that decide on success.
+        """Return the verifiers that select training runs.
 
         Raises:
             NoVerifier: burnish.toml names none.
         """
-        from burnish_exporters.verify import make_verifiers
+        from burnish_exporters.verify.roles import make_learning_verifiers
 
-        return make_verifiers(
-            self.config.verify, self.project.folder, trust_received=self.config.trust_received
-        )
+        return make_learning_verifiers(self.config, self.project.folder)
+
+    @cached_property
+    def proof_verifiers(self) -> list[Verifier]:
+        """Return the verifiers that grade the attempts of an evaluation.
+
+        Raises:
+            NoVerifier: burnish.toml names none.
+        """
+        from burnish_exporters.verify.roles import make_proof_verifiers
+
+        return make_proof_verifiers(self.config, self.project.folder)
 
     def tasks(self, pool: str, n: int | None = None, seed: int = 0) -> list[Task]:
         """Return tasks of a pool, from the function that burnish.toml names.
@@ -101,7 +110,12 @@ class AgentProject:
     def code_sha256(self) -> str:
         """Hash the agent's code and the text files that it may read; see `agent_code`."""
         config = self.config
-        specs = [config.build, config.environment, config.tasks, *_specs_in(config.verify)]
+        specs = [
+            config.build,
+            config.environment,
+            config.tasks,
+            *_specs_in([config.verify, config.prove]),
+        ]
         modules = [spec.partition(":")[0] for spec in specs if spec and ":" in spec]
         return hash_code(self.project.folder, modules, self.workspace.home)
 

@@ -78,11 +78,11 @@ def _arm_path(
         burnish.__version__,
         subject.name,
         subject.code_sha256,
-        [config.build, config.environment, config.verify],
+        [config.build, config.environment, config.prove or config.verify],
         [config.base_model, backend_facts(config)],
         adapter,
         {pool: hash_tasks(several) for pool, several in pools.items()},
-        [[verifier.name, verifier.version] for verifier in subject.verifiers],
+        [[verifier.name, verifier.version] for verifier in subject.proof_verifiers],
         _deciding_options(options),
     ]
     name = hashlib.sha256(canonical(decides)).hexdigest()[:24]

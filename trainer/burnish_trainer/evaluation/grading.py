@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import msgspec
 
 import burnish
-from burnish.protocols import traits_of
+from burnish.protocols import Verifier, traits_of
 from burnish.records import Json, Record, Trajectory, VerdictLabel
 from burnish_trainer.evaluation.agent_project import AgentProject
 from burnish_trainer.evaluation.rollouts import EvaluationAttempt
@@ -37,7 +37,10 @@ class AttemptResult(Record, frozen=True, kw_only=True):
 
 
 def grade_attempts(
-    subject: AgentProject, ran: Sequence[EvaluationAttempt], since_ns: int
+    subject: AgentProject,
+    ran: Sequence[EvaluationAttempt],
+    since_ns: int,
+    verifiers: Sequence[Verifier] | None = None,
 ) -> list[AttemptResult]:
     """Grade attempts, in their order, and record the verdicts beside the trajectories.
 
@@ -48,6 +51,7 @@ def grade_attempts(
         subject: The agent.
         ran: The attempts.
         since_ns: A moment before the first of them.
+        verifiers: By default those that adapters are proven by.
     """
     from burnish_exporters.verify import combine, judge_all
 
@@ -56,10 +60,11 @@ def grade_attempts(
     wanted = {o.trajectory_id: o for o in ran if o.trajectory_id and not o.infrastructure}
     found: dict[str, AttemptResult] = {}
     recorded = _recorded_runs(workspace, subject.name, since_ns, wanted.keys())
-    for trajectory, verdicts in judge_all(subject.verifiers, recorded):
+    deciding = subject.proof_verifiers if verifiers is None else verifiers
+    for trajectory, verdicts in judge_all(deciding, recorded):
         for verdict in verdicts:
             workspace.append_verdict(trajectory.id, verdict)
-        verdict = combine(verdicts, [traits_of(v).kind for v in subject.verifiers])
+        verdict = combine(verdicts, [traits_of(v).kind for v in deciding])
         found[trajectory.id] = _build_result(
             wanted[trajectory.id], trajectory, verdict.label, _unknown_reason(verdict.evidence)
         )
@@ -75,7 +80,7 @@ def verifier_doubts(subject: AgentProject) -> list[str]:
     from burnish_exporters.verify.trust.verifier_quality import QualityStore, below_floor
 
     store, floor = QualityStore(subject.workspace.home), subject.config.dataset.verifier_floor
-    return below_floor(subject.verifiers, store, subject.name, floor=floor)
+    return below_floor(subject.proof_verifiers, store, subject.name, floor=floor)
 
 
 def _recorded_runs(

@@ -269,10 +269,12 @@ def read_options(subject: AgentProject) -> RunOptions:
 
 def _run_jobs(runner: AttemptRunner, jobs: Sequence[AttemptJob], label: str) -> list[AttemptResult]:
     since = since_now()
-    _ = runner.subject.verifiers  # a missing verifier fails before an hour of attempts
+    subject = runner.subject  # a missing verifier fails before an hour of attempts
+    learned = runner.options.source != "evaluation"
+    verifiers = subject.verifiers if learned else subject.proof_verifiers
     with console.bar(label, len(jobs)) as advance:
         ran: list[EvaluationAttempt] = runner.run_jobs(jobs, advance)
-    return grade_attempts(runner.subject, ran, since)
+    return grade_attempts(subject, ran, since, verifiers)
 
 
 def _no_grades_error(*arms: Sequence[AttemptResult]) -> EvaluationError:

@@ -22,12 +22,10 @@ class ReadinessChoice:
     Attributes:
         releases: A canary starts at the end.
         force: Go on in spite of what blocks.
-        learn_from: Verifiers that select the training runs; None takes those of burnish.toml.
     """
 
     releases: bool = True
     force: bool = False
-    learn_from: list[Any] | None = None
 
 
 def require_readiness(

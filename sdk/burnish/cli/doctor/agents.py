@@ -58,7 +58,12 @@ def _further_checks() -> list[Callable[[AgentConfig, Path], Any]]:
 def _check_imports(config: AgentConfig, folder: Path) -> list[BurnishError]:
     from burnish.imports.import_path import resolve_object
 
-    named = [config.build, config.environment, config.tasks, *_import_paths(config.verify)]
+    named = [
+        config.build,
+        config.environment,
+        config.tasks,
+        *_import_paths([config.verify, config.prove]),
+    ]
     problems: list[BurnishError] = []
     for path in dict.fromkeys(filter(None, named)):
         try:
