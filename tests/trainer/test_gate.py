@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+import msgspec
 import pytest
 from gate_by_hand import compare, measured, pool
 
@@ -111,6 +112,36 @@ def test_a_report_without_results_by_task_is_taken_to_be_in_families_of_three():
     assert decision.decision == "inconclusive"
     assert any("families of 3" in reason for reason in decision.reasons)
     assert decide(measured(counts)).decision == "promote"
+
+
+def test_a_report_of_counts_that_states_its_families_is_read_with_them():
+    """15 won, 5 lost of 180: p = 0.021 if independent; in families of 6: 2 and 1."""
+    counts = pool("heldout", total=180, before=99, won=15, lost=5)
+    alone = msgspec.structs.replace(counts, tasks=[], families=180)
+    decision = decide(measured(alone), {"min_effect": 0.0})
+    assert decision.facts["p_better"] == pytest.approx(21700 / 2**20)
+    assert (decision.decision, decision.facts["families"]) == ("promote", 180)
+    assert not any("assumed" in reason for reason in decision.reasons)
+
+    clustered = msgspec.structs.replace(alone, families=30, design_effect=5.0)
+    decision = decide(measured(clustered))
+    assert (decision.decision, decision.facts["families"]) == ("inconclusive", 30)
+    assert decision.facts["p_better"] == 0.5
+
+
+def test_one_task_or_two_decide_nothing():
+    again = [[True, True], [True, True]]
+    for before, won, lost in ((1, 0, 1), (0, 1, 0), (2, 0, 2), (0, 2, 0)):
+        total = max(won + lost, before)
+        few = pool("heldout", total=total, before=before, won=won, lost=lost, again=again[:total])
+        assert decide(measured(few)).decision == "inconclusive"
+
+
+def test_a_loss_in_two_families_is_not_shown():
+    """20 of 60 lost, all in two of three families: three observations."""
+    lost = compare("standing", [True] * 60, [n % 3 == 0 for n in range(60)], families=[n // 20 for n in range(60)])  # fmt: skip
+    decision = decide(measured(pool("heldout", **GOOD), lost))
+    assert decision.decision != "promote"
 
 
 # Regressions

@@ -58,21 +58,27 @@ def test_exchanging_a_task_makes_no_fresh_set_and_fresh_tasks_do(tmp_path):
         decide_one(str(tmp_path), seed)
 
     def number(tasks):
-        return next_number(tmp_path, "support", [f"task {n}" for n in tasks])
+        return next_number(tmp_path, [f"task {n}" for n in tasks])
 
     assert number(range(180)) == 4
     assert number(range(1, 181)) == 4
     assert number(range(90, 270)) == 3  # three decisions used half of them: 1.5, rounded up
     assert number(range(500, 680)) == 1
-    assert next_number(tmp_path, "another", ["task 1"]) == 1
-    assert next_number(tmp_path / "empty", "support", ["task 1"]) == 1
+    assert next_number(tmp_path / "empty", ["task 1"]) == 1
+
+
+def test_another_name_of_the_agent_makes_no_fresh_set(tmp_path):
+    decide_one(str(tmp_path), 1)
+    renamed = msgspec.structs.replace(candidate(1), agent="helpdesk")
+
+    assert decide_and_record(tmp_path, renamed, RULES).facts["decision_on_set"] == 2
 
 
 def test_a_version_against_itself_and_a_report_of_counts_are_not_counted(tmp_path):
     itself = measured(pool("heldout", total=20, before=9, won=0, lost=0), after=None)
     assert decide_and_record(tmp_path, itself, RULES).facts["decision_on_set"] == 1
     assert SqlControlStore(tmp_path).audit("support") == []
-    assert next_number(tmp_path, "support", ["heldout-1"]) == 1
+    assert next_number(tmp_path, ["heldout-1"]) == 1
 
 
 @pytest.mark.timeout(120)

@@ -32,6 +32,7 @@ from burnish_trainer.gate_evidence import (
     gain_of,
     pool_guard,
     regression_guard,
+    states_families,
 )
 
 _REFRESH_FROM = (
@@ -256,7 +257,7 @@ def _promotion_reason(case: _Case) -> str:
 def _describe_use(case: _Case) -> list[str]:
     """Tell how often the held-out set was used before, and what is left of its level."""
     notes = []
-    if not case.heldout.tasks:
+    if not states_families(case.heldout):
         notes.append(
             "the report has no results by task, so families of 3 are assumed; "
             f"burnish eval {case.evaluation.agent} measures them"

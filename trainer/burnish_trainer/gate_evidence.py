@@ -19,7 +19,7 @@ from burnish.statistics.paired import (
     paired_interval,
     sign_flip_p_value,
 )
-from burnish.statistics.proportions import normal_tail
+from burnish.statistics.proportions import normal_tail, student_tail
 from burnish.statistics.task_results import paired_tasks
 
 _COSTS: tuple[str, ...] = ("output_tokens", "steps", "tool_calls")
@@ -48,8 +48,9 @@ class LimitCheck:
 def gain_of(pool: PoolComparison) -> PairedGain:
     """Return the gain of a pool.
 
-    A report without results by task (made by hand, or by an earlier version) cannot tell which tasks move together.
-    Families of three are assumed then: phrasings of one task, the usual way to enlarge a set.
+    A report without results by task that states its families (as many as tasks: independent ones) is read with families
+    of that size. One that does not (made by hand, or by an earlier version) cannot tell which tasks move together:
+    families of three are assumed then, phrasings of one task, the usual way to enlarge a set.
 
     Args:
         pool: Comparison of the pool.
@@ -57,20 +58,33 @@ def gain_of(pool: PoolComparison) -> PairedGain:
     if pool.tasks:
         return measure_gain(paired_tasks(pool.tasks))
     won, lost, total = pool.won, pool.lost, pool.before.total
-    low, high = paired_interval(won, lost, total, 0.95, _ASSUMED_FAMILY)
-    p_better = _count_p_value(won, lost)
+    size = total / pool.families if states_families(pool) else _ASSUMED_FAMILY
+    clusters = max(1, round(total / size))
+    effect = max(size, pool.design_effect)
+    freedom = clusters - 1 if clusters < total else None
+    low, high = paired_interval(won, lost, total, 0.95, effect, freedom)
+    p_better = _count_p_value(won, lost, size)
     return PairedGain(
         gain=pool.gain,
         low=low,
         high=high,
         p_better=p_better,
-        p_value=min(1.0, 2 * min(p_better, _count_p_value(lost, won))),
+        p_value=min(1.0, 2 * min(p_better, _count_p_value(lost, won, size))),
         won=won,
         lost=lost,
         pairs=total,
-        clusters=max(1, total // _ASSUMED_FAMILY),
-        design_effect=_ASSUMED_FAMILY,
+        clusters=clusters,
+        design_effect=effect,
     )
+
+
+def states_families(pool: PoolComparison) -> bool:
+    """Return whether a pool tells which of its tasks move together, by task or by their number.
+
+    Args:
+        pool: Comparison of the pool.
+    """
+    return bool(pool.tasks) or 0 < pool.families <= pool.before.total
 
 
 def pool_guard(pool: PoolComparison | None, allowed: float, doubtful: float) -> LimitCheck | None:
@@ -124,12 +138,12 @@ def regression_guard(pools: Mapping[str, PoolComparison], allowed: float) -> Lim
         )
         return LimitCheck("regressions", statement, 1.0, doubt=doubt)
     again = f"{excess.lost_again} of {excess.repeats}"
-    above = (excess.excess - allowed) / max(excess.error, 1e-9)
+    above = (excess.excess - allowed) / excess.error
     return LimitCheck(
         name="regressions",
         statement=f"{statement}; run again, the current version fails {again}, which leaves {excess.excess:.1%} "
         f"(standard error {excess.error:.1%})",
-        p_worse=normal_tail(above),
+        p_worse=student_tail(above, excess.freedom),
         broken=f"shown to be above {allowed:.0%}",
         doubt=f"may be above {allowed:.0%}" if above > 1 else "",
     )
@@ -202,7 +216,7 @@ def _cost_z_score(pool: PoolComparison, measure: str, ratio: float) -> float | N
     return mean / error
 
 
-def _count_p_value(won: int, lost: int) -> float:
-    """Return the one-sided p-value of counts alone, in whole families of the assumed size."""
-    gained, dropped = won // _ASSUMED_FAMILY, -(-lost // _ASSUMED_FAMILY)
+def _count_p_value(won: int, lost: int, size: float) -> float:
+    """Return the one-sided p-value of counts alone, in whole families of a size."""
+    gained, dropped = math.floor(won / size), math.ceil(lost / size)
     return sign_flip_p_value([1] * gained + [-1] * dropped)

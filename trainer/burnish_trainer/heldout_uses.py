@@ -6,7 +6,7 @@ numbers, and each decision is in the audit trail.
 
 How it works: a decision is known by the hash of its results, so that repeating it with the same results costs nothing.
 The number of a new decision is one plus the share of its tasks that each earlier decision used, added up: exchanging
-one task of 200 does not make a fresh set.
+one task of 200 does not make a fresh set, and neither does another name for the agent.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def decide_and_record(home: Path, evaluation: Evaluation, rules: GateConfig) -> 
         number = _read_number(connection, evaluation.agent, key)
         known = number is not None
         if number is None:
-            number = 1 + _count_uses(_read_sets(connection, evaluation.agent), tasks)
+            number = 1 + _count_uses(_read_sets(connection), tasks)
         decision = decide(evaluation, rules, number=number)
         if not known:
             _write_use(connection, evaluation.agent, key, number, tasks)
@@ -66,19 +66,18 @@ def decide_and_record(home: Path, evaluation: Evaluation, rules: GateConfig) -> 
     return decision
 
 
-def next_number(home: Path, agent: str, task_hashes: Iterable[str]) -> int:
+def next_number(home: Path, task_hashes: Iterable[str]) -> int:
     """Return the number that the next decision on these tasks will have.
 
     Args:
         home: Folder of the workspace.
-        agent: Name of the agent.
         task_hashes: Hashes of the held-out tasks.
     """
     store = SqlControlStore(home)
     if store.path is not None and not store.path.exists():
         return 1
     with store.transaction(write=False) as connection:
-        return 1 + _count_uses(_read_sets(connection, agent), sorted(set(task_hashes)))
+        return 1 + _count_uses(_read_sets(connection), sorted(set(task_hashes)))
 
 
 def _hash_results(evaluation: Evaluation, heldout: PoolComparison) -> str:
@@ -109,12 +108,10 @@ def _read_number(connection: Connection, agent: str, key: str) -> int | None:
     return None if found is None else int(found.number)
 
 
-def _read_sets(connection: Connection, agent: str) -> list[list[str]]:
+def _read_sets(connection: Connection) -> list[list[str]]:
     from sqlalchemy import text
 
-    rows = connection.execute(
-        text("SELECT tasks FROM gate_decisions WHERE agent = :agent"), {"agent": agent}
-    )
+    rows = connection.execute(text("SELECT tasks FROM gate_decisions"))
     return [msgspec.json.decode(row.tasks, type=list[str]) for row in rows]
 
 

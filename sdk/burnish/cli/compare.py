@@ -69,13 +69,14 @@ def compare_results(
 
 
 def _print_report(report: ComparisonReport) -> None:
-    from burnish.compare.rendering import describe_verdict, list_notes
+    from burnish.compare.rendering import describe_verdict, list_notes, show_name
 
     typer.echo(describe_verdict(report))
     for title, tasks in (("fixed", report.fixed), ("broken", report.broken)):
         if tasks:
             more = f" and {len(tasks) - _MOST_NAMES} more" if len(tasks) > _MOST_NAMES else ""
-            typer.echo(f"  {title} {len(tasks)}: {', '.join(tasks[:_MOST_NAMES])}{more}")
+            shown = ", ".join(map(show_name, tasks[:_MOST_NAMES]))
+            typer.echo(f"  {title} {len(tasks)}: {shown}{more}")
     if report.unsteady:
         typer.echo(f"  changed in some attempts: {len(report.unsteady)}")
     for note in list_notes(report):

@@ -1,22 +1,25 @@
 """Read the samples of an Inspect archive (`.eval`).
 
-The archive is a zip file whose entries newer versions of Inspect compress with Zstandard, which Python's zipfile reads
-from 3.14 on only. `zstandard` comes with LangChain; without it the error names the command that converts the log.
+A sample is one entry, or the entry `sample.json` in a folder of its own, beside parts of its transcript that are not
+read. The archive is a zip file whose entries newer versions compress with Zstandard, which Python's zipfile reads from
+3.14 on only. `zstandard` comes with LangChain; without it the error names the command that converts the log.
 """
 
 from __future__ import annotations
 
-import json
+import re
 import struct
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from burnish.compare.outcomes import decode_json
 from burnish.errors import EvaluationError
 
 LARGEST = 2_000_000_000  # bytes of one file, or of the samples of an archive
 _ZSTANDARD = 93  # method of compression
+_SAMPLE = re.compile(r"samples/.+_epoch_\d+(/sample)?\.json", re.DOTALL)
 _HEADER = struct.Struct("<26xHH")  # a local header up to the lengths of name and extra field
 
 
@@ -31,14 +34,15 @@ def read_samples(path: Path) -> Iterator[Any]:
     """
     try:
         with zipfile.ZipFile(path) as archive, path.open("rb") as raw:
-            samples = [i for i in archive.infolist() if i.filename.startswith("samples/")]
+            entries = {i.filename: i for i in archive.infolist()}  # of a name, the last one counts
+            samples = [info for name, info in entries.items() if _SAMPLE.fullmatch(name)]
             if sum(info.file_size for info in samples) > LARGEST:
                 raise EvaluationError(f"{path} unpacks to more than {LARGEST} bytes", "a log")
             for info in samples:
                 content = _read_entry(archive, raw, info)
                 try:
-                    yield None if content is None else json.loads(content)
-                except (ValueError, RecursionError):
+                    yield None if content is None else decode_json(content)
+                except ValueError:
                     yield None
     except (zipfile.BadZipFile, NotImplementedError, ImportError, OSError) as problem:
         raise EvaluationError(

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from burnish.compare.outcomes import TaskOutcome, read_name, read_number
+from burnish.compare.outcomes import TaskOutcome, decode_json, read_name, read_number
 from burnish.errors import EvaluationError
 
 _TASK_KEYS = ("task", "task_id", "id", "inputs", "request", "question", "inputs/question")
@@ -61,7 +61,7 @@ def read_mlflow(content: Any, metric: str | None, path: Path) -> Iterator[TaskOu
 def _list_rows(content: Any) -> list[Mapping[str, Any]]:
     if isinstance(content, dict) and "columns" in content:
         rows = (
-            dict(zip(content["columns"], row, strict=False))
+            {k: v for k, v in zip(content["columns"], row, strict=False) if isinstance(k, str)}
             for row in content["data"]
             if isinstance(row, list)
         )
@@ -93,10 +93,13 @@ def _read_columns(row: Mapping[Any, Any]) -> dict[str, Any]:
 
 
 def _read_feedback(assessments: Any) -> dict[str, Any]:
+    """Return the values by name; one that a later assessment overrides is marked as no longer valid."""
     metrics = {}
     for one in assessments if isinstance(assessments, list) else []:
         feedback = one.get("feedback") if isinstance(one, dict) else None
-        if isinstance(feedback, dict) and feedback.get("error") is None:
+        if not isinstance(feedback, dict) or one.get("valid") is False:
+            continue
+        if feedback.get("error") is None:
             name = one.get("assessment_name") or one.get("name")
             if isinstance(name, str):
                 metrics[name] = feedback.get("value")
@@ -123,8 +126,9 @@ def _read_request(trace: Any) -> Any:
     """Return the request of a trace: the inputs of its first span, else the preview."""
     if not isinstance(trace, dict):
         return None
-    spans = (trace.get("data") or {}).get("spans") if isinstance(trace.get("data"), dict) else None
-    for span in spans or []:
+    data = trace.get("data")
+    spans = data.get("spans") if isinstance(data, dict) else None
+    for span in spans if isinstance(spans, list) else []:
         attributes = span.get("attributes") if isinstance(span, dict) else None
         if isinstance(attributes, dict) and attributes.get("mlflow.spanInputs") is not None:
             return _decode(attributes["mlflow.spanInputs"])
@@ -142,8 +146,8 @@ def _decode(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     try:
-        return json.loads(value)
-    except (ValueError, RecursionError):
+        return decode_json(value)
+    except ValueError:
         return value
 
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-import math
+import json
+import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from burnish.records import Record
+
+_LARGEST = 1e100  # of a score or cost: sums and squares of larger ones are not finite
+_ESCAPED_SURROGATE = re.compile(rb"\\u[dD][89abcdefABCDEF]")
+_SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 class TaskOutcome(Record, frozen=True, kw_only=True):
@@ -74,10 +79,16 @@ def read_success(value: Any) -> float | None:
 
 
 def read_number(value: Any) -> float | None:
-    """Return a finite number; None for anything else."""
+    """Return a finite number of a size that can be added up; None for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return float(value) if math.isfinite(value) else None
+    return float(value) if -_LARGEST <= value <= _LARGEST else None
+
+
+def read_attempt(value: Any) -> int | None:
+    """Return the number of an attempt, also one that a table wrote as a float; None for anything else."""
+    number = read_number(value)
+    return int(number) if number is not None and number.is_integer() else None
 
 
 def read_name(value: Any) -> str | None:
@@ -85,3 +96,30 @@ def read_name(value: Any) -> str | None:
     if isinstance(value, str) and value:
         return value
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def decode_json(content: str | bytes) -> Any:
+    """Decode JSON; halves of surrogate pairs, which no file can hold, become replacement characters.
+
+    Args:
+        content: The document.
+
+    Raises:
+        ValueError: It is no JSON, or nested too deeply.
+    """
+    try:
+        value = json.loads(content)
+        raw = content.encode("utf-8", "replace") if isinstance(content, str) else content
+        return _replace_surrogates(value) if _ESCAPED_SURROGATE.search(raw) else value
+    except RecursionError as problem:
+        raise ValueError("nested too deeply") from problem
+
+
+def _replace_surrogates(value: Any) -> Any:
+    if isinstance(value, str):
+        return _SURROGATES.sub("\ufffd", value)
+    if isinstance(value, list):
+        return [_replace_surrogates(one) for one in value]
+    if isinstance(value, dict):
+        return {_replace_surrogates(key): _replace_surrogates(one) for key, one in value.items()}
+    return value

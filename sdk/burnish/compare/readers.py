@@ -7,7 +7,6 @@ name; `#after` is the default.
 
 from __future__ import annotations
 
-import json
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,15 +16,24 @@ import msgspec
 
 from burnish.compare.inspect_archive import LARGEST, read_samples
 from burnish.compare.mlflow_results import is_mlflow, read_mlflow
-from burnish.compare.outcomes import ResultFile, TaskOutcome, read_name, read_number, read_success
+from burnish.compare.outcomes import (
+    ResultFile,
+    TaskOutcome,
+    decode_json,
+    read_attempt,
+    read_name,
+    read_number,
+    read_success,
+)
 from burnish.errors import EvaluationError
 from burnish.records import TaskComparison
 
 _MOST_PAIRS = 100_000  # attempts at one task
 _GRADES = {"C": 1.0, "I": 0.0, "P": 0.5, "N": 0.0}  # Inspect's letters
+_WORDS = {"yes": 1.0, "true": 1.0, "no": 0.0, "false": 0.0}  # its words, in any case
 _KNOWN = (
     "a burnish evaluation or arm (JSON), an Inspect log (.eval or JSON), an MLflow evaluation table or traces "
-    "(JSON), tau2 results (JSON), or JSONL with task and success or score"
+    "(JSON), tau-bench or tau2 results (JSON), or JSONL with task and success or score"
 )
 _NOT_EVALUABLE = ("infrastructure_error", "context_window_exceeded", "unexpected_error")
 
@@ -72,14 +80,16 @@ def _read_content(path: Path, side: str, metric: str | None) -> ResultFile:
     except OSError as problem:
         raise EvaluationError(f"{path}: {problem.strerror or problem}", _KNOWN) from problem
     try:
-        content = json.loads(text)
-    except (ValueError, RecursionError):
+        content = decode_json(text)
+    except ValueError:
         content = None
     if isinstance(content, dict) and not ("task" in content and "\n" not in text.strip()):
         return _read_object(content, path, side, metric)
     if isinstance(content, list) and is_mlflow(content):
         return _collect(path, "mlflow", read_mlflow(content, metric, path))
     if isinstance(content, list) and any("task_id" in e for e in content if isinstance(e, dict)):
+        if any({"reward", "traj"} <= e.keys() for e in content if isinstance(e, dict)):
+            return _collect(path, "tau-bench", _read_tau2({"simulations": content}), "USD")
         return _collect(path, "burnish", map(_read_arm_entry, content), "output tokens")
     entries = iter(content) if isinstance(content, list) else _iterate_lines(text)
     return _collect(path, "jsonl", map(_read_entry, entries))
@@ -93,10 +103,9 @@ def _read_object(content: dict[str, Any], path: Path, side: str, metric: str | N
         return found
     if isinstance(content.get("simulations"), list):
         return _collect(path, "tau2", _read_tau2(content), "USD")
-    if isinstance(content.get("samples"), list) and "eval" in content:
-        return _collect(
-            path, "inspect", _read_inspect(content["samples"], metric, path), "output tokens"
-        )
+    if isinstance(content.get("eval"), dict) and isinstance(content.get("samples", []), list):
+        samples = content.get("samples", [])  # a log can be written without them
+        return _collect(path, "inspect", _read_inspect(samples, metric, path), "output tokens")
     if is_mlflow(content):
         return _collect(path, "mlflow", read_mlflow(content, metric, path))
     raise EvaluationError(f"{path} has none of the known formats", _KNOWN)
@@ -111,11 +120,11 @@ def _collect(
 
 
 def _iterate_lines(text: str) -> Iterator[Any]:
-    for line in text.splitlines():
+    for line in text.split("\n"):  # JSON texts may hold the other characters that end a line
         if line.strip():
             try:
-                yield json.loads(line)
-            except (ValueError, RecursionError):
+                yield decode_json(line)
+            except ValueError:
                 yield None
 
 
@@ -126,8 +135,8 @@ def _read_entry(entry: Any) -> TaskOutcome | str:
     task = read_name(entry.get("task"))
     if task is None:
         return "no task"
-    attempt = entry.get("attempt")
-    if attempt is not None and (isinstance(attempt, bool) or not isinstance(attempt, int)):
+    attempt = read_attempt(entry.get("attempt"))
+    if attempt is None and entry.get("attempt") is not None:
         return "an attempt that is not an integer"
     family, success = entry.get("cluster", entry.get("family")), "success" in entry
     value = read_success(entry["success"]) if success else read_number(entry.get("score"))
@@ -153,12 +162,13 @@ def _read_arm_entry(entry: Any) -> TaskOutcome | str:
     if task is None or entry.get("label") not in ("success", "fail", "unknown"):
         return "no task or no label"
     if entry["label"] == "unknown":
-        return "no verifier could decide it"
+        backend = entry.get("infrastructure") is True
+        return "ended by an error of the backend" if backend else "no verifier could decide it"
     cost = entry.get("cost")
     return TaskOutcome(
         task=_name_in_pool(entry.get("pool"), task),
         value=float(entry["label"] == "success"),
-        attempt=entry.get("attempt"),
+        attempt=read_attempt(entry.get("attempt")),
         cost=read_number(cost.get("output_tokens")) if isinstance(cost, dict) else None,
     )
 
@@ -213,11 +223,10 @@ def _read_tau2(content: dict[str, Any]) -> Iterator[TaskOutcome | str]:
         if reason in _NOT_EVALUABLE or reward is None:
             yield f"ended by {reason}" if reason in _NOT_EVALUABLE else "no reward"
             continue
-        trial = run.get("trial")
         yield TaskOutcome(
             task=task,
             value=float(reward >= 1 - 1e-6),
-            attempt=trial if isinstance(trial, int) else None,
+            attempt=read_attempt(run.get("trial")),
             cost=read_number(run.get("agent_cost")),
         )
 
@@ -228,10 +237,12 @@ def _read_inspect(samples: Any, metric: str | None, path: Path) -> Iterator[Task
         if task is None:
             yield "a sample without an id"
             continue
-        if sample.get("error"):
-            yield "ended by an error"
+        if sample.get("error") or sample.get("invalidation"):
+            yield "ended by an error" if sample.get("error") else "marked as invalid"
             continue
         scores = sample.get("scores")
+        if scores is None and isinstance(sample.get("score"), dict):  # logs of early versions
+            scores = {"score": sample["score"]}
         if not isinstance(scores, dict) or not scores:
             yield "no score"
             continue
@@ -242,10 +253,23 @@ def _read_inspect(samples: Any, metric: str | None, path: Path) -> Iterator[Task
         yield _grade_inspect(value, task, epoch, usage)
 
 
+def _read_grade(value: Any) -> float | None:
+    """Return a grade as Inspect's `value_to_float` does; None for what that cannot convert."""
+    if isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, str):
+        return read_number(value)
+    known = _GRADES.get(value, _WORDS.get(value.strip().lower()))
+    if known is not None:
+        return known
+    try:
+        return read_number(float(value))
+    except ValueError:
+        return None
+
+
 def _grade_inspect(value: Any, task: str, epoch: Any, usage: Any) -> TaskOutcome | str:
-    number = _GRADES.get(value) if isinstance(value, str) else None
-    if number is None:
-        number = float(value) if isinstance(value, bool) else read_number(value)
+    number = _read_grade(value)
     if number is None:
         return "a score that is neither a grade nor a number"
     tokens = [
@@ -257,7 +281,7 @@ def _grade_inspect(value: Any, task: str, epoch: Any, usage: Any) -> TaskOutcome
         task=task,
         value=number,
         success=number in (0, 1),
-        attempt=epoch if isinstance(epoch, int) else None,
+        attempt=read_attempt(epoch),
         cost=sum(tokens) if tokens else None,
     )
 

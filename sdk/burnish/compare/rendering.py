@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from burnish.compare.verdict import ComparedSide, ComparisonReport
 
 _MOST_NAMES = 20
+_LONGEST = 120  # characters of a name
 
 
 def describe_verdict(report: ComparisonReport) -> str:
@@ -17,9 +18,10 @@ def describe_verdict(report: ComparisonReport) -> str:
         report: The comparison.
     """
     gain, low, high = (_format_gain(report, x) for x in (report.gain, *report.interval))
+    name = show_name(report.b.name)
     told = {
-        "b_better": f"{report.b.name} is better",
-        "a_better": f"{report.b.name} is worse",
+        "b_better": f"{name} is better",
+        "a_better": f"{name} is worse",
         "not_shown": "no difference is shown",
     }[report.verdict]
     families = f" in {report.families} families" if report.families < report.tasks else ""
@@ -45,7 +47,7 @@ def render_markdown(report: ComparisonReport) -> str:
         report: The comparison.
     """
     rows = [
-        ("file", _escape(report.a.name), _escape(report.b.name)),
+        ("file", *(_escape(show_name(side.name)) for side in (report.a, report.b))),
         (report.metric, _format_mean(report, report.a), _format_mean(report, report.b)),
         ("attempts", str(report.a.attempts), str(report.b.attempts)),
         ("cost of an attempt", *map(_format_cost, (report.a, report.b))),
@@ -71,10 +73,11 @@ def _iterate_notes(report: ComparisonReport) -> Iterator[str]:
     if report.smallest_gain is not None:
         yield f"these tasks show a true gain of {100 * report.smallest_gain:.1f} points in 4 of 5 runs"
     for side in (report.a, report.b):
+        name = show_name(side.name)
         if side.only_here:
-            yield f"{side.only_here} tasks are in {side.name} alone and do not count"
+            yield f"{side.only_here} tasks are in {name} alone and do not count"
         for reason, count in side.dropped.items():
-            yield f"{side.name}: {count} entries are left out: {reason}"
+            yield f"{name}: {count} entries are left out: {show_name(reason)}"
 
 
 def _format_gain(report: ComparisonReport, value: float) -> str:
@@ -95,11 +98,21 @@ def _format_success_cost(side: ComparedSide) -> str:
 
 
 def _join_names(tasks: Sequence[str]) -> str:
-    shown = ", ".join(f"`{_escape(task)}`" for task in tasks[:_MOST_NAMES])
+    shown = ", ".join(f"`{_escape(show_name(task))}`" for task in tasks[:_MOST_NAMES])
     more = len(tasks) - _MOST_NAMES
     return f"{shown} and {more} more" if more > 0 else shown
 
 
+def show_name(name: str) -> str:
+    """Return a name of a file for people: one line, without marks that steer a terminal or the order of letters.
+
+    Args:
+        name: A task, file or reason, as the file states it.
+    """
+    shown = "".join(char if char.isprintable() else " " for char in name)
+    return shown if len(shown) <= _LONGEST else f"{shown[: _LONGEST - 1]}…"
+
+
 def _escape(text: str) -> str:
-    """Keep text of a file from becoming Markdown: one line, no pipes, code marks or tags."""
-    return re.sub(r"[|`<>\x00-\x1f]", " ", text)[:200]
+    """Keep text of a file from becoming Markdown: no pipes, code marks, tags, links or pictures."""
+    return re.sub(r"[|`<>\[\]]", " ", text)

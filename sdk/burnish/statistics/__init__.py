@@ -8,7 +8,7 @@ scores, `multiplicity` the correction for several questions and several looks, `
     gain.gain, gain.low, gain.high, gain.p_better
 """
 
-from burnish.statistics.means import MeanGain, measure_mean_gain, student_quantile
+from burnish.statistics.means import MeanGain, measure_mean_gain
 from burnish.statistics.multiplicity import holm_adjust, level_left, spend_level
 from burnish.statistics.paired import (
     ExcessLoss,
@@ -22,7 +22,13 @@ from burnish.statistics.paired import (
     sign_flip_p_value,
 )
 from burnish.statistics.planning import count_tasks_needed, smallest_detectable_gain
-from burnish.statistics.proportions import normal_quantile, normal_tail, wilson_rate
+from burnish.statistics.proportions import (
+    normal_quantile,
+    normal_tail,
+    student_quantile,
+    student_tail,
+    wilson_rate,
+)
 from burnish.statistics.task_results import paired_tasks
 
 __all__ = [
@@ -46,5 +52,6 @@ __all__ = [
     "smallest_detectable_gain",
     "spend_level",
     "student_quantile",
+    "student_tail",
     "wilson_rate",
 ]

@@ -12,9 +12,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from burnish.statistics.paired import sign_flip_p_value
-from burnish.statistics.proportions import normal_quantile
+from burnish.statistics.proportions import student_quantile
 
-_UNITS = 1000  # of a score's range, to which differences are rounded for the test
+_UNITS = 1000  # of the largest difference, to which all are rounded for the test
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,8 @@ def measure_mean_gain(
         sizes[family] += 1
     tasks, clusters = sum(sizes.values()), len(sums)
     gain = sum(sums.values()) / max(tasks, 1)
-    units = [round(_UNITS * value / span) for value in sums.values()]
+    largest = max(map(abs, sums.values()), default=0.0) or 1.0
+    units = [round(_UNITS * (value / largest)) for value in sums.values()]
     p_better, p_worse = sign_flip_p_value(units), sign_flip_p_value([-u for u in units])
     if clusters < 2:
         low, high, error = -span, span, math.inf
@@ -68,25 +69,4 @@ def measure_mean_gain(
         low, high = max(-span, gain - half), min(span, gain + half)
     return MeanGain(
         gain, low, high, p_better, min(1.0, 2 * min(p_better, p_worse)), clusters, error
-    )
-
-
-def student_quantile(confidence: float, freedom: int) -> float:
-    """Return the t of a two-sided confidence, by the expansion of Cornish and Fisher; exact for 1 and 2 degrees.
-
-    Args:
-        confidence: Two-sided confidence, 0 to 1.
-        freedom: Degrees of freedom.
-    """
-    if freedom == 1:
-        return math.tan(math.pi * confidence / 2)
-    if freedom == 2:
-        return math.sqrt(2) * confidence / math.sqrt(1 - confidence**2)
-    z = normal_quantile(confidence)
-    return (
-        z
-        + (z**3 + z) / (4 * freedom)
-        + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)
-        + (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / (384 * freedom**3)
-        + (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / (92160 * freedom**4)
     )

@@ -9,7 +9,9 @@ in one cluster too. All methods here treat clusters, not attempts, as independen
   McNemar's exact test.
 - Interval: Tango's score interval (Statistics in Medicine 17, 1998, 891-908), on counts divided by the design effect
   when clusters hold several pairs (Rao and Scott, Biometrics 48, 1992, 577-585; Obuchowski, Statistics in Medicine 17,
-  1998, 1495-1507, for clustered pairs). A bootstrap over tasks gives intervals that are too short for few differences.
+  1998, 1495-1507, for clustered pairs). The design effect is then estimated from the clusters, so the quantiles are those
+  of Student's t over clusters: four families of 30 tasks are four observations. A bootstrap over tasks gives intervals
+  that are too short for few differences.
 - Regressions: the losses of the new version minus those of the current version when it runs again.
 """
 
@@ -22,13 +24,17 @@ from itertools import groupby
 from operator import attrgetter
 from typing import NamedTuple
 
-from burnish.statistics.proportions import normal_quantile, normal_tail
-
-_MOST_WORK = (
-    1_000_000_000  # bit operations of an exact distribution; larger ones are close to normal
+from burnish.statistics.proportions import (
+    normal_quantile,
+    normal_tail,
+    student_quantile,
+    student_tail,
 )
 
-
+_MOST_WORK = 1_000_000_000  # bit operations of an exact distribution
+_MOST_COARSE = (
+    200  # clusters whose large differences are rounded; of more the sum is close to normal
+)
 _MOST_EQUAL = 10_000  # clusters of equal weight that are counted exactly
 
 
@@ -86,13 +92,19 @@ class PairedGain:
 
     def interval(self, confidence: float) -> tuple[float, float]:
         """Return the interval of the gain at another two-sided confidence."""
-        return paired_interval(self.won, self.lost, self.pairs, confidence, self.design_effect)
+        return paired_interval(
+            self.won, self.lost, self.pairs, confidence, self.design_effect, self.freedom
+        )
 
     def p_below(self, gain: float) -> float:
         """Return the one-sided p-value against "the true gain is at least `gain`"."""
-        return normal_tail(
-            -paired_z_score(self.won, self.lost, self.pairs, gain, self.design_effect)
-        )
+        z = paired_z_score(self.won, self.lost, self.pairs, gain, self.design_effect)
+        return normal_tail(-z) if self.freedom is None else student_tail(-z, self.freedom)
+
+    @property
+    def freedom(self) -> int | None:
+        """Degrees of freedom of the design effect; None where every cluster is one pair."""
+        return self.clusters - 1 if self.clusters < self.pairs else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +118,7 @@ class ExcessLoss:
         lost_again: Those that failed.
         excess: Difference of the two shares.
         error: Standard error of the difference.
+        freedom: Degrees of freedom of that error.
     """
 
     solved: int
@@ -114,6 +127,7 @@ class ExcessLoss:
     lost_again: int
     excess: float
     error: float
+    freedom: int
 
 
 def measure_gain(tasks: Iterable[PairedTask], confidence: float = 0.95) -> PairedGain:
@@ -127,7 +141,8 @@ def measure_gain(tasks: Iterable[PairedTask], confidence: float = 0.95) -> Paire
     won, lost = sum(c.won for c in clusters), sum(c.lost for c in clusters)
     pairs = sum(c.pairs for c in clusters)
     effect = _measure_design_effect(clusters)
-    low, high = paired_interval(won, lost, pairs, confidence, effect)
+    freedom = len(clusters) - 1 if len(clusters) < pairs else None
+    low, high = paired_interval(won, lost, pairs, confidence, effect, freedom)
     sums = [c.won - c.lost for c in clusters]
     p_better, p_worse = sign_flip_p_value(sums), sign_flip_p_value([-s for s in sums])
     return PairedGain(
@@ -145,7 +160,12 @@ def measure_gain(tasks: Iterable[PairedTask], confidence: float = 0.95) -> Paire
 
 
 def paired_interval(
-    won: float, lost: float, total: float, confidence: float = 0.95, design_effect: float = 1.0
+    won: float,
+    lost: float,
+    total: float,
+    confidence: float = 0.95,
+    design_effect: float = 1.0,
+    freedom: int | None = None,
 ) -> tuple[float, float]:
     """Return Tango's score interval of the gain (won - lost) / total.
 
@@ -155,10 +175,12 @@ def paired_interval(
         total: All pairs.
         confidence: Two-sided confidence, 0 to 1.
         design_effect: Factor by which clusters raise the variance.
+        freedom: Degrees of freedom of an estimated design effect; None for a known one.
     """
     if total == 0:
         return (-1.0, 1.0)
-    z, gain = normal_quantile(confidence), (won - lost) / total
+    z = normal_quantile(confidence) if freedom is None else student_quantile(confidence, freedom)
+    gain = (won - lost) / total
 
     def score(supposed: float) -> float:
         return paired_z_score(won, lost, total, supposed, design_effect)
@@ -195,7 +217,10 @@ def sign_flip_p_value(sums: Sequence[int]) -> float:
     width = (len(weights) + 8) // 8  # bytes that hold a count up to 2 ** len(weights)
     if weights[-1] == 1 and len(weights) <= _MOST_EQUAL:
         return _count_heads(len(weights), positive) / 2 ** len(weights)
-    if 8 * width * sum(weights) * len(weights) > _MOST_WORK:
+    most = _MOST_WORK // (8 * width * len(weights))
+    if sum(weights) > most and len(weights) <= _MOST_COARSE:
+        return sign_flip_p_value([int(s / unit * most / sum(weights)) for s in sums])
+    if sum(weights) > most:
         distance = 2 * positive - sum(weights) - 1  # continuity
         return normal_tail(distance / math.sqrt(sum(w * w for w in weights)))
     counts = 1
@@ -213,7 +238,8 @@ def measure_excess_loss(tasks: Iterable[PairedTask]) -> ExcessLoss:
     """Measure the losses of the new version beyond those of the current version when it runs again.
 
     A task that was never repeated gets the current version's share of losses over all repeated tasks. The standard
-    error is that of a ratio over clusters (linearised).
+    error is that of a ratio over clusters (linearised), and at least that of a share with one more loss and one more
+    success: two clusters of two that are lost show no share of exactly 1.
 
     Args:
         tasks: Results by task.
@@ -233,14 +259,18 @@ def measure_excess_loss(tasks: Iterable[PairedTask]) -> ExcessLoss:
     excess = sum(loss for loss, _ in clusters) / max(solved, 1)
     squares = sum((loss - excess * size) ** 2 for loss, size in clusters)
     factor = len(clusters) / (len(clusters) - 1) if len(clusters) > 1 else 1.0
-    error = math.sqrt(factor * squares) / max(solved, 1)
+    lost = sum(t.lost for t in known)
+    share = (lost + 1) / (solved + 2)
+    least = math.sqrt(share * (1 - share) / max(len(clusters), 1))
+    error = max(math.sqrt(factor * squares) / max(solved, 1), least)
     return ExcessLoss(
         solved=solved,
-        lost=sum(t.lost for t in known),
+        lost=lost,
         repeats=repeats,
         lost_again=lost_again,
         excess=excess,
         error=error if len(clusters) > 1 else 1.0,
+        freedom=max(0, len(clusters) - 1),
     )
 
 

@@ -1,4 +1,4 @@
-"""Compute the interval of one share of successes.
+"""Compute the interval of one share of successes, and the tails of the normal and of Student's distribution.
 
 Wilson's score interval (Journal of the American Statistical Association 22, 1927, 209-212) keeps its coverage for few
 attempts and for shares near 0 and 1, where the usual normal interval is too short or has no width.
@@ -13,6 +13,7 @@ from statistics import NormalDist
 from burnish.records import Rate
 
 _NORMAL = NormalDist()
+_MANY = 10_000  # degrees of freedom from which Student's distribution is normal to 4 digits
 
 
 def wilson_rate(successes: int, total: int, confidence: float = 0.95) -> Rate:
@@ -41,3 +42,48 @@ def normal_quantile(confidence: float) -> float:
 def normal_tail(z: float) -> float:
     """Return the probability that a standard normal value is at least z."""
     return 0.5 * math.erfc(z / math.sqrt(2))
+
+
+@lru_cache(maxsize=256)
+def student_quantile(confidence: float, freedom: int) -> float:
+    """Return the t of a two-sided confidence; infinite without a degree of freedom.
+
+    Args:
+        confidence: Two-sided confidence, 0 to 1.
+        freedom: Degrees of freedom.
+    """
+    if freedom < 1:
+        return math.inf
+    tail, low, high = (1 - confidence) / 2, 0.0, 1.0
+    while student_tail(high, freedom) > tail:
+        low, high = high, 2 * high
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if student_tail(middle, freedom) > tail else (low, middle)
+    return (low + high) / 2
+
+
+def student_tail(t: float, freedom: int) -> float:
+    """Return the probability that a value of Student's distribution is at least t; 1/2 without a degree of freedom.
+
+    The finite series in the angle atan(t / sqrt(freedom)) is exact (Abramowitz and Stegun, 26.7.3 and 26.7.4).
+
+    Args:
+        t: The value.
+        freedom: Degrees of freedom.
+    """
+    if freedom < 1:
+        return 0.5
+    if freedom > _MANY:
+        return normal_tail(t)
+    angle = math.atan(t / math.sqrt(freedom))
+    square, odd = math.cos(angle) ** 2, freedom % 2
+    term = math.cos(angle) if odd else 1.0
+    total = term if freedom > 1 else 0.0
+    for n in range(3 if odd else 2, freedom - 1, 2):
+        term *= square * (n - 1) / n
+        total += term
+    inside = math.sin(angle) * total
+    if odd:
+        inside = 2 / math.pi * (angle + inside)
+    return max(0.0, (1 - inside) / 2)

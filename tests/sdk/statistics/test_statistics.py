@@ -15,10 +15,13 @@ from burnish.statistics import (
     mcnemar_p_value,
     measure_excess_loss,
     measure_gain,
+    measure_mean_gain,
     paired_interval,
     sign_flip_p_value,
     smallest_detectable_gain,
     spend_level,
+    student_quantile,
+    student_tail,
     wilson_rate,
 )
 
@@ -130,6 +133,54 @@ def test_the_interval_of_families_holds_the_truth_as_often_as_it_says():
         gain = measure_gain(tasks_of(results))
         held += gain.low <= 0.1 <= gain.high
     assert 0.92 <= held / 400 <= 0.98
+
+
+def test_few_families_show_a_loss_no_more_often_than_the_level_says():
+    """3 families of 30 whose true differences vary by 20 points about 0; 2.5 % on each side of 1,000 rounds."""
+    rng, above, below = random.Random(8), 0, 0
+    for _ in range(1000):
+        results = []
+        for family in range(3):
+            shift = rng.gauss(0, 0.2)
+            chances = (0.24 + max(0.0, shift), 0.24 + max(0.0, -shift), 0.4)
+            results += [(family, d) for d in rng.choices((1, -1, 0), chances, k=30)]
+        gain = measure_gain(tasks_of(results))
+        above += gain.low > 0
+        below += gain.p_below(0.0) <= 0.025
+    assert max(above, below) <= 40  # of 1,000 at 2.5 %: more in 1 of 500 seeds
+
+
+def test_students_distribution_is_that_of_the_tables():
+    """Two-sided 95 %: 12.706, 4.303, 3.182, 2.571, 2.042 at 1, 2, 3, 5 and 30 degrees of freedom."""
+    known = {1: 12.706, 2: 4.303, 3: 3.182, 5: 2.571, 30: 2.042}
+    found = {freedom: round(student_quantile(0.95, freedom), 3) for freedom in known}
+    assert found == known
+    assert student_quantile(0.9999, 3) == pytest.approx(28.000, abs=1e-3)
+    assert student_tail(2.0, 5) + student_tail(-2.0, 5) == pytest.approx(1.0)
+    assert student_tail(2.571, 5) == pytest.approx(0.025, abs=1e-4)
+    assert (student_tail(9.0, 0), student_quantile(0.95, 0)) == (0.5, float("inf"))
+
+
+def test_a_few_large_differences_are_no_normal_distribution():
+    """Three equal differences of any size have p = 1/8; beside small ones the large one decides."""
+    assert sign_flip_p_value([10**9] * 3) == 1 / 8
+    assert sign_flip_p_value([10**9 + n for n in range(3)]) == pytest.approx(1 / 8)
+    assert sign_flip_p_value([10**9, *range(1, 25)]) > 0.4
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e90])
+def test_the_scale_of_scores_does_not_matter(scale):
+    differences = [(str(n), scale * (1 + n % 3)) for n in range(20)]
+    gain = measure_mean_gain(differences, span=max(1.0, 3 * scale))
+    assert gain.p_better == 2**-20
+    assert 0 < gain.low < gain.gain
+
+
+def test_two_tasks_that_are_lost_show_no_share_of_losses():
+    tasks = [PairedTask(str(n), str(n), 1, 0, 1, solved=1, repeats=2) for n in range(2)]
+    found = measure_excess_loss(tasks)
+    assert found.excess == 1.0
+    assert student_tail((found.excess - 0.1) / found.error, found.freedom) > 0.05
 
 
 def test_losses_beyond_those_of_the_base_itself():

@@ -30,11 +30,11 @@ def describe_power(home: Path, agent: str, heldout: list[Task], rules: GateConfi
         rules: The gate's rules.
     """
     if not heldout:
-        return "no held-out tasks: the gate cannot promote"
+        return f"{agent} has no held-out tasks: the gate cannot promote"
     facts = task_facts(heldout)
     sizes = Counter(fact.family for fact in facts.values())
     effect = sum(size * size for size in sizes.values()) / len(heldout)
-    number = next_number(home, agent, [fact.sha256 for fact in facts.values()])
+    number = next_number(home, [fact.sha256 for fact in facts.values()])
     level = spend_level(1 - rules.confidence, number)
     smallest = smallest_detectable_gain(len(heldout), level=level, design_effect=effect)
     needed = count_tasks_needed(_GAIN, level=level, design_effect=effect)
