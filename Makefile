@@ -4,7 +4,7 @@ BIN := .venv/bin
 # The newest LangChain, which pip does not yet resolve together with the rest.
 NEXT := langchain==1.5.0 langchain-core==1.8.1
 # Who loads our datasets, each in an environment of its own.
-CONSUMERS := mistral llamafactory axolotl
+CONSUMERS := mistral llamafactory axolotl swift
 # Warnings of the providers' packages (clients that leave sockets open) are not ours.
 OTHERS_WARN := -o filterwarnings=default
 export TOKENIZERS_PARALLELISM = false
@@ -111,4 +111,4 @@ docs: .venv/dev              ## the documentation as HTML, warnings are errors
 	$(BIN)/python -m sphinx -n -W -q docs docs/_build
 
 clean:                       ## remove what the targets above made
-	rm -rf .venv .venv-next .venv-recorder .venv-suites .venv-providers .venv-phoenix .venv-mlflow .venv-vllm out docs/_build
+	rm -rf .venv .venv-next .venv-recorder .venv-suites .venv-providers .venv-phoenix .venv-mlflow .venv-vllm $(CONSUMERS:%=.venv-%) out docs/_build

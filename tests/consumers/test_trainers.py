@@ -1,4 +1,4 @@
-"""LLaMA-Factory and axolotl load our exports with their own code and learn exactly our replies."""
+"""LLaMA-Factory, axolotl and ms-swift load our exports with their own code and learn exactly our replies."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from shipped_templates import shipped_tokenizer
 from burnish import settings
 from burnish_exporters import build_dataset
 
-END = "<|im_end|>"
+END, TEXT_AND_CALL = "<|im_end|>", "\n<tool_call>"
 
 
 @pytest.fixture
@@ -87,6 +87,24 @@ def test_axolotl_renders_what_was_served_and_learns_each_reply(
         assert made["text"] == whole
         expected = replies(row, learned=form == "swift")
         assert made["learned"] == [f"{reply}{END}" for reply in expected]
+
+
+def test_ms_swift_learns_each_reply_that_our_flags_name(version, tokenizer, tmp_path):
+    given = {"rows": list(version.export("swift")), "tokenizer": tokenizer}
+    found = read_with("swift", given, tmp_path)
+    ours = conversations(version)
+    assert len(found) == len(ours) == 3
+    for made in found:
+        (row,) = (row for question, row in ours.items() if f"{question}{END}" in made["text"])
+        assert all(json.dumps(tool) in made["text"] for tool in row["tools"])
+        for message in row["messages"]:
+            if message["role"] == "tool":
+                assert f"<tool_response>\n{message['content']}\n</tool_response>" in made["text"]
+        # Its own template writes an empty thought, and no line break between a text and its call.
+        assert made["learned"] == [
+            f"<think>\n\n</think>\n\n{reply.replace(TEXT_AND_CALL, '<tool_call>')}{END}\n"
+            for reply in replies(row, learned=True)
+        ]
 
 
 def _with_object(call):

@@ -53,11 +53,11 @@ def adapters(tmp_path_factory, starter) -> list[Path]:
 
 
 @pytest.fixture
-def versions(home, starter, adapters) -> list[str]:
-    """The ids of the adapters, published in the workspace."""
+def versions(vllm, home, starter, adapters):
+    """The ids of the adapters, published in the workspace; afterwards the server holds none of them."""
     from burnish.adapters import AdapterStore
     from burnish.records import AdapterManifest
-    from burnish.serving import base_sha256
+    from burnish.serving import base_sha256, open_backend
 
     manifest = {
         "id": "",
@@ -71,4 +71,8 @@ def versions(home, starter, adapters) -> list[str]:
         "created_at": "2026-01-01",
     }
     store = AdapterStore(home)
-    return [store.publish(path, AdapterManifest(**manifest)).id for path in adapters]
+    published = [store.publish(path, AdapterManifest(**manifest)).id for path in adapters]
+    yield published
+    backend = open_backend(vllm.url)
+    for version in set(published) & set(backend.list()):
+        backend.unload(version)
