@@ -13,13 +13,14 @@ from typing import Any
 import torch
 
 
-def logits_at(model: Any, ids: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
+def logits_at(model: Any, ids: torch.Tensor, chosen: torch.Tensor, **inputs: Any) -> torch.Tensor:
     """Compute logits where a next token is learned.
 
     Args:
         model: A causal language model, with or without an adapter.
         ids: Tokens (B, T), padded on the right.
-        chosen: Positions (B, T-1) whose next token is learned.
+        chosen: Positions (B, T-1) whose next token is learned, or (B, T) where the last one counts too.
+        inputs: Further inputs of the model, as positions and a mask.
 
     Returns:
         Logits (N, V) of the N chosen positions, in row order.
@@ -31,14 +32,15 @@ def logits_at(model: Any, ids: torch.Tensor, chosen: torch.Tensor) -> torch.Tens
         if hidden.shape[:2] != ids.shape:
             return None
         narrowed.append(True)
-        return (hidden[:, :-1][chosen][None], *given[1:])
+        return (hidden[:, : chosen.shape[1]][chosen][None], *given[1:])
 
-    handle = model.get_output_embeddings().register_forward_pre_hook(narrow_input)
+    head = getattr(model, "module", model).get_output_embeddings()  # inside a distributed wrapper
+    handle = head.register_forward_pre_hook(narrow_input)
     try:
-        logits = model(input_ids=ids, use_cache=False).logits
+        logits = model(input_ids=ids, **{"use_cache": False, **inputs}).logits
     finally:
         handle.remove()
-    return logits[0] if narrowed else logits[:, :-1][chosen]
+    return logits[0] if narrowed else logits[:, : chosen.shape[1]][chosen]
 
 
 def first_not_finite(tensors: Iterable[tuple[str, torch.Tensor]]) -> str | None:
