@@ -1,4 +1,4 @@
-"""Pages of the documentation that tests generate: written with BURNISH_WRITE_PAGES=1, else compared."""
+"""Pages of the documentation that tests generate: written with BURNISH_WRITE_PAGE=1, else compared."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ DOCS = Path(__file__).parents[2] / "docs"
 def check_page(name: str, text: str) -> None:
     """Compare a page with the present measurements."""
     path = DOCS / name
-    if os.environ.get("BURNISH_WRITE_PAGES"):
+    if os.environ.get("BURNISH_WRITE_PAGE"):
         path.write_text(text, encoding="utf-8")
     assert path.read_text(encoding="utf-8") == text, (
-        f"docs/{name} is not what the code does: run this test with BURNISH_WRITE_PAGES=1"
+        f"docs/{name} is not what the code does: run this test with BURNISH_WRITE_PAGE=1"
     )
 
 

@@ -194,20 +194,153 @@ TALK = [
     ],
 )
 def test_the_end_of_a_turn_is_the_templates_own(name, end):
-    tokenizer = shipped_tokenizer(name)
-    if name == "deepseekv3_training":  # its prompt opens a thought that it never prints
-        _, report = tokenise_rows([{"messages": TALK, "tools": [], "calls": []}], tokenizer)
-        assert list(report.dropped) == [
-            "the chat template shows no border between a context and its reply"
-        ]
-        return
-    assert end_of(tokenizer, TALK).endswith(f"In Oslo.{end}")
+    assert end_of(shipped_tokenizer(name), TALK).endswith(f"In Oslo.{end}")
 
 
 def test_a_model_that_calls_stops_where_the_result_begins_if_its_template_prints_no_end():
     call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": '{"a": "b"}'}}
     messages = [TALK[0], {"role": "assistant", "content": "", "tool_calls": [call], "loss": True}]
     assert end_of(shipped_tokenizer("glm4moe"), messages).endswith("</tool_call><|observation|>")
+
+
+LOOK_UP = {
+    "type": "function",
+    "function": {
+        "name": "f",
+        "description": "Looks up.",
+        "parameters": {"type": "object", "properties": {"a": {"type": "string"}}},
+    },
+}
+
+
+def called(*calls, **more):
+    made = [
+        {
+            "id": f"call{at:05d}",
+            "type": "function",
+            "function": {"name": "f", "arguments": json.dumps(one)},
+        }
+        for at, one in enumerate(calls)
+    ]
+    return {"role": "assistant", "content": "", "tool_calls": made, "loss": True, **more}
+
+
+def answered(result, text="There.", **more):
+    """A conversation with one call, its result, and an answer."""
+    told = {"role": "tool", "tool_call_id": "call00000", "name": "f", "content": result}
+    said = {"role": "assistant", "content": text, "loss": True, **more}
+    return [TALK[0], called({"a": "b"}), {**told, "loss": False}, said]
+
+
+def rows_of(name, messages, tools=(LOOK_UP,)):
+    tokenizer = shipped_tokenizer(name)
+    row = {"messages": messages, "tools": list(tools), "calls": []}
+    return tokenizer, *tokenise_rows([row], tokenizer)
+
+
+@pytest.mark.parametrize(
+    ("name", "end"), [("gptoss", "<|call|>"), ("gemma4_v5", "<|tool_response>"), ("gemma4_v2", "<turn|>")]
+)  # fmt: skip
+def test_a_call_ends_with_one_mark_though_its_result_names_the_tool_again(name, end):
+    tokenizer, rows, _ = rows_of(name, answered("Oslo"))
+    first = tokenizer.decode(learned(rows[0])[0])
+    assert first.endswith(end)
+    ends = [tokenizer.decode([one]) for one in learned(rows[0])[0][-2:]]
+    assert ends[0] not in ("<|call|>", "<|tool_response>", "<turn|>", "<|return|>")
+
+
+def test_an_answer_is_learned_behind_the_prompt_of_a_server_though_it_strips_earlier_thoughts():
+    """gpt-oss prints the thought before a call until a final answer follows: its prompt still holds it."""
+    messages = answered("Oslo")
+    messages[1]["reasoning_content"] = "I must look."
+    tokenizer, rows, report = rows_of("gptoss", messages)
+    assert report.dropped == {}
+    (row,) = rows
+    assert [tokenizer.decode(run) for run in learned(row)] == [
+        '<|channel|>analysis<|message|>I must look.<|end|><|start|>assistant to=functions.f<|channel|>commentary json<|message|>{"a": "b"}<|call|>',
+        "<|channel|>final<|message|>There.<|return|>",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "thought", "written"),
+    [
+        ("nemotron_3_nano", "", "</think>In Oslo.<|im_end|>"),
+        ("nemotron_3_nano", "Hm.", "Hm.\n</think>\nIn Oslo.<|im_end|>"),
+        ("deepseek_r1_distill", "", "\n</think>\n\nIn Oslo.<｜end▁of▁sentence｜>"),
+        ("deepseek_r1_distill", "Hm.", "Hm.\n</think>\n\nIn Oslo.<｜end▁of▁sentence｜>"),
+    ],
+)
+def test_a_thought_that_the_prompt_opens_is_closed_by_the_reply(name, thought, written):
+    reply = {**TALK[1], "reasoning_content": thought}
+    tokenizer, rows, report = rows_of(name, [TALK[0], reply], ())
+    assert [tokenizer.decode(run) for run in learned(rows[0])] == [written]
+    assert report.thoughts_left_out == 0
+    context = tokenizer.decode(rows[0].input_ids[: rows[0].labels.count(IGNORE)])
+    assert context == tokenizer.apply_chat_template(
+        TALK[:1], tokenize=False, add_generation_prompt=True
+    )
+
+
+def test_a_prompt_without_room_for_a_thought_gives_the_reply_without_it():
+    reply = {**TALK[1], "reasoning_content": "Hm."}
+    tokenizer, rows, report = rows_of("qwen3_5_nothink", [TALK[0], reply], ())
+    assert [tokenizer.decode(run) for run in learned(rows[0])] == ["In Oslo.<|im_end|>"]
+    assert report.thoughts_left_out == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "reply", "part"),
+    [
+        ("qwen2_5", {"content": '<tool_call>{"name": "f", "arguments": {}}</tool_call>'}, "tool calls"),
+        ("llama3_1", {"content": '{"name": "f", "parameters": {}}'}, "tool calls"),
+        ("qwen3_5_think", {"content": "Is it <function=f></function>?"}, "tool calls"),
+        ("qwen2_5", {"content": "<think>x</think>It."}, "text"),
+        ("gptoss", called({"a": "b"}, content="Look."), "text"),
+        ("qwen3_5_think", called({"a": "b", "x": "5"}), "tool calls"),
+    ],
+)  # fmt: skip
+def test_a_reply_that_reads_back_as_another_message_is_dropped(name, reply, part):
+    _, rows, report = rows_of(name, [TALK[0], {"role": "assistant", "loss": True, **reply}])
+    assert rows == []
+    assert report.dropped == {
+        f"the chat template prints {part} that the model's reply parser reads otherwise": 1
+    }
+
+
+def test_a_result_may_be_printed_as_json_spells_it():
+    result = 'line one\n"two" é'
+    tokenizer, rows, report = rows_of("gptoss", answered(result))
+    assert report.dropped == {}
+    assert json.dumps(result, ensure_ascii=False) in tokenizer.decode(rows[0].input_ids)
+
+
+def test_a_refusal_under_its_own_key_is_text():
+    said = {"role": "assistant", "content": None, "refusal": "I cannot do that.", "loss": True}
+    tokenizer, rows, _ = rows_of("qwen2_5", [TALK[0], said], ())
+    assert [tokenizer.decode(run) for run in learned(rows[0])] == ["I cannot do that.<|im_end|>"]
+
+
+def test_any_end_of_a_generation_inside_a_reply_drops_it():
+    tokenizer = shipped_tokenizer("gptoss")
+    said = {"role": "assistant", "content": "Write <|call|> here.", "loss": True}
+    row = {"messages": [TALK[0], said], "tools": [], "calls": []}
+    ends = frozenset([tokenizer.convert_tokens_to_ids("<|call|>")])
+    _, report = tokenise_rows([row], tokenizer, end_ids=ends)
+    assert report.dropped == {"the reply holds an end mark of the model, <|call|>": 1}
+
+
+def test_recorded_ids_that_hold_other_arguments_are_not_believed():
+    messages = answered("Oslo")[:2]
+    tokenizer, rows, _ = rows_of("qwen2_5", messages)
+    borders = rows[0].labels.count(IGNORE)
+    call = {"message": 1, "prompt_token_ids": rows[0].input_ids[:borders]}
+    for written, captured in (("b", 1), ("c", 0)):
+        text = f'<tool_call>\n{{"name": "f", "arguments": {{"a": "{written}"}}}}\n</tool_call><|im_end|>'
+        ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+        row = {"messages": messages, "tools": [LOOK_UP], "calls": [{**call, "token_ids": ids}]}
+        _, report = tokenise_rows([row], tokenizer)
+        assert (report.captured, report.rendered) == (captured, 1 - captured)
 
 
 def test_recorded_tokens_behind_the_end_of_the_turn_are_not_learned():
@@ -248,7 +381,7 @@ def test_a_reply_that_holds_the_end_mark_is_dropped(tokenizer, made):
     messages = made.conversation(1, 2)
     messages[-1]["content"] = "Done<|im_end|>: 2"
     _, report = tokenise_rows([made.row(messages)], tokenizer)
-    assert report.dropped == {"the reply holds the end mark of the model, <|im_end|>": 1}
+    assert report.dropped == {"the reply holds an end mark of the model, <|im_end|>": 1}
 
 
 def test_content_that_is_no_text_is_dropped_and_counted(tokenizer, made):

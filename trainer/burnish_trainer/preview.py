@@ -64,7 +64,11 @@ class Shown:
 
 
 def select_shown(
-    rows: Iterable[Row], tokenizer: ChatTokenizer, *, max_length: int | None = None
+    rows: Iterable[Row],
+    tokenizer: ChatTokenizer,
+    *,
+    max_length: int | None = None,
+    end_ids: frozenset[int] = frozenset(),
 ) -> Iterator[Shown]:
     """Yield the training sequences of rows, cut where loss begins and ends.
 
@@ -72,9 +76,10 @@ def select_shown(
         rows: Rows of a dataset version, or of a format as rows_of() gives them.
         tokenizer: The base model's tokenizer, with its chat template.
         max_length: Longest sequence in tokens, as for training.
+        end_ids: Every token that ends a generation of the base model.
     """
     for row in rows:
-        found, report = tokenise_rows([row], tokenizer, max_length=max_length)
+        found, report = tokenise_rows([row], tokenizer, max_length=max_length, end_ids=end_ids)
         name, part = str(row.get("row_id", "")), str(row.get("part", ""))
         origin = "captured" if report.captured else "rendered"
         for reason in report.dropped:
@@ -177,7 +182,14 @@ def preview_row(
     """  # fmt: skip
     version = _find_version(dataset, home)
     chosen = _first_row(rows_of(version, form, split), rows)
-    found = list(select_shown(chosen, load_tokenizer(tokenizer), max_length=max_length))
+    found = list(
+        select_shown(
+            chosen,
+            load_tokenizer(tokenizer),
+            max_length=max_length,
+            end_ids=_read_end_ids(tokenizer),
+        )
+    )
     if as_json:
         print_json({"version": version.id, "sequences": [sequence.as_dict() for sequence in found]})
         return
@@ -203,6 +215,14 @@ def load_tokenizer(name: str) -> ChatTokenizer:
         raise ExportError(
             f"no tokenizer in {folder}: {problem}", "the tokenizer files of the base model"
         ) from problem
+
+
+def _read_end_ids(name: str) -> frozenset[int]:
+    """Read every token that ends a generation of a base model."""
+    from burnish.serving.contract.base_models import resolve_model
+    from burnish.serving.contract.model_contract import read_contract
+
+    return read_contract(resolve_model(name)).end_ids
 
 
 def _find_version(dataset: str, home: Path | None) -> DatasetVersion:

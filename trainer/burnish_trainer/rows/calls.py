@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from burnish.serving.contract.template_form import TemplateForm, messages_for_template
+from burnish_trainer.rows.fidelity import lacks_arguments
 from burnish_trainer.rows.merge import TokenCall
 from burnish_trainer.rows.rendering import ChatRendering, ChatTokenizer
 
@@ -88,20 +90,22 @@ def _reads_as(
     texts = [(asked, _message_text(context))] if context else []
     reply = messages[-1]
     texts.append((written, _message_text(reply)))
-    names = [call.get("function", {}).get("name", "") for call in reply.get("tool_calls") or []]
-    return all(text.strip() in where for where, text in texts) and all(n in written for n in names)
+    if not all(text.strip() in where for where, text in texts):
+        return False
+    (read,) = messages_for_template([reply], TemplateForm())  # arguments as objects
+    return not lacks_arguments(written, read)
 
 
 def _message_text(message: Message) -> str:
     content = message.get("content")
     if isinstance(content, list):
         return "".join(part.get("text", "") for part in content if isinstance(part, dict))
-    return content or ""
+    return content or message.get("refusal") or ""
 
 
 def _for_template(message: Message) -> Message:
-    """Return the message without burnish's own keys; content that is all text becomes one text."""
-    clean = {key: value for key, value in message.items() if key not in ("loss", "weight")}
+    """Return the message without burnish's own keys; content that is all text, or a refusal, becomes one text."""
+    clean = {k: v for k, v in message.items() if k not in ("loss", "weight", "refusal")}
     content = message.get("content")
     parts = content if isinstance(content, list) else []
     if all(isinstance(part, dict) and part.get("type", "text") == "text" for part in parts):

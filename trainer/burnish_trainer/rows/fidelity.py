@@ -152,15 +152,20 @@ def first_fault(text: str, stand: StandInConversation) -> str | None:
 
 
 def first_changed(text: str, messages: Sequence[ChatMessage]) -> str | None:
-    """Return which real text a rendering lacks; None if each is there, in order."""
+    """Return which real text a rendering lacks; None if each is there, in order.
+
+    Results of tools may also be printed as JSON spells them.
+    """
     at = 0
     for message in messages:
         content = str(message.get("content") or "").strip()
-        found = text.find(content, at)
+        result = message.get("role") == "tool"
+        spelled = _spellings(content) if result else (content,)
+        places = [(text.find(one, at), len(one)) for one in spelled]
+        found, length = min((place for place in places if place[0] >= 0), default=(-1, 0))
         if found < 0:
-            kind = "tool results" if message.get("role") == "tool" else "text"
-            return f"changes {kind}"
-        at = found + len(content)
+            return "changes tool results" if result else "changes text"
+        at = found + length
     return None
 
 
@@ -188,12 +193,11 @@ def _nested_texts(value: Any) -> Iterator[str]:
 
 def _is_printed(value: str, text: str) -> bool:
     """Report if a text is printed unchanged, or as JSON or Python spell it."""
-    spelled = (
-        value,
-        json.dumps(value, ensure_ascii=False)[1:-1],
-        json.dumps(value)[1:-1],
-        repr(value)[1:-1],
-        value.strip(),
-    )
-    html = spelled[1].translate({ord(sign): f"\\u{ord(sign):04x}" for sign in "<>&'"})
-    return any(one in text for one in (*spelled, html))
+    return any(one in text for one in _spellings(value))
+
+
+def _spellings(value: str) -> tuple[str, ...]:
+    """Return a text unchanged, and as JSON, HTML-safe JSON and Python spell it."""
+    plain = json.dumps(value, ensure_ascii=False)[1:-1]
+    html = plain.translate({ord(sign): f"\\u{ord(sign):04x}" for sign in "<>&'"})
+    return (value, plain, json.dumps(value)[1:-1], repr(value)[1:-1], value.strip(), html)

@@ -12,7 +12,6 @@ template adds behind the end mark was never written by a model and is not learne
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Hashable, Sequence
 from typing import Any, Protocol
 
@@ -30,6 +29,7 @@ from burnish.serving.contract.turn_end import (
     find_turn_end,
     read_marks,
 )
+from burnish.serving.toolcalls.tool_syntax import detect_syntax
 from burnish_trainer.rows.fidelity import (
     describe_structure,
     first_changed,
@@ -37,10 +37,10 @@ from burnish_trainer.rows.fidelity import (
     lacks_arguments,
     make_stand_in,
 )
+from burnish_trainer.rows.read_back import find_misreading
+from burnish_trainer.rows.reply_border import split_reply
 
 Message = dict[str, Any]
-
-_CLOSED_THOUGHT = re.compile(r"<think>\s*</think>\s*\Z")
 
 
 class ChatTokenizer(Protocol):
@@ -85,7 +85,9 @@ class ChatRendering:
             frozenset() if tokenizer.eos_token_id is None else frozenset([tokenizer.eos_token_id])
         )
         self._marks = read_marks(tokenizer, end_ids)
-        self._form = find_template_form(self._apply_template, str(tokenizer.chat_template or ""))
+        template = str(tokenizer.chat_template or "")
+        self._form = find_template_form(self._apply_template, template)
+        self._syntax = detect_syntax(template)
         self._known: dict[Hashable, TurnEnd | TrainingError] = {}
         self._plain_end: TurnEnd | None = None
         self._tokens: frozenset[int] | None = None
@@ -102,7 +104,13 @@ class ChatRendering:
         end = self._check_structure(read, tools)
         context, reply = self._split_reply(messages, tools)
         self._refuse_changes(context, reply, read)
-        learned = self._until_end(reply, end)
+        body = self._cut_end(reply, end)
+        misread = find_misreading(context, body, read[-1], tools, self._syntax)
+        if misread is not None:
+            raise _unfaithful_template(
+                f"prints {misread} that the model's reply parser reads otherwise"
+            )
+        learned = body + end.mark
         thought = str(messages[-1].get("reasoning_content") or "").strip()
         return RenderedCall(
             self._encode_text(context),
@@ -162,22 +170,10 @@ class ChatRendering:
             return None
 
     def _split_reply(self, messages: Sequence[Message], tools: Any) -> tuple[str, str]:
-        """Return context and reply as text: the prompt of a server, and the text that the template prints behind it."""
-        context = self._print_messages(messages[:-1], tools, prompt=True)
-        whole = self._print_messages(messages, tools)
-        if whole.startswith(context):
-            return context, whole[len(context) :]
-        # The prompt closes an empty thought that the template does not print again: the reply begins behind it.
-        header = _CLOSED_THOUGHT.sub("", context)
-        text = str(messages[-1].get("content") or "").strip()
-        if header != context and text and whole.startswith(header):
-            rest = whole[len(header) :]
-            if rest.startswith(text):
-                return context, rest
-        raise TrainingError(
-            "the chat template shows no border between a context and its reply",
-            "a template that begins a reply with its generation prompt",
-            "choose another chat template for the base model; see docs/templates.md",
+        return split_reply(
+            lambda shown, offered, prompt: self._print_messages(shown, offered, prompt=prompt),
+            messages,
+            tools,
         )
 
     def _check_structure(self, messages: Sequence[Message], tools: Any) -> TurnEnd:
@@ -215,8 +211,8 @@ class ChatRendering:
             self._plain_end = self._end_of(TEXT_REPLY)
         return self._plain_end
 
-    def _until_end(self, reply: str, end: TurnEnd) -> str:
-        """Return the reply up to its end mark, which must occur only there."""
+    def _cut_end(self, reply: str, end: TurnEnd) -> str:
+        """Return the reply without its end mark; no mark that ends a generation may occur in it."""
         body = reply
         if end.printed:
             if not reply.endswith(end.printed):
@@ -224,13 +220,16 @@ class ChatRendering:
                     "ends a turn in another way than it does for other texts"
                 )
             body = reply[: len(reply) - len(end.printed)]
-        if end.mark and end.mark in body:
+        ends = self._end_tokens()
+        inner = next((token for token in self._encode_text(body) if token in ends), None)
+        found = self._tokenizer.decode([inner]) if inner is not None else end.mark
+        if inner is not None or (end.mark and end.mark in body):
             raise TrainingError(
-                f"the reply holds the end mark of the model, {end.mark}",
+                f"the reply holds an end mark of the model, {found}",
                 "text that the model can write without ending its turn",
                 "leave the run out of the dataset",
             )
-        return body + end.mark
+        return body
 
     def _refuse_changes(self, context: str, reply: str, messages: Sequence[Message]) -> None:
         # What a template strips from earlier replies, a server's prompt lacks too.

@@ -125,8 +125,11 @@ def find_turn_end(
 
 
 def _text_behind(text: str, words: Sequence[str]) -> str:
-    """Return the text after the last of some words."""
-    return text[max(text.rfind(word) + len(word) for word in words) :]
+    """Return the text after the last of some words, each at its first place.
+
+    Templates that name a tool beside its result print the word of a call again.
+    """
+    return text[max(text.find(word) + len(word) for word in words if word in text) :]
 
 
 def _following_messages(reply: ChatMessage) -> list[ChatMessage]:

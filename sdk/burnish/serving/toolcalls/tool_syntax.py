@@ -169,6 +169,7 @@ _MARKS = (
     ("[TOOL_CALLS]", "mistral"),
     ("<|tool_call_start|>", "lfm2"),
     ("<|START_ACTION|>", "cohere"),
+    ("<|START_RESPONSE|>", "cohere"),
     ("<|channel|>commentary", "harmony"),
     ("<function=", "xml"),
     ("<arg_key>", "glm"),
