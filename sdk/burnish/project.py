@@ -135,6 +135,18 @@ class EvaluateConfig(Table, frozen=True, kw_only=True):
             "the gate's limit; 0 is none."
         ),
     ] = 2
+    time_limit_s: Annotated[Seconds, Meta(description="Seconds after which a run fails.")] = 600.0
+    token_limit: Annotated[
+        Positive | None,
+        Meta(description="Tokens of an evaluation after which no run starts; by default none."),
+    ] = None
+    same_start: Annotated[
+        bool,
+        Meta(
+            description="Count a run as lost if its environment starts in another state than before; false where first "
+            "states differ by design."
+        ),
+    ] = True
 
 
 class GateConfig(Table, frozen=True, kw_only=True):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from burnish.records import Evaluation, PoolComparison
+from burnish_trainer.evaluation.attempts.ended import AttemptResult
 from burnish_trainer.evaluation.comparison import TaskFacts, compare_pool, group_attempts
-from burnish_trainer.evaluation.grading import AttemptResult
 
 
 def attempt(pool, task, number, success, cost=None):

@@ -17,7 +17,7 @@ from burnish_trainer import collect, evaluate
 from burnish_trainer.evaluation import RunOptions
 from burnish_trainer.evaluation.agent_code import hash_code
 from burnish_trainer.evaluation.agent_project import load_agent
-from burnish_trainer.evaluation.attempt import infrastructure_error, next_seed, seed_calls
+from burnish_trainer.evaluation.attempts.watch import infrastructure_error, next_seed, seed_calls
 from burnish_trainer.evaluation.chat_models import check_backend, load_adapter
 from burnish_trainer.evaluation.notes import evaluation_notes
 from burnish_trainer.gate import decide

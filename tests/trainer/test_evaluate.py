@@ -13,8 +13,8 @@ from burnish.errors import EvaluationError, NoVerifier, UnknownAdapter, UnknownA
 from burnish_trainer import collect, evaluate
 from burnish_trainer.evaluation import RunOptions
 from burnish_trainer.evaluation.agent_project import load_agent
+from burnish_trainer.evaluation.attempts.ended import AttemptResult
 from burnish_trainer.evaluation.comparison import compare_pool, pair_results
-from burnish_trainer.evaluation.grading import AttemptResult
 from burnish_trainer.evaluation.runner import read_options
 
 

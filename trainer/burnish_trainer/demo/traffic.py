@@ -11,9 +11,10 @@ import burnish
 from burnish.records import Task
 from burnish_trainer import console
 from burnish_trainer.demo.scene import AGENT, Scene
-from burnish_trainer.evaluation.attempt import next_seed
-from burnish_trainer.evaluation.grading import AttemptResult, grade_attempts
-from burnish_trainer.evaluation.rollouts import AttemptRunner, RunOptions, since_now
+from burnish_trainer.evaluation.attempts.ended import AttemptResult
+from burnish_trainer.evaluation.attempts.watch import next_seed
+from burnish_trainer.evaluation.grading import grade_attempts
+from burnish_trainer.evaluation.rollouts import AttemptRunner, RunOptions
 
 WAVE = 24
 _MOST_WAVES = 60
@@ -40,10 +41,11 @@ def run_wave(scene: Scene, tasks: list[Task], seed: int) -> list[AttemptResult]:
         temperature=_TEMPERATURE,
         seed=seed,
     )
-    runner, since = AttemptRunner(scene.subject, None, options, model), since_now()
+    runner = AttemptRunner(scene.subject, None, options, model)
     with console.bar("users", len(tasks)) as advance:
-        ran = runner.run_jobs(options.list_jobs({"train": tasks}), advance)
-    return grade_attempts(scene.subject, ran, since)
+        jobs = options.list_jobs({"train": tasks})
+        ran = runner.run_jobs(jobs, lambda ended: advance((ended.error or "")[:40]))
+    return grade_attempts(scene.subject, ran)
 
 
 def run_users(scene: Scene, number: int) -> dict[str, Any]:

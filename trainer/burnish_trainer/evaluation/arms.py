@@ -1,11 +1,15 @@
-"""Cache the results of one version on one set of tasks under a name that hashes all that decides them."""
+"""Cache the results of one version on one set of tasks under a name that hashes all that decides them.
+
+How it works: while attempts run, their results go to a log beside the cache; a killed evaluation continues from it.
+"""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -14,13 +18,11 @@ from burnish.files.storage import make_private_folder
 from burnish.journal.events import canonical
 from burnish.records import Task
 from burnish_trainer.evaluation.agent_project import AgentProject, hash_tasks
+from burnish_trainer.evaluation.attempts.attempt_log import AttemptLog
+from burnish_trainer.evaluation.attempts.ended import AttemptKey, AttemptResult
 from burnish_trainer.evaluation.chat_models import backend_facts
-from burnish_trainer.evaluation.grading import AttemptResult
-from burnish_trainer.evaluation.rollouts import RunOptions
+from burnish_trainer.evaluation.rollouts import TIME_LIMIT_S, RunOptions
 from burnish_trainer.run.storage import write_json
-
-AttemptKey = tuple[str, str, int]
-"""Pool, task and number of an attempt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +32,12 @@ class ArmResults:
     Attributes:
         results: Result of each attempt, in the order of the tasks.
         remembered: Number of results from an earlier evaluation.
+        unstable: Verdicts that differed when a sample of new attempts was graded twice.
     """
 
     results: list[AttemptResult]
     remembered: int
+    unstable: list[Any] = field(default_factory=list)
 
 
 class ArmCache:
@@ -54,6 +58,7 @@ class ArmCache:
         options: RunOptions,
     ) -> None:
         self._path = _arm_path(subject, adapter, pools, options)
+        self.log = AttemptLog(self._path.with_suffix(".jsonl"))
 
     def load_results(self) -> dict[AttemptKey, AttemptResult]:
         """Return the cached results by attempt, without those of infrastructure errors."""
@@ -61,13 +66,14 @@ class ArmCache:
             found = msgspec.json.decode(self._path.read_bytes(), type=list[AttemptResult])
         except (FileNotFoundError, msgspec.DecodeError):
             return {}
-        return {(r.pool, r.task_id, r.attempt): r for r in found if not r.infrastructure}
+        return {result.key: result for result in found if result.final}
 
     def save_results(self, results: Sequence[AttemptResult]) -> None:
-        """Write the results, without those of infrastructure errors."""
-        kept = [result for result in results if not result.infrastructure]
+        """Write the results, without those of infrastructure errors, and remove the log."""
+        kept = [result for result in results if result.final]
         make_private_folder(self._path.parent)
         write_json(self._path, msgspec.to_builtins(kept))
+        self.log.remove()
 
 
 def _arm_path(
@@ -92,7 +98,10 @@ def _arm_path(
 def _deciding_options(options: RunOptions) -> dict[str, object]:
     """Return the options that decide a result; the number of concurrent attempts does not.
 
-    The number of the first attempt is left out where it is 1, so that results of earlier versions stay known.
+    Options that earlier versions did not have are left out at their defaults, so that results of these stay known.
     """
-    left_out = {"concurrency"} | ({"first"} if options.first == 1 else set())
+    left_out = {"concurrency", "token_limit"}
+    left_out |= {"first"} if options.first == 1 else set()
+    left_out |= {"time_limit_s"} if options.time_limit_s == TIME_LIMIT_S else set()
+    left_out |= {"same_start"} if options.same_start else set()
     return {k: v for k, v in msgspec.to_builtins(options).items() if k not in left_out}

@@ -16,7 +16,8 @@ import msgspec
 from burnish.records import PoolComparison, Rate, Task, TaskComparison
 from burnish.statistics.paired import measure_gain
 from burnish.statistics.task_results import paired_tasks
-from burnish_trainer.evaluation.grading import AttemptResult, mean_cost
+from burnish_trainer.evaluation.attempts.ended import AttemptResult
+from burnish_trainer.evaluation.grading import mean_cost
 from burnish_trainer.evaluation.statistics import mean, wilson_rate
 
 Pair = tuple[AttemptResult, AttemptResult]

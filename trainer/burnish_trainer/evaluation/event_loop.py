@@ -13,6 +13,9 @@ from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from burnish_trainer.evaluation.attempts.shared import EvaluationState
+from burnish_trainer.evaluation.attempts.worker_threads import AttemptThreads
+
 _T = TypeVar("_T")
 
 
@@ -20,11 +23,14 @@ class EvaluationLoop:
     """Runs the coroutines of an evaluation one after the other in one event loop.
 
     Args:
-        workers: Threads for synchronous nodes of agents, so that attempts do not wait for one another.
+        state: What all attempts of the evaluation share.
+
+    Attributes:
+        state: The same.
     """
 
-    def __init__(self, workers: int) -> None:
-        self._workers = workers
+    def __init__(self, state: EvaluationState | None = None) -> None:
+        self.state = state or EvaluationState()
         self._thread: ThreadPoolExecutor | None = None
         self._runner = asyncio.Runner()
 
@@ -35,7 +41,7 @@ class EvaluationLoop:
             pass
         else:
             self._thread = ThreadPoolExecutor(1, thread_name_prefix="burnish-evaluation")
-        executor = ThreadPoolExecutor(self._workers, thread_name_prefix="burnish-attempt")
+        executor = AttemptThreads()
         self._call_in_thread(lambda: self._runner.get_loop().set_default_executor(executor))
         return self
 

@@ -1,74 +1,127 @@
-"""Grade recorded attempts: find them again, verify them, and measure their cost."""
+"""Grade recorded attempts: find them again, verify them, and measure their cost.
+
+`AttemptGrader` grades batches; attempts/live_grading.py runs it beside the attempts.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-
-import msgspec
+from collections.abc import Iterator, Sequence
+from types import TracebackType
+from typing import Any, Self
 
 import burnish
+from burnish.journal.index.trajectory_index import Query
 from burnish.protocols import Verifier, traits_of
-from burnish.records import Json, Record, Trajectory, VerdictLabel
+from burnish.records import Json, Trajectory, Verdict, VerdictLabel
 from burnish_trainer.evaluation.agent_project import AgentProject
-from burnish_trainer.evaluation.rollouts import EvaluationAttempt
+from burnish_trainer.evaluation.attempts.ended import AttemptResult, EndedAttempt
 from burnish_trainer.evaluation.statistics import mean
 
-_FINISHED = ("completed", "failed")
+_FINISHED = ("completed", "failed", "cancelled")
+_SAMPLE = 3  # attempts of each label that are graded twice
 
 
-class AttemptResult(Record, frozen=True, kw_only=True):
-    """The graded result of one attempt."""
+class AttemptGrader:
+    """Grades attempts and records the verdicts beside the trajectories; one thread must use it from start to end.
 
-    task_id: str
-    pool: str
-    kind: str
-    attempt: int
-    label: VerdictLabel
-    trajectory_id: str | None = None
-    status: str = "completed"
-    reason: str | None = None  # why the label is unknown, or what ended the attempt
-    infrastructure: bool = (
-        False  # an error of the backend ended it, which says nothing about the adapter
-    )
-    adapters: tuple[str | None, ...] = ()  # adapters that answered, as the server reports them
-    cost: dict[str, float] = msgspec.field(
-        default_factory=dict
-    )  # steps, tool_calls, input_tokens, output_tokens, latency_s
+    An attempt that the agent did not complete has failed. An attempt is unknown if it was not recorded, if no verifier
+    can decide it, or if it met an infrastructure error.
+
+    Args:
+        subject: The agent.
+        verifiers: By default those that adapters are proven by.
+    """
+
+    def __init__(self, subject: AgentProject, verifiers: Sequence[Verifier] | None = None) -> None:
+        from burnish_exporters.verify import PoolSettings
+        from burnish_exporters.verify.running.pool import Verification
+
+        self._subject = subject
+        deciding = list(subject.proof_verifiers if verifiers is None else verifiers)
+        self._kinds = [traits_of(verifier).kind for verifier in deciding]
+        self._verification = Verification(deciding, PoolSettings(reuse=False))
+        self._sample: dict[str, list[tuple[Trajectory, list[Verdict]]]] = {
+            "success": [],
+            "fail": [],
+        }
+
+    def __enter__(self) -> Self:
+        self._verification.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._verification.__exit__(kind, error, trace)
+
+    def grade(self, ended: Sequence[EndedAttempt]) -> list[AttemptResult]:
+        """Return the results of attempts, in their order.
+
+        Args:
+            ended: The attempts.
+        """
+        from burnish_exporters.verify import combine
+
+        burnish.flush()
+        workspace = self._subject.workspace
+        wanted = {
+            one.trajectory_id: one for one in ended if one.trajectory_id and not one.infrastructure
+        }
+        found: dict[str, AttemptResult] = {}
+        for trajectory, verdicts in self._verification.judge(
+            _recorded_runs(workspace, set(wanted))
+        ):
+            for verdict in verdicts:
+                workspace.append_verdict(trajectory.id, verdict)
+            verdict = combine(verdicts, self._kinds)
+            self._keep_sample(verdict.label, trajectory, verdicts)
+            found[trajectory.id] = _build_result(
+                wanted[trajectory.id], trajectory, verdict.label, _unknown_reason(verdict.evidence)
+            )
+        return [found.get(one.trajectory_id or "") or _lost_result(one) for one in ended]
+
+    def find_unstable(self) -> list[Json]:
+        """Grade a sample of attempts again; return each verifier's differing verdicts on the same run."""
+        sample = [one for several in self._sample.values() for one in several]
+        first = {trajectory.id: verdicts for trajectory, verdicts in sample}
+        found: list[Json] = []
+        for trajectory, again in self._verification.judge(run for run, _ in sample):
+            found += [
+                {
+                    "verifier": old.verifier,
+                    "trajectory": trajectory.id,
+                    "task": trajectory.task_id,
+                    "labels": [old.label, new.label],
+                    "of": len(sample),
+                }
+                for old, new in zip(first[trajectory.id], again, strict=True)
+                if {old.label, new.label} == {"success", "fail"}
+            ]
+        return found
+
+    def _keep_sample(self, label: str, trajectory: Trajectory, verdicts: list[Verdict]) -> None:
+        kept = self._sample.get(label)
+        if kept is not None and len(kept) < _SAMPLE:
+            kept.append((trajectory, verdicts))
 
 
 def grade_attempts(
     subject: AgentProject,
-    ran: Sequence[EvaluationAttempt],
-    since_ns: int,
+    ended: Sequence[EndedAttempt],
     verifiers: Sequence[Verifier] | None = None,
 ) -> list[AttemptResult]:
-    """Grade attempts, in their order, and record the verdicts beside the trajectories.
-
-    An attempt that the agent did not complete has failed. An attempt is unknown if it was not
-    recorded, if no verifier can decide it, or if it met an infrastructure error.
+    """Grade attempts, in their order.
 
     Args:
         subject: The agent.
-        ran: The attempts.
-        since_ns: A moment before the first of them.
+        ended: The attempts.
         verifiers: By default those that adapters are proven by.
     """
-    from burnish_exporters.verify import combine, judge_all
-
-    burnish.flush()
-    workspace = subject.workspace
-    wanted = {o.trajectory_id: o for o in ran if o.trajectory_id and not o.infrastructure}
-    found: dict[str, AttemptResult] = {}
-    recorded = _recorded_runs(workspace, subject.name, since_ns, wanted.keys())
-    deciding = subject.proof_verifiers if verifiers is None else verifiers
-    for trajectory, verdicts in judge_all(deciding, recorded):
-        for verdict in verdicts:
-            workspace.append_verdict(trajectory.id, verdict)
-        verdict = combine(verdicts, [traits_of(v).kind for v in deciding])
-        found[trajectory.id] = _build_result(
-            wanted[trajectory.id], trajectory, verdict.label, _unknown_reason(verdict.evidence)
-        )
-    return [found.get(one.trajectory_id or "") or _lost_result(one) for one in ran]
+    with AttemptGrader(subject, verifiers) as grader:
+        return grader.grade(ended)
 
 
 def verifier_doubts(subject: AgentProject) -> list[str]:
@@ -83,24 +136,20 @@ def verifier_doubts(subject: AgentProject) -> list[str]:
     return below_floor(subject.proof_verifiers, store, subject.name, floor=floor)
 
 
-def _recorded_runs(
-    workspace: burnish.Workspace, agent: str, since_ns: int, wanted: Iterable[str]
-) -> Iterator[Trajectory]:
-    ids = set(wanted)
-    for trajectory in workspace.trajectories(agent=agent, since=since_ns):
-        if trajectory.id in ids:
-            yield trajectory
+def _recorded_runs(workspace: burnish.Workspace, ids: set[str]) -> Iterator[Trajectory]:
+    entries = [entry for entry in workspace.entries(Query()) if entry.id in ids] if ids else []
+    yield from workspace.read(entries)
 
 
 def _build_result(
-    one: EvaluationAttempt, trajectory: Trajectory, label: VerdictLabel, reason: str | None
+    one: EndedAttempt, trajectory: Trajectory, label: VerdictLabel, reason: str | None
 ) -> AttemptResult:
     if trajectory.status in _FINISHED and one.error is not None:
         label = "fail"
     return AttemptResult(
-        task_id=one.task.id,
+        task_id=one.task_id,
         pool=one.pool,
-        kind=one.task.kind,
+        kind=one.kind,
         attempt=one.attempt,
         label=label,
         trajectory_id=trajectory.id,
@@ -108,6 +157,7 @@ def _build_result(
         reason=one.error or reason,
         adapters=tuple(sorted({c.policy.adapter for c in trajectory.model_calls}, key=str)),
         cost=measure_cost(trajectory),
+        start_sha256=one.start_sha256,
     )
 
 
@@ -128,15 +178,16 @@ def _unknown_reason(evidence: Json) -> str | None:
     return str(evidence["reason"]) if isinstance(evidence, dict) and "reason" in evidence else None
 
 
-def _lost_result(one: EvaluationAttempt) -> AttemptResult:
+def _lost_result(one: EndedAttempt) -> AttemptResult:
+    status = "skipped" if one.skipped else "failed" if one.error else "lost"
     return AttemptResult(
-        task_id=one.task.id,
+        task_id=one.task_id,
         pool=one.pool,
-        kind=one.task.kind,
+        kind=one.kind,
         attempt=one.attempt,
         label="unknown",
         trajectory_id=one.trajectory_id,
-        status="failed" if one.error else "lost",
+        status=status,
         reason=one.error or "the run was not recorded",
         infrastructure=one.infrastructure,
     )
@@ -144,5 +195,5 @@ def _lost_result(one: EvaluationAttempt) -> AttemptResult:
 
 def mean_cost(results: Sequence[AttemptResult]) -> dict[str, float]:
     """Return the mean of each measure over the results that have one."""
-    costs = [result.cost for result in results if result.cost]
+    costs: list[Any] = [result.cost for result in results if result.cost]
     return {key: mean([cost[key] for cost in costs]) for key in (costs[0] if costs else {})}

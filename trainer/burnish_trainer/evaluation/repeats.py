@@ -11,8 +11,8 @@ import dataclasses
 from collections.abc import Callable, Sequence
 
 from burnish.records import Task
+from burnish_trainer.evaluation.attempts.ended import AttemptResult
 from burnish_trainer.evaluation.comparison import Pair
-from burnish_trainer.evaluation.grading import AttemptResult
 from burnish_trainer.evaluation.rollouts import RunOptions
 
 RunAgain = Callable[[dict[str, list[Task]], RunOptions], list[AttemptResult]]

@@ -4,29 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import burnish
-from burnish.errors import BurnishError, EvaluationError
+from burnish.errors import BackendUnavailable, BurnishError, EvaluationError
 from burnish.records import Task
 from burnish_trainer.evaluation.agent_project import AgentProject
-from burnish_trainer.evaluation.attempt import (
+from burnish_trainer.evaluation.attempts.ended import EndedAttempt
+from burnish_trainer.evaluation.attempts.shared import EvaluationState
+from burnish_trainer.evaluation.attempts.watch import (
     AttemptWatch,
     infrastructure_error,
     next_seed,
+    read_retry_after,
+    refuses_token,
     seed_calls,
 )
+from burnish_trainer.evaluation.attempts.world import AttemptWorld, EnvironmentFault
 from burnish_trainer.evaluation.chat_models import load_adapter, make_chat_model
 from burnish_trainer.evaluation.event_loop import EvaluationLoop
 
 AttemptJob = tuple[Task, str, int]
 """A task, its pool, and the number of the attempt."""
+TIME_LIMIT_S = 600.0
 _TRIES = 3  # of an attempt that meets an error of the infrastructure
 _PAUSE_S = 0.5
+_MOST_PAUSES = 20  # that a server may ask of one attempt; they do not count as tries
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +47,9 @@ class RunOptions:
         seed: Sampling seed; attempts differ from one another.
         concurrency: Number of concurrent attempts.
         max_steps: Model calls after which an attempt has failed.
+        time_limit_s: Seconds after which an attempt has failed.
+        token_limit: Tokens of all attempts after which none starts; None is no limit.
+        same_start: An attempt is lost if its environment starts in another state than the first one at the task.
     """
 
     source: str = "evaluation"
@@ -50,6 +59,9 @@ class RunOptions:
     seed: int = 0
     concurrency: int = 64
     max_steps: int = 12
+    time_limit_s: float = TIME_LIMIT_S
+    token_limit: int | None = None
+    same_start: bool = True
 
     @property
     def numbers(self) -> range:
@@ -70,25 +82,15 @@ class RunOptions:
         ]
 
 
-@dataclass(frozen=True, slots=True)
-class EvaluationAttempt:
-    """One attempt that ended.
+def describe_job(job: AttemptJob, **more: Any) -> EndedAttempt:
+    """Return the record of an attempt that ended.
 
-    Attributes:
-        task: The task.
-        pool: Its pool.
-        attempt: Number of the attempt, from 1.
-        trajectory_id: Id of its record; None if it never began.
-        error: Error that ended it, if it did not complete.
-        infrastructure: True if that was an error of the backend, which says nothing about the adapter.
+    Args:
+        job: Task, pool and number.
+        **more: How it ended.
     """
-
-    task: Task
-    pool: str
-    attempt: int
-    trajectory_id: str | None
-    error: str | None
-    infrastructure: bool = False
+    task, pool, attempt = job
+    return EndedAttempt(task_id=task.id, pool=pool, kind=task.kind, attempt=attempt, **more)
 
 
 @dataclass
@@ -109,80 +111,169 @@ class AttemptRunner:
     model: Any = None
     loop: EvaluationLoop | None = None
     _graph: Any = None
+    _state: EvaluationState = field(init=False)
     _faults: _FaultStreak = field(init=False)
 
     def __post_init__(self) -> None:
         self._faults = _FaultStreak(max(8, self.options.concurrency))
+        self._state = self.loop.state if self.loop else EvaluationState(self.options.token_limit)
 
     def run_jobs(
-        self, jobs: Sequence[AttemptJob], advance: Callable[[str], None] = lambda _: None
-    ) -> list[EvaluationAttempt]:
+        self,
+        jobs: Sequence[AttemptJob],
+        on_end: Callable[[EndedAttempt], None] = lambda _: None,
+    ) -> list[EndedAttempt]:
         """Make the attempts of a list.
 
         Args:
             jobs: Task, pool and number of each attempt.
-            advance: Called after each attempt.
+            on_end: Called after each attempt, in the thread of the event loop.
+
+        Raises:
+            BackendUnavailable: The backend refuses the token.
         """
         with contextlib.ExitStack() as stack:
             stack.enter_context(load_adapter(self.subject, self.adapter))
             self._wrapped_graph()  # a fault of the agent raises before any attempt runs
-            loop = self.loop or stack.enter_context(EvaluationLoop(self.options.concurrency))
-            return loop.run(self._run_all(jobs, advance))
+            loop = self.loop or stack.enter_context(EvaluationLoop(self._state))
+            return loop.run(self._run_all(jobs, on_end))
 
     async def _run_all(
-        self, jobs: Iterable[AttemptJob], advance: Callable[[str], None]
-    ) -> list[EvaluationAttempt]:
+        self, jobs: Iterable[AttemptJob], on_end: Callable[[EndedAttempt], None]
+    ) -> list[EndedAttempt]:
         places = asyncio.Semaphore(self.options.concurrency)
 
-        async def run_limited(job: AttemptJob) -> EvaluationAttempt:
+        async def run_limited(job: AttemptJob) -> EndedAttempt:
             async with places:
+                await self._state.wait_for_server()
                 ran = await self._run_with_retries(job)
-            advance("" if ran.error is None else ran.error[:40])
+            on_end(ran)
             return ran
 
-        return list(await asyncio.gather(*(run_limited(job) for job in jobs)))
-
-    async def _run_with_retries(self, job: AttemptJob) -> EvaluationAttempt:
-        """Run one attempt; repeat it after an infrastructure error, unless all attempts meet one."""
-        for tried in range(_TRIES):
-            if self._faults.error is not None:
-                task, pool, attempt = job
-                return EvaluationAttempt(
-                    task, pool, attempt, None, self._faults.error, infrastructure=True
-                )
-            ran = await self._run_attempt(*job)
-            self._faults.count_fault(ran.error if ran.infrastructure else None)
-            if not ran.infrastructure or tried + 1 == _TRIES:
-                return ran
-            await asyncio.sleep(_PAUSE_S * 2**tried)
-        raise AssertionError("the last try returns")
-
-    async def _run_attempt(self, task: Task, pool: str, attempt: int) -> EvaluationAttempt:
-        world, error, fault = self.subject.open_environment(), None, None
-        watch = AttemptWatch(self.options.max_steps)
-        scope = burnish.task(
-            id=task.id, attempt=attempt, source=self.options.source, environment=world
-        )
         try:
-            if world is not None:
-                world.open(task.data)
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(run_limited(job)) for job in jobs]
+        except (
+            BaseExceptionGroup
+        ) as several:  # one fault ends the evaluation; the others follow from it
+            raise several.exceptions[0] from several
+        return [task.result() for task in tasks]
+
+    async def _run_with_retries(self, job: AttemptJob) -> EndedAttempt:
+        """Run one attempt; repeat it after an infrastructure error, unless all attempts meet one."""
+        tries = pauses = 0
+        while True:
+            if self._faults.error is not None:
+                return describe_job(job, error=self._faults.error, infrastructure=True)
+            if self._state.used_up:
+                return describe_job(job, error=self._describe_limit(), skipped=True)
+            ran, pause_s = await self._run_attempt(job)
+            self._faults.count_fault(ran.error if ran.infrastructure else None)
+            if not ran.infrastructure:
+                return ran
+            if pause_s and pauses < _MOST_PAUSES:
+                pauses += 1
+                self._state.pause(pause_s)
+            else:
+                tries += 1
+            if tries == _TRIES:
+                return ran
+            await asyncio.sleep(_PAUSE_S * 2 ** max(tries - 1, 0) if not pause_s else 0)
+            await self._state.wait_for_server()
+
+    def _describe_limit(self) -> str:
+        return (
+            f"the limit of {self._state.token_limit} tokens was reached; "
+            "raise token_limit in [agent.NAME.evaluate] of burnish.toml and repeat the command"
+        )
+
+    async def _run_attempt(self, job: AttemptJob) -> tuple[EndedAttempt, float | None]:
+        """Run one attempt once; return how it ended, and the pause that a server asked for."""
+        task, pool, _ = job
+        world = AttemptWorld(self.subject.open_environment)
+        watch = AttemptWatch(self.options.max_steps, self._count_tokens)
+        recorded: list[str] = []
+        error = fault = None
+        try:
+            await world.open(task.data)
+            self._check_start(world, (pool, task.id))
+            error, fault = await self._invoke_agent(job, world, watch, recorded)
+        except EnvironmentFault as problem:
+            fault = str(problem)
+        finally:
+            closed = await world.close()
+        fault = fault or watch.fault or closed
+        ended = describe_job(
+            job,
+            trajectory_id=recorded[0] if recorded else None,
+            error=fault or error,
+            infrastructure=bool(fault),
+            start_sha256=world.start_sha256,
+        )
+        return ended, watch.retry_after_s if fault else None
+
+    async def _invoke_agent(
+        self, job: AttemptJob, world: AttemptWorld, watch: AttemptWatch, recorded: list[str]
+    ) -> tuple[str | None, str | None]:
+        """Invoke the agent; return what ended it early, and the infrastructure error behind that.
+
+        Args:
+            job: Task, pool and number.
+            world: The open environment.
+            watch: The limits of the attempt.
+            recorded: Gets the ids of the trajectories.
+        """
+        task, pool, attempt = job
+        scope = burnish.task(
+            id=task.id, attempt=attempt, source=self.options.source, environment=world.environment
+        )
+        limit = asyncio.timeout(self.options.time_limit_s)
+        try:
             with self._seed_attempt(task, attempt):
-                async with scope:
+                async with scope, limit:
                     await self._wrapped_graph().ainvoke(
                         task.input, self._run_config(task, pool, watch)
                     )
         except EvaluationError as stopped:
-            error = stopped.found
-        except Exception as problem:  # noqa: BLE001 - any exception of an agent is a failed attempt
-            error = f"{type(problem).__name__}: {problem}"
-            fault = infrastructure_error(problem)
+            return stopped.found, None
+        except Exception as problem:
+            if isinstance(problem, TimeoutError) and limit.expired():
+                return self._describe_time_out(watch)
+            error, fault = f"{type(problem).__name__}: {problem}", infrastructure_error(problem)
+            if refuses_token(problem) and not self._faults.answered:
+                raise self._refused_token(fault or error) from problem
+            watch.retry_after_s = watch.retry_after_s or read_retry_after(problem)
+            return error, fault
         finally:
-            if world is not None:
-                world.close()
-        fault = fault or watch.fault
-        recorded = scope.trajectory_ids[0] if scope.trajectory_ids else None
-        return EvaluationAttempt(
-            task, pool, attempt, recorded, fault or error, infrastructure=bool(fault)
+            watch.stop()
+            recorded += scope.trajectory_ids
+        return None, None
+
+    def _count_tokens(self, tokens: int) -> None:
+        self._state.tokens += tokens
+        self._faults.answered = True
+
+    def _check_start(self, world: AttemptWorld, key: tuple[str, str]) -> None:
+        """Refuse an environment that an earlier attempt left its traces in."""
+        sha256 = world.start_sha256
+        if self.options.same_start and not self._state.compare_start(key, sha256):
+            raise EnvironmentFault(
+                f"the environment of task {key[1]} starts in another state than at an earlier attempt: it leaks "
+                "between attempts, or its first state differs by design (same_start = false)"
+            )
+
+    def _describe_time_out(self, watch: AttemptWatch) -> tuple[str | None, str | None]:
+        """Return what ended an attempt at its time limit, and the fault if the backend did not answer."""
+        limit = self.options.time_limit_s
+        if watch.unanswered_s > limit / 2:
+            return None, f"TimeoutError: the model did not answer for {watch.unanswered_s:.0f} s"
+        return f"the attempt took longer than {limit:g} s", None
+
+    def _refused_token(self, found: str) -> BackendUnavailable:
+        return BackendUnavailable(
+            f"{self.subject.config.backend} refuses the token: {found}",
+            "a token that may use the model",
+            "set BURNISH_TOKEN",
         )
 
     def _seed_attempt(self, task: Task, attempt: int) -> contextlib.AbstractContextManager[None]:
@@ -231,10 +322,12 @@ class _FaultStreak:
     Attributes:
         most: Number of consecutive errors after which the evaluation stops trying.
         error: The error once that number is reached.
+        answered: True once the backend has answered any attempt.
     """
 
     most: int
     error: str | None = None
+    answered: bool = False
     _length: int = 0
 
     def count_fault(self, fault: str | None) -> None:
@@ -242,8 +335,3 @@ class _FaultStreak:
         self._length = 0 if fault is None else self._length + 1
         if self._length >= self.most:
             self.error = fault
-
-
-def since_now() -> int:
-    """Return the current time, in nanoseconds."""
-    return time.time_ns()

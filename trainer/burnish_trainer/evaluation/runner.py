@@ -5,9 +5,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -23,6 +26,10 @@ from burnish_trainer.evaluation.agent_project import (
     load_agent,
 )
 from burnish_trainer.evaluation.arms import ArmCache, ArmResults
+from burnish_trainer.evaluation.attempts.attempt_log import AttemptLog
+from burnish_trainer.evaluation.attempts.ended import AttemptKey, AttemptResult, EndedAttempt
+from burnish_trainer.evaluation.attempts.live_grading import LiveGrader
+from burnish_trainer.evaluation.attempts.shared import EvaluationState
 from burnish_trainer.evaluation.comparison import (
     Pair,
     compare_pool,
@@ -34,15 +41,9 @@ from burnish_trainer.evaluation.comparison import (
     unknown_by_reason,
 )
 from burnish_trainer.evaluation.event_loop import EvaluationLoop
-from burnish_trainer.evaluation.grading import AttemptResult, grade_attempts, verifier_doubts
+from burnish_trainer.evaluation.grading import verifier_doubts
 from burnish_trainer.evaluation.repeats import repeat_solved
-from burnish_trainer.evaluation.rollouts import (
-    AttemptJob,
-    AttemptRunner,
-    EvaluationAttempt,
-    RunOptions,
-    since_now,
-)
+from burnish_trainer.evaluation.rollouts import AttemptJob, AttemptRunner, RunOptions
 
 Tasks = dict[str, Sequence[Any]] | Iterable[Any] | None
 
@@ -141,7 +142,7 @@ def _run_sides(
 ) -> tuple[list[ArmResults], list[Pair], list[AttemptResult]]:
     """Run both versions; return their results, the pairs, and further attempts of the version before."""
     table, gate = subject.config.evaluate, subject.config.gate
-    with EvaluationLoop(options.concurrency) as loop:
+    with EvaluationLoop(EvaluationState(options.token_limit)) as loop:
         sides = [
             run_arm(subject, adapter, pools, options, loop=loop, fresh=fresh)
             for adapter in adapters
@@ -167,6 +168,8 @@ def _describe_sides(sides: Sequence[ArmResults]) -> dict[str, Any]:
             for name, side in named
         },
         "remembered": {name: side.remembered for name, side in named},
+        "unstable_verdicts": [one for side in sides for one in side.unstable],
+        "skipped": sum(r.status == "skipped" for side in sides for r in side.results),
         "attempts": {name: msgspec.to_builtins(side.results) for name, side in named},
     }
 
@@ -188,18 +191,21 @@ def collect(
     """
     subject = load_agent(agent)
     table = subject.config.evaluate
-    chosen = options or RunOptions(
+    chosen = options or dataclasses.replace(
+        read_options(subject),
         source="rollout",
+        attempts=1,
         temperature=table.rollout_temperature,
-        seed=table.seed,
-        concurrency=table.concurrency,
-        max_steps=table.max_steps,
     )
     started = time.monotonic()
-    with EvaluationLoop(chosen.concurrency) as loop:
+    state = EvaluationState(chosen.token_limit)
+    with EvaluationLoop(state) as loop, tempfile.TemporaryDirectory() as folder:
         runner = AttemptRunner(subject, adapter, chosen, loop=loop)
-        results = _run_jobs(runner, chosen.list_jobs({"train": decode_tasks(tasks)}), "rollouts")
-    return RunCollection(results, round(time.monotonic() - started, 3))
+        jobs = chosen.list_jobs({"train": decode_tasks(tasks)})
+        log = AttemptLog(Path(folder) / "attempts.jsonl")
+        results, _ = _run_jobs(runner, jobs, {}, log, "rollouts")
+    found = [results[_key_of(job)] for job in jobs]
+    return RunCollection(found, round(time.monotonic() - started, 3))
 
 
 def run_arm(
@@ -208,7 +214,7 @@ def run_arm(
     pools: dict[str, list[Task]],
     options: RunOptions,
     *,
-    loop: EvaluationLoop | None = None,
+    loop: EvaluationLoop,
     fresh: bool = False,
 ) -> ArmResults:
     """Return the results of one version on the tasks of all pools; reuse cached results.
@@ -223,15 +229,24 @@ def run_arm(
     """
     jobs = options.list_jobs(pools)
     store = ArmCache(subject, adapter, pools, options)
+    if fresh:
+        store.log.remove()
+    ended, logged = store.log.read()
     known = {} if fresh else store.load_results()
-    missing = [job for job in jobs if (job[1], job[0].id, job[2]) not in known]
+    known |= {key: result for key, result in logged.items() if result.final}
+    missing = [job for job in jobs if _key_of(job) not in known]
+    unstable: list[Any] = []
     if missing:
+        loop.state.remember_starts(known.values())
         runner = AttemptRunner(subject, adapter, options, loop=loop)
-        made = _run_jobs(runner, missing, f"evaluating {adapter or 'the base'}")
-        known = {**known, **{(r.pool, r.task_id, r.attempt): r for r in made}}
-        store.save_results(list(known.values()))
-    results = [known[pool, task.id, attempt] for task, pool, attempt in jobs]
-    return ArmResults(results, remembered=len(jobs) - len(missing))
+        made, unstable = _run_jobs(
+            runner, missing, ended, store.log, f"evaluating {adapter or 'the base'}"
+        )
+        known = {**known, **made}
+    results = [known[_key_of(job)] for job in jobs]
+    if missing:
+        store.save_results(results)
+    return ArmResults(results, remembered=len(jobs) - len(missing), unstable=unstable)
 
 
 def select_pools(subject: AgentProject, tasks: Tasks = None) -> dict[str, list[Task]]:
@@ -264,17 +279,48 @@ def read_options(subject: AgentProject) -> RunOptions:
         max_steps=table.max_steps,
         attempts=table.attempts,
         temperature=table.temperature,
+        time_limit_s=table.time_limit_s,
+        token_limit=table.token_limit,
+        same_start=table.same_start,
     )
 
 
-def _run_jobs(runner: AttemptRunner, jobs: Sequence[AttemptJob], label: str) -> list[AttemptResult]:
-    since = since_now()
+def _key_of(job: AttemptJob) -> AttemptKey:
+    task, pool, attempt = job
+    return pool, task.id, attempt
+
+
+def _run_jobs(
+    runner: AttemptRunner,
+    jobs: Sequence[AttemptJob],
+    ended: Mapping[AttemptKey, EndedAttempt],
+    log: AttemptLog,
+    label: str,
+) -> tuple[dict[AttemptKey, AttemptResult], list[Any]]:
+    """Make and grade attempts; return results, and verdicts that differed when graded twice.
+
+    Args:
+        runner: Runs the agent.
+        jobs: Task, pool and number of each attempt.
+        ended: Attempts that ended in a killed evaluation; they are graded and not repeated.
+        log: Gets each attempt and its result.
+        label: Name of the work, for its progress.
+    """
     subject = runner.subject  # a missing verifier fails before an hour of attempts
     learned = runner.options.source != "evaluation"
     verifiers = subject.verifiers if learned else subject.proof_verifiers
-    with console.bar(label, len(jobs)) as advance:
-        ran: list[EvaluationAttempt] = runner.run_jobs(jobs, advance)
-    return grade_attempts(subject, ran, since, verifiers)
+    made = [one for job in jobs if (one := ended.get(_key_of(job))) is not None and one.recorded]
+    done = {one.key for one in made}
+    with (
+        console.bar(label, len(jobs)) as advance,
+        LiveGrader(subject, log, advance, verifiers) as grader,
+    ):
+        for one in made:
+            grader.add_logged(one)
+        rest = [job for job in jobs if _key_of(job) not in done]
+        if rest:
+            runner.run_jobs(rest, grader.add)
+    return grader.results, grader.unstable
 
 
 def _no_grades_error(*arms: Sequence[AttemptResult]) -> EvaluationError:

@@ -18,7 +18,7 @@ import msgspec
 import burnish
 from burnish.errors import EvaluationError, WorkspaceError
 from burnish.records import Evaluation, RetrainReport, Trajectory
-from burnish_trainer.evaluation.grading import AttemptResult
+from burnish_trainer.evaluation.attempts.ended import AttemptResult
 from burnish_trainer.report.call_accuracy import measure_calls
 from burnish_trainer.report.failure_modes import count_failure_modes
 

@@ -1,4 +1,4 @@
-"""Provide an attempt with its seeds, its limit of model calls, and the errors of its backend.
+"""Provide an attempt with its seeds, its limit of model calls, its tokens, and the errors of its backend.
 
 An infrastructure error (a server that does not answer, refuses the token, is overloaded, lost an
 adapter) says nothing about the adapter. `infrastructure_error` distinguishes it from faults of
@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Generator, Iterator
+import time
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 from langchain_core.callbacks import BaseCallbackHandler
 
 from burnish.errors import BackendUnavailable, EvaluationError, UnknownAdapter
 from burnish.serving.remote.endpoint import error_status
+from burnish_trainer.evaluation.attempts.world import EnvironmentFault
 
 _SEEDS = 2**31 - 1  # servers take signed 32-bit seeds
 _DEEPEST = 20
@@ -58,21 +61,37 @@ def _derive_seed(key: str) -> int:
 
 
 class AttemptWatch(BaseCallbackHandler):
-    """Ends a run that exceeds its limit of model calls, and notes errors of its backend.
+    """Ends a run that exceeds its limit of model calls, and notes tokens and errors of its backend.
 
     Args:
         most: Model calls that are allowed.
+        count_tokens: Called with the tokens of each call.
     """
 
     raise_error = True
     run_inline = True
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, count_tokens: Callable[[int], None] = lambda _: None) -> None:
         self._most = self._left = most
+        self._count_tokens = count_tokens
+        self._asked: dict[Any, float] = {}
+        self._stopped = False
         self.fault: str | None = None
+        self.retry_after_s: float | None = None
 
-    def on_chat_model_start(self, *_: Any, **__: Any) -> None:
+    @property
+    def unanswered_s(self) -> float:
+        """Return for how long the oldest open model call waits; 0 without one."""
+        return time.monotonic() - min(self._asked.values()) if self._asked else 0.0
+
+    def stop(self) -> None:
+        """Refuse further calls: the attempt has ended, and a thread of it may still run."""
+        self._stopped = True
+
+    def on_chat_model_start(self, *_: Any, run_id: Any = None, **__: Any) -> None:
         """Count a call."""
+        if self._stopped:
+            raise EvaluationError("the attempt has ended", "no call after its end")
         self._left -= 1
         if self._left < 0:
             raise EvaluationError(
@@ -80,14 +99,62 @@ class AttemptWatch(BaseCallbackHandler):
                 "an answer within max_steps",
                 "raise max_steps in [agent.NAME.evaluate] of burnish.toml",
             )
+        self._asked[run_id] = time.monotonic()
 
-    def on_llm_end(self, *_: Any, **__: Any) -> None:
-        """Clear the error: the agent recovered from it, because a later call was answered."""
-        self.fault = None
+    def on_llm_end(self, response: Any = None, *_: Any, run_id: Any = None, **__: Any) -> None:
+        """Count tokens and clear the error: the agent recovered from it, because a later call was answered."""
+        self._asked.pop(run_id, None)
+        self._count_tokens(_total_tokens(response))
+        self.fault = self.retry_after_s = None
 
-    def on_llm_error(self, error: BaseException, *_: Any, **__: Any) -> None:
+    def on_llm_error(self, error: BaseException, *_: Any, run_id: Any = None, **__: Any) -> None:
         """Note an error of the backend, even one that the agent hides."""
+        self._asked.pop(run_id, None)
         self.fault = infrastructure_error(error) or self.fault
+        if self.fault:
+            self.retry_after_s = read_retry_after(error)
+
+
+def _total_tokens(response: Any) -> int:
+    """Return the tokens of a model's answer, as the server counts them; 0 if it does not."""
+    found = 0
+    for several in getattr(response, "generations", None) or []:
+        for one in several:
+            usage = getattr(getattr(one, "message", None), "usage_metadata", None) or {}
+            found += int(usage.get("total_tokens") or 0)
+    return found
+
+
+def read_retry_after(error: BaseException) -> float | None:
+    """Return the seconds that a server asked to wait, with the Retry-After header of its refusal.
+
+    Args:
+        error: The exception; its causes and the members of a group are checked too.
+    """
+    for one in _exception_chain(error):
+        headers = getattr(getattr(one, "response", None), "headers", None)
+        header = headers.get("retry-after") if headers is not None else None
+        if header is None:
+            continue
+        try:
+            return max(0.0, float(header))
+        except ValueError:
+            pass
+        try:
+            return max(0.0, parsedate_to_datetime(header).timestamp() - time.time())
+        except (ValueError, TypeError):
+            continue
+    return None
+
+
+def refuses_token(error: BaseException) -> bool:
+    """Return whether the backend refused the token of a request.
+
+    Args:
+        error: The exception; its causes and the members of a group are checked too.
+    """
+    found = (one for one in _exception_chain(error) if _is_infrastructure(one))
+    return any(error_status(one) in (401, 403) for one in found)
 
 
 def infrastructure_error(error: BaseException) -> str | None:
@@ -97,11 +164,13 @@ def infrastructure_error(error: BaseException) -> str | None:
         error: The exception; its causes and the members of a group are checked too.
     """
     found = next((one for one in _exception_chain(error) if _is_infrastructure(one)), None)
+    if isinstance(found, EnvironmentFault):
+        return str(found)
     return None if found is None else f"{type(found).__name__}: {str(found)[:200]}"
 
 
 def _is_infrastructure(error: BaseException) -> bool:
-    if isinstance(error, BackendUnavailable | UnknownAdapter):
+    if isinstance(error, BackendUnavailable | UnknownAdapter | EnvironmentFault):
         return True
     package = type(error).__module__.partition(".")[0]
     if package not in _CLIENTS:
