@@ -12,12 +12,18 @@ from burnish.adapters import AdapterStore
 from burnish.errors import BackendUnavailable, EvaluationError, ServingError
 from burnish.records import AdapterManifest, Evaluation
 from burnish.serving import base_sha256, open_backend
+from burnish.serving.remote.chat_model import RETRIES, make_remote_chat
 from burnish.testing import VllmServer
 from burnish_trainer import collect, evaluate
 from burnish_trainer.evaluation import RunOptions
 from burnish_trainer.evaluation.agent_code import hash_code
 from burnish_trainer.evaluation.agent_project import load_agent
-from burnish_trainer.evaluation.attempts.watch import infrastructure_error, next_seed, seed_calls
+from burnish_trainer.evaluation.attempts.watch import (
+    infrastructure_error,
+    next_seed,
+    read_retry_after,
+    seed_calls,
+)
 from burnish_trainer.evaluation.chat_models import check_backend, load_adapter
 from burnish_trainer.evaluation.notes import evaluation_notes
 from burnish_trainer.gate import decide
@@ -65,16 +71,16 @@ def test_an_evaluation_can_be_called_from_inside_an_event_loop(server):
 
 @pytest.mark.slow
 def test_attempts_that_the_server_fails_are_counted_apart_and_made_again_next_time(server):
-    server.fail(401, times=3 * 2)  # of 8 attempts, two or more meet it
+    server.fail(404, times=3 * 2)  # of 8 attempts, two or more meet it
     found = evaluate("shop", adapters=[None], tasks=few(8), options=RunOptions(concurrency=1))
     lost = found.extras["infrastructure"]["before"]
     assert sum(lost["errors"].values()) == 2
-    assert "AuthenticationError" in next(iter(lost["errors"]))
+    assert "NotFoundError" in next(iter(lost["errors"]))
     assert found.pools["heldout"].before.total == 6
     assert found.unknown == {}
     decision = decide(found)
     assert decision.decision in ("inconclusive", "reject")
-    assert any("met an error of the backend" in reason for reason in decision.reasons)
+    assert any("met an error of the infrastructure" in reason for reason in decision.reasons)
     assert any("do not count" in note for note in evaluation_notes(found))
 
     # The other side is the same version: it made the two attempts again, and only those.
@@ -97,10 +103,36 @@ def test_fresh_makes_all_attempts_again(server):
 
 @pytest.mark.slow
 def test_a_server_that_fails_all_attempts_ends_the_evaluation_with_its_error(server):
-    server.fail(403, times=1000)
-    with pytest.raises(EvaluationError, match=r"met an error of the backend: PermissionDenied"):
-        evaluate("shop", adapters=[None], tasks=few(40))
+    server.fail(404, times=1000)
+    with pytest.raises(EvaluationError, match=r"met an error of the infrastructure: NotFoundError"):
+        evaluate("shop", adapters=[None], tasks=few(40), options=RunOptions(concurrency=4))
     assert len(chats(server)) < 40  # a row of errors and nothing else: the rest is not tried
+
+
+@pytest.mark.slow
+def test_a_refused_token_ends_the_evaluation_before_any_cost(server):
+    server.fail(403, times=1000)
+    with pytest.raises(BackendUnavailable, match=r"refuses the token.*BURNISH_TOKEN"):
+        evaluate("shop", adapters=[None], tasks=few(40), options=RunOptions(concurrency=4))
+    assert len(chats(server)) <= 4
+
+
+@pytest.mark.slow
+def test_a_server_that_asks_for_a_pause_gets_it_and_loses_no_attempt(server):
+    server.fail(429, times=3 * (RETRIES + 1), headers={"retry-after": "0.05"})
+    found = evaluate("shop", adapters=[None], tasks=few(3), options=RunOptions(concurrency=1))
+    assert found.extras["infrastructure"]["before"] == {"attempts": 3, "errors": {}}
+    assert len(chats(server)) == 3 * (RETRIES + 1) + 3
+
+
+@pytest.mark.slow
+def test_the_client_does_not_ask_again_within_a_long_pause(server, base):
+    server.fail(429, times=5, headers={"retry-after": "90"})
+    chat = make_remote_chat(server.url, None)
+    with pytest.raises(openai.RateLimitError) as refused:
+        asyncio.run(chat.ainvoke("order 1"))
+    assert len(chats(server)) == 1
+    assert read_retry_after(refused.value) == 90
 
 
 @pytest.mark.slow
@@ -237,7 +269,7 @@ def test_up_to_the_allowed_share_lost_attempts_are_named_and_decide_nothing():
 
     assert measured(0).decision == "promote"
     assert measured(2).decision == "promote"
-    assert "4 of 200 attempts met an error of the backend" in measured(2).reasons[0]
+    assert "4 of 200 attempts met an error of the infrastructure" in measured(2).reasons[0]
     assert measured(3).decision == "inconclusive"
 
 

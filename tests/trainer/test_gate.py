@@ -307,7 +307,7 @@ def test_attempts_without_a_result_leave_doubt_above_a_share():
         )
 
     assert found(36, 7).decision == "promote"
-    assert "met an error of the backend" in found(0, 8).reasons[0]
+    assert "met an error of the infrastructure" in found(0, 8).reasons[0]
     assert "no verifier could decide 37 of 360" in found(37, 0).reasons[0]
 
 

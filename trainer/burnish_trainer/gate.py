@@ -25,6 +25,7 @@ from burnish.records import Decision, Evaluation, PoolComparison
 from burnish.statistics.multiplicity import holm_adjust, level_left, spend_level
 from burnish.statistics.paired import PairedGain
 from burnish.statistics.planning import count_tasks_needed
+from burnish_trainer.evaluation.notes import describe_unstable
 from burnish_trainer.gate_evidence import (
     cost_guards,
     cost_saving,
@@ -198,15 +199,26 @@ def _check_missing(case: _Case) -> list[Found]:
             )
         )
     doubts: Any = evaluation.extras.get("verifier_doubts") or []
+    skipped: Any = evaluation.extras.get("skipped") or 0
+    if attempts and skipped > rules.max_unknown * attempts:
+        options: Any = evaluation.extras.get("options") or {}
+        found.append(
+            (
+                "inconclusive",
+                f"the limit of {options.get('token_limit')} tokens was reached before {skipped} of {attempts} attempts, "
+                f"more than {rules.max_unknown:.0%}",
+            )
+        )
+    doubts = [*doubts, *describe_unstable(evaluation)]
     return [*found, *(("inconclusive", str(doubt)) for doubt in doubts)]
 
 
 def _count_lost(evaluation: Evaluation) -> tuple[int, int, str]:
-    """Attempts that errors of the backend ended, all attempts, and both as a sentence."""
+    """Attempts that errors of backend or environment ended, all attempts, and both as a sentence."""
     sides: Any = evaluation.extras.get("infrastructure") or {}
     errors = [error for side in sides.values() for error in side["errors"].items()]
     lost, attempts = sum(n for _, n in errors), sum(side["attempts"] for side in sides.values())
-    statement = f"{lost} of {attempts} attempts met an error of the backend"
+    statement = f"{lost} of {attempts} attempts met an error of the infrastructure"
     if errors:
         statement += f" ({max(errors, key=lambda error: error[1])[0][:120]})"
     return lost, attempts, statement

@@ -18,7 +18,7 @@ How it works: each arm (one adapter on one set of tasks) is cached under `home/e
 decides its results: agent code, backend and its model, adapter, tasks, verifiers, options, burnish's version. The arm
 of the current version therefore runs once, and the "before" of a round is the "after" of the last one. Attempts that
 ended with an infrastructure error are not cached; the next evaluation repeats them. Attempts are graded while others
-run and written as they end, so a killed evaluation goes on without repeating one.
+run and written as they end, so a killed evaluation continues without repeating one.
 """
 
 from __future__ import annotations

@@ -146,7 +146,7 @@ def unknown_by_reason(*arms: Sequence[AttemptResult]) -> dict[str, int]:
         result.reason or "no reason given"
         for arm in arms
         for result in arm
-        if result.label == "unknown" and not result.infrastructure
+        if result.label == "unknown" and result.final
     )
     return dict(sorted(counts.items()))
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from burnish.records import Evaluation
 
 
 def evaluation_notes(found: Evaluation) -> list[str]:
-    """Return notes on families, repeated attempts, attempts lost to the backend, and cached results.
+    """Return notes on families, repeated attempts, attempts lost or not made, unstable verdicts, and cached results.
 
     Args:
         found: The Evaluation.
     """
-    notes = [*_note_families(found)]
+    notes = [*_note_families(found), *describe_unstable(found)]
+    if skipped := found.extras.get("skipped"):
+        notes.append(f"{skipped} attempts were not made, because the limit of tokens was reached")
     lost: Any = found.extras.get("infrastructure") or {}
     known: Any = found.extras.get("remembered") or {}
     for side, name in (("before", found.before), ("after", found.after)):
@@ -21,7 +24,7 @@ def evaluation_notes(found: Evaluation) -> list[str]:
         for error, count in facts["errors"].items():
             notes.append(
                 f"{name or 'base'}: {count} of {facts['attempts']} attempts met an error of the "
-                f"backend and do not count: {error}"
+                f"infrastructure and do not count: {error}"
             )
         if remembered := known.get(side, 0):
             notes.append(
@@ -29,6 +32,21 @@ def evaluation_notes(found: Evaluation) -> list[str]:
                 "burnish eval --fresh repeats the attempts"
             )
     return notes
+
+
+def describe_unstable(found: Evaluation) -> list[str]:
+    """Name the verifiers whose verdicts differed when a sample of runs was graded twice.
+
+    Args:
+        found: The Evaluation.
+    """
+    several: Any = found.extras.get("unstable_verdicts") or []
+    counts = Counter(one["verifier"] for one in several)
+    sizes = {one["verifier"]: one["of"] for one in several}
+    return [
+        f"{name} gave different verdicts on the same run in {count} of {sizes[name]} runs that were graded twice"
+        for name, count in counts.items()
+    ]
 
 
 def _note_families(found: Evaluation) -> list[str]:

@@ -48,7 +48,7 @@ class RunOptions:
         concurrency: Number of concurrent attempts.
         max_steps: Model calls after which an attempt has failed.
         time_limit_s: Seconds after which an attempt has failed.
-        token_limit: Tokens of all attempts after which none starts; None is no limit.
+        token_limit: Tokens of all attempts after which none starts; None means no limit.
         same_start: An attempt is lost if its environment starts in another state than the first one at the task.
     """
 
@@ -178,7 +178,7 @@ class AttemptRunner:
                 tries += 1
             if tries == _TRIES:
                 return ran
-            await asyncio.sleep(_PAUSE_S * 2 ** max(tries - 1, 0) if not pause_s else 0)
+            await asyncio.sleep(_PAUSE_S * 2 ** (tries - 1) if pause_s is None else 0)
             await self._state.wait_for_server()
 
     def _describe_limit(self) -> str:
@@ -188,18 +188,18 @@ class AttemptRunner:
         )
 
     async def _run_attempt(self, job: AttemptJob) -> tuple[EndedAttempt, float | None]:
-        """Run one attempt once; return how it ended, and the pause that a server asked for."""
+        """Run one attempt once; return how it ended, and the pause that is due: None is the usual one."""
         task, pool, _ = job
         world = AttemptWorld(self.subject.open_environment)
         watch = AttemptWatch(self.options.max_steps, self._count_tokens)
         recorded: list[str] = []
-        error = fault = None
+        error = fault = pause_s = None
         try:
             await world.open(task.data)
             self._check_start(world, (pool, task.id))
             error, fault = await self._invoke_agent(job, world, watch, recorded)
         except EnvironmentFault as problem:
-            fault = str(problem)
+            fault, pause_s = str(problem), 0.0
         finally:
             closed = await world.close()
         fault = fault or watch.fault or closed
@@ -210,7 +210,7 @@ class AttemptRunner:
             infrastructure=bool(fault),
             start_sha256=world.start_sha256,
         )
-        return ended, watch.retry_after_s if fault else None
+        return ended, watch.retry_after_s or pause_s
 
     async def _invoke_agent(
         self, job: AttemptJob, world: AttemptWorld, watch: AttemptWatch, recorded: list[str]

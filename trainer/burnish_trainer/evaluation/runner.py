@@ -327,7 +327,7 @@ def _no_grades_error(*arms: Sequence[AttemptResult]) -> EvaluationError:
     faults = {reason: n for arm in arms for reason, n in faults_by_reason(arm).items()}
     if faults:
         return EvaluationError(
-            f"no attempt could be judged, {sum(faults.values())} met an error of the backend: "
+            f"no attempt could be judged, {sum(faults.values())} met an error of the infrastructure: "
             f"{next(iter(faults))}",
             "a backend that answers",
             "burnish doctor",

@@ -20,6 +20,9 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
+_CLIENT_WAITS_S = 60.0  # the longest Retry-After that the OpenAI client honours
+_REFUSALS = (429, 503)
+
 
 def make_async_client(address: str) -> Any:
     """Make an asynchronous HTTP client for `openai.AsyncOpenAI` that any event loop may use."""
@@ -45,7 +48,9 @@ def _transport_class() -> Any:
 
         async def handle_async_request(self, request: Any) -> Any:
             pool = await self._pool()
-            return await pool.handle_async_request(request)
+            response = await pool.handle_async_request(request)
+            _forbid_hasty_retry(response)
+            return response
 
         async def _pool(self) -> Any:
             loop = asyncio.get_running_loop()
@@ -58,6 +63,19 @@ def _transport_class() -> Any:
             return self._pools[loop][0]
 
     return LoopTransport
+
+
+def _forbid_hasty_retry(response: Any) -> None:
+    """Let the OpenAI client raise a refusal whose Retry-After is longer than it would wait.
+
+    The client ignores such a header and asks again within a second, against the server's wish. The caller may wait.
+    """
+    try:
+        wait = float(response.headers.get("retry-after", 0))
+    except ValueError:
+        return
+    if response.status_code in _REFUSALS and wait > _CLIENT_WAITS_S:
+        response.headers["x-should-retry"] = "false"
 
 
 async def _keep_open(pool: Any) -> AsyncGenerator[None]:

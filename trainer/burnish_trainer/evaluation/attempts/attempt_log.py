@@ -60,7 +60,7 @@ class AttemptLog:
         return ended, results
 
     def remove(self) -> None:
-        """Delete the log: the results are complete, or shall be made anew."""
+        """Delete the log: the results are complete, or are to be made again."""
         self._path.unlink(missing_ok=True)
 
     def _append(self, line: _Line) -> None:

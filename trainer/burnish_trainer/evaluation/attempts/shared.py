@@ -18,7 +18,7 @@ class EvaluationState:
     """Shared facts of the attempts of one evaluation.
 
     Attributes:
-        token_limit: Tokens after which no attempt starts; None is no limit.
+        token_limit: Tokens after which no attempt starts; None means no limit.
         tokens: Tokens that the attempts have used, as the servers count them.
         first_states: Hash of the state in which the environment of a task opened first, by pool and task.
     """
@@ -34,13 +34,18 @@ class EvaluationState:
         return self.token_limit is not None and self.tokens >= self.token_limit
 
     def pause(self, seconds: float) -> None:
-        """Let no attempt start or go on with a retry for some seconds: the server asked for it."""
+        """Let no attempt start and no retry begin for some seconds: the server asked for it."""
         until = time.monotonic() + min(seconds, LONGEST_PAUSE_S)
         self._paused_until = max(self._paused_until, until)
 
+    @property
+    def paused_s(self) -> float:
+        """Return the seconds that are left of the pause; 0 without one."""
+        return max(0.0, self._paused_until - time.monotonic())
+
     async def wait_for_server(self) -> None:
         """Wait until the pause is over."""
-        if (left := self._paused_until - time.monotonic()) > 0:
+        if (left := self.paused_s) > 0:
             await asyncio.sleep(left)
             await self.wait_for_server()  # another refusal may have made it longer
 
