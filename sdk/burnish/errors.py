@@ -19,6 +19,7 @@
     ├── VerificationError (ValueError)       verifiers
     │   └── NoVerifier                       no verifier is configured
     ├── TrainingError (RuntimeError)         plans and training runs
+    │   ├── NotReady                         readiness found what blocks a retrain
     │   ├── BaseModelMismatch (ValueError)   an adapter or rows of another base model
     │   └── TrainingDiverged (ArithmeticError)  a loss, gradient or weight that is not finite
     ├── EvaluationError (RuntimeError)       rollouts, comparison, gate
@@ -132,6 +133,10 @@ class NoVerifier(VerificationError):
 
 class TrainingError(BurnishError, RuntimeError):
     """A training plan or run failed."""
+
+
+class NotReady(TrainingError):
+    """The readiness report holds what blocks a retrain."""
 
 
 class BaseModelMismatch(TrainingError, ValueError):

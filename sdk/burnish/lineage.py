@@ -210,6 +210,7 @@ def _find_version(home: Path, identifier: str) -> Node | None:
             "created_at": content.get("created_at"),
             "forced": bool(content.get("forced")) or _was_forced(home, identifier),
             "gate": _list_decisions(home, identifier) if kind == "adapter" else [],
+            "unready": _list_overridden(home, identifier) if kind == "adapter" else [],
             "sources": content.get("sources", []),
             "trajectories": (content.get("extras") or {}).get("trajectories"),
             "parents": [_find_version(home, parent) or _make_missing(parent) for parent in parents],
@@ -233,10 +234,21 @@ def _was_forced(home: Path, adapter: str) -> bool:
 
 def _list_decisions(home: Path, adapter: str) -> list[Node]:
     """List the gate's decisions on a version, oldest first; empty if the control database is damaged."""
+    return _list_actions(home, adapter, "decided")
+
+
+def _list_overridden(home: Path, adapter: str) -> list[str]:
+    """List what readiness found to block the training of a version, which was forced."""
+    actions = _list_actions(home, adapter, "unready")
+    return list(dict.fromkeys(finding for one in actions for finding in one.get("findings", ())))
+
+
+def _list_actions(home: Path, adapter: str, action: str) -> list[Node]:
+    """List the actions on a version in the audit trail, oldest first; empty if the database is damaged."""
     from burnish.adapters import Registry
 
     try:
-        found = [one for one in Registry(home).audit() if one["action"] == "decided"]
+        found = [one for one in Registry(home).audit() if one["action"] == action]
     except BurnishError:
         return []
     return [

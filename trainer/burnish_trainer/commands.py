@@ -1,4 +1,4 @@
-"""Define `burnish retrain`, `burnish eval` and `burnish demo`.
+"""Define `burnish retrain`, `burnish eval` and `burnish demo`, and list the other commands of the trainer.
 
 Exit codes: 0 done, 1 a burnish error that names the next command, 2 wrong usage, 3 the gate did not promote, 130 interrupted.
 """
@@ -14,6 +14,7 @@ import typer
 from burnish.cli.options import AsJson, Home
 from burnish.cli.output import print_json
 from burnish.errors import SettingsError
+from burnish_trainer.readiness.command import readiness_app
 
 NOT_PROMOTED = 3
 
@@ -30,7 +31,7 @@ def retrain_app(
         bool,
         typer.Option(
             "--force",
-            help="Release the adapter even if the gate refuses it; the registry records it.",
+            help="Go on in spite of what readiness or the gate refuses; the registry records it.",
         ),
     ] = False,
     canary: Annotated[bool, typer.Option(help="Start the canary at the end.")] = True,
@@ -202,3 +203,7 @@ def _print_evaluation(found: Any) -> None:
     print_table(f"{found.agent} on {found.base_model}", columns, rows)
     for line in evaluation_notes(found):
         console.say(f"  {line}")
+
+
+COMMANDS = {"readiness": readiness_app}
+"""Commands beside those that the installation names."""

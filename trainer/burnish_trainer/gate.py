@@ -36,9 +36,8 @@ from burnish_trainer.gate_evidence import (
     states_families,
 )
 
-_REFRESH_FROM = (
-    5  # decisions on one set from which fresh tasks are due: the level is 1/15 of the first
-)
+REFRESH_FROM = 5
+"""Number of decisions on one set from which fresh tasks are due: the level is 1/15 of the first."""
 
 Rules = GateConfig
 Found = tuple[str, str]
@@ -279,7 +278,8 @@ def _describe_use(case: _Case) -> list[str]:
             f"decision {case.number} on this held-out set: its level is {case.level:.2g} "
             f"of {case.alpha:.2g}, {level_left(case.alpha, case.number):.2g} is left for later ones"
         )
-        due = "; fresh held-out tasks are due" if case.number >= _REFRESH_FROM else ""
+        refresh = f"; fresh held-out tasks are due: burnish tasks refresh {case.evaluation.agent}"
+        due = refresh if case.number >= REFRESH_FROM else ""
         notes.append(statement + due)
     return notes
 
@@ -296,7 +296,7 @@ def _collect_facts(case: _Case) -> dict[str, Any]:
         "decision_on_set": case.number,
         "level": case.level,
         "level_left": level_left(case.alpha, case.number),
-        "fresh_tasks_due": case.number >= _REFRESH_FROM,
+        "fresh_tasks_due": case.number >= REFRESH_FROM,
     }
 
 

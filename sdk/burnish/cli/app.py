@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from importlib.metadata import entry_points
 from typing import Annotated, Any
 
@@ -55,9 +56,21 @@ def build_app() -> typer.Typer:
     app.command("receive")(journal.receive_spans)
     app.command("forget")(journal.forget_runs)
     app.command("archive")(journal.archive_journal)
-    for entry in sorted(entry_points(group="burnish.commands"), key=lambda found: found.name):
-        _mount_command(app, entry.name, entry.load())
+    for name, command in _list_commands().items():
+        _mount_command(app, name, command)
     return app
+
+
+def _list_commands() -> dict[str, object]:
+    """Return the commands of other packages by name.
+
+    An entry point names one; the module that it lies in may list more under COMMANDS, which need no new installation.
+    """
+    found: dict[str, object] = {}
+    for entry in sorted(entry_points(group="burnish.commands"), key=lambda known: known.name):
+        found[entry.name] = entry.load()
+        found.update(getattr(sys.modules[entry.module], "COMMANDS", {}))
+    return found
 
 
 def _mount_command(app: typer.Typer, name: str, command: object) -> None:

@@ -50,6 +50,7 @@ def _print_node(node: dict[str, Any], direction: str, depth: int) -> None:
 def _format_node(node: dict[str, Any]) -> str:
     facts = [f"{name} {node[name]}" for name in _FACTS if node.get(name)]
     facts += [_format_decision(decision) for decision in node.get("gate") or ()]
+    facts += [f"forced past readiness: {finding}" for finding in node.get("unready") or ()]
     told = [*facts, *(["put into service by force"] if node.get("forced") else [])]
     return f"{node['kind']} {node['id']}" + (f" ({', '.join(told)})" if told else "")
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from typing import NamedTuple
 
 from burnish.project import GateConfig
 from burnish.records import Task
@@ -16,6 +17,24 @@ from burnish_trainer.evaluation.comparison import task_facts
 from burnish_trainer.heldout_uses import next_number
 
 _GAIN = 0.05  # the gain that a larger set is sized for
+
+
+class HeldoutPower(NamedTuple):
+    """What a held-out set can show.
+
+    Attributes:
+        families: Families of tasks.
+        number: Number of the next decision on the set.
+        level: Its level.
+        smallest: Smallest true gain that is shown in 4 of 5 runs; None if none is.
+        needed: Tasks that a gain of 5 points needs.
+    """
+
+    families: int
+    number: int
+    level: float
+    smallest: float | None
+    needed: int
 
 
 def describe_power(home: Path, agent: str, heldout: list[Task], rules: GateConfig) -> str:
@@ -31,21 +50,37 @@ def describe_power(home: Path, agent: str, heldout: list[Task], rules: GateConfi
     """
     if not heldout:
         return f"{agent} has no held-out tasks: the gate cannot promote"
+    found = measure_power(home, heldout, rules)
+    families = f" in {found.families} families" if found.families < len(heldout) else ""
+    shown = (
+        f"a true gain of {100 * found.smallest:.1f} points is shown in 4 of 5 runs"
+        if found.smallest is not None
+        else "too few to show any gain"
+    )
+    more = f", {100 * _GAIN:.0f} points need {found.needed} tasks"
+    return (
+        f"{len(heldout)} held-out tasks{families}, decision {found.number} on them "
+        f"(level {found.level:.2g}): {shown}{more if found.needed > len(heldout) else ''}"
+    )
+
+
+def measure_power(home: Path, heldout: list[Task], rules: GateConfig) -> HeldoutPower:
+    """Return what the held-out tasks can show in the next decision on them.
+
+    Args:
+        home: Folder of the workspace.
+        heldout: The held-out tasks, at least one.
+        rules: The gate's rules.
+    """
     facts = task_facts(heldout)
     sizes = Counter(fact.family for fact in facts.values())
     effect = sum(size * size for size in sizes.values()) / len(heldout)
     number = next_number(home, [fact.sha256 for fact in facts.values()])
     level = spend_level(1 - rules.confidence, number)
-    smallest = smallest_detectable_gain(len(heldout), level=level, design_effect=effect)
-    needed = count_tasks_needed(_GAIN, level=level, design_effect=effect)
-    families = f" in {len(sizes)} families" if len(sizes) < len(heldout) else ""
-    shown = (
-        f"a true gain of {100 * smallest:.1f} points is shown in 4 of 5 runs"
-        if smallest is not None
-        else "too few to show any gain"
-    )
-    more = f", {100 * _GAIN:.0f} points need {needed} tasks" if needed > len(heldout) else ""
-    return (
-        f"{len(heldout)} held-out tasks{families}, decision {number} on them "
-        f"(level {level:.2g}): {shown}{more}"
+    return HeldoutPower(
+        families=len(sizes),
+        number=number,
+        level=level,
+        smallest=smallest_detectable_gain(len(heldout), level=level, design_effect=effect),
+        needed=count_tasks_needed(_GAIN, level=level, design_effect=effect),
     )

@@ -82,12 +82,12 @@ from typing import Any
 #   train       may be learned from
 #   heldout     new questions: the gain is measured here
 #   standing    tasks that are solved today and must stay solved
-#   capability  what the base model can do outside of this job; leave it empty if there is nothing
+#   capability  what the base model can do outside of this job, and must still do afterwards
 POOLS: dict[str, list[tuple[str, str]]] = {
     "train": [("What is 2 + 2?", "4"), ("What is 3 + 5?", "8")],
     "heldout": [("What is 4 + 3?", "7"), ("What is 6 + 3?", "9")],
     "standing": [("What is 1 + 1?", "2")],
-    "capability": [],
+    "capability": [("What is the capital of France?", "Paris")],
 }
 
 
