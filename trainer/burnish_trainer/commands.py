@@ -31,7 +31,7 @@ def retrain_app(
         bool,
         typer.Option(
             "--force",
-            help="Go on in spite of what readiness or the gate refuses; the registry records it.",
+            help="Continue in spite of what readiness or the gate refuses; the registry records it.",
         ),
     ] = False,
     canary: Annotated[bool, typer.Option(help="Start the canary at the end.")] = True,

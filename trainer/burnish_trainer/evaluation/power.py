@@ -20,7 +20,7 @@ _GAIN = 0.05  # the gain that a larger set is sized for
 
 
 class HeldoutPower(NamedTuple):
-    """What a held-out set can show.
+    """The power of a held-out set.
 
     Attributes:
         families: Families of tasks.

@@ -10,11 +10,13 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from burnish.journal.index.trajectory_index import Query
 from burnish.protocols import Verifier, traits_of
 from burnish.records import ModelCall, Trajectory, Verdict
-from burnish.workspace import Workspace
+
+if TYPE_CHECKING:
+    from burnish.workspace import Workspace
 
 MOST_RUNS = 10_000  # the newest; older ones say little about the agent of today
 _MOST_CALLS = 2_000  # tool calls that are held against their schemas
@@ -49,7 +51,7 @@ class VersionHistory:
 
 @dataclass
 class RunFacts:
-    """What the runs say.
+    """Facts of the runs.
 
     Attributes:
         read: Number of runs that were read.
@@ -117,7 +119,8 @@ def collect_run_facts(
         proven_by: Verifiers that grade evaluations.
         trusted: Names whose received and imported facts decide.
     """
-    entries = sorted(workspace.entries(Query(agent=agent)), key=lambda entry: entry.started_ns)
+    entries = [entry for entry in workspace.entries() if entry.agent == agent]
+    entries.sort(key=lambda entry: entry.started_ns)
     facts = RunFacts(recorded=len(entries))
     for run in workspace.read(entries[-MOST_RUNS:]):
         facts.read += 1

@@ -28,7 +28,7 @@ class ReadinessChoice:
 
     Attributes:
         releases: A canary starts at the end.
-        force: Go on in spite of what blocks.
+        force: Continue in spite of what blocks.
     """
 
     releases: bool = True
