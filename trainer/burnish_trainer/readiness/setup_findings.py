@@ -49,7 +49,7 @@ def check_power(subject: AgentProject, heldout: list[Task]) -> ReadinessFinding:
     from burnish_trainer.gate import REFRESH_FROM
 
     home, rules, name = subject.workspace.home, subject.config.gate, subject.name
-    power = measure_power(home, name, heldout, rules)
+    power = measure_power(home, heldout, rules)
     small = power.smallest is None or power.smallest > _LARGEST_GAIN
     used = power.number >= REFRESH_FROM
     fix = f"burnish tasks from-traces {name} --pool heldout" if small else ""
