@@ -4,7 +4,7 @@ BIN := .venv/bin
 # The newest LangChain, which pip does not yet resolve together with the rest.
 NEXT := langchain==1.5.0 langchain-core==1.8.1
 # Who loads our datasets, each in an environment of its own.
-CONSUMERS := mistral llamafactory axolotl swift
+CONSUMERS := mistral llamafactory axolotl swift renderers
 # Warnings of the providers' packages (clients that leave sockets open) are not ours.
 OTHERS_WARN := -o filterwarnings=default
 export TOKENIZERS_PARALLELISM = false
