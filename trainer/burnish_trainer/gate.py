@@ -91,7 +91,7 @@ def decide(
         )
     case = _Case(evaluation, heldout, gain_of(heldout), settled, max(1, number))
     aim = _check_cost_aim(case) if settled.aim == "cost" else _check_gain(case)
-    found = [*aim, *_check_guards(case), *_check_missing(case)]
+    found = [*aim, *_check_guards(case), *_check_rounds(case), *_check_missing(case)]
     verdicts = {verdict for verdict, _ in found}
     decision = "reject" if "reject" in verdicts else "inconclusive" if verdicts else "promote"
     reasons = [reason for _, reason in found] or [_promotion_reason(case)]
@@ -176,6 +176,17 @@ def _check_guards(case: _Case) -> list[Found]:
         elif guard.doubt:
             found.append(("inconclusive", f"{guard.statement}: {guard.doubt}"))
     return found
+
+
+def _check_rounds(case: _Case) -> list[Found]:
+    """Object to a collapse over the rounds, as the guards found it."""
+    guards: Any = case.evaluation.extras.get("guards") or {}
+    verdicts = {"reject": "reject", "doubt": "inconclusive"}
+    return [
+        (verdicts[one["severity"]], one["statement"])
+        for one in guards.get("findings", [])
+        if one["severity"] in verdicts
+    ]
 
 
 def _check_missing(case: _Case) -> list[Found]:

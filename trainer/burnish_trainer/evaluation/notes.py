@@ -17,6 +17,8 @@ def evaluation_notes(found: Evaluation) -> list[str]:
     notes = [*_note_families(found), *describe_unstable(found)]
     if skipped := found.extras.get("skipped"):
         notes.append(f"{skipped} attempts were not made, because the limit of tokens was reached")
+    guards: Any = found.extras.get("guards") or {}
+    notes += [one["statement"] for one in guards.get("findings", []) if one["severity"] == "note"]
     lost: Any = found.extras.get("infrastructure") or {}
     known: Any = found.extras.get("remembered") or {}
     for side, name in (("before", found.before), ("after", found.after)):

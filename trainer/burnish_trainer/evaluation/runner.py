@@ -44,6 +44,7 @@ from burnish_trainer.evaluation.event_loop import EvaluationLoop
 from burnish_trainer.evaluation.grading import verifier_doubts
 from burnish_trainer.evaluation.repeats import repeat_solved
 from burnish_trainer.evaluation.rollouts import AttemptJob, AttemptRunner, RunOptions
+from burnish_trainer.guards.assessment import assess_evaluation
 
 Tasks = dict[str, Sequence[Any]] | Iterable[Any] | None
 
@@ -127,6 +128,7 @@ def evaluate(
             "regressions": find_regressions(pairs, known),
             "repeated": len(repeated),
             "verifier_doubts": verifier_doubts(subject),
+            "guards": assess_evaluation(subject, (before, after), (arms[0], arms[1]), pools),
             **_describe_sides(sides),
         },
     )
