@@ -37,6 +37,7 @@ from burnish_exporters.dataset_steps import select_samples
 from burnish_exporters.funnel import Funnel
 from burnish_exporters.redact.rows import clean_manifest, redaction_report
 from burnish_exporters.redact.second_look import second_look_name
+from burnish_exporters.rows.reply_models import read_reply_models
 from burnish_exporters.shards.builder import ShardBuilder
 from burnish_exporters.shards.cache import ShardCache
 from burnish_exporters.shards.job import ShardJob, cut_workspace, number_stream
@@ -248,12 +249,13 @@ class DatasetBuild:
         """Write the selected rows and publish the version."""
         self._check_size(samples)
         facts = self.plan.hashed_recipe()
-        draft, slices = Draft(self.home, facts), Counter[str]()
+        draft, slices, models = Draft(self.home, facts), Counter[str](), Counter[str]()
         try:
             for columns, part in _rows_in_order(samples, spool):
                 draft.add(columns, part)
                 if part == "train":
                     slices.update(columns["kind_tags"])
+                    models.update(read_reply_models(columns["calls"]))
             sha = draft.digest()
             found = f"{self.name}@{sha[:12]}"
             manifest = DatasetManifest(
@@ -269,7 +271,7 @@ class DatasetBuild:
                 sources=[source],
                 parents=[parent for parent in self.parents if parent != found],
                 slices=dict(sorted(slices.items())),
-                extras=self._manifest_extras(samples),
+                extras={**self._manifest_extras(samples), "models": dict(sorted(models.items()))},
             )
             gone = self.funnel.gone
             if self.plan.recipe.redact != "none":

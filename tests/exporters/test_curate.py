@@ -365,4 +365,6 @@ def test_rights_and_licences_are_written_into_manifest_and_card(make_run):
     card = (version.path / "card.md").read_text()
     assert "license:\n- cc-by-4.0\n- mit\n" in card
     assert "consent:2026-05, research" in card
+    assert version.manifest.extras["models"] == {"tiny": 3}
+    assert "replies were written by: tiny (3 rows)" in card
     assert "license: mit" in (build([runs[1]], {"max_per_task": 9}).path / "card.md").read_text()

@@ -125,10 +125,13 @@ def _rights_section(manifest: DatasetManifest) -> str:
     rights = manifest.extras.get("rights") or []
     share = manifest.extras.get("external_share") or 0.0
     parents = ", ".join(f"`{parent}`" for parent in manifest.parents) or "none"
+    models = manifest.extras.get("models") or {}
+    shown = ", ".join(f"{name} ({count} rows)" for name, count in models.items())
     return (
         f"- licences: {', '.join(manifest.extras.get('licenses') or []) or 'none named'}\n"
         f"- may be used for: {', '.join(rights) or 'not stated'}\n"
         f"- external (demonstrations, teachers): {share:.1%} of the training runs\n"
+        f"- replies were written by: {shown or 'not recorded'}\n"
         f"- parents: {parents}"
     )
 
