@@ -99,6 +99,34 @@ class TrainTable(Table, frozen=True, kw_only=True):
         Positive | None, Meta(description="Longest row in tokens; by default the model's limit.")
     ] = None
     seed: Annotated[Count, Meta(description="Seed of order and initial weights.")] = 0
+    objective: Annotated[
+        Literal["sft", "dft", "dpo", "kto", "orpo"],
+        Meta(
+            description="Loss: imitation (sft, dft), or preference of successes over failures (dpo, kto, orpo)."
+        ),
+    ] = "sft"
+    pairs: Annotated[
+        Literal["step", "run"],
+        Meta(
+            description="Pairs of dpo and orpo: single replies where two runs part, or whole runs."
+        ),
+    ] = "step"
+    pair_loss: Annotated[
+        Literal["sigmoid", "ipo", "robust", "sft"], Meta(description="Form of dpo.")
+    ] = "sigmoid"
+    beta: Annotated[
+        float, Meta(ge=1e-6, le=100, description="Strength of the preference in dpo, kto and orpo.")
+    ] = 0.1
+    prefix_sharing: Annotated[
+        Literal["auto", "off", "blocks", "mask", "depth_first"],
+        Meta(
+            description='Compute each distinct token of a step once: "auto" where it pays, or always in the named way.'
+        ),
+    ] = "auto"
+    token_budget: Annotated[
+        Positive | None,
+        Meta(description="Most distinct tokens of one forward pass; by default a whole step."),
+    ] = None
 
 
 class TrainConfig(TrainTable, frozen=True, kw_only=True):

@@ -215,7 +215,7 @@ def test_an_unknown_or_impossible_setting_is_refused(home, base, orders):
         train(orders, base_model=base, recipe={"learningrate": 1})
     with pytest.raises(TrainingError, match=r"recipe: .*>= 1 - at `\$\.rank`"):
         train(orders, base_model=base, recipe={"rank": 0})
-    with pytest.raises(TrainingError, match="objective 'ppo'"):
+    with pytest.raises(TrainingError, match=r"'ppo' - at `\$\.objective`"):
         train(orders, base_model=base, objective="ppo")
 
 

@@ -164,6 +164,7 @@ class _Retrain:
     def _build_dataset(self) -> dict[str, Any]:
         from burnish_exporters import BuildOptions, build_dataset
         from burnish_exporters.verify import PoolSettings
+        from burnish_trainer.rows.examples import NEEDS_FAILURES
 
         burnish.flush()
         subject, workspace = self._subject, self._subject.workspace
@@ -175,6 +176,7 @@ class _Retrain:
             recipe={
                 **msgspec.structs.asdict(subject.config.dataset),
                 **self._refused_tasks(),
+                **({"contrast": True} if subject.config.train.objective in NEEDS_FAILURES else {}),
             },
             options=BuildOptions(pool=PoolSettings(trust_received=tuple(trusted))),
         )

@@ -91,7 +91,7 @@ def tokenise_rows(
     for row in rows:
         try:
             weight = _row_weight(row.get("weight"))
-            calls, rendered, thoughtless = encode_calls(_decode_columns(row), tokenizer, rendering)
+            calls, rendered, thoughtless = encode_calls(decode_columns(row), tokenizer, rendering)
         except TrainingError as error:
             dropped[error.found] += 1
             continue
@@ -117,7 +117,7 @@ def _row_weight(value: Any) -> float:
     return weight
 
 
-def _decode_columns(row: dict[str, Any]) -> dict[str, Any]:
+def decode_columns(row: dict[str, Any]) -> dict[str, Any]:
     """Decode the JSON columns of a row."""
     read = {
         key: json.loads(row[key]) if isinstance(row.get(key), str | bytes) else row.get(key)

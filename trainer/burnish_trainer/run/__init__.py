@@ -18,7 +18,8 @@ continues it.
 
 from __future__ import annotations
 
+from burnish_trainer.rows.examples import Dataset
 from burnish_trainer.run.publish import AdapterVersion
-from burnish_trainer.run.training import Dataset, train
+from burnish_trainer.run.training import train
 
 __all__ = ["AdapterVersion", "Dataset", "train"]

@@ -35,9 +35,12 @@ def add_estimate(
     padded = len(longest[0].input_ids) * len(longest)
     learned = sum(label != IGNORE for row in longest for label in row.labels)
     seconds = _forward_seconds(model, longest) / padded
+    shares = plan.execution.get("kind", "rows") != "rows"
+    ratio = max(1.0, plan.execution["ratio"]) if shares else 1.0
+    tokens = min(int(padded / ratio), recipe.token_budget or padded)
     estimate = {
-        "seconds": seconds * (1 + _BACKWARD) * int(plan.rows["tokens"]) * recipe.epochs,
-        "memory_bytes": float(estimate_memory(model, batch_tokens=padded, loss_tokens=learned)),
+        "seconds": seconds * (1 + _BACKWARD) * int(plan.rows["tokens"]) * recipe.epochs / ratio,
+        "memory_bytes": float(estimate_memory(model, batch_tokens=tokens, loss_tokens=learned)),
         "trainable_weights": float(count_trainable(model)),
     }
     return msgspec.structs.replace(plan, estimate=estimate)
@@ -66,6 +69,7 @@ def print_plan(plan: TrainPlan) -> None:
         f"{cost['trainable_weights']:,.0f} weights; about {cost['memory_bytes'] / 2**20:,.0f} MiB "
         f"and {cost['seconds']:,.0f} s",
     )
+    console.say("  {}", _describe_execution(plan.execution))
     if rows.get("thoughts_left_out"):
         console.say(
             f"  [yellow]{rows['thoughts_left_out']} rows lose reasoning that the chat template "
@@ -73,3 +77,15 @@ def print_plan(plan: TrainPlan) -> None:
         )
     for reason, count in rows["dropped"].items():
         console.say("  [yellow]dropped {}: {}[/]", count, reason)
+
+
+def _describe_execution(execution: dict[str, Any]) -> str:
+    """Return how a step is computed, in words."""
+    kind, reason = execution["kind"], execution["reason"]
+    if kind == "rows":
+        return f"rows are computed one by one: {reason}"
+    name = {"depth_first": "depth first"}.get(kind, f"tree attention by {kind}")
+    return (
+        f"{execution['flat_tokens']:,} tokens of the steps are {execution['distinct_tokens']:,} "
+        f"distinct ones ({execution['ratio']:.1f} to 1): {name}"
+    )

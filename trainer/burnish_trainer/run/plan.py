@@ -18,6 +18,7 @@ import msgspec
 from burnish.journal.events import canonical
 from burnish.records import Record
 from burnish_trainer.recipes.train_recipe import TrainRecipe
+from burnish_trainer.tree.planner import ExecutionPlan
 
 _WINDOW = 4  # batches whose sequences are sorted by length together
 _PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "burnish")
@@ -37,6 +38,7 @@ class TrainPlan(Record, frozen=True, kw_only=True):
     versions: dict[str, str]
     steps: int
     rows: dict[str, Any]  # the row report
+    execution: dict[str, Any] = msgspec.field(default_factory=dict)  # how a step is computed
     estimate: dict[str, float] = msgspec.field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
@@ -47,32 +49,37 @@ class TrainPlan(Record, frozen=True, kw_only=True):
 def make_plan(
     recipe: TrainRecipe,
     *,
-    objective: str,
     base: tuple[str, str],
     dataset: tuple[str, str],
     rows: dict[str, Any],
+    examples: int,
+    execution: ExecutionPlan,
 ) -> TrainPlan:
     """Return the plan of a run.
 
     Args:
         recipe: The settings.
-        objective: Objective that is optimised.
         base: Name and hash of the base model.
         dataset: Id of the dataset version and hash of its token rows.
         rows: The row report.
+        examples: Examples of one epoch.
+        execution: How a step is computed; it decides the bytes where a trie is used.
     """
     deciding: dict[str, Any] = {
-        "objective": objective,
+        "objective": recipe.objective,
         "base_sha256": base[1],
         "dataset": dataset[0],
         "rows_sha256": dataset[1],
         "recipe": msgspec.to_builtins(recipe),
         "parents": [recipe.init_adapter] if recipe.init_adapter else [],
         "versions": package_versions(),
-        "steps": math.ceil(int(rows["sequences"]) * recipe.epochs / recipe.batch_size),
+        "steps": math.ceil(examples * recipe.epochs / recipe.batch_size),
     }
+    if execution.shares:
+        deciding["execution"] = execution.as_dict()
     digest = hashlib.sha256(canonical(deciding)).hexdigest()
-    return TrainPlan(id=f"train-{digest[:12]}", base_model=base[0], rows=rows, **deciding)
+    planned: dict[str, Any] = {"execution": execution.as_dict(), **deciding}
+    return TrainPlan(id=f"train-{digest[:12]}", base_model=base[0], rows=rows, **planned)
 
 
 def package_versions() -> dict[str, str]:

@@ -10,7 +10,16 @@ from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-_KEPT = ("loss", "grad_norm", "learning_rate", "mean_token_accuracy", "num_tokens")
+_KEPT = (
+    "loss",
+    "grad_norm",
+    "learning_rate",
+    "mean_token_accuracy",
+    "mean_token_probability",
+    "distinct_tokens",
+    "flat_tokens",
+    "num_tokens",
+)
 
 
 class MetricsCallback(TrainerCallback):

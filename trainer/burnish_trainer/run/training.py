@@ -5,23 +5,27 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import hashlib
 import json
 import shutil
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 import burnish
 from burnish.adapters.store import AdapterStore
-from burnish.errors import EmptyDataset, TrainingError
+from burnish.errors import TrainingError
 from burnish.files.storage import make_private_folder
 from burnish.journal.events import canonical
 from burnish_trainer import console
 from burnish_trainer.compat import check_libraries
 from burnish_trainer.recipes.train_recipe import TrainRecipe, make_recipe
+from burnish_trainer.rows.examples import Dataset, TrainExample, make_examples
 from burnish_trainer.rows.token_rows import TokenRow, tokenise_rows
 from burnish_trainer.run.plan import TrainPlan, make_plan
 from burnish_trainer.run.publish import (
@@ -37,18 +41,10 @@ from burnish_trainer.run.storage import (
     write_json,
 )
 
+if TYPE_CHECKING:
+    from burnish_trainer.run.steps import RunSteps
 
-class Dataset(Protocol):
-    """The part of a dataset version that training needs."""
-
-    @property
-    def id(self) -> str:
-        """Return the immutable id."""
-        ...
-
-    def rows(self, split: str = "train") -> Iterable[dict[str, Any]]:
-        """Return the rows of a split."""
-        ...
+_REPORTED = ("loss", "mean_token_accuracy", "mean_token_probability")
 
 
 @dataclass
@@ -57,18 +53,24 @@ class _TrainJob:
 
     recipe: TrainRecipe
     plan: TrainPlan
-    rows: list[TokenRow]
+    examples: list[TrainExample]
+    steps: RunSteps
     model: Any
     tokenizer: Any
     folder: Path
     store: AdapterStore
+
+    @property
+    def rows(self) -> list[TokenRow]:
+        """Return the sequences of all examples."""
+        return [row for example in self.examples for row in example.rows]
 
 
 def train(
     dataset: Dataset,
     *,
     base_model: str | Path,
-    objective: Literal["sft"] = "sft",
+    objective: str | None = None,
     recipe: TrainRecipe | dict[str, Any] | None = None,
     out: str | Path | None = None,
     workspace: burnish.Workspace | None = None,
@@ -81,7 +83,8 @@ def train(
     Args:
         dataset: A dataset version.
         base_model: Name or folder of the model that the adapter is for.
-        objective: What is optimised; `sft` is the likelihood of the rows' assistant messages.
+        objective: What is optimised: "sft" (the likelihood of the rows' assistant messages), "dft", "dpo", "kto" or
+            "orpo"; by default the recipe's.
         recipe: Settings, as a `burnish_trainer.Recipe` or as its fields.
         out: Folder of the run; by default in the workspace, named after the plan.
         workspace: Where the adapter is published; by default the current one.
@@ -92,9 +95,7 @@ def train(
     """
     from burnish_trainer.recipes.lora import choose_threads
 
-    settled = make_recipe(recipe)
-    if objective != "sft":
-        raise TrainingError(f"objective {objective!r}", "'sft'", 'train(..., objective="sft")')
+    settled = make_recipe(recipe, **({} if objective is None else {"objective": objective}))
     check_libraries()
     home = (workspace or burnish.Workspace()).home
     job = _prepare_job(dataset, str(base_model), settled, home, Path(out) if out else None)
@@ -113,36 +114,47 @@ def _prepare_job(
     from burnish.serving.contract.base_models import base_sha256, resolve_model
     from burnish.serving.contract.model_contract import read_contract, refuse_to_train
     from burnish_trainer.recipes.lora import add_adapter, load_base
+    from burnish_trainer.run.steps import arrange_steps, first_rows
+    from burnish_trainer.tree.self_check import settle_execution
 
     base = resolve_model(base_model)
     contract = read_contract(base)
     refuse_to_train(contract)
     model, tokenizer = load_base(base, recipe)
     limit = min((n for n in (recipe.max_length, contract.context) if n), default=None)
-    rows, report = tokenise_rows(
-        dataset.rows("train"), tokenizer, max_length=limit, end_ids=contract.end_ids
+    tokenise = functools.partial(
+        tokenise_rows, tokenizer=tokenizer, max_length=limit, end_ids=contract.end_ids
     )
-    if not rows:
-        raise EmptyDataset(
-            f"dataset {dataset.id} has no row to learn from "
-            f"({json.dumps(report.dropped) if report.dropped else 'it is empty'})",
-            "at least one row with a verified success",
-            f"burnish dataset show {dataset.id}",
-        )
+    examples, report = make_examples(dataset, recipe, tokenise)
     store = AdapterStore(home)
     start = _find_start(recipe, store, base_sha256(base))
-    facts = [[r.row_id, r.input_ids, r.labels, r.weight] for r in rows]
+    model = add_adapter(model, recipe, start)
+    steps = arrange_steps(examples, recipe)
+    execution = settle_execution(
+        model, steps.execution, first_rows(examples, steps, recipe.batch_size)
+    )
+    if steps.execution.shares and not execution.shares:
+        steps = arrange_steps(examples, msgspec.structs.replace(recipe, prefix_sharing="off"))
+    steps = dataclasses.replace(steps, execution=execution)
     plan = make_plan(
         recipe,
-        objective="sft",
         base=(base_model, base_sha256(base)),
-        dataset=(dataset.id, hashlib.sha256(canonical(facts)).hexdigest()),
+        dataset=(dataset.id, _hash_examples(examples)),
         rows=report.as_dict(),
+        examples=len(examples),
+        execution=execution,
     )
     folder = out or home / "runs" / plan.id
-    return _TrainJob(
-        recipe, plan, rows, add_adapter(model, recipe, start), tokenizer, folder, store
-    )
+    return _TrainJob(recipe, plan, examples, steps, model, tokenizer, folder, store)
+
+
+def _hash_examples(examples: list[TrainExample]) -> str:
+    facts = [
+        [[r.row_id, r.input_ids, r.labels, r.weight], *((side,) if side else ())]
+        for example in examples
+        for r, side in zip(example.rows, example.sides, strict=True)
+    ]
+    return hashlib.sha256(canonical(facts)).hexdigest()
 
 
 def _find_start(recipe: TrainRecipe, store: AdapterStore, base_sha256: str) -> Path | None:
@@ -224,29 +236,25 @@ def _run_job(job: _TrainJob) -> AdapterVersion:
 
 def _train_steps(job: _TrainJob) -> dict[str, float]:
     """Train from the newest whole checkpoint, if there is one, and return the last figures."""
-    import datasets
     from transformers import PrinterCallback
 
     from burnish_trainer.recipes.lora import ignore_future_warnings
     from burnish_trainer.run.arguments import make_arguments
-    from burnish_trainer.run.plan import plan_order
     from burnish_trainer.run.progress import MetricsCallback, read_metrics
-    from burnish_trainer.run.trainer import AdapterTrainer, Collator
+    from burnish_trainer.tree.self_check import execution
 
     checkpoints = job.folder / "checkpoints"
     make_private_folder(checkpoints)
-    columns = ("input_ids", "labels", "weight")
-    table = datasets.Dataset.from_dict({c: [getattr(r, c) for r in job.rows] for c in columns})
     path = job.folder / "metrics.jsonl"
-    with console.bar("training", job.plan.steps) as advance, ignore_future_warnings():
-        watch = MetricsCallback(path, len(job.rows) / job.recipe.batch_size, advance)
-        trainer = AdapterTrainer(
-            order=plan_order([len(row.input_ids) for row in job.rows], job.recipe),
-            model=job.model,
+    with (
+        console.bar("training", job.plan.steps) as advance,
+        ignore_future_warnings(),
+        execution(job.model, job.steps.execution.kind),
+    ):
+        watch = MetricsCallback(path, len(job.examples) / job.recipe.batch_size, advance)
+        trainer = _make_trainer(
+            job,
             args=make_arguments(job.recipe, checkpoints, job.plan.steps),
-            train_dataset=table,
-            data_collator=Collator(job.tokenizer.pad_token_id),
-            processing_class=job.tokenizer,
             callbacks=[watch],
         )
         trainer.remove_callback(PrinterCallback)
@@ -254,7 +262,39 @@ def _train_steps(job: _TrainJob) -> dict[str, float]:
         trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
     lines = read_metrics(path)
     last = lines[-1] if lines else {}
-    return {key: last[key] for key in ("loss", "mean_token_accuracy") if key in last}
+    return {key: last[key] for key in _REPORTED if key in last}
+
+
+def _make_trainer(job: _TrainJob, **arguments: Any) -> Any:
+    """Return the trainer of the run: over padded rows for imitation without sharing, else over tries."""
+    import datasets
+
+    from burnish_trainer.run.steps import make_table, reference_logprobs
+    from burnish_trainer.run.trainer import AdapterTrainer, Collator
+    from burnish_trainer.run.tree_trainer import ExampleCollator, TreeAdapterTrainer
+
+    shared = {
+        "order": job.steps.order,
+        "model": job.model,
+        "processing_class": job.tokenizer,
+        **arguments,
+    }
+    if job.recipe.objective == "sft" and not job.steps.execution.shares:
+        columns = ("input_ids", "labels", "weight")
+        table = {c: [getattr(row, c) for row in job.rows] for c in columns}
+        return AdapterTrainer(
+            train_dataset=datasets.Dataset.from_dict(table),
+            data_collator=Collator(job.tokenizer.pad_token_id),
+            **shared,
+        )
+    reference = reference_logprobs(job.model, job.examples, job.steps, job.recipe)
+    return TreeAdapterTrainer(
+        recipe=job.recipe,
+        execution=job.steps.execution,
+        train_dataset=datasets.Dataset.from_dict(make_table(job.examples, reference)),
+        data_collator=ExampleCollator(),
+        **shared,
+    )
 
 
 def _publish_adapter(job: _TrainJob, metrics: dict[str, float]) -> AdapterVersion:

@@ -162,5 +162,4 @@ def _leave(visit: _Visit, backward: Callable[[torch.Tensor], Any] | None) -> Non
 
 def can_keep_context(model: Any) -> bool:
     """Return whether a model can be run depth first now: it keeps keys and values, with no gradient checkpointing."""
-    inner = base_of(model)
-    return not getattr(inner, "is_gradient_checkpointing", False)
+    return not any(getattr(m, "gradient_checkpointing", False) for m in base_of(model).modules())

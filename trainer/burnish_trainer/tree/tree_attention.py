@@ -28,7 +28,7 @@ from burnish_trainer.tree.prefix_trie import PrefixTrie
 from burnish_trainer.tree.tree_layout import TreeLayout, dense_mask, make_layout
 
 NAME = "burnish_tree"
-AttentionForm = Literal["blocks", "mask"]
+AttentionForm = Literal["blocks", "mask", "rows"]
 Bools = npt.NDArray[np.bool_]
 
 
@@ -148,7 +148,7 @@ def attention_logprobs(
         model: A causal language model, with or without an adapter.
         trie: The trie.
         wanted: Nodes (N); a root has no context and cannot be wanted.
-        form: How the model attends; "blocks" needs the model inside `tree_attention`.
+        form: How the model attends; "blocks" needs the model inside `tree_attention`, "rows" a trie of one row.
 
     Returns:
         Log-probabilities (K) of the wanted nodes in the order of the nodes, in at least single precision.
@@ -158,7 +158,7 @@ def attention_logprobs(
     inputs: dict[str, Any] = {"position_ids": torch.from_numpy(trie.depths)[None].to(device)}
     if form == "blocks":
         inputs["attention_mask"] = make_tree_mask(trie, device)
-    else:
+    elif form == "mask":
         inputs["attention_mask"] = dense_mask(trie, next(model.parameters()).dtype, device)
     nodes = np.flatnonzero(wanted)
     before, place = np.unique(trie.parents[nodes], return_inverse=True)

@@ -19,7 +19,7 @@ import torch
 from burnish_trainer.tree.depth_first import backward_depth_first, logprobs_depth_first
 from burnish_trainer.tree.planner import pack_rows
 from burnish_trainer.tree.prefix_trie import Ints, PrefixTrie, build_trie
-from burnish_trainer.tree.tree_attention import Bools, attention_logprobs
+from burnish_trainer.tree.tree_attention import AttentionForm, Bools, attention_logprobs
 
 Loss = Callable[[torch.Tensor], torch.Tensor]
 Backward = Callable[[torch.Tensor], Any]
@@ -63,7 +63,11 @@ class TreeBatch:
 
 
 def make_batch(
-    rows: Sequence[npt.ArrayLike], counted: Sequence[npt.ArrayLike], token_budget: int | None = None
+    rows: Sequence[npt.ArrayLike],
+    counted: Sequence[npt.ArrayLike],
+    token_budget: int | None = None,
+    *,
+    single: bool = False,
 ) -> TreeBatch:
     """Build the tries of the rows of one step.
 
@@ -71,6 +75,7 @@ def make_batch(
         rows: Token ids of each row.
         counted: For each row, True at the tokens whose log-probability counts; a first token never does.
         token_budget: Most distinct tokens of one forward pass.
+        single: Each row is a piece of its own, for models that cannot compute a trie.
     """
     arrays = [np.asarray(row, np.int64) for row in rows]
     masks = [np.asarray(one, np.bool_).copy() for one in counted]
@@ -79,7 +84,7 @@ def make_batch(
     sizes = [int(mask.sum()) for mask in masks]
     offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
     pieces = []
-    for members in pack_rows(arrays, token_budget):
+    for members in [[i] for i in range(len(arrays))] if single else pack_rows(arrays, token_budget):
         trie = build_trie([arrays[i] for i in members])
         nodes = _join([path[masks[i]] for i, path in zip(members, trie.paths, strict=True)])
         wanted = np.zeros(trie.distinct_tokens, np.bool_)
@@ -101,7 +106,7 @@ def compute_logprobs(model: Any, batch: TreeBatch, kind: str) -> torch.Tensor:
     Args:
         model: The model; for "blocks" inside `tree_attention`.
         batch: The rows.
-        kind: "blocks", "mask" or "depth_first".
+        kind: "blocks", "mask", "depth_first", or "rows" where each piece is one row.
     """
     found = [_piece_logprobs(model, piece, kind) for piece in batch.pieces if piece.wanted.any()]
     if not found:
@@ -114,9 +119,12 @@ def _piece_logprobs(model: Any, piece: TreePiece, kind: str) -> torch.Tensor:
     if kind == "depth_first":
         logprobs = logprobs_depth_first(model, piece.trie, piece.wanted)
     else:
-        form = "blocks" if kind == "blocks" else "mask"
-        logprobs = attention_logprobs(model, piece.trie, piece.wanted, form)
+        logprobs = attention_logprobs(model, piece.trie, piece.wanted, _form_of(kind))
     return logprobs[torch.from_numpy(piece.places).to(logprobs.device)]
+
+
+def _form_of(kind: str) -> AttentionForm:
+    return "blocks" if kind == "blocks" else "rows" if kind == "rows" else "mask"
 
 
 def backward_in_pieces(
@@ -133,7 +141,7 @@ def backward_in_pieces(
     Args:
         model: The model; for "blocks" inside `tree_attention`.
         batch: The rows.
-        kind: "blocks", "mask" or "depth_first".
+        kind: "blocks", "mask", "depth_first", or "rows" where each piece is one row.
         loss: The loss as a function of the log-probabilities of the counted tokens.
         linear: The loss is linear in them, so its gradient is known before they are.
         backward: Called in place of `tensor.backward()`.
@@ -177,7 +185,6 @@ def _backward_piece(
     if kind == "depth_first":
         logprobs = backward_depth_first(model, piece.trie, piece.wanted, coefficients, backward)
         return logprobs[places]
-    form = "blocks" if kind == "blocks" else "mask"
-    logprobs = attention_logprobs(model, piece.trie, piece.wanted, form)
+    logprobs = attention_logprobs(model, piece.trie, piece.wanted, _form_of(kind))
     backward((logprobs * coefficients).sum())
     return logprobs.detach()[places]
