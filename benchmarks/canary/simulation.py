@@ -3,8 +3,8 @@
 usage: python benchmarks/canary/simulation.py [--quick] [--rollouts N] [--json FILE]
 
 Thousands of rollouts side by side, a look after every thread, default settings and one guard
-metric (errors at 2 % in both arms). The arithmetic is that of `burnish.canary`, on arrays; a test
-holds the two together.
+metric (errors at 2 % in both arms). Arithmetic and rule are those of `burnish.canary`, on arrays; a test
+plays the same rollouts with `PhaseEvaluator`, and each must end alike.
 
 - equal arms, success drifting 80 -> 60 -> 80 %, shares 1 -> 5 -> 25 -> 50 %: `equal_rolled_back`
 - equal arms at 80 %, the same shares, 8,000 threads: `equal_promoted`
@@ -52,13 +52,12 @@ import numpy as np
 
 from burnish.canary.analysis import CANARY_FIRST_WEIGHT, FIRST_WEIGHT, HORIZON, PRIOR_THREADS
 from burnish.canary.document import RolloutDocument
-from burnish.canary.e_process import EDGE, NOT_WORSE_GRID, WORSE_GRID
+from burnish.canary.e_process import EDGE, FORGET, NOT_WORSE_GRID, WORSE_GRID
 from burnish.canary.evaluator import PhaseEvaluator
 from burnish.canary.ledger import Thread
 from burnish.canary.maturity import learn_window
-from burnish.canary.outcomes import ObservedThread, ReadingPosition
+from burnish.canary.outcomes import Look, ObservedThread, ReadingPosition
 from burnish.canary.policy import LEANS_AGAINST, SUCCESS_PART, count_step_threads
-from burnish.canary.rollout import Look
 from burnish.project import CanaryConfig
 
 ERRORS = 0.02
@@ -115,6 +114,33 @@ def nearest_null(control, shifted, share, margin):
     cosine = (third**3 - third * c1 / 2 + c0 / 2) / radius**3
     angle = np.arccos(np.clip(cosine, -1, 1))
     return third + 2 * radius * np.cos((angle - 2 * np.pi) / 3)
+
+
+class Rates:
+    """Failure rates of R rollouts by arm, over all threads and over the last ones."""
+
+    def __init__(self, rollouts):
+        self.whole = np.zeros((2, 2, rollouts))  # arm; threads and failures
+        self.recent = np.zeros((2, 2, rollouts))
+
+    def add(self, canary, failed, counted):
+        rows = np.arange(len(canary))
+        self.recent = np.where(counted, FORGET * self.recent, self.recent)
+        for counts in (self.whole, self.recent):
+            counts[canary.astype(int), 0, rows] += counted
+            counts[canary.astype(int), 1, rows] += counted & failed
+
+    def fails_more(self):
+        """True where the canary fails more often than stable, over all threads or lately."""
+        known = (self.whole[:, 0] > 0).all(axis=0)
+        more = np.zeros_like(known)
+        for counts in (self.whole, self.recent):
+            rates = counts[:, 1] / np.maximum(counts[:, 0], 1e-300)
+            more |= rates[1] > rates[0] + 1e-12
+        return known & more
+
+    def keep(self, rows):
+        self.whole, self.recent = self.whole[:, :, rows], self.recent[:, :, rows]
 
 
 class Users:
@@ -199,7 +225,8 @@ class Fleet:
         self.queue = deque()
         self.step = np.zeros(rollouts, int)
         self.canary = np.zeros(rollouts, int)
-        self.seen = np.zeros((2, 2, rollouts), int)  # threads and successes by arm
+        self.rates, self.errors = Rates(rollouts), Rates(rollouts)
+        self.tests += [self.rates, self.errors]
         self.on_step = np.zeros(rollouts, int)
         self.which = np.arange(rollouts)
         self.ended = np.zeros(rollouts, "U9")
@@ -245,9 +272,8 @@ class Fleet:
             self.less.add(canary, in_time, share)
         if self.users:
             self.users.add(user, canary, success, in_time)
-        rows = np.arange(len(canary))
-        self.seen[canary.astype(int), 0, rows] += in_time
-        self.seen[canary.astype(int), 1, rows] += in_time & success
+        self.rates.add(canary, ~success, in_time)
+        self.errors.add(canary, error, np.ones(len(canary), bool))
         self.canary += canary & in_time
         self.on_step += canary & in_time & (step == self.step)
 
@@ -256,13 +282,13 @@ class Fleet:
         effect = self.users.design_effect() if self.users and self.world.clustered else 1.0
         worse = self.worse.log_evidence() / effect
         alarm = worse >= -math.log(alpha * SUCCESS_PART)
-        (stable, won_stable), (canary, won_canary) = self.seen
-        alarm &= won_canary * stable < won_stable * canary  # seen to succeed less often
+        alarm &= self.rates.fails_more()
         void = np.zeros(len(worse), bool)
         if self.world.delay or self.world.missing:
             both = np.logaddexp(self.more.log_evidence(), self.less.log_evidence()) - math.log(2)
             void = both >= -math.log(alpha)
         guard = self.guard.log_evidence() >= -math.log(alpha * (1 - SUCCESS_PART))
+        guard &= self.errors.fails_more()
         self.end((alarm & ~void) | guard, "back")
         self.end(void, "paused")
         last = self.step >= len(shares) - 2
@@ -289,7 +315,6 @@ class Fleet:
             test.keep(live)
         for name in ("step", "canary", "on_step", "which"):
             setattr(self, name, getattr(self, name)[live])
-        self.seen = self.seen[:, :, live]
         for waiting in self.queue:
             waiting[:] = [part if part is None else part[live] for part in waiting]
 
@@ -367,11 +392,14 @@ def drop_threads(rollouts, seed, healthy, most=6000, share=0.95):
     random = np.random.default_rng(seed)
     test = ShiftTests(rollouts, WORSE_GRID, prior=(0.5, 1.0), first=FIRST_WEIGHT)
     planned, when = np.full(rollouts, share), np.full(rollouts, np.inf)
+    rates, every = Rates(rollouts), np.ones(rollouts, bool)
     for number in range(healthy + most):
         version = random.random(rollouts) < share
         rate = np.where(version & (number >= healthy), 0.6, 0.8)
-        test.add(version, random.random(rollouts) >= rate, planned)
-        alarm = test.log_evidence() >= -math.log(CanaryConfig().alpha)
+        failed = random.random(rollouts) >= rate
+        test.add(version, failed, planned)
+        rates.add(version, failed, every)
+        alarm = (test.log_evidence() >= -math.log(CanaryConfig().alpha)) & rates.fails_more()
         when[alarm & np.isinf(when)] = number
         if np.isfinite(when).all():
             break

@@ -101,6 +101,9 @@ class Evidence(Record, frozen=True, kw_only=True):
     breaches: dict[str, dict[str, float]] = msgspec.field(
         default_factory=dict
     )  # by metric and arm: share of threads that breach it
+    recent: dict[str, dict[str, float]] = msgspec.field(
+        default_factory=dict
+    )  # by metric (success: "failures") and arm: share of the last threads that fail or breach it
     design_effect: float = 1.0  # by how much threads of one user resemble each other
 
     def rate(self, arm: Arm) -> float | None:
@@ -221,6 +224,10 @@ class Analysis:
             missing=(_exponentiate(more) + _exponentiate(less)) / 2,
             missed={"stable": missed_stable, "canary": missed_canary},
             breaches={name: _breach_rates(test) for name, test in self._guards.items()},
+            recent={
+                name: _recent_rates(test)
+                for name, test in {**self._guards, "failures": self._worse}.items()
+            },
             design_effect=effect,
         )
 
@@ -272,6 +279,12 @@ def _breach_rates(test: EProcess) -> dict[str, float]:
     """Return the share of threads that breach a guard by arm; an arm without a thread is left out."""
     counts = zip(("stable", "canary"), test.hits, test.threads, strict=True)
     return {arm: hits / threads for arm, hits, threads in counts if threads}
+
+
+def _recent_rates(test: EProcess) -> dict[str, float]:
+    """Return the share of the last threads that fail or breach by arm; an arm without one is left out."""
+    rates = zip(("stable", "canary"), test.recent_rates, strict=True)
+    return {arm: rate for arm, rate in rates if rate is not None}
 
 
 def _exponentiate(value: float) -> float:

@@ -50,6 +50,7 @@ class RolloutDocument(Record, frozen=True, kw_only=True):
     phase_id: str = msgspec.field(
         default="", name="book"
     )  # the phase whose threads are judged: the rollout, or its hold-back
+    canary_phase: str = ""  # the phase whose evidence promoted the version
     candidate: Target | None = None
     forced: bool = False
     doubts: list[str] = msgspec.field(
@@ -76,6 +77,11 @@ class RolloutDocument(Record, frozen=True, kw_only=True):
     def adapter(self) -> str | None:
         """The adapter version of the candidate."""
         return self.candidate.adapter if self.candidate is not None else None
+
+    @property
+    def maturity_s(self) -> float | None:
+        """The maturity window, set or learnt; None if neither."""
+        return self.window_s if self.config.maturity_s is None else self.config.maturity_s
 
     @property
     def share_now(self) -> float:
@@ -193,9 +199,20 @@ def promote_candidate(
         holdback=holdback,
         salt=f"{document.rollout}-holdback",
         phase_id=f"{document.rollout}-holdback",
+        canary_phase=document.phase_id,
         forced=document.forced or forced,
     )
     return record_move(document, "PROMOTED", 1.0 - holdback, reason)
+
+
+def view_canary_phase(document: RolloutDocument) -> RolloutDocument | None:
+    """Return a promoted document as it was in its canary, so that outcomes of those threads still count.
+
+    None if nothing was promoted, or by an earlier version of burnish, whose calls may carry no phase.
+    """
+    if document.state != "PROMOTED" or not document.canary_phase or not document.stamped:
+        return None
+    return msgspec.structs.replace(document, state="CANARY", phase_id=document.canary_phase)
 
 
 def roll_back(document: RolloutDocument, reason: str) -> RolloutDocument:

@@ -32,6 +32,8 @@ WORSE_GRID = ((0.06, 1.0), (0.2, 6.0), (0.3, 2.0), (0.7, 1.0))
 NOT_WORSE_GRID = ((0.0, 3.0), (0.05, 1.0), (0.12, 1.0), (0.25, 1.0))
 """Shifts towards success to detect in a candidate that may be equally good."""
 
+FORGET = 1 - 1e-3  # weight of the counts of recent threads at each further one
+
 EDGE = 1e-3  # rates are clipped to this distance from 0 and 1
 
 
@@ -46,7 +48,9 @@ class EProcess:
         restart: Weight of the evidence since each later thread; 0 never restarts.
     """
 
-    __slots__ = ("_log", "_margin", "_prior", "_restart", "_shifts", "_weights", "hits", "threads")
+    __slots__ = (
+        "_log", "_margin", "_prior", "_recent", "_restart", "_shifts", "_weights", "hits", "threads",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -66,6 +70,7 @@ class EProcess:
         self._restart = log(restart) if restart else -inf
         self.threads = [0, 0]  # control, canary
         self.hits = [0, 0]
+        self._recent = [0.0, 0.0, 0.0, 0.0]  # threads, then hits, of the last ones by weight
 
     def add(self, canary: bool, hit: bool, share: float) -> None:
         """Add one thread's outcome.
@@ -86,6 +91,17 @@ class EProcess:
             self._log[place] = _add_logs(self._log[place], self._restart) + factor
         self.threads[canary] += 1
         self.hits[canary] += hit
+        self._recent = [FORGET * number for number in self._recent]
+        self._recent[canary] += 1.0
+        self._recent[2 + canary] += hit
+
+    @property
+    def recent_rates(self) -> list[float | None]:
+        """Rates of the last thousand or so threads of control and canary; None before the first thread."""
+        return [
+            hits / threads if threads else None
+            for threads, hits in zip(self._recent[:2], self._recent[2:], strict=True)
+        ]
 
     @property
     def log_evidence(self) -> float:
@@ -96,13 +112,19 @@ class EProcess:
 
     def state(self) -> dict[str, list[float]]:
         """Return the state as plain data."""
-        return {"log": list(self._log), "threads": [*self.threads], "hits": [*self.hits]}
+        return {
+            "log": list(self._log),
+            "threads": [*self.threads],
+            "hits": [*self.hits],
+            "recent": list(self._recent),
+        }
 
     def restore(self, state: dict[str, list[float]]) -> None:
         """Continue from a state."""
         self._log = list(state["log"])
         self.threads = [int(number) for number in state["threads"]]
         self.hits = [int(number) for number in state["hits"]]
+        self._recent = list(state.get("recent") or map(float, [*self.threads, *self.hits]))
 
 
 def _add_logs(one: float, other: float) -> float:

@@ -2,23 +2,26 @@
 
 `PhaseEvaluator.take_outcome` adds one thread and makes the move. A thread is judged once it is mature:
 when the time for outcomes is over. Every thread counts once, with its outcome or as missing, and every
-outcome gets one look.
+outcome gets one look. `judge_threads` applies a look to a phase and its ledger.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from math import inf
 
 from burnish.canary import document as moves
 from burnish.canary.analysis import CANARY_FIRST_WEIGHT, FIRST_WEIGHT, Analysis
 from burnish.canary.document import RolloutDocument
 from burnish.canary.guards import list_guards
-from burnish.canary.ledger import Thread, ThreadState
-from burnish.canary.maturity import learn_window
+from burnish.canary.ledger import Thread, ThreadLedger, ThreadState
+from burnish.canary.maturity import FLOOR_S, learn_window
+from burnish.canary.outcomes import Look, ObservedThread
 from burnish.canary.policy import Advice, RolloutPosition, advise_move
 from burnish.records import Json
 
-PATIENCE_S = 86400.0  # wait for the outcome of a thread where no window is set
+PATIENCE_S = 86400.0  # longest wait for the outcome of a thread where no window is set
+_ANSWERED = 600  # judged threads that a shorter wait is learnt from
 
 
 class PhaseEvaluator:
@@ -82,10 +85,8 @@ class PhaseEvaluator:
 
         None means that too few outcomes of stable are known; then no thread is judged.
         """
-        if document.config.maturity_s is not None:
-            return document.config.maturity_s
-        if document.window_s is not None:
-            return document.window_s
+        if document.maturity_s is not None:
+            return document.maturity_s
         if document.config.decides is None:
             return 0.0  # outcomes are recorded by hand
         if self.window_s is None:
@@ -109,23 +110,35 @@ class PhaseEvaluator:
                 yield age_s, self._seen_after.setdefault(thread.thread, age_s)
 
     def select_ready(
-        self, threads: list[Thread], document: RolloutDocument, now_ns: int
+        self,
+        threads: list[Thread],
+        document: RolloutDocument,
+        now_ns: int,
+        answered: Sequence[Thread] = (),
     ) -> Iterator[tuple[Thread, ThreadState]]:
         """Yield the mature open threads in the order of assignment, with their new state.
 
         With a maturity window, a thread waits for its end even if its outcome is known; otherwise
         the arm that answers faster would be judged first. A thread without an outcome at that end
-        is counted as missing, also if its outcome came after the end and before this look.
+        is counted as missing, also if its outcome came after the end and before this look. With a
+        window of 0 it is missing once the outcomes of much later threads are known, or after a day.
+
+        Args:
+            threads: The open threads in the order of assignment.
+            document: The rollout.
+            now_ns: Time of the look.
+            answered: Threads that were judged before, with the times of their outcomes.
         """
         wait_s = self.find_window(threads, document, now_ns)
         if wait_s is None:
             return
+        passed_by_ns = 0 if wait_s else _find_passed_by([*answered, *threads])
         for thread in threads:
             age_s = _seconds(thread.assigned_ns, now_ns)
             if age_s < wait_s:
                 return
             if thread.success is None:
-                if age_s > (wait_s or PATIENCE_S):
+                if age_s > (wait_s or PATIENCE_S) or thread.assigned_ns < passed_by_ns:
                     self._take_missing(thread)
                     yield thread, "missed"
             elif wait_s and _is_late(thread, wait_s):
@@ -199,6 +212,99 @@ class PhaseEvaluator:
         if advice.move == "pause":
             return moves.pause_rollout(document, advice.reason)
         return document
+
+
+def judge_threads(
+    ledger: ThreadLedger,
+    evaluator: PhaseEvaluator,
+    document: RolloutDocument,
+    look: Look,
+    *,
+    revise: bool = True,
+) -> RolloutDocument:
+    """Store the threads of a look, evaluate the mature ones, and make the moves that follow.
+
+    Args:
+        ledger: The threads of the phase.
+        evaluator: Its evidence.
+        document: The rollout.
+        look: The observations.
+        revise: Let a new outcome replace that of a thread that was judged.
+    """
+    _store_threads(ledger, evaluator, document, look, revise=revise)
+    phase_id, opened = document.phase_id, list(ledger.list_threads("open"))
+    waiting = any(thread.success is None for thread in opened)
+    answered = ledger.list_answered(_ANSWERED) if waiting else ()
+    for thread, becomes in evaluator.select_ready(opened, document, look.now_ns, answered):
+        ledger.close_thread(thread, becomes, evaluator.closed, look.now_ns)
+        if becomes != "judged":
+            continue
+        document = evaluator.take_outcome(thread, document)
+        if document.phase_id != phase_id or document.state == "ROLLED_BACK":
+            break
+    else:
+        document = evaluator.decide_move(document, look.now_ns)
+    ledger.write_evaluator_state(evaluator.state())
+    if evaluator.window_s is not None and document.window_s is None:
+        document = moves.keep_window(document, evaluator.window_s, evaluator.window_basis)
+    return document
+
+
+def _store_threads(
+    ledger: ThreadLedger,
+    evaluator: PhaseEvaluator,
+    document: RolloutDocument,
+    look: Look,
+    *,
+    revise: bool,
+) -> None:
+    """Store observed threads, and count what needs no outcome: assignments and breaches of guards."""
+    others = ledger.list_threads_of_other_phases(document.rollout)
+    seen = [thread for thread in look.seen if thread.thread not in others]
+    update = ledger.put_threads([_make_entry(thread, look) for thread in seen], revise=revise)
+    evaluator.count_assignments(update.entered)
+    evaluator.corrected += update.corrected
+    reopened = ledger.reopen_missed(look.now_ns) if look.set_back else 0
+    if update.corrected or reopened:
+        evaluator.replay(ledger.list_closed_threads())
+    for thread in seen:
+        if not thread.running and ledger.mark_guarded(thread.thread):
+            evaluator.analysis.add_breaches(thread.arm, thread.share, thread.breaches)
+
+
+def _make_entry(thread: ObservedThread, look: Look) -> Thread:
+    """Convert an observed thread to a ledger entry, with times by the clock of the looks."""
+    assigned_ns = look.clamp(thread.assigned_ns)
+    reported_ns = None if thread.reported_ns is None else look.clamp(thread.reported_ns)
+    return Thread(
+        thread=thread.thread,
+        assigned_ns=assigned_ns,
+        arm=thread.arm,
+        share=thread.share,
+        success=None if thread.running else thread.success,
+        reported_ns=reported_ns,
+        breaches=thread.breaches,
+        user=thread.user,
+    )
+
+
+def _find_passed_by(threads: Iterable[Thread]) -> int:
+    """Return the time before which a thread without an outcome was passed by: later ones have theirs.
+
+    The newest outcome is the clock, so that a source that pauses loses no thread. The wait before it
+    is learnt from the delays of stable; 0 until enough of them are known.
+    """
+    known = [thread for thread in threads if thread.success is not None and thread.reported_ns]
+    newest_ns = max((thread.reported_ns or 0 for thread in known), default=0)
+    delays = [
+        _seconds(thread.assigned_ns, thread.reported_ns or 0)
+        for thread in known
+        if thread.arm == "stable"
+    ]
+    learned = learn_window((inf, delay) for delay in delays)
+    if learned is None:
+        return 0
+    return newest_ns - int(max(FLOOR_S, learned.seconds) * 1e9)
 
 
 def _is_late(thread: Thread, wait_s: float) -> bool:

@@ -195,6 +195,13 @@ class ThreadLedger:
             for row in rows
         ]
 
+    def list_answered(self, limit: int) -> Sequence[Thread]:
+        """List the judged threads whose time of outcome is known, of the newest that were judged."""
+        return self._list(
+            "state = 'judged' AND reported_ns IS NOT NULL ORDER BY place DESC LIMIT :most",
+            most=limit,
+        )
+
     def list_threads_of_other_phases(self, rollout: str) -> set[str]:
         """Return the threads that other phases of a rollout hold, a hold-back included."""
         rows = self._execute_sql(

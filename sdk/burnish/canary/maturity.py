@@ -18,6 +18,7 @@ from burnish.records import Record
 MIN_OUTCOMES = 20
 SHARE_IN_TIME = 0.95
 LEEWAY = 2.0
+FLOOR_S = 60.0  # shortest window that is learnt: a slower version must not miss it
 
 
 class LearnedWindow(Record, frozen=True, kw_only=True):

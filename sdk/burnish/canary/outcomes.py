@@ -1,6 +1,6 @@
 """Read arms, outcomes and guard breaches of a rollout's threads from recorded trajectories.
 
-`ThreadReader.read_threads` is the entry. The stamp of a thread's calls says which rollout assigned it to
+`ThreadReader.read_threads` is the entry, a `Look` what one look at the journal found. The stamp of a thread's calls says which rollout assigned it to
 which arm. Received runs were not routed here, whatever their attributes say, so they are not evidence
 unless burnish.toml trusts them.
 """
@@ -23,7 +23,7 @@ from burnish.files.storage import atomic_write, make_private_folder
 from burnish.journal.index.trajectory_index import IndexEntry, Query
 from burnish.origins import RUNS, may_decide
 from burnish.project import CanaryConfig, read_trusted_sources
-from burnish.records import ModelCall, Outcome, Record, Trajectory
+from burnish.records import ModelCall, Outcome, Record, Trajectory, Verdict
 from burnish.trajectories.run_reader import RunReader
 
 HISTORY_THREADS = 30
@@ -31,6 +31,7 @@ _HISTORY_LOOK = 200
 _READS_OUTCOMES = "outcome"  # the verifier whose verdicts are as late as the outcomes
 _DELAYS_LOOK = 600  # runs whose delays are read
 _DELAYS_FROM = 5000  # newest runs that they are taken from
+_SET_BACK_NS = 60 * 10**9  # a clock that runs back by more was wrong before
 
 
 class ReadingPosition(Record, frozen=True, kw_only=True):
@@ -73,11 +74,31 @@ class ObservedThread(NamedTuple):
     assigned_ns: int  # time of its first routed call, by its host's clock
     arm: Arm
     share: float  # probability of the candidate at that call
-    success: bool | None
-    reported_ns: int | None  # time of that outcome, by its host's clock
+    success: bool | None  # newest outcome
+    reported_ns: int | None  # time of the first outcome, by its host's clock
     breaches: dict[str, bool]
     running: bool
     user: str | None = None
+
+
+class Look(NamedTuple):
+    """The observations of one look at the journal."""
+
+    seen: list[ObservedThread]
+    before: ReadingPosition  # of the look before
+    now_ns: int
+    earlier: Sequence[ObservedThread] = ()  # threads of the canary whose version was promoted
+
+    @property
+    def set_back(self) -> bool:
+        """True if the clock of an earlier look was ahead, or this one is behind."""
+        return self.before.looked_ns - self.now_ns > _SET_BACK_NS
+
+    def clamp(self, moment_ns: int) -> int:
+        """Move a time of any host's clock between this look and the last, when it was recorded."""
+        begin_ns = self.before.looked_ns
+        moment_ns = min(moment_ns, self.now_ns)
+        return max(moment_ns, begin_ns) if begin_ns <= self.now_ns else moment_ns
 
 
 class Assignment(NamedTuple):
@@ -128,14 +149,51 @@ class ThreadReader:
         self, threads: Iterable[str], document: RolloutDocument
     ) -> list[ObservedThread]:
         """Return those of some threads that the current phase of a rollout assigned to an arm."""
-        found = []
+        return self.read_phases(threads, [document])[0]
+
+    def read_phases(
+        self, threads: Iterable[str], documents: Sequence[RolloutDocument]
+    ) -> list[list[ObservedThread]]:
+        """Return, for each of some phases of a rollout, the threads that it assigned to an arm.
+
+        Args:
+            threads: The threads to read.
+            documents: The document as it was in each phase.
+        """
+        found: list[list[ObservedThread]] = [[] for _ in documents]
         for thread in sorted(threads):
             entries = self._runs.entries(Query(agent=self._agent, thread_id=thread))
             runs = [run for run in self._runs.read(entries) if self._is_evidence(run)]
-            seen = self._observe_thread(thread, runs, document)
-            if seen is not None:
-                found.append(seen)
-        return sorted(found, key=lambda seen: (seen.assigned_ns, seen.thread))
+            for place, document in enumerate(documents):
+                seen = self._observe_thread(thread, runs, document)
+                if seen is not None:
+                    found[place].append(self._time_outcome(seen, entries, document))
+        return [sorted(seen, key=lambda one: (one.assigned_ns, one.thread)) for seen in found]
+
+    def _time_outcome(
+        self, seen: ObservedThread, entries: Sequence[IndexEntry], document: RolloutDocument
+    ) -> ObservedThread:
+        """Return a thread with the time of its first outcome, which decides whether it came in time.
+
+        Only the newest outcome is known without reading all reports, so they are read where it seems late.
+        """
+        wait_s = document.maturity_s
+        if not wait_s or seen.reported_ns is None:
+            return seen
+        if seen.reported_ns - seen.assigned_ns <= wait_s * 1e9:
+            return seen
+        return seen._replace(reported_ns=self._find_first_report(entries) or seen.reported_ns)
+
+    def _find_first_report(self, entries: Sequence[IndexEntry]) -> int | None:
+        """Return the time of the first fact of the deciding source about some runs."""
+        reported = list(self._runs.reported_facts(entries))
+        facts = select_deciding_facts(
+            (one for one in reported if isinstance(one, Outcome)),
+            (one for one in reported if isinstance(one, Verdict)),
+            self._config.decides,
+            self._trusted,
+        )
+        return min((moment for moment, _ in facts), default=None)
 
     def read_history(self, stable: str | None) -> tuple[int, int]:
         """Return successes and number of stable's last judged runs in production."""
@@ -156,6 +214,7 @@ class ThreadReader:
         chosen = entries[:: max(1, -(-len(entries) // _DELAYS_LOOK))]
         now_ns, by_verdict = time.time_ns(), False
         found: list[tuple[float, float | None]] = []
+        places = {entry.id: entry for entry in chosen}
         for run in self._read_stable(chosen, stable):
             facts = list(_iterate_deciding_facts(run, self._config.decides, self._trusted))
             by_verdict = by_verdict or any(
@@ -163,7 +222,8 @@ class ThreadReader:
                 and not matches_verifier(_READS_OUTCOMES, verdict.verifier)
                 for verdict in run.verdicts
             )
-            delay = (min(facts)[0] - run.started_ns) / 1e9 if facts else None
+            reported_ns = self._find_first_report([places[run.id]]) if facts else None
+            delay = None if reported_ns is None else (reported_ns - run.started_ns) / 1e9
             age = (now_ns - run.started_ns) / 1e9
             found.append((age, None if delay is None else max(0.0, delay)))
         return StableDelays(found, by_verdict)
@@ -267,8 +327,25 @@ def find_decision(
 def _iterate_deciding_facts(
     run: Trajectory, decides: str | None, trusted: Collection[str]
 ) -> Iterator[tuple[int, bool]]:
-    yield from _select_outcomes(run.outcomes, decides, trusted)
-    for verdict in run.verdicts:
+    yield from select_deciding_facts(run.outcomes, run.verdicts, decides, trusted)
+
+
+def select_deciding_facts(
+    outcomes: Iterable[Outcome],
+    verdicts: Iterable[Verdict],
+    decides: str | None,
+    trusted: Collection[str],
+) -> Iterator[tuple[int, bool]]:
+    """Yield time and success of the facts that come from the deciding outcome source or verifier.
+
+    Args:
+        outcomes: Outcomes of a thread.
+        verdicts: Verdicts about its runs.
+        decides: Name of the outcome source or verifier.
+        trusted: Names whose received or imported facts count.
+    """
+    yield from _select_outcomes(outcomes, decides, trusted)
+    for verdict in verdicts:
         counts = may_decide(verdict.origin, verdict.verifier, trusted)
         if counts and verdict.label != "unknown" and matches_verifier(decides, verdict.verifier):
             yield verdict.decided_ns, verdict.label == "success"

@@ -9,6 +9,7 @@ more often in one arm, the comparison of outcomes is void and the canary pauses.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import ceil
 from typing import Literal
 
@@ -91,12 +92,28 @@ def _find_success_alarm(evidence: Evidence, config: CanaryConfig) -> str | None:
     if evidence.worse < 1.0 / (config.alpha * part):
         return None
     canary, stable = evidence.rate("canary"), evidence.rate("stable")
-    if canary is None or stable is None or canary >= stable:
+    if canary is None or stable is None:
+        return None
+    failures = {"canary": 1 - canary, "stable": 1 - stable}
+    if not _fails_more(failures, evidence.recent.get("failures", {})):
         return None  # successes of stable alone can add up to evidence
     return (
-        f"success {_format_rate(canary)} against {_format_rate(stable)} "
-        f"(evidence {evidence.worse:.3g} after {evidence.threads['canary']} canary threads)"
+        f"success {_format_rate(canary)} against {_format_rate(stable)}"
+        f"{_describe_recent(evidence)} (evidence {evidence.worse:.3g} after {evidence.threads['canary']} canary threads)"
     )
+
+
+def _describe_recent(evidence: Evidence) -> str:
+    """Describe the success of the last threads where it differs from that of all."""
+    recent = evidence.recent.get("failures", {})
+    shown = [
+        (_format_rate(1 - recent[arm]), _format_rate(evidence.rate(arm)))
+        for arm in ("canary", "stable")
+        if arm in recent
+    ]
+    if all(lately == whole for lately, whole in shown):
+        return ""
+    return f", lately {' against '.join(lately for lately, _ in shown)}"
 
 
 def _find_guard_alarm(evidence: Evidence, config: CanaryConfig) -> str | None:
@@ -104,9 +121,19 @@ def _find_guard_alarm(evidence: Evidence, config: CanaryConfig) -> str | None:
         if value < len(evidence.guards) / (config.alpha * (1.0 - SUCCESS_PART)):
             continue
         rates = evidence.breaches.get(name, {"stable": 0.0, "canary": 1.0})
-        if rates.get("canary", 0.0) > rates.get("stable", 1.0):
+        if _fails_more(rates, evidence.recent.get(name, {})):
             return f"guard {name!r} is breached more often (evidence {value:.3g})"
     return None
+
+
+def _fails_more(rates: Mapping[str, float], recent: Mapping[str, float]) -> bool:
+    """Return True if the canary is seen to fail more often, over all threads or over the last ones.
+
+    After thousands of good threads a drop hardly moves the rate over all of them.
+    """
+    return any(
+        found.get("canary", 0.0) > found.get("stable", 1.0) + 1e-12 for found in (rates, recent)
+    )
 
 
 def _advise_last_step(

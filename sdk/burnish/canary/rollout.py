@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -20,10 +20,11 @@ from burnish.canary import document as moves
 from burnish.canary import status
 from burnish.canary.assignment import Arm, assign
 from burnish.canary.document import RUNNING, RolloutDocument
-from burnish.canary.evaluator import PhaseEvaluator
-from burnish.canary.ledger import Thread, ThreadLedger
-from burnish.canary.maturity import MIN_OUTCOMES, learn_window
+from burnish.canary.evaluator import PhaseEvaluator, judge_threads
+from burnish.canary.ledger import ThreadLedger
+from burnish.canary.maturity import FLOOR_S, MIN_OUTCOMES, learn_window
 from burnish.canary.outcomes import (
+    Look,
     ObservedThread,
     ReadingPosition,
     ThreadReader,
@@ -39,28 +40,6 @@ from burnish.records import Json
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
-
-FLOOR_S = 60.0  # shortest window that is learnt: a slower version must not miss it
-_SET_BACK_NS = 60 * 10**9  # a clock that runs back by more was wrong before
-
-
-class Look(NamedTuple):
-    """The observations of one look at the journal."""
-
-    seen: list[ObservedThread]
-    before: ReadingPosition  # of the look before
-    now_ns: int
-
-    @property
-    def set_back(self) -> bool:
-        """True if the clock of an earlier look was ahead, or this one is behind."""
-        return self.before.looked_ns - self.now_ns > _SET_BACK_NS
-
-    def clamp(self, moment_ns: int) -> int:
-        """Move a time of any host's clock between this look and the last, when it was recorded."""
-        begin_ns = self.before.looked_ns
-        moment_ns = min(moment_ns, self.now_ns)
-        return max(moment_ns, begin_ns) if begin_ns <= self.now_ns else moment_ns
 
 
 class Rollout:
@@ -291,7 +270,13 @@ class Rollout:
         with self.store.transaction(write=False) as connection:
             evaluator = self._load_evaluator(connection, document)
             arms = ThreadLedger(connection, document.phase_id).count_by_arm()
-        return status.describe_rollout(self.agent, document, evaluator, arms) | told
+            found = status.describe_rollout(self.agent, document, evaluator, arms) | told
+            canary = moves.view_canary_phase(document)
+            if canary is not None:
+                evaluator = self._load_evaluator(connection, canary)
+                arms = ThreadLedger(connection, canary.phase_id).count_by_arm()
+                found["canary"] = status.describe_threads(evaluator, arms)
+        return found
 
     def trail(self) -> list[dict[str, Json]]:
         """Return the evidence after each judged thread, in order, for charts."""
@@ -364,13 +349,12 @@ class Rollout:
         before, now_ns = read_position(self.home, self.agent), time.time_ns()
         reader = ThreadReader(self.home, self.agent, document.config)
         changed, segments = reader.find_changed_threads(before.segments)
-        seen = reader.read_threads(changed | set(before.running), document)
-        after = ReadingPosition(
-            segments=segments,
-            looked_ns=now_ns,
-            running=[thread.thread for thread in seen if thread.running],
-        )
-        return Look(seen, before, now_ns), after
+        canary = moves.view_canary_phase(document)
+        phases = [document] if canary is None else [document, canary]
+        seen = reader.read_phases(changed | set(before.running), phases)
+        running = {thread.thread for several in seen for thread in several if thread.running}
+        after = ReadingPosition(segments=segments, looked_ns=now_ns, running=sorted(running))
+        return Look(seen[0], before, now_ns, seen[1] if canary else ()), after
 
     def _apply_look(self, look: Look, phase_id: str) -> bool:
         """Evaluate a look and make the moves that follow.
@@ -396,30 +380,40 @@ class Rollout:
         *,
         revise: bool = True,
     ) -> RolloutDocument:
-        """Store observed threads and evaluate the mature ones."""
+        """Store observed threads, evaluate the mature ones, and begin the phase that may follow."""
         if document.state not in ("CANARY", "PAUSED", "PROMOTED"):
             return document
+        canary = moves.view_canary_phase(document)
+        if canary is not None:
+            moved = self._follow_canary(connection, document, canary, look)
+            if moved.state != document.state:
+                return moved
         ledger = ThreadLedger(connection, document.phase_id)
         evaluator = self._load_evaluator(connection, document)
-        _store_threads(ledger, evaluator, document, look, revise=revise)
-        phase_id = document.phase_id
-        for thread, becomes in evaluator.select_ready(
-            list(ledger.list_threads("open")), document, look.now_ns
-        ):
-            ledger.close_thread(thread, becomes, evaluator.closed, look.now_ns)
-            if becomes != "judged":
-                continue
-            document = evaluator.take_outcome(thread, document)
-            if document.phase_id != phase_id or document.state == "ROLLED_BACK":
-                break
-        else:
-            document = evaluator.decide_move(document, look.now_ns)
-        ledger.write_evaluator_state(evaluator.state())
-        if evaluator.window_s is not None and document.window_s is None:
-            document = moves.keep_window(document, evaluator.window_s, evaluator.window_basis)
-        if document.phase_id != phase_id:
-            self._begin_phase(connection, document)
-        return document
+        moved = judge_threads(ledger, evaluator, document, look, revise=revise)
+        if moved.phase_id != document.phase_id:
+            self._begin_phase(connection, moved)
+        return moved
+
+    def _follow_canary(
+        self,
+        connection: Connection,
+        document: RolloutDocument,
+        canary: RolloutDocument,
+        look: Look,
+    ) -> RolloutDocument:
+        """Evaluate what became known of the canary's threads after the promotion.
+
+        Their outcomes may still come, or change. The evidence goes on where it was, and may still roll back.
+        """
+        ledger = ThreadLedger(connection, canary.phase_id)
+        if not look.earlier and not ledger.list_threads("open"):
+            return document
+        evaluator = self._load_evaluator(connection, canary)
+        served = msgspec.structs.replace(canary, state="PROMOTED")
+        earlier = look._replace(seen=list(look.earlier))
+        moved = judge_threads(ledger, evaluator, served, earlier)
+        return moved if moved.state == "ROLLED_BACK" else document
 
     def _apply_move(
         self, move: Callable[[Connection, RolloutDocument], RolloutDocument]
@@ -451,44 +445,6 @@ class Rollout:
             expected,
             f"burnish canary status {self.agent}",
         )
-
-
-def _store_threads(
-    ledger: ThreadLedger,
-    evaluator: PhaseEvaluator,
-    document: RolloutDocument,
-    look: Look,
-    *,
-    revise: bool,
-) -> None:
-    """Store observed threads, and count what needs no outcome: assignments and breaches of guards."""
-    others = ledger.list_threads_of_other_phases(document.rollout)
-    seen = [thread for thread in look.seen if thread.thread not in others]
-    update = ledger.put_threads([_make_entry(thread, look) for thread in seen], revise=revise)
-    evaluator.count_assignments(update.entered)
-    evaluator.corrected += update.corrected
-    reopened = ledger.reopen_missed(look.now_ns) if look.set_back else 0
-    if update.corrected or reopened:
-        evaluator.replay(ledger.list_closed_threads())
-    for thread in seen:
-        if not thread.running and ledger.mark_guarded(thread.thread):
-            evaluator.analysis.add_breaches(thread.arm, thread.share, thread.breaches)
-
-
-def _make_entry(thread: ObservedThread, look: Look) -> Thread:
-    """Convert an observed thread to a ledger entry, with times by the clock of the looks."""
-    assigned_ns = look.clamp(thread.assigned_ns)
-    reported_ns = None if thread.reported_ns is None else look.clamp(thread.reported_ns)
-    return Thread(
-        thread=thread.thread,
-        assigned_ns=assigned_ns,
-        arm=thread.arm,
-        share=thread.share,
-        success=None if thread.running else thread.success,
-        reported_ns=reported_ns,
-        breaches=thread.breaches,
-        user=thread.user,
-    )
 
 
 def _count_shared_events(before: RolloutDocument, after: RolloutDocument) -> int:

@@ -69,12 +69,7 @@ def describe_rollout(
     if document.state == "CANARY":
         found["reason"] = evaluator.advise_move(document, time.time_ns()).reason
     return found | {
-        "threads": evidence.threads,
-        "successes": evidence.successes,
-        "arms": {arm: _describe_arm(counts) for arm, counts in arms.items()},
-        "waiting": sum(counts["open"] for counts in arms.values()),
-        "missed": sum(counts["missed"] + counts["late"] for counts in arms.values()),
-        "corrected": evaluator.corrected,
+        **describe_threads(evaluator, arms),
         "window": _describe_window(document, evaluator),
         "evidence": {
             "worse": evidence.worse,
@@ -92,6 +87,26 @@ def describe_rollout(
         },
         "events": msgspec.to_builtins(document.events),
         "seconds": (document.events[-1].at_ns - document.started_ns) / 1e9,
+    }
+
+
+def describe_threads(
+    evaluator: PhaseEvaluator, arms: Mapping[str, Mapping[str, int]]
+) -> dict[str, Json]:
+    """Describe the threads of a phase; after a promotion also those of its canary.
+
+    Args:
+        evaluator: Evidence of the phase.
+        arms: Numbers of threads by arm and state.
+    """
+    evidence = evaluator.analysis.evidence()
+    return {
+        "threads": evidence.threads,
+        "successes": evidence.successes,
+        "arms": {arm: _describe_arm(counts) for arm, counts in arms.items()},
+        "waiting": sum(counts["open"] for counts in arms.values()),
+        "missed": sum(counts["missed"] + counts["late"] for counts in arms.values()),
+        "corrected": evaluator.corrected,
     }
 
 

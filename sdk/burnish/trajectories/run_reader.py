@@ -17,12 +17,14 @@ from burnish.journal import layout
 from burnish.journal.index.trajectory_index import IndexEntry, JournalChanges, Query
 from burnish.journal.reader import ReadReport
 from burnish.journal.store import Chapter, JournalStore
-from burnish.records import Outcome, Span, Trajectory
+from burnish.records import Outcome, Span, Trajectory, Verdict
 from burnish.telemetry.spans.projection import Projector, project_events
 from burnish.trajectories.assembly import TrajectoryParts, assemble_parts
 from burnish.trajectories.facts import (
     EndedTrajectory,
     concerns_trajectory,
+    read_outcome,
+    read_verdict,
     select_newest_outcomes,
 )
 
@@ -124,12 +126,28 @@ class RunReader:
 
     def thread_outcomes(self, thread_id: str) -> list[Outcome]:
         """Return the newest outcome of each source that names this thread and no trajectory."""
+        return select_newest_outcomes(self._thread_facts(thread_id))
+
+    def reported_facts(self, entries: Sequence[IndexEntry]) -> Iterator[Outcome | Verdict]:
+        """Yield every outcome and verdict about these entries and their threads, replaced ones too."""
+        self._store.refresh()
+        for entry, chapters in self._store.walk(entries):
+            parts = TrajectoryParts(entry.id)
+            for span in self._project_spans(entry, chapters):
+                parts.add(span)
+            yield from map(read_outcome, parts.facts.get("outcome", ()))
+            yield from map(read_verdict, parts.facts.get("verdict", ()))
+        for thread_id in {entry.thread_id for entry in entries if entry.thread_id is not None}:
+            yield from map(read_outcome, self._thread_facts(thread_id))
+
+    def _thread_facts(self, thread_id: str) -> list[Span]:
+        """Return the spans of outcomes that name this thread and no trajectory."""
         projector = Projector()
         spans = [
             projector.add_event(event, blobs)
             for event, blobs in self._store.thread_outcomes(thread_id)
         ]
-        return select_newest_outcomes(span for span in spans if span is not None)
+        return [span for span in spans if span is not None]
 
     def read(self, entries: Sequence[IndexEntry]) -> Iterator[Trajectory]:
         """Yield the trajectories of these entries, in order."""

@@ -1,6 +1,7 @@
 """The evidence is a fair bet under the null hypothesis and grows under the alternative."""
 
 import importlib.util
+import json
 import math
 import random
 from itertools import product
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from burnish.canary import Analysis
 from burnish.canary.analysis import FIRST_WEIGHT
+from burnish.canary.document import RolloutDocument
 from burnish.canary.e_process import (
     NOT_WORSE_GRID,
     WORSE_GRID,
@@ -20,6 +22,10 @@ from burnish.canary.e_process import (
     RatioEProcess,
     find_nearest_null,
 )
+from burnish.canary.evaluator import PhaseEvaluator
+from burnish.canary.ledger import Thread
+from burnish.canary.policy import RolloutPosition, advise_move
+from burnish.project import CanaryConfig
 
 ROOT = Path(__file__).parents[3]
 
@@ -166,6 +172,71 @@ def test_the_arithmetic_of_the_benchmark_restarts_and_clusters_like_the_product(
         for single, effect in zip(singles, effects, strict=True)
     ]
     assert many.log_evidence() == pytest.approx(logs, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    "world",
+    [
+        {"rate": lambda _: 0.8, "gain": -0.35, "missing": lambda canary, _: 0.2 + 0.0 * canary},
+        {"rate": lambda _: 0.9, "gain": 0.05, "users": 9, "spread": 0.05, "min_threads": 20},
+        {"rate": lambda _: 0.8, "gain": 0.0, "missing": lambda canary, _: 0.6 * canary},
+    ],
+    ids=["worse", "better", "missing"],
+)
+def test_a_rollout_of_the_benchmark_ends_as_the_product_ends_it(world):
+    """The same threads go through `PhaseEvaluator`; state and canary threads must be the same."""
+    fleet = simulation()
+    played: list[list] = [[] for _ in range(5)]
+
+    class Recorded(fleet.Fleet):
+        def judge(self, *drawn):
+            for row, number in enumerate(self.which):
+                if not self.ended[number]:
+                    played[number].append([part if part is None else part[row] for part in drawn])
+            super().judge(*drawn)
+
+    done = Recorded(fleet.World(threads=700, steps=(0.25, 0.5, 1.0), **world), 5, seed=3).run()
+
+    states = {"back": "ROLLED_BACK", "paused": "PAUSED", "promoted": "PROMOTED", "": "CANARY"}
+    for threads, ended in zip(played, done.ended, strict=True):
+        document = RolloutDocument(
+            state="CANARY", rollout="r", phase_id="r", share=0.25, config=done.config
+        )
+        evaluator = PhaseEvaluator(document)
+        for canary, success, error, in_time, share, _, user in threads:
+            assert document.state == "CANARY"
+            thread = Thread(
+                thread="t", assigned_ns=0, arm="canary" if canary else "stable", share=float(share),
+                success=bool(success), breaches={"errors": bool(error)},
+                user=None if user is None else str(user),
+            )  # fmt: skip
+            if in_time:
+                document = evaluator.take_outcome(thread, document)
+            else:
+                evaluator._take_missing(thread)
+                document = evaluator.decide_move(document, 0)
+        assert document.state == states[ended]
+    assert set(done.ended) - {""}
+
+
+def test_after_many_good_threads_a_drop_is_seen_in_the_last_ones():
+    """The version was 5 points better than the hold-back for 3,000 threads, then 25 worse."""
+    analysis, counts = Analysis(), {"stable": 0, "canary": 0}
+    for number in range(3500):
+        arm = "canary" if number % 2 else "stable"
+        counts[arm] += 1
+        fails = {"stable": 4, "canary": 2 if number > 3000 else 5}[arm]
+        analysis.add(arm, counts[arm] % fails > 0, 0.5)
+    evidence = analysis.evidence()
+
+    assert evidence.rate("canary") > evidence.rate("stable")
+    told = advise_move(
+        evidence, RolloutPosition(step=0, canary_on_step=0, promoted=True), CanaryConfig()
+    )
+    assert told.move == "rollback"
+    assert "lately" in told.reason
+    restored = Analysis.restore(json.loads(json.dumps(analysis.state()))).evidence()
+    assert restored.recent == evidence.recent
 
 
 def test_the_mean_of_evidence_with_restarts_grows_by_the_weight_of_each_thread():
@@ -317,8 +388,6 @@ def test_history_sharpens_the_first_look_and_is_capped():
 
 
 def test_the_state_is_plain_data_from_which_another_process_goes_on():
-    import json
-
     one, chance = Analysis(margin=0.07, guards=("errors",), history=(5, 9)), random.Random(1)
 
     def feed(analysis):

@@ -13,8 +13,7 @@ from routed_agent import VERSION, run, serve, started
 import burnish
 from burnish import trace
 from burnish.adapters import SqlControlStore
-from burnish.canary.outcomes import ReadingPosition, ThreadReader, find_assignment
-from burnish.canary.rollout import Look
+from burnish.canary.outcomes import Look, ReadingPosition, ThreadReader, find_assignment
 from burnish.workspace import Workspace
 
 AGENT = Path(__file__).with_name("routed_agent.py")

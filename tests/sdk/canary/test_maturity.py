@@ -15,8 +15,8 @@ from burnish.canary import Rollout
 from burnish.canary.document import RolloutDocument
 from burnish.canary.evaluator import PhaseEvaluator
 from burnish.canary.ledger import Thread
-from burnish.canary.maturity import learn_window
-from burnish.canary.rollout import FLOOR_S
+from burnish.canary.maturity import FLOOR_S, learn_window
+from burnish.canary.outcomes import ThreadReader
 from burnish.errors import CanaryError
 from burnish.project import CanaryConfig
 from burnish.records import Verdict
@@ -138,6 +138,51 @@ def test_only_threads_whose_window_has_passed_are_compared_and_late_ones_are_mis
     ]
     evidence = evaluator.analysis.evidence()
     assert evidence.missed == {"stable": 2, "canary": 0}
+
+
+def test_an_outcome_that_came_in_time_and_changed_later_is_not_late(home, graph):
+    """Both are found by one look after the window: judged, by the newer one."""
+    rollout = started(home, maturity_s=1.0)
+    run(graph, "t1")
+    burnish.outcome(thread_id="t1", success=True, source="crm")
+    time.sleep(1.2)
+    burnish.outcome(thread_id="t1", success=False, source="crm")
+
+    status = rollout.observe()
+
+    assert (sum(status["threads"].values()), status["missed"]) == (1, 0)
+    assert sum(status["successes"].values()) == 0
+
+
+def test_the_window_is_learnt_from_first_outcomes(home):
+    """A change of an outcome says nothing about the time in which outcomes come."""
+    run(make_graph(routed=False), "t1")
+    burnish.outcome(thread_id="t1", success=True, source="crm")
+    time.sleep(1.2)
+    burnish.outcome(thread_id="t1", success=False, source="crm")
+    burnish.flush()
+
+    ((_, delay),) = ThreadReader(home, "support", CONFIG).read_delays(None).threads
+
+    assert delay < 1.0
+
+
+def test_with_a_window_of_zero_a_thread_is_missing_once_later_ones_have_their_outcomes():
+    """Outcomes come within 5 s; 60 s is the shortest wait that is learnt."""
+    document, evaluator = phase(maturity_s=0.0)
+    answered = [thread(number, delay=5) for number in range(30, 100)]
+    opened = [thread(0), thread(35), thread(50), thread(99)]
+    now = 104 * SECOND
+
+    assert list(evaluator.select_ready(opened, document, now)) == []
+    found = list(evaluator.select_ready(opened, document, now, answered))
+    assert [(one.thread, state) for one, state in found] == [("t00000", "missed"), ("t00035", "missed")]  # fmt: skip
+    assert evaluator.analysis.evidence().missed == {"stable": 2, "canary": 0}
+
+    hours = now + 10 * 3600 * SECOND
+    assert list(evaluator.select_ready(opened[2:], document, hours, answered)) == [], "it pauses"
+    days = now + 30 * 3600 * SECOND
+    assert len(list(evaluator.select_ready(opened[2:], document, days, answered))) == 2
 
 
 def test_during_a_rollout_without_a_window_it_is_learnt_before_anything_is_judged():

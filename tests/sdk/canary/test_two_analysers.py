@@ -93,6 +93,45 @@ def test_a_canary_whose_successes_are_charged_back_is_rolled_back(home, graph):
     assert "success 0% against 100%" in status["reason"]
 
 
+def test_successes_that_are_charged_back_after_the_promotion_put_the_old_version_back(home, graph):
+    rollout = started(home)
+    threads = [f"t{number}" for number in range(50)]
+    arms = {thread: serve(graph, thread) for thread in threads}
+    rollout.observe()
+    assert rollout.promote(force=True)["state"] == "PROMOTED"
+    for thread in threads[:4]:
+        if arms[thread] == "canary":
+            burnish.outcome(thread_id=thread, success=False, source="crm")
+    followed = rollout.observe()
+    assert followed["state"] == "PROMOTED"
+    assert followed["canary"]["corrected"] == sum(arms[t] == "canary" for t in threads[:4])
+    assert followed["threads"] == {"stable": 0, "canary": 0}, "those of the hold-back"
+
+    for thread in threads:
+        if arms[thread] == "canary":
+            burnish.outcome(thread_id=thread, success=False, source="crm")
+    status = rollout.observe()
+
+    assert status["state"] == "ROLLED_BACK"
+    assert "success 0% against 100%" in status["reason"]
+    assert rollout.document().previous is None
+
+
+def test_threads_that_wait_at_the_promotion_are_judged_after_it(home, graph):
+    rollout = started(home)
+    arms = {f"t{n}": run(graph, f"t{n}").response_metadata["burnish"]["arm"] for n in range(40)}
+    assert rollout.observe()["waiting"] == 40
+    assert rollout.promote(force=True)["canary"]["waiting"] == 40
+    for thread, arm in arms.items():
+        burnish.outcome(thread_id=thread, success=arm == "stable", source="crm")
+
+    status = rollout.observe()
+
+    assert status["state"] == "ROLLED_BACK"
+    assert status["threads"]["canary"] >= 3
+    assert "success 0% against 100%" in status["reason"]
+
+
 def test_the_evidence_after_corrections_is_that_of_the_newest_outcomes(home, graph):
     chance = random.Random(3)
     rollout = started(home, min_threads=400)
