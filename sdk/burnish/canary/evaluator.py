@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import inf
+from typing import TYPE_CHECKING
 
 from burnish.canary import document as moves
 from burnish.canary.analysis import CANARY_FIRST_WEIGHT, FIRST_WEIGHT, Analysis
@@ -16,9 +17,11 @@ from burnish.canary.document import RolloutDocument
 from burnish.canary.guards import list_guards
 from burnish.canary.ledger import Thread, ThreadLedger, ThreadState
 from burnish.canary.maturity import FLOOR_S, learn_window
-from burnish.canary.outcomes import Look, ObservedThread
 from burnish.canary.policy import Advice, RolloutPosition, advise_move
 from burnish.records import Json
+
+if TYPE_CHECKING:
+    from burnish.canary.outcomes import Look, ObservedThread
 
 PATIENCE_S = 86400.0  # longest wait for the outcome of a thread where no window is set
 _ANSWERED = 600  # judged threads that a shorter wait is learnt from

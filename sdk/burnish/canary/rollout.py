@@ -404,7 +404,7 @@ class Rollout:
     ) -> RolloutDocument:
         """Evaluate what became known of the canary's threads after the promotion.
 
-        Their outcomes may still come, or change. The evidence goes on where it was, and may still roll back.
+        Their outcomes may still come, or change. The evidence continues where it was, and may still roll back.
         """
         ledger = ThreadLedger(connection, canary.phase_id)
         if not look.earlier and not ledger.list_threads("open"):

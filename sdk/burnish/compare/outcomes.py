@@ -105,7 +105,7 @@ def decode_json(content: str | bytes) -> Any:
         content: The document.
 
     Raises:
-        ValueError: It is no JSON, or nested too deeply.
+        ValueError: It is not JSON, or nested too deeply.
     """
     try:
         value = json.loads(content)
