@@ -471,11 +471,25 @@ def decode_agent(name: str, given: object, where: str, fault: Fault = _FAULT) ->
             "edit the file",
         )
     agent = decode_table(given, AgentConfig, where, hidden=("name",), fault=fault, name=name)
-    steps = agent.canary.steps
-    if steps != sorted(set(steps)) or steps[0] == 0 or steps[-1] != 1.0 or len(steps) == 1:
+    check_steps(agent.canary, where, "edit the file")
+    return agent
+
+
+def check_steps(config: CanaryConfig, where: str, fix: str) -> None:
+    """Check that a canary has threads of both versions to compare, and more of its own at each step.
+
+    Args:
+        config: Settings of the canary.
+        where: Their place, for the error.
+        fix: What to do, for the error.
+
+    Raises:
+        SettingsError: If they do not.
+    """
+    steps = config.steps
+    if steps != sorted(set(steps)) or steps[:1] in ([], [0]) or steps[-1] != 1.0 or len(steps) == 1:
         raise SettingsError(
             f"{where}: canary.steps is {steps}",
             "growing shares below 1.0, and 1.0 at the end",
-            "edit the file",
+            fix,
         )
-    return agent

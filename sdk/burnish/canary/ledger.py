@@ -27,6 +27,15 @@ _COLUMNS = (
 )
 
 
+def make_storable(text: str) -> str:
+    """Write the characters of a name that a database refuses, lone surrogates and NUL, as escapes.
+
+    Args:
+        text: Name of a thread or user.
+    """
+    return text.replace("\x00", "\\x00").encode("utf-8", "backslashreplace").decode()
+
+
 class Thread(Record, frozen=True, kw_only=True):
     """One thread of a rollout."""
 

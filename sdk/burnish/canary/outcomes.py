@@ -19,6 +19,7 @@ import msgspec
 from burnish.canary.assignment import Arm
 from burnish.canary.document import RolloutDocument
 from burnish.canary.guards import find_breaches
+from burnish.canary.ledger import make_storable
 from burnish.files.storage import atomic_write, make_private_folder
 from burnish.journal.index.trajectory_index import IndexEntry, Query
 from burnish.origins import RUNS, may_decide
@@ -258,8 +259,9 @@ class ThreadReader:
             facts += _select_outcomes(
                 self._runs.thread_outcomes(thread), self._config.decides, self._trusted
             )
+        user = counted[0].user
         return ObservedThread(
-            thread=thread,
+            thread=make_storable(thread),
             assigned_ns=first.assigned_ns,
             arm=first.arm,
             share=first.share,
@@ -267,7 +269,7 @@ class ThreadReader:
             reported_ns=max(facts)[0] if facts else None,
             breaches=find_breaches(counted, self._config.guards),
             running=any(run.status == "running" for run in counted),
-            user=counted[0].user,
+            user=None if user is None else make_storable(user),
         )
 
 

@@ -21,7 +21,7 @@ from burnish.canary import status
 from burnish.canary.assignment import Arm, assign
 from burnish.canary.document import RUNNING, RolloutDocument
 from burnish.canary.evaluator import PhaseEvaluator, judge_threads
-from burnish.canary.ledger import ThreadLedger
+from burnish.canary.ledger import ThreadLedger, make_storable
 from burnish.canary.maturity import FLOOR_S, MIN_OUTCOMES, learn_window
 from burnish.canary.outcomes import (
     Look,
@@ -34,7 +34,7 @@ from burnish.canary.outcomes import (
 from burnish.canary.policy import must_restart
 from burnish.canary.reconciler import Reconciler
 from burnish.errors import BurnishError, CanaryError
-from burnish.project import CanaryConfig
+from burnish.project import CanaryConfig, check_steps
 from burnish.protocols import Backend
 from burnish.records import Json
 
@@ -79,6 +79,7 @@ class Rollout:
 
         Raises:
             RegistryError: If the version has no evaluation report or did not pass the gate.
+            SettingsError: If the steps leave no threads to compare with.
             CanaryError: If another rollout runs, the version already serves, or no maturity window
                 is set and none can be learnt.
             ServingError: If the probe of the backend fails.
@@ -87,6 +88,7 @@ class Rollout:
         target = candidate if isinstance(candidate, Target) else self._resolve_target(candidate)
         forced = bool(target.adapter) and self.registry.require(self.agent, target.adapter).forced
         config = config or CanaryConfig()
+        check_steps(config, f"the canary of {self.agent!r}", "pass other steps")
         window = self.find_window(config)
         self._mark_position()
         self._apply_move(
@@ -163,7 +165,7 @@ class Rollout:
         def evaluate(connection: Connection, document: RolloutDocument) -> RolloutDocument:
             belongs = assign(thread_id, document.salt, document.share_now)
             seen = ObservedThread(
-                thread=thread_id,
+                thread=make_storable(thread_id),
                 assigned_ns=now_ns,
                 arm=arm or ("canary" if belongs else "stable"),
                 share=document.share_now,

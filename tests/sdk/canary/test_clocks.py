@@ -56,7 +56,7 @@ def test_calls_are_recorded_with_their_rollout_share_and_arm(home, graph):
 
 
 def test_a_call_that_fails_is_recorded_with_its_rollout(home, graph):
-    rollout = started(home, adapter="broken@" + "c" * 12, steps=[1.0])
+    rollout = started(home, adapter="broken@" + "c" * 12, steps=[0.9999, 1.0])
     with pytest.raises(RuntimeError):
         run(graph, "t")
     (found,) = Workspace(home).trajectories(agent="support")

@@ -72,6 +72,23 @@ def test_verdicts_of_the_verifier_that_decides_count_too(home, graph):
     assert rollout.status()["threads"] == status["threads"]
 
 
+def test_names_that_no_database_holds_do_not_stop_the_looks(home, graph):
+    rollout = started(home)
+    for number, odd in enumerate(("\ud800", "a\x00b", "'; --")):
+        with burnish.task(user=odd):
+            run(graph, f"t{number}{odd}")
+        burnish.outcome(thread_id=f"t{number}{odd}", success=True, source="crm")
+
+    assert sum(rollout.observe()["threads"].values()) == 3
+    assert sum(rollout.observe()["threads"].values()) == 3
+
+
+@pytest.mark.parametrize("steps", [[1.0], [0.5, 0.25, 1.0], [0.5], []])
+def test_steps_without_threads_to_compare_with_are_refused(home, steps):
+    with pytest.raises(SettingsError, match=r"growing shares below 1\.0"):
+        started(home, steps=steps)
+
+
 def test_runs_that_were_not_routed_or_came_before_are_no_part_of_it(home, graph):
     run(graph, "early")
     burnish.outcome(thread_id="early", success=True, source="crm")

@@ -18,7 +18,7 @@ from burnish.records import AdapterManifest
 from burnish.serving import base_sha256, open_backend
 from burnish.testing import VllmServer
 
-CONFIG = CanaryConfig(decides="user", maturity_s=0.0, steps=[1.0])
+CONFIG = CanaryConfig(decides="user", maturity_s=0.0, steps=[0.9999, 1.0])
 
 
 @pytest.fixture
