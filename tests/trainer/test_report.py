@@ -4,6 +4,7 @@ import html.parser
 import json
 import time
 
+import matplotlib as mpl
 import msgspec
 import pytest
 from failed_runs import DOMAINS, make_run, make_success
@@ -12,6 +13,7 @@ from typer.testing import CliRunner
 import burnish
 from burnish.capture.recorder.whole_runs import events_of
 from burnish.cli.app import build_app
+from burnish.cli.output import print_table
 from burnish.errors import EvaluationError
 from burnish.records import Decision, Evaluation, RetrainReport
 from burnish_trainer.evaluation.comparison import compare_pool, pair_results
@@ -23,6 +25,7 @@ from burnish_trainer.report import (
     render_markdown,
     render_page,
 )
+from burnish_trainer.report.pictures import draw_evidence
 
 NAMED = "task <1> | *x*"
 
@@ -154,6 +157,66 @@ def test_the_command_shows_the_newest_retrain_and_writes_both_files(evaluated, h
     assert "### Success" in text.read_text()
     found = CliRunner().invoke(build_app(), [*words, "--json"])
     assert json.loads(found.stdout)["run"] == "retrain-desk-0001"
+
+
+ODD_NAMES = [
+    "costs $x_{ and $5",
+    "客服",
+    "\x1b[31m\x00\u202e",
+    "\ud800",
+    "<script>alert(1)</script>",
+    "_x",
+]
+
+
+@pytest.mark.parametrize("odd", ODD_NAMES)
+def test_odd_names_break_neither_page_nor_picture_nor_terminal(evaluated, home, tmp_path, odd):
+    workspace, evaluation = evaluated
+    names = {"base_model": odd, "after": f"{odd}@0123456789ab"}
+    facts = assemble_report(msgspec.structs.replace(evaluation, **names), workspace)
+    facts["flips"]["fixed"][0]["task"] = odd
+
+    page, text = render_page(facts), render_markdown(facts)
+
+    assert "<script" not in page
+    assert all(char.isprintable() or char == "\n" for char in page + text)
+    (tmp_path / "page.html").write_text(page, encoding="utf-8")
+    print_table("tasks", ["task"], [[odd]])
+
+
+def test_a_reason_of_any_length_fits_the_picture_of_the_evidence():
+    for reason in ("costs $5 and $\\frac{", "x" * 900):
+        drawn = draw_evidence([], [{"state": "ROLLED_BACK", "reason": reason}])
+        assert reason[:20].replace("\\", "") in drawn.replace("\\", "")
+
+
+def test_pictures_leave_the_callers_style_alone(evaluated):
+    before = dict(mpl.rcParams)
+    render_page(assemble_report(evaluated[1], evaluated[0]))
+    assert dict(mpl.rcParams) == before
+
+
+def test_a_damaged_newest_report_is_named_and_an_older_one_is_not_shown_in_its_place(
+    evaluated, home
+):
+    write_retrain(home, evaluated[1], "retrain-desk-9999")
+    write_retrain(home, evaluated[1], "retrain-desk-10000")
+    assert find_report(home, "desk").run_id == "retrain-desk-10000"
+    (home / "runs" / "retrain-desk-10000" / "report.json").write_bytes(b"{cut")
+
+    with pytest.raises(EvaluationError, match=r"retrain-desk-10000.*cannot be read") as problem:
+        find_report(home, "desk")
+    assert problem.value.fix == "burnish report desk --run retrain-desk-9999"
+    assert find_report(home, "desk", "retrain-desk-9999").run_id == "retrain-desk-9999"
+    for name in ("../retrain-desk-9999", "*", "/etc"):
+        with pytest.raises(EvaluationError, match="no evaluated retrain"):
+            find_report(home, "desk", name)
+
+
+def test_attempts_of_a_wrong_form_are_one_clear_error(evaluated):
+    odd = msgspec.structs.replace(evaluated[1], extras={"attempts": {"before": [{"task_id": 1}]}})
+    with pytest.raises(EvaluationError, match="attempts of the evaluation cannot be read"):
+        assemble_report(odd, evaluated[0])
 
 
 def test_without_a_retrain_the_error_names_the_command(home):

@@ -112,14 +112,24 @@ def shorten_text(text: str | None, width: int = 60) -> str:
     return line if len(line) <= width else line[: width - 1] + "…"
 
 
+def make_visible(text: str) -> str:
+    """Replace the characters that steer a terminal, hide or reorder letters, or that no file holds.
+
+    Args:
+        text: A name or message that may hold the words of a model or of a file.
+    """
+    return "".join(char if char.isprintable() or char in "\n\t" else "\ufffd" for char in text)
+
+
 def _make_cell(value: object) -> Text:
     """Make the cell of a value; it is never parsed as markup, because it may be model output."""
     from rich.text import Text
 
-    return value if isinstance(value, Text) else Text("" if value is None else str(value))
+    shown = "" if value is None else make_visible(str(value))
+    return value if isinstance(value, Text) else Text(shown)
 
 
 def _escape_markup(text: str) -> str:
     from rich.markup import escape
 
-    return escape(text)
+    return escape(make_visible(text))

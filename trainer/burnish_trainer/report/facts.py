@@ -17,6 +17,7 @@ import msgspec
 
 import burnish
 from burnish.errors import EvaluationError, WorkspaceError
+from burnish.files.paths import is_component
 from burnish.records import Evaluation, RetrainReport, Trajectory
 from burnish_trainer.evaluation.attempts.ended import AttemptResult
 from burnish_trainer.report.call_accuracy import measure_calls
@@ -71,21 +72,42 @@ def find_report(home: Path, agent: str, run: str | None = None) -> RetrainReport
     Raises:
         EvaluationError: There is none, or it cannot be read.
     """
-    pattern = run or f"retrain-{agent}-[0-9]*"
-    folders = sorted((home / "runs").glob(pattern), key=lambda folder: folder.name, reverse=True)
-    problem = f"no evaluated retrain of {agent!r} in {home / 'runs'}"
-    for folder in folders:
-        path = folder / "report.json"
+    names = _list_retrains(home, agent) if run is None else [run] if is_component(run) else []
+    for name in names:
+        path = home / "runs" / name / "report.json"
         try:
             report = msgspec.json.decode(path.read_bytes(), type=RetrainReport)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             continue
-        except (OSError, msgspec.DecodeError) as broken:
-            problem = f"{path} cannot be read: {broken}"
-            continue
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError) as broken:
+            earlier = next(iter(names[names.index(name) + 1 :]), None)
+            raise EvaluationError(
+                f"{path} cannot be read: {broken}",
+                "the report that the retrain wrote",
+                f"burnish report {agent} --run {earlier}"
+                if earlier
+                else f"burnish retrain {agent}",
+            ) from broken
         if report.evaluation is not None and report.agent == agent:
             return report
-    raise EvaluationError(problem, "a retrain that reached its gate", f"burnish retrain {agent}")
+    raise EvaluationError(
+        f"no evaluated retrain of {agent!r} in {home / 'runs'}"
+        + (f" named {run!r}" if run else ""),
+        "a retrain that reached its gate",
+        f"burnish retrain {agent}",
+    )
+
+
+def _list_retrains(home: Path, agent: str) -> list[str]:
+    """List the names of an agent's retrains, the newest first."""
+    runs, beginning = home / "runs", f"retrain-{agent}-"
+    names = [path.name for path in runs.iterdir()] if runs.is_dir() else []
+    numbers = {
+        int(name.removeprefix(beginning)): name
+        for name in names
+        if name.startswith(beginning) and name.removeprefix(beginning).isdecimal()
+    }
+    return [numbers[number] for number in sorted(numbers, reverse=True)]
 
 
 def assemble_report(
@@ -145,7 +167,15 @@ def _describe_retrain(retrain: RetrainReport | None) -> Json:
 def _read_side(evaluation: Evaluation, workspace: burnish.Workspace, name: str) -> _Side:
     """Read the attempts of a version, and their runs; a run that is gone is left out and counted."""
     attempts: Any = evaluation.extras.get("attempts") or {}
-    side = _Side(msgspec.convert(attempts.get(name) or [], list[AttemptResult]))
+    try:
+        both = msgspec.convert(attempts, dict[str, list[AttemptResult]])
+    except msgspec.ValidationError as odd:
+        raise EvaluationError(
+            f"the attempts of the evaluation cannot be read: {odd}",
+            "the attempts that burnish eval or burnish retrain recorded",
+            f"burnish eval {evaluation.agent}",
+        ) from odd
+    side = _Side(both.get(name, []))
     for result in side.results:
         if result.trajectory_id is None:
             continue

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from burnish.cli.output import make_visible
 from burnish_trainer.report.tables import ReportTable, describe_result, list_tables
 
 _MARKS = re.compile(r"([\\`*_\[\]<>|#])")
@@ -33,4 +34,4 @@ def _render_table(table: ReportTable) -> list[str]:
 
 def _escape(text: str) -> str:
     """Escape marks, because names of tasks and reasons may hold the words of a model."""
-    return _MARKS.sub(r"\\\1", " ".join(text.split()))
+    return _MARKS.sub(r"\\\1", make_visible(" ".join(text.split())))

@@ -6,6 +6,7 @@ import html
 from collections.abc import Iterable
 from typing import Any
 
+from burnish.cli.output import make_visible
 from burnish_trainer.report import pictures
 from burnish_trainer.report.tables import ReportTable, describe_result, list_tables
 
@@ -79,4 +80,4 @@ def _render_table(table: ReportTable) -> list[str]:
 
 
 def _escape(value: object) -> str:
-    return html.escape(str(value))
+    return html.escape(make_visible(str(value)))

@@ -2,32 +2,54 @@
 
 from __future__ import annotations
 
+import functools
 import io
-from collections.abc import Sequence
-from typing import Any
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any, ParamSpec
+
+from burnish.cli.output import make_visible, shorten_text
 
 Json = dict[str, Any]
 RateCell = tuple[float, Sequence[float]]
 """A rate with both ends of its interval."""
 
+Given = ParamSpec("Given")
+_LONGEST = 110  # characters of a title
 _INK, _OLD, _NEW, _BAD = "#26323b", "#9aa7b0", "#1f7a5c", "#b5413a"
 
 
+_STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "burnish",
+    "text.parse_math": False,  # names may hold dollars
+    "font.size": 10,
+    "axes.edgecolor": _INK,
+    "axes.labelcolor": _INK,
+    "xtick.color": _INK,
+    "ytick.color": _INK,
+}
+
+
+def _with_style(draw: Callable[Given, str]) -> Callable[Given, str]:
+    """Let a picture be drawn in the style of reports, which pictures of the caller do not get."""
+
+    @functools.wraps(draw)
+    def drawn(*args: Given.args, **kwargs: Given.kwargs) -> str:
+        import matplotlib as mpl
+
+        with mpl.rc_context(_STYLE), warnings.catch_warnings():
+            # Readers have the letters that the measuring font lacks; a long name leaves less room.
+            for said in ("Glyph", "constrained_layout"):
+                warnings.filterwarnings("ignore", said, UserWarning)
+            return draw(*args, **kwargs)
+
+    return drawn
+
+
 def _make_figure(width: float, height: float) -> tuple[Any, Any]:
-    import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    mpl.rcParams.update(
-        {
-            "svg.fonttype": "none",
-            "svg.hashsalt": "burnish",
-            "font.size": 10,
-            "axes.edgecolor": _INK,
-            "axes.labelcolor": _INK,
-            "xtick.color": _INK,
-            "ytick.color": _INK,
-        }
-    )
     figure = Figure(figsize=(width, height), layout="constrained")
     axes = figure.subplots()
     axes.spines[["top", "right"]].set_visible(False)
@@ -41,6 +63,7 @@ def _render_svg(figure: Any) -> str:
     return text[text.index("<svg") :]
 
 
+@_with_style
 def draw_funnel(stages: Sequence[Json]) -> str:
     """Draw how many runs each stage of the dataset kept.
 
@@ -48,7 +71,7 @@ def draw_funnel(stages: Sequence[Json]) -> str:
         stages: Name, kept, dropped by reason, in order.
     """
     figure, axes = _make_figure(7.2, 0.5 + 0.42 * len(stages))
-    names = [stage["name"] for stage in stages]
+    names = [make_visible(stage["name"]) for stage in stages]
     kept = [stage["kept"] for stage in stages]
     dropped = [sum((stage.get("dropped") or {}).values()) for stage in stages]
     axes.barh(names, kept, color=_NEW, height=0.62)
@@ -74,6 +97,7 @@ def draw_success(rounds: Sequence[Json]) -> str:
     return draw_rates(kinds, arms)
 
 
+@_with_style
 def draw_rates(groups: Sequence[str], arms: Sequence[tuple[str, Sequence[RateCell]]]) -> str:
     """Draw success rates as groups of bars, with their intervals.
 
@@ -92,9 +116,9 @@ def draw_rates(groups: Sequence[str], arms: Sequence[tuple[str, Sequence[RateCel
         ]
         shade = _OLD if place == 0 else _NEW
         alpha = 1.0 if place == 0 else 0.45 + 0.55 * place / max(1, len(arms) - 1)
-        axes.bar(xs, heights, width, label=name, color=shade, alpha=alpha)
+        axes.bar(xs, heights, width, label=make_visible(name), color=shade, alpha=alpha)
         axes.errorbar(xs, heights, yerr=errors, fmt="none", ecolor=_INK, elinewidth=0.8, capsize=2)
-    axes.set_xticks(range(len(groups)), groups)
+    axes.set_xticks(range(len(groups)), [make_visible(name) for name in groups])
     axes.set_ylim(0, 105)
     axes.set_ylabel("success, %")
     axes.legend(frameon=False, ncols=len(arms), loc="lower center", bbox_to_anchor=(0.5, 1.0))
@@ -106,6 +130,7 @@ def _list_cells(one: Json, key: str) -> list[RateCell]:
     return [(cell[key], cell[f"{key}_ci95"]) for cell in cells]
 
 
+@_with_style
 def draw_evidence(trail: Sequence[Json], events: Sequence[Json]) -> str:
     """Draw the evidence of a canary after each decided thread.
 
@@ -130,6 +155,9 @@ def draw_evidence(trail: Sequence[Json], events: Sequence[Json]) -> str:
     axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     if events:
         axes.set_title(
-            f"{events[-1]['state']}: {events[-1]['reason']}", fontsize=9, color=_INK, loc="left"
+            shorten_text(make_visible(f"{events[-1]['state']}: {events[-1]['reason']}"), _LONGEST),
+            fontsize=9,
+            color=_INK,
+            loc="left",
         )
     return _render_svg(figure)
