@@ -5,12 +5,12 @@ from __future__ import annotations
 import msgspec
 
 
-class _Call(msgspec.Struct):
+class _NamedCall(msgspec.Struct):
     model: str | None = None
     adapter: str | None = None
 
 
-_CALLS = msgspec.json.Decoder(list[_Call])
+_CALLS = msgspec.json.Decoder(list[_NamedCall])
 
 
 def read_reply_models(calls: str) -> set[str]:
