@@ -168,6 +168,10 @@ class EvaluateConfig(Table, frozen=True, kw_only=True):
         Positive | None,
         Meta(description="Tokens of an evaluation after which no run starts; by default none."),
     ] = None
+    train_sample: Annotated[
+        Count,
+        Meta(description="Training tasks that both versions attempt too, for the gap to held-out."),
+    ] = 0
     same_start: Annotated[
         bool,
         Meta(

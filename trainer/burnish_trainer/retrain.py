@@ -23,7 +23,7 @@ from burnish.project import load_project
 from burnish.records import Decision, Evaluation, RetrainReport
 from burnish_trainer import console
 from burnish_trainer.compat import check_libraries
-from burnish_trainer.evaluation.agent_project import AgentProject, request_of
+from burnish_trainer.evaluation.agent_project import AgentProject
 from burnish_trainer.heldout_uses import decide_and_record
 from burnish_trainer.overrides import apply_overrides
 from burnish_trainer.readiness.stage import ReadinessChoice, require_readiness
@@ -185,16 +185,11 @@ class _Retrain:
 
     def _refused_tasks(self) -> dict[str, list[str]]:
         """Return hashes of the tasks that measure the adapter, so that training excludes them."""
-        from burnish_exporters.curate.steps.pools import request_hash, request_sketch, task_hash
         from burnish_trainer.evaluation.runner import select_pools
+        from burnish_trainer.guards.leak import describe_refusals
 
-        tasks = [task for several in select_pools(self._subject).values() for task in several]
-        asked = [text for task in tasks for text in [request_of(task)] if text]
-        return {
-            "refuse_tasks": sorted({task_hash(task.id) for task in tasks}),
-            "refuse_requests": sorted(set(map(request_hash, asked))),
-            "refuse_similar": sorted(set(map(request_sketch, asked))),
-        }
+        pools = select_pools(self._subject).values()
+        return describe_refusals([task for several in pools for task in several])
 
     def _train_adapter(self, dataset: dict[str, Any], current: str | None) -> dict[str, Any]:
         from burnish_exporters import DatasetVersion

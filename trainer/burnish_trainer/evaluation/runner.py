@@ -102,7 +102,11 @@ def evaluate(
     subject = load_agent(agent)
     before, after = _two_adapters(adapters)
     pools = select_pools(subject, tasks)
+    measuring = dict(pools)
     chosen = options or read_options(subject)
+    if (tasks is None or isinstance(tasks, dict)) and subject.config.evaluate.train_sample:
+        sample = subject.tasks("train", subject.config.evaluate.train_sample, chosen.seed)
+        pools |= {"train": sample} if sample else {}
     started = time.monotonic()
     sides, pairs, repeated = _run_sides(subject, (before, after), pools, chosen, fresh=fresh)
     arms = [side.results for side in sides]
@@ -128,7 +132,7 @@ def evaluate(
             "regressions": find_regressions(pairs, known),
             "repeated": len(repeated),
             "verifier_doubts": verifier_doubts(subject),
-            "guards": assess_evaluation(subject, (before, after), (arms[0], arms[1]), pools),
+            "guards": assess_evaluation(subject, (before, after), (arms[0], arms[1]), measuring),
             **_describe_sides(sides),
         },
     )

@@ -17,7 +17,7 @@ import msgspec
 from burnish.adapters.store import AdapterStore
 from burnish.errors import BurnishError
 from burnish.journal.index.trajectory_index import Query
-from burnish.records import Json, Trajectory
+from burnish.records import Json, Task, Trajectory
 from burnish_trainer.evaluation.agent_project import AgentProject, hash_tasks
 from burnish_trainer.evaluation.attempts.ended import AttemptResult
 from burnish_trainer.guards.collapse import check_collapse
@@ -29,6 +29,8 @@ from burnish_trainer.guards.drift import (
     read_prompts,
 )
 from burnish_trainer.guards.findings import Finding
+from burnish_trainer.guards.gap import find_overfitting, measure_gap
+from burnish_trainer.guards.leak import find_leaks
 from burnish_trainer.guards.round_facts import (
     RoundFacts,
     decode_round,
@@ -44,7 +46,7 @@ def assess_evaluation(
     subject: AgentProject,
     adapters: tuple[str | None, str | None],
     arms: tuple[Sequence[AttemptResult], Sequence[AttemptResult]],
-    pools: Mapping[str, Sequence[Any]],
+    pools: Mapping[str, Sequence[Task]],
 ) -> dict[str, Json]:
     """Return the rounds, the surroundings and the findings of an evaluation, as plain data; empty without held-out tasks.
 
@@ -73,7 +75,10 @@ def assess_evaluation(
         **measure_behaviour(heldout[1], runs),
         **data.facts,
     )
+    gap = measure_gap([one for one in arms[1] if one.pool == "train"], heldout[1])
     findings: list[Finding] = [
+        *find_overfitting(gap),
+        *find_leaks(data.rows, pools),
         *check_collapse([*earlier, newest], floor=subject.config.dataset.verifier_floor),
         *(compare_surroundings(then, now) if then else []),
         *compare_data(data.sample(), now),
@@ -83,6 +88,7 @@ def assess_evaluation(
         "rounds": msgspec.to_builtins([*earlier, newest]),
         "surroundings": msgspec.to_builtins(now),
         "models": dict(data.models),
+        "gap": gap,
         "findings": msgspec.to_builtins(findings),
     }
 
@@ -103,15 +109,16 @@ class _TrainingData:
         self.dataset = _dataset_of(subject, adapter)
         self.models: Counter[str] = Counter()
         self.facts: dict[str, Any] = {}
+        self.rows: list[dict[str, Any]] = []
         self._runs: list[str] = []
         collected: dict[str, str] = {}
         for name in dict.fromkeys(past for past in earlier if past and past != self.dataset):
             _, collected = measure_data(self._read_rows(name), collected)
-        rows = list(self._read_rows(self.dataset)) if self.dataset else []
-        if rows:
-            self.facts, _ = measure_data(rows, collected)
-            self._runs = sorted({str(row["trajectory_id"]) for row in rows})
-            self.models.update(model for row in rows for model in _models_of(row))
+        self.rows = list(self._read_rows(self.dataset)) if self.dataset else []
+        if self.rows:
+            self.facts, _ = measure_data(self.rows, collected)
+            self._runs = sorted({str(row["trajectory_id"]) for row in self.rows})
+            self.models.update(model for row in self.rows for model in _models_of(row))
 
     def sample(self) -> list[Trajectory]:
         """Return some of the training runs, as far as the workspace holds them."""
@@ -155,7 +162,7 @@ def _runs_of(results: Sequence[AttemptResult], runs: Mapping[str, Trajectory]) -
 
 
 def _describe_surroundings(
-    subject: AgentProject, pools: Mapping[str, Sequence[Any]], runs: Sequence[Trajectory]
+    subject: AgentProject, pools: Mapping[str, Sequence[Task]], runs: Sequence[Trajectory]
 ) -> Surroundings:
     from burnish.serving.contract.base_models import base_sha256, resolve_model
 

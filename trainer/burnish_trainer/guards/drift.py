@@ -17,7 +17,7 @@ _UNSEEN = 0.5  # share of learned runs with a prompt or tools that no evaluated 
 
 
 class Surroundings(Record, frozen=True, kw_only=True):
-    """What an evaluation stands on beside the adapter."""
+    """The facts that an evaluation stands on beside the adapter."""
 
     base_sha256: str = ""
     learning: dict[str, str] = msgspec.field(
