@@ -28,7 +28,7 @@ pytestmark = [
 ]
 QUICK = Recipe(name="tiny", rank=4, epochs=5, learning_rate=1e-2, batch_size=2, checkpoints=0)
 PROMPTS = [[7 + (at * step) % 270 for at in range(length)] for step, length in ((1, 3), (5, 30), (11, 17))]  # fmt: skip
-HEAD = ("family", "attention", "before the logits", "adapter on", "loss", "20 steps", "served")
+HEAD = ("family", "attention", "before the logits", "adapter on", "loss, gradients", "20 steps", "served")  # fmt: skip
 
 
 def rows(made):
@@ -40,8 +40,8 @@ def rows(made):
     return made.Rows(found=found)
 
 
-def loss_difference(folder):
-    """Return the difference between our loss, with an adapter that changes the model, and the model's own."""
+def check_loss_and_gradients(folder):
+    """Compare our loss and its gradients, with an adapter that changes the model, with the model's own."""
     model = add_adapter(AutoModelForCausalLM.from_pretrained(folder), QUICK, None).eval()
     torch.manual_seed(3)
     for name, weight in model.named_parameters():
@@ -51,10 +51,21 @@ def loss_difference(folder):
     labels = ids.clone()
     labels[:, :5] = labels[1, 15:] = -100
     chosen = labels[:, 1:] != -100
-    with torch.no_grad():
-        logits = logits_at(model, ids, chosen).float()
-        loss = torch.nn.functional.cross_entropy(logits, labels[:, 1:][chosen])
-        return abs(float(loss - model(input_ids=ids, labels=labels).loss))
+    logits = logits_at(model, ids, chosen).float()
+    loss = torch.nn.functional.cross_entropy(logits, labels[:, 1:][chosen])
+    own = model(input_ids=ids, labels=labels).loss
+    assert abs(float(loss - own)) < 1e-5
+    ours, theirs = gradients(model, loss), gradients(model, own)
+    assert theirs.norm() > 0
+    assert (ours - theirs).norm() < 1e-5 * theirs.norm()
+
+
+def gradients(model, loss):
+    """Return the gradients of all adapter weights as one vector."""
+    weights = [weight for weight in model.parameters() if weight.requires_grad]
+    found = torch.autograd.grad(loss, weights, allow_unused=True)  # towers that no text passes
+    pairs = zip(found, weights, strict=True)
+    return torch.cat([(one if one is not None else torch.zeros_like(w)).flatten() for one, w in pairs])  # fmt: skip
 
 
 def answers_of_peft(folder, adapter):
@@ -86,7 +97,7 @@ def answers_of_engine(folder, version):
             for name in (version.id, None)
         ]  # all at once, so that the adapter and its base share forwards
         adapted_answers, base_answers = ([f.result().token_ids for f in group] for group in futures)
-        return adapted_answers, base_answers
+        return (adapted_answers, base_answers), engine.one_by_one
     finally:
         engine.close()
 
@@ -96,20 +107,26 @@ def cells(name, folder, made):
     kinds = sorted(kind.replace("_attention", "") for kind in contract.attention_kinds)
     head = ", ".join(sorted(contract.head)) or "plain"
     facts = [", ".join(kinds), head + (", tied" if contract.tied else "")]
+    before = bytes_of(folder)
     try:
         version = train(rows(made), base_model=folder, recipe=QUICK)
     except BurnishError as error:
         return [*facts, f"refused: {short(error)}", "-", "-", "-"]
     targets = ", ".join(version.manifest.targets)
-    assert loss_difference(folder) < 1e-5
+    assert bytes_of(folder) == before, "training changed its base"
+    check_loss_and_gradients(folder)
     trained = [*facts, targets, "equal", "published"]
     try:
-        found = answers_of_engine(folder, version)
+        found, one_by_one = answers_of_engine(folder, version)
     except BurnishError as error:
         return [*trained, f"refused: {short(error)}"]
     assert found == answers_of_peft(folder, version.path)
     assert found[0] != found[1], "the adapter changes nothing"
-    return [*trained, "token for token"]
+    return [*trained, "token for token" + (", one by one" if one_by_one else "")]
+
+
+def bytes_of(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 def short(error):
@@ -160,11 +177,15 @@ contract = read_contract(resolve_model("starter"))
 print(contract.model_type, contract.context, sorted(contract.attention_kinds), contract.syntax)
 ```
 
-- *loss*: equal to `model(input_ids, labels=labels).loss` with an adapter that changes the model.
+- *loss, gradients*: those of all adapter weights equal the ones of `model(input_ids, labels=labels).loss`, with an
+  adapter that changes the model.
 - *20 steps*: trained for 20 steps by `train` and published.
 - *served*: the embedded engine gives the tokens of transformers' and PEFT's `generate`, for the adapter and for its base
-  in one batch, with prompts shorter and longer than the window. A model that is refused can still be served by vLLM.
+  in one batch, with prompts shorter and longer than the window. *one by one*: the past of its layers is more than keys
+  and values, so each request has the cache that transformers makes for it, and a forward of its own. A model that is
+  refused can still be served by vLLM.
 
 A model that is not in the table is checked when it is loaded: its answer step by step must equal that of one whole
-forward pass. The page on [chat templates](templates.md) lists what each template can train.
+forward pass. One that fails this in a batch is served one by one if that is exact, and refused otherwise. The page on
+[chat templates](templates.md) lists what each template can train.
 """

@@ -321,6 +321,14 @@ def test_a_refusal_under_its_own_key_is_text():
     assert [tokenizer.decode(run) for run in learned(rows[0])] == ["I cannot do that.<|im_end|>"]
 
 
+@pytest.mark.parametrize("thought", ["", "Hm."])
+def test_an_empty_reply_is_dropped_under_its_own_reason(thought):
+    said = {"role": "assistant", "content": " ", "reasoning_content": thought, "loss": True}
+    _, rows, report = rows_of("qwen3", [TALK[0], said], ())
+    assert rows == []
+    assert report.dropped == {"nothing to learn: a reply holds neither text nor calls": 1}
+
+
 def test_any_end_of_a_generation_inside_a_reply_drops_it():
     tokenizer = shipped_tokenizer("gptoss")
     said = {"role": "assistant", "content": "Write <|call|> here.", "loss": True}

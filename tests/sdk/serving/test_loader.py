@@ -156,8 +156,7 @@ def test_rank_stabilised_scale_and_alpha_patterns_follow_peft(engine, adapter, b
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"model_type": "falcon_h1"}, "recurrent or convolution layers"),
-        ({"layer_types": ["full_attention", "chunked_attention"]}, "chunked_attention"),
+        ({"model_type": "recurrent_gemma"}, "inside the model"),
         ({"layer_types": ["full_attention", "sliding_attention"]}, "without a window size"),
     ],
 )

@@ -10,6 +10,7 @@ from burnish.errors import ServingError
 from burnish.serving.contract.model_contract import (
     FULL,
     SLIDING,
+    find_own_cache_reason,
     read_contract,
     refuse_agent_model,
     refuse_to_serve,
@@ -102,7 +103,7 @@ def test_a_folder_that_is_written_anew_is_read_anew(write):
     ("config", "backend", "said"),
     [
         ({"model_type": "gpt2", "n_layer": 2}, "embedded", "no linear layers"),
-        ({"model_type": "jamba", "num_hidden_layers": 2}, "embedded", "recurrent or convolution"),
+        ({"model_type": "recurrent_gemma", "num_hidden_layers": 2}, "embedded", "inside the model"),
         ({"model_type": "llama", "num_hidden_layers": 2}, "http://x", "no chat template"),
     ],
 )
@@ -113,10 +114,26 @@ def test_what_cannot_be_trained_or_served_is_refused_by_name(write, config, back
 
 
 def test_a_server_may_serve_what_the_engine_cannot(write):
-    folder = write({"model_type": "jamba", "num_hidden_layers": 2}, chat_template="x")
+    folder = write({"model_type": "recurrent_gemma", "num_hidden_layers": 2}, chat_template="x")
     refuse_agent_model(folder, "http://127.0.0.1:1")
     with pytest.raises(ServingError, match="serve it with vLLM"):
         refuse_to_serve(read_contract(folder))
+
+
+@pytest.mark.parametrize(
+    ("config", "reason"),
+    [
+        ({"model_type": "jamba"}, "recurrent or convolution layers"),
+        ({"model_type": "mamba2"}, "recurrent or convolution layers"),
+        ({"model_type": "llama4_text", "layer_types": ["chunked_attention"] * 2}, "layers of the kinds chunked_attention"),
+        ({"model_type": "gemma3_text", "sliding_window": 8}, None),
+        ({"model_type": "llama"}, None),
+    ],
+)  # fmt: skip
+def test_the_contract_says_which_models_need_their_own_caches(write, config, reason):
+    contract = read_contract(write({"num_hidden_layers": 2, **config}))
+    refuse_to_serve(contract)
+    assert find_own_cache_reason(contract) == reason
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import warnings
 from collections.abc import Generator
 from pathlib import Path
@@ -62,6 +63,7 @@ def add_adapter(model: Any, recipe: TrainRecipe, start: Path | None) -> Any:
             lora_alpha=recipe.alpha,  # pyright: ignore[reportArgumentType]
             lora_dropout=recipe.dropout,
             target_modules=linear_layers(model),
+            exclude_modules=_match_other_towers(model),
             task_type="CAUSAL_LM",
         )
         with ignore_future_warnings():
@@ -88,19 +90,22 @@ def add_adapter(model: Any, recipe: TrainRecipe, start: Path | None) -> Any:
 
 
 def linear_layers(model: Any) -> list[str]:
-    """List the last parts of the names of all layers that an adapter is put on.
+    """List the last parts of the names of all layers of the language model that an adapter is put on.
 
-    These are all linear layers but the head. In models whose experts lie in one tensor, the layers named like those
+    These are all linear layers but the head and those that a family changes, such as Llama 4's router. In models whose experts lie in one tensor, the layers named like those
     experts are left out too: PEFT would adapt the experts with them, which no engine can swap.
 
     Raises:
         TrainingError: The model has none, as GPT-2, whose layers are convolutions by name.
     """
-    head = model.get_output_embeddings()
+    head, towers = model.get_output_embeddings(), tuple(f"{name}." for name in other_towers(model))
     layers = {
         name.rpartition(".")[2]
         for name, module in model.named_modules()
-        if isinstance(module, torch.nn.Linear) and module is not head
+        if not name.startswith(towers)
+        and isinstance(module, torch.nn.Linear)
+        and module is not head
+        and not type(module).__module__.startswith("transformers.models.")
     }
     if model.config.model_type in _MAMBA:
         layers -= {"out_proj", "conv1d"}
@@ -113,6 +118,36 @@ def linear_layers(model: Any) -> list[str]:
             "choose another base_model in burnish.toml; see docs/models.md",
         )
     return sorted(layers)
+
+
+def other_towers(model: Any) -> list[str]:
+    """List the modules beside the language model: towers for images and sound, and what joins them.
+
+    Text passes none of them, so an adapter on them would learn nothing.
+    """
+    decoder = model.get_decoder()
+    path = next((name for name, module in model.named_modules() if module is decoder), "")
+    found: list[str] = []
+    for depth, part in enumerate(parts := path.split(".") if path else []):
+        parent = ".".join(parts[:depth])
+        children = model.get_submodule(parent).named_children()
+        beside = ((name, module) for name, module in children if name != part)
+        found += [
+            f"{parent}.{name}".lstrip(".")
+            for name, module in beside
+            if module is not model.get_output_embeddings() and _has_linear(module)
+        ]
+    return found
+
+
+def _has_linear(module: torch.nn.Module) -> bool:
+    return any(isinstance(one, torch.nn.Linear) for one in module.modules())
+
+
+def _match_other_towers(model: Any) -> str | None:
+    """Return a pattern of all layers of the other towers, for PEFT; None if the model has none."""
+    towers = other_towers(model)
+    return rf"({'|'.join(map(re.escape, towers))})\..*" if towers else None
 
 
 # Model types whose state-space layers PEFT cannot adapt by their output projection.

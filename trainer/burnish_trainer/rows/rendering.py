@@ -100,6 +100,15 @@ class ChatRendering:
                 between context and reply.
         """
         self._refuse_media(messages)
+        if (
+            not messages[-1].get("tool_calls")
+            and not str(messages[-1].get("content") or "").strip()
+        ):
+            raise TrainingError(
+                "nothing to learn: a reply holds neither text nor calls",
+                "replies that the agent could use",
+                "leave the run out of the dataset",
+            )
         read = messages_for_template(messages, TemplateForm())  # arguments as objects
         end = self._check_structure(read, tools)
         context, reply = self._split_reply(messages, tools)

@@ -58,7 +58,6 @@ _RECURRENT = frozenset(
         "qwen3_5_text",
         "qwen3_5_moe_text",
         "qwen3_next",
-        "recurrent_gemma",
         "rwkv",
         "xlstm",
         "zamba",
@@ -118,14 +117,30 @@ def refuse_to_serve(contract: ModelContract) -> None:
     Raises:
         ServingError: With the property that the engine does not support.
     """
-    reason = _foreign_layers(contract)
+    reason = None
+    if contract.model_type in _WITHOUT_CACHE:
+        reason = "layers that keep their past inside the model, where requests would mix"
+    elif SLIDING in contract.attention_kinds and not contract.window:
+        reason = "sliding layers without a window size"
     if reason is None:
         return
     raise ServingError(
         f"the model in {contract.folder} ({contract.model_type}) has {reason}",
-        "full or sliding attention in every layer, which the embedded engine needs",
+        "layers whose past is a cache of each request, which the embedded engine needs",
         'serve it with vLLM and set backend = "http://..." in burnish.toml',
     )
+
+
+def find_own_cache_reason(contract: ModelContract) -> str | None:
+    """Return why the requests of a model need caches of the model's own making; None if they share a pool.
+
+    Such a model is served one request at a time, through the caches of transformers.
+    """
+    if contract.model_type in _RECURRENT:
+        return "recurrent or convolution layers"
+    if contract.attention_kinds - {FULL, SLIDING}:
+        return f"layers of the kinds {', '.join(sorted(contract.attention_kinds))}"
+    return None
 
 
 def refuse_to_train(contract: ModelContract) -> None:
@@ -165,17 +180,10 @@ def refuse_agent_model(folder: Path, backend: str) -> None:
         refuse_to_serve(contract)
 
 
-def _foreign_layers(contract: ModelContract) -> str | None:
-    if contract.model_type in _RECURRENT:
-        return "recurrent or convolution layers"
-    foreign = contract.attention_kinds - {FULL, SLIDING}
-    if foreign:
-        return f"layers of the kinds {', '.join(sorted(contract.attention_kinds))}"
-    if SLIDING in contract.attention_kinds and not contract.window:
-        return "sliding layers without a window size"
-    return None
-
-
+# Model types of which no layer attends.
+_WITHOUT_ATTENTION = frozenset({"falcon_mamba", "mamba", "mamba2", "rwkv", "xlstm"})
+# Model types that keep the state of the last request inside their layers.
+_WITHOUT_CACHE = frozenset({"recurrent_gemma"})
 # Model types whose projections are transformers' Conv1D.
 _WITHOUT_LINEAR_LAYERS = frozenset({"gpt2", "openai-gpt", "imagegpt", "decision_transformer"})
 _FILES = (
@@ -266,6 +274,8 @@ def _read_attention(
     count = next(
         (int(config[k]) for k in ("num_hidden_layers", "n_layer", "n_layers") if config.get(k)), 0
     )
+    if model_type in _WITHOUT_ATTENTION:
+        return ("recurrent",) * count, None
     window = config.get("sliding_window", _UNSAID_WINDOWS.get(model_type))
     if config.get("use_sliding_window") is False and model_type not in _ALWAYS_SLIDING:
         window = None
@@ -352,6 +362,7 @@ __all__ = [
     "FULL",
     "SLIDING",
     "ModelContract",
+    "find_own_cache_reason",
     "read_chat_template",
     "read_contract",
     "refuse_agent_model",

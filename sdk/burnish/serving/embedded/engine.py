@@ -118,6 +118,11 @@ class Engine:
         return self._model.contract
 
     @property
+    def one_by_one(self) -> str | None:
+        """Return why requests run one by one over their own caches; None if they share a batch."""
+        return self._model.one_by_one
+
+    @property
     def counters(self) -> dict[str, int]:
         """Counts of the worker: requests, tokens, prefills, steps, failures."""
         return dataclasses.asdict(self._worker.counters)

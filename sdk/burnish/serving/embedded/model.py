@@ -6,6 +6,7 @@ Axes: `B` rows, `T` tokens, `V` vocabulary.
 from __future__ import annotations
 
 import dataclasses
+import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 from transformers import AutoModelForCausalLM
-from transformers.utils import logging
+from transformers.utils import logging as transformers_logging
 
 from burnish.errors import ServingError
 from burnish.serving.contract.base_models import base_sha256
@@ -22,15 +23,19 @@ from burnish.serving.contract.model_contract import (
     FULL,
     SLIDING,
     ModelContract,
+    find_own_cache_reason,
     read_contract,
     refuse_to_serve,
 )
 from burnish.serving.embedded.cache import Pool
 from burnish.serving.embedded.renderer import Renderer
+from burnish.serving.embedded.row_caches import RowCaches
 from burnish.serving.embedded.slots import Slot, Slots, install_slots
 from burnish.serving.fingerprint import drift
 
 _PROBE = 24  # tokens of the prompt that a loaded model is checked with
+_CACHE_NAMES = ("past_key_values", "cache_params")  # as models take and return their cache
+_LOG = logging.getLogger(__name__)
 _SMALL = 100_000_000  # parameters below which more threads cost more than they bring
 
 
@@ -49,6 +54,8 @@ class EngineOptions:
     """Prompt tokens, with padding, of one forward; more is not faster and delays other requests."""
     gather_ms: float = 2.0
     """Longest wait of a new request for others that share its first forward."""
+    own_caches: bool = False
+    """Serve each request over the model's own cache, one by one, though the model could share a batch."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,8 +89,7 @@ class CausalModel:
         self._head: nn.Module = self._model.get_output_embeddings()
         self.facts = self._read_facts(folder)
         self._plain_head = self._head_is_plain()
-        self._refuse_unlike_contract()
-        self._refuse_inexact_steps()
+        self.one_by_one: str | None = self._choose_caches()
 
     @property
     def head_name(self) -> str | None:
@@ -96,18 +102,26 @@ class CausalModel:
         small = self.facts.parameters < _SMALL and self.device.type == "cpu"
         return self.options.threads or (1 if small else None)
 
-    def make_pool(self) -> Pool:
-        """Make an empty key/value pool for this model."""
+    def make_pool(self) -> Pool | RowCaches:
+        """Make an empty key/value pool for this model, or caches of its own making."""
+        if self.one_by_one is not None:
+            return RowCaches()
         return Pool(int(self._model.config.get_text_config().num_hidden_layers))
 
     def run_prefill(
-        self, prompts: Sequence[Sequence[int]], slots: Sequence[Slot | None], pool: Pool, start: int
+        self,
+        prompts: Sequence[Sequence[int]],
+        slots: Sequence[Slot | None],
+        pool: Pool | RowCaches,
+        start: int,
     ) -> torch.Tensor:
         """Run whole prompts into the pool's rows from `start` on.
 
         Returns:
             Logits after the last token of each prompt, `B x V`, float32.
         """
+        if isinstance(pool, RowCaches):
+            return pool.run_prefill(self._forward_row, prompts, slots, start)
         ids, last = self._pad_prompts(prompts)
         pool.begin_prefill(start)
         self.slots.plan.assign_rows(slots, self.device)
@@ -118,7 +132,7 @@ class CausalModel:
         tokens: Sequence[int],
         lengths: Sequence[int],
         slots: Sequence[Slot | None],
-        pool: Pool,
+        pool: Pool | RowCaches,
         places: Sequence[int] | None = None,
     ) -> torch.Tensor:
         """Run one token per running row, stored at each row's own length.
@@ -133,6 +147,8 @@ class CausalModel:
         Returns:
             Logits after the token, `B x V`, float32.
         """
+        if isinstance(pool, RowCaches):
+            return pool.run_step(self._forward_row, tokens, lengths, slots, places)
         ids = torch.tensor(tokens, device=self.device)[:, None]
         at = torch.tensor(lengths, device=self.device)
         rows = None if places is None else torch.tensor(places, device=self.device)
@@ -146,6 +162,20 @@ class CausalModel:
             attention_mask=self._make_masks(pool),
             position_ids=at[:, None],
         )
+
+    def _forward_row(
+        self, tokens: Sequence[int], start: int, cache: Any, slot: Slot | None
+    ) -> tuple[torch.Tensor, Any]:
+        """Run tokens of one request over the model's own cache; return the last logits and the cache."""
+        self.slots.plan.assign_rows([slot], self.device)
+        given = {} if cache is None else {cache[0]: cache[1]}
+        ids = torch.tensor([list(tokens)], device=self.device)
+        at = torch.arange(start, start + len(tokens), device=self.device)[None]
+        result = self._model(input_ids=ids, position_ids=at, use_cache=True, **given)
+        for name in _CACHE_NAMES:
+            if getattr(result, name, None) is not None:
+                return result.logits[0, -1].float(), (name, getattr(result, name))
+        raise self._refuse_inexact("gives no cache that a next step could continue")
 
     def _make_masks(self, pool: Pool) -> torch.Tensor | dict[str, torch.Tensor]:
         """Make the mask of a step, or one mask per kind of attention."""
@@ -193,7 +223,10 @@ class CausalModel:
         """Return True if logits are exactly the output layer over the last hidden state."""
         ids = torch.arange(min(8, self.facts.vocabulary), device=self.device)[None]
         self.slots.plan.assign_rows([None], self.device)
-        hidden = self._backbone(input_ids=ids, use_cache=False).last_hidden_state
+        result = self._backbone(input_ids=ids, use_cache=False)
+        hidden = getattr(result, "last_hidden_state", None)
+        if hidden is None:  # some families declare no backbone of the name that they have
+            return False
         logits = self._model(input_ids=ids, use_cache=False).logits
         return torch.equal(self._head(hidden), logits)
 
@@ -212,6 +245,30 @@ class CausalModel:
                 "layer_types and sliding_window in config.json as the loaded model has them",
                 "save the model again with save_pretrained()",
             )
+
+    def _choose_caches(self) -> str | None:
+        """Return why requests run one by one over the model's own caches; None if they share a pool.
+
+        Raises:
+            ServingError: If the model's answers differ from those of a whole forward on both ways.
+        """
+        self.one_by_one = (
+            "own_caches=True" if self.options.own_caches else find_own_cache_reason(self.contract)
+        )
+        if self.one_by_one is None:
+            self._refuse_unlike_contract()
+            try:
+                self._refuse_inexact_steps()
+            except ServingError as error:
+                self.one_by_one = f"layers that cannot share a pool: the model {error.found}"
+        if self.one_by_one is not None:
+            self._refuse_inexact_steps()
+            _LOG.warning(
+                "the model in %s has %s: its requests run one by one, slower than in a batch",
+                self.facts.folder,
+                self.one_by_one,
+            )
+        return self.one_by_one
 
     @torch.inference_mode()
     def _refuse_inexact_steps(self) -> None:
@@ -243,7 +300,7 @@ class CausalModel:
     def _refuse_inexact(self, found: str) -> ServingError:
         return ServingError(
             f"the model in {self.facts.folder} ({self.contract.model_type}) {found}",
-            "layers whose past is keys and values alone, which the embedded engine needs",
+            "a model whose cache continues its answer, which the embedded engine needs",
             'serve it with vLLM and set backend = "http://..." in burnish.toml',
         )
 
@@ -277,8 +334,8 @@ def _load_model(folder: Path, options: EngineOptions) -> Any:
 
 
 def _read_weights(folder: Path, options: EngineOptions, dtype: Any) -> Any:
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
+    shown = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()
     try:
         model: Any = AutoModelForCausalLM.from_pretrained(
             folder,
@@ -288,5 +345,5 @@ def _read_weights(folder: Path, options: EngineOptions, dtype: Any) -> Any:
         )
     finally:
         if shown:
-            logging.enable_progress_bar()
+            transformers_logging.enable_progress_bar()
     return model.to(options.device).eval().requires_grad_(False)
