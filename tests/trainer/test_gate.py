@@ -6,13 +6,18 @@ import random
 
 import msgspec
 import pytest
-from gate_by_hand import compare, measured, pool
+from gate_by_hand import attempt, compare, measured, pool
 
 from burnish.errors import EvaluationError
 from burnish.records import PoolComparison
 from burnish_trainer import decide
 from burnish_trainer.evaluation.agent_project import decode_tasks
-from burnish_trainer.evaluation.comparison import task_facts
+from burnish_trainer.evaluation.comparison import (
+    compare_pool,
+    group_attempts,
+    pair_results,
+    task_facts,
+)
 from burnish_trainer.evaluation.statistics import wilson_rate
 
 GOOD = {"total": 180, "before": 100, "won": 40, "lost": 2}
@@ -309,6 +314,54 @@ def test_attempts_without_a_result_leave_doubt_above_a_share():
     assert found(36, 7).decision == "promote"
     assert "met an error of the infrastructure" in found(0, 8).reasons[0]
     assert "no verifier could decide 37 of 360" in found(37, 0).reasons[0]
+
+
+def test_failures_that_only_the_new_version_has_undecided_leave_doubt():
+    """Both succeed in 60 % of the attempts; no verifier can decide 40 % of the new version's failures."""
+    rng, promoted = random.Random(5), 0
+    for _ in range(40):
+        arms = {
+            side: [attempt("heldout", f"t{n}", 1, rng.random() < 0.6) for n in range(180)]
+            for side in ("before", "after")
+        }
+        arms["after"] = [
+            msgspec.structs.replace(one, label="unknown")
+            if one.label == "fail" and rng.random() < 0.4
+            else one
+            for one in arms["after"]
+        ]
+        again = group_attempts(arms["before"], [attempt("heldout", f"t{n}", 2, rng.random() < 0.6) for n in range(180)])  # fmt: skip
+        heldout = compare_pool("heldout", pair_results(*arms.values()), None, again)
+        unknown = sum(one.label == "unknown" for one in arms["after"])
+        decision = decide(
+            measured(
+                heldout,
+                unknown={"no call of the tool": unknown},
+                extras={
+                    "attempts": msgspec.to_builtins(arms),
+                    "infrastructure": {side: {"attempts": 180, "errors": {}} for side in arms},
+                },
+            )
+        )
+        promoted += decision.decision == "promote"
+        assert any("cannot be compared" in reason for reason in decision.reasons)
+    assert promoted == 0
+
+
+def test_attempts_without_a_result_in_both_versions_alike_are_no_doubt():
+    def decide_with(before, after):
+        arms = {
+            side: [
+                msgspec.structs.replace(attempt("heldout", f"u{n}", 1, True), label="unknown")
+                for n in range(number)
+            ]
+            for side, number in (("before", before), ("after", after))
+        }
+        extras = {"attempts": msgspec.to_builtins(arms)}
+        return decide(measured(pool("heldout", **GOOD), extras=extras)).decision
+
+    assert decide_with(9, 9) == decide_with(9, 12) == decide_with(0, 5) == "promote"
+    assert decide_with(0, 9) == decide_with(9, 0) == "inconclusive"
 
 
 def test_a_verifier_that_is_measured_to_be_wrong_leaves_doubt():

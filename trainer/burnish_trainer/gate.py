@@ -29,6 +29,7 @@ from burnish_trainer.evaluation.notes import describe_unstable
 from burnish_trainer.gate_evidence import (
     cost_guards,
     cost_saving,
+    describe_unequal_missing,
     format_points,
     gain_of,
     pool_guard,
@@ -219,7 +220,8 @@ def _check_missing(case: _Case) -> list[Found]:
                 f"more than {rules.max_unknown:.0%}",
             )
         )
-    doubts = [*doubts, *describe_unstable(evaluation)]
+    unequal = describe_unequal_missing(evaluation, 1 - rules.confidence)
+    doubts = [*doubts, *describe_unstable(evaluation), *filter(None, [unequal])]
     return [*found, *(("inconclusive", str(doubt)) for doubt in doubts)]
 
 

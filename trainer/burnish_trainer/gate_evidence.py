@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from burnish.project import GateConfig
-from burnish.records import PoolComparison
+from burnish.records import Evaluation, PoolComparison
 from burnish.statistics.paired import (
     PairedGain,
     measure_excess_loss,
@@ -175,6 +176,36 @@ def cost_saving(heldout: PoolComparison) -> LimitCheck | None:
         return None
     statement = f"output tokens of a run {cost['before']:.1f} before, {cost['after']:.1f} now"
     return LimitCheck("saving", statement, normal_tail(-z))
+
+
+def describe_unequal_missing(evaluation: Evaluation, level: float) -> str | None:
+    """Describe held-out attempts without a result that are shown to be unequal between the versions; else None.
+
+    A version whose failures cannot be decided loses its losses: what is left looks better than it is. Attempts that
+    a limit skipped are chosen by their place, not by their result, and do not count.
+
+    Args:
+        evaluation: What was measured, with its attempts.
+        level: Two-sided level of the test: sign flips of families, as for the gain.
+    """
+    families = {task.task: task.family for task in evaluation.pools["heldout"].tasks}
+    attempts: Any = evaluation.extras.get("attempts") or {}
+    sums: Counter[str] = Counter()
+    missing = {"before": 0, "after": 0}
+    for side, sign in (("before", -1), ("after", 1)):
+        for one in attempts.get(side) or []:
+            if one["pool"] != "heldout" or one["label"] != "unknown" or one["status"] == "skipped":
+                continue
+            missing[side] += 1
+            sums[families.get(one["task_id"], f"task {one['task_id']}")] += sign
+    found = list(sums.values())
+    p_value = 2 * min(sign_flip_p_value(found), sign_flip_p_value([-n for n in found]))
+    if p_value > level:
+        return None
+    return (
+        f"{missing['after']} held-out attempts of the new version and {missing['before']} of the current one have no "
+        f"result (p = {p_value:.2g}), so what is left cannot be compared"
+    )
 
 
 def format_points(value: float) -> str:

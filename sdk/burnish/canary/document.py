@@ -205,6 +205,11 @@ def promote_candidate(
     return record_move(document, "PROMOTED", 1.0 - holdback, reason)
 
 
+def find_canary_phase(document: RolloutDocument) -> str:
+    """Return the newest phase of the canary, also after the promotion; after a restart it is not the first."""
+    return document.canary_phase or document.phase_id.removesuffix("-holdback")
+
+
 def view_canary_phase(document: RolloutDocument) -> RolloutDocument | None:
     """Return a promoted document as it was in its canary, so that outcomes of those threads still count.
 

@@ -281,12 +281,12 @@ class Rollout:
         return found
 
     def trail(self) -> list[dict[str, Json]]:
-        """Return the evidence after each judged thread, in order, for charts."""
+        """Return the evidence after each judged thread of the newest canary, in order, for charts."""
         document = self.document()
         if document.started_ns == 0:
             return []
         with self.store.transaction(write=False) as connection:
-            ledger = ThreadLedger(connection, document.rollout)
+            ledger = ThreadLedger(connection, moves.find_canary_phase(document))
             threads, state = ledger.list_threads("judged"), ledger.read_evaluator_state()
         return status.trace_evidence(threads, state)
 

@@ -293,6 +293,9 @@ def test_after_a_pause_for_missing_outcomes_the_evidence_begins_anew(home, graph
     point_to_version(home, VERSION)
     serve(graph, "fresh")
     assert sum(rollout.observe()["threads"].values()) == 1
+    assert [point["thread"] for point in rollout.trail()] == ["fresh"]
+    rollout.promote(force=True)
+    assert [point["thread"] for point in rollout.trail()] == ["fresh"]
 
 
 def test_the_status_counts_assigned_judged_late_missing_and_waiting_by_arm(home, graph):
