@@ -20,10 +20,13 @@ if TYPE_CHECKING:
     from burnish_trainer.gate import decide
     from burnish_trainer.recipes import Recipe
     from burnish_trainer.run import AdapterVersion, train
+    from burnish_trainer.tree.trl_trainers import TreeDPOTrainer, TreeSFTTrainer
 
 _HOMES = {
     "AdapterVersion": "burnish_trainer.run",
     "Recipe": "burnish_trainer.recipes",
+    "TreeDPOTrainer": "burnish_trainer.tree.trl_trainers",
+    "TreeSFTTrainer": "burnish_trainer.tree.trl_trainers",
     "collect": "burnish_trainer.evaluation",
     "decide": "burnish_trainer.gate",
     "evaluate": "burnish_trainer.evaluation",
@@ -32,4 +35,13 @@ _HOMES = {
 
 __getattr__, __dir__ = lazy_exports(__name__, _HOMES)
 
-__all__ = ["AdapterVersion", "Recipe", "collect", "decide", "evaluate", "train"]
+__all__ = [
+    "AdapterVersion",
+    "Recipe",
+    "TreeDPOTrainer",
+    "TreeSFTTrainer",
+    "collect",
+    "decide",
+    "evaluate",
+    "train",
+]

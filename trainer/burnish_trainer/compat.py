@@ -7,6 +7,7 @@ from burnish.errors import TrainingError
 
 _NO_TRAINING = "training is refused"
 _SFT = "trl.trainer.sft_trainer"
+_DPO = "trl.trainer.dpo_trainer"
 TABLES = (
     LibraryTable(
         distribution="trl",
@@ -26,24 +27,47 @@ TABLES = (
                 without_it=_NO_TRAINING,
                 of_instance=True,
             ),
+            *(
+                PrivateName(
+                    module=_DPO,
+                    path=f"DPOTrainer.{name}",
+                    needed_for=purpose,
+                    without_it="TreeDPOTrainer does not work",
+                    of_instance=of_instance,
+                )
+                for name, purpose, of_instance in (
+                    ("_prepare_dataset", "pairs with a mask of what the model wrote", False),
+                    ("_set_signature_columns_if_needed", "the columns of that mask", False),
+                    ("_metrics", "the logged figures of a batch", True),
+                    ("_total_train_tokens", "the count of tokens among them", True),
+                )
+            ),
         ),
     ),
     LibraryTable(
         distribution="transformers",
         tried_with="5.0 to 5.23",
-        names=tuple(
+        names=(
+            *(
+                PrivateName(
+                    module="transformers",
+                    path=f"Trainer.{name}",
+                    needed_for=purpose,
+                    without_it=_NO_TRAINING,
+                )
+                for name, purpose in (
+                    ("_get_train_sampler", "rows in the order of the plan"),
+                    ("_get_num_items_in_batch", "a loss that is exact over micro-batches"),
+                    ("_get_output_dir", "checkpoints that appear whole"),
+                    ("_save_checkpoint", "checkpoints that appear whole"),
+                )
+            ),
             PrivateName(
                 module="transformers",
-                path=f"Trainer.{name}",
-                needed_for=purpose,
+                path="PreTrainedConfig._attn_implementation",
+                needed_for="the attention of a model restored after a training on tries",
                 without_it=_NO_TRAINING,
-            )
-            for name, purpose in (
-                ("_get_train_sampler", "rows in the order of the plan"),
-                ("_get_num_items_in_batch", "a loss that is exact over micro-batches"),
-                ("_get_output_dir", "checkpoints that appear whole"),
-                ("_save_checkpoint", "checkpoints that appear whole"),
-            )
+            ),
         ),
     ),
 )

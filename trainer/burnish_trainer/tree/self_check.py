@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from typing import Any
 
 import numpy as np
@@ -75,6 +75,12 @@ def _few_rows(rows: Sequence[Ints]) -> list[Ints]:
     return list(rows[: max(2, int(np.searchsorted(ends, _MOST_TOKENS)))])
 
 
+def _exact() -> contextlib.AbstractContextManager[Any]:
+    """Return a context without automatic half precision."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.autocast(device, enabled=False)
+
+
 @torch.no_grad()
 def row_logprobs(model: Any, rows: Sequence[Ints]) -> torch.Tensor:
     """Return log-probabilities of all tokens but the first of each row, row by row."""
@@ -85,21 +91,28 @@ def row_logprobs(model: Any, rows: Sequence[Ints]) -> torch.Tensor:
             continue
         ids = torch.from_numpy(np.asarray(row, np.int64))[None].to(device)
         chosen = torch.ones((1, len(row) - 1), dtype=torch.bool, device=device)
-        logits = logits_at(model, ids, chosen)
+        with _evaluating(model), _exact():
+            logits = logits_at(model, ids, chosen)
         found.append(gather_logprobs(logits, np.arange(len(row) - 1), np.asarray(row[1:])))
     return torch.cat(found) if found else torch.zeros(0, device=device)
 
 
 def _largest_difference(model: Any, kind: str, rows: Sequence[Ints], wanted: torch.Tensor) -> float:
     batch = make_batch(rows, [np.ones(len(row), np.bool_) for row in rows])
+    with execution(model, kind), _evaluating(model), torch.no_grad(), _exact():
+        found = compute_logprobs(model, batch, kind)
+    return float((found - wanted).abs().max()) if len(wanted) else 0.0
+
+
+@contextlib.contextmanager
+def _evaluating(model: Any) -> Generator[None]:
+    """Set the model to evaluation, without dropout, inside the block."""
     training = model.training
     model.eval()
     try:
-        with execution(model, kind), torch.no_grad():
-            found = compute_logprobs(model, batch, kind)
+        yield
     finally:
         model.train(training)
-    return float((found - wanted).abs().max()) if len(wanted) else 0.0
 
 
 def execution(model: Any, kind: str) -> contextlib.AbstractContextManager[None]:
