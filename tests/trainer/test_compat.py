@@ -19,8 +19,10 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_all_names_are_there_in_the_versions_that_are_installed():
-    tables = {table.distribution: table for table in (*list_tables(), *TABLES)}
-    missing = {name: table.probe() for name, table in tables.items() if table.installed_version()}
+    missing: dict[str, list[PrivateName]] = {}
+    for table in (*list_tables(), *TABLES):
+        if table.installed_version():
+            missing.setdefault(table.distribution, []).extend(table.probe())
     assert {name: [*map(str, names)] for name, names in missing.items() if names} == {}
     assert {
         "langchain-core",

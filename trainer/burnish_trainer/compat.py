@@ -8,7 +8,7 @@ from burnish.errors import TrainingError
 _NO_TRAINING = "training is refused"
 _SFT = "trl.trainer.sft_trainer"
 _DPO = "trl.trainer.dpo_trainer"
-TABLES = (
+_TRAINING_TABLES = (
     LibraryTable(
         distribution="trl",
         tried_with="1.0 to 1.16",
@@ -73,18 +73,50 @@ TABLES = (
 )
 
 
+ONLINE_TABLE = LibraryTable(
+    distribution="trl",
+    tried_with="1.16",
+    names=tuple(
+        PrivateName(
+            module="trl.trainer.grpo_trainer",
+            path=f"GRPOTrainer.{name}",
+            needed_for=purpose,
+            without_it="online training is refused",
+        )
+        for name, purpose in (
+            ("_generate_and_score_completions", "advantages for each token"),
+            ("_send_telemetry", "training without telemetry"),
+        )
+    ),
+)
+TABLES = (*_TRAINING_TABLES, ONLINE_TABLE)
+
+
 def check_libraries() -> None:
     """Probe TRL and transformers for the names that training needs.
 
     Raises:
         TrainingError: A name is missing; nothing was computed yet.
     """
-    for table in TABLES:
-        missing = table.probe()
-        if missing:
-            raise TrainingError(
-                f"{table.distribution} {table.installed_version()} has no "
-                + ", ".join(map(str, missing)),
-                f"a version that burnish was tested with: {table.tried_with}",
-                f"pip install '{table.distribution}<={table.tried_with.split()[-1]}'",
-            )
+    for table in _TRAINING_TABLES:
+        _require_names(table)
+
+
+def check_online_libraries() -> None:
+    """Probe TRL for the names that online training needs.
+
+    Raises:
+        TrainingError: A name is missing; nothing was computed yet.
+    """
+    _require_names(ONLINE_TABLE)
+
+
+def _require_names(table: LibraryTable) -> None:
+    missing = table.probe()
+    if missing:
+        raise TrainingError(
+            f"{table.distribution} {table.installed_version()} has no "
+            + ", ".join(map(str, missing)),
+            f"a version that burnish was tested with: {table.tried_with}",
+            f"pip install '{table.distribution}<={table.tried_with.split()[-1]}'",
+        )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import re
 import warnings
 from collections.abc import Generator
 from pathlib import Path
@@ -13,6 +12,8 @@ from typing import Any
 import torch
 
 from burnish.errors import BaseModelMismatch, TrainingError
+from burnish_trainer import console
+from burnish_trainer.recipes.methods import make_peft_config, quantization_of, serving_form
 from burnish_trainer.recipes.train_recipe import TrainRecipe
 
 
@@ -25,11 +26,12 @@ def load_base(folder: Path, recipe: TrainRecipe) -> tuple[Any, Any]:
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils import logging
 
+    quantization = quantization_of(recipe)
     logging.disable_progress_bar()
     try:
         tokenizer: Any = AutoTokenizer.from_pretrained(folder)
         model: Any = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=getattr(torch, recipe.dtype)
+            folder, dtype=getattr(torch, recipe.dtype), quantization_config=quantization
         )
     except (OSError, ValueError, KeyError) as error:
         raise TrainingError(
@@ -40,6 +42,10 @@ def load_base(folder: Path, recipe: TrainRecipe) -> tuple[Any, Any]:
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     model.config.use_cache = False
+    if quantization is not None:
+        from peft import prepare_model_for_kbit_training
+
+        model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
     return model, tokenizer
 
 
@@ -54,21 +60,19 @@ def add_adapter(model: Any, recipe: TrainRecipe, start: Path | None) -> Any:
     Raises:
         BaseModelMismatch: The earlier adapter does not fit this base model or this recipe.
     """
-    from peft import LoraConfig, PeftModel, get_peft_model
+    from peft import PeftModel, get_peft_model
 
+    form = serving_form(recipe)
+    if not form.hot_swap:
+        console.say("  [yellow]{}[/]", f"{recipe.method_name}: {form}")
     if start is None:
         torch.manual_seed(recipe.seed)
-        config = LoraConfig(
-            r=recipe.rank,
-            lora_alpha=recipe.alpha,  # pyright: ignore[reportArgumentType]
-            lora_dropout=recipe.dropout,
-            target_modules=linear_layers(model),
-            exclude_modules=_match_other_towers(model),
-            task_type="CAUSAL_LM",
-        )
+        config = make_peft_config(recipe, model)
         with ignore_future_warnings():
             return get_peft_model(model, config)
-    rank = json.loads((start / "adapter_config.json").read_text())["r"]
+    known = json.loads((start / "adapter_config.json").read_text())
+    _refuse_other_method(known, make_peft_config(recipe, model))
+    rank = known.get("r", recipe.rank)
     if rank != recipe.rank:
         raise BaseModelMismatch(
             f"the adapter to continue from has rank {rank}",
@@ -89,78 +93,33 @@ def add_adapter(model: Any, recipe: TrainRecipe, start: Path | None) -> Any:
     return continued
 
 
-def linear_layers(model: Any) -> list[str]:
-    """List the last parts of the names of all layers of the language model that an adapter is put on.
-
-    These are all linear layers but the head and those that a family changes, such as Llama 4's router. In models whose experts lie in one tensor, the layers named like those
-    experts are left out too: PEFT would adapt the experts with them, which no engine can swap.
+def _refuse_other_method(known: dict[str, Any], wanted: Any) -> None:
+    """Refuse to continue an adapter of another method.
 
     Raises:
-        TrainingError: The model has none, as GPT-2, whose layers are convolutions by name.
+        BaseModelMismatch: The kinds or the variants of LoRA differ.
     """
-    head, towers = model.get_output_embeddings(), tuple(f"{name}." for name in other_towers(model))
-    layers = {
-        name.rpartition(".")[2]
-        for name, module in model.named_modules()
-        if not name.startswith(towers)
-        and isinstance(module, torch.nn.Linear)
-        and module is not head
-        and not type(module).__module__.startswith("transformers.models.")
+    kind = str(wanted.peft_type.value)
+    facts = {"peft_type": kind} | {
+        key: getattr(wanted, key) for key in ("use_dora", "use_rslora") if hasattr(wanted, key)
     }
-    if model.config.model_type in _MAMBA:
-        layers -= {"out_proj", "conv1d"}
-    if any(name.endswith(_FUSED_EXPERTS) for name, _ in model.named_parameters()):
-        layers -= _EXPERT_LAYERS
-    if not layers:
-        raise TrainingError(
-            f"the base model ({model.config.model_type}) has no linear layers to put an adapter on",
-            "torch.nn.Linear layers, which Llama, Qwen, Mistral, Gemma and most others have",
-            "choose another base_model in burnish.toml; see docs/models.md",
+    other = {
+        key: known.get(key) for key, value in facts.items() if (known.get(key) or False) != value
+    }
+    if other:
+        raise BaseModelMismatch(
+            f"the adapter to continue from has {other}",
+            f"those of the recipe, {facts}",
+            "train with the method of that adapter, or without init_adapter",
         )
-    return sorted(layers)
-
-
-def other_towers(model: Any) -> list[str]:
-    """List the modules beside the language model: towers for images and sound, and what joins them.
-
-    Text passes none of them, so an adapter on them would learn nothing.
-    """
-    decoder = model.get_decoder()
-    path = next((name for name, module in model.named_modules() if module is decoder), "")
-    found: list[str] = []
-    for depth, part in enumerate(parts := path.split(".") if path else []):
-        parent = ".".join(parts[:depth])
-        children = model.get_submodule(parent).named_children()
-        beside = ((name, module) for name, module in children if name != part)
-        found += [
-            f"{parent}.{name}".lstrip(".")
-            for name, module in beside
-            if module is not model.get_output_embeddings() and _has_linear(module)
-        ]
-    return found
-
-
-def _has_linear(module: torch.nn.Module) -> bool:
-    return any(isinstance(one, torch.nn.Linear) for one in module.modules())
-
-
-def _match_other_towers(model: Any) -> str | None:
-    """Return a pattern of all layers of the other towers, for PEFT; None if the model has none."""
-    towers = other_towers(model)
-    return rf"({'|'.join(map(re.escape, towers))})\..*" if towers else None
-
-
-# Model types whose state-space layers PEFT cannot adapt by their output projection.
-_MAMBA = frozenset({"falcon_h1", "mamba", "mamba2", "falcon_mamba", "nemotron_h"})
-_FUSED_EXPERTS = ("experts.gate_up_proj", "experts.down_proj")
-_EXPERT_LAYERS = frozenset({"gate_proj", "up_proj", "down_proj", "w1", "w2", "w3"})
 
 
 @contextlib.contextmanager
 def ignore_future_warnings() -> Generator[None]:
-    """Ignore future warnings of the training libraries inside the block."""
+    """Ignore future warnings of the training libraries inside the block, and PEFT's about norms, which it can train."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
+        warnings.filterwarnings("ignore", "Unsupported layer type", UserWarning)
         yield
 
 
@@ -175,3 +134,14 @@ def choose_threads(model: Any, recipe: TrainRecipe) -> int:
         return recipe.threads
     weights = sum(p.numel() for p in model.parameters())
     return 1 if weights < 50_000_000 else torch.get_num_threads()
+
+
+@contextlib.contextmanager
+def use_threads(count: int) -> Generator[None]:
+    """Set the processor threads of torch inside the block."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

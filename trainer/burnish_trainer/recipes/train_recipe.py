@@ -19,6 +19,8 @@ class TrainRecipe(TrainTable, frozen=True, kw_only=True):
     """
 
     name: str = "adapter"  # an adapter version is called name@sha12
+    method: Literal["lora", "rslora", "dora", "qlora", "qdora", "full"] = "lora"
+    peft: dict[str, Any] | None = None  # any configuration of PEFT, with its peft_type; for method
     dropout: Annotated[float, Meta(ge=0, le=0.9)] = 0.0
     warmup_steps: Annotated[int, Meta(ge=0, le=1_000_000)] = 5
     schedule: Literal["linear", "cosine", "constant_with_warmup"] = "linear"
@@ -28,6 +30,11 @@ class TrainRecipe(TrainTable, frozen=True, kw_only=True):
     threads: int | None = None  # of the processor; by default one for tiny models, else all
     checkpoints: Annotated[int, Meta(ge=0, le=1000)] = 8  # over the whole run
     dtype: Literal["float32", "bfloat16"] = "float32"
+
+    @property
+    def method_name(self) -> str:
+        """Return the name of the method, or the kind of PEFT configuration that is passed through."""
+        return self.method if self.peft is None else str(self.peft.get("peft_type", "peft")).lower()
 
 
 _PLACE = "look at [agent.NAME.train] in burnish.toml"

@@ -1,0 +1,383 @@
+"""State the order of online training: tasks, rollouts and steps, publication, pass rates before and after.
+
+`train_online` is the entry.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from burnish.errors import EvaluationError, TrainingError
+from burnish.files.storage import make_private_folder
+from burnish.journal.events import canonical
+from burnish.records import Task
+from burnish_trainer import console
+from burnish_trainer.compat import check_online_libraries
+from burnish_trainer.credit.run_level import grpo
+from burnish_trainer.credit.scored_runs import CreditFunction
+from burnish_trainer.evaluation.agent_project import AgentProject, decode_tasks, load_agent
+from burnish_trainer.evaluation.grading import AttemptGrader
+from burnish_trainer.evaluation.rollouts import RunOptions
+from burnish_trainer.online.agent_rollouts import AgentRollouts, RolledAttempt
+from burnish_trainer.online.attempt_tokens import CreditRunReader, StateKey, StepReward
+from burnish_trainer.online.pass_rates import PassRates, measure_pass_rates, narrowing
+from burnish_trainer.recipes.train_recipe import TrainRecipe, make_recipe
+from burnish_trainer.rows.merge import IGNORE
+from burnish_trainer.rows.token_rows import TokenRow
+from burnish_trainer.run.plan import TrainPlan, package_versions
+from burnish_trainer.run.publish import AdapterVersion, make_manifest, save_adapter
+from burnish_trainer.run.storage import write_json
+
+
+@dataclass(frozen=True, kw_only=True)
+class OnlineOptions:
+    """Settings of online training.
+
+    Attributes:
+        steps: Optimizer steps.
+        tasks_per_step: Tasks of a step.
+        group_size: Attempts at each of them.
+        micro_batch: Attempts of one forward pass; it divides their number. By default all of a step.
+        temperature: Sampling temperature of the attempts, and of the policy that is trained.
+        k: Attempts at each held-out task for pass@k before and after; 0 measures nothing.
+        grpo: Further arguments of TRL's `GRPOConfig`, such as `loss_type` or `top_entropy_quantile`.
+    """
+
+    steps: int = 50
+    tasks_per_step: int = 4
+    group_size: int = 8
+    micro_batch: int | None = None
+    temperature: float = 1.0
+    k: int = 8
+    grpo: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def attempts(self) -> int:
+        """Return the number of attempts in a step."""
+        return self.tasks_per_step * self.group_size
+
+    def check(self) -> None:
+        """Refuse settings that cannot work.
+
+        Raises:
+            TrainingError: A number is too small, or the micro-batch does not divide the attempts of a step.
+        """
+        if self.group_size < 2 or self.tasks_per_step < 1 or self.steps < 1:
+            raise TrainingError(
+                f"{self.steps} steps of {self.tasks_per_step} tasks in groups of {self.group_size}",
+                "at least one step, one task, and two attempts at it: an advantage is a comparison",
+            )
+        if self.micro_batch is not None and (
+            self.micro_batch < 1 or self.attempts % self.micro_batch
+        ):
+            raise TrainingError(
+                f"a micro-batch of {self.micro_batch} for {self.attempts} attempts a step",
+                "a divisor of that number",
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class OnlineReport:
+    """The result of online training.
+
+    Attributes:
+        adapter: The published version.
+        before: Held-out pass rates of the version before; None if they were not measured.
+        after: The same of the new version.
+        alarm: Warning that the agent became surer but narrower; None if it did not.
+        rewards: Mean reward of each step's attempts; None if no verifier decided any of them.
+        counts: Attempts, unscored attempts, attempts without tokens, calls that were left out.
+        seconds: Duration.
+    """
+
+    adapter: AdapterVersion
+    before: PassRates | None
+    after: PassRates | None
+    alarm: str | None
+    rewards: list[float | None]
+    counts: dict[str, int]
+    seconds: float
+
+
+def train_online(
+    agent: str | AgentProject,
+    *,
+    tasks: Iterable[Any] | None = None,
+    credit: CreditFunction = grpo,
+    options: OnlineOptions | None = None,
+    recipe: TrainRecipe | dict[str, Any] | None = None,
+    step_reward: StepReward | None = None,
+    state_key: StateKey | None = None,
+) -> OnlineReport:
+    """Train an adapter by reinforcement learning on the agent itself, and publish it as a version without a report.
+
+    Each step runs the real agent on some tasks, several attempts at each; the verifiers of burnish.toml give the rewards,
+    the credit function the advantages, and TRL's GRPOTrainer the loss. Attempts without a verdict have no advantage. A
+    run is not resumed: a killed one starts again.
+
+    Args:
+        agent: Name of the agent in burnish.toml.
+        tasks: Training tasks; by default those of the pool `train`.
+        credit: Function from runs to advantages, see `burnish_trainer.credit`.
+        options: Steps, attempts and sampling.
+        recipe: Settings of the adapter and the optimizer; by default those of `Recipe` with a learning rate of 2e-4.
+        step_reward: Reward of a single call, such as `tool_success`; credit functions that know turns read it.
+        state_key: Key of the environment's state before a call; by default a hash of the last message.
+
+    Raises:
+        TrainingError: A setting is out of its range, or no attempt of a step has tokens.
+        EvaluationError: There are no tasks.
+    """
+    check_online_libraries()
+    started, chosen = time.monotonic(), options or OnlineOptions()
+    chosen.check()
+    subject = load_agent(agent)
+    settings = make_recipe(recipe or {"learning_rate": 2e-4, "name": subject.name})
+    train_tasks = _read_tasks(subject, tasks)
+    _ = subject.verifiers  # a missing verifier fails before any attempt
+    before = _measure(subject, settings.init_adapter, chosen)
+    job = _OnlineJob(subject, settings, chosen, credit, train_tasks)
+    version, rewards, counts = job.run(RewardReaders(step_reward, state_key))
+    after = _measure(subject, version.id, chosen)
+    alarm = narrowing(before, after) if before and after else None
+    if alarm:
+        console.say("  [bold red]{}[/]", alarm)
+    seconds = round(time.monotonic() - started, 3)
+    return OnlineReport(
+        adapter=version,
+        before=before,
+        after=after,
+        alarm=alarm,
+        rewards=rewards,
+        counts=counts,
+        seconds=seconds,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class RewardReaders:
+    """Functions of the user that read rewards and states of single calls.
+
+    Attributes:
+        step_reward: Reward of a call.
+        state_key: Key of the state before a call.
+    """
+
+    step_reward: StepReward | None = None
+    state_key: StateKey | None = None
+
+
+def _read_tasks(subject: AgentProject, tasks: Iterable[Any] | None) -> dict[str, Task]:
+    found = subject.tasks("train") if tasks is None else decode_tasks(tasks)
+    if not found:
+        raise EvaluationError(
+            f"agent {subject.name!r} has no tasks to train on",
+            "tasks of the pool train",
+            f"look at `tasks` in [agent.{subject.name}] of burnish.toml",
+        )
+    return {task.id: task for task in found}
+
+
+def _measure(
+    subject: AgentProject, adapter: str | None, options: OnlineOptions
+) -> PassRates | None:
+    if options.k == 0:
+        return None
+    return measure_pass_rates(subject, adapter, _attempt_options(subject, options, "evaluation"))
+
+
+def _attempt_options(subject: AgentProject, options: OnlineOptions, source: str) -> RunOptions:
+    table = subject.config.evaluate
+    return RunOptions(
+        source=source,
+        attempts=options.k if source == "evaluation" else 1,
+        temperature=options.temperature,
+        seed=table.seed,
+        concurrency=table.concurrency,
+        max_steps=table.max_steps,
+    )
+
+
+@dataclass
+class _OnlineJob:
+    """One online training."""
+
+    subject: AgentProject
+    recipe: TrainRecipe
+    options: OnlineOptions
+    credit: CreditFunction
+    tasks: dict[str, Task]
+
+    def run(
+        self, readers: RewardReaders
+    ) -> tuple[AdapterVersion, list[float | None], dict[str, int]]:
+        """Train and publish; return the version, the reward of each step, and the counts."""
+        from burnish.adapters.store import AdapterStore
+        from burnish.serving.contract.base_models import base_sha256, resolve_model
+        from burnish_trainer.recipes.lora import add_adapter, load_base
+
+        base = resolve_model(self.subject.config.base_model)
+        model, tokenizer = load_base(base, self.recipe)
+        store, first = AdapterStore(self.subject.workspace.home), self.recipe.init_adapter
+        model = add_adapter(model, self.recipe, store.path(first) if first else None)
+        plan = self._make_plan(base_sha256(base))
+        folder = self.subject.workspace.home / "runs" / plan.id
+        make_private_folder(folder)
+        write_json(folder / "plan.json", plan.as_dict())
+        with AttemptGrader(self.subject, self.subject.verifiers) as grader:
+            rollouts = self._make_rollouts((base, tokenizer), folder, readers, grader)
+            attempts, rewards = self._train(model, tokenizer, folder, rollouts)
+        if all(reward is None for reward in rewards):
+            raise TrainingError(
+                f"none of {rollouts.counts['attempts']} attempts has a verdict, so nothing was learned",
+                "verdicts of success or fail, and token ids of the replies",
+                f"burnish traces list --agent {self.subject.name}",
+            )
+        plan = msgspec.structs.replace(plan, rows={**plan.rows, **rollouts.counts})
+        version = self._publish(model, plan, folder, attempts, rewards)
+        return version, rewards, rollouts.counts
+
+    def _make_plan(self, base_sha256: str) -> TrainPlan:
+        decides = [
+            msgspec.to_builtins(self.options),
+            getattr(self.credit, "__name__", repr(self.credit)),
+            sorted(self.tasks),
+            self.subject.code_sha256,
+        ]
+        deciding: dict[str, Any] = {
+            "objective": f"online/{getattr(self.credit, '__name__', 'custom')}",
+            "base_sha256": base_sha256,
+            "dataset": "online",
+            "rows_sha256": hashlib.sha256(canonical(decides)).hexdigest(),
+            "recipe": msgspec.to_builtins(self.recipe),
+            "parents": [self.recipe.init_adapter] if self.recipe.init_adapter else [],
+            "versions": package_versions(),
+            "steps": self.options.steps,
+        }
+        digest = hashlib.sha256(canonical(deciding)).hexdigest()
+        base_model, rows = self.subject.config.base_model, {"tasks": len(self.tasks)}
+        return TrainPlan(id=f"online-{digest[:12]}", base_model=base_model, rows=rows, **deciding)
+
+    def _make_rollouts(
+        self,
+        base: tuple[Path, Any],
+        folder: Path,
+        readers: RewardReaders,
+        grader: AttemptGrader,
+    ) -> AgentRollouts:
+        from burnish.serving.contract.model_contract import read_contract
+        from burnish.serving.toolcalls.tool_syntax import SYNTAXES
+
+        syntax = read_contract(base[0]).syntax
+        return AgentRollouts(
+            self.subject,
+            self.tasks,
+            _attempt_options(self.subject, self.options, "rollout"),
+            grader,
+            CreditRunReader(
+                base[1],
+                SYNTAXES[syntax] if syntax else None,
+                readers.step_reward,
+                readers.state_key,
+            ),
+            folder / "policy",
+        )
+
+    def _train(
+        self, model: Any, tokenizer: Any, folder: Path, rollouts: AgentRollouts
+    ) -> tuple[list[RolledAttempt], list[float | None]]:
+        import datasets
+        from transformers import PrinterCallback
+
+        from burnish_trainer.online.arguments import make_grpo_arguments
+        from burnish_trainer.online.credit_trainer import CreditGRPOTrainer
+        from burnish_trainer.recipes.lora import (
+            choose_threads,
+            ignore_future_warnings,
+            use_threads,
+        )
+
+        with ignore_future_warnings(), use_threads(choose_threads(model, self.recipe)):
+            trainer = CreditGRPOTrainer(
+                rollouts=rollouts,
+                credit=self.credit,
+                model=model,
+                args=make_grpo_arguments(self.recipe, self.options, folder),
+                train_dataset=datasets.Dataset.from_dict({"prompt": sorted(self.tasks)}),
+                processing_class=tokenizer,
+            )
+            trainer.remove_callback(PrinterCallback)
+            trainer.train()
+        history: list[dict[str, Any]] = trainer.state.log_history
+        return trainer.attempts, [line["reward"] for line in history if "reward" in line]
+
+    def _publish(
+        self,
+        model: Any,
+        plan: TrainPlan,
+        folder: Path,
+        attempts: Sequence[RolledAttempt],
+        rewards: Sequence[float | None],
+    ) -> AdapterVersion:
+        from burnish.adapters.store import AdapterStore
+        from burnish_trainer.run.fingerprint import make_fingerprint
+
+        target = folder / "adapter"
+        save_adapter(model, target, plan.base_model)
+        write_json(target / "fingerprint.json", make_fingerprint(model, _token_rows(attempts)))
+        known = [reward for reward in rewards if reward is not None]
+        metrics = {"first_reward": known[0], "last_reward": known[-1]}
+        manifest = make_manifest(plan, self.recipe, target, metrics)
+        (target / "card.md").write_text(_render_card(manifest.id, plan, metrics))
+        store = AdapterStore(self.subject.workspace.home)
+        published = store.publish(target, manifest)
+        path = store.path(published.id)
+        return AdapterVersion(published.id, path, published, folder, plan.rows, metrics)
+
+
+def _token_rows(attempts: Sequence[RolledAttempt]) -> list[TokenRow]:
+    """Return attempts as rows whose sampled tokens are learned.
+
+    Raises:
+        TrainingError: No attempt has tokens, so nothing was learned.
+    """
+    rows: list[TokenRow] = []
+    for attempt in attempts:
+        tokens = attempt.tokens
+        if tokens is not None:
+            pairs = zip(tokens.completion_ids, tokens.sampled, strict=True)
+            labels = [token if sampled else IGNORE for token, sampled in pairs]
+            ids = [*tokens.prompt_ids, *tokens.completion_ids]
+            rows.append(TokenRow(attempt.run.id, ids, [IGNORE] * len(tokens.prompt_ids) + labels))
+    if not rows:
+        raise TrainingError(
+            "no attempt of the last step has the token ids of its replies",
+            "a backend that returns token ids: the embedded engine, or vLLM",
+            "burnish doctor",
+        )
+    return rows
+
+
+def _render_card(version: str, plan: TrainPlan, metrics: dict[str, float]) -> str:
+    rows = plan.rows
+    return f"""# Adapter {version}
+
+| | |
+|---|---|
+| base model | {plan.base_model} (sha256 {plan.base_sha256[:12]}) |
+| training | {plan.objective}, {plan.steps} steps, learning rate {plan.recipe.get("learning_rate")} |
+| attempts | {rows["attempts"]} at {rows["tasks"]} tasks |
+| attempts without a verdict | {rows["unscored"]} |
+| attempts without tokens | {rows["without_tokens"]} |
+| calls left out of their sequence | {rows["calls_left_out"]} |
+| mean reward, first and last step | {metrics["first_reward"]:.3f}, {metrics["last_reward"]:.3f} |
+
+Rewards of training say little about new tasks: compare it with `burnish eval` before it serves.
+"""
