@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from burnish.errors import EmptyDataset
+from burnish.errors import EmptyDataset, TrainingError
 from burnish.records import Record
 from burnish_trainer import console
 from burnish_trainer.recipes.train_recipe import TrainRecipe, make_recipe
@@ -33,9 +33,9 @@ def train_on_tinker(
     recipe: TrainRecipe | dict[str, Any] | None = None,
     client: TinkerClient | None = None,
 ) -> RemoteWeights:
-    """Train an adapter on a server from the rows of a dataset, with the order, rates and token weights of local training.
+    """Train an adapter on a server from the rows of a dataset.
 
-    The weights stay on the server; nothing is published into the workspace.
+    Learning rates, token weights and order are those of local training without a prefix trie. The weights stay on the server; nothing is published into the workspace.
 
     Args:
         dataset: A dataset version.
@@ -46,10 +46,14 @@ def train_on_tinker(
 
     Raises:
         EmptyDataset: No row can be learned from.
-        TrainingError: The server refuses a request.
+        TrainingError: The server refuses a request, or the objective is not sft.
         BackendUnavailable: The server does not answer.
     """
     settings = make_recipe(recipe)
+    if settings.objective != "sft":
+        raise TrainingError(
+            f"objective {settings.objective!r} on a Tinker server", "'sft'", 'objective = "sft"'
+        )
     rows, report = tokenise_rows(dataset.rows("train"), tokenizer, max_length=settings.max_length)
     if not rows:
         raise EmptyDataset(
