@@ -22,7 +22,7 @@ from burnish_trainer.evaluation.agent_project import load_agent
 from burnish_trainer.online import OnlineOptions, tool_success, train_online
 from burnish_trainer.starter.paths import project_path
 
-RATE, K = 3e-4, 4
+RATE, K = 1e-3, 4
 
 
 def main() -> int:
@@ -43,7 +43,7 @@ def main() -> int:
             subject,
             tasks=subject.tasks("train", 240),
             credit=getattr(credit, args.credit),
-            options=OnlineOptions(steps=2 if args.quick else args.steps, k=0 if args.quick else K),
+            options=OnlineOptions(steps=8 if args.quick else args.steps, k=0 if args.quick else K),
             recipe={"learning_rate": RATE, "name": "support", "warmup_steps": 2},
             step_reward=tool_success if args.credit == "turn_level" else None,
         )
