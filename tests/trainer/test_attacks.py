@@ -201,7 +201,7 @@ def test_a_judge_that_accepts_everything_admits_nothing_and_is_contradicted(
 
 @pytest.mark.slow
 def test_an_agent_that_states_what_it_never_looked_up_fails_and_is_named(shop, engine):
-    """Stopped by the check of the facts: the words of an answer are no evidence."""
+    """Stopped by the check of the facts: the words of an answer decide nothing."""
     edit(shop, '        return {"messages": [model.invoke(state["messages"])]}', _FABRICATE)
     edit(shop, '    world.get().seen.append(world.get().task["number"])\n', "")
     edit(shop, "    assert state == {", "    return 'paid' in state\n    assert state == {")

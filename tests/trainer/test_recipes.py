@@ -52,6 +52,7 @@ def test_a_method_that_is_not_swapped_is_published_merged_and_served(
     from burnish.serving.embedded.engine import Engine
 
     version = train(orders, base_model=base, recipe={**QUICK, "method": method})
+    assert f"| kind | {method}, " in (version.path / "card.md").read_text()
     folder = publish_merged(version.path, base, tmp_path / "merged")
     with ignore_future_warnings():
         adapted = PeftModel.from_pretrained(

@@ -109,6 +109,7 @@ def make_manifest(
 def render_adapter_card(manifest: AdapterManifest, rows: dict[str, Any]) -> str:
     """Return the adapter's card, in Markdown."""
     recipe = manifest.plan.get("recipe", {})
+    kind = str((recipe.get("peft") or {}).get("peft_type") or recipe.get("method") or "lora")
     dropped = ", ".join(f"{reason}: {n}" for reason, n in rows["dropped"].items()) or "none"
     return f"""# Adapter {manifest.id}
 
@@ -117,7 +118,7 @@ def render_adapter_card(manifest: AdapterManifest, rows: dict[str, Any]) -> str:
 | base model | {manifest.base_model} (sha256 {manifest.base_sha256[:12]}) |
 | dataset | {manifest.dataset} |
 | continues from | {", ".join(manifest.parents) or "nothing"} |
-| kind | LoRA, rank {manifest.rank}, alpha {manifest.alpha:g}, on {", ".join(manifest.targets)} |
+| kind | {kind}, rank {manifest.rank}, alpha {manifest.alpha:g}, on {", ".join(manifest.targets)} |
 | training | {recipe.get("epochs")} epochs, learning rate {recipe.get("learning_rate")}, \
 {recipe.get("batch_size")} sequences a step, seed {recipe.get("seed")} |
 | rows | {rows["rows"]} ({rows["captured"]} with recorded tokens, {rows["rendered"]} rendered) |
