@@ -60,13 +60,15 @@ def test_the_recorder_makes_each_event_that_a_run_consists_of_in_one_module():
 
 def test_every_text_of_every_event_is_known_to_the_redaction():
     """A field of a new type would pass the redaction unseen."""
-    from burnish.capture.recorder.sealing import _texts_of
+    from burnish.capture.recorder.sealing import _texts_of, types_of_fields
 
     known = {int, bool, float, bytes, int | None, float | None, bool | None, bytes | None}
     lists = {list[bytes], list[int] | None, list[float] | None}
     for kind in Event.__subclasses__():
         texts = _texts_of(kind)
         seen = {*texts.single, *texts.listed, *texts.keyed}
-        for field in msgspec.structs.fields(kind):
-            known_type = field.type in known or field.type in lists
-            assert known_type or field.name in seen, f"{kind.__name__}.{field.name}: {field.type}"
+        declared = types_of_fields(kind)
+        assert set(declared) == {field.name for field in msgspec.structs.fields(kind)}
+        for name, kind_of_value in declared.items():
+            known_type = kind_of_value in known or kind_of_value in lists
+            assert known_type or name in seen, f"{kind.__name__}.{name}: {kind_of_value}"

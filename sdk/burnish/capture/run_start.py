@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from burnish import settings
 from burnish.capture import fault_reports
 from burnish.capture.content.redaction_door import door
-from burnish.capture.patches import sent_messages, threads
+from burnish.capture.patches import sent_messages, streaming_check, threads
 from burnish.capture.recorder import context, shipping
 from burnish.capture.recorder.calls import start_run
 from burnish.capture.recorder.requests import RunRequest
@@ -50,6 +50,7 @@ def begin(start: Start, key: Any) -> LiveTrajectory:
     """Start or resume a trajectory and record RunStarted; without a key until its run starts."""
     threads.carry_context()
     sent_messages.install()
+    streaming_check.install()
     shipping.start()
     fault_reports.tell()
     given = context.current_task.get()

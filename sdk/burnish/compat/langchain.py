@@ -10,6 +10,12 @@ FORMAT_FOR_TRACING = PrivateName(
     needed_for="images and files of a call as they were sent",
     without_it="images and files are captured as callbacks show them",
 )
+SHOULD_STREAM = PrivateName(
+    module="langchain_core.language_models.chat_models",
+    path="BaseChatModel._should_stream",
+    needed_for="model calls whose handlers are not checked for streaming because of burnish",
+    without_it="each recorded model call takes a few microseconds longer",
+)
 CREATE_RESULT = PrivateName(
     module="langchain_openai.chat_models.base",
     path="BaseChatOpenAI._create_chat_result",
@@ -30,6 +36,7 @@ TABLES = (
         tried_with="1.7.0 to 1.7.2",
         names=(
             FORMAT_FOR_TRACING,
+            SHOULD_STREAM,
             *(
                 PrivateName(
                     module="langchain_core.language_models.chat_models",

@@ -13,9 +13,8 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import operator
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -25,6 +24,9 @@ BESIDE = "beside_"
 """Prefix of the kind of a loss outside model input: in a state, an artifact or metadata."""
 Ref = bytes
 """Name of a blob: the first 16 bytes of the BLAKE2b hash of its JSON bytes."""
+_LAST_NS = 2**63 - 1
+Time = Annotated[int, msgspec.Meta(ge=-_LAST_NS, le=_LAST_NS)]
+"""Nanoseconds since the epoch; signed 64-bit integers in the index and in archived tables."""
 
 
 def ref_of(blob: bytes) -> Ref:
@@ -33,12 +35,12 @@ def ref_of(blob: bytes) -> Ref:
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag_field="k"):
-    """Base of all events. `at` is the time of the event, in nanoseconds since the epoch.
+    """Base of all events. `at` is the time of the event.
 
     The fields of an event never refer to the event, so the garbage collector does not track it.
     """
 
-    at: int
+    at: Time
     redacted: bool = False  # a value was redacted before the event was written
 
 
@@ -236,7 +238,7 @@ class SpanReceived(Event, frozen=True, tag="X"):
     kind: str  # a SpanKind
     name: str
     parent: str | None = None
-    ended: int | None = None
+    ended: Time | None = None
     state: str = "unset"  # unset, ok or error
     plain: dict[str, Any] = {}  # attributes that are short
     contents: dict[str, Ref] = {}  # attributes that are blobs
@@ -272,7 +274,7 @@ class Brief(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The fields of any event that an index needs; decodes faster than the whole event."""
 
     k: str  # the tag
-    at: int
+    at: Time
     trajectory: str | None = None
     span: str | None = None
     agent: str = ""
@@ -290,18 +292,16 @@ class Brief(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 UNREADABLE = (msgspec.MsgspecError, ValueError, OverflowError, RecursionError, TypeError)
 """Errors that decoding the bytes of a foreign or damaged event may raise."""
 
-_LAST_NS = 2**63 - 1  # times are signed 64-bit integers in the index and in archived tables
 _INDEXED = frozenset("RrOX")  # tags of the events that make rows of the index
 _ENCODER = msgspec.msgpack.Encoder()
 _BRIEF_DECODER = msgspec.msgpack.Decoder(Brief)
 _DECODER: msgspec.msgpack.Decoder[AnyEvent] = msgspec.msgpack.Decoder(AnyEvent)
-_JSON = msgspec.json.Encoder(order="sorted")
-_ORDERED_JSON = msgspec.json.Encoder()
+_encode_sorted = msgspec.json.Encoder(order="sorted").encode
+_encode_ordered = msgspec.json.Encoder().encode
 _JSON_DECODER = msgspec.json.Decoder()
 
 
 _encode_one, _decode_one = _ENCODER.encode, _DECODER.decode
-_time_of = operator.attrgetter("at")
 
 
 def encode(event: AnyEvent) -> bytes:
@@ -318,16 +318,12 @@ def encode(event: AnyEvent) -> bytes:
             payload = _ENCODER.encode(event)
         except (UnicodeEncodeError, OverflowError):
             payload = _exact_json(msgspec.to_builtins(event))
-        _decode(payload)
+        decode(payload)
     except (TypeError, ValueError, RecursionError) as problem:
-        raise _unreadable_event(event, problem) from problem
+        raise UnreadableEvent(
+            f"{type(event).__name__} cannot be read back: {problem}", "values of the declared types"
+        ) from problem
     return payload
-
-
-def _unreadable_event(event: AnyEvent, problem: object) -> UnreadableEvent:
-    return UnreadableEvent(
-        f"{type(event).__name__} cannot be read back: {problem}", "values of the declared types"
-    )
 
 
 def encode_all(events: Sequence[AnyEvent]) -> list[bytes]:
@@ -338,13 +334,9 @@ def encode_all(events: Sequence[AnyEvent]) -> list[bytes]:
     """
     try:
         payloads = [*map(_encode_one, events)]
-        # All in C: this runs for each event of each agent.
-        latest = max(map(_time_of, map(_decode_one, payloads)), default=0)
+        list(map(_decode_one, payloads))  # in C: this runs for each event of each agent
     except (TypeError, ValueError, RecursionError, OverflowError):
         return [*map(encode, events)]  # raises with the event's name, or finds another encoding
-    if latest > _LAST_NS:
-        late = max(events, key=_time_of)
-        raise _unreadable_event(late, f"its time of {late.at} ns is beyond 64 bits")
     return payloads
 
 
@@ -352,25 +344,12 @@ def decode(payload: bytes | memoryview) -> AnyEvent:
     """Decode the event of a frame payload.
 
     Raises:
-        msgspec.DecodeError: If the payload is not an event of this version.
-        ValueError: If its time is beyond 64 bits.
+        msgspec.DecodeError: If the payload is not an event of this version, or its time is beyond
+            64 bits.
     """
-    event = _decode(payload)
-    _check_time(event.at)
-    if type(event) is SpanReceived:
-        _check_time(event.ended or 0)
-    return event
-
-
-def _decode(payload: bytes | memoryview) -> AnyEvent:
     if payload[:1] == b"{":
         return msgspec.convert(json.loads(bytes(payload)), AnyEvent)
     return _DECODER.decode(payload)
-
-
-def _check_time(at: int) -> None:
-    if not -_LAST_NS <= at <= _LAST_NS:
-        raise ValueError(f"a time of {at} ns is beyond 64 bits")
 
 
 def decode_brief(payload: bytes | memoryview) -> Brief:
@@ -380,14 +359,12 @@ def decode_brief(payload: bytes | memoryview) -> Brief:
     event that cannot be read.
 
     Raises:
-        msgspec.DecodeError: If the payload is not an event.
-        ValueError: If its time is beyond 64 bits.
+        msgspec.DecodeError: If the payload is not an event, or its time is beyond 64 bits.
     """
     if payload[:1] == b"{":
         brief = msgspec.convert(json.loads(bytes(payload)), Brief)
     else:
         brief = _BRIEF_DECODER.decode(payload)
-    _check_time(brief.at)
     if brief.k in _INDEXED:
         decode(payload)
     return brief
@@ -396,10 +373,17 @@ def decode_brief(payload: bytes | memoryview) -> Brief:
 def canonical(value: Any) -> bytes:
     """Encode plain data as canonical JSON for hashes and comparisons.
 
-    Keys are sorted, there are no spaces, and the text is UTF-8. NaN, the infinities and lone surrogates are kept: such a value is written with every character
-    above ASCII escaped, and `NaN`, `Infinity`, `-Infinity` as Python's own json writes them.
+    Keys are sorted, there are no spaces, and the text is UTF-8. NaN, the infinities and lone
+    surrogates are kept: such a value is written with every character above ASCII escaped, and
+    `NaN`, `Infinity`, `-Infinity` as Python's own json writes them.
     """
-    return _encode_json(value, _JSON, sort_keys=True)
+    try:
+        blob = _encode_sorted(value)
+        if b"null" not in blob or not _holds_non_finite(value):  # msgspec writes NaN as null
+            return blob
+    except (UnicodeEncodeError, OverflowError):
+        pass
+    return _exact_json(value)
 
 
 def ordered_json(value: Any) -> bytes:
@@ -408,7 +392,13 @@ def ordered_json(value: Any) -> bytes:
     A model reads arguments and schemas in the order in which they were written, so stored content
     keeps that order. Other rules are those of `canonical`.
     """
-    return _encode_json(value, _ORDERED_JSON, sort_keys=False)
+    try:
+        blob = _encode_ordered(value)
+        if b"null" not in blob or not _holds_non_finite(value):  # msgspec writes NaN as null
+            return blob
+    except (UnicodeEncodeError, OverflowError):
+        pass
+    return _exact_json(value, sort_keys=False)
 
 
 def ascii_json(value: Any) -> str:
@@ -425,16 +415,6 @@ def from_json(blob: bytes | str) -> Any:
         return _JSON_DECODER.decode(blob)
     except (msgspec.DecodeError, UnicodeDecodeError, UnicodeEncodeError):
         return json.loads(blob)
-
-
-def _encode_json(value: Any, encoder: msgspec.json.Encoder, *, sort_keys: bool) -> bytes:
-    try:
-        blob = encoder.encode(value)
-    except (UnicodeEncodeError, OverflowError):
-        return _exact_json(value, sort_keys=sort_keys)
-    if b"null" in blob and _holds_non_finite(value):  # msgspec writes NaN as null
-        return _exact_json(value, sort_keys=sort_keys)
-    return blob
 
 
 def _exact_json(value: Any, *, sort_keys: bool = True) -> bytes:

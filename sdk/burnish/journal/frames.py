@@ -12,7 +12,7 @@ import re
 import secrets
 import struct
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
@@ -46,8 +46,9 @@ SALT_BYTES = 8
 
 _CANDIDATE = re.compile(b"[" + bytes(KINDS - {HEADER}) + b"]")
 _SEARCH_BYTES = 64 << 20  # one search for a frame computes check sums over at most this many bytes
-_crc32 = zlib.crc32
-_pack = PREFIX.pack
+crc32 = zlib.crc32
+pack_prefix = PREFIX.pack
+"""Encode the bytes before a payload: its length, its check sum with the seed of its kind, its kind."""
 
 Seeds = Sequence[int]
 """Start value of the check sum for each kind in a segment."""
@@ -58,8 +59,8 @@ def make_seeds(salt: bytes) -> Seeds:
 
     Segments of formats before 3 have no salt.
     """
-    seeds = [zlib.crc32(salt + bytes((kind,))) for kind in range(256)]
-    seeds[HEADER] = zlib.crc32(bytes((HEADER,)))
+    seeds = [crc32(salt + bytes((kind,))) for kind in range(256)]
+    seeds[HEADER] = crc32(bytes((HEADER,)))
     return seeds
 
 
@@ -121,19 +122,13 @@ def find_seeds(data: bytes | memoryview) -> Seeds:
 
 def prefix(kind: int, payload: bytes, seeds: Seeds = PLAIN) -> bytes:
     """Encode the nine bytes before a payload."""
-    return _pack(len(payload), _crc32(payload, seeds[kind]), kind)
-
-
-def add_events(data: list[bytes], payloads: Iterable[bytes], seeds: Seeds = PLAIN) -> None:
-    """Append the frames of events to `data`."""
-    seed = seeds[EVENT]
-    data += [_pack(len(one), _crc32(one, seed), EVENT) + one for one in payloads]
+    return pack_prefix(len(payload), crc32(payload, seeds[kind]), kind)
 
 
 def add_blob(data: list[bytes], ref: bytes, blob: bytes, seeds: Seeds = PLAIN) -> None:
     """Append the frame of a content to `data`."""
-    crc = _crc32(blob, _crc32(ref, seeds[BLOB]))
-    data += (_pack(REF_BYTES + len(blob), crc, BLOB), ref, blob)
+    crc = crc32(blob, crc32(ref, seeds[BLOB]))
+    data += (pack_prefix(REF_BYTES + len(blob), crc, BLOB), ref, blob)
 
 
 def frame(kind: int, payload: bytes, seeds: Seeds = PLAIN) -> bytes:
@@ -152,7 +147,7 @@ def frame_at(
     end = start + length
     if end > len(data):
         return None
-    if _crc32(memoryview(data)[start:end], seeds[kind]) != crc:
+    if crc32(memoryview(data)[start:end], seeds[kind]) != crc:
         return None
     return kind, start, end
 
@@ -170,7 +165,7 @@ def split(data: bytes, *, final: bool = True, seeds: Seeds | None = None) -> Ite
     while offset + head <= size:
         length, crc, kind = unpack(data, offset)
         end = offset + head + length
-        if end <= size and _crc32(view[offset + head : end], seeds[kind]) == crc:
+        if end <= size and crc32(view[offset + head : end], seeds[kind]) == crc:
             yield kind, offset, end
             offset = end
             continue

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -18,7 +18,7 @@ from burnish.files.storage import open_private
 from burnish.journal import frames
 from burnish.journal.content_sharing import Spliced
 from burnish.journal.events import Ref
-from burnish.journal.frames import SegmentHeader, add_blob, add_events
+from burnish.journal.frames import EVENT, SegmentHeader, add_blob, crc32, pack_prefix
 from burnish.journal.gil_write import SMALL, write_all, write_small
 
 _LONGEST_NS = 3600 * 10**9  # an idle process also closes its old segments
@@ -67,7 +67,7 @@ class Segment:
         self.write(frames.frame(frames.SEAL, counts, self.seeds))
 
     def append(
-        self, payloads: Sequence[bytes], blobs: Mapping[Ref, bytes] | tuple[()] = ()
+        self, payloads: Iterable[bytes], blobs: Mapping[Ref, bytes] | tuple[()] = ()
     ) -> None:
         """Write events, and before them the contents that the segment does not hold yet.
 
@@ -75,12 +75,15 @@ class Segment:
             OSError: If the file does not accept all of it; then it holds nothing of it.
         """
         data: list[bytes] = []
-        fresh: set[Ref] = set()
         if blobs and not blobs.keys() <= self.known:
-            self._add_contents(data, blobs, fresh)
-        add_events(data, payloads, self.seeds)
+            fresh = self._add_contents(data, blobs)
+        else:
+            fresh = None
+        seed = self.seeds[EVENT]
+        for payload in payloads:
+            data += (pack_prefix(len(payload), crc32(payload, seed), EVENT), payload)
         self.write(b"".join(data))
-        if fresh:
+        if fresh is not None:
             self.known |= fresh
         self.empty = False
 
@@ -100,17 +103,19 @@ class Segment:
             os.ftruncate(self.fd, self.size)
             raise
 
-    def _add_contents(self, data: list[bytes], blobs: Mapping[Ref, bytes], fresh: set[Ref]) -> None:
-        """Add the frames of contents that are new to the segment, and record their names."""
-        known = self.known
+    def _add_contents(self, data: list[bytes], blobs: Mapping[Ref, bytes]) -> set[Ref]:
+        """Add the frames of contents that are new to the segment; return their names."""
+        known, seeds = self.known, self.seeds
+        fresh: set[Ref] = set()
         for ref, blob in blobs.items():
             if ref in known or ref in fresh:
                 continue
             fresh.add(ref)
             if type(blob) is bytes:
-                add_blob(data, ref, blob, self.seeds)
+                add_blob(data, ref, blob, seeds)
             else:
                 self._add_shared(data, ref, blob, fresh)
+        return fresh
 
     def _add_shared(self, data: list[bytes], ref: Ref, blob: bytes, fresh: set[Ref]) -> None:
         """Add a spliced content, and its inner text if neither the file nor `fresh` has it."""

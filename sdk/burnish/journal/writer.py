@@ -123,26 +123,32 @@ class JournalWriter:
                 return
             self._writing = True
             try:
-                self._write(payloads, blobs, at)
-                while self._deferred:
-                    self._write(*self._deferred.popleft())
+                segment = self._segment  # as `_segment_for`, without a call for each append
+                if segment is None or segment.size >= self._limit or at > segment.expires_ns:
+                    segment = self._next_segment()
+                segment.append(payloads, blobs)
+                if self._deferred:
+                    self._write_deferred()
+            except OSError as error:
+                self._leave_torn()
+                raise name_fault(error, self.home) from error
             finally:
                 self._writing = False
         if not self._dirty:
             self._see_to_sync()
 
-    def _write(
-        self, payloads: Sequence[bytes], blobs: Mapping[Ref, bytes] | tuple[()], at: int
-    ) -> None:
-        """Write encoded events to the open segment or a new one; the caller holds the lock."""
+    def _write_deferred(self) -> None:
+        """Write the appends that interrupted another one; the caller holds the lock."""
+        while self._deferred:
+            payloads, blobs, at = self._deferred.popleft()
+            self._segment_for(at).append(payloads, blobs)
+
+    def _segment_for(self, at: int) -> Segment:
+        """Return the open segment, or a new one if it is full or too old."""
         segment = self._segment
-        try:
-            if segment is None or segment.size >= self._limit or at > segment.expires_ns:
-                segment = self._next_segment()
-            segment.append(payloads, blobs)
-        except OSError as error:
-            self._leave_torn()
-            raise name_fault(error, self.home) from error
+        if segment is None or segment.size >= self._limit or at > segment.expires_ns:
+            return self._next_segment()
+        return segment
 
     @contextlib.contextmanager
     def _exclusive(self) -> Generator[None]:
@@ -153,8 +159,12 @@ class JournalWriter:
                 yield
             finally:
                 self._writing = before
-            while self._deferred and not before:
-                self._write(*self._deferred.popleft())
+            if self._deferred and not before:
+                try:
+                    self._write_deferred()
+                except OSError as error:
+                    self._leave_torn()
+                    raise name_fault(error, self.home) from error
 
     def _see_to_sync(self) -> None:
         """Sync the written bytes now, soon, or when the system chooses, as `fsync` says."""

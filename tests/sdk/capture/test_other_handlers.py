@@ -1,6 +1,8 @@
-"""Other handlers of a completion model get the same events with burnish in the process."""
+"""Other handlers get the same events with burnish in the process, and no model streams for it."""
 
 import asyncio
+import collections
+import sys
 from typing import TypedDict
 
 import pytest
@@ -10,6 +12,7 @@ from langgraph.graph import START, StateGraph
 
 import burnish
 from burnish.journal.events import ModelEnded, ModelStarted
+from burnish.testing import ScriptedChatModel
 
 
 class State(TypedDict):
@@ -86,3 +89,50 @@ def test_the_calls_are_recorded_once(journal):
 
     kinds = [type(event) for event in journal.events]
     assert (kinds.count(ModelStarted), kinds.count(ModelEnded)) == (2, 2)
+
+
+def asker(model):
+    def ask(state):
+        return {"out": model.invoke("hello").text}
+
+    builder = StateGraph(State)
+    builder.add_node("n", ask)
+    builder.add_edge(START, "n")
+    return builder.compile()
+
+
+def checks_of(agent):
+    """Count the checks of handlers against LangChain's protocol of streaming ones."""
+    found = collections.Counter()
+
+    def count(frame, event, argument):
+        if event == "call" and frame.f_code.co_name == "__instancecheck__":
+            found[getattr(frame.f_locals.get("cls"), "__name__", "")] += 1
+
+    before = sys.getprofile()
+    sys.setprofile(count)
+    try:
+        agent.invoke({"out": ""})
+    finally:
+        sys.setprofile(before)
+    return found["_StreamingCallbackHandler"]
+
+
+def test_a_model_does_not_look_whether_the_recording_handler_streams(journal):
+    model = ScriptedChatModel(script=["one two three"], repeat=True)
+    agent = burnish.wrap(asker(model), agent="a")
+    agent.invoke({"out": ""})
+
+    assert checks_of(agent) == 0
+    assert len(journal.of(ModelEnded)) == 2
+
+
+def test_a_model_streams_for_the_handlers_beside_it(journal):
+    model = ScriptedChatModel(script=["one two three"], repeat=True)
+    plain, agent = asker(model), burnish.wrap(asker(model), agent="a")
+    agent.invoke({"out": ""})
+    expected = [piece.text for piece, _ in plain.stream({"out": ""}, stream_mode="messages")]
+    found = [piece.text for piece, _ in agent.stream({"out": ""}, stream_mode="messages")]
+
+    assert len(found) > 1
+    assert found == expected

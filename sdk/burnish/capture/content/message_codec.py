@@ -101,7 +101,12 @@ def _encode_fields(
         encoded["additional_kwargs"] = kwargs
     if metadata:
         encoded["response_metadata"] = metadata
-    _add_facts(encoded, fields, extra)
+    for name in _facts_among(tuple(fields)):
+        value = fields[name]
+        if value is not None and (name not in _PLAIN or value != _PLAIN[name]):
+            encoded[name] = value
+    if extra:
+        encoded["extra"] = extra
     return encoded
 
 
@@ -122,15 +127,6 @@ def _add_calls(encoded: Message, fields: Mapping[str, Any]) -> None:
     invalid = fields.get("invalid_tool_calls")
     if invalid:
         encoded["parts"].extend(block_codec.encode_invalid_call(call) for call in invalid)
-
-
-def _add_facts(encoded: Message, fields: Mapping[str, Any], extra: dict[str, Any] | None) -> None:
-    for name in _facts_among(tuple(fields)):
-        value = fields[name]
-        if value is not None and (name not in _PLAIN or value != _PLAIN[name]):
-            encoded[name] = value
-    if extra:
-        encoded["extra"] = extra
 
 
 @functools.lru_cache(maxsize=256)

@@ -46,19 +46,16 @@ Print = bytes | tuple[str, bytes]
 """Fingerprint of a message or a request: all its fields, with long texts separate."""
 
 
-class _Sent(NamedTuple):
-    """The messages of a call: a fingerprint and a name of each, and the bytes behind them."""
-
-    prints: list[Print]
-    refs: list[Ref]
-    blobs: Blobs
+_Sent = tuple[list[Print], list[Ref], Blobs]
+"""The messages of a call: a fingerprint and a name of each, and the bytes behind them."""
 
 
 class Asked(NamedTuple):
-    """The other parts of a call: names and bytes of tools and parameters, and the model."""
+    """The other parts of a call: names of tools and parameters, their bytes, and the model."""
 
-    tools: tuple[Ref, bytes] | None
-    parameters: tuple[Ref, bytes] | None
+    tools: Ref | None
+    parameters: Ref | None
+    blobs: Blobs
     model: str | None
 
 
@@ -77,7 +74,7 @@ class Content:
         self.cleaned: set[Ref] = set()  # names of redacted contents
         self._known: dict[Print, tuple[Ref, bytes]] = {}  # messages by their fingerprints
         self._held: dict[int, tuple[BaseMessage, Any, Ref, bytes]] = {}  # heavy messages
-        self._last: _Sent | None = _Sent([], [], {})  # None once a message is too heavy to compare
+        self._last: _Sent | None = ([], [], {})  # None once a message is too heavy to compare
         self._own: dict[Print, Any] = {}  # recurring values that this run changed
         self._texts: dict[str, tuple[Ref, bytes]] = {}  # long texts, which recur in messages
 
@@ -89,26 +86,27 @@ class Content:
         return self._known.get(prints[0]) or self._fresh(message, prints[0])
 
     def messages(self, messages: Sequence[BaseMessage]) -> tuple[list[Ref], Blobs]:
-        """Return names of messages in order, and the bytes behind them."""
+        """Return names of messages in order, and the bytes behind them; neither may be changed."""
         last = self._last
         prints = None if last is None else _prints_of(messages)
         if last is None or prints is None:
             self._last = None
             named = list(map(self._held_of, messages))
             return [ref for ref, _ in named], dict(named)
-        count = len(last.prints)
-        if prints[:count] == last.prints:
-            refs, blobs = last.refs.copy(), last.blobs.copy()
+        before, refs, blobs = last
+        count = len(before)
+        if prints[:count] == before:
+            refs, blobs = refs.copy(), blobs.copy()
         else:
             count, refs, blobs = 0, [], {}
         known = self._known
-        for message, print_ in zip(messages[count:], prints[count:], strict=True):
-            ref, blob = known.get(print_) or self._fresh(message, print_)
+        for place in range(count, len(prints)):
+            print_ = prints[place]
+            ref, blobs[ref] = known.get(print_) or self._fresh(messages[place], print_)
             refs.append(ref)
-            blobs[ref] = blob
         if self._last is not None:
-            self._last = _Sent(prints, refs, blobs)
-        return refs, blobs.copy()
+            self._last = (prints, refs, blobs)
+        return refs, blobs
 
     def _fresh(self, message: BaseMessage, print_: Print) -> tuple[Ref, bytes]:
         """Return name and bytes of a message that this run has not sent before."""
@@ -119,7 +117,7 @@ class Content:
         if fields["type"] == "system":
             made = self._recalled(_prompts, print_, message, self._encoded)
         else:
-            made = self._encoded(message)
+            made = self.sharing(encode_for_storage(message))
         self._known[print_] = made
         return made
 
@@ -143,6 +141,12 @@ class Content:
 
         Its losses are counted separately: the conversation is complete without it.
         """
+        if self.door is None:
+            try:
+                blob = ordered_json(value)
+                return ref_of(blob), blob
+            except (TypeError, RecursionError, ValueError):
+                pass  # it is not plain data
         lost: Losses = {}
         named = self._value(value, lost)
         if lost:
@@ -239,9 +243,9 @@ class Content:
 
     def _asked(self, params: Mapping[str, Any]) -> Asked:
         request = read_request(params)
-        tools = self.seen(request.tools) if request.tools else None
-        parameters = self.seen(request.parameters) if request.parameters else None
-        return Asked(tools, parameters, request.model)
+        named = [self.seen(part) if part else None for part in (request.tools, request.parameters)]
+        tools, parameters = (None if one is None else one[0] for one in named)
+        return Asked(tools, parameters, dict(filter(None, named)), request.model)
 
     def _recalled(
         self, recurring: Recurring[_M], key: Print, given: Any, make: Callable[[Any], _M]
@@ -271,7 +275,9 @@ def _is_heavy(fields: Mapping[str, Any]) -> bool:
     if type(fields["content"]) is not str or fields.get("artifact") is not None:
         return True
     metadata = fields["response_metadata"]
-    measured = metadata and metadata.get("burnish")
+    if not metadata:
+        return False
+    measured = metadata.get("burnish")
     return bool(measured) and any(map(measured.get, _TOKENS))
 
 

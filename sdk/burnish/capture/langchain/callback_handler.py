@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from typing import Any
 
@@ -20,11 +20,11 @@ from burnish.capture import faults
 from burnish.capture.faults import guarded
 from burnish.capture.langchain.completion import close_root
 from burnish.capture.langchain.models import end_model, fail_model, start_completion, start_model
-from burnish.capture.langchain.nodes import end_node, start_node
+from burnish.capture.langchain.nodes import end_node, fail_node, start_node
 from burnish.capture.langchain.pending_runs import awaited
 from burnish.capture.langchain.retrievers import end_retrieval, start_retrieval
 from burnish.capture.langchain.tools import end_tool, fail_tool, start_tool
-from burnish.capture.patches import completion_start, openai_tap
+from burnish.capture.patches import completion_start, openai_tap, streaming_check
 from burnish.capture.recorder.context import innermost, scope, suppressed
 from burnish.capture.recorder.runs import Run, registry
 
@@ -73,7 +73,8 @@ class Callbacks:
 
     Callbacks of every run contain their own try block, because a wrapper around each would cost as
     much as some of them do. All are static: for each event LangChain checks whether the callback is
-    a coroutine function, which takes longer for a bound method.
+    a coroutine function, which takes longer for a bound method. They name the arguments that
+    LangChain always passes, also unused ones: Python compares any other with each parameter.
     """
 
     run_inline = True
@@ -88,7 +89,15 @@ class Callbacks:
 
     @staticmethod
     def on_chain_start(
-        serialized: Any, inputs: Any, *, run_id: Any, parent_run_id: Any = None, **about: Any
+        serialized: Any,
+        inputs: Any,
+        *,
+        run_id: Any,
+        parent_run_id: Any = None,
+        tags: list[str] | None = None,
+        metadata: dict[str, Any] | None = None,
+        name: str | None = None,
+        **_: Any,
     ) -> None:
         """Record that a graph, a node or another runnable started."""
         try:
@@ -100,27 +109,29 @@ class Callbacks:
             parent = _find_parent(key, parent_run_id)
             if parent is None or parent.key == key:
                 return
-            tags = about.get("tags")
             if tags and _HIDDEN in tags:
                 registry.alias(parent, key)
             else:
-                start_node(parent, key, about)
+                start_node(parent, key, name or "runnable", tags, metadata or {})
         except Exception as fault:  # noqa: BLE001 - a fault in capture must not reach the agent
             faults.report("on_chain_start", fault)
 
     @staticmethod
-    def on_chain_end(outputs: Any, *, run_id: Any, **_: Any) -> None:
+    def on_chain_end(
+        outputs: Any, *, run_id: Any, parent_run_id: Any = None, tags: Any = None, **_: Any
+    ) -> None:
         """Record that it returned."""
         try:
-            run = _runs.get(run_id.int)
+            key = run_id.int
+            run = _runs.get(key)
             if run is None:
                 return
-            if run.key != run_id.int:
-                registry.drop_alias(run, run_id.int)
+            if run.key != key:
+                registry.drop_alias(run, key)
             elif run.parent is None:
                 close_root(run, outputs)
             else:
-                end_node(run, None)
+                end_node(run)
         except Exception as fault:  # noqa: BLE001
             faults.report("on_chain_end", fault)
 
@@ -136,7 +147,7 @@ class Callbacks:
         elif run.parent is None:
             close_root(run, None, error)
         else:
-            end_node(run, error)
+            fail_node(run, error)
 
     @staticmethod
     def on_chat_model_start(
@@ -145,6 +156,8 @@ class Callbacks:
         *,
         run_id: Any,
         parent_run_id: Any = None,
+        metadata: dict[str, Any] | None = None,
+        invocation_params: Mapping[str, Any] | None = None,
         **about: Any,
     ) -> None:
         """Record a call of a chat model."""
@@ -152,7 +165,7 @@ class Callbacks:
             key = run_id.int
             parent = _find_parent(key, parent_run_id)
             if parent is not None:
-                start_model(parent, key, messages[0], about)
+                start_model(parent, key, messages[0], metadata, invocation_params, about)
         except Exception as fault:  # noqa: BLE001
             faults.report("on_chat_model_start", fault)
 
@@ -164,13 +177,15 @@ class Callbacks:
         *,
         run_id: Any,
         parent_run_id: Any = None,
+        metadata: dict[str, Any] | None = None,
+        invocation_params: Mapping[str, Any] | None = None,
         **about: Any,
     ) -> None:
         """Record a call of a completion model."""
         key = run_id.int
         parent = _find_parent(key, parent_run_id)
         if parent is not None:
-            start_completion(parent, key, prompts[0], about)
+            start_completion(parent, key, prompts[0], metadata, invocation_params, about)
 
     @staticmethod
     def on_llm_new_token(token: Any, *, chunk: Any = None, run_id: Any, **_: Any) -> None:
@@ -192,7 +207,9 @@ class Callbacks:
             faults.report("on_llm_new_token", fault)
 
     @staticmethod
-    def on_llm_end(response: Any, *, run_id: Any, **_: Any) -> None:
+    def on_llm_end(
+        response: Any, *, run_id: Any, parent_run_id: Any = None, tags: Any = None, **_: Any
+    ) -> None:
         """Record the answer of a model."""
         try:
             run = _runs.get(run_id.int)
@@ -216,6 +233,9 @@ class Callbacks:
         *,
         run_id: Any,
         parent_run_id: Any = None,
+        tags: list[str] | None = None,
+        metadata: dict[str, Any] | None = None,
+        inputs: Any = None,
         **about: Any,
     ) -> None:
         """Record a tool call."""
@@ -223,12 +243,22 @@ class Callbacks:
             key = run_id.int
             parent = _find_parent(key, parent_run_id)
             if parent is not None:
-                start_tool(parent, key, serialized, input_str, about)
+                start_tool(
+                    parent,
+                    key,
+                    about.get("name") or (serialized or {}).get("name") or "tool",
+                    input_str if inputs is None else inputs,
+                    call_id=about.get("tool_call_id"),
+                    tags=tags,
+                    metadata=metadata,
+                )
         except Exception as fault:  # noqa: BLE001
             faults.report("on_tool_start", fault)
 
     @staticmethod
-    def on_tool_end(output: Any, *, run_id: Any, **_: Any) -> None:
+    def on_tool_end(
+        output: Any, *, run_id: Any, parent_run_id: Any = None, tags: Any = None, **_: Any
+    ) -> None:
         """Record the result of a tool."""
         try:
             run = _runs.get(run_id.int)
@@ -259,7 +289,8 @@ class Callbacks:
         key = run_id.int
         parent = _find_parent(key, parent_run_id)
         if parent is not None:
-            start_retrieval(parent, key, serialized, query, about)
+            name = about.get("name") or (serialized or {}).get("name")
+            start_retrieval(parent, key, name, query, about)
 
     @staticmethod
     @guarded
@@ -297,6 +328,7 @@ def shared_handler() -> Any:
 
     made = Handler()
     completion_start.install(made)
+    streaming_check.exempt(made)
     # A default instead of a set value: threads without our context have it too.
     register_configure_hook(ContextVar("burnish_handler", default=made), inheritable=True)
     return made

@@ -133,8 +133,7 @@ def _start_access(
         if key in _KEPT and value is not None
     }
     key = new_key()
-    about = {"name": f"store.{name}", "inputs": inputs, "operation": operation}
-    start_tool(parent, key, None, "", about)
+    start_tool(parent, key, f"store.{name}", inputs, operation=operation)
     return registry.runs.get(key)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from burnish.capture.content.message_codec import encode_for_storage, said
@@ -20,30 +20,47 @@ from burnish.capture.recorder.requests import TOKENS, ModelReply, ModelRequest
 from burnish.capture.recorder.runs import Run
 
 
-def start_model(parent: Run, key: int, messages: list[Any], about: dict[str, Any]) -> None:
-    """Record a call of a chat model."""
-    _start_call(parent, key, sent_messages.as_sent(messages), about)
-
-
-def start_completion(parent: Run, key: int, prompt: str, about: dict[str, Any]) -> None:
-    """Record a call of a completion model; its prompt is recorded as one user message."""
-    message = {"role": "user", "parts": [{"type": "text", "content": prompt}], "class": "prompt"}
-    _start_call(parent, key, [message], about, langchain=False)
-
-
-def _start_call(
-    parent: Run, key: int, messages: Sequence[Any], about: dict[str, Any], *, langchain: bool = True
+def start_model(
+    parent: Run,
+    key: int,
+    messages: list[Any],
+    metadata: dict[str, Any] | None,
+    parameters: Mapping[str, Any] | None,
+    about: dict[str, Any],
 ) -> None:
-    openai_tap.install()
-    metadata = about.get("metadata") or {}
+    """Record a call of a chat model; `about` holds the tags and options of the call."""
+    metadata = metadata or {}
     request = ModelRequest(
-        messages=messages,
-        langchain=langchain,
-        parameters=about.get("invocation_params") or {},
+        messages=sent_messages.as_sent(messages),
+        langchain=True,
+        parameters=parameters or {},
         model=metadata.get("ls_model_name"),
         provider=metadata.get("ls_provider"),
         run_id=run_id_of(key),
-        about=about_run(about),
+        about=about_run(about.get("tags"), metadata, about.get("options")),
+    )
+    openai_tap.install()
+    start_model_call(open_run(parent, key, "model", metadata), request)
+
+
+def start_completion(
+    parent: Run,
+    key: int,
+    prompt: str,
+    metadata: dict[str, Any] | None,
+    parameters: Mapping[str, Any] | None,
+    about: dict[str, Any],
+) -> None:
+    """Record a call of a completion model; its prompt is recorded as one user message."""
+    metadata = metadata or {}
+    message = {"role": "user", "parts": [{"type": "text", "content": prompt}], "class": "prompt"}
+    request = ModelRequest(
+        messages=[message],
+        parameters=parameters or {},
+        model=metadata.get("ls_model_name"),
+        provider=metadata.get("ls_provider"),
+        run_id=run_id_of(key),
+        about=about_run(about.get("tags"), metadata, about.get("options")),
     )
     start_model_call(open_run(parent, key, "model", metadata), request)
 

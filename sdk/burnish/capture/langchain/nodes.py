@@ -9,22 +9,22 @@ from burnish.capture.recorder import calls
 from burnish.capture.recorder.runs import Run, registry
 
 
-def start_node(parent: Run, key: int, about: dict[str, Any]) -> None:
+def start_node(
+    parent: Run, key: int, name: str, tags: list[str] | None, metadata: dict[str, Any]
+) -> None:
     """Record the start of a node, a sub-graph, a nested agent or another runnable."""
-    metadata = about.get("metadata") or {}
     run = open_run(parent, key, "node", metadata)
-    name = about.get("name") or "runnable"
     nested = registry.expected.pop(key, None) if registry.expected else None
     if nested is not None:
         name = run.speaker = nested
-    elif parent.kind == "node" and _is_node(about):
+    elif parent.kind == "node" and _is_node(tags):
         run.speaker = _speaker_of_graph(parent)
     calls.start_node(run, name)
 
 
-def _is_node(about: dict[str, Any]) -> bool:
+def _is_node(tags: list[str] | None) -> bool:
     """Return whether the run is a node of a graph, so that its parent is that graph."""
-    return any(tag.startswith("graph:step") for tag in about.get("tags") or ())
+    return any(tag.startswith("graph:step") for tag in tags or ())
 
 
 def _speaker_of_graph(graph: Run) -> str | None:
@@ -35,12 +35,14 @@ def _speaker_of_graph(graph: Run) -> str | None:
     return graph.place.node if graph.name == "LangGraph" else graph.name
 
 
-@closes
-def end_node(run: Run, error: BaseException | None) -> None:
-    """Record that it returned, raised, or was left by control flow."""
-    if error is None:
+def end_node(run: Run) -> None:
+    """Record that it returned."""
+    if registry.remove(run):
         calls.finish_node(run)
-    else:
-        calls.fail_node(
-            run, error, bubbled=type(error).__name__ if is_control_flow(error) else None
-        )
+
+
+@closes
+def fail_node(run: Run, error: BaseException) -> None:
+    """Record that it raised, or was left by control flow."""
+    bubbled = type(error).__name__ if is_control_flow(error) else None
+    calls.fail_node(run, error, bubbled=bubbled)

@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
+
+import msgspec
 
 _FINISH = ("finish_reason", "stop_reason", "stopReason", "done_reason")
 _REASONS = (
@@ -19,7 +21,7 @@ _OWN_FACTS = (*_STAMP, "prompt_token_ids", "token_ids", "logprobs", "base_model"
 _MODEL = ("model_name", "model", "model_id")
 
 
-class LangChainReply(NamedTuple):
+class LangChainReply(msgspec.Struct, frozen=True):
     """One answer: the message (or bare text) and its facts, as ModelEnded's fields."""
 
     message: Any  # BaseMessage, or None

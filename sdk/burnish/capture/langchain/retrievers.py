@@ -16,11 +16,19 @@ _SCORES = ("score", "relevance_score", "_score")
 
 
 def start_retrieval(
-    parent: Run, key: int, serialized: Any, query: str, about: dict[str, Any]
+    parent: Run, key: int, name: str | None, query: str, about: dict[str, Any]
 ) -> None:
     """Record the query of a retriever."""
-    about = {**about, "inputs": {"query": query}, "operation": "retrieval"}
-    start_tool(parent, key, serialized, query, about)
+    start_tool(
+        parent,
+        key,
+        name or "tool",
+        {"query": query},
+        call_id=about.get("tool_call_id"),
+        tags=about.get("tags"),
+        metadata=about.get("metadata"),
+        operation="retrieval",
+    )
 
 
 def end_retrieval(run: Run, documents: Iterable[Any]) -> None:

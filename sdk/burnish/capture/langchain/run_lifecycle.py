@@ -63,16 +63,18 @@ def run_id_of(key: int) -> bytes:
     return key.to_bytes(16, "big")
 
 
-def about_run(about: dict[str, Any]) -> dict[str, Any] | None:
+def about_run(
+    tags: list[str] | None, metadata: dict[str, Any] | None, options: Any = None
+) -> dict[str, Any] | None:
     """Return tags and metadata that the user passed with a run; None without any."""
-    tags = own_tags(about.get("tags"))
-    metadata = own_metadata(about.get("metadata"))
-    options = about.get("options")
-    structured = options and options.get("ls_structured_output_format")
-    if not (tags or metadata or structured):
-        return None
-    named = {"tags": tags, "metadata": metadata, "structured_output": structured}
-    return {name: value for name, value in named.items() if value}
+    named: dict[str, Any] = {}
+    if tags and (own := own_tags(tags)):
+        named["tags"] = own
+    if metadata and (own := own_metadata(metadata)):
+        named["metadata"] = own
+    if options and (structured := options.get("ls_structured_output_format")):
+        named["structured_output"] = structured
+    return named or None
 
 
 def is_control_flow(error: BaseException) -> bool:

@@ -19,18 +19,25 @@ from burnish.capture.recorder.runs import Run
 
 
 def start_tool(
-    parent: Run, key: int, serialized: Any, input_str: str, about: dict[str, Any]
+    parent: Run,
+    key: int,
+    name: str,
+    arguments: Any,
+    *,
+    call_id: Any = None,
+    tags: list[str] | None = None,
+    metadata: dict[str, Any] | None = None,
+    operation: str = "execute_tool",
 ) -> None:
     """Record a tool call."""
-    run = open_run(parent, key, "tool", about.get("metadata") or {})
-    inputs = about.get("inputs")
+    run = open_run(parent, key, "tool", metadata or {})
     request = ToolRequest(
-        name=about.get("name") or (serialized or {}).get("name") or "tool",
-        arguments=inputs if inputs is not None else input_str,
-        call_id=about.get("tool_call_id"),
+        name=name,
+        arguments=arguments,
+        call_id=call_id,
         run_id=run_id_of(key),
-        about=about_run(about),
-        operation=about.get("operation", "execute_tool"),
+        about=about_run(tags, metadata),
+        operation=operation,
     )
     start_tool_run(run, request)
     propagation.enter(run)

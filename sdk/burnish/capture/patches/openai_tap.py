@@ -100,7 +100,7 @@ def take(made: Any) -> dict[str, Any] | None:
 def reply_of(message: Any, chunks: list[dict[str, Any]] | None) -> WireReply | None:
     """Return the server's reply to an ended call."""
     if not chunks:
-        whole = take(message)
+        whole = take(message) if _kept else None
         if whole is None:
             return None
         chunks = [whole]

@@ -50,7 +50,7 @@ def _watch_rewrite(rewrite: Callable[[list[Any]], list[Any]]) -> Callable[[list[
     @functools.wraps(rewrite)
     def watched(messages: list[Any]) -> list[Any]:
         shown = rewrite(messages)
-        if registry.active and not suppressed.get():
+        if registry.active and any(map(is_not, shown, messages)) and not suppressed.get():
             _remember_messages(shown, messages)
         return shown
 
@@ -59,9 +59,8 @@ def _watch_rewrite(rewrite: Callable[[list[Any]], list[Any]]) -> Callable[[list[
 
 @faults.guarded
 def _remember_messages(shown: list[Any], sent: list[Any]) -> None:
-    if any(map(is_not, shown, sent)):
-        # The table holds the list, so that its id is not reused.
-        _sent[id(shown)] = (shown, list(sent))
+    # The table holds the list, so that its id is not reused.
+    _sent[id(shown)] = (shown, list(sent))
     while len(_sent) > _KEPT:
         _sent.popitem(last=False)
 

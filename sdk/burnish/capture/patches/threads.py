@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextvars import copy_context
+from contextvars import Context, copy_context
 from typing import Any
 
 from burnish.capture.faults import guarded
@@ -56,6 +56,6 @@ def _remember_origin(thread: threading.Thread) -> None:
 def _is_inside_run(fn: Any) -> bool:
     """Return whether a captured run submits this, and it does not carry a context already."""
     carried = getattr(fn, "func", fn)
-    if type(getattr(carried, "__self__", None)).__name__ == "Context":
+    if type(getattr(carried, "__self__", None)) is Context:
         return False
     return context.current_run() is not None

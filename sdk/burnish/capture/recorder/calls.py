@@ -21,7 +21,15 @@ from burnish.capture.recorder.requests import (
     ToolRequest,
 )
 from burnish.capture.recorder.runs import LiveTrajectory, Run, describe_error, registry
-from burnish.journal.events import ModelStarted, NodeEnded, NodeStarted, RunStarted, ToolStarted
+from burnish.journal.events import (
+    ModelEnded,
+    ModelStarted,
+    NodeEnded,
+    NodeStarted,
+    RunStarted,
+    ToolEnded,
+    ToolStarted,
+)
 
 
 def start_run(trajectory: LiveTrajectory, request: RunRequest) -> None:
@@ -98,16 +106,16 @@ def start_model_call(run: Run, request: ModelRequest) -> None:
     trajectory = run.trajectory
     content = trajectory.content
     if request.langchain:
-        refs, blobs = content.messages(request.messages)
+        refs, sent = content.messages(request.messages)
     else:
-        refs, blobs = content.encoded(request.messages)
-    tools, parameters, model = content.request(request.parameters)
+        refs, sent = content.encoded(request.messages)
+    asked = content.request(request.parameters)
+    blobs = sent | asked.blobs
+    tools, about = asked.tools, None
     if request.tools:
-        tools = content.seen(request.tools)
-    about = content.value(request.about) if request.about else None
-    for item in (tools, parameters, about):
-        if item is not None:
-            blobs[item[0]] = item[1]
+        tools, blobs[tools] = content.seen(request.tools)
+    if request.about:
+        about, blobs[about] = content.value(request.about)
     run.number_try(tuple(refs))
     registry.add(run)
     parent, place = run.parent, run.place
@@ -119,20 +127,21 @@ def start_model_call(run: Run, request: ModelRequest) -> None:
             parent=parent and parent.span,
             run_id=request.run_id,
             messages=refs,
-            tools=tools and tools[0],
-            request=parameters and parameters[0],
-            model=model or request.model,
+            tools=tools,
+            request=asked.parameters,
+            model=asked.model or request.model,
             provider=request.provider,
             node=place.node,
             step=place.step,
             namespace=place.namespace,
             speaker=run.speaker,
             attempt=run.attempt,
-            extras=about and about[0],
+            extras=about,
         ),
         blobs,
     )
-    run.redacted = kept.redacted
+    if kept.redacted:
+        run.redacted = True
 
 
 def finish_model_call(run: Run, reply: ModelReply) -> None:
@@ -183,10 +192,20 @@ def _end_model(
         extras = extras and without_spelling(to_plain(extras))
     named = None
     if extras:
-        named, blob = content.value(extras)
-        blobs[named] = blob
-    facts = {"first_token_at": run.first_token_at, **facts, **failure}
-    trajectory.end_run(run, blobs, reply=ref, extras=named, redacted=redacted, **facts)
+        named, blobs[named] = content.value(extras)
+    fields: dict[str, Any] = {"first_token_at": run.first_token_at, **facts, **failure}
+    trajectory.send(
+        ModelEnded(
+            at=trajectory.clock(),
+            trajectory=trajectory.id,
+            span=run.span,
+            reply=ref,
+            extras=named,
+            redacted=redacted,
+            **fields,
+        ),
+        blobs,
+    )
 
 
 def fail_model_call(
@@ -263,10 +282,20 @@ def finish_tool_run(run: Run, reply: ToolReply, **failure: Any) -> None:
     """Record that a tool returned; `failure` names an error that it reported in its result."""
     blobs: Blobs = {}
     ref = None
+    trajectory = run.trajectory
     if reply.result is not None:
-        ref, blob = run.trajectory.content.sharing(reply.result)
-        blobs[ref] = blob
-    run.trajectory.end_run(run, blobs, result=ref, is_error=reply.is_error, **failure)
+        ref, blobs[ref] = trajectory.content.sharing(reply.result)
+    trajectory.send(
+        ToolEnded(
+            at=trajectory.clock(),
+            trajectory=trajectory.id,
+            span=run.span,
+            result=ref,
+            is_error=reply.is_error,
+            **failure,
+        ),
+        blobs,
+    )
 
 
 def fail_tool_run(

@@ -51,7 +51,15 @@ def innermost(outer: Run | None, inner: Run | None) -> Run | None:
 
 def current_run() -> Run | None:
     """Return the captured run that calls this code, or None."""
-    return innermost(run_of_config(ambient_config()), scope.get())
+    # As run_of_config(ambient_config()), without the calls: this runs for each piece of work that
+    # a graph gives to a thread.
+    module = sys.modules.get("langchain_core.runnables.config")
+    config = None if module is None else module.var_child_runnable_config.get()
+    manager = config.get("callbacks") if config else None
+    parent = getattr(manager, "parent_run_id", None)
+    outer = None if parent is None else registry.runs.get(parent.int)
+    inner = scope.get()
+    return outer if inner is None else innermost(outer, inner)
 
 
 def trajectories_here() -> list[LiveTrajectory]:

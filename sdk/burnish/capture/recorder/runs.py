@@ -153,7 +153,11 @@ class LiveTrajectory:
         self.root = Root(self)
         self.open: dict[Any, Run] = {}  # below the root, by their keys, in the order of their start
         self.aliases: set[Any] = set()  # ids of runs that are not recorded separately
-        self.waiting: deque[AnyEvent] = deque()  # frames of nodes, sent with the next call's
+        self.waiting: deque[AnyEvent] = deque()  # events of nodes, sent with the next call's
+        # Queues an event, which is written with the next call's; C code, if nothing is redacted.
+        self.wait: Callable[[AnyEvent], object] = (
+            self.waiting.append if door is None else self._wait_sealed
+        )
         self.interrupts: list[str] = []
         self.last_reply: str | None = None
         self.awaits_tools = False  # the last reply called a tool
@@ -170,18 +174,18 @@ class LiveTrajectory:
             self.hand_over((event,), blobs, self.losses)
             return event
         events: list[AnyEvent] = []
+        add, take = events.append, waiting.popleft
         try:
             while waiting:
-                events.append(waiting.popleft())
+                add(take())
         except IndexError:  # another thread took the last one
             pass
-        events.append(event)
+        add(event)
         self.hand_over(events, blobs, self.losses)
         return event
 
-    def wait(self, event: AnyEvent) -> None:
-        """Queue an event, which is written with the next call's."""
-        self.waiting.append(event if self.content.door is None else self._sealed(event, _NO_BLOBS))
+    def _wait_sealed(self, event: AnyEvent) -> None:
+        self.waiting.append(self._sealed(event, _NO_BLOBS))
 
     def _sealed(self, event: AnyEvent, blobs: Collection[Ref]) -> AnyEvent:
         content = self.content

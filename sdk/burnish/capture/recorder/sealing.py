@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, get_args, get_origin
+from typing import Any, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -68,8 +68,14 @@ class _Texts(msgspec.Struct, frozen=True):
 
 
 @functools.cache
+def types_of_fields(kind: type[AnyEvent]) -> dict[str, Any]:
+    """Return the declared types of an event's fields, without bounds of numbers."""
+    return get_type_hints(kind)
+
+
+@functools.cache
 def _texts_of(kind: type[AnyEvent]) -> _Texts:
-    fields = {field.name: field.type for field in msgspec.structs.fields(kind)}
+    fields = types_of_fields(kind)
     return _Texts(
         single=tuple(name for name, declared in fields.items() if str in _types_of_field(declared)),
         listed=tuple(name for name, declared in fields.items() if declared == list[str]),
@@ -151,16 +157,16 @@ def readable(event: AnyEvent, losses: dict[str, int]) -> AnyEvent:
         encode(event)
     except UnreadableEvent:
         fields = {}
-        for field in msgspec.structs.fields(type(event)):
-            value = getattr(event, field.name)
+        for name, declared in types_of_fields(type(event)).items():
+            value = getattr(event, name)
             try:
-                fields[field.name] = _convert_value(value, field.type)
+                fields[name] = _convert_value(value, declared)
             except (WrongValue, TypeError, ValueError):
                 losses[FIELDS_DROPPED] = losses.get(FIELDS_DROPPED, 0) + 1
-                if type(None) in get_args(field.type):
-                    fields[field.name] = None
-                elif field.type is str and field.name not in _IDS:
-                    fields[field.name] = f"[{type(value).__name__}]"
+                if type(None) in get_args(declared):
+                    fields[name] = None
+                elif declared is str and name not in _IDS:
+                    fields[name] = f"[{type(value).__name__}]"
         event = type(event)(**fields)
         encode(event)
     return event
