@@ -22,7 +22,7 @@ def open_run(parent: Run, key: int, kind: str, metadata: dict[str, Any]) -> Run:
     low = key & _SPAN_BITS
     if parent.key == key:  # the wrapped runnable is itself a model or a tool
         low ^= key >> 64
-    run = Run(parent, kind, key, f"{low:016x}")
+    run = Run(parent, kind, key, low.to_bytes(8, "big").hex())
     namespace = metadata.get("langgraph_checkpoint_ns")  # identifies one execution of a node
     if namespace is not None and namespace != run.place.namespace:
         node, step = metadata.get("langgraph_node"), metadata.get("langgraph_step")
