@@ -71,7 +71,7 @@ def test_a_memorised_training_set_gains_nothing_on_held_out_tasks(shop, base, ma
     )
     edit(shop, "max_steps = 3", "max_steps = 3\ntrain_sample = 5", "burnish.toml")
     pairs = [(f"total of order {number}", f"Done: {total}") for number, total in known.items()]
-    adapter = learn(made, base, pairs * 8, rank=16, epochs=40, learning_rate=1e-2)
+    adapter = learn(made, base, pairs, rank=16, epochs=200, learning_rate=1e-2, batch_size=5)
 
     found = evaluate("shop", adapters=[None, adapter])
 
@@ -189,9 +189,8 @@ def test_a_judge_that_accepts_everything_admits_nothing_and_is_contradicted(
             burnish.Workspace(), agent="shop", verify=subject.verifiers, recipe={"min_rows": 1}
         )
 
-    rng = random.Random(1)
-    pairs = [(f"total of order {n}", f"Done: {rng.randint(100, 999)}") for n in range(40)]
-    adapter = learn(made, base, pairs)  # three digits: the check accepts none of these answers
+    pairs = [(f"total of order {n}", "Done: 777") for n in range(40)]
+    adapter = learn(made, base, pairs)  # three digits: the check accepts no such answer
     found = evaluate("shop", adapters=[None, adapter], tasks=subject.tasks("heldout", 20))
     assert found_names(found)["collapse.unverified"] == "reject"
     assert any(
