@@ -335,7 +335,10 @@ class AgentConfig(Table, frozen=True, kw_only=True):
         ),
     ] = []
     tasks: Annotated[
-        str | None, Meta(description='"module:function" that returns the tasks of a pool.')
+        str | list[str] | None,
+        Meta(
+            description='Tasks by pool: "module:function", a file or folder of task files ("tasks/"), or a list of them.'
+        ),
     ] = None
     dataset: DatasetConfig = DatasetConfig()
     train: TrainConfig = TrainConfig()

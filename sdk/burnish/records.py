@@ -194,12 +194,13 @@ class Trajectory(Record, frozen=True, kw_only=True):
 
 
 class Task(Record, frozen=True, kw_only=True):
-    """Something to attempt, as the function named by `tasks` in burnish.toml gives it."""
+    """Something to attempt, as a function or a file that `tasks` in burnish.toml names gives it."""
 
     id: str
     input: Json  # what the graph is invoked with
     kind: str = "default"
-    data: dict[str, Json] = {}  # further keys of the user's function
+    data: dict[str, Json] = {}  # all keys as given; an environment gets them
+    tags: list[str] = []  # slices of the set, such as "edge"
 
 
 class DatasetManifest(Record, frozen=True, kw_only=True):
@@ -278,6 +279,7 @@ class PoolComparison(Record, frozen=True, kw_only=True):
     lost: int  # solved before, failed now: regressions
     p_value: float  # exact test over families, two-sided; McNemar's if every family has one pair
     by_kind: dict[str, dict[str, Rate]] = {}  # kind -> {"before", "after"}
+    by_tag: dict[str, dict[str, Rate]] = {}  # the same for the tags of tasks: slices of the set
     cost: dict[str, dict[str, float]] = {}  # measure -> {"before", "after"}: steps, tokens, latency
     tasks: list[TaskComparison] = []  # empty in reports of earlier versions
     families: int = 0

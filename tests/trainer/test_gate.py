@@ -10,8 +10,8 @@ from gate_by_hand import attempt, compare, measured, pool
 
 from burnish.errors import EvaluationError
 from burnish.records import PoolComparison
+from burnish_exporters.tasks.task_sources import decode_tasks
 from burnish_trainer import decide
-from burnish_trainer.evaluation.agent_project import decode_tasks
 from burnish_trainer.evaluation.comparison import (
     compare_pool,
     group_attempts,

@@ -15,6 +15,7 @@ from burnish.cli.options import AsJson, Home
 from burnish.cli.output import print_json
 from burnish.errors import SettingsError
 from burnish_trainer.readiness.command import readiness_app
+from burnish_trainer.tasks.commands import app as tasks_app
 
 NOT_PROMOTED = 3
 
@@ -205,5 +206,5 @@ def _print_evaluation(found: Any) -> None:
         console.say(f"  {line}")
 
 
-COMMANDS = {"readiness": readiness_app}
+COMMANDS = {"readiness": readiness_app, "tasks": tasks_app}
 """Commands beside those that the installation names."""

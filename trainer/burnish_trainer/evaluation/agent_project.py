@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-
-import msgspec
 
 import burnish
 from burnish.errors import EvaluationError
@@ -18,6 +14,7 @@ from burnish.imports.import_path import resolve_object
 from burnish.project import AgentConfig, Project, load_project
 from burnish.protocols import Verifier
 from burnish.records import Task
+from burnish_exporters.tasks.task_sources import load_tasks
 from burnish_trainer.evaluation.agent_code import hash_code
 
 POOLS = ("heldout", "standing", "capability")
@@ -77,34 +74,17 @@ class AgentProject:
         return make_proof_verifiers(self.config, self.project.folder)
 
     def tasks(self, pool: str, n: int | None = None, seed: int = 0) -> list[Task]:
-        """Return tasks of a pool, from the function that burnish.toml names.
+        """Return tasks of a pool, from what burnish.toml names.
 
         Args:
             pool: Name of the pool.
             n: Number of tasks; by default all of the pool.
-            seed: Passed on if the function takes a `seed`.
+            seed: Chooses among more tasks.
 
         Raises:
-            EvaluationError: burnish.toml names no function, or the function returns an item that is not a task.
+            EvaluationError: burnish.toml names no tasks, or a source gives an item that is not a task.
         """
-        if self.config.tasks is None:
-            raise EvaluationError(
-                f"agent {self.name!r} has no tasks",
-                'tasks = "module:function" that gives the tasks of a pool',
-                f"write it into [agent.{self.name}] of burnish.toml",
-            )
-        function = self._import_callable("tasks", self.config.tasks)
-        known = inspect.signature(function).parameters
-        options = {k: v for k, v in {"n": n, "seed": seed}.items() if k in known}
-        try:
-            given = list(function(pool, **options))
-        except (ValueError, TypeError, LookupError) as error:
-            raise EvaluationError(
-                f"{self.config.tasks} gives no tasks of pool {pool!r}: {error}",
-                "a list of tasks, each with id and input",
-                f"call {self.config.tasks}({pool!r}) by hand",
-            ) from error
-        return decode_tasks(given)[:n]
+        return load_tasks(self.config, self.project.folder, pool, n, seed)
 
     @cached_property
     def code_sha256(self) -> str:
@@ -113,8 +93,7 @@ class AgentProject:
         specs = [
             config.build,
             config.environment,
-            config.tasks,
-            *_specs_in([config.verify, config.prove]),
+            *_specs_in([config.tasks, config.verify, config.prove]),
         ]
         modules = [spec.partition(":")[0] for spec in specs if spec and ":" in spec]
         return hash_code(self.project.folder, modules, self.workspace.home)
@@ -156,35 +135,6 @@ def load_agent(agent: str | AgentProject, path: Path | None = None) -> AgentProj
     return AgentProject(project, project.agent(agent))
 
 
-def decode_tasks(given: Iterable[Any]) -> list[Task]:
-    """Return tasks from the user's own form: mappings with `id` and `input`.
-
-    Raises:
-        EvaluationError: An item is not a task, or two tasks share an id.
-    """
-    found = [item if isinstance(item, Task) else _decode_task(item) for item in given]
-    ids = [task.id for task in found]
-    twice = next((i for i in ids if ids.count(i) > 1), None) if len(set(ids)) < len(ids) else None
-    if twice is not None:
-        raise EvaluationError(f"two tasks have the id {twice!r}", "a different id for each task")
-    return found
-
-
-def _decode_task(item: Any) -> Task:
-    if not isinstance(item, dict) or "id" not in item or "input" not in item:
-        raise EvaluationError(
-            f"a task is {str(item)[:80]!r}",
-            "a mapping with id and input",
-            "look at the function that `tasks` in burnish.toml names",
-        )
-    return Task(
-        id=str(item["id"]),
-        input=item["input"],
-        kind=str(item.get("kind", "default")),
-        data=dict(item),
-    )
-
-
 def request_of(task: Task) -> str:
     """Return the user's request of a task: its input as a text, or its user messages; empty if unknown."""
     if isinstance(task.input, str):
@@ -204,9 +154,3 @@ def _role_and_content(message: Any) -> tuple[Any, Any]:
     if isinstance(message, list | tuple) and len(message) == 2:
         return message[0], message[1]
     return getattr(message, "type", None), getattr(message, "content", None)
-
-
-def hash_tasks(tasks: Iterable[Task]) -> str:
-    """Hash tasks, their inputs and their data."""
-    encoder = msgspec.json.Encoder(order="sorted")
-    return hashlib.sha256(encoder.encode(list(tasks))).hexdigest()

@@ -17,7 +17,8 @@ import burnish
 from burnish.files.storage import make_private_folder
 from burnish.journal.events import canonical
 from burnish.records import Task
-from burnish_trainer.evaluation.agent_project import AgentProject, hash_tasks
+from burnish_exporters.tasks.task_sources import hash_tasks
+from burnish_trainer.evaluation.agent_project import AgentProject
 from burnish_trainer.evaluation.attempts.attempt_log import AttemptLog
 from burnish_trainer.evaluation.attempts.ended import AttemptKey, AttemptResult
 from burnish_trainer.evaluation.chat_models import backend_facts

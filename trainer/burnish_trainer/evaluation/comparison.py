@@ -20,6 +20,7 @@ from burnish_trainer.evaluation.attempts.ended import AttemptResult
 from burnish_trainer.evaluation.grading import mean_cost
 from burnish_trainer.evaluation.statistics import mean, wilson_rate
 
+_UNHASHED = ("id", "family", "tags")  # names of a task, which do not make it another one
 Pair = tuple[AttemptResult, AttemptResult]
 AttemptsByTask = Mapping[tuple[str, str], Sequence[AttemptResult]]
 """All known attempts of the version before, by pool and task."""
@@ -31,10 +32,12 @@ class TaskFacts(NamedTuple):
     Attributes:
         family: Family of similar tasks.
         sha256: Short hash of input and data.
+        tags: Slices of the set that it belongs to.
     """
 
     family: str
     sha256: str
+    tags: tuple[str, ...] = ()
 
 
 def task_facts(tasks: Iterable[Task]) -> dict[str, TaskFacts]:
@@ -48,10 +51,11 @@ def task_facts(tasks: Iterable[Task]) -> dict[str, TaskFacts]:
     encoder = msgspec.json.Encoder(order="sorted", enc_hook=str)
     found = {}
     for task in tasks:
-        data = {key: value for key, value in task.data.items() if key not in ("id", "family")}
+        data = {key: value for key, value in task.data.items() if key not in _UNHASHED}
         digest = hashlib.sha256(encoder.encode([task.input, data])).hexdigest()[:16]
         given = task.data.get("family")
-        found[task.id] = TaskFacts(digest if given is None else f"family {given}", digest)
+        family = digest if given is None else f"family {given}"
+        found[task.id] = TaskFacts(family, digest, tuple(task.tags))
     return found
 
 
@@ -82,7 +86,8 @@ def compare_pool(
         for task, found in _group_by_task(pairs).items()
     ]
     gain = measure_gain(paired_tasks(tasks))
-    kinds = sorted({b.kind for b, _ in pairs})
+    kinds = {kind: [p for p in pairs if p[0].kind == kind] for kind in {b.kind for b, _ in pairs}}
+    tags = _group_by_tag(pairs, facts or {})
     old, new = mean_cost([b for b, _ in pairs]), mean_cost([a for _, a in pairs])
     return PoolComparison(
         pool=pool,
@@ -93,18 +98,34 @@ def compare_pool(
         won=gain.won,
         lost=gain.lost,
         p_value=gain.p_value,
-        by_kind={
-            kind: {
-                "before": _success_rate([b for b, _ in pairs if b.kind == kind]),
-                "after": _success_rate([a for _, a in pairs if a.kind == kind]),
-            }
-            for kind in kinds
-        },
+        by_kind=_rate_groups(kinds),
+        by_tag=_rate_groups(tags),
         cost={key: {"before": old[key], "after": new.get(key, 0.0)} for key in old},
         tasks=tasks,
         families=gain.clusters,
         design_effect=round(gain.design_effect, 4),
     )
+
+
+def _group_by_tag(pairs: Sequence[Pair], facts: Mapping[str, TaskFacts]) -> dict[str, list[Pair]]:
+    """Return the pairs of each tag; a task may have several."""
+    found: dict[str, list[Pair]] = defaultdict(list)
+    for pair in pairs:
+        for tag in facts[pair[0].task_id].tags if pair[0].task_id in facts else ():
+            found[tag].append(pair)
+    return found
+
+
+def _rate_groups(groups: Mapping[str, Sequence[Pair]]) -> dict[str, dict[str, Rate]]:
+    """Return the success of both sides for each group that has results, by name."""
+    return {
+        name: {
+            "before": _success_rate([b for b, _ in pairs]),
+            "after": _success_rate([a for _, a in pairs]),
+        }
+        for name, pairs in sorted(groups.items())
+        if pairs
+    }
 
 
 def group_attempts(*results: Iterable[AttemptResult]) -> dict[tuple[str, str], list[AttemptResult]]:

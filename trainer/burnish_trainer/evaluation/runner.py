@@ -17,12 +17,11 @@ import msgspec
 
 from burnish.errors import EvaluationError
 from burnish.records import Evaluation, Task
+from burnish_exporters.tasks.task_sources import decode_tasks, hash_tasks
 from burnish_trainer import console
 from burnish_trainer.evaluation.agent_project import (
     POOLS,
     AgentProject,
-    decode_tasks,
-    hash_tasks,
     load_agent,
 )
 from burnish_trainer.evaluation.arms import ArmCache, ArmResults

@@ -125,11 +125,11 @@ def collect_run_facts(
     for run in workspace.read(entries[-MOST_RUNS:]):
         facts.read += 1
         if run.source == "evaluation" or run.metadata.get("pool") in _MEASURED_POOLS:
-            _add_attempt(facts, run, _conclude(run, proven_by, trusted))
+            _add_attempt(facts, run, conclude_run(run, proven_by, trusted))
         elif run.source in _LEARNED_SOURCES:
             _add_learnable(facts, run, learned_by, trusted)
             if run.source == "rollout":
-                _add_result(facts, run, _conclude(run, learned_by, trusted))
+                _add_result(facts, run, conclude_run(run, learned_by, trusted))
     return facts
 
 
@@ -167,7 +167,7 @@ def _add_learnable(
     if run.status == "running":
         return
     task, known = run.task_id or run.id, _known_verdicts(run, verifiers, trusted)
-    verdict = _conclude(run, verifiers, trusted)
+    verdict = conclude_run(run, verifiers, trusted)
     if verdict is None:
         facts.unverified += 1
         return
@@ -225,10 +225,16 @@ def _calls_of_reply(call: ModelCall) -> Iterator[tuple[str, object]]:
             yield str(part.get("name") or ""), part.get("arguments")
 
 
-def _conclude(
-    run: Trajectory, verifiers: Sequence[Verifier], trusted: Sequence[str]
+def conclude_run(
+    run: Trajectory, verifiers: Sequence[Verifier], trusted: Sequence[str] = ()
 ) -> Verdict | None:
-    """Combine the known verdicts; None if a verifier has not judged the run yet."""
+    """Combine the known verdicts of a run; None if a verifier has not judged it yet.
+
+    Args:
+        run: The run.
+        verifiers: Verifiers that decide.
+        trusted: Names whose received and imported facts decide.
+    """
     from burnish_exporters.verify.running.combination import combine
 
     known = _known_verdicts(run, verifiers, trusted)

@@ -195,6 +195,7 @@ def _pool_facts(pool: Any) -> Json:
         "tasks": len(pool.tasks) or pool.before.total,
         "families": pool.families or pool.before.total,
         "by_kind": facts["by_kind"],
+        "by_tag": facts["by_tag"],
     }
 
 

@@ -125,17 +125,15 @@ def _success_rows(facts: Json) -> Iterator[list[str]]:
             f"{pool['p_value']:.2g}",
         ]
         if len(pool["by_kind"]) > 1:
-            for kind, arms in pool["by_kind"].items():
-                yield [
-                    f"{name}: {kind}",
-                    str(arms["before"]["total"]),
-                    _format_rate(arms["before"]),
-                    _format_rate(arms["after"]),
-                    f"{100 * (arms['after']['rate'] - arms['before']['rate']):+.1f}",
-                    "",
-                    "",
-                    "",
-                ]
+            yield from (_group_row(f"{name}: {k}", arms) for k, arms in pool["by_kind"].items())
+        yield from (_group_row(f"{name}, {tag}", arms) for tag, arms in pool["by_tag"].items())
+
+
+def _group_row(name: str, arms: Json) -> list[str]:
+    before, after = arms["before"], arms["after"]
+    gain = f"{100 * (after['rate'] - before['rate']):+.1f}"
+    total = str(before["total"])
+    return [name, total, _format_rate(before), _format_rate(after), gain, "", "", ""]
 
 
 def _flip_name(flip: Json) -> str:

@@ -45,7 +45,11 @@ class OverlapIndex:
         self._sets: list[frozenset[str]] = []
         self._by_word: dict[str, list[int]] = {}
         for text in texts:
-            self._add_words(comparable_words(text))
+            self.add_text(text)
+
+    def add_text(self, text: str) -> None:
+        """Add one text."""
+        self._add_words(comparable_words(text))
 
     def find_overlap(self, text: str) -> str | None:
         """Return how a text overlaps: "exact", "13-gram", "near duplicate"; None if it does not."""

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from burnish.capture.recorder.values import read_text
-from burnish.errors import VerificationError
+from burnish.errors import EvaluationError, VerificationError
 from burnish.journal.events import canonical
 from burnish.protocols import VerifierTraits
 from burnish.records import Json, Trajectory, Verdict
@@ -86,8 +86,8 @@ def reference_match(
     """Compare the final answer with a reference.
 
     Args:
-        references: Answers by task id; or a JSON file of them; or "module:function", called with
-            the trajectory. A task without a reference is unknown. In a list, any entry is a right
+        references: Answers by task id; or a JSON file of them; or a file or folder of tasks
+            ("tasks/"), whose `reference` counts; or "module:function", called with the trajectory. A task without a reference is unknown. In a list, any entry is a right
             answer (mode "set": all together).
         mode: "exact"; "text" ignores case, spacing and end punctuation; "numeric" compares the last
             number of the answer; "set" compares comma- or line-separated entries in any order.
@@ -122,12 +122,16 @@ def given_references(
     """Return the references by task id, or the function that gives them, and a version that follows them.
 
     Args:
-        references: Answers by task id; or a JSON file of them; or "module:function".
+        references: Answers by task id; or a JSON file of them; or a file or folder of tasks, whose `reference` counts;
+            or "module:function".
         folder: Folder in which files and modules are looked up.
 
     Raises:
         VerificationError: If the file holds no JSON object, or references have another form.
     """
+    if isinstance(references, str) and _names_tasks(references, folder):
+        known = _read_task_references(folder / references)
+        return known, None, hashlib.sha256(canonical(known)).hexdigest()[:8]
     if isinstance(references, str) and not references.endswith(".json"):
         return {}, references, version_of(references.partition(":")[0], folder)
     if not isinstance(cast("object", references), (str, Mapping)):
@@ -141,6 +145,26 @@ def given_references(
     else:
         known = {read_text(task): reference for task, reference in references.items()}
     return known, None, hashlib.sha256(canonical(known)).hexdigest()[:8]
+
+
+def _names_tasks(references: str, folder: Path) -> bool:
+    return references.endswith((".jsonl", "/")) or (folder / references).is_dir()
+
+
+def _read_task_references(place: Path) -> dict[str, Json]:
+    """Return the reference of each task of a file or folder; of a table the answer in it."""
+    from burnish_exporters.tasks.task_files import read_tasks
+
+    try:
+        rows = [stored.row for stored in read_tasks(place)]
+    except EvaluationError as problem:
+        raise VerificationError(problem.found, problem.expected, problem.fix) from problem
+    found = {row["id"]: row.get("reference") for row in rows}
+    answers = {
+        task: value.get("answer") if isinstance(value, dict) else value
+        for task, value in found.items()
+    }
+    return {task: answer for task, answer in answers.items() if answer is not None}
 
 
 def _read_references(file: Path) -> dict[str, Json]:

@@ -61,8 +61,7 @@ def _check_imports(config: AgentConfig, folder: Path) -> list[BurnishError]:
     named = [
         config.build,
         config.environment,
-        config.tasks,
-        *_import_paths([config.verify, config.prove]),
+        *_import_paths([config.tasks, config.verify, config.prove]),
     ]
     problems: list[BurnishError] = []
     for path in dict.fromkeys(filter(None, named)):
