@@ -336,9 +336,7 @@ class AgentConfig(Table, frozen=True, kw_only=True):
     ] = []
     tasks: Annotated[
         str | list[str] | None,
-        Meta(
-            description='Tasks by pool: "module:function", a file or folder of task files ("tasks/"), or a list of them.'
-        ),
+        Meta(description='Tasks: "module:function", a task file or folder, or a list of them.'),
     ] = None
     dataset: DatasetConfig = DatasetConfig()
     train: TrainConfig = TrainConfig()

@@ -61,7 +61,7 @@ def test_a_folder_gives_each_pool_its_tasks(tmp_path):
         ('{"id": "b", "input": 1, "kind": 3}', "line 2: kind is 3"),
         ('{"id": "b", "input": 1, "pool": "held-out"}', "expected 'heldout'"),
         ('{"id": "b", "input": 1, "retired": true}', "retired is True"),
-        ('{"id": "a", "input": 1}', "line 2: the id 'a' stands in line 1"),
+        ('{"id": "a", "input": 1}', "line 2: the id 'a' is that of line 1"),
         ('{"id": "b", "input": NaN}', "line 2: no JSON"),
         ("[" * 100_000, "line 2: "),
         ('{"id": "\\ud800", "input": 1}', "line 2: "),

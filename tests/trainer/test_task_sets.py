@@ -11,7 +11,7 @@ from recorded_runs import record_run, text
 
 import burnish
 from burnish.errors import EvaluationError, WorkspaceError
-from burnish.records import Task
+from burnish.records import Task, Trajectory
 from burnish_exporters import build_dataset, make_verifiers
 from burnish_exporters.curate.steps.pools import Refusals, task_hash
 from burnish_exporters.tasks.set_versions import read_manifest
@@ -22,6 +22,7 @@ from burnish_trainer.evaluation.comparison import compare_pool, task_facts
 from burnish_trainer.heldout_uses import decide_and_record, next_number
 from burnish_trainer.tasks.editing import add_run, refresh_heldout
 from burnish_trainer.tasks.from_traces import sample_tasks
+from burnish_trainer.tasks.run_task import NoTask, read_input, request_of_row
 from burnish_trainer.tasks.set_check import check_sets
 
 WORDS = [
@@ -69,19 +70,22 @@ def test_near_duplicates_and_what_gives_no_task_are_left_out_and_counted(shop):
     ask("river", status="cancelled")
     ask("stone", source="evaluation")
     ask("cloud", metadata={"pool": "standing"})
-    ask("ember", input=None)
     image = {"role": "user", "parts": [{"type": "blob", "modality": "image", "content": "AA=="}]}
     ask("maple", input={"messages": [image]})
     sample = sample_tasks(load_agent("shop"), 9)
-    assert len(sample.rows) == 1
-    assert sample.runs == 8
+    assert [request_of_row(row) for row in sample.rows] == ["Please send the invoice for the apple"]
+    assert sample.runs == 7
     assert sample.left_out == {
         "cancelled, not ended": 1,
         "an attempt at a measured task": 1,
-        "no input was recorded": 1,
         "the input holds more than text": 1,
         "like another task": 3,
     }
+
+
+def test_a_run_without_input_gives_no_task():
+    with pytest.raises(NoTask, match="no input"):
+        read_input(Trajectory(id="1", agent="shop", status="completed"))
 
 
 def test_a_turn_of_a_conversation_is_no_task(shop):

@@ -4,5 +4,4 @@ task_sources.py   the tasks of a pool, from all that `tasks` in burnish.toml nam
 task_files.py     `tasks/*.jsonl`: reading, with an error for each wrong line, and writing
 set_versions.py   `tasks/tasks.lock`: the versions of the files, by the hash of each pool
 harbor.py         folders of Harbor tasks
-openenv.py        servers of OpenEnv as environments
 """

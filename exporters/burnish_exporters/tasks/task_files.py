@@ -100,7 +100,7 @@ def read_task_file(path: Path) -> TaskFile:
             continue
         earlier = first.setdefault(stored.task.id, number)
         if earlier != number:
-            twice = f"the id {stored.task.id!r} stands in line {earlier}"
+            twice = f"the id {stored.task.id!r} is that of line {earlier}"
             problems.append(LineProblem(path, number, twice))
             continue
         found.append(stored)

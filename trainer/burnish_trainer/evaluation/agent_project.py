@@ -14,7 +14,7 @@ from burnish.imports.import_path import resolve_object
 from burnish.project import AgentConfig, Project, load_project
 from burnish.protocols import Verifier
 from burnish.records import Task
-from burnish_exporters.tasks.task_sources import load_tasks
+from burnish_exporters.tasks.task_sources import decode_tasks, hash_tasks, load_tasks
 from burnish_trainer.evaluation.agent_code import hash_code
 
 POOLS = ("heldout", "standing", "capability")
@@ -154,3 +154,13 @@ def _role_and_content(message: Any) -> tuple[Any, Any]:
     if isinstance(message, list | tuple) and len(message) == 2:
         return message[0], message[1]
     return getattr(message, "type", None), getattr(message, "content", None)
+
+
+__all__ = [
+    "POOLS",
+    "AgentProject",
+    "decode_tasks",
+    "hash_tasks",
+    "load_agent",
+    "request_of",
+]

@@ -18,7 +18,8 @@ from burnish.adapters.store import AdapterStore
 from burnish.errors import BurnishError
 from burnish.journal.index.trajectory_index import Query
 from burnish.records import Json, Task, Trajectory
-from burnish_trainer.evaluation.agent_project import AgentProject, hash_tasks
+from burnish_exporters.tasks.task_sources import hash_tasks
+from burnish_trainer.evaluation.agent_project import AgentProject
 from burnish_trainer.evaluation.attempts.ended import AttemptResult
 from burnish_trainer.guards.collapse import check_collapse
 from burnish_trainer.guards.drift import (

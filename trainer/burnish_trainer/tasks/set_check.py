@@ -25,7 +25,7 @@ _SHOWN = 10  # overlaps that are named
 
 
 class SetCheck(Record, frozen=True, kw_only=True):
-    """What was found about the task sets.
+    """Findings about the task sets.
 
     Attributes:
         tasks: Number of tasks by pool.
