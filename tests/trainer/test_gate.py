@@ -253,6 +253,21 @@ def test_a_cost_that_one_run_alone_raises_leaves_doubt():
     assert "may be more than 1.5 times" in decision.reasons[0]
 
 
+@pytest.mark.parametrize("huge", [1e160, 1e300])
+def test_huge_costs_are_compared_and_not_squared_away(huge):
+    costs = [
+        ({"output_tokens": huge * (1 + n % 3)}, {"output_tokens": huge * 9}) for n in range(180)
+    ]
+    assert decide(measured(pool("heldout", **GOOD, costs=costs))).decision == "reject"
+    same = [({"output_tokens": huge * (1 + n % 3)},) * 2 for n in range(180)]
+    assert decide(measured(pool("heldout", **GOOD, costs=same))).decision == "promote"
+
+
+def test_a_level_near_nothing_promotes_nothing_and_still_decides():
+    evaluation = measured(pool("heldout", **GOOD))
+    assert decide(evaluation, {"confidence": 0.999999}, number=10**7).decision == "inconclusive"
+
+
 def test_latency_has_a_limit_where_one_is_set():
     costs = [({"latency_s": 1.0 + n % 3}, {"latency_s": 9.0}) for n in range(180)]
     evaluation = measured(pool("heldout", **GOOD, costs=costs))

@@ -237,11 +237,13 @@ def _cost_z_score(pool: PoolComparison, measure: str, ratio: float) -> float | N
         if measure in task.cost:
             before, after = task.cost[measure]
             sums[task.family] += after - ratio * before
-    if len(sums) < 2:
+    largest = max(map(abs, sums.values()), default=0.0)
+    if len(sums) < 2 or not math.isfinite(largest):
         return None
-    mean = sum(sums.values()) / len(sums)
-    variance = sum((value - mean) ** 2 for value in sums.values()) / (len(sums) - 1)
-    error = math.sqrt(variance / len(sums))
+    scaled = [value / (largest or 1.0) for value in sums.values()]  # squares of huge costs overflow
+    mean = sum(scaled) / len(scaled)
+    variance = sum((value - mean) ** 2 for value in scaled) / (len(scaled) - 1)
+    error = math.sqrt(variance / len(scaled))
     if error == 0:
         return 0.0 if mean == 0 else math.copysign(math.inf, mean)
     return mean / error

@@ -33,7 +33,8 @@ def count_tasks_needed(
         design_effect: Factor by which families of similar tasks raise the variance; 1 for independent tasks.
     """
     differing = min(1.0, gain + 2 * lost)
-    z_level, z_power = _NORMAL.inv_cdf(1 - level), _NORMAL.inv_cdf(power)
+    z_level = _NORMAL.inv_cdf(min(1 - level, math.nextafter(1.0, 0.0)))
+    z_power = _NORMAL.inv_cdf(power)
     spread = z_level * math.sqrt(differing) + z_power * math.sqrt(max(0.0, differing - gain**2))
     return math.ceil(design_effect * (spread / gain) ** 2)
 

@@ -13,6 +13,7 @@ from statistics import NormalDist
 from burnish.records import Rate
 
 _NORMAL = NormalDist()
+_BELOW_ONE = math.nextafter(1.0, 0.0)
 _MANY = 10_000  # degrees of freedom from which Student's distribution is normal to 4 digits
 
 
@@ -36,7 +37,7 @@ def wilson_rate(successes: int, total: int, confidence: float = 0.95) -> Rate:
 @lru_cache(maxsize=256)
 def normal_quantile(confidence: float) -> float:
     """Return the z of a two-sided confidence: 1.96 for 0.95."""
-    return _NORMAL.inv_cdf(0.5 + confidence / 2)
+    return _NORMAL.inv_cdf(min(0.5 + confidence / 2, _BELOW_ONE))
 
 
 def normal_tail(z: float) -> float:
