@@ -46,6 +46,7 @@ class ResultFile:
         outcomes: Outcomes of the attempts.
         dropped: Count of entries without an outcome, by reason.
         cost_unit: Unit of the costs.
+        notes: What else a reader should know.
     """
 
     name: str
@@ -53,6 +54,7 @@ class ResultFile:
     outcomes: list[TaskOutcome] = field(default_factory=list)
     dropped: Counter[str] = field(default_factory=Counter)
     cost_unit: str = "cost"
+    notes: list[str] = field(default_factory=list)
 
     def extend(self, found: Iterable[TaskOutcome | str]) -> None:
         """Add outcomes, and count the reasons of entries without one.

@@ -35,6 +35,7 @@ _KNOWN = (
     "a burnish evaluation or arm (JSON), an Inspect log (.eval or JSON), an MLflow evaluation table or traces "
     "(JSON), tau-bench or tau2 results (JSON), or JSONL with task and success or score"
 )
+_WITH_METRICS = ("inspect", "mlflow")
 _NOT_EVALUABLE = ("infrastructure_error", "context_window_exceeded", "unexpected_error")
 
 
@@ -61,6 +62,12 @@ def read_results(name: str | Path, metric: str | None = None) -> ResultFile:
         raise EvaluationError(
             f"{path} holds no outcome" + (f" ({dropped})" if dropped else ""), _KNOWN
         )
+    if metric is not None and found.format not in _WITH_METRICS:
+        found.notes.append(f"--metric {metric} says nothing: the file has one result an attempt")
+    successes = sum(one.success for one in found.outcomes)
+    if 0 < successes < len(found.outcomes):
+        scores = len(found.outcomes) - successes
+        found.notes.append(f"{successes} successes beside {scores} scores: all are read as scores")
     return found
 
 

@@ -78,6 +78,7 @@ def _iterate_notes(report: ComparisonReport) -> Iterator[str]:
             yield f"{side.only_here} tasks are in {name} alone and do not count"
         for reason, count in side.dropped.items():
             yield f"{name}: {count} entries are left out: {show_name(reason)}"
+        yield from (f"{name}: {show_name(note)}" for note in side.notes)
 
 
 def _format_gain(report: ComparisonReport, value: float) -> str:

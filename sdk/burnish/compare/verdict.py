@@ -36,6 +36,7 @@ class ComparedSide(Record, frozen=True, kw_only=True):
         cost: Mean cost of an attempt; None if no attempt tells it.
         cost_per_success: Cost of all attempts by the successes among them; None without costs or successes.
         cost_unit: Unit of the costs.
+        notes: What else a reader should know.
     """
 
     name: str
@@ -47,6 +48,7 @@ class ComparedSide(Record, frozen=True, kw_only=True):
     cost: float | None
     cost_per_success: float | None
     cost_unit: str
+    notes: Sequence[str] = ()
 
 
 class ComparisonReport(Record, frozen=True, kw_only=True):
@@ -143,7 +145,7 @@ def compare_results(a: ResultFile, b: ResultFile, *, confidence: float = 0.95) -
             f"{min(before, default='none')!r} in one, {min(after, default='none')!r} in the other",
             "results on the same tasks, with the same ids",
         )
-    success = all(o.success for o in (*a.outcomes, *b.outcomes))
+    success = all(one.success for task in common for one in (*before[task], *after[task]))
     paired = success and all(_attempts_match(before[t], after[t]) for t in common)
     old, new = ({t: groups[t] for t in common} for groups in (before, after))
     measured = (_measure_pairs if paired else _measure_means)(old, new, confidence)
@@ -278,4 +280,5 @@ def _describe_side(found: ResultFile, groups: _Groups, only_here: int) -> Compar
         cost=sum(costs) / len(costs) if costs else None,
         cost_per_success=sum(one.cost or 0 for one in paid) / successes if successes else None,
         cost_unit=found.cost_unit,
+        notes=list(found.notes),
     )

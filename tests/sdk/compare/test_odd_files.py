@@ -185,3 +185,20 @@ def test_small_scores_beside_one_large_one_still_count(tmp_path):
 
     assert report.verdict == "b_better"
     assert report.p_value < 1e-6
+
+
+def test_a_metric_that_a_file_does_not_have_and_mixed_results_are_told(tmp_path):
+    entries = [{"task": "a", "success": True}, {"task": "b", "score": 0.5}]
+    path = write_lines(tmp_path / "r.jsonl", entries)
+    text = render_markdown(compare_files(path, path, metric="f1"))
+
+    assert "--metric f1 says nothing" in text
+    assert "1 successes beside 1 scores" in text
+
+
+def test_a_score_of_a_task_that_only_one_file_has_changes_no_test(tmp_path):
+    tasks = [{"task": f"t{n}", "success": True} for n in range(4)]
+    more = [*tasks, {"task": "alone", "score": 0.5}]
+    paths = write_lines(tmp_path / "a.jsonl", tasks), write_lines(tmp_path / "b.jsonl", more)
+
+    assert compare_files(*paths).metric == "success"
