@@ -312,8 +312,16 @@ class AgentConfig(Table, frozen=True, kw_only=True):
     ] = "embedded"
     environment: Annotated[
         str | None,
-        Meta(description='"module:function" that creates the environment of one attempt.'),
+        Meta(
+            description='"module:function" that creates the environment of one attempt, or "replay", "shadow", "live".'
+        ),
     ] = None
+    writing_tools: Annotated[
+        list[str],
+        Meta(
+            description='Tools that change something; `environment = "shadow"` never runs them, only replays them.'
+        ),
+    ] = []
     verify: Annotated[
         list[str | dict[str, Any]],
         Meta(

@@ -17,6 +17,8 @@ from burnish.records import Task
 from burnish_exporters.tasks.task_sources import decode_tasks, hash_tasks, load_tasks
 from burnish_trainer.evaluation.agent_code import hash_code
 
+BUILT_IN = ("live", "replay", "shadow")
+"""Environments that burnish.toml names without a module; `environments.built_in` makes them."""
 POOLS = ("heldout", "standing", "capability")
 """Pools of an evaluation: unseen tasks, tasks that must keep working, tasks that the base model could solve."""
 
@@ -46,9 +48,14 @@ class AgentProject:
         return self._import_callable("build", self.config.build)
 
     def open_environment(self) -> Any:
-        """Open a new environment for one attempt; None if the agent has none."""
+        """Make a new environment for one attempt; None if the agent has none."""
         if self.config.environment is None:
             return None
+        if self.config.environment in BUILT_IN:
+            from burnish_trainer.environments.built_in import open_built_in
+
+            config = self.config
+            return open_built_in(str(config.environment), self.workspace, config.writing_tools)
         return self._environment()
 
     @cached_property

@@ -85,7 +85,12 @@ def _arm_path(
         burnish.__version__,
         subject.name,
         subject.code_sha256,
-        [config.build, config.environment, config.prove or config.verify],
+        [
+            config.build,
+            config.environment,
+            config.prove or config.verify,
+            *([config.writing_tools] if config.writing_tools else []),
+        ],
         [config.base_model, backend_facts(config)],
         adapter,
         {pool: hash_tasks(several) for pool, several in pools.items()},

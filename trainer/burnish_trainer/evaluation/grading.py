@@ -144,7 +144,9 @@ def _recorded_runs(workspace: burnish.Workspace, ids: set[str]) -> Iterator[Traj
 def _build_result(
     one: EndedAttempt, trajectory: Trajectory, label: VerdictLabel, reason: str | None
 ) -> AttemptResult:
-    if trajectory.status in _FINISHED and one.error is not None:
+    if one.undecided is not None:
+        label, reason = "unknown", one.undecided
+    elif trajectory.status in _FINISHED and one.error is not None:
         label = "fail"
     return AttemptResult(
         task_id=one.task_id,
@@ -154,7 +156,7 @@ def _build_result(
         label=label,
         trajectory_id=trajectory.id,
         status=trajectory.status,
-        reason=one.error or reason,
+        reason=one.undecided or one.error or reason,
         adapters=tuple(sorted({c.policy.adapter for c in trajectory.model_calls}, key=str)),
         cost=measure_cost(trajectory),
         start_sha256=one.start_sha256,

@@ -208,6 +208,7 @@ class AttemptRunner:
             trajectory_id=recorded[0] if recorded else None,
             error=fault or error,
             infrastructure=bool(fault),
+            undecided=getattr(world.environment, "undecided", None),
             start_sha256=world.start_sha256,
         )
         return ended, watch.retry_after_s or pause_s

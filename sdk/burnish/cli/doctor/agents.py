@@ -42,6 +42,9 @@ def find_undeclared(project: Project, home: Path | None) -> Counter[str]:
     return Counter({name: count for name, count in agents.items() if name not in project.agents})
 
 
+_BUILT_IN = ("live", "replay", "shadow")  # environments without a module
+
+
 def count_without_thread(home: Path | None) -> tuple[int, int]:
     """Count production runs without a thread, and all production runs."""
     from burnish.journal.index.trajectory_index import Query
@@ -60,7 +63,7 @@ def _check_imports(config: AgentConfig, folder: Path) -> list[BurnishError]:
 
     named = [
         config.build,
-        config.environment,
+        config.environment if config.environment not in _BUILT_IN else None,
         *_import_paths([config.tasks, config.verify, config.prove]),
     ]
     problems: list[BurnishError] = []

@@ -20,6 +20,7 @@ class EndedAttempt(Record, frozen=True, kw_only=True):
     trajectory_id: str | None = None  # None if it never began
     error: str | None = None  # what ended it, if it did not complete
     infrastructure: bool = False  # that was an error of backend or environment
+    undecided: str | None = None  # why the environment cannot let it be judged
     skipped: bool = False  # it was not made, because a limit of the evaluation was reached
     start_sha256: str | None = None  # hash of the environment's state before the first act
 
