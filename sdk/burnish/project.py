@@ -20,20 +20,13 @@ from msgspec import Meta
 from burnish import settings
 from burnish.config import config_file
 from burnish.config.decoding import Fault, decode_table, refuse_unknown, require_table
+from burnish.config.evaluate_table import EvaluateConfig
 from burnish.config.nearest_names import suggest_name
+from burnish.config.tables import Count, Delay, Positive, Seconds, Share, Table
 from burnish.errors import SettingsError, UnknownAgent
 from burnish.files.paths import is_component
 
-Share = Annotated[float, Meta(ge=0.0, le=1.0)]
-Count = Annotated[int, Meta(ge=0)]
-Positive = Annotated[int, Meta(ge=1)]
-Seconds = Annotated[float, Meta(gt=0)]
 _FAULT = Fault()
-Delay = Annotated[float, Meta(ge=0)]
-
-
-class Table(msgspec.Struct, frozen=True, kw_only=True):
-    """Base of all tables: immutable, each key described by its annotation."""
 
 
 class DatasetTable(Table, frozen=True, kw_only=True):
@@ -82,7 +75,7 @@ class DatasetConfig(DatasetTable, frozen=True, kw_only=True):
     recipe: Annotated[
         dict[str, Any],
         Meta(description="Further options, by their names in the exporters' Recipe."),
-    ] = {}
+    ] = msgspec.field(default_factory=dict[str, Any])
 
 
 class TrainTable(Table, frozen=True, kw_only=True):
@@ -138,47 +131,6 @@ class TrainConfig(TrainTable, frozen=True, kw_only=True):
             description='"current" continues from the adapter in service, "base" starts from the base model.'
         ),
     ] = "current"
-
-
-class EvaluateConfig(Table, frozen=True, kw_only=True):
-    """`[agent.NAME.evaluate]`: settings of runs on tasks."""
-
-    rollouts: Annotated[
-        Count, Meta(description="Runs on training tasks before each training; 0 disables them.")
-    ] = 0
-    rollout_temperature: Annotated[
-        float, Meta(ge=0, description="Sampling temperature of those runs.")
-    ] = 1.0
-    concurrency: Annotated[Positive, Meta(description="Number of concurrent runs.")] = 64
-    max_steps: Annotated[Positive, Meta(description="Model calls after which a run fails.")] = 12
-    seed: Annotated[Count, Meta(description="Seed of the order and choice of tasks.")] = 0
-    attempts: Annotated[Positive, Meta(description="Attempts of each version at a task.")] = 1
-    temperature: Annotated[
-        float, Meta(ge=0, description="Sampling temperature of the versions that are compared.")
-    ] = 0.0
-    repeat_base: Annotated[
-        Count,
-        Meta(
-            description="Further attempts of the current version at tasks it solved, made where regressions exceed "
-            "the gate's limit; 0 is none."
-        ),
-    ] = 2
-    time_limit_s: Annotated[Seconds, Meta(description="Seconds after which a run fails.")] = 600.0
-    token_limit: Annotated[
-        Positive | None,
-        Meta(description="Tokens of an evaluation after which no run starts; by default none."),
-    ] = None
-    train_sample: Annotated[
-        Count,
-        Meta(description="Training tasks that both versions attempt too, for the gap to held-out."),
-    ] = 0
-    same_start: Annotated[
-        bool,
-        Meta(
-            description="Count a run as lost if its environment starts in another state than before; false where first "
-            "states differ by design."
-        ),
-    ] = True
 
 
 class GateConfig(Table, frozen=True, kw_only=True):
@@ -321,27 +273,27 @@ class AgentConfig(Table, frozen=True, kw_only=True):
         Meta(
             description='Tools that change something; `environment = "shadow"` never runs them, only replays them.'
         ),
-    ] = []
+    ] = msgspec.field(default_factory=list[str])
     verify: Annotated[
         list[str | dict[str, Any]],
         Meta(
             description='Verifiers that select training runs: "outcome", or { goal_state = "module:function" }.'
         ),
-    ] = []
+    ] = msgspec.field(default_factory=list[str | dict[str, Any]])
     prove: Annotated[
         list[str | dict[str, Any]],
         Meta(
             description="Verifiers that grade evaluations, and so decide at the gate; by default those of `verify` that "
             "need no outcome."
         ),
-    ] = []
+    ] = msgspec.field(default_factory=list[str | dict[str, Any]])
     trust_received: Annotated[
         list[str],
         Meta(
             description="Names whose received or imported facts decide: sources of outcomes, names of verifiers, "
             '"state" for final states, "runs" for runs that a canary may count.'
         ),
-    ] = []
+    ] = msgspec.field(default_factory=list[str])
     tasks: Annotated[
         str | list[str] | None,
         Meta(description='Tasks: "module:function", a task file or folder, or a list of them.'),

@@ -1,4 +1,4 @@
-"""Replay answers tools from a recorded run, shadow runs what reads; a call that nobody can answer decides nothing."""
+"""Replay answers tools from a recorded run, shadow runs what reads; a call without an answer decides nothing."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Provide the environments replay and shadow.
 
 - *replay*: every call of a tool gets the result that the task's original run recorded; a call that it did not make ends
-  the attempt as unknown, because nobody can say what the tool would have answered.
+  the attempt as unknown, because what the tool would answer is not known.
 - *shadow*: tools that only read run for real, on copies of production inputs; tools that write (`writing_tools` in
   burnish.toml) are replayed where the original run made the same call, and end the attempt as unknown elsewhere.
 

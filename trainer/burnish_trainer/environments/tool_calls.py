@@ -3,7 +3,7 @@
 How it works: `BaseTool.run` and `arun` ask the context for an interceptor. If there is one and it answers for the tool,
 a stand-in of the same name and schema runs in its place, so that validation, callbacks and the form of the result stay
 those of LangChain. The two methods are public and replaced once in a process; without an interceptor they call the
-originals. Code that is no LangChain tool is not seen.
+originals. Code outside LangChain tools is not seen.
 """
 
 from __future__ import annotations
