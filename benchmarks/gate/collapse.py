@@ -20,9 +20,9 @@ import random
 from collections import Counter
 from pathlib import Path
 
-from burnish_trainer.guards.collapse import check_collapse
-from burnish_trainer.guards.pass_at_k import mean_pass_at_k
-from burnish_trainer.guards.round_facts import RoundFacts
+from burnish_trainer.evaluation.guards.collapse import check_collapse
+from burnish_trainer.evaluation.guards.pass_at_k import mean_pass_at_k
+from burnish_trainer.evaluation.guards.round_facts import RoundFacts
 
 TRAFFIC = {"order": 0.55, "refund": 0.30, "address": 0.10, "legal": 0.05}
 RARE = "legal"

@@ -23,8 +23,8 @@ from burnish_exporters import build_dataset
 from burnish_trainer import Recipe, collect, evaluate, train
 from burnish_trainer.evaluation import RunOptions
 from burnish_trainer.evaluation.agent_project import load_agent
+from burnish_trainer.evaluation.guards.leak import describe_refusals
 from burnish_trainer.gate import decide
-from burnish_trainer.guards.leak import describe_refusals
 from burnish_trainer.report import name_failure_modes
 
 

@@ -11,15 +11,15 @@ import msgspec
 import pytest
 from gate_by_hand import measured, pool
 
-from burnish_trainer.gate import decide
-from burnish_trainer.guards.collapse import check_collapse
-from burnish_trainer.guards.drift import (
+from burnish_trainer.evaluation.guards.collapse import check_collapse
+from burnish_trainer.evaluation.guards.drift import (
     Surroundings,
     compare_surroundings,
     name_other_models,
 )
-from burnish_trainer.guards.pass_at_k import mean_pass_at_k, pass_at_k
-from burnish_trainer.guards.round_facts import RoundFacts, measure_data
+from burnish_trainer.evaluation.guards.pass_at_k import mean_pass_at_k, pass_at_k
+from burnish_trainer.evaluation.guards.round_facts import RoundFacts, measure_data
+from burnish_trainer.gate import decide
 
 
 @pytest.fixture(scope="module")

@@ -17,8 +17,8 @@ from burnish.serving.contract.model_contract import read_contract
 from burnish.serving.embedded.engine import Engine
 from burnish.serving.embedded.requests import EngineRequest
 from burnish_trainer import Recipe, train
+from burnish_trainer.logits import logits_at
 from burnish_trainer.recipes.lora import add_adapter
-from burnish_trainer.run.logits import logits_at
 
 pytestmark = [
     pytest.mark.slow,

@@ -24,7 +24,10 @@ from burnish_trainer.objectives.preference import (
 from burnish_trainer.objectives.supervised import dft, weighted_nll
 
 
-@pytest.mark.parametrize("loss", [*PAIR_LOSSES.values(), functools.partial(orpo)], ids=str)
+LOSSES = {**PAIR_LOSSES, "orpo": functools.partial(orpo)}
+
+
+@pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
 def test_a_preference_raises_the_chosen_side_and_lowers_the_rejected_one(loss):
     chosen = torch.tensor([-4.0, -9.0], requires_grad=True)
     rejected = torch.tensor([-5.0, -7.0], requires_grad=True)

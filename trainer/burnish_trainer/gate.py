@@ -25,11 +25,11 @@ from burnish.records import Decision, Evaluation, PoolComparison
 from burnish.statistics.multiplicity import holm_adjust, level_left, spend_level
 from burnish.statistics.paired import PairedGain
 from burnish.statistics.planning import count_tasks_needed
-from burnish_trainer.evaluation.notes import describe_unstable
 from burnish_trainer.gate_evidence import (
     cost_guards,
     cost_saving,
     describe_unequal_missing,
+    describe_unstable,
     format_points,
     gain_of,
     pool_guard,

@@ -46,6 +46,21 @@ class LimitCheck:
     doubt: str = ""
 
 
+def describe_unstable(found: Evaluation) -> list[str]:
+    """Name the verifiers whose verdicts differed when a sample of runs was graded twice.
+
+    Args:
+        found: The Evaluation.
+    """
+    several: Any = found.extras.get("unstable_verdicts") or []
+    counts = Counter(one["verifier"] for one in several)
+    sizes = {one["verifier"]: one["of"] for one in several}
+    return [
+        f"{name} gave different verdicts on the same run in {count} of {sizes[name]} runs that were graded twice"
+        for name, count in counts.items()
+    ]
+
+
 def gain_of(pool: PoolComparison) -> PairedGain:
     """Return the gain of a pool.
 

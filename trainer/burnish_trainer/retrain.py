@@ -185,8 +185,8 @@ class _Retrain:
 
     def _refused_tasks(self) -> dict[str, list[str]]:
         """Return hashes of the tasks that measure the adapter, so that training excludes them."""
+        from burnish_trainer.evaluation.guards.leak import describe_refusals
         from burnish_trainer.evaluation.runner import select_pools
-        from burnish_trainer.guards.leak import describe_refusals
 
         pools = select_pools(self._subject).values()
         return describe_refusals([task for several in pools for task in several])

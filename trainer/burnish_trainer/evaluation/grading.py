@@ -1,6 +1,6 @@
 """Grade recorded attempts: find them again, verify them, and measure their cost.
 
-`AttemptGrader` grades batches; attempts/live_grading.py runs it beside the attempts.
+`AttemptGrader` grades batches; live_grading.py runs it beside the attempts.
 """
 
 from __future__ import annotations

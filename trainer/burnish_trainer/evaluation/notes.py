@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Any
 
 from burnish.records import Evaluation
+from burnish_trainer.gate_evidence import describe_unstable
 
 
 def evaluation_notes(found: Evaluation) -> list[str]:
@@ -34,21 +34,6 @@ def evaluation_notes(found: Evaluation) -> list[str]:
                 "burnish eval --fresh repeats the attempts"
             )
     return notes
-
-
-def describe_unstable(found: Evaluation) -> list[str]:
-    """Name the verifiers whose verdicts differed when a sample of runs was graded twice.
-
-    Args:
-        found: The Evaluation.
-    """
-    several: Any = found.extras.get("unstable_verdicts") or []
-    counts = Counter(one["verifier"] for one in several)
-    sizes = {one["verifier"]: one["of"] for one in several}
-    return [
-        f"{name} gave different verdicts on the same run in {count} of {sizes[name]} runs that were graded twice"
-        for name, count in counts.items()
-    ]
 
 
 def _note_families(found: Evaluation) -> list[str]:

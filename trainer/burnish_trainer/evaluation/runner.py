@@ -27,7 +27,6 @@ from burnish_trainer.evaluation.agent_project import (
 from burnish_trainer.evaluation.arms import ArmCache, ArmResults
 from burnish_trainer.evaluation.attempts.attempt_log import AttemptLog
 from burnish_trainer.evaluation.attempts.ended import AttemptKey, AttemptResult, EndedAttempt
-from burnish_trainer.evaluation.attempts.live_grading import LiveGrader
 from burnish_trainer.evaluation.attempts.shared import EvaluationState
 from burnish_trainer.evaluation.comparison import (
     Pair,
@@ -41,9 +40,10 @@ from burnish_trainer.evaluation.comparison import (
 )
 from burnish_trainer.evaluation.event_loop import EvaluationLoop
 from burnish_trainer.evaluation.grading import verifier_doubts
+from burnish_trainer.evaluation.guards.assessment import assess_evaluation
+from burnish_trainer.evaluation.live_grading import LiveGrader
 from burnish_trainer.evaluation.repeats import repeat_solved
 from burnish_trainer.evaluation.rollouts import AttemptJob, AttemptRunner, RunOptions
-from burnish_trainer.guards.assessment import assess_evaluation
 
 Tasks = dict[str, Sequence[Any]] | Iterable[Any] | None
 

@@ -21,13 +21,14 @@ from burnish.imports.lazy_exports import lazy_exports
 if TYPE_CHECKING:
     from burnish_trainer.online.attempt_tokens import last_message_key, tool_success
     from burnish_trainer.online.distillation import DistillReport, distill
+    from burnish_trainer.online.online_options import OnlineOptions
     from burnish_trainer.online.pass_rates import PassRates, estimate_pass_rates, narrowing
-    from burnish_trainer.online.training import OnlineOptions, OnlineReport, train_online
+    from burnish_trainer.online.training import OnlineReport, train_online
 
 _HOMES = {
     "DistillReport": "burnish_trainer.online.distillation",
     "distill": "burnish_trainer.online.distillation",
-    "OnlineOptions": "burnish_trainer.online.training",
+    "OnlineOptions": "burnish_trainer.online.online_options",
     "OnlineReport": "burnish_trainer.online.training",
     "PassRates": "burnish_trainer.online.pass_rates",
     "estimate_pass_rates": "burnish_trainer.online.pass_rates",

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from trl.trainer.grpo_config import GRPOConfig
 
+from burnish_trainer.online.online_options import OnlineOptions
 from burnish_trainer.recipes.train_recipe import TrainRecipe
-
-if TYPE_CHECKING:
-    from burnish_trainer.online.training import OnlineOptions
 
 
 def make_grpo_arguments(recipe: TrainRecipe, options: OnlineOptions, folder: Path) -> GRPOConfig:

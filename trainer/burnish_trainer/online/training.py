@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from burnish_trainer.evaluation.grading import AttemptGrader
 from burnish_trainer.evaluation.rollouts import RunOptions
 from burnish_trainer.online.agent_rollouts import AgentRollouts, RolledAttempt
 from burnish_trainer.online.attempt_tokens import CreditRunReader, StateKey, StepReward
+from burnish_trainer.online.online_options import OnlineOptions
 from burnish_trainer.online.pass_rates import PassRates, measure_pass_rates, narrowing
 from burnish_trainer.recipes.train_recipe import TrainRecipe, make_recipe
 from burnish_trainer.rows.merge import IGNORE
@@ -34,53 +35,6 @@ from burnish_trainer.rows.token_rows import TokenRow
 from burnish_trainer.run.plan import TrainPlan, package_versions
 from burnish_trainer.run.publish import AdapterVersion, make_manifest, save_adapter
 from burnish_trainer.run.storage import write_json
-
-
-@dataclass(frozen=True, kw_only=True)
-class OnlineOptions:
-    """Settings of online training.
-
-    Attributes:
-        steps: Optimizer steps.
-        tasks_per_step: Tasks of a step.
-        group_size: Attempts at each of them.
-        micro_batch: Attempts of one forward pass; it divides their number. By default all of a step.
-        temperature: Sampling temperature of the attempts, and of the policy that is trained.
-        k: Attempts at each held-out task for pass@k before and after; 0 measures nothing.
-        grpo: Further arguments of TRL's `GRPOConfig`, such as `loss_type` or `top_entropy_quantile`.
-    """
-
-    steps: int = 50
-    tasks_per_step: int = 4
-    group_size: int = 8
-    micro_batch: int | None = None
-    temperature: float = 1.0
-    k: int = 8
-    grpo: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def attempts(self) -> int:
-        """Return the number of attempts in a step."""
-        return self.tasks_per_step * self.group_size
-
-    def check(self) -> None:
-        """Refuse settings that cannot work.
-
-        Raises:
-            TrainingError: A number is too small, or the micro-batch does not divide the attempts of a step.
-        """
-        if self.group_size < 2 or self.tasks_per_step < 1 or self.steps < 1:
-            raise TrainingError(
-                f"{self.steps} steps of {self.tasks_per_step} tasks in groups of {self.group_size}",
-                "at least one step, one task, and two attempts at it: an advantage is a comparison",
-            )
-        if self.micro_batch is not None and (
-            self.micro_batch < 1 or self.attempts % self.micro_batch
-        ):
-            raise TrainingError(
-                f"a micro-batch of {self.micro_batch} for {self.attempts} attempts a step",
-                "a divisor of that number",
-            )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,8 +14,8 @@ from typing import Any
 
 from burnish.errors import TrainingDiverged
 from burnish.records import AdapterManifest
+from burnish_trainer.logits import first_not_finite
 from burnish_trainer.recipes.train_recipe import TrainRecipe
-from burnish_trainer.run.logits import first_not_finite
 from burnish_trainer.run.plan import TrainPlan
 from burnish_trainer.run.storage import write_json
 

@@ -18,8 +18,8 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from trl.trainer.sft_trainer import SFTTrainer
 
 from burnish.errors import TrainingDiverged
+from burnish_trainer.logits import first_not_finite, logits_at
 from burnish_trainer.rows.merge import IGNORE
-from burnish_trainer.run.logits import first_not_finite, logits_at
 from burnish_trainer.run.storage import keep_newest, newest_checkpoint, seal_checkpoint
 
 _STAGED = "staged"

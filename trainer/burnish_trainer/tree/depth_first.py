@@ -18,7 +18,7 @@ import numpy.typing as npt
 import torch
 from transformers import DynamicCache
 
-from burnish_trainer.run.logits import logits_at
+from burnish_trainer.logits import logits_at
 from burnish_trainer.tree.prefix_trie import PrefixTrie
 from burnish_trainer.tree.tree_attention import Bools, base_of, gather_logprobs
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from burnish_trainer.run.logits import logits_at
+from burnish_trainer.logits import logits_at
 from burnish_trainer.tree.depth_first import can_keep_context
 from burnish_trainer.tree.planner import ExecutionPlan
 from burnish_trainer.tree.prefix_trie import Ints

@@ -23,7 +23,7 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-from burnish_trainer.run.logits import logits_at
+from burnish_trainer.logits import logits_at
 from burnish_trainer.tree.prefix_trie import PrefixTrie
 from burnish_trainer.tree.tree_layout import TreeLayout, dense_mask, make_layout
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from burnish.statistics.proportions import wilson_rate
 from burnish_trainer.evaluation.attempts.ended import AttemptResult
-from burnish_trainer.guards.findings import Finding
+from burnish_trainer.evaluation.guards.findings import Finding
 
 _LARGE = 0.1
 

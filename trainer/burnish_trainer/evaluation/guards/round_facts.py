@@ -15,7 +15,7 @@ import msgspec
 from burnish.journal.events import canonical
 from burnish.records import Record, Trajectory
 from burnish_trainer.evaluation.attempts.ended import AttemptResult
-from burnish_trainer.guards.pass_at_k import mean_pass_at_k
+from burnish_trainer.evaluation.guards.pass_at_k import mean_pass_at_k
 
 EXTERNAL_SOURCES = ("demonstration", "teacher", "human")
 """Sources of runs that no version of the agent has made."""

@@ -21,18 +21,18 @@ from burnish.records import Json, Task, Trajectory
 from burnish_exporters.tasks.task_sources import hash_tasks
 from burnish_trainer.evaluation.agent_project import AgentProject
 from burnish_trainer.evaluation.attempts.ended import AttemptResult
-from burnish_trainer.guards.collapse import check_collapse
-from burnish_trainer.guards.drift import (
+from burnish_trainer.evaluation.guards.collapse import check_collapse
+from burnish_trainer.evaluation.guards.drift import (
     Surroundings,
     compare_data,
     compare_surroundings,
     name_other_models,
     read_prompts,
 )
-from burnish_trainer.guards.findings import Finding
-from burnish_trainer.guards.gap import find_overfitting, measure_gap
-from burnish_trainer.guards.leak import find_leaks
-from burnish_trainer.guards.round_facts import (
+from burnish_trainer.evaluation.guards.findings import Finding
+from burnish_trainer.evaluation.guards.gap import find_overfitting, measure_gap
+from burnish_trainer.evaluation.guards.leak import find_leaks
+from burnish_trainer.evaluation.guards.round_facts import (
     RoundFacts,
     decode_round,
     measure_behaviour,

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import msgspec
 
 from burnish.records import Record, Trajectory
-from burnish_trainer.guards.findings import Finding
+from burnish_trainer.evaluation.guards.findings import Finding
 
 _SHOWN = 3
 _UNSEEN = 0.5  # share of learned runs with a prompt or tools that no evaluated run has

@@ -12,7 +12,7 @@ from typing import Any
 
 from burnish.records import Task
 from burnish_trainer.evaluation.agent_project import request_of
-from burnish_trainer.guards.findings import Finding, Severity
+from burnish_trainer.evaluation.guards.findings import Finding, Severity
 
 
 def describe_refusals(tasks: Sequence[Task]) -> dict[str, list[str]]:

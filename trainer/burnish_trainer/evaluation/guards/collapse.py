@@ -18,8 +18,8 @@ from collections.abc import Iterator, Sequence
 
 from burnish.statistics.multiplicity import holm_adjust
 from burnish.statistics.proportions import normal_tail, wilson_rate
-from burnish_trainer.guards.findings import Finding
-from burnish_trainer.guards.round_facts import RoundFacts, Share
+from burnish_trainer.evaluation.guards.findings import Finding
+from burnish_trainer.evaluation.guards.round_facts import RoundFacts, Share
 
 _KEPT = 0.5  # share of a kind's training runs that must still be in the data
 _FEWEST_RUNS = 5  # of a kind, below which its share says nothing
