@@ -23,7 +23,6 @@ from burnish_trainer.objectives.preference import (
 )
 from burnish_trainer.objectives.supervised import dft, weighted_nll
 
-
 LOSSES = {**PAIR_LOSSES, "orpo": functools.partial(orpo)}
 
 
