@@ -60,7 +60,11 @@ def test_repeated_attempts_tell_how_often_the_version_before_loses_what_it_solve
     code += "\ndef odd_turn(trajectory, state):\n    return state['turn'] % 2 == 1\n"
     (shop / "shop.py").write_text(code)
     text = (shop / "burnish.toml").read_text()
-    (shop / "burnish.toml").write_text(text.replace("shop:even_length", "shop:odd_turn"))
+    (shop / "burnish.toml").write_text(
+        text.replace("shop:even_length", "shop:odd_turn").replace(
+            "max_steps = 3", "max_steps = 3\nsame_start = false"
+        )
+    )
 
     found = evaluate("shop", adapters=[None, None], fresh=True)
 

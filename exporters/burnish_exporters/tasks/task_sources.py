@@ -22,7 +22,7 @@ from burnish.records import Task
 from burnish_exporters.tasks.harbor import is_harbor_folder, read_harbor_tasks
 from burnish_exporters.tasks.task_files import pool_of_file, read_tasks
 
-_IMPORT_PATH = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
+_IMPORT_PATH = re.compile(r"[A-Za-z_][\w.]{0,200}:[A-Za-z_][\w.]{0,200}")
 
 
 def list_sources(config: AgentConfig) -> list[str]:
