@@ -21,6 +21,7 @@ from burnish import settings
 from burnish.config import config_file
 from burnish.config.decoding import Fault, decode_table, refuse_unknown, require_table
 from burnish.config.evaluate_table import EvaluateConfig
+from burnish.config.loop_table import LoopConfig
 from burnish.config.nearest_names import suggest_name
 from burnish.config.tables import Count, Delay, Positive, Seconds, Share, Table
 from burnish.errors import SettingsError, UnknownAgent
@@ -243,10 +244,6 @@ class CanaryConfig(Table, frozen=True, kw_only=True):
     guards: Annotated[GuardsConfig, Meta(description="Further reasons to roll back.")] = (
         GuardsConfig()
     )
-
-
-class LoopConfig(Table, frozen=True, kw_only=True):
-    """`[agent.NAME.loop]`: reserved, without keys."""
 
 
 class AgentConfig(Table, frozen=True, kw_only=True):

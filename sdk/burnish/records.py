@@ -315,7 +315,7 @@ class RetrainReport(Record, frozen=True, kw_only=True):
     agent: str
     run_id: str
     path: str
-    status: Literal["canary", "rejected", "inconclusive", "stopped"]
+    status: Literal["canary", "rejected", "inconclusive", "stopped", "unchanged", "planned"]
     dataset: str | None = None
     adapter: str | None = None
     evaluation: Evaluation | None = None

@@ -82,7 +82,10 @@ def _is_known_to_pip(command: str) -> None:
 LONG = {
     "make": _is_a_target,  # continuous integration runs each target
     "burnish demo": _accepts_options,  # tests/end_to_end runs it in full
+    "burnish loop": _accepts_options,  # tests/trainer/test_loop.py runs it
+    "burnish plan": _accepts_options,  # tests/trainer/test_planned_rounds.py runs it
     "burnish report": _accepts_options,  # tests/trainer/test_report.py runs it after a retrain
+    "burnish retrain support": _accepts_options,  # the tutorial runs a retrain
     "burnish serve": _accepts_options,  # tests/sdk/serving runs the server
     "pip install": _names_known_extras,
     "pip wheel": _is_known_to_pip,  # tests/project/test_wheel.py builds it

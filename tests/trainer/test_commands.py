@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from burnish.cli.app import build_app
 from burnish.errors import SettingsError
-from burnish_trainer.commands import _settings
+from burnish_trainer.round_commands import parse_settings
 
 ROLLOUTS = ["--set", "evaluate.rollouts=24"]
 
@@ -24,7 +24,7 @@ def cli():
     return call
 
 
-@pytest.mark.parametrize("command", ["retrain", "eval", "demo"])
+@pytest.mark.parametrize("command", ["retrain", "plan", "eval", "demo"])
 def test_help_shows_an_example(cli, command):
     shown = cli(command, "--help")
     assert shown.exit_code == 0
@@ -50,7 +50,7 @@ def test_settings_are_read_as_json_or_text():
         "gate.min_gain=0.5",
         "backend=embedded",
     ]
-    assert _settings(given) == {
+    assert parse_settings(given) == {
         "train": {"epochs": 4, "start": "base"},
         "verify": [],
         "gate": {"min_gain": 0.5},
@@ -58,7 +58,7 @@ def test_settings_are_read_as_json_or_text():
     }
     for wrong in ("train.epochs", "=3", "a.b.c=1"):
         with pytest.raises(SettingsError, match=r"table\.key=value"):
-            _settings([wrong])
+            parse_settings([wrong])
 
 
 @pytest.mark.slow

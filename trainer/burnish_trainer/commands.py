@@ -1,4 +1,4 @@
-"""Define `burnish retrain`, `burnish eval` and `burnish demo`, and list the other commands of the trainer.
+"""Define `burnish eval` and `burnish demo`, and list the other commands of the trainer.
 
 Exit codes: 0 done, 1 a burnish error that names the next command, 2 wrong usage, 3 the gate did not promote, 130 interrupted.
 """
@@ -13,59 +13,19 @@ import typer
 
 from burnish.cli.options import AsJson, Home
 from burnish.cli.output import print_json
-from burnish.errors import SettingsError
 from burnish_trainer.readiness.command import readiness_app
+from burnish_trainer.round_commands import (
+    NOT_PROMOTED,
+    loop_app,
+    plan_app,
+    retrain_app,
+    rounds_app,
+)
 from burnish_trainer.tasks.commands import app as tasks_app
 
-NOT_PROMOTED = 3
+__all__ = ["COMMANDS", "demo_app", "eval_app", "retrain_app"]
 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress.")]
-
-
-def retrain_app(
-    agent: Annotated[str, typer.Argument(help="Agent, as declared in burnish.toml.")],
-    setting: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="A setting for this call, such as train.epochs=4."),
-    ] = None,
-    force: Annotated[
-        bool,
-        typer.Option(
-            "--force",
-            help="Continue in spite of what readiness or the gate refuses; the registry records it.",
-        ),
-    ] = False,
-    canary: Annotated[bool, typer.Option(help="Start the canary at the end.")] = True,
-    home: Home = None,
-    as_json: AsJson = False,
-) -> None:
-    """Turn the verified runs of an agent into an adapter, evaluate it, and start its canary.
-
-    An interrupted call continues where it stopped.
-
-    Examples: `burnish retrain support`, `burnish retrain support --set train.epochs=4 --no-canary`
-    """
-    from burnish import configure
-    from burnish_trainer import console
-    from burnish_trainer.retrain import retrain
-
-    if home is not None:
-        configure(home=home)
-    overrides = _settings(setting or [])
-    if not canary and "canary" in overrides:
-        raise SettingsError(
-            "--no-canary together with a setting of the canary", "one of them", "leave one out"
-        )
-    chosen: Any = overrides.pop("canary", canary)
-    with console.silenced(as_json):
-        report = retrain(agent, force=force, canary=chosen, **overrides)
-    if as_json:
-        print_json(report)
-    else:
-        console.say("[bold]{}[/]: {}", report.status, "; ".join(report.reasons))
-        console.say("  report in {}", report.path)
-    if report.status in ("rejected", "inconclusive"):
-        raise typer.Exit(NOT_PROMOTED)
 
 
 def eval_app(
@@ -157,29 +117,6 @@ def demo_app(
         write_json(json_path.absolute(), facts)
 
 
-def _settings(given: list[str]) -> dict[str, Any]:
-    """Read overrides from `table.key=value`; values are JSON, or else text.
-
-    Raises:
-        SettingsError: An override has another form.
-    """
-    found: dict[str, Any] = {}
-    for one in given:
-        path, equals, text = one.partition("=")
-        keys = path.split(".")
-        if not equals or not all(keys) or len(keys) > 2:
-            raise SettingsError(f"--set {one}", "table.key=value", "--set train.epochs=4")
-        try:
-            value: Any = msgspec.json.decode(text.encode())
-        except msgspec.DecodeError:
-            value = text
-        if len(keys) == 1:
-            found[keys[0]] = value
-        else:
-            found.setdefault(keys[0], {})[keys[1]] = value
-    return found
-
-
 def _print_evaluation(found: Any) -> None:
     from burnish.cli.output import print_table
     from burnish_trainer import console
@@ -206,5 +143,11 @@ def _print_evaluation(found: Any) -> None:
         console.say(f"  {line}")
 
 
-COMMANDS = {"readiness": readiness_app, "tasks": tasks_app}
+COMMANDS = {
+    "loop": loop_app,
+    "plan": plan_app,
+    "readiness": readiness_app,
+    "rounds": rounds_app,
+    "tasks": tasks_app,
+}
 """Commands beside those that the installation names."""

@@ -10,7 +10,7 @@ from burnish.config.decoding import Fault, refuse_unknown, require_table
 from burnish.project import Project, decode_agent
 from burnish_trainer.evaluation.agent_project import AgentProject
 
-_TABLES = ("dataset", "train", "evaluate", "gate", "canary")
+_TABLES = ("dataset", "train", "evaluate", "gate", "canary", "loop")
 
 
 def apply_overrides(project: Project, agent: str, given: dict[str, Any]) -> AgentProject:

@@ -1,7 +1,9 @@
-"""Release an evaluated adapter: register it, load it, probe it, and start its canary."""
+"""Release an evaluated adapter: register it, load it beside those in service, and start its canary."""
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,9 +12,10 @@ from typing import Any
 import msgspec
 
 from burnish.adapters import Registry, Target
+from burnish.adapters.store import AdapterStore
 from burnish.canary import outcomes
 from burnish.canary.document import RUNNING
-from burnish.errors import CanaryError
+from burnish.errors import BurnishError, CanaryError
 from burnish.project import CanaryConfig
 from burnish.protocols import traits_of
 from burnish.records import Decision
@@ -89,11 +92,20 @@ def register_adapter(
     """
     registry = Registry(subject.workspace.home)
     known = [one for one in registry.list(subject.name) if one.adapter == adapter and one.may_serve]
+    sha256 = hashlib.sha256(report.read_bytes()).hexdigest()
+    same = [
+        one
+        for one in registry.list(subject.name)
+        if (one.adapter, one.decision, one.forced, one.evaluation_sha256)
+        == (adapter, decision.decision, forced, sha256)
+    ]  # a killed call registered it
     if known and decision.decision != "promote" and not forced:
         candidate = known[-1]
+    elif same:
+        candidate = same[-1]
     else:
         candidate = registry.register(subject.name, adapter, report, decision, forced=forced)
-    if overridden:
+    if overridden and not same:
         facts: Any = {"adapter": adapter, "findings": list(overridden)}
         with registry.store.transaction() as connection:
             registry.store.record_action(connection, subject.name, "unready", facts)
@@ -117,8 +129,37 @@ def canary_warnings(subject: AgentProject) -> list[str]:
     return below_floor(deciding, store, subject.name, floor=config.dataset.verifier_floor)
 
 
+def load_version(subject: AgentProject, adapter: str) -> float:
+    """Load a version beside those in service, and check that it answers; what answers threads stays the same.
+
+    Returns:
+        The milliseconds until it answered; 0 if the backend already served it.
+
+    Raises:
+        ServingError: The backend cannot prove that it serves the version. It is unloaded again.
+    """
+    from burnish.serving import open_backend
+
+    config, store = subject.config, AdapterStore(subject.workspace.home)
+    backend = open_backend(config.backend, base_model=config.base_model)
+    if adapter in set(backend.list()):
+        backend.probe(adapter)
+        return 0.0
+    started = time.perf_counter()
+    try:
+        backend.load(adapter, store.path(adapter))
+        backend.probe(adapter)
+    except BurnishError:
+        with contextlib.suppress(BurnishError):
+            backend.unload(adapter)
+        raise
+    return round(1e3 * (time.perf_counter() - started), 3)
+
+
 def start_canary(subject: AgentProject, adapter: str) -> dict[str, Any]:
-    """Load a version beside the others, check that it answers, and route its first threads.
+    """Route the first threads to a version, once its backend has proven that it serves it.
+
+    The control document changes once, at the end: a version that cannot be served leaves it as it was.
 
     Args:
         subject: The agent.
@@ -132,17 +173,15 @@ def start_canary(subject: AgentProject, adapter: str) -> dict[str, Any]:
         ServingError: The backend cannot prove that it serves the version.
         CanaryError: Another rollout runs, or the canary has no maturity window.
     """
-    from burnish.serving import open_backend
-
     config = subject.config
     rollout = subject.workspace.canary(subject.name)
     document = rollout.document()
     if document.adapter == adapter and document.state in ("CANARY", "PAUSED", "PROMOTED"):
         return {**rollout.status(), "swap_ms": 0.0}
-    backend = open_backend(config.backend, base_model=config.base_model)
     target = Target(backend=config.backend, base_model=config.base_model, adapter=adapter)
     against = canary_warnings(subject)
     started = time.perf_counter()
-    status = rollout.start(target, canary_settings(subject), backend=backend, doubts=against)
+    load_version(subject, adapter)
+    status = rollout.start(target, canary_settings(subject), doubts=against, proven=True)
     milliseconds = 1e3 * (time.perf_counter() - started)
     return {**status, "swap_ms": round(milliseconds, 3)}

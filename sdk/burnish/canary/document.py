@@ -155,9 +155,9 @@ def stage_candidate(
     return record_move(fresh, "STAGED", 0.0, "; ".join([reason, *doubts]))
 
 
-def mark_loaded(document: RolloutDocument, reason: str) -> RolloutDocument:
-    """Record that the backend serves the candidate, without traffic."""
-    return record_move(document, "LOADED", 0.0, reason)
+def mark_loaded(document: RolloutDocument) -> RolloutDocument:
+    """Record that the backend serves the candidate and answered the probe, without traffic."""
+    return record_move(document, "LOADED", 0.0, "served and proven")
 
 
 def take_step(document: RolloutDocument, step: int, reason: str) -> RolloutDocument:
@@ -252,6 +252,11 @@ def list_targets(document: RolloutDocument) -> list[Target]:
     trial = document.candidate if document.state in RUNNING else None
     named = (document.stable, document.canary, document.previous, trial)
     return list(dict.fromkeys(target for target in named if target is not None and target.adapter))
+
+
+def list_new_events(before: RolloutDocument, after: RolloutDocument) -> list[RolloutEvent]:
+    """List the events that a move has added to a document; all of a new rollout."""
+    return after.events[len(before.events) if before.rollout == after.rollout else 0 :]
 
 
 def record_move(

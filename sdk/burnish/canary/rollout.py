@@ -65,6 +65,7 @@ class Rollout:
         *,
         backend: Backend | None = None,
         doubts: Sequence[str] = (),
+        proven: bool = False,
     ) -> dict[str, Json]:
         """Send a candidate its first share of threads.
 
@@ -73,6 +74,7 @@ class Rollout:
             config: Canary settings; defaults as in docs/burnish.toml.
             backend: Backend that loads and probes the version before any traffic.
             doubts: Why the deciding source may be unreliable; stored, and shown in the status.
+            proven: Start at once: the backend serves the version and has answered the probe.
 
         Returns:
             The status.
@@ -91,11 +93,16 @@ class Rollout:
         check_steps(config, f"the canary of {self.agent!r}", "pass other steps")
         window = self.find_window(config)
         self._mark_position()
-        self._apply_move(
-            lambda _, document: moves.stage_candidate(
+
+        def stage(_: object, document: RolloutDocument) -> RolloutDocument:
+            return moves.stage_candidate(
                 document, target, config, forced=forced, doubts=doubts, window=window
             )
-        )
+
+        if proven:
+            self._apply_move(lambda c, d: self._first_step(c, moves.mark_loaded(stage(c, d))))
+            return self.status()
+        self._apply_move(stage)
         if backend is not None and target.adapter is not None:
             self._prove_backend(backend, target.adapter)
         self._apply_move(self._first_step)
@@ -306,7 +313,7 @@ class Rollout:
             reason = f"could not be served: {problem.found}"
             self._apply_move(lambda _, document: moves.roll_back(document, reason))
             raise
-        self._apply_move(lambda _, document: moves.mark_loaded(document, "served and proven"))
+        self._apply_move(lambda _, document: moves.mark_loaded(document))
 
     def _first_step(self, connection: Connection, document: RolloutDocument) -> RolloutDocument:
         moved = moves.take_step(document, 0, "first step")
@@ -429,7 +436,7 @@ class Rollout:
                 return document
             moved = moves.retire_targets(document, moved)
             self.store.write_in(connection, self.agent, msgspec.to_builtins(moved), version)
-            for event in moved.events[_count_shared_events(document, moved) :]:
+            for event in moves.list_new_events(document, moved):
                 detail = {
                     "rollout": moved.rollout,
                     "candidate": moved.adapter,
@@ -447,8 +454,3 @@ class Rollout:
             expected,
             f"burnish canary status {self.agent}",
         )
-
-
-def _count_shared_events(before: RolloutDocument, after: RolloutDocument) -> int:
-    """Count the events that two documents share at their beginning."""
-    return len(before.events) if before.rollout == after.rollout else 0

@@ -53,7 +53,7 @@ def _retrain_agent(scene: Scene) -> dict[str, Any]:
     if scene.options.verify == "claim":
         # The agent's own claim selects the training runs; goal states still verify the result.
         settings["verify"], settings["prove"] = CLAIM, scene.subject.config.verify
-    report = burnish.retrain(AGENT, **settings)
+    report = burnish.retrain(AGENT, again=True, **settings)
     found = msgspec.to_builtins(report)
     found["funnel"] = _read_funnel(scene, str(report.dataset))
     return found

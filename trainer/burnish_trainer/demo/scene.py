@@ -26,8 +26,8 @@ from burnish_trainer import console
 from burnish_trainer.demo.options import DemoOptions
 from burnish_trainer.evaluation.agent_project import AgentProject
 from burnish_trainer.overrides import apply_overrides
+from burnish_trainer.rounds.stages import Stages
 from burnish_trainer.run.storage import lock_folder, write_json
-from burnish_trainer.stages import Stages
 
 AGENT = "support"
 NO_ROLLOUTS = {"rollouts": 0}  # users are the only source of runs here

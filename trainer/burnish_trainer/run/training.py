@@ -108,6 +108,29 @@ def train(
             return _run_job(job)
 
 
+def plan_training(
+    dataset: Dataset, *, base_model: str | Path, recipe: dict[str, Any], home: Path
+) -> TrainPlan:
+    """Return the plan of a training with its estimate of seconds and bytes, without training.
+
+    Args:
+        dataset: A dataset version.
+        base_model: Name or folder of the base model.
+        recipe: Settings.
+        home: Folder of the workspace.
+
+    Raises:
+        EmptyDataset: No row can be learned from.
+        TrainingError: The recipe or the base model cannot be used.
+    """
+    from burnish_trainer.recipes.lora import choose_threads
+    from burnish_trainer.run.estimate import add_estimate
+
+    job = _prepare_job(dataset, str(base_model), make_recipe(recipe), home, None)
+    with _torch_threads(choose_threads(job.model, job.recipe)):
+        return add_estimate(job.plan, job.recipe, job.model, job.rows)
+
+
 def _prepare_job(
     dataset: Dataset, base_model: str, recipe: TrainRecipe, home: Path, out: Path | None
 ) -> _TrainJob:
