@@ -43,7 +43,7 @@ def test_no_question_stands_in_two_pools_and_a_seed_changes_the_order_alone(anal
 
     assert len(ids) == len(set(ids))
     assert {name: len(several) for name, several in pools.items()} == {
-        "train": 280, "heldout": 60, "standing": 30, "capability": 0,
+        "train": 280, "heldout": 60, "standing": 15, "capability": 15,
     }  # fmt: skip
     again = analyst.tasks.tasks("train", seed=7)
     assert again != pools["train"]

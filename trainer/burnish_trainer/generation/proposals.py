@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -20,7 +19,6 @@ from typing import Any, Protocol
 from burnish.records import Json, Record, Task
 from burnish_exporters.rows.canonical_json import stable_json
 
-_OBJECT = re.compile(r"\{.*\}", re.DOTALL)
 _PATIENCE = 8  # replies in a row that add no task
 
 
@@ -97,10 +95,9 @@ def propose_tasks(
 
 def read_proposal(text: str) -> tuple[GeneratedTask | None, str | None]:
     """Return the proposal in a reply, or the reason why there is none."""
-    match = _OBJECT.search(text)
     try:
-        given = json.loads(match.group()) if match else None
-    except ValueError:
+        given = json.loads(text[text.find("{") : text.rfind("}") + 1])
+    except (ValueError, RecursionError):
         given = None
     if not isinstance(given, dict):
         return None, "no JSON object"
