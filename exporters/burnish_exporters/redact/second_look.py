@@ -58,19 +58,17 @@ class SecondLook:
         digest = self._clean.digest(text)
         if self._clean.get(digest) is not None:
             return Counter()
-        taken = self._stand_ins(text)
-        found = Counter(
+        found = [*_find_addresses(text), *_find_near_words(text), *self._run_plugins(text)]
+        # The search for pseudonyms costs as much as a redaction, and most texts have no finding.
+        taken = self._stand_ins(text) if found else []
+        left = Counter(
             kind
-            for kind, start, end in (
-                *_find_addresses(text),
-                *_find_near_words(text),
-                *self._run_plugins(text),
-            )
+            for kind, start, end in found
             if not any(start < behind and begin < end for begin, behind in taken)
         )
-        if not found:
+        if not left:
             self._clean.put(digest, ())
-        return found
+        return left
 
     def _run_plugins(self, text: str) -> Iterator[tuple[str, int, int]]:
         """Yield the findings of the plugins of detect-secrets, line by line."""

@@ -50,14 +50,18 @@ def request_of(messages: list[Chat]) -> str:
     return "\n".join(normal_text(text_of(m)) for m in messages if m["role"] == "user")
 
 
-def action_key(messages: list[Chat]) -> str:
+def action_key(messages: list[Chat], actions: list[str] | None = None) -> str:
     """Return a key that is equal for runs with the same request and calls, up to times and generated ids.
 
     An id that the request names is part of the request. An id from a tool result is replaced by its
     place in the results, so that two runs that picked different entries stay different.
+
+    Args:
+        messages: A conversation in chat form.
+        actions: What `actions_of` returns for it, if that is known.
     """
     asked = [comparable_text(text_of(m)) for m in messages if m["role"] == "user"]
-    return hash_json([asked, actions_of(messages)])
+    return hash_json([asked, actions_of(messages) if actions is None else actions])
 
 
 def actions_of(messages: list[Chat]) -> list[str]:

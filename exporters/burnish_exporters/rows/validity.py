@@ -54,8 +54,10 @@ def _longest_text(message: Chat) -> int:
     """Return the length of the longest text of a message: its content, or the arguments of a call."""
     content = message["content"]
     said = len(content) if isinstance(content, str) else 0
-    given = (len(call["function"]["arguments"]) for call in message.get("tool_calls") or ())
-    return max(said, *given, 0)
+    calls = message.get("tool_calls")
+    if not calls:
+        return said
+    return max(said, *(len(call["function"]["arguments"]) for call in calls))
 
 
 def tool_name(tool: Tool) -> str:

@@ -94,6 +94,7 @@ class ShardBuilder:
         self._docs = ToolDocs.read_file(Path(docs), share) if docs else None
         self._redactor = make_redactor(plan)
         self._refusals = make_refusals(plan.recipe)
+        self._needs = plan.recipe.compared_fields()
         self._before = Counter[str]()
         self._open: deque[_OpenShard] = deque()
 
@@ -230,7 +231,7 @@ class ShardBuilder:
 
     def _summarize_run(self, item: Item, rows: list[Row], shard: _OpenShard) -> Sample:
         trajectory, verdict = item.trajectory, item.verdict or Verdict(label="unknown", verifier="")
-        needs = self._plan.recipe.compared_fields()
+        needs, actions = self._needs, [actions_of(row.messages) for row in rows]
         tags = sorted(self._clean_names(tags_of(trajectory, rows)))
         for row in rows:
             row.kind_tags = tags
@@ -248,9 +249,11 @@ class ShardBuilder:
             steps=len(trajectory.model_calls),
             errors=sum(run.is_error or run.error is not None for run in trajectory.tool_runs),
             content_key=hash_json([content_key(row.messages) for row in rows]),
-            action_key=hash_json([action_key(row.messages) for row in rows]),
+            action_key=hash_json(
+                [action_key(row.messages, done) for row, done in zip(rows, actions, strict=True)]
+            ),
             request=request_of(rows[0].messages) if "request" in needs else "",
-            actions=[hash_json(action) for row in rows for action in actions_of(row.messages)]
+            actions=[hash_json(action) for done in actions for action in done]
             if "actions" in needs
             else [],
             place=shard.add_rows(rows),
