@@ -265,6 +265,7 @@ class TaskComparison(Record, frozen=True, kw_only=True):
     lost_again: int = 0  # those of them that failed
     sha256: str = ""  # over input and data of the task
     cost: dict[str, tuple[float, float]] = {}  # measure -> mean before and after
+    tags: list[str] = []  # slices of the set that the task belongs to
 
 
 class PoolComparison(Record, frozen=True, kw_only=True):

@@ -201,15 +201,15 @@ def test_a_damaged_newest_report_is_named_and_an_older_one_is_not_shown_in_its_p
 ):
     write_retrain(home, evaluated[1], "retrain-desk-9999")
     write_retrain(home, evaluated[1], "retrain-desk-10000")
-    assert find_report(home, "desk").run_id == "retrain-desk-10000"
+    assert find_report(home, "desk").name == "retrain-desk-10000"
     (home / "runs" / "retrain-desk-10000" / "report.json").write_bytes(b"{cut")
 
     with pytest.raises(EvaluationError, match=r"retrain-desk-10000.*cannot be read") as problem:
         find_report(home, "desk")
     assert problem.value.fix == "burnish report desk --run retrain-desk-9999"
-    assert find_report(home, "desk", "retrain-desk-9999").run_id == "retrain-desk-9999"
+    assert find_report(home, "desk", "retrain-desk-9999").name == "retrain-desk-9999"
     for name in ("../retrain-desk-9999", "*", "/etc"):
-        with pytest.raises(EvaluationError, match="no evaluated retrain"):
+        with pytest.raises(EvaluationError, match="no evaluation"):
             find_report(home, "desk", name)
 
 
@@ -219,7 +219,7 @@ def test_attempts_of_a_wrong_form_are_one_clear_error(evaluated):
         assemble_report(odd, evaluated[0])
 
 
-def test_without_a_retrain_the_error_names_the_command(home):
-    with pytest.raises(EvaluationError, match="no evaluated retrain of 'desk'") as problem:
+def test_without_an_evaluation_the_error_names_the_command(home):
+    with pytest.raises(EvaluationError, match="no evaluation of 'desk'") as problem:
         find_report(home, "desk")
-    assert problem.value.fix == "burnish retrain desk"
+    assert problem.value.fix == "burnish eval desk"

@@ -20,7 +20,7 @@ from burnish.errors import (
 )
 from burnish_exporters import DatasetVersion
 from burnish_exporters.curate.steps.pools import request_hash, task_hash
-from burnish_trainer.report import assemble_report
+from burnish_trainer.report import assemble_report, find_report
 from burnish_trainer.retrain import retrain
 from burnish_trainer.rounds.stages import find_ended, find_unfinished, open_run
 from burnish_trainer.run.storage import lock_folder
@@ -39,7 +39,8 @@ def test_a_retrain_goes_from_runs_to_a_canary_and_back(shop, home, engine):
     assert report.decision.decision == "promote"
     assert report.evaluation.pools["heldout"].gain > 0.3
     folder = home / "runs" / report.run_id
-    shown = assemble_report(report.evaluation, burnish.Workspace(), retrain=report)
+    shown = assemble_report(find_report(home, "shop"), burnish.Workspace())
+    assert (shown["run"], shown["dataset"]) == (report.run_id, report.dataset)
     attempts = shown["attempts"]["after"]
     assert attempts["all"] == sum(pool["tasks"] for pool in shown["pools"].values())
     assert attempts["runs_missing"] == 0

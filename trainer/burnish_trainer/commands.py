@@ -48,13 +48,15 @@ def eval_app(
 ) -> None:
     """Run the agent with two versions on the same tasks and compare them.
 
-    Results are cached until the agent, the backend, the tasks or the verifiers change.
+    Results are cached until the agent, the backend, the tasks or the verifiers change. `burnish report` shows the rest of
+    what was measured.
 
     Examples: `burnish eval support`, `burnish eval support --fresh`, `burnish eval support --adapter support@0a1b2c3d4e5f --json`
     """
     from burnish import configure
     from burnish_trainer import console
     from burnish_trainer.evaluation.agent_project import POOLS, load_agent
+    from burnish_trainer.evaluation.history.store import save_evaluation
     from burnish_trainer.evaluation.power import describe_power
     from burnish_trainer.evaluation.runner import evaluate, select_pools
     from burnish_trainer.heldout_uses import decide_and_record
@@ -74,6 +76,7 @@ def eval_app(
     decision = None
     if "heldout" in found.pools:
         decision = decide_and_record(home_folder, found, rules)
+        save_evaluation(home_folder, found, decision)
     if as_json:
         print_json({**msgspec.to_builtins(found), "decision": msgspec.to_builtins(decision)})
     else:

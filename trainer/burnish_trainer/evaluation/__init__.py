@@ -9,6 +9,7 @@ agent_project.py   agent, tasks and verifiers that burnish.toml names
 rollouts.py        attempts of the real agent, each in a new environment
 attempts/          one attempt: its limits, its environment, its record
 grading.py         verdicts on the attempts; live_grading.py gives them while others run
+history/           the stored evaluations of an agent
 guards/            collapse, drift, leaks and overfitting
 arms.py            results of one version on one set of tasks, cached
 comparison.py      two arms, paired

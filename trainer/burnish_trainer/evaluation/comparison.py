@@ -203,6 +203,7 @@ def _compare_task(
         repeats=starts * max(0, len(labels) - 1),
         lost_again=starts * labels.count("fail"),
         sha256=facts.sha256 if facts else "",
+        tags=list(facts.tags) if facts else [],
         cost={
             key: (mean([b[key] for b, _ in costs]), mean([a.get(key, 0.0) for _, a in costs]))
             for key in (costs[0][0] if costs else {})

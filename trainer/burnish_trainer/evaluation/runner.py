@@ -41,6 +41,7 @@ from burnish_trainer.evaluation.comparison import (
 from burnish_trainer.evaluation.event_loop import EvaluationLoop
 from burnish_trainer.evaluation.grading import verifier_doubts
 from burnish_trainer.evaluation.guards.assessment import assess_evaluation
+from burnish_trainer.evaluation.history.store import save_evaluation
 from burnish_trainer.evaluation.live_grading import LiveGrader
 from burnish_trainer.evaluation.repeats import repeat_solved
 from burnish_trainer.evaluation.rollouts import AttemptJob, AttemptRunner, RunOptions
@@ -83,7 +84,8 @@ def evaluate(
     """Compare two versions of an agent on the same tasks.
 
     The real agent runs, captured by burnish, in a new environment per attempt, and the verifiers of its burnish.toml
-    grade the attempts. Gains are paired; families of tasks and attempts at one task count as one cluster.
+    grade the attempts. Gains are paired; families of tasks and attempts at one task count as one cluster. The workspace
+    keeps the evaluation, and `burnish report AGENT` shows it.
 
     Args:
         agent: Name of the agent in burnish.toml.
@@ -110,15 +112,15 @@ def evaluate(
     sides, pairs, repeated = _run_sides(subject, (before, after), pools, chosen, fresh=fresh)
     arms = [side.results for side in sides]
     known = group_attempts(arms[0], repeated)
-    return Evaluation(
+    found = Evaluation(
         agent=subject.name,
         base_model=subject.config.base_model,
         before=before,
         after=after,
         pools={
-            pool: compare_pool(pool, found, task_facts(several), known)
+            pool: compare_pool(pool, paired, task_facts(several), known)
             for pool, several in pools.items()
-            if (found := [pair for pair in pairs if pair[0].pool == pool])
+            if (paired := [pair for pair in pairs if pair[0].pool == pool])
         },
         trajectories=sum(r.trajectory_id is not None for r in (*arms[0], *arms[1], *repeated)),
         unknown=unknown_by_reason(*arms),
@@ -128,6 +130,7 @@ def evaluate(
             "test": "exact sign flips over families, two-sided; McNemar's where each has one pair",
             "tasks_sha256": {pool: hash_tasks(several) for pool, several in pools.items()},
             "options": msgspec.to_builtins(chosen),
+            "code_sha256": subject.code_sha256,
             "regressions": find_regressions(pairs, known),
             "repeated": len(repeated),
             "verifier_doubts": verifier_doubts(subject),
@@ -135,6 +138,8 @@ def evaluate(
             **_describe_sides(sides),
         },
     )
+    save_evaluation(subject.workspace.home, found)
+    return found
 
 
 def _run_sides(

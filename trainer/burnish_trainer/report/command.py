@@ -1,14 +1,17 @@
-"""Implement `burnish report`: show, or write to files, what a retrain of an agent measured."""
+"""Implement `burnish report`: show, or write to files, what an evaluation or a retrain of an agent measured."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from burnish.cli.options import AsJson, Home
-from burnish.cli.output import print_json, print_table
+from burnish.cli.output import format_time, print_json, print_table
+
+if TYPE_CHECKING:
+    from burnish_trainer.report.lookup import ReportedEvaluation
 
 _FLIPS = 10  # of each kind, in a terminal
 _PRICE = "US dollars per million {} tokens, for costs."
@@ -18,8 +21,13 @@ def report_app(
     agent: Annotated[str, typer.Argument(help="Agent, as declared in burnish.toml.")],
     run: Annotated[
         str | None,
-        typer.Option(help="A retrain, such as retrain-support-0003.", show_default="newest"),
+        typer.Option(
+            help="A retrain or an evaluation, such as retrain-support-0003.", show_default="newest"
+        ),
     ] = None,
+    listed: Annotated[
+        bool, typer.Option("--list", help="List all evaluations and evaluated retrains.")
+    ] = False,
     html: Annotated[
         Path | None, typer.Option(help="Write a page with pictures to this file.")
     ] = None,
@@ -31,26 +39,29 @@ def report_app(
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show what a retrain measured: success, flips, cost, calls, failure modes and the gate's reasons.
+    """Show what an evaluation or a retrain measured: success, flips, cost, calls, failure modes, the gate's reasons.
 
-    Examples: `burnish report support`, `burnish report support --html report.html --markdown report.md`
+    Every `burnish eval` and every retrain that reached its evaluation has a report.
+
+    Examples: `burnish report support`, `burnish report support --list`,
+    `burnish report support --html report.html --markdown report.md`
     """
     import burnish
     from burnish_trainer.report import (
         Prices,
         assemble_report,
         find_report,
+        list_reports,
         render_markdown,
         render_page,
     )
 
     workspace = burnish.Workspace(home)
+    if listed:
+        _list_reports(agent, list_reports(workspace.home, agent), as_json)
+        return
     found = find_report(workspace.home, agent, run)
-    if found.evaluation is None:
-        raise AssertionError("find_report returns evaluated retrains only")
-    facts = assemble_report(
-        found.evaluation, workspace, retrain=found, prices=Prices(price_in, price_out)
-    )
+    facts = assemble_report(found, workspace, prices=Prices(price_in, price_out))
     for path, render in ((html, render_page), (markdown, render_markdown)):
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -66,8 +77,37 @@ def _print_report(facts: dict[str, Any], written: list[Path]) -> None:
 
     typer.echo(describe_result(facts))
     for table in list_tables(facts, flips=_FLIPS):
+        if not table.rows:
+            typer.echo(f"{table.title}: not measured: {table.missing}")
+            continue
         print_table(table.title, table.columns, table.rows)
         if table.note:
             typer.echo(table.note)
     for path in written:
         typer.echo(f"written to {path}")
+
+
+def _list_reports(agent: str, found: list[ReportedEvaluation], as_json: bool) -> None:
+    rows = [_summarize(one) for one in found]
+    if as_json:
+        print_json(rows)
+        return
+    columns = ["report", "ended (UTC)", "before", "after", "held-out", "decision"]
+    print_table(f"reports of {agent}", columns, ([*row.values()] for row in rows))
+
+
+def _summarize(one: ReportedEvaluation) -> dict[str, Any]:
+    from burnish_trainer.evaluation.history.store import prompt_versions
+    from burnish_trainer.report.facts import name_arm
+
+    evaluation = one.evaluation
+    before, after = prompt_versions(evaluation)
+    heldout = evaluation.pools.get("heldout")
+    return {
+        "report": one.name,
+        "ended": format_time(int(one.at * 1e9)),
+        "before": name_arm(evaluation.before, before),
+        "after": name_arm(evaluation.after, after),
+        "heldout": heldout and f"{heldout.before.rate:.1%} -> {heldout.after.rate:.1%}",
+        "decision": one.decision and one.decision.decision,
+    }

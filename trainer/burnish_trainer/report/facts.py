@@ -1,131 +1,64 @@
-"""Assemble what a report shows of an evaluation: rates, flips, costs, calls, failure modes, the gate.
+"""Assemble what a report shows of an evaluation, as plain data.
 
-`find_report` finds the newest retrain of an agent, `assemble_report` reads its runs in the workspace. Both return plain
-data. Shares are from 0 to 1, times in seconds, tokens and calls per run.
+`assemble_report` is the entry. Shares are from 0 to 1, times in seconds, tokens and calls per run. A figure without data is
+`{"missing": REASON}`. `sides` names what is shown: `before` and `after`, or `after` alone where a version was measured
+without another one.
 """
 
 from __future__ import annotations
 
-import statistics
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
 import burnish
 from burnish.errors import EvaluationError, WorkspaceError
-from burnish.files.paths import is_component
-from burnish.records import Evaluation, RetrainReport, Trajectory
+from burnish.records import Evaluation, Trajectory
 from burnish_trainer.evaluation.attempts.ended import AttemptResult
+from burnish_trainer.evaluation.history.store import prompt_versions
 from burnish_trainer.report.call_accuracy import measure_calls
+from burnish_trainer.report.costs import Prices, measure_costs
 from burnish_trainer.report.failure_modes import count_failure_modes
+from burnish_trainer.report.lookup import ReportedEvaluation
 
 Json = dict[str, Any]
 _SIDES = ("before", "after")
 
 
-@dataclass(frozen=True)
-class Prices:
-    """Prices of the model in US dollars per million tokens; 0 where they are unknown."""
-
-    input_usd: float = 0.0
-    output_usd: float = 0.0
-
-    @property
-    def known(self) -> bool:
-        """Return whether any price was given."""
-        return bool(self.input_usd or self.output_usd)
-
-    def cost_of(self, tokens: Mapping[str, float]) -> float:
-        """Return the cost of a run in US dollars.
-
-        Args:
-            tokens: Its `input_tokens` and `output_tokens`.
-        """
-        given = tokens.get("input_tokens", 0.0) * self.input_usd
-        return (given + tokens.get("output_tokens", 0.0) * self.output_usd) / 1e6
-
-
 @dataclass
-class _Side:
+class MeasuredSide:
     """The attempts of one version, with their runs as far as the workspace holds them."""
 
     results: list[AttemptResult]
     runs: dict[str, Trajectory] = field(default_factory=dict)
 
     def runs_with(self, label: str) -> list[Trajectory]:
+        """Return the runs whose attempt got a label."""
         found = (self.runs.get(r.trajectory_id or "") for r in self.results if r.label == label)
         return [run for run in found if run is not None]
 
 
-def find_report(home: Path, agent: str, run: str | None = None) -> RetrainReport:
-    """Return the report of a retrain.
-
-    Args:
-        home: Folder of the workspace.
-        agent: Name of the agent.
-        run: Name of the run, such as retrain-support-0003; by default the newest with an evaluation.
-
-    Raises:
-        EvaluationError: There is none, or it cannot be read.
-    """
-    names = _list_retrains(home, agent) if run is None else [run] if is_component(run) else []
-    for name in names:
-        path = home / "runs" / name / "report.json"
-        try:
-            report = msgspec.json.decode(path.read_bytes(), type=RetrainReport)
-        except (FileNotFoundError, NotADirectoryError):
-            continue
-        except (OSError, msgspec.DecodeError, UnicodeDecodeError) as broken:
-            earlier = next(iter(names[names.index(name) + 1 :]), None)
-            raise EvaluationError(
-                f"{path} cannot be read: {broken}",
-                "the report that the retrain wrote",
-                f"burnish report {agent} --run {earlier}"
-                if earlier
-                else f"burnish retrain {agent}",
-            ) from broken
-        if report.evaluation is not None and report.agent == agent:
-            return report
-    raise EvaluationError(
-        f"no evaluated retrain of {agent!r} in {home / 'runs'}"
-        + (f" named {run!r}" if run else ""),
-        "a retrain that reached its gate",
-        f"burnish retrain {agent}",
-    )
-
-
-def _list_retrains(home: Path, agent: str) -> list[str]:
-    """List the names of an agent's retrains, the newest first."""
-    runs, beginning = home / "runs", f"retrain-{agent}-"
-    names = [path.name for path in runs.iterdir()] if runs.is_dir() else []
-    numbers = {
-        int(name.removeprefix(beginning)): name
-        for name in names
-        if name.startswith(beginning) and name.removeprefix(beginning).isdecimal()
-    }
-    return [numbers[number] for number in sorted(numbers, reverse=True)]
-
-
 def assemble_report(
-    evaluation: Evaluation,
+    found: ReportedEvaluation | Evaluation,
     workspace: burnish.Workspace,
     *,
-    retrain: RetrainReport | None = None,
     prices: Prices | None = None,
 ) -> Json:
     """Return everything that a report shows.
 
     Args:
-        evaluation: What was measured.
+        found: What was measured, as `find_report` or `evaluate` returns it.
         workspace: Where the evaluated runs are recorded.
-        retrain: The retrain that the evaluation is part of.
         prices: Prices of tokens, for costs in US dollars.
     """
-    sides = {name: _read_side(evaluation, workspace, name) for name in _SIDES}
+    if isinstance(found, Evaluation):
+        found = ReportedEvaluation("", 0.0, found, None)
+    evaluation = found.evaluation
+    both = {name: _read_side(evaluation, workspace, name) for name in _SIDES}
+    sides = {name: both[name] for name in _list_sides(evaluation)}
     successes: defaultdict[str | None, list[Trajectory]] = defaultdict(list)
     for side in sides.values():
         for run in side.runs_with("success"):
@@ -135,10 +68,14 @@ def assemble_report(
         "base_model": evaluation.base_model,
         "before": evaluation.before,
         "after": evaluation.after,
-        **_describe_retrain(retrain),
+        "sides": list(sides),
+        "names": _name_sides(evaluation),
+        **_describe_source(found),
         "pools": {name: _pool_facts(pool) for name, pool in evaluation.pools.items()},
-        "flips": _list_flips(sides["before"].results, sides["after"].results),
-        "measures": {name: _measure_side(side, prices or Prices()) for name, side in sides.items()},
+        "flips": _list_flips(both["before"].results, both["after"].results),
+        "measures": {
+            name: measure_costs(side.results, prices or Prices()) for name, side in sides.items()
+        },
         "calls": {
             name: measure_calls(side.runs.values(), successes) for name, side in sides.items()
         },
@@ -152,30 +89,41 @@ def assemble_report(
     }
 
 
-def _describe_retrain(retrain: RetrainReport | None) -> Json:
-    if retrain is None:
-        return {"run": None, "status": None, "dataset": None, "decision": None, "stages": []}
+def _list_sides(evaluation: Evaluation) -> list[str]:
+    """Return both sides, or the last one of a version that was compared with itself."""
+    prompts = prompt_versions(evaluation)
+    same = (evaluation.before, prompts[0]) == (evaluation.after, prompts[1])
+    return ["after"] if same else list(_SIDES)
+
+
+def _name_sides(evaluation: Evaluation) -> dict[str, str]:
+    versions = (evaluation.before, evaluation.after)
     return {
-        "run": retrain.run_id,
-        "status": retrain.status,
-        "dataset": retrain.dataset,
-        "decision": msgspec.to_builtins(retrain.decision),
-        "stages": retrain.stages,
+        side: name_arm(version, prompt)
+        for side, version, prompt in zip(_SIDES, versions, prompt_versions(evaluation), strict=True)
     }
 
 
-def _read_side(evaluation: Evaluation, workspace: burnish.Workspace, name: str) -> _Side:
+def name_arm(adapter: str | None, prompt: str | None) -> str:
+    """Return the name of a version: its adapter or the base, and its prompt unless it is that of the code."""
+    return (adapter or "base") + (f" with prompt {prompt}" if prompt else "")
+
+
+def _describe_source(found: ReportedEvaluation) -> Json:
+    retrain = found.retrain
+    return {
+        "run": found.name or None,
+        "at": found.at or None,
+        "status": retrain.status if retrain else None,
+        "dataset": retrain.dataset if retrain else None,
+        "decision": msgspec.to_builtins(found.decision),
+        "stages": retrain.stages if retrain else [],
+    }
+
+
+def _read_side(evaluation: Evaluation, workspace: burnish.Workspace, name: str) -> MeasuredSide:
     """Read the attempts of a version, and their runs; a run that is gone is left out and counted."""
-    attempts: Any = evaluation.extras.get("attempts") or {}
-    try:
-        both = msgspec.convert(attempts, dict[str, list[AttemptResult]])
-    except msgspec.ValidationError as odd:
-        raise EvaluationError(
-            f"the attempts of the evaluation cannot be read: {odd}",
-            "the attempts that burnish eval or burnish retrain recorded",
-            f"burnish eval {evaluation.agent}",
-        ) from odd
-    side = _Side(both.get(name, []))
+    side = MeasuredSide(read_attempts(evaluation).get(name, []))
     for result in side.results:
         if result.trajectory_id is None:
             continue
@@ -184,6 +132,26 @@ def _read_side(evaluation: Evaluation, workspace: burnish.Workspace, name: str) 
         except WorkspaceError:  # removed by forget or retention
             continue
     return side
+
+
+def read_attempts(evaluation: Evaluation) -> dict[str, list[AttemptResult]]:
+    """Return the attempts of both sides.
+
+    Args:
+        evaluation: What was measured.
+
+    Raises:
+        EvaluationError: They have a wrong form.
+    """
+    attempts: Any = evaluation.extras.get("attempts") or {}
+    try:
+        return msgspec.convert(attempts, dict[str, list[AttemptResult]])
+    except msgspec.ValidationError as odd:
+        raise EvaluationError(
+            f"the attempts of the evaluation cannot be read: {odd}",
+            "the attempts that burnish eval or burnish retrain recorded",
+            f"burnish eval {evaluation.agent}",
+        ) from odd
 
 
 def _pool_facts(pool: Any) -> Json:
@@ -219,41 +187,7 @@ def _list_flips(
     return flips
 
 
-def _measure_side(side: _Side, prices: Prices) -> dict[str, float]:
-    """Measure steps, calls, tokens, latency and cost of a version's runs."""
-    costs = [result.cost for result in side.results if result.cost]
-    if not costs:
-        return {}
-    found = {
-        key: statistics.fmean(cost.get(key, 0.0) for cost in costs)
-        for key in ("steps", "tool_calls", "input_tokens", "output_tokens")
-    }
-    tokens = sum(cost.get("input_tokens", 0) + cost.get("output_tokens", 0) for cost in costs)
-    seconds = sorted(cost.get("latency_s", 0.0) for cost in costs)
-    successes = sum(result.label == "success" for result in side.results)
-    found |= {
-        "latency_p50_s": _quantile(seconds, 0.5),
-        "latency_p95_s": _quantile(seconds, 0.95),
-    }
-    if successes:
-        found["tokens_per_success"] = tokens / successes
-    if prices.known:
-        total = sum(map(prices.cost_of, costs))
-        found["usd_per_run"] = total / len(costs)
-        if successes:
-            found["usd_per_success"] = total / successes
-    return found
-
-
-def _quantile(ordered: Sequence[float], share: float) -> float:
-    """Return a quantile of sorted values, by linear interpolation."""
-    place = share * (len(ordered) - 1)
-    low = int(place)
-    high = min(low + 1, len(ordered) - 1)
-    return ordered[low] + (place - low) * (ordered[high] - ordered[low])
-
-
-def _count_attempts(side: _Side) -> dict[str, int]:
+def _count_attempts(side: MeasuredSide) -> dict[str, int]:
     """Count a version's attempts by result; `runs_missing` are no longer in the workspace."""
     recorded = {result.trajectory_id for result in side.results if result.trajectory_id}
     counts = {"all": len(side.results), "success": 0, "fail": 0, "unknown": 0, "infrastructure": 0}
@@ -262,4 +196,4 @@ def _count_attempts(side: _Side) -> dict[str, int]:
     return {**counts, "runs_missing": len(recorded - side.runs.keys())}
 
 
-__all__ = ["Prices", "assemble_report", "find_report"]
+__all__ = ["assemble_report", "name_arm", "read_attempts"]

@@ -24,6 +24,8 @@ def render_markdown(facts: dict[str, Any]) -> str:
 
 
 def _render_table(table: ReportTable) -> list[str]:
+    if not table.rows:
+        return [f"### {_escape(table.title)}", "", f"Not measured: {_escape(table.missing)}.", ""]
     rows = [table.columns, ["---"] * len(table.columns), *table.rows]
     lines = [f"### {_escape(table.title)}", ""]
     for number, row in enumerate(rows):

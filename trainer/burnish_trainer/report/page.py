@@ -31,25 +31,26 @@ def render_page(facts: Json) -> str:
     """
     pools = list(facts["pools"].items())
     parts = [f"<h1>{_escape(facts['agent'])} on {_escape(facts['base_model'])}</h1>"]
+    sides = facts["sides"]
     if "heldout" in facts["pools"]:
-        heldout = facts["pools"]["heldout"]
-        rates = (100 * heldout[side]["rate"] for side in ("before", "after"))
-        parts.append("<p class=big>{:.1f} % → {:.1f} % of held-out tasks</p>".format(*rates))
+        rates = [100 * facts["pools"]["heldout"][side]["rate"] for side in sides]
+        shown = " → ".join(f"{rate:.1f} %" for rate in rates)
+        parts.append(f"<p class=big>{shown} of held-out tasks</p>")
     parts.append(f"<p>{_escape(describe_result(facts))}</p>")
     if pools:
         arms = [
             (
-                facts[side] or "base",
+                facts["names"][side],
                 [
                     (pool[side]["rate"], (pool[side]["low"], pool[side]["high"]))
                     for _, pool in pools
                 ],
             )
-            for side in ("before", "after")
+            for side in sides
         ]
         parts.append(pictures.draw_rates([name for name, _ in pools], arms))
     parts += [part for table in list_tables(facts) for part in _render_table(table)]
-    return wrap_page(f"{facts['agent']}: {facts['after'] or 'base'}", parts)
+    return wrap_page(f"{facts['agent']}: {facts['names']['after']}", parts)
 
 
 def wrap_page(title: str, parts: Iterable[str]) -> str:
@@ -72,6 +73,11 @@ def _render_table(table: ReportTable) -> list[str]:
         "<tr>" + "".join(f"<td>{_escape(cell)}</td>" for cell in row) + "</tr>"
         for row in table.rows
     ]
+    if not table.rows:
+        return [
+            f"<h2>{_escape(table.title)}</h2>",
+            f"<p>Not measured: {_escape(table.missing)}.</p>",
+        ]
     parts = [
         f"<h2>{_escape(table.title)}</h2>",
         f"<table><tr>{head}</tr>{''.join(rows)}</table>",

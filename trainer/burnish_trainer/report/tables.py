@@ -36,22 +36,24 @@ class ReportTable(NamedTuple):
         columns: Headings of the columns.
         rows: Cells as text.
         note: A sentence below it; empty for none.
+        missing: Why it has no rows; a table without rows and without a reason is not shown.
     """
 
     title: str
     columns: list[str]
     rows: list[list[str]]
     note: str = ""
+    missing: str = ""
 
 
 def list_tables(facts: Json, *, flips: int = 50) -> list[ReportTable]:
-    """Return the tables of a report, without those that would be empty.
+    """Return the tables of a report; one that would be empty says why, or is left out.
 
     Args:
         facts: As `assemble_report` returns them.
         flips: Number of broken and of fixed tasks that are named.
     """
-    return [table for table in _iterate_tables(facts, flips) if table.rows]
+    return [table for table in _iterate_tables(facts, flips) if table.rows or table.missing]
 
 
 def describe_result(facts: Json) -> str:
@@ -60,32 +62,18 @@ def describe_result(facts: Json) -> str:
     Args:
         facts: As `assemble_report` returns them.
     """
-    decision = facts["decision"]
+    decision, names = facts["decision"], facts["names"]
     said = f"{decision['decision']}: {'; '.join(decision['reasons'])}" if decision else "no gate"
-    return f"{facts['after'] or 'the base'} against {facts['before'] or 'the base'}: {said}"
+    if len(facts["sides"]) == 1:
+        return f"{names['after']} alone, without another version: {said}"
+    return f"{names['after']} against {names['before']}: {said}"
 
 
 def _iterate_tables(facts: Json, most: int) -> Iterator[ReportTable]:
-    sides = [facts["before"] or "base", facts["after"] or "base"]
-    yield ReportTable(
-        "Success",
-        ["tasks", "number", *sides, "gain, points [95 %]", "won", "lost", "p"],
-        list(_success_rows(facts)),
-        "Intervals of shares are Wilson's; the gain is paired and clustered by family.",
-    )
+    sides = [facts["names"][side] for side in facts["sides"]]
+    yield _success_table(facts, sides)
     for name, title in (("broken", "Broken tasks"), ("fixed", "Fixed tasks")):
-        flips = facts["flips"][name]
-        rest = len(flips) - most
-        yield ReportTable(
-            title,
-            ["task", "pool", *(f"run of {side}" for side in sides)],
-            [
-                [_flip_name(flip), flip["pool"], flip["before"] or "-", flip["after"] or "-"]
-                for flip in flips[:most]
-            ],
-            (f"{rest} more are in the JSON form. " if rest > 0 else "")
-            + "burnish traces show ID shows a run.",
-        )
+        yield _flip_table(facts["flips"][name], title, facts["names"], most)
     yield ReportTable("Cost", ["measure", *sides], list(_measure_rows(facts)))
     yield ReportTable(
         "Calls",
@@ -110,6 +98,32 @@ def _iterate_tables(facts: Json, most: int) -> Iterator[ReportTable]:
     )
 
 
+def _success_table(facts: Json, sides: list[str]) -> ReportTable:
+    paired = len(sides) == 2
+    gain = ["gain, points [95 %]", "won", "lost", "p"] if paired else []
+    note = "Intervals of shares are Wilson's"
+    return ReportTable(
+        "Success",
+        ["tasks", "number", *sides, *gain],
+        [row if paired else row[:3] for row in _success_rows(facts)],
+        f"{note}; the gain is paired and clustered by family." if paired else f"{note}.",
+    )
+
+
+def _flip_table(flips: list[Json], title: str, names: dict[str, str], most: int) -> ReportTable:
+    rest = len(flips) - most
+    return ReportTable(
+        title,
+        ["task", "pool", *(f"run of {names[side]}" for side in ("before", "after"))],
+        [
+            [_flip_name(flip), flip["pool"], flip["before"] or "-", flip["after"] or "-"]
+            for flip in flips[:most]
+        ],
+        (f"{rest} more are in the JSON form. " if rest > 0 else "")
+        + "burnish traces show ID shows a run.",
+    )
+
+
 def _success_rows(facts: Json) -> Iterator[list[str]]:
     for name, pool in facts["pools"].items():
         low, high = pool["ci95"]
@@ -117,23 +131,27 @@ def _success_rows(facts: Json) -> Iterator[list[str]]:
         yield [
             name,
             f"{pool['tasks']}{families}",
-            _format_rate(pool["before"]),
-            _format_rate(pool["after"]),
+            *_rate_cells(facts, pool),
             f"{100 * pool['gain']:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]",
             str(pool["won"]),
             str(pool["lost"]),
             f"{pool['p_value']:.2g}",
         ]
         if len(pool["by_kind"]) > 1:
-            yield from (_group_row(f"{name}: {k}", arms) for k, arms in pool["by_kind"].items())
-        yield from (_group_row(f"{name}, {tag}", arms) for tag, arms in pool["by_tag"].items())
+            rows = pool["by_kind"].items()
+            yield from (_group_row(facts, f"{name}: {k}", arms) for k, arms in rows)
+        rows = pool["by_tag"].items()
+        yield from (_group_row(facts, f"{name}, {tag}", arms) for tag, arms in rows)
 
 
-def _group_row(name: str, arms: Json) -> list[str]:
-    before, after = arms["before"], arms["after"]
-    gain = f"{100 * (after['rate'] - before['rate']):+.1f}"
-    total = str(before["total"])
-    return [name, total, _format_rate(before), _format_rate(after), gain, "", "", ""]
+def _group_row(facts: Json, name: str, arms: Json) -> list[str]:
+    gain = f"{100 * (arms['after']['rate'] - arms['before']['rate']):+.1f}"
+    total = str(arms["before"]["total"])
+    return [name, total, *_rate_cells(facts, arms), gain, "", "", ""]
+
+
+def _rate_cells(facts: Json, arms: Json) -> list[str]:
+    return [_format_rate(arms[side]) for side in facts["sides"]]
 
 
 def _flip_name(flip: Json) -> str:
@@ -141,32 +159,32 @@ def _flip_name(flip: Json) -> str:
 
 
 def _measure_rows(facts: Json) -> Iterator[list[str]]:
-    before, after = facts["measures"]["before"], facts["measures"]["after"]
+    sides = [facts["measures"][side] for side in facts["sides"]]
     for key, (title, digits) in _MEASURES.items():
-        if key in before or key in after:
-            yield [title, *(_format_number(side.get(key), digits) for side in (before, after))]
+        if any(key in side for side in sides):
+            yield [title, *(_format_number(side.get(key), digits) for side in sides)]
 
 
 def _call_rows(facts: Json) -> Iterator[list[str]]:
     for key, title in _CALLS.items():
-        cells = [facts["calls"][side][key] for side in ("before", "after")]
+        cells = [facts["calls"][side][key] for side in facts["sides"]]
         if any(cell["whole"] for cell in cells):
             yield [title, *map(_format_share, cells)]
 
 
 def _mode_rows(facts: Json) -> Iterator[list[str]]:
-    before, after = facts["failure_modes"]["before"], facts["failure_modes"]["after"]
+    sides = [facts["failure_modes"][side] for side in facts["sides"]]
     for name, meaning in FAILURE_MODES.items():
-        if name in before or name in after:
+        if any(name in side for side in sides):
             words = name.replace("_", " ")
-            yield [words, str(before.get(name, 0)), str(after.get(name, 0)), meaning]
+            yield [words, *(str(side.get(name, 0)) for side in sides), meaning]
 
 
 def _attempt_rows(facts: Json) -> Iterator[list[str]]:
-    before, after = facts["attempts"]["before"], facts["attempts"]["after"]
-    for key in before:
-        if before[key] or after[key]:
-            yield [key.replace("_", " "), str(before[key]), str(after[key])]
+    sides = [facts["attempts"][side] for side in facts["sides"]]
+    for key in sides[0]:
+        if any(side[key] for side in sides):
+            yield [key.replace("_", " "), *(str(side[key]) for side in sides)]
 
 
 def _format_rate(rate: Json) -> str:

@@ -11,6 +11,7 @@ from burnish.adapters.store import AdapterStore
 from burnish.errors import RegistryError
 from burnish.records import Decision, Evaluation
 from burnish_trainer import console
+from burnish_trainer.evaluation.history.store import save_evaluation
 from burnish_trainer.heldout_uses import decide_and_record
 from burnish_trainer.rounds.context import Json, RetrainRound
 from burnish_trainer.rounds.planning import train_settings
@@ -82,6 +83,7 @@ def decide_round(one: RetrainRound) -> dict[str, Any]:
     """Apply the gate's rules and count the decision."""
     evaluation = msgspec.convert(one.outputs["evaluate"], Evaluation)
     decision = decide_and_record(one.home, evaluation, one.subject.config.gate)
+    save_evaluation(one.home, evaluation, decision)
     console.say("  [bold]{}[/]: {}", decision.decision, "; ".join(decision.reasons))
     return msgspec.to_builtins(decision)
 
