@@ -34,7 +34,7 @@ def test_an_evaluation_of_one_version_has_a_report_of_this_version_alone(shop, h
     assert damaged == []
     printed = json.loads(done.stdout)
     assert msgspec.to_builtins(stored.decision) == printed["decision"]
-    assert msgspec.to_builtins(stored.evaluation)["pools"] == printed["pools"]
+    assert json.loads(msgspec.json.encode(stored.evaluation.pools)) == printed["pools"]
 
     shown = CliRunner().invoke(build_app(), ["report", "shop", "--json"])
     facts = json.loads(shown.stdout)
@@ -47,6 +47,12 @@ def test_an_evaluation_of_one_version_has_a_report_of_this_version_alone(shop, h
     printed = CliRunner().invoke(build_app(), ["report", "shop"])
     assert printed.exit_code == 0, printed.output
     assert "gain, points" not in printed.stdout
+    priced = CliRunner().invoke(build_app(), ["report", "shop", "--prices", "1", "2", "--json"])
+    cost = json.loads(priced.stdout)["measures"]["after"]
+    assert cost["usd_per_run"] == pytest.approx(
+        (cost["input_tokens"] + 2 * cost["output_tokens"]) / 1e6
+    )
+    assert ("usd_per_success" in cost) == (facts["attempts"]["after"]["success"] > 0)
 
 
 @pytest.mark.slow

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from burnish_trainer.report.lookup import ReportedEvaluation
 
 _FLIPS = 10  # of each kind, in a terminal
-_PRICE = "US dollars per million {} tokens, for costs."
 
 
 def report_app(
@@ -34,8 +33,10 @@ def report_app(
     markdown: Annotated[
         Path | None, typer.Option(help="Write Markdown, for a pull request, to this file.")
     ] = None,
-    price_in: Annotated[float, typer.Option(min=0, help=_PRICE.format("input"))] = 0.0,
-    price_out: Annotated[float, typer.Option(min=0, help=_PRICE.format("output"))] = 0.0,
+    prices: Annotated[
+        tuple[float, float],
+        typer.Option(min=0, help="US dollars per million input tokens, and output tokens."),
+    ] = (0.0, 0.0),
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
@@ -61,7 +62,7 @@ def report_app(
         _list_reports(agent, list_reports(workspace.home, agent), as_json)
         return
     found = find_report(workspace.home, agent, run)
-    facts = assemble_report(found, workspace, prices=Prices(price_in, price_out))
+    facts = assemble_report(found, workspace, prices=Prices(*prices))
     for path, render in ((html, render_page), (markdown, render_markdown)):
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
