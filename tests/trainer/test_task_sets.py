@@ -232,7 +232,13 @@ def test_a_set_that_leaks_is_named(shop, command_line):
     assert found.shared == [("heldout-1", "standing-0", "exact")]
     assert found.repeated == {"standing": 1}
     assert found.slices["edge"] == 2
-    assert found.missing_slices == ["paraphrase", "unseen_tool", "unneeded_tool", "should_abstain"]
+    assert found.missing_slices == [
+        "paraphrase",
+        "unseen_tool",
+        "unneeded_tool",
+        "should_abstain",
+        "instruction_hierarchy",
+    ]
     assert "too few to show any gain" in found.power
     code, out, _ = command_line("tasks", "check", "shop", "--json")
     assert (code, json.loads(out)["sound"]) == (1, False)

@@ -15,7 +15,7 @@ held-out set.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -39,6 +39,25 @@ from burnish_trainer.gate_evidence import (
 
 REFRESH_FROM = 5
 """Number of decisions on one set from which fresh tasks are due: the level is 1/15 of the first."""
+
+
+class CheckedLimit(NamedTuple):
+    """A limit that was tested together with the others.
+
+    Attributes:
+        name: Name of the metric.
+        p_worse: Its one-sided p-value: small if the limit is broken.
+        p_adjusted: The p-value after Holm's correction over all limits.
+        verdict: "reject" if it is shown to be broken, "inconclusive" if it may be; empty if it holds.
+        statement: The measurement, with what speaks against it.
+    """
+
+    name: str
+    p_worse: float
+    p_adjusted: float
+    verdict: str
+    statement: str
+
 
 Rules = GateConfig
 Found = tuple[str, str]
@@ -104,6 +123,34 @@ def decide(
     )
 
 
+def check_limits(evaluation: Evaluation, rules: Rules) -> list[CheckedLimit]:
+    """Test the limits of an evaluation together; a limit that is not shown to be broken may still leave doubt.
+
+    Args:
+        evaluation: What was measured.
+        rules: The gate's rules.
+    """
+    pools = evaluation.pools
+    guards = [
+        regression_guard(pools, rules.max_regression_rate),
+        pool_guard(pools.get("standing"), 0.0, rules.max_capability_drop),
+        pool_guard(pools.get("capability"), rules.max_capability_drop, rules.max_capability_drop),
+        *(cost_guards(pools["heldout"], rules) if "heldout" in pools else []),
+    ]
+    known = {guard.name: guard for guard in guards if guard is not None}
+    adjusted = holm_adjust({name: guard.p_worse for name, guard in known.items()})
+    found: list[CheckedLimit] = []
+    for name, guard in known.items():
+        verdict, end = "", ""
+        if adjusted[name] <= (1 - rules.confidence) / 2:
+            verdict, end = "reject", guard.broken
+        elif guard.doubt:
+            verdict, end = "inconclusive", guard.doubt
+        statement = f"{guard.statement}: {end}" if verdict else guard.statement
+        found.append(CheckedLimit(name, guard.p_worse, adjusted[name], verdict, statement))
+    return found
+
+
 def _make_rules(given: Rules | dict[str, Any] | None) -> Rules:
     if isinstance(given, Rules):
         return given
@@ -160,23 +207,9 @@ def _check_cost_aim(case: _Case) -> list[Found]:
 
 
 def _check_guards(case: _Case) -> list[Found]:
-    """Test the limits together; a limit that is not shown to be broken may still leave doubt."""
-    rules, pools = case.rules, case.evaluation.pools
-    guards = [
-        regression_guard(pools, rules.max_regression_rate),
-        pool_guard(pools.get("standing"), 0.0, rules.max_capability_drop),
-        pool_guard(pools.get("capability"), rules.max_capability_drop, rules.max_capability_drop),
-        *cost_guards(case.heldout, rules),
-    ]
-    known = {guard.name: guard for guard in guards if guard is not None}
-    adjusted = holm_adjust({name: guard.p_worse for name, guard in known.items()})
-    found: list[Found] = []
-    for name, guard in known.items():
-        if adjusted[name] <= case.alpha / 2:
-            found.append(("reject", f"{guard.statement}: {guard.broken}"))
-        elif guard.doubt:
-            found.append(("inconclusive", f"{guard.statement}: {guard.doubt}"))
-    return found
+    """Object for each limit that is shown to be broken, or that may be."""
+    limits = check_limits(case.evaluation, case.rules)
+    return [(one.verdict, one.statement) for one in limits if one.verdict]
 
 
 def _check_rounds(case: _Case) -> list[Found]:
@@ -313,4 +346,4 @@ def _collect_facts(case: _Case) -> dict[str, Any]:
     }
 
 
-__all__ = ["Rules", "decide"]
+__all__ = ["CheckedLimit", "Rules", "check_limits", "decide"]

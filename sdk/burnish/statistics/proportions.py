@@ -21,17 +21,25 @@ def wilson_rate(successes: int, total: int, confidence: float = 0.95) -> Rate:
     """Return a success rate with its Wilson interval; the whole range if there is no attempt."""
     if total == 0:
         return Rate(successes=0, total=0, rate=0.0, low=0.0, high=1.0)
-    z = normal_quantile(confidence)
     rate = successes / total
+    low, high = wilson_interval(rate, total, confidence)
+    return Rate(successes=successes, total=total, rate=rate, low=low, high=high)
+
+
+def wilson_interval(rate: float, total: float, confidence: float = 0.95) -> tuple[float, float]:
+    """Return the Wilson interval of a share of independent observations.
+
+    A mean of values from 0 to 1 varies no more than a share of successes does, so the interval holds for it too.
+
+    Args:
+        rate: The share, 0 to 1.
+        total: Number of observations, above 0.
+        confidence: Two-sided confidence.
+    """
+    z = normal_quantile(confidence)
     centre = (rate + z * z / (2 * total)) / (1 + z * z / total)
     half = z / (1 + z * z / total) * math.sqrt(rate * (1 - rate) / total + z * z / (4 * total**2))
-    return Rate(
-        successes=successes,
-        total=total,
-        rate=rate,
-        low=max(0.0, centre - half),
-        high=min(1.0, centre + half),
-    )
+    return max(0.0, centre - half), min(1.0, centre + half)
 
 
 @lru_cache(maxsize=256)

@@ -99,7 +99,7 @@ def _list_reports(agent: str, found: list[ReportedEvaluation], as_json: bool) ->
 
 def _summarize(one: ReportedEvaluation) -> dict[str, Any]:
     from burnish_trainer.evaluation.history.store import prompt_versions
-    from burnish_trainer.report.facts import name_arm
+    from burnish_trainer.report.sides import name_arm
 
     evaluation = one.evaluation
     before, after = prompt_versions(evaluation)

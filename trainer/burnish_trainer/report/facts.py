@@ -7,38 +7,37 @@ without another one.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
 import burnish
-from burnish.errors import EvaluationError, WorkspaceError
-from burnish.records import Evaluation, Trajectory
+from burnish.records import Evaluation
 from burnish_trainer.evaluation.attempts.ended import AttemptResult
-from burnish_trainer.evaluation.history.store import prompt_versions
-from burnish_trainer.report.call_accuracy import measure_calls
 from burnish_trainer.report.costs import Prices, measure_costs
 from burnish_trainer.report.failure_modes import count_failure_modes
+from burnish_trainer.report.figures.attempts_by_task import (
+    list_missing_slices,
+    measure_pass_at,
+    measure_slices,
+)
+from burnish_trainer.report.figures.conduct import measure_conduct
+from burnish_trainer.report.figures.learning_curve import read_learning
+from burnish_trainer.report.figures.limit_tests import measure_limits, measure_power
+from burnish_trainer.report.figures.round_trend import measure_gaps, measure_rounds
+from burnish_trainer.report.figures.shares import read_tags
 from burnish_trainer.report.lookup import ReportedEvaluation
+from burnish_trainer.report.sides import (
+    SIDES,
+    MeasuredSide,
+    group_successes,
+    list_sides,
+    name_sides,
+    read_side,
+)
 
 Json = dict[str, Any]
-_SIDES = ("before", "after")
-
-
-@dataclass
-class MeasuredSide:
-    """The attempts of one version, with their runs as far as the workspace holds them."""
-
-    results: list[AttemptResult]
-    runs: dict[str, Trajectory] = field(default_factory=dict)
-
-    def runs_with(self, label: str) -> list[Trajectory]:
-        """Return the runs whose attempt got a label."""
-        found = (self.runs.get(r.trajectory_id or "") for r in self.results if r.label == label)
-        return [run for run in found if run is not None]
 
 
 def assemble_report(
@@ -57,56 +56,41 @@ def assemble_report(
     if isinstance(found, Evaluation):
         found = ReportedEvaluation("", 0.0, found, None)
     evaluation = found.evaluation
-    both = {name: _read_side(evaluation, workspace, name) for name in _SIDES}
-    sides = {name: both[name] for name in _list_sides(evaluation)}
-    successes: defaultdict[str | None, list[Trajectory]] = defaultdict(list)
-    for side in sides.values():
-        for run in side.runs_with("success"):
-            successes[run.task_id].append(run)
+    both = {name: read_side(evaluation, workspace, name) for name in SIDES}
+    sides = {name: both[name] for name in list_sides(evaluation)}
+    successes, tags = group_successes(sides.values()), read_tags(evaluation.pools)
+    results = {name: side.results for name, side in sides.items()}
+    versions = {"before": evaluation.before, "after": evaluation.after}
     return {
         "agent": evaluation.agent,
         "base_model": evaluation.base_model,
         "before": evaluation.before,
         "after": evaluation.after,
         "sides": list(sides),
-        "names": _name_sides(evaluation),
+        "names": name_sides(evaluation),
         **_describe_source(found),
         "pools": {name: _pool_facts(pool) for name, pool in evaluation.pools.items()},
+        "slices": measure_slices(evaluation, results),
+        "missing_slices": list_missing_slices(evaluation),
+        "pass_at": measure_pass_at(evaluation, results),
         "flips": _list_flips(both["before"].results, both["after"].results),
         "measures": {
             name: measure_costs(side.results, prices or Prices()) for name, side in sides.items()
         },
-        "calls": {
-            name: measure_calls(side.runs.values(), successes) for name, side in sides.items()
-        },
+        "calls": {name: measure_conduct(side, successes, tags) for name, side in sides.items()},
         "failure_modes": {
             name: count_failure_modes(side.runs_with("fail"), successes)
             for name, side in sides.items()
         },
         "attempts": {name: _count_attempts(side) for name, side in sides.items()},
+        "limits": measure_limits(evaluation, found.decision) if len(sides) == 2 else [],
+        "power": measure_power(evaluation, found.decision),
+        "gap": measure_gaps(evaluation, sides),
+        "rounds": measure_rounds(evaluation, sides),
+        "learning": {name: read_learning(workspace.home, versions[name]) for name in sides},
         "unknown": evaluation.unknown,
         "seconds": evaluation.seconds,
     }
-
-
-def _list_sides(evaluation: Evaluation) -> list[str]:
-    """Return both sides, or the last one of a version that was compared with itself."""
-    prompts = prompt_versions(evaluation)
-    same = (evaluation.before, prompts[0]) == (evaluation.after, prompts[1])
-    return ["after"] if same else list(_SIDES)
-
-
-def _name_sides(evaluation: Evaluation) -> dict[str, str]:
-    versions = (evaluation.before, evaluation.after)
-    return {
-        side: name_arm(version, prompt)
-        for side, version, prompt in zip(_SIDES, versions, prompt_versions(evaluation), strict=True)
-    }
-
-
-def name_arm(adapter: str | None, prompt: str | None) -> str:
-    """Return the name of a version: its adapter or the base, and its prompt unless it is that of the code."""
-    return (adapter or "base") + (f" with prompt {prompt}" if prompt else "")
 
 
 def _describe_source(found: ReportedEvaluation) -> Json:
@@ -119,39 +103,6 @@ def _describe_source(found: ReportedEvaluation) -> Json:
         "decision": msgspec.to_builtins(found.decision),
         "stages": retrain.stages if retrain else [],
     }
-
-
-def _read_side(evaluation: Evaluation, workspace: burnish.Workspace, name: str) -> MeasuredSide:
-    """Read the attempts of a version, and their runs; a run that is gone is left out and counted."""
-    side = MeasuredSide(read_attempts(evaluation).get(name, []))
-    for result in side.results:
-        if result.trajectory_id is None:
-            continue
-        try:
-            side.runs[result.trajectory_id] = workspace.trajectory(result.trajectory_id)
-        except WorkspaceError:  # removed by forget or retention
-            continue
-    return side
-
-
-def read_attempts(evaluation: Evaluation) -> dict[str, list[AttemptResult]]:
-    """Return the attempts of both sides.
-
-    Args:
-        evaluation: What was measured.
-
-    Raises:
-        EvaluationError: They have a wrong form.
-    """
-    attempts: Any = evaluation.extras.get("attempts") or {}
-    try:
-        return msgspec.convert(attempts, dict[str, list[AttemptResult]])
-    except msgspec.ValidationError as odd:
-        raise EvaluationError(
-            f"the attempts of the evaluation cannot be read: {odd}",
-            "the attempts that burnish eval or burnish retrain recorded",
-            f"burnish eval {evaluation.agent}",
-        ) from odd
 
 
 def _pool_facts(pool: Any) -> Json:
@@ -196,4 +147,4 @@ def _count_attempts(side: MeasuredSide) -> dict[str, int]:
     return {**counts, "runs_missing": len(recorded - side.runs.keys())}
 
 
-__all__ = ["assemble_report", "name_arm", "read_attempts"]
+__all__ = ["assemble_report"]

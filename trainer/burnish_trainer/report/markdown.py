@@ -6,7 +6,8 @@ import re
 from typing import Any
 
 from burnish.cli.output import make_visible
-from burnish_trainer.report.tables import ReportTable, describe_result, list_tables
+from burnish_trainer.report.table_cells import ReportTable
+from burnish_trainer.report.tables import describe_result, list_tables
 
 _MARKS = re.compile(r"([\\`*_\[\]<>|#])")
 

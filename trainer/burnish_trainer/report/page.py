@@ -8,7 +8,8 @@ from typing import Any
 
 from burnish.cli.output import make_visible
 from burnish_trainer.report import pictures
-from burnish_trainer.report.tables import ReportTable, describe_result, list_tables
+from burnish_trainer.report.table_cells import ReportTable
+from burnish_trainer.report.tables import describe_result, list_tables
 
 Json = dict[str, Any]
 

@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
-from burnish_trainer.evaluation.statistics import wilson_rate
 from burnish_trainer.report.failure_modes import FAILURE_MODES
+from burnish_trainer.report.figure_tables import list_figure_tables
+from burnish_trainer.report.figures.shares import describe_share
+from burnish_trainer.report.sides import SIDES
+from burnish_trainer.report.table_cells import (
+    ReportTable,
+    format_gain,
+    format_number,
+    format_p,
+    format_rate,
+    format_share,
+)
 
 Json = dict[str, Any]
 _MEASURES = {
@@ -20,30 +30,6 @@ _MEASURES = {
     "usd_per_run": ("US dollars of a run", 5),
     "usd_per_success": ("US dollars for each success", 5),
 }
-_CALLS = {
-    "tool_selection": "runs that call the tools of a success",
-    "arguments": "calls with the arguments of a success",
-    "unneeded_calls": "calls of tools that no success calls",
-    "failed_calls": "calls that failed",
-}
-
-
-class ReportTable(NamedTuple):
-    """A titled table.
-
-    Attributes:
-        title: Its heading.
-        columns: Headings of the columns.
-        rows: Cells as text.
-        note: A sentence below it; empty for none.
-        missing: Why it has no rows; a table without rows and without a reason is not shown.
-    """
-
-    title: str
-    columns: list[str]
-    rows: list[list[str]]
-    note: str = ""
-    missing: str = ""
 
 
 def list_tables(facts: Json, *, flips: int = 50) -> list[ReportTable]:
@@ -74,18 +60,14 @@ def _iterate_tables(facts: Json, most: int) -> Iterator[ReportTable]:
     yield _success_table(facts, sides)
     for name, title in (("broken", "Broken tasks"), ("fixed", "Fixed tasks")):
         yield _flip_table(facts["flips"][name], title, facts["names"], most)
-    yield ReportTable("Cost", ["measure", *sides], list(_measure_rows(facts)))
-    yield ReportTable(
-        "Calls",
-        ["share", *(f"{side} [95 %]" for side in sides)],
-        list(_call_rows(facts)),
-        "Compared with other successful runs of the same task, of either version.",
-    )
+    yield _cost_table(facts, sides)
+    yield from list_figure_tables(facts)
     yield ReportTable(
         "Failure modes",
         ["class", *sides, "meaning"],
         list(_mode_rows(facts)),
-        "Failed runs by the most specific class that fits.",
+        "Failed runs by the most specific class that fits; shares are of all failed runs.",
+        "no failed run is in the workspace",
     )
     yield ReportTable("Attempts", ["result", *sides], list(_attempt_rows(facts)))
     yield ReportTable(
@@ -114,7 +96,7 @@ def _flip_table(flips: list[Json], title: str, names: dict[str, str], most: int)
     rest = len(flips) - most
     return ReportTable(
         title,
-        ["task", "pool", *(f"run of {names[side]}" for side in ("before", "after"))],
+        ["task", "pool", *(f"run of {names[side]}" for side in SIDES)],
         [
             [_flip_name(flip), flip["pool"], flip["before"] or "-", flip["after"] or "-"]
             for flip in flips[:most]
@@ -126,58 +108,46 @@ def _flip_table(flips: list[Json], title: str, names: dict[str, str], most: int)
 
 def _success_rows(facts: Json) -> Iterator[list[str]]:
     for name, pool in facts["pools"].items():
-        low, high = pool["ci95"]
         families = f" in {pool['families']} families" * (pool["families"] < pool["tasks"])
         yield [
             name,
             f"{pool['tasks']}{families}",
-            *_rate_cells(facts, pool),
-            f"{100 * pool['gain']:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]",
+            *(format_rate(pool[side]) for side in facts["sides"]),
+            format_gain(pool),
             str(pool["won"]),
             str(pool["lost"]),
-            f"{pool['p_value']:.2g}",
+            format_p(pool["p_value"]),
         ]
-        if len(pool["by_kind"]) > 1:
-            rows = pool["by_kind"].items()
-            yield from (_group_row(facts, f"{name}: {k}", arms) for k, arms in rows)
-        rows = pool["by_tag"].items()
-        yield from (_group_row(facts, f"{name}, {tag}", arms) for tag, arms in rows)
-
-
-def _group_row(facts: Json, name: str, arms: Json) -> list[str]:
-    gain = f"{100 * (arms['after']['rate'] - arms['before']['rate']):+.1f}"
-    total = str(arms["before"]["total"])
-    return [name, total, *_rate_cells(facts, arms), gain, "", "", ""]
-
-
-def _rate_cells(facts: Json, arms: Json) -> list[str]:
-    return [_format_rate(arms[side]) for side in facts["sides"]]
 
 
 def _flip_name(flip: Json) -> str:
     return flip["task"] + (f" (attempt {flip['attempt']})" if flip["attempt"] > 1 else "")
 
 
-def _measure_rows(facts: Json) -> Iterator[list[str]]:
-    sides = [facts["measures"][side] for side in facts["sides"]]
-    for key, (title, digits) in _MEASURES.items():
-        if any(key in side for side in sides):
-            yield [title, *(_format_number(side.get(key), digits) for side in sides)]
-
-
-def _call_rows(facts: Json) -> Iterator[list[str]]:
-    for key, title in _CALLS.items():
-        cells = [facts["calls"][side][key] for side in facts["sides"]]
-        if any(cell["whole"] for cell in cells):
-            yield [title, *map(_format_share, cells)]
+def _cost_table(facts: Json, sides: list[str]) -> ReportTable:
+    measures = [facts["measures"][side] for side in facts["sides"]]
+    rows = [
+        [title, *(format_number(side.get(key), digits) for side in measures)]
+        for key, (title, digits) in _MEASURES.items()
+        if any(key in side for side in measures)
+    ]
+    priced = any("usd_per_run" in side for side in measures)
+    note = "A success costs all runs, failed ones too, over the number of successes."
+    return ReportTable(
+        "Cost",
+        ["measure", *sides],
+        rows,
+        note if priced else f"{note} For US dollars give --prices.",
+        "no run recorded its tokens",
+    )
 
 
 def _mode_rows(facts: Json) -> Iterator[list[str]]:
     sides = [facts["failure_modes"][side] for side in facts["sides"]]
     for name, meaning in FAILURE_MODES.items():
         if any(name in side for side in sides):
-            words = name.replace("_", " ")
-            yield [words, *(str(side.get(name, 0)) for side in sides), meaning]
+            shares = [describe_share(side.get(name, 0), sum(side.values()), "") for side in sides]
+            yield [name.replace("_", " "), *map(format_share, shares), meaning]
 
 
 def _attempt_rows(facts: Json) -> Iterator[list[str]]:
@@ -185,19 +155,3 @@ def _attempt_rows(facts: Json) -> Iterator[list[str]]:
     for key in sides[0]:
         if any(side[key] for side in sides):
             yield [key.replace("_", " "), *(str(side[key]) for side in sides)]
-
-
-def _format_rate(rate: Json) -> str:
-    return f"{100 * rate['rate']:.1f} % [{100 * rate['low']:.0f}, {100 * rate['high']:.0f}]"
-
-
-def _format_share(share: Json) -> str:
-    if not share["whole"]:
-        return "-"
-    rate = wilson_rate(share["part"], share["whole"])
-    shown = f"{100 * rate.rate:.1f} % [{100 * rate.low:.0f}, {100 * rate.high:.0f}]"
-    return f"{shown} of {share['whole']}"
-
-
-def _format_number(value: float | None, digits: int) -> str:
-    return "-" if value is None else f"{value:.{digits}f}"

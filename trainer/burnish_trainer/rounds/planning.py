@@ -59,6 +59,7 @@ def make_round_plan(one: RetrainRound) -> dict[str, Any]:
     plan: dict[str, Any] = {
         "training": estimate_training(one, versions),
         "evaluation": count_attempts(one),
+        "power": _describe_power(one),
         "prompts": sorted(versions.prompts),
         "tools": sorted(versions.tools),
         "advice": msgspec.to_builtins(advice),
@@ -129,6 +130,14 @@ def count_attempts(one: RetrainRound) -> dict[str, Any]:
     }
 
 
+def _describe_power(one: RetrainRound) -> str:
+    """Return what the held-out tasks can show, before anything is trained."""
+    from burnish_trainer.evaluation.power import describe_power
+
+    subject = one.subject
+    return describe_power(one.home, subject.name, subject.tasks("heldout"), subject.config.gate)
+
+
 def _seconds_per_attempt(one: RetrainRound) -> float | None:
     """Return the seconds of one attempt in the newest round that evaluated."""
     for folder in reversed(list_runs(one.home, one.subject.name)):
@@ -161,6 +170,8 @@ def describe_plan(plan: dict[str, Any]) -> list[str]:
         f"{evaluation['repeats']} repeats of the current version"
         + ("" if seconds is None else f", about {seconds:,.0f} s by the last round")
     )
+    if plan.get("power"):
+        lines.append(plan["power"])
     return lines
 
 

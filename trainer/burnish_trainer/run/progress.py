@@ -10,6 +10,8 @@ from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from burnish_trainer.run.storage import read_metrics
+
 _KEPT = (
     "loss",
     "grad_norm",
@@ -74,15 +76,3 @@ class MetricsCallback(TrainerCallback):
         }
         with self._path.open("a") as file:
             file.write(json.dumps(line) + "\n")
-
-
-def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """Return the lines of a metrics file, without one that a kill cut off."""
-    found: list[dict[str, Any]] = []
-    if path.exists():
-        for line in path.read_text().splitlines():
-            try:
-                found.append(json.loads(line))
-            except ValueError:
-                continue
-    return found

@@ -38,6 +38,7 @@ from burnish_trainer.run.storage import (
     explain_full_disk,
     lock_folder,
     newest_checkpoint,
+    read_metrics,
     write_json,
 )
 
@@ -263,7 +264,7 @@ def _train_steps(job: _TrainJob) -> dict[str, float]:
 
     from burnish_trainer.recipes.lora import ignore_future_warnings
     from burnish_trainer.run.arguments import make_arguments
-    from burnish_trainer.run.progress import MetricsCallback, read_metrics
+    from burnish_trainer.run.progress import MetricsCallback
     from burnish_trainer.tree.self_check import execution
 
     checkpoints = job.folder / "checkpoints"

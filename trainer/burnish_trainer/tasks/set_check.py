@@ -19,7 +19,14 @@ from burnish_exporters.tasks.task_sources import list_task_places
 from burnish_trainer.evaluation.agent_project import POOLS, AgentProject
 from burnish_trainer.tasks.known_texts import read_training_texts, text_of_task
 
-SLICES = ("paraphrase", "edge", "unseen_tool", "unneeded_tool", "should_abstain")
+SLICES = (
+    "paraphrase",
+    "edge",
+    "unseen_tool",
+    "unneeded_tool",
+    "should_abstain",
+    "instruction_hierarchy",
+)
 """Slices that an evaluation needs beside the usual requests, as tags of tasks."""
 _SHOWN = 10  # overlaps that are named
 

@@ -34,6 +34,7 @@ class RoundFacts(Record, frozen=True, kw_only=True):
     pass_at: dict[str, float] = msgspec.field(
         default_factory=dict
     )  # number of attempts -> share of tasks solved at least once
+    tasks: int = 0  # held-out tasks with a result; 0 in rounds of earlier versions
     runs: int = 0
     actions: int = 0  # distinct calls: tool and arguments
     sequences: int = 0  # distinct sequences of calls and final replies
@@ -84,6 +85,7 @@ def measure_behaviour(
             for k in (1, 2, 4, 8, 16)
             if k <= fewest and tasks
         },
+        "tasks": len(tasks),
         "runs": len(found),
         **count_distinct(found),
         "entropy": measure_entropy(found),
