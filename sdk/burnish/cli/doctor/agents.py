@@ -2,7 +2,7 @@
 
 `check_agents` imports and reaches everything that the tables name, so it runs the user's modules.
 Packages above the SDK add checks under the entry-point group `burnish.doctor`: a function that
-gets an `AgentConfig` and the folder of burnish.toml, and raises a `BurnishError` for what is wrong.
+gets an `AgentConfig` and the folder of burnish.toml, and returns or raises a `BurnishError` for what is wrong.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ GROUP = "burnish.doctor"
 _IMPORT_PATH = re.compile(r"[A-Za-z_][\w.]{0,200}:[A-Za-z_][\w.]{0,200}")
 
 
-def check_agents(project: Project) -> Iterator[tuple[str, list[str], str]]:
-    """Yield, for each agent, its name, the problems of its tables, and the first remedy."""
+def check_agents(project: Project) -> Iterator[tuple[str, list[tuple[str, str]]]]:
+    """Yield, for each agent, its name and the problems of its tables, each with its remedy."""
     for name, config in sorted(project.agents.items()):
         problems: list[BurnishError] = []
         for check in (_check_imports, _check_model, _check_backend, *_further_checks()):
@@ -30,8 +30,10 @@ def check_agents(project: Project) -> Iterator[tuple[str, list[str], str]]:
                 problems.extend(check(config, project.folder) or ())
             except BurnishError as problem:
                 problems.append(problem)
-        found = list(dict.fromkeys(problem.found for problem in problems))
-        yield name, found, next((each.fix for each in problems if each.fix), "edit burnish.toml")
+        fixes: dict[str, str] = {}
+        for problem in problems:
+            fixes[problem.found] = fixes.get(problem.found) or problem.fix
+        yield name, [(found, fix or "edit burnish.toml") for found, fix in fixes.items()]
 
 
 def find_undeclared(project: Project, home: Path | None) -> Counter[str]:

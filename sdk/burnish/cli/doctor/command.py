@@ -73,7 +73,7 @@ def run_doctor(
         bool,
         typer.Option(
             "--imports/--no-imports",
-            help="Import what burnish.toml names and ask its backends; this runs your modules.",
+            help="Import and open what burnish.toml names and ask its backends; this runs your modules.",
         ),
     ] = True,
 ) -> None:
@@ -268,13 +268,12 @@ def _check_agents() -> Iterator[DoctorFinding]:
     from burnish.cli.doctor.agents import check_agents
 
     project = _load_declared()
-    for name, problems, fix in check_agents(project) if project else ():
-        yield DoctorFinding(
-            name=f"agent {name}",
-            ok=not problems,
-            detail="; ".join(problems) or "imports, model and backend found",
-            fix=fix if problems else "",
-        )
+    for name, problems in check_agents(project) if project else ():
+        if not problems:
+            found = "imports, tasks, environment, verifiers, model and backend are usable"
+            yield DoctorFinding(name=f"agent {name}", ok=True, detail=found)
+        for problem, fix in problems:
+            yield DoctorFinding(name=f"agent {name}", ok=False, detail=problem, fix=fix)
 
 
 def _check_undeclared(home: Path | None) -> DoctorFinding:
