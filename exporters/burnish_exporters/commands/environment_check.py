@@ -8,10 +8,10 @@ thread of its own, so that an environment that hangs is a finding.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import gc
 import inspect
-import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -155,17 +155,15 @@ def _call(method: Callable[..., Any], *args: Any) -> None:
 
 def _close_quietly(environment: Any) -> None:
     """Close an environment whose state cannot be read; that it cannot is the finding."""
-    try:
+    with contextlib.suppress(Exception):
         _call(environment.close)
-    except Exception:  # noqa: BLE001, S110 - an environment may raise anything
-        pass
 
 
 def _count_held() -> tuple[int, int]:
     """Return the open files and the threads of this process."""
     gc.collect()
     try:
-        files = len(os.listdir("/dev/fd"))
+        files = sum(1 for _ in Path("/dev/fd").iterdir())
     except OSError:
         files = 0
     return files, threading.active_count()
