@@ -94,11 +94,15 @@ class TrainTable(Table, frozen=True, kw_only=True):
     ] = None
     seed: Annotated[Count, Meta(description="Seed of order and initial weights.")] = 0
     objective: Annotated[
-        Literal["sft", "dft", "dpo", "kto", "orpo"],
+        Literal["sft", "dft", "rejection", "dpo", "kto", "orpo", "policy_gradient"],
         Meta(
-            description="Loss: imitation (sft, dft), or preference of successes over failures (dpo, kto, orpo)."
+            description="Loss: imitation (sft, dft, rejection), preference of successes over failures (dpo, kto, orpo), or policy gradient on logged runs."
         ),
     ] = "sft"
+    per_task: Annotated[
+        Positive,
+        Meta(description="Most different successes of one task that rejection learns from."),
+    ] = 4
     pairs: Annotated[
         Literal["step", "run"],
         Meta(
@@ -111,6 +115,13 @@ class TrainTable(Table, frozen=True, kw_only=True):
     beta: Annotated[
         float, Meta(ge=1e-6, le=100, description="Strength of the preference in dpo, kto and orpo.")
     ] = 0.1
+    clip: Annotated[
+        float, Meta(gt=0, lt=1, description="How far policy_gradient lets a ratio move from 1.")
+    ] = 0.2
+    refuse_stale: Annotated[
+        bool,
+        Meta(description="Refuse policy_gradient on runs of a policy that has moved too far."),
+    ] = True
     prefix_sharing: Annotated[
         Literal["auto", "off", "blocks", "mask", "depth_first"],
         Meta(

@@ -28,7 +28,7 @@ STALLED = [a_round(1, 0.2), a_round(2, 0.005), a_round(3, -0.01)]
 def test_the_first_rounds_imitate():
     advice = recommend_objective([])
     assert (advice.objective, advice.level) == ("sft", 0)
-    assert "no round with sft/dft was evaluated" in advice.reasons[-1]
+    assert "no round with sft/dft/rejection was evaluated" in advice.reasons[-1]
     unevaluated = [a_round(1, None), a_round(2, None)]
     assert recommend_objective(unevaluated).objective == "sft"
 

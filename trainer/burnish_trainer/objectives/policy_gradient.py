@@ -22,7 +22,7 @@ class LoggedTokens:
     Attributes:
         advantages: The advantage of each token (K).
         rows: The row of each token.
-        logged: log p of each token when it was sampled; None where the server did not record it.
+        logged: log p of each token when it was sampled, NaN where it is unknown; None where the server recorded none.
     """
 
     advantages: torch.Tensor
@@ -40,7 +40,8 @@ def policy_gradient(
 
     With logged log-probabilities it is the clipped surrogate -sum(min(q A, clip(q, 1-e, 1+e') A)) / K with
     q = p / p_logged (Schulman et al. 2017, arXiv 1707.06347, eq. 7, per token and divided by all tokens as in DAPO,
-    arXiv 2503.14476). Without them it is REINFORCE, -sum(A log p) / K (Williams 1992).
+    arXiv 2503.14476). Without them it is REINFORCE, -sum(A log p) / K (Williams 1992); a single token without one has the
+    gradient of REINFORCE, at a ratio of 1.
 
     Args:
         logprobs: Log-probabilities (K) of the tokens by the model in training.
@@ -52,7 +53,9 @@ def policy_gradient(
     advantages = tokens.advantages.to(logprobs.dtype)
     if tokens.logged is None:
         return -(advantages * logprobs).sum() / count
-    ratio = (logprobs - tokens.logged.to(logprobs.dtype)).exp()
+    logged = tokens.logged.to(logprobs.dtype)
+    logged = torch.where(logged.isnan(), logprobs.detach(), logged)
+    ratio = (logprobs - logged).exp()
     clipped = ratio.clamp(1 - clip[0], 1 + clip[1])
     return -torch.minimum(ratio * advantages, clipped * advantages).sum() / count
 
@@ -74,12 +77,12 @@ def effective_sample_share(logprobs: torch.Tensor, tokens: LoggedTokens) -> floa
         )
     if logprobs.numel() == 0:
         return 1.0
-    rows = int(tokens.rows.max()) + 1
-    moved = logprobs.detach().double() - tokens.logged.double()
-    sums = torch.zeros(rows, dtype=torch.float64, device=moved.device)
-    sums = sums.index_add(0, tokens.rows.to(moved.device), moved)
+    moved = (logprobs.detach().double() - tokens.logged.double()).nan_to_num(0.0)
+    _, rows = torch.unique(tokens.rows.to(moved.device), return_inverse=True)
+    count = int(rows.max()) + 1
+    sums = torch.zeros(count, dtype=torch.float64, device=moved.device).index_add(0, rows, moved)
     share = torch.softmax(sums, 0)
-    return float(1 / (share.square().sum() * rows))
+    return float(1 / (share.square().sum() * count))
 
 
 def refuse_stale_runs(logprobs: torch.Tensor, tokens: LoggedTokens, least: float = STALE) -> float:

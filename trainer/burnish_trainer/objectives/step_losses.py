@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import torch
 
+from burnish_trainer.objectives.policy_gradient import LoggedTokens, policy_gradient
 from burnish_trainer.objectives.preference import (
     PAIR_LOSSES,
     LabelledScores,
@@ -20,7 +21,9 @@ from burnish_trainer.objectives.preference import (
 )
 from burnish_trainer.objectives.supervised import dft, weighted_nll
 
-LINEAR = frozenset({"sft"})
+IMITATION = frozenset({"sft", "rejection"})
+LINEAR = IMITATION
+"""Objectives whose loss is linear in log-probabilities."""
 REFERENCE = frozenset({"dpo", "kto"})
 """Objectives that compare with the model at the start of the training."""
 _SIDES = 3
@@ -37,6 +40,8 @@ class StepRows:
         sides: The side of each row: 0 chosen, 1 rejected, 2 mismatched.
         reference: The reference's log-probability of each row.
         wanted: For each example, whether it is a success (E).
+        advantages: For each example, its advantage (E); None unless the objective is policy gradient.
+        logged: log p of each counted token when it was sampled (K), NaN where it is unknown; None likewise.
     """
 
     rows: torch.Tensor
@@ -45,6 +50,8 @@ class StepRows:
     sides: torch.Tensor
     reference: torch.Tensor
     wanted: torch.Tensor
+    advantages: torch.Tensor | None = None
+    logged: torch.Tensor | None = None
 
     @property
     def token_weights(self) -> torch.Tensor:
@@ -68,26 +75,39 @@ def step_loss(
     *,
     beta: float,
     pair_loss: str = "sigmoid",
+    clip: float = 0.2,
     total: torch.Tensor | None = None,
 ) -> Callable[[torch.Tensor], torch.Tensor]:
     """Return the loss of one step as a function of the log-probabilities of its counted tokens.
 
     Args:
-        objective: "sft", "dft", "dpo", "kto" or "orpo".
+        objective: An objective of the recipe.
         step: The rows.
         beta: Strength of a preference.
         pair_loss: Form of dpo.
-        total: Divisor of the supervised losses; by default the sum of the weights.
+        clip: How far policy_gradient lets a ratio move from 1.
+        total: Divisor of the losses over single tokens; by default the sum of the weights.
     """
-    if objective in ("sft", "dft"):
-        supervised = weighted_nll if objective == "sft" else dft
+    if objective in IMITATION or objective == "dft":
+        supervised = dft if objective == "dft" else weighted_nll
         return lambda logprobs: supervised(logprobs, step.token_weights, total)
+    if objective == "policy_gradient":
+        tokens = logged_tokens(step)
+        return lambda logprobs: policy_gradient(logprobs, tokens, (clip, clip), total)
     if objective == "kto":
         return lambda logprobs: kto(_labelled_scores(step, logprobs), beta)
     if objective == "orpo":
         return lambda logprobs: orpo(pair_scores(step, logprobs), beta)
     form = PAIR_LOSSES[pair_loss]
     return lambda logprobs: form(pair_scores(step, logprobs), beta)
+
+
+def logged_tokens(step: StepRows) -> LoggedTokens:
+    """Return advantage and logged log-probability of each counted token; its row is its example."""
+    owners = step.examples[step.rows]
+    if step.advantages is None:
+        raise AssertionError("the collator gives each example its advantage")
+    return LoggedTokens(step.advantages[owners], owners, step.logged)
 
 
 def pair_scores(step: StepRows, logprobs: torch.Tensor) -> PairScores:

@@ -1,6 +1,6 @@
 """Recommend an objective from the log of rounds: a harder one only where a simpler one was shown to fall short.
 
-    sft, dft -> dpo, kto, orpo -> grpo and other objectives of reinforcement learning
+    sft, dft, rejection -> dpo, kto, orpo -> policy_gradient, and grpo of `train_online`
 
 `recommend_objective` is the entry. A level is exhausted if its last two rounds trained on new data and gained nothing that
 was shown, while the agent still fails more than the aim allows. The plan prints the recommendation with its numbers.
@@ -15,7 +15,7 @@ import msgspec
 from burnish.errors import TrainingError
 from burnish_trainer.rounds.history import RoundSummary
 
-LEVELS = (("sft", "dft"), ("dpo", "kto", "orpo"))
+LEVELS = (("sft", "dft", "rejection"), ("dpo", "kto", "orpo"))
 """Objectives by level, simplest first; all others are reinforcement learning."""
 ENOUGH_SUCCESSES = 500
 """Verified successes below which more runs help more than another objective."""

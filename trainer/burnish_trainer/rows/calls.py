@@ -71,7 +71,11 @@ def _recorded_calls(
         if not _reads_as(prompt, completion, messages[: place + 1], tokenizer):
             return None
         ended = rendering.end_completion(list(completion), messages[place])
-        found[place] = TokenCall(list(prompt), ended, learn=_carries_loss(messages[place]))
+        logprobs = call.get("logprobs") or ()
+        if len(logprobs) != len(completion):
+            logprobs = ()  # it is unknown to which tokens they belong
+        learn = _carries_loss(messages[place])
+        found[place] = TokenCall(list(prompt), ended, learn, logprobs)
     spoken = [
         i for i, m in enumerate(messages) if m.get("role") == "assistant" and _carries_loss(m)
     ]

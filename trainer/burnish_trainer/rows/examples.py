@@ -15,11 +15,12 @@ from typing import Any, Protocol
 from burnish.errors import EmptyDataset
 from burnish_exporters.formats.pairs import Pair, run_pairs, step_pairs
 from burnish_trainer.recipes.train_recipe import TrainRecipe
+from burnish_trainer.rows.attempts import score_attempts, select_successes
 from burnish_trainer.rows.merge import IGNORE
 from burnish_trainer.rows.token_rows import RowReport, TokenRow, decode_columns
 
 CHOSEN, REJECTED, MISMATCHED = 0, 1, 2
-NEEDS_FAILURES = frozenset({"dpo", "kto", "orpo"})
+NEEDS_FAILURES = frozenset({"dpo", "kto", "orpo", "policy_gradient"})
 
 Row = dict[str, Any]
 Tokenise = Callable[[Iterable[Row]], tuple[list[TokenRow], RowReport]]
@@ -46,11 +47,13 @@ class TrainExample:
         rows: Its sequences.
         sides: For each, CHOSEN, REJECTED or MISMATCHED (the estimate of KTO's divergence).
         wanted: Whether a labelled run is a success.
+        advantage: Advantage of a run, for policy gradient.
     """
 
     rows: tuple[TokenRow, ...]
     sides: tuple[int, ...]
     wanted: bool = True
+    advantage: float = 0.0
 
 
 def make_examples(
@@ -70,7 +73,16 @@ def make_examples(
         return _make_pairs(dataset, recipe, tokenise)
     if recipe.objective == "kto":
         return _make_labelled(dataset, tokenise)
-    rows, report = tokenise(dataset.rows("train"))
+    if recipe.objective == "policy_gradient":
+        return _make_scored(dataset, recipe, tokenise)
+    left_out: Counter[str] = Counter()
+    given = dataset.rows("train")
+    if recipe.objective == "rejection":
+        given = select_successes(map(decode_columns, given), recipe.per_task, left_out)
+    rows, report = tokenise(given)
+    report = dataclasses.replace(
+        report, dropped={**report.dropped, **dict(sorted(left_out.items()))}
+    )
     if not rows:
         raise _empty_dataset(dataset, report.dropped)
     return [TrainExample((row,), (CHOSEN,)) for row in rows], report
@@ -167,6 +179,38 @@ def _make_labelled(dataset: Dataset, tokenise: Tokenise) -> tuple[list[TrainExam
             f"burnish dataset show {dataset.id}",
         )
     return examples, report
+
+
+def _make_scored(
+    dataset: Dataset, recipe: TrainRecipe, tokenise: Tokenise
+) -> tuple[list[TrainExample], RowReport]:
+    """Return runs with their advantages, for policy gradient."""
+    left_out: Counter[str] = Counter()
+    both = _read_both_labels(dataset, recipe.objective)
+    scored = {row["row_id"]: (row, advantage) for row, advantage in score_attempts(both, left_out)}
+    found, report = tokenise(row for row, _ in scored.values())
+    by_run: dict[str, list[TokenRow]] = {}
+    for row in found:
+        by_run.setdefault(row.row_id, []).append(row)
+    unlogged = [run for run, rows in by_run.items() if not all(row.logged for row in rows)]
+    if unlogged and recipe.refuse_stale:
+        for run in unlogged:
+            del by_run[run]
+        left_out["the server recorded no log-probabilities, so its age is unknown"] += len(unlogged)
+    report = dataclasses.replace(
+        report, dropped={**report.dropped, **dict(sorted(left_out.items()))}
+    )
+    if not by_run:
+        raise EmptyDataset(
+            f"dataset {dataset.id} has no run to learn from by policy gradient ({json.dumps(report.dropped)})",
+            "successes and failures of the same tasks, with the log-probability of each sampled token",
+            "collect several attempts at each task, or serve with logprobs; refuse_stale = false "
+            "takes runs without log-probabilities",
+        )
+    return [
+        TrainExample(tuple(rows), (CHOSEN,) * len(rows), True, scored[run][1])
+        for run, rows in by_run.items()
+    ], report
 
 
 def _count_replies(row: Row, at: int) -> Row:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 IGNORE = -100
@@ -17,19 +18,22 @@ class TokenCall:
         prompt: The exact context.
         completion: The reply of the model, including its end mark.
         learn: True if the completion carries loss.
+        logprobs: Log-probability of each token of the completion when it was sampled, as far as they are known.
     """
 
     prompt: list[int]
     completion: list[int]
     learn: bool = True
+    logprobs: Sequence[float] = ()
 
 
 @dataclass(slots=True)
 class TokenSequence:
-    """Tokens with their labels, which grow call by call."""
+    """Tokens with their labels and logged log-probabilities, which grow call by call; unknown ones are NaN."""
 
     ids: list[int] = field(default_factory=list)
     labels: list[int] = field(default_factory=list)
+    logged: list[float] = field(default_factory=list)
 
     def continues_as(self, call: TokenCall) -> bool:
         """Report if the call's context begins with exactly this sequence."""
@@ -41,6 +45,9 @@ class TokenSequence:
         self.ids += [*new, *call.completion]
         self.labels += [IGNORE] * len(new)
         self.labels += call.completion if call.learn else [IGNORE] * len(call.completion)
+        known = list(call.logprobs)[: len(call.completion)]
+        unknown = len(new), len(call.completion) - len(known)
+        self.logged += [math.nan] * unknown[0] + known + [math.nan] * unknown[1]
 
 
 def merge_calls(calls: Iterable[TokenCall]) -> list[TokenSequence]:

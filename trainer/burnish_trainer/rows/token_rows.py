@@ -28,12 +28,14 @@ class TokenRow:
         input_ids: The tokens, as the model saw and wrote them.
         labels: The tokens that carry loss, -100 elsewhere.
         weight: Factor of the row's loss.
+        logged: Log-probability of each token when it was sampled; NaN where it is unknown. Empty without any.
     """
 
     row_id: str
     input_ids: list[int]
     labels: list[int]
     weight: float = 1.0
+    logged: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +105,13 @@ def tokenise_rows(
         counts["rows"] += 1
         counts["rendered" if rendered else "captured"] += 1
         counts["thoughts_left_out"] += thoughtless
-        found += [TokenRow(str(row.get("row_id", "")), s.ids, s.labels, weight) for s in sequences]
+        name = str(row.get("row_id", ""))
+        found += [TokenRow(name, s.ids, s.labels, weight, _known(s.logged)) for s in sequences]
     return found, _make_report(found, counts, dropped)
+
+
+def _known(logged: list[float]) -> tuple[float, ...]:
+    return () if all(map(math.isnan, logged)) else tuple(logged)
 
 
 def _row_weight(value: Any) -> float:

@@ -6,17 +6,16 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 
-from burnish_trainer.objectives.step_losses import REFERENCE
 from burnish_trainer.recipes.train_recipe import TrainRecipe
 from burnish_trainer.rows.examples import TrainExample
-from burnish_trainer.rows.merge import IGNORE
+from burnish_trainer.rows.token_rows import TokenRow
 from burnish_trainer.run.plan import plan_order
 from burnish_trainer.tree.planner import ExecutionPlan, order_by_prefix, plan_execution
 from burnish_trainer.tree.prefix_trie import Ints
@@ -76,49 +75,11 @@ def first_rows(examples: Sequence[TrainExample], steps: RunSteps, size: int) -> 
     ]
 
 
-@torch.no_grad()
-def reference_logprobs(
-    model: Any, examples: Sequence[TrainExample], steps: RunSteps, recipe: TrainRecipe
-) -> list[list[float]]:
-    """Return the log-probability of each row of each example by the model as it is now; 0 where no reference is needed.
-
-    A fresh adapter changes nothing yet, so its reference is the base model; a continued one is its own reference.
-    """
-    from burnish_trainer.tree.tree_batch import compute_logprobs, make_batch
-
-    if recipe.objective not in REFERENCE:
-        return [[0.0] * len(example.rows) for example in examples]
-    kind = steps.execution.kind
-    model.eval()
-    found: list[list[float]] = [[0.0] * len(example.rows) for example in examples]
-    ordered = list(dict.fromkeys(steps.order))
-    for at in range(0, len(ordered), recipe.batch_size):
-        some = ordered[at : at + recipe.batch_size]
-        rows = [row for index in some for row in examples[index].rows]
-        counted = [np.asarray(row.labels) != IGNORE for row in rows]
-        batch = make_batch(
-            [row.input_ids for row in rows],
-            counted,
-            recipe.token_budget,
-            single=not steps.execution.shares,
-        )
-        sums = _sum_by_row(compute_logprobs(model, batch, kind), counted)
-        for index in some:
-            found[index] = [sums.pop(0) for _ in examples[index].rows]
-    model.train()
-    return found
-
-
-def _sum_by_row(logprobs: torch.Tensor, counted: Sequence[Any]) -> list[float]:
-    sizes = [int(mask[1:].sum()) for mask in counted]
-    return [float(part.double().sum()) for part in logprobs.split(sizes)]
-
-
 def make_table(
     examples: Sequence[TrainExample], reference: Sequence[Sequence[float]]
 ) -> dict[str, list[Any]]:
     """Return the columns that `ExampleCollator` reads."""
-    return {
+    table: dict[str, list[Any]] = {
         "input_ids": [[row.input_ids for row in example.rows] for example in examples],
         "labels": [[row.labels for row in example.rows] for example in examples],
         "weights": [[row.weight for row in example.rows] for example in examples],
@@ -126,3 +87,12 @@ def make_table(
         "reference": [list(values) for values in reference],
         "wanted": [example.wanted for example in examples],
     }
+    if any(example.advantage for example in examples):
+        table["advantage"] = [example.advantage for example in examples]
+        table["logged"] = [[logged_of(row) for row in example.rows] for example in examples]
+    return table
+
+
+def logged_of(row: TokenRow) -> list[float]:
+    """Return the logged log-probability of each token; NaN where it is unknown."""
+    return list(row.logged) or [math.nan] * len(row.input_ids)

@@ -84,8 +84,8 @@ def train(
     Args:
         dataset: A dataset version.
         base_model: Name or folder of the model that the adapter is for.
-        objective: What is optimised: "sft" (the likelihood of the rows' assistant messages), "dft", "dpo", "kto" or
-            "orpo"; by default the recipe's.
+        objective: What is optimised: "sft" (the likelihood of the rows' assistant messages), "dft", "rejection", "dpo",
+            "kto", "orpo" or "policy_gradient"; by default the recipe's.
         recipe: Settings, as a `burnish_trainer.Recipe` or as its fields.
         out: Folder of the run; by default in the workspace, named after the plan.
         workspace: Where the adapter is published; by default the current one.
@@ -174,7 +174,11 @@ def _prepare_job(
 
 def _hash_examples(examples: list[TrainExample]) -> str:
     facts = [
-        [[r.row_id, r.input_ids, r.labels, r.weight], *((side,) if side else ())]
+        [
+            [r.row_id, r.input_ids, r.labels, r.weight],
+            *((side,) if side else ()),
+            *((example.advantage, repr(r.logged)) if example.advantage else ()),
+        ]
         for example in examples
         for r, side in zip(example.rows, example.sides, strict=True)
     ]
@@ -282,18 +286,39 @@ def _train_steps(job: _TrainJob) -> dict[str, float]:
             callbacks=[watch],
         )
         trainer.remove_callback(PrinterCallback)
+        age = _measure_age(job)
         resumed = newest_checkpoint(checkpoints)
         trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
     lines = read_metrics(path)
     last = lines[-1] if lines else {}
-    return {key: last[key] for key in _REPORTED if key in last}
+    return {key: last[key] for key in _REPORTED if key in last} | age
+
+
+def _measure_age(job: _TrainJob) -> dict[str, float]:
+    """Return and print the share of effective samples of logged runs, which policy gradient needs.
+
+    Raises:
+        TrainingError: The runs are too old.
+    """
+    from burnish_trainer.run.reference import measure_age
+
+    if job.recipe.objective != "policy_gradient":
+        return {}
+    share = measure_age(job.model, job.examples, job.steps, job.recipe)
+    if share is None:
+        console.say("  [yellow]the runs have no log-probabilities: their age is unknown[/]")
+        return {}
+    console.say("  effective sample size: {} of {} runs", f"{share:.1%}", len(job.examples))
+    return {"effective_sample_share": round(share, 6)}
 
 
 def _make_trainer(job: _TrainJob, **arguments: Any) -> Any:
     """Return the trainer of the run: over padded rows for imitation without sharing, else over tries."""
     import datasets
 
-    from burnish_trainer.run.steps import make_table, reference_logprobs
+    from burnish_trainer.objectives.step_losses import IMITATION
+    from burnish_trainer.run.reference import reference_logprobs
+    from burnish_trainer.run.steps import make_table
     from burnish_trainer.run.trainer import AdapterTrainer, Collator
     from burnish_trainer.run.tree_trainer import ExampleCollator, TreeAdapterTrainer
 
@@ -303,7 +328,7 @@ def _make_trainer(job: _TrainJob, **arguments: Any) -> Any:
         "processing_class": job.tokenizer,
         **arguments,
     }
-    if job.recipe.objective == "sft" and not job.steps.execution.shares:
+    if job.recipe.objective in IMITATION and not job.steps.execution.shares:
         columns = ("input_ids", "labels", "weight")
         table = {c: [getattr(row, c) for row in job.rows] for c in columns}
         return AdapterTrainer(

@@ -42,7 +42,7 @@ class ExampleCollator:
         def joined(name: str) -> list[Any]:
             return [value for example in examples for value in example[name]]
 
-        return {
+        batch = {
             "tokens": torch.tensor([token for row in rows for token in row]),
             "labels": torch.tensor([label for row in labels for label in row]),
             "lengths": torch.tensor([len(row) for row in rows]),
@@ -52,6 +52,11 @@ class ExampleCollator:
             "reference": torch.tensor(joined("reference"), dtype=torch.float32),
             "wanted": torch.tensor([bool(example["wanted"]) for example in examples]),
         }
+        if "logged" in examples[0]:
+            logged = [value for row in joined("logged") for value in row]
+            batch["logged"] = torch.tensor(logged, dtype=torch.float32)
+            batch["advantages"] = torch.tensor([float(one["advantage"]) for one in examples])
+        return batch
 
 
 class TreeAdapterTrainer(AdapterTrainer):
@@ -90,6 +95,7 @@ class TreeAdapterTrainer(AdapterTrainer):
             step,
             beta=self._recipe.beta,
             pair_loss=self._recipe.pair_loss,
+            clip=self._recipe.clip,
             total=num_items_in_batch,
         )
         if not model.training or (len(batch.pieces) == 1 and kind != "depth_first"):
@@ -162,4 +168,6 @@ def _step_rows(inputs: dict[str, Any]) -> StepRows:
         inputs["sides"],
         inputs["reference"],
         inputs["wanted"],
+        inputs.get("advantages"),
+        inputs["logged"][counted] if "logged" in inputs else None,
     )
