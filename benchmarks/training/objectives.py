@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from burnish import settings
+from burnish.errors import TrainingError
 from burnish_exporters import DatasetVersion, build_dataset
 from burnish_trainer import evaluate, train
 from burnish_trainer.evaluation import RunOptions, collect
@@ -35,12 +36,14 @@ TASKS, ATTEMPTS, TUNING, STEPS = 48, 4, 60, 40
 OFFLINE: dict[str, tuple[dict[str, Any], tuple[float, ...]]] = {
     "sft": ({"objective": "sft", "epochs": 4}, (1e-3, 2e-3)),
     "dft": ({"objective": "dft", "epochs": 4}, (1e-3, 2e-3)),
+    "rejection": ({"objective": "rejection", "epochs": 4}, (1e-3, 2e-3)),
     "dpo_at_the_fork": ({"objective": "dpo", "pairs": "step", "epochs": 4}, (3e-4, 1e-3)),
     "dpo_of_runs": ({"objective": "dpo", "pairs": "run", "epochs": 4}, (3e-4, 1e-3)),
     "kto": ({"objective": "kto", "epochs": 4}, (3e-4, 1e-3)),
     "orpo": ({"objective": "orpo", "epochs": 4}, (1e-3, 2e-3)),
+    "policy_gradient": ({"objective": "policy_gradient", "epochs": 4}, (3e-4, 1e-3)),
 }
-ONLINE = {"grpo": (3e-4, 1e-3)}
+ONLINE = {"grpo": (1e-3, 2e-3)}
 ARMS = (*OFFLINE, *ONLINE)
 
 
@@ -96,6 +99,13 @@ class SeedComparison:
             "rows": version.manifest.rows,
         }
 
+    def try_arm(self, arm: str, rate: float) -> dict[str, Any]:
+        """Train one arm at one rate; a training that fails, or changes nothing, comes last."""
+        try:
+            return self.train_arm(arm, rate)
+        except TrainingError as error:
+            return {"rate": rate, "tuning": -1.0, "error": error.found}
+
     def train_arm(self, arm: str, rate: float) -> dict[str, Any]:
         """Train one arm at one rate, and measure it on tasks for tuning."""
         started, attempts = time.process_time(), 0
@@ -139,7 +149,7 @@ class SeedComparison:
             tried = [
                 once(
                     receipts / f"{arm}-{rate}.json",
-                    lambda rate=rate, arm=arm: self.train_arm(arm, rate),
+                    lambda rate=rate, arm=arm: self.try_arm(arm, rate),
                 )
                 for rate in rates
             ]

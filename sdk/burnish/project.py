@@ -23,6 +23,7 @@ from burnish.config.decoding import Fault, decode_table, refuse_unknown, require
 from burnish.config.evaluate_table import EvaluateConfig
 from burnish.config.loop_table import LoopConfig
 from burnish.config.nearest_names import suggest_name
+from burnish.config.online_table import OnlineConfig
 from burnish.config.tables import Count, Delay, Positive, Seconds, Share, Table
 from burnish.errors import SettingsError, UnknownAgent
 from burnish.files.paths import is_component
@@ -94,9 +95,9 @@ class TrainTable(Table, frozen=True, kw_only=True):
     ] = None
     seed: Annotated[Count, Meta(description="Seed of order and initial weights.")] = 0
     objective: Annotated[
-        Literal["sft", "dft", "rejection", "dpo", "kto", "orpo", "policy_gradient"],
+        Literal["sft", "dft", "rejection", "dpo", "kto", "orpo", "policy_gradient", "grpo"],
         Meta(
-            description="Loss: imitation (sft, dft, rejection), preference of successes over failures (dpo, kto, orpo), or policy gradient on logged runs."
+            description="Loss: imitation (sft, dft, rejection), preference of successes over failures (dpo, kto, orpo), policy gradient on logged runs, or on fresh attempts (grpo)."
         ),
     ] = "sft"
     per_task: Annotated[
@@ -308,6 +309,7 @@ class AgentConfig(Table, frozen=True, kw_only=True):
     ] = None
     dataset: DatasetConfig = DatasetConfig()
     train: TrainConfig = TrainConfig()
+    online: OnlineConfig = OnlineConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
     gate: GateConfig = GateConfig()
     canary: CanaryConfig = CanaryConfig()

@@ -266,3 +266,47 @@ def test_sampled_log_probabilities_are_those_of_the_policy(shop, engine, base):
     for _, tokens, _, _ in runs:
         own = log_probability(model, tokens)
         assert torch.allclose(own, torch.tensor(tokens.logprobs), atol=1e-4)
+
+
+def test_a_killed_training_goes_on_from_its_newest_checkpoint_and_a_finished_one_is_not_repeated(
+    shop, engine, base, monkeypatch
+):
+    import burnish_trainer.online.credit_trainer as module
+
+    options = dataclasses.replace(SHORT, steps=3)
+    seal = module.seal_checkpoint
+
+    def stop_after_the_second(staged, final):
+        seal(staged, final)
+        if final.name == "checkpoint-2":
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "seal_checkpoint", stop_after_the_second)
+    with pytest.raises(KeyboardInterrupt):
+        train_online("shop", options=options, recipe=RECIPE)
+    assert len(list(recorded())) == 32
+    assert AdapterStore(burnish.Workspace().home).list() == []
+    monkeypatch.undo()
+    report = train_online("shop", options=options, recipe=RECIPE)
+    assert len(list(recorded())) == 48  # one more step, not three
+    assert (len(report.rewards), report.counts["attempts"]) == (3, 48)
+    again = train_online("shop", options=options, recipe=RECIPE)
+    assert len(list(recorded())) == 48
+    assert (again.adapter.id, again.rewards, again.counts) == (
+        report.adapter.id, report.rewards, report.counts,
+    )  # fmt: skip
+    assert not (report.adapter.run / "checkpoints").exists()
+
+
+def test_a_changed_credit_function_is_another_run():
+    from burnish_trainer.online.training import describe_function
+
+    def one(runs):
+        return {}
+
+    def other(runs):
+        return dict(runs)
+
+    other.__qualname__ = one.__qualname__
+    assert describe_function(one) == describe_function(one) != describe_function(other)
+    assert describe_function(None) == ""

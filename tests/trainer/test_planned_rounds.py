@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 import burnish
+from burnish.adapters.store import AdapterStore
 from burnish.cli.app import build_app
 from burnish.errors import TrainingError
 from burnish_trainer.retrain import retrain
@@ -77,3 +78,32 @@ def test_a_harder_objective_is_refused_before_training_and_what_is_forced_is_in_
     trail = burnish.Workspace().canary("shop").store.audit("shop")
     (unready,) = [one["detail"] for one in trail if one["action"] == "unready"]
     assert any("objective 'kto' without evidence" in line for line in unready["findings"])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_the_last_step_is_reinforcement_on_the_agent_itself_and_needs_evidence(shop, home, engine):
+    settings = {
+        "evaluate": {"rollouts": 16},
+        "train": {"objective": "grpo", "learning_rate": 1e-2, "rank": 4},
+        "online": {"steps": 2, "tasks_per_step": 2, "group_size": 4, "credit": "rloo"},
+    }
+    with pytest.raises(TrainingError, match="objective 'grpo' without evidence that 'sft'"):
+        retrain("shop", **settings)
+    report = retrain("shop", force=True, canary=False, **settings)
+    (_, forced) = read_rounds(home, "shop")
+    assert (forced.objective, forced.adapter) == ("grpo", report.adapter)
+    plan = json.loads((home / "runs" / forced.run_id / "stages" / "plan.json").read_text())[
+        "output"
+    ]
+    assert plan["training"]["attempts"] == 16
+    assert any("objective 'grpo' without evidence" in line for line in plan["forced"])
+    assert AdapterStore(home).get(report.adapter).plan["objective"] == "online/rloo"
+    assert report.evaluation.after == report.adapter
+
+
+def test_a_dataset_cannot_be_trained_on_by_fresh_attempts(home, base):
+    from burnish_trainer import train
+
+    with pytest.raises(TrainingError, match="a dataset has none"):
+        train(None, base_model=base, objective="grpo")

@@ -11,6 +11,8 @@ from trl.trainer.grpo_config import GRPOConfig
 from burnish_trainer.online.online_options import OnlineOptions
 from burnish_trainer.recipes.train_recipe import TrainRecipe
 
+_CHECKPOINTS = 8  # over the whole run
+
 
 def make_grpo_arguments(recipe: TrainRecipe, options: OnlineOptions, folder: Path) -> GRPOConfig:
     """Return the arguments of the trainer.
@@ -22,7 +24,7 @@ def make_grpo_arguments(recipe: TrainRecipe, options: OnlineOptions, folder: Pat
     """
     micro = options.micro_batch or options.attempts
     arguments: dict[str, Any] = {
-        "output_dir": str(folder / "trainer"),
+        "output_dir": str(folder / "checkpoints"),
         "max_steps": options.steps,
         "per_device_train_batch_size": micro,
         "gradient_accumulation_steps": options.attempts // micro,
@@ -40,7 +42,8 @@ def make_grpo_arguments(recipe: TrainRecipe, options: OnlineOptions, folder: Pat
         "gradient_checkpointing": False,
         "dataloader_pin_memory": False,
         "logging_steps": 1,
-        "save_strategy": "no",
+        "save_strategy": "steps",
+        "save_steps": max(1, options.steps // _CHECKPOINTS),
         "report_to": [],
         "disable_tqdm": True,
     }

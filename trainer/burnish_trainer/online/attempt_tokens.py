@@ -15,6 +15,8 @@ from burnish.records import ModelCall, ToolRun, Trajectory
 from burnish.serving.toolcalls.tool_syntax import ToolSyntax
 from burnish_exporters.rows.canonical_json import hash_json
 from burnish_trainer.credit.scored_runs import CreditRun, CreditStep
+from burnish_trainer.rows.merge import IGNORE
+from burnish_trainer.rows.token_rows import TokenRow
 
 StepReward = Callable[[Trajectory, int], float]
 """Reward of a call of a trajectory, by its place among the model calls."""
@@ -52,6 +54,13 @@ class AttemptTokens:
     def sampled(self) -> list[int]:
         """Return 1 for each token that the model sampled, and 0 for the others."""
         return [int(step >= 0) for step in self.steps]
+
+    def as_row(self, name: str) -> TokenRow:
+        """Return the attempt as a row whose sampled tokens are learned."""
+        pairs = zip(self.completion_ids, self.sampled, strict=True)
+        labels = [token if sampled else IGNORE for token, sampled in pairs]
+        ids = [*self.prompt_ids, *self.completion_ids]
+        return TokenRow(name, ids, [IGNORE] * len(self.prompt_ids) + labels)
 
 
 def merge_attempt(calls: Sequence[ModelCall]) -> AttemptTokens | None:

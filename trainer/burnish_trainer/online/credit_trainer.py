@@ -1,9 +1,12 @@
-"""Extend TRL's GRPOTrainer by two things: rollouts of a real agent, and advantages for each token."""
+"""Extend TRL's GRPOTrainer by three things: rollouts of a real agent, advantages for each token, atomic checkpoints."""
 
 from __future__ import annotations
 
+import json
+import shutil
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +15,10 @@ from trl.trainer.grpo_trainer import GRPOTrainer
 
 from burnish_trainer.credit.scored_runs import Advantages, CreditFunction, spread_over_tokens
 from burnish_trainer.online.agent_rollouts import AgentRollouts, RolledAttempt
+from burnish_trainer.rows.token_rows import TokenRow
+from burnish_trainer.run.storage import keep_newest, seal_checkpoint, write_json
+
+_STAGED, _ATTEMPTS = "staged", "attempts.json"
 
 
 class CreditGRPOTrainer(GRPOTrainer):
@@ -30,7 +37,9 @@ class CreditGRPOTrainer(GRPOTrainer):
         self, *, rollouts: AgentRollouts, credit: CreditFunction, **arguments: Any
     ) -> None:
         self._rollouts, self._credit = rollouts, credit
+        self._checkpoint_folder: str | None = None
         self.attempts: list[RolledAttempt] = []
+        self.rows: list[TokenRow] = []
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "You are using 'rollout_func'", UserWarning)
             super().__init__(reward_funcs=[verdict], rollout_func=self._roll_out_agent, **arguments)
@@ -41,6 +50,7 @@ class CreditGRPOTrainer(GRPOTrainer):
     def _roll_out_agent(self, prompts: Sequence[str], trainer: Any) -> dict[str, list[Any]]:
         """Return the attempts in the form of TRL's `rollout_func`."""
         self.attempts = self._rollouts.roll_out(self.model, prompts, trainer.state.global_step)
+        self.rows = [one.tokens.as_row(one.run.id) for one in self.attempts if one.tokens]
         tokenizer: Any = self.processing_class
         empty = tokenizer.pad_token_id
         found: dict[str, list[Any]] = {
@@ -62,6 +72,30 @@ class CreditGRPOTrainer(GRPOTrainer):
         advantages = self._credit([attempt.run for attempt in self.attempts])
         scored["advantages"] = token_table(self.attempts, advantages, ids.shape[1]).to(ids.device)
         return scored
+
+    def _get_output_dir(self, trial: Any) -> str:
+        return self._checkpoint_folder or super()._get_output_dir(trial)
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        """Write beside, hash, rename: a kill at any moment leaves a whole checkpoint or none."""
+        folder, name = Path(str(self.args.output_dir)), f"checkpoint-{self.state.global_step}"
+        staged = folder / _STAGED
+        shutil.rmtree(staged, ignore_errors=True)
+        self._checkpoint_folder = str(staged)
+        try:
+            super(GRPOTrainer, self)._save_checkpoint(model, trial)  # its own would write a card
+        finally:
+            self._checkpoint_folder = None
+        rows = [[row.row_id, row.input_ids, row.labels] for row in self.rows]
+        write_json(staged / name / _ATTEMPTS, {"counts": self._rollouts.counts, "rows": rows})
+        seal_checkpoint(staged / name, folder / name)
+        keep_newest(folder, 2)
+
+    def continue_from(self, checkpoint: Path) -> None:
+        """Take over the counts and the last attempts of a checkpoint; `train` loads the rest."""
+        known = json.loads((checkpoint / _ATTEMPTS).read_text())
+        self._rollouts.counts.update(known["counts"])
+        self.rows = [TokenRow(*row) for row in known["rows"]]
 
 
 def verdict(

@@ -1,11 +1,15 @@
 """State the order of online training: tasks, rollouts and steps, publication, pass rates before and after.
 
-`train_online` is the entry.
+`train_online` is the entry. A run that was killed continues from its newest whole checkpoint, in the folder of its plan.
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import inspect
+import json
+import shutil
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -14,8 +18,8 @@ from typing import Any
 
 import msgspec
 
-from burnish.errors import EvaluationError, TrainingError
-from burnish.files.storage import make_private_folder
+from burnish.adapters.store import AdapterStore
+from burnish.errors import EvaluationError, RegistryError, TrainingError
 from burnish.journal.events import canonical
 from burnish.records import Task
 from burnish_trainer import console
@@ -25,16 +29,15 @@ from burnish_trainer.credit.scored_runs import CreditFunction
 from burnish_trainer.evaluation.agent_project import AgentProject, decode_tasks, load_agent
 from burnish_trainer.evaluation.grading import AttemptGrader
 from burnish_trainer.evaluation.rollouts import RunOptions
-from burnish_trainer.online.agent_rollouts import AgentRollouts, RolledAttempt
+from burnish_trainer.online.agent_rollouts import AgentRollouts
 from burnish_trainer.online.attempt_tokens import CreditRunReader, StateKey, StepReward
 from burnish_trainer.online.online_options import OnlineOptions
 from burnish_trainer.online.pass_rates import PassRates, measure_pass_rates, narrowing
 from burnish_trainer.recipes.train_recipe import TrainRecipe, make_recipe
-from burnish_trainer.rows.merge import IGNORE
 from burnish_trainer.rows.token_rows import TokenRow
 from burnish_trainer.run.plan import TrainPlan, package_versions
 from burnish_trainer.run.publish import AdapterVersion, make_manifest, save_adapter
-from burnish_trainer.run.storage import write_json
+from burnish_trainer.run.storage import lock_folder, newest_checkpoint, write_json
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +77,8 @@ def train_online(
 
     Each step runs the real agent on some tasks, several attempts at each; the verifiers of burnish.toml give the rewards,
     the credit function the advantages, and TRL's GRPOTrainer the loss. Attempts without a verdict have no advantage. A
-    run is not resumed: a killed one starts again.
+    killed run continues from its newest whole checkpoint; attempts after it are made again, so its bytes are its own. A
+    finished run with the same settings is not repeated.
 
     Args:
         agent: Name of the agent in burnish.toml.
@@ -96,23 +100,13 @@ def train_online(
     settings = make_recipe(recipe or {"learning_rate": 2e-4, "name": subject.name})
     train_tasks = _read_tasks(subject, tasks)
     _ = subject.verifiers  # a missing verifier fails before any attempt
-    before = _measure(subject, settings.init_adapter, chosen)
-    job = _OnlineJob(subject, settings, chosen, credit, train_tasks)
-    version, rewards, counts = job.run(RewardReaders(step_reward, state_key))
-    after = _measure(subject, version.id, chosen)
-    alarm = narrowing(before, after) if before and after else None
-    if alarm:
-        console.say("  [bold red]{}[/]", alarm)
-    seconds = round(time.monotonic() - started, 3)
-    return OnlineReport(
-        adapter=version,
-        before=before,
-        after=after,
-        alarm=alarm,
-        rewards=rewards,
-        counts=counts,
-        seconds=seconds,
-    )
+    readers = RewardReaders(step_reward, state_key)
+    job = _OnlineJob(subject, settings, chosen, credit, train_tasks, readers)
+    with lock_folder(job.folder, "an online training"):
+        report = job.read_report() or job.make_report(started)
+    if report.alarm:
+        console.say("  [bold red]{}[/]", report.alarm)
+    return report
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,14 +133,6 @@ def _read_tasks(subject: AgentProject, tasks: Iterable[Any] | None) -> dict[str,
     return {task.id: task for task in found}
 
 
-def _measure(
-    subject: AgentProject, adapter: str | None, options: OnlineOptions
-) -> PassRates | None:
-    if options.k == 0:
-        return None
-    return measure_pass_rates(subject, adapter, _attempt_options(subject, options, "evaluation"))
-
-
 def _attempt_options(subject: AgentProject, options: OnlineOptions, source: str) -> RunOptions:
     table = subject.config.evaluate
     return RunOptions(
@@ -168,46 +154,137 @@ class _OnlineJob:
     options: OnlineOptions
     credit: CreditFunction
     tasks: dict[str, Task]
+    readers: RewardReaders
 
-    def run(
-        self, readers: RewardReaders
-    ) -> tuple[AdapterVersion, list[float | None], dict[str, int]]:
+    @functools.cached_property
+    def base(self) -> Path:
+        """Return the folder of the base model."""
+        from burnish.serving.contract.base_models import resolve_model
+
+        return resolve_model(self.subject.config.base_model)
+
+    @functools.cached_property
+    def plan(self) -> TrainPlan:
+        """Return the plan, whose id covers everything that decides the run."""
+        return self._make_plan()
+
+    @property
+    def folder(self) -> Path:
+        """Return the folder of the run, which is named after its plan."""
+        return self.subject.workspace.home / "runs" / self.plan.id
+
+    @property
+    def store(self) -> AdapterStore:
+        """Return the adapters of the workspace."""
+        return AdapterStore(self.subject.workspace.home)
+
+    def read_report(self) -> OnlineReport | None:
+        """Return the report of this run if it has ended and its version is whole."""
+        known = read_json(self.folder / "done.json")
+        if known is None:
+            return None
+        try:
+            self.store.verify(known["adapter"])
+            manifest = self.store.get(known["adapter"])
+        except RegistryError:
+            return None
+        path, rows = self.store.path(manifest.id), known["rows"]
+        version = AdapterVersion(manifest.id, path, manifest, self.folder, rows, known["metrics"])
+        console.say("  {} is already trained", version.id)
+        return self._describe(version, known)
+
+    def make_report(self, started: float) -> OnlineReport:
+        """Measure, train and publish, and measure again; what a killed call finished is not repeated.
+
+        Args:
+            started: Moment when the call began.
+        """
+        before = self._measure("before", self.recipe.init_adapter)
+        version, rewards, counts = self.run()
+        after = self._measure("after", version.id)
+        known = {
+            "adapter": version.id,
+            "rows": version.rows,
+            "metrics": version.metrics,
+            "before": before,
+            "after": after,
+            "rewards": rewards,
+            "counts": counts,
+            "seconds": round(time.monotonic() - started, 3),
+        }
+        write_json(self.folder / "done.json", known)
+        shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)
+        return self._describe(version, known)
+
+    def _describe(self, version: AdapterVersion, known: dict[str, Any]) -> OnlineReport:
+        before, after = (
+            None if known[side] is None else msgspec.convert(known[side], PassRates)
+            for side in ("before", "after")
+        )
+        return OnlineReport(
+            adapter=version,
+            before=before,
+            after=after,
+            alarm=narrowing(before, after) if before and after else None,
+            rewards=known["rewards"],
+            counts=known["counts"],
+            seconds=known["seconds"],
+        )
+
+    def _measure(self, side: str, adapter: str | None) -> dict[str, Any] | None:
+        """Return the held-out pass rates as plain data, with a receipt; None if they are not asked for."""
+        if self.options.k == 0:
+            return None
+        path = self.folder / f"{side}.json"
+        known = read_json(path)
+        if known is not None and known["adapter"] == adapter:
+            return known["rates"]
+        options = _attempt_options(self.subject, self.options, "evaluation")
+        rates = msgspec.to_builtins(measure_pass_rates(self.subject, adapter, options))
+        write_json(path, {"adapter": adapter, "rates": rates})
+        return rates
+
+    def run(self) -> tuple[AdapterVersion, list[float | None], dict[str, int]]:
         """Train and publish; return the version, the reward of each step, and the counts."""
-        from burnish.adapters.store import AdapterStore
-        from burnish.serving.contract.base_models import base_sha256, resolve_model
         from burnish_trainer.recipes.lora import add_adapter, load_base
 
-        base = resolve_model(self.subject.config.base_model)
-        model, tokenizer = load_base(base, self.recipe)
-        store, first = AdapterStore(self.subject.workspace.home), self.recipe.init_adapter
-        model = add_adapter(model, self.recipe, store.path(first) if first else None)
-        plan = self._make_plan(base_sha256(base))
-        folder = self.subject.workspace.home / "runs" / plan.id
-        make_private_folder(folder)
-        write_json(folder / "plan.json", plan.as_dict())
+        model, tokenizer = load_base(self.base, self.recipe)
+        first = self.recipe.init_adapter
+        model = add_adapter(model, self.recipe, self.store.path(first) if first else None)
+        write_json(self.folder / "plan.json", self.plan.as_dict())
         with AttemptGrader(self.subject, self.subject.verifiers) as grader:
-            rollouts = self._make_rollouts((base, tokenizer), folder, readers, grader)
-            attempts, rewards = self._train(model, tokenizer, folder, rollouts)
+            rollouts = self._make_rollouts(tokenizer, grader)
+            rows, rewards = self._train(model, tokenizer, rollouts)
         if all(reward is None for reward in rewards):
             raise TrainingError(
                 f"none of {rollouts.counts['attempts']} attempts has a verdict, so nothing was learned",
                 "verdicts of success or fail, and token ids of the replies",
                 f"burnish traces list --agent {self.subject.name}",
             )
-        plan = msgspec.structs.replace(plan, rows={**plan.rows, **rollouts.counts})
-        version = self._publish(model, plan, folder, attempts, rewards)
+        if not rows:
+            raise TrainingError(
+                "no attempt of the last step has the token ids of its replies",
+                "a backend that returns token ids: the embedded engine, or vLLM",
+                "burnish doctor",
+            )
+        plan = msgspec.structs.replace(self.plan, rows={**self.plan.rows, **rollouts.counts})
+        version = self._publish(model, plan, rows, rewards)
         return version, rewards, rollouts.counts
 
-    def _make_plan(self, base_sha256: str) -> TrainPlan:
+    def _make_plan(self) -> TrainPlan:
+        from burnish.serving.contract.base_models import base_sha256
+
         decides = [
             msgspec.to_builtins(self.options),
-            getattr(self.credit, "__name__", repr(self.credit)),
+            *map(
+                describe_function, (self.credit, self.readers.step_reward, self.readers.state_key)
+            ),
             sorted(self.tasks),
             self.subject.code_sha256,
         ]
         deciding: dict[str, Any] = {
             "objective": f"online/{getattr(self.credit, '__name__', 'custom')}",
-            "base_sha256": base_sha256,
+            "base_sha256": base_sha256(self.base),
             "dataset": "online",
             "rows_sha256": hashlib.sha256(canonical(decides)).hexdigest(),
             "recipe": msgspec.to_builtins(self.recipe),
@@ -219,34 +296,28 @@ class _OnlineJob:
         base_model, rows = self.subject.config.base_model, {"tasks": len(self.tasks)}
         return TrainPlan(id=f"online-{digest[:12]}", base_model=base_model, rows=rows, **deciding)
 
-    def _make_rollouts(
-        self,
-        base: tuple[Path, Any],
-        folder: Path,
-        readers: RewardReaders,
-        grader: AttemptGrader,
-    ) -> AgentRollouts:
+    def _make_rollouts(self, tokenizer: Any, grader: AttemptGrader) -> AgentRollouts:
         from burnish.serving.contract.model_contract import read_contract
         from burnish.serving.toolcalls.tool_syntax import SYNTAXES
 
-        syntax = read_contract(base[0]).syntax
+        syntax = read_contract(self.base).syntax
         return AgentRollouts(
             self.subject,
             self.tasks,
             _attempt_options(self.subject, self.options, "rollout"),
             grader,
             CreditRunReader(
-                base[1],
+                tokenizer,
                 SYNTAXES[syntax] if syntax else None,
-                readers.step_reward,
-                readers.state_key,
+                self.readers.step_reward,
+                self.readers.state_key,
             ),
-            folder / "policy",
+            self.folder / "policy",
         )
 
     def _train(
-        self, model: Any, tokenizer: Any, folder: Path, rollouts: AgentRollouts
-    ) -> tuple[list[RolledAttempt], list[float | None]]:
+        self, model: Any, tokenizer: Any, rollouts: AgentRollouts
+    ) -> tuple[list[TokenRow], list[float | None]]:
         import datasets
         from transformers import PrinterCallback
 
@@ -263,60 +334,54 @@ class _OnlineJob:
                 rollouts=rollouts,
                 credit=self.credit,
                 model=model,
-                args=make_grpo_arguments(self.recipe, self.options, folder),
+                args=make_grpo_arguments(self.recipe, self.options, self.folder),
                 train_dataset=datasets.Dataset.from_dict({"prompt": sorted(self.tasks)}),
                 processing_class=tokenizer,
             )
             trainer.remove_callback(PrinterCallback)
-            trainer.train()
+            newest = newest_checkpoint(self.folder / "checkpoints")
+            if newest is not None:
+                trainer.continue_from(newest)
+            trainer.train(resume_from_checkpoint=str(newest) if newest else None)
         history: list[dict[str, Any]] = trainer.state.log_history
-        return trainer.attempts, [line["reward"] for line in history if "reward" in line]
+        return trainer.rows, [line["reward"] for line in history if "reward" in line]
 
     def _publish(
         self,
         model: Any,
         plan: TrainPlan,
-        folder: Path,
-        attempts: Sequence[RolledAttempt],
+        rows: Sequence[TokenRow],
         rewards: Sequence[float | None],
     ) -> AdapterVersion:
-        from burnish.adapters.store import AdapterStore
         from burnish_trainer.run.fingerprint import make_fingerprint
 
-        target = folder / "adapter"
+        target = self.folder / "adapter"
         save_adapter(model, target, plan.base_model)
-        write_json(target / "fingerprint.json", make_fingerprint(model, _token_rows(attempts)))
+        write_json(target / "fingerprint.json", make_fingerprint(model, rows))
         known = [reward for reward in rewards if reward is not None]
         metrics = {"first_reward": known[0], "last_reward": known[-1]}
         manifest = make_manifest(plan, self.recipe, target, metrics)
         (target / "card.md").write_text(_render_card(manifest.id, plan, metrics))
-        store = AdapterStore(self.subject.workspace.home)
-        published = store.publish(target, manifest)
-        path = store.path(published.id)
-        return AdapterVersion(published.id, path, published, folder, plan.rows, metrics)
+        published = self.store.publish(target, manifest)
+        path = self.store.path(published.id)
+        return AdapterVersion(published.id, path, published, self.folder, plan.rows, metrics)
 
 
-def _token_rows(attempts: Sequence[RolledAttempt]) -> list[TokenRow]:
-    """Return attempts as rows whose sampled tokens are learned.
+def describe_function(function: Any) -> str:
+    """Return the name of a user's function with a hash of its source, so that a changed one is another run."""
+    if function is None:
+        return ""
+    try:
+        source = inspect.getsource(function)
+    except (OSError, TypeError):
+        source = repr(getattr(function, "__name__", type(function).__name__))
+    name = getattr(function, "__qualname__", type(function).__name__)
+    return f"{name}@{hashlib.sha256(source.encode()).hexdigest()[:12]}"
 
-    Raises:
-        TrainingError: No attempt has tokens, so nothing was learned.
-    """
-    rows: list[TokenRow] = []
-    for attempt in attempts:
-        tokens = attempt.tokens
-        if tokens is not None:
-            pairs = zip(tokens.completion_ids, tokens.sampled, strict=True)
-            labels = [token if sampled else IGNORE for token, sampled in pairs]
-            ids = [*tokens.prompt_ids, *tokens.completion_ids]
-            rows.append(TokenRow(attempt.run.id, ids, [IGNORE] * len(tokens.prompt_ids) + labels))
-    if not rows:
-        raise TrainingError(
-            "no attempt of the last step has the token ids of its replies",
-            "a backend that returns token ids: the embedded engine, or vLLM",
-            "burnish doctor",
-        )
-    return rows
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """Return a receipt; None if there is none."""
+    return json.loads(path.read_text()) if path.exists() else None
 
 
 def _render_card(version: str, plan: TrainPlan, metrics: dict[str, float]) -> str:

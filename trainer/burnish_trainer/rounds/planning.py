@@ -22,6 +22,8 @@ from burnish_trainer.rounds.history import (
 )
 from burnish_trainer.rounds.stages import hash_inputs, list_runs, read_receipt
 
+ONLINE = "grpo"
+"""The objective that learns from fresh attempts of the agent, not from the dataset."""
 _MOST_VERSIONS = 20  # of prompts or tools that a plan lists
 
 Stop = tuple[str, str]
@@ -100,13 +102,23 @@ def estimate_training(one: RetrainRound, versions: RowVersions) -> dict[str, Any
     from burnish_trainer.run.training import plan_training
 
     dataset = DatasetVersion.open(Path(one.outputs["dataset"]["path"]))
+    versions.read_rows(dataset.rows("train"))
+    if one.subject.config.train.objective == ONLINE:
+        table = one.subject.config.online
+        return {
+            "objective": ONLINE,
+            "dataset": dataset.id,
+            "steps": table.steps,
+            "attempts": table.steps * table.tasks_per_step * table.group_size,
+            "rows": {},
+            "estimate": {},
+        }
     plan = plan_training(
         dataset,
         base_model=one.subject.config.base_model,
         recipe=train_settings(one),
         home=one.home,
     )
-    versions.read_rows(dataset.rows("train"))
     return {
         "objective": plan.objective,
         "dataset": dataset.id,
@@ -152,7 +164,9 @@ def describe_plan(plan: dict[str, Any]) -> list[str]:
     training, evaluation = plan["training"], plan["evaluation"]
     rows, cost = training["rows"], training["estimate"]
     lines = [
-        f"train {training['objective']} on {training['dataset']}: {rows['rows']} rows "
+        f"train {training['objective']} ({training['steps']} steps) on {training['attempts']} attempts of the agent"
+        if training["objective"] == ONLINE
+        else f"train {training['objective']} on {training['dataset']}: {rows['rows']} rows "
         f"({sum(rows['dropped'].values())} dropped), {rows['tokens']:,} tokens "
         f"({rows['loss_tokens']:,} learned), {training['steps']} steps"
     ]

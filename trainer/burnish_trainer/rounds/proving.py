@@ -14,7 +14,7 @@ from burnish_trainer import console
 from burnish_trainer.evaluation.history.store import save_evaluation
 from burnish_trainer.heldout_uses import decide_and_record
 from burnish_trainer.rounds.context import Json, RetrainRound
-from burnish_trainer.rounds.planning import train_settings
+from burnish_trainer.rounds.planning import ONLINE, train_settings
 from burnish_trainer.run.storage import write_json
 
 
@@ -23,11 +23,15 @@ def train_inputs(one: RetrainRound) -> Json:
     from burnish_trainer.run.plan import package_versions
 
     base = one.outputs["readiness"]["base_sha256"]
-    return [one.outputs["dataset"]["id"], base, train_settings(one), package_versions()]
+    inputs = [one.outputs["dataset"]["id"], base, train_settings(one), package_versions()]
+    online = one.subject.config.train.objective == ONLINE
+    return [*inputs, msgspec.to_builtins(one.subject.config.online)] if online else inputs
 
 
 def train_adapter(one: RetrainRound) -> dict[str, Any]:
-    """Train on the dataset of the round."""
+    """Train on the dataset of the round; with `objective = "grpo"`, on attempts of the agent itself."""
+    if one.subject.config.train.objective == ONLINE:
+        return _train_on_attempts(one)
     from burnish_exporters import DatasetVersion
     from burnish_trainer.run.training import train
 
@@ -37,6 +41,27 @@ def train_adapter(one: RetrainRound) -> dict[str, Any]:
         workspace=one.subject.workspace,
         recipe=train_settings(one),
     )
+    return {"id": version.id, "run": str(version.run), "metrics": version.metrics}
+
+
+def _train_on_attempts(one: RetrainRound) -> dict[str, Any]:
+    from burnish_trainer import credit
+    from burnish_trainer.online import OnlineOptions, tool_success, train_online
+
+    table = one.subject.config.online
+    report = train_online(
+        one.subject,
+        credit=getattr(credit, table.credit),
+        options=OnlineOptions(
+            steps=table.steps,
+            tasks_per_step=table.tasks_per_step,
+            group_size=table.group_size,
+            k=0,  # the evaluation measures
+        ),
+        recipe=train_settings(one),
+        step_reward=tool_success if table.credit == "turn_level" else None,
+    )
+    version = report.adapter
     return {"id": version.id, "run": str(version.run), "metrics": version.metrics}
 
 

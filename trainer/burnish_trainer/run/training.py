@@ -97,6 +97,12 @@ def train(
     from burnish_trainer.recipes.lora import choose_threads
 
     settled = make_recipe(recipe, **({} if objective is None else {"objective": objective}))
+    if settled.objective == "grpo":
+        raise TrainingError(
+            "objective 'grpo' learns from fresh attempts of the agent, and a dataset has none",
+            "policy_gradient for logged runs, or grpo in `retrain`",
+            "burnish_trainer.online.train_online(AGENT)",
+        )
     check_libraries()
     home = (workspace or burnish.Workspace()).home
     job = _prepare_job(dataset, str(base_model), settled, home, Path(out) if out else None)
