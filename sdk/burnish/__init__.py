@@ -14,6 +14,7 @@
 | `outcome` | report the outcome of a run |
 | `retrain` | dataset, adapter, proof and canary in one call |
 | `route` | let the promoted adapter answer |
+| `prompt` | let the promoted prompt answer |
 | `configure` | settings of this process |
 | `flush` | write everything captured to disk, and ship it |
 | `Workspace` | the folder of one deployment: trajectories, datasets, adapters |
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from burnish.capture.api.scopes import flush, outcome, task
     from burnish.capture.api.tracing import trace
     from burnish.capture.api.wrapping import wrap
+    from burnish.langchain.prompts import prompt
     from burnish.langchain.routing import route
     from burnish.retraining import retrain
     from burnish.workspace import Workspace
@@ -45,6 +47,7 @@ __all__ = [
     "errors",
     "flush",
     "outcome",
+    "prompt",
     "records",
     "retrain",
     "route",
@@ -58,6 +61,7 @@ _HOMES = {
     "configure": "burnish.capture.api.configuration",
     "flush": "burnish.capture.api.scopes",
     "outcome": "burnish.capture.api.scopes",
+    "prompt": "burnish.langchain.prompts",
     "retrain": "burnish.retraining",
     "route": "burnish.langchain.routing",
     "task": "burnish.capture.api.scopes",

@@ -71,6 +71,7 @@ class Policy(Record, frozen=True, kw_only=True):
     arm: Literal["stable", "canary", "holdback", "takeover"] | None = None
     rollout: str | None = None  # the phase of a rollout that assigned the arm
     share: float | None = None  # probability of the candidate when the arm was assigned
+    prompt: str | None = None  # prompt version "name@sha12"; None is the agent's own text
     prompt_hash: str | None = None
     tools_hash: str | None = None
 
@@ -294,6 +295,8 @@ class Evaluation(Record, frozen=True, kw_only=True):
     base_model: str
     before: str | None  # adapter version; None is the base model
     after: str | None
+    before_prompt: str | None = None  # prompt version; None is the agent's own prompts
+    after_prompt: str | None = None
     pools: dict[str, PoolComparison]
     trajectories: int
     unknown: dict[str, int] = {}

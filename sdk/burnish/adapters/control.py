@@ -41,6 +41,10 @@ _TABLES = (
     "adapter TEXT NOT NULL, decision TEXT NOT NULL, forced BOOLEAN NOT NULL, "
     "evaluation TEXT NOT NULL, evaluation_sha256 TEXT NOT NULL, at_ns BIGINT NOT NULL, "
     "PRIMARY KEY (agent, adapter))",
+    "CREATE TABLE IF NOT EXISTS prompt_candidates (agent TEXT NOT NULL, "
+    "adapter TEXT NOT NULL, decision TEXT NOT NULL, forced BOOLEAN NOT NULL, "
+    "evaluation TEXT NOT NULL, evaluation_sha256 TEXT NOT NULL, at_ns BIGINT NOT NULL, "
+    "prompt TEXT NOT NULL, PRIMARY KEY (agent, adapter, prompt))",
     "CREATE TABLE IF NOT EXISTS rollouts (rollout TEXT PRIMARY KEY, "
     "agent TEXT NOT NULL, cursor_ns BIGINT NOT NULL, judge TEXT NOT NULL)",
     "CREATE TABLE IF NOT EXISTS threads (rollout TEXT NOT NULL, "

@@ -34,11 +34,22 @@ _POLL_S = 1.0
 
 
 class Target(Record, frozen=True, kw_only=True):
-    """The version that answers: a backend, its base model, and the adapter version."""
+    """The version that answers: a backend, its base model, the adapter version, and the prompt version."""
 
     backend: str = "embedded"
     base_model: str = ""
     adapter: str | None = None
+    prompt: str | None = None  # None: the agent's own prompts
+
+    @property
+    def label(self) -> str:
+        """The version in words: adapter or base model, and the prompt if it is not the agent's own."""
+        model = self.adapter or self.base_model or "the agent's own model"
+        return model if self.prompt is None else f"{model} with {self.prompt}"
+
+    def without_prompt(self) -> Target:
+        """Return what a backend has to serve for this version."""
+        return self if self.prompt is None else msgspec.structs.replace(self, prompt=None)
 
 
 class Pointer(Record, frozen=True, kw_only=True):

@@ -79,6 +79,11 @@ class RolloutDocument(Record, frozen=True, kw_only=True):
         return self.candidate.adapter if self.candidate is not None else None
 
     @property
+    def prompt(self) -> str | None:
+        """The prompt version of the candidate."""
+        return self.candidate.prompt if self.candidate is not None else None
+
+    @property
     def maturity_s(self) -> float | None:
         """The maturity window, set or learnt; None if neither."""
         return self.window_s if self.config.maturity_s is None else self.config.maturity_s
@@ -248,10 +253,11 @@ def remove_retired(document: RolloutDocument, targets: Sequence[Target]) -> Roll
 
 
 def list_targets(document: RolloutDocument) -> list[Target]:
-    """List the versions that a document needs in service, each once."""
+    """List the versions that a document needs in service at their backends, each once, whatever their prompts."""
     trial = document.candidate if document.state in RUNNING else None
     named = (document.stable, document.canary, document.previous, trial)
-    return list(dict.fromkeys(target for target in named if target is not None and target.adapter))
+    served = (target.without_prompt() for target in named if target is not None and target.adapter)
+    return list(dict.fromkeys(served))
 
 
 def list_new_events(before: RolloutDocument, after: RolloutDocument) -> list[RolloutEvent]:
@@ -270,4 +276,4 @@ def record_move(
 
 
 def _name_target(target: Target | None) -> str:
-    return "nothing" if target is None else target.adapter or target.base_model
+    return "nothing" if target is None else target.label

@@ -15,6 +15,7 @@ import msgspec
 
 from burnish.adapters.control import SqlControlStore
 from burnish.adapters.pointer import Target
+from burnish.adapters.prompt_store import PromptStore
 from burnish.adapters.registry import Registry
 from burnish.canary import document as moves
 from burnish.canary import status
@@ -56,6 +57,7 @@ class Rollout:
         self.agent = agent
         self.store = store or SqlControlStore(self.home)
         self.registry = Registry(self.home, store=self.store)
+        self.prompts = PromptStore(self.home)
         self._reconciler = Reconciler(self.home, agent, store=self.store)
 
     def start(
@@ -88,7 +90,7 @@ class Rollout:
             BaseModelMismatch: If the version was made for another base model.
         """
         target = candidate if isinstance(candidate, Target) else self._resolve_target(candidate)
-        forced = bool(target.adapter) and self.registry.require(self.agent, target.adapter).forced
+        forced = self._require_candidate(target)
         config = config or CanaryConfig()
         check_steps(config, f"the canary of {self.agent!r}", "pass other steps")
         window = self.find_window(config)
@@ -301,6 +303,14 @@ class Rollout:
         """Return the adapter versions that a backend must keep loaded now."""
         return [target.adapter or "" for target in moves.list_targets(self.document())]
 
+    def _require_candidate(self, target: Target) -> bool:
+        """Refuse a version that may not serve; return True if it serves against the gate."""
+        if target.prompt is not None:
+            self.prompts.get(target.prompt)
+        elif target.adapter is None:
+            return False
+        return self.registry.require(self.agent, target.adapter, prompt=target.prompt).forced
+
     def _resolve_target(self, version: str) -> Target:
         manifest = self.registry.adapters.get(version)
         return Target(backend="embedded", base_model=manifest.base_model, adapter=version)
@@ -440,6 +450,7 @@ class Rollout:
                 detail = {
                     "rollout": moved.rollout,
                     "candidate": moved.adapter,
+                    **({"prompt": moved.prompt} if moved.prompt else {}),
                     "share": event.share,
                     "reason": event.reason,
                     "forced": moved.forced,

@@ -64,16 +64,20 @@ class Router:
         """Choose the target of a call of this thread that starts now."""
         pointer = self._reader.read()
         if thread_id is None:
-            self.counts["no_thread"] += counted
-            return RoutingChoice(pointer.stable, "stable")
-        if pointer.canary is None:
+            choice = RoutingChoice(pointer.stable, "stable")
+        elif pointer.canary is None:
             choice = _choose_after_promotion(pointer, thread_id)
         else:
             arm = self._find_pinned_arm(pointer, thread_id)
             target = pointer.canary if arm == "canary" else pointer.stable
             choice = RoutingChoice(target, arm, pointer.salt, pointer.share)
-        self.counts[choice.arm] += counted
+        if counted:
+            self.count_call(choice, thread_id)
         return choice
+
+    def count_call(self, choice: RoutingChoice, thread_id: str | None) -> None:
+        """Count a call that starts with a choice."""
+        self.counts["no_thread" if thread_id is None else choice.arm] += 1
 
     def _find_pinned_arm(self, pointer: Pointer, thread_id: str) -> Arm:
         """Return the arm of the thread's first call in this rollout."""

@@ -27,12 +27,24 @@ def describe_document(agent: str, document: RolloutDocument) -> dict[str, Json]:
         "candidate": document.adapter,
         "stable": document.stable.adapter if document.stable else None,
         "previous": document.previous.adapter if document.previous else None,
+        **_describe_prompts(document),
         "rollout": document.rollout,
         "forced": document.forced,
         "doubts": document.doubts,
         "step": document.step,
         "steps": document.config.steps,
         "holdback": document.holdback,
+    }
+
+
+def _describe_prompts(document: RolloutDocument) -> dict[str, Json]:
+    """Return the prompt versions of the named versions, as far as they have some."""
+    named = ("candidate", "stable", "previous")
+    targets = {name: getattr(document, name) for name in named}
+    return {
+        f"{name}_prompt": target.prompt
+        for name, target in targets.items()
+        if target is not None and target.prompt is not None
     }
 
 

@@ -10,7 +10,18 @@ import typer
 from typer.core import TyperGroup
 
 from burnish._version import __version__
-from burnish.cli import adapters, canary, compare, doctor, init, journal, lineage, serve, traces
+from burnish.cli import (
+    adapters,
+    canary,
+    compare,
+    doctor,
+    init,
+    journal,
+    lineage,
+    prompts,
+    serve,
+    traces,
+)
 from burnish.cli.output import INTERRUPTED, report_interrupt
 
 EPILOG = "Exit codes: 0 done, 1 explained error, 2 wrong usage, 3 not promoted, 130 interrupted."
@@ -48,6 +59,7 @@ def build_app() -> typer.Typer:
     app.add_typer(traces.app, name="traces")
     app.add_typer(canary.app, name="canary")
     app.add_typer(adapters.app, name="adapters")
+    app.add_typer(prompts.app, name="prompts")
     app.command("init")(init.init)
     app.command("serve")(serve.serve_model)
     app.command("doctor")(doctor.run_doctor)

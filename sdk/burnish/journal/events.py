@@ -127,6 +127,9 @@ class ModelStarted(Event, frozen=True, tag="M"):
     attempt: int = 1
     run_id: bytes | None = None  # LangChain's UUID, for joining with other tools
     extras: Ref | None = None  # metadata, tags
+    prompt: str | None = (
+        None  # prompt version that burnish.prompt gave; None is the agent's own text
+    )
 
 
 class ModelEnded(Event, frozen=True, tag="m"):

@@ -27,7 +27,7 @@ from burnish.journal.documents import COPY, read_document
 
 WORKSPACE_FORMAT = 1
 _PART = re.compile(
-    r"journal|exporters|tombstones|cache|control|datasets|adapters|runs|evaluations|quality"
+    r"journal|exporters|tombstones|cache|control|datasets|adapters|prompts|runs|evaluations|quality"
     r"|(index|control)\.sqlite.*|(workspace|archive)\.json.*|redaction\.key"
 )
 """Version of the folder layout that this burnish writes."""

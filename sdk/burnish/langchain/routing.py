@@ -31,6 +31,7 @@ from burnish.capture.notices import notice_undeclared_agent
 from burnish.capture.recorder.context import ambient_config, current_thread_id
 from burnish.capture.sync_async_context import leave_variable
 from burnish.errors import CaptureError
+from burnish.langchain.prompts import take_choice
 from burnish.langchain.takeover import Takeover, classify_failure
 from burnish.langchain.targets import (
     ModelBinding,
@@ -69,6 +70,15 @@ class RouteBinding:
             self._router = Router.shared(self.home or now.home, self.agent)
             self._settings = now
         return self._router
+
+    def choose_target(self, thread_id: str | None) -> RoutingChoice:
+        """Choose the target of a call; a prompt that was just given for it belongs to the same choice."""
+        router = self.find_router()
+        held = take_choice(self.agent, self.home or settings.current().home, thread_id)
+        if held is None:
+            return router.choose(thread_id)
+        router.count_call(held, thread_id)
+        return held
 
     def find_reconciler(self) -> Reconciler:
         """Return the reconciler of this process."""
@@ -148,7 +158,7 @@ class _RoutedCall:
         self._routed = self._route is not None and not names_another_model(self._model, kwargs)
         self.choice = RoutingChoice(None, "stable")
         if self._route is not None and self._routed:
-            self.choice = self._route.find_router().choose(find_current_thread(run_manager))
+            self.choice = self._route.choose_target(find_current_thread(run_manager))
         self.binding: ModelBinding = resolve_target(self.choice.target, self._model, kwargs)
 
     def retry_elsewhere(self, error: BaseException) -> bool:

@@ -78,6 +78,7 @@ ADAPTER = "burnish.adapter"
 ARM = "burnish.arm"
 ROLLOUT = "burnish.rollout"
 SHARE = "burnish.share"
+PROMPT_VERSION = "burnish.prompt"
 SAMPLED = "burnish.sampled"
 PROMPT_TOKEN_IDS = "burnish.prompt_token_ids"  # noqa: S105 - a name, no secret
 TOKEN_IDS = "burnish.token_ids"  # noqa: S105 - a name, no secret

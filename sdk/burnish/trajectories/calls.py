@@ -87,6 +87,7 @@ class CallReader:
             arm=get(s.ARM),
             rollout=get(s.ROLLOUT),
             share=get(s.SHARE),
+            prompt=get(s.PROMPT_VERSION),
             prompt_hash=identity.hash_prompt(messages),
             tools_hash=known[1],
         )

@@ -137,6 +137,7 @@ def start_model_call(run: Run, request: ModelRequest) -> None:
             speaker=run.speaker,
             attempt=run.attempt,
             extras=about,
+            prompt=trajectory.find_prompt(run.speaker) if trajectory.prompts else None,
         ),
         blobs,
     )

@@ -162,6 +162,7 @@ class LiveTrajectory:
         self.last_reply: str | None = None
         self.awaits_tools = False  # the last reply called a tool
         self.raw_arguments: dict[str, str] = {}
+        self.prompts: dict[str, str | None] = {}  # prompt versions that answered, by agent
         self.ended = False
         self.pid = os.getpid()
 
@@ -190,6 +191,11 @@ class LiveTrajectory:
     def _sealed(self, event: AnyEvent, blobs: Collection[Ref]) -> AnyEvent:
         content = self.content
         return seal(event, content.door, self.losses, redacted=content.redacted(blobs))
+
+    def find_prompt(self, speaker: str | None) -> str | None:
+        """Return the prompt version that answers for a nested agent, or else for the agent itself."""
+        found = self.prompts.get(speaker) if speaker is not None else None
+        return found or self.prompts.get(self.agent)
 
     def close_below(self, run: Run, error: BaseException | None) -> None:
         """Close the open runs below a run, innermost first."""

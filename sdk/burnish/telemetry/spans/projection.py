@@ -321,6 +321,7 @@ def _describe_model(
             s.REQUEST_MODEL: start.model,
             s.ADAPTER: start.adapter,
             s.ARM: start.arm,
+            s.PROMPT_VERSION: start.prompt,
         },
     )
     attributes[s.INPUT_MESSAGES] = _read_messages(attributes, start.messages, blobs)

@@ -1,0 +1,43 @@
+"""`burnish prompts` stores a text as a version and shows versions with their decisions and where they serve."""
+
+import msgspec
+import pytest
+
+from burnish.adapters import Registry, Target
+from burnish.canary import Rollout
+from burnish.errors import RegistryError, SettingsError
+from burnish.project import CanaryConfig
+from burnish.records import Evaluation
+
+
+def test_a_text_is_stored_listed_and_shown_with_where_it_serves(project, burnish, tmp_path):
+    (tmp_path / "better.md").write_text("Check the stock first.")
+    (tmp_path / "own.md").write_text("You are a clerk.")
+    added = burnish("prompts", "add", "support", "better.md", "--replaces", "own.md", "--json")
+    assert added["texts"] == {"system": "Check the stock first."}
+    assert added["defaults"] == {"system": "You are a clerk."}
+
+    home = tmp_path / ".burnish"
+    report = home / "evaluation.json"
+    evaluation = Evaluation(
+        agent="support", base_model="starter", before=None, after=None, after_prompt=added["id"],
+        pools={}, trajectories=0,
+    )  # fmt: skip
+    report.write_bytes(msgspec.json.encode(evaluation))
+    Registry(home).register("support", None, report, "promote", prompt=added["id"])
+    target = Target(backend="own", prompt=added["id"])
+    Rollout(home, "support").start(target, CanaryConfig(min_threads=5))
+
+    (listed,) = burnish("prompts", "list", "support", "--json")
+    assert listed["serves"] == ["canary of support"]
+    assert listed["candidates"] == [{"adapter": None, "decision": "promote", "forced": False}]
+    assert "Check the stock first." in burnish("prompts", "show", added["id"])
+    assert burnish("prompts", "list", "other", "--json") == []
+
+
+def test_a_file_that_is_no_text_and_an_unknown_version_are_named(project, burnish, tmp_path):
+    (tmp_path / "raw.md").write_bytes(b"\xff\xfe")
+    with pytest.raises(SettingsError, match=r"raw.md cannot be read"):
+        burnish("prompts", "add", "support", "raw.md")
+    with pytest.raises(RegistryError, match="no prompt"):
+        burnish("prompts", "show", "support-prompt@" + "0" * 12)
