@@ -307,6 +307,12 @@ class AgentConfig(Table, frozen=True, kw_only=True):
         str | list[str] | None,
         Meta(description='Tasks: "module:function", a task file or folder, or a list of them.'),
     ] = None
+    prompts: Annotated[
+        dict[str, str],
+        Meta(
+            description='The agent\'s own prompts by name, where `burnish optimize-prompt` begins: a text file, or "module:NAME".'
+        ),
+    ] = msgspec.field(default_factory=dict[str, str])
     dataset: DatasetConfig = DatasetConfig()
     train: TrainConfig = TrainConfig()
     online: OnlineConfig = OnlineConfig()

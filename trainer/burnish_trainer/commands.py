@@ -28,21 +28,50 @@ __all__ = ["COMMANDS", "demo_app", "eval_app", "retrain_app"]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress.")]
 
 
-def eval_app(
+Version = Annotated[
+    str | None, typer.Option(help="Version to measure; by default the one in service.")
+]
+Against = Annotated[
+    str | None, typer.Option(help="Version to compare with; by default the base model.")
+]
+Prompt = Annotated[
+    str | None, typer.Option(help="Prompt version to measure; by default the agent's own text.")
+]
+AgainstPrompt = Annotated[
+    str | None,
+    typer.Option(help="Prompt version to compare with; by default the agent's own text."),
+]
+Pool = Annotated[
+    list[str] | None, typer.Option(help="Only these pools: heldout, standing, capability.")
+]
+Fresh = Annotated[
+    bool, typer.Option("--fresh", help="Repeat all attempts, including those with cached results.")
+]
+Arms = Annotated[
+    bool,
+    typer.Option(
+        "--arms", help="Measure base, base with the prompt, adapter, and both; decide nothing."
+    ),
+]
+Register = Annotated[
+    bool, typer.Option("--register", help="Register the measured version with the gate's decision.")
+]
+
+eval_app = typer.Typer()
+"""The command `burnish eval`."""
+
+
+@eval_app.command("eval")
+def run_evaluation(
     agent: Annotated[str, typer.Argument(help="Agent, as declared in burnish.toml.")],
-    adapter: Annotated[
-        str | None, typer.Option(help="Version to measure; by default the one in service.")
-    ] = None,
-    against: Annotated[
-        str | None, typer.Option(help="Version to compare with; by default the base model.")
-    ] = None,
-    pool: Annotated[
-        list[str] | None, typer.Option(help="Only these pools: heldout, standing, capability.")
-    ] = None,
-    fresh: Annotated[
-        bool,
-        typer.Option("--fresh", help="Repeat all attempts, including those with cached results."),
-    ] = False,
+    adapter: Version = None,
+    against: Against = None,
+    prompt: Prompt = None,
+    against_prompt: AgainstPrompt = None,
+    pool: Pool = None,
+    arms: Arms = False,
+    register: Register = False,
+    fresh: Fresh = False,
     home: Home = None,
     as_json: AsJson = False,
 ) -> None:
@@ -51,32 +80,55 @@ def eval_app(
     Results are cached until the agent, the backend, the tasks or the verifiers change. `burnish report` shows the rest of
     what was measured.
 
-    Examples: `burnish eval support`, `burnish eval support --fresh`, `burnish eval support --adapter support@0a1b2c3d4e5f --json`
+    Examples: `burnish eval support`, `burnish eval support --fresh`, `burnish eval support --adapter support@0a1b2c3d4e5f --json`,
+    `burnish eval support --arms --prompt support-prompt@0a1b2c3d4e5f`
     """
     from burnish import configure
     from burnish_trainer import console
     from burnish_trainer.evaluation.agent_project import POOLS, load_agent
-    from burnish_trainer.evaluation.history.store import save_evaluation
-    from burnish_trainer.evaluation.power import describe_power
-    from burnish_trainer.evaluation.runner import evaluate, select_pools
-    from burnish_trainer.heldout_uses import decide_and_record
-    from burnish_trainer.release import current_adapter
+    from burnish_trainer.evaluation.attempts.arm_version import ArmVersion
+    from burnish_trainer.prompts.four_arms import evaluate_arms, tabulate_arms
+    from burnish_trainer.release import choose_version
 
     if home is not None:
         configure(home=home)
     subject = load_agent(agent)
     tasks = {name: subject.tasks(name) for name in pool or POOLS}
-    home_folder, rules = subject.workspace.home, subject.config.gate
+    after = choose_version(subject, adapter, prompt)
+    if arms:
+        with console.silenced(as_json):
+            found = evaluate_arms(subject, after, tasks, fresh=fresh)
+        _show_arms(subject.name, tabulate_arms(found), as_json)
+        return
+    versions = (ArmVersion(against, against_prompt), after)
+    _evaluate_pair(subject, versions, tasks, (fresh, register, as_json))
+
+
+def _evaluate_pair(
+    subject: Any, versions: Any, tasks: Any, choices: tuple[bool, bool, bool]
+) -> None:
+    """Compare two versions, let the gate decide, and show both; choices are fresh, register and as JSON."""
+    from burnish_trainer import console
+    from burnish_trainer.evaluation.history.store import save_evaluation
+    from burnish_trainer.evaluation.power import describe_power
+    from burnish_trainer.evaluation.runner import evaluate, select_pools
+    from burnish_trainer.heldout_uses import decide_and_record
+    from burnish_trainer.prompts.registration import register_evaluated
+
+    (fresh, register, as_json), rules = choices, subject.config.gate
+    home_folder = subject.workspace.home
     heldout = select_pools(subject, tasks).get("heldout", [])
-    after = adapter or current_adapter(subject)
     with console.silenced(as_json):
         if heldout:
             console.say("{}", describe_power(home_folder, subject.name, heldout, rules))
-        found = evaluate(subject, adapters=[against, after], tasks=tasks, fresh=fresh)
+        adapters, prompts = zip(*versions, strict=True)
+        found = evaluate(subject, adapters=adapters, prompts=prompts, tasks=tasks, fresh=fresh)
     decision = None
     if "heldout" in found.pools:
         decision = decide_and_record(home_folder, found, rules)
         save_evaluation(home_folder, found, decision)
+        if register:
+            register_evaluated(subject, found, decision)
     if as_json:
         print_json({**msgspec.to_builtins(found), "decision": msgspec.to_builtins(decision)})
     else:
@@ -120,9 +172,21 @@ def demo_app(
         write_json(json_path.absolute(), facts)
 
 
+def _show_arms(agent: str, rows: list[dict[str, Any]], as_json: bool) -> None:
+    from burnish.cli.output import print_table
+
+    if as_json:
+        print_json(rows)
+        return
+    columns = ["pool", "arm", "success", "gain over the base", "p"]
+    cells = [(r["pool"], r["arm"], r["success"], r["gain"], r["p_value"]) for r in rows]
+    print_table(f"arms of {agent}", columns, cells)
+
+
 def _print_evaluation(found: Any) -> None:
     from burnish.cli.output import print_table
     from burnish_trainer import console
+    from burnish_trainer.evaluation.attempts.arm_version import ArmVersion
     from burnish_trainer.evaluation.notes import evaluation_notes
 
     def told(rate: Any) -> str:
@@ -140,7 +204,9 @@ def _print_evaluation(found: Any) -> None:
         )
         for name, pool in found.pools.items()
     ]
-    columns = ["pool", found.before or "base", found.after or "base", "gain", "won", "lost", "p"]
+    before = ArmVersion(found.before, found.before_prompt).label
+    after = ArmVersion(found.after, found.after_prompt).label
+    columns = ["pool", before, after, "gain", "won", "lost", "p"]
     print_table(f"{found.agent} on {found.base_model}", columns, rows)
     for line in evaluation_notes(found):
         console.say(f"  {line}")

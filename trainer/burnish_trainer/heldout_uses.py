@@ -44,7 +44,11 @@ def decide_and_record(home: Path, evaluation: Evaluation, rules: GateConfig) -> 
         RegistryError: The control store cannot be used.
     """
     heldout = evaluation.pools.get("heldout")
-    if heldout is None or not heldout.tasks or evaluation.before == evaluation.after:
+    versions = [
+        (evaluation.before, evaluation.before_prompt),
+        (evaluation.after, evaluation.after_prompt),
+    ]
+    if heldout is None or not heldout.tasks or versions[0] == versions[1]:
         return decide(evaluation, rules)
     key, tasks = _hash_results(evaluation, heldout), sorted({_task_key(t) for t in heldout.tasks})
     store = SqlControlStore(home)
@@ -59,6 +63,7 @@ def decide_and_record(home: Path, evaluation: Evaluation, rules: GateConfig) -> 
             facts: Any = {
                 "adapter": evaluation.after,
                 "against": evaluation.before,
+                **_name_prompts(evaluation),
                 "decision": decision.decision,
                 "facts": decision.facts,
             }
@@ -85,7 +90,16 @@ def _hash_results(evaluation: Evaluation, heldout: PoolComparison) -> str:
         [t.task, _task_key(t), t.pairs, t.won, t.lost, t.solved]
         for t in sorted(heldout.tasks, key=lambda t: t.task)
     ]
-    return hashlib.sha256(canonical([evaluation.before, evaluation.after, counts])).hexdigest()
+    prompts = list(_name_prompts(evaluation).values())
+    decides = [evaluation.before, evaluation.after, counts, *prompts]
+    return hashlib.sha256(canonical(decides)).hexdigest()
+
+
+def _name_prompts(evaluation: Evaluation) -> dict[str, Any]:
+    """Return the prompt versions of both sides; nothing where both have the agent's own prompts."""
+    if evaluation.before_prompt is None and evaluation.after_prompt is None:
+        return {}
+    return {"prompt": evaluation.after_prompt, "against_prompt": evaluation.before_prompt}
 
 
 def _task_key(task: Any) -> str:

@@ -12,20 +12,45 @@ from typing import Any
 import msgspec
 
 from burnish.adapters import Registry, Target
+from burnish.adapters.pointer import OWN
 from burnish.adapters.store import AdapterStore
 from burnish.canary import outcomes
-from burnish.canary.document import RUNNING
+from burnish.canary.document import RUNNING, RolloutDocument
 from burnish.errors import BurnishError, CanaryError
 from burnish.project import CanaryConfig
 from burnish.protocols import traits_of
 from burnish.records import Decision
 from burnish_trainer.evaluation.agent_project import AgentProject
+from burnish_trainer.evaluation.attempts.arm_version import ArmVersion
 
 
 def current_adapter(subject: AgentProject) -> str | None:
     """Return the version of the agent's stable arm; None is the base model or the user's own model."""
+    return current_version(subject).adapter
+
+
+def current_version(subject: AgentProject) -> ArmVersion:
+    """Return adapter and prompt of the agent's stable arm."""
     stable = subject.workspace.canary(subject.name).document().stable
-    return stable.adapter if stable is not None else None
+    return ArmVersion(stable.adapter, stable.prompt) if stable is not None else ArmVersion()
+
+
+def choose_version(
+    subject: AgentProject, adapter: str | None = None, prompt: str | None = None
+) -> ArmVersion:
+    """Return the version that a command names; what it does not name is that in service.
+
+    A command that names an adapter alone means it with the agent's own prompts.
+
+    Args:
+        subject: The agent.
+        adapter: The adapter version that was named.
+        prompt: The prompt version that was named.
+    """
+    if adapter is not None:
+        return ArmVersion(adapter, prompt)
+    current = current_version(subject)
+    return ArmVersion(current.adapter, prompt or current.prompt)
 
 
 def refuse_while_running(subject: AgentProject) -> None:
@@ -71,10 +96,11 @@ def refuse_without_window(subject: AgentProject) -> None:
 
 def register_adapter(
     subject: AgentProject,
-    adapter: str,
+    adapter: str | None,
     report: Path,
     decision: Decision,
     *,
+    prompt: str | None = None,
     forced: bool = False,
     overridden: Sequence[str] = (),
 ) -> dict[str, Any]:
@@ -84,27 +110,31 @@ def register_adapter(
 
     Args:
         subject: The agent.
-        adapter: The version.
+        adapter: The version; None is the base model, with a prompt version.
         report: JSON file of its Evaluation.
         decision: Decision of the gate.
+        prompt: The prompt version that it was evaluated with; None is the agent's own prompts.
         forced: Let it serve even if the gate refused it.
         overridden: What readiness found to block, where the retrain was forced; kept in the lineage.
     """
     registry = Registry(subject.workspace.home)
-    known = [one for one in registry.list(subject.name) if one.adapter == adapter and one.may_serve]
+    version = (adapter, prompt)
+    listed = [one for one in registry.list(subject.name) if (one.adapter, one.prompt) == version]
+    known = [one for one in listed if one.may_serve]
     sha256 = hashlib.sha256(report.read_bytes()).hexdigest()
     same = [
         one
-        for one in registry.list(subject.name)
-        if (one.adapter, one.decision, one.forced, one.evaluation_sha256)
-        == (adapter, decision.decision, forced, sha256)
+        for one in listed
+        if (one.decision, one.forced, one.evaluation_sha256) == (decision.decision, forced, sha256)
     ]  # a killed call registered it
     if known and decision.decision != "promote" and not forced:
         candidate = known[-1]
     elif same:
         candidate = same[-1]
     else:
-        candidate = registry.register(subject.name, adapter, report, decision, forced=forced)
+        candidate = registry.register(
+            subject.name, adapter, report, decision, prompt=prompt, forced=forced
+        )
     if overridden and not same:
         facts: Any = {"adapter": adapter, "findings": list(overridden)}
         with registry.store.transaction() as connection:
@@ -113,6 +143,7 @@ def register_adapter(
         "adapter": candidate.adapter,
         "decision": candidate.decision,
         "forced": candidate.forced,
+        **({"prompt": prompt} if prompt is not None else {}),
     }
 
 
@@ -156,14 +187,17 @@ def load_version(subject: AgentProject, adapter: str) -> float:
     return round(1e3 * (time.perf_counter() - started), 3)
 
 
-def start_canary(subject: AgentProject, adapter: str) -> dict[str, Any]:
+def start_canary(
+    subject: AgentProject, adapter: str | None, *, prompt: str | None = None
+) -> dict[str, Any]:
     """Route the first threads to a version, once its backend has proven that it serves it.
 
     The control document changes once, at the end: a version that cannot be served leaves it as it was.
 
     Args:
         subject: The agent.
-        adapter: A registered version.
+        adapter: A registered version; None is the base model, or the agent's own model where that is in service.
+        prompt: The prompt version that answers with it; None is the agent's own prompts.
 
     Returns:
         The rollout's status, with `swap_ms`: the milliseconds from the start until it answers its first threads.
@@ -173,15 +207,27 @@ def start_canary(subject: AgentProject, adapter: str) -> dict[str, Any]:
         ServingError: The backend cannot prove that it serves the version.
         CanaryError: Another rollout runs, or the canary has no maturity window.
     """
-    config = subject.config
     rollout = subject.workspace.canary(subject.name)
     document = rollout.document()
-    if document.adapter == adapter and document.state in ("CANARY", "PAUSED", "PROMOTED"):
+    target = _find_target(subject, document, adapter, prompt)
+    if document.candidate == target and document.state in ("CANARY", "PAUSED", "PROMOTED"):
         return {**rollout.status(), "swap_ms": 0.0}
-    target = Target(backend=config.backend, base_model=config.base_model, adapter=adapter)
     against = canary_warnings(subject)
     started = time.perf_counter()
-    load_version(subject, adapter)
+    if adapter is not None:
+        load_version(subject, adapter)
     status = rollout.start(target, canary_settings(subject), doubts=against, proven=True)
     milliseconds = 1e3 * (time.perf_counter() - started)
     return {**status, "swap_ms": round(milliseconds, 3)}
+
+
+def _find_target(
+    subject: AgentProject, document: RolloutDocument, adapter: str | None, prompt: str | None
+) -> Target:
+    """Return the target of a version; a prompt without an adapter goes to the model that answers now."""
+    config = subject.config
+    if adapter is None and (document.stable is None or document.stable.adapter is None):
+        return msgspec.structs.replace(document.stable or Target(backend=OWN), prompt=prompt)
+    return Target(
+        backend=config.backend, base_model=config.base_model, adapter=adapter, prompt=prompt
+    )

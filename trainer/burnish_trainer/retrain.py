@@ -6,7 +6,6 @@ call continues where it stopped, and training continues inside its stage. A call
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from burnish.project import load_project
 from burnish.records import RetrainReport
 from burnish_trainer import console
 from burnish_trainer.compat import check_libraries
-from burnish_trainer.evaluation.agent_project import AgentProject
+from burnish_trainer.evaluation.agent_project import AgentProject, find_prompt_version
 from burnish_trainer.overrides import apply_overrides
 from burnish_trainer.rounds.context import Approve, RetrainRound, RoundControls, RoundOptions
 from burnish_trainer.rounds.news import describe_unchanged
@@ -34,6 +33,7 @@ def retrain(
     again: bool = False,
     dry_run: bool = False,
     approve: Approve | None = None,
+    prompt: str | None = None,
     **overrides: Any,
 ) -> RetrainReport:
     """Turn the agent's verified runs into an adapter, evaluate it, and start its canary.
@@ -47,6 +47,7 @@ def retrain(
         again: Run a round even if nothing is new since the last one.
         dry_run: Stop after the plan: nothing is trained, and the next call continues there.
         approve: Function that gets the plan and returns True to train; by default the plan is approved.
+        prompt: Prompt version that is evaluated and rolled out with the adapter; by default the one in service.
         **overrides: Settings of `[agent.NAME]` for this call, such as `train={"epochs": 4}`; `verify` selects the training runs,
             `prove` grades the adapter.
 
@@ -66,7 +67,8 @@ def retrain(
         overrides["canary"] = canary
     subject = apply_overrides(load_project(), agent, overrides)
     home = subject.workspace.home
-    options = RoundOptions(force=force, releases=canary is not False)
+    find_prompt_version(subject, prompt)
+    options = RoundOptions(force=force, releases=canary is not False, prompt=prompt)
     controls = RoundControls(again=again, dry_run=dry_run, approve=approve)
     with (
         lock_folder(home / "runs" / f".lock-{agent}", f"a retrain of {agent!r}"),
@@ -122,7 +124,7 @@ def round_settings(subject: AgentProject, options: RoundOptions) -> dict[str, An
     """
     config = msgspec.to_builtins(subject.config)
     config.pop("loop", None)
-    return {"config": config, "code": subject.code_sha256, "choice": dataclasses.asdict(options)}
+    return {"config": config, "code": subject.code_sha256, "choice": options.describe()}
 
 
 __all__ = ["retrain", "round_settings"]

@@ -47,6 +47,12 @@ def run_retrain(
         ),
     ] = False,
     canary: Annotated[bool, typer.Option(help="Start the canary at the end.")] = True,
+    prompt: Annotated[
+        str | None,
+        typer.Option(
+            help="Prompt version that is evaluated and rolled out with the adapter; by default the one in service."
+        ),
+    ] = None,
     again: Annotated[
         bool, typer.Option("--again", help="Run a round even if nothing is new since the last one.")
     ] = False,
@@ -88,6 +94,7 @@ def run_retrain(
             again=again,
             dry_run=dry_run,
             approve=approve,
+            prompt=prompt,
             **overrides,
         )
     _show_retrain(report, as_json)

@@ -29,6 +29,8 @@ from burnish.files.storage import atomic_write, make_private_folder
 from burnish.records import Json, Record
 
 STALE_AFTER_S = 30.0
+OWN = "own"
+"""Backend of a target that the agent's own chat model answers."""
 _LOOK_S = 0.04
 _POLL_S = 1.0
 

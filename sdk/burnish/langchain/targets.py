@@ -16,7 +16,7 @@ from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatResult
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
-from burnish.adapters.pointer import Target
+from burnish.adapters.pointer import OWN, Target
 from burnish.errors import ServingError
 from burnish.langchain.request_forms import convert_to_openai, read_sampling
 from burnish.records import Json
@@ -24,7 +24,7 @@ from burnish.serving.remote.endpoint import address_of
 
 logger = logging.getLogger(__name__)
 
-EMBEDDED, OWN = "embedded", "own"
+EMBEDDED = "embedded"
 _RETRIES = 2  # few, because a user waits for the answer
 
 

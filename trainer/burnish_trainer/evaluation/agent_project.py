@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import burnish
+from burnish.adapters.prompt_store import PromptStore, PromptVersion
 from burnish.errors import EvaluationError
 from burnish.imports.import_path import resolve_object
 from burnish.project import AgentConfig, Project, load_project
@@ -142,6 +143,25 @@ def load_agent(agent: str | AgentProject, path: Path | None = None) -> AgentProj
     return AgentProject(project, project.agent(agent))
 
 
+def find_prompt_version(subject: AgentProject, prompt: str | None) -> PromptVersion | None:
+    """Return a prompt version of the agent's workspace; None for the agent's own prompts.
+
+    Raises:
+        RegistryError: The workspace holds none of that name.
+        EvaluationError: It belongs to another agent.
+    """
+    if prompt is None:
+        return None
+    found = PromptStore(subject.workspace.home).get(prompt)
+    if found.agent != subject.name:
+        raise EvaluationError(
+            f"{prompt} is a prompt of agent {found.agent!r}",
+            f"one of {subject.name!r}",
+            f"burnish prompts list {subject.name}",
+        )
+    return found
+
+
 def request_of(task: Task) -> str:
     """Return the user's request of a task: its input as a text, or its user messages; empty if unknown."""
     if isinstance(task.input, str):
@@ -167,6 +187,7 @@ __all__ = [
     "POOLS",
     "AgentProject",
     "decode_tasks",
+    "find_prompt_version",
     "hash_tasks",
     "load_agent",
     "request_of",

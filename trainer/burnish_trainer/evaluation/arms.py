@@ -19,6 +19,7 @@ from burnish.journal.events import canonical
 from burnish.records import Task
 from burnish_exporters.tasks.task_sources import hash_tasks
 from burnish_trainer.evaluation.agent_project import AgentProject
+from burnish_trainer.evaluation.attempts.arm_version import ArmVersion
 from burnish_trainer.evaluation.attempts.attempt_log import AttemptLog
 from burnish_trainer.evaluation.attempts.ended import AttemptKey, AttemptResult
 from burnish_trainer.evaluation.chat_models import backend_facts
@@ -46,19 +47,22 @@ class ArmCache:
 
     Args:
         subject: The agent.
-        adapter: The version; None is the base model.
+        version: The version.
         pools: Tasks by pool.
         options: Options of the attempts.
+        folder: Folder of the file; by default that of all evaluations of the workspace.
     """
 
     def __init__(
         self,
         subject: AgentProject,
-        adapter: str | None,
+        version: ArmVersion,
         pools: dict[str, list[Task]],
         options: RunOptions,
+        folder: Path | None = None,
     ) -> None:
-        self._path = _arm_path(subject, adapter, pools, options)
+        name = _name_arm(subject, version, pools, options)
+        self._path = (folder or subject.workspace.home / "evaluations" / "arms") / f"{name}.json"
         self.log = AttemptLog(self._path.with_suffix(".jsonl"))
 
     def load_results(self) -> dict[AttemptKey, AttemptResult]:
@@ -77,9 +81,10 @@ class ArmCache:
         self.log.remove()
 
 
-def _arm_path(
-    subject: AgentProject, adapter: str | None, pools: dict[str, list[Task]], options: RunOptions
-) -> Path:
+def _name_arm(
+    subject: AgentProject, version: ArmVersion, pools: dict[str, list[Task]], options: RunOptions
+) -> str:
+    """Hash all that decides the results; own prompts leave the names of earlier versions as they were."""
     config = subject.config
     decides = [
         burnish.__version__,
@@ -92,13 +97,13 @@ def _arm_path(
             *([config.writing_tools] if config.writing_tools else []),
         ],
         [config.base_model, backend_facts(config)],
-        adapter,
+        version.adapter,
         {pool: hash_tasks(several) for pool, several in pools.items()},
         [[verifier.name, verifier.version] for verifier in subject.proof_verifiers],
         _deciding_options(options),
+        *([version.prompt] if version.prompt is not None else []),
     ]
-    name = hashlib.sha256(canonical(decides)).hexdigest()[:24]
-    return subject.workspace.home / "evaluations" / "arms" / f"{name}.json"
+    return hashlib.sha256(canonical(decides)).hexdigest()[:24]
 
 
 def _deciding_options(options: RunOptions) -> dict[str, object]:

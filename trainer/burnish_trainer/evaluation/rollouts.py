@@ -10,10 +10,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import burnish
+from burnish.adapters.prompt_store import PromptVersion
 from burnish.errors import BackendUnavailable, BurnishError, EvaluationError
 from burnish.records import Task
 from burnish_trainer.evaluation.agent_project import AgentProject
 from burnish_trainer.evaluation.attempts.ended import EndedAttempt
+from burnish_trainer.evaluation.attempts.prompt_uses import PromptUses
 from burnish_trainer.evaluation.attempts.shared import EvaluationState
 from burnish_trainer.evaluation.attempts.watch import (
     AttemptWatch,
@@ -103,6 +105,7 @@ class AttemptRunner:
         options: Options of the attempts.
         model: A chat model in place of the agent's own, such as a routed one.
         loop: The event loop of the evaluation; by default its own.
+        prompt: Prompt version that answers; None is the agent's own prompts. What is in service never does.
     """
 
     subject: AgentProject
@@ -110,6 +113,7 @@ class AttemptRunner:
     options: RunOptions
     model: Any = None
     loop: EvaluationLoop | None = None
+    prompt: PromptVersion | None = None
     _graph: Any = None
     _state: EvaluationState = field(init=False)
     _faults: _FaultStreak = field(init=False)
@@ -117,6 +121,7 @@ class AttemptRunner:
     def __post_init__(self) -> None:
         self._faults = _FaultStreak(max(8, self.options.concurrency))
         self._state = self.loop.state if self.loop else EvaluationState(self.options.token_limit)
+        self._uses = PromptUses(self.subject.name, self.prompt)
 
     def run_jobs(
         self,
@@ -147,6 +152,7 @@ class AttemptRunner:
             async with places:
                 await self._state.wait_for_server()
                 ran = await self._run_with_retries(job)
+            self._uses.count_attempt(ran)
             on_end(ran)
             return ran
 
@@ -157,6 +163,7 @@ class AttemptRunner:
             BaseExceptionGroup
         ) as several:  # one fault ends the evaluation; the others follow from it
             raise several.exceptions[0] from several
+        self._uses.require_use()
         return [task.result() for task in tasks]
 
     async def _run_with_retries(self, job: AttemptJob) -> EndedAttempt:
@@ -230,7 +237,7 @@ class AttemptRunner:
         )
         limit = asyncio.timeout(self.options.time_limit_s)
         try:
-            with self._seed_attempt(task, attempt):
+            with self._seed_attempt(task, attempt), self._uses.give():
                 async with scope, limit:
                     await self._wrapped_graph().ainvoke(
                         task.input, self._run_config(task, pool, watch)

@@ -22,9 +22,11 @@ from burnish_trainer import console
 from burnish_trainer.evaluation.agent_project import (
     POOLS,
     AgentProject,
+    find_prompt_version,
     load_agent,
 )
 from burnish_trainer.evaluation.arms import ArmCache, ArmResults
+from burnish_trainer.evaluation.attempts.arm_version import ArmVersion
 from burnish_trainer.evaluation.attempts.attempt_log import AttemptLog
 from burnish_trainer.evaluation.attempts.ended import AttemptKey, AttemptResult, EndedAttempt
 from burnish_trainer.evaluation.attempts.shared import EvaluationState
@@ -77,6 +79,7 @@ def evaluate(
     agent: str | AgentProject,
     *,
     adapters: Sequence[str | None],
+    prompts: Sequence[str | None] | None = None,
     tasks: Tasks = None,
     options: RunOptions | None = None,
     fresh: bool = False,
@@ -90,6 +93,8 @@ def evaluate(
     Args:
         agent: Name of the agent in burnish.toml.
         adapters: The version before and the one after; a single one is compared with the base model. None is the base.
+        prompts: The prompt version of each of the two; by default both have the agent's own prompts. With one adapter,
+            a single prompt is compared with the agent's own.
         tasks: By pool, or one list that counts as held-out; by default the pools heldout, standing and capability.
         options: How attempts are run; by default as in burnish.toml.
         fresh: Repeat all attempts, including those with cached results.
@@ -98,10 +103,12 @@ def evaluate(
         EvaluationError: There are no tasks, or no attempt could be graded.
         BackendUnavailable: The backend does not answer.
         NoVerifier: burnish.toml names no verifier.
-        UnknownAdapter: The workspace does not hold a version.
+        UnknownAdapter: The workspace does not hold an adapter version.
+        RegistryError: It does not hold a prompt version.
     """
     subject = load_agent(agent)
-    before, after = _two_adapters(adapters)
+    versions = _two_versions(adapters, prompts)
+    before, after = versions
     pools = select_pools(subject, tasks)
     measuring = dict(pools)
     chosen = options or read_options(subject)
@@ -109,14 +116,16 @@ def evaluate(
         sample = subject.tasks("train", subject.config.evaluate.train_sample, chosen.seed)
         pools |= {"train": sample} if sample else {}
     started = time.monotonic()
-    sides, pairs, repeated = _run_sides(subject, (before, after), pools, chosen, fresh=fresh)
+    sides, pairs, repeated = _run_sides(subject, versions, pools, chosen, fresh=fresh)
     arms = [side.results for side in sides]
     known = group_attempts(arms[0], repeated)
     found = Evaluation(
         agent=subject.name,
         base_model=subject.config.base_model,
-        before=before,
-        after=after,
+        before=before.adapter,
+        after=after.adapter,
+        before_prompt=before.prompt,
+        after_prompt=after.prompt,
         pools={
             pool: compare_pool(pool, paired, task_facts(several), known)
             for pool, several in pools.items()
@@ -134,7 +143,8 @@ def evaluate(
             "regressions": find_regressions(pairs, known),
             "repeated": len(repeated),
             "verifier_doubts": verifier_doubts(subject),
-            "guards": assess_evaluation(subject, (before, after), (arms[0], arms[1]), measuring),
+            "guards": assess_evaluation(subject, versions, (arms[0], arms[1]), measuring),
+            **_describe_prompts(versions),
             **_describe_sides(sides),
         },
     )
@@ -144,7 +154,7 @@ def evaluate(
 
 def _run_sides(
     subject: AgentProject,
-    adapters: tuple[str | None, str | None],
+    versions: tuple[ArmVersion, ArmVersion],
     pools: dict[str, list[Task]],
     options: RunOptions,
     *,
@@ -154,8 +164,8 @@ def _run_sides(
     table, gate = subject.config.evaluate, subject.config.gate
     with EvaluationLoop(EvaluationState(options.token_limit)) as loop:
         sides = [
-            run_arm(subject, adapter, pools, options, loop=loop, fresh=fresh)
-            for adapter in adapters
+            run_arm(subject, version, pools, options, loop=loop, fresh=fresh)
+            for version in versions
         ]
         arms = [side.results for side in sides]
         pairs = pair_results(*arms)
@@ -163,10 +173,16 @@ def _run_sides(
             raise _no_grades_error(*arms)
 
         def run_before(tasks: dict[str, list[Task]], more: RunOptions) -> list[AttemptResult]:
-            return run_arm(subject, adapters[0], tasks, more, loop=loop, fresh=fresh).results
+            return run_arm(subject, versions[0], tasks, more, loop=loop, fresh=fresh).results
 
         limits = (table.repeat_base, gate.max_regression_rate)
         return sides, pairs, repeat_solved(pairs, pools, options, limits, run_before)
+
+
+def _describe_prompts(versions: tuple[ArmVersion, ArmVersion]) -> dict[str, Any]:
+    """Return the prompt versions of both sides; nothing where both have the agent's own prompts."""
+    before, after = (version.prompt for version in versions)
+    return {"prompts": {"before": before, "after": after}} if before or after else {}
 
 
 def _describe_sides(sides: Sequence[ArmResults]) -> dict[str, Any]:
@@ -189,6 +205,7 @@ def collect(
     tasks: Iterable[Any],
     *,
     adapter: str | None = None,
+    prompt: str | None = None,
     options: RunOptions | None = None,
 ) -> RunCollection:
     """Run the agent on tasks and record the runs.
@@ -197,6 +214,7 @@ def collect(
         agent: Name of the agent in burnish.toml.
         tasks: Tasks to attempt.
         adapter: Version that answers; None is the base model.
+        prompt: Prompt version that answers; None is the agent's own prompts.
         options: Run options; by default one attempt each at the rollout temperature, recorded as rollout.
     """
     subject = load_agent(agent)
@@ -210,7 +228,8 @@ def collect(
     started = time.monotonic()
     state = EvaluationState(chosen.token_limit)
     with EvaluationLoop(state) as loop, tempfile.TemporaryDirectory() as folder:
-        runner = AttemptRunner(subject, adapter, chosen, loop=loop)
+        text = find_prompt_version(subject, prompt)
+        runner = AttemptRunner(subject, adapter, chosen, loop=loop, prompt=text)
         jobs = chosen.list_jobs({"train": decode_tasks(tasks)})
         log = AttemptLog(Path(folder) / "attempts.jsonl")
         results, _ = _run_jobs(runner, jobs, {}, log, "rollouts")
@@ -220,25 +239,27 @@ def collect(
 
 def run_arm(
     subject: AgentProject,
-    adapter: str | None,
+    version: ArmVersion,
     pools: dict[str, list[Task]],
     options: RunOptions,
     *,
     loop: EvaluationLoop,
     fresh: bool = False,
+    folder: Path | None = None,
 ) -> ArmResults:
     """Return the results of one version on the tasks of all pools; reuse cached results.
 
     Args:
         subject: The agent.
-        adapter: The version; None is the base model.
+        version: The version.
         pools: Tasks by pool.
         options: Options of the attempts.
         loop: The event loop of the evaluation.
         fresh: Repeat all attempts.
+        folder: Folder of the cached results; by default that of all evaluations.
     """
     jobs = options.list_jobs(pools)
-    store = ArmCache(subject, adapter, pools, options)
+    store = ArmCache(subject, version, pools, options, folder)
     if fresh:
         store.log.remove()
     ended, logged = store.log.read()
@@ -248,10 +269,9 @@ def run_arm(
     unstable: list[Any] = []
     if missing:
         loop.state.remember_starts(known.values())
-        runner = AttemptRunner(subject, adapter, options, loop=loop)
-        made, unstable = _run_jobs(
-            runner, missing, ended, store.log, f"evaluating {adapter or 'the base'}"
-        )
+        prompt = find_prompt_version(subject, version.prompt)
+        runner = AttemptRunner(subject, version.adapter, options, loop=loop, prompt=prompt)
+        made, unstable = _run_jobs(runner, missing, ended, store.log, f"evaluating {version.label}")
         known = {**known, **made}
     results = [known[_key_of(job)] for job in jobs]
     if missing:
@@ -349,11 +369,21 @@ def _no_grades_error(*arms: Sequence[AttemptResult]) -> EvaluationError:
     )
 
 
-def _two_adapters(adapters: Sequence[str | None]) -> tuple[str | None, str | None]:
-    if len(adapters) == 1:
-        return None, adapters[0]
-    if len(adapters) == 2:
-        return adapters[0], adapters[1]
+def _two_versions(
+    adapters: Sequence[str | None], prompts: Sequence[str | None] | None
+) -> tuple[ArmVersion, ArmVersion]:
+    given = [None] * len(adapters) if prompts is None else prompts
+    if len(given) != len(adapters):
+        raise EvaluationError(
+            f"{len(given)} prompts for {len(adapters)} adapters",
+            "one for each",
+            "evaluate(agent, adapters=[None, version], prompts=[None, prompt])",
+        )
+    versions = [ArmVersion(*pair) for pair in zip(adapters, given, strict=True)]
+    if len(versions) == 1:
+        return ArmVersion(), versions[0]
+    if len(versions) == 2:
+        return versions[0], versions[1]
     raise EvaluationError(
         f"{len(adapters)} adapters to compare",
         "one or two",

@@ -46,14 +46,14 @@ def require_readiness(
         folder: Folder of the run; the report is written to `readiness.json` in it.
 
     Returns:
-        `current`: the version in service; `base_sha256`; `pools`: tasks by pool; `verifiers`: their names;
+        `current`: the adapter in service; `prompt`: its prompt version, if it has one; `base_sha256`; `pools`: tasks by pool; `verifiers`: their names;
         `overridden`: what blocked and was forced.
 
     Raises:
         NotReady: Something blocks, and the retrain is not forced.
         BurnishError: Something is missing that no retrain can do without.
     """
-    from burnish_trainer.release import current_adapter
+    from burnish_trainer.release import current_version
     from burnish_trainer.run.storage import write_json
 
     checks = ReadinessChecks(subject, releases=choice.releases)
@@ -69,7 +69,9 @@ def require_readiness(
     overridden = [f"{finding.check}: {finding.found}" for finding in report.blocking]
     for line in overridden:
         console.say("  [bold red]forced[/]: {}", line)
-    return {"current": current_adapter(subject), **checks.facts, "overridden": overridden}
+    current = current_version(subject)
+    prompt = {} if current.prompt is None else {"prompt": current.prompt}
+    return {"current": current.adapter, **prompt, **checks.facts, "overridden": overridden}
 
 
 def describe_blocking(report: ReadinessReport) -> NotReady:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from burnish_trainer.evaluation.agent_project import AgentProject
+from burnish_trainer.evaluation.attempts.arm_version import ArmVersion
 from burnish_trainer.rounds.stages import Stages
 
 Json = Any
@@ -24,10 +26,17 @@ class RoundOptions:
     Attributes:
         force: Continue against what readiness, the evidence for an objective, or the gate refuses.
         releases: The canary starts at the end.
+        prompt: Prompt version that is evaluated and rolled out with the adapter; None is the one in service.
     """
 
     force: bool = False
     releases: bool = True
+    prompt: str | None = None
+
+    def describe(self) -> dict[str, Json]:
+        """Return the options that are set, as plain data; earlier versions knew no prompts."""
+        found = dataclasses.asdict(self)
+        return {name: value for name, value in found.items() if name != "prompt" or value}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +85,16 @@ class RetrainRound:
     def current(self) -> str | None:
         """Return the version that was in service when the round began; None is the base model."""
         return self.outputs["readiness"]["current"]
+
+    @property
+    def before(self) -> ArmVersion:
+        """Return adapter and prompt that were in service when the round began."""
+        return ArmVersion(self.current, self.outputs["readiness"].get("prompt"))
+
+    @property
+    def after(self) -> ArmVersion:
+        """Return the adapter that the round trained, with the prompt that it is rolled out with."""
+        return ArmVersion(self.adapter, self.options.prompt or self.before.prompt)
 
     @property
     def adapter(self) -> str:

@@ -26,7 +26,8 @@ _ENDED = ("completed", "failed")
 def rollout_inputs(one: RetrainRound) -> Json:
     """Return what decides the fresh runs of a round."""
     table = one.subject.config.evaluate
-    return [one.current, msgspec.to_builtins(table), one.stages.run_id]
+    prompt = [one.before.prompt] if one.before.prompt else []
+    return [one.current, msgspec.to_builtins(table), one.stages.run_id, *prompt]
 
 
 def collect_rollouts(one: RetrainRound) -> dict[str, Any]:
@@ -45,7 +46,7 @@ def collect_rollouts(one: RetrainRound) -> dict[str, Any]:
     missing = [task for task in tasks if task.id not in done]
     if known:
         console.say("  {} runs are already recorded", len(known))
-    made = collect(subject, missing, adapter=one.current)
+    made = collect(subject, missing, adapter=one.current, prompt=one.before.prompt)
     found = RunCollection([*known, *made.results], made.seconds)
     console.say(f"  {len(found.results)} fresh runs, {found.success_rate:.1%} succeeded")
     lost = sum(found.faults.values())

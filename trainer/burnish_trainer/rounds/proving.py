@@ -76,7 +76,8 @@ def is_adapter_whole(one: RetrainRound, output: Json) -> bool:
 
 def evaluation_inputs(one: RetrainRound) -> Json:
     """Return the two versions that are compared."""
-    return [one.current, one.adapter]
+    prompts = [one.before.prompt, one.after.prompt]
+    return [one.current, one.adapter, *(prompts if any(prompts) else [])]
 
 
 def evaluate_adapter(one: RetrainRound) -> dict[str, Any]:
@@ -84,7 +85,12 @@ def evaluate_adapter(one: RetrainRound) -> dict[str, Any]:
     from burnish_trainer.evaluation.notes import evaluation_notes
     from burnish_trainer.evaluation.runner import evaluate
 
-    found = evaluate(one.subject, adapters=[one.current, one.adapter])
+    before, after = one.before, one.after
+    found = evaluate(
+        one.subject,
+        adapters=[before.adapter, after.adapter],
+        prompts=[before.prompt, after.prompt],
+    )
     for note in evaluation_notes(found):
         console.say(f"  {note}")
     for pool in found.pools.values():

@@ -17,7 +17,8 @@ def is_forced(one: RetrainRound) -> bool:
 
 def registration_inputs(one: RetrainRound) -> Json:
     """Return what decides the entry in the registry."""
-    return [one.adapter, read_decision(one).decision, is_forced(one)]
+    prompt = [one.after.prompt] if one.after.prompt else []
+    return [one.adapter, read_decision(one).decision, is_forced(one), *prompt]
 
 
 def register_version(one: RetrainRound) -> dict[str, Any]:
@@ -29,6 +30,7 @@ def register_version(one: RetrainRound) -> dict[str, Any]:
         one.adapter,
         one.evaluation_path,
         read_decision(one),
+        prompt=one.after.prompt,
         forced=is_forced(one),
         overridden=[*one.outputs["readiness"]["overridden"], *one.outputs["plan"]["forced"]],
     )
@@ -75,7 +77,7 @@ def begin_canary(one: RetrainRound) -> dict[str, Any]:
     """Route the first threads to the version."""
     from burnish_trainer.release import start_canary  # the canary is heavy
 
-    status = start_canary(one.subject, one.adapter)
+    status = start_canary(one.subject, one.adapter, prompt=one.after.prompt)
     loading = one.outputs["load"]["milliseconds"]
     status["swap_ms"] = round(status["swap_ms"] + loading, 3) if status["swap_ms"] else 0.0
     console.say(f"  {status['state']} at {100 * status['share']:.0f} % of threads")

@@ -44,10 +44,11 @@ class Stage:
 
 def readiness_inputs(one: RetrainRound) -> Json:
     """Return the settings, the agent's code, and the version in service."""
-    from burnish_trainer.release import current_adapter  # the canary is heavy
+    from burnish_trainer.release import current_version  # the canary is heavy
 
-    config = msgspec.to_builtins(one.subject.config)
-    return [config, one.subject.code_sha256, current_adapter(one.subject)]
+    config, current = msgspec.to_builtins(one.subject.config), current_version(one.subject)
+    prompts = [name for name in (current.prompt, one.options.prompt) if name is not None]
+    return [config, one.subject.code_sha256, current.adapter, *prompts]
 
 
 def check_readiness(one: RetrainRound) -> dict[str, Any]:

@@ -14,12 +14,14 @@ from typing import Any
 
 import msgspec
 
+from burnish.adapters.prompt_store import PromptStore
 from burnish.adapters.store import AdapterStore
 from burnish.errors import BurnishError
 from burnish.journal.index.trajectory_index import Query
 from burnish.records import Json, Task, Trajectory
 from burnish_exporters.tasks.task_sources import hash_tasks
 from burnish_trainer.evaluation.agent_project import AgentProject
+from burnish_trainer.evaluation.attempts.arm_version import ArmVersion
 from burnish_trainer.evaluation.attempts.ended import AttemptResult
 from burnish_trainer.evaluation.guards.collapse import check_collapse
 from burnish_trainer.evaluation.guards.drift import (
@@ -31,7 +33,7 @@ from burnish_trainer.evaluation.guards.drift import (
 )
 from burnish_trainer.evaluation.guards.findings import Finding
 from burnish_trainer.evaluation.guards.gap import find_overfitting, measure_gap
-from burnish_trainer.evaluation.guards.leak import find_leaks
+from burnish_trainer.evaluation.guards.leak import find_leaks, find_quoted_tasks
 from burnish_trainer.evaluation.guards.round_facts import (
     RoundFacts,
     decode_round,
@@ -45,7 +47,7 @@ _TEACHER_SAMPLE = 60  # held-out attempts that the training verifiers judge too
 
 def assess_evaluation(
     subject: AgentProject,
-    adapters: tuple[str | None, str | None],
+    versions: tuple[ArmVersion, ArmVersion],
     arms: tuple[Sequence[AttemptResult], Sequence[AttemptResult]],
     pools: Mapping[str, Sequence[Task]],
 ) -> dict[str, Json]:
@@ -53,12 +55,16 @@ def assess_evaluation(
 
     Args:
         subject: The agent.
-        adapters: The versions before and after.
+        versions: The versions before and after.
         arms: Their attempts.
         pools: Tasks by pool.
     """
-    if "heldout" not in pools or adapters[0] == adapters[1]:
+    adapters = (versions[0].adapter, versions[1].adapter)
+    if "heldout" not in pools or versions[0] == versions[1]:
         return {}
+    quoted = find_quoted_tasks(_read_texts(subject, versions[1].prompt), pools)
+    if adapters[0] == adapters[1]:  # another prompt: no round of training
+        return {"findings": msgspec.to_builtins(quoted)}
     heldout = [[one for one in arm if one.pool == "heldout"] for arm in arms]
     runs = _read_runs(subject, [one.trajectory_id for arm in heldout for one in arm])
     sha256 = hash_tasks(pools["heldout"])
@@ -80,6 +86,7 @@ def assess_evaluation(
     findings: list[Finding] = [
         *find_overfitting(gap),
         *find_leaks(data.rows, pools),
+        *quoted,
         *check_collapse([*earlier, newest], floor=subject.config.dataset.verifier_floor),
         *(compare_surroundings(then, now) if then else []),
         *compare_data(data.sample(), now),
@@ -92,6 +99,12 @@ def assess_evaluation(
         "gap": gap,
         "findings": msgspec.to_builtins(findings),
     }
+
+
+def _read_texts(subject: AgentProject, prompt: str | None) -> list[str]:
+    if prompt is None:
+        return []
+    return list(PromptStore(subject.workspace.home).get(prompt).texts.values())
 
 
 class _TrainingData:

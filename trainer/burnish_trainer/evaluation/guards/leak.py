@@ -14,6 +14,8 @@ from burnish.records import Task
 from burnish_trainer.evaluation.agent_project import request_of
 from burnish_trainer.evaluation.guards.findings import Finding, Severity
 
+_SHORTEST_QUOTE = 20  # characters; shorter requests are ordinary words of a prompt
+
 
 def describe_refusals(tasks: Sequence[Task]) -> dict[str, list[str]]:
     """Return hashes of tasks that measure an adapter, as the recipe of a dataset takes them.
@@ -75,3 +77,24 @@ def _describe_leak(pool: str, count: Counter[str], total: int) -> Finding:
         statement=f"{count.total()} of {total} training rows are of tasks of the pool {pool} ({kinds}): "
         "success on them proves nothing",
     )
+
+
+def find_quoted_tasks(texts: Iterable[str], pools: Mapping[str, Sequence[Task]]) -> list[Finding]:
+    """Return a finding for each pool whose requests stand word for word in a prompt; held-out ones reject.
+
+    Args:
+        texts: Texts of the prompt version.
+        pools: Tasks by pool.
+    """
+    words = " ".join(" ".join(texts).casefold().split())
+    found: list[Finding] = []
+    for pool, tasks in pools.items():
+        asked = {" ".join(request_of(task).casefold().split()) for task in tasks}
+        quoted = sum(len(text) >= _SHORTEST_QUOTE and text in words for text in asked)
+        if quoted:
+            severity: Severity = "reject" if pool == "heldout" else "note"
+            statement = f"the prompt quotes {quoted} of {len(asked)} requests of the pool {pool}: success on them proves nothing"
+            found.append(
+                Finding(name=f"leak.prompt.{pool}", severity=severity, statement=statement)
+            )
+    return found
