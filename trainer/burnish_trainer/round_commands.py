@@ -30,6 +30,10 @@ Setting = Annotated[
     typer.Option("--set", help="A setting for this call, such as train.epochs=4."),
 ]
 
+Prompt = Annotated[
+    str | None,
+    typer.Option(help="Prompt version to evaluate and roll out too; by default that in service."),
+]
 
 retrain_app = typer.Typer()
 """The command `burnish retrain`."""
@@ -47,12 +51,7 @@ def run_retrain(
         ),
     ] = False,
     canary: Annotated[bool, typer.Option(help="Start the canary at the end.")] = True,
-    prompt: Annotated[
-        str | None,
-        typer.Option(
-            help="Prompt version that is evaluated and rolled out with the adapter; by default the one in service."
-        ),
-    ] = None,
+    prompt: Prompt = None,
     again: Annotated[
         bool, typer.Option("--again", help="Run a round even if nothing is new since the last one.")
     ] = False,

@@ -11,7 +11,8 @@ from langchain.agents.middleware import AgentMiddleware, ModelRequest, ModelResp
 from langchain_core.messages import SystemMessage
 
 from burnish.adapters.prompt_store import SYSTEM
-from burnish.langchain.prompts import are_prompts_given, find_prompt
+from burnish.langchain.given_prompts import are_prompts_given
+from burnish.langchain.prompts import find_prompt
 from burnish.langchain.routing import is_routed, route
 
 _MODELS = 16

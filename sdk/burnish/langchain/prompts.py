@@ -7,8 +7,6 @@ noted in the running trajectory, which records it with each call.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 
@@ -18,18 +16,7 @@ from burnish.canary.router import Router, RoutingChoice
 from burnish.capture import faults
 from burnish.capture.recorder.context import current_run, current_thread_id
 from burnish.errors import CaptureError, RegistryError
-
-
-class GivenPrompts:
-    """Prompt versions that answer in place of those of the pointer, as in an evaluation.
-
-    Attributes:
-        asked: Names of the prompts that the agents asked for.
-    """
-
-    def __init__(self, versions: Mapping[str, PromptVersion | None]) -> None:
-        self.versions = dict(versions)
-        self.asked: set[tuple[str, str]] = set()
+from burnish.langchain.given_prompts import find_given
 
 
 class _HeldChoice:
@@ -42,7 +29,6 @@ class _HeldChoice:
         self.taken = False
 
 
-_given: ContextVar[GivenPrompts | None] = ContextVar("burnish_given_prompts", default=None)
 _held: ContextVar[_HeldChoice | None] = ContextVar("burnish_held_choice", default=None)
 
 
@@ -94,7 +80,7 @@ def find_prompt(
         thread_id: The conversation; by default that of the running graph.
         home: Folder of the workspace; by default that of the settings.
     """
-    given = _given.get()
+    given = find_given()
     if given is not None and agent in given.versions:
         given.asked.add((agent, name))
         return _note_version(agent, given.versions[agent])
@@ -121,27 +107,6 @@ def take_choice(agent: str, home: Path, thread: str | None) -> RoutingChoice | N
         return None
     held.taken = True
     return held.choice
-
-
-def are_prompts_given(agent: str) -> bool:
-    """Return True inside `give_prompts` of this agent: its versions are chosen by an evaluation."""
-    given = _given.get()
-    return given is not None and agent in given.versions
-
-
-@contextmanager
-def give_prompts(versions: Mapping[str, PromptVersion | None]) -> Generator[GivenPrompts]:
-    """Answer `prompt` with given versions inside the block, without the pointer.
-
-    Args:
-        versions: Version by agent; None gives the agent's own texts.
-    """
-    given = GivenPrompts(versions)
-    token = _given.set(given)
-    try:
-        yield given
-    finally:
-        _given.reset(token)
 
 
 def _read_version(home: Path, version: str) -> PromptVersion | None:

@@ -15,7 +15,7 @@ from burnish.canary import Rollout
 from burnish.capture import faults
 from burnish.errors import CaptureError, RegistryError
 from burnish.langchain import RoutingMiddleware
-from burnish.langchain.prompts import give_prompts
+from burnish.langchain.given_prompts import give_prompts
 from burnish.project import CanaryConfig
 from burnish.records import Evaluation
 from burnish.testing.chat_model import ScriptedChatModel

@@ -31,7 +31,7 @@ def register_evaluated(
     adapter, prompt = evaluation.after, evaluation.after_prompt
     if adapter is None and prompt is None:
         raise EvaluationError(
-            "the base model with the agent's own prompts is no version to register",
+            "the base model with the agent's own prompts cannot be registered",
             "an adapter, a prompt version, or both",
             f"burnish eval {subject.name} --prompt VERSION --register",
         )

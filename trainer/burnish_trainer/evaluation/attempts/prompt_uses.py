@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from burnish.adapters.prompt_store import PromptVersion
 from burnish.errors import EvaluationError
-from burnish.langchain.prompts import give_prompts
+from burnish.langchain.given_prompts import give_prompts
 from burnish_trainer.evaluation.attempts.ended import EndedAttempt
 
 _ENOUGH = 8  # attempts after which an agent would have asked
