@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from burnish.errors import EvaluationError
-from burnish.records import Evaluation, Task
+from burnish.records import Evaluation, PoolComparison, Task
 from burnish_exporters.tasks.task_sources import decode_tasks, hash_tasks
 from burnish_trainer import console
 from burnish_trainer.evaluation.agent_project import (
@@ -31,6 +31,7 @@ from burnish_trainer.evaluation.attempts.attempt_log import AttemptLog
 from burnish_trainer.evaluation.attempts.ended import AttemptKey, AttemptResult, EndedAttempt
 from burnish_trainer.evaluation.attempts.shared import EvaluationState
 from burnish_trainer.evaluation.comparison import (
+    AttemptsByTask,
     Pair,
     compare_pool,
     faults_by_reason,
@@ -126,11 +127,7 @@ def evaluate(
         after=after.adapter,
         before_prompt=before.prompt,
         after_prompt=after.prompt,
-        pools={
-            pool: compare_pool(pool, paired, task_facts(several), known)
-            for pool, several in pools.items()
-            if (paired := [pair for pair in pairs if pair[0].pool == pool])
-        },
+        pools=_compare_pools(pools, pairs, known),
         trajectories=sum(r.trajectory_id is not None for r in (*arms[0], *arms[1], *repeated)),
         unknown=unknown_by_reason(*arms),
         seconds=round(time.monotonic() - started, 3),
@@ -177,6 +174,16 @@ def _run_sides(
 
         limits = (table.repeat_base, gate.max_regression_rate)
         return sides, pairs, repeat_solved(pairs, pools, options, limits, run_before)
+
+
+def _compare_pools(
+    pools: dict[str, list[Task]], pairs: Sequence[Pair], known: AttemptsByTask
+) -> dict[str, PoolComparison]:
+    return {
+        pool: compare_pool(pool, paired, task_facts(several), known)
+        for pool, several in pools.items()
+        if (paired := [pair for pair in pairs if pair[0].pool == pool])
+    }
 
 
 def _describe_prompts(versions: tuple[ArmVersion, ArmVersion]) -> dict[str, Any]:
