@@ -20,6 +20,7 @@ from burnish.records import Evaluation
 from burnish.statistics.multiplicity import holm_adjust
 from burnish_trainer import evaluate
 from burnish_trainer.evaluation.agent_project import load_agent
+from burnish_trainer.evaluation.history.store import save_evaluation
 from burnish_trainer.gate import decide
 from burnish_trainer.report import assemble_report, find_report, render_markdown, render_page
 from burnish_trainer.report.tables import list_tables
@@ -235,3 +236,50 @@ def test_the_terminal_shows_each_figure_and_each_reason(measured):
     for word in ("Slices", "pass@3", "Conduct", "Limits", "Power", "Rounds", "Learning curve"):
         assert word in shown.stdout
     assert load_agent("shop").config.evaluate.attempts == ATTEMPTS
+
+
+@pytest.mark.slow
+def test_each_stored_evaluation_of_the_same_tasks_is_an_arm_paired_with_the_base(measured, facts):
+    heldout = measured.found.pools["heldout"]
+    base, adapted = facts["arms"]["arms"]
+    assert (base["kind"], adapted["kind"]) == ("base", "adapter")
+    assert "gain" not in base
+    assert (adapted["gain"], adapted["ci95"]) == (heldout.gain, heldout.ci95)
+    assert adapted["p_value"] == adapted["p_adjusted"] == heldout.p_value
+    assert list(facts["arms"]["missing_arms"]) == [
+        "base with a better prompt",
+        "adapter with a better prompt",
+    ]
+
+
+@pytest.mark.slow
+def test_prompt_versions_complete_the_four_arms(measured):
+    """The stored runs of the adapter stand for runs under other prompts: what counts is how arms are told apart."""
+    workspace, found = burnish.Workspace(measured.home), measured.found
+    prompts = {"before": "tidy@0123456789ab", "after": "tidy@0123456789ab"}
+    options = {**found.extras["options"], "temperature": 0.5}
+    extras = {**found.extras, "prompts": prompts, "options": options}
+    other = save_evaluation(measured.home, msgspec.structs.replace(found, extras=extras))
+    hashes = {**found.extras["tasks_sha256"], "heldout": "0" * 64}
+    elsewhere = {**extras, "prompts": {"after": "x@0123456789ab"}, "tasks_sha256": hashes}
+    foreign = save_evaluation(measured.home, msgspec.structs.replace(found, extras=elsewhere))
+    try:
+        facts = assemble_report(found, workspace)
+        arms = facts["arms"]["arms"]
+        assert [arm["kind"] for arm in arms] == [
+            "base",
+            "base with a better prompt",
+            "adapter",
+            "adapter with a better prompt",
+        ]
+        assert [arm["from"] for arm in arms[1::2]] == [other.name] * 2
+        assert arms[1]["gain"] == 0.0, "the same attempts as the base"
+        assert arms[3]["gain"] == arms[2]["gain"] == found.pools["heldout"].gain
+        raw = {arm["name"]: arm["p_value"] for arm in arms[1:]}
+        assert {arm["name"]: arm["p_adjusted"] for arm in arms[1:]} == holm_adjust(raw)
+        assert arms[1]["differs"] == ["temperature 1.0 for the base, 0.5 here"]
+        assert facts["arms"]["missing_arms"] == {}
+        assert "tidy@0123456789ab" in render_page(facts)
+    finally:
+        for one in (other, foreign):
+            (measured.home / "evaluations" / "results" / f"{one.name}.json").unlink()

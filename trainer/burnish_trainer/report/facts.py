@@ -17,6 +17,7 @@ from burnish.records import Evaluation
 from burnish_trainer.evaluation.attempts.ended import AttemptResult
 from burnish_trainer.report.costs import Prices, measure_costs
 from burnish_trainer.report.failure_modes import count_failure_modes
+from burnish_trainer.report.figures.arms import compare_arms
 from burnish_trainer.report.figures.attempts_by_task import (
     list_missing_slices,
     measure_pass_at,
@@ -27,7 +28,7 @@ from burnish_trainer.report.figures.learning_curve import read_learning
 from burnish_trainer.report.figures.limit_tests import measure_limits, measure_power
 from burnish_trainer.report.figures.round_trend import measure_gaps, measure_rounds
 from burnish_trainer.report.figures.shares import read_tags
-from burnish_trainer.report.lookup import ReportedEvaluation
+from burnish_trainer.report.lookup import ReportedEvaluation, list_reports
 from burnish_trainer.report.sides import (
     SIDES,
     MeasuredSide,
@@ -60,6 +61,7 @@ def assemble_report(
     sides = {name: both[name] for name in list_sides(evaluation)}
     successes, tags = group_successes(sides.values()), read_tags(evaluation.pools)
     results = {name: side.results for name, side in sides.items()}
+    stored = [(one.name, one.evaluation) for one in list_reports(workspace.home, evaluation.agent)]
     versions = {"before": evaluation.before, "after": evaluation.after}
     return {
         "agent": evaluation.agent,
@@ -72,6 +74,7 @@ def assemble_report(
         "pools": {name: _pool_facts(pool) for name, pool in evaluation.pools.items()},
         "slices": measure_slices(evaluation, results),
         "missing_slices": list_missing_slices(evaluation),
+        "arms": compare_arms(evaluation, stored, prices or Prices()),
         "pass_at": measure_pass_at(evaluation, results),
         "flips": _list_flips(both["before"].results, both["after"].results),
         "measures": {

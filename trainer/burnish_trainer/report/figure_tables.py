@@ -37,6 +37,7 @@ def list_figure_tables(facts: Json) -> Iterator[ReportTable]:
     names = [facts["names"][side] for side in facts["sides"]]
     paired = len(names) == 2
     yield _slice_table(facts, names, paired=paired)
+    yield _arm_table(facts["arms"])
     yield _pass_at_table(facts, names, paired=paired)
     yield ReportTable(
         "Conduct",
@@ -69,6 +70,36 @@ def _slice_table(facts: Json, names: list[str], *, paired: bool) -> ReportTable:
     gain = [*_GAIN, "p (Holm)"] if paired else []
     note = "Kinds and tags of tasks. " + "The p-values of a pool are corrected together." * paired
     return ReportTable("Slices", ["slice", "tasks", *names, *gain], rows, note.strip())
+
+
+def _arm_table(found: Json) -> ReportTable:
+    if "missing" in found:
+        return ReportTable("Arms", [], [], missing=found["missing"])
+    rows = [_arm_row(one) for one in found["arms"]]
+    rows += [[kind, why, *["-"] * 6] for kind, why in found["missing_arms"].items()]
+    notes = [
+        f"{one['name']}: {', '.join(one['differs'])}" for one in found["arms"] if one["differs"]
+    ]
+    told = "All stored evaluations of the same held-out tasks, each paired with the base."
+    return ReportTable(
+        "Arms",
+        ["arm", "success", "gain over the base, points [95 %]", "won", "lost", "p", "p (Holm)",
+         "tokens for each success"],
+        rows,
+        " ".join([told, *(f"{note}." for note in notes)]),
+    )  # fmt: skip
+
+
+def _arm_row(one: Json) -> list[str]:
+    success = one["success"]
+    compared = [
+        format_gain(one) if "gain" in one else "-",
+        *(str(one.get(key, "-")) for key in ("won", "lost")),
+        format_p(one.get("p_value")),
+        format_p(one["p_adjusted"]),
+    ]
+    tokens = format_number(one["costs"].get("tokens_per_success"), 0)
+    return [one["name"], success.get("missing") or format_rate(success), *compared, tokens]
 
 
 def _pass_at_table(facts: Json, names: list[str], *, paired: bool) -> ReportTable:
