@@ -9,7 +9,7 @@ from typing import Any
 
 from burnish_trainer.demo.scene import Scene
 from burnish_trainer.report import pictures
-from burnish_trainer.report.page import wrap_page
+from burnish_trainer.report.page import make_scrollable, wrap_page
 
 Json = dict[str, Any]
 
@@ -37,13 +37,13 @@ def render_page(facts: Json) -> str:
         f"{_format_percent(last['heldout']['after'])} of held-out tasks</p>",
         f"<p>{_summary_text(facts)}</p>",
         "<h2>Success by round</h2>",
-        pictures.draw_success(facts["rounds"]),
-        _success_table(facts),
+        make_scrollable(pictures.draw_success(facts["rounds"]), "success by round, picture"),
+        make_scrollable(_success_table(facts), "success by round"),
     ]
     for number, one in enumerate(facts["rounds"], 1):
         parts += [
             f"<h2>Round {number}: selection of training runs</h2>",
-            pictures.draw_funnel(one["funnel"]),
+            make_scrollable(pictures.draw_funnel(one["funnel"]), f"round {number}, runs kept"),
         ]
         parts += [f"<p>{_escape_text(_dropped_sentence(one['dropped']))}</p>"]
         parts += [
@@ -82,13 +82,13 @@ def _summary_text(facts: Json) -> str:
 
 
 def _success_table(facts: Json) -> str:
-    head = "".join(f"<th>round {n}</th>" for n in range(1, len(facts["rounds"]) + 1))
-    rows = [f"<tr><th></th><th>before</th>{head}</tr>"]
+    head = "".join(f"<th scope=col>round {n}</th>" for n in range(1, len(facts["rounds"]) + 1))
+    rows = [f"<tr><td></td><th scope=col>before</th>{head}</tr>"]
     names = [*facts["rounds"][0]["by_kind"], "heldout", "standing", "capability"]
     for name in names:
         cells = [one["by_kind"].get(name) or one[name] for one in facts["rounds"]]
         told = _rate_cell(cells[0], "before") + "".join(_rate_cell(cell, "after") for cell in cells)
-        rows.append(f"<tr><td>{_escape_text(name)}</td>{told}</tr>")
+        rows.append(f"<tr><th scope=row>{_escape_text(name)}</th>{told}</tr>")
     return f"<table>{''.join(rows)}</table>"
 
 
@@ -104,7 +104,7 @@ def _canary_section(title: str, facts: Json | None) -> list[str]:
         return []
     return [
         f"<h2>{_escape_text(title)}</h2>",
-        pictures.draw_evidence(facts["trail"], facts["events"]),
+        make_scrollable(pictures.draw_evidence(facts["trail"], facts["events"]), title),
         f"<p>{_escape_text(facts['decision'])} after {facts['threads']} threads, {facts['canary_threads']} on the new adapter: "
         f"{_escape_text(facts['reason'])}</p>",
     ]

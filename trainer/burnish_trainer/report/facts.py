@@ -29,6 +29,7 @@ from burnish_trainer.report.figures.limit_tests import measure_limits, measure_p
 from burnish_trainer.report.figures.round_trend import measure_gaps, measure_rounds
 from burnish_trainer.report.figures.shares import read_tags
 from burnish_trainer.report.lookup import ReportedEvaluation, list_reports
+from burnish_trainer.report.side_by_side import add_steps
 from burnish_trainer.report.sides import (
     SIDES,
     MeasuredSide,
@@ -39,6 +40,7 @@ from burnish_trainer.report.sides import (
 )
 
 Json = dict[str, Any]
+_SIDE_BY_SIDE = 25  # broken and fixed tasks of which both runs are shown
 
 
 def assemble_report(
@@ -63,6 +65,8 @@ def assemble_report(
     results = {name: side.results for name, side in sides.items()}
     stored = [(one.name, one.evaluation) for one in list_reports(workspace.home, evaluation.agent)]
     versions = {"before": evaluation.before, "after": evaluation.after}
+    flips = _list_flips(both["before"].results, both["after"].results)
+    add_steps(flips, both, _SIDE_BY_SIDE)
     return {
         "agent": evaluation.agent,
         "base_model": evaluation.base_model,
@@ -76,7 +80,7 @@ def assemble_report(
         "missing_slices": list_missing_slices(evaluation),
         "arms": compare_arms(evaluation, stored, prices or Prices()),
         "pass_at": measure_pass_at(evaluation, results),
-        "flips": _list_flips(both["before"].results, both["after"].results),
+        "flips": flips,
         "measures": {
             name: measure_costs(side.results, prices or Prices()) for name, side in sides.items()
         },

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import hashlib
+import html
 import io
 import warnings
 from collections.abc import Callable, Sequence
@@ -16,7 +18,9 @@ RateCell = tuple[float, Sequence[float]]
 
 Given = ParamSpec("Given")
 _LONGEST = 110  # characters of a title
-_INK, _OLD, _NEW, _BAD = "#26323b", "#9aa7b0", "#1f7a5c", "#b5413a"
+_INK, _OLD, _NEW, _BAD = "#26323b", "#7f8d97", "#1f7a5c", "#b5413a"
+_SHADES = {_INK: "--ink", _OLD: "--old", _NEW: "--new", _BAD: "--bad"}
+"""Variables of a page's style, so that pictures follow a dark scheme."""
 
 
 _STYLE: dict[Any, Any] = {
@@ -26,6 +30,7 @@ _STYLE: dict[Any, Any] = {
     "font.size": 10,
     "axes.edgecolor": _INK,
     "axes.labelcolor": _INK,
+    "text.color": _INK,
     "xtick.color": _INK,
     "ytick.color": _INK,
 }
@@ -56,11 +61,24 @@ def _make_figure(width: float, height: float) -> tuple[Any, Any]:
     return figure, axes
 
 
-def _render_svg(figure: Any) -> str:
+def _render_svg(figure: Any, label: str) -> str:
+    """Return a figure as SVG with its text for readers who do not see it; its ids are its own.
+
+    Args:
+        figure: The figure.
+        label: What the figure shows, as a sentence.
+    """
     out = io.StringIO()
     figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
     text = out.getvalue()
-    return text[text.index("<svg") :]
+    text = text[text.index("<svg") :]
+    for colour, variable in _SHADES.items():
+        text = text.replace(colour, f"var({variable}, {colour})")
+    own = f"p{hashlib.sha256(text.encode()).hexdigest()[:8]}-"
+    for mark in ('<g id="', '<path id="', '<clipPath id="', 'xlink:href="#', "url(#"):
+        text = text.replace(mark, mark + own)
+    spoken = html.escape(make_visible(label))
+    return text.replace("<svg ", f'<svg role="img" aria-label="{spoken}" ', 1)
 
 
 @_with_style
@@ -82,7 +100,8 @@ def draw_funnel(stages: Sequence[Json]) -> str:
     axes.invert_yaxis()
     axes.set_xlim(0, 1.3 * max([1, *(k + d for k, d in zip(kept, dropped, strict=True))]))
     axes.set_xlabel("runs")
-    return _render_svg(figure)
+    told = (f"{name} {n}" for name, n in zip(names, kept, strict=True))
+    return _render_svg(figure, f"Runs that each stage kept: {', '.join(told)}.")
 
 
 def draw_success(rounds: Sequence[Json]) -> str:
@@ -117,12 +136,17 @@ def draw_rates(groups: Sequence[str], arms: Sequence[tuple[str, Sequence[RateCel
         shade = _OLD if place == 0 else _NEW
         alpha = 1.0 if place == 0 else 0.45 + 0.55 * place / max(1, len(arms) - 1)
         axes.bar(xs, heights, width, label=make_visible(name), color=shade, alpha=alpha)
-        axes.errorbar(xs, heights, yerr=errors, fmt="none", ecolor=_INK, elinewidth=0.8, capsize=2)
+        axes.errorbar(xs, heights, yerr=errors, fmt="none", color=_INK, elinewidth=0.8, capsize=2)
     axes.set_xticks(range(len(groups)), [make_visible(name) for name in groups])
     axes.set_ylim(0, 105)
     axes.set_ylabel("success, %")
     axes.legend(frameon=False, ncols=len(arms), loc="lower center", bbox_to_anchor=(0.5, 1.0))
-    return _render_svg(figure)
+    told = (
+        f"{name}: "
+        + ", ".join(f"{g} {100 * cell[0]:.1f}" for g, cell in zip(groups, cells, strict=True))
+        for name, cells in arms
+    )
+    return _render_svg(figure, f"Success in percent. {'; '.join(told)}.")
 
 
 def _list_cells(one: Json, key: str) -> list[RateCell]:
@@ -160,4 +184,85 @@ def draw_evidence(trail: Sequence[Json], events: Sequence[Json]) -> str:
             color=_INK,
             loc="left",
         )
-    return _render_svg(figure)
+    end = (
+        f", at the end {trail[-1]['not_worse']:.2g} not worse and {trail[-1]['worse']:.2g} worse"
+        if trail
+        else ""
+    )
+    return _render_svg(figure, f"Evidence of the canary over {len(trail)} judged threads{end}.")
+
+
+@_with_style
+def draw_arms(arms: Sequence[tuple[str, RateCell]]) -> str:
+    """Draw the success of arms as bars with their intervals.
+
+    Args:
+        arms: Name of each arm, and its rate with both ends of the interval, 0 to 1.
+    """
+    figure, axes = _make_figure(7.2, 0.7 + 0.45 * len(arms))
+    for place, (_, (rate, ends)) in enumerate(arms):
+        axes.barh(place, 100 * rate, height=0.6, color=_NEW if place else _OLD)
+        error = [[max(0.0, 100 * (rate - ends[0]))], [max(0.0, 100 * (ends[1] - rate))]]
+        axes.errorbar(
+            [100 * rate], [place], xerr=error, fmt="none", color=_INK, elinewidth=0.8, capsize=2
+        )
+    names = [shorten_text(make_visible(name), _LONGEST // 2) for name, _ in arms]
+    axes.set_yticks(range(len(arms)), names)
+    axes.invert_yaxis()
+    axes.set_xlim(0, 105)
+    axes.set_xlabel("success on held-out tasks, %")
+    told = (f"{name} {100 * cell[0]:.1f}" for name, cell in arms)
+    return _render_svg(figure, f"Success on held-out tasks in percent: {', '.join(told)}.")
+
+
+@_with_style
+def draw_trend(
+    rounds: Sequence[str], lines: Sequence[tuple[str, Sequence[RateCell | None]]]
+) -> str:
+    """Draw shares over rounds, with their intervals.
+
+    Args:
+        rounds: Name of each round.
+        lines: Name of each share, and its value with both ends in each round, 0 to 1; None where it was not measured.
+    """
+    figure, axes = _make_figure(7.2, 3.0)
+    styles = (("o-", _NEW), ("s--", _OLD), ("^:", _BAD))
+    for place, (name, cells) in enumerate(lines):
+        form, shade = styles[place % len(styles)]
+        found = [(x, cell) for x, cell in enumerate(cells) if cell is not None]
+        ys = [100 * rate for _, (rate, _) in found]
+        errors = [
+            [max(0.0, 100 * (rate - ends[0])) for _, (rate, ends) in found],
+            [max(0.0, 100 * (ends[1] - rate)) for _, (rate, ends) in found],
+        ]
+        axes.errorbar(
+            [x for x, _ in found], ys, yerr=errors, fmt=form, color=shade, label=name, capsize=2
+        )
+    axes.set_xticks(range(len(rounds)), [shorten_text(make_visible(one), 24) for one in rounds])
+    axes.set_ylim(0, 105)
+    axes.set_ylabel("held-out tasks, %")
+    axes.legend(frameon=False, ncols=len(lines), loc="lower center", bbox_to_anchor=(0.5, 1.0))
+    told = (
+        f"{name}: " + ", ".join("none" if c is None else f"{100 * c[0]:.1f}" for c in cells)
+        for name, cells in lines
+    )
+    return _render_svg(figure, f"Shares in percent over {len(rounds)} rounds. {'; '.join(told)}.")
+
+
+@_with_style
+def draw_curve(points: Sequence[Json]) -> str:
+    """Draw the loss of a training by step.
+
+    Args:
+        points: Step and loss of each point.
+    """
+    figure, axes = _make_figure(7.2, 2.6)
+    steps, losses = ([point[key] for point in points] for key in ("step", "loss"))
+    axes.plot(steps, losses, color=_NEW, marker="o" if len(points) < 20 else None, markersize=3)
+    axes.set_xlabel("step")
+    axes.set_ylabel("loss")
+    axes.set_ylim(bottom=0)
+    label = (
+        f"Loss by step: {losses[0]:.3f} at step {steps[0]}, {losses[-1]:.3f} at step {steps[-1]}."
+    )
+    return _render_svg(figure, label)

@@ -16,6 +16,7 @@ class ReportTable(NamedTuple):
         rows: Cells as text.
         note: A sentence below it; empty for none.
         missing: Why it has no rows; a table without rows and without a reason is not shown.
+        anchors: Id of the part of the page that the first cell of each row leads to.
     """
 
     title: str
@@ -23,6 +24,7 @@ class ReportTable(NamedTuple):
     rows: list[list[str]]
     note: str = ""
     missing: str = ""
+    anchors: tuple[str, ...] = ()
 
 
 def format_rate(rate: Json) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -98,12 +99,21 @@ def _flip_table(flips: list[Json], title: str, names: dict[str, str], most: int)
         title,
         ["task", "pool", *(f"run of {names[side]}" for side in SIDES)],
         [
-            [_flip_name(flip), flip["pool"], flip["before"] or "-", flip["after"] or "-"]
+            [name_flip(flip), flip["pool"], flip["before"] or "-", flip["after"] or "-"]
             for flip in flips[:most]
         ],
         (f"{rest} more are in the JSON form. " if rest > 0 else "")
         + "burnish traces show ID shows a run.",
+        anchors=tuple(name_anchor(flip) for flip in flips[:most] if "steps" in flip),
     )
+
+
+def name_anchor(flip: Json) -> str:
+    """Return the id of the part of a page that shows both runs of a flip."""
+    digest = hashlib.sha256(
+        f"{flip['pool']}/{flip['task']}/{flip['attempt']}".encode(errors="replace")
+    )
+    return f"runs-{digest.hexdigest()[:12]}"
 
 
 def _success_rows(facts: Json) -> Iterator[list[str]]:
@@ -120,7 +130,8 @@ def _success_rows(facts: Json) -> Iterator[list[str]]:
         ]
 
 
-def _flip_name(flip: Json) -> str:
+def name_flip(flip: Json) -> str:
+    """Return the name of a flipped task, with the number of a further attempt."""
     return flip["task"] + (f" (attempt {flip['attempt']})" if flip["attempt"] > 1 else "")
 
 
