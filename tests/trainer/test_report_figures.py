@@ -254,7 +254,7 @@ def test_each_stored_evaluation_of_the_same_tasks_is_an_arm_paired_with_the_base
 
 @pytest.mark.slow
 def test_prompt_versions_complete_the_four_arms(measured):
-    """The stored runs of the adapter stand for runs under other prompts: what counts is how arms are told apart."""
+    """Runs of the adapter stand for runs under other prompts: this tests how arms are named and paired."""
     workspace, found = burnish.Workspace(measured.home), measured.found
     prompts = {"before": "tidy@0123456789ab", "after": "tidy@0123456789ab"}
     options = {**found.extras["options"], "temperature": 0.5}
