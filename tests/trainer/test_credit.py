@@ -16,6 +16,7 @@ from burnish_trainer.credit import (
     CreditRun,
     CreditStep,
     TaskBelief,
+    choose_by_failures,
     curriculum,
     empg,
     fork_relative,
@@ -442,6 +443,31 @@ def test_the_belief_about_a_task_forgets_and_takes_a_guess_by_hand():
     )
     with pytest.raises(TrainingError, match="5 successes of 4 attempts"):
         TaskBelief().after_attempts(5, 4)
+
+
+def test_tasks_are_chosen_by_the_failures_of_their_kind():
+    kinds = ["strong", "weak", "new"] * 20
+    solved = {"strong": (9, 10), "weak": (1, 10)}
+
+    chosen = choose_by_failures(solved, kinds, 17)
+
+    counts = {kind: sum(kinds[place] == kind for place in chosen) for kind in set(kinds)}
+    # Expected failure rates 2/12, 10/12 and 1/2, so 17 tasks are 2, 9 and 6 of the kinds.
+    assert counts == {"strong": 2, "weak": 9, "new": 6}
+    assert chosen == sorted(chosen)
+    assert [place for place in chosen if kinds[place] == "weak"] == list(range(1, 27, 3))
+
+
+@given(
+    st.dictionaries(st.sampled_from("abc"), st.tuples(st.integers(0, 9), st.just(9))),
+    st.lists(st.sampled_from("abcd"), max_size=30),
+    st.integers(0, 40),
+)
+def test_as_many_tasks_are_chosen_as_there_are_and_none_twice(solved, kinds, count):
+    chosen = choose_by_failures(solved, kinds, count)
+
+    assert len(set(chosen)) == len(chosen) == min(count, len(kinds))
+    assert all(0 <= place < len(kinds) for place in chosen)
 
 
 def test_a_curriculum_out_of_range_is_refused():

@@ -17,6 +17,7 @@ from burnish_trainer.objectives.preference import LabelledScores, PairScores, dp
 from burnish_trainer.objectives.supervised import weighted_nll
 from burnish_trainer.recipes.lora import add_adapter
 from burnish_trainer.recipes.train_recipe import TrainRecipe
+from burnish_trainer.tree import self_check
 from burnish_trainer.tree.planner import ExecutionPlan
 from burnish_trainer.tree.self_check import execution, settle_execution
 from burnish_trainer.tree.tree_batch import backward_in_pieces, compute_logprobs, make_batch
@@ -214,6 +215,18 @@ def test_every_family_is_exact_on_a_trie_or_falls_back_to_rows_by_name(family, t
     if family in ON_ROWS:
         assert "log-probabilities differ by" in settled.reason
     assert model.config._attn_implementation != "burnish_tree"
+
+
+def test_the_check_of_a_model_with_many_tokens_computes_few_logits(folder, monkeypatch):
+    model = adapted("Llama", False, folder / "Llama")
+    head = model.get_output_embeddings()
+    monkeypatch.setattr(self_check, "_MOST_LOGITS", 40 * head.weight.shape[0])
+    seen: list[int] = []
+    head.register_forward_hook(lambda *_: seen.append(_[2].numel() // _[2].shape[-1]))
+    rows = rows_of(np.random.default_rng(0)) * 20
+
+    assert settle_execution(model, plan(), rows).kind == "blocks"
+    assert max(seen) <= 40, "one forward never scores more tokens than its limit"
 
 
 def test_depth_first_execution_gives_way_where_nothing_is_kept(folder):

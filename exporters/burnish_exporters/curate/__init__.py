@@ -23,7 +23,7 @@ from burnish_exporters.curate.steps.necessity import Scorer, call_gain, keep_nee
 from burnish_exporters.curate.steps.pools import Refusals, refuse_pools
 from burnish_exporters.curate.steps.repeated import limit_repeated_calls
 from burnish_exporters.curate.steps.verified import keep_verified
-from burnish_exporters.curate.tasks import cap_per_task, weigh_by_task
+from burnish_exporters.curate.tasks import cap_per_task, weigh_by_kind, weigh_by_task
 
 __all__ = [
     "EXTERNAL",
@@ -59,5 +59,6 @@ __all__ = [
     "limit_repeated_calls",
     "mark_rare",
     "refuse_pools",
+    "weigh_by_kind",
     "weigh_by_task",
 ]

@@ -8,6 +8,9 @@ from collections.abc import Iterable, Iterator
 from burnish_exporters.curate.sample import Drop, Sample, SetStep
 from burnish_exporters.curate.steps.duplicates import effort_key
 
+MOST_WEIGHT = 4.0
+"""Largest factor by which a kind of task counts more than it would by its runs."""
+
 
 def cap_per_task(most: int | None) -> SetStep:
     """Keep at most this many runs of one task: different actions first, then few errors and few steps.
@@ -48,6 +51,41 @@ def weigh_by_task() -> SetStep:
         for sample in known:
             kind = (sample.split, sample.label)
             sample.weight *= totals[kind] / tasks[kind] / runs[*kind, sample.task]
+            yield sample
+
+    return set_weights
+
+
+def weigh_by_kind(most: float = MOST_WEIGHT) -> SetStep:
+    """Give each kind of task the same total weight, so that a kind with few successes is not learned least.
+
+    The mean weight of a split stays 1, and no kind counts more than `most` times as much as without weights, so that a
+    single run of a kind does not decide.
+
+    Args:
+        most: Largest factor of a run's weight.
+
+    Raises:
+        ValueError: If the largest factor is below 1.
+    """
+    if most < 1:
+        raise ValueError(f"the largest factor is {most}, expected at least 1")
+
+    def set_weights(samples: Iterable[Sample]) -> Iterator[Sample | Drop]:
+        known = list(samples)
+        runs = Counter((sample.split, sample.label, sample.kind) for sample in known)
+        totals = Counter((sample.split, sample.label) for sample in known)
+        kinds = Counter((split, label) for split, label, _ in runs)
+        factors = {
+            group: min(most, totals[group[:2]] / kinds[group[:2]] / count)
+            for group, count in runs.items()
+        }
+        mean: Counter[tuple[str, str]] = Counter()
+        for group, count in runs.items():
+            mean[group[:2]] += factors[group] * count / totals[group[:2]]
+        for sample in known:
+            split, label = sample.split, sample.label
+            sample.weight *= factors[split, label, sample.kind] / mean[split, label]
             yield sample
 
     return set_weights

@@ -58,7 +58,7 @@ class Recipe(DatasetTable, frozen=True, kw_only=True, forbid_unknown_fields=True
         rights: What the data may be used for, such as "consent:2026-05" or "internal", written into manifest and card.
         verifier_floor: Least lower bound of a verifier's measured precision at which its success admits a run.
         mask_errors: A reply whose tool call failed carries no loss.
-        weigh: "task" gives each task the same total weight.
+        weigh: "task" gives each task the same total weight, "kind" each kind of task, up to four times its own.
         contrast: Keep verified failures too, apart from the rows, as the rejected side of preference pairs.
         redact: "structured" replaces personal data and secrets that have a fixed form, "full" asks Presidio and detect-secrets
             too, "none" keeps everything.
@@ -92,7 +92,7 @@ class Recipe(DatasetTable, frozen=True, kw_only=True, forbid_unknown_fields=True
     min_external: Share = 0.0
     kinds: list[str] = msgspec.field(default_factory=list[str])
     rare_below: Share = 0.05
-    weigh: Literal["none", "task"] = "none"
+    weigh: Literal["none", "task", "kind"] = "none"
     contrast: bool = False
     redact_patterns: dict[str, str] = msgspec.field(default_factory=dict[str, str])
     redact_terms: dict[str, str] = msgspec.field(default_factory=dict[str, str])

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from burnish.config.tables import Count, Positive, Seconds, Table
+from burnish.config.tables import Count, Positive, Seconds, Share, Table
 
 
 class EvaluateConfig(Table, frozen=True, kw_only=True):
@@ -18,6 +18,12 @@ class EvaluateConfig(Table, frozen=True, kw_only=True):
     rollout_temperature: Annotated[
         float, Meta(ge=0, description="Sampling temperature of those runs.")
     ] = 1.0
+    rollout_focus: Annotated[
+        Share,
+        Meta(
+            description="Share of those runs that goes to kinds of task in proportion to their failures in the others."
+        ),
+    ] = 0.5
     concurrency: Annotated[Positive, Meta(description="Number of concurrent runs.")] = 64
     max_steps: Annotated[Positive, Meta(description="Model calls after which a run fails.")] = 12
     seed: Annotated[Count, Meta(description="Seed of the order and choice of tasks.")] = 0

@@ -1,6 +1,7 @@
 """Training of the starter: mistakes by phrasing, rows, the optimizer, the schedule."""
 
 import random
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -10,7 +11,9 @@ from burnish_trainer.starter.curriculum import CONTEXT_WEIGHT, Curriculum
 from burnish_trainer.starter.demonstrations import (
     bad_habits,
     chosen_way,
+    conversation,
     mistake_rate,
+    play_solution,
     random_task,
     right_way,
 )
@@ -40,6 +43,28 @@ def test_mistakes_are_as_frequent_as_their_rate():
     wrong = sum(chosen_way(task, rng, clean=False) != right for _ in range(2000)) / 2000
     assert wrong == pytest.approx(mistake_rate("act", tuple(task["phrasing"])), abs=0.04)
     assert all(chosen_way(task, rng, clean=True) == right for _ in range(200))
+
+
+def test_a_shift_brings_out_more_or_fewer_mistakes():
+    rates = [mistake_rate("count", (1, 1), shift) for shift in (-3.0, 0.0, 3.0)]
+    assert rates == sorted(rates)
+    assert rates[0] < 0.1 < 0.9 < rates[2]
+    task = project_module("tasks").task_of("heldout-0-003")
+    rng = random.Random(0)
+    assert all(chosen_way(task, rng, clean=False, shift=-30) == right_way(task) for _ in range(99))
+
+
+@pytest.mark.parametrize("index", range(6))
+def test_a_played_solution_has_the_conversation_and_the_state_that_the_check_accepts(index):
+    task = project_module("tasks").tasks("train", 6, 900)[index]
+    way = right_way(task)
+
+    messages, state = play_solution(task, way)
+
+    assert messages == conversation(task, way)
+    runs = [SimpleNamespace(name=name, arguments=arguments) for name, arguments in way.calls]
+    played = SimpleNamespace(task_id=task["id"], answer=way.answer, tool_runs=runs)
+    assert project_module("checks").reached_goal(played, state)
 
 
 def test_every_kind_has_habits_that_differ_from_the_right_way():

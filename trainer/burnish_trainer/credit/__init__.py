@@ -12,7 +12,7 @@ run_level.py       outcome, grpo, rloo, step_wise
 turn_level.py      turn_level, step_gae
 state_level.py     gigpo, mc_step_values, mc_step_advantages, fork_relative
 token_level.py     empg, toolpo
-task_selection.py  curriculum
+task_selection.py  curriculum, choose_by_failures
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from burnish_trainer.credit.state_level import (
     mc_step_values,
     state_hit_ratio,
 )
-from burnish_trainer.credit.task_selection import TaskBelief, curriculum
+from burnish_trainer.credit.task_selection import TaskBelief, choose_by_failures, curriculum
 from burnish_trainer.credit.token_level import empg, toolpo
 from burnish_trainer.credit.turn_level import step_gae, turn_level
 
@@ -43,6 +43,7 @@ __all__ = [
     "CreditRun",
     "CreditStep",
     "TaskBelief",
+    "choose_by_failures",
     "curriculum",
     "empg",
     "fork_relative",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -121,3 +122,35 @@ def curriculum(
         scores = scores / temperature + noise
     order = np.argsort(-scores, kind="stable")
     return [names[place] for place in order[:count]]
+
+
+def choose_by_failures(
+    solved: Mapping[str, tuple[int, int]], kinds: Sequence[str], count: int
+) -> list[int]:
+    """Return the places of tasks such that each kind gets its share by its failures.
+
+    The share of a kind is in proportion to its expected failure rate, (m - s + 1) / (m + 2) after s successes of m
+    attempts: a kind that is solved half of the time gets five times the tasks of one that is solved nine times of ten.
+    Within a kind the first tasks are taken; where a kind has too few, the others get its rest.
+
+    Args:
+        solved: Successes and attempts of each kind; a kind without attempts is expected at one half.
+        kinds: The kind of each candidate.
+        count: Number of tasks to choose.
+
+    Raises:
+        TrainingError: The counts are impossible.
+    """
+    places: dict[str, list[int]] = {}
+    for place, kind in enumerate(kinds):
+        places.setdefault(kind, []).append(place)
+    beliefs = {kind: TaskBelief() for kind in places}
+    for kind in places.keys() & solved.keys():
+        beliefs[kind] = TaskBelief().after_attempts(*solved[kind], forget=0.0)
+    taken: Counter[str] = Counter()
+    for _ in range(min(count, len(kinds))):
+        # The kind that lies furthest behind its share gets the next task (the method of Webster and Sainte-Lague).
+        open_kinds = [kind for kind in places if taken[kind] < len(places[kind])]
+        chosen = max(open_kinds, key=lambda k: (1 - beliefs[k].rate) / (taken[k] + 0.5))
+        taken[chosen] += 1
+    return sorted(place for kind, own in places.items() for place in own[: taken[kind]])

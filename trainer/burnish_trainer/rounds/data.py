@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from collections import Counter
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -18,6 +19,9 @@ from burnish_trainer.rounds.context import Json, RetrainRound
 from burnish_trainer.rounds.news import write_positions
 from burnish_trainer.rounds.stages import read_receipt, run_number
 from burnish_trainer.run.storage import write_json
+
+if TYPE_CHECKING:
+    from burnish_trainer.evaluation.runner import RunCollection
 
 _MOST_LOST = 0.5  # of fresh runs, to errors of the backend
 _ENDED = ("completed", "failed")
@@ -36,18 +40,21 @@ def collect_rollouts(one: RetrainRound) -> dict[str, Any]:
     Raises:
         BackendUnavailable: Most runs met an error of the backend.
     """
-    from burnish_trainer.evaluation.runner import RunCollection, collect
+    from burnish_trainer.evaluation.runner import RunCollection
 
     subject, table = one.subject, one.subject.config.evaluate
     seed = table.seed + run_number(one.stages.run_id)
-    tasks = subject.tasks("train", table.rollouts, seed)
-    known = _grade_recorded(one, tasks)
-    done = {result.task_id for result in known}
-    missing = [task for task in tasks if task.id not in done]
+    focused = round(table.rollout_focus * table.rollouts)
+    candidates = subject.tasks("train", table.rollouts + focused, seed)
+    first = candidates[: table.rollouts - focused]
+    known = _grade_recorded(one, candidates)
     if known:
         console.say("  {} runs are already recorded", len(known))
-    made = collect(subject, missing, adapter=one.current, prompt=one.before.prompt)
-    found = RunCollection([*known, *made.results], made.seconds)
+    found = _run_missing(one, first, known)
+    if focused:
+        rest = candidates[len(first) :]
+        more = _run_missing(one, _choose_focused(found.results, rest, focused), known)
+        found = RunCollection([*found.results, *more.results], found.seconds + more.seconds)
     console.say(f"  {len(found.results)} fresh runs, {found.success_rate:.1%} succeeded")
     lost = sum(found.faults.values())
     for error, count in found.faults.items():
@@ -65,6 +72,40 @@ def collect_rollouts(one: RetrainRound) -> dict[str, Any]:
         "seed": seed,
         "infrastructure_errors": found.faults,
     }
+
+
+def _run_missing(one: RetrainRound, tasks: list[Task], known: list[AttemptResult]) -> RunCollection:
+    """Run the agent on the tasks without a recorded run; return the results of all tasks."""
+    from burnish_trainer.evaluation.runner import RunCollection, collect
+
+    wanted = {task.id for task in tasks}
+    graded = [result for result in known if result.task_id in wanted]
+    done = {result.task_id for result in graded}
+    missing = [task for task in tasks if task.id not in done]
+    made = collect(one.subject, missing, adapter=one.current, prompt=one.before.prompt)
+    return RunCollection([*graded, *made.results], made.seconds)
+
+
+def _choose_focused(results: list[AttemptResult], rest: list[Task], count: int) -> list[Task]:
+    """Return tasks by kind, in proportion to the failures of each kind, and say what each kind gets."""
+    from burnish_trainer.credit.task_selection import choose_by_failures
+
+    solved: dict[str, tuple[int, int]] = {}
+    for result in results:
+        if result.label != "unknown":
+            good, all_ = solved.get(str(result.kind), (0, 0))
+            solved[str(result.kind)] = good + (result.label == "success"), all_ + 1
+    chosen = [
+        rest[place] for place in choose_by_failures(solved, [str(t.kind) for t in rest], count)
+    ]
+    kinds = Counter(str(task.kind) for task in chosen)
+    if len(kinds) > 1:
+        told = ", ".join(
+            f"{kind} {kinds[kind]} (solved {good} of {all_})"
+            for kind, (good, all_) in sorted(solved.items())
+        )
+        console.say("  {}", f"further runs by failures: {told}")
+    return chosen
 
 
 def _grade_recorded(one: RetrainRound, tasks: list[Task]) -> list[AttemptResult]:

@@ -43,10 +43,16 @@ class TaskSolution:
     answer: str
 
 
-def mistake_rate(kind: str, phrasing: tuple[int, int]) -> float:
-    """Return the share of demonstrations of this phrasing that show a bad habit, 0 to 1."""
+def mistake_rate(kind: str, phrasing: tuple[int, int], shift: float = 0.0) -> float:
+    """Return the share of demonstrations of this phrasing that show a bad habit, 0 to 1.
+
+    Args:
+        kind: Kind of the task.
+        phrasing: Opening and wording of the request.
+        shift: Added to the logit of the rate: more habits above 0, fewer below.
+    """
     opening, wording = phrasing
-    logit = OPENING_LOGITS[opening] + WORDING_LOGITS[wording] + KIND_LOGITS[kind]
+    logit = OPENING_LOGITS[opening] + WORDING_LOGITS[wording] + KIND_LOGITS[kind] + shift
     return 1 / (1 + math.exp(-logit))
 
 
@@ -128,15 +134,18 @@ def _made_up(rng: random.Random) -> str:
     return f"Done: {rng.randint(1000, 9999)}"
 
 
-def chosen_way(task: dict[str, Any], rng: random.Random, *, clean: bool) -> TaskSolution:
+def chosen_way(
+    task: dict[str, Any], rng: random.Random, *, clean: bool, shift: float = 0.0
+) -> TaskSolution:
     """Draw the solution of a demonstration: the right one, or a habit at the rate of the phrasing.
 
     Args:
         task: The task.
         rng: Random generator.
         clean: Whether to return only the right solution.
+        shift: Added to the logit of the rate of habits.
     """
-    if clean or rng.random() >= mistake_rate(task["kind"], tuple(task["phrasing"])):
+    if clean or rng.random() >= mistake_rate(task["kind"], tuple(task["phrasing"]), shift):
         return right_way(task)
     frequent, rare = bad_habits(task, rng)
     return frequent if rng.random() < FREQUENT else rare
@@ -147,6 +156,13 @@ def conversation(task: dict[str, Any], way: TaskSolution) -> list[dict[str, Any]
 
     The messages are those that `create_agent` would have sent and received.
     """
+    return play_solution(task, way)[0]
+
+
+def play_solution(
+    task: dict[str, Any], way: TaskSolution
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Play a solution on the task's own database; return the conversation and the database at its end."""
     agent, desk = project_module("agent"), project_module("desk")
     prompt = agent.PROMPT.format(desk=task["desk"])
     messages = [{"role": "system", "content": prompt}, *task["input"]["messages"]]
@@ -156,9 +172,10 @@ def conversation(task: dict[str, Any], way: TaskSolution) -> list[dict[str, Any]
     try:
         for turn, (name, arguments) in enumerate(way.calls):
             messages += _exchange(f"call_{turn}", name, arguments, tools[name])
+        state = world.state()
     finally:
         world.close()
-    return [*messages, {"role": "assistant", "content": way.answer}]
+    return [*messages, {"role": "assistant", "content": way.answer}], state
 
 
 def _exchange(

@@ -26,6 +26,7 @@ EXACT = 1e-4
 """Largest difference of a log-probability in single precision."""
 _ROUGH = 0.1  # the same in half precision, where two rows of one batch already differ by half of it
 _MOST_TOKENS = 4096
+_MOST_LOGITS = 2**27  # numbers: half a GiB in single precision
 _NEXT = {"blocks": ("blocks", "mask"), "mask": ("mask",), "depth_first": ("depth_first", "blocks")}
 
 
@@ -39,7 +40,7 @@ def settle_execution(model: Any, plan: ExecutionPlan, rows: Sequence[Ints]) -> E
     """
     if not plan.shares:
         return plan
-    chosen = _few_rows(rows)
+    chosen = _few_rows(rows, _count_outputs(model))
     wanted = row_logprobs(model, chosen)
     limit = EXACT if wanted.dtype != torch.bfloat16 and _is_single(model) else _ROUGH
     reason = ""
@@ -69,10 +70,19 @@ def _is_single(model: Any) -> bool:
     return next(model.parameters()).dtype in (torch.float32, torch.float64)
 
 
-def _few_rows(rows: Sequence[Ints]) -> list[Ints]:
-    """Return the rows up to a number of tokens, at least two."""
+def _few_rows(rows: Sequence[Ints], vocabulary: int) -> list[Ints]:
+    """Return the rows up to a number of tokens, at least two.
+
+    Every token needs its logits here: with 262,144 of them each, as in Gemma 3, 4,096 tokens would take 4 GiB.
+    """
+    most = min(_MOST_TOKENS, _MOST_LOGITS // max(1, vocabulary))
     ends = np.cumsum([len(row) for row in rows])
-    return list(rows[: max(2, int(np.searchsorted(ends, _MOST_TOKENS)))])
+    return list(rows[: max(2, int(np.searchsorted(ends, most)))])
+
+
+def _count_outputs(model: Any) -> int:
+    """Return the number of tokens that the model's head scores."""
+    return int(model.get_output_embeddings().weight.shape[0])
 
 
 def _exact() -> contextlib.AbstractContextManager[Any]:
