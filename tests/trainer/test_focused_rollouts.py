@@ -17,8 +17,9 @@ SETTINGS = {"rollouts": 16, "max_steps": 3, "concurrency": 4}
 
 def kinds_of_runs() -> Counter[str]:
     """Count the recorded fresh runs by the parity of their task."""
-    entries = burnish.Workspace().entries(Query(agent="shop", source="rollout"))
-    numbers = [int(entry.task_id.split("-")[-1]) for entry in entries]
+    workspace = burnish.Workspace()
+    runs = workspace.read(workspace.entries(Query(agent="shop", source="rollout")))
+    numbers = [int(str(run.task_id).split("-")[-1]) for run in runs]
     assert len(set(numbers)) == len(numbers), "no task is attempted twice"
     return Counter("odd" if number % 2 else "even" for number in numbers)
 
