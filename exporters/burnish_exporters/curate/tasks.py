@@ -80,7 +80,7 @@ def weigh_by_kind(most: float = MOST_WEIGHT) -> SetStep:
             group: min(most, totals[group[:2]] / kinds[group[:2]] / count)
             for group, count in runs.items()
         }
-        mean: Counter[tuple[str, str]] = Counter()
+        mean: defaultdict[tuple[str, str], float] = defaultdict(float)
         for group, count in runs.items():
             mean[group[:2]] += factors[group] * count / totals[group[:2]]
         for sample in known:
