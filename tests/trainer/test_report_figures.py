@@ -283,3 +283,26 @@ def test_prompt_versions_complete_the_four_arms(measured):
     finally:
         for one in (other, foreign):
             (measured.home / "evaluations" / "results" / f"{one.name}.json").unlink()
+
+
+@pytest.mark.slow
+def test_costs_and_regressions_have_intervals_of_their_own(measured, facts):
+    by_side = {side: defaultdict(list) for side in ("before", "after")}
+    for side, by_task in by_side.items():
+        for one in measured.found.extras["attempts"][side]:
+            if one["pool"] == "heldout":
+                by_task[one["task_id"]].append(one["cost"]["output_tokens"])
+    differences = [
+        statistics.fmean(by_side["after"][task]) - statistics.fmean(costs)
+        for task, costs in by_side["before"].items()
+    ]
+    change = facts["cost_changes"]["output_tokens"]
+    assert change["change"] == pytest.approx(statistics.fmean(differences))
+    half = 2.201 * statistics.stdev(differences) / 12**0.5  # Student's t of 11 degrees of freedom
+    assert change["ci95"][1] - change["change"] == pytest.approx(half, rel=1e-3)
+    pool = measured.found.pools["heldout"]
+    lost = facts["pools"]["heldout"]["regressions"]
+    assert (lost["part"], lost["whole"]) == (pool.lost, pool.before.successes)
+    assert lost["low"] <= pool.lost / pool.before.successes <= lost["high"]
+    (cost,) = [table for table in list_tables(facts) if table.title == "Cost"]
+    assert cost.columns[-1] == "more of a held-out run [95 %]"

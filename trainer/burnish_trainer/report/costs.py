@@ -6,7 +6,11 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from burnish.records import PoolComparison
+from burnish.statistics.means import measure_mean_gain
 from burnish_trainer.evaluation.attempts.ended import AttemptResult
+
+_COMPARED = ("steps", "tool_calls", "input_tokens", "output_tokens", "latency_s")
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,7 @@ def measure_costs(results: Sequence[AttemptResult], prices: Prices) -> dict[str,
     seconds = sorted(cost.get("latency_s", 0.0) for cost in costs)
     successes = sum(result.label == "success" for result in results)
     found |= {
+        "latency_mean_s": statistics.fmean(seconds),
         "latency_p50_s": _quantile(seconds, 0.5),
         "latency_p95_s": _quantile(seconds, 0.95),
     }
@@ -61,6 +66,30 @@ def measure_costs(results: Sequence[AttemptResult], prices: Prices) -> dict[str,
         found["usd_per_run"] = total / len(costs)
         if successes:
             found["usd_per_success"] = total / successes
+    return found
+
+
+def compare_costs(pool: PoolComparison | None) -> dict[str, dict[str, object]]:
+    """Return how much more a run costs after than before, by measure, with its interval over families of tasks.
+
+    Args:
+        pool: Comparison of the pool whose tasks both versions attempted; None without one.
+    """
+    found: dict[str, dict[str, object]] = {}
+    for measure in _COMPARED:
+        pairs = (
+            [(t.family, *t.cost[measure]) for t in pool.tasks if measure in t.cost] if pool else []
+        )
+        if not pairs:
+            continue
+        largest = max(max(abs(before), abs(after)) for _, before, after in pairs)
+        change = measure_mean_gain(
+            [(family, after - before) for family, before, after in pairs], span=largest
+        )
+        found[measure] = {
+            "change": change.gain, "ci95": (change.low, change.high), "p_value": change.p_value,
+            "tasks": len(pairs), "families": change.clusters,
+        }  # fmt: skip
     return found
 
 

@@ -15,7 +15,7 @@ import msgspec
 import burnish
 from burnish.records import Evaluation
 from burnish_trainer.evaluation.attempts.ended import AttemptResult
-from burnish_trainer.report.costs import Prices, measure_costs
+from burnish_trainer.report.costs import Prices, compare_costs, measure_costs
 from burnish_trainer.report.failure_modes import count_failure_modes
 from burnish_trainer.report.figures.arms import compare_arms
 from burnish_trainer.report.figures.attempts_by_task import (
@@ -27,7 +27,7 @@ from burnish_trainer.report.figures.conduct import measure_conduct
 from burnish_trainer.report.figures.learning_curve import read_learning
 from burnish_trainer.report.figures.limit_tests import measure_limits, measure_power
 from burnish_trainer.report.figures.round_trend import measure_gaps, measure_rounds
-from burnish_trainer.report.figures.shares import read_tags
+from burnish_trainer.report.figures.shares import describe_share, read_tags
 from burnish_trainer.report.lookup import ReportedEvaluation, list_reports
 from burnish_trainer.report.side_by_side import add_steps
 from burnish_trainer.report.sides import (
@@ -84,6 +84,7 @@ def assemble_report(
         "measures": {
             name: measure_costs(side.results, prices or Prices()) for name, side in sides.items()
         },
+        "cost_changes": compare_costs(evaluation.pools.get("heldout")) if len(sides) == 2 else {},
         "calls": {name: measure_conduct(side, successes, tags) for name, side in sides.items()},
         "failure_modes": {
             name: count_failure_modes(side.runs_with("fail"), successes)
@@ -118,6 +119,7 @@ def _pool_facts(pool: Any) -> Json:
         **{
             key: facts[key] for key in ("before", "after", "gain", "ci95", "won", "lost", "p_value")
         },
+        "regressions": describe_share(pool.lost, pool.before.successes, "nothing was solved"),
         "tasks": len(pool.tasks) or pool.before.total,
         "families": pool.families or pool.before.total,
         "by_kind": facts["by_kind"],

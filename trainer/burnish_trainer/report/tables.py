@@ -26,11 +26,16 @@ _MEASURES = {
     "input_tokens": ("input tokens of a run", 0),
     "output_tokens": ("output tokens of a run", 0),
     "tokens_per_success": ("tokens for each success", 0),
+    "latency_mean_s": ("latency, mean, s", 3),
     "latency_p50_s": ("latency p50, s", 3),
     "latency_p95_s": ("latency p95, s", 3),
     "usd_per_run": ("US dollars of a run", 5),
     "usd_per_success": ("US dollars for each success", 5),
 }
+
+
+_CHANGED = {"latency_mean_s": "latency_s"}
+"""The measure of a pair of attempts that a row of the costs shows."""
 
 
 def list_tables(facts: Json, *, flips: int = 50) -> list[ReportTable]:
@@ -83,7 +88,9 @@ def _iterate_tables(facts: Json, most: int) -> Iterator[ReportTable]:
 
 def _success_table(facts: Json, sides: list[str]) -> ReportTable:
     paired = len(sides) == 2
-    gain = ["gain, points [95 %]", "won", "lost", "p"] if paired else []
+    gain = (
+        ["gain, points [95 %]", "won", "lost", "p", "lost of the solved [95 %]"] if paired else []
+    )
     note = "Intervals of shares are Wilson's"
     return ReportTable(
         "Success",
@@ -127,6 +134,7 @@ def _success_rows(facts: Json) -> Iterator[list[str]]:
             str(pool["won"]),
             str(pool["lost"]),
             format_p(pool["p_value"]),
+            format_share(pool["regressions"]),
         ]
 
 
@@ -137,20 +145,33 @@ def name_flip(flip: Json) -> str:
 
 def _cost_table(facts: Json, sides: list[str]) -> ReportTable:
     measures = [facts["measures"][side] for side in facts["sides"]]
+    changes = facts["cost_changes"]
     rows = [
-        [title, *(format_number(side.get(key), digits) for side in measures)]
+        [
+            title,
+            *(format_number(side.get(key), digits) for side in measures),
+            *([_format_change(changes.get(_CHANGED.get(key, key)), digits)] if changes else []),
+        ]
         for key, (title, digits) in _MEASURES.items()
         if any(key in side for side in measures)
     ]
+    more = ["more of a held-out run [95 %]"] if changes else []
     priced = any("usd_per_run" in side for side in measures)
     note = "A success costs all runs, failed ones too, over the number of successes."
     return ReportTable(
         "Cost",
-        ["measure", *sides],
+        ["measure", *sides, *more],
         rows,
         note if priced else f"{note} For US dollars give --prices.",
         "no run recorded its tokens",
     )
+
+
+def _format_change(change: Json | None, digits: int) -> str:
+    if change is None:
+        return "-"
+    low, high = change["ci95"]
+    return f"{change['change']:+,.{digits}f} [{low:+,.{digits}f}, {high:+,.{digits}f}]"
 
 
 def _mode_rows(facts: Json) -> Iterator[list[str]]:
