@@ -210,6 +210,7 @@ def _print_evaluation(found: Any) -> None:
     print_table(f"{found.agent} on {found.base_model}", columns, rows)
     for line in evaluation_notes(found):
         console.say(f"  {line}")
+    console.say("  {}", f"burnish report {found.agent} shows everything that was measured")
 
 
 COMMANDS = {
