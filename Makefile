@@ -1,5 +1,6 @@
 # Everything a newcomer or CI calls. Needs Python 3.11 or newer, make and git; the rest is installed into .venv.
 PYTHON ?= python3
+PYTHON312 ?= python3.12
 BIN := .venv/bin
 # The newest LangChain, which pip does not yet resolve together with the rest.
 NEXT := langchain==1.5.0 langchain-core==1.8.1
@@ -12,7 +13,7 @@ export TOKENIZERS_PARALLELISM = false
 # Lets an environment see the packages of .venv too.
 share_packages = .venv-$(1)/bin/python -c 'import sysconfig; open(sysconfig.get_path("purelib") + "/zz_shared.pth", "w").write("import site; site.addsitedir(\"$(CURDIR)/" + sysconfig.get_path("purelib", vars={"base": ".venv"}) + "\")\n")'
 
-.PHONY: demo test test-quick test-next test-recorder test-providers providers-page pretrained nightly nightly-vllm consumers lint bench docs clean suites
+.PHONY: demo test test-quick test-next test-recorder test-providers providers-page pretrained nightly nightly-vllm consumers environments openenv lint bench docs clean suites
 .DEFAULT_GOAL := demo
 
 .venv/runtime: pyproject.toml constraints.txt
@@ -74,6 +75,21 @@ share_packages = .venv-$(1)/bin/python -c 'import sysconfig; open(sysconfig.get_
 	$(call share_packages,$*)
 	touch $@
 
+# OpenEnv's own package, beside the packages that it shares with .venv.
+.venv-openenv/ready: tests/environments/openenv.txt .venv/dev Makefile
+	$(PYTHON) -m venv .venv-openenv
+	.venv-openenv/bin/python -m pip install --quiet --upgrade pip
+	.venv-openenv/bin/python -m pip install --quiet --no-deps --requirement $<
+	$(call share_packages,openenv)
+	touch $@
+
+# Harbor needs Python 3.12.
+.venv-harbor/ready: tests/environments/harbor.txt Makefile
+	$(PYTHON312) -m venv .venv-harbor
+	.venv-harbor/bin/python -m pip install --quiet --upgrade pip
+	.venv-harbor/bin/python -m pip install --quiet --requirement $<
+	touch $@
+
 demo: .venv/runtime          ## the whole loop on the bundled model, in a few minutes
 	$(BIN)/burnish demo --home out/demo --html out/demo/report.html
 
@@ -109,6 +125,12 @@ nightly-vllm: .venv/dev .venv-vllm/receiver  ## the starter and its adapters on 
 
 consumers: .venv/dev $(CONSUMERS:%=.venv-%/consumer)  ## our formats in their consumers' own code and under their chat templates
 	CONSUMERS=1 $(BIN)/python -m pytest -q tests/consumers tests/exporters/test_formats_in_trl.py tests/exporters/test_trl_templates.py
+
+openenv: .venv-openenv/ready  ## OpenEnv's environments as ours, and ours as OpenEnv's, with the real package
+	ENVIRONMENTS=openenv .venv-openenv/bin/python -m pytest -q tests/environments/test_openenv.py
+
+environments: openenv .venv-harbor/ready  ## the same, and tasks that Harbor's own command writes
+	ENVIRONMENTS=harbor $(BIN)/python -m pytest -q tests/environments/test_harbor.py
 
 lint: .venv/dev              ## style, layers, types, spelling, plain English
 	$(BIN)/ruff check .

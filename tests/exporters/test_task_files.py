@@ -209,6 +209,20 @@ def test_folders_of_harbor_tasks_are_tasks(tmp_path):
         load_tasks(agent("tasks/"), tmp_path, "heldout")
 
 
+@pytest.mark.parametrize(
+    ("more", "instruction", "said"),
+    [
+        ("", "\n", r"instruction\.md is empty"),
+        ('[[steps]]\nname = "step-1"\n', "Go", "has 1 steps"),
+    ],
+)
+def test_a_harbor_task_without_one_request_is_refused(tmp_path, more, instruction, said):
+    (tmp_path / "task.toml").write_text(HARBOR + more)
+    (tmp_path / "instruction.md").write_text(instruction)
+    with pytest.raises(EvaluationError, match=said):
+        load_tasks(agent("."), tmp_path, "heldout")
+
+
 def test_a_harbor_reward_is_read(tmp_path):
     assert read_reward(tmp_path) is None
     (tmp_path / "reward.txt").write_text("0.5\n")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from burnish.errors import EvaluationError
 from burnish.records import Json, Task
@@ -71,6 +71,7 @@ def read_reward(folder: Path) -> dict[str, float] | None:
 def _read_task(folder: Path) -> Task:
     try:
         config = tomllib.loads((folder / _CONFIG).read_text("utf-8"))
+        _refuse_steps(config, folder)
         instruction = (folder / _INSTRUCTION).read_text("utf-8").strip()
     except (OSError, ValueError) as problem:
         raise EvaluationError(
@@ -78,6 +79,12 @@ def _read_task(folder: Path) -> Task:
             f"{_CONFIG} and {_INSTRUCTION}",
             f"ls {folder}",
         ) from problem
+    if not instruction:
+        raise EvaluationError(
+            f"Harbor task {folder}: {_INSTRUCTION} is empty",
+            "the request of the task",
+            f"edit {folder / _INSTRUCTION}",
+        )
     named, metadata = _table(config, "task"), _table(config, "metadata")
     task_id = str(named.get("name") or folder.name)
     tags = metadata.get("tags") or named.get("keywords")
@@ -103,6 +110,21 @@ def _read_task(folder: Path) -> Task:
             },
         },
     )
+
+
+def _refuse_steps(config: dict[str, Any], folder: Path) -> None:
+    """Refuse a task of several steps, each with an instruction of its own.
+
+    Raises:
+        EvaluationError: The task has steps.
+    """
+    steps = config.get("steps")
+    if isinstance(steps, list) and steps:
+        raise EvaluationError(
+            f"Harbor task {folder} has {len(cast('list[Any]', steps))} steps",
+            f"a task with one {_INSTRUCTION}, because an attempt has one input",
+            f"mv {folder} out of the task set",
+        )
 
 
 def _table(config: dict[str, Any], name: str) -> dict[str, Any]:
