@@ -19,6 +19,10 @@ if "NIGHTLY" not in os.environ:
 if "CONSUMERS" not in os.environ:
     collect_ignore.append("consumers")
 
+# These need the real OpenEnv and Harbor; `make environments` installs them.
+if "ENVIRONMENTS" not in os.environ:
+    collect_ignore.append("environments")
+
 # A shell that runs the suite in the background has interrupts ignored, and so would have every child.
 with contextlib.suppress(ValueError):  # not the main thread
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
