@@ -114,6 +114,8 @@ def test_an_attempt_that_never_ends_fails_at_its_time_limit_and_holds_up_nothing
     assert labels["heldout-21"]["reason"] == "the attempt took longer than 8 s"
     assert labels["heldout-21"]["infrastructure"] is False
     assert {one["status"] for one in labels.values()} == {"completed", "cancelled"}
+    told = "base: 1 of 3 attempts did not finish and failed: the attempt took longer than 8 s"
+    assert told in evaluation_notes(found)
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from burnish.records import Evaluation
@@ -28,12 +29,28 @@ def evaluation_notes(found: Evaluation) -> list[str]:
                 f"{name or 'base'}: {count} of {facts['attempts']} attempts met an error of the "
                 f"infrastructure and do not count: {error}"
             )
+        notes += _note_unfinished(found, side, name or "base")
         if remembered := known.get(side, 0):
             notes.append(
                 f"{name or 'base'}: {remembered} of {facts['attempts']} results come from the cache; "
                 "burnish eval --fresh repeats the attempts"
             )
     return notes
+
+
+def _note_unfinished(found: Evaluation, side: str, name: str) -> list[str]:
+    """Note what ended attempts that count as failures: a limit, or an error of the agent; the three commonest."""
+    attempts: Any = found.extras.get("attempts") or {}
+    rows: list[dict[str, Any]] = attempts.get(side) or []
+    counted = Counter(
+        row["reason"]
+        for row in rows
+        if row.get("label") == "fail" and row.get("status") != "completed" and row.get("reason")
+    )
+    return [
+        f"{name}: {count} of {len(rows)} attempts did not finish and failed: {str(reason)[:200]}"
+        for reason, count in counted.most_common(3)
+    ]
 
 
 def _note_families(found: Evaluation) -> list[str]:
