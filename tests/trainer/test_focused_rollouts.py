@@ -12,7 +12,7 @@ ODD_FAILS = """
 def even_task(trajectory, state):
     return int(trajectory.task_id.split("-")[-1]) % 2 == 0
 """
-SETTINGS = {"rollouts": 16, "max_steps": 3, "concurrency": 4}
+SETTINGS = {"rollouts": 16, "rollout_focus": 0.5, "max_steps": 3, "concurrency": 4}
 
 
 def kinds_of_runs() -> Counter[str]:

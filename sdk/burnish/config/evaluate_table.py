@@ -23,7 +23,7 @@ class EvaluateConfig(Table, frozen=True, kw_only=True):
         Meta(
             description="Share of those runs that goes to kinds of task in proportion to their failures in the others."
         ),
-    ] = 0.5
+    ] = 0.0
     concurrency: Annotated[Positive, Meta(description="Number of concurrent runs.")] = 64
     max_steps: Annotated[Positive, Meta(description="Model calls after which a run fails.")] = 12
     seed: Annotated[Count, Meta(description="Seed of the order and choice of tasks.")] = 0
