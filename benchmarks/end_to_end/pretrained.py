@@ -84,9 +84,10 @@ QUICK = Size(
     base=6,
     train={"learning_rate": 2e-3, "epochs": 10, "batch_size": 8},
 )
-CAREFUL: dict[
-    str, Any
-] = {}  # the defaults of burnish.toml, except where a line here says otherwise
+CAREFUL: dict[str, Any] = {  # beside the default rate, epochs and start
+    "evaluate": {"rollout_focus": 0.5},
+    "dataset": {"recipe": {"weigh": "kind"}},
+}
 CARELESS: dict[str, Any] = {
     "train": {"learning_rate": 8e-4, "epochs": 2, "batch_size": 8},
     "dataset": {"recipe": {"sources": ["rollout"]}},
