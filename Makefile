@@ -13,7 +13,7 @@ export TOKENIZERS_PARALLELISM = false
 # Lets an environment see the packages of .venv too.
 share_packages = .venv-$(1)/bin/python -c 'import sysconfig; open(sysconfig.get_path("purelib") + "/zz_shared.pth", "w").write("import site; site.addsitedir(\"$(CURDIR)/" + sysconfig.get_path("purelib", vars={"base": ".venv"}) + "\")\n")'
 
-.PHONY: demo test test-quick test-next test-recorder test-providers providers-page pretrained nightly nightly-vllm consumers environments openenv lint bench docs clean suites
+.PHONY: demo test test-quick test-next test-recorder test-providers providers-page pretrained nightly nightly-vllm consumers environments openenv four-bit lint bench docs clean suites
 .DEFAULT_GOAL := demo
 
 .venv/runtime: pyproject.toml constraints.txt
@@ -147,4 +147,4 @@ docs: .venv/dev              ## the documentation as HTML, warnings are errors
 	$(BIN)/python -m sphinx -n -W -q docs docs/_build
 
 clean:                       ## remove what the targets above made
-	rm -rf .venv .venv-next .venv-recorder .venv-suites .venv-providers .venv-phoenix .venv-mlflow .venv-vllm .venv-pretrained $(CONSUMERS:%=.venv-%) out docs/_build
+	rm -rf .venv .venv-next .venv-recorder .venv-suites .venv-providers .venv-phoenix .venv-mlflow .venv-vllm .venv-pretrained $(CONSUMERS:%=.venv-%) .venv-fourbit out docs/_build

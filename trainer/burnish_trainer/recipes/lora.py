@@ -45,8 +45,20 @@ def load_base(folder: Path, recipe: TrainRecipe) -> tuple[Any, Any]:
     if quantization is not None:
         from peft import prepare_model_for_kbit_training
 
+        _keep_layout(model)
         model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
     return model, tokenizer
+
+
+def _keep_layout(model: Any) -> None:
+    """Keep bitsandbytes from repacking weights on a processor.
+
+    At the first forward pass in evaluation it repacks 4-bit weights for a kernel without a backward pass, and later
+    trainings have wrong gradients.
+    """
+    for layer in model.modules():
+        if hasattr(layer, "support_avx512bf16_for_cpu"):
+            layer.support_avx512bf16_for_cpu = False
 
 
 def add_adapter(model: Any, recipe: TrainRecipe, start: Path | None) -> Any:
