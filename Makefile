@@ -132,6 +132,9 @@ openenv: .venv-openenv/ready  ## OpenEnv's environments as ours, and ours as Ope
 environments: openenv .venv-harbor/ready  ## the same, and tasks that Harbor's own command writes
 	ENVIRONMENTS=harbor $(BIN)/python -m pytest -q tests/environments/test_harbor.py
 
+four-bit: .venv/dev .venv-fourbit/consumer  ## QLoRA and QDoRA on the processor, with a real bitsandbytes
+	.venv-fourbit/bin/python -m pytest -q tests/trainer/test_recipes.py -k 4_bit
+
 lint: .venv/dev              ## style, layers, types, spelling, plain English
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

@@ -19,8 +19,8 @@ import numpy as np
 
 from burnish_trainer.tree.prefix_trie import Ints, shared_length, sort_rows
 
-PAYS = 1.25
-"""Ratio of flat to distinct tokens from which the trie is faster than padded rows."""
+PAYS = 1.2
+"""Ratio of flat to distinct tokens from which the trie is faster than padded rows: measured, see benchmarks/RESULTS.md."""
 _WINDOW = 4  # steps whose rows are sorted by prefix together
 _SAMPLED_STEPS = 64  # steps whose tokens are counted
 
@@ -30,7 +30,7 @@ class ExecutionPlan:
     """Choice of how the rows of a run are computed.
 
     Attributes:
-        kind: "rows", "blocks", "mask" or "depth_first".
+        kind: "rows", "blocks", "flex", "mask" or "depth_first".
         reason: Why, in words.
         flat_tokens: Tokens of the counted steps over all rows, padding left out.
         distinct_tokens: Distinct tokens of the same steps, each step by itself.

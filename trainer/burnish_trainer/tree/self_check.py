@@ -27,6 +27,15 @@ EXACT = 1e-4
 _ROUGH = 0.1  # the same in half precision, where two rows of one batch already differ by half of it
 _MOST_TOKENS = 4096
 _MOST_LOGITS = 2**27  # numbers: half a GiB in single precision
+_REFUSALS = (
+    NotImplementedError,
+    TypeError,
+    ValueError,
+    KeyError,
+    IndexError,
+    AttributeError,
+)
+"""Errors of a model that cannot compute in one of the ways; of a compiled kernel, any other runtime error too."""
 _NEXT = {"blocks": ("blocks", "mask"), "mask": ("mask",), "depth_first": ("depth_first", "blocks")}
 
 
@@ -44,26 +53,31 @@ def settle_execution(model: Any, plan: ExecutionPlan, rows: Sequence[Ints]) -> E
     wanted = row_logprobs(model, chosen)
     limit = EXACT if wanted.dtype != torch.bfloat16 and _is_single(model) else _ROUGH
     reason = ""
-    for kind in _NEXT[plan.kind]:
+    for kind in ways_to_try(plan.kind, next(model.parameters()).device.type):
         if kind == "depth_first" and not can_keep_context(model):
             reason = "gradient checkpointing keeps no keys and values"
             continue
+        refusals = (*_REFUSALS, RuntimeError) if kind == "flex" else _REFUSALS
         try:
             difference = _largest_difference(model, kind, chosen, wanted)
-        except (
-            NotImplementedError,
-            TypeError,
-            ValueError,
-            KeyError,
-            IndexError,
-            AttributeError,
-        ) as error:
+        except refusals as error:
             reason = f"{kind}: {str(error)[:200] or type(error).__name__}"
             continue
         if difference <= limit:
             return dataclasses.replace(plan, kind=kind)
         reason = f"{kind}: log-probabilities differ by {difference:.2g} from those of single rows"
     return dataclasses.replace(plan, kind="rows", reason=reason)
+
+
+def ways_to_try(kind: str, device: str) -> tuple[str, ...]:
+    """Return the ways of execution in their order; FlexAttention comes before blocks on a GPU.
+
+    Args:
+        kind: The planned way.
+        device: Kind of the model's device.
+    """
+    ways = _NEXT[kind]
+    return ("flex", *ways) if kind == "blocks" and device == "cuda" else ways
 
 
 def _is_single(model: Any) -> bool:
@@ -127,4 +141,4 @@ def _evaluating(model: Any) -> Generator[None]:
 
 def execution(model: Any, kind: str) -> contextlib.AbstractContextManager[None]:
     """Return the context in which a model computes in this way."""
-    return tree_attention(model) if kind == "blocks" else contextlib.nullcontext()
+    return tree_attention(model) if kind in ("blocks", "flex") else contextlib.nullcontext()

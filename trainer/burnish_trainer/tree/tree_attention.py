@@ -1,9 +1,10 @@
 """Compute log-probabilities of a trie's tokens in one forward pass: tree attention.
 
-Positions are depths, and a node attends to its own ancestors. Two forms give the same numbers:
+Positions are depths, and a node attends to its own ancestors. Three forms give the same numbers:
 
 - blocks: an attention function that transformers' `AttentionInterface` knows as "burnish_tree". It attends block by
   block (`tree_layout.py`) with torch's scaled-dot-product attention, so the cost follows the paths.
+- flex: the same layout in torch's FlexAttention (`flex.py`), on a GPU.
 - mask: one additive mask over all nodes, for models whose attention is their own (a soft cap, attention sinks).
 
 `attention_logprobs` is the entry; the model's own head gives the logits.
@@ -24,11 +25,12 @@ from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_f
 from transformers.masking_utils import sdpa_mask
 
 from burnish_trainer.logits import logits_at
+from burnish_trainer.tree.flex import attend_by_flex
 from burnish_trainer.tree.prefix_trie import PrefixTrie
 from burnish_trainer.tree.tree_layout import TreeLayout, dense_mask, make_layout
 
 NAME = "burnish_tree"
-AttentionForm = Literal["blocks", "mask", "rows"]
+AttentionForm = Literal["blocks", "flex", "mask", "rows"]
 Bools = npt.NDArray[np.bool_]
 
 
@@ -36,12 +38,13 @@ class TreeMask(torch.Tensor):
     """An empty 4-D tensor in the place of a mask: models pass it on unread, and it brings the layout of the trie."""
 
     tree: TreeLayout
+    flex: bool
 
 
-def make_tree_mask(trie: PrefixTrie, device: torch.device) -> TreeMask:
+def make_tree_mask(trie: PrefixTrie, device: torch.device, *, flex: bool = False) -> TreeMask:
     """Return the mask argument for a model whose attention is "burnish_tree"."""
     mask = torch.empty((1, 1, 0, 0), device=device).as_subclass(TreeMask)
-    mask.tree = make_layout(trie)
+    mask.tree, mask.flex = make_layout(trie), flex
     return mask
 
 
@@ -62,23 +65,36 @@ def attend_by_blocks(
         return sdpa_attention_forward(module, query, key, value, attention_mask, **options)
     if options.get("position_bias") is not None:
         raise NotImplementedError("attention with a bias by position")
+    if attention_mask.flex:
+        found = attend_by_flex(query, key, value, attention_mask.tree, options)
+        return found.transpose(1, 2).contiguous(), None
+    return _attend_all_blocks(module, (query, key, value), attention_mask.tree, options), None
+
+
+def _attend_all_blocks(
+    module: torch.nn.Module,
+    parts: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
+    layout: TreeLayout,
+    options: dict[str, Any],
+) -> torch.Tensor:
+    query, key, value = parts
     groups = getattr(module, "num_key_value_groups", 1)
     if groups > 1:
         key, value = repeat_kv(key, groups), repeat_kv(value, groups)
-    layout, window = attention_mask.tree, options.get("sliding_window")
+    window = options.get("sliding_window")
     queries, keys, values = (x.split(layout.sizes, dim=2) for x in (query, key, value))
     found: list[torch.Tensor] = []
     for place, block in enumerate(layout.blocks):
         own = range(block.first, block.last)
         seen = [*layout.context_in(block, window), *own]
         mask = layout.mask_of(place, window, query.device)
-        parts = (
+        part = (
             _joined([queries[s] for s in own]),
             _joined([keys[s] for s in seen]),
             _joined([values[s] for s in seen]),
         )
-        found.append(_attend_block(*parts, mask, options))
-    return _joined(found).transpose(1, 2).contiguous(), None
+        found.append(_attend_block(*part, mask, options))
+    return _joined(found).transpose(1, 2).contiguous()
 
 
 def _attend_block(
@@ -148,7 +164,7 @@ def attention_logprobs(
         model: A causal language model, with or without an adapter.
         trie: The trie.
         wanted: Nodes (N); a root has no context and cannot be wanted.
-        form: How the model attends; "blocks" needs the model inside `tree_attention`, "rows" a trie of one row.
+        form: How the model attends; "blocks" and "flex" need the model inside `tree_attention`, "rows" a trie of one row.
 
     Returns:
         Log-probabilities (K) of the wanted nodes in the order of the nodes, in at least single precision.
@@ -156,8 +172,8 @@ def attention_logprobs(
     device = next(model.parameters()).device
     ids = torch.from_numpy(trie.tokens)[None].to(device)
     inputs: dict[str, Any] = {"position_ids": torch.from_numpy(trie.depths)[None].to(device)}
-    if form == "blocks":
-        inputs["attention_mask"] = make_tree_mask(trie, device)
+    if form in ("blocks", "flex"):
+        inputs["attention_mask"] = make_tree_mask(trie, device, flex=form == "flex")
     elif form == "mask":
         inputs["attention_mask"] = dense_mask(trie, next(model.parameters()).dtype, device)
     nodes = np.flatnonzero(wanted)

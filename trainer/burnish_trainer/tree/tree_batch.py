@@ -124,7 +124,7 @@ def _piece_logprobs(model: Any, piece: TreePiece, kind: str) -> torch.Tensor:
 
 
 def _form_of(kind: str) -> AttentionForm:
-    return "blocks" if kind == "blocks" else "rows" if kind == "rows" else "mask"
+    return kind if kind in ("blocks", "flex", "rows") else "mask"
 
 
 def backward_in_pieces(

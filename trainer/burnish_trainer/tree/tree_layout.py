@@ -8,6 +8,7 @@ neither a square over all nodes nor one call for each short segment is paid.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -42,18 +43,25 @@ class TreeLayout:
         blocks: Its blocks in the order of the nodes.
         sizes: Nodes of each segment.
         longest: Tokens of the longest path.
+        flex_masks: Masks of FlexAttention by sliding window, made at their first use.
     """
 
     trie: PrefixTrie
     blocks: list[AttentionBlock]
     sizes: list[int]
     longest: int
+    flex_masks: dict[int | None, Any] = field(default_factory=dict)
     _masks: dict[tuple[int, int | None], torch.Tensor | None] = field(default_factory=dict)
+
+    def window_of(self, window: int | None) -> int | None:
+        """Return the window of a sliding layer; None where every path fits into it."""
+        return None if window is None or self.longest <= window else window
 
     def context_in(self, block: AttentionBlock, window: int | None) -> tuple[int, ...]:
         """Return the context segments that the block's first node still sees through a sliding window."""
         segments, depths = self.trie.segments, self.trie.depths
-        if window is None or self.longest <= window:
+        window = self.window_of(window)
+        if window is None:
             return block.context
         nearest = int(depths[segments.starts[block.first]]) - window
         return tuple(s for s in block.context if depths[segments.ends[s] - 1] > nearest)
@@ -66,8 +74,7 @@ class TreeLayout:
             window: Tokens that a sliding layer attends to; None for full attention.
             device: Device of the mask.
         """
-        if window is not None and self.longest <= window:
-            window = None
+        window = self.window_of(window)
         key = (place, window)
         if key not in self._masks:
             self._masks[key] = self._make_mask(self.blocks[place], window, device)

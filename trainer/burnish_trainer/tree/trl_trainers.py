@@ -71,7 +71,7 @@ class BatchExecution:
             return self.last
         if self._settled is None:
             self._settled = settle_execution(model, ExecutionPlan("blocks", ""), rows)
-            if self._settled.kind == "blocks":
+            if self._settled.kind in ("blocks", "flex"):
                 base_of(model).set_attn_implementation(NAME)
         reason = self._settled.reason or f"{ratio:.2f} flat tokens for each distinct one"
         self.last = ExecutionPlan(self._settled.kind, reason, flat, distinct)
@@ -251,7 +251,7 @@ class TreeDPOTrainer(DPOTrainer):
     def _reference_logprobs(self, model: Any, batch: TreeBatch) -> torch.Tensor:
         """Return the reference's log-probabilities on the same trie: the adapter is off, or a second model answers."""
         if self.ref_model is not None:
-            if self._batches.last.kind == "blocks":
+            if self._batches.last.kind in ("blocks", "flex"):
                 base_of(self.ref_model).set_attn_implementation(NAME)
             return compute_logprobs(self.ref_model, batch, self._batches.last.kind)
         unwrapped: Any = self.accelerator.unwrap_model(model)
