@@ -1,4 +1,4 @@
-"""Attend over a trie with torch's FlexAttention: one fused kernel on a GPU that skips blocks nobody sees.
+"""Attend over a trie with torch's FlexAttention: one fused kernel on a GPU that skips hidden blocks.
 
 `attend_by_flex` is the entry. It is chosen on CUDA alone (`self_check.py`): on a processor torch has no backward pass for it.
 """
