@@ -13,6 +13,7 @@ import typer
 
 from burnish.cli.options import AsJson, Home
 from burnish.cli.output import print_json
+from burnish_trainer.prompts.commands import optimize_app, start_app
 from burnish_trainer.readiness.command import readiness_app
 from burnish_trainer.round_commands import (
     NOT_PROMOTED,
@@ -214,6 +215,8 @@ def _print_evaluation(found: Any) -> None:
 
 
 COMMANDS = {
+    "canary.start": start_app,
+    "optimize-prompt": optimize_app,
     "loop": loop_app,
     "plan": plan_app,
     "readiness": readiness_app,

@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from burnish.adapters.prompt_store import PromptVersion
 from burnish.errors import EvaluationError
 from burnish.records import Evaluation, PoolComparison, Task
 from burnish_exporters.tasks.task_sources import decode_tasks, hash_tasks
@@ -253,6 +254,7 @@ def run_arm(
     loop: EvaluationLoop,
     fresh: bool = False,
     folder: Path | None = None,
+    prompt: PromptVersion | None = None,
 ) -> ArmResults:
     """Return the results of one version on the tasks of all pools; reuse cached results.
 
@@ -264,6 +266,7 @@ def run_arm(
         loop: The event loop of the evaluation.
         fresh: Repeat all attempts.
         folder: Folder of the cached results; by default that of all evaluations.
+        prompt: The prompt version itself, if the workspace does not hold it.
     """
     jobs = options.list_jobs(pools)
     store = ArmCache(subject, version, pools, options, folder)
@@ -276,8 +279,8 @@ def run_arm(
     unstable: list[Any] = []
     if missing:
         loop.state.remember_starts(known.values())
-        prompt = find_prompt_version(subject, version.prompt)
-        runner = AttemptRunner(subject, version.adapter, options, loop=loop, prompt=prompt)
+        text = prompt or find_prompt_version(subject, version.prompt)
+        runner = AttemptRunner(subject, version.adapter, options, loop=loop, prompt=text)
         made, unstable = _run_jobs(runner, missing, ended, store.log, f"evaluating {version.label}")
         known = {**known, **made}
     results = [known[_key_of(job)] for job in jobs]
