@@ -56,7 +56,7 @@ def describe_unstable(found: Evaluation) -> list[str]:
     counts = Counter(one["verifier"] for one in several)
     sizes = {one["verifier"]: one["of"] for one in several}
     return [
-        f"{name} gave different verdicts on the same run in {count} of {sizes[name]} runs that were graded twice"
+        f"{name} gave different verdicts on the same run {count} times; of each arm {sizes[name]} runs were graded twice"
         for name, count in counts.items()
     ]
 

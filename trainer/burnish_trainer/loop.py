@@ -16,7 +16,7 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
-from burnish.canary.document import RUNNING
+from burnish.canary.document import RUNNING, name_target
 from burnish.errors import BurnishError, SettingsError
 from burnish.records import RetrainReport
 from burnish_trainer import console
@@ -105,7 +105,7 @@ class RetrainLoop:
         subject, home = self._subject, self._subject.workspace.home
         document = subject.workspace.canary(subject.name).document()
         if document.state in RUNNING:
-            return f"waiting: the rollout of {document.adapter} is {document.state}"
+            return f"waiting: the rollout of {name_target(document.candidate)} is {document.state}"
         left = self._seconds_left()
         if left > 0 and not ignore_interval:
             return f"waiting for the interval of {self._config.every}"

@@ -15,7 +15,7 @@ from burnish.adapters import Registry, Target
 from burnish.adapters.pointer import OWN
 from burnish.adapters.store import AdapterStore
 from burnish.canary import outcomes
-from burnish.canary.document import RUNNING, RolloutDocument
+from burnish.canary.document import RUNNING, RolloutDocument, name_target
 from burnish.errors import BurnishError, CanaryError
 from burnish.project import CanaryConfig
 from burnish.protocols import traits_of
@@ -62,7 +62,7 @@ def refuse_while_running(subject: AgentProject) -> None:
     document = subject.workspace.canary(subject.name).document()
     if document.state in RUNNING:
         raise CanaryError(
-            f"a rollout of {document.adapter} is {document.state}",
+            f"a rollout of {name_target(document.candidate)} is {document.state}",
             "none, or one that has ended",
             f"burnish canary status {subject.name}, or burnish retrain {subject.name} --no-canary",
         )

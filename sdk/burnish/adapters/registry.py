@@ -129,7 +129,7 @@ class Registry:
             f"{'adapter ' if prompt is None else ''}{label} is not a candidate of agent {agent!r}: "
             "it has no evaluation report",
             "a version that burnish eval has measured",
-            f"burnish eval {agent}{options}",
+            f"burnish eval {agent}{options} --register",
         )
 
     def require(

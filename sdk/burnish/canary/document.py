@@ -134,13 +134,13 @@ def stage_candidate(
         if document.candidate == candidate and document.state in ("STAGED", "LOADED"):
             return document  # interrupted before its first step
         raise CanaryError(
-            f"a rollout of {_name_target(document.candidate)} is {document.state}",
+            f"a rollout of {name_target(document.candidate)} is {document.state}",
             "a rollout that has ended",
             "burnish canary rollback, or burnish canary promote",
         )
     if document.stable == candidate:
         raise CanaryError(
-            f"{_name_target(candidate)} already serves", "another version", "burnish canary"
+            f"{name_target(candidate)} already serves", "another version", "burnish canary"
         )
     rollout = uuid.uuid4().hex[:16]
     fresh = RolloutDocument(
@@ -275,5 +275,6 @@ def record_move(
     )
 
 
-def _name_target(target: Target | None) -> str:
+def name_target(target: Target | None) -> str:
+    """Return a version in words."""
     return "nothing" if target is None else target.label

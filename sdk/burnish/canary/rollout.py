@@ -20,7 +20,7 @@ from burnish.adapters.registry import Registry
 from burnish.canary import document as moves
 from burnish.canary import status
 from burnish.canary.assignment import Arm, assign
-from burnish.canary.document import RUNNING, RolloutDocument
+from burnish.canary.document import RUNNING, RolloutDocument, name_target
 from burnish.canary.evaluator import PhaseEvaluator, judge_threads
 from burnish.canary.ledger import ThreadLedger, make_storable
 from burnish.canary.maturity import FLOOR_S, MIN_OUTCOMES, learn_window
@@ -226,7 +226,7 @@ class Rollout:
             proven = evidence.not_worse >= 1 / config.alpha and not must_restart(evidence, config)
             if not force and not (proven and evidence.threads["canary"] >= config.min_threads):
                 raise CanaryError(
-                    f"evidence for {document.adapter} is {evidence.not_worse:.3g} after "
+                    f"evidence for {name_target(document.candidate)} is {evidence.not_worse:.3g} after "
                     f"{evidence.threads['canary']} canary threads",
                     f"{1 / config.alpha:.3g} and {config.min_threads} threads",
                     f"burnish canary promote {self.agent} --force",

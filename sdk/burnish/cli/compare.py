@@ -64,7 +64,7 @@ def compare_results(
         "not-worse": report.verdict != "a_better",
         "non-inferior": report.interval[0] > -margin,
     }
-    if not met[require]:
+    if not met[require] or report.lacking == "b":
         raise typer.Exit(_NOT_MET)
 
 

@@ -109,7 +109,7 @@ def add_prompt(
     if as_json:
         print_json(msgspec.to_builtins(version))
     else:
-        typer.echo(f"{version.id}\nnext: burnish eval {agent} --prompt {version.id}")
+        typer.echo(f"{version.id}\nnext: burnish eval {agent} --prompt {version.id} --register")
 
 
 def read_text(path: Path) -> str:

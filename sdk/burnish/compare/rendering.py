@@ -72,6 +72,12 @@ def _iterate_notes(report: ComparisonReport) -> Iterator[str]:
         yield f"about {report.tasks_needed} tasks would show a difference of this size"
     if report.smallest_gain is not None:
         yield f"these tasks show a true gain of {100 * report.smallest_gain:.1f} points in 4 of 5 runs"
+    if report.lacking is not None:
+        side = report.a if report.lacking == "a" else report.b
+        yield (
+            f"{show_name(side.name)} lacks more tasks than chance explains; they may be its failures, "
+            "so it is not called better"
+        )
     for side in (report.a, report.b):
         name = show_name(side.name)
         if side.only_here:
@@ -99,7 +105,7 @@ def _format_success_cost(side: ComparedSide) -> str:
 
 
 def _join_names(tasks: Sequence[str]) -> str:
-    shown = ", ".join(f"`{_escape(show_name(task))}`" for task in tasks[:_MOST_NAMES])
+    shown = ", ".join(f"`{_escape_code(show_name(task))}`" for task in tasks[:_MOST_NAMES])
     more = len(tasks) - _MOST_NAMES
     return f"{shown} and {more} more" if more > 0 else shown
 
@@ -116,4 +122,9 @@ def show_name(name: str) -> str:
 
 def _escape(text: str) -> str:
     """Keep text of a file from becoming Markdown: no pipes, code marks, tags, links or pictures."""
+    return re.sub(r"[|`<>]", " ", text).replace("[", "&#91;").replace("]", "&#93;")
+
+
+def _escape_code(text: str) -> str:
+    """Keep text of a file inside a code mark, where entities have no meaning."""
     return re.sub(r"[|`<>\[\]]", " ", text)

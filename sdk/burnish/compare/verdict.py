@@ -18,7 +18,7 @@ from burnish.compare.readers import read_results
 from burnish.errors import EvaluationError
 from burnish.records import Record
 from burnish.statistics.means import measure_mean_gain
-from burnish.statistics.paired import PairedTask, measure_gain
+from burnish.statistics.paired import PairedTask, mcnemar_p_value, measure_gain
 from burnish.statistics.planning import count_tasks_needed, smallest_detectable_gain
 from burnish.statistics.proportions import normal_quantile
 
@@ -71,6 +71,8 @@ class ComparisonReport(Record, frozen=True, kw_only=True):
         unsteady: Tasks that change in some attempts.
         smallest_gain: Smallest true gain that these tasks show in four of five runs; None for scores.
         tasks_needed: Tasks that would show the measured difference; None if it is shown or there is none.
+        lacking: The file that lacks significantly more tasks than the other, at the same level, "a" or "b". Its missing
+            tasks may be its failures, so it is never called better.
     """
 
     a: ComparedSide
@@ -89,6 +91,7 @@ class ComparisonReport(Record, frozen=True, kw_only=True):
     unsteady: list[str]
     smallest_gain: float | None
     tasks_needed: int | None
+    lacking: Literal["a", "b"] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,8 +152,10 @@ def compare_results(a: ResultFile, b: ResultFile, *, confidence: float = 0.95) -
     paired = success and all(_attempts_match(before[t], after[t]) for t in common)
     old, new = ({t: groups[t] for t in common} for groups in (before, after))
     measured = (_measure_pairs if paired else _measure_means)(old, new, confidence)
+    lacking = _find_lacking(len(before) - len(common), len(after) - len(common), 1 - confidence)
     shown = measured.p_value <= 1 - confidence and not measured.low <= 0 <= measured.high
     better = "b_better" if measured.gain > 0 else "a_better"
+    shown = shown and better[0] != lacking
     fixed, broken, unsteady = _list_flips(old, new, success=success)
     return ComparisonReport(
         a=_describe_side(a, old, len(before) - len(common)),
@@ -169,7 +174,15 @@ def compare_results(a: ResultFile, b: ResultFile, *, confidence: float = 0.95) -
         unsteady=unsteady,
         smallest_gain=measured.smallest,
         tasks_needed=None if shown else measured.needed,
+        lacking=lacking,
     )
+
+
+def _find_lacking(only_a: int, only_b: int, level: float) -> Literal["a", "b"] | None:
+    """Return the file that lacks more tasks of the other than chance explains (exact McNemar)."""
+    if mcnemar_p_value(only_a, only_b) > level:
+        return None
+    return "b" if only_a > only_b else "a"
 
 
 def _group_tasks(outcomes: Sequence[TaskOutcome]) -> _Groups:

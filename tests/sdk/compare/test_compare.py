@@ -173,6 +173,27 @@ def test_tasks_of_one_file_alone_are_counted_apart(files):
     assert "1 tasks are in a.jsonl alone" in render_markdown(report)
 
 
+def test_a_file_that_lacks_its_failures_is_not_called_better(files, tmp_path):
+    before = [{"task": str(i), "success": i % 10 < 6} for i in range(200)]
+    after = [{**one, "success": True if 2 < int(one["task"]) % 10 < 9 else None} for one in before]
+    report = compare_files(*files(before, after))
+    assert (report.verdict, report.lacking) == ("not_shown", "b")
+    assert report.interval[0] > 0.3
+    assert sum(report.b.dropped.values()) == 80
+    assert "b.jsonl lacks more tasks than chance explains" in render_markdown(report)
+    for wanted in ("better", "not-worse", "non-inferior"):
+        assert run(tmp_path / "a.jsonl", tmp_path / "b.jsonl", "--require", wanted).exit_code == 3
+
+    turned = compare_files(*files(after, before))
+    assert (turned.verdict, turned.lacking) == ("not_shown", "a")
+
+
+def test_a_file_that_lacks_as_many_tasks_as_the_other_is_judged(files):
+    before, after = results(60, 10)
+    report = compare_files(*files(before[3:], after[:-3]))
+    assert (report.verdict, report.lacking) == ("b_better", None)
+
+
 def run(*words):
     return CliRunner().invoke(build_app(), ["compare", *map(str, words)])
 

@@ -22,20 +22,30 @@ def evaluation_notes(found: Evaluation) -> list[str]:
     notes += [one["statement"] for one in guards.get("findings", []) if one["severity"] == "note"]
     lost: Any = found.extras.get("infrastructure") or {}
     known: Any = found.extras.get("remembered") or {}
-    for side, name in (("before", found.before), ("after", found.after)):
+    for side, name in _name_sides(found).items():
         facts = lost.get(side, {"attempts": 0, "errors": {}})
         for error, count in facts["errors"].items():
             notes.append(
-                f"{name or 'base'}: {count} of {facts['attempts']} attempts met an error of the "
+                f"{name}: {count} of {facts['attempts']} attempts met an error of the "
                 f"infrastructure and do not count: {error}"
             )
-        notes += _note_unfinished(found, side, name or "base")
+        notes += _note_unfinished(found, side, name)
         if remembered := known.get(side, 0):
             notes.append(
-                f"{name or 'base'}: {remembered} of {facts['attempts']} results come from the cache; "
+                f"{name}: {remembered} of {facts['attempts']} results come from the cache; "
                 "burnish eval --fresh repeats the attempts"
             )
     return notes
+
+
+def _name_sides(found: Evaluation) -> dict[str, str]:
+    """Return the adapter or the base of both sides, each with its prompt version."""
+    prompts: Any = found.extras.get("prompts") or {}
+    sides = (("before", found.before), ("after", found.after))
+    return {
+        side: " with ".join(filter(None, (adapter or "base", prompts.get(side))))
+        for side, adapter in sides
+    }
 
 
 def _note_unfinished(found: Evaluation, side: str, name: str) -> list[str]:

@@ -9,6 +9,7 @@ import typer
 
 from burnish.cli.options import AsJson, Home
 from burnish.cli.output import print_json, print_table
+from burnish.errors import CanaryError
 
 _NOT_PROMOTED = 3
 
@@ -82,6 +83,12 @@ def start_app(
     from burnish_trainer.evaluation.agent_project import load_agent
     from burnish_trainer.release import choose_version, start_canary
 
+    if adapter is None and prompt is None:
+        raise CanaryError(
+            "no version is named",
+            "--adapter, --prompt or both",
+            f"burnish prompts list {agent}, or burnish adapters list",
+        )
     if home is not None:
         configure(home=home)
     subject = load_agent(agent)
