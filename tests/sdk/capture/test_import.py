@@ -42,8 +42,8 @@ def test_importing_takes_less_than_a_tenth_of_a_second():
 
 def test_the_public_names_are_these():
     assert burnish.__all__ == [
-        "Workspace", "configure", "errors", "flush", "outcome", "records", "retrain", "route",
-        "task", "trace", "wrap",
+        "Workspace", "configure", "errors", "flush", "outcome", "prompt", "records", "retrain",
+        "route", "task", "trace", "wrap",
     ]  # fmt: skip
     assert burnish.__all__ == sorted(burnish.__all__)
 

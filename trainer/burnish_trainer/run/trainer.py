@@ -86,6 +86,11 @@ class AdapterTrainer(SFTTrainer):
         self._order = order
         self._checkpoint_folder: str | None = None
         super().__init__(**arguments)
+        model: Any = self.model
+        config = model.config.get_text_config()
+        if hasattr(config, "output_router_logits"):
+            # The balance of experts is no part of the loss, and its computation reads masks of rows alone.
+            config.output_router_logits = False
         self.add_callback(_FiniteGradients(self))
 
     def _send_telemetry(self) -> None:
