@@ -89,7 +89,7 @@ class AdapterTrainer(SFTTrainer):
         model: Any = self.model
         config = model.config.get_text_config()
         if hasattr(config, "output_router_logits"):
-            # The balance of experts is no part of the loss, and its computation reads masks of rows alone.
+            # The loss leaves the balance of experts out, and its computation reads masks of rows alone.
             config.output_router_logits = False
         self.add_callback(_FiniteGradients(self))
 
