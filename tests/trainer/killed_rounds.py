@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import burnish_trainer.rounds.planning as planning
+import burnish_trainer.run.checkpoints as checkpoints
 import burnish_trainer.run.estimate  # noqa: F401 - torch is imported once, before the forks
-import burnish_trainer.run.trainer as trainer
 from burnish import settings
 from burnish.adapters.registry import Registry
 from burnish.canary.rollout import Rollout
@@ -34,7 +34,7 @@ MIDDLES: dict[str, tuple[Any, str, int]] = {
     "rollouts": (AttemptRunner, "_run_attempt", 6),
     "dataset": (Draft, "add", 2),
     "plan": (planning, "count_attempts", 1),
-    "train": (trainer, "seal_checkpoint", 2),
+    "train": (checkpoints, "seal_checkpoint", 2),
     "evaluate": (AttemptRunner, "_run_attempt", 6),
     "gate": (heldout_uses, "_write_use", 1),
     "register": (Registry, "_store_candidate", 1),

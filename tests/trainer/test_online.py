@@ -271,7 +271,7 @@ def test_sampled_log_probabilities_are_those_of_the_policy(shop, engine, base):
 def test_a_killed_training_goes_on_from_its_newest_checkpoint_and_a_finished_one_is_not_repeated(
     shop, engine, base, monkeypatch
 ):
-    import burnish_trainer.online.credit_trainer as module
+    import burnish_trainer.run.checkpoints as module
 
     options = dataclasses.replace(SHORT, steps=3)
     seal = module.seal_checkpoint

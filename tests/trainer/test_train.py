@@ -107,14 +107,14 @@ def test_a_killed_run_goes_on_and_gives_the_same_bytes(trained, base, tmp_path):
         from types import SimpleNamespace
         from burnish import settings
         from burnish_trainer import Recipe, train
-        import burnish_trainer.run.trainer as trainer
+        import burnish_trainer.run.checkpoints as checkpoints
 
-        def sealed(staged, final, seal=trainer.seal_checkpoint):
+        def sealed(staged, final, seal=checkpoints.seal_checkpoint):
             seal(staged, final)
             if 'kill' in os.environ and final.name == "checkpoint-9":
                 os.kill(os.getpid(), signal.SIGKILL)
 
-        trainer.seal_checkpoint = sealed
+        checkpoints.seal_checkpoint = sealed
         settings.configure(home={str(home)!r})
         found = json.loads(Path({str(tmp_path / "rows.json")!r}).read_text())
         rows = SimpleNamespace(id="shop@000000000000", rows=lambda split: found)

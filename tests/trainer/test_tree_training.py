@@ -123,21 +123,21 @@ def test_every_way_of_execution_gives_the_adapter_of_single_rows(home, base, sha
 def test_a_run_on_tries_that_was_interrupted_goes_on_and_gives_the_same_bytes(
     tmp_path, base, shared, monkeypatch
 ):
-    import burnish_trainer.run.trainer as trainer_module
+    import burnish_trainer.run.checkpoints as checkpoints
     from burnish import settings
 
     recipe = with_changes(batch_size=2, checkpoints=4)
     settings.configure(home=tmp_path / "one")
     whole = train(shared, base_model=base, recipe=recipe)
     settings.configure(home=tmp_path / "two")
-    seal = trainer_module.seal_checkpoint
+    seal = checkpoints.seal_checkpoint
 
     def stop_after_the_second(staged, final):
         seal(staged, final)
         if final.name == "checkpoint-6":
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(trainer_module, "seal_checkpoint", stop_after_the_second)
+    monkeypatch.setattr(checkpoints, "seal_checkpoint", stop_after_the_second)
     with pytest.raises(KeyboardInterrupt):
         train(shared, base_model=base, recipe=recipe)
     monkeypatch.undo()

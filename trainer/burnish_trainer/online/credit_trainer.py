@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,12 +15,13 @@ from trl.trainer.grpo_trainer import GRPOTrainer
 from burnish_trainer.credit.scored_runs import Advantages, CreditFunction, spread_over_tokens
 from burnish_trainer.online.agent_rollouts import AgentRollouts, RolledAttempt
 from burnish_trainer.rows.token_rows import TokenRow
-from burnish_trainer.run.storage import keep_newest, seal_checkpoint, write_json
+from burnish_trainer.run.checkpoints import AtomicCheckpoints
+from burnish_trainer.run.storage import write_json
 
-_STAGED, _ATTEMPTS = "staged", "attempts.json"
+_ATTEMPTS = "attempts.json"
 
 
-class CreditGRPOTrainer(GRPOTrainer):
+class CreditGRPOTrainer(AtomicCheckpoints, GRPOTrainer):
     """Trains on attempts of an agent, with the advantages of a credit function.
 
     The column `prompt` of its dataset holds ids of tasks: the agent writes its own prompts. Rewards are the verifiers'
@@ -37,7 +37,6 @@ class CreditGRPOTrainer(GRPOTrainer):
         self, *, rollouts: AgentRollouts, credit: CreditFunction, **arguments: Any
     ) -> None:
         self._rollouts, self._credit = rollouts, credit
-        self._checkpoint_folder: str | None = None
         self.attempts: list[RolledAttempt] = []
         self.rows: list[TokenRow] = []
         with warnings.catch_warnings():
@@ -73,23 +72,10 @@ class CreditGRPOTrainer(GRPOTrainer):
         scored["advantages"] = token_table(self.attempts, advantages, ids.shape[1]).to(ids.device)
         return scored
 
-    def _get_output_dir(self, trial: Any) -> str:
-        return self._checkpoint_folder or super()._get_output_dir(trial)
-
-    def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        """Write beside, hash, rename: a kill at any moment leaves a whole checkpoint or none."""
-        folder, name = Path(str(self.args.output_dir)), f"checkpoint-{self.state.global_step}"
-        staged = folder / _STAGED
-        shutil.rmtree(staged, ignore_errors=True)
-        self._checkpoint_folder = str(staged)
-        try:
-            super(GRPOTrainer, self)._save_checkpoint(model, trial)  # its own would write a card
-        finally:
-            self._checkpoint_folder = None
+    def _complete_checkpoint(self, folder: Path) -> None:
+        """Write the attempts of the step, which a resumed run learns from again."""
         rows = [[row.row_id, row.input_ids, row.labels] for row in self.rows]
-        write_json(staged / name / _ATTEMPTS, {"counts": self._rollouts.counts, "rows": rows})
-        seal_checkpoint(staged / name, folder / name)
-        keep_newest(folder, 2)
+        write_json(folder / _ATTEMPTS, {"counts": self._rollouts.counts, "rows": rows})
 
     def continue_from(self, checkpoint: Path) -> None:
         """Take over the counts and the last attempts of a checkpoint; `train` loads the rest."""

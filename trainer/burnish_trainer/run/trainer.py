@@ -6,7 +6,6 @@ checkpoint, and the stop at numbers that are not finite. `AdapterTrainer` is the
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,9 +19,8 @@ from trl.trainer.sft_trainer import SFTTrainer
 from burnish.errors import TrainingDiverged
 from burnish_trainer.logits import first_not_finite, logits_at
 from burnish_trainer.rows.merge import IGNORE
-from burnish_trainer.run.storage import keep_newest, newest_checkpoint, seal_checkpoint
-
-_STAGED = "staged"
+from burnish_trainer.run.checkpoints import AtomicCheckpoints
+from burnish_trainer.run.storage import newest_checkpoint
 
 
 class Collator:
@@ -70,7 +68,7 @@ class _FiniteGradients(TrainerCallback):
         self._trainer.refuse_broken_gradients()
 
 
-class AdapterTrainer(SFTTrainer):
+class AdapterTrainer(AtomicCheckpoints, SFTTrainer):
     """Trains on rows that are tokens already.
 
     It differs from its base in five things: the loss is computed only at labels and is weighted by
@@ -84,7 +82,6 @@ class AdapterTrainer(SFTTrainer):
 
     def __init__(self, *, order: Sequence[int], **arguments: Any) -> None:
         self._order = order
-        self._checkpoint_folder: str | None = None
         super().__init__(**arguments)
         model: Any = self.model
         config = model.config.get_text_config()
@@ -183,23 +180,9 @@ class AdapterTrainer(SFTTrainer):
         self._total_train_tokens += ids.numel()
         self._metrics[mode]["num_tokens"] = [self._total_train_tokens]
 
-    def _get_output_dir(self, trial: Any) -> str:
-        return self._checkpoint_folder or super()._get_output_dir(trial)
-
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        """Write beside, hash, rename: a kill at any moment leaves a whole checkpoint or none."""
         self._refuse_broken_weights()
-        folder = Path(str(self.args.output_dir))
-        staged = folder / _STAGED
-        shutil.rmtree(staged, ignore_errors=True)
-        self._checkpoint_folder = str(staged)
-        try:
-            super(SFTTrainer, self)._save_checkpoint(model, trial)  # its own would write a card
-        finally:
-            self._checkpoint_folder = None
-        name = f"checkpoint-{self.state.global_step}"
-        seal_checkpoint(staged / name, folder / name)
-        keep_newest(folder, 2)
+        super()._save_checkpoint(model, trial)
 
 
 def _token_weights(labels: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
