@@ -23,6 +23,7 @@ from burnish.files.storage import make_private_folder
 from burnish.imports.import_path import resolve_object
 from burnish.journal.events import canonical
 from burnish.records import Task
+from burnish_exporters.curate.steps.contamination import OverlapIndex
 from burnish_exporters.tasks.task_sources import hash_tasks
 from burnish_trainer import console
 from burnish_trainer.evaluation.agent_project import (
@@ -30,7 +31,6 @@ from burnish_trainer.evaluation.agent_project import (
     AgentProject,
     find_prompt_version,
     load_agent,
-    request_of,
 )
 from burnish_trainer.evaluation.attempts.arm_version import ArmVersion
 from burnish_trainer.evaluation.attempts.shared import EvaluationState
@@ -40,6 +40,7 @@ from burnish_trainer.evaluation.runner import evaluate
 from burnish_trainer.heldout_uses import decide_and_record
 from burnish_trainer.prompts.reflection import ReflectionModel
 from burnish_trainer.run.storage import lock_folder, write_json
+from burnish_trainer.tasks.known_texts import text_of_task
 
 _FEWEST = 4  # tasks: two to learn from, two to choose by
 _MINIBATCH = 3
@@ -170,9 +171,13 @@ def choose_tasks(subject: AgentProject, options: OptimizationOptions) -> tuple[l
         EvaluationError: Too few are left.
     """
     measuring = [task for pool in POOLS for task in subject.tasks(pool)]
-    ids, asked = {task.id for task in measuring}, {request_of(task) for task in measuring} - {""}
+    ids, asked = {task.id for task in measuring}, OverlapIndex(map(text_of_task, measuring))
     given = subject.tasks("train", options.tasks, options.seed)
-    kept = [task for task in given if task.id not in ids and request_of(task) not in asked]
+    kept = [
+        task
+        for task in given
+        if task.id not in ids and asked.find_overlap(text_of_task(task)) is None
+    ]
     if len(kept) < _FEWEST:
         raise EvaluationError(
             f"agent {subject.name!r} has {len(kept)} training tasks ({len(given) - len(kept)} more also measure it)",
