@@ -48,7 +48,7 @@ def test_a_prompt_is_compared_with_the_agents_own_and_each_call_is_recorded_with
     assert {pool: rate(one) for pool, one in found.pools.items()} == {
         "heldout": (0.0, 1.0), "standing": (0.0, 1.0), "capability": (0.0, 1.0),
     }  # fmt: skip
-    assert found.extras["prompts"] == {"before": None, "after": better}
+    assert (found.before_prompt, found.after_prompt) == (None, better)
     policies = {
         call.policy.prompt
         for run in burnish.Workspace().trajectories(source="evaluation")

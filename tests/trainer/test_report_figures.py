@@ -256,13 +256,13 @@ def test_each_stored_evaluation_of_the_same_tasks_is_an_arm_paired_with_the_base
 def test_prompt_versions_complete_the_four_arms(measured):
     """Runs of the adapter stand for runs under other prompts: this tests how arms are named and paired."""
     workspace, found = burnish.Workspace(measured.home), measured.found
-    prompts = {"before": "tidy@0123456789ab", "after": "tidy@0123456789ab"}
+    prompts = {"before_prompt": "tidy@0123456789ab", "after_prompt": "tidy@0123456789ab"}
     options = {**found.extras["options"], "temperature": 0.5}
-    extras = {**found.extras, "prompts": prompts, "options": options}
-    other = save_evaluation(measured.home, msgspec.structs.replace(found, extras=extras))
+    extras = {**found.extras, "options": options}
+    other = save_evaluation(measured.home, msgspec.structs.replace(found, extras=extras, **prompts))
     hashes = {**found.extras["tasks_sha256"], "heldout": "0" * 64}
-    elsewhere = {**extras, "prompts": {"after": "x@0123456789ab"}, "tasks_sha256": hashes}
-    foreign = save_evaluation(measured.home, msgspec.structs.replace(found, extras=elsewhere))
+    elsewhere = {"extras": {**extras, "tasks_sha256": hashes}, "after_prompt": "x@0123456789ab"}
+    foreign = save_evaluation(measured.home, msgspec.structs.replace(found, **elsewhere))
     try:
         facts = assemble_report(found, workspace)
         arms = facts["arms"]["arms"]

@@ -13,7 +13,6 @@ from burnish.records import Decision
 from burnish_trainer import evaluate
 from burnish_trainer.evaluation.history.store import (
     list_evaluations,
-    prompt_versions,
     save_evaluation,
 )
 from burnish_trainer.report import assemble_report, find_report, list_reports, render_page
@@ -91,9 +90,8 @@ def test_a_damaged_evaluation_is_named_and_the_others_are_shown(shop, home, engi
 @pytest.mark.slow
 def test_a_prompt_version_makes_another_side_of_the_same_adapter(shop, home, engine):
     found = evaluate("shop", adapters=[None], tasks=by_number([20, 21]))
-    assert prompt_versions(found) == (None, None)
-    prompts = {"before": None, "after": "shop-prompt@0123456789ab"}
-    other = msgspec.structs.replace(found, extras={**found.extras, "prompts": prompts})
+    assert (found.before_prompt, found.after_prompt) == (None, None)
+    other = msgspec.structs.replace(found, after_prompt="shop-prompt@0123456789ab")
     assert save_evaluation(home, other).name != save_evaluation(home, found).name
     facts = assemble_report(other, burnish.Workspace())
     assert facts["sides"] == ["before", "after"]

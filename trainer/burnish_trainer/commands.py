@@ -187,7 +187,7 @@ def _show_arms(agent: str, rows: list[dict[str, Any]], as_json: bool) -> None:
 def _print_evaluation(found: Any) -> None:
     from burnish.cli.output import print_table
     from burnish_trainer import console
-    from burnish_trainer.evaluation.attempts.arm_version import ArmVersion
+    from burnish_trainer.evaluation.attempts.arm_version import read_versions
     from burnish_trainer.evaluation.notes import evaluation_notes
 
     def told(rate: Any) -> str:
@@ -205,8 +205,7 @@ def _print_evaluation(found: Any) -> None:
         )
         for name, pool in found.pools.items()
     ]
-    before = ArmVersion(found.before, found.before_prompt).label
-    after = ArmVersion(found.after, found.after_prompt).label
+    before, after = (version.label for version in read_versions(found))
     columns = ["pool", before, after, "gain", "won", "lost", "p"]
     print_table(f"{found.agent} on {found.base_model}", columns, rows)
     for line in evaluation_notes(found):

@@ -6,6 +6,7 @@ from collections import Counter
 from typing import Any
 
 from burnish.records import Evaluation
+from burnish_trainer.evaluation.attempts.arm_version import read_versions
 from burnish_trainer.gate_evidence import describe_unstable
 
 
@@ -22,7 +23,8 @@ def evaluation_notes(found: Evaluation) -> list[str]:
     notes += [one["statement"] for one in guards.get("findings", []) if one["severity"] == "note"]
     lost: Any = found.extras.get("infrastructure") or {}
     known: Any = found.extras.get("remembered") or {}
-    for side, name in _name_sides(found).items():
+    for side, version in zip(("before", "after"), read_versions(found), strict=True):
+        name = version.label
         facts = lost.get(side, {"attempts": 0, "errors": {}})
         for error, count in facts["errors"].items():
             notes.append(
@@ -36,16 +38,6 @@ def evaluation_notes(found: Evaluation) -> list[str]:
                 "burnish eval --fresh repeats the attempts"
             )
     return notes
-
-
-def _name_sides(found: Evaluation) -> dict[str, str]:
-    """Return the adapter or the base of both sides, each with its prompt version."""
-    prompts: Any = found.extras.get("prompts") or {}
-    sides = (("before", found.before), ("after", found.after))
-    return {
-        side: " with ".join(filter(None, (adapter or "base", prompts.get(side))))
-        for side, adapter in sides
-    }
 
 
 def _note_unfinished(found: Evaluation, side: str, name: str) -> list[str]:

@@ -142,7 +142,6 @@ def evaluate(
             "repeated": len(repeated),
             "verifier_doubts": verifier_doubts(subject),
             "guards": assess_evaluation(subject, versions, (arms[0], arms[1]), measuring),
-            **_describe_prompts(versions),
             **_describe_sides(sides),
         },
     )
@@ -185,12 +184,6 @@ def _compare_pools(
         for pool, several in pools.items()
         if (paired := [pair for pair in pairs if pair[0].pool == pool])
     }
-
-
-def _describe_prompts(versions: tuple[ArmVersion, ArmVersion]) -> dict[str, Any]:
-    """Return the prompt versions of both sides; nothing where both have the agent's own prompts."""
-    before, after = (version.prompt for version in versions)
-    return {"prompts": {"before": before, "after": after}} if before or after else {}
 
 
 def _describe_sides(sides: Sequence[ArmResults]) -> dict[str, Any]:

@@ -98,17 +98,16 @@ def _list_reports(agent: str, found: list[ReportedEvaluation], as_json: bool) ->
 
 
 def _summarize(one: ReportedEvaluation) -> dict[str, Any]:
-    from burnish_trainer.evaluation.history.store import prompt_versions
-    from burnish_trainer.report.sides import name_arm
+    from burnish_trainer.report.sides import name_sides
 
     evaluation = one.evaluation
-    before, after = prompt_versions(evaluation)
+    names = name_sides(evaluation)
     heldout = evaluation.pools.get("heldout")
     return {
         "report": one.name,
         "ended": format_time(int(one.at * 1e9)),
-        "before": name_arm(evaluation.before, before),
-        "after": name_arm(evaluation.after, after),
+        "before": names["before"],
+        "after": names["after"],
         "heldout": heldout and f"{heldout.before.rate:.1%} -> {heldout.after.rate:.1%}",
         "decision": one.decision and one.decision.decision,
     }

@@ -12,8 +12,8 @@ import msgspec
 import burnish
 from burnish.errors import EvaluationError, WorkspaceError
 from burnish.records import Evaluation, Trajectory
+from burnish_trainer.evaluation.attempts.arm_version import read_versions
 from burnish_trainer.evaluation.attempts.ended import AttemptResult
-from burnish_trainer.evaluation.history.store import prompt_versions
 
 SIDES = ("before", "after")
 
@@ -37,23 +37,14 @@ class MeasuredSide:
 
 def list_sides(evaluation: Evaluation) -> list[str]:
     """Return both sides, or the last one of a version that was compared with itself."""
-    prompts = prompt_versions(evaluation)
-    same = (evaluation.before, prompts[0]) == (evaluation.after, prompts[1])
-    return ["after"] if same else list(SIDES)
+    before, after = read_versions(evaluation)
+    return ["after"] if before == after else list(SIDES)
 
 
 def name_sides(evaluation: Evaluation) -> dict[str, str]:
     """Return the name of each side's version."""
-    versions = (evaluation.before, evaluation.after)
-    return {
-        side: name_arm(version, prompt)
-        for side, version, prompt in zip(SIDES, versions, prompt_versions(evaluation), strict=True)
-    }
-
-
-def name_arm(adapter: str | None, prompt: str | None) -> str:
-    """Return the name of a version: its adapter or the base, and its prompt unless it is that of the code."""
-    return (adapter or "base") + (f" with prompt {prompt}" if prompt else "")
+    versions = read_versions(evaluation)
+    return {side: version.label for side, version in zip(SIDES, versions, strict=True)}
 
 
 def read_side(evaluation: Evaluation, workspace: burnish.Workspace, name: str) -> MeasuredSide:

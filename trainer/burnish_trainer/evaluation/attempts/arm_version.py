@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from burnish.records import Evaluation
+
 
 class ArmVersion(NamedTuple):
     """The version of an arm.
@@ -18,6 +20,14 @@ class ArmVersion(NamedTuple):
 
     @property
     def label(self) -> str:
-        """Return the version in words."""
-        model = self.adapter or "the base"
-        return model if self.prompt is None else f"{model} with {self.prompt}"
+        """The version in words: its adapter or the base, and its prompt unless it is the agent's own."""
+        model = self.adapter or "base"
+        return model if self.prompt is None else f"{model} with prompt {self.prompt}"
+
+
+def read_versions(found: Evaluation) -> tuple[ArmVersion, ArmVersion]:
+    """Return the versions that an evaluation measured, the current one first."""
+    return (
+        ArmVersion(found.before, found.before_prompt),
+        ArmVersion(found.after, found.after_prompt),
+    )

@@ -1,7 +1,6 @@
 """Write each evaluation into the workspace, and list those of an agent.
 
-`save_evaluation` writes one, `list_evaluations` reads all of an agent. `prompt_versions` reads the prompts that an
-evaluation was made with: its extras hold them as `{"prompts": {"before": VERSION, "after": VERSION}}`.
+`save_evaluation` writes one, `list_evaluations` reads all of an agent.
 """
 
 from __future__ import annotations
@@ -11,16 +10,16 @@ import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from burnish.files.storage import make_private_folder
 from burnish.journal.events import canonical
 from burnish.records import Decision, Evaluation, Record
+from burnish_trainer.evaluation.attempts.arm_version import read_versions
 from burnish_trainer.run.storage import write_json
 
-_DECIDES = ("prompts", "tasks_sha256", "options", "attempts")
+_DECIDES = ("tasks_sha256", "options", "attempts")
 _HASH = re.compile(r"[0-9a-f]{12}")
 
 
@@ -57,7 +56,7 @@ def save_evaluation(
 def name_evaluation(evaluation: Evaluation) -> str:
     """Return the name of an evaluation, which hashes its versions, tasks, options and results."""
     extras = evaluation.extras
-    decides = [evaluation.agent, evaluation.base_model, evaluation.before, evaluation.after]
+    decides = [evaluation.agent, evaluation.base_model, *read_versions(evaluation)]
     results = {key: extras[key] for key in _DECIDES if key in extras}
     digest = hashlib.sha256(canonical([decides, msgspec.to_builtins(results)])).hexdigest()
     return f"eval-{evaluation.agent}-{digest[:12]}"
@@ -79,15 +78,6 @@ def list_evaluations(home: Path, agent: str) -> tuple[list[StoredEvaluation], li
         elif stored.evaluation.agent == agent:
             found.append(stored)
     return sorted(found, key=lambda one: (one.at, one.name), reverse=True), damaged
-
-
-def prompt_versions(evaluation: Evaluation) -> tuple[str | None, str | None]:
-    """Return the prompt versions of both sides; None is the prompt of the agent's code."""
-    prompts: Any = evaluation.extras.get("prompts")
-    if not isinstance(prompts, dict):
-        return None, None
-    before, after = prompts.get("before"), prompts.get("after")
-    return (str(before) if before else None, str(after) if after else None)
 
 
 def _list_files(home: Path, agent: str) -> Iterator[Path]:
@@ -113,6 +103,5 @@ __all__ = [
     "StoredEvaluation",
     "list_evaluations",
     "name_evaluation",
-    "prompt_versions",
     "save_evaluation",
 ]

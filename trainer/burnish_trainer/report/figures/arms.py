@@ -13,16 +13,14 @@ from typing import Any
 from burnish.errors import EvaluationError
 from burnish.records import Evaluation
 from burnish.statistics.multiplicity import holm_adjust
+from burnish_trainer.evaluation.attempts.arm_version import ArmVersion, read_versions
 from burnish_trainer.evaluation.attempts.ended import AttemptResult
 from burnish_trainer.evaluation.comparison import TaskFacts, compare_pool, pair_results
-from burnish_trainer.evaluation.history.store import prompt_versions
 from burnish_trainer.report.costs import Prices, measure_costs
 from burnish_trainer.report.figures.shares import Json, count_successes
-from burnish_trainer.report.sides import SIDES, name_arm, read_attempts
+from burnish_trainer.report.sides import SIDES, read_attempts
 
-ArmKey = tuple[str | None, str | None]
-"""Adapter and prompt version; None is the base, and the prompt of the agent's code."""
-_BASE: ArmKey = (None, None)
+_BASE = ArmVersion()
 _KINDS = {
     "base": "the base was not evaluated on these tasks",
     "base with a better prompt": "no evaluation of these tasks has the base with a prompt version",
@@ -42,7 +40,7 @@ class MeasuredArm:
         conditions: Options of the attempts and the hash of the agent's code.
     """
 
-    key: ArmKey
+    key: ArmVersion
     source: str
     results: list[AttemptResult]
     conditions: Json
@@ -92,9 +90,9 @@ def _hash_of_tasks(evaluation: Evaluation) -> str | None:
 
 def _collect_arms(
     found: Sequence[tuple[str, Evaluation]],
-) -> tuple[dict[ArmKey, MeasuredArm], list[str]]:
+) -> tuple[dict[ArmVersion, MeasuredArm], list[str]]:
     """Return the arms, each from the first evaluation that has it, and the evaluations that cannot be read."""
-    arms: dict[ArmKey, MeasuredArm] = {}
+    arms: dict[ArmVersion, MeasuredArm] = {}
     unreadable: list[str] = []
     for name, evaluation in found:
         try:
@@ -103,9 +101,7 @@ def _collect_arms(
             unreadable.append(name)
             continue
         conditions = {key: evaluation.extras.get(key) for key in ("options", "code_sha256")}
-        adapters = (evaluation.before, evaluation.after)
-        keys = zip(adapters, prompt_versions(evaluation), strict=True)
-        for side, key in zip(SIDES, keys, strict=True):
+        for side, key in zip(SIDES, read_versions(evaluation), strict=True):
             heldout = [one for one in attempts.get(side, []) if one.pool == "heldout"]
             if heldout and key not in arms:
                 arms[key] = MeasuredArm(key, name, heldout, conditions)
@@ -116,7 +112,7 @@ def _describe_arm(
     arm: MeasuredArm, base: MeasuredArm | None, facts: Mapping[str, TaskFacts], prices: Prices
 ) -> Json:
     row: Json = {
-        "name": name_arm(*arm.key),
+        "name": arm.key.label,
         "kind": arm.kind,
         "adapter": arm.key[0],
         "prompt": arm.key[1],
