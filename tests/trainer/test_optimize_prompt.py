@@ -145,6 +145,17 @@ def test_training_tasks_that_also_measure_are_dropped_and_too_few_are_named(proj
     assert (len(tasks), dropped) == (4, 4)
 
 
+def test_training_tasks_that_ask_the_same_in_other_words_are_dropped_too(project):
+    path = project / "clerk.py"
+    given = path.read_text().replace('"train": (10, 8)', '"train": (96, 8)')
+    greeting = "{'Hello! ' if pool == 'train' else ''}please tell me"
+    path.write_text(
+        given.replace("please tell me the price of {i}", f"{greeting} the PRICE of {{i}}")
+    )
+    tasks, dropped = choose_tasks(load_agent("clerk"), OptimizationOptions())
+    assert (len(tasks), dropped) == (4, 4)
+
+
 def test_too_few_training_tasks_are_named(project):
     with pytest.raises(EvaluationError, match="has 3 training tasks"):
         choose_tasks(load_agent("clerk"), OptimizationOptions(tasks=3))
