@@ -26,6 +26,8 @@ HEADERS_S = 15.0
 """Longest wait for a request's headers; idle connections end then too."""
 BODY_S = 60.0
 """Longest wait for a request's body."""
+LINGER_S = 1.0
+"""Seconds for which a refused request is still read, so that its sender gets the answer."""
 CONNECTIONS = 64
 """Connections served at once; more are answered 503."""
 

@@ -4,7 +4,6 @@ import multiprocessing
 import os
 import random
 import signal
-import uuid
 
 import pytest
 
@@ -21,13 +20,6 @@ DEMO = CanaryConfig(steps=[0.25, 0.5, 1.0], min_threads=20)
 @pytest.fixture
 def rollout(tmp_path):
     return Rollout(tmp_path, "support")
-
-
-@pytest.fixture
-def seeded(monkeypatch):
-    """Draws the salts of the assignment from a seed, so that a statistical test has one result."""
-    salts = random.Random(1)  # a rollout's id salts the assignment
-    monkeypatch.setattr(uuid, "uuid4", lambda: uuid.UUID(int=salts.getrandbits(128)))
 
 
 def threads_until_the_end(rollout, *, stable, canary, seed, most=900):

@@ -104,6 +104,21 @@ def test_a_body_beyond_the_limit_is_refused_before_it_is_read(served):
     assert answer.status_code == 413
 
 
+def test_a_sender_gets_its_refusal_although_it_sends_on(served):
+    """A connection that is closed while bytes are unread is reset, and the answer is lost with it."""
+    with socket.create_connection(address(served), 10) as connection:
+        head = b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        connection.sendall(head + b"Content-Length: %d\r\n\r\n" % (LARGEST_BODY + 1))
+        for _ in range(20):
+            connection.sendall(b" " * 1_000_000)
+            time.sleep(0.01)
+        answer = b""
+        while piece := connection.recv(4096):
+            answer += piece
+    assert answer.startswith(b"HTTP/1.1 413")
+    assert b"at most" in answer
+
+
 def test_slow_headers_and_slow_bodies_are_cut_off(base, engine, monkeypatch):
     monkeypatch.setattr(asgi_guard, "HEADERS_S", 0.2)
     monkeypatch.setattr(asgi_guard, "BODY_S", 0.2)

@@ -5,15 +5,18 @@ from __future__ import annotations
 import gzip
 import os
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
+import time
 
 import httpx
 import pytest
 from shipped_copies import comparable
 
 from burnish.errors import ServingError
+from burnish.http_guard import LARGEST_BODY
 from burnish.records import Outcome, Verdict
 from burnish.telemetry.delivery.batch_delivery import OtlpGrpc, OtlpHttp
 from burnish.telemetry.intake.receiver import OtlpServer
@@ -100,6 +103,21 @@ def test_what_is_no_span_is_refused_and_said_why(server):
         200, 400, 415, 404, 400, 413,
     ]  # fmt: skip
     assert "http/protobuf" in other.text
+
+
+def test_a_sender_gets_its_refusal_although_it_sends_on(server):
+    """A connection that is closed while bytes are unread is reset, and the answer is lost with it."""
+    with socket.create_connection(("127.0.0.1", server.http_port), 10) as connection:
+        head = b"POST /v1/traces HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        connection.sendall(head + b"Content-Length: %d\r\n\r\n" % (LARGEST_BODY + 1))
+        for _ in range(20):
+            connection.sendall(b" " * 1_000_000)
+            time.sleep(0.01)
+        answer = b""
+        while piece := connection.recv(4096):
+            answer += piece
+    assert answer.startswith(b"HTTP/1.1 413")
+    assert b"at most" in answer
 
 
 def test_a_journal_that_takes_nothing_makes_senders_try_again(tmp_path, central, sender):

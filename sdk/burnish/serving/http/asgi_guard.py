@@ -8,6 +8,7 @@ bounds connections.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 from http import HTTPStatus
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
-from burnish.http_guard import BODY_S, HEADERS_S, REALM, Guard, RequestRefused
+from burnish.http_guard import BODY_S, HEADERS_S, LINGER_S, REALM, Guard, RequestRefused
 
 if TYPE_CHECKING:
     from asyncio import TimerHandle
@@ -50,7 +51,7 @@ class GuardMiddleware:
             body = await _read_body(scope, receive)
         except RequestRefused as refused:
             _LOG.info("%d %s: %s", refused.status, scope["path"][:100], refused.reason)
-            await _send_refusal(send, refused)
+            await _send_refusal(receive, send, refused)
         except _ClientLeftError:
             pass
         else:
@@ -116,7 +117,8 @@ def _replay_body(body: bytes, receive: Receive) -> Receive:
     return next_message
 
 
-async def _send_refusal(send: Send, refused: RequestRefused) -> None:
+async def _send_refusal(receive: Receive, send: Send, refused: RequestRefused) -> None:
+    """Answer, and take what the client still sends: a close before that would reset the connection and the answer."""
     headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
     error: Any = {"message": refused.reason, "type": refused.status.phrase, "code": refused.status}
     if refused.status == HTTPStatus.UNAUTHORIZED:
@@ -125,8 +127,19 @@ async def _send_refusal(send: Send, refused: RequestRefused) -> None:
     if refused.status == HTTPStatus.SERVICE_UNAVAILABLE:
         headers.append((b"retry-after", b"1"))
     body = json.dumps({"error": error}).encode()
+    headers.append((b"content-length", str(len(body)).encode()))
     await send({"type": "http.response.start", "status": int(refused.status), "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    await send({"type": "http.response.body", "body": body, "more_body": True})
+    if refused.status not in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.REQUEST_TIMEOUT):
+        await _discard_body(receive)
+    await send({"type": "http.response.body"})
+
+
+async def _discard_body(receive: Receive) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(LINGER_S):
+            while (await receive()).get("more_body"):
+                pass
 
 
 class GuardedProtocol(H11Protocol):

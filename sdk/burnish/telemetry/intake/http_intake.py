@@ -7,6 +7,7 @@ every read, and bounds on connections and on bytes in memory.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import logging
@@ -25,6 +26,7 @@ from burnish.http_guard import (
     CONNECTIONS,
     HEADERS_S,
     LARGEST_BODY,
+    LINGER_S,
     REALM,
     ByteBudget,
     Guard,
@@ -145,6 +147,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._send_answer(
                 refused.status, refused.reason.encode("utf-8", "replace"), "text/plain"
             )
+            if self.close_connection:
+                self._discard_rest()
         except TimeoutError:
             server.intake.add_count("refused_requests")
             self.close_connection = True
@@ -305,6 +309,14 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("www-authenticate", f'Bearer realm="{REALM}"')
         self.end_headers()
         self.wfile.write(content)
+
+    def _discard_rest(self) -> None:
+        """Take what the client still sends: a close before that would reset the connection and the answer."""
+        self._reader.deadline = time.monotonic() + LINGER_S
+        with contextlib.suppress(OSError):  # the client has left, or sends for longer
+            self.connection.shutdown(socket.SHUT_WR)
+            while self.rfile.read1(_PIECE):  # pyright: ignore[reportAttributeAccessIssue]
+                pass
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - http.server's name
         _LOG.debug(format, *args)
