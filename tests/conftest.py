@@ -3,6 +3,7 @@
 import contextlib
 import importlib.util
 import os
+import random
 import signal
 import sys
 
@@ -35,6 +36,15 @@ def _no_setting_outlives_its_module():
     before = _settings()
     yield
     assert _settings() == before, "set it with monkeypatch, or in the environment of the child"
+
+
+@pytest.fixture(autouse=True)
+def _rollouts_divide_their_threads_the_same_way_each_time(monkeypatch):
+    """A rollout's id salts its assignment; drawn at random, the result of a canary would be left to chance."""
+    salts = random.Random(1)
+    monkeypatch.setattr(
+        "burnish.canary.document.draw_salt", lambda: f"{salts.getrandbits(64):016x}"
+    )
 
 
 def _settings() -> dict[str, str]:

@@ -142,7 +142,7 @@ def stage_candidate(
         raise CanaryError(
             f"{name_target(candidate)} already serves", "another version", "burnish canary"
         )
-    rollout = uuid.uuid4().hex[:16]
+    rollout = draw_salt()
     fresh = RolloutDocument(
         rollout=rollout,
         phase_id=rollout,
@@ -158,6 +158,11 @@ def stage_candidate(
     )
     reason = "put forward past the gate" if forced else "passed the gate"
     return record_move(fresh, "STAGED", 0.0, "; ".join([reason, *doubts]))
+
+
+def draw_salt() -> str:
+    """Draw the id of a rollout, which salts its assignment: another rollout divides the threads otherwise."""
+    return uuid.uuid4().hex[:16]
 
 
 def mark_loaded(document: RolloutDocument) -> RolloutDocument:

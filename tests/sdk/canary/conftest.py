@@ -1,8 +1,5 @@
 """A workspace and a routed agent in it."""
 
-import random
-import uuid
-
 import pytest
 from routed_agent import make_graph
 
@@ -22,10 +19,3 @@ def home(tmp_path):
 @pytest.fixture
 def graph(home):
     return make_graph()
-
-
-@pytest.fixture
-def seeded(monkeypatch):
-    """Draws the salts of the assignment from a seed, so that a statistical test has one result."""
-    salts = random.Random(1)  # a rollout's id salts the assignment
-    monkeypatch.setattr(uuid, "uuid4", lambda: uuid.UUID(int=salts.getrandbits(128)))

@@ -50,7 +50,7 @@ def test_before_the_first_rollout_there_is_nothing_to_see_or_move(rollout):
             move()
 
 
-def test_a_better_canary_is_promoted_step_by_step_with_a_hold_back(rollout, tmp_path, seeded):
+def test_a_better_canary_is_promoted_step_by_step_with_a_hold_back(rollout, tmp_path):
     rollout.start(CANDIDATE, DEMO)
     status = threads_until_the_end(rollout, stable=0.6, canary=0.95, seed=1)
 
@@ -62,7 +62,7 @@ def test_a_better_canary_is_promoted_step_by_step_with_a_hold_back(rollout, tmp_
     assert PointerReader(tmp_path, "support").read().stable == CANDIDATE
 
 
-def test_a_worse_canary_is_rolled_back_by_itself_within_forty_of_its_threads(tmp_path, seeded):
+def test_a_worse_canary_is_rolled_back_by_itself_within_forty_of_its_threads(tmp_path):
     """Check 80 against 50 % at the demo's steps: the median of nine rollouts counts."""
     needed = []
     for seed in range(9):
@@ -76,7 +76,7 @@ def test_a_worse_canary_is_rolled_back_by_itself_within_forty_of_its_threads(tmp
     assert sorted(needed)[4] <= 40
 
 
-def test_the_trail_shows_the_evidence_after_each_thread(rollout, seeded):
+def test_the_trail_shows_the_evidence_after_each_thread(rollout):
     rollout.start(CANDIDATE, DEMO)
     status = threads_until_the_end(rollout, stable=0.9, canary=0.1, seed=3)
     trail = rollout.trail()
@@ -218,7 +218,7 @@ def test_a_guard_rolls_back_what_success_does_not_see(rollout):
     assert "guard 'errors'" in status["reason"]
 
 
-def test_what_stays_unclear_pauses(tmp_path, seeded):
+def test_what_stays_unclear_pauses(tmp_path):
     rollout = Rollout(tmp_path, "support")
     config = CanaryConfig(steps=[0.5, 1.0], min_threads=5, max_threads=40, guards=NO_GUARDS)
     rollout.start(CANDIDATE, config)

@@ -117,7 +117,7 @@ def test_successes_that_are_charged_back_after_the_promotion_put_the_old_version
     assert rollout.document().previous is None
 
 
-def test_threads_that_wait_at_the_promotion_are_judged_after_it(home, graph, seeded):
+def test_threads_that_wait_at_the_promotion_are_judged_after_it(home, graph):
     rollout = started(home)
     arms = {f"t{n}": run(graph, f"t{n}").response_metadata["burnish"]["arm"] for n in range(40)}
     assert rollout.observe()["waiting"] == 40

@@ -37,7 +37,8 @@ def test_small_files_that_are_damaged_and_stray_files_are_named(home):
     tombstones.folder_of(home).mkdir()
     (tombstones.folder_of(home) / "1-a.json").write_bytes(b"")
     (home / "archive.json").write_bytes(b"")
-    (next((home / "journal").iterdir()) / "backup copy.seg").write_bytes(b"")
+    segments_folder = next(path for path in (home / "journal").iterdir() if path.is_dir())
+    (segments_folder / "backup copy.seg").write_bytes(b"")
 
     journal = findings(home)["journal"]
 
