@@ -77,6 +77,35 @@ def test_rslora_is_swapped_like_lora(base, home, orders, engine):
     Engine.shared(base).load(version.id, version.path)
 
 
+def test_the_merge_command_writes_one_model_and_refuses_another_base(base, home, orders, tmp_path):
+    import shutil
+
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+    from typer.testing import CliRunner
+
+    from burnish.cli.app import build_app
+
+    version = train(orders, base_model=base, recipe=QUICK)
+    other = tmp_path / "other"
+    shutil.copytree(base, other)
+    weights = other / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
+    command = ["adapters", "merge", version.id, str(tmp_path / "merged"), "--home", str(home)]
+
+    refused = CliRunner().invoke(build_app(), [*command, "--base-model", str(other)])
+    assert isinstance(refused.exception, BaseModelMismatch)
+    assert not (tmp_path / "merged").exists()
+    done = CliRunner().invoke(build_app(), [*command, "--json"])
+    assert done.exit_code == 0, done.output
+    merged = AutoModelForCausalLM.from_pretrained(json.loads(done.stdout)["model"])
+    with ignore_future_warnings():
+        adapted = PeftModel.from_pretrained(
+            AutoModelForCausalLM.from_pretrained(base), version.path
+        )
+    assert torch.allclose(logits_of(merged), logits_of(adapted), atol=1e-4)
+
+
 @pytest.mark.parametrize(
     ("settings", "swapped"),
     [

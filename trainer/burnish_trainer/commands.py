@@ -213,9 +213,32 @@ def _print_evaluation(found: Any) -> None:
     console.say("  {}", f"burnish report {found.agent} shows everything that was measured")
 
 
+def merge_app(
+    version: Annotated[str, typer.Argument(help="An adapter version, as support@4f1c2a90b3e0.")],
+    out: Annotated[Path, typer.Argument(help="The new folder of the merged model.")],
+    base_model: Annotated[
+        str | None,
+        typer.Option(help="Folder of the base model; by default as the version names it."),
+    ] = None,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write an adapter version and its base model as one model, which serves as base_model.
+
+    Example: `burnish adapters merge support@4f1c2a90b3e0 merged`
+    """
+    from burnish.adapters import AdapterStore
+    from burnish.workspace import Workspace
+    from burnish_trainer.recipes.merging import merge_version
+
+    written = merge_version(AdapterStore(Workspace(home).home), version, out, base_model)
+    print_json({"model": str(written)}) if as_json else typer.echo(str(written))
+
+
 COMMANDS = {
     "canary.start": start_app,
     "optimize-prompt": optimize_app,
+    "adapters.merge": merge_app,
     "loop": loop_app,
     "plan": plan_app,
     "readiness": readiness_app,

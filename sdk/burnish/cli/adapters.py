@@ -1,4 +1,4 @@
-"""Implement `burnish adapters`: list, show and compare the adapter versions of the workspace."""
+"""Implement `burnish adapters`: list, show, compare, push, pull and remove the adapter versions of the workspace."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def list_adapters(
 
     Example: `burnish adapters list support`
     """
-    found = [fact for fact in _read_versions(_folder_of(home)) if agent in (None, *fact["agents"])]
+    found = [fact for fact in _read_versions(folder_of(home)) if agent in (None, *fact["agents"])]
     if as_json:
         print_json(found)
         return
@@ -43,7 +43,7 @@ def list_adapters(
         )
         for fact in found
     ]
-    title = f"adapters of {agent or 'all agents'} in {_folder_of(home)}"
+    title = f"adapters of {agent or 'all agents'} in {folder_of(home)}"
     columns = ["version", "made (UTC)", "gate", "serves"]
     print_table(title, columns, rows)
 
@@ -57,7 +57,7 @@ def show_adapter(version: Version, home: Home = None, as_json: AsJson = False) -
     from burnish.adapters import AdapterStore
     from burnish.errors import RegistryError
 
-    folder = _folder_of(home)
+    folder = folder_of(home)
     store = AdapterStore(folder)
     store.get(version)
     (fact,) = (fact for fact in _read_versions(folder) if fact["id"] == version)
@@ -88,7 +88,7 @@ def compare_adapters(
     """
     from burnish.adapters import AdapterStore
 
-    store = AdapterStore(_folder_of(home))
+    store = AdapterStore(folder_of(home))
     one, other = (dict(_flatten(msgspec.to_builtins(store.get(name)))) for name in (before, after))
     changed = [
         {"fact": name, "before": one.get(name), "after": other.get(name)}
@@ -105,7 +105,95 @@ def compare_adapters(
     print_table(f"differences of {before} and {after}", ["fact", before, after], rows)
 
 
-def _folder_of(home: Path | None) -> Path:
+@app.command("push")
+def push_version(
+    version: Version,
+    place: Annotated[str, typer.Argument(help="A folder, or hf://OWNER/NAME.")],
+    public: Annotated[
+        bool, typer.Option("--public", help="A new repository is public; by default private.")
+    ] = False,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Copy an adapter version into a folder or a repository of the Hugging Face Hub.
+
+    Examples: `burnish adapters push support@4f1c2a90b3e0 /backup`,
+    `burnish adapters push support@4f1c2a90b3e0 hf://acme/support`
+    """
+    from burnish.adapters import AdapterStore
+    from burnish.adapters.exchange import push_adapter
+
+    address = push_adapter(AdapterStore(folder_of(home)), version, place, private=not public)
+    print_json({"address": address}) if as_json else typer.echo(address)
+
+
+@app.command("pull")
+def pull_version(
+    place: Annotated[
+        str, typer.Argument(help="The folder of a version, or hf://OWNER/NAME[@REVISION].")
+    ],
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Fetch an adapter version and check it; it serves nothing before it has been evaluated here.
+
+    Example: `burnish adapters pull hf://acme/support@main`
+    """
+    from burnish.adapters import AdapterStore
+    from burnish.adapters.exchange import pull_adapter
+
+    manifest = pull_adapter(AdapterStore(folder_of(home)), place)
+    if as_json:
+        print_json({"adapter": manifest.id, "base_model": manifest.base_model})
+        return
+    typer.echo(f"{manifest.id}, for base model {manifest.base_model}")
+
+
+@app.command("gc")
+def remove_unneeded(
+    keep: Annotated[
+        int, typer.Option(min=0, help="Versions of each name that stay in any case.")
+    ] = 2,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Remove; without it the versions are only listed.")
+    ] = False,
+    home: Home = None,
+    as_json: AsJson = False,
+) -> None:
+    """Remove old adapter versions that neither serve nor are ancestors of ones that do.
+
+    Examples: `burnish adapters gc`, `burnish adapters gc --keep 5 --yes`
+    """
+    from burnish.adapters import AdapterStore
+    from burnish.adapters.cleaning import choose_removals, remove_version
+
+    folder = folder_of(home)
+    store = AdapterStore(folder)
+    found = choose_removals(store, read_serving(folder), keep)
+    freed = [one for one in found if not one.needed_for]
+    for one in freed if yes else ():
+        remove_version(store, one.id)
+    if as_json:
+        print_json(
+            {
+                "removed": yes,
+                "versions": [one.id for one in freed],
+                "bytes": sum(one.size for one in freed),
+                "kept": {one.id: list(one.needed_for) for one in found if one.needed_for},
+            }
+        )
+        return
+    rows = [
+        (one.id, f"{one.size / 2**20:.1f}", "\n".join(one.needed_for) or "nothing") for one in found
+    ]
+    print_table("adapter versions", ["version", "MiB", "needed for"], rows)
+    size = sum(one.size for one in freed) / 2**20
+    said = "removed" if yes else "can be removed (--yes removes them)"
+    typer.echo(f"{len(freed)} versions, {size:.1f} MiB, {said}")
+
+
+def folder_of(home: Path | None) -> Path:
+    """Return the folder of the workspace that a command works on."""
     from burnish.workspace import Workspace
 
     return Workspace(home).home
@@ -116,7 +204,7 @@ def _read_versions(home: Path) -> list[dict[str, Any]]:
     from burnish.adapters import AdapterStore, Registry
 
     candidates = Registry(home).list()
-    serving = _read_serving(home, {candidate.agent for candidate in candidates})
+    serving = read_serving(home)
     found: list[dict[str, Any]] = []
     for manifest in reversed(AdapterStore(home).list()):
         own = [candidate for candidate in candidates if candidate.adapter == manifest.id]
@@ -130,10 +218,14 @@ def _read_versions(home: Path) -> list[dict[str, Any]]:
     return found
 
 
-def _read_serving(home: Path, agents: set[str]) -> dict[str, list[str]]:
+def read_serving(home: Path) -> dict[str, list[str]]:
     """Find by version where it serves: 'canary of support'."""
+    from burnish.adapters import Registry
     from burnish.canary import Rollout
 
+    registry = Registry(home)
+    agents = {candidate.agent for candidate in registry.list()}
+    agents |= {str(line["agent"]) for line in registry.store.audit()}
     serving: dict[str, list[str]] = {}
     for agent in sorted(agents):
         document = Rollout(home, agent).document()

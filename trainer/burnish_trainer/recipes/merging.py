@@ -8,7 +8,37 @@ from typing import Any
 
 import torch
 
-from burnish.errors import TrainingError
+from burnish.adapters.store import AdapterStore
+from burnish.errors import BaseModelMismatch, TrainingError
+
+
+def merge_version(
+    store: AdapterStore, version: str, out: str | Path, base_model: str | None = None
+) -> Path:
+    """Write an adapter version and its base model as one model.
+
+    Args:
+        store: The workspace's adapters.
+        version: The version; its files are compared with their hashes first.
+        out: The new folder.
+        base_model: Name or folder of the base model; by default as the version names it.
+
+    Raises:
+        BaseModelMismatch: The base model is not the one that the version was trained on.
+        TrainingError: The folder exists, or the adapter cannot be merged.
+    """
+    from burnish.serving.contract.base_models import base_sha256, resolve_model
+
+    store.verify(version)
+    manifest = store.get(version)
+    base = resolve_model(base_model or manifest.base_model)
+    if base_sha256(base) != manifest.base_sha256:
+        raise BaseModelMismatch(
+            f"{base} has the hash {base_sha256(base)[:12]}",
+            f"the base model of {version}, {manifest.base_model} ({manifest.base_sha256[:12]})",
+            f"burnish adapters merge {version} OUT --base-model FOLDER",
+        )
+    return publish_merged(store.path(version), base, out)
 
 
 def publish_merged(adapter: str | Path, base_model: str | Path, out: str | Path) -> Path:
