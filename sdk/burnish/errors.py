@@ -28,6 +28,7 @@
     │   └── ControlConflict                  another writer changed the control document
     ├── ServingError (RuntimeError)          engines and backends
     │   └── BackendUnavailable (ConnectionError)
+    │       └── UnreadableReply              an answer of the backend that is no completion
     └── CanaryError (RuntimeError)           assignment, evidence, rollout
 
 A message states what was found, what was expected, and the next command to type.
@@ -171,6 +172,10 @@ class BackendUnavailable(ServingError, ConnectionError):
     """The backend does not answer."""
 
     __str__ = Exception.__str__
+
+
+class UnreadableReply(BackendUnavailable):
+    """The backend answers with something else than a completion."""
 
 
 class CanaryError(BurnishError, RuntimeError):

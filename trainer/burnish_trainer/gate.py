@@ -40,6 +40,8 @@ from burnish_trainer.gate_evidence import (
 REFRESH_FROM = 5
 """Number of decisions on one set from which fresh tasks are due: the level is 1/15 of the first."""
 
+_WORDS = 300  # characters of an error in a reason, so that the server's words are among them
+
 
 class CheckedLimit(NamedTuple):
     """A limit that was tested together with the others.
@@ -265,7 +267,7 @@ def _count_lost(evaluation: Evaluation) -> tuple[int, int, str]:
     lost, attempts = sum(n for _, n in errors), sum(side["attempts"] for side in sides.values())
     statement = f"{lost} of {attempts} attempts met an error of the infrastructure"
     if errors:
-        statement += f" ({max(errors, key=lambda error: error[1])[0][:120]})"
+        statement += f" ({max(errors, key=lambda error: error[1])[0][:_WORDS]})"
     return lost, attempts, statement
 
 

@@ -66,16 +66,16 @@ class ArmCache:
         self.log = AttemptLog(self._path.with_suffix(".jsonl"))
 
     def load_results(self) -> dict[AttemptKey, AttemptResult]:
-        """Return the cached results by attempt, without those of infrastructure errors."""
+        """Return the cached results by attempt, without those that the backend decided."""
         try:
             found = msgspec.json.decode(self._path.read_bytes(), type=list[AttemptResult])
         except (FileNotFoundError, msgspec.DecodeError):
             return {}
-        return {result.key: result for result in found if result.final}
+        return {result.key: result for result in found if result.cacheable}
 
     def save_results(self, results: Sequence[AttemptResult]) -> None:
-        """Write the results, without those of infrastructure errors, and remove the log."""
-        kept = [result for result in results if result.final]
+        """Write the results, without those that the backend decided, and remove the log."""
+        kept = [result for result in results if result.cacheable]
         make_private_folder(self._path.parent)
         write_json(self._path, msgspec.to_builtins(kept))
         self.log.remove()

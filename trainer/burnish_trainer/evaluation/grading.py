@@ -157,6 +157,7 @@ def _build_result(
         trajectory_id=trajectory.id,
         status=trajectory.status,
         reason=one.undecided or one.error or reason,
+        refusal=one.refusal,
         adapters=tuple(sorted({c.policy.adapter for c in trajectory.model_calls}, key=str)),
         cost=measure_cost(trajectory),
         start_sha256=one.start_sha256,
@@ -192,6 +193,8 @@ def _lost_result(one: EndedAttempt) -> AttemptResult:
         status=status,
         reason=one.error or "the run was not recorded",
         infrastructure=one.infrastructure,
+        fault_of=one.fault_of,
+        refusal=one.refusal,
     )
 
 

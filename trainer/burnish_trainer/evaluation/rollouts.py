@@ -14,7 +14,7 @@ from burnish.adapters.prompt_store import PromptVersion
 from burnish.errors import BackendUnavailable, BurnishError, EvaluationError
 from burnish.records import Task
 from burnish_trainer.evaluation.agent_project import AgentProject
-from burnish_trainer.evaluation.attempts.ended import EndedAttempt
+from burnish_trainer.evaluation.attempts.ended import BACKEND, ENVIRONMENT, EndedAttempt
 from burnish_trainer.evaluation.attempts.prompt_uses import PromptUses
 from burnish_trainer.evaluation.attempts.shared import EvaluationState
 from burnish_trainer.evaluation.attempts.watch import (
@@ -171,11 +171,16 @@ class AttemptRunner:
         tries = pauses = 0
         while True:
             if self._faults.error is not None:
-                return describe_job(job, error=self._faults.error, infrastructure=True)
+                return describe_job(
+                    job,
+                    error=self._faults.error,
+                    infrastructure=True,
+                    fault_of=self._faults.fault_of,
+                )
             if self._state.used_up:
                 return describe_job(job, error=self._describe_limit(), skipped=True)
             ran, pause_s = await self._run_attempt(job)
-            self._faults.count_fault(ran.error if ran.infrastructure else None)
+            self._faults.count_fault(ran.error if ran.infrastructure else None, ran.fault_of)
             if not ran.infrastructure:
                 return ran
             if pause_s and pauses < _MOST_PAUSES:
@@ -200,21 +205,23 @@ class AttemptRunner:
         world = AttemptWorld(self.subject.open_environment)
         watch = AttemptWatch(self.options.max_steps, self._count_tokens)
         recorded: list[str] = []
-        error = fault = pause_s = None
+        error = fault = spoiled = pause_s = None
         try:
             await world.open(task.data)
             self._check_start(world, (pool, task.id))
             error, fault = await self._invoke_agent(job, world, watch, recorded)
         except EnvironmentFault as problem:
-            fault, pause_s = str(problem), 0.0
+            spoiled, pause_s = str(problem), 0.0
         finally:
             closed = await world.close()
-        fault = fault or watch.fault or closed
+        fault, spoiled = fault or watch.fault, spoiled or closed
         ended = describe_job(
             job,
             trajectory_id=recorded[0] if recorded else None,
-            error=fault or error,
-            infrastructure=bool(fault),
+            error=fault or spoiled or error,
+            infrastructure=bool(fault or spoiled),
+            fault_of=BACKEND if fault else ENVIRONMENT if spoiled else None,
+            refusal=None if fault or spoiled else watch.refusal,
             undecided=getattr(world.environment, "undecided", None),
             start_sha256=world.start_sha256,
         )
@@ -330,16 +337,18 @@ class _FaultStreak:
     Attributes:
         most: Number of consecutive errors after which the evaluation stops trying.
         error: The error once that number is reached.
+        fault_of: Its origin, backend or environment.
         answered: True once the backend has answered any attempt.
     """
 
     most: int
     error: str | None = None
+    fault_of: str | None = None
     answered: bool = False
     _length: int = 0
 
-    def count_fault(self, fault: str | None) -> None:
+    def count_fault(self, fault: str | None, fault_of: str | None) -> None:
         """Count the error of an attempt; None resets the count."""
         self._length = 0 if fault is None else self._length + 1
         if self._length >= self.most:
-            self.error = fault
+            self.error, self.fault_of = fault, fault_of

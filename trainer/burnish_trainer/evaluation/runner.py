@@ -5,11 +5,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import tempfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +29,7 @@ from burnish_trainer.evaluation.arms import ArmCache, ArmResults
 from burnish_trainer.evaluation.attempts.arm_version import ArmVersion
 from burnish_trainer.evaluation.attempts.attempt_log import AttemptLog
 from burnish_trainer.evaluation.attempts.ended import AttemptKey, AttemptResult, EndedAttempt
+from burnish_trainer.evaluation.attempts.refusals import explain_no_grades, set_refusals_apart
 from burnish_trainer.evaluation.attempts.shared import EvaluationState
 from burnish_trainer.evaluation.comparison import (
     AttemptsByTask,
@@ -164,10 +164,11 @@ def _run_sides(
             run_arm(subject, version, pools, options, loop=loop, fresh=fresh)
             for version in versions
         ]
-        arms = [side.results for side in sides]
+        arms = set_refusals_apart(versions, [side.results for side in sides])
+        sides = [replace(side, results=arm) for side, arm in zip(sides, arms, strict=True)]
         pairs = pair_results(*arms)
         if not pairs:
-            raise _no_grades_error(*arms)
+            raise explain_no_grades(subject.name, arms)
 
         def run_before(tasks: dict[str, list[Task]], more: RunOptions) -> list[AttemptResult]:
             return run_arm(subject, versions[0], tasks, more, loop=loop, fresh=fresh).results
@@ -220,7 +221,7 @@ def collect(
     """
     subject = load_agent(agent)
     table = subject.config.evaluate
-    chosen = options or dataclasses.replace(
+    chosen = options or replace(
         read_options(subject),
         source="rollout",
         attempts=1,
@@ -234,7 +235,8 @@ def collect(
         jobs = chosen.list_jobs({"train": decode_tasks(tasks)})
         log = AttemptLog(Path(folder) / "attempts.jsonl")
         results, _ = _run_jobs(runner, jobs, {}, log, "rollouts")
-    found = [results[_key_of(job)] for job in jobs]
+    version = ArmVersion(adapter, prompt)
+    (found,) = set_refusals_apart([version], [[results[_key_of(job)] for job in jobs]])
     return RunCollection(found, round(time.monotonic() - started, 3))
 
 
@@ -267,7 +269,7 @@ def run_arm(
         store.log.remove()
     ended, logged = store.log.read()
     known = {} if fresh else store.load_results()
-    known |= {key: result for key, result in logged.items() if result.final}
+    known |= {key: result for key, result in logged.items() if result.cacheable}
     missing = [job for job in jobs if _key_of(job) not in known]
     unstable: list[Any] = []
     if missing:
@@ -354,22 +356,6 @@ def _run_jobs(
         if rest:
             runner.run_jobs(rest, grader.add)
     return grader.results, grader.unstable
-
-
-def _no_grades_error(*arms: Sequence[AttemptResult]) -> EvaluationError:
-    faults = {reason: n for arm in arms for reason, n in faults_by_reason(arm).items()}
-    if faults:
-        return EvaluationError(
-            f"no attempt could be judged, {sum(faults.values())} met an error of the infrastructure: "
-            f"{next(iter(faults))}",
-            "a backend that answers",
-            "burnish doctor",
-        )
-    return EvaluationError(
-        f"no attempt could be judged: {unknown_by_reason(*arms)}",
-        "verdicts of success or fail",
-        "burnish traces list",
-    )
 
 
 def _two_versions(

@@ -15,6 +15,7 @@ import msgspec
 import burnish
 from burnish.records import Evaluation
 from burnish_trainer.evaluation.attempts.ended import AttemptResult
+from burnish_trainer.evaluation.notes import evaluation_notes
 from burnish_trainer.report.costs import Prices, compare_costs, measure_costs
 from burnish_trainer.report.failure_modes import count_failure_modes
 from burnish_trainer.report.figures.arms import compare_arms
@@ -97,6 +98,7 @@ def assemble_report(
         "rounds": measure_rounds(evaluation, sides),
         "learning": {name: read_learning(workspace.home, versions[name]) for name in sides},
         "unknown": evaluation.unknown,
+        "notes": evaluation_notes(evaluation),
         "seconds": evaluation.seconds,
     }
 

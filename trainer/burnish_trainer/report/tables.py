@@ -77,6 +77,9 @@ def _iterate_tables(facts: Json, most: int) -> Iterator[ReportTable]:
     )
     yield ReportTable("Attempts", ["result", *sides], list(_attempt_rows(facts)))
     yield ReportTable(
+        "Notes", ["what else the evaluation met"], [[n] for n in facts.get("notes", [])]
+    )
+    yield ReportTable(
         "Stages",
         ["stage", "seconds", "reused"],
         [

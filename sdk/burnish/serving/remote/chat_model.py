@@ -9,6 +9,7 @@ if the server returns them, and a seed for each call. The router chooses the ver
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import lru_cache
 from typing import Any
@@ -18,8 +19,14 @@ from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_openai import ChatOpenAI
 from pydantic import Field, PrivateAttr
 
+from burnish.errors import UnreadableReply
 from burnish.serving.remote.endpoint import Endpoint, server_token
 from burnish.serving.remote.loop_transport import make_async_client
+from burnish.serving.remote.replies import (
+    explain_decoding_error,
+    require_completion,
+    unreadable_reply,
+)
 
 NextSeed = Callable[[], int | None]
 RETRIES = 4
@@ -56,6 +63,9 @@ class RemoteChat(ChatOpenAI):
             except openai.APIStatusError as error:
                 if not self._learns(error, asked):
                     raise
+            except ValueError as error:
+                self._require_readable(error)
+                raise
         raise AssertionError("the last variant returns or raises")
 
     async def _agenerate(
@@ -70,31 +80,60 @@ class RemoteChat(ChatOpenAI):
             except openai.APIStatusError as error:
                 if not self._learns(error, asked):
                     raise
+            except ValueError as error:
+                self._require_readable(error)
+                raise
         raise AssertionError("the last variant returns or raises")
 
     def _stream(self, *args: Any, **kwargs: Any) -> Iterator[ChatGenerationChunk]:
         named = self._named(kwargs, self._served_name())
         for asked in self._variants(named):
+            chunks = 0
             try:
-                yield from super()._stream(*args, **asked)
+                for chunk in super()._stream(*args, **asked):
+                    chunks += 1
+                    yield chunk
             # before the first chunk: the caller has received nothing
             except openai.APIStatusError as error:
                 if not self._learns(error, asked):
                     raise
+            except json.JSONDecodeError as error:
+                raise self._broken_stream(error.doc) from error
             else:
+                if not chunks:
+                    raise self._broken_stream("")
                 return
 
     async def _astream(self, *args: Any, **kwargs: Any) -> AsyncIterator[ChatGenerationChunk]:
         named = self._named(kwargs, await self._aserved_name())
         for asked in self._variants(named):
+            chunks = 0
             try:
                 async for chunk in super()._astream(*args, **asked):
+                    chunks += 1
                     yield chunk
             except openai.APIStatusError as error:
                 if not self._learns(error, asked):
                     raise
+            except json.JSONDecodeError as error:
+                raise self._broken_stream(error.doc) from error
             else:
+                if not chunks:
+                    raise self._broken_stream("")
                 return
+
+    def _create_chat_result(self, response: Any, generation_info: Any = None) -> ChatResult:
+        require_completion(self._endpoint.address, response)
+        return super()._create_chat_result(response, generation_info)
+
+    def _require_readable(self, error: ValueError) -> None:
+        """Raise in place of an error of the client if the answer is no completion."""
+        found = explain_decoding_error(self._endpoint.address, error)
+        if found is not None:
+            raise found from error
+
+    def _broken_stream(self, told: str) -> UnreadableReply:
+        return unreadable_reply(self._endpoint.address, f"a stream without chunks {told}")
 
     def _served_name(self) -> str:
         return self.adapter or self._endpoint.served_name(self.base_model)

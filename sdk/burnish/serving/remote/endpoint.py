@@ -33,6 +33,9 @@ _PASSING = frozenset({408, 425, 429, 502, 503, 504})
 _OF_THE_SERVER = _PASSING | {401, 403}  # errors that do not depend on the requested model
 _NO_LIST = frozenset({404, 405, 501})  # servers without the route to list models
 _IDS_FIELD = "return_token_ids"
+REQUEST_REFUSALS = frozenset({400, 413, 422})
+"""Statuses that refuse a request for its content: too long, malformed."""
+_REQUEST_WORDS = ("invalid_request", "badrequest", "bad_request", "context_length", "unprocessable")
 _DEAD_ENGINE = "EngineCore encountered an issue"
 
 
@@ -302,8 +305,26 @@ def error_status(error: BaseException) -> int | None:
     status = getattr(error, "status_code", None)
     if isinstance(status, int):
         return status
-    code = str(getattr(error, "code", None))
-    return int(code) if code.isdigit() and 400 <= int(code) < 600 else None
+    return read_status(getattr(error, "code", None))
+
+
+def read_status(code: object) -> int | None:
+    """Return the HTTP status that the field `code` of an error holds, a number or its digits; None for other codes."""
+    text = str(code)
+    return int(text) if text.isdecimal() and text.isascii() and 400 <= int(text) < 600 else None
+
+
+def blames_request(status: int | None, *kinds: object) -> bool:
+    """Return whether an error of a server refuses a request for its content, and not for the server's own state.
+
+    Args:
+        status: Its HTTP status, if it has one.
+        *kinds: Values of its body that name its kind, such as `type` and `code`.
+    """
+    if status is not None:
+        return status in REQUEST_REFUSALS
+    told = " ".join(str(kind) for kind in kinds).lower()
+    return any(word in told for word in _REQUEST_WORDS)
 
 
 def engine_died(error: BaseException) -> bool:

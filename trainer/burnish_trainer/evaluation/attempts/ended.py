@@ -8,6 +8,8 @@ from burnish.records import Record, VerdictLabel
 
 AttemptKey = tuple[str, str, int]
 """Pool, task and number of an attempt."""
+BACKEND, ENVIRONMENT = "backend", "environment"
+"""What an infrastructure error came from."""
 
 
 class EndedAttempt(Record, frozen=True, kw_only=True):
@@ -20,6 +22,8 @@ class EndedAttempt(Record, frozen=True, kw_only=True):
     trajectory_id: str | None = None  # None if it never began
     error: str | None = None  # what ended it, if it did not complete
     infrastructure: bool = False  # that was an error of backend or environment
+    fault_of: str | None = None  # backend or environment, if infrastructure
+    refusal: str | None = None  # the backend's words if it answered no call of the attempt
     undecided: str | None = None  # why the environment cannot let it be judged
     skipped: bool = False  # it was not made, because a limit of the evaluation was reached
     start_sha256: str | None = None  # hash of the environment's state before the first act
@@ -31,8 +35,8 @@ class EndedAttempt(Record, frozen=True, kw_only=True):
 
     @property
     def recorded(self) -> bool:
-        """Return whether the attempt was made and recorded, without an infrastructure error."""
-        return self.trajectory_id is not None and not self.infrastructure
+        """Return whether the attempt was made, answered and recorded, without an infrastructure error."""
+        return self.trajectory_id is not None and not self.infrastructure and not self.refusal
 
 
 class AttemptResult(Record, frozen=True, kw_only=True):
@@ -49,6 +53,8 @@ class AttemptResult(Record, frozen=True, kw_only=True):
     infrastructure: bool = (
         False  # an error of backend or environment ended it, which says nothing about the adapter
     )
+    fault_of: str | None = None  # backend or environment, if infrastructure
+    refusal: str | None = None  # the backend's words if it answered no call of the attempt
     adapters: tuple[str | None, ...] = ()  # adapters that answered, as the server reports them
     cost: dict[str, float] = msgspec.field(
         default_factory=dict
@@ -64,3 +70,8 @@ class AttemptResult(Record, frozen=True, kw_only=True):
     def final(self) -> bool:
         """Return whether the result need not be made again: the attempt was made, without an infrastructure error."""
         return not self.infrastructure and self.status != "skipped"
+
+    @property
+    def cacheable(self) -> bool:
+        """Return whether a later evaluation may take the result: it is final, and the backend answered a call."""
+        return self.final and not self.refusal

@@ -1,8 +1,10 @@
 """Provide an attempt with its seeds, its limit of model calls, its tokens, and the errors of its backend.
 
 An infrastructure error (a server that does not answer, refuses the token, is overloaded, lost an
-adapter) says nothing about the adapter. `infrastructure_error` distinguishes it from faults of
-the agent or the model.
+adapter, sends something else than a completion) says nothing about the adapter. `infrastructure_error`
+distinguishes it from faults of the agent or the model: an error is one if nothing that the model wrote
+can cause it. A refusal of a request for its content (400) is none, because a model's own words make
+the later requests; that of the first request is kept as `refusal`, because they do not make that one.
 """
 
 from __future__ import annotations
@@ -18,15 +20,18 @@ from typing import Any
 
 from langchain_core.callbacks import BaseCallbackHandler
 
-from burnish.errors import BackendUnavailable, EvaluationError, UnknownAdapter
-from burnish.serving.remote.endpoint import error_status
+from burnish.errors import BackendUnavailable, BurnishError, EvaluationError, UnknownAdapter
+from burnish.serving.remote.endpoint import blames_request, error_status
 from burnish_trainer.evaluation.attempts.world import EnvironmentFault
 
 _SEEDS = 2**31 - 1  # servers take signed 32-bit seeds
 _DEEPEST = 20
-_PASSING_STATUSES = frozenset({401, 403, 404, 408, 409, 425, 429})
-_CLIENTS = frozenset({"openai", "httpx", "httpx2", "httpcore", "httpcore2"})
-_BROKEN = ("Connection", "Timeout", "Transport", "Network", "Protocol", "ReadError", "ConnectError")
+_SHOWN = 240  # characters of an error, so that the server's words are among them
+_TRANSPORTS = frozenset({"httpx", "httpx2", "httpcore", "httpcore2"})
+_BROKEN = (
+    "Connection", "Timeout", "Transport", "Network", "Protocol", "ReadError", "ConnectError",
+    "Decoding", "TooManyRedirects",
+)  # fmt: skip
 
 _seeds: ContextVar[Iterator[int] | None] = ContextVar("burnish_attempt_seeds", default=None)
 
@@ -66,6 +71,11 @@ class AttemptWatch(BaseCallbackHandler):
     Args:
         most: Model calls that are allowed.
         count_tokens: Called with the tokens of each call.
+
+    Attributes:
+        fault: The infrastructure error of the last call, if it met one.
+        refusal: The error of the last call if it is none and no call was answered so far.
+        retry_after_s: The pause that a server asked for.
     """
 
     raise_error = True
@@ -75,8 +85,9 @@ class AttemptWatch(BaseCallbackHandler):
         self._most = self._left = most
         self._count_tokens = count_tokens
         self._asked: dict[Any, float] = {}
-        self._stopped = False
+        self._stopped = self._answered = False
         self.fault: str | None = None
+        self.refusal: str | None = None
         self.retry_after_s: float | None = None
 
     @property
@@ -105,12 +116,16 @@ class AttemptWatch(BaseCallbackHandler):
         """Count tokens and clear the error: the agent recovered from it, because a later call was answered."""
         self._asked.pop(run_id, None)
         self._count_tokens(_total_tokens(response))
-        self.fault = self.retry_after_s = None
+        self._answered = True
+        self.fault = self.refusal = self.retry_after_s = None
 
     def on_llm_error(self, error: BaseException, *_: Any, run_id: Any = None, **__: Any) -> None:
         """Note an error of the backend, even one that the agent hides."""
         self._asked.pop(run_id, None)
-        self.fault = infrastructure_error(error) or self.fault
+        found = infrastructure_error(error, in_call=True)
+        self.fault = found or self.fault
+        if found is None and not self._answered and isinstance(error, Exception):
+            self.refusal = f"{type(error).__name__}: {str(error)[:_SHOWN]}"
         if self.fault:
             self.retry_after_s = read_retry_after(error)
 
@@ -157,28 +172,34 @@ def refuses_token(error: BaseException) -> bool:
     return any(error_status(one) in (401, 403) for one in found)
 
 
-def infrastructure_error(error: BaseException) -> str | None:
+def infrastructure_error(error: BaseException, *, in_call: bool = False) -> str | None:
     """Return the infrastructure error behind an exception, as a line; None for errors of the agent or the model.
 
     Args:
         error: The exception; its causes and the members of a group are checked too.
+        in_call: A model call raised it. Errors of the HTTP package count there alone, because tools use it too.
     """
-    found = next((one for one in _exception_chain(error) if _is_infrastructure(one)), None)
+    found = next((one for one in _exception_chain(error) if _is_infrastructure(one, in_call)), None)
     if isinstance(found, EnvironmentFault):
         return str(found)
-    return None if found is None else f"{type(found).__name__}: {str(found)[:200]}"
+    if isinstance(found, BurnishError):
+        return f"{type(found).__name__}: {found.found[:_SHOWN]}"
+    return None if found is None else f"{type(found).__name__}: {str(found)[:_SHOWN]}"
 
 
-def _is_infrastructure(error: BaseException) -> bool:
+def _is_infrastructure(error: BaseException, in_call: bool = False) -> bool:
     if isinstance(error, BackendUnavailable | UnknownAdapter | EnvironmentFault):
         return True
     package = type(error).__module__.partition(".")[0]
-    if package not in _CLIENTS:
+    if package != "openai" and not (in_call and package in _TRANSPORTS):
         return False
     status = error_status(error)
+    name = type(error).__name__
+    if status is None and name == "APIError":  # an error within a stream, without a status
+        return not blames_request(None, getattr(error, "type", ""), getattr(error, "code", ""))
     if status is not None:
-        return status >= 500 or status in _PASSING_STATUSES
-    return any(word in type(error).__name__ for word in _BROKEN)
+        return not blames_request(status)
+    return any(word in name for word in _BROKEN)
 
 
 def _exception_chain(error: BaseException) -> Iterator[BaseException]:
