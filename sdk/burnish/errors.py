@@ -28,7 +28,7 @@
     │   └── ControlConflict                  another writer changed the control document
     ├── ServingError (RuntimeError)          engines and backends
     │   └── BackendUnavailable (ConnectionError)
-    │       └── UnreadableReply              an answer of the backend that is no completion
+    │       └── UnreadableReply              an answer of the backend that is not a completion
     └── CanaryError (RuntimeError)           assignment, evidence, rollout
 
 A message states what was found, what was expected, and the next command to type.

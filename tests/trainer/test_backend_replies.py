@@ -275,7 +275,11 @@ def results(refused, all_, **more):
     [
         ((10, 10), (None, None), (10, 10)),
         ((9, 10), (None, None), (9, 10)),
-        ((10, 0), (None, None), (10, 0)),  # the same requests: only the backend tells them apart
+        (
+            (10, 0),
+            (None, None),
+            (10, 0),
+        ),  # the same requests: only the backend can distinguish them
         ((0, 10), (None, None), (0, 10)),
         ((5, 5), (None, None), (0, 0)),  # half of the tasks are too long for the model
         ((0, 10), (None, "p@1"), (0, 0)),  # the prompt may be too long

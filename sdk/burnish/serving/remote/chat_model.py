@@ -127,7 +127,7 @@ class RemoteChat(ChatOpenAI):
         return super()._create_chat_result(response, generation_info)
 
     def _require_readable(self, error: ValueError) -> None:
-        """Raise in place of an error of the client if the answer is no completion."""
+        """Raise in place of an error of the client if the answer is not a completion."""
         found = explain_decoding_error(self._endpoint.address, error)
         if found is not None:
             raise found from error

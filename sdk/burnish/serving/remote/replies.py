@@ -17,7 +17,7 @@ _FIX = "look at the log of the server, or correct backend in burnish.toml"
 
 
 def require_completion(address: str, reply: Any) -> None:
-    """Raise if a decoded answer is no completion.
+    """Raise if a decoded answer is not a completion.
 
     Args:
         address: Of the server.
@@ -66,7 +66,7 @@ def explain_decoding_error(address: str, error: Exception) -> BurnishError | Non
 
 
 def unreadable_reply(address: str, told: str) -> UnreadableReply:
-    """Build the error for an answer that is no completion.
+    """Build the error for an answer that is not a completion.
 
     Args:
         address: Of the server.

@@ -26,7 +26,7 @@ def set_refusals_apart(versions: Sequence[ArmVersion], arms: Sequence[Arm]) -> l
     """Return the results of all arms; attempts at a backend that takes no request count as infrastructure errors.
 
     One arm alone is set apart if all arms have the same prompt: the first requests are then the same, and only the
-    backend can tell the versions apart. Another prompt may be what is refused, and that is the version's own failure.
+    backend can distinguish the versions. Another prompt may be what is refused, and that is the version's own failure.
 
     Args:
         versions: The version of each arm.
