@@ -54,12 +54,55 @@ def test_a_run_leaves_its_plan_its_figures_and_a_published_version(trained, base
     lines = [json.loads(line) for line in (version.run / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == list(range(1, 25))
     assert lines[-1]["loss"] < lines[0]["loss"] - 0.1
+    assert all(line["flat_tokens_per_s"] > 0 < line["distinct_tokens_per_s"] for line in lines)
+    assert lines[-1]["eta_s"] == 0 < lines[0]["eta_s"]
     manifest = AdapterStore(home).get(version.id)
     assert manifest.dataset == "shop@000000000000"
     assert manifest.plan["id"] == plan["id"]
     assert (version.path / TENSORS).exists()
     assert version.id in (version.path / "card.md").read_text()
     assert str(home) not in (version.path / "adapter_config.json").read_text()
+
+
+@pytest.mark.slow
+def test_the_drift_from_the_base_is_measured_and_stands_on_the_card(trained, base, monkeypatch):
+    """The mean divergence is computed here again, over all tokens of the first row and with PEFT's own switch."""
+    import torch
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    import burnish_trainer.run.drift as drift_module
+    from burnish_trainer.recipes.lora import ignore_future_warnings
+    from burnish_trainer.rows.token_rows import tokenise_rows
+    from burnish_trainer.run.drift import measure_drift
+
+    _, dataset, version = trained
+    drift = version.manifest.extras["drift"]
+    assert drift["rows"] == "train"  # the dataset of these tests holds nothing out
+    assert drift["kl"] > 0.05
+    assert drift["gain"] > 0.1
+    card = (version.path / "card.md").read_text()
+    assert f"KL {drift['kl']:.4f} nats a token" in card
+    assert "training rows (no held-out ones)" in card
+    with ignore_future_warnings():
+        model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base), version.path)
+    (row,), _ = tokenise_rows(dataset.found[:1], AutoTokenizer.from_pretrained(base))
+    ids = torch.tensor([row.input_ids])
+    with torch.no_grad():
+        here = model(input_ids=ids).logits[0].log_softmax(-1)
+        with model.disable_adapter():
+            there = model(input_ids=ids).logits[0].log_softmax(-1)
+    places = [at - 1 for at, label in enumerate(row.labels) if label != -100]
+    wanted = torch.nn.functional.kl_div(there, here, log_target=True, reduction="none").sum(-1)
+    found = measure_drift(model, [row], [])
+    assert found.rows == "heldout"
+    assert found.tokens == len(places)
+    assert found.kl == pytest.approx(float(wanted[places].mean()), abs=1e-5)
+    assert measure_drift(model, [], []) is None
+    monkeypatch.setattr(drift_module, "_MOST_LOGITS", 3 * len(model.get_output_embeddings().weight))
+    in_parts = measure_drift(model, [row], [])
+    assert in_parts.tokens == found.tokens > 3
+    assert in_parts.kl == pytest.approx(found.kl, abs=1e-5)
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from burnish.errors import EmptyDataset
+from burnish.errors import EmptyDataset, TrainingError
 from burnish_trainer import Recipe, train
 
 QUICK = Recipe(
@@ -231,31 +231,50 @@ def test_runs_of_different_tasks_give_no_pair_and_the_reasons_are_counted(home, 
         train(apart, base_model=base, recipe=with_changes(objective="dpo"))
 
 
-def test_a_step_that_needs_too_much_memory_is_repeated_with_half_the_budget(
-    home, base, shared, monkeypatch
-):
-    """A model that has room for 150 tokens at a time."""
+@pytest.fixture
+def room(monkeypatch):
+    """Gives models room for some rows, or tokens of one pass; returns the sizes of the passes that were tried."""
     import burnish_trainer.run.training as training_module
 
-    seen = []
+    make, seen = training_module._make_trainer, []
 
-    def refuse_long(module, args, kwargs):
-        seen.append(kwargs["input_ids"].shape[1])
-        if torch.is_grad_enabled() and seen[-1] > 150:
-            raise torch.OutOfMemoryError("out of memory")
+    def limit(dimension, most):
+        def refuse_more(module, args, kwargs):
+            seen.append(kwargs["input_ids"].shape[dimension])
+            if torch.is_grad_enabled() and seen[-1] > most:
+                raise torch.OutOfMemoryError("out of memory")
 
-    wanted = train(shared, base_model=base, recipe=with_changes(name="wide"))
-    make = training_module._make_trainer
+        def make_narrow(job, **arguments):
+            job.model.register_forward_pre_hook(refuse_more, with_kwargs=True)
+            return make(job, **arguments)
 
-    def narrow(job, **arguments):
-        job.model.register_forward_pre_hook(refuse_long, with_kwargs=True)
-        return make(job, **arguments)
+        monkeypatch.setattr(training_module, "_make_trainer", make_narrow)
+        return seen
 
-    monkeypatch.setattr(training_module, "_make_trainer", narrow)
-    found = train(shared, base_model=base, recipe=with_changes(name="narrow"))
-    assert max(seen) > 150 >= seen[-1]
+    return limit
+
+
+@pytest.mark.parametrize(
+    ("sharing", "dimension", "most"), [("auto", 1, 150), ("off", 0, 3)], ids=["tries", "rows"]
+)
+def test_a_step_that_needs_too_much_memory_is_repeated_in_halves(
+    home, base, shared, room, sharing, dimension, most
+):
+    settings = {"prefix_sharing": sharing}
+    wanted = train(shared, base_model=base, recipe=with_changes(name="wide", **settings))
+    seen = room(dimension, most)
+    found = train(shared, base_model=base, recipe=with_changes(name="narrow", **settings))
+    assert max(seen) > most
+    assert seen.count(max(seen)) <= 2  # one step met the limit; later ones are divided at once
     for name, tensor in weights_of(wanted).items():
         torch.testing.assert_close(weights_of(found)[name], tensor, atol=2e-4, rtol=0)
+
+
+@pytest.mark.parametrize("sharing", ["auto", "off"])
+def test_memory_that_is_too_small_for_one_row_is_one_clear_error(home, base, shared, room, sharing):
+    room(1, 10)
+    with pytest.raises(TrainingError, match=r"out of memory in step 1, with one row at a time"):
+        train(shared, base_model=base, recipe=with_changes(prefix_sharing=sharing))
 
 
 def test_the_trainer_of_tries_is_used_for_imitation_only_where_sharing_pays(home, base, made):

@@ -10,7 +10,7 @@ import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from burnish.errors import TrainingDiverged
 from burnish.records import AdapterManifest
@@ -18,6 +18,9 @@ from burnish_trainer.logits import first_not_finite
 from burnish_trainer.recipes.train_recipe import TrainRecipe
 from burnish_trainer.run.plan import TrainPlan
 from burnish_trainer.run.storage import write_json
+
+if TYPE_CHECKING:
+    from burnish_trainer.run.drift import Drift
 
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
 
@@ -76,7 +79,11 @@ def read_targets(folder: Path) -> list[str]:
 
 
 def make_manifest(
-    plan: TrainPlan, recipe: TrainRecipe, folder: Path, metrics: dict[str, float]
+    plan: TrainPlan,
+    recipe: TrainRecipe,
+    folder: Path,
+    metrics: dict[str, float],
+    drift: Drift | None = None,
 ) -> AdapterManifest:
     """Return the lineage of an adapter that was just written.
 
@@ -85,6 +92,7 @@ def make_manifest(
         recipe: The settings.
         folder: Its folder, which gives id and hash.
         metrics: Last figures of the training.
+        drift: Its distance from the base model.
     """
     from burnish.adapters import adapter_id
 
@@ -103,6 +111,7 @@ def make_manifest(
         parents=plan.parents,
         plan=plan.as_dict(),
         metrics=metrics,
+        extras={} if drift is None else {"drift": drift.as_dict()},
     )
 
 
@@ -126,7 +135,19 @@ def render_adapter_card(manifest: AdapterManifest, rows: dict[str, Any]) -> str:
 | dropped rows | {dropped} |
 | rows without their thought | {rows.get("thoughts_left_out", 0)} |
 | last loss | {manifest.metrics.get("loss", float("nan")):.4f} |
+| drift from the base | {_describe_drift(manifest.extras.get("drift"))} |
 
 It works on this base model only. Its loss does not measure its quality: see the evaluation that the registry
 keeps beside it. The whole plan is in `burnish.json`.
 """
+
+
+def _describe_drift(drift: Any) -> str:
+    """Return the distance of the adapter from its base model, in words."""
+    if not drift:
+        return "not measured"
+    where = "held-out rows" if drift["rows"] == "heldout" else "training rows (no held-out ones)"
+    return (
+        f"KL {drift['kl']:.4f} nats a token, another likeliest token at {drift['changed']:.1%}; "
+        f"over {drift['tokens']} tokens of {where}"
+    )

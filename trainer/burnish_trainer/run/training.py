@@ -60,6 +60,7 @@ class _TrainJob:
     tokenizer: Any
     folder: Path
     store: AdapterStore
+    heldout: list[TokenRow]
 
     @property
     def rows(self) -> list[TokenRow]:
@@ -156,6 +157,7 @@ def _prepare_job(
         tokenise_rows, tokenizer=tokenizer, max_length=limit, end_ids=contract.end_ids
     )
     examples, report = make_examples(dataset, recipe, tokenise)
+    heldout, _ = tokenise(dataset.rows("heldout"))
     store = AdapterStore(home)
     start = _find_start(recipe, store, base_sha256(base))
     model = add_adapter(model, recipe, start)
@@ -175,7 +177,7 @@ def _prepare_job(
         execution=execution,
     )
     folder = out or home / "runs" / plan.id
-    return _TrainJob(recipe, plan, examples, steps, model, tokenizer, folder, store)
+    return _TrainJob(recipe, plan, examples, steps, model, tokenizer, folder, store, heldout)
 
 
 def _hash_examples(examples: list[TrainExample]) -> str:
@@ -353,12 +355,14 @@ def _make_trainer(job: _TrainJob, **arguments: Any) -> Any:
 
 
 def _publish_adapter(job: _TrainJob, metrics: dict[str, float]) -> AdapterVersion:
+    from burnish_trainer.run.drift import measure_drift
     from burnish_trainer.run.fingerprint import make_fingerprint
 
     folder = job.folder / "adapter"
     save_adapter(job.model, folder, job.plan.base_model)
     write_json(folder / "fingerprint.json", make_fingerprint(job.model, job.rows))
-    manifest = make_manifest(job.plan, job.recipe, folder, metrics)
+    drift = measure_drift(job.model, job.heldout, job.rows)
+    manifest = make_manifest(job.plan, job.recipe, folder, metrics, drift)
     (folder / "card.md").write_text(render_adapter_card(manifest, job.plan.rows))
     store = job.store
     published = store.publish(folder, manifest)

@@ -1,13 +1,12 @@
 """Train on examples of several rows, on the trie of each step: the trainer of all objectives.
 
 `TreeAdapterTrainer` is the entry. It differs from `AdapterTrainer` in the loss alone: log-probabilities come from the
-step's trie (`burnish_trainer.tree`), and the recipe's objective turns them into a number. A step that needs more memory
-than there is is repeated with half the token budget.
+step's trie (`burnish_trainer.tree`), and the recipe's objective turns them into a number. Where memory runs out, the token
+budget is halved.
 """
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Sequence
 from typing import Any
 
@@ -26,8 +25,6 @@ from burnish_trainer.tree.tree_batch import (
     compute_logprobs,
     make_batch,
 )
-
-_FULL = ("out of memory", "can't allocate memory", "not enough memory")
 
 
 class ExampleCollator:
@@ -124,22 +121,7 @@ class TreeAdapterTrainer(AdapterTrainer):
         self._total_train_tokens += batch.flat_tokens
         metrics["num_tokens"] = [self._total_train_tokens]
 
-    def training_step(
-        self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None
-    ) -> torch.Tensor:
-        """Compute loss and gradients of a step; with half the token budget if memory does not suffice."""
-        while True:
-            try:
-                return super().training_step(model, dict(inputs), num_items_in_batch)
-            except (RuntimeError, MemoryError) as error:
-                if not _is_full(error) or not self._halve_budget(inputs):
-                    raise
-            model.zero_grad()
-            gc.collect()
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
-
-    def _halve_budget(self, inputs: dict[str, Any]) -> bool:
+    def halve_memory(self, inputs: dict[str, Any]) -> bool:
         """Halve the token budget; return False if the largest piece is a single row already."""
         pieces = self._make_batch(inputs).pieces
         largest = max(piece.trie.distinct_tokens for piece in pieces)
@@ -148,11 +130,6 @@ class TreeAdapterTrainer(AdapterTrainer):
         self._budget = max(1, largest // 2)
         console.say("  [yellow]out of memory: token budget {}[/]", f"{self._budget:,}")
         return True
-
-
-def _is_full(error: BaseException) -> bool:
-    text = str(error).lower()
-    return isinstance(error, MemoryError) or any(said in text for said in _FULL)
 
 
 def _step_rows(inputs: dict[str, Any]) -> StepRows:
