@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 import burnish
 from burnish.cli.app import build_app
+from burnish.compare import compare_files, read_results
 from burnish.errors import EvaluationError
 from burnish.records import Decision
 from burnish_trainer import evaluate
@@ -96,3 +97,23 @@ def test_a_prompt_version_makes_another_side_of_the_same_adapter(shop, home, eng
     facts = assemble_report(other, burnish.Workspace())
     assert facts["sides"] == ["before", "after"]
     assert facts["names"]["after"] == "base with prompt shop-prompt@0123456789ab"
+
+
+@pytest.mark.slow
+def test_what_is_stored_and_cached_can_be_compared(shop, home, engine):
+    """The file of an evaluation, and the two arms, hold the same results."""
+    prompt = "shop-prompt@0123456789ab"
+    evaluate("shop", adapters=[None], tasks=by_number([20, 21, 22]))
+    (stored,), _ = list_evaluations(home, "shop")
+    path = home / "evaluations" / "results" / f"{stored.name}.json"
+    (arm,) = (home / "evaluations" / "arms").glob("*.json")
+    from_store, from_arm = read_results(path), read_results(arm)
+    assert {o.task: o.value for o in from_store.outcomes} == {
+        o.task: o.value for o in from_arm.outcomes
+    }
+    assert len(from_store.outcomes) == 3
+    report = compare_files(f"{path}#before", arm)
+    assert (report.tasks, report.gain, report.verdict) == (3, 0.0, "not_shown")
+    other = msgspec.structs.replace(stored.evaluation, after_prompt=prompt)
+    again = home / "evaluations" / "results" / f"{save_evaluation(home, other).name}.json"
+    assert compare_files(path, again).gain == 0.0

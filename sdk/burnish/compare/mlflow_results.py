@@ -11,7 +11,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from burnish.compare.outcomes import TaskOutcome, decode_json, read_name, read_number
+from burnish.compare.outcomes import (
+    LeftOut,
+    TaskOutcome,
+    decode_json,
+    make_outcome,
+    read_name,
+    read_number,
+)
 from burnish.errors import EvaluationError
 
 _TASK_KEYS = ("task", "task_id", "id", "inputs", "request", "question", "inputs/question")
@@ -31,8 +38,8 @@ def is_mlflow(content: Any) -> bool:
     return _is_trace(first) or any(key.endswith(_ENDINGS) for key in first)
 
 
-def read_mlflow(content: Any, metric: str | None, path: Path) -> Iterator[TaskOutcome | str]:
-    """Yield the outcomes of an MLflow file, and a reason for each entry without one.
+def read_mlflow(content: Any, metric: str | None, path: Path) -> Iterator[TaskOutcome | LeftOut]:
+    """Yield the outcomes of an MLflow file, and the entries without one.
 
     Args:
         content: The decoded file.
@@ -47,15 +54,14 @@ def read_mlflow(content: Any, metric: str | None, path: Path) -> Iterator[TaskOu
     chosen = _choose(names, metric, path)
     for row in rows:
         if row["task"] is None:
-            yield "no task and no request"
+            yield LeftOut("no task and no request")
         elif chosen not in row["metrics"]:
-            yield f"no value of {chosen}"
+            yield LeftOut(f"no value of {chosen}", row["task"])
         elif (value := _grade(row["metrics"][chosen])) is None:
-            yield f"a value of {chosen} that is neither a truth value nor a number"
+            why = f"a value of {chosen} that is neither a truth value nor a number"
+            yield LeftOut(why, row["task"])
         else:
-            yield TaskOutcome(
-                task=row["task"], value=value, success=value in (0, 1), cost=row["cost"]
-            )
+            yield make_outcome(row["task"], value, success=value in (0, 1), cost=row["cost"])
 
 
 def _list_rows(content: Any) -> list[Mapping[str, Any]]:
@@ -80,7 +86,7 @@ def _read_row(row: Mapping[Any, Any]) -> dict[str, Any]:
     task = next((row[key] for key in _TASK_KEYS if row.get(key) is not None), None)
     if task is None and isinstance(row.get("trace"), str | dict):
         task = _read_request(_decode(row["trace"]))
-    return {"task": _name_task(task), "metrics": metrics, "cost": read_number(row.get("cost"))}
+    return {"task": _name_task(task), "metrics": metrics, "cost": row.get("cost")}
 
 
 def _read_columns(row: Mapping[Any, Any]) -> dict[str, Any]:

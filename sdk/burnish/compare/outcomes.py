@@ -7,9 +7,12 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from burnish.records import Record
+
+HELDOUT = "heldout"
+"""The pool of the tasks that decide, and of files that name no pools."""
 
 _LARGEST = 1e100  # of a score or cost: sums and squares of larger ones are not finite
 _ESCAPED_SURROGATE = re.compile(rb"\\u[dD][89abcdefABCDEF]")
@@ -23,17 +26,35 @@ class TaskOutcome(Record, frozen=True, kw_only=True):
         task: Id of the task.
         value: 1 or 0 for success and failure, or a score.
         success: False if the value is a score.
+        pool: Named set of tasks that the task belongs to.
         family: Family of similar tasks; its own id if it has none.
         attempt: Number of the attempt; None if the file does not tell.
         cost: Cost of the attempt, in the file's own unit.
+        ignored: Why values of the attempt that decide nothing were ignored.
     """
 
     task: str
     value: float
     success: bool = True
+    pool: str = HELDOUT
     family: str | None = None
     attempt: int | None = None
     cost: float | None = None
+    ignored: tuple[str, ...] = ()
+
+
+class LeftOut(NamedTuple):
+    """An entry without an outcome.
+
+    Attributes:
+        reason: Why it has none.
+        task: Id of its task; None if it is not known.
+        pool: Named set of tasks that the task belongs to.
+    """
+
+    reason: str
+    task: str | None = None
+    pool: str = HELDOUT
 
 
 @dataclass
@@ -45,6 +66,8 @@ class ResultFile:
         format: Name of the format.
         outcomes: Outcomes of the attempts.
         dropped: Count of entries without an outcome, by reason.
+        ignored: Count of ignored values, such as a cost that is not a number, by reason.
+        incomplete: Pool and id of the tasks with an entry without an outcome.
         cost_unit: Unit of the costs.
         notes: What else a reader should know.
     """
@@ -53,24 +76,77 @@ class ResultFile:
     format: str
     outcomes: list[TaskOutcome] = field(default_factory=list)
     dropped: Counter[str] = field(default_factory=Counter)
+    ignored: Counter[str] = field(default_factory=Counter)
+    incomplete: set[tuple[str, str]] = field(default_factory=set)
     cost_unit: str = "cost"
     notes: list[str] = field(default_factory=list)
 
-    def extend(self, found: Iterable[TaskOutcome | str]) -> None:
+    def extend(self, found: Iterable[TaskOutcome | LeftOut]) -> None:
         """Add outcomes, and count the reasons of entries without one.
 
         Args:
-            found: Outcomes, and reasons for entries without one.
+            found: Outcomes, and entries without one.
         """
-        seen = {(o.task, o.attempt) for o in self.outcomes}
+        seen = {(o.pool, o.task, o.attempt) for o in self.outcomes}
         for one in found:
-            if isinstance(one, str):
-                self.dropped[one] += 1
-            elif one.attempt is not None and (one.task, one.attempt) in seen:
+            if isinstance(one, LeftOut):
+                self.dropped[one.reason] += 1
+                if one.task is not None:
+                    self.incomplete.add((one.pool, one.task))
+                continue
+            key = (one.pool, one.task, one.attempt)
+            if one.attempt is not None and key in seen:
                 self.dropped["the same attempt twice"] += 1
-            else:
-                seen.add((one.task, one.attempt))
-                self.outcomes.append(one)
+                continue
+            seen.add(key)
+            self.outcomes.append(one)
+            self.ignored.update(one.ignored)
+
+
+def make_outcome(
+    task: str,
+    value: float,
+    *,
+    success: bool = True,
+    pool: str = HELDOUT,
+    family: Any = None,
+    attempt: Any = None,
+    cost: Any = None,
+) -> TaskOutcome:
+    """Return an outcome; a family, attempt or cost of a wrong form is ignored with its reason.
+
+    Args:
+        task: Id of the task.
+        value: 1 or 0 for success and failure, or a score.
+        success: False if the value is a score.
+        pool: Named set of tasks that the task belongs to.
+        family: Family of similar tasks, as the file states it.
+        attempt: Number of the attempt, as the file states it.
+        cost: Cost of the attempt, as the file states it.
+    """
+    known_family, known_attempt, known_cost = (
+        read_name(family),
+        read_attempt(attempt),
+        read_number(cost),
+    )
+    negative = known_cost is not None and known_cost < 0
+    reasons = {
+        "a family that is neither a text nor an integer": family is not None
+        and known_family is None,
+        "an attempt that is not an integer": attempt is not None and known_attempt is None,
+        "a cost that is not a finite number": cost is not None and known_cost is None,
+        "a cost below 0": negative,
+    }
+    return TaskOutcome(
+        task=task,
+        value=value,
+        success=success,
+        pool=pool,
+        family=known_family,
+        attempt=known_attempt,
+        cost=None if negative else known_cost,
+        ignored=tuple(reason for reason, holds in reasons.items() if holds),
+    )
 
 
 def read_success(value: Any) -> float | None:

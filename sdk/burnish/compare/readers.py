@@ -1,8 +1,8 @@
 """Read files of results: burnish evaluations and cached arms, Inspect logs, MLflow runs, tau2 results, plain JSONL.
 
 `read_results` is the entry; it recognises the format by the content. An entry without a usable outcome is left out and
-counted by its reason. A file that holds both versions (a burnish evaluation) takes `#before` or `#after` behind its
-name; `#after` is the default.
+counted by its reason, and so is a value that decides nothing, such as a cost that is not a number. A file that holds both
+versions (a burnish evaluation) takes `#before` or `#after` behind its name; `#after` is the default.
 """
 
 from __future__ import annotations
@@ -12,23 +12,32 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
+from burnish.compare.burnish_results import (
+    COST_UNIT,
+    NO_FAMILIES,
+    find_evaluation,
+    is_arm_log,
+    read_arm_entry,
+    read_arm_log,
+    read_evaluation,
+)
 from burnish.compare.inspect_archive import LARGEST, read_samples
 from burnish.compare.mlflow_results import is_mlflow, read_mlflow
 from burnish.compare.outcomes import (
+    HELDOUT,
+    LeftOut,
     ResultFile,
     TaskOutcome,
     decode_json,
+    make_outcome,
     read_attempt,
     read_name,
     read_number,
     read_success,
 )
+from burnish.compare.text_files import decode_text, has_other_encoding, strip_mark
 from burnish.errors import EvaluationError
-from burnish.records import TaskComparison
 
-_MOST_PAIRS = 100_000  # attempts at one task
 _GRADES = {"C": 1.0, "I": 0.0, "P": 0.5, "N": 0.0}  # Inspect's letters
 _WORDS = {"yes": 1.0, "true": 1.0, "no": 0.0, "false": 0.0}  # its words, in any case
 _KNOWN = (
@@ -80,46 +89,74 @@ def _split_side(name: str | Path) -> tuple[Path, str]:
 
 
 def _read_content(path: Path, side: str, metric: str | None) -> ResultFile:
-    try:
-        if path.stat().st_size > LARGEST:
-            raise EvaluationError(f"{path} has {path.stat().st_size} bytes", f"at most {LARGEST}")
-        text = path.read_text(encoding="utf-8-sig", errors="replace")
-    except OSError as problem:
-        raise EvaluationError(f"{path}: {problem.strerror or problem}", _KNOWN) from problem
+    text = _read_text(path)
     try:
         content = decode_json(text)
     except ValueError:
         content = None
-    if isinstance(content, dict) and not ("task" in content and "\n" not in text.strip()):
+    one_entry = (
+        isinstance(content, dict)
+        and "\n" not in text.strip()
+        and ("task" in content or is_arm_log(content))
+    )
+    if content is not None and not one_entry and has_other_encoding(text):
+        raise EvaluationError(
+            f"{path} holds bytes that are not UTF-8",
+            "a file in UTF-8, or in UTF-16 with its mark",
+            f"iconv -f latin1 -t utf-8 {path}",
+        )
+    if isinstance(content, dict) and not one_entry:
         return _read_object(content, path, side, metric)
     if isinstance(content, list) and is_mlflow(content):
         return _collect(path, "mlflow", read_mlflow(content, metric, path))
     if isinstance(content, list) and any("task_id" in e for e in content if isinstance(e, dict)):
         if any({"reward", "traj"} <= e.keys() for e in content if isinstance(e, dict)):
             return _collect(path, "tau-bench", _read_tau2({"simulations": content}), "USD")
-        return _collect(path, "burnish", map(_read_arm_entry, content), "output tokens")
-    entries = iter(content) if isinstance(content, list) else _iterate_lines(text)
+        found = _collect(path, "burnish", map(read_arm_entry, content), COST_UNIT)
+        return _note_families(found)
+    entries = content if isinstance(content, list) else list(_iterate_lines(text))
+    if any(map(is_arm_log, entries)):
+        return _note_families(_collect(path, "burnish", read_arm_log(iter(entries)), COST_UNIT))
     return _collect(path, "jsonl", map(_read_entry, entries))
 
 
+def _read_text(path: Path) -> str:
+    try:
+        if path.stat().st_size > LARGEST:
+            raise EvaluationError(f"{path} has {path.stat().st_size} bytes", f"at most {LARGEST}")
+        text = decode_text(path.read_bytes())
+    except OSError as problem:
+        raise EvaluationError(
+            f"{path}: {problem.strerror or problem}", _KNOWN, f"ls -l {path}"
+        ) from problem
+    if not text.strip():
+        raise EvaluationError(f"{path} is empty", _KNOWN)
+    return text
+
+
+def _note_families(found: ResultFile) -> ResultFile:
+    found.notes.append(NO_FAMILIES)
+    return found
+
+
 def _read_object(content: dict[str, Any], path: Path, side: str, metric: str | None) -> ResultFile:
-    if isinstance(content.get("pools"), dict):
-        name = f"{path.name}#{side}"
-        found = _collect(path, "burnish", _read_evaluation(content, side), "output tokens")
-        found.name = name
+    evaluation = find_evaluation(content)
+    if evaluation is not None:
+        found = _collect(path, "burnish", read_evaluation(evaluation, side), COST_UNIT)
+        found.name = f"{path.name}#{side}"
         return found
     if isinstance(content.get("simulations"), list):
         return _collect(path, "tau2", _read_tau2(content), "USD")
     if isinstance(content.get("eval"), dict) and isinstance(content.get("samples", []), list):
         samples = content.get("samples", [])  # a log can be written without them
-        return _collect(path, "inspect", _read_inspect(samples, metric, path), "output tokens")
+        return _collect(path, "inspect", _read_inspect(samples, metric, path), COST_UNIT)
     if is_mlflow(content):
         return _collect(path, "mlflow", read_mlflow(content, metric, path))
     raise EvaluationError(f"{path} has none of the known formats", _KNOWN)
 
 
 def _collect(
-    path: Path, format_name: str, found: Iterator[TaskOutcome | str], unit: str = "cost"
+    path: Path, format_name: str, found: Iterator[TaskOutcome | LeftOut], unit: str = "cost"
 ) -> ResultFile:
     made = ResultFile(path.name, format_name, cost_unit=unit)
     made.extend(found)
@@ -127,131 +164,91 @@ def _collect(
 
 
 def _iterate_lines(text: str) -> Iterator[Any]:
+    """Yield the decoded lines: None for one that is not JSON, a `LeftOut` for one of another encoding."""
     for line in text.split("\n"):  # JSON texts may hold the other characters that end a line
-        if line.strip():
-            try:
-                yield decode_json(line)
-            except ValueError:
-                yield None
+        if not line.strip():
+            continue
+        if has_other_encoding(line):
+            yield LeftOut("bytes that are not UTF-8")
+            continue
+        try:
+            yield decode_json(strip_mark(line))
+        except ValueError:
+            yield None
 
 
-def _read_entry(entry: Any) -> TaskOutcome | str:
-    """Read an entry of JSONL: task, success or score, and optionally cluster, attempt and cost."""
+def _read_entry(entry: Any) -> TaskOutcome | LeftOut:
+    """Read an entry of JSONL: task, success or score, and optionally pool, cluster, attempt and cost."""
+    if isinstance(entry, LeftOut):
+        return entry
     if not isinstance(entry, dict):
-        return "not a JSON object"
+        return LeftOut("not a JSON object")
     task = read_name(entry.get("task"))
     if task is None:
-        return "no task"
-    attempt = read_attempt(entry.get("attempt"))
-    if attempt is None and entry.get("attempt") is not None:
-        return "an attempt that is not an integer"
-    family, success = entry.get("cluster", entry.get("family")), "success" in entry
+        return LeftOut("no task")
+    pool = HELDOUT if entry.get("pool") is None else read_name(entry["pool"])
+    if pool is None:
+        return LeftOut("a pool that is not a name")
+    if read_attempt(entry.get("attempt")) is None and entry.get("attempt") is not None:
+        return LeftOut("an attempt that is not an integer", task, pool)
+    success = "success" in entry
     value = read_success(entry["success"]) if success else read_number(entry.get("score"))
     if value is None:
-        if success:
-            return "a success that is neither true nor false"
-        return (
-            "a score that is not a finite number" if "score" in entry else "no success and no score"
-        )
-    return TaskOutcome(
-        task=task,
-        value=value,
+        return LeftOut(_tell_no_value(entry), task, pool)
+    return make_outcome(
+        task,
+        value,
         success=success,
-        family=read_name(family),
-        attempt=attempt,
-        cost=read_number(entry.get("cost")),
+        pool=pool,
+        family=entry.get("cluster", entry.get("family")),
+        attempt=entry.get("attempt"),
+        cost=entry.get("cost"),
     )
 
 
-def _read_arm_entry(entry: Any) -> TaskOutcome | str:
-    """Read an attempt of an arm that `burnish eval` cached."""
-    task = read_name(entry.get("task_id")) if isinstance(entry, dict) else None
-    if task is None or entry.get("label") not in ("success", "fail", "unknown"):
-        return "no task or no label"
-    if entry["label"] == "unknown":
-        backend = entry.get("infrastructure") is True
-        return "ended by an error of the backend" if backend else "no verifier could decide it"
-    cost = entry.get("cost")
-    return TaskOutcome(
-        task=_name_in_pool(entry.get("pool"), task),
-        value=float(entry["label"] == "success"),
-        attempt=read_attempt(entry.get("attempt")),
-        cost=read_number(cost.get("output_tokens")) if isinstance(cost, dict) else None,
-    )
+def _tell_no_value(entry: dict[str, Any]) -> str:
+    if "success" in entry:
+        return "a success that is neither true nor false"
+    return "a score that is not a finite number" if "score" in entry else "no success and no score"
 
 
-def _name_in_pool(pool: Any, task: str) -> str:
-    return task if pool in (None, "heldout") else f"{pool}/{task}"
-
-
-def _read_evaluation(content: dict[str, Any], side: str) -> Iterator[TaskOutcome | str]:
-    """Read one side of a burnish evaluation; its pairs keep their places in both sides."""
-    place = ("before", "after").index(side)
-    for name, pool in content["pools"].items():
-        tasks = pool.get("tasks") if isinstance(pool, dict) else None
-        if not isinstance(tasks, list) or not tasks:
-            yield f"pool {name} has no results by task"
-            continue
-        for entry in tasks:
-            try:
-                task = msgspec.convert(entry, TaskComparison)
-            except msgspec.ValidationError:
-                yield "a task without its results"
-                continue
-            yield from _expand_task(name, task, place)
-
-
-def _expand_task(pool: str, task: TaskComparison, place: int) -> Iterator[TaskOutcome | str]:
-    if not 0 <= task.lost <= task.solved <= task.pairs - task.won <= task.pairs <= _MOST_PAIRS:
-        yield "a task whose counts contradict each other"
-        return
-    cost = task.cost.get("output_tokens")
-    for n in range(task.pairs):
-        was, now = n < task.solved, task.lost <= n < task.solved + task.won
-        yield TaskOutcome(
-            task=_name_in_pool(pool, task.task),
-            value=float((was, now)[place]),
-            family=f"{pool}/{task.family}",
-            attempt=n + 1,
-            cost=cost[place] if cost else None,
-        )
-
-
-def _read_tau2(content: dict[str, Any]) -> Iterator[TaskOutcome | str]:
+def _read_tau2(content: dict[str, Any]) -> Iterator[TaskOutcome | LeftOut]:
     for run in content["simulations"] or content.get("simulation_index") or []:
         task = read_name(run.get("task_id")) if isinstance(run, dict) else None
         if task is None:
-            yield "a simulation without a task"
+            yield LeftOut("a simulation without a task")
             continue
         info = run.get("reward_info")
         told = info.get("reward") if isinstance(info, dict) else run.get("reward")
         reward = read_number(told)
         reason = str(run.get("termination_reason"))
         if reason in _NOT_EVALUABLE or reward is None:
-            yield f"ended by {reason}" if reason in _NOT_EVALUABLE else "no reward"
+            why = f"ended by {reason}" if reason in _NOT_EVALUABLE else "no reward"
+            yield LeftOut(why, task)
             continue
-        yield TaskOutcome(
-            task=task,
-            value=float(reward >= 1 - 1e-6),
-            attempt=read_attempt(run.get("trial")),
-            cost=read_number(run.get("agent_cost")),
+        yield make_outcome(
+            task,
+            float(reward >= 1 - 1e-6),
+            attempt=run.get("trial"),
+            cost=run.get("agent_cost"),
         )
 
 
-def _read_inspect(samples: Any, metric: str | None, path: Path) -> Iterator[TaskOutcome | str]:
+def _read_inspect(samples: Any, metric: str | None, path: Path) -> Iterator[TaskOutcome | LeftOut]:
     for sample in samples:
         task = read_name(sample.get("id")) if isinstance(sample, dict) else None
         if task is None:
-            yield "a sample without an id"
+            yield LeftOut("a sample that is damaged or has no id")
             continue
         if sample.get("error") or sample.get("invalidation"):
-            yield "ended by an error" if sample.get("error") else "marked as invalid"
+            why = "ended by an error" if sample.get("error") else "marked as invalid"
+            yield LeftOut(why, task)
             continue
         scores = sample.get("scores")
         if scores is None and isinstance(sample.get("score"), dict):  # logs of early versions
             scores = {"score": sample["score"]}
         if not isinstance(scores, dict) or not scores:
-            yield "no score"
+            yield LeftOut("no score", task)
             continue
         chosen = scores.get(_choose_metric(sorted(scores), metric, path))
         value = chosen.get("value") if isinstance(chosen, dict) else None
@@ -275,21 +272,20 @@ def _read_grade(value: Any) -> float | None:
         return None
 
 
-def _grade_inspect(value: Any, task: str, epoch: Any, usage: Any) -> TaskOutcome | str:
+def _grade_inspect(value: Any, task: str, epoch: Any, usage: Any) -> TaskOutcome | LeftOut:
     number = _read_grade(value)
     if number is None:
-        return "a score that is neither a grade nor a number"
-    tokens = [
-        read_number(one.get("output_tokens")) or 0.0
+        return LeftOut("a score that is neither a grade nor a number", task)
+    counts = [
+        one.get("output_tokens")
         for one in (usage.values() if isinstance(usage, dict) else ())
         if isinstance(one, dict)
     ]
-    return TaskOutcome(
-        task=task,
-        value=number,
-        success=number in (0, 1),
-        attempt=read_attempt(epoch),
-        cost=sum(tokens) if tokens else None,
+    tokens = [read_number(count or 0) for count in counts]
+    known = [count for count in tokens if count is not None]
+    cost = sum(known) if len(known) == len(tokens) else "not a number"
+    return make_outcome(
+        task, number, success=number in (0, 1), attempt=epoch, cost=cost if counts else None
     )
 
 

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from burnish.cli.app import build_app
 from burnish.compare import compare_files, read_results, render_markdown
+from burnish.errors import EvaluationError
 
 SAMPLE = {"id": "q", "epoch": 1, "scores": {"match": {"value": "C"}}}
 
@@ -202,3 +203,123 @@ def test_a_score_of_a_task_that_only_one_file_has_changes_no_test(tmp_path):
     paths = write_lines(tmp_path / "a.jsonl", tasks), write_lines(tmp_path / "b.jsonl", more)
 
     assert compare_files(*paths).metric == "success"
+
+
+@pytest.mark.parametrize(
+    ("cost", "reason"),
+    [
+        ("0.5", "a cost that is not a finite number"),
+        (float("nan"), "a cost that is not a finite number"),
+        (True, "a cost that is not a finite number"),
+        ([1], "a cost that is not a finite number"),
+        (-1, "a cost below 0"),
+    ],
+)
+def test_a_bad_cost_is_counted_and_shown_and_its_outcome_kept(tmp_path, cost, reason):
+    entries = [{"task": "a", "success": True, "cost": cost}, {"task": "b", "success": True, "cost": 2}]  # fmt: skip
+    path = write_lines(tmp_path / "r.jsonl", entries)
+    found = read_results(path)
+    assert (len(found.outcomes), dict(found.dropped)) == (2, {})
+    assert dict(found.ignored) == {reason: 1}
+    said = CliRunner().invoke(build_app(), ["compare", str(path), str(path)]).stdout
+    assert f"1 values are ignored: {reason}" in said
+    assert "1 of 2 attempts of " in said
+    assert "cost of an attempt: 2 cost -> 2 cost" in said
+
+
+def test_a_bad_cost_is_counted_in_each_format(tmp_path):
+    sample = {**SAMPLE, "model_usage": {"m": {"output_tokens": "many"}}}
+    forms = {
+        "inspect": {"eval": {}, "samples": [sample]},
+        "tau2": {"simulations": [{"task_id": "a", "reward_info": {"reward": 1}, "agent_cost": "x"}]},
+        "arm": [{"task_id": "a", "label": "success", "cost": {"output_tokens": "x"}}],
+        "mlflow": {"columns": ["task", "m/score", "cost"], "data": [["a", 1, "x"]]},
+    }  # fmt: skip
+    for name, content in forms.items():
+        found = read_results(write(tmp_path / f"{name}.json", content))
+        assert dict(found.ignored) == {"a cost that is not a finite number": 1}, name
+
+
+def test_a_family_of_a_wrong_form_is_counted(tmp_path):
+    entries = [{"task": "a", "success": True, "cluster": ["x"]}]
+    found = read_results(write_lines(tmp_path / "r.jsonl", entries))
+    assert dict(found.ignored) == {"a family that is neither a text nor an integer": 1}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_file_is_read_in_the_encoding_that_its_mark_names(tmp_path, encoding, end):
+    entries = [{"task": "prüfen", "success": True}, {"task": "b", "success": False}]
+    path = tmp_path / "r.jsonl"
+    text = end.join(json.dumps(one, ensure_ascii=False) for one in entries)
+    path.write_bytes((text + end).encode(encoding))
+    found = read_results(path)
+    assert [(o.task, o.value) for o in found.outcomes] == [("prüfen", 1.0), ("b", 0.0)]
+    assert not found.dropped
+
+
+def test_lines_of_another_encoding_are_left_out_so_that_no_two_tasks_become_one(tmp_path):
+    lines = ['{"task": "é", "success": true}', '{"task": "è", "success": false}', '{"task": "b", "success": true}']  # fmt: skip
+    path = tmp_path / "r.jsonl"
+    path.write_bytes("\n".join(lines).encode("latin-1"))
+    found = read_results(path)
+    assert [o.task for o in found.outcomes] == ["b"]
+    assert dict(found.dropped) == {"bytes that are not UTF-8": 2}
+
+
+def test_a_document_of_another_encoding_is_refused_with_the_command(tmp_path):
+    log = {"eval": {}, "samples": [{**SAMPLE, "id": "é"}]}
+    path = tmp_path / "log.json"
+    path.write_bytes(json.dumps(log, ensure_ascii=False).encode("latin-1"))
+    with pytest.raises(EvaluationError, match="bytes that are not UTF-8") as refused:
+        read_results(path)
+    assert "iconv" in refused.value.fix
+
+
+def test_files_that_were_joined_keep_the_lines_at_their_joints(tmp_path):
+    line = json.dumps({"task": "a", "success": True})
+    path = tmp_path / "r.jsonl"
+    path.write_text(f"\ufeff{line}\n\ufeff{line.replace('a', 'b', 1)}\n", encoding="utf-8")
+    path.write_text(f"\ufeff{line}\n\ufeff" + json.dumps({"task": "b", "success": True}))
+    assert [o.task for o in read_results(path).outcomes] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\n \n", b"\xef\xbb\xbf", b"\xff\xfe"],
+    ids=["bytes", "lines", "utf-8", "utf-16"],
+)
+def test_an_empty_file_is_called_empty(tmp_path, content):
+    path = tmp_path / "r.jsonl"
+    path.write_bytes(content)
+    with pytest.raises(EvaluationError, match="is empty"):
+        read_results(path)
+
+
+def test_many_tasks_are_compared(tmp_path):
+    """400 won and 300 lost of 20,000: the exact p-value of 400 heads of 700."""
+    pairs = [(0, 1)] * 400 + [(1, 0)] * 300 + [(1, 1)] * 19_300
+    paths = [
+        write_lines(tmp_path / f"{side}.jsonl", [{"task": f"t{n}", "success": pair[side]} for n, pair in enumerate(pairs)])
+        for side in (0, 1)
+    ]  # fmt: skip
+    report = compare_files(*paths)
+    assert (report.tasks, report.verdict, report.gain) == (20_000, "b_better", 0.005)
+    assert report.p_value == pytest.approx(0.000177, rel=0.02)
+    assert len(render_markdown(report)) < 5000
+
+
+def test_errors_of_single_samples_are_left_out_and_their_tasks_are_lacking(tmp_path):
+    """B answers 20 of 40 samples in both epochs; the others end by an error in the second one."""
+
+    def log(name, broken):
+        samples = [
+            {"id": f"q{n}", "epoch": epoch, "scores": {"m": {"value": "C" if epoch == 1 else "I"}},
+             **({"error": {"message": "boom"}} if epoch == 2 and n < broken else {})}
+            for n in range(40) for epoch in (1, 2)
+        ]  # fmt: skip
+        return write(tmp_path / name, {"eval": {}, "samples": samples})
+
+    report = compare_files(log("a.json", 0), log("b.json", 20))
+    assert dict(report.b.dropped) == {"ended by an error": 20}
+    assert (report.gain, report.lacking, report.verdict) == (0.25, "b", "not_shown")

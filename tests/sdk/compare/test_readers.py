@@ -58,7 +58,7 @@ def test_an_inspect_archive_that_is_cut_or_damaged_is_named(tmp_path):
     damaged.write_bytes(whole[:place] + bytes(40) + whole[place + 40 :])
     found = read_results(damaged)
     assert len(found.outcomes) == 3
-    assert dict(found.dropped) == {"a sample without an id": 1}
+    assert dict(found.dropped) == {"a sample that is damaged or has no id": 1}
 
 
 @pytest.mark.parametrize("form", ["table", "rows", "traces"])
@@ -146,9 +146,9 @@ def test_a_cached_arm_is_read_and_undecided_attempts_are_counted(tmp_path):
     path = tmp_path / "arm.json"
     path.write_text(json.dumps(arm))
     found = read_results(path)
-    assert [(o.task, o.value) for o in found.outcomes] == [
-        ("standing/t0", 1.0),
-        ("standing/t1", 0.0),
+    assert [(o.pool, o.task, o.value) for o in found.outcomes] == [
+        ("standing", "t0", 1.0),
+        ("standing", "t1", 0.0),
     ]
     assert dict(found.dropped) == {"no verifier could decide it": 1}
 
