@@ -133,6 +133,14 @@ class TrainTable(Table, frozen=True, kw_only=True):
         Positive | None,
         Meta(description="Most distinct tokens of one forward pass; by default a whole step."),
     ] = None
+    patience: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=1000,
+            description="Evaluations of held-out rows without a lower loss after which a training stops; 0 never stops it.",
+        ),
+    ] = 3
 
 
 class TrainConfig(TrainTable, frozen=True, kw_only=True):
@@ -144,6 +152,10 @@ class TrainConfig(TrainTable, frozen=True, kw_only=True):
             description='"current" continues from the adapter in service, "base" starts from the base model.'
         ),
     ] = "current"
+    recipe: Annotated[
+        dict[str, Any],
+        Meta(description="Further settings, by their names in the trainer's Recipe."),
+    ] = msgspec.field(default_factory=dict[str, Any])
 
 
 class GateConfig(Table, frozen=True, kw_only=True):

@@ -11,12 +11,13 @@ from recorded_runs import record_run
 
 import burnish
 from burnish.adapters import Registry
-from burnish.errors import CanaryError, NotReady, NoVerifier
+from burnish.errors import CanaryError, NotReady, NoVerifier, TrainingError
 from burnish.records import Decision, Evaluation, Outcome, PoolComparison, Rate
 from burnish_trainer import Recipe, train
 from burnish_trainer.evaluation.agent_project import load_agent
 from burnish_trainer.readiness import assemble_readiness, require_readiness
 from burnish_trainer.readiness.stage import ReadinessChoice
+from burnish_trainer.recipes.train_recipe import recipe_of_agent
 from burnish_trainer.release import register_adapter
 from burnish_trainer.retrain import retrain
 
@@ -169,6 +170,26 @@ def test_what_no_retrain_can_do_without_is_not_forced(shop, home):
     edit(shop, 'decides = "goal_state"', 'decides = "users"')
     with pytest.raises(CanaryError, match="window"):
         require_readiness(load_agent("shop"), ReadinessChoice(force=True))
+
+
+def test_a_method_whose_result_is_not_swapped_is_refused_before_anything_runs(shop):
+    toml = shop / "burnish.toml"
+    plain = toml.read_text()
+    told = {
+        'method = "dora"': "result of dora cannot be swapped",
+        "peft = { peft_type = 'IA3' }": "result of ia3 cannot be swapped",
+        'methods = "lora"': "methods",
+        "rank = 8": "rank is a setting of",
+    }
+    for line, found in told.items():
+        toml.write_text(f"{plain}\n[agent.shop.train.recipe]\n{line}\n")
+        with pytest.raises(TrainingError, match=found):
+            require_readiness(load_agent("shop"), ReadinessChoice(force=True))
+        assert found in finding(report_on(), "recipe").found
+    toml.write_text(f'{plain}\n[agent.shop.train.recipe]\nmethod = "rslora"\ndtype = "bfloat16"\n')
+    assert finding(report_on(), "recipe").found == "sft by rslora, bfloat16"
+    settings = recipe_of_agent(load_agent("shop").config.train)
+    assert settings["method"] == "rslora"
 
 
 def test_changing_prompts_and_tools_are_counted(shop):

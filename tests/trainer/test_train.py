@@ -160,7 +160,7 @@ def test_a_killed_run_goes_on_and_gives_the_same_bytes(trained, base, tmp_path):
         checkpoints.seal_checkpoint = sealed
         settings.configure(home={str(home)!r})
         found = json.loads(Path({str(tmp_path / "rows.json")!r}).read_text())
-        rows = SimpleNamespace(id="shop@000000000000", rows=lambda split: found)
+        rows = SimpleNamespace(id="shop@000000000000", rows=lambda split: found if split == "train" else [])
         recipe = Recipe(name="shop", rank=4, epochs=4, learning_rate=1e-2, batch_size=4, warmup_steps=2)
         print(train(rows, base_model={str(base)!r}, recipe=recipe).id)
         """

@@ -17,6 +17,7 @@ from burnish_trainer.demo.scene import AGENT, Scene
 from burnish_trainer.demo.traffic import canary_until_decided
 from burnish_trainer.evaluation.runner import evaluate
 from burnish_trainer.heldout_uses import decide_and_record
+from burnish_trainer.recipes.train_recipe import recipe_of_agent
 from burnish_trainer.release import current_adapter, register_adapter, start_canary
 from burnish_trainer.run.storage import write_json
 from burnish_trainer.run.training import train
@@ -69,8 +70,7 @@ def _train_bad_adapter(scene: Scene) -> dict[str, Any]:
         recipe={**table, "contrast": True},
         name=f"{AGENT}-bad",
     )
-    settings = msgspec.structs.asdict(scene.subject.config.train)
-    settings.pop("start")
+    settings = recipe_of_agent(scene.subject.config.train)
     adapter = train(
         FailedRuns(version),
         base_model=scene.subject.config.base_model,

@@ -44,6 +44,7 @@ class ReadinessChecks:
         for pool in POOLS:
             self._try("evaluation sets", lambda pool=pool: self._read_pool(pool))
         self._try("base model", self._check_base)
+        self._try("recipe", lambda: [setup_findings.check_recipe(subject)])
         runs = self._read_runs()
         self._try("evaluation sets", lambda: setup_findings.check_sets(subject, self._pools))
         if self._pools.get("heldout"):

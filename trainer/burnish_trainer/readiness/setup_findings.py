@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from burnish.errors import BurnishError
+from burnish.errors import BurnishError, TrainingError
 from burnish.protocols import Verifier, traits_of
 from burnish.records import Task
 from burnish_trainer.evaluation.agent_project import POOLS, AgentProject
@@ -124,6 +124,32 @@ def check_quality(subject: AgentProject) -> Iterator[ReadinessFinding]:
             found=f"{', '.join(judges)} grades evaluations and was never measured",
             fix=fix,
         )
+
+
+def check_recipe(subject: AgentProject) -> ReadinessFinding:
+    """Tell what a training changes, and refuse a method whose result cannot be swapped.
+
+    Args:
+        subject: The agent.
+
+    Raises:
+        TrainingError: A setting is unknown or out of its range, or the result must be published merged.
+    """
+    from burnish_trainer.recipes.methods import serving_form
+    from burnish_trainer.recipes.train_recipe import make_recipe, recipe_of_agent
+
+    recipe = make_recipe(recipe_of_agent(subject.config.train))
+    form = serving_form(recipe)
+    if not form.hot_swap:
+        raise TrainingError(
+            f"a retrain evaluates and swaps adapters, and the result of {recipe.method_name} cannot be swapped: "
+            f"{form.reason}",
+            "a method whose adapter is swapped: lora, rslora or qlora",
+            f'method = "lora" in [agent.{subject.name}.train.recipe] of burnish.toml; or burnish_trainer.train and '
+            "burnish_trainer.recipes.publish_merged, which give a new base model",
+        )
+    told = f"{recipe.objective} by {recipe.method_name}, {recipe.dtype}"
+    return ReadinessFinding(check="recipe", level="ok", found=told)
 
 
 def check_release(subject: AgentProject) -> ReadinessFinding:

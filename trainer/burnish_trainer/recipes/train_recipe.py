@@ -9,13 +9,13 @@ from msgspec import Meta
 
 from burnish.config.decoding import Fault, decode_table
 from burnish.errors import TrainingError
-from burnish.project import TrainTable
+from burnish.project import TrainConfig, TrainTable
 
 
 class TrainRecipe(TrainTable, frozen=True, kw_only=True):
     """Settings of one training run; all of them enter its plan and its lineage.
 
-    Seven of its fields are keys of `[agent.NAME.train]`: `TrainTable` defines them with defaults and ranges.
+    Most of its fields are keys of `[agent.NAME.train]`: `TrainTable` defines them with defaults and ranges.
     """
 
     name: str = "adapter"  # an adapter version is called name@sha12
@@ -39,6 +39,29 @@ class TrainRecipe(TrainTable, frozen=True, kw_only=True):
 
 _PLACE = "look at [agent.NAME.train] in burnish.toml"
 _FAULT = Fault(TrainingError, _PLACE, _PLACE)
+
+
+def recipe_of_agent(table: TrainConfig) -> dict[str, Any]:
+    """Return the settings of a recipe in `[agent.NAME.train]`, with those of its table `recipe`.
+
+    Args:
+        table: The table of burnish.toml.
+
+    Raises:
+        TrainingError: A setting of the table `recipe` is unknown, out of its range, or a key of the outer table.
+    """
+    settings = msgspec.structs.asdict(table)
+    further = settings.pop("recipe")
+    del settings["start"]
+    twice = sorted(further.keys() & settings.keys())
+    if twice:
+        raise TrainingError(
+            f"{twice[0]} is a setting of [agent.NAME.train.recipe]",
+            "only settings there that [agent.NAME.train] itself does not have",
+            f"write {twice[0]} into [agent.NAME.train]",
+        )
+    make_recipe(further)
+    return {**settings, **further}
 
 
 def make_recipe(given: TrainRecipe | dict[str, Any] | None = None, **changes: Any) -> TrainRecipe:

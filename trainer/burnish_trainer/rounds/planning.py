@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from burnish_trainer import console
+from burnish_trainer.recipes.train_recipe import recipe_of_agent
 from burnish_trainer.rounds.context import Json, RetrainRound
 from burnish_trainer.rounds.escalation import check_objective, recommend_objective
 from burnish_trainer.rounds.history import (
@@ -32,12 +33,11 @@ Stop = tuple[str, str]
 
 def train_settings(one: RetrainRound) -> dict[str, Any]:
     """Return the settings of the training, with the version that it starts from."""
-    table = msgspec.structs.asdict(one.subject.config.train)
-    continues = table.pop("start", "current") == "current"
+    table = one.subject.config.train
     return {
-        **table,
+        **recipe_of_agent(table),
         "name": one.subject.name,
-        "init_adapter": one.current if continues else None,
+        "init_adapter": one.current if table.start == "current" else None,
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from trl.trainer.sft_config import SFTConfig
@@ -10,15 +11,26 @@ from trl.trainer.sft_config import SFTConfig
 from burnish_trainer.recipes.train_recipe import TrainRecipe
 
 
-def make_arguments(recipe: TrainRecipe, checkpoints: Path, steps: int) -> SFTConfig:
+def make_arguments(
+    recipe: TrainRecipe, checkpoints: Path, steps: int, *, watched: bool = False
+) -> SFTConfig:
     """Return the arguments of the trainer.
 
     Args:
         recipe: The settings.
         checkpoints: Folder of the checkpoints.
         steps: Steps of the whole run.
+        watched: Held-out rows are measured at each checkpoint, and the best one is loaded at the end.
     """
     every = max(1, steps // recipe.checkpoints) if recipe.checkpoints else 0
+    watch: dict[str, Any] = {
+        "eval_strategy": "steps",
+        "eval_steps": every,
+        "per_device_eval_batch_size": recipe.batch_size,
+        "load_best_model_at_end": True,
+        "metric_for_best_model": "loss",
+        "greater_is_better": False,
+    }
     return SFTConfig(
         output_dir=str(checkpoints),
         per_device_train_batch_size=recipe.batch_size,
@@ -44,4 +56,5 @@ def make_arguments(recipe: TrainRecipe, checkpoints: Path, steps: int) -> SFTCon
         logging_nan_inf_filter=False,  # a loss that is not finite ends the run; it is not logged as 0
         report_to=[],
         disable_tqdm=True,
+        **(watch if watched else {}),
     )

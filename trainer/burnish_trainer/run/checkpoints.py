@@ -6,9 +6,11 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from transformers import Trainer
+from transformers import Trainer, TrainerState
+from transformers.trainer import TRAINER_STATE_NAME
 
-from burnish_trainer.run.storage import keep_newest, seal_checkpoint
+from burnish_trainer import console
+from burnish_trainer.run.storage import is_whole, keep_newest, seal_checkpoint
 
 _STAGED = "staged"
 
@@ -16,7 +18,7 @@ _STAGED = "staged"
 class AtomicCheckpoints(Trainer):
     """A trainer whose checkpoints are written beside, hashed and renamed; it comes before TRL's class in the bases.
 
-    A kill at any moment leaves a whole checkpoint or none. The two newest are kept.
+    A kill at any moment leaves a whole checkpoint or none. The two newest are kept, and the best one.
     """
 
     _checkpoint_folder: str | None = None
@@ -36,6 +38,28 @@ class AtomicCheckpoints(Trainer):
             Trainer._save_checkpoint(self, model, trial)  # noqa: SLF001 - TRL's own would write a card
         finally:
             self._checkpoint_folder = None
+        best = self.state.best_global_step
+        if best:  # the library noted the staged folder, which is renamed now
+            self.state.best_model_checkpoint = str(folder / f"checkpoint-{best}")
+            self.state.save_to_json(str(staged / name / TRAINER_STATE_NAME))
         self._complete_checkpoint(staged / name)
         seal_checkpoint(staged / name, folder / name)
-        keep_newest(folder, 2)
+        keep_newest(folder, 2, best)
+
+    def restore_best(self, stopped: Path) -> None:
+        """Load the best state of a training that had ended before it was killed.
+
+        Args:
+            stopped: The last checkpoint of the training.
+        """
+        self.state = TrainerState.load_from_json(str(stopped / TRAINER_STATE_NAME))
+        self._load_best_model()
+
+    def _load_best_model(self) -> None:
+        best = self.state.best_model_checkpoint
+        if best is None or not is_whole(Path(best)):
+            console.say(
+                "  [yellow]the best checkpoint {} is damaged: the last state is published[/]", best
+            )
+            return
+        super()._load_best_model()

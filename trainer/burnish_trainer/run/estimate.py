@@ -70,6 +70,8 @@ def print_plan(plan: TrainPlan) -> None:
         f"and {cost['seconds']:,.0f} s",
     )
     console.say("  {}", _describe_execution(plan.execution))
+    if rows.get("heldout"):
+        console.say(f"  {rows['heldout']} held-out examples are measured at each checkpoint")
     if rows.get("thoughts_left_out"):
         console.say(
             f"  [yellow]{rows['thoughts_left_out']} rows lose reasoning that the chat template "

@@ -66,11 +66,14 @@ class MetricsCallback(TrainerCallback):
     ) -> None:
         """Write the figures of a step."""
         values = {key: float(logs[key]) for key in _KEPT if logs and key in logs}
-        if "loss" not in values:
+        if logs and "eval_loss" in logs:
+            values = {"heldout_loss": float(logs["eval_loss"])}
+        elif "loss" not in values:
             return
-        self.last = values
-        values |= self._measure_speed(values, state)
-        self._text = describe_progress(values)
+        else:
+            self.last = values
+            values |= self._measure_speed(values, state)
+            self._text = describe_progress(values)
         line = {
             "step": state.global_step,
             "epoch": round(state.global_step / self._epoch_steps, 4),

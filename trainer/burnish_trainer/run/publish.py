@@ -119,6 +119,9 @@ def render_adapter_card(manifest: AdapterManifest, rows: dict[str, Any]) -> str:
     """Return the adapter's card, in Markdown."""
     recipe = manifest.plan.get("recipe", {})
     kind = str((recipe.get("peft") or {}).get("peft_type") or recipe.get("method") or "lora")
+    from burnish_trainer.run.heldout_loss import describe_stop
+
+    heldout = describe_stop(manifest.metrics) if "heldout_loss" in manifest.metrics else "none"
     dropped = ", ".join(f"{reason}: {n}" for reason, n in rows["dropped"].items()) or "none"
     return f"""# Adapter {manifest.id}
 
@@ -135,6 +138,7 @@ def render_adapter_card(manifest: AdapterManifest, rows: dict[str, Any]) -> str:
 | dropped rows | {dropped} |
 | rows without their thought | {rows.get("thoughts_left_out", 0)} |
 | last loss | {manifest.metrics.get("loss", float("nan")):.4f} |
+| held-out rows | {heldout} |
 | drift from the base | {_describe_drift(manifest.extras.get("drift"))} |
 
 It works on this base model only. Its loss does not measure its quality: see the evaluation that the registry

@@ -121,10 +121,11 @@ def newest_checkpoint(folder: Path) -> Path | None:
     return next((path for path in reversed(_list_checkpoints(folder)) if is_whole(path)), None)
 
 
-def keep_newest(folder: Path, count: int) -> None:
-    """Remove all but the newest checkpoints."""
+def keep_newest(folder: Path, count: int, best_step: int | None = None) -> None:
+    """Remove all but the newest checkpoints and the one of the best step."""
     for path in _list_checkpoints(folder)[:-count]:
-        shutil.rmtree(path, ignore_errors=True)
+        if step_of(path) != best_step:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def step_of(checkpoint: Path) -> int:

@@ -55,12 +55,13 @@ class _TrainJob:
     recipe: TrainRecipe
     plan: TrainPlan
     examples: list[TrainExample]
+    heldout: list[TrainExample]
     steps: RunSteps
     model: Any
     tokenizer: Any
     folder: Path
     store: AdapterStore
-    heldout: list[TokenRow]
+    heldout_rows: list[TokenRow]
 
     @property
     def rows(self) -> list[TokenRow]:
@@ -145,6 +146,7 @@ def _prepare_job(
     from burnish.serving.contract.base_models import base_sha256, resolve_model
     from burnish.serving.contract.model_contract import read_contract, refuse_to_train
     from burnish_trainer.recipes.lora import add_adapter, load_base
+    from burnish_trainer.run.heldout_loss import make_heldout_examples
     from burnish_trainer.run.steps import arrange_steps, first_rows
     from burnish_trainer.tree.self_check import settle_execution
 
@@ -157,7 +159,8 @@ def _prepare_job(
         tokenise_rows, tokenizer=tokenizer, max_length=limit, end_ids=contract.end_ids
     )
     examples, report = make_examples(dataset, recipe, tokenise)
-    heldout, _ = tokenise(dataset.rows("heldout"))
+    heldout_rows, _ = tokenise(dataset.rows("heldout"))
+    heldout = make_heldout_examples(dataset, recipe, tokenise)
     store = AdapterStore(home)
     start = _find_start(recipe, store, base_sha256(base))
     model = add_adapter(model, recipe, start)
@@ -171,13 +174,15 @@ def _prepare_job(
     plan = make_plan(
         recipe,
         base=(base_model, base_sha256(base)),
-        dataset=(dataset.id, _hash_examples(examples)),
-        rows=report.as_dict(),
+        dataset=(dataset.id, _hash_examples([*examples, *heldout])),
+        rows={**report.as_dict(), **({"heldout": len(heldout)} if heldout else {})},
         examples=len(examples),
         execution=execution,
     )
     folder = out or home / "runs" / plan.id
-    return _TrainJob(recipe, plan, examples, steps, model, tokenizer, folder, store, heldout)
+    return _TrainJob(
+        recipe, plan, examples, heldout, steps, model, tokenizer, folder, store, heldout_rows
+    )
 
 
 def _hash_examples(examples: list[TrainExample]) -> str:
@@ -276,6 +281,12 @@ def _train_steps(job: _TrainJob) -> dict[str, float]:
 
     from burnish_trainer.recipes.lora import ignore_future_warnings
     from burnish_trainer.run.arguments import make_arguments
+    from burnish_trainer.run.heldout_loss import (
+        describe_stop,
+        has_stopped,
+        summarise_heldout,
+        watch_heldout_loss,
+    )
     from burnish_trainer.run.progress import MetricsCallback
     from burnish_trainer.tree.self_check import execution
 
@@ -288,18 +299,25 @@ def _train_steps(job: _TrainJob) -> dict[str, float]:
         execution(job.model, job.steps.execution.kind),
     ):
         watch = MetricsCallback(path, len(job.examples) / job.recipe.batch_size, advance)
+        watched = bool(job.heldout)
         trainer = _make_trainer(
             job,
-            args=make_arguments(job.recipe, checkpoints, job.plan.steps),
-            callbacks=[watch],
+            args=make_arguments(job.recipe, checkpoints, job.plan.steps, watched=watched),
+            callbacks=[watch, *([watch_heldout_loss(job.recipe)] if watched else [])],
         )
         trainer.remove_callback(PrinterCallback)
         age = _measure_age(job)
         resumed = newest_checkpoint(checkpoints)
-        trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
+        if resumed is not None and watched and has_stopped(resumed, job.recipe):
+            trainer.restore_best(resumed)
+        else:
+            trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
     lines = read_metrics(path)
-    last = lines[-1] if lines else {}
-    return {key: last[key] for key in _REPORTED if key in last} | age
+    last = next((line for line in reversed(lines) if "loss" in line), {})
+    heldout = summarise_heldout(lines, job.plan.steps)
+    if heldout:
+        console.say("  {}", describe_stop(heldout))
+    return {key: last[key] for key in _REPORTED if key in last} | age | heldout
 
 
 def _measure_age(job: _TrainJob) -> dict[str, float]:
@@ -330,28 +348,41 @@ def _make_trainer(job: _TrainJob, **arguments: Any) -> Any:
     from burnish_trainer.run.trainer import AdapterTrainer, Collator
     from burnish_trainer.run.tree_trainer import ExampleCollator, TreeAdapterTrainer
 
-    shared = {
+    shared: dict[str, Any] = {
         "order": job.steps.order,
         "model": job.model,
         "processing_class": job.tokenizer,
         **arguments,
     }
     if job.recipe.objective in IMITATION and not job.steps.execution.shares:
-        columns = ("input_ids", "labels", "weight")
-        table = {c: [getattr(row, c) for row in job.rows] for c in columns}
         return AdapterTrainer(
-            train_dataset=datasets.Dataset.from_dict(table),
+            train_dataset=_make_row_table(job.examples),
+            eval_dataset=_make_row_table(job.heldout) if job.heldout else None,
             data_collator=Collator(job.tokenizer.pad_token_id),
             **shared,
         )
     reference = reference_logprobs(job.model, job.examples, job.steps, job.recipe)
+    watched = dataclasses.replace(job.steps, order=list(range(len(job.heldout))))
+    heldout = reference_logprobs(job.model, job.heldout, watched, job.recipe)
     return TreeAdapterTrainer(
         recipe=job.recipe,
         execution=job.steps.execution,
         train_dataset=datasets.Dataset.from_dict(make_table(job.examples, reference)),
+        eval_dataset=datasets.Dataset.from_dict(make_table(job.heldout, heldout))
+        if job.heldout
+        else None,
         data_collator=ExampleCollator(),
         **shared,
     )
+
+
+def _make_row_table(examples: list[TrainExample]) -> Any:
+    """Return one row a sequence, as `Collator` reads them."""
+    import datasets
+
+    rows = [row for example in examples for row in example.rows]
+    columns = ("input_ids", "labels", "weight")
+    return datasets.Dataset.from_dict({c: [getattr(row, c) for row in rows] for c in columns})
 
 
 def _publish_adapter(job: _TrainJob, metrics: dict[str, float]) -> AdapterVersion:
@@ -361,7 +392,7 @@ def _publish_adapter(job: _TrainJob, metrics: dict[str, float]) -> AdapterVersio
     folder = job.folder / "adapter"
     save_adapter(job.model, folder, job.plan.base_model)
     write_json(folder / "fingerprint.json", make_fingerprint(job.model, job.rows))
-    drift = measure_drift(job.model, job.heldout, job.rows)
+    drift = measure_drift(job.model, job.heldout_rows, job.rows)
     manifest = make_manifest(job.plan, job.recipe, folder, metrics, drift)
     (folder / "card.md").write_text(render_adapter_card(manifest, job.plan.rows))
     store = job.store
