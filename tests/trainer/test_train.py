@@ -71,10 +71,10 @@ def test_the_drift_from_the_base_is_measured_and_stands_on_the_card(trained, bas
     from peft import PeftModel
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    import burnish_trainer.run.drift as drift_module
+    import burnish_trainer.run.measures.drift as drift_module
     from burnish_trainer.recipes.lora import ignore_future_warnings
     from burnish_trainer.rows.token_rows import tokenise_rows
-    from burnish_trainer.run.drift import measure_drift
+    from burnish_trainer.run.measures.drift import measure_drift
 
     _, dataset, version = trained
     drift = version.manifest.extras["drift"]

@@ -353,7 +353,7 @@ class _OnlineJob:
         rows: Sequence[TokenRow],
         rewards: Sequence[float | None],
     ) -> AdapterVersion:
-        from burnish_trainer.run.fingerprint import make_fingerprint
+        from burnish_trainer.run.measures.fingerprint import make_fingerprint
 
         target = self.folder / "adapter"
         save_adapter(model, target, plan.base_model)

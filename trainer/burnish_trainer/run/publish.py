@@ -20,7 +20,7 @@ from burnish_trainer.run.plan import TrainPlan
 from burnish_trainer.run.storage import write_json
 
 if TYPE_CHECKING:
-    from burnish_trainer.run.drift import Drift
+    from burnish_trainer.run.measures.drift import Drift
 
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
 
@@ -119,7 +119,7 @@ def render_adapter_card(manifest: AdapterManifest, rows: dict[str, Any]) -> str:
     """Return the adapter's card, in Markdown."""
     recipe = manifest.plan.get("recipe", {})
     kind = str((recipe.get("peft") or {}).get("peft_type") or recipe.get("method") or "lora")
-    from burnish_trainer.run.heldout_loss import describe_stop
+    from burnish_trainer.run.measures.heldout_loss import describe_stop
 
     heldout = describe_stop(manifest.metrics) if "heldout_loss" in manifest.metrics else "none"
     dropped = ", ".join(f"{reason}: {n}" for reason, n in rows["dropped"].items()) or "none"

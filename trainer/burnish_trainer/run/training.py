@@ -146,7 +146,7 @@ def _prepare_job(
     from burnish.serving.contract.base_models import base_sha256, resolve_model
     from burnish.serving.contract.model_contract import read_contract, refuse_to_train
     from burnish_trainer.recipes.lora import add_adapter, load_base
-    from burnish_trainer.run.heldout_loss import make_heldout_examples
+    from burnish_trainer.run.measures.heldout_loss import make_heldout_examples
     from burnish_trainer.run.steps import arrange_steps, first_rows
     from burnish_trainer.tree.self_check import settle_execution
 
@@ -281,7 +281,7 @@ def _train_steps(job: _TrainJob) -> dict[str, float]:
 
     from burnish_trainer.recipes.lora import ignore_future_warnings
     from burnish_trainer.run.arguments import make_arguments
-    from burnish_trainer.run.heldout_loss import (
+    from burnish_trainer.run.measures.heldout_loss import (
         describe_stop,
         has_stopped,
         summarise_heldout,
@@ -326,7 +326,7 @@ def _measure_age(job: _TrainJob) -> dict[str, float]:
     Raises:
         TrainingError: The runs are too old.
     """
-    from burnish_trainer.run.reference import measure_age
+    from burnish_trainer.run.measures.reference import measure_age
 
     if job.recipe.objective != "policy_gradient":
         return {}
@@ -343,7 +343,7 @@ def _make_trainer(job: _TrainJob, **arguments: Any) -> Any:
     import datasets
 
     from burnish_trainer.objectives.step_losses import IMITATION
-    from burnish_trainer.run.reference import reference_logprobs
+    from burnish_trainer.run.measures.reference import reference_logprobs
     from burnish_trainer.run.steps import make_table
     from burnish_trainer.run.trainer import AdapterTrainer, Collator
     from burnish_trainer.run.tree_trainer import ExampleCollator, TreeAdapterTrainer
@@ -386,8 +386,8 @@ def _make_row_table(examples: list[TrainExample]) -> Any:
 
 
 def _publish_adapter(job: _TrainJob, metrics: dict[str, float]) -> AdapterVersion:
-    from burnish_trainer.run.drift import measure_drift
-    from burnish_trainer.run.fingerprint import make_fingerprint
+    from burnish_trainer.run.measures.drift import measure_drift
+    from burnish_trainer.run.measures.fingerprint import make_fingerprint
 
     folder = job.folder / "adapter"
     save_adapter(job.model, folder, job.plan.base_model)
