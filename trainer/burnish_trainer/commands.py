@@ -13,6 +13,7 @@ import typer
 
 from burnish.cli.options import AsJson, Home
 from burnish.cli.output import print_json
+from burnish.files.output_files import check_output, write_output
 from burnish_trainer.prompts.commands import optimize_app, start_app
 from burnish_trainer.readiness.command import readiness_app
 from burnish_trainer.round_commands import (
@@ -165,12 +166,15 @@ def demo_app(
     Examples: `burnish demo`, `burnish demo --rounds 3 --json facts.json`, `burnish demo --verify claim`
     """
     from burnish_trainer.demo import DemoOptions, run_demo
-    from burnish_trainer.run.storage import write_json
+    from burnish_trainer.run.storage import encode_json
 
+    for path, name in ((json_path, "--json"), (html, "--html")):
+        if path is not None:
+            check_output(path.expanduser(), name)
+    check_output(home.expanduser(), "--home", folder=True)
     facts = run_demo(DemoOptions(rounds=rounds, seed=seed, verify=verify, home=home, html=html))
     if json_path is not None:
-        json_path.parent.mkdir(parents=True, exist_ok=True)
-        write_json(json_path.absolute(), facts)
+        write_output(json_path.expanduser(), encode_json(facts), "--json")
 
 
 def _show_arms(agent: str, rows: list[dict[str, Any]], as_json: bool) -> None:
@@ -231,6 +235,7 @@ def merge_app(
     from burnish.workspace import Workspace
     from burnish_trainer.recipes.merging import merge_version
 
+    check_output(out, f"burnish adapters merge {version}", folder=True)
     written = merge_version(AdapterStore(Workspace(home).home), version, out, base_model)
     print_json({"model": str(written)}) if as_json else typer.echo(str(written))
 

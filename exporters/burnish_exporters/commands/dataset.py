@@ -10,6 +10,7 @@ import typer
 
 from burnish.cli.options import AsJson, Home
 from burnish.cli.output import print_json, print_table
+from burnish.files.output_files import explain_unwritable
 from burnish_exporters.commands.template import check_version
 
 if TYPE_CHECKING:
@@ -221,7 +222,8 @@ def push_version(
     Example: `burnish dataset push support@4f1c2a s3://team/datasets`
     """
     shelf = _open_store(home)
-    typer.echo(shelf.push(shelf.find_version(version), url))
+    with explain_unwritable(url, f"burnish dataset push {version}"):
+        typer.echo(shelf.push(shelf.find_version(version), url))
 
 
 @app.command("pull")

@@ -10,6 +10,7 @@ import typer
 
 from burnish.cli.options import AsJson, Home
 from burnish.cli.output import print_json, print_table
+from burnish.files.output_files import check_output, explain_unwritable
 
 app = typer.Typer()
 
@@ -46,10 +47,13 @@ def export_version(
     from burnish import settings
     from burnish_exporters.dataset.store import DatasetStore
 
+    if to is not None:
+        check_output(to, "--to")
     found = DatasetStore((home or settings.current().home) / "datasets").find_version(version)
     rows = found.export(form, split, max_tokens=max_tokens, template=template)
     if to is not None:
-        rows.write(to)
+        with explain_unwritable(to, "--to"):
+            rows.write(to)
     else:
         for _ in rows:
             pass

@@ -13,6 +13,7 @@ import typer
 
 from burnish.cli.options import AsJson, Home
 from burnish.cli.output import INTERRUPTED, print_json, print_table, report_interrupt
+from burnish.files.output_files import check_output, write_output
 
 if TYPE_CHECKING:
     from burnish.records import Trajectory
@@ -113,12 +114,14 @@ def export_labels(
     from burnish.workspace import Workspace
     from burnish_exporters.labels import read_label_rows
 
+    if file is not None:
+        check_output(file, "burnish label export")
     lines = [json.dumps(label) for label in read_label_rows(Workspace(home), agent)]
     text = "".join(f"{line}\n" for line in lines)
     if file is None:
         sys.stdout.write(text)
         return
-    file.write_text(text, "utf-8")
+    write_output(file, text, "burnish label export")
     typer.echo(f"{len(lines)} labels in {file}")
 
 

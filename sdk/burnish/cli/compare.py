@@ -9,6 +9,7 @@ import typer
 
 from burnish.cli.options import AsJson
 from burnish.cli.output import print_json
+from burnish.files.output_files import write_output
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,7 +64,7 @@ def compare_results(
 
     report = compare_files(*files, metric=metric, confidence=confidence, pool=pool)
     if markdown is not None and str(markdown) != "-":
-        markdown.write_text(render_markdown(report) + "\n", encoding="utf-8")
+        write_output(markdown, render_markdown(report) + "\n", "--markdown")
     if as_json:
         print_json(report)
     elif str(markdown) == "-":

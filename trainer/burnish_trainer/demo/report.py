@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from burnish.files.output_files import write_output
 from burnish_trainer.demo.scene import Scene
 from burnish_trainer.report import pictures
 from burnish_trainer.report.page import make_scrollable, wrap_page
@@ -23,8 +24,7 @@ def write_report(scene: Scene, facts: Json) -> Path:
     """
     path = scene.options.html or scene.folder / "report.html"
     path = path.expanduser().absolute()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(render_page(facts), encoding="utf-8")
+    write_output(path, render_page(facts), "--html")
     return path
 
 

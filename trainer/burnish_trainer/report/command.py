@@ -9,6 +9,7 @@ import typer
 
 from burnish.cli.options import AsJson, Home
 from burnish.cli.output import format_time, print_json, print_table
+from burnish.files.output_files import check_output, write_output
 
 if TYPE_CHECKING:
     from burnish_trainer.report.lookup import ReportedEvaluation
@@ -57,20 +58,22 @@ def report_app(
         render_page,
     )
 
+    outputs = [(path, name) for path, name in ((html, "--html"), (markdown, "--markdown")) if path]
+    for path, name in outputs:
+        check_output(path, name)
     workspace = burnish.Workspace(home)
     if listed:
         _list_reports(agent, list_reports(workspace.home, agent), as_json)
         return
     found = find_report(workspace.home, agent, run)
     facts = assemble_report(found, workspace, prices=Prices(*prices))
-    for path, render in ((html, render_page), (markdown, render_markdown)):
-        if path is not None:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(render(facts), encoding="utf-8")
+    renders = {"--html": render_page, "--markdown": render_markdown}
+    for path, name in outputs:
+        write_output(path, renders[name](facts), name)
     if as_json:
         print_json(facts)
     else:
-        _print_report(facts, [path for path in (html, markdown) if path is not None])
+        _print_report(facts, [path for path, _ in outputs])
 
 
 def _print_report(facts: dict[str, Any], written: list[Path]) -> None:

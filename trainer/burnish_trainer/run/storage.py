@@ -24,8 +24,12 @@ _SAID = ("No space left", "Disk quota exceeded", "File too large", "PytorchStrea
 
 def write_json(path: Path, value: Any) -> None:
     """Write JSON atomically: a reader sees the old file or the new one."""
-    text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False)
-    atomic_write(path, f"{text}\n".encode())
+    atomic_write(path, encode_json(value).encode())
+
+
+def encode_json(value: Any) -> str:
+    """Return a value as JSON for people: indented, with sorted keys, and a line end."""
+    return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
 @contextlib.contextmanager
