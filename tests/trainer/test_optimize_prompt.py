@@ -130,11 +130,81 @@ def test_without_a_better_prompt_nothing_is_stored_or_spent(project):
     (project / "proposals.py").write_text(
         (project / "proposals.py").read_text() + '\npolite = make(propose("Be polite."))\n'
     )
-    report = optimize_prompt("clerk", "proposals:polite", OptimizationOptions(budget=12))
+    report = optimize_prompt("clerk", "proposals:polite", OptimizationOptions(budget=14))
     assert (report["status"], report["prompt"]) == ("unchanged", None)
     home = burnish.Workspace().home
     assert PromptStore(home).list() == []
     assert Registry(home).audit() == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_attempts_without_a_verdict_are_counted_apart_and_leave_no_answer(project, capsys):
+    """The verifier cannot decide the even numbers; the better prompt solves the others."""
+    with (project / "clerk.py").open("a") as file:
+        file.write(
+            "\ndef sometimes(trajectory, state):\n"
+            "    return doubled(trajectory, state) if state['number'] % 2 else None\n"
+        )
+    toml = project / "burnish.toml"
+    toml.write_text(toml.read_text().replace("clerk:doubled", "clerk:sometimes"))
+
+    report = optimize_prompt("clerk", "proposals:good", BUDGET)
+    assert report["status"] == "inconclusive"
+    assert report["unknown"] > 0
+    assert "without a verdict" in report["reasons"][0]
+    assert "more than 2%; burnish traces show " in report["reasons"][0]
+    home = burnish.Workspace().home
+    assert not (home / "evaluations").exists()  # the held-out tasks keep their level
+    assert Registry(home).audit() == []
+    shown = CliRunner().invoke(
+        build_app(),
+        ["optimize-prompt", "clerk", "--reflection", "proposals:good", "--budget", "24"],
+    )
+    assert shown.exit_code == 3
+    assert "inconclusive" in shown.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("attempts", [1, 2])
+def test_no_more_attempts_are_made_than_the_budget_holds(project, attempts, capsys, monkeypatch):
+    """Every budget ends between two batches; what was spent, and what the proof can show, is told."""
+    monkeypatch.delenv("BURNISH_QUIET")
+    toml = project / "burnish.toml"
+    toml.write_text(
+        toml.read_text().replace("concurrency = 4", f"concurrency = 4\nattempts = {attempts}")
+    )
+    (project / "proposals.py").write_text(
+        (project / "proposals.py").read_text() + '\npolite = make(propose("Be polite."))\n'
+    )
+    budget = 22 * attempts
+    report = optimize_prompt("clerk", "proposals:polite", OptimizationOptions(budget=budget))
+    made = sum(recorded_prompts()[0].values())
+    assert report["attempts"] == made <= budget
+    told = " ".join(capsys.readouterr().err.split())
+    assert f"at most {budget} attempts: GEPA learns from 4 training tasks" in told
+    assert "12 held-out tasks, decision 1 on them" in told
+    assert "proven by" in told
+
+    more = OptimizationOptions(budget=budget + 10 * attempts)
+    again = optimize_prompt("clerk", "proposals:polite", more)
+    assert again["attempts"] == sum(recorded_prompts()[0].values()) <= more.budget
+    assert f"{made} of them made before" in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_budget_without_room_for_a_proposal_is_refused_first(project):
+    with pytest.raises(EvaluationError, match="at least 14: the first prompt"):
+        optimize_prompt("clerk", "proposals:good", OptimizationOptions(budget=13))
+    assert not recorded_prompts()[0]
+
+
+def test_a_search_that_no_held_out_task_can_prove_is_refused_first(project):
+    path = project / "clerk.py"
+    path.write_text(path.read_text().replace('"heldout": (100, 12)', '"heldout": (100, 0)'))
+    with pytest.raises(EvaluationError, match="no held-out tasks, so that no prompt"):
+        optimize_prompt("clerk", "proposals:good", BUDGET)
+    assert not recorded_prompts()[0]
 
 
 def test_training_tasks_that_also_measure_are_dropped_and_too_few_are_named(project):

@@ -253,6 +253,10 @@ def test_a_set_that_leaks_is_named(shop, command_line):
     assert [problem.partition(":")[0] for problem in told["malformed"]] == [
         "heldout.jsonl, line 1", "heldout.jsonl, line 2",
     ]  # fmt: skip
+    assert (told["unread"][0], told["power"], told["missing_slices"]) == ("train", "", [])
+    _, out, _ = command_line("tasks", "check", "shop")
+    assert "not counted: see below" in " ".join(out.split())
+    assert "gate cannot promote" not in " ".join(out.split())  # it was not read
 
 
 def test_training_data_that_holds_a_task_is_found(shop):

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from burnish.canary.document import RUNNING, name_target
+from burnish.config.loop_table import INTERVAL
 from burnish.errors import BurnishError, SettingsError
 from burnish.records import RetrainReport
 from burnish_trainer import console
@@ -227,6 +228,12 @@ def apply_schedule(
     """
     from burnish_trainer.overrides import apply_overrides
 
+    if every is not None and INTERVAL.fullmatch(every) is None:
+        raise SettingsError(
+            f"--every {every!r}",
+            'minutes, hours or days, such as "30m", "6h" or "1d"',
+            f"burnish loop {subject.name} --every 6h",
+        )
     given = {"every": every, "min_new_successes": min_new_successes}
     loop = {key: value for key, value in given.items() if value is not None}
     return apply_overrides(subject.project, subject.name, {"loop": loop})

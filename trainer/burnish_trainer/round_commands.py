@@ -139,10 +139,13 @@ def rounds_app(
     Examples: `burnish rounds support`, `burnish rounds support 3`, `burnish rounds support --json`
     """
     import burnish
+    from burnish.agent_names import require_agent
     from burnish_trainer.rounds.history import read_rounds
     from burnish_trainer.rounds.hooks import read_hook_counts
 
-    folder = burnish.Workspace(home).home
+    workspace = burnish.Workspace(home)
+    require_agent(agent, workspace)
+    folder = workspace.home
     found = read_rounds(folder, agent)
     if number is not None:
         found = [one for one in found if one.number == number]

@@ -42,6 +42,7 @@ def import_lines(
     Example: `burnish import experts.jsonl --agent support --source human --license CC-BY-4.0 --rights consent:2026-05`
     """
     from burnish import configure
+    from burnish.agent_names import read_declared
     from burnish.workspace import Workspace
     from burnish_exporters.importing import ImportFacts, import_runs
 
@@ -55,6 +56,10 @@ def import_lines(
         license=license_id,
         rights=rights or [],
     )
+    path, declared = read_declared()
+    if path is not None and agent not in declared:
+        note = f"note: {path} declares no agent {agent!r}; the runs wait for [agent.{agent}]"
+        typer.echo(note, err=True)
     report = import_runs(file, Workspace(home), origins)
     if as_json:
         print_json(report)

@@ -50,10 +50,12 @@ def label_runs(
 
     Example: `burnish label run support --queue unknown`
     """
+    from burnish.agent_names import require_agent
     from burnish.workspace import Workspace
     from burnish_exporters.labels import record_label, unlabelled_runs
 
     workspace, given = Workspace(home), 0
+    require_agent(agent, workspace)
     try:
         for run in islice(unlabelled_runs(workspace, agent, queue, seed=seed), limit):
             _print_run(run)
@@ -111,12 +113,15 @@ def export_labels(
 
     Example: `burnish label export labels.jsonl --agent support`
     """
+    from burnish.agent_names import require_agent
     from burnish.workspace import Workspace
     from burnish_exporters.labels import read_label_rows
 
     if file is not None:
         check_output(file, "burnish label export")
-    lines = [json.dumps(label) for label in read_label_rows(Workspace(home), agent)]
+    workspace = Workspace(home)
+    require_agent(agent, workspace)
+    lines = [json.dumps(label) for label in read_label_rows(workspace, agent)]
     text = "".join(f"{line}\n" for line in lines)
     if file is None:
         sys.stdout.write(text)
@@ -164,10 +169,13 @@ def list_labels(
 
     Example: `burnish label list --agent support`
     """
+    from burnish.agent_names import require_agent
     from burnish.workspace import Workspace
     from burnish_exporters.labels import labels_of
 
-    found = [label for run in Workspace(home).trajectories(agent=agent) for label in labels_of(run)]
+    workspace = Workspace(home)
+    require_agent(agent, workspace)
+    found = [label for run in workspace.trajectories(agent=agent) for label in labels_of(run)]
     if as_json:
         print_json(found)
         return

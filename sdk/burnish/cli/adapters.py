@@ -30,6 +30,10 @@ def list_adapters(
 
     Example: `burnish adapters list support`
     """
+    from burnish.agent_names import require_agent
+    from burnish.workspace import Workspace
+
+    require_agent(agent, Workspace(home))
     found = [fact for fact in _read_versions(folder_of(home)) if agent in (None, *fact["agents"])]
     if as_json:
         print_json(found)

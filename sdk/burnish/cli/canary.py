@@ -16,9 +16,12 @@ Agent = Annotated[str, typer.Argument(help="Name of the agent in burnish.toml.")
 
 
 def _open_rollout(agent: str, home: Path | None) -> Any:
+    from burnish.agent_names import require_agent
     from burnish.workspace import Workspace
 
-    return Workspace(home).canary(agent)
+    workspace = Workspace(home)
+    require_agent(agent, workspace)
+    return workspace.canary(agent)
 
 
 def _print_status(agent: str, status: dict[str, Any], as_json: bool) -> None:

@@ -31,9 +31,12 @@ def list_prompts(
     Example: `burnish prompts list support`
     """
     from burnish.adapters.prompt_store import PromptStore
+    from burnish.agent_names import require_agent
     from burnish.workspace import Workspace
 
-    folder = Workspace(home).home
+    workspace = Workspace(home)
+    require_agent(agent, workspace)
+    folder = workspace.home
     versions = reversed(PromptStore(folder).list(agent))
     found = [_describe_version(folder, version) for version in versions]
     if as_json:
@@ -101,10 +104,13 @@ def add_prompt(
     Example: `burnish prompts add support better.md`
     """
     from burnish.adapters.prompt_store import PromptStore
+    from burnish.agent_names import require_agent
     from burnish.workspace import Workspace
 
+    workspace = Workspace(home)
+    require_agent(agent, workspace)
     defaults = {} if replaces is None else {name: read_text(replaces)}
-    store = PromptStore(Workspace(home).home)
+    store = PromptStore(workspace.home)
     version = store.put(agent, {name: read_text(file)}, defaults=defaults)
     if as_json:
         print_json(msgspec.to_builtins(version))

@@ -40,10 +40,12 @@ def list_traces(
 
     Example: `burnish traces list --agent support --status failed --since 6h`
     """
+    from burnish.agent_names import require_agent
     from burnish.journal.index.trajectory_index import Query
     from burnish.workspace import Workspace
 
     workspace = Workspace(home)
+    require_agent(agent, workspace)
     query = Query(
         agent=agent,
         status=status,

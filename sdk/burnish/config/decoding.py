@@ -7,7 +7,7 @@ decoded here, so each key has one definition: the field of a msgspec struct, wit
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Any, NamedTuple, TypeVar
+from typing import Annotated, Any, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -57,9 +57,31 @@ def decode_table(
     try:
         return msgspec.convert({**table, **fixed}, kind, strict=strict)
     except msgspec.ValidationError as problem:
-        raise fault.error(
-            f"{where}: {problem}", "a value of the type and range of that key", fault.help
-        ) from problem
+        told, expected = _describe_problem(str(problem), kind)
+        raise fault.error(f"{where}: {told}", expected, fault.help) from problem
+
+
+def _describe_problem(message: str, kind: type[msgspec.Struct]) -> tuple[str, str]:
+    """Return what msgspec found, without its regular expressions, and the meaning of the key."""
+    told, _, path = message.partition(" - at `$.")
+    found: Any = kind
+    meaning = "a value of the type and range of that key"
+    for name in path.rstrip("`").split("."):
+        hint = get_type_hints(found, include_extras=True).get(name) if _is_table(found) else None
+        if hint is None:
+            break
+        found, *more = get_args(hint) if get_origin(hint) is Annotated else (hint,)
+        meaning = next(
+            (one.description for one in more if isinstance(one, msgspec.Meta) and one.description),
+            meaning,
+        )
+    if "matching regex" in told:
+        return f"the value of {path.rstrip('`')} has another form", meaning
+    return message, meaning
+
+
+def _is_table(found: Any) -> bool:
+    return isinstance(found, type) and issubclass(found, msgspec.Struct)
 
 
 def require_table(given: object, where: str, fault: Fault = _FAULT) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
 import msgspec
@@ -9,12 +10,16 @@ from msgspec import Meta
 
 from burnish.config.tables import Count, Positive, Seconds, Table
 
+_INTERVAL = "^[1-9][0-9]{0,5}[mhd]$"
+INTERVAL = re.compile(_INTERVAL)
+"""Form of an interval: minutes, hours or days."""
+
 
 class LoopConfig(Table, frozen=True, kw_only=True):
     """`[agent.NAME.loop]`: when `burnish loop` starts a round, and who hears of transitions."""
 
     every: Annotated[
-        Annotated[str, Meta(pattern="^[1-9][0-9]{0,5}[mhd]$")] | None,
+        Annotated[str, Meta(pattern=_INTERVAL)] | None,
         Meta(description='Time between two rounds of `burnish loop`, such as "30m", "6h" or "1d".'),
     ] = None
     min_new_successes: Annotated[

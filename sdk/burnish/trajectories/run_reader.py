@@ -114,6 +114,11 @@ class RunReader:
         """Return the index entries of matching trajectories, without reading them."""
         return self._store.find(query or Query())
 
+    def agents(self) -> list[str]:
+        """Return the names of the agents with runs."""
+        self._store.refresh()
+        return self._store.index.list_agents()
+
     def changes_since(self, positions: Mapping[str, int]) -> JournalChanges:
         """Return the trajectories and threads with new events since the positions of an earlier answer."""
         self._store.refresh()

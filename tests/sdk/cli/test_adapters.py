@@ -5,7 +5,7 @@ import pytest
 
 from burnish.adapters import AdapterStore, Registry, Target
 from burnish.canary import Rollout
-from burnish.errors import UnknownAdapter
+from burnish.errors import UnknownAdapter, UnknownAgent
 from burnish.project import CanaryConfig
 from burnish.records import AdapterManifest, Evaluation
 
@@ -63,7 +63,8 @@ def test_versions_are_listed_newest_first_with_the_decision_and_where_they_serve
     shown = burnish("adapters", "list", *home)
     assert "canary of support" in " ".join(shown.split())
     assert "not evaluated" in " ".join(shown.split())
-    assert "none" in burnish("adapters", "list", "billing", *home)
+    with pytest.raises(UnknownAgent, match="'billing'"):
+        burnish("adapters", "list", "billing", *home)
 
 
 def test_a_version_is_shown_with_the_state_of_its_files(versions, burnish, tmp_path):

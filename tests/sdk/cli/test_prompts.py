@@ -5,7 +5,7 @@ import pytest
 
 from burnish.adapters import Registry, Target
 from burnish.canary import Rollout
-from burnish.errors import RegistryError, SettingsError
+from burnish.errors import RegistryError, SettingsError, UnknownAgent
 from burnish.project import CanaryConfig
 from burnish.records import Evaluation
 
@@ -32,7 +32,8 @@ def test_a_text_is_stored_listed_and_shown_with_where_it_serves(project, burnish
     assert listed["serves"] == ["canary of support"]
     assert listed["candidates"] == [{"adapter": None, "decision": "promote", "forced": False}]
     assert "Check the stock first." in burnish("prompts", "show", added["id"])
-    assert burnish("prompts", "list", "other", "--json") == []
+    with pytest.raises(UnknownAgent, match="'other'"):
+        burnish("prompts", "list", "other", "--json")
 
 
 def test_a_file_that_is_no_text_and_an_unknown_version_are_named(project, burnish, tmp_path):

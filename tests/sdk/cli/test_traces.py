@@ -66,10 +66,10 @@ def test_options_narrow_the_list(recorded, burnish, options, expected):
 
 
 def test_an_empty_list_says_where_it_looked(recorded, burnish, tmp_path):
-    shown = burnish("traces", "list", "--agent", "nobody")
+    shown = burnish("traces", "list", "--source", "teacher")
 
     assert str(tmp_path / ".burnish") in shown
-    assert "agent nobody" in shown
+    assert "source teacher" in shown
 
 
 def test_a_moment_that_is_none_is_refused_by_name(recorded, burnish):

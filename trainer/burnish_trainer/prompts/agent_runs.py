@@ -7,7 +7,7 @@ cache, so that a killed optimisation repeats no attempt.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,15 @@ from burnish_exporters.verify.evidence.transcript import transcript
 from burnish_trainer import console
 from burnish_trainer.evaluation.agent_project import AgentProject, request_of
 from burnish_trainer.evaluation.attempts.arm_version import ArmVersion
-from burnish_trainer.evaluation.attempts.ended import AttemptResult
+from burnish_trainer.evaluation.attempts.attempt_log import AttemptLog
+from burnish_trainer.evaluation.attempts.ended import AttemptKey, AttemptResult
 from burnish_trainer.evaluation.event_loop import EvaluationLoop
 from burnish_trainer.evaluation.runner import read_options, run_arm
 
 _POOL = "train"
 _SHOWN = 6_000  # characters of a run
+Attempt = tuple[str, AttemptKey]
+"""A candidate, and an attempt with it."""
 
 
 class AgentRuns:
@@ -46,14 +49,33 @@ class AgentRuns:
         self._subject, self._adapter, self._folder = subject, adapter, folder
         self._loop = loop
         self._options = read_options(subject)
-        self.attempts = 0
-        self.unknown = 0
+        self._known, self._begun = _read_known(folder), _read_begun(folder)
         self.problem: BaseException | None = None
+
+    @property
+    def spent(self) -> int:
+        """Return the number of attempts of this optimisation, with those of interrupted calls.
+
+        Attempts that are lost to the backend are not among them: they say nothing, and are made again.
+        """
+        return len(self._begun.union(self._known))
+
+    @property
+    def undecided(self) -> list[AttemptResult]:
+        """Return the results without a verdict."""
+        return [result for result in self._known.values() if result.label == "unknown"]
+
+    @property
+    def attempts_per_task(self) -> int:
+        """Return the number of attempts that one score costs."""
+        return self._options.attempts
 
     def evaluate(
         self, batch: list[Task], candidate: dict[str, str], capture_traces: bool = False
     ) -> Any:
-        """Run tasks with candidate texts, and return GEPA's batch: 1 for a success, else 0.
+        """Run tasks with candidate texts, and return GEPA's batch: 1 for a success, 0 for a failure.
+
+        An attempt without a verdict gets the mean of the others, so that it neither helps nor harms the text.
 
         Args:
             batch: Tasks.
@@ -67,9 +89,12 @@ class AgentRuns:
 
         results = self._run_tasks(batch, candidate)
         labels = [result.label if result is not None else "unusable" for result in results]
-        scores = [float(label == "success") for label in labels]
+        decided = [float(label == "success") for label in labels if label != "unknown"]
+        mean = sum(decided) / len(decided) if decided else 0.0
         return EvaluationBatch(
-            outputs=labels, scores=scores, trajectories=results if capture_traces else None
+            outputs=labels,
+            scores=[mean if label == "unknown" else float(label == "success") for label in labels],
+            trajectories=results if capture_traces else None,
         )
 
     def make_reflective_dataset(
@@ -93,28 +118,24 @@ class AgentRuns:
         try:
             name = prompt_id(self._subject.name, candidate)
             version = PromptVersion(id=name, agent=self._subject.name, texts=dict(candidate))
-            results = self._read_known(name)
-            known = {result.task_id for result in results}
             distinct = {task.id: task for task in batch}  # GEPA fills a last batch up with repeats
+            results = self._find_results(name, distinct)
+            known = {result.task_id for result in results}
             missing = [task for key, task in distinct.items() if key not in known]
             if missing:
                 results += self._run_missing(missing, version)
-            _require_results(results)
         except BaseException as problem:
             self.problem = problem
             raise
-        asked = {task.id for task in batch}
-        results = [result for result in results if result.task_id in asked]
-        self.unknown += sum(result.label == "unknown" for result in results)
         return _first_attempts(batch, results)
 
-    def _read_known(self, name: str) -> list[AttemptResult]:
-        """Return the results of a candidate, whichever batches its tasks were in."""
-        found: list[AttemptResult] = []
-        for path in sorted((self._folder / name).glob("*.json")):
-            with contextlib.suppress(OSError, msgspec.DecodeError):
-                found += msgspec.json.decode(path.read_bytes(), type=list[AttemptResult])
-        return found
+    def _find_results(self, name: str, asked: Collection[str]) -> list[AttemptResult]:
+        """Return the known results of a candidate at these tasks, whichever batches they were in."""
+        return [
+            result
+            for (version, _), result in self._known.items()
+            if version == name and result.task_id in asked
+        ]
 
     def _run_missing(self, tasks: list[Task], version: PromptVersion) -> list[AttemptResult]:
         with console.silenced():
@@ -127,7 +148,8 @@ class AgentRuns:
                 folder=self._folder / version.id,
                 prompt=version,
             )
-        self.attempts += len(found.results) - found.remembered
+        _require_results(found.results)
+        self._known |= {(version.id, result.key): result for result in found.results}
         return found.results
 
     def _describe_result(self, result: AttemptResult | None) -> dict[str, Any]:
@@ -153,6 +175,27 @@ class AgentRuns:
             return self._subject.workspace.trajectory(result.trajectory_id)
         except WorkspaceError:  # removed by forget or retention
             return None
+
+
+def _read_known(folder: Path) -> dict[Attempt, AttemptResult]:
+    """Return the results of all candidates."""
+    found: dict[Attempt, AttemptResult] = {}
+    for path in sorted(folder.glob("*/*.json")):
+        with contextlib.suppress(OSError, msgspec.DecodeError):
+            results = msgspec.json.decode(path.read_bytes(), type=list[AttemptResult])
+            found |= {(path.parent.name, one.key): one for one in results}
+    return found
+
+
+def _read_begun(folder: Path) -> set[Attempt]:
+    """Return the attempts of a killed call, which a repeated batch takes from its log."""
+    found: set[Attempt] = set()
+    for path in sorted(folder.glob("*/*.jsonl")):
+        ended, results = AttemptLog(path).read()
+        made = {one.key for one in ended.values() if one.recorded}
+        made |= {key for key, one in results.items() if one.final}
+        found |= {(path.parent.name, key) for key in made}
+    return found
 
 
 def _first_attempts(

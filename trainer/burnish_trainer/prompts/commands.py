@@ -24,7 +24,9 @@ def optimize_app(
             help='Chat model that proposes prompts: "module:NAME", or "URL#MODEL" of an OpenAI-compatible server.'
         ),
     ],
-    budget: Annotated[int, typer.Option(min=1, help="Attempts at training tasks in all.")] = 150,
+    budget: Annotated[
+        int, typer.Option(min=1, help="Most attempts at training tasks in all.")
+    ] = 150,
     tasks: Annotated[int, typer.Option(min=4, help="Largest number of training tasks.")] = 60,
     seed: Annotated[int, typer.Option(min=0, help="Seed of tasks and proposals.")] = 0,
     fresh: Annotated[
@@ -105,8 +107,12 @@ def _print_report(report: dict[str, Any]) -> None:
     rows: list[tuple[str, Any]] = [
         ("status", report["status"]),
         ("prompt", report["prompt"] or "no better one"),
+        ("proof", report["power"]),
         ("on training tasks", f"{score['before']:.1%} -> {score['best']:.1%}"),
-        ("attempts", f"{report['metric_calls']} ({report['unknown']} without a verdict)"),
+        (
+            "attempts",
+            f"{report['attempts']} of {report['options']['budget']} ({report['unknown']} without a verdict)",
+        ),
         ("candidates", report["candidates"]),
         (
             "training tasks",
@@ -119,5 +125,9 @@ def _print_report(report: dict[str, Any]) -> None:
     print_table(f"prompt of {report['agent']}", ["fact", "value"], rows)
     if report["prompt"]:
         typer.echo(f"next: burnish prompts show {report['prompt']}")
+        if report["undecided"]:
+            typer.echo(
+                f"      burnish eval {report['agent']} --prompt {report['prompt']} --register"
+            )
     if report["status"] == "promote":
         typer.echo(f"      burnish canary start {report['agent']} --prompt {report['prompt']}")

@@ -36,14 +36,20 @@ from burnish_trainer.evaluation.attempts.arm_version import ArmVersion
 from burnish_trainer.evaluation.attempts.shared import EvaluationState
 from burnish_trainer.evaluation.event_loop import EvaluationLoop
 from burnish_trainer.evaluation.history.store import save_evaluation
-from burnish_trainer.evaluation.runner import evaluate
+from burnish_trainer.evaluation.runner import evaluate, read_options
 from burnish_trainer.heldout_uses import decide_and_record
 from burnish_trainer.prompts.reflection import ReflectionModel
+from burnish_trainer.prompts.search_plan import (
+    SearchPlan,
+    describe_proof,
+    describe_undecided,
+    most_undecided,
+    plan_search,
+)
 from burnish_trainer.run.storage import lock_folder, write_json
 from burnish_trainer.tasks.known_texts import text_of_task
 
 _FEWEST = 4  # tasks: two to learn from, two to choose by
-_MINIBATCH = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +57,7 @@ class OptimizationOptions:
     """Options of an optimisation.
 
     Attributes:
-        budget: Attempts at tasks in all, as GEPA counts them; a higher one continues an earlier call.
+        budget: Most attempts at training tasks, those of an interrupted call included; a higher one continues it.
         tasks: Largest number of training tasks.
         seed: Seed of the choice of tasks and of GEPA.
         fresh: Forget an earlier optimisation with the same settings.
@@ -91,11 +97,15 @@ def optimize_prompt(
     served = find_prompt_version(subject, current.prompt)
     begin = {**defaults, **(served.texts if served is not None else {})}
     tasks, dropped = choose_tasks(subject, chosen)
+    search, power = plan_search(subject, tasks, chosen.budget), describe_proof(subject)
     model = ReflectionModel(reflection, subject.project.folder)
     folder = _find_folder(subject, current.adapter, begin, tasks, reflection, chosen)
     with lock_folder(folder, f"an optimisation of {subject.name!r}"):
+        for name in ("gepa", "attempts") if chosen.fresh else ():
+            shutil.rmtree(folder / name, ignore_errors=True)
         (folder / "gepa" / "gepa.stop").unlink(missing_ok=True)
-        found = _run_gepa(subject, current.adapter, begin, tasks, model, folder, chosen)
+        console.say("{}", power)
+        found = _run_gepa(subject, current.adapter, begin, search, model, folder, chosen.seed)
         report: dict[str, Any] = {
             "agent": subject.name,
             "adapter": current.adapter,
@@ -104,6 +114,7 @@ def optimize_prompt(
             "reflection": model.describe(),
             "options": asdict(chosen),
             "folder": str(folder),
+            "power": power,
             **found,
         }
         report |= _prove(subject, current, defaults, report)
@@ -197,44 +208,52 @@ def _find_folder(
     options: OptimizationOptions,
 ) -> Path:
     """Return the folder of an optimisation with these settings; its budget may grow."""
-    decides = [subject.code_sha256, adapter, texts, hash_tasks(tasks), reflection, options.seed]
+    config = subject.config
+    decides = [
+        [subject.code_sha256, config.environment, config.base_model, config.backend],
+        [[verifier.name, verifier.version] for verifier in subject.proof_verifiers],
+        msgspec.to_builtins(read_options(subject)),
+        [adapter, texts, hash_tasks(tasks), reflection, options.seed],
+    ]
     digest = hashlib.sha256(canonical(decides)).hexdigest()[:12]
-    folder = subject.workspace.home / "runs" / f"prompt-{subject.name}-{digest}"
-    if options.fresh:
-        shutil.rmtree(folder, ignore_errors=True)
-    return make_private_folder(folder)
+    return make_private_folder(subject.workspace.home / "runs" / f"prompt-{subject.name}-{digest}")
 
 
 def _run_gepa(
     subject: AgentProject,
     adapter: str | None,
     texts: dict[str, str],
-    tasks: list[Task],
+    search: SearchPlan,
     model: ReflectionModel,
     folder: Path,
-    options: OptimizationOptions,
+    seed: int,
 ) -> dict[str, Any]:
-    """Run GEPA, and return its best texts, scores and costs."""
+    """Run GEPA within the budget, and return its best texts, scores and costs."""
     from burnish_trainer.prompts.agent_runs import AgentRuns  # the evaluation is heavy
 
-    half = len(tasks) // 2
     make_private_folder(folder / "gepa")
+    limit = most_undecided(subject.config.gate) * search.budget
     with EvaluationLoop(EvaluationState(subject.config.evaluate.token_limit)) as loop:
         runs = AgentRuns(subject, adapter, folder / "attempts", loop)
+        console.say("{}", search.describe(runs.spent))
+
+        def must_stop(state: Any) -> bool:
+            room = search.has_room(runs.spent, state.total_num_evals)
+            return not room or model.is_broken or bool(runs.problem) or len(runs.undecided) > limit
+
         result = import_gepa().optimize(
             seed_candidate=dict(texts),
-            trainset=tasks[:half],
-            valset=tasks[half:],
+            trainset=search.learning,
+            valset=search.choosing,
             adapter=runs,
             reflection_lm=model,
-            reflection_minibatch_size=min(_MINIBATCH, half),
-            max_metric_calls=options.budget,
-            stop_callbacks=lambda _state: model.is_broken or runs.problem is not None,
-            callbacks=[_Progress(options.budget)],
+            reflection_minibatch_size=search.minibatch,
+            stop_callbacks=must_stop,
+            callbacks=[_Progress(runs, search.budget)],
             logger=_LogFile(folder / "gepa.log"),
             run_dir=str(folder / "gepa"),
             track_best_outputs=False,
-            seed=options.seed,
+            seed=seed,
             raise_on_exception=False,
         )
     if runs.problem is not None:
@@ -248,9 +267,10 @@ def _run_gepa(
         "texts": dict(result.best_candidate),
         "score": {"before": scores[0], "best": max(scores)},
         "candidates": len(scores),
-        "metric_calls": result.total_metric_calls,
-        "attempts": runs.attempts,
-        "unknown": runs.unknown,
+        "scores": result.total_metric_calls,
+        "attempts": runs.spent,
+        "unknown": len(runs.undecided),
+        "undecided": describe_undecided(runs.undecided, runs.spent, subject.config.gate),
         "changed": result.best_candidate != texts,
     }
 
@@ -261,13 +281,17 @@ def _prove(
     """Store the best texts, evaluate them on held-out tasks against what is in service, and register them."""
     from burnish_trainer.prompts.registration import register_evaluated  # the canary is heavy
 
+    doubt = report["undecided"]
+    unproven = {"status": "inconclusive", "reasons": [doubt]}
     if not report["changed"]:
-        console.say("no better prompt was found in {} attempts", report["metric_calls"])
-        return {"status": "unchanged", "prompt": None}
+        console.say("no better prompt was found in {} attempts", report["attempts"])
+        return {**(unproven if doubt else {"status": "unchanged"}), "prompt": None}
     store, home = PromptStore(subject.workspace.home), subject.workspace.home
     version: PromptVersion = store.put(
         subject.name, report["texts"], defaults=defaults, report=report
     )
+    if doubt:  # the held-out tasks keep their level
+        return {**unproven, "prompt": version.id}
     found = evaluate(
         subject,
         adapters=[current.adapter, current.adapter],
@@ -290,8 +314,8 @@ def _prove(
 class _Progress:
     """Prints a line after each iteration of GEPA."""
 
-    def __init__(self, budget: int) -> None:
-        self._budget = budget
+    def __init__(self, runs: Any, budget: int) -> None:
+        self._runs, self._budget = runs, budget
 
     def on_iteration_end(self, event: Any) -> None:
         """Print scores and costs so far."""
@@ -300,7 +324,7 @@ class _Progress:
         console.say(
             "  iteration {}: {} of {} attempts, {} candidates, best {} (first prompt {})",
             event["iteration"],
-            state.total_num_evals,
+            self._runs.spent,
             self._budget,
             len(scores),
             f"{max(scores):.0%}",

@@ -49,6 +49,7 @@ def report_app(
     `burnish report support --html report.html --markdown report.md`
     """
     import burnish
+    from burnish.agent_names import require_agent
     from burnish_trainer.report import (
         Prices,
         assemble_report,
@@ -62,6 +63,7 @@ def report_app(
     for path, name in outputs:
         check_output(path, name)
     workspace = burnish.Workspace(home)
+    require_agent(agent, workspace)
     if listed:
         _list_reports(agent, list_reports(workspace.home, agent), as_json)
         return

@@ -38,6 +38,7 @@ class SetCheck(Record, frozen=True, kw_only=True):
         tasks: Number of tasks by pool.
         malformed: Lines that hold no task.
         unreadable: Sources whose tasks cannot be read.
+        unread: Pools that were not counted, because their tasks cannot be read.
         trained: Measured tasks that overlap with training data, each with its kind of overlap.
         shared: Pairs of tasks of two pools that overlap.
         repeated: Number of tasks of each pool that repeat another one of it.
@@ -48,6 +49,7 @@ class SetCheck(Record, frozen=True, kw_only=True):
     tasks: dict[str, int]
     malformed: list[str] = msgspec.field(default_factory=list[str])
     unreadable: list[str] = msgspec.field(default_factory=list[str])
+    unread: list[str] = msgspec.field(default_factory=list[str])
     trained: dict[str, str] = msgspec.field(default_factory=dict[str, str])
     shared: list[tuple[str, str, str]] = msgspec.field(default_factory=list[tuple[str, str, str]])
     repeated: dict[str, int] = msgspec.field(default_factory=dict[str, int])
@@ -61,7 +63,9 @@ class SetCheck(Record, frozen=True, kw_only=True):
 
     @property
     def missing_slices(self) -> list[str]:
-        """Return the slices that no measured task belongs to."""
+        """Return the slices that no measured task belongs to; none while a pool is not counted."""
+        if self.unread:
+            return []
         return [name for name in SLICES if not self.slices.get(name)]
 
 
@@ -72,7 +76,7 @@ def check_sets(subject: AgentProject) -> SetCheck:
         subject: The agent.
     """
     malformed = _list_malformed(subject)
-    pools, unreadable = _read_pools(subject, known=bool(malformed))
+    pools, problems = _read_pools(subject)
     texts = {pool: [(task, text_of_task(task)) for task in tasks] for pool, tasks in pools.items()}
     trained = _find_trained(subject, texts)
     measured = [task for pool in POOLS for task in pools.get(pool, [])]
@@ -80,12 +84,13 @@ def check_sets(subject: AgentProject) -> SetCheck:
     return SetCheck(
         tasks={pool: len(tasks) for pool, tasks in pools.items()},
         malformed=malformed,
-        unreadable=unreadable,
+        unreadable=[] if malformed else list(dict.fromkeys(problems.values())),
+        unread=list(problems),
         trained=trained,
         shared=_find_shared(texts),
         repeated={pool: n for pool, found in texts.items() if (n := _count_repeated(found))},
         slices={**dict.fromkeys(SLICES, 0), **dict(sorted(tags.items()))},
-        power=_describe_power(subject, pools),
+        power="" if "heldout" in problems else _describe_power(subject, pools),
     )
 
 
@@ -96,9 +101,12 @@ def list_findings(check: SetCheck, agent: str) -> list[tuple[str, str, str]]:
         check: The check.
         agent: Name of the agent.
     """
-    rows = [("tasks", ", ".join(f"{n} {pool}" for pool, n in check.tasks.items()) or "none", "")]
+    counts = [f"{n} {pool}" for pool, n in check.tasks.items()]
+    counts += [f"{', '.join(check.unread)} not counted: see below"] if check.unread else []
+    rows = [("tasks", ", ".join(counts) or "none", "")]
     rows += [("wrong line", problem, "edit the file") for problem in check.malformed[:_SHOWN]]
-    rows += [("not readable", problem, "burnish doctor") for problem in check.unreadable]
+    place = f"edit `tasks` in [agent.{agent}] of burnish.toml"
+    rows += [("not readable", problem, place) for problem in check.unreadable]
     rows += [
         ("in training data", f"{task}: {kind}", f"burnish tasks refresh {agent}")
         for task, kind in list(check.trained.items())[:_SHOWN]
@@ -115,7 +123,8 @@ def list_findings(check: SetCheck, agent: str) -> list[tuple[str, str, str]]:
         rows.append(("size", check.power, ""))
     counted = ", ".join(f"{name} {n}" for name, n in check.slices.items() if n) or "none"
     missing = ", ".join(check.missing_slices)
-    rows.append(("slices", counted, f"missing: {missing}" if missing else ""))
+    if not check.unread:
+        rows.append(("slices", counted, f"missing: {missing}" if missing else ""))
     return rows
 
 
@@ -129,18 +138,18 @@ def _task_files(place: Path) -> list[Path]:
     return [path for path in list_task_files(place) if path.suffix == ".jsonl"]
 
 
-def _read_pools(subject: AgentProject, *, known: bool) -> tuple[dict[str, list[Task]], list[str]]:
-    """Return the tasks by pool, and the errors of pools that cannot be read, unless they are known."""
-    pools, problems = dict[str, list[Task]](), list[str]()
+def _read_pools(subject: AgentProject) -> tuple[dict[str, list[Task]], dict[str, str]]:
+    """Return the tasks by pool, and the errors of the pools that cannot be read."""
+    pools, problems = dict[str, list[Task]](), dict[str, str]()
     for pool in TASK_POOLS:
         try:
             tasks = subject.tasks(pool)
         except BurnishError as problem:
-            problems.append(problem.found)
+            problems[pool] = problem.found
             continue
         if tasks:
             pools[pool] = tasks
-    return pools, [] if known else list(dict.fromkeys(problems))
+    return pools, problems
 
 
 def _find_trained(

@@ -196,6 +196,11 @@ class Index:
             found += self._entries(f"WHERE id IN ({', '.join('?' * len(some))})", some)
         return found
 
+    def list_agents(self) -> list[str]:
+        """Return the names of the agents with trajectories."""
+        rows = self._rows("SELECT DISTINCT agent FROM trajectories ORDER BY agent", [])
+        return [name for (name,) in rows if name]
+
     def starting_with(self, prefix: str) -> list[IndexEntry]:
         """Find the trajectories whose id begins with `prefix`; a whole id matches at most one."""
         prefix = plain_text(prefix)
