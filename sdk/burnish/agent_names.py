@@ -1,4 +1,4 @@
-"""List the names of agents that burnish.toml or a workspace knows, and refuse another name.
+"""List the names of agents in burnish.toml and in a workspace, and refuse another name.
 
 `require_agent` is the entry of every command that takes a name and reads the workspace.
 """
@@ -17,14 +17,14 @@ from burnish.trajectories.run_reader import RunReader
 
 
 def require_agent(agent: str | None, workspace: RunReader) -> None:
-    """Refuse a name that neither burnish.toml nor the workspace knows: it would have an empty answer.
+    """Refuse a name that is neither in burnish.toml nor in the workspace; its answer would be empty.
 
     Args:
-        agent: Name of the agent; None is no name.
+        agent: Name of the agent; None is accepted.
         workspace: The workspace that is read.
 
     Raises:
-        UnknownAgent: Nothing of that name is known.
+        UnknownAgent: Neither has the name.
     """
     path, declared = read_declared()
     if agent is None or agent in declared:
@@ -55,7 +55,7 @@ def read_declared() -> tuple[Path | None, set[str]]:
 
 
 def list_recorded(workspace: RunReader) -> set[str]:
-    """Return the names that the workspace knows: of runs, rollouts, candidates, prompts, adapters and rounds.
+    """Return the names in the workspace, from runs, rollouts, candidates, prompts, adapters and rounds.
 
     Args:
         workspace: The workspace.
@@ -68,7 +68,7 @@ def list_recorded(workspace: RunReader) -> set[str]:
     found |= {manifest.name for manifest in AdapterStore(home).list()}
     rounds = [path.name.rpartition("-") for path in home.glob("runs/retrain-*")]
     found |= {name.removeprefix("retrain-") for name, _, number in rounds if number.isdigit()}
-    with contextlib.suppress(BurnishError):  # a damaged database is told by the command itself
+    with contextlib.suppress(BurnishError):  # the command itself reports a damaged database
         found |= _list_controlled(home)
     return found | set(workspace.agents())
 

@@ -169,7 +169,7 @@ def test_attempts_without_a_verdict_are_counted_apart_and_leave_no_answer(projec
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("attempts", [1, 2])
 def test_no_more_attempts_are_made_than_the_budget_holds(project, attempts, capsys, monkeypatch):
-    """Every budget ends between two batches; what was spent, and what the proof can show, is told."""
+    """Every budget ends between two batches; the costs and the power of the proof are printed."""
     monkeypatch.delenv("BURNISH_QUIET")
     toml = project / "burnish.toml"
     toml.write_text(

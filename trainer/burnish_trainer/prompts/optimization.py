@@ -13,7 +13,7 @@ import random
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -48,6 +48,9 @@ from burnish_trainer.prompts.search_plan import (
 )
 from burnish_trainer.run.storage import lock_folder, write_json
 from burnish_trainer.tasks.known_texts import text_of_task
+
+if TYPE_CHECKING:
+    from burnish_trainer.prompts.agent_runs import AgentRuns
 
 _FEWEST = 4  # tasks: two to learn from, two to choose by
 
@@ -262,6 +265,11 @@ def _run_gepa(
         raise model.broken_error(
             f"burnish optimize-prompt {subject.name} --reflection {model.spec}"
         )
+    return _describe_search(result, runs, subject) | {"changed": result.best_candidate != texts}
+
+
+def _describe_search(result: Any, runs: AgentRuns, subject: AgentProject) -> dict[str, Any]:
+    """Return the best texts of a search, its scores and its costs."""
     scores = list(result.val_aggregate_scores)
     return {
         "texts": dict(result.best_candidate),
@@ -271,7 +279,6 @@ def _run_gepa(
         "attempts": runs.spent,
         "unknown": len(runs.undecided),
         "undecided": describe_undecided(runs.undecided, runs.spent, subject.config.gate),
-        "changed": result.best_candidate != texts,
     }
 
 
