@@ -50,14 +50,7 @@ def report_app(
     """
     import burnish
     from burnish.agent_names import require_agent
-    from burnish_trainer.report import (
-        Prices,
-        assemble_report,
-        find_report,
-        list_reports,
-        render_markdown,
-        render_page,
-    )
+    from burnish_trainer import report as reports
 
     outputs = [(path, name) for path, name in ((html, "--html"), (markdown, "--markdown")) if path]
     for path, name in outputs:
@@ -65,11 +58,11 @@ def report_app(
     workspace = burnish.Workspace(home)
     require_agent(agent, workspace)
     if listed:
-        _list_reports(agent, list_reports(workspace.home, agent), as_json)
+        _list_reports(agent, reports.list_reports(workspace.home, agent), as_json)
         return
-    found = find_report(workspace.home, agent, run)
-    facts = assemble_report(found, workspace, prices=Prices(*prices))
-    renders = {"--html": render_page, "--markdown": render_markdown}
+    found = reports.find_report(workspace.home, agent, run)
+    facts = reports.assemble_report(found, workspace, prices=reports.Prices(*prices))
+    renders = {"--html": reports.render_page, "--markdown": reports.render_markdown}
     for path, name in outputs:
         write_output(path, renders[name](facts), name)
     if as_json:
