@@ -56,9 +56,11 @@ def report_app(
     for path, name in outputs:
         check_output(path, name)
     workspace = burnish.Workspace(home)
-    require_agent(agent, workspace)
+    known = reports.list_reports(workspace.home, agent)
+    if not known:
+        require_agent(agent, workspace)
     if listed:
-        _list_reports(agent, reports.list_reports(workspace.home, agent), as_json)
+        _list_reports(agent, known, as_json)
         return
     found = reports.find_report(workspace.home, agent, run)
     facts = reports.assemble_report(found, workspace, prices=reports.Prices(*prices))
