@@ -35,7 +35,7 @@ def test_a_round_stops_at_its_plan_until_it_is_approved(shop, home, engine, monk
     assert training["estimate"]["memory_bytes"] > 0
     assert (evaluation["tasks"], evaluation["attempts"]) == (24, 48)
     assert told["plan"]["advice"]["objective"] == "sft"
-    assert "8 held-out tasks, decision 1 on them" in told["plan"]["power"]
+    assert "8 held-out tasks, a new result is decision 1 on them" in told["plan"]["power"]
 
     said = runner.invoke(app, ["retrain", "shop", *OPTIONS, "--dry-run"])
     assert (said.exit_code, "a dry run stops at the plan" in said.stderr) == (0, True)

@@ -89,7 +89,8 @@ def test_flips_costs_calls_and_failure_modes_are_those_of_the_runs(evaluated):
         "after": {"fabricated_answer": 1},
     }
     assert facts["attempts"]["before"] == {
-        "all": 3, "success": 2, "fail": 1, "unknown": 0, "infrastructure": 0, "runs_missing": 1,
+        "all": 3, "success": 2, "fail": 1, "unknown": 0, "infrastructure": 0, "remembered": 0,
+        "runs_missing": 1,
     }  # fmt: skip
     assert facts["attempts"]["after"]["infrastructure"] == 1
     failed = facts["calls"]["before"]["failed_calls"]

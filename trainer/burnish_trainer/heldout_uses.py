@@ -85,6 +85,24 @@ def next_number(home: Path, task_hashes: Iterable[str]) -> int:
         return 1 + _count_uses(_read_sets(connection), sorted(set(task_hashes)))
 
 
+def find_number(home: Path, evaluation: Evaluation) -> tuple[int, bool]:
+    """Return the number of the decision on an evaluation and True, or the number that it would get and False.
+
+    Args:
+        home: Folder of the workspace.
+        evaluation: What was measured, with held-out tasks.
+    """
+    store, heldout = SqlControlStore(home), evaluation.pools["heldout"]
+    if store.path is not None and not store.path.exists():
+        return 1, False
+    tasks = sorted({_task_key(task) for task in heldout.tasks})
+    with store.transaction(write=False) as connection:
+        known = _read_number(connection, evaluation.agent, _hash_results(evaluation, heldout))
+        if known is not None:
+            return known, True
+        return 1 + _count_uses(_read_sets(connection), tasks), False
+
+
 def _hash_results(evaluation: Evaluation, heldout: PoolComparison) -> str:
     counts = [
         [t.task, _task_key(t), t.pairs, t.won, t.lost, t.solved]
@@ -147,4 +165,4 @@ def _write_use(connection: Connection, agent: str, key: str, number: int, tasks:
     )
 
 
-__all__ = ["decide_and_record", "next_number"]
+__all__ = ["decide_and_record", "find_number", "next_number"]

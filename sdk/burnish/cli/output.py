@@ -53,6 +53,63 @@ def print_table(
     console.print(table if table.row_count else Text(f"{title}: none"))
 
 
+def print_wide_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print rows as a table, or row by row as blocks where the terminal is too narrow for whole words in columns.
+
+    Args:
+        title: Heading of the table.
+        columns: Headings of the columns.
+        rows: The cells, row by row.
+    """
+    from rich.console import Console
+    from rich.padding import Padding
+    from rich.table import Table
+    from rich.text import Text
+
+    cells = [[_make_cell(cell) for cell in row] for row in rows]
+    heads = [Text(column) for column in columns]
+    console = Console()
+    widths = _share_width(list(zip(heads, *cells, strict=True)), console.width)
+    if widths is None:
+        console.print(Text(title, style="bold"))
+        for row in cells:
+            console.print(Padding(row[0], (0, 0, 0, 2)))
+            for head, cell in zip(heads[1:], row[1:], strict=True):
+                if cell.plain not in ("", "-"):
+                    console.print(Padding(Text.assemble(head, ": ", cell), (0, 0, 0, 4)))
+        return
+    table = Table(title=Text(title), title_justify="left")
+    for head, width in zip(heads, widths, strict=True):
+        table.add_column(head, width=width)
+    for row in cells:
+        table.add_row(*row)
+    console.print(table)
+
+
+def _share_width(columns: Sequence[Sequence[Text]], width: int) -> list[int] | None:
+    """Return a width for each column that holds its words whole; None if the columns do not fit.
+
+    Args:
+        columns: Heading and cells of each column.
+        width: Width of the terminal.
+    """
+    from rich.cells import cell_len
+
+    lines = [[line.cell_len for cell in one for line in cell.split()] for one in columns]
+    whole = [max(several, default=1) for several in lines]
+    least = [
+        max((cell_len(word) for cell in one for word in cell.plain.split()), default=1)
+        for one in columns
+    ]
+    room = width - 3 * len(columns) - 1
+    if sum(least) > room:
+        return None
+    free, wanted = room - sum(least), sum(whole) - sum(least)
+    if wanted <= free:
+        return whole
+    return [low + (high - low) * free // wanted for low, high in zip(least, whole, strict=True)]
+
+
 def report_error(error: BurnishError) -> None:
     """Print an error of our tree on standard error: found, expected, next command."""
     from rich.console import Console

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from burnish.cli.options import AsJson, Home
-from burnish.cli.output import format_time, print_json, print_table
+from burnish.cli.output import format_time, print_json, print_table, print_wide_table
 from burnish.files.output_files import check_output, write_output
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def _print_report(facts: dict[str, Any], written: list[Path]) -> None:
         if not table.rows:
             typer.echo(f"{table.title}: not measured: {table.missing}")
             continue
-        print_table(table.title, table.columns, table.rows)
+        print_wide_table(table.title, table.columns, table.rows)
         if table.note:
             typer.echo(table.note)
     for path in written:
@@ -94,7 +94,10 @@ def _list_reports(agent: str, found: list[ReportedEvaluation], as_json: bool) ->
         print_json(rows)
         return
     columns = ["report", "ended (UTC)", "before", "after", "held-out", "decision"]
-    print_table(f"reports of {agent}", columns, ([*row.values()] for row in rows))
+    if not rows:
+        print_table(f"reports of {agent}", columns, [])
+        return
+    print_wide_table(f"reports of {agent}", columns, ([*row.values()] for row in rows))
 
 
 def _summarize(one: ReportedEvaluation) -> dict[str, Any]:

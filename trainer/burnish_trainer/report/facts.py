@@ -29,6 +29,7 @@ from burnish_trainer.report.figures.learning_curve import read_learning
 from burnish_trainer.report.figures.limit_tests import measure_limits, measure_power
 from burnish_trainer.report.figures.round_trend import measure_gaps, measure_rounds
 from burnish_trainer.report.figures.shares import describe_share, read_tags
+from burnish_trainer.report.figures.unfinished import list_unfinished
 from burnish_trainer.report.lookup import ReportedEvaluation, list_reports
 from burnish_trainer.report.side_by_side import add_steps
 from burnish_trainer.report.sides import (
@@ -65,6 +66,7 @@ def assemble_report(
     successes, tags = group_successes(sides.values()), read_tags(evaluation.pools)
     results = {name: side.results for name, side in sides.items()}
     stored = [(one.name, one.evaluation) for one in list_reports(workspace.home, evaluation.agent)]
+    remembered: Any = evaluation.extras.get("remembered") or {}
     versions = {"before": evaluation.before, "after": evaluation.after}
     flips = _list_flips(both["before"].results, both["after"].results)
     add_steps(flips, both, _SIDE_BY_SIDE)
@@ -91,14 +93,17 @@ def assemble_report(
             name: count_failure_modes(side.runs_with("fail"), successes)
             for name, side in sides.items()
         },
-        "attempts": {name: _count_attempts(side) for name, side in sides.items()},
+        "attempts": {
+            name: _count_attempts(side, remembered.get(name, 0)) for name, side in sides.items()
+        },
         "limits": measure_limits(evaluation, found.decision) if len(sides) == 2 else [],
-        "power": measure_power(evaluation, found.decision),
+        "power": measure_power(evaluation, found.decision, workspace.home),
         "gap": measure_gaps(evaluation, sides),
         "rounds": measure_rounds(evaluation, sides),
         "learning": {name: read_learning(workspace.home, versions[name]) for name in sides},
-        "unknown": evaluation.unknown,
+        "unfinished": list_unfinished(sides),
         "notes": evaluation_notes(evaluation),
+        "unknown": evaluation.unknown,
         "seconds": evaluation.seconds,
     }
 
@@ -149,13 +154,19 @@ def _list_flips(
     return flips
 
 
-def _count_attempts(side: MeasuredSide) -> dict[str, int]:
-    """Count a version's attempts by result; `runs_missing` are no longer in the workspace."""
+def _count_attempts(side: MeasuredSide, remembered: int) -> dict[str, int]:
+    """Count a version's attempts by result; `runs_missing` are no longer in the workspace.
+
+    Args:
+        side: The attempts.
+        remembered: Number of them whose result an earlier evaluation made.
+    """
     recorded = {result.trajectory_id for result in side.results if result.trajectory_id}
     counts = {"all": len(side.results), "success": 0, "fail": 0, "unknown": 0, "infrastructure": 0}
     for result in side.results:
         counts["infrastructure" if result.infrastructure else result.label] += 1
-    return {**counts, "runs_missing": len(recorded - side.runs.keys())}
+    missing = len(recorded - side.runs.keys())
+    return {**counts, "remembered": remembered, "runs_missing": missing}
 
 
 __all__ = ["assemble_report"]

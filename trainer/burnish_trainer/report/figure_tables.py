@@ -152,7 +152,10 @@ def _power_table(power: Json) -> ReportTable:
     if "missing" in power:
         return ReportTable("Power", [], [], missing=power["missing"])
     smallest, needed = power["smallest_gain"], power["tasks_for_gain"]
-    used = f"decision {power['decision_on_set']} on this set"
+    number = power["decision_on_set"]
+    used = f"decision {number} on this set"
+    if not power["decided"]:
+        used = f"no decision was made; the next on this set is number {number}"
     rows = [
         ["held-out tasks", f"{power['tasks']} in {power['families']} families"],
         ["level of the decision", f"{power['level']:.2g}, {used}"],
@@ -169,8 +172,8 @@ def _power_table(power: Json) -> ReportTable:
     due = (
         "Fresh held-out tasks are due: burnish tasks refresh. " if power["fresh_tasks_due"] else ""
     )
-    lost = f"Computed with the {100 * power['lost']:.1f} % of attempts that were lost."
-    return ReportTable("Power", ["held-out set", ""], rows, due + lost)
+    assumed = f"{power['assumed'][0].upper()}{power['assumed'][1:]}; a plan before the run assumes the same."
+    return ReportTable("Power", ["held-out set", ""], rows, due + assumed)
 
 
 def _gap_table(facts: Json) -> ReportTable:
@@ -200,7 +203,7 @@ def _round_table(rounds: list[Json]) -> ReportTable:
         external = one["external_share"]
         rows.append(
             [
-                (one["adapter"] or "base") + ("" if one["same_tasks"] else " (other tasks)"),
+                one["name"] + ("" if one["same_tasks"] else " (other tasks)"),
                 format_rate(one["success"]),
                 *("-" if rate is None else format_rate(rate) for rate in passed),
                 *(format_number(distinct[key], 2) for key in ("actions", "sequences", "states")),

@@ -7,6 +7,7 @@ in themselves. Pictures carry their figures as text, and each table has a captio
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -18,29 +19,34 @@ from burnish_trainer.report.tables import describe_result, list_tables, name_anc
 
 Json = dict[str, Any]
 
+_NUMBER = re.compile(r"[-+0-9.,%\[\] e]*( of \d+)?")
+_LONGEST = 32  # characters of a number; ids of runs are longer
+
 _STYLE = """
 :root { color-scheme: light dark; --ink: #26323b; --paper: #fbfaf7; --soft: #56636c; --line: #c9d0cc; --code: #f0efe9;
         --link: #14597f; --old: #7f8d97; --new: #1f7a5c; --bad: #b5413a }
 @media (prefers-color-scheme: dark) {
   :root { --ink: #e4e8ea; --paper: #14191d; --soft: #a3b0b8; --line: #3a454d; --code: #1f262b;
           --link: #8cc4ea; --old: #8494a0; --new: #4fbf95; --bad: #e8857e } }
-body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); max-width: 60rem;
+body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); max-width: 76rem;
        margin: 2rem auto; padding: 0 1rem; overflow-wrap: anywhere }
 h1 { font-weight: 600; letter-spacing: -.01em; line-height: 1.2 } h2 { margin-top: 2.4rem; font-size: 1.1rem }
 h3 { font-size: 1rem; margin: .4rem 0 }
 a { color: var(--link) } nav ul { list-style: none; padding: 0; display: flex; flex-wrap: wrap; gap: .2rem 1rem }
-.scroll { overflow-x: auto } .scroll:focus-visible, a:focus-visible, summary:focus-visible {
+.scroll { overflow-x: auto; position: relative } .scroll:focus-visible, a:focus-visible, summary:focus-visible {
   outline: 2px solid var(--link); outline-offset: 2px }
 .scroll svg { min-width: 34rem } svg { max-width: 100%; height: auto }
 table { border-collapse: collapse; width: 100%; overflow-wrap: normal }
-caption { text-align: left; color: var(--soft); font-size: .85rem }
+caption { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap }
+.note { color: var(--soft); font-size: .85rem; margin: .3rem 0 }
 th, td { text-align: left; padding: .25rem .6rem; vertical-align: top; font-weight: normal }
-thead th { font-weight: 600 } td.number { text-align: right; white-space: nowrap }
+thead th { font-weight: 600 } .number { text-align: right } td.number { white-space: nowrap }
 tr + tr > *, thead + tbody > tr:first-child > * { border-top: 1px solid var(--line) }
 small, .soft { color: var(--soft) } .big { font-size: 1.9rem; line-height: 1.2; margin: .6rem 0 } .bad { color: var(--bad) }
 .pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(16rem, 100%), 1fr)); gap: 0 1.5rem }
 .pair ol { padding-left: 1.2rem } details { border-top: 1px solid var(--line); padding: .3rem 0 }
 pre { overflow: auto; background: var(--code); padding: 1rem; font-size: .8rem }
+@media (max-width: 40rem) { tbody th { position: sticky; left: 0; background: var(--paper); max-width: 9rem; overflow-wrap: break-word } }
 @media print { details:not([open]) { display: none } }
 """
 
@@ -119,7 +125,7 @@ def _draw_rounds(rounds: list[Json]) -> str:
     if most > 1:
         several = [one["pass_at"].get(str(most)) for one in rounds]
         lines.append((f"pass@{most}", [_read_cell(one) if one else None for one in several]))
-    return pictures.draw_trend([one["adapter"] or "base" for one in rounds], lines)
+    return pictures.draw_trend([one["name"] for one in rounds], lines)
 
 
 def _read_cell(rate: Json) -> pictures.RateCell:
@@ -138,24 +144,40 @@ def _render_section(table: ReportTable, picture: str | None) -> list[str]:
         return [*parts, f"<p>Not measured: {_escape(table.missing)}.</p>"]
     if picture is not None:
         parts.append(make_scrollable(picture, f"{table.title}, picture"))
-    head = "".join(f"<th scope=col>{_escape(name)}</th>" for name in table.columns)
+    classes = _list_classes(table)
+    head = "".join(
+        f"<th scope=col{marked}>{_escape(name)}</th>"
+        for name, marked in zip(table.columns, classes, strict=True)
+    )
     anchors = [*table.anchors, *[""] * (len(table.rows) - len(table.anchors))]
-    rows = [_render_row(row, anchor) for row, anchor in zip(table.rows, anchors, strict=True)]
-    caption = f"<caption>{_escape(table.note or table.title)}</caption>"
+    rows = [
+        _render_row(row, classes, anchor) for row, anchor in zip(table.rows, anchors, strict=True)
+    ]
+    if table.note:
+        parts.append(f"<p class=note>{_escape(table.note)}</p>")
+    caption = f"<caption>{_escape(table.title)}</caption>"
     body = f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
     return [*parts, make_scrollable(body, table.title)]
 
 
-def _render_row(row: list[str], anchor: str) -> str:
+def _render_row(row: list[str], classes: list[str], anchor: str) -> str:
     name = _escape(row[0])
     first = f'<a href="#{anchor}">{name}</a>' if anchor else name
-    cells = (f"<td{_number_class(cell)}>{_escape(cell)}</td>" for cell in row[1:])
+    cells = (
+        f"<td{marked}>{_escape(cell)}</td>"
+        for cell, marked in zip(row[1:], classes[1:], strict=True)
+    )
     return f"<tr><th scope=row>{first}</th>{''.join(cells)}</tr>"
 
 
-def _number_class(cell: str) -> str:
-    """Return the class of a cell that holds a number, which is aligned to the right."""
-    return " class=number" if cell[:1] in "+-0123456789" and len(cell) < 32 else ""
+def _list_classes(table: ReportTable) -> list[str]:
+    """Return the class of each column; one of numbers alone is aligned to the right."""
+    columns = zip(*table.rows, strict=True)
+    return [" class=number" * all(map(_is_number, cells)) for cells in columns]
+
+
+def _is_number(cell: str) -> bool:
+    return len(cell) < _LONGEST and _NUMBER.fullmatch(cell) is not None
 
 
 def _render_runs(facts: Json) -> Iterator[str]:

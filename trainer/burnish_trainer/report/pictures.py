@@ -192,6 +192,12 @@ def draw_evidence(trail: Sequence[Json], events: Sequence[Json]) -> str:
     return _render_svg(figure, f"Evidence of the canary over {len(trail)} judged threads{end}.")
 
 
+def _wrap_name(name: str, longest: int) -> str:
+    """Return the name of a version with its prompt on a line of its own, each shortened."""
+    parts = make_visible(name).split(" with prompt ")
+    return "\nwith prompt ".join(shorten_text(part, longest) for part in parts)
+
+
 @_with_style
 def draw_arms(arms: Sequence[tuple[str, RateCell]]) -> str:
     """Draw the success of arms as bars with their intervals.
@@ -206,7 +212,7 @@ def draw_arms(arms: Sequence[tuple[str, RateCell]]) -> str:
         axes.errorbar(
             [100 * rate], [place], xerr=error, fmt="none", color=_INK, elinewidth=0.8, capsize=2
         )
-    names = [shorten_text(make_visible(name), _LONGEST // 2) for name, _ in arms]
+    names = [_wrap_name(name, _LONGEST // 2) for name, _ in arms]
     axes.set_yticks(range(len(arms)), names)
     axes.invert_yaxis()
     axes.set_xlim(0, 105)
@@ -238,7 +244,7 @@ def draw_trend(
         axes.errorbar(
             [x for x, _ in found], ys, yerr=errors, fmt=form, color=shade, label=name, capsize=2
         )
-    axes.set_xticks(range(len(rounds)), [shorten_text(make_visible(one), 24) for one in rounds])
+    axes.set_xticks(range(len(rounds)), [_wrap_name(one, 24) for one in rounds])
     axes.set_ylim(0, 105)
     axes.set_ylabel("held-out tasks, %")
     axes.legend(frameon=False, ncols=len(lines), loc="lower center", bbox_to_anchor=(0.5, 1.0))

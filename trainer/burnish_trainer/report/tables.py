@@ -33,6 +33,8 @@ _MEASURES = {
     "usd_per_success": ("US dollars for each success", 5),
 }
 
+_REASONS = 20  # of unfinished attempts that are named
+_LONGEST = 300  # characters of a reason
 
 _CHANGED = {"latency_mean_s": "latency_s"}
 """The measure of a pair of attempts that a row of the costs shows."""
@@ -75,7 +77,13 @@ def _iterate_tables(facts: Json, most: int) -> Iterator[ReportTable]:
         "Failed runs by the most specific class that fits; shares are of all failed runs.",
         "no failed run is in the workspace",
     )
-    yield ReportTable("Attempts", ["result", *sides], list(_attempt_rows(facts)))
+    yield ReportTable(
+        "Attempts",
+        ["result", *sides],
+        list(_attempt_rows(facts)),
+        "Remembered results were made by an earlier evaluation; burnish eval --fresh repeats them.",
+    )
+    yield _unfinished_table(facts, sides)
     yield ReportTable(
         "Notes", ["what else the evaluation met"], [[n] for n in facts.get("notes", [])]
     )
@@ -183,6 +191,21 @@ def _mode_rows(facts: Json) -> Iterator[list[str]]:
         if any(name in side for side in sides):
             shares = [describe_share(side.get(name, 0), sum(side.values()), "") for side in sides]
             yield [name.replace("_", " "), *map(format_share, shares), meaning]
+
+
+def _unfinished_table(facts: Json, sides: list[str]) -> ReportTable:
+    several = facts["unfinished"]
+    rows = [
+        [one["reason"][:_LONGEST], one["result"], *(str(one[side]) for side in facts["sides"])]
+        for one in several[:_REASONS]
+    ]
+    rest = len(several) - _REASONS
+    return ReportTable(
+        "Unfinished attempts",
+        ["reason", "result", *sides],
+        rows,
+        f"{rest} more reasons are in the JSON form." if rest > 0 else "",
+    )
 
 
 def _attempt_rows(facts: Json) -> Iterator[list[str]]:

@@ -72,10 +72,11 @@ def assess_evaluation(
     earlier, then = _read_earlier(subject, adapters[1])
     if adapters[0] not in {past.adapter for past in earlier}:
         before = measure_behaviour(heldout[0], runs)
-        earlier.append(RoundFacts(adapter=adapters[0], tasks_sha256=sha256, **before))
+        named = versions[0]._asdict()
+        earlier.append(RoundFacts(**named, tasks_sha256=sha256, **before))
     data = _TrainingData(subject, adapters[1], [past.dataset for past in earlier])
     newest = RoundFacts(
-        adapter=adapters[1],
+        **versions[1]._asdict(),
         tasks_sha256=sha256,
         dataset=data.dataset,
         teacher=_measure_teacher(subject, heldout[1], runs),

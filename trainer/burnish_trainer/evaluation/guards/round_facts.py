@@ -27,6 +27,7 @@ class RoundFacts(Record, frozen=True, kw_only=True):
     """One round: a version's behaviour on held-out tasks, and the data that it was trained on."""
 
     adapter: str | None = None
+    prompt: str | None = None  # prompt version; None in rounds of earlier versions too
     dataset: str | None = None
     tasks_sha256: str = ""  # of the held-out tasks; counts are compared between equal sets only
     success: Share = (0, 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -9,13 +10,14 @@ import msgspec
 from burnish.project import GateConfig
 from burnish.records import Decision, Evaluation
 from burnish.statistics.multiplicity import spend_level
-from burnish.statistics.planning import count_tasks_needed, smallest_detectable_gain
+from burnish_trainer.evaluation.attempts.arm_version import read_versions
+from burnish_trainer.evaluation.power import ASSUMED, compute_power
 from burnish_trainer.gate import check_limits
 from burnish_trainer.gate_evidence import gain_of
+from burnish_trainer.heldout_uses import find_number
 from burnish_trainer.report.figures.shares import Json
 
 _POOLS = ("standing", "capability")
-_GAIN = 0.05  # the gain that a larger set is sized for
 
 
 def measure_limits(evaluation: Evaluation, decision: Decision | None) -> list[Json]:
@@ -61,35 +63,44 @@ def _describe_regressions(evaluation: Evaluation, rules: GateConfig) -> Json:
     }  # fmt: skip
 
 
-def measure_power(evaluation: Evaluation, decision: Decision | None) -> Json:
-    """Return which gain the held-out set could have shown at the level of its decision, and how many tasks gains need.
+def measure_power(evaluation: Evaluation, decision: Decision | None, home: Path) -> Json:
+    """Return which gain the held-out set can show at the level of its decision, and how many tasks gains need.
 
     Args:
         evaluation: What was measured.
-        decision: The gate's decision, which names how often the set was used; without one it is the first use.
+        decision: The gate's decision; without one, that of the next decision on the set counts.
+        home: Folder of the workspace, which counts the decisions.
     """
     pool = evaluation.pools.get("heldout")
     if pool is None:
         return {"missing": "no held-out task was evaluated"}
-    facts: Any = decision.facts if decision is not None else {}
-    number = int(facts.get("decision_on_set", 1))
+    facts: Any = decision.facts if decision is not None and _compares(evaluation) else {}
+    number, decided = find_number(home, evaluation)
+    if "decision_on_set" in facts:
+        number, decided = int(facts["decision_on_set"]), True
     level = float(facts.get("level") or spend_level(1 - read_rules(decision).confidence, number))
     gain = gain_of(pool)
-    tasks = len(pool.tasks) or gain.pairs
-    lost = gain.lost / max(gain.pairs, 1)
-    effect = gain.design_effect * tasks / max(gain.pairs, 1)
-    assumed = {"level": level, "lost": lost, "design_effect": effect}
-    seen = gain.gain
+    families = [task.family for task in pool.tasks] or [str(n) for n in range(gain.pairs)]
+    if not families:
+        return {"missing": "no held-out task has a result of both versions"}
+    power = compute_power(families, number, level)
     return {
-        "tasks": tasks,
-        "families": gain.clusters,
-        "design_effect": effect,
+        "tasks": power.tasks,
+        "families": power.families,
+        "design_effect": power.design_effect,
         "decision_on_set": number,
+        "decided": decided,
         "level": level,
         "level_left": facts.get("level_left"),
         "fresh_tasks_due": bool(facts.get("fresh_tasks_due")),
-        "lost": lost,
-        "smallest_gain": smallest_detectable_gain(tasks, **assumed),
-        "tasks_for_5_points": count_tasks_needed(_GAIN, **assumed),
-        "tasks_for_gain": count_tasks_needed(seen, **assumed) if seen > 0 else None,
+        "assumed": ASSUMED,
+        "smallest_gain": power.smallest,
+        "tasks_for_5_points": power.needed,
+        "tasks_for_gain": power.count_tasks(gain.gain) if gain.gain > 0 else None,
     }
+
+
+def _compares(evaluation: Evaluation) -> bool:
+    """Return whether two versions were measured; the decision on one alone is not counted."""
+    before, after = read_versions(evaluation)
+    return before != after

@@ -9,6 +9,7 @@ import msgspec
 
 from burnish.records import Evaluation
 from burnish.statistics.proportions import wilson_rate
+from burnish_trainer.evaluation.attempts.arm_version import ArmVersion, read_versions
 from burnish_trainer.evaluation.guards.gap import measure_gap
 from burnish_trainer.evaluation.guards.round_facts import (
     RoundFacts,
@@ -16,7 +17,7 @@ from burnish_trainer.evaluation.guards.round_facts import (
     measure_behaviour,
 )
 from burnish_trainer.report.figures.shares import Json, describe_mean
-from burnish_trainer.report.sides import MeasuredSide
+from burnish_trainer.report.sides import SIDES, MeasuredSide
 
 
 def measure_gaps(evaluation: Evaluation, sides: Mapping[str, MeasuredSide]) -> dict[str, Json]:
@@ -49,19 +50,21 @@ def measure_rounds(evaluation: Evaluation, sides: Mapping[str, MeasuredSide]) ->
     guards: Any = evaluation.extras.get("guards") or {}
     rounds = [one for value in guards.get("rounds", []) if (one := decode_round(value))]
     if not rounds:
-        versions = {"before": evaluation.before, "after": evaluation.after}
+        versions: dict[str, ArmVersion] = dict(zip(SIDES, read_versions(evaluation), strict=True))
         rounds = [
             _measure_version(versions[name], side)
             for name, side in sides.items()
             if any(one.pool == "heldout" for one in side.results)
         ]
+    elif rounds[-1].prompt is None:  # a record of an earlier version of burnish
+        rounds[-1] = msgspec.structs.replace(rounds[-1], prompt=evaluation.after_prompt)
     newest = rounds[-1].tasks_sha256 if rounds else ""
     return [_describe_round(one, same_tasks=one.tasks_sha256 == newest) for one in rounds]
 
 
-def _measure_version(adapter: str | None, side: MeasuredSide) -> RoundFacts:
+def _measure_version(version: ArmVersion, side: MeasuredSide) -> RoundFacts:
     heldout = [one for one in side.results if one.pool == "heldout"]
-    return RoundFacts(adapter=adapter, **measure_behaviour(heldout, side.runs))
+    return RoundFacts(**version._asdict(), **measure_behaviour(heldout, side.runs))
 
 
 def _describe_round(one: RoundFacts, *, same_tasks: bool) -> Json:
@@ -70,7 +73,9 @@ def _describe_round(one: RoundFacts, *, same_tasks: bool) -> Json:
         for name in ("actions", "sequences", "states")
     }
     return {
+        "name": ArmVersion(one.adapter, one.prompt).label,
         "adapter": one.adapter,
+        "prompt": one.prompt,
         "dataset": one.dataset,
         "same_tasks": same_tasks,
         "success": msgspec.to_builtins(wilson_rate(*one.success)),
