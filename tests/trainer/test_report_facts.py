@@ -37,7 +37,7 @@ def with_prompt(evaluation):
 
 @pytest.mark.parametrize("width", [80, 40, 300])
 def test_each_cell_of_each_table_is_whole_in_a_narrow_terminal(evaluated, width):  # noqa: F811
-    """No word of a cell is cut in two: words of names and figures stand in the output as they are."""
+    """No word of a cell is cut in two: words of names and figures are in the output as they are."""
     workspace, evaluation = evaluated[0], with_prompt(evaluated[1])
     shown = rendered(evaluation, workspace, width)
     found = find_report(workspace.home, "desk")

@@ -7,7 +7,7 @@ without another one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -66,7 +66,6 @@ def assemble_report(
     successes, tags = group_successes(sides.values()), read_tags(evaluation.pools)
     results = {name: side.results for name, side in sides.items()}
     stored = [(one.name, one.evaluation) for one in list_reports(workspace.home, evaluation.agent)]
-    remembered: Any = evaluation.extras.get("remembered") or {}
     versions = {"before": evaluation.before, "after": evaluation.after}
     flips = _list_flips(both["before"].results, both["after"].results)
     add_steps(flips, both, _SIDE_BY_SIDE)
@@ -93,16 +92,12 @@ def assemble_report(
             name: count_failure_modes(side.runs_with("fail"), successes)
             for name, side in sides.items()
         },
-        "attempts": {
-            name: _count_attempts(side, remembered.get(name, 0)) for name, side in sides.items()
-        },
+        **_describe_attempts(evaluation, sides),
         "limits": measure_limits(evaluation, found.decision) if len(sides) == 2 else [],
         "power": measure_power(evaluation, found.decision, workspace.home),
         "gap": measure_gaps(evaluation, sides),
         "rounds": measure_rounds(evaluation, sides),
         "learning": {name: read_learning(workspace.home, versions[name]) for name in sides},
-        "unfinished": list_unfinished(sides),
-        "notes": evaluation_notes(evaluation),
         "unknown": evaluation.unknown,
         "seconds": evaluation.seconds,
     }
@@ -152,6 +147,17 @@ def _list_flips(
                 }
             )  # fmt: skip
     return flips
+
+
+def _describe_attempts(evaluation: Evaluation, sides: Mapping[str, MeasuredSide]) -> Json:
+    remembered: Any = evaluation.extras.get("remembered") or {}
+    return {
+        "attempts": {
+            name: _count_attempts(side, remembered.get(name, 0)) for name, side in sides.items()
+        },
+        "unfinished": list_unfinished(sides),
+        "notes": evaluation_notes(evaluation),
+    }
 
 
 def _count_attempts(side: MeasuredSide, remembered: int) -> dict[str, int]:

@@ -10,8 +10,8 @@ import msgspec
 from burnish.project import GateConfig
 from burnish.records import Decision, Evaluation
 from burnish.statistics.multiplicity import spend_level
+from burnish.statistics.set_power import ASSUMED, compute_power
 from burnish_trainer.evaluation.attempts.arm_version import read_versions
-from burnish_trainer.evaluation.power import ASSUMED, compute_power
 from burnish_trainer.gate import check_limits
 from burnish_trainer.gate_evidence import gain_of
 from burnish_trainer.heldout_uses import find_number

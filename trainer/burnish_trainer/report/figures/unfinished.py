@@ -34,7 +34,7 @@ def list_unfinished(sides: Mapping[str, MeasuredSide]) -> list[Json]:
 
 
 def _name_result(one: AttemptResult) -> str | None:
-    """Return what became of an attempt; None if it finished and was decided."""
+    """Return the result of an attempt in words; None if it finished and was decided."""
     if one.infrastructure:
         return "error of the infrastructure, does not count"
     if one.status == "skipped":
