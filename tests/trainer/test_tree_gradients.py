@@ -7,6 +7,7 @@ import functools
 import numpy as np
 import pytest
 import torch
+from double_precision import in_double
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from model_families import FAMILIES, make_family
@@ -24,28 +25,6 @@ from burnish_trainer.tree.tree_batch import backward_in_pieces, compute_logprobs
 
 SAME = 1e-12
 pytestmark = pytest.mark.filterwarnings("ignore:.*:FutureWarning", "ignore:.*:UserWarning")
-
-
-class _DoubleNorm(torch.nn.Module):
-    """A root-mean-square norm that stays in double precision; transformers' own rounds to single on the way."""
-
-    def __init__(self, norm, offset):
-        super().__init__()
-        self.weight, self.offset = norm.weight, offset
-        self.eps = getattr(norm, "variance_epsilon", None) or norm.eps
-
-    def forward(self, hidden):
-        scale = torch.rsqrt(hidden.square().mean(-1, keepdim=True) + self.eps)
-        return hidden * scale * (self.weight + self.offset)
-
-
-def in_double(model):
-    for parent in list(model.modules()):
-        for name, child in list(parent.named_children()):
-            if type(child).__name__.endswith("RMSNorm"):
-                offset = 1.0 if "Gemma" in type(child).__name__ else 0.0
-                setattr(parent, name, _DoubleNorm(child, offset))
-    return model.double()
 
 
 @functools.cache

@@ -16,6 +16,7 @@ from burnish_trainer.recipes.train_recipe import TrainRecipe
 from burnish_trainer.rows.merge import IGNORE
 from burnish_trainer.rows.token_rows import TokenRow
 from burnish_trainer.run.plan import TrainPlan
+from burnish_trainer.run.processes import ALONE, Processes
 
 _BACKWARD = 2.5  # cost of the backward pass in forward passes
 
@@ -56,8 +57,8 @@ def _forward_seconds(model: Any, rows: Sequence[TokenRow]) -> float:
     return time.perf_counter() - started
 
 
-def print_plan(plan: TrainPlan) -> None:
-    """Print the plan."""
+def print_plan(plan: TrainPlan, processes: Processes = ALONE) -> None:
+    """Print the plan, and how many processes share it."""
     rows, cost = plan.rows, plan.estimate
     dropped = sum(rows["dropped"].values())
     console.say(
@@ -72,6 +73,8 @@ def print_plan(plan: TrainPlan) -> None:
     console.say("  {}", _describe_execution(plan.execution))
     if rows.get("heldout"):
         console.say(f"  {rows['heldout']} held-out examples are measured at each checkpoint")
+    if processes.count > 1:
+        console.say("  {} processes share each step ({})", processes.count, processes.parallel)
     if rows.get("thoughts_left_out"):
         console.say(
             f"  [yellow]{rows['thoughts_left_out']} rows lose reasoning that the chat template "

@@ -17,6 +17,7 @@ from burnish.files import platform
 from burnish.files.storage import atomic_write, make_private_folder, sync_path, sync_tree
 
 MANIFEST = "MANIFEST.json"
+PLAN = "plan.txt"  # the id of the plan that a checkpoint belongs to
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _SAID = ("No space left", "Disk quota exceeded", "File too large", "PytorchStreamWriter failed")
@@ -120,9 +121,27 @@ def is_whole(checkpoint: Path) -> bool:
         return False
 
 
-def newest_checkpoint(folder: Path) -> Path | None:
-    """Return the newest whole checkpoint; damaged ones are skipped."""
-    return next((path for path in reversed(_list_checkpoints(folder)) if is_whole(path)), None)
+def newest_checkpoint(folder: Path, plan: str | None = None) -> Path | None:
+    """Return the newest whole checkpoint; damaged ones are skipped.
+
+    Args:
+        folder: The folder of a run's checkpoints.
+        plan: The id of the run's plan; checkpoints of earlier versions do not name theirs.
+
+    Raises:
+        TrainingError: Another plan wrote the checkpoint.
+    """
+    found = next((path for path in reversed(_list_checkpoints(folder)) if is_whole(path)), None)
+    if found is None or plan is None or not (found / PLAN).exists():
+        return found
+    owner = (found / PLAN).read_text().strip()
+    if owner != plan:
+        raise TrainingError(
+            f"{found} was written by {owner}",
+            f"checkpoints of {plan}",
+            f"move {folder} away, or give another folder",
+        )
+    return found
 
 
 def keep_newest(folder: Path, count: int, best_step: int | None = None) -> None:

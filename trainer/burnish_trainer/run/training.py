@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import hashlib
 import json
 import shutil
 import time
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,6 +45,7 @@ from burnish_trainer.run.storage import (
 )
 
 if TYPE_CHECKING:
+    from burnish_trainer.run.processes import Parallel, Processes
     from burnish_trainer.run.steps import RunSteps
 
 _REPORTED = ("loss", "mean_token_accuracy", "mean_token_probability")
@@ -62,6 +65,7 @@ class _TrainJob:
     folder: Path
     store: AdapterStore
     heldout_rows: list[TokenRow]
+    processes: Processes
 
     @property
     def rows(self) -> list[TokenRow]:
@@ -77,11 +81,12 @@ def train(
     recipe: TrainRecipe | dict[str, Any] | None = None,
     out: str | Path | None = None,
     workspace: burnish.Workspace | None = None,
+    parallel: Parallel = "ddp",
 ) -> AdapterVersion:
     """Train an adapter on the rows of a dataset version and publish it into the workspace.
 
     A run that was killed continues from its newest whole checkpoint and gives the same bytes; a finished run is not
-    repeated.
+    repeated. Under torchrun or `accelerate launch`, all processes call this function and share each step.
 
     Args:
         dataset: A dataset version.
@@ -91,12 +96,14 @@ def train(
         recipe: Settings, as a `burnish_trainer.Recipe` or as its fields.
         out: Folder of the run; by default in the workspace, named after the plan.
         workspace: Where the adapter is published; by default the current one.
+        parallel: Where several processes keep the base weights: "ddp" (each all of them) or "fsdp2" (each a part).
 
     Raises:
         EmptyDataset: No row can be learned from.
         TrainingError: The recipe, the base model or the run folder cannot be used.
     """
     from burnish_trainer.recipes.lora import choose_threads
+    from burnish_trainer.run.processes import join_processes
 
     settled = make_recipe(recipe, **({} if objective is None else {"objective": objective}))
     if settled.objective == "grpo":
@@ -107,14 +114,25 @@ def train(
         )
     check_libraries()
     home = (workspace or burnish.Workspace()).home
+    processes = join_processes(parallel, settled)
     job = _prepare_job(dataset, str(base_model), settled, home, Path(out) if out else None)
-    with lock_folder(job.folder, "a training run"):
-        done = _find_published(job)
+    job.processes = processes
+    with _own_folder(job):
+        done = processes.tell(_find_published(job) if processes.first else None)
         if done is not None:
             console.say("  {} is already trained", done.id)
             return done
         with _torch_threads(choose_threads(job.model, settled)), explain_full_disk(job.folder):
             return _run_job(job)
+
+
+@contextlib.contextmanager
+def _own_folder(job: _TrainJob) -> Generator[None]:
+    """Lock the folder in the process that writes; the others are silent."""
+    job.processes.require_same(job.plan.id, "plans")
+    first = job.processes.first
+    with lock_folder(job.folder, "a training run") if first else console.silenced():
+        yield
 
 
 def plan_training(
@@ -147,6 +165,7 @@ def _prepare_job(
     from burnish.serving.contract.model_contract import read_contract, refuse_to_train
     from burnish_trainer.recipes.lora import add_adapter, load_base
     from burnish_trainer.run.measures.heldout_loss import make_heldout_examples
+    from burnish_trainer.run.processes import ALONE
     from burnish_trainer.run.steps import arrange_steps, first_rows
     from burnish_trainer.tree.self_check import settle_execution
 
@@ -181,7 +200,7 @@ def _prepare_job(
     )
     folder = out or home / "runs" / plan.id
     return _TrainJob(
-        recipe, plan, examples, heldout, steps, model, tokenizer, folder, store, heldout_rows
+        recipe, plan, examples, heldout, steps, model, tokenizer, folder, store, heldout_rows, ALONE
     )
 
 
@@ -262,16 +281,13 @@ def _run_job(job: _TrainJob) -> AdapterVersion:
     from burnish_trainer.run.estimate import add_estimate, print_plan
 
     started = time.monotonic()
-    plan = add_estimate(job.plan, job.recipe, job.model, job.rows)
-    write_json(job.folder / "plan.json", plan.as_dict())
-    print_plan(plan)
+    if job.processes.first:
+        plan = add_estimate(job.plan, job.recipe, job.model, job.rows)
+        write_json(job.folder / "plan.json", plan.as_dict())
+        print_plan(plan, job.processes)
     metrics = _train_steps(job)
     metrics["seconds"] = round(time.monotonic() - started, 3)
-    version = _publish_adapter(job, metrics)
-    facts = {"adapter": version.id, "metrics": metrics}
-    write_json(job.folder / "done.json", facts)
-    shutil.rmtree(job.folder / "checkpoints", ignore_errors=True)
-    console.say("  [green]{}[/] in {} s", version.id, f"{metrics['seconds']:.0f}")
+    version: Any = job.processes.tell(_publish_adapter(job, metrics))
     return version
 
 
@@ -291,7 +307,8 @@ def _train_steps(job: _TrainJob) -> dict[str, float]:
     from burnish_trainer.tree.self_check import execution
 
     checkpoints = job.folder / "checkpoints"
-    make_private_folder(checkpoints)
+    if job.processes.first:
+        make_private_folder(checkpoints)
     path = job.folder / "metrics.jsonl"
     with (
         console.bar("training", job.plan.steps) as advance,
@@ -303,11 +320,14 @@ def _train_steps(job: _TrainJob) -> dict[str, float]:
         trainer = _make_trainer(
             job,
             args=make_arguments(job.recipe, checkpoints, job.plan.steps, watched=watched),
-            callbacks=[watch, *([watch_heldout_loss(job.recipe)] if watched else [])],
+            callbacks=[
+                *([watch] if job.processes.first else []),
+                *([watch_heldout_loss(job.recipe)] if watched else []),
+            ],
         )
         trainer.remove_callback(PrinterCallback)
         age = _measure_age(job)
-        resumed = newest_checkpoint(checkpoints)
+        resumed = job.processes.tell(newest_checkpoint(checkpoints, job.plan.id))
         if resumed is not None and watched and has_stopped(resumed, job.recipe):
             trainer.restore_best(resumed)
         else:
@@ -344,16 +364,23 @@ def _make_trainer(job: _TrainJob, **arguments: Any) -> Any:
 
     from burnish_trainer.objectives.step_losses import IMITATION
     from burnish_trainer.run.measures.reference import reference_logprobs
+    from burnish_trainer.run.processes import shard_base_weights
     from burnish_trainer.run.steps import make_table
     from burnish_trainer.run.trainer import AdapterTrainer, Collator
     from burnish_trainer.run.tree_trainer import ExampleCollator, TreeAdapterTrainer
 
     shared: dict[str, Any] = {
         "order": job.steps.order,
+        "processes": job.processes,
+        "plan": job.plan.id,
         "model": job.model,
         "processing_class": job.tokenizer,
         **arguments,
     }
+    reference = reference_logprobs(job.model, job.examples, job.steps, job.recipe)
+    watched = dataclasses.replace(job.steps, order=list(range(len(job.heldout))))
+    heldout = reference_logprobs(job.model, job.heldout, watched, job.recipe)
+    shard_base_weights(job.model, job.processes)
     if job.recipe.objective in IMITATION and not job.steps.execution.shares:
         return AdapterTrainer(
             train_dataset=_make_row_table(job.examples),
@@ -361,9 +388,6 @@ def _make_trainer(job: _TrainJob, **arguments: Any) -> Any:
             data_collator=Collator(job.tokenizer.pad_token_id),
             **shared,
         )
-    reference = reference_logprobs(job.model, job.examples, job.steps, job.recipe)
-    watched = dataclasses.replace(job.steps, order=list(range(len(job.heldout))))
-    heldout = reference_logprobs(job.model, job.heldout, watched, job.recipe)
     return TreeAdapterTrainer(
         recipe=job.recipe,
         execution=job.steps.execution,
@@ -385,18 +409,25 @@ def _make_row_table(examples: list[TrainExample]) -> Any:
     return datasets.Dataset.from_dict({c: [getattr(row, c) for row in rows] for c in columns})
 
 
-def _publish_adapter(job: _TrainJob, metrics: dict[str, float]) -> AdapterVersion:
+def _publish_adapter(job: _TrainJob, metrics: dict[str, float]) -> AdapterVersion | None:
+    """Publish the adapter, in the process that writes; the others take part in what the model computes."""
     from burnish_trainer.run.measures.drift import measure_drift
     from burnish_trainer.run.measures.fingerprint import make_fingerprint
 
+    fingerprint = make_fingerprint(job.model, job.rows)
+    drift = measure_drift(job.model, job.heldout_rows, job.rows)
+    if not job.processes.first:
+        return None
     folder = job.folder / "adapter"
     save_adapter(job.model, folder, job.plan.base_model)
-    write_json(folder / "fingerprint.json", make_fingerprint(job.model, job.rows))
-    drift = measure_drift(job.model, job.heldout_rows, job.rows)
+    write_json(folder / "fingerprint.json", fingerprint)
     manifest = make_manifest(job.plan, job.recipe, folder, metrics, drift)
     (folder / "card.md").write_text(render_adapter_card(manifest, job.plan.rows))
     store = job.store
     published = store.publish(folder, manifest)
+    write_json(job.folder / "done.json", {"adapter": published.id, "metrics": metrics})
+    shutil.rmtree(job.folder / "checkpoints", ignore_errors=True)
+    console.say("  [green]{}[/] in {} s", published.id, f"{metrics['seconds']:.0f}")
     return AdapterVersion(
         published.id, store.path(published.id), published, job.folder, job.plan.rows, metrics
     )

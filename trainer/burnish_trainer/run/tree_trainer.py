@@ -20,6 +20,7 @@ from burnish_trainer.rows.merge import IGNORE
 from burnish_trainer.run.trainer import AdapterTrainer
 from burnish_trainer.tree.planner import ExecutionPlan
 from burnish_trainer.tree.tree_batch import (
+    BatchShare,
     TreeBatch,
     backward_in_pieces,
     compute_logprobs,
@@ -86,7 +87,7 @@ class TreeAdapterTrainer(AdapterTrainer):
         If the step has several pieces, their gradients are added here, and the returned number has none of its own.
         """
         step, kind = _step_rows(inputs), self._execution.kind
-        batch = self._make_batch(inputs)
+        batch = self._make_batch(inputs, self._share if model.training else BatchShare())
         loss = step_loss(
             self._recipe.objective,
             step,
@@ -95,35 +96,51 @@ class TreeAdapterTrainer(AdapterTrainer):
             clip=self._recipe.clip,
             total=num_items_in_batch,
         )
-        if not model.training or (len(batch.pieces) == 1 and kind != "depth_first"):
+        single = self._share.count == 1 and len(batch.pieces) == 1 and kind != "depth_first"
+        if single or not model.training:
             logprobs = compute_logprobs(model, batch, kind)
             value = loss(logprobs)
         else:
             linear = self._recipe.objective in LINEAR
             value, logprobs = backward_in_pieces(
-                model, batch, kind, loss, linear=linear, backward=self.accelerator.backward
+                model,
+                batch,
+                kind,
+                loss,
+                linear=linear,
+                backward=self.accelerator.backward,
+                add_up=self._processes.add_up,
             )
             value.requires_grad_()  # the trainer's own backward pass ends here
         self._record_step(batch, logprobs.detach(), "train" if model.training else "eval")
         return (value, {"logprobs": logprobs}) if return_outputs else value
 
-    def _make_batch(self, inputs: dict[str, Any]) -> TreeBatch:
+    @property
+    def _share(self) -> BatchShare:
+        own = self._processes
+        return BatchShare(own.rank, own.count, own.even_passes)
+
+    def _make_batch(self, inputs: dict[str, Any], share: BatchShare) -> TreeBatch:
         cuts = np.cumsum(inputs["lengths"].cpu().numpy())[:-1]
         rows = np.split(inputs["tokens"].cpu().numpy(), cuts)
         counted = np.split(inputs["labels"].cpu().numpy() != IGNORE, cuts)
-        return make_batch(rows, counted, self._budget, single=not self._execution.shares)
+        single = not self._execution.shares
+        return make_batch(rows, counted, self._budget, single=single, share=share)
 
     def _record_step(self, batch: TreeBatch, logprobs: torch.Tensor, mode: str) -> None:
         metrics = self._metrics[mode]
         metrics["mean_token_probability"].append(logprobs.exp().mean().item())
-        metrics["distinct_tokens"].append(float(batch.distinct_tokens))
+        computed = torch.tensor(float(batch.distinct_tokens), device=logprobs.device)
+        if mode == "train":
+            computed = self._processes.add_up(computed)
+        metrics["distinct_tokens"].append(float(computed))
         metrics["flat_tokens"].append(float(batch.flat_tokens))
         self._total_train_tokens += batch.flat_tokens
         metrics["num_tokens"] = [self._total_train_tokens]
 
     def halve_memory(self, inputs: dict[str, Any]) -> bool:
         """Halve the token budget; return False if the largest piece is a single row already."""
-        pieces = self._make_batch(inputs).pieces
+        pieces = self._make_batch(inputs, BatchShare()).pieces
         largest = max(piece.trie.distinct_tokens for piece in pieces)
         if not self._execution.shares or all(len(piece.trie.paths) == 1 for piece in pieces):
             return False

@@ -119,6 +119,25 @@ def pack_rows(rows: Sequence[Ints], token_budget: int | None) -> list[list[int]]
     return pieces
 
 
+def share_rows(rows: Sequence[Ints], count: int) -> list[list[int]]:
+    """Divide rows between processes, so that each computes about as many distinct tokens.
+
+    Rows are taken in the order of their tokens, so those that share most go to the same process.
+
+    Returns:
+        For each process, the indices of its rows; a function of the rows alone.
+    """
+    order = sort_rows(rows)
+    firsts = [0, *(shared_length(rows[a], rows[b]) for a, b in itertools.pairwise(order))]
+    fresh = [len(rows[place]) - shared for place, shared in zip(order, firsts, strict=False)]
+    middles = np.cumsum(fresh) - np.asarray(fresh) / 2
+    owners = np.minimum(middles * count // max(1, sum(fresh)), count - 1)
+    shares: list[list[int]] = [[] for _ in range(count)]
+    for place, owner in zip(order, owners, strict=True):
+        shares[int(owner)].append(place)
+    return shares
+
+
 def order_by_prefix(rows: Sequence[Ints], batch: int, epochs: float, seed: int) -> list[int]:
     """Return the indices of rows in the order of training, over all epochs.
 

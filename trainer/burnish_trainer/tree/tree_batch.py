@@ -17,7 +17,7 @@ import numpy.typing as npt
 import torch
 
 from burnish_trainer.tree.depth_first import backward_depth_first, logprobs_depth_first
-from burnish_trainer.tree.planner import pack_rows
+from burnish_trainer.tree.planner import pack_rows, share_rows
 from burnish_trainer.tree.prefix_trie import Ints, PrefixTrie, build_trie
 from burnish_trainer.tree.tree_attention import AttentionForm, Bools, attention_logprobs
 
@@ -62,12 +62,31 @@ class TreeBatch:
         return sum(piece.trie.distinct_tokens for piece in self.pieces)
 
 
+@dataclass(frozen=True)
+class BatchShare:
+    """The part of a step that one process computes.
+
+    Attributes:
+        rank: The number of the process.
+        count: The number of all processes.
+        even: Every process runs the model equally often; one with fewer pieces repeats one without effect.
+    """
+
+    rank: int = 0
+    count: int = 1
+    even: bool = False
+
+
+_WHOLE = BatchShare()
+
+
 def make_batch(
     rows: Sequence[npt.ArrayLike],
     counted: Sequence[npt.ArrayLike],
     token_budget: int | None = None,
     *,
     single: bool = False,
+    share: BatchShare = _WHOLE,
 ) -> TreeBatch:
     """Build the tries of the rows of one step.
 
@@ -76,6 +95,7 @@ def make_batch(
         counted: For each row, True at the tokens whose log-probability counts; a first token never does.
         token_budget: Most distinct tokens of one forward pass.
         single: Each row is a piece of its own, for models that cannot compute a trie.
+        share: The part of the rows whose tries are built; by default all.
     """
     arrays = [np.asarray(row, np.int64) for row in rows]
     masks = [np.asarray(one, np.bool_).copy() for one in counted]
@@ -83,8 +103,8 @@ def make_batch(
         mask[:1] = False
     sizes = [int(mask.sum()) for mask in masks]
     offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-    pieces = []
-    for members in [[i] for i in range(len(arrays))] if single else pack_rows(arrays, token_budget):
+    pieces: list[TreePiece] = []
+    for members in _members_of_pieces(arrays, token_budget, single, share):
         trie = build_trie([arrays[i] for i in members])
         nodes = _join([path[masks[i]] for i, path in zip(members, trie.paths, strict=True)])
         wanted = np.zeros(trie.distinct_tokens, np.bool_)
@@ -93,7 +113,41 @@ def make_batch(
         pieces.append(
             TreePiece(trie, wanted, tokens, np.searchsorted(np.flatnonzero(wanted), nodes))
         )
+    if share.even:
+        pieces = _even_out(pieces, arrays, _most_pieces(arrays, token_budget, single, share))
     return TreeBatch(pieces, int(offsets[-1]), sum(map(len, arrays)))
+
+
+def _even_out(pieces: list[TreePiece], rows: list[Ints], count: int) -> list[TreePiece]:
+    """Return as many pieces as another process has at most, all of which run the model; added ones count nothing."""
+    trie = build_trie([min(rows, key=len)])
+    wanted = np.zeros(trie.distinct_tokens, np.bool_)
+    wanted[-1] = True
+    none = np.empty(0, np.int64)
+    filler = TreePiece(trie, wanted, none, none)
+    kept = [piece if piece.wanted.any() else filler for piece in pieces]
+    return kept + [filler] * (count - len(kept))
+
+
+def _most_pieces(
+    rows: list[Ints], token_budget: int | None, single: bool, share: BatchShare
+) -> int:
+    others = (BatchShare(rank, share.count) for rank in range(share.count))
+    return max(len(_members_of_pieces(rows, token_budget, single, one)) for one in others)
+
+
+def _members_of_pieces(
+    rows: list[Ints], token_budget: int | None, single: bool, share: BatchShare
+) -> list[list[int]]:
+    """Return the rows of each piece that this process computes."""
+    if share.count == 1:
+        return [[i] for i in range(len(rows))] if single else pack_rows(rows, token_budget)
+    found: list[list[list[int]]] = []
+    for members in share_rows(rows, share.count):
+        packed = pack_rows([rows[i] for i in members], token_budget)
+        pieces = [[members[i] for i in piece] for piece in packed]
+        found.append([[i] for i in members] if single else pieces)
+    return found[share.rank]
 
 
 def _join(parts: list[Ints]) -> Ints:
@@ -135,6 +189,7 @@ def backward_in_pieces(
     *,
     linear: bool = False,
     backward: Backward | None = None,
+    add_up: Callable[[torch.Tensor], torch.Tensor] | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Add the gradients of a loss over all rows to the model's parameters, one piece in memory at a time.
 
@@ -145,24 +200,43 @@ def backward_in_pieces(
         loss: The loss as a function of the log-probabilities of the counted tokens.
         linear: The loss is linear in them, so its gradient is known before they are.
         backward: Called in place of `tensor.backward()`.
+        add_up: Returns the sum of a tensor over the processes that share the batch.
 
     Returns:
         The loss and the log-probabilities, without gradients.
     """
-    run = backward or torch.Tensor.backward
-    weight = next(model.parameters())
-    precision = torch.promote_types(weight.dtype, torch.float32)
-    known = torch.zeros(batch.count, dtype=precision, device=weight.device)
-    if not linear:
-        with torch.no_grad():
-            known = compute_logprobs(model, batch, kind)
+    run, total = backward or torch.Tensor.backward, add_up or (lambda values: values)
+    with torch.no_grad():
+        known = _empty_logprobs(model, batch)
+        if not linear:
+            known = total(_fill_logprobs(model, batch, kind, known))
     slopes = _slopes(loss, known)
+    found = _empty_logprobs(model, batch)
     for piece in batch.pieces:
         if piece.wanted.any():
-            found = _backward_piece(model, piece, kind, slopes, run)
-            known[torch.from_numpy(piece.tokens).to(known.device)] = found.to(known.dtype)
+            logprobs = _backward_piece(model, piece, kind, slopes, run)
+            found[_index(piece.tokens, found)] = logprobs.to(found.dtype)
     with torch.no_grad():
-        return loss(known), known
+        found = total(found)
+        return loss(found), found
+
+
+def _empty_logprobs(model: Any, batch: TreeBatch) -> torch.Tensor:
+    weight = next(model.parameters())
+    precision = torch.promote_types(weight.dtype, torch.float32)
+    return torch.zeros(batch.count, dtype=precision, device=weight.device)
+
+
+def _fill_logprobs(model: Any, batch: TreeBatch, kind: str, known: torch.Tensor) -> torch.Tensor:
+    for piece in batch.pieces:
+        if piece.wanted.any():
+            logprobs = _piece_logprobs(model, piece, kind)
+            known[_index(piece.tokens, known)] = logprobs.to(known.dtype)
+    return known
+
+
+def _index(places: Ints, like: torch.Tensor) -> torch.Tensor:
+    return torch.from_numpy(places).to(like.device)
 
 
 def _slopes(loss: Loss, at: torch.Tensor) -> torch.Tensor:
