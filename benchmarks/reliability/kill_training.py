@@ -2,9 +2,9 @@
 
     python benchmarks/reliability/kill_training.py [--quick] [--json FILE] [--kills N] [--seed N]
 
-Runs alternate between single rows and tries; held-out rows are measured at each checkpoint. Each run is killed once at a
-moment that is uniform over the time of an undisturbed run, and then continued. At the end every adapter has the bytes of
-the undisturbed one, and the metrics hold each step once.
+Runs alternate between single rows and tries. Each is killed once at a moment that is uniform over the time of an
+undisturbed run, and then continued. At the end every adapter has the bytes of the undisturbed one, and the metrics hold
+each step once.
 """
 
 from __future__ import annotations
@@ -105,12 +105,11 @@ def run_training(home: Path, base: Path, way: str) -> None:
     """Train in this process, and write the id of the adapter."""
     settings.configure(home=home)
     rows = make_rows()
-    splits = {"train": rows[:20], "heldout": rows[20:]}
     dataset = SimpleNamespace(
-        id="shop@000000000000", rows=lambda split="train": splits.get(split, [])
+        id="shop@000000000000", rows=lambda split="train": rows if split == "train" else []
     )
     recipe = Recipe(
-        rank=4, epochs=5, batch_size=4, learning_rate=1e-2, checkpoints=12, prefix_sharing=way
+        rank=4, epochs=2, batch_size=4, learning_rate=1e-2, checkpoints=6, prefix_sharing=way
     )
     version = train(dataset, base_model=base, recipe=recipe)
     (home / f"{way}.json").write_text(json.dumps([version.id, str(version.run)]))
@@ -170,7 +169,7 @@ def main() -> int:
             return 2
         wanted[way], seconds[way] = found, time.monotonic() - began
     chance = random.Random(chosen.seed)
-    figures: dict[str, Any] = {"kills": kills, "wrong": 0, "crashes": 0, "duplicates": 0}
+    figures: dict[str, Any] = {"kills": kills, "wrong": 0, "crashes": 0, "twice": 0}
     for number in range(kills):
         way, home = WAYS[number % 2], place / f"killed-{number}"
         moment = chance.uniform(0, seconds[way])
@@ -183,11 +182,9 @@ def main() -> int:
         figures["crashes"] += found is None
         if found is not None:
             lines = (found[1] / "metrics.jsonl").read_text().splitlines()
-            kinds = [("loss" in line, line["step"]) for line in map(json.loads, lines)]
-            steps = [step for trained, step in kinds if trained]
+            steps = [json.loads(line)["step"] for line in lines]
             figures["wrong"] += found[0] != wanted[way][0]
-            once = len(set(kinds)) == len(kinds) and steps == list(range(1, len(steps) + 1))
-            figures["duplicates"] += not once
+            figures["twice"] += steps != list(range(1, len(steps) + 1))
     shutil.rmtree(place)
     figures |= {f"seconds_{way}": round(value, 1) for way, value in seconds.items()}
     return report(chosen, figures)

@@ -23,6 +23,7 @@ def load_base(folder: Path, recipe: TrainRecipe) -> tuple[Any, Any]:
     Raises:
         TrainingError: The folder holds no causal language model.
     """
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils import logging
 
@@ -33,7 +34,7 @@ def load_base(folder: Path, recipe: TrainRecipe) -> tuple[Any, Any]:
         model: Any = AutoModelForCausalLM.from_pretrained(
             folder, dtype=getattr(torch, recipe.dtype), quantization_config=quantization
         )
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise TrainingError(
             f"no base model could be loaded from {folder}: {error}",
             "a folder with config.json, safetensors weights and a tokenizer",

@@ -9,7 +9,7 @@ import dataclasses
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,8 @@ from burnish.errors import TrainingError
 from burnish_trainer.rows.calls import encode_calls
 from burnish_trainer.rows.merge import IGNORE, TokenSequence, merge_calls, unique_tokens
 from burnish_trainer.rows.rendering import ChatRendering, ChatTokenizer
+
+_LONGEST_REASON = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +94,14 @@ def tokenise_rows(
     dropped: Counter[str] = Counter()
     for row in rows:
         try:
-            weight = _row_weight(row.get("weight"))
-            calls, rendered, thoughtless = encode_calls(decode_columns(row), tokenizer, rendering)
+            columns = decode_columns(row)
+            weight = _row_weight(columns.get("weight"))
+            calls, rendered, thoughtless = encode_calls(columns, tokenizer, rendering)
         except TrainingError as error:
             dropped[error.found] += 1
+            continue
+        except (AttributeError, TypeError, LookupError, ValueError) as error:  # values of odd types
+            dropped[f"the row has another form: {error}"[:_LONGEST_REASON]] += 1
             continue
         sequences = merge_calls(calls)
         reason = _find_refusal(sequences, max_length)
@@ -116,7 +122,10 @@ def _known(logged: list[float]) -> tuple[float, ...]:
 
 def _row_weight(value: Any) -> float:
     """Return the weight of a row; an absent one is 1."""
-    weight = 1.0 if value is None else float(value)
+    try:
+        weight = 1.0 if value is None else float(value)
+    except (TypeError, ValueError, OverflowError):
+        weight = math.nan
     if weight == 0:
         raise TrainingError("nothing to learn: the weight of the row is 0")
     if not math.isfinite(weight) or weight < 0:
@@ -125,11 +134,23 @@ def _row_weight(value: Any) -> float:
 
 
 def decode_columns(row: dict[str, Any]) -> dict[str, Any]:
-    """Decode the JSON columns of a row."""
-    read = {
-        key: json.loads(row[key]) if isinstance(row.get(key), str | bytes) else row.get(key)
-        for key in ("messages", "tools", "calls")
-    }
+    """Decode the JSON columns of a row.
+
+    Raises:
+        TrainingError: The row, a column or a message has another form.
+    """
+    if not isinstance(row, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance] - a user's data
+        raise TrainingError("the row is not an object")
+    read: dict[str, Any] = {}
+    for key in ("messages", "tools", "calls"):
+        value: Any = row.get(key)
+        try:
+            read[key] = json.loads(value) if isinstance(value, str | bytes) else value
+        except (ValueError, RecursionError):
+            raise TrainingError(f"the column {key!r} of the row is not JSON") from None
+        listed: list[Any] = read[key] or []
+        if not isinstance(listed, list) or not all(isinstance(one, dict) for one in listed):
+            raise TrainingError(f"the column {key!r} of the row is not a list of objects")
     return {**row, **read}
 
 
