@@ -64,6 +64,9 @@ def test_a_better_prompt_is_found_on_training_tasks_and_proven_on_held_out_ones(
     assert report["status"] == "promote"
     assert report["heldout"]["after"]["rate"] == 1.0
     assert report["reflection"]["failures"] == {}
+    made = report["made_with"]
+    assert made["verifiers"][0][0].startswith("goal_state")
+    assert made["optimizer"].startswith("gepa ")
     runs, pools = recorded_prompts()
     assert pools["You are a clerk. Be polite."] == {"train"}
     assert set(runs.values()) == {1}

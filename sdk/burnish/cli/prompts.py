@@ -9,7 +9,7 @@ import msgspec
 import typer
 
 from burnish.cli.options import AsJson, Home
-from burnish.cli.output import print_json, print_table, shorten_text
+from burnish.cli.output import format_time, print_json, print_table, shorten_text
 
 app = typer.Typer(help="Show the prompt versions of the workspace.", no_args_is_help=True)
 
@@ -78,6 +78,7 @@ def show_prompt(version: Version, home: Home = None, as_json: AsJson = False) ->
         ("made (UTC)", fact["created_at"]),
         *(("gate", _describe_candidate(line)) for line in fact["candidates"]),
         ("serves", ", ".join(fact["serves"]) or "-"),
+        *(("history", _describe_action(line)) for line in fact["history"]),
         *((name, str(value)) for name, value in fact["report"].items() if name != "candidates"),
     ]
     print_table(f"prompt {version}", ["fact", "value"], rows)
@@ -146,6 +147,7 @@ def _describe_version(home: Path, version: Any) -> dict[str, Any]:
         for one in Registry(home).list(version.agent)
         if one.prompt == version.id
     ]
+    fact["history"] = _list_history(home, version)
     targets = {role: getattr(document, role) for role in ("stable", "canary", "previous")}
     fact["serves"] = [
         f"{role} of {version.agent}"
@@ -153,6 +155,34 @@ def _describe_version(home: Path, version: Any) -> dict[str, Any]:
         if target is not None and target.prompt == version.id
     ]
     return fact
+
+
+def _list_history(home: Path, version: Any) -> list[dict[str, Any]]:
+    """List who did what with a version, oldest first, from the audit trail of its agent."""
+    from burnish.adapters import Registry
+
+    return [
+        {
+            "at": format_time(action["at_ns"]),
+            "by": action["actor"],
+            "action": action["action"],
+            "forced": bool(detail.get("forced")),
+        }
+        for action in Registry(home).audit(version.agent)
+        if isinstance(detail := action["detail"], dict) and _names(detail, version.id)
+    ]
+
+
+def _names(value: Any, version: str) -> bool:
+    """Report if a detail of the audit trail names a version."""
+    if isinstance(value, dict):
+        return any(_names(one, version) for one in value.values())
+    return isinstance(value, str) and version in value
+
+
+def _describe_action(line: dict[str, Any]) -> str:
+    forced = " (forced)" if line["forced"] else ""
+    return f"{line['at']} {line['action']}{forced} by {line['by']}"
 
 
 def _describe_candidate(line: dict[str, Any]) -> str:

@@ -227,6 +227,23 @@ def test_an_adapter_stays_loaded_while_another_prompt_takes_over(home, better):
     assert moves.retire_targets(before, promoted).retired == []
 
 
+def test_adapter_and_prompt_are_promoted_and_rolled_back_together():
+    from burnish.canary import document as moves
+
+    def pair(letter):
+        sha12 = letter * 12
+        return Target(base_model="m", adapter=f"support@{sha12}", prompt=f"support-prompt@{sha12}")
+
+    before = moves.RolloutDocument(stable=pair("a"))
+    staged = moves.stage_candidate(before, pair("b"), CONFIG, forced=False)
+    running = moves.take_step(moves.mark_loaded(staged), 0, "first step")
+    assert (running.stable, running.canary) == (pair("a"), pair("b"))
+    assert moves.roll_back(running, "worse").stable == pair("a")
+    promoted = moves.promote_candidate(running, "not worse")
+    assert (promoted.stable, promoted.previous) == (pair("b"), pair("a"))
+    assert moves.roll_back(promoted, "worse later").stable == pair("a")
+
+
 def test_a_prompt_without_a_report_may_not_serve(home, better):
     with pytest.raises(RegistryError, match=r"not a candidate.*burnish eval support --prompt"):
         Rollout(home, "support").start(Target(backend="own", prompt=better), CONFIG)

@@ -12,11 +12,13 @@ import importlib
 import random
 import shutil
 from dataclasses import asdict, dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+import burnish
 from burnish.adapters.prompt_store import PromptStore, PromptVersion
 from burnish.errors import EvaluationError, MissingExtra, SettingsError
 from burnish.files.storage import make_private_folder
@@ -116,6 +118,7 @@ def optimize_prompt(
             "tasks": {"train": len(tasks), "sha256": hash_tasks(tasks), "dropped": dropped},
             "reflection": model.describe(),
             "options": asdict(chosen),
+            "made_with": _describe_making(subject),
             "folder": str(folder),
             "power": power,
             **found,
@@ -123,6 +126,18 @@ def optimize_prompt(
         report |= _prove(subject, current, defaults, report)
         write_json(folder / "report.json", report)
     return report
+
+
+def _describe_making(subject: AgentProject) -> dict[str, Any]:
+    """Return what decided a search beside its tasks and texts: model, verifiers, code, optimiser."""
+    return {
+        "base_model": subject.config.base_model,
+        "backend": subject.config.backend,
+        "verifiers": [[one.name, one.version] for one in subject.proof_verifiers],
+        "code_sha256": subject.code_sha256,
+        "optimizer": f"gepa {metadata.version('gepa')}",
+        "burnish": burnish.__version__,
+    }
 
 
 def import_gepa() -> Any:
