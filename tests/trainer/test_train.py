@@ -138,8 +138,11 @@ def test_the_same_call_again_finds_the_finished_run(trained, base):
 
 
 @pytest.mark.slow
-def test_a_killed_run_goes_on_and_gives_the_same_bytes(trained, base, tmp_path):
-    """The child kills itself with SIGKILL right after the third checkpoint has been sealed."""
+@pytest.mark.parametrize(
+    ("moment", "kept"), [("before", "checkpoint-6"), ("after", "checkpoint-9")]
+)
+def test_a_killed_run_goes_on_and_gives_the_same_bytes(trained, base, tmp_path, moment, kept):
+    """The child kills itself with SIGKILL right before or after the third checkpoint is sealed."""
     _, rows, version = trained
     home = tmp_path / "home"
     (tmp_path / "rows.json").write_text(json.dumps(rows.found))
@@ -153,8 +156,10 @@ def test_a_killed_run_goes_on_and_gives_the_same_bytes(trained, base, tmp_path):
         import burnish_trainer.run.checkpoints as checkpoints
 
         def sealed(staged, final, seal=checkpoints.seal_checkpoint):
+            if final.name == "checkpoint-9" and os.environ.get("kill") == "before":
+                os.kill(os.getpid(), signal.SIGKILL)
             seal(staged, final)
-            if 'kill' in os.environ and final.name == "checkpoint-9":
+            if final.name == "checkpoint-9" and os.environ.get("kill") == "after":
                 os.kill(os.getpid(), signal.SIGKILL)
 
         checkpoints.seal_checkpoint = sealed
@@ -168,14 +173,14 @@ def test_a_killed_run_goes_on_and_gives_the_same_bytes(trained, base, tmp_path):
     environ = {**os.environ, "OMP_NUM_THREADS": "1"}
     first = subprocess.run(
         [sys.executable, "-c", code],
-        env={**environ, "kill": "1"},
+        env={**environ, "kill": moment},
         capture_output=True,
         text=True,
         check=False,
     )
     assert first.returncode == -signal.SIGKILL, first.stderr
     (run,) = (home / "runs").iterdir()
-    assert newest_checkpoint(run / "checkpoints").name == "checkpoint-9"
+    assert newest_checkpoint(run / "checkpoints").name == kept
     second = subprocess.run(
         [sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=False
     )
