@@ -7,11 +7,14 @@ import json
 
 import pytest
 import torch
+from transformers import AutoModelForCausalLM
 
 from burnish.errors import BaseModelMismatch, ServingError, TrainingError
 from burnish_trainer import Recipe, train
+from burnish_trainer.logits import logits_at
 from burnish_trainer.recipes import publish_merged, recommend_method, serving_form
 from burnish_trainer.recipes.lora import add_adapter, ignore_future_warnings, load_base
+from burnish_trainer.recipes.memory import estimate_memory, measure_activations
 
 QUICK = {"rank": 4, "epochs": 2, "learning_rate": 1e-2, "batch_size": 8, "name": "shop"}
 IDS = torch.tensor([[1, 20, 33, 47, 5, 61]])
@@ -196,6 +199,28 @@ def test_4_bit_layers_have_gradients_also_after_a_forward_pass_without_them(base
             model(input_ids=ids)
     assert found[0].abs().max() > 0
     torch.testing.assert_close(found[1], found[0])
+
+
+def test_the_memory_of_a_step_is_measured_on_a_row(base):
+    """The bytes that a forward pass keeps, against the profiler's count of bytes that are still allocated after it."""
+    with ignore_future_warnings():
+        model = add_adapter(AutoModelForCausalLM.from_pretrained(base), Recipe(rank=4), None)
+    ids = [7 + (3 * at) % 270 for at in range(200)]
+    labels = [-100] * 150 + ids[150:]
+    found = measure_activations(model, ids, labels)
+
+    chosen = torch.tensor([labels])[:, 1:] != -100
+    profiler = torch.profiler
+    with profiler.profile(activities=[profiler.ProfilerActivity.CPU], profile_memory=True) as seen:
+        logits = logits_at(model, torch.tensor([ids]), chosen).float()
+        loss = torch.nn.functional.cross_entropy(logits, torch.tensor(labels[150:]))
+    allocated = sum(event.self_cpu_memory_usage for event in seen.key_averages())
+    assert loss.requires_grad
+    assert 0.85 * allocated < found < 1.05 * allocated
+
+    batch = {"batch_tokens": 800, "loss_tokens": 200}
+    assert estimate_memory(model, row=(ids, labels), **batch) > 4 * found
+    assert found > 1.8 * measure_activations(model, ids[100:], labels[100:])
 
 
 class Labelled:

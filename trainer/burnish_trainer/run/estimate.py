@@ -39,9 +39,11 @@ def add_estimate(
     shares = plan.execution.get("kind", "rows") != "rows"
     ratio = max(1.0, plan.execution["ratio"]) if shares else 1.0
     tokens = min(int(padded / ratio), recipe.token_budget or padded)
+    row = (longest[0].input_ids, longest[0].labels)
+    memory = estimate_memory(model, row=row, batch_tokens=tokens, loss_tokens=learned)
     estimate = {
         "seconds": seconds * (1 + _BACKWARD) * int(plan.rows["tokens"]) * recipe.epochs / ratio,
-        "memory_bytes": float(estimate_memory(model, batch_tokens=tokens, loss_tokens=learned)),
+        "memory_bytes": float(memory),
         "trainable_weights": float(count_trainable(model)),
     }
     return msgspec.structs.replace(plan, estimate=estimate)
