@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 
 import msgspec
 import openai
@@ -123,6 +124,20 @@ def test_a_server_that_asks_for_a_pause_gets_it_and_loses_no_attempt(server):
     found = evaluate("shop", adapters=[None], tasks=few(3), options=RunOptions(concurrency=1))
     assert found.extras["infrastructure"]["before"] == {"attempts": 3, "errors": {}}
     assert len(chats(server)) == 3 * (RETRIES + 1) + 3
+
+
+@pytest.mark.slow
+def test_lines_of_clients_are_counted_inside_an_evaluation_and_kept_outside(server, caplog):
+    caplog.set_level(logging.INFO)
+    server.fail(429, times=3 * (RETRIES + 1), headers={"retry-after": "0.05"})
+    evaluate("shop", adapters=[None], tasks=few(3), options=RunOptions(concurrency=1))
+    retried = [one for one in caplog.records if one.name == "openai._base_client"]
+    assert len(retried) <= 2  # one for each evaluation loop that asked
+    assert "more lines of openai._base_client" in caplog.text
+    caplog.clear()
+    server.fail(429, times=2, headers={"retry-after": "0.05"})
+    make_remote_chat(server.url, None).invoke("order 1")
+    assert sum(one.name == "openai._base_client" for one in caplog.records) == 2
 
 
 @pytest.mark.slow

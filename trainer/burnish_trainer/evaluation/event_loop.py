@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from burnish_trainer.evaluation.attempts.client_logs import bound_client_logs, mark_requests
 from burnish_trainer.evaluation.attempts.loop_watch import LoopWatch
 from burnish_trainer.evaluation.attempts.shared import EvaluationState
 from burnish_trainer.evaluation.attempts.worker_threads import AttemptThreads
@@ -61,8 +62,8 @@ class EvaluationLoop:
         return self._call_in_thread(lambda: self._run_watched(work))
 
     def _run_watched(self, work: Coroutine[Any, Any, _T]) -> _T:
-        with LoopWatch(self._runner.get_loop()):
-            return self._runner.run(work)
+        with LoopWatch(self._runner.get_loop()), bound_client_logs():
+            return self._runner.run(mark_requests(work))
 
     def _call_in_thread(self, work: Callable[[], _T]) -> _T:
         return work() if self._thread is None else self._thread.submit(work).result()
