@@ -312,7 +312,7 @@ def test_the_hash_of_an_agent_covers_packages_prompts_and_named_data(tmp_path, m
 
     first = now()
     for path, text in files.items():
-        path.write_text(f"{text} ")
+        path.write_text(f"{text}\nY = 2" if path.suffix == ".py" else f"{text} ")
         changed = now()
         path.write_text(text)
         assert changed != first, path
@@ -321,3 +321,123 @@ def test_the_hash_of_an_agent_covers_packages_prompts_and_named_data(tmp_path, m
     for name in ("burnish.toml", "README.md", "report.json", "home/notes.md", ".env.txt"):
         (project / name).write_text("x")
     assert now() == first
+
+
+def project_of(folder, files):
+    """Write a project; return the function that hashes its agent."""
+    for name, text in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return lambda: hash_code(folder, ["agent"], folder / ".burnish")
+
+
+def test_files_that_are_written_beside_an_agent_change_nothing(tmp_path):
+    hashed = project_of(
+        tmp_path,
+        {
+            "agent.py": "from pathlib import Path\nTEXT = Path('system.md').read_text()\n",
+            "system.md": "Be kind.",
+        },
+    )
+    first = hashed()
+    written = [
+        "report.md",
+        "report.html",
+        "report.json",
+        "facts.json",
+        "results.json",
+        "notes.txt",
+        "tasks.lock",
+        "uv.lock",
+        "requirements.txt",
+        "cache/answers.json",
+        "cache/answer.txt",
+        "out/runs/notes.md",
+        "test_agent.py",
+        "tests/test_more.py",
+        "benchmark.py",
+        "LICENSE.md",
+        "tasks/heldout.jsonl",
+    ]
+    for name in written:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("x = 1")
+        assert hashed() == first, name
+    (tmp_path / "agent.py").write_text(
+        "# a comment\nfrom pathlib import Path\n\n\nTEXT = Path('system.md').read_text()  # read\n"
+    )
+    assert hashed() == first
+    (tmp_path / "system.md").write_text("Be exact.")
+    assert hashed() != first
+
+
+READERS = {
+    "by its name": "open('prompts/a.md')",
+    "in a folder that is listed": "[p.read_text() for p in Path('prompts').iterdir()]",
+    "by a pattern": "list(Path(__file__).parent.rglob('*.md'))",
+    "by a built name": "open(HERE / 'prompts' / f'{name}.md')",
+    "by a built name alone": "open(f'{folder}/{name}.md')",
+    "by the suffix": "Path(folder, name).with_suffix('.md')",
+    "by a format": "open('%s/%s.md' % (folder, name))",
+    "by a loader": "FileSystemLoader('prompts')",
+    "as a resource": "files('pack.prompts')",
+    "by another text": "open('index.yaml')",
+}
+
+
+@pytest.mark.parametrize("way", sorted(READERS))
+def test_a_prompt_that_the_agent_reads_counts(tmp_path, way):
+    hashed = project_of(
+        tmp_path,
+        {
+            "agent.py": f"def build(model):\n    return {READERS[way]}\n",
+            "prompts/a.md": "Be kind.",
+            "index.yaml": "first: prompts/a.md\n",
+        },
+    )
+    first = hashed()
+    (tmp_path / "prompts" / "a.md").write_text("Be exact.")
+    assert hashed() != first
+
+
+def test_a_report_of_burnish_never_counts_even_among_prompts(tmp_path):
+    from burnish.files.output_files import write_output
+
+    hashed = project_of(
+        tmp_path,
+        {
+            "agent.py": "PROMPTS = sorted(Path('.').glob('*.md'))\n",
+            "system.md": "Be kind.",
+        },
+    )
+    first = hashed()
+    write_output(tmp_path / "report.md", "## shop\n\n| pool | before |\n", "--markdown")
+    assert hashed() == first
+    (tmp_path / "second.md").write_text("Be exact.")
+    assert hashed() != first
+
+
+def test_modules_that_are_found_at_run_time_count(tmp_path):
+    files = {
+        "agent.py": "from pack import build\n",
+        "pack/__init__.py": "",
+        "pack/plugins/one.py": "X = 1",
+        "worker.py": "X = 1",
+        "unused.py": "X = 1",
+    }
+    hashed = project_of(tmp_path, files)
+    first = hashed()
+    (tmp_path / "unused.py").write_text("X = 2")
+    assert hashed() == first
+    (tmp_path / "pack" / "plugins" / "one.py").write_text("X = 2")
+    second = hashed()
+    assert second != first  # a package may look for its modules
+    (tmp_path / "agent.py").write_text("from pack import build\nRUN = ['python', 'worker.py']\n")
+    third = hashed()
+    (tmp_path / "worker.py").write_text("X = 2")
+    assert hashed() != third
+    (tmp_path / "agent.py").write_text("import importlib\nM = importlib.import_module(name)\n")
+    fourth = hashed()
+    (tmp_path / "unused.py").write_text("X = 3")
+    assert hashed() != fourth

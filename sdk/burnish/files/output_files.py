@@ -1,7 +1,8 @@
 """Write files that the user names, and say clearly why one cannot be written.
 
 `check_output` finds what is in the way before the work begins, `write_output` writes a text, and `explain_unwritable` wraps
-writers of their own. Folders that are missing are made.
+writers of their own. Folders that are missing are made. Reports (HTML and Markdown) end in a mark that `is_output` finds:
+the hash of an agent's code covers the prompts beside it, and a report that is written there must not change it.
 """
 
 from __future__ import annotations
@@ -13,9 +14,13 @@ from pathlib import Path
 
 from burnish.errors import BurnishError, SettingsError
 
+_MARK = "<!-- written by burnish -->"
+_MARKED = frozenset({".md", ".markdown", ".html", ".htm"})
+_TAIL_BYTES = 256
+
 
 def write_output(path: Path, text: str, option: str) -> None:
-    """Write a text to a file that the user named, in UTF-8.
+    """Write a text to a file that the user named, in UTF-8; a report gets the mark of burnish.
 
     Args:
         path: The file; its folder is made if it is missing.
@@ -26,9 +31,20 @@ def write_output(path: Path, text: str, option: str) -> None:
         SettingsError: The file cannot be written.
     """
     check_output(path, option)
+    if path.suffix.lower() in _MARKED:
+        text = f"{text.rstrip()}\n{_MARK}\n"
     with explain_unwritable(path, option):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8", errors="replace")
+
+
+def is_output(content: bytes) -> bool:
+    """Return whether a file is a report that `write_output` wrote.
+
+    Args:
+        content: Its bytes.
+    """
+    return _MARK.encode() in content[-_TAIL_BYTES:]
 
 
 def check_output(path: Path, option: str, *, folder: bool = False) -> None:
@@ -95,4 +111,4 @@ def _unwritable_error(path: Path | str, option: str, reason: str) -> SettingsErr
     )
 
 
-__all__ = ["check_output", "explain_unwritable", "write_output"]
+__all__ = ["check_output", "explain_unwritable", "is_output", "write_output"]

@@ -85,7 +85,9 @@ def _iterate_tables(facts: Json, most: int) -> Iterator[ReportTable]:
     )
     yield _unfinished_table(facts, sides)
     yield ReportTable(
-        "Notes", ["what else the evaluation met"], [[n] for n in facts.get("notes", [])]
+        "Notes",
+        ["what else the evaluation met"],
+        [[note] for note in facts.get("notes", [])],
     )
     yield ReportTable(
         "Stages",
