@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -172,6 +173,15 @@ def request_of(task: Task) -> str:
     return "\n".join(texts)
 
 
+def text_of_task(task: Task) -> str:
+    """Return the text by which two tasks are compared: the user's request, else the whole input.
+
+    Args:
+        task: The task.
+    """
+    return request_of(task) or json.dumps(task.input, sort_keys=True, default=str)
+
+
 def _role_and_content(message: Any) -> tuple[Any, Any]:
     """Return role and content of a message in any of LangChain's forms: a pair, a mapping, an object or a text."""
     if isinstance(message, str):
@@ -191,4 +201,5 @@ __all__ = [
     "hash_tasks",
     "load_agent",
     "request_of",
+    "text_of_task",
 ]

@@ -9,14 +9,16 @@ from burnish.records import Evaluation
 from burnish_trainer.evaluation.attempts.arm_version import read_versions
 from burnish_trainer.gate_evidence import describe_unstable
 
+_SHOWN = 5  # tasks that are named
+
 
 def evaluation_notes(found: Evaluation) -> list[str]:
-    """Return notes on families, repeated attempts, attempts lost or not made, unstable verdicts, and cached results.
+    """Return notes on training tasks, families, repeated attempts, attempts lost or not made, unstable verdicts, and cached results.
 
     Args:
         found: The Evaluation.
     """
-    notes = [*_note_families(found), *describe_unstable(found)]
+    notes = [*_note_trained(found), *_note_families(found), *describe_unstable(found)]
     if skipped := found.extras.get("skipped"):
         notes.append(f"{skipped} attempts were not made, because the limit of tokens was reached")
     guards: Any = found.extras.get("guards") or {}
@@ -36,6 +38,24 @@ def evaluation_notes(found: Evaluation) -> list[str]:
             notes.append(
                 f"{name}: {remembered} of {facts['attempts']} results come from the cache; "
                 "burnish eval --fresh repeats the attempts"
+            )
+    return notes
+
+
+def _note_trained(found: Evaluation) -> list[str]:
+    """Note the measured tasks of each pool that are also training tasks, by their kind of overlap."""
+    pools: Any = found.extras.get("also_trained") or {}
+    notes: list[str] = []
+    for pool, facts in pools.items():
+        if problem := facts.get("problem"):
+            notes.append(f"{pool}: its tasks were not compared with training tasks: {problem}")
+        trained: dict[str, str] = facts.get("trained") or {}
+        if trained:
+            kinds = ", ".join(f"{n} {kind}" for kind, n in Counter(trained.values()).most_common())
+            named = ", ".join(list(trained)[:_SHOWN]) + (", ..." if len(trained) > _SHOWN else "")
+            notes.append(
+                f"{pool}: {len(trained)} of {facts['tasks']} tasks are also training tasks ({kinds}: {named}); "
+                f"success on them proves nothing; burnish tasks check {found.agent} lists them"
             )
     return notes
 

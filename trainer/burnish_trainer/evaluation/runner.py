@@ -45,6 +45,7 @@ from burnish_trainer.evaluation.comparison import (
 from burnish_trainer.evaluation.event_loop import EvaluationLoop
 from burnish_trainer.evaluation.grading import verifier_doubts
 from burnish_trainer.evaluation.guards.assessment import assess_evaluation
+from burnish_trainer.evaluation.guards.leak import find_trained_tasks
 from burnish_trainer.evaluation.history.store import save_evaluation
 from burnish_trainer.evaluation.live_grading import LiveGrader
 from burnish_trainer.evaluation.repeats import repeat_solved
@@ -141,6 +142,7 @@ def evaluate(
             "regressions": find_regressions(pairs, known),
             "repeated": len(repeated),
             "verifier_doubts": verifier_doubts(subject),
+            "also_trained": find_trained_tasks(subject, measuring),
             "guards": assess_evaluation(subject, versions, (arms[0], arms[1]), measuring),
             **_describe_sides(sides),
         },

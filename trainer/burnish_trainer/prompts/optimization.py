@@ -33,6 +33,7 @@ from burnish_trainer.evaluation.agent_project import (
     AgentProject,
     find_prompt_version,
     load_agent,
+    text_of_task,
 )
 from burnish_trainer.evaluation.attempts.arm_version import ArmVersion
 from burnish_trainer.evaluation.attempts.shared import EvaluationState
@@ -49,7 +50,6 @@ from burnish_trainer.prompts.search_plan import (
     plan_search,
 )
 from burnish_trainer.run.storage import lock_folder, write_json
-from burnish_trainer.tasks.known_texts import text_of_task
 
 if TYPE_CHECKING:
     from burnish_trainer.prompts.agent_runs import AgentRuns

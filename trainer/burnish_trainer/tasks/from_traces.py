@@ -12,12 +12,11 @@ from typing import NamedTuple
 
 from burnish.records import Json, Trajectory
 from burnish_exporters.curate.steps.contamination import OverlapIndex
-from burnish_trainer.evaluation.agent_project import AgentProject
+from burnish_trainer.evaluation.agent_project import AgentProject, text_of_task
 from burnish_trainer.tasks.known_texts import (
     TrainingTexts,
     list_known_tasks,
     read_training_texts,
-    text_of_task,
 )
 from burnish_trainer.tasks.run_task import NoTask, RunTaskMaker, request_of_row
 

@@ -20,7 +20,7 @@ from burnish_exporters.tasks.task_sources import (
     list_task_places,
     load_tasks,
 )
-from burnish_trainer.evaluation.agent_project import AgentProject, request_of
+from burnish_trainer.evaluation.agent_project import AgentProject
 
 
 @dataclass
@@ -85,15 +85,6 @@ def list_known_tasks(subject: AgentProject) -> Iterator[tuple[str, Task]]:
         for task in load_tasks(config, folder, pool):
             if task.id not in seen:
                 yield pool, task
-
-
-def text_of_task(task: Task) -> str:
-    """Return the text by which two tasks are compared.
-
-    Args:
-        task: The task.
-    """
-    return request_of(task) or json.dumps(task.input, sort_keys=True, default=str)
 
 
 def _request_of_messages(encoded: Any) -> str:

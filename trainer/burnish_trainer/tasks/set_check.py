@@ -16,8 +16,8 @@ from burnish.records import Record, Task
 from burnish_exporters.curate.steps.contamination import OverlapIndex
 from burnish_exporters.tasks.task_files import TASK_POOLS, list_task_files, read_task_file
 from burnish_exporters.tasks.task_sources import list_task_places
-from burnish_trainer.evaluation.agent_project import POOLS, AgentProject
-from burnish_trainer.tasks.known_texts import read_training_texts, text_of_task
+from burnish_trainer.evaluation.agent_project import POOLS, AgentProject, text_of_task
+from burnish_trainer.tasks.known_texts import read_training_texts
 
 SLICES = (
     "paraphrase",

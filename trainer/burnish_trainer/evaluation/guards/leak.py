@@ -2,6 +2,7 @@
 
 A retrain refuses such runs when it builds a dataset (`describe_refusals`). An adapter may come from elsewhere: a version
 that was built by hand, a set that was measured later. So the rows are searched again at the gate (`find_leaks`).
+`find_trained_tasks` compares task sets alone, so that each evaluation tells which of its tasks are also training tasks.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from burnish.records import Task
-from burnish_trainer.evaluation.agent_project import request_of
+from burnish.errors import BurnishError
+from burnish.records import Json, Task
+from burnish_trainer.evaluation.agent_project import AgentProject, request_of, text_of_task
 from burnish_trainer.evaluation.guards.findings import Finding, Severity
 
 _SHORTEST_QUOTE = 20  # characters; shorter requests are ordinary words of a prompt
@@ -66,6 +68,38 @@ def find_leaks(
             if reason:
                 counts[pool][reason.removeprefix("held out: ")] += 1
     return [_describe_leak(pool, count, total) for pool, count in counts.items() if count]
+
+
+def find_trained_tasks(
+    subject: AgentProject, pools: Mapping[str, Sequence[Task]]
+) -> dict[str, Json]:
+    """Return, for each pool, its tasks that are also training tasks, by the rule of `burnish tasks check`.
+
+    Args:
+        subject: The agent.
+        pools: Tasks by pool; the pool train itself is left out.
+
+    Returns:
+        By pool: the number of tasks, the kind of overlap of each task that overlaps, and `problem` in place of them if
+        the training tasks cannot be read.
+    """
+    from burnish_exporters.curate.steps.contamination import OverlapIndex
+
+    measured = {pool: tasks for pool, tasks in pools.items() if pool != "train"}
+    try:
+        training = subject.tasks("train")
+    except BurnishError as problem:
+        return {
+            pool: {"tasks": len(tasks), "problem": problem.found}
+            for pool, tasks in measured.items()
+        }
+    ids, asked = {task.id for task in training}, OverlapIndex(map(text_of_task, training))
+    found: dict[str, Json] = {}
+    for pool, tasks in measured.items():
+        kinds = {task.id: asked.find_overlap(text_of_task(task)) for task in tasks}
+        overlaps = {name: kind or "same id" for name, kind in kinds.items() if kind or name in ids}
+        found[pool] = {"tasks": len(tasks), "trained": overlaps}
+    return found
 
 
 def _describe_leak(pool: str, count: Counter[str], total: int) -> Finding:
