@@ -29,10 +29,10 @@ def text(role: str, content: str) -> dict[str, Any]:
     return {"role": role, "parts": [{"type": "text", "content": content}]}
 
 
-def finish_event(event: Any, adapter: str | None, ended_ns: int) -> Any:
-    """Give an event what a run by hand lacks: the adapter that answers, and the time that it took."""
+def finish_event(event: Any, adapter: str | None, ended_ns: int, prompt: str | None = None) -> Any:
+    """Give an event what a run by hand lacks: the version that answers, and the time that it took."""
     if isinstance(event, ModelStarted):
-        return msgspec.structs.replace(event, adapter=adapter)
+        return msgspec.structs.replace(event, adapter=adapter, prompt=prompt)
     return msgspec.structs.replace(event, at=ended_ns) if isinstance(event, RunEnded) else event
 
 
@@ -43,6 +43,7 @@ def record_run(
     system: str = "You are the shop agent.",
     arguments: Any = None,
     adapter: str | None = None,
+    prompt: str | None = None,
     model: str = "hosted",
     label: str | None = None,
     verifier: Any = None,
@@ -77,7 +78,7 @@ def record_run(
         }
     )  # fmt: skip
     events = [
-        (finish_event(event, adapter, at + int(latency_s * 1e9)), contents)
+        (finish_event(event, adapter, at + int(latency_s * 1e9), prompt), contents)
         for event, contents in events_of(run, at)
     ]
     workspace = burnish.Workspace()

@@ -15,7 +15,10 @@ from burnish.errors import CanaryError, NotReady, NoVerifier, TrainingError
 from burnish.records import Decision, Evaluation, Outcome, PoolComparison, Rate
 from burnish_trainer import Recipe, train
 from burnish_trainer.evaluation.agent_project import load_agent
+from burnish_trainer.evaluation.attempts.arm_version import ArmVersion
 from burnish_trainer.readiness import assemble_readiness, require_readiness
+from burnish_trainer.readiness.run_facts import collect_run_facts
+from burnish_trainer.readiness.run_findings import check_baseline, check_known_results
 from burnish_trainer.readiness.stage import ReadinessChoice
 from burnish_trainer.recipes.train_recipe import recipe_of_agent
 from burnish_trainer.release import register_adapter
@@ -236,6 +239,28 @@ def test_the_baseline_is_an_evaluation_of_the_base_on_all_held_out_tasks(shop):
     whole = finding(report_on(), "prompt-only baseline")
     assert whole.level == "ok"
     assert "solves 7 of 8" in whole.found
+
+
+def test_attempts_with_another_prompt_say_nothing_about_the_base_with_its_own(shop):
+    goal = load_agent("shop").verifiers[0]
+    prompt = "shop@0a1b2c3d4e5f"
+    common = {"source": "evaluation", "verifier": goal, "metadata": {"pool": "heldout"}}
+    for n in range(20, 40):
+        record_run(f"order {n}", task_id=f"heldout-{n}", label="success", prompt=prompt, **common)
+        record_run(f"roll {n}", source="rollout", verifier=goal, label="success", prompt=prompt)
+    report = report_on()
+    assert not [found for found in report.findings if found.check == "known results"]
+    assert "nothing was measured" in finding(report, "prompt-only baseline").found
+    for n in range(20, 24):
+        record_run(f"own {n}", task_id=f"heldout-{n}", label="fail", **common)
+    own = finding(report_on(), "known results")
+    assert "the base model succeeded in 0 of 4 judged attempts" in own.found
+    subject = load_agent("shop")
+    facts = collect_run_facts(burnish.Workspace(), "shop", [goal], [goal])
+    baseline = check_baseline("shop", facts, subject.tasks("heldout"), prompt)
+    assert f"with the prompt {prompt} solves 8 of 8" in baseline.found
+    (known,) = check_known_results("shop", facts, ArmVersion(None, prompt), "gain")
+    assert f"base with prompt {prompt} succeeded in 40 of 40" in known.found
 
 
 @pytest.mark.parametrize(

@@ -107,15 +107,17 @@ class ReadinessChecks:
         return [setup_findings.check_proof(self._subject, proven=runs.proven > 0)]
 
     def _check_runs(self, runs: RunFacts) -> Iterable[ReadinessFinding]:
-        from burnish_trainer.release import current_adapter
+        from burnish_trainer.release import current_version
 
         subject, name = self._subject, self._subject.name
         yield run_findings.check_runs(name, runs, rollouts=subject.config.evaluate.rollouts)
         if self.facts["verifiers"]:
             kinds = [traits_of(verifier).kind for verifier in subject.verifiers]
             yield run_findings.check_automatic(name, runs, automatic="check" in kinds)
-        yield run_findings.check_baseline(name, runs, self._pools.get("heldout", []))
-        current, aim = current_adapter(subject), subject.config.gate.aim
+        current, aim = current_version(subject), subject.config.gate.aim
+        yield run_findings.check_baseline(
+            name, runs, self._pools.get("heldout", []), current.prompt
+        )
         yield from run_findings.check_known_results(name, runs, current, aim)
         yield from run_findings.check_changes(runs)
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from burnish.protocols import Verifier, traits_of
 from burnish.records import ModelCall, Trajectory, Verdict
+from burnish_trainer.evaluation.attempts.arm_version import ArmVersion
 
 if TYPE_CHECKING:
     from burnish.workspace import Workspace
@@ -70,9 +71,9 @@ class RunFacts:
         broken_calls: Those that do not fit, by class.
         latencies: Seconds of production runs.
         models: Models that answered in runs to learn from.
-        known_results: Judged attempts of evaluations and rollouts, by adapter: succeeded and total.
+        known_results: Judged attempts of evaluations and rollouts, by version: succeeded and total.
         proven: Attempts of evaluations that the verifiers decided.
-        baseline: Tasks that the base model attempted in an evaluation, with a verdict.
+        baseline: Tasks that the base model attempted in an evaluation, with a verdict, by prompt version.
     """
 
     read: int = 0
@@ -91,11 +92,11 @@ class RunFacts:
     broken_calls: Counter[str] = field(default_factory=Counter[str])
     latencies: list[float] = field(default_factory=list[float])
     models: Counter[str] = field(default_factory=Counter[str])
-    known_results: dict[str | None, list[int]] = field(
+    known_results: dict[ArmVersion, list[int]] = field(
         default_factory=lambda: defaultdict(lambda: [0, 0])
     )
     proven: int = 0
-    baseline: dict[str, bool] = field(default_factory=dict[str, bool])
+    baseline: dict[str | None, dict[str, bool]] = field(default_factory=lambda: defaultdict(dict))
 
     @property
     def verified(self) -> int:
@@ -136,23 +137,32 @@ def collect_run_facts(
 def _add_attempt(facts: RunFacts, run: Trajectory, verdict: Verdict | None) -> None:
     decided = _add_result(facts, run, verdict)
     facts.proven += decided is not None
-    if decided is not None and run.task_id and _adapters_of(run) == {None}:
-        facts.baseline[run.task_id] = decided
+    version = _version_of_arm(run)
+    if decided is not None and run.task_id and version is not None and version.adapter is None:
+        facts.baseline[version.prompt][run.task_id] = decided
 
 
 def _add_result(facts: RunFacts, run: Trajectory, verdict: Verdict | None) -> bool | None:
-    """Count a judged attempt of one adapter; return its success, None if it has none."""
-    adapters = _adapters_of(run)
-    if verdict is None or verdict.label == "unknown" or len(adapters) != 1:
+    """Count a judged attempt of one version; return its success, None if it has none."""
+    version = _version_of_arm(run)
+    if verdict is None or verdict.label == "unknown" or version is None:
         return None
-    counts = facts.known_results[next(iter(adapters))]
+    counts = facts.known_results[version]
     counts[0] += verdict.label == "success"
     counts[1] += 1
     return verdict.label == "success"
 
 
-def _adapters_of(run: Trajectory) -> set[str | None]:
-    return {call.policy.adapter for call in run.model_calls}
+def _version_of_arm(run: Trajectory) -> ArmVersion | None:
+    """Return the version that answered a run; None if several did, or none.
+
+    A node whose prompt no version names has none in its calls, so a single version among the calls is that of the run.
+    """
+    adapters = {call.policy.adapter for call in run.model_calls}
+    prompts = {call.policy.prompt for call in run.model_calls} - {None}
+    if len(adapters) != 1 or len(prompts) > 1:
+        return None
+    return ArmVersion(adapters.pop(), next(iter(prompts), None))
 
 
 def _add_learnable(

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 
 from burnish.records import Task
+from burnish_trainer.evaluation.attempts.arm_version import ArmVersion
 from burnish_trainer.readiness.records import Level, ReadinessFinding
 from burnish_trainer.readiness.run_facts import RunFacts, VersionHistory
 
@@ -133,40 +134,45 @@ def _check_stale(facts: RunFacts) -> Iterator[ReadinessFinding]:
         )
 
 
-def check_baseline(agent: str, facts: RunFacts, heldout: list[Task]) -> ReadinessFinding:
-    """Tell if the base model with its prompt was measured on the held-out tasks.
+def check_baseline(
+    agent: str, facts: RunFacts, heldout: list[Task], prompt: str | None = None
+) -> ReadinessFinding:
+    """Tell if the base model with the prompt in service was measured on the held-out tasks.
 
     Args:
         agent: Name of the agent.
         facts: What the runs say.
         heldout: The held-out tasks.
+        prompt: The prompt version in service; None is the agent's own prompts.
     """
-    known = [facts.baseline[task.id] for task in heldout if task.id in facts.baseline]
+    measured_tasks = facts.baseline.get(prompt, {})
+    known = [measured_tasks[task.id] for task in heldout if task.id in measured_tasks]
+    named = "its prompt" if prompt is None else f"the prompt {prompt}"
     if heldout and len(known) == len(heldout):
-        told = f"the base model with its prompt solves {sum(known)} of {len(known)} held-out tasks"
+        told = f"the base model with {named} solves {sum(known)} of {len(known)} held-out tasks"
         return ReadinessFinding(check="prompt-only baseline", level="ok", found=told)
     measured = f"{len(known)} of {len(heldout)} held-out tasks" if known else "nothing"
     return ReadinessFinding(
         check="prompt-only baseline",
         level="warning",
-        found=f"without an adapter, {measured} was measured: what training improves on is not known",
-        fix=f"burnish eval {agent}, and improve the prompt first",
+        found=f"without an adapter and with {named}, {measured} was measured: what training improves on is not known",
+        fix=f"burnish eval {agent}{'' if prompt is None else f' --prompt {prompt}'}, and improve the prompt first",
     )
 
 
 def check_known_results(
-    agent: str, facts: RunFacts, current: str | None, aim: str
+    agent: str, facts: RunFacts, current: ArmVersion, aim: str
 ) -> Iterator[ReadinessFinding]:
     """Warn of a version in service that is known to solve everything or nothing.
 
     Args:
         agent: Name of the agent.
         facts: What the runs say.
-        current: The version in service; None is the base model.
+        current: The version in service.
         aim: Aim of the gate.
     """
     solved, total = facts.known_results.get(current, (0, 0))
-    name = current or "the base model"
+    name = "the base model" if current == ArmVersion() else current.label
     if not total:
         return
     told = f"{name} succeeded in {solved} of {total} judged attempts"
