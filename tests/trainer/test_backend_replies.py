@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
+import msgspec
 import openai
 import pytest
 
@@ -314,3 +315,21 @@ def test_the_reason_without_any_verdict_is_named_by_its_cause():
     assert "expected a backend that answers" in late
     limit = told(status="skipped", reason="the limit of 60 tokens was reached")
     assert "raise token_limit in [agent.shop.evaluate]" in limit
+
+
+def test_lost_rollouts_name_what_they_were_lost_to(capsys):
+    from burnish.errors import BackendUnavailable
+    from burnish_trainer.evaluation.runner import RunCollection
+    from burnish_trainer.rounds.data import _require_runs
+
+    def lost(source):
+        fields = {"infrastructure": True, "fault_of": source, "label": "unknown"}
+        made = results(0, 4)
+        ended = [msgspec.structs.replace(one, reason=f"{source} away", **fields) for one in made]
+        return RunCollection([*ended, *results(0, 1)], 1.0)
+
+    with pytest.raises(EvaluationError, match="4 of 5 fresh runs met an error of the environment"):
+        _require_runs("shop", lost("environment"))
+    with pytest.raises(BackendUnavailable, match="expected a backend that answers"):
+        _require_runs("shop", lost("backend"))
+    _require_runs("shop", RunCollection(results(0, 5), 1.0))

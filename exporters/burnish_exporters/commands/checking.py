@@ -10,21 +10,25 @@ from pathlib import Path
 
 from burnish.errors import BurnishError, EvaluationError
 from burnish.project import AgentConfig
-from burnish.protocols import Preparable
+from burnish.protocols import Preparable, Verifier
 from burnish.records import Task
 from burnish_exporters.tasks.set_versions import describe_sets, read_manifest
 from burnish_exporters.tasks.task_files import TASK_POOLS, read_tasks
 from burnish_exporters.tasks.task_sources import list_sources, list_task_places, load_tasks
 
 
-def check_agent(config: AgentConfig, folder: Path) -> Iterator[BurnishError]:
-    """Yield a problem for each thing that cannot be read, made or opened.
+def check_agent(
+    config: AgentConfig, folder: Path, home: Path | None = None
+) -> Iterator[BurnishError | str]:
+    """Yield a problem for each thing that cannot be read, made, opened or relied on, and notes on what was tried.
 
     Args:
         config: The agent's table.
         folder: Folder of burnish.toml.
+        home: Folder of the workspace, whose runs the verifiers are tried on.
     """
     from burnish_exporters.commands.environment_check import check_environment
+    from burnish_exporters.commands.verifier_check import try_verifiers
 
     tasks: list[Task] = []
     if list_sources(config):
@@ -37,7 +41,8 @@ def check_agent(config: AgentConfig, folder: Path) -> Iterator[BurnishError]:
         yield from _check_versions(config, folder)
     yield from check_environment(config, folder, tasks)
     try:
-        _check_verifiers(config, folder)
+        verifiers = _prepare_verifiers(config, folder)
+        yield from try_verifiers(config.name, verifiers, home)
     except BurnishError as problem:
         yield problem
 
@@ -61,8 +66,8 @@ def _check_versions(config: AgentConfig, folder: Path) -> Iterator[BurnishError]
             )
 
 
-def _check_verifiers(config: AgentConfig, folder: Path) -> None:
-    """Make and prepare the verifiers that an agent learns by and those that its adapters are proven by.
+def _prepare_verifiers(config: AgentConfig, folder: Path) -> list[Verifier]:
+    """Make, prepare and return the verifiers that an agent learns by and those that its adapters are proven by.
 
     Raises:
         VerificationError: If a name is unknown or its arguments do not fit.
@@ -75,6 +80,7 @@ def _check_verifiers(config: AgentConfig, folder: Path) -> None:
     for verifier in made:
         if isinstance(verifier, Preparable):
             verifier.prepare()
+    return made
 
 
 # The name that editable installations of earlier commits ask for as their entry point.

@@ -85,8 +85,9 @@ def agent(project):
         os.close(number)
 
 
-def look(project):
-    return list(check_agent(load_project(project / "burnish.toml").agents["support"], project))
+def look(project, home=None):
+    config = load_project(project / "burnish.toml").agents["support"]
+    return list(check_agent(config, project, home or project / "none"))
 
 
 def test_an_agent_whose_parts_open_is_well(agent):
@@ -169,6 +170,56 @@ def test_the_command_shows_each_problem_with_its_command(agent, project, burnish
     (project / "tasks/tasks.lock").write_text("{")
     assert len(agent('environment = "world:Shut"')) == 2
     found = burnish("doctor", "--json", code=1)
-    shown = [one for one in found if one["name"] == "agent support"]
-    assert [one["ok"] for one in shown] == [False, False]
+    shown = [one for one in found if one["name"] == "agent support" and not one["ok"]]
+    assert len(shown) == 2
     assert len({one["fix"] for one in shown}) == 2
+
+
+CHECKS = {
+    "sound": "def reached(run, state):\n    return True\n",
+    "crash": "def reached(run, state):\n    raise KeyError('total')\n",
+    "dice": "seen = []\ndef reached(run, state):\n    seen.append(run.id)\n    return seen.count(run.id) % 2 == 1\n",
+    "blind": "def reached(run, state):\n    return None\n",
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("crash", "verifier goal_state failed on run"),
+        ("dice", "gave success and then fail on the same run"),
+        ("blind", "verifier goal_state"),
+    ],
+)
+def test_a_verifier_that_cannot_be_relied_on_is_named(project, kind, said):
+    (project / "clerk_checks.py").write_text(CHECKS[kind])
+    (problem,) = [one for one in look(project, project / ".burnish") if not isinstance(one, str)]
+    assert said in problem.found
+    assert "burnish traces show" in problem.fix
+
+
+def test_verifiers_are_tried_on_recorded_runs_and_judges_are_left_out(project):
+    (project / "jury.py").write_text(
+        "def make():\n    raise AssertionError('a judge must not be asked')\n"
+    )
+    text = (project / "burnish.toml").read_text()
+    judge = '{ judge = { model = "jury:make", rubric = "Is it right?" } }'
+    (project / "burnish.toml").write_text(text.replace("verify = [", f"verify = [{judge}, "))
+    found = look(project, project / ".burnish")
+    assert "tried twice on 2 recorded runs: goal_state" in found
+    assert [one for one in found if isinstance(one, str) and one.startswith("not tried")]
+    assert not [one for one in found if not isinstance(one, str) and "reached" in one.found]
+
+
+def test_outcomes_that_have_not_come_yet_are_no_problem(project):
+    text = (project / "burnish.toml").read_text()
+    old = '{ goal_state = "clerk_checks:reached" }'
+    (project / "burnish.toml").write_text(text.replace(old, '"outcome"'))
+    notes = [one for one in look(project, project / ".burnish") if isinstance(one, str)]
+    assert any("it waits for outcomes" in note for note in notes)
+
+
+def test_doctor_shows_what_was_tried(project, burnish):
+    findings = burnish("doctor", "--json", "--home", ".burnish")
+    (agent,) = [one for one in findings if one["name"] == "agent support" and one["ok"]]
+    assert "tried twice on 2 recorded runs: goal_state" in agent["detail"]

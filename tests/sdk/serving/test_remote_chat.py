@@ -11,6 +11,7 @@ import pytest
 
 from burnish.errors import BackendUnavailable, BaseModelMismatch, ServingError
 from burnish.serving import open_backend
+from burnish.serving.contract.base_models import resolve_model
 from burnish.serving.remote.backend import OpenAIBackend
 from burnish.serving.remote.chat_model import make_remote_chat
 from burnish.serving.remote.endpoint import Endpoint, match_base
@@ -140,3 +141,18 @@ def test_the_rank_limit_is_known_before_a_training(server, base, home):
 
 def test_an_address_has_one_endpoint_however_it_is_spelled():
     assert Endpoint.shared("http://LOCALHOST:9/v1/") is Endpoint.shared("http://localhost:9")
+
+
+def test_the_advice_on_a_name_that_is_not_served_ends_in_no_circle(base):
+    """A model whose files are here is never renamed to one that has none; the other way round, both ways are given."""
+    listed = [{"id": "first"}, {"id": "second"}]
+    with pytest.raises(ServingError) as here:
+        match_base(str(base), listed, "there")
+    assert here.value.fix == f"start the server with --served-model-name {base}"
+    with pytest.raises(ServingError) as elsewhere:
+        match_base("nonesuch", listed, "there")
+    assert "write base_model = 'first' (training needs its files here)" in elsewhere.value.fix
+    with pytest.raises(ServingError) as missing:
+        resolve_model("first")
+    assert "--served-model-name FOLDER" in missing.value.fix
+    assert "burnish doctor" not in missing.value.fix

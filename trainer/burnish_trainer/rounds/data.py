@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 import burnish
-from burnish.errors import BackendUnavailable
+from burnish.errors import BackendUnavailable, EvaluationError
 from burnish.files.storage import make_private_folder
 from burnish.journal.index.trajectory_index import Query
 from burnish.records import Task, Trajectory
@@ -38,7 +38,8 @@ def collect_rollouts(one: RetrainRound) -> dict[str, Any]:
     """Run the agent on training tasks and record the runs; runs that a killed call recorded are not repeated.
 
     Raises:
-        BackendUnavailable: Most runs met an error of the backend.
+        BackendUnavailable: Most runs met an error of the infrastructure, most of them of the backend.
+        EvaluationError: Most of these errors came from the environment.
     """
     from burnish_trainer.evaluation.runner import RunCollection
 
@@ -56,22 +57,32 @@ def collect_rollouts(one: RetrainRound) -> dict[str, Any]:
         more = _run_missing(one, _choose_focused(found.results, rest, focused), known)
         found = RunCollection([*found.results, *more.results], found.seconds + more.seconds)
     console.say(f"  {len(found.results)} fresh runs, {found.success_rate:.1%} succeeded")
-    lost = sum(found.faults.values())
-    for error, count in found.faults.items():
-        console.say(f"  [yellow]{count} runs met an error of the backend[/]: {error}")
-    if lost > _MOST_LOST * len(found.results):
-        raise BackendUnavailable(
-            f"{lost} of {len(found.results)} fresh runs met an error of the backend: "
-            f"{next(iter(found.faults))}",
-            "a backend that answers",
-            f"burnish retrain {subject.name}, once it does",
-        )
+    _require_runs(subject.name, found)
     return {
         "runs": len(found.results),
         "success_rate": found.success_rate,
         "seed": seed,
         "infrastructure_errors": found.faults,
     }
+
+
+def _require_runs(agent: str, found: RunCollection) -> None:
+    """Say which runs were lost to infrastructure errors; raise if they are too many."""
+    from burnish_trainer.evaluation.attempts.ended import ENVIRONMENT
+    from burnish_trainer.evaluation.attempts.refusals import name_fault_source
+
+    lost = sum(found.faults.values())
+    for error, count in found.faults.items():
+        console.say("  {}", f"{count} runs met an error of the infrastructure: {error}")
+    if lost <= _MOST_LOST * len(found.results):
+        return
+    source = name_fault_source(found.results)
+    commonest = max(found.faults, key=lambda error: found.faults[error])
+    told = f"{lost} of {len(found.results)} fresh runs met an error of the {source}: {commonest}"
+    fix = f"burnish doctor; then: burnish retrain {agent}"
+    if source == ENVIRONMENT:
+        raise EvaluationError(told, "an environment that opens and closes for each task", fix)
+    raise BackendUnavailable(told, "a backend that answers", fix)
 
 
 def _run_missing(one: RetrainRound, tasks: list[Task], known: list[AttemptResult]) -> RunCollection:

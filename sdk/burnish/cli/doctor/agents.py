@@ -2,7 +2,8 @@
 
 `check_agents` imports and reaches everything that the tables name, so it runs the user's modules.
 Packages above the SDK add checks under the entry-point group `burnish.doctor`: a function that
-gets an `AgentConfig` and the folder of burnish.toml, and returns or raises a `BurnishError` for what is wrong.
+gets an `AgentConfig`, the folder of burnish.toml and that of the workspace (None: the configured one), returns or raises
+a `BurnishError` for what is wrong, and may return texts on what it tried and left out.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from burnish.errors import BurnishError
 from burnish.project import AgentConfig, Project
@@ -21,19 +23,47 @@ GROUP = "burnish.doctor"
 _IMPORT_PATH = re.compile(r"[A-Za-z_][\w.]{0,200}:[A-Za-z_][\w.]{0,200}")
 
 
-def check_agents(project: Project) -> Iterator[tuple[str, list[tuple[str, str]]]]:
-    """Yield, for each agent, its name and the problems of its tables, each with its remedy."""
+class AgentCheck(NamedTuple):
+    """The findings about an agent.
+
+    Attributes:
+        name: Name of the agent.
+        problems: What is wrong, each with its remedy.
+        notes: Checks that were tried or left out.
+    """
+
+    name: str
+    problems: list[tuple[str, str]]
+    notes: list[str]
+
+
+def check_agents(project: Project, home: Path | None = None) -> Iterator[AgentCheck]:
+    """Yield what is found about each agent.
+
+    Args:
+        project: What burnish.toml declares.
+        home: Folder of the workspace.
+    """
     for name, config in sorted(project.agents.items()):
-        problems: list[BurnishError] = []
-        for check in (_check_imports, _check_model, _check_backend, *_further_checks()):
+        problems, notes = list[BurnishError](), list[str]()
+        checks = [
+            *(partial(check, config, project.folder) for check in _OWN_CHECKS),
+            *(partial(check, config, project.folder, home) for check in _further_checks()),
+        ]
+        for check in checks:
             try:
-                problems.extend(check(config, project.folder) or ())
+                for found in check() or ():  # what comes before an error is kept
+                    if isinstance(found, str):
+                        notes.append(found)
+                    else:
+                        problems.append(found)
             except BurnishError as problem:
                 problems.append(problem)
         fixes: dict[str, str] = {}
         for problem in problems:
             fixes[problem.found] = fixes.get(problem.found) or problem.fix
-        yield name, [(found, fix or "edit burnish.toml") for found, fix in fixes.items()]
+        named = [(found, fix or "edit burnish.toml") for found, fix in fixes.items()]
+        yield AgentCheck(name, named, list(dict.fromkeys(notes)))
 
 
 def find_undeclared(project: Project, home: Path | None) -> Counter[str]:
@@ -56,7 +86,7 @@ def count_without_thread(home: Path | None) -> tuple[int, int]:
     return sum(entry.thread_id is None for entry in entries), len(entries)
 
 
-def _further_checks() -> list[Callable[[AgentConfig, Path], Any]]:
+def _further_checks() -> list[Callable[..., Any]]:
     return [entry.load() for entry in metadata.entry_points(group=GROUP)]
 
 
@@ -107,3 +137,10 @@ def _check_backend(config: AgentConfig, folder: Path) -> None:
     from burnish.serving.backends import open_backend
 
     open_backend(config.backend).capabilities()
+
+
+_OWN_CHECKS: tuple[Callable[[AgentConfig, Path], Any], ...] = (
+    _check_imports,
+    _check_model,
+    _check_backend,
+)

@@ -150,7 +150,7 @@ def check_all(home: Path | None = None, *, imports: bool = True) -> Iterator[Doc
         yield from _check_compatibility()
     yield _run_check("burnish.toml", _check_project)
     if imports:
-        yield from _check_agents()
+        yield from _check_agents(home)
     for name, check in (
         ("agents in the journal", lambda: _check_undeclared(home)),
         ("threads", lambda: _check_threads(home)),
@@ -264,16 +264,19 @@ def _load_declared() -> Project | None:
         return None
 
 
-def _check_agents() -> Iterator[DoctorFinding]:
+def _check_agents(home: Path | None) -> Iterator[DoctorFinding]:
     from burnish.cli.doctor.agents import check_agents
 
     project = _load_declared()
-    for name, problems in check_agents(project) if project else ():
-        if not problems:
-            found = "imports, tasks, environment, verifiers, model and backend are usable"
-            yield DoctorFinding(name=f"agent {name}", ok=True, detail=found)
-        for problem, fix in problems:
-            yield DoctorFinding(name=f"agent {name}", ok=False, detail=problem, fix=fix)
+    for agent in check_agents(project, home) if project else ():
+        name, told = f"agent {agent.name}", list(agent.notes)
+        if not agent.problems:
+            well = "imports, tasks, environment, verifiers, model and backend are usable"
+            told = [well, *told]
+        if told:
+            yield DoctorFinding(name=name, ok=True, detail="; ".join(told))
+        for problem, fix in agent.problems:
+            yield DoctorFinding(name=name, ok=False, detail=problem, fix=fix)
 
 
 def _check_undeclared(home: Path | None) -> DoctorFinding:

@@ -42,7 +42,10 @@ def resolve_model(name: str | Path) -> Path:
     raise ServingError(
         f"no base model {str(name)!r}",
         f"a folder with config.json, a name in the local model cache, or one of: {known}",
-        f"huggingface-cli download {name}" if "/" in str(name) else "burnish doctor",
+        f"huggingface-cli download {name}"
+        if "/" in str(name)
+        else "write the folder of the model's files as base_model in burnish.toml; a server takes it as its name "
+        "with --served-model-name FOLDER",
     )
 
 

@@ -215,11 +215,14 @@ def match_base(base_model: str, listed: list[dict[str, Any]], address: str) -> s
     if folder is not None and len(listed) == 1:
         logger.warning("burnish: %s serves %s; used as %s", address, names, base_model)
         return listed[0]["id"]
+    fix = f"start the server with --served-model-name {base_model}"
+    # Without its files, base_model may be meant as another name of the server; training needs the files.
+    if sha256 is None:
+        fix = f"write base_model = {listed[0]['id']!r} (training needs its files here), or {fix}"
     raise ServingError(
         f"{address} does not serve {base_model}, only {names}",
         "the server's name of the base model",
-        f"write base_model = {listed[0]['id']!r}, or start the server with "
-        f"--served-model-name {base_model}",
+        fix,
     )
 
 

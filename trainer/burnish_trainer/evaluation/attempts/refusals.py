@@ -89,7 +89,7 @@ def explain_no_grades(agent: str, arms: Iterable[Sequence[AttemptResult]]) -> Ev
             "a verifier of burnish.toml that can decide them",
             f"burnish traces show {run}" if run else "burnish doctor",
         )
-    if sum(result.fault_of == ENVIRONMENT for result in lost) > len(lost) / 2:
+    if name_fault_source(lost) == ENVIRONMENT:
         return EvaluationError(
             f"{told}met an error of the environment: {example}",
             "an environment that opens for each task in the same state, and closes",
@@ -101,6 +101,16 @@ def explain_no_grades(agent: str, arms: Iterable[Sequence[AttemptResult]]) -> Ev
         "a backend that takes the requests of the agent" if refused else "a backend that answers",
         f"burnish doctor; then: burnish eval {agent}",
     )
+
+
+def name_fault_source(results: Iterable[AttemptResult]) -> str:
+    """Return what most infrastructure errors came from: backend or environment.
+
+    Args:
+        results: Results, among them those of infrastructure errors.
+    """
+    counts = Counter(result.fault_of or BACKEND for result in results if result.infrastructure)
+    return ENVIRONMENT if counts[ENVIRONMENT] > counts[BACKEND] else BACKEND
 
 
 def _describe_commonest(results: Sequence[AttemptResult]) -> str:
