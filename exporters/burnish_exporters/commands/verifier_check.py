@@ -95,11 +95,14 @@ def _describe_verdicts(
 def _describe_unknown(
     verifier: Verifier, verdicts: Sequence[tuple[Trajectory, Verdict]]
 ) -> Iterator[BurnishError | str]:
-    """Yield a problem for a verifier that decides no run; a note if it waits for outcomes."""
+    """Yield a problem for a verifier that decides no run; a note if it waits for outcomes or saw few runs."""
     counts = Counter(_tell_evidence(verdict) for _, verdict in verdicts)
     told = f"verifier {verifier.name} decides none of {len(verdicts)} recorded runs: {counts.most_common(1)[0][0]}"
     if traits_of(verifier).reads_outcomes:
         yield f"{told}; it waits for outcomes"
+        return
+    if len(verdicts) < _RUNS:  # a run without a task may be undecidable
+        yield told
         return
     run = verdicts[0][0].id
     yield VerificationError(

@@ -10,6 +10,7 @@ import pytest
 
 from burnish.project import AgentConfig, load_project
 from burnish.records import Task
+from burnish.testing.recording import Recording
 from burnish_exporters.commands.checking import check_agent
 from burnish_exporters.commands.environment_check import check_environment
 from burnish_exporters.tasks.set_versions import record_version
@@ -188,7 +189,6 @@ CHECKS = {
     [
         ("crash", "verifier goal_state failed on run"),
         ("dice", "gave success and then fail on the same run"),
-        ("blind", "verifier goal_state"),
     ],
 )
 def test_a_verifier_that_cannot_be_relied_on_is_named(project, kind, said):
@@ -196,6 +196,18 @@ def test_a_verifier_that_cannot_be_relied_on_is_named(project, kind, said):
     (problem,) = [one for one in look(project, project / ".burnish") if not isinstance(one, str)]
     assert said in problem.found
     assert "burnish traces show" in problem.fix
+
+
+def test_a_verifier_that_decides_no_run_is_noted_and_with_three_runs_a_problem(project):
+    (project / "clerk_checks.py").write_text(CHECKS["blind"])
+    told = "verifier goal_state decides none of 2 recorded runs"
+    found = look(project, project / ".burnish")
+    assert any(isinstance(one, str) and told in one for one in found)
+    recording = Recording(project / ".burnish")
+    recording.write_run("2a2b" * 8, task_id="task-2", task="order 2")
+    recording.writer.close()
+    (problem,) = [one for one in look(project, project / ".burnish") if not isinstance(one, str)]
+    assert "verifier goal_state decides none of 3 recorded runs" in problem.found
 
 
 def test_verifiers_are_tried_on_recorded_runs_and_judges_are_left_out(project):
