@@ -28,7 +28,6 @@ def measure_activations(model: Any, input_ids: Sequence[int], labels: Sequence[i
     from torch.nn import functional
 
     from burnish_trainer.logits import logits_at
-    from burnish_trainer.rows.merge import IGNORE
 
     device = next(model.parameters()).device
     weights = {p.untyped_storage().data_ptr() for p in model.parameters()}
@@ -43,7 +42,7 @@ def measure_activations(model: Any, input_ids: Sequence[int], labels: Sequence[i
 
     ids = torch.tensor([list(input_ids)], device=device)
     targets = torch.tensor(list(labels), device=device)[1:]
-    chosen = targets != IGNORE
+    chosen = targets >= 0  # a negative label carries no loss
     with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(note, lambda one: one):
         logits = logits_at(model, ids, chosen[None]).float()
         loss = functional.cross_entropy(logits, targets[chosen])
