@@ -148,7 +148,7 @@ def decode_columns(row: dict[str, Any]) -> dict[str, Any]:
             read[key] = json.loads(value) if isinstance(value, str | bytes) else value
         except (ValueError, RecursionError):
             raise TrainingError(f"the column {key!r} of the row is not JSON") from None
-        listed: list[Any] = read[key] or []
+        listed: Any = read[key] or []
         if not isinstance(listed, list) or not all(isinstance(one, dict) for one in listed):
             raise TrainingError(f"the column {key!r} of the row is not a list of objects")
     return {**row, **read}
