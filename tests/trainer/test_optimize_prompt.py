@@ -187,7 +187,7 @@ def test_no_more_attempts_are_made_than_the_budget_holds(project, attempts, caps
     assert report["attempts"] == made <= budget
     told = " ".join(capsys.readouterr().err.split())
     assert f"at most {budget} attempts: GEPA learns from 4 training tasks" in told
-    assert "12 held-out tasks, decision 1 on them" in told
+    assert "12 held-out tasks, a new result is decision 1 on them" in told
     assert "proven by" in told
 
     more = OptimizationOptions(budget=budget + 10 * attempts)
