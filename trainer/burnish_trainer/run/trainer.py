@@ -177,7 +177,7 @@ class AdapterTrainer(AtomicCheckpoints, SFTTrainer):
         losses: list[torch.Tensor] = []
         right: list[torch.Tensor] = []
         for part in parts:
-            loss, hits = self._compute_part(model, part, total)
+            loss, hits = _compute_part(model, part, total)
             right.append(hits)
             if len(parts) > 1 or (model.training and self._processes.count > 1):
                 self.accelerator.backward(loss)
@@ -190,21 +190,6 @@ class AdapterTrainer(AtomicCheckpoints, SFTTrainer):
             value.requires_grad_()  # the trainer's own backward pass ends here
         self._record_accuracy(right, inputs, "train" if model.training else "eval")
         return (value, {"loss": value}) if return_outputs else value
-
-    def _compute_part(
-        self, model: Any, part: dict[str, Any], total: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the loss of some rows of a step, and the number of tokens that the model would have chosen itself."""
-        labels, weights = part["labels"], part["weights"]
-        chosen = labels[:, 1:] != IGNORE
-        logits = logits_at(model, part["input_ids"], chosen)
-        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-        targets = labels[:, 1:][chosen]
-        losses = functional.cross_entropy(logits, targets, reduction="none")
-        counts = _token_weights(labels, weights)[chosen]
-        with torch.no_grad():
-            hits = ((logits.argmax(-1) == targets) & (counts > 0)).sum()
-        return (losses * counts).sum() / total, hits
 
     def _divide(self, inputs: dict[str, Any]) -> list[dict[str, Any]]:
         """Return the rows of a step that this process computes, in parts that fit into memory."""
@@ -338,6 +323,22 @@ def _take_rows(inputs: dict[str, Any], places: Sequence[int]) -> dict[str, Any]:
         "input_ids": taken["input_ids"][:, :longest],
         "labels": taken["labels"][:, :longest],
     }
+
+
+def _compute_part(
+    model: Any, part: dict[str, Any], total: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the loss of some rows of a step, and the number of tokens that the model would have chosen itself."""
+    labels, weights = part["labels"], part["weights"]
+    chosen = labels[:, 1:] != IGNORE
+    logits = logits_at(model, part["input_ids"], chosen)
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    targets = labels[:, 1:][chosen]
+    losses = functional.cross_entropy(logits, targets, reduction="none")
+    counts = _token_weights(labels, weights)[chosen]
+    with torch.no_grad():
+        hits = ((logits.argmax(-1) == targets) & (counts > 0)).sum()
+    return (losses * counts).sum() / total, hits
 
 
 def _token_weights(labels: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
