@@ -16,7 +16,7 @@ import msgspec
 import typer
 
 from burnish.cli.options import AsJson, Home
-from burnish.cli.output import print_json, print_table, shorten_text
+from burnish.cli.output import print_json, print_table, print_wide_table, shorten_text
 from burnish.errors import SettingsError
 from burnish.records import RetrainReport
 from burnish_trainer.rounds.history import RoundSummary
@@ -236,7 +236,7 @@ def _list_rounds(agent: str, found: list[RoundSummary], hooks: dict[str, dict[st
         )
         for one in found
     ]
-    print_table(f"rounds of {agent}", columns, rows)
+    (print_wide_table if rows else print_table)(f"rounds of {agent}", columns, rows)
     for name, counts in hooks.items():
         if counts.get("failed"):
             failed, sent = counts["failed"], counts["sent"]

@@ -15,6 +15,7 @@ from burnish_exporters import DatasetVersion, build_dataset
 from burnish_trainer import console
 from burnish_trainer.demo.scene import AGENT, Scene
 from burnish_trainer.demo.traffic import canary_until_decided
+from burnish_trainer.evaluation.history.store import save_evaluation
 from burnish_trainer.evaluation.runner import evaluate
 from burnish_trainer.heldout_uses import decide_and_record
 from burnish_trainer.recipes.train_recipe import recipe_of_agent
@@ -98,6 +99,7 @@ def force_release(scene: Scene, bad: str, facts: dict[str, Any]) -> dict[str, An
     write_json(path, facts)
     evaluation, rules = msgspec.convert(facts, Evaluation), scene.subject.config.gate
     decision: Decision = decide_and_record(settings.current().home, evaluation, rules)
+    save_evaluation(settings.current().home, evaluation, decision)
     console.say(
         "  gate: [bold]{}[/]: {}; forced anyway",
         decision.decision,
