@@ -33,14 +33,14 @@ def require_completion(address: str, reply: Any) -> None:
     choices = _read_field(reply, "choices")
     if not isinstance(choices, list) or not choices:
         raise unreadable_reply(address, reply if isinstance(reply, str) else f"no choices: {reply}")
-    messages = [_read_field(choice, "message") for choice in choices]  # type: ignore[reportUnknownVariableType]
+    messages = [_read_field(choice, "message") for choice in choices]
     if not all(messages):
         raise unreadable_reply(address, f"a choice without message: {choices}")
 
 
 def _read_field(value: Any, name: str) -> Any:
     """Return a field of a decoded body: of a mapping, or of the client's object."""
-    return value.get(name) if isinstance(value, dict) else getattr(value, name, None)  # type: ignore[reportUnknownVariableType]
+    return value.get(name) if isinstance(value, dict) else getattr(value, name, None)
 
 
 def explain_decoding_error(address: str, error: Exception) -> BurnishError | None:
