@@ -8,9 +8,11 @@
     folder/
       plan.json            everything that decides the bytes, and the estimate
       metrics.jsonl        one line a logged step
-      checkpoints/         the two newest whole ones, each with the hashes of its files
+      checkpoints/         the two newest whole ones and the best one, each with the hashes of its files
       adapter/             weights, configuration, fingerprint, card, lineage
       done.json            id of the published version
+
+measures/ holds what is measured of the model of a run, processes.py how several processes share a run.
 
 How it works: the folder is named after the plan, so the same call finds its own unfinished work and
 continues it.
