@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
+from functools import partial
+from types import SimpleNamespace
 
 import pytest
 
 from burnish.errors import EmptyDataset, ServingError, TrainingError, UnknownAdapter
 from burnish_trainer import Recipe, train
+from burnish_trainer.recipes import make_recipe
+from burnish_trainer.rows.examples import make_examples
 from burnish_trainer.rows.token_rows import tokenise_rows
 from burnish_trainer.run.storage import seal_checkpoint
 
@@ -106,6 +110,40 @@ def test_a_row_of_another_form_is_dropped_and_counted_and_the_rest_is_read(
     ((found, count),) = report.dropped.items()
     assert reason in found
     assert count == 1
+
+
+@pytest.mark.parametrize("objective", ["dpo", "kto", "rejection"])
+def test_objectives_that_compare_runs_drop_and_count_rows_of_another_form(
+    tokenizer, made, objective
+):
+    parts = {"train": [], "train-contrast": []}
+    for number in range(3):
+        for part, label in (("train", "success"), ("train-contrast", "fail")):
+            said = made.conversation(1234, 5678 + number)
+            if label == "fail":
+                said[-1] = {**said[-1], "content": "Done: 77"}
+            row = made.row(said, row_id=f"{number}-{label}")
+            run = {"task_id": f"t{number}", "trajectory_id": f"{number}{label}"}
+            parts[part].append({**row, **run, "verdict": {"label": label}})
+    whole = {name: list(rows) for name, rows in parts.items()}
+    broken = [
+        None,
+        {**parts["train"][0], "messages": "[{"},
+        {**parts["train"][0], "messages": [{}]},
+    ]
+    parts["train"] += broken
+
+    def examples_of(given):
+        rows = SimpleNamespace(id="shop@000000000000", rows=lambda split: given[split])
+        return make_examples(
+            rows, make_recipe(objective=objective), partial(tokenise_rows, tokenizer=tokenizer)
+        )
+
+    (found, report), (wanted, clean) = examples_of(parts), examples_of(whole)
+    assert len(found) == len(wanted) > 0
+    assert sum(report.dropped.values()) - sum(clean.dropped.values()) == 3
+    assert report.dropped["the column 'messages' of the row is not JSON"] == 1
+    assert report.dropped["a message of the row has no role"] == 1
 
 
 def test_a_changed_dataset_does_not_continue_a_run_folder(home, base, made, orders, tmp_path):

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
 
-from burnish.errors import EmptyDataset
+from burnish.errors import EmptyDataset, TrainingError
 from burnish_exporters.formats.pairs import Pair, run_pairs, step_pairs
 from burnish_trainer.recipes.train_recipe import TrainRecipe
 from burnish_trainer.rows.attempts import score_attempts, select_successes
@@ -78,14 +78,18 @@ def make_examples(
     left_out: Counter[str] = Counter()
     given = dataset.rows("train")
     if recipe.objective == "rejection":
-        given = select_successes(map(decode_columns, given), recipe.per_task, left_out)
+        given = select_successes(_decode_rows(given, left_out), recipe.per_task, left_out)
     rows, report = tokenise(given)
-    report = dataclasses.replace(
-        report, dropped={**report.dropped, **dict(sorted(left_out.items()))}
-    )
+    report = _add_dropped(report, left_out)
     if not rows:
         raise _empty_dataset(dataset, report.dropped)
     return [TrainExample((row,), (CHOSEN,)) for row in rows], report
+
+
+def _add_dropped(report: RowReport, left_out: Counter[str]) -> RowReport:
+    """Return the report with the rows that were left out before they were tokenised."""
+    dropped = Counter(report.dropped) + left_out
+    return dataclasses.replace(report, dropped=dict(sorted(dropped.items())))
 
 
 def _empty_dataset(dataset: Dataset, reasons: dict[str, int]) -> EmptyDataset:
@@ -97,15 +101,29 @@ def _empty_dataset(dataset: Dataset, reasons: dict[str, int]) -> EmptyDataset:
     )
 
 
-def _read_both_labels(dataset: Dataset, objective: str) -> list[Row]:
-    """Return successes and failures as plain data.
+def _decode_rows(rows: Iterable[Row], left_out: Counter[str]) -> Iterator[Row]:
+    """Yield rows as plain data; count those of another form by their reason."""
+    for row in rows:
+        try:
+            read = decode_columns(row)
+        except TrainingError as error:
+            left_out[error.found] += 1
+            continue
+        if all(isinstance(one.get("role"), str) for one in read["messages"] or []):
+            yield read
+        else:
+            left_out["a message of the row has no role"] += 1
+
+
+def _read_both_labels(dataset: Dataset, objective: str, left_out: Counter[str]) -> list[Row]:
+    """Return successes and failures as plain data; count rows of another form.
 
     Raises:
         EmptyDataset: One of the two is missing.
     """
     sides = {
-        "successes": [decode_columns(row) for row in dataset.rows("train")],
-        "failures": [decode_columns(row) for row in dataset.rows("train-contrast")],
+        "successes": list(_decode_rows(dataset.rows("train"), left_out)),
+        "failures": list(_decode_rows(dataset.rows("train-contrast"), left_out)),
     }
     for missing, rows in sides.items():
         if not rows:
@@ -123,7 +141,7 @@ def _make_pairs(
 ) -> tuple[list[TrainExample], RowReport]:
     unpaired: Counter[str] = Counter()
     find = step_pairs if recipe.pairs == "step" else run_pairs
-    pairs = list(find(_read_both_labels(dataset, recipe.objective), unpaired=unpaired))
+    pairs = list(find(_read_both_labels(dataset, recipe.objective, unpaired), unpaired=unpaired))
     rows, report = tokenise(row for at, pair in enumerate(pairs) for row in _side_rows(at, pair))
     sides: dict[str, list[TokenRow]] = {}
     for row in rows:
@@ -159,9 +177,12 @@ def _side_rows(at: int, pair: Pair) -> Iterator[Row]:
 
 
 def _make_labelled(dataset: Dataset, tokenise: Tokenise) -> tuple[list[TrainExample], RowReport]:
-    rows = [_count_replies(row, at) for at, row in enumerate(_read_both_labels(dataset, "kto"))]
+    left_out: Counter[str] = Counter()
+    both = _read_both_labels(dataset, "kto", left_out)
+    rows = [_count_replies(row, at) for at, row in enumerate(both)]
     wanted = {row["row_id"]: row["verdict"]["label"] == "success" for row in rows}
     found, report = tokenise(rows)
+    report = _add_dropped(report, left_out)
     by_run: dict[str, list[TokenRow]] = {}
     for row in found:
         by_run.setdefault(row.row_id, []).append(row)
@@ -186,7 +207,7 @@ def _make_scored(
 ) -> tuple[list[TrainExample], RowReport]:
     """Return runs with their advantages, for policy gradient."""
     left_out: Counter[str] = Counter()
-    both = _read_both_labels(dataset, recipe.objective)
+    both = _read_both_labels(dataset, recipe.objective, left_out)
     scored = {row["row_id"]: (row, advantage) for row, advantage in score_attempts(both, left_out)}
     found, report = tokenise(row for row, _ in scored.values())
     by_run: dict[str, list[TokenRow]] = {}
@@ -197,9 +218,7 @@ def _make_scored(
         for run in unlogged:
             del by_run[run]
         left_out["the server recorded no log-probabilities, so its age is unknown"] += len(unlogged)
-    report = dataclasses.replace(
-        report, dropped={**report.dropped, **dict(sorted(left_out.items()))}
-    )
+    report = _add_dropped(report, left_out)
     if not by_run:
         raise EmptyDataset(
             f"dataset {dataset.id} has no run to learn from by policy gradient ({json.dumps(report.dropped)})",
