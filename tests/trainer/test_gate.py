@@ -167,6 +167,15 @@ def test_regressions_that_the_current_version_has_too_are_no_reason():
     assert known.decision == "promote", known.reasons
 
 
+def test_regressions_of_a_version_that_the_gain_rejects_ask_for_no_further_attempts():
+    rejected = decide(measured(pool("heldout", total=100, before=80, won=0, lost=60)))
+    assert rejected.decision == "reject"
+    gain, regressions = rejected.reasons
+    assert "not above" in gain
+    assert "may be chance; the gain alone decides" in regressions
+    assert "repeat_base" not in regressions
+
+
 def test_regressions_of_a_version_that_never_fails_again_are_rejected_however_large_the_gain():
     """30 of 100 solved tasks are lost; run again twice, the current version solves all of them."""
     again = [[True, True] if n < 100 else [] for n in range(300)]

@@ -5,26 +5,34 @@ from __future__ import annotations
 import pytest
 from gate_by_hand import attempt
 
+from burnish.project import GateConfig
 from burnish.records import Task
 from burnish_trainer import decide, evaluate
 from burnish_trainer.evaluation.repeats import repeat_solved
 from burnish_trainer.evaluation.rollouts import RunOptions
 
 
-def asked(*, lost, repeats=2, attempts=1):
-    """Return what is run again when so many of ten solved tasks are lost; two more were never solved."""
+def asked(*, lost, won=2, repeats=2, attempts=1, aim="success", family=None):
+    """Return what is run again when so many of ten solved tasks are lost, and so many of ten others won."""
     pairs = [
-        (attempt("heldout", f"t{n}", 1, n < 10), attempt("heldout", f"t{n}", 1, lost <= n < 10))
-        for n in range(12)
+        (
+            attempt("heldout", f"t{n}", 1, n < 10),
+            attempt("heldout", f"t{n}", 1, lost <= n < 10 or n >= 20 - won),
+        )
+        for n in range(20)
     ]
-    tasks = {"heldout": [Task(id=f"t{n}", input=n) for n in range(12)], "capability": []}
+    tasks = {
+        "heldout": [Task(id=f"t{n}", input=n, data={"family": family}) for n in range(20)],
+        "capability": [],
+    }
+    rules = GateConfig(aim=aim, max_regression_rate=0.1)
     calls = []
 
     def run_again(wanted, options):
         calls.append((wanted, options))
         return [attempt("heldout", "t0", options.first, True)]
 
-    found = repeat_solved(pairs, tasks, RunOptions(attempts=attempts), (repeats, 0.1), run_again)
+    found = repeat_solved(pairs, tasks, RunOptions(attempts=attempts), repeats, rules, run_again)
     assert len(found) == len(calls)
     return calls
 
@@ -43,9 +51,20 @@ def test_nothing_is_repeated_that_decides_nothing(facts):
     assert asked(**facts) == []
 
 
+def test_nothing_is_repeated_where_the_gain_alone_rejects():
+    assert asked(lost=10, won=0) == []
+    assert asked(lost=5, won=2) != []
+    assert asked(lost=10, won=0, family="one") != [], "one family shows nothing"
+    assert asked(lost=10, won=0, aim="cost") == []
+    assert asked(lost=5, won=0, aim="cost") != [], "its loss may be within the margin"
+
+
 @pytest.mark.slow
 def test_repeated_attempts_tell_how_often_the_version_before_loses_what_it_solved(shop, engine):
-    """Attempt 1 of the base succeeds, 2 (as the successor) fails; repeated, 3 succeeds and 4 fails."""
+    """Half of the tasks succeed in turn 1 of the base and fail in 2 (as the successor); the others change places.
+
+    The tasks solved in turn 1 run again: turn 3 succeeds and turn 4 fails.
+    """
     code = (shop / "shop.py").read_text()
     code = code.replace(
         "def open(self, task): self.task = task; world.set(self)",
@@ -55,7 +74,8 @@ def test_repeated_attempts_tell_how_often_the_version_before_loses_what_it_solve
         "        self.turns[task['id']] = self.turns.get(task['id'], 0) + 1",
     )
     code = code.replace(
-        '{"task": self.task["id"], "seen": self.seen}', "{'turn': self.turns[self.task['id']]}"
+        '{"task": self.task["id"], "seen": self.seen}',
+        "{'turn': self.turns[self.task['id']] + self.task['number']}",
     )
     code += "\ndef odd_turn(trajectory, state):\n    return state['turn'] % 2 == 1\n"
     (shop / "shop.py").write_text(code)
@@ -69,9 +89,9 @@ def test_repeated_attempts_tell_how_often_the_version_before_loses_what_it_solve
     found = evaluate("shop", adapters=[None, None], fresh=True)
 
     counted = [task for name in ("heldout", "standing") for task in found.pools[name].tasks]
-    assert [(t.solved, t.lost) for t in counted] == [(1, 1)] * 16
-    assert [(t.repeats, t.lost_again) for t in counted] == [(2, 1)] * 16
-    assert found.extras["repeated"] == 32
+    assert [(t.solved, t.lost, t.won) for t in counted] == [(1, 1, 0), (0, 0, 1)] * 8
+    assert [(t.repeats, t.lost_again) for t in counted] == [(2, 1), (0, 0)] * 8
+    assert found.extras["repeated"] == 16
     regressions = [r for r in found.extras["regressions"] if r["pool"] != "capability"]
     assert {r["base"] for r in regressions} == {"2 of 3"}
-    assert any("fails 16 of 32" in reason for reason in decide(found).reasons)
+    assert any("fails 8 of 16" in reason for reason in decide(found).reasons)

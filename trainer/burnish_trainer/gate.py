@@ -133,8 +133,9 @@ def check_limits(evaluation: Evaluation, rules: Rules) -> list[CheckedLimit]:
         rules: The gate's rules.
     """
     pools = evaluation.pools
+    rejected = "heldout" in pools and rejects_by_gain(pools["heldout"], rules)
     guards = [
-        regression_guard(pools, rules.max_regression_rate),
+        regression_guard(pools, rules.max_regression_rate, rejected=rejected),
         pool_guard(pools.get("standing"), 0.0, rules.max_capability_drop),
         pool_guard(pools.get("capability"), rules.max_capability_drop, rules.max_capability_drop),
         *(cost_guards(pools["heldout"], rules) if "heldout" in pools else []),
@@ -151,6 +152,19 @@ def check_limits(evaluation: Evaluation, rules: Rules) -> list[CheckedLimit]:
         statement = f"{guard.statement}: {end}" if verdict else guard.statement
         found.append(CheckedLimit(name, guard.p_worse, adjusted[name], verdict, statement))
     return found
+
+
+def rejects_by_gain(heldout: PoolComparison, rules: Rules) -> bool:
+    """Return whether the gain on held-out tasks alone rejects, whatever the other rules find.
+
+    Args:
+        heldout: Comparison of the held-out pool.
+        rules: The gate's rules.
+    """
+    high = gain_of(heldout).interval(rules.confidence)[1]
+    if rules.aim == "cost":
+        return high < -rules.margin
+    return high <= rules.min_gain or high < rules.min_effect
 
 
 def _make_rules(given: Rules | dict[str, Any] | None) -> Rules:
@@ -175,8 +189,7 @@ def _check_gain(case: _Case) -> list[Found]:
     """Require a gain that is shown at this decision's level and is large enough to matter."""
     gain, rules, statement = case.gain, case.rules, _describe_gain(case)
     needed = max(rules.min_gain, rules.min_effect)
-    high = gain.interval(rules.confidence)[1]
-    if high <= rules.min_gain or high < needed:
+    if rejects_by_gain(case.heldout, rules):
         return [("reject", f"{statement}: not above {format_points(needed)}")]
     if case.bound <= rules.min_gain or gain.p_better > case.level:
         return [
@@ -195,7 +208,7 @@ def _check_gain(case: _Case) -> list[Found]:
 def _check_cost_aim(case: _Case) -> list[Found]:
     """Require success within the margin, and fewer output tokens."""
     margin, statement = case.rules.margin, _describe_gain(case)
-    if case.gain.interval(case.rules.confidence)[1] < -margin:
+    if rejects_by_gain(case.heldout, case.rules):
         return [("reject", f"{statement}: shown to be below {format_points(-margin)}")]
     found: list[Found] = []
     if case.bound <= -margin:
@@ -348,4 +361,4 @@ def _collect_facts(case: _Case) -> dict[str, Any]:
     }
 
 
-__all__ = ["CheckedLimit", "Rules", "check_limits", "decide"]
+__all__ = ["CheckedLimit", "Rules", "check_limits", "decide", "rejects_by_gain"]

@@ -124,7 +124,9 @@ def pool_guard(pool: PoolComparison | None, allowed: float, doubtful: float) -> 
     )
 
 
-def regression_guard(pools: Mapping[str, PoolComparison], allowed: float) -> LimitCheck | None:
+def regression_guard(
+    pools: Mapping[str, PoolComparison], allowed: float, *, rejected: bool = False
+) -> LimitCheck | None:
     """Test the tasks that were solved before and fail now, beyond what the current version loses by itself.
 
     The limit is doubtful when the excess lies more than one standard error above it. Without repeated attempts of the
@@ -133,6 +135,7 @@ def regression_guard(pools: Mapping[str, PoolComparison], allowed: float) -> Lim
     Args:
         pools: Comparisons by pool.
         allowed: Share of solved tasks that may be lost.
+        rejected: The held-out gain alone rejects, so the current version need not run again.
     """
     found = [pools[name] for name in ("heldout", "standing") if name in pools]
     solved, lost = sum(p.before.successes for p in found), sum(p.lost for p in found)
@@ -148,9 +151,10 @@ def regression_guard(pools: Mapping[str, PoolComparison], allowed: float) -> Lim
     ]
     excess = measure_excess_loss(tasks)
     if not excess.repeats:
-        doubt = (
-            "the current version was not run again, so some of them may be chance; "
-            "set repeat_base or attempts in [agent.NAME.evaluate]"
+        doubt = "the current version was not run again, so some of them may be chance; " + (
+            "the gain alone decides"
+            if rejected
+            else "set repeat_base or attempts in [agent.NAME.evaluate]"
         )
         return LimitCheck("regressions", statement, 1.0, doubt=doubt)
     again = f"{excess.lost_again} of {excess.repeats}"

@@ -175,8 +175,8 @@ def _run_sides(
         def run_before(tasks: dict[str, list[Task]], more: RunOptions) -> list[AttemptResult]:
             return run_arm(subject, versions[0], tasks, more, loop=loop, fresh=fresh).results
 
-        limits = (table.repeat_base, gate.max_regression_rate)
-        return sides, pairs, repeat_solved(pairs, pools, options, limits, run_before)
+        again = repeat_solved(pairs, pools, options, table.repeat_base, gate, run_before)
+        return sides, pairs, again
 
 
 def _compare_pools(
