@@ -1,4 +1,4 @@
-"""Trace the lineage of a span, trajectory, row, dataset, adapter or deployment.
+"""Trace the lineage of a span, trajectory, row, dataset, adapter, prompt or deployment.
 
 `trace_lineage` is the entry. Each node is a dict with `kind` and `id`; `parents` holds its origins and `children` what
 was made from it, recursively.
@@ -10,7 +10,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from burnish.errors import BurnishError, WorkspaceError
+from burnish.adapters.prompt_store import PromptStore
+from burnish.errors import BurnishError, RegistryError, WorkspaceError
 from burnish.files.artefacts import (
     MANIFESTS,
     find_unreadable,
@@ -52,14 +53,14 @@ def trace_lineage(workspace: LineageWorkspace, identifier: str) -> Node:
 
     Args:
         workspace: The workspace.
-        identifier: Id of an adapter or dataset version, name of a deployed agent, or id of a row, a trajectory (or its
-            beginning) or a span.
+        identifier: Id of an adapter, prompt or dataset version, name of a deployed agent, or id of a row, a trajectory
+            (or its beginning) or a span.
 
     Raises:
         WorkspaceError: If the workspace holds nothing of that name.
     """
     found = _find_node(workspace, identifier)
-    unread = find_unreadable(workspace.home)
+    unread = [*find_unreadable(workspace.home), *PromptStore(workspace.home).find_altered()]
     return {**found, "unread": [str(path) for path in unread]} if unread else found
 
 
@@ -82,14 +83,17 @@ def _find_node(workspace: LineageWorkspace, identifier: str) -> Node:
 
 
 def _describe_run(home: Path, trajectory: Trajectory) -> Node:
-    """Describe a trajectory, with the adapters that wrote its replies as parents."""
+    """Describe a trajectory, with the adapters and prompts that its replies were written with as parents."""
     adapters = sorted({p.adapter for p in trajectory.policies if p.adapter})
+    prompts = sorted({p.prompt for p in trajectory.policies if p.prompt})
     return {
         "kind": "trajectory",
         "id": trajectory.id,
         "agent": trajectory.agent,
         "policies": [policy.adapter for policy in trajectory.policies],
-        "parents": [made for name in adapters if (made := _find_version(home, name)) is not None],
+        "parents": [
+            made for name in (*adapters, *prompts) if (made := _find_version(home, name)) is not None
+        ],
     }
 
 
@@ -161,7 +165,7 @@ def _list_children(home: Path, kind: str, identifier: str) -> list[Node]:
         for path in sorted(home.glob(f"{other}s/[!.]*/{name}"))
         if path.parent.name != identifier and identifier in list_parents(read_manifest(path) or {})
     ]
-    if kind == "adapter":
+    if kind != "dataset":
         for agent in _list_agents(home):
             deployed = _find_deployment(home, agent) or {"parents": []}
             told = [parent for parent in deployed["parents"] if parent["id"] == identifier]
@@ -185,16 +189,20 @@ def _find_deployment(home: Path, agent: str) -> Node | None:
     if not version:
         return None
     arms = {arm: document.get(arm) for arm in ("stable", "canary")}
-    served = {arm: told["adapter"] for arm, told in arms.items() if told and told.get("adapter")}
+    served = [
+        (arm, told[kind])
+        for arm, told in arms.items()
+        for kind in ("adapter", "prompt")
+        if told and told.get(kind)
+    ]
     parents = [
-        {**(_find_version(home, name) or _make_missing(name)), "as": arm}
-        for arm, name in served.items()
+        {**(_find_version(home, name) or _make_missing(name)), "as": arm} for arm, name in served
     ]
     return {"kind": "deployment", "id": agent, "state": document.get("state"), "parents": parents}
 
 
 def _find_version(home: Path, identifier: str) -> Node | None:
-    """Return an adapter or dataset version with its parents; None if it does not exist."""
+    """Return an adapter, prompt or dataset version with its parents; None if it does not exist."""
     long = len(identifier.encode("utf-8", "surrogatepass")) > _LONGEST_NAME
     if long or identifier.startswith(".") or not is_component(identifier):
         return None
@@ -215,7 +223,24 @@ def _find_version(home: Path, identifier: str) -> Node | None:
             "trajectories": (content.get("extras") or {}).get("trajectories"),
             "parents": [_find_version(home, parent) or _make_missing(parent) for parent in parents],
         }
-    return None
+    return _find_prompt(home, identifier)
+
+
+def _find_prompt(home: Path, identifier: str) -> Node | None:
+    """Return a prompt version, which has no parents; None if it does not exist or was altered."""
+    try:
+        version = PromptStore(home).get(identifier)
+    except RegistryError:
+        return None
+    return {
+        "kind": "prompt",
+        "id": identifier,
+        "agent": version.agent,
+        "created_at": version.created_at,
+        "forced": _was_forced(home, identifier),
+        "gate": _list_decisions(home, identifier),
+        "parents": [],
+    }
 
 
 def _make_missing(identifier: str) -> Node:
@@ -227,14 +252,16 @@ def _list_agents(home: Path) -> list[str]:
     return sorted({one.agent for one in _list_candidates(home)})
 
 
-def _was_forced(home: Path, adapter: str) -> bool:
-    """Return True if the version was forced past the gate for any agent."""
-    return any(one.forced for one in _list_candidates(home) if one.adapter == adapter)
+def _was_forced(home: Path, version: str) -> bool:
+    """Return True if the adapter or prompt was forced past the gate for any agent."""
+    return any(
+        one.forced for one in _list_candidates(home) if version in (one.adapter, one.prompt)
+    )
 
 
-def _list_decisions(home: Path, adapter: str) -> list[Node]:
-    """List the gate's decisions on a version, oldest first; empty if the control database is damaged."""
-    return _list_actions(home, adapter, "decided")
+def _list_decisions(home: Path, version: str) -> list[Node]:
+    """List the gate's decisions on an adapter or prompt, oldest first; empty if the control database is damaged."""
+    return _list_actions(home, version, "decided")
 
 
 def _list_overridden(home: Path, adapter: str) -> list[str]:
@@ -243,7 +270,7 @@ def _list_overridden(home: Path, adapter: str) -> list[str]:
     return list(dict.fromkeys(finding for one in actions for finding in one.get("findings", ())))
 
 
-def _list_actions(home: Path, adapter: str, action: str) -> list[Node]:
+def _list_actions(home: Path, version: str, action: str) -> list[Node]:
     """List the actions on a version in the audit trail, oldest first; empty if the database is damaged."""
     from burnish.adapters import Registry
 
@@ -254,7 +281,8 @@ def _list_actions(home: Path, adapter: str, action: str) -> list[Node]:
     return [
         {"agent": one["agent"], "at_ns": one["at_ns"], **details}
         for one in found
-        if isinstance(details := one["detail"], dict) and details.get("adapter") == adapter
+        if isinstance(details := one["detail"], dict)
+        and version in (details.get("adapter"), details.get("prompt"))
     ]
 
 

@@ -10,7 +10,7 @@ A version holds the text of each named prompt of an agent; most agents have one,
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -148,15 +148,27 @@ class PromptStore:
 
     def list(self, agent: str | None = None) -> list[PromptVersion]:
         """List the versions, oldest first; files that were altered are left out."""
-        found: list[PromptVersion] = []
-        for path in sorted(self.folder.glob("*/prompt.json")):
-            try:
-                version = self.get(path.parent.name)
-            except RegistryError:
-                continue
-            if agent in (None, version.agent):
-                found.append(version)
+        found = [
+            version
+            for version in map(self._read, self._list_files())
+            if version is not None and agent in (None, version.agent)
+        ]
         return sorted(found, key=lambda version: (version.created_at, version.id))
+
+    def find_altered(self) -> Sequence[Path]:
+        """Return the files that were altered or damaged, which `list` leaves out."""
+        return [path for path in self._list_files() if self._read(path) is None]
+
+    def _list_files(self) -> Iterator[Path]:
+        """Return the file of each version."""
+        return iter(sorted(self.folder.glob("*/prompt.json")))
+
+    def _read(self, path: Path) -> PromptVersion | None:
+        """Read the version in a file; None if it was altered."""
+        try:
+            return self.get(path.parent.name)
+        except RegistryError:
+            return None
 
 
 @lru_cache(maxsize=256)

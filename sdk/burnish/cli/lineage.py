@@ -16,7 +16,7 @@ def show_lineage(
     identifier: Annotated[
         str,
         typer.Argument(
-            help="A dataset or adapter version, an agent, a row, a trajectory or a span."
+            help="A dataset, adapter or prompt version, an agent, a row, a trajectory or a span."
         ),
     ],
     home: Home = None,

@@ -13,7 +13,7 @@ from burnish.adapters.pointer import PointerReader, decode_pointer
 from burnish.adapters.prompt_store import PromptStore
 from burnish.canary import Rollout
 from burnish.capture import faults
-from burnish.errors import CaptureError, RegistryError
+from burnish.errors import CaptureError, RegistryError, WorkspaceError
 from burnish.langchain import RoutingMiddleware
 from burnish.langchain.given_prompts import give_prompts
 from burnish.project import CanaryConfig
@@ -121,6 +121,44 @@ def test_calls_and_runs_are_recorded_with_the_prompt_that_answered(rollout, home
         for call in run.model_calls
     ]
     assert set(policies) == {("stable", None), ("canary", better)}
+
+
+def test_lineage_follows_a_prompt_from_its_runs_to_the_agent_that_it_serves(rollout, home, better):
+    ask_many(make_graph(), 12)
+    burnish.flush()
+    workspace = burnish.Workspace(home)
+
+    runs = {tuple(p.prompt for p in run.policies): run for run in workspace.trajectories()}
+    parents = {
+        prompts: [(one["kind"], one["id"]) for one in workspace.lineage(run.id)["parents"]]
+        for prompts, run in runs.items()
+    }
+    assert parents == {(None,): [], (better,): [("prompt", better)]}
+
+    (served,) = workspace.lineage("support")["parents"]
+    assert (served["kind"], served["id"], served["as"]) == ("prompt", better, "canary")
+
+    found = workspace.lineage(better)
+    assert (found["agent"], found["forced"], found["parents"]) == ("support", False, [])
+    assert found["children"] == [
+        {"kind": "deployment", "id": "support", "as": "canary", "children": []}
+    ]
+
+
+def test_lineage_of_a_prompt_names_its_decisions_and_an_altered_file(home, better):
+    store = SqlControlStore(home)
+    decided = {"adapter": None, "prompt": better, "decision": "promote", "facts": {}}
+    with store.transaction() as connection:
+        store.record_action(connection, "support", "decided", decided)
+    (told,) = burnish.Workspace(home).lineage(better)["gate"]
+    assert (told["agent"], told["decision"]) == ("support", "promote")
+
+    path = home / "prompts" / better / "prompt.json"
+    path.write_text(path.read_text().replace("stock", "shelf"))
+    with pytest.raises(WorkspaceError):
+        burnish.Workspace(home).lineage(better)
+    other = PromptStore(home).put("support", {"system": "Be brief."})
+    assert burnish.Workspace(home).lineage(other.id)["unread"] == [str(path)]
 
 
 def test_a_nested_agent_is_recorded_with_its_own_prompt(home, better):
