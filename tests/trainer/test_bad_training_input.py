@@ -146,6 +146,20 @@ def test_objectives_that_compare_runs_drop_and_count_rows_of_another_form(
     assert report.dropped["a message of the row has no role"] == 1
 
 
+def test_a_row_longer_than_the_models_context_is_dropped_and_counted(
+    home, base, made, orders, tmp_path
+):
+    """The recipe sets no length; the model has 512 positions, and is served with no more."""
+    said = made.conversation(1234, 5678)
+    long = [{**said[0], "content": f"total of order {'7 ' * 900}"}, *said[1:]]
+    rows = made.Rows(found=[*orders.found[:8], made.row(long, row_id="long")])
+    train(rows, base_model=base, recipe=QUICK, out=tmp_path / "run")
+    counted = json.loads((tmp_path / "run" / "plan.json").read_text())["rows"]
+    assert counted["rows"] == 8
+    assert counted["dropped"] == {"too long: over 512 tokens": 1}
+    assert counted["longest"] < 512
+
+
 def test_a_changed_dataset_does_not_continue_a_run_folder(home, base, made, orders, tmp_path):
     """The run of the first rows is on disk; other rows give another plan, which leaves it as it is."""
     rows = made.Rows(found=orders.found[:8])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -130,6 +131,18 @@ def test_a_pair_is_one_row_with_two_sides(version, cli):
     assert code == 0
     assert [sequence["part"] for sequence in sequences] == ["chosen", "rejected"]
     assert all(0 < sequence["loss_tokens"] < sequence["tokens"] for sequence in sequences)
+
+
+def test_a_row_longer_than_the_models_context_is_shown_as_training_drops_it(
+    version, base, tmp_path, cli
+):
+    folder = shutil.copytree(base, tmp_path / "model")
+    settings = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**settings, "max_position_embeddings": 16}))
+    _, printed = cli(version.path, "--tokenizer", folder, "--json")
+    assert [one["dropped"] for one in json.loads(printed)["sequences"]] == [
+        "too long: over 16 tokens"
+    ]
 
 
 def test_the_command_ends_as_documented(version, tmp_path, cli):

@@ -125,7 +125,7 @@ def test_embedded_and_served_with_and_without_token_and_with_failing_requests(
     found, expected = measure(good)
     pool = found.pools["heldout"]
     assert expected.decision == "promote", expected.reasons
-    ways = [{}, {"token": _TOKEN, "share": 0.03}]
+    ways = [{}, {"token": _TOKEN}, {"share": 0.03}, {"token": _TOKEN, "share": 0.03}]
     for way in ways:
         with serving(shop, base, monkeypatch, **way) as app:
             served, decision = measure(good)

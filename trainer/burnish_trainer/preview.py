@@ -19,6 +19,7 @@ from burnish_trainer.rows.rendering import ChatTokenizer
 from burnish_trainer.rows.token_rows import tokenise_rows
 
 if TYPE_CHECKING:
+    from burnish.serving.contract.model_contract import ModelContract
     from burnish_exporters.dataset import DatasetVersion
 
 Row = dict[str, Any]
@@ -182,14 +183,9 @@ def preview_row(
     """  # fmt: skip
     version = _find_version(dataset, home)
     chosen = _first_row(rows_of(version, form, split), rows)
-    found = list(
-        select_shown(
-            chosen,
-            load_tokenizer(tokenizer),
-            max_length=max_length,
-            end_ids=_read_end_ids(tokenizer),
-        )
-    )
+    loaded, contract = load_tokenizer(tokenizer), _read_contract(tokenizer)
+    limit = contract.limit_length(max_length)
+    found = list(select_shown(chosen, loaded, max_length=limit, end_ids=contract.end_ids))
     if as_json:
         print_json({"version": version.id, "sequences": [sequence.as_dict() for sequence in found]})
         return
@@ -217,12 +213,12 @@ def load_tokenizer(name: str) -> ChatTokenizer:
         ) from problem
 
 
-def _read_end_ids(name: str) -> frozenset[int]:
-    """Read every token that ends a generation of a base model."""
+def _read_contract(name: str) -> ModelContract:
+    """Read the contract of a base model."""
     from burnish.serving.contract.base_models import resolve_model
     from burnish.serving.contract.model_contract import read_contract
 
-    return read_contract(resolve_model(name)).end_ids
+    return read_contract(resolve_model(name))
 
 
 def _find_version(dataset: str, home: Path | None) -> DatasetVersion:

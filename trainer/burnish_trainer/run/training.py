@@ -173,9 +173,11 @@ def _prepare_job(
     contract = read_contract(base)
     refuse_to_train(contract)
     model, tokenizer = load_base(base, recipe)
-    limit = min((n for n in (recipe.max_length, contract.context) if n), default=None)
     tokenise = functools.partial(
-        tokenise_rows, tokenizer=tokenizer, max_length=limit, end_ids=contract.end_ids
+        tokenise_rows,
+        tokenizer=tokenizer,
+        max_length=contract.limit_length(recipe.max_length),
+        end_ids=contract.end_ids,
     )
     examples, report = make_examples(dataset, recipe, tokenise)
     heldout_rows, _ = tokenise(dataset.rows("heldout"))

@@ -99,6 +99,10 @@ class ModelContract:
         """Return the kinds of attention that occur."""
         return frozenset(self.attention)
 
+    def limit_length(self, wanted: int | None) -> int | None:
+        """Return the smaller of a wanted length and the model's context, in tokens; None if neither is set."""
+        return min((n for n in (wanted, self.context) if n), default=None)
+
 
 def read_contract(folder: str | Path) -> ModelContract:
     """Read the contract of the model in a folder.
