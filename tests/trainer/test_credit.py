@@ -68,6 +68,16 @@ def test_grpo_by_hand_counts_an_attempt_once_whatever_its_length():
     assert grpo(runs, scale="none")["a", 0] == 0.5
 
 
+def test_rewards_of_plus_and_minus_one_have_the_advantages_of_one_and_zero():
+    """Both are a shift and a factor of each other; only the 1e-4 beside the deviation is left of the difference."""
+    solved = [True, True, False, True, False]
+    names = "abcde"
+    plain = grpo([attempt(n, float(x)) for n, x in zip(names, solved, strict=True)])
+    signed = grpo([attempt(n, 2.0 * x - 1.0) for n, x in zip(names, solved, strict=True)])
+    assert [signed[n, 0] for n in names] == pytest.approx([plain[n, 0] for n in names], rel=2e-4)
+    assert signed["a", 0] > 0 > signed["c", 0]
+
+
 def test_grpo_scales_by_the_batch():
     runs = [*PAIR, attempt("c", 1.0, task="u"), attempt("d", 1.0, task="u")]
     deviation = np.std([1, 0, 1, 1], ddof=1) + 1e-4

@@ -166,6 +166,9 @@ def test_the_gap_compares_tasks_of_training_with_heldout_ones(measured, facts):
 def test_rounds_tell_diversity_entropy_and_pass_at_k(measured, facts):
     base, adapted = facts["rounds"]
     assert (base["adapter"], adapted["adapter"]) == (None, measured.adapter)
+    assert (base["objective"], adapted["objective"]) == (None, "sft")
+    (table,) = (table for table in list_tables(facts) if table.title == "Rounds")
+    assert [row[0] for row in table.rows] == ["base", f"{measured.adapter} (sft)"]
     for one, side in ((base, "before"), (adapted, "after")):
         ids = [
             r["trajectory_id"]

@@ -96,7 +96,7 @@ def assemble_report(
         "limits": measure_limits(evaluation, found.decision) if len(sides) == 2 else [],
         "power": measure_power(evaluation, found.decision, workspace.home),
         "gap": measure_gaps(evaluation, sides),
-        "rounds": measure_rounds(evaluation, sides),
+        "rounds": measure_rounds(evaluation, sides, workspace.home),
         "learning": {name: read_learning(workspace.home, versions[name]) for name in sides},
         "unknown": evaluation.unknown,
         "seconds": evaluation.seconds,

@@ -203,7 +203,7 @@ def _round_table(rounds: list[Json]) -> ReportTable:
         external = one["external_share"]
         rows.append(
             [
-                one["name"] + ("" if one["same_tasks"] else " (other tasks)"),
+                _name_round(one),
                 format_rate(one["success"]),
                 *("-" if rate is None else format_rate(rate) for rate in passed),
                 *(format_number(distinct[key], 2) for key in ("actions", "sequences", "states")),
@@ -221,6 +221,13 @@ def _round_table(rounds: list[Json]) -> ReportTable:
         + " No log-probabilities were captured, so there is no entropy." * uncaptured,
         "no held-out task was attempted",
     )  # fmt: skip
+
+
+def _name_round(one: Json) -> str:
+    """Return the name of a round with its objective, and a word if it was measured on other tasks."""
+    told = [one["objective"] or "", "" if one["same_tasks"] else "other tasks"]
+    facts = ", ".join(filter(None, told))
+    return one["name"] + (f" ({facts})" if facts else "")
 
 
 def _learning_table(facts: Json) -> ReportTable:

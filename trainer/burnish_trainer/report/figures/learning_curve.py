@@ -46,6 +46,22 @@ def read_learning(home: Path, adapter: str | None) -> Json:
     }
 
 
+def read_objective(home: Path, adapter: str | None) -> str | None:
+    """Return the objective that an adapter was trained with; None of the base model and of adapters from elsewhere.
+
+    Args:
+        home: Folder of the workspace.
+        adapter: The version; None is the base model.
+    """
+    if adapter is None:
+        return None
+    try:
+        found = AdapterStore(home).get(adapter).plan.get("objective")
+    except BurnishError:
+        return None
+    return found if isinstance(found, str) else None
+
+
 def _read_lines(path: Path) -> list[dict[str, Any]]:
     return [line for line in read_metrics(path) if "step" in line and "loss" in line]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -16,6 +17,7 @@ from burnish_trainer.evaluation.guards.round_facts import (
     decode_round,
     measure_behaviour,
 )
+from burnish_trainer.report.figures.learning_curve import read_objective
 from burnish_trainer.report.figures.shares import Json, describe_mean
 from burnish_trainer.report.sides import SIDES, MeasuredSide
 
@@ -40,12 +42,17 @@ def measure_gaps(evaluation: Evaluation, sides: Mapping[str, MeasuredSide]) -> d
     return found
 
 
-def measure_rounds(evaluation: Evaluation, sides: Mapping[str, MeasuredSide]) -> list[Json]:
+def measure_rounds(
+    evaluation: Evaluation, sides: Mapping[str, MeasuredSide], home: Path
+) -> list[Json]:
     """Return the rounds up to the evaluation, oldest first; without a record of rounds, its own versions.
+
+    Each names the objective of its training, so that a harder one stands beside the simple one.
 
     Args:
         evaluation: What was measured.
         sides: Attempts and runs by side.
+        home: Folder of the workspace.
     """
     guards: Any = evaluation.extras.get("guards") or {}
     rounds = [one for value in guards.get("rounds", []) if (one := decode_round(value))]
@@ -59,7 +66,13 @@ def measure_rounds(evaluation: Evaluation, sides: Mapping[str, MeasuredSide]) ->
     elif rounds[-1].prompt is None:  # a record of an earlier version of burnish
         rounds[-1] = msgspec.structs.replace(rounds[-1], prompt=evaluation.after_prompt)
     newest = rounds[-1].tasks_sha256 if rounds else ""
-    return [_describe_round(one, same_tasks=one.tasks_sha256 == newest) for one in rounds]
+    return [
+        {
+            **_describe_round(one, same_tasks=one.tasks_sha256 == newest),
+            "objective": read_objective(home, one.adapter),
+        }
+        for one in rounds
+    ]
 
 
 def _measure_version(version: ArmVersion, side: MeasuredSide) -> RoundFacts:
