@@ -22,10 +22,11 @@ from burnish_trainer.tree.planner import count_distinct, share_rows
 TENSORS = "adapter_model.safetensors"
 
 CHILD = """
-import json, os, sys
+import json, os, signal, sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import burnish_trainer.run.checkpoints as checkpoints
 import burnish_trainer.run.training as training
 from burnish import settings
 from burnish_trainer import Recipe, train
@@ -36,6 +37,14 @@ def make_double(job, **arguments):
     in_double(job.model)
     arguments["args"].adam_epsilon = 1e-3  # Adam's own, 1e-8, magnifies the rounding of gradients near 0
     return make_trainer(job, **arguments)
+
+def seal_and_die(staged, final, seal=checkpoints.seal_checkpoint):
+    seal(staged, final)
+    if len(list(final.parent.glob("checkpoint-*"))) == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+if os.environ.get("KILLED") == "yes":
+    checkpoints.seal_checkpoint = seal_and_die
 
 home, base, rows, jobs, helpers = sys.argv[1:]
 sys.path.insert(0, helpers)
@@ -95,10 +104,12 @@ DIVIDED = {
 }
 
 
-def launch(arguments, processes, **environ):
-    launcher = [sys.executable]
-    if processes:
-        launcher += ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+TORCHRUN = "-m torch.distributed.run --standalone --nproc-per-node"
+ACCELERATE = "-m accelerate.commands.launch --multi_gpu --num_machines 1 --mixed_precision no --dynamo_backend no --num_processes"
+
+
+def launch(arguments, processes, launcher=TORCHRUN, **environ):
+    launcher = [sys.executable, *([*launcher.split(), str(processes)] if processes else [])]
     return subprocess.run(
         [*launcher, *arguments],
         env={**os.environ, "OMP_NUM_THREADS": "1", "BURNISH_QUIET": "", **environ},
@@ -109,7 +120,7 @@ def launch(arguments, processes, **environ):
 
 
 def run_jobs(tmp_path, base, rows, jobs, processes=0, **environ):
-    """Train in processes of torchrun, or in one without it; return for each job the facts of each process."""
+    """Train in processes of a launcher, or in one without it; return for each job the facts of each process."""
     script = tmp_path / "train_jobs.py"
     script.write_text(CHILD)
     home = tmp_path / f"home{processes}"
@@ -149,6 +160,28 @@ def test_two_processes_give_the_losses_and_the_adapter_of_one(tmp_path, base, tw
         assert here == there, name  # both processes know the version, and one of them made it
         (other,) = wanted[name.removesuffix("-fsdp")]
         assert compare_runs(here, other) < (1e-12 if "double" in name else 1e-6), name
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_killed_processes_of_accelerate_go_on_to_the_bytes_of_torchrun(tmp_path, base, two_sided):
+    """The first process is killed after its second checkpoint; the launcher ends the other one."""
+    jobs = {"cut": USUAL["cut"]}
+    started, killed = tmp_path / "torchrun", tmp_path / "accelerate"
+    for folder in (started, killed):
+        folder.mkdir()
+    whole, wanted = run_jobs(started, base, two_sided, jobs, 2)
+    assert whole.returncode == 0, whole.stderr[-3000:]
+    first, none = run_jobs(killed, base, two_sided, jobs, 2, launcher=ACCELERATE, KILLED="yes")
+    assert (first.returncode != 0, none) == (True, {}), first.stderr[-3000:]
+    (run,) = (killed / "home2" / "runs").iterdir()
+    assert len(list((run / "checkpoints").glob("checkpoint-*"))) == 2
+    second, found = run_jobs(killed, base, two_sided, jobs, 2, launcher=ACCELERATE)
+    assert second.returncode == 0, second.stderr[-3000:]
+    versions = [facts[0] for facts in (*found["cut"], *wanted["cut"])]
+    assert len(versions) == 4
+    assert len(set(versions)) == 1, "the name of a version is the hash of its bytes"
+    assert len(lines_of(run)) == len(lines_of(Path(wanted["cut"][0][2])))
 
 
 def compare_runs(shared, single):
