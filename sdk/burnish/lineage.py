@@ -92,7 +92,9 @@ def _describe_run(home: Path, trajectory: Trajectory) -> Node:
         "agent": trajectory.agent,
         "policies": [policy.adapter for policy in trajectory.policies],
         "parents": [
-            made for name in (*adapters, *prompts) if (made := _find_version(home, name)) is not None
+            made
+            for name in (*adapters, *prompts)
+            if (made := _find_version(home, name)) is not None
         ],
     }
 
@@ -254,9 +256,7 @@ def _list_agents(home: Path) -> list[str]:
 
 def _was_forced(home: Path, version: str) -> bool:
     """Return True if the adapter or prompt was forced past the gate for any agent."""
-    return any(
-        one.forced for one in _list_candidates(home) if version in (one.adapter, one.prompt)
-    )
+    return any(one.forced for one in _list_candidates(home) if version in (one.adapter, one.prompt))
 
 
 def _list_decisions(home: Path, version: str) -> list[Node]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
+import functools
 import importlib
 import inspect
+import types
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -46,7 +48,7 @@ class PrivateName(msgspec.Struct, frozen=True, kw_only=True):
         if not last:
             return True
         if self.of_instance:
-            return f"self.{last}" in _source_of(found)
+            return last in _attributes_of(found)
         there = getattr(found, last, _ABSENT)
         return there is not _ABSENT and self.value in (None, there)
 
@@ -81,13 +83,21 @@ class LibraryTable(msgspec.Struct, frozen=True, kw_only=True):
         return [name for name in self.names if not name.is_present()]
 
 
-def _source_of(kind: type) -> str:
-    """Return the source of the methods of a class and its bases.
+@functools.lru_cache(maxsize=32)
+def _attributes_of(kind: type) -> frozenset[str]:
+    """Return the names that the methods of a class and its bases read or set, from their compiled code."""
+    methods = (each for base in kind.__mro__ for each in vars(base).values())
+    return frozenset(
+        name for method in methods for code in _codes_of(method) for name in code.co_names
+    )
 
-    The module of a class comes from the class object, because a class may name another module.
-    """
-    found: list[str] = []
-    for method in (each for base in kind.__mro__ for each in vars(base).values()):
-        with contextlib.suppress(OSError, TypeError):
-            found.append(inspect.getsource(method))
-    return "\n".join(found)
+
+def _codes_of(method: Any) -> Iterator[types.CodeType]:
+    """Yield the code of a method or property, below decorators, with the functions inside it."""
+    for function in (getattr(method, "fget", None), getattr(method, "__func__", None), method):
+        waiting = [getattr(inspect.unwrap(function), "__code__", None)] if function else []
+        while waiting:
+            code = waiting.pop()
+            if isinstance(code, types.CodeType):
+                yield code
+                waiting += [one for one in code.co_consts if isinstance(one, types.CodeType)]

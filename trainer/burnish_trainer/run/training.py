@@ -47,8 +47,10 @@ from burnish_trainer.run.storage import (
 if TYPE_CHECKING:
     from burnish_trainer.run.processes import Parallel, Processes
     from burnish_trainer.run.steps import RunSteps
+    from burnish_trainer.tree.planner import ExecutionPlan
 
 _REPORTED = ("loss", "mean_token_accuracy", "mean_token_probability")
+_SETTLED: dict[str, ExecutionPlan] = {}  # the newest one, by the hash of what decides it
 
 
 @dataclass
@@ -102,7 +104,7 @@ def train(
         EmptyDataset: No row can be learned from.
         TrainingError: The recipe, the base model or the run folder cannot be used.
     """
-    from burnish_trainer.recipes.lora import choose_threads
+    from burnish_trainer.recipes.lora import choose_threads, use_threads
     from burnish_trainer.run.processes import join_processes
 
     settled = make_recipe(recipe, **({} if objective is None else {"objective": objective}))
@@ -122,7 +124,7 @@ def train(
         if done is not None:
             console.say("  {} is already trained", done.id)
             return done
-        with _torch_threads(choose_threads(job.model, settled)), explain_full_disk(job.folder):
+        with use_threads(choose_threads(job.model, settled)), explain_full_disk(job.folder):
             return _run_job(job)
 
 
@@ -150,11 +152,11 @@ def plan_training(
         EmptyDataset: No row can be learned from.
         TrainingError: The recipe or the base model cannot be used.
     """
-    from burnish_trainer.recipes.lora import choose_threads
+    from burnish_trainer.recipes.lora import choose_threads, use_threads
     from burnish_trainer.run.estimate import add_estimate
 
     job = _prepare_job(dataset, str(base_model), make_recipe(recipe), home, None)
-    with _torch_threads(choose_threads(job.model, job.recipe)):
+    with use_threads(choose_threads(job.model, job.recipe)):
         return add_estimate(job.plan, job.recipe, job.model, job.rows)
 
 
@@ -166,8 +168,7 @@ def _prepare_job(
     from burnish_trainer.recipes.lora import add_adapter, load_base
     from burnish_trainer.run.measures.heldout_loss import make_heldout_examples
     from burnish_trainer.run.processes import ALONE
-    from burnish_trainer.run.steps import arrange_steps, first_rows
-    from burnish_trainer.tree.self_check import settle_execution
+    from burnish_trainer.run.steps import arrange_steps
 
     base = resolve_model(base_model)
     contract = read_contract(base)
@@ -186,16 +187,16 @@ def _prepare_job(
     start = _find_start(recipe, store, base_sha256(base))
     model = add_adapter(model, recipe, start)
     steps = arrange_steps(examples, recipe)
-    execution = settle_execution(
-        model, steps.execution, first_rows(examples, steps, recipe.batch_size)
-    )
+    data_sha256 = _hash_examples([*examples, *heldout])
+    decides = [base_sha256(base), msgspec.to_builtins(recipe), data_sha256]
+    execution = _settle_once(model, recipe, steps, examples, decides)
     if steps.execution.shares and not execution.shares:
         steps = arrange_steps(examples, msgspec.structs.replace(recipe, prefix_sharing="off"))
     steps = dataclasses.replace(steps, execution=execution)
     plan = make_plan(
         recipe,
         base=(base_model, base_sha256(base)),
-        dataset=(dataset.id, _hash_examples([*examples, *heldout])),
+        dataset=(dataset.id, data_sha256),
         rows={**report.as_dict(), **({"heldout": len(heldout)} if heldout else {})},
         examples=len(examples),
         execution=execution,
@@ -204,6 +205,28 @@ def _prepare_job(
     return _TrainJob(
         recipe, plan, examples, heldout, steps, model, tokenizer, folder, store, heldout_rows, ALONE
     )
+
+
+def _settle_once(
+    model: Any,
+    recipe: TrainRecipe,
+    steps: RunSteps,
+    examples: list[TrainExample],
+    decides: list[Any],
+) -> ExecutionPlan:
+    """Settle how the steps are computed; a plan and the training after it, in one process, check once."""
+    from burnish_trainer.recipes.lora import choose_threads, use_threads
+    from burnish_trainer.run.steps import first_rows
+    from burnish_trainer.tree.self_check import settle_execution
+
+    key = hashlib.sha256(canonical(decides)).hexdigest()
+    if key not in _SETTLED:
+        rows = first_rows(examples, steps, recipe.batch_size)
+        with use_threads(choose_threads(model, recipe)):
+            settled = settle_execution(model, steps.execution, rows)
+        _SETTLED.clear()
+        _SETTLED[key] = settled
+    return _SETTLED[key]
 
 
 def _hash_examples(examples: list[TrainExample]) -> str:
@@ -259,24 +282,6 @@ def _find_published(job: _TrainJob) -> AdapterVersion | None:
     return AdapterVersion(
         manifest.id, store.path(manifest.id), manifest, job.folder, job.plan.rows, facts["metrics"]
     )
-
-
-class _torch_threads:  # noqa: N801 - reads as a clause
-    """Set the processor threads of torch for a block."""
-
-    def __init__(self, count: int) -> None:
-        self._count = count
-
-    def __enter__(self) -> None:
-        import torch
-
-        self._before = torch.get_num_threads()
-        torch.set_num_threads(self._count)
-
-    def __exit__(self, *_: object) -> None:
-        import torch
-
-        torch.set_num_threads(self._before)
 
 
 def _run_job(job: _TrainJob) -> AdapterVersion:
