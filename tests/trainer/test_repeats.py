@@ -59,6 +59,16 @@ def test_nothing_is_repeated_where_the_gain_alone_rejects():
     assert asked(lost=5, won=0, aim="cost") != [], "its loss may be within the margin"
 
 
+def test_losses_on_the_standing_pool_alone_are_repeated():
+    pairs = [
+        (attempt("standing", f"t{n}", 1, True), attempt("standing", f"t{n}", 1, n > 5))
+        for n in range(10)
+    ]
+    tasks = {"standing": [Task(id=f"t{n}", input=n) for n in range(10)]}
+    found = repeat_solved(pairs, tasks, RunOptions(), 2, GateConfig(), lambda wanted, _: [wanted])
+    assert [task.id for task in found[0]["standing"]] == [f"t{n}" for n in range(10)]
+
+
 @pytest.mark.slow
 def test_repeated_attempts_tell_how_often_the_version_before_loses_what_it_solved(shop, engine):
     """Half of the tasks succeed in turn 1 of the base and fail in 2 (as the successor); the others change places.

@@ -125,15 +125,20 @@ def decide(
     )
 
 
-def check_limits(evaluation: Evaluation, rules: Rules) -> list[CheckedLimit]:
+def check_limits(
+    evaluation: Evaluation, rules: Rules, *, gain: PairedGain | None = None
+) -> list[CheckedLimit]:
     """Test the limits of an evaluation together; a limit that is not shown to be broken may still leave doubt.
 
     Args:
         evaluation: What was measured.
         rules: The gate's rules.
+        gain: The gain on held-out tasks, where it is known; it is measured else.
     """
     pools = evaluation.pools
-    rejected = "heldout" in pools and rejects_by_gain(pools["heldout"], rules)
+    if gain is None and "heldout" in pools:
+        gain = gain_of(pools["heldout"])
+    rejected = gain is not None and rejects_by_gain(gain, rules)
     guards = [
         regression_guard(pools, rules.max_regression_rate, rejected=rejected),
         pool_guard(pools.get("standing"), 0.0, rules.max_capability_drop),
@@ -154,14 +159,14 @@ def check_limits(evaluation: Evaluation, rules: Rules) -> list[CheckedLimit]:
     return found
 
 
-def rejects_by_gain(heldout: PoolComparison, rules: Rules) -> bool:
+def rejects_by_gain(gain: PairedGain, rules: Rules) -> bool:
     """Return whether the gain on held-out tasks alone rejects, whatever the other rules find.
 
     Args:
-        heldout: Comparison of the held-out pool.
+        gain: The gain on held-out tasks.
         rules: The gate's rules.
     """
-    high = gain_of(heldout).interval(rules.confidence)[1]
+    high = gain.interval(rules.confidence)[1]
     if rules.aim == "cost":
         return high < -rules.margin
     return high <= rules.min_gain or high < rules.min_effect
@@ -189,7 +194,7 @@ def _check_gain(case: _Case) -> list[Found]:
     """Require a gain that is shown at this decision's level and is large enough to matter."""
     gain, rules, statement = case.gain, case.rules, _describe_gain(case)
     needed = max(rules.min_gain, rules.min_effect)
-    if rejects_by_gain(case.heldout, rules):
+    if rejects_by_gain(gain, rules):
         return [("reject", f"{statement}: not above {format_points(needed)}")]
     if case.bound <= rules.min_gain or gain.p_better > case.level:
         return [
@@ -208,7 +213,7 @@ def _check_gain(case: _Case) -> list[Found]:
 def _check_cost_aim(case: _Case) -> list[Found]:
     """Require success within the margin, and fewer output tokens."""
     margin, statement = case.rules.margin, _describe_gain(case)
-    if rejects_by_gain(case.heldout, case.rules):
+    if rejects_by_gain(case.gain, case.rules):
         return [("reject", f"{statement}: shown to be below {format_points(-margin)}")]
     found: list[Found] = []
     if case.bound <= -margin:
@@ -223,7 +228,7 @@ def _check_cost_aim(case: _Case) -> list[Found]:
 
 def _check_guards(case: _Case) -> list[Found]:
     """Object for each limit that is shown to be broken, or that may be."""
-    limits = check_limits(case.evaluation, case.rules)
+    limits = check_limits(case.evaluation, case.rules, gain=case.gain)
     return [(one.verdict, one.statement) for one in limits if one.verdict]
 
 

@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 
 from burnish.project import GateConfig
 from burnish.records import Task
+from burnish.statistics.paired import measure_gain
+from burnish.statistics.task_results import paired_tasks
 from burnish_trainer.evaluation.attempts.ended import AttemptResult
 from burnish_trainer.evaluation.comparison import Pair, compare_pool, task_facts
 from burnish_trainer.evaluation.rollouts import RunOptions
@@ -45,9 +47,10 @@ def repeat_solved(
     if not repeats or options.attempts > 1 or lost <= rules.max_regression_rate * len(solved):
         return []
     heldout = [pair for pair in pairs if pair[0].pool == "heldout"]
-    facts = task_facts(pools.get("heldout", []))
-    if heldout and rejects_by_gain(compare_pool("heldout", heldout, facts), rules):
-        return []
+    if heldout:
+        compared = compare_pool("heldout", heldout, task_facts(pools["heldout"]))
+        if rejects_by_gain(measure_gain(paired_tasks(compared.tasks)), rules):
+            return []
     wanted = {(b.pool, b.task_id) for b, _ in solved}
     tasks = {
         pool: [task for task in several if (pool, task.id) in wanted]
