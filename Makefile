@@ -93,6 +93,9 @@ share_packages = .venv-$(1)/bin/python -c 'import sysconfig; open(sysconfig.get_
 demo: .venv/runtime          ## the whole loop on the bundled model, in a few minutes
 	$(BIN)/burnish demo --home out/demo --html out/demo/report.html
 
+# Two workers share the cores: with more threads each, the threads of torch would wait for each other at every operation.
+test test-quick test-next test-recorder test-providers: export OMP_NUM_THREADS = 1
+
 test: .venv/dev              ## all tests
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
