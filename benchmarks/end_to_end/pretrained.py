@@ -196,8 +196,6 @@ def open_project(bench: Bench) -> Any:
 
 def write_demonstrations(bench: Bench, shift: float) -> dict[str, Any]:
     """Play demonstrations and import them as the runs of people; return their counts."""
-    import burnish
-    from burnish_exporters.importing import ImportFacts, import_runs
     from burnish_trainer.starter.demonstrations import (
         chosen_way,
         play_solution,
@@ -210,7 +208,7 @@ def write_demonstrations(bench: Bench, shift: float) -> dict[str, Any]:
     rng = random.Random(f"demonstrations/{shift}")
     shop = project_module("tasks").tasks("train", bench.size.demonstrations, 900)
     others = [random_task(rng, OTHER_DESKS, range(11)) for _ in range(bench.size.others)]
-    path, right = bench.folder / f"demonstrations{shift:+.1f}.jsonl", 0
+    path, right = demonstrations_of(bench, shift), 0
     with path.open("w") as file:
         for task in (*shop, *others):
             way = chosen_way(task, rng, clean=False, shift=shift)
@@ -225,9 +223,23 @@ def write_demonstrations(bench: Bench, shift: float) -> dict[str, Any]:
                 "tags": [f"kind:{task['kind']}", f"habits:{shift:+.1f}"],
             }
             file.write(json.dumps(line) + "\n")
-    facts = ImportFacts(agent=demonstrator(shift), source="human", license="Apache-2.0")
+    told = import_demonstrations(path, demonstrator(shift))
+    return {**told, "right": right}
+
+
+def import_demonstrations(path: Path, agent: str) -> dict[str, Any]:
+    """Import a file of demonstrations as runs of an agent; return their counts."""
+    import burnish
+    from burnish_exporters.importing import ImportFacts, import_runs
+
+    facts = ImportFacts(agent=agent, source="human", license="Apache-2.0")
     report = import_runs(path, burnish.Workspace(), facts)
-    return {"runs": report.imported + report.known, "right": right, "dropped": report.dropped}
+    return {"runs": report.imported + report.known, "dropped": report.dropped}
+
+
+def demonstrations_of(bench: Bench, shift: float) -> Path:
+    """Return the file with the demonstrations of a try."""
+    return bench.folder / f"demonstrations{shift:+.1f}.jsonl"
 
 
 def demonstrator(shift: float) -> str:
@@ -385,6 +397,9 @@ def play(bench: Bench) -> dict[str, Any]:
     adapter = start["adapter"]
     first = bench.do("evaluate-1", [adapter], lambda: measure_start(subject, adapter))["result"]
     bench.do("service", [adapter], lambda: put_in_service(bench, subject, adapter, first))
+    # The agent learns from the demonstrations of the chosen try too, as far as the check accepts them.
+    chosen = demonstrations_of(bench, start["shift"])
+    bench.do("earlier-runs", [start["shift"]], lambda: import_demonstrations(chosen, AGENT))
     careful = bench.do("retrain", [adapter, CAREFUL], lambda: retrain_once(CAREFUL, canary=True))[
         "result"
     ]
