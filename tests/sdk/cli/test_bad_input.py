@@ -14,6 +14,8 @@ import pytest
 
 from burnish.testing.recording import Recording
 
+pytestmark = pytest.mark.xdist_group("bad_input")  # all cases are run by the first test
+
 GOOD = '[agent.support]\nbuild = "clerk_agent:build"\nbase_model = "starter"\n'
 CHECKED = GOOD + 'verify = [{ goal_state = "clerk_checks:reached" }]\n'
 
