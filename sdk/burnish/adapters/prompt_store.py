@@ -10,6 +10,7 @@ A version holds the text of each named prompt of an agent; most agents have one,
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -19,7 +20,7 @@ import msgspec
 
 from burnish.errors import RegistryError
 from burnish.files.paths import is_plain_name, is_version_id
-from burnish.files.storage import atomic_write, make_private_folder
+from burnish.files.storage import atomic_write, make_private_folder, read_regular
 from burnish.journal.events import canonical
 from burnish.records import Json, Record
 
@@ -123,16 +124,16 @@ class PromptStore:
             RegistryError: If the workspace holds none of that name, or its file was altered.
         """
         path = self.folder / version / "prompt.json"
-        if not is_version_id(version) or not path.exists():
+        if not is_version_id(version) or not os.path.lexists(path):
             raise RegistryError(
                 f"no prompt {version!r} in {self.folder}",
                 "the id of a prompt version",
                 "burnish prompts list",
             )
         try:
-            found = msgspec.json.decode(path.read_bytes(), type=PromptVersion)
+            found = msgspec.json.decode(read_regular(path), type=PromptVersion)
             whole = prompt_id(found.agent, found.texts) == version == found.id
-        except (OSError, msgspec.DecodeError, RegistryError) as problem:
+        except (OSError, msgspec.DecodeError, RecursionError, RegistryError) as problem:
             raise _altered(path, str(problem)) from problem
         if not whole:
             raise _altered(path, "its texts do not belong to its name")
@@ -142,8 +143,8 @@ class PromptStore:
         """Return how a version was made; empty if it was written by hand or its report is damaged."""
         path = self.folder / self.get(version).id / "report.json"
         try:
-            return msgspec.json.decode(path.read_bytes(), type=dict[str, Json])
-        except (OSError, msgspec.DecodeError):
+            return msgspec.json.decode(read_regular(path), type=dict[str, Json])
+        except (OSError, msgspec.DecodeError, RecursionError):
             return {}
 
     def list(self, agent: str | None = None) -> list[PromptVersion]:
@@ -161,7 +162,8 @@ class PromptStore:
 
     def _list_files(self) -> Iterator[Path]:
         """Return the file of each version."""
-        return iter(sorted(self.folder.glob("*/prompt.json")))
+        paths = (folder / "prompt.json" for folder in sorted(self.folder.glob("[!.]*@*")))
+        return (path for path in paths if os.path.lexists(path))
 
     def _read(self, path: Path) -> PromptVersion | None:
         """Read the version in a file; None if it was altered."""

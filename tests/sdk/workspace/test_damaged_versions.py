@@ -10,8 +10,9 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
+from burnish.adapters.prompt_store import PromptStore
 from burnish.cli.doctor import check_all
-from burnish.errors import WorkspaceError
+from burnish.errors import RegistryError, WorkspaceError
 from burnish.journal.writer import writer_for
 from burnish.testing.recording import Recording
 from burnish.workspace import Workspace
@@ -84,6 +85,32 @@ def test_a_damaged_file_is_named_and_the_others_are_found(home, file, how):
     assert report.trajectories == ["a" * 32]
     assert "support@333333333333" in report.datasets
     assert "support@111111111111" in report.adapters
+
+
+@pytest.mark.parametrize("how", DAMAGE)
+def test_a_damaged_prompt_is_named_and_the_others_are_found(home, how):
+    store = PromptStore(home)
+    bad, good = (store.put("support", {"system": text}).id for text in ("Be brief.", "Be kind."))
+    path = home / "prompts" / bad / "prompt.json"
+    damage(path, how)
+
+    assert [version.id for version in store.list()] == [good]
+    with pytest.raises(RegistryError, match="altered or damaged"):
+        store.get(bad)
+    assert Workspace(home).lineage(good)["unread"] == [str(path)]
+    (found,) = [one for one in check_all(home, imports=False) if one.name == "versions made"]
+    assert (found.ok, str(path) in found.detail) == (False, True)
+
+
+@pytest.mark.parametrize("how", DAMAGE)
+def test_a_prompt_with_a_damaged_report_serves(home, how):
+    store = PromptStore(home)
+    made = store.put("support", {"system": "Be brief."}, report={"score": 1}).id
+    damage(home / "prompts" / made / "report.json", how)
+    assert store.get(made).texts == {"system": "Be brief."}
+    assert store.report(made) == (
+        {"parents": {"a": 1}, "dataset": [{}]} if how == "wrong types" else {}
+    )
 
 
 def test_nothing_is_named_where_all_is_whole(home):

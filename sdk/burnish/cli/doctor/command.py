@@ -369,11 +369,13 @@ def _check_journal(home: Path | None) -> DoctorFinding:
 
 
 def _check_artefacts(home: Path | None) -> DoctorFinding:
-    """Report unreadable datasets, adapters and control databases."""
+    """Report unreadable datasets, adapters and control databases, and altered prompts."""
+    from burnish.adapters.prompt_store import PromptStore
     from burnish.files.artefacts import find_unreadable
     from burnish.workspace import Workspace
 
-    damaged = find_unreadable(Workspace(home).home)
+    folder = Workspace(home).home
+    damaged = [*find_unreadable(folder), *PromptStore(folder).find_altered()]
     if not damaged:
         return DoctorFinding(name="versions made", ok=True, detail="all can be read")
     detail = "cannot be read: " + ", ".join(str(path) for path in damaged)
