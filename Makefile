@@ -118,7 +118,7 @@ suites: .venv-suites/ready  ## LangGraph's and LangChain's own tests, bare and w
 	.venv-suites/bin/python tests/suites/compare.py
 
 pretrained: .venv-pretrained/ready  ## a pretrained model on the support desk: hours, and it continues after a kill
-	OMP_NUM_THREADS=2 .venv-pretrained/bin/python benchmarks/end_to_end/pretrained.py --json out/pretrained.json
+	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-2} .venv-pretrained/bin/python benchmarks/end_to_end/pretrained.py --json out/pretrained.json
 
 nightly: .venv/dev .venv-phoenix/receiver .venv-mlflow/receiver  ## spans in a real Phoenix and a real MLflow
 	NIGHTLY=1 $(BIN)/python -m pytest -q -s tests/nightly/test_receivers.py

@@ -42,7 +42,7 @@ def test_training_is_refused_before_work_where_a_name_is_gone(monkeypatch):
         check_libraries()
 
 
-def test_a_field_that_only_the_instance_has_is_found_in_the_source():
+def test_a_field_that_only_the_instance_has_is_found_in_its_methods():
     def field(name):
         return PrivateName(
             module="trl.trainer.sft_trainer",
@@ -54,6 +54,7 @@ def test_a_field_that_only_the_instance_has_is_found_in_the_source():
 
     assert field("_metrics").is_present()
     assert not field("_no_such_field").is_present()
+    assert not field("_get_num_items_in_batch").is_present(), "a method that is called is not set"
 
 
 def test_a_name_of_a_library_that_is_not_installed_is_missing():

@@ -138,6 +138,39 @@ def test_the_same_call_again_finds_the_finished_run(trained, base):
 
 
 @pytest.mark.slow
+def test_a_plan_and_its_training_are_checked_once_and_on_the_threads_of_the_training(
+    home, base, made, orders, monkeypatch
+):
+    import torch
+
+    import burnish_trainer.tree.self_check as self_check
+    from burnish_trainer.run.training import plan_training
+
+    checked = []
+
+    def settle(*facts, settle_execution=self_check.settle_execution):
+        checked.append(torch.get_num_threads())
+        return settle_execution(*facts)
+
+    monkeypatch.setattr(self_check, "settle_execution", settle)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        rows, recipe = (
+            made.Rows(found=orders.found[:8]),
+            {"rank": 4, "epochs": 4, "learning_rate": 3e-2, "seed": 4321},
+        )
+        plan = plan_training(rows, base_model=base, recipe=recipe, home=home)
+        assert train(rows, base_model=base, recipe=recipe).manifest.plan["id"] == plan.id
+        assert checked == [1], "a tiny model is trained, and so checked, on one thread"
+        plan_training(rows, base_model=base, recipe={**recipe, "seed": 1234}, home=home)
+        assert checked == [1, 1], "another recipe is checked again"
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("moment", "kept"), [("before", "checkpoint-6"), ("after", "checkpoint-9")]
 )

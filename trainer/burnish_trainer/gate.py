@@ -133,7 +133,7 @@ def check_limits(
     Args:
         evaluation: What was measured.
         rules: The gate's rules.
-        gain: The gain on held-out tasks, where it is known; it is measured else.
+        gain: The gain on held-out tasks; by default it is measured.
     """
     pools = evaluation.pools
     if gain is None and "heldout" in pools:

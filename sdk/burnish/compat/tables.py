@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import dis
 import functools
 import importlib
 import inspect
 import types
-from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -48,7 +48,7 @@ class PrivateName(msgspec.Struct, frozen=True, kw_only=True):
         if not last:
             return True
         if self.of_instance:
-            return last in _attributes_of(found)
+            return any(_sets_attribute(code, last) for code in _codes_of(found))
         there = getattr(found, last, _ABSENT)
         return there is not _ABSENT and self.value in (None, there)
 
@@ -83,21 +83,17 @@ class LibraryTable(msgspec.Struct, frozen=True, kw_only=True):
         return [name for name in self.names if not name.is_present()]
 
 
-@functools.lru_cache(maxsize=32)
-def _attributes_of(kind: type) -> frozenset[str]:
-    """Return the names that the methods of a class and its bases read or set, from their compiled code."""
-    methods = (each for base in kind.__mro__ for each in vars(base).values())
-    return frozenset(
-        name for method in methods for code in _codes_of(method) for name in code.co_names
+def _sets_attribute(code: types.CodeType, name: str) -> bool:
+    """Return whether compiled code sets an attribute of this name."""
+    return name in code.co_names and any(
+        one.opname == "STORE_ATTR" and one.argval == name for one in dis.get_instructions(code)
     )
 
 
-def _codes_of(method: Any) -> Iterator[types.CodeType]:
-    """Yield the code of a method or property, below decorators, with the functions inside it."""
-    for function in (getattr(method, "fget", None), getattr(method, "__func__", None), method):
-        waiting = [getattr(inspect.unwrap(function), "__code__", None)] if function else []
-        while waiting:
-            code = waiting.pop()
-            if isinstance(code, types.CodeType):
-                yield code
-                waiting += [one for one in code.co_consts if isinstance(one, types.CodeType)]
+@functools.lru_cache(maxsize=32)
+def _codes_of(kind: type) -> list[types.CodeType]:
+    """Return the compiled methods of a class and its bases, below decorators; their source need not be read."""
+    methods = (each for base in kind.__mro__ for each in vars(base).values())
+    plain = (inspect.unwrap(each) for each in methods if callable(each))
+    found = (getattr(each, "__code__", None) for each in plain)
+    return [code for code in found if isinstance(code, types.CodeType)]
