@@ -79,12 +79,15 @@ def test_a_version_is_not_run_twice_on_the_same_tasks(shop, engine):
 
 
 @pytest.mark.slow
-def test_an_agent_that_asks_without_end_or_raises_has_failed_and_the_others_go_on(shop, engine):
+def test_an_agent_that_asks_without_end_or_raises_has_failed_and_the_others_go_on(
+    shop, engine, caplog
+):
     subject = load_agent("shop")
     found = collect(subject, by_number([7, 13, 20]), options=read_options(subject))
     endless, raising, fine = found.results
     assert endless.label == "fail"
     assert "asked the model more than 3 times" in endless.reason
+    assert "AttemptWatch" not in caplog.text  # LangChain's line; the result has the reason
     assert raising.label == "fail"
     assert raising.reason == "RuntimeError: no thirteenth order"
     assert fine.reason is None

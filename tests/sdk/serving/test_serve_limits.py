@@ -9,6 +9,7 @@ import time
 
 import httpx
 import pytest
+from oversized_request import answer_to_oversized
 
 from burnish.errors import ServingError
 from burnish.http_guard import LARGEST_BODY
@@ -106,15 +107,7 @@ def test_a_body_beyond_the_limit_is_refused_before_it_is_read(served):
 
 def test_a_sender_gets_its_refusal_although_it_sends_on(served):
     """A connection that is closed while bytes are unread is reset, and the answer is lost with it."""
-    with socket.create_connection(address(served), 10) as connection:
-        head = b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-        connection.sendall(head + b"Content-Length: %d\r\n\r\n" % (LARGEST_BODY + 1))
-        for _ in range(20):
-            connection.sendall(b" " * 1_000_000)
-            time.sleep(0.01)
-        answer = b""
-        while piece := connection.recv(4096):
-            answer += piece
+    answer = answer_to_oversized(address(served)[1], "/v1/completions")
     assert answer.startswith(b"HTTP/1.1 413")
     assert b"at most" in answer
 

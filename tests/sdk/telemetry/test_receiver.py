@@ -5,18 +5,16 @@ from __future__ import annotations
 import gzip
 import os
 import signal
-import socket
 import subprocess
 import sys
 import textwrap
-import time
 
 import httpx
 import pytest
+from oversized_request import answer_to_oversized
 from shipped_copies import comparable
 
 from burnish.errors import ServingError
-from burnish.http_guard import LARGEST_BODY
 from burnish.records import Outcome, Verdict
 from burnish.telemetry.delivery.batch_delivery import OtlpGrpc, OtlpHttp
 from burnish.telemetry.intake.receiver import OtlpServer
@@ -107,15 +105,7 @@ def test_what_is_no_span_is_refused_and_said_why(server):
 
 def test_a_sender_gets_its_refusal_although_it_sends_on(server):
     """A connection that is closed while bytes are unread is reset, and the answer is lost with it."""
-    with socket.create_connection(("127.0.0.1", server.http_port), 10) as connection:
-        head = b"POST /v1/traces HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-        connection.sendall(head + b"Content-Length: %d\r\n\r\n" % (LARGEST_BODY + 1))
-        for _ in range(20):
-            connection.sendall(b" " * 1_000_000)
-            time.sleep(0.01)
-        answer = b""
-        while piece := connection.recv(4096):
-            answer += piece
+    answer = answer_to_oversized(server.http_port, "/v1/traces")
     assert answer.startswith(b"HTTP/1.1 413")
     assert b"at most" in answer
 

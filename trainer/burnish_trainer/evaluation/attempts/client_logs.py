@@ -1,8 +1,9 @@
-"""Bound the log lines that HTTP clients write for each request of an evaluation.
+"""Bound the log lines that libraries write for the requests of an evaluation.
 
 The openai client and httpx log every retry and every request, which floods the log when a server limits the rate. Inside
 an evaluation the first line of each kind passes; the others are counted, and one line at the end gives their number.
-Requests outside of an evaluation are logged as before.
+LangChain logs each exception of a callback. That of an `AttemptWatch` is how an attempt ends at its limit, which is the
+reason of the attempt's result, and not logged. Requests outside of an evaluation are logged as before.
 """
 
 from __future__ import annotations
@@ -14,14 +15,17 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
-_LOGGERS = ("openai._base_client", "httpx", "httpx2")
+from burnish_trainer.evaluation.attempts.watch import AttemptWatch
+
+_CALLBACKS = "langchain_core.callbacks.manager"
+_LOGGERS = ("openai._base_client", "httpx", "httpx2", _CALLBACKS)
 _inside: ContextVar[bool] = ContextVar("burnish_evaluation_request", default=False)
 _LOG = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 
 class _RepeatedLines(logging.Filter):
-    """Passes the first line of each kind that an evaluation causes, and counts the others."""
+    """Passes the first line of each kind that an evaluation causes, counts the others, and drops those of the watch."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -31,6 +35,8 @@ class _RepeatedLines(logging.Filter):
         """Report if a record is logged."""
         if not _inside.get() or record.levelno >= logging.ERROR:
             return True
+        if record.name == _CALLBACKS:
+            return AttemptWatch.__name__ not in (record.args or ())
         key = (record.name, str(record.msg))
         self.seen[key] += 1
         return self.seen[key] == 1
@@ -38,7 +44,7 @@ class _RepeatedLines(logging.Filter):
 
 @contextmanager
 def bound_client_logs() -> Generator[None]:
-    """Bound the lines of clients inside the block, for requests of `mark_requests`."""
+    """Bound the lines inside the block, for requests of `mark_requests`."""
     lines = _RepeatedLines()
     for name in _LOGGERS:
         logging.getLogger(name).addFilter(lines)
