@@ -1,5 +1,7 @@
 """Render an export with axolotl's own strategy for chat templates: the text, and its learned parts.
 
+Preferences pass through its strategy for texts that are rendered already, and its check of lengths.
+
 usage: python read_axolotl.py GIVEN.json RESULT.json
 """
 
@@ -8,7 +10,10 @@ import sys
 from pathlib import Path
 
 from axolotl.prompt_strategies.chat_template import StrategyLoader
+from axolotl.prompt_strategies.dpo import load as load_preferences
+from axolotl.utils.data.rl import _drop_long_sequences
 from axolotl.utils.dict import DictDefault
+from axolotl.utils.schemas.enums import RLType
 from datasets import Dataset
 from transformers import AutoTokenizer
 
@@ -16,6 +21,12 @@ from transformers import AutoTokenizer
 def main(given: Path, result: Path) -> None:
     asked = json.loads(given.read_text())
     tokenizer = AutoTokenizer.from_pretrained(asked["tokenizer"])
+    if "preferences" in asked:
+        transform = load_preferences(asked["preferences"], {}, dataset_idx=0)
+        pairs = [transform(row, tokenizer=tokenizer) for row in asked["rows"]]
+        kept = [row for row in pairs if _drop_long_sequences(row, RLType.DPO, tokenizer, 100_000)]
+        result.write_text(json.dumps(kept))
+        return
     cfg = DictDefault(
         {"train_on_inputs": False, "sequence_len": 100_000, "chat_template": "tokenizer_default"}
     )

@@ -17,24 +17,29 @@ for name in ("torchaudio", "torchaudio.functional"):  # imported at once, used f
 
 from llamafactory.data.loader import _load_single_dataset  # noqa: E402
 from llamafactory.data.parser import get_dataset_list  # noqa: E402
-from llamafactory.data.processor import SupervisedDatasetProcessor  # noqa: E402
+from llamafactory.data.processor import (  # noqa: E402
+    PairwiseDatasetProcessor,
+    SupervisedDatasetProcessor,
+)
 from llamafactory.data.template import get_template_and_fix_tokenizer  # noqa: E402
 from llamafactory.hparams import DataArguments, ModelArguments  # noqa: E402
 from transformers import AutoTokenizer  # noqa: E402
 
-INFO = {
-    "ours": {
-        "file_name": "ours.jsonl",
-        "formatting": "sharegpt",
-        "columns": {"messages": "conversations", "system": "system", "tools": "tools"},
-    }
-}
+COLUMNS = {"messages": "conversations", "system": "system", "tools": "tools"}
+SIDES = {"chosen": "chosen", "rejected": "rejected"}
 
 
 def main(given: Path, result: Path) -> None:
     asked = json.loads(given.read_text())
     folder = result.parent
-    (folder / "dataset_info.json").write_text(json.dumps(INFO))
+    ranking = asked.get("ranking", False)
+    info = {
+        "file_name": "ours.jsonl",
+        "formatting": "sharegpt",
+        "ranking": ranking,
+        "columns": {**COLUMNS, **(SIDES if ranking else {})},
+    }
+    (folder / "dataset_info.json").write_text(json.dumps({"ours": info}))
     lines = [json.dumps(row) for row in asked["rows"]]
     (folder / "ours.jsonl").write_text("\n".join(lines) + "\n")
     tokenizer = AutoTokenizer.from_pretrained(asked["tokenizer"])
@@ -50,16 +55,27 @@ def main(given: Path, result: Path) -> None:
     dataset = _load_single_dataset(attributes, model_args, data_args, training_args)
     template = get_template_and_fix_tokenizer(tokenizer, data_args)
     aligned = list(dataset)
-    processor = SupervisedDatasetProcessor(
+    processor = (PairwiseDatasetProcessor if ranking else SupervisedDatasetProcessor)(
         template=template, tokenizer=tokenizer, processor=None, data_args=data_args
     )
     result.write_text(json.dumps([read(row, processor, tokenizer) for row in aligned]))
 
 
-def read(row: dict, processor: SupervisedDatasetProcessor, tokenizer: object) -> dict:
-    ids, labels = processor._encode_data_example(
+def read(row: dict, processor: object, tokenizer: object) -> dict:
+    encoded = processor._encode_data_example(
         row["_prompt"], row["_response"], row["_system"], row["_tools"], [], [], []
     )
+    sides = [describe(*encoded[at : at + 2], tokenizer) for at in range(0, len(encoded), 2)]
+    return {
+        "turns": [*row["_prompt"], *row["_response"]],
+        "system": row["_system"],
+        "tools": row["_tools"],
+        **sides[0],
+        **({"rejected": sides[1]} if sides[1:] else {}),
+    }
+
+
+def describe(ids: list[int], labels: list[int], tokenizer: object) -> dict:
     learned, before = [], -100
     for label in labels:
         if label != -100:
@@ -68,9 +84,6 @@ def read(row: dict, processor: SupervisedDatasetProcessor, tokenizer: object) ->
             learned[-1].append(label)
         before = label
     return {
-        "turns": [*row["_prompt"], *row["_response"]],
-        "system": row["_system"],
-        "tools": row["_tools"],
         "text": tokenizer.decode(ids),
         "learned": [tokenizer.decode(part) for part in learned],
     }

@@ -8,6 +8,7 @@ import pytest
 from consuming import read_with
 from runs_by_hand import build_run
 from shipped_templates import shipped_tokenizer
+from trl.data_utils import apply_chat_template
 
 from burnish import settings
 from burnish_exporters import build_dataset
@@ -67,6 +68,39 @@ def test_llama_factory_sees_our_turns_and_learns_each_reply(version, tokenizer, 
         assert all(json.dumps(tool) in made["text"] for tool in row["tools"])
 
 
+@pytest.fixture
+def parting(tmp_path):
+    """A version of two runs that part at their first reply."""
+    settings.configure(home=tmp_path / "home")
+    runs = [
+        build_run(n, calls=3, success=not n, task_id="t", request="Where is it?") for n in (0, 1)
+    ]
+    yield build_dataset(runs, agent="support", verify=["outcome"], recipe={"contrast": True})
+    settings.reset()
+
+
+def test_llama_factory_compares_our_two_replies_at_the_fork(parting, tokenizer, tmp_path):
+    (pair,) = parting.export("trl-dpo-step-strings")
+    exported = list(parting.export("sharegpt-dpo"))
+    given = {
+        "rows": exported,
+        "ranking": True,
+        "tokenizer": tokenizer,
+        "template": "qwen3_nothink",
+    }
+    (found,) = read_with("llamafactory", given, tmp_path)
+    assert found["system"] == pair["prompt"][0]["content"]
+    assert json.loads(found["tools"]) == [tool["function"] for tool in pair["tools"]]
+    learned = [found["learned"], found["rejected"]["learned"]]
+    assert [[text.removesuffix("\n") for text in side] for side in learned] == [
+        [f"{spoken(*pair[side])}{END}"] for side in ("chosen", "rejected")
+    ]
+    asked = [found["text"].removesuffix(*found["learned"])]
+    asked.append(found["rejected"]["text"].removesuffix(*found["rejected"]["learned"]))
+    assert asked[0] == asked[1]
+    assert asked[0].endswith("Where is it?<|im_end|>\n<|im_start|>assistant\n")
+
+
 @pytest.mark.parametrize(
     ("form", "source"), [("swift", {"message_field_training": "loss"}), ("trl-sft", {})]
 )
@@ -87,6 +121,18 @@ def test_axolotl_renders_what_was_served_and_learns_each_reply(
         assert made["text"] == whole
         expected = replies(row, learned=form == "swift")
         assert made["learned"] == [f"{reply}{END}" for reply in expected]
+
+
+def test_axolotl_passes_pairs_through_that_a_template_rendered(parting, tokenizer, tmp_path):
+    (pair,) = parting.export("trl-dpo-step")
+    rendered = apply_chat_template(pair, shipped_tokenizer("qwen3"), tools=pair["tools"])
+    given = {"rows": [rendered], "tokenizer": tokenizer, "preferences": "passthrough"}
+    (found,) = read_with("axolotl", given, tmp_path)
+    assert found == rendered
+    assert found["prompt"].endswith("Where is it?<|im_end|>\n<|im_start|>assistant\n")
+    for side in ("chosen", "rejected"):
+        (call,) = pair[side][0]["tool_calls"]
+        assert json.dumps(call["function"]["arguments"]) in found[side]
 
 
 def test_ms_swift_learns_each_reply_that_our_flags_name(version, tokenizer, tmp_path):

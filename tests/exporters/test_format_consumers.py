@@ -165,14 +165,18 @@ def test_swift_gets_a_loss_flag_on_every_reply_and_no_key_that_it_would_drop():
     assert json.loads(made["tools"]) == [TOOL]
 
 
-def test_openai_gets_preferences_of_one_reply_each(make_run):
+@pytest.fixture
+def parting(make_run):
+    """A version of two runs that part at their first reply: order 0 succeeds, order 1 fails."""
     runs = [
         make_run(order, calls=3, success=not order, task_id="t", request="Where?")
         for order in (0, 1)
     ]
-    version = build_dataset(runs, agent="support", verify=["outcome"], recipe={"contrast": True})
+    return build_dataset(runs, agent="support", verify=["outcome"], recipe={"contrast": True})
 
-    (pair,) = version.to("openai-dpo")
+
+def test_openai_gets_preferences_of_one_reply_each(parting):
+    (pair,) = parting.to("openai-dpo")
 
     assert list(pair) == ["input", "preferred_output", "non_preferred_output"]
     assert [m["role"] for m in pair["input"]["messages"]] == ["system", "user"]
@@ -182,6 +186,39 @@ def test_openai_gets_preferences_of_one_reply_each(make_run):
         '{"order": 1}',
     ]
     assert all("weight" not in message for side in sides for message in side)
+
+
+def test_llama_factory_gets_preferences_of_one_turn_each(parting):
+    (pair,) = parting.to("sharegpt-dpo")
+
+    assert [turn["from"] for turn in pair["conversations"]] == ["human"]
+    assert [pair[side]["from"] for side in ("chosen", "rejected")] == ["function_call"] * 2
+    orders = [_call_in(pair[side])["arguments"]["order"] for side in ("chosen", "rejected")]
+    assert orders == [0, 1]
+    assert pair["system"]
+    assert json.loads(pair["tools"])
+    with pytest.raises(ExportError, match="two different replies"):
+        find_format("sharegpt-dpo").check({**pair, "rejected": pair["chosen"]})
+    with pytest.raises(ExportError, match="pairs of turns"):
+        find_format("sharegpt-dpo").check({**pair, "conversations": []})
+
+
+def _call_in(turn):
+    _, marked, call = turn["value"].partition("<tool_call>")
+    return json.loads(call.removesuffix("</tool_call>") if marked else turn["value"])
+
+
+def test_a_preference_that_llama_factory_would_skip_is_counted(parting):
+    export = parting.export("sharegpt-dpo")
+    rows = [*parting.rows(), *parting.rows("train-contrast")]
+    for each in rows:
+        each["messages"].insert(1, {"role": "user", "content": "Hello.", "loss": False})
+    export._rows = lambda: rows
+
+    assert list(export) == []
+    assert export.report().refused == {
+        "turns that do not alternate between asking and answering": 1
+    }
 
 
 @pytest.mark.parametrize("family", ["qwen3", "qwen3_instruct_2507", "qwen2_5"])
@@ -244,7 +281,7 @@ def test_an_export_without_a_row_says_why(make_run):
         [make_run(1)], agent="support", verify=["outcome"], recipe={"contrast": True}
     )
 
-    for name in ("trl-dpo", "trl-dpo-step", "openai-dpo"):
+    for name in ("trl-dpo", "trl-dpo-step", "openai-dpo", "sharegpt-dpo"):
         export = version.export(name)
         assert list(export) == []
         assert export.report().refused == {"no failure with the same task and tools": 1}

@@ -14,6 +14,7 @@
 | `trl-prm` | process reward models: the steps of runs, each with a label | as label |
 | `rl-steps` | offline policy gradient: captured ids, log-probabilities, reward | every call |
 | `sharegpt` | LLaMA-Factory | no |
+| `sharegpt-dpo` | LLaMA-Factory's preferences (`ranking`) | by pair |
 | `swift` | ms-swift | yes, as `loss` |
 | `verl` | verl's multi-turn SFT, as Parquet | rows that need them are left out |
 | `openai` | OpenAI fine-tuning JSON lines, axolotl | yes, as `weight` |

@@ -1,19 +1,20 @@
 """Measure how chosen and rejected sides of pairs differ: tools, arguments, steps, length.
 
-`pair_report()` warns where length alone separates the sides. pairs.py finds the pairs.
+`pair_report()` warns where length alone separates the sides, and `each_fit_pair()` measures the pairs
+that a form takes. pairs.py finds the pairs.
 """
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
 from burnish.records import Json
 from burnish_exporters.formats.pairs import Pair, calls_of
-from burnish_exporters.formats.plain import Chat, text_of
+from burnish_exporters.formats.plain import Chat, Unfit, text_of
 
 BIASED = 0.6
 _SIDES = ("chosen", "rejected")
@@ -65,6 +66,20 @@ class Tally:
             "mean_steps": {side: round(self._steps[side] / max(1, self.pairs), 2) for side in _SIDES},
             "warnings": [long] if self.pairs and max(auc, 1 - auc) > BIASED else [],
         }  # fmt: skip
+
+
+def each_fit_pair(
+    pairs: Iterable[Pair], make: Callable[[Pair], Chat], tally: Tally, refused: Counter[str]
+) -> Iterator[Chat]:
+    """Yield the result of `make` for each pair and count it in `tally`; the reasons of unfit ones go into `refused`."""
+    for pair in pairs:
+        try:
+            made = make(pair)
+        except Unfit as reason:
+            refused[str(reason)] += 1
+        else:
+            tally.add(pair)
+            yield made
 
 
 def pair_report(pairs: Iterable[Pair]) -> dict[str, Json]:

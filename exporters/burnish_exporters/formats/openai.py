@@ -14,8 +14,8 @@ from typing import Any
 from burnish.errors import ExportError
 from burnish.records import Json
 from burnish_exporters.formats.columns import require
-from burnish_exporters.formats.contrast import Tally
-from burnish_exporters.formats.pairs import step_pairs
+from burnish_exporters.formats.contrast import Tally, each_fit_pair
+from burnish_exporters.formats.pairs import Pair, step_pairs
 
 
 class OpenAIFormat:
@@ -59,18 +59,8 @@ class OpenAIDpoFormat:
         """Yield one row per pair of replies at the fork."""
         self.refused.clear()
         self.tally.clear()
-        for pair in step_pairs(rows, unpaired=self.refused):
-            self.tally.add(pair)
-            asked: dict[str, Json] = {
-                "messages": [_render_preferred(message) for message in pair.prompt]
-            }
-            if pair.tools:
-                asked |= {"tools": pair.tools, "parallel_tool_calls": True}
-            yield {
-                "input": asked,
-                "preferred_output": [_render_preferred(message) for message in pair.chosen],
-                "non_preferred_output": [_render_preferred(message) for message in pair.rejected],
-            }
+        pairs = step_pairs(rows, unpaired=self.refused)
+        return each_fit_pair(pairs, _render_pair, self.tally, self.refused)
 
     def facts(self) -> dict[str, Json]:
         """Return the differences between the sides of the pairs that were rendered last."""
@@ -107,6 +97,17 @@ def _check_row(row: dict[str, Json]) -> None:
             "messages as in openai.types.chat",
             "burnish dataset verify ID",
         ) from problem
+
+
+def _render_pair(pair: Pair) -> dict[str, Json]:
+    asked: dict[str, Json] = {"messages": [_render_preferred(message) for message in pair.prompt]}
+    if pair.tools:
+        asked |= {"tools": pair.tools, "parallel_tool_calls": True}
+    return {
+        "input": asked,
+        "preferred_output": [_render_preferred(message) for message in pair.chosen],
+        "non_preferred_output": [_render_preferred(message) for message in pair.rejected],
+    }
 
 
 def _render_preferred(message: dict[str, Json]) -> dict[str, Json]:

@@ -12,7 +12,7 @@ from burnish_exporters.formats.agents.adp import Adp
 from burnish_exporters.formats.agents.atif import Atif
 from burnish_exporters.formats.agents.rl_steps import RlSteps
 from burnish_exporters.formats.openai import OpenAIDpoFormat, OpenAIFormat
-from burnish_exporters.formats.sharegpt import ShareGpt
+from burnish_exporters.formats.sharegpt import ShareGpt, ShareGptDpo
 from burnish_exporters.formats.swift import Swift
 from burnish_exporters.formats.trl.completion import TrlPromptCompletion
 from burnish_exporters.formats.trl.preference import TrlDpo, TrlKto
@@ -29,6 +29,7 @@ FORMATS: dict[str, Callable[[], Format]] = {
     "openai-dpo": OpenAIDpoFormat,
     "rl-steps": RlSteps,
     "sharegpt": ShareGpt,
+    "sharegpt-dpo": ShareGptDpo,
     "swift": Swift,
     "trl-dpo": TrlDpo,
     "trl-dpo-step": lambda: TrlDpo(name="trl-dpo-step", steps=True),

@@ -1,10 +1,12 @@
-"""Write ShareGPT's form as LLaMA-Factory reads it: `conversations` of `from` and `value`, system and tools apart.
+"""Write ShareGPT's forms as LLaMA-Factory reads them: `conversations` of `from` and `value`, system and tools apart.
 
 LLaMA-Factory (0.9.5) expects a turn of a user or of tools, then one of the model, and so on. A turn
 `function_call` is JSON: one call, or a list of them; if the reply also has text, the JSON stands
 between `<tool_call>` and `</tool_call>`. Reasoning comes first, between `<think>` and `</think>`.
 Results of one turn are one observation, joined as LLaMA-Factory joins them. The form has no place
-for ids and loss flags; a row that does not alternate is left out and counted.
+for ids and loss flags; a row that does not alternate is left out and counted. Preferences
+(`ranking` of `dataset_info.json`) end with a turn of a user or of tools, and `chosen` and `rejected`
+are one turn of the model each.
 """
 
 from __future__ import annotations
@@ -18,6 +20,8 @@ from dataclasses import dataclass, field
 from burnish.errors import ExportError
 from burnish.records import Json
 from burnish_exporters.formats.columns import require
+from burnish_exporters.formats.contrast import Tally, each_fit_pair
+from burnish_exporters.formats.pairs import Pair, step_pairs
 from burnish_exporters.formats.plain import Chat, Unfit, each_fit, object_of, only_text_of
 
 _ASKED = ("human", "observation")
@@ -45,14 +49,60 @@ class ShareGpt:
             ExportError: If LLaMA-Factory would skip the row or stop at it.
         """
         require(row, self.columns)
-        turns = row["conversations"]
-        if not turns or len(turns) % 2:
-            raise ExportError(f"a conversation of {len(turns)} turns", "pairs of turns")
-        for place, turn in enumerate(turns):
-            if (turn["from"] in _ASKED) != (place % 2 == 0):
-                raise ExportError(f"turn {place} is by {turn['from']}", "turns that alternate")
-            if turn["from"] == "function_call":
-                _check_calls(turn["value"])
+        _check_turns(row["conversations"])
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShareGptDpo:
+    """Conversations with two replies of the model: one that is preferred to the other.
+
+    Attributes:
+        contrast: Marks that the form needs failures too.
+    """
+
+    name: str = "sharegpt-dpo"
+    columns: list[str] = field(
+        default_factory=lambda: ["conversations", "chosen", "rejected", "system", "tools"]
+    )
+    kinds: dict[str, str] = field(
+        default_factory=lambda: {"chosen": "json", "rejected": "json", "tools": "text"}
+    )
+    contrast: bool = True
+    tally: Tally = field(default_factory=Tally)
+    refused: Counter[str] = field(default_factory=Counter)
+
+    def render(self, rows: Iterable[dict[str, Json]]) -> Iterator[dict[str, Json]]:
+        """Yield one row per pair of replies at the fork."""
+        self.tally.clear()
+        self.refused.clear()
+        pairs = step_pairs(rows, unpaired=self.refused)
+        return each_fit_pair(pairs, _render_pair, self.tally, self.refused)
+
+    def facts(self) -> dict[str, Json]:
+        """Return the differences between the sides of the pairs that were rendered last."""
+        return self.tally.report()
+
+    def check(self, row: dict[str, Json]) -> None:
+        """Check that each side continues the conversation, and that the sides differ.
+
+        Raises:
+            ExportError: If LLaMA-Factory would skip the row or stop at it, or its sides are the same.
+        """
+        require(row, self.columns)
+        for side in ("chosen", "rejected"):
+            _check_turns([*row["conversations"], row[side]])
+        if row["chosen"] == row["rejected"]:
+            raise ExportError("a pair whose sides are the same", "two different replies")
+
+
+def _check_turns(turns: list[Chat]) -> None:
+    if not turns or len(turns) % 2:
+        raise ExportError(f"a conversation of {len(turns)} turns", "pairs of turns")
+    for place, turn in enumerate(turns):
+        if (turn["from"] in _ASKED) != (place % 2 == 0):
+            raise ExportError(f"turn {place} is by {turn['from']}", "turns that alternate")
+        if turn["from"] == "function_call":
+            _check_calls(turn["value"])
 
 
 def _check_calls(value: str) -> None:
@@ -76,9 +126,30 @@ def _without_thoughts(value: str) -> str:
 
 
 def _render_conversation(row: Chat) -> Chat:
+    turns, system = _render_turns(row["messages"])
+    return {"conversations": turns, "system": system, "tools": _render_tools(row["tools"])}
+
+
+def _render_pair(pair: Pair) -> Chat:
+    turns, system = _render_turns(pair.prompt)
+    sides = [_render_turns([*pair.prompt, *said])[0] for said in (pair.chosen, pair.rejected)]
+    if any(len(side) != len(turns) + 1 for side in sides):
+        raise Unfit("a side that is not one reply")
+    chosen, rejected = (side[-1] for side in sides)
+    return {
+        "conversations": turns,
+        "chosen": chosen,
+        "rejected": rejected,
+        "system": system,
+        "tools": _render_tools(pair.tools),
+    }
+
+
+def _render_turns(messages: list[Chat]) -> tuple[list[Chat], str]:
+    """Return the turns, which alternate, and the system message."""
     turns: list[Chat] = []
     system = []
-    for message in row["messages"]:
+    for message in messages:
         if message["role"] in ("system", "developer"):
             if turns:
                 raise Unfit("a system message after the first turn")
@@ -89,12 +160,12 @@ def _render_conversation(row: Chat) -> Chat:
             turns.append(_render_turn(message))
     if any((turn["from"] in _ASKED) != (place % 2 == 0) for place, turn in enumerate(turns)):
         raise Unfit("turns that do not alternate between asking and answering")
-    tools = [tool["function"] for tool in row["tools"]]
-    return {
-        "conversations": turns,
-        "system": "\n\n".join(system),
-        "tools": json.dumps(tools, ensure_ascii=False) if tools else "",
-    }
+    return turns, "\n\n".join(system)
+
+
+def _render_tools(tools: list[Json]) -> str:
+    functions = [tool["function"] for tool in tools]
+    return json.dumps(functions, ensure_ascii=False) if functions else ""
 
 
 def _render_turn(message: Chat) -> Chat:

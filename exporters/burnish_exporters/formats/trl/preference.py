@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from burnish.errors import ExportError
 from burnish.records import Json
 from burnish_exporters.formats.columns import require
-from burnish_exporters.formats.contrast import Tally
+from burnish_exporters.formats.contrast import Tally, each_fit_pair
 from burnish_exporters.formats.pairs import MOST_PER_TASK, Pair, run_pairs, step_pairs
 from burnish_exporters.formats.plain import Unfit, each_fit
 from burnish_exporters.formats.trl.sft import chat_message, check_messages
@@ -43,14 +43,8 @@ class TrlDpo:
         self.tally.clear()
         self.refused.clear()
         make = step_pairs if self.steps else run_pairs
-        for pair in make(rows, self.most_per_task, unpaired=self.refused):
-            try:
-                row = self._row(pair)
-            except Unfit as reason:
-                self.refused[str(reason)] += 1
-                continue
-            self.tally.add(pair)
-            yield row
+        pairs = make(rows, self.most_per_task, unpaired=self.refused)
+        return each_fit_pair(pairs, self._row, self.tally, self.refused)
 
     def _row(self, pair: Pair) -> dict[str, Json]:
         sides = {"prompt": pair.prompt, "chosen": pair.chosen, "rejected": pair.rejected}
