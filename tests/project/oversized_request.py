@@ -1,4 +1,4 @@
-"""Send a request whose body is too large, and go on sending after the refusal."""
+"""Send a request whose body is too large, beyond its refusal."""
 
 from __future__ import annotations
 
