@@ -21,25 +21,33 @@ _TASKS = 50
 
 
 @pytest.fixture
+def shop(shop):
+    """The shop with a check that the base model never passes."""
+    program, table = shop / "shop.py", shop / "burnish.toml"
+    check = "def thousand(trajectory, state):\n    return trajectory.answer == 'Done: 1000'\n"
+    program.write_text(f"{program.read_text()}\n{check}")
+    table.write_text(table.read_text().replace("shop:even_length", "shop:thousand"))
+    return shop
+
+
+@pytest.fixture
 def good(base, home, made) -> str:
-    """An adapter whose answers always have four digits, which the check of the shop accepts."""
-    rng = random.Random(0)
+    """An adapter that always gives the answer that the check accepts.
+
+    One answer and a modest rate: the result must not depend on how a processor rounds.
+    """
     rows = [
         made.row(
             [
-                {"role": "user", "content": f"total of order {rng.randint(1, 99)}", "loss": False},
-                {
-                    "role": "assistant",
-                    "content": f"Done: {rng.randint(1000, 9999)}",
-                    "loss": True,
-                },
+                {"role": "user", "content": f"total of order {number}", "loss": False},
+                {"role": "assistant", "content": "Done: 1000", "loss": True},
             ],
             row_id=str(number),
             tools="[]",
         )
-        for number in range(48)
+        for number in range(40, 88)
     ]
-    recipe = Recipe(name="shop", rank=4, epochs=6, learning_rate=3e-2, batch_size=8)
+    recipe = Recipe(name="shop", rank=4, epochs=6, learning_rate=1e-2, batch_size=8)
     return train(made.Rows(found=rows), base_model=base, recipe=recipe).id
 
 
