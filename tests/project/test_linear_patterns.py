@@ -28,7 +28,10 @@ except ImportError:  # before Python 3.11
 
 ROOT = Path(__file__).parents[2]
 QUICK, SIZE = 2_000, 8_000
-QUICK_S, NOTICEABLE_S = 0.0005, 0.002  # a quadratic search takes four times as long or more on a fast processor
+QUICK_S, NOTICEABLE_S = (
+    0.0005,
+    0.002,
+)  # a quadratic search takes four times as long or more on a fast processor
 CALLS = {"compile", "search", "match", "fullmatch", "sub", "subn", "split", "findall", "finditer"}
 GENERAL = ("a", "1", " ", "\n", ".", '"', "\\", "[", "{", "<", "/", ":", "=", "-", "_", "`", "a ", "1 ", "a.", "a-",
            "1,", "a@", "://", "{%", "</", "İ", "密", "```")  # fmt: skip

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from burnish.files.parquet_files import read_parquet, read_parquet_batches
 from burnish.records import Json
 from burnish_exporters.rows import Row
 from burnish_exporters.rows.canonical_json import ordered_json
@@ -116,11 +117,8 @@ class RowWriter:
 
 def read_rows(path: Path) -> Iterator[dict[str, Any]]:
     """Yield the columns of each row of a file, in order, one group at a time in memory."""
-    import pyarrow.parquet as pq
-
-    with pq.ParquetFile(path) as file:
-        for batch in file.iter_batches(batch_size=_GROUP):
-            yield from batch.to_pylist()
+    for batch in read_parquet_batches(path, _GROUP):
+        yield from batch.to_pylist()
 
 
 def write_dropped(path: Path, gone: list[tuple[str, str, str]]) -> None:
@@ -136,11 +134,9 @@ def write_dropped(path: Path, gone: list[tuple[str, str, str]]) -> None:
 
 def read_dropped(path: Path) -> dict[str, tuple[str, str]]:
     """Return stage and reason by run; empty if the version has no such file."""
-    import pyarrow.parquet as pq
-
     if not path.is_file():
         return {}
-    columns = pq.read_table(path).to_pydict()
+    columns = read_parquet(path).to_pydict()
     keys, stages, reasons = (columns[name] for name in ("trajectory_id", "stage", "reason"))
     return {key: (stage, why) for key, stage, why in zip(keys, stages, reasons, strict=True)}
 

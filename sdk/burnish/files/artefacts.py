@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from burnish.files.parquet_files import read_parquet
 from burnish.files.storage import open_regular, read_regular
 
 MANIFESTS = {"adapter": "burnish.json", "dataset": "manifest.json"}
@@ -51,7 +52,7 @@ def read_columns(path: Path, names: list[str]) -> list[dict[str, Any]] | None:
         if not set(names) <= set(parquet.read_schema(rows).names):
             return []
         rows.seek(0)
-        return parquet.read_table(rows, columns=names).to_pylist()
+        return read_parquet(rows, names).to_pylist()
     except (OSError, pa.ArrowException, ValueError):
         return None
 

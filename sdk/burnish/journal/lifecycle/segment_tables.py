@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from burnish.errors import JournalCorrupt, JournalError
+from burnish.files.parquet_files import read_parquet
 from burnish.files.storage import atomic_write, make_private_folder, remove_drafts
 from burnish.journal import frames
 from burnish.journal.events import UNREADABLE, decode_brief
@@ -130,9 +131,9 @@ def decode_table(url: str, content: bytes) -> bytes:
     Raises:
         JournalCorrupt: If the file is not such a table.
     """
-    pa, parquet, _ = import_stack()
+    pa, _, _ = import_stack()
     try:
-        table = parquet.read_table(pa.BufferReader(content), columns=["kind", "payload"])
+        table = read_parquet(pa.BufferReader(content), ["kind", "payload"])
         columns = [table.column(name).to_pylist() for name in ("kind", "payload")]
         rows = list(zip(*columns, strict=True))
         head = b"".join(frames.frame(kind, payload) for kind, payload in rows[:2])
