@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
 import yaml
 
 ROOT = Path(__file__).parents[2]
@@ -35,3 +36,11 @@ def test_the_hooks_are_the_tools_of_make_lint() -> None:
     lint = (ROOT / "Makefile").read_text().partition("\nlint:")[2].partition("\n\n")[0]
     for hook in local["hooks"]:
         assert Path(hook["entry"].split()[0]).name in lint, hook["id"]
+
+
+@pytest.mark.xdist_group("groups")
+def test_tests_of_a_group_share_a_worker(request: pytest.FixtureRequest) -> None:
+    """Fixtures that take minutes would be built by each worker, and nothing would tell."""
+    if not hasattr(request.config, "workerinput"):
+        pytest.skip("one process runs all tests")
+    assert request.node.nodeid.endswith("@groups"), "pytest-xdist does not see the groups"
