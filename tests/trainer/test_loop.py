@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import os
 import signal
 import subprocess
@@ -26,6 +28,7 @@ from burnish_trainer.loop import (
 )
 from burnish_trainer.retrain import round_settings
 from burnish_trainer.rounds.context import RoundOptions
+from burnish_trainer.rounds.verifying import VerifyingProcess
 from burnish_trainer.run.storage import lock_folder, write_json
 
 
@@ -123,6 +126,75 @@ def test_the_loop_continues_after_a_failed_round_and_its_hooks_hear_of_it(shop, 
     assert "no space left" in error
     with pytest.raises(TrainingError):
         make_loop(Rounds(fail), every="1h").run(once=True)
+
+
+def set_check_every(shop, seconds: float) -> None:
+    toml = shop / "burnish.toml"
+    table = f"[agent.shop.loop]\ncheck_every_s = {seconds}\n"
+    toml.write_text(toml.read_text().replace("[agent.quiet]", f"{table}[agent.quiet]"))
+
+
+def test_rounds_that_fail_in_a_row_come_at_growing_pauses(shop, home, capsys, monkeypatch):
+    monkeypatch.setenv("BURNISH_QUIET", "")
+    set_check_every(shop, 0.05)
+    record(load_agent("shop"), [80], "even")
+    began: list[float] = []
+
+    def fail() -> None:
+        began.append(time.monotonic())
+        raise RuntimeError("a fault that is no error of burnish")
+
+    def end() -> None:
+        began.append(time.monotonic())
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        make_loop(Rounds(fail, fail, fail, end), successes=1).run()
+    pauses = [later - earlier for earlier, later in itertools.pairwise(began)]
+    assert [pause >= least for pause, least in zip(pauses, (0.05, 0.1, 0.2), strict=True)] == [
+        True
+    ] * 3
+    assert "RuntimeError: a fault that is no error of burnish" in capsys.readouterr().err
+
+
+def test_a_clock_that_was_set_back_delays_a_round_by_one_interval(shop, home):
+    loop, path = make_loop(Rounds(), every="6h"), home / "runs" / ".loop-shop" / "loop.json"
+    make_private_folder(path.parent)
+    write_json(path, {"began": time.time() + 1e6})
+    assert loop.find_reason_to_wait() == "waiting for the interval of 6h"
+    assert json.loads(path.read_text())["began"] <= time.time()
+
+
+@pytest.mark.parametrize("content", ['{"began": "yesterday"}', '{"began": [1]}', "[]", "{", ""])
+def test_a_damaged_note_of_the_last_round_delays_nothing(shop, home, content):
+    path = home / "runs" / ".loop-shop" / "loop.json"
+    make_private_folder(path.parent)
+    path.write_text(content)
+    assert make_loop(Rounds(), every="6h").find_reason_to_wait() is None
+
+
+@pytest.mark.slow
+def test_the_verifying_process_is_started_again_and_ends_with_its_loop(shop, home, tmp_path):
+    with VerifyingProcess(load_agent("shop"), tmp_path) as verifying:
+        assert verifying.restart_ended() is None
+        first = verifying._process
+        first.kill()
+        first.wait()
+        assert verifying.restart_ended() == -signal.SIGKILL
+        second = verifying._process
+        assert second.pid != first.pid
+        second.stdin.close()  # as the kernel does for a loop that was killed
+        assert second.wait(60) == 0, verifying.log.read_text()
+        second.stdin = None
+
+
+def test_the_loop_tells_that_the_verifying_process_ended(shop, home, capsys, monkeypatch):
+    monkeypatch.setenv("BURNISH_QUIET", "")
+    set_check_every(shop, 0.01)
+    monkeypatch.setattr(VerifyingProcess, "restart_ended", lambda _: 3)
+    with pytest.raises(KeyboardInterrupt):
+        make_loop(Rounds(stop), every="1h").run()
+    assert "ended with status 3 and was started again" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

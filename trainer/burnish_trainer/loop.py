@@ -6,13 +6,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
+import logging
 import shlex
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +24,12 @@ from burnish_trainer.rounds.context import RoundOptions
 from burnish_trainer.rounds.hooks import TransitionHooks
 from burnish_trainer.rounds.news import NewsReader, open_news
 from burnish_trainer.rounds.stages import find_ended, find_unfinished, read_receipt
+from burnish_trainer.rounds.verifying import VerifyingProcess
 from burnish_trainer.run.storage import lock_folder, write_json
 
 _UNITS_S = {"m": 60, "h": 3600, "d": 86400}
-_END_S = 10.0  # for the verifying process
+_LONGEST_PAUSE_S = 3600.0  # after failed rounds
+_LOG = logging.getLogger(__name__)
 
 RunRound = Callable[[], RetrainReport]
 
@@ -52,6 +52,8 @@ class RetrainLoop:
         self._said = ""
         self._news: NewsReader | None = None
         self._last: Path | None = None
+        self._failures = 0  # rounds that failed one after the other
+        self._pause_ends = 0.0  # of time.monotonic()
 
     def run(self, *, once: bool = False) -> None:
         """Run until the process is interrupted.
@@ -68,17 +70,32 @@ class RetrainLoop:
         with (
             lock_folder(self._folder, f"a loop of {self._subject.name!r}"),
             TransitionHooks(self._subject) as hooks,
-            contextlib.nullcontext() if once else verify_beside(self._subject),
         ):
-            while True:
-                self._look(hooks, once=once)
-                if once:
-                    return
-                time.sleep(self._config.check_every_s)
+            if once:
+                self._look(hooks, once=True)
+                return
+            with VerifyingProcess(self._subject, self._folder) as verifying:
+                while True:
+                    self._keep_verifying(verifying, hooks)
+                    self._look(hooks)
+                    time.sleep(self._config.check_every_s)
 
-    def _look(self, hooks: TransitionHooks, *, once: bool) -> None:
-        """Let the canary judge its threads, and run a round if one is due; a fault is printed, and the loop continues."""
-        name = self._subject.name
+    def _keep_verifying(self, verifying: VerifyingProcess, hooks: TransitionHooks) -> None:
+        """Start the verifying process again if it has ended, and tell so."""
+        status = verifying.restart_ended()
+        if status is not None:
+            hooks.send("verifying_failed", {"status": status, "log": str(verifying.log)})
+            console.say(
+                "[bold red]the process that verifies runs ended with status {} and was started again[/]; see {}",
+                status,
+                verifying.log,
+            )
+
+    def _look(self, hooks: TransitionHooks, *, once: bool = False) -> None:
+        """Let the canary judge its threads, and run a round if one is due; a fault is printed, and the loop continues.
+
+        After each further failure the loop waits twice as long before the next round, an hour at most.
+        """
         try:
             observe_canary(self._subject)
             hooks.send_canary_moves()
@@ -88,14 +105,26 @@ class RetrainLoop:
                 return
             write_json(self._folder / "loop.json", {"began": time.time()})
             report = self._run_round()
+            self._failures = 0
             console.say("[bold]{}[/]: {}", report.status, "; ".join(report.reasons))
-        except BurnishError as problem:
+        except Exception as problem:
             if once:
                 raise
-            hooks.send("round_failed", {"error": str(problem)})
-            console.say(
-                "[bold red]the round failed, the loop of {} continues[/]: {}", name, problem
-            )
+            self._note_failure(problem, hooks)
+
+    def _note_failure(self, problem: Exception, hooks: TransitionHooks) -> None:
+        """Print a failed round, send it to the hooks, and set the pause before the next one."""
+        said = str(problem)
+        if not isinstance(problem, BurnishError):
+            said = f"{type(problem).__name__}: {problem}"
+            _LOG.error("burnish: a round of %s failed", self._subject.name, exc_info=problem)
+        pause_s = min(self._config.check_every_s * 2**self._failures, _LONGEST_PAUSE_S)
+        self._failures = min(self._failures + 1, 30)
+        self._pause_ends = time.monotonic() + pause_s
+        hooks.send("round_failed", {"error": said})
+        console.say(
+            "[bold red]the round failed, the loop of {} continues[/]: {}", self._subject.name, said
+        )
 
     def find_reason_to_wait(self, *, ignore_interval: bool = False) -> str | None:
         """Return why no round is due; None if one is.
@@ -107,6 +136,8 @@ class RetrainLoop:
         document = subject.workspace.canary(subject.name).document()
         if document.state in RUNNING:
             return f"waiting: the rollout of {name_target(document.candidate)} is {document.state}"
+        if time.monotonic() < self._pause_ends and not ignore_interval:
+            return f"waiting after failed rounds: {self._failures} in a row"
         left = self._seconds_left()
         if left > 0 and not ignore_interval:
             return f"waiting for the interval of {self._config.every}"
@@ -130,8 +161,14 @@ class RetrainLoop:
         """Return the seconds until the interval is over; 0 without one."""
         if self._config.every is None:
             return 0.0
-        began = float(read_receipt(self._folder / "loop.json").get("began", 0.0))
-        return began + parse_interval(self._config.every) - time.time()
+        path, now = self._folder / "loop.json", time.time()
+        began = read_receipt(path).get("began", 0.0)
+        if not isinstance(began, (int, float)):
+            began = 0.0
+        if began > now:  # the clock was set back: an interval from now on, not one from then
+            began = now
+            write_json(path, {"began": now})
+        return began + parse_interval(self._config.every) - now
 
     def _say_once(self, reason: str) -> None:
         """Print why the loop waits, once until the reason changes."""
@@ -159,27 +196,6 @@ def observe_canary(subject: AgentProject) -> None:
     """Let the rollout judge the threads that have new outcomes."""
     if subject.config.canary.decides is not None:
         subject.workspace.canary(subject.name).observe()
-
-
-@contextlib.contextmanager
-def verify_beside(subject: AgentProject) -> Generator[subprocess.Popen[bytes]]:
-    """Run `burnish verify watch` inside the block, in a process that ends with this one."""
-    home, config = str(subject.workspace.home), str(subject.project.path)
-    command = [sys.executable, "-m", "burnish.cli", "verify", "watch", subject.name, "--home", home]
-    environ = {**os.environ, "BURNISH_HOME": home, "BURNISH_CONFIG": config}
-    log = subject.workspace.home / "runs" / f".loop-{subject.name}" / "verify.log"
-    with log.open("ab") as output:
-        process = subprocess.Popen(  # noqa: S603 - our own command
-            command, env=environ, stdin=subprocess.DEVNULL, stdout=output, stderr=output
-        )
-        try:
-            yield process
-        finally:
-            process.terminate()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(_END_S)
-            process.kill()
-            process.wait()
 
 
 def parse_interval(text: str) -> float:

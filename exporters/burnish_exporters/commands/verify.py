@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import select
+import sys
 import time
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -37,6 +39,10 @@ def watch_runs(
     as_json: Annotated[
         bool, typer.Option("--json", help="One JSON line for each verdict.")
     ] = False,
+    end_with_input: Annotated[
+        bool,
+        typer.Option("--end-with-input", help="End when standard input is closed.", hidden=True),
+    ] = False,
 ) -> None:
     """Verify finished runs as they arrive, and record the verdicts; a canary can decide on them.
 
@@ -59,7 +65,10 @@ def watch_runs(
                 _print_warning(verdict, warned)
             if once:
                 return
-            time.sleep(every)
+            if not end_with_input:
+                time.sleep(every)
+            elif select.select([sys.stdin], [], [], every)[0]:
+                return
 
 
 @app.command("audit")

@@ -11,4 +11,5 @@ news.py         what was recorded since the last round
 history.py      the log of rounds, and what each changed
 escalation.py   when a harder objective is due
 hooks.py        who hears of transitions
+verifying.py    the process beside a loop that verifies finished runs
 """

@@ -87,7 +87,8 @@ class TransitionHooks:
         document = self._subject.workspace.canary(self._subject.name).document()
         path = self._folder / "canary.json"
         known = read_receipt(path)
-        sent = int(known.get("sent", 0)) if known.get("rollout") == document.rollout else 0
+        count = known.get("sent") if known.get("rollout") == document.rollout else 0
+        sent = count if isinstance(count, int) else 0
         for number, move in enumerate(document.events[sent:], sent):
             event = _SENT_STATES.get(move.state)
             if event is not None:
