@@ -197,6 +197,51 @@ def test_the_loop_tells_that_the_verifying_process_ended(shop, home, capsys, mon
     assert "ended with status 3 and was started again" in capsys.readouterr().err
 
 
+def test_a_round_never_runs_code_that_has_changed_since_it_was_imported(shop, home):
+    rounds = Rounds(stop)
+    subject = apply_schedule(load_agent("shop"), "1h", None)
+    settings = round_settings(subject, RoundOptions())
+    program = shop / "shop.py"
+    loop = RetrainLoop(subject, rounds, settings, program.read_text)
+    program.write_text(program.read_text() + "\n# another agent now\n")
+    assert loop.run() is True
+    assert rounds.count == 0
+    with pytest.raises(KeyboardInterrupt):
+        RetrainLoop(subject, rounds, settings, program.read_text).run()
+    assert rounds.count == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "added"),
+    [("shop.py", "\nCHANGED = True\n"), ("burnish.toml", "[agent.shop.gate]\nmin_effect = 0.02\n")],
+)
+def test_the_command_starts_again_where_its_sources_have_changed(shop, home, name, added):
+    set_check_every(shop, 0.2)
+    environ = {**os.environ, "BURNISH_CONFIG": str(shop / "burnish.toml"), "BURNISH_QUIET": ""}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "burnish.cli", "loop", "shop", "--min-new-successes", "1"],
+        env={**environ, "BURNISH_HOME": str(home)},
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+    )
+    try:
+        said = [process.stderr.readline()]  # its first look is over
+        with (shop / name).open("a") as file:
+            file.write(added)
+        record(load_agent("shop"), [80], "even")
+        said += [process.stderr.readline(), process.stderr.readline()]
+    finally:
+        process.send_signal(signal.SIGTERM)
+        rest = process.communicate(timeout=60)[1]
+    assert "waiting: 0 of 1 new verified successes" in said[0]
+    assert "has changed: the loop starts again" in said[1]
+    assert said[2], "the round begins in the new life of the process"
+    assert process.returncode == 0, rest
+    assert "the loop ended" in rest
+
+
 @pytest.mark.parametrize(
     ("every", "fields"),
     [("15m", "*/15 * * * *"), ("6h", "0 */6 * * *"), ("1d", "0 3 * * *")],

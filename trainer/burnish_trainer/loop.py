@@ -19,7 +19,7 @@ from burnish.config.loop_table import INTERVAL
 from burnish.errors import BurnishError, SettingsError
 from burnish.records import RetrainReport
 from burnish_trainer import console
-from burnish_trainer.evaluation.agent_project import AgentProject
+from burnish_trainer.evaluation.agent_project import AgentProject, load_agent
 from burnish_trainer.rounds.context import RoundOptions
 from burnish_trainer.rounds.hooks import TransitionHooks
 from burnish_trainer.rounds.news import NewsReader, open_news
@@ -41,13 +41,19 @@ class RetrainLoop:
         subject: The agent, with the settings of the loop.
         run_round: Runs one round; by default `retrain` of the agent.
         settings_of_round: The settings that a round of `run_round` has, as `round_settings` returns them.
+        read_sources: Reads what the process has loaded and cannot load again: burnish.toml and the agent's code.
     """
 
     def __init__(
-        self, subject: AgentProject, run_round: RunRound, settings_of_round: dict[str, Any]
+        self,
+        subject: AgentProject,
+        run_round: RunRound,
+        settings_of_round: dict[str, Any],
+        read_sources: Callable[[], Any] = lambda: None,
     ) -> None:
         self._subject, self._run_round = subject, run_round
         self._settings, self._config = settings_of_round, subject.config.loop
+        self._read_sources, self._sources = read_sources, read_sources()
         self._folder = subject.workspace.home / "runs" / f".loop-{subject.name}"
         self._said = ""
         self._news: NewsReader | None = None
@@ -55,11 +61,17 @@ class RetrainLoop:
         self._failures = 0  # rounds that failed one after the other
         self._pause_ends = 0.0  # of time.monotonic()
 
-    def run(self, *, once: bool = False) -> None:
-        """Run until the process is interrupted.
+    def run(self, *, once: bool = False) -> bool:
+        """Run until the process is interrupted, or until a round is due and its sources have changed.
+
+        Python keeps the code that it has imported. A round would run the agent as it was, and its results would be
+        remembered as those of the new code.
 
         Args:
             once: Look once, without waiting for the interval, and return.
+
+        Returns:
+            True if the loop must start again, in a new interpreter; False after one look.
 
         Raises:
             TrainingError: Another loop of the agent runs.
@@ -72,12 +84,12 @@ class RetrainLoop:
             TransitionHooks(self._subject) as hooks,
         ):
             if once:
-                self._look(hooks, once=True)
-                return
+                return self._look(hooks, once=True)
             with VerifyingProcess(self._subject, self._folder) as verifying:
                 while True:
                     self._keep_verifying(verifying, hooks)
-                    self._look(hooks)
+                    if self._look(hooks):
+                        return True
                     time.sleep(self._config.check_every_s)
 
     def _keep_verifying(self, verifying: VerifyingProcess, hooks: TransitionHooks) -> None:
@@ -91,10 +103,10 @@ class RetrainLoop:
                 verifying.log,
             )
 
-    def _look(self, hooks: TransitionHooks, *, once: bool = False) -> None:
+    def _look(self, hooks: TransitionHooks, *, once: bool = False) -> bool:
         """Let the canary judge its threads, and run a round if one is due; a fault is printed, and the loop continues.
 
-        After each further failure the loop waits twice as long before the next round, an hour at most.
+        Return True instead of running a round if the sources have changed. After each further failure the loop waits twice as long before the next round, an hour at most.
         """
         try:
             observe_canary(self._subject)
@@ -102,7 +114,10 @@ class RetrainLoop:
             reason = self.find_reason_to_wait(ignore_interval=once)
             if reason is not None:
                 self._say_once(reason)
-                return
+                return False
+            if self._read_sources() != self._sources:
+                console.say("burnish.toml or the agent's code has changed: the loop starts again")
+                return True
             write_json(self._folder / "loop.json", {"began": time.time()})
             report = self._run_round()
             self._failures = 0
@@ -111,6 +126,7 @@ class RetrainLoop:
             if once:
                 raise
             self._note_failure(problem, hooks)
+        return False
 
     def _note_failure(self, problem: Exception, hooks: TransitionHooks) -> None:
         """Print a failed round, send it to the hooks, and set the pause before the next one."""
@@ -265,12 +281,18 @@ def open_loop(subject: AgentProject, **overrides: Any) -> RetrainLoop:
     from burnish_trainer.overrides import apply_overrides
     from burnish_trainer.retrain import retrain, round_settings
 
-    name = subject.name
+    name, options = subject.name, RoundOptions()
     changed = apply_overrides(subject.project, name, overrides)
+
+    def read_sources() -> Any:
+        read = load_agent(name)
+        return round_settings(read, options), read.config.loop
+
     return RetrainLoop(
         subject,
         lambda: retrain(name, **overrides),
-        round_settings(changed, RoundOptions()),
+        round_settings(changed, options),
+        read_sources,
     )
 
 

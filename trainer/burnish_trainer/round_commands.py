@@ -7,6 +7,7 @@ Exit codes: 0 done or nothing new, 1 a burnish error that names the next command
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 from pathlib import Path
@@ -203,7 +204,9 @@ def loop_app(
         return
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        open_loop(subject, **parse_settings(setting or [])).run(once=once)
+        if open_loop(subject, **parse_settings(setting or [])).run(once=once):
+            sys.stderr.flush()
+            os.execv(sys.executable, [sys.executable, "-m", "burnish.cli", *sys.argv[1:]])  # noqa: S606
     except KeyboardInterrupt:
         console.say("the loop ended; the next one continues an interrupted round")
     finally:
