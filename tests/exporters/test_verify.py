@@ -10,12 +10,15 @@ from burnish.errors import ImportPathError, NoVerifier, VerificationError
 from burnish.records import Outcome, Verdict
 from burnish_exporters.verify import (
     PoolSettings,
+    code,
     combine,
     goal_state,
     judge_all,
     make_verifiers,
     outcome,
+    passes_tests,
     reference_match,
+    rules,
 )
 
 
@@ -92,6 +95,36 @@ def test_a_changed_check_has_another_version(module, tmp_path):
     (tmp_path / "modules" / f"{name}.py").write_text("def reached(run, state): return False")
 
     assert goal_state(f"{name}:reached").version != before
+
+
+def test_a_check_that_changed_in_a_living_process_judges_by_its_new_text(make_run, tmp_path):
+    file, run = tmp_path / "changing_check.py", make_run()
+    file.write_text("def reached(run, state): return True \n")
+    old = goal_state("changing_check:reached", folder=tmp_path, needs_state=False)
+    assert label_of(old, run) == "success"
+    file.write_text("def reached(run, state): return False\n")
+    new = goal_state("changing_check:reached", folder=tmp_path, needs_state=False)
+
+    assert label_of(new, run) == "fail"
+    assert label_of(old, run) == "success"  # under its own version
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda folder: rules({"predicates": ["changing_part:f"]}, folder=folder),
+        lambda folder: code({"*": []}, program="changing_part:f", folder=folder),
+        lambda folder: passes_tests({"*": ""}, program="changing_part:f", folder=folder),
+        lambda folder: reference_match("changing_part:f", folder=folder),
+    ],
+)
+def test_a_version_follows_the_function_that_a_verifier_calls(tmp_path, make):
+    file = tmp_path / "changing_part.py"
+    file.write_text("def f(run): return True\n")
+    before = make(tmp_path)
+    assert make(tmp_path).version == before.version
+    file.write_text("def f(run): return False\n")
+    assert make(tmp_path).version != before.version
 
 
 # --- reference_match ----------------------------------------------------------------------------

@@ -79,6 +79,20 @@ def test_a_version_is_not_run_twice_on_the_same_tasks(shop, engine):
 
 
 @pytest.mark.slow
+def test_an_agent_that_changed_in_a_living_process_is_run_as_it_is_now(shop, engine):
+    program, asked = shop / "shop.py", '[model.invoke(state["messages"])]'
+    text = program.read_text()
+    program.write_text(text.replace(asked, '[("ai", "even")]'))
+    assert evaluate("shop", adapters=[None]).pools["heldout"].after.rate == 1
+    program.write_text(text.replace(asked, '[("ai", "odd")]'))
+    assert evaluate("shop", adapters=[None]).pools["heldout"].after.rate == 0
+    program.write_text(text.replace(asked, '[("ai", "even")]'))
+    again = evaluate("shop", adapters=[None])
+    assert again.pools["heldout"].after.rate == 1
+    assert again.extras["remembered"]["after"] > 0
+
+
+@pytest.mark.slow
 def test_an_agent_that_asks_without_end_or_raises_has_failed_and_the_others_go_on(
     shop, engine, caplog
 ):

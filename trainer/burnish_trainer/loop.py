@@ -17,9 +17,10 @@ from typing import Any
 from burnish.canary.document import RUNNING, name_target
 from burnish.config.loop_table import INTERVAL
 from burnish.errors import BurnishError, SettingsError
+from burnish.project import load_project
 from burnish.records import RetrainReport
 from burnish_trainer import console
-from burnish_trainer.evaluation.agent_project import AgentProject, load_agent
+from burnish_trainer.evaluation.agent_project import AgentProject
 from burnish_trainer.rounds.context import RoundOptions
 from burnish_trainer.rounds.hooks import TransitionHooks
 from burnish_trainer.rounds.news import NewsReader, open_news
@@ -285,7 +286,8 @@ def open_loop(subject: AgentProject, **overrides: Any) -> RetrainLoop:
     changed = apply_overrides(subject.project, name, overrides)
 
     def read_sources() -> Any:
-        read = load_agent(name)
+        project = load_project()
+        read = AgentProject(project, project.agent(name))
         return round_settings(read, options), read.config.loop
 
     return RetrainLoop(

@@ -12,11 +12,10 @@ from typing import Any
 
 import msgspec
 
-from burnish.project import load_project
 from burnish.records import RetrainReport
 from burnish_trainer import console
 from burnish_trainer.compat import check_libraries
-from burnish_trainer.evaluation.agent_project import AgentProject, find_prompt_version
+from burnish_trainer.evaluation.agent_project import AgentProject, find_prompt_version, open_project
 from burnish_trainer.overrides import apply_overrides
 from burnish_trainer.rounds.context import Approve, RetrainRound, RoundControls, RoundOptions
 from burnish_trainer.rounds.news import describe_unchanged
@@ -65,7 +64,7 @@ def retrain(
     check_libraries()
     if isinstance(canary, dict):
         overrides["canary"] = canary
-    subject = apply_overrides(load_project(), agent, overrides)
+    subject = apply_overrides(open_project(), agent, overrides)
     home = subject.workspace.home
     find_prompt_version(subject, prompt)
     options = RoundOptions(force=force, releases=canary is not False, prompt=prompt)

@@ -1,12 +1,17 @@
 """Resolve import paths "module:function" of burnish.toml, relative to its folder.
 
-`resolve_object` is the entry. Modules of two projects in one process are kept apart.
+`resolve_object` is the entry. Modules of two projects in one process are kept apart. Python keeps a module that it has
+imported, so a process that lives on (a notebook) calls `unload_changed` before it runs a project's code again.
 """
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import importlib
+import importlib.util
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +19,10 @@ from burnish.config.nearest_names import suggest_name
 from burnish.errors import ImportPathError
 
 _project_folders: list[Path] = []
+_sources: dict[
+    str, tuple[Path, str]
+] = {}  # of the projects' modules: file and hash at their import
+_lock = threading.Lock()  # guards _sources
 
 
 def resolve_object(spec: str, folder: Path) -> Any:
@@ -35,6 +44,7 @@ def resolve_object(spec: str, folder: Path) -> Any:
             f"a module {module_name!r} in {folder} or among the installed packages",
             f'cd {folder} && python -c "import {module_name}"',
         ) from problem
+    _note_sources(folder)
     for part in attribute.split("."):
         if not hasattr(found, part):
             raise ImportPathError(
@@ -44,6 +54,49 @@ def resolve_object(spec: str, folder: Path) -> Any:
             )
         found = getattr(found, part)
     return found
+
+
+def unload_changed(folder: Path) -> list[str]:
+    """Unload all modules of a project if the file of one has changed since its import.
+
+    The next `resolve_object` imports them again. Objects of the old modules stay as they are.
+
+    Args:
+        folder: Folder of burnish.toml.
+
+    Returns:
+        The names of the files that have changed, sorted.
+    """
+    folder = folder.absolute()
+    with _lock:
+        known = {name: at for name, at in _sources.items() if at[0].is_relative_to(folder)}
+        changed = {file for file, digest in known.values() if _hash_source(file) != digest}
+        for name, (file, _) in known.items() if changed else ():
+            sys.modules.pop(name, None)
+            del _sources[name]
+            with contextlib.suppress(OSError, NotImplementedError):
+                # Its time has a resolution of a second: after an edit within one it would count as current.
+                Path(importlib.util.cache_from_source(str(file))).unlink()
+    importlib.invalidate_caches()
+    return sorted({file.name for file in changed})
+
+
+def _note_sources(folder: Path) -> None:
+    """Keep the hashes of the modules that were imported from the project's folder since the last call."""
+    with _lock:
+        for name, module in list(sys.modules.items()):
+            file = getattr(module, "__file__", None)
+            if name not in _sources and isinstance(file, str):
+                place = folder.joinpath(*name.split("."))
+                if Path(file) in (place.with_suffix(".py"), place / "__init__.py"):
+                    _sources[name] = (Path(file), _hash_source(Path(file)))
+
+
+def _hash_source(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return ""
 
 
 def _prioritize_folder(folder: Path) -> None:
@@ -60,6 +113,8 @@ def _prioritize_folder(folder: Path) -> None:
     # The module's own imports must come from this project, too.
     for name in [name for name in sys.modules if name.partition(".")[0] in foreign]:
         del sys.modules[name]
+        with _lock:
+            _sources.pop(name, None)
     importlib.invalidate_caches()
 
 

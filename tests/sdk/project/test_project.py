@@ -1,6 +1,7 @@
 """burnish.toml is read completely or refused with one clear error."""
 
 import pickle
+import sys
 from pathlib import Path
 
 import msgspec
@@ -8,7 +9,7 @@ import pytest
 
 from burnish import settings
 from burnish.errors import BurnishError, ImportPathError, SettingsError, UnknownAgent
-from burnish.imports.import_path import resolve_object
+from burnish.imports.import_path import resolve_object, unload_changed
 from burnish.project import (
     AgentConfig,
     DatasetConfig,
@@ -221,3 +222,39 @@ def test_a_key_of_the_file_and_a_field_of_a_recipe_are_one_definition():
         assert {str(keys[name]) for name in shared.__struct_fields__} == {
             str(fields[name]) for name in shared.__struct_fields__
         }
+
+
+def test_changed_modules_of_a_project_are_imported_again_and_others_stay(tmp_path):
+    one, other = tmp_path / "one", tmp_path / "other"
+    for folder, text in ((one, "from parts_a import VALUE\n"), (other, "VALUE = 'other'\n")):
+        folder.mkdir()
+        (folder / f"main_{folder.name}.py").write_text(text)
+    (one / "parts_a.py").write_text("VALUE = 'old'\n")
+    assert resolve_object("main_other:VALUE", other) == "other"
+    assert resolve_object("main_one:VALUE", one) == "old"
+    kept = sys.modules["main_other"], sys.modules["main_one"]
+
+    assert unload_changed(one) == []
+    assert (sys.modules["main_other"], sys.modules["main_one"]) == kept
+
+    (one / "parts_a.py").write_text(
+        "VALUE = 'new'\n"
+    )  # of the same size and second: its .pyc counts as current
+    assert unload_changed(one) == ["parts_a.py"]
+    assert resolve_object("main_one:VALUE", one) == "new"
+    assert sys.modules["main_other"] is kept[0]
+    assert unload_changed(one) == []
+    (one / "parts_a.py").unlink()
+    assert unload_changed(one) == ["parts_a.py"]
+    with pytest.raises(ImportPathError, match="parts_a"):
+        resolve_object("main_one:VALUE", one)
+
+
+def test_modules_that_are_not_of_the_project_are_never_unloaded(tmp_path):
+    (tmp_path / "main_two.py").write_text("import json, burnish.records\nVALUE = 1\n")
+    resolve_object("main_two:VALUE", tmp_path)
+    before = dict(sys.modules)
+    (tmp_path / "main_two.py").write_text("VALUE = 2\n")
+
+    assert unload_changed(tmp_path) == ["main_two.py"]
+    assert before.keys() - sys.modules.keys() == {"main_two"}

@@ -12,11 +12,12 @@ from typing import Any
 import burnish
 from burnish.adapters.prompt_store import PromptStore, PromptVersion
 from burnish.errors import EvaluationError
-from burnish.imports.import_path import resolve_object
+from burnish.imports.import_path import resolve_object, unload_changed
 from burnish.project import AgentConfig, Project, load_project
 from burnish.protocols import Verifier
 from burnish.records import Task
 from burnish_exporters.tasks.task_sources import decode_tasks, hash_tasks, load_tasks
+from burnish_trainer import console
 from burnish_trainer.evaluation.agent_code import hash_code
 
 BUILT_IN = ("live", "replay", "shadow")
@@ -131,8 +132,24 @@ def _specs_in(value: Any) -> list[str]:
     return [spec for item in inner for spec in _specs_in(item)]
 
 
+def open_project(path: Path | None = None) -> Project:
+    """Load burnish.toml, and let changed modules of the project be imported again.
+
+    A process that lives on, such as a notebook, would run the code that it imported before, and its results would be
+    remembered as those of the new code.
+
+    Raises:
+        SettingsError: There is no usable burnish.toml.
+    """
+    project = load_project(path)
+    changed = unload_changed(project.folder)
+    if changed:
+        console.say("[dim]imported again, because {} changed[/]", ", ".join(changed))
+    return project
+
+
 def load_agent(agent: str | AgentProject, path: Path | None = None) -> AgentProject:
-    """Return the agent of that name.
+    """Return the agent of that name, with its code as it is now.
 
     Raises:
         SettingsError: There is no usable burnish.toml.
@@ -140,7 +157,7 @@ def load_agent(agent: str | AgentProject, path: Path | None = None) -> AgentProj
     """
     if isinstance(agent, AgentProject):
         return agent
-    project = load_project(path)
+    project = open_project(path)
     return AgentProject(project, project.agent(agent))
 
 

@@ -26,6 +26,7 @@ from burnish_exporters.verify.evidence.agent_code import (
     last_words,
     limits_of,
     stage_of,
+    version_of_place,
 )
 from burnish_exporters.verify.sandbox.box import Limits, Program, run
 from burnish_exporters.verify.verdicts import unknown
@@ -142,7 +143,7 @@ def code(
         folder=place,
         trust_received=tuple(sorted(trust_received)),
         name=name,
-        version=f"1.{digest}",
+        version=f"1.{digest}{version_of_place(program, place)}",
     )
 
 

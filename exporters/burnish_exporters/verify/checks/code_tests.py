@@ -38,6 +38,7 @@ from burnish_exporters.verify.evidence.agent_code import (
     last_words,
     limits_of,
     stage_of,
+    version_of_place,
 )
 from burnish_exporters.verify.sandbox.box import (
     Box,
@@ -182,7 +183,7 @@ def passes_tests(
         folder=place,
         trust_received=tuple(sorted(trust_received)),
         name=name,
-        version=f"3.{digest}",
+        version=f"3.{digest}{version_of_place(program, place)}",
     )
 
 

@@ -31,7 +31,7 @@ class GoalState:
 
     def prepare(self) -> None:
         """Import the predicate early, so that a wrong path is one error instead of many "unknown" verdicts."""
-        load_function(self.predicate, self.folder)
+        load_function(self.predicate, self.folder, self.version)
 
     def verify(self, trajectory: Trajectory) -> Verdict:
         """Judge one trajectory by its recorded final state."""
@@ -41,7 +41,7 @@ class GoalState:
             if self.needs_state:
                 return unknown(self, UNTRUSTED_STATE, trajectory.state_origin)
             trajectory = remove_state(trajectory)
-        predicate = load_function(self.predicate, self.folder)
+        predicate = load_function(self.predicate, self.folder, self.version)
         return verdict_of(self, predicate(trajectory, trajectory.final_state))
 
 

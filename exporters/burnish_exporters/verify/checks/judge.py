@@ -45,11 +45,11 @@ class Judge:
 
     def prepare(self) -> None:
         """Import the function that makes the model."""
-        load_function(self.model, self.folder)
+        load_function(self.model, self.folder, self.version)
 
     def verify(self, trajectory: Trajectory) -> Verdict:
         """Judge by majority of the votes that do not depend on the order of the answers."""
-        model = load_function(self.model, self.folder)()
+        model = load_function(self.model, self.folder, self.version)()
         shown = transcript(
             trajectory if may_state_decide(trajectory, ()) else remove_state(trajectory)
         )

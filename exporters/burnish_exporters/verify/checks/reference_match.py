@@ -52,7 +52,7 @@ class ReferenceMatch:
     def prepare(self) -> None:
         """Import the function that gives references, if one is named."""
         if self.function:
-            load_function(self.function, self.folder)
+            load_function(self.function, self.folder, self.version)
 
     def verify(self, trajectory: Trajectory) -> Verdict:
         """Judge one trajectory by its final answer."""
@@ -68,7 +68,7 @@ class ReferenceMatch:
 
     def _expected(self, trajectory: Trajectory) -> Json:
         if self.function:
-            return load_function(self.function, self.folder)(trajectory)
+            return load_function(self.function, self.folder, self.version)(trajectory)
         return self.references.get(trajectory.task_id or "")
 
     def _matches(self, answer: str, expected: Json) -> bool:

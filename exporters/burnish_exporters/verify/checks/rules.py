@@ -30,7 +30,7 @@ from burnish.errors import VerificationError
 from burnish.protocols import VerifierTraits
 from burnish.records import ToolRun, Trajectory, Verdict
 from burnish_exporters.verify.evidence.spellings import forms_of_arguments, spellings
-from burnish_exporters.verify.evidence.user_functions import load_function
+from burnish_exporters.verify.evidence.user_functions import load_function, version_of
 from burnish_exporters.verify.verdicts import read_answer
 
 
@@ -59,7 +59,7 @@ class Rules:
     def prepare(self) -> None:
         """Import the predicates."""
         for path in self.constitution.predicates:
-            load_function(path, self.folder)
+            load_function(path, self.folder, self.version)
 
     def verify(self, trajectory: Trajectory) -> Verdict:
         """Judge whether the run kept the rules."""
@@ -81,7 +81,7 @@ class Rules:
                 yield f"deny_answer: {pattern}"
         for path in law.predicates:
             try:
-                holds = read_answer(load_function(path, self.folder)(trajectory))
+                holds = read_answer(load_function(path, self.folder, self.version)(trajectory))
             except WrongValue as wrong:
                 raise VerificationError(
                     f"predicate {path} returned {wrong.found}", "True or False", f"edit {path}"
@@ -139,4 +139,7 @@ def rules(
             f"constitution: {problem}", "the keys that rules() documents", "edit the constitution"
         ) from problem
     digest = hashlib.sha256(msgspec.json.encode(law, order="sorted")).hexdigest()[:8]
-    return Rules(constitution=law, folder=place, name=name, version=f"3.{digest}")
+    versions = (version_of(path.partition(":")[0], place) for path in law.predicates)
+    return Rules(
+        constitution=law, folder=place, name=name, version=".".join(("3", digest, *versions))
+    )

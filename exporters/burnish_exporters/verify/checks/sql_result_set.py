@@ -46,7 +46,7 @@ class SqlResultSet:
     def prepare(self) -> None:
         """Import the function that gives references, if one is named."""
         if self.function:
-            load_function(self.function, self.folder)
+            load_function(self.function, self.folder, self.version)
 
     def verify(self, trajectory: Trajectory) -> Verdict:
         """Judge the last query of the run."""
@@ -81,7 +81,7 @@ class SqlResultSet:
 
     def _reference(self, trajectory: Trajectory) -> Any:
         if self.function:
-            return load_function(self.function, self.folder)(trajectory)
+            return load_function(self.function, self.folder, self.version)(trajectory)
         return self.references.get(trajectory.task_id or "")
 
     def _seen(self, trajectory: Trajectory) -> str:

@@ -25,7 +25,7 @@ import msgspec
 from burnish.errors import VerificationError
 from burnish.origins import UNTRUSTED_STATE, may_state_decide
 from burnish.records import Trajectory, Verdict
-from burnish_exporters.verify.evidence.user_functions import load_function
+from burnish_exporters.verify.evidence.user_functions import load_function, version_of
 from burnish_exporters.verify.sandbox.box import Limits, ProgramRun, best_way
 from burnish_exporters.verify.verdicts import unknown
 
@@ -58,7 +58,7 @@ class RunsCode:
     def prepare(self) -> None:
         """Check that a sandbox is available, so that a missing one is one error instead of many "unknown" verdicts."""
         best_way()
-        check_where(self.program, self.folder)
+        check_where(self.program, self.folder, self.version)
 
 
 def code_of(verifier: RunsCode, trajectory: Trajectory, main: str) -> dict[str, str] | Verdict:
@@ -81,7 +81,7 @@ def code_of(verifier: RunsCode, trajectory: Trajectory, main: str) -> dict[str, 
         state = trajectory.final_state
         found = state.get(where.removeprefix("state:")) if isinstance(state, dict) else None
     else:
-        found = load_function(where, verifier.folder)(trajectory)
+        found = load_function(where, verifier.folder, verifier.version)(trajectory)
     files = {main: found} if isinstance(found, str) else found
     if not isinstance(files, Mapping) or not all(isinstance(t, str) for t in files.values()):
         return unknown(verifier, "no program was recorded")
@@ -100,7 +100,14 @@ def _plain_path(path: str) -> str | None:
     return "/".join(parts) if inside else None
 
 
-def check_where(where: str, folder: Path | None) -> None:
+def version_of_place(where: str, folder: Path) -> str:
+    """Return ".VERSION" of the module whose function gives the code; empty where none does."""
+    if where == "answer" or where.startswith("state:"):
+        return ""
+    return f".{version_of(where.partition(':')[0], folder)}"
+
+
+def check_where(where: str, folder: Path | None, version: str) -> None:
     """Refuse a place from which code cannot be read.
 
     Raises:
@@ -113,7 +120,7 @@ def check_where(where: str, folder: Path | None) -> None:
         raise VerificationError(
             f"program {where!r}", '"answer", "state:KEY" or "module:function"', 'program = "answer"'
         )
-    load_function(where, folder)
+    load_function(where, folder, version)
 
 
 def limits_of(given: Limits | Mapping[str, Any] | None) -> Limits:

@@ -29,14 +29,21 @@ def version_of(module: str, folder: Path) -> str:
 
 
 @lru_cache(maxsize=64)
-def load_function(path: str, folder: Path | None) -> Callable[..., Any]:
+def load_function(path: str, folder: Path | None, version: str) -> Callable[..., Any]:
     """Return the function that an import path names.
+
+    Args:
+        path: Import path "module:function".
+        folder: Folder in which the module is looked up first; the current one if None.
+        version: Version of the verifier that calls it. A verifier of another version gets the module as it is now, one
+            of the same version the function that it had.
 
     Raises:
         ImportPathError: If it cannot be imported, or is not a function.
     """
-    from burnish.imports.import_path import resolve_object
+    from burnish.imports.import_path import resolve_object, unload_changed
 
+    unload_changed(folder or Path.cwd())
     found = resolve_object(path, folder or Path.cwd())
     if not callable(found):
         raise ImportPathError(f"{path} is {shown(found)}", "a function", "name a function")
