@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from burnish.errors import ImportPathError, NoVerifier, VerificationError
+from burnish.imports.import_path import keep_modules
 from burnish.records import Outcome, Verdict
 from burnish_exporters.verify import (
     PoolSettings,
@@ -107,6 +108,22 @@ def test_a_check_that_changed_in_a_living_process_judges_by_its_new_text(make_ru
 
     assert label_of(new, run) == "fail"
     assert label_of(old, run) == "success"  # under its own version
+
+
+def test_a_check_that_changes_in_the_middle_of_work_keeps_its_text_and_its_version(
+    make_run, tmp_path
+):
+    file, run = tmp_path / "kept_check.py", make_run()
+    file.write_text("def reached(run, state): return True \n")
+    before = goal_state("kept_check:reached", folder=tmp_path, needs_state=False)
+    assert label_of(before, run) == "success"
+    file.write_text("def reached(run, state): return False\n")
+    with keep_modules():
+        same = goal_state("kept_check:reached", folder=tmp_path, needs_state=False)
+        assert (label_of(same, run), same.version) == ("success", before.version)
+    after = goal_state("kept_check:reached", folder=tmp_path, needs_state=False)
+    assert label_of(after, run) == "fail"
+    assert after.version != before.version
 
 
 @pytest.mark.parametrize(

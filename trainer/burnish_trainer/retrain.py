@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from burnish.imports.import_path import keep_modules
 from burnish.records import RetrainReport
 from burnish_trainer import console
 from burnish_trainer.compat import check_libraries
@@ -72,6 +73,7 @@ def retrain(
     with (
         lock_folder(home / "runs" / f".lock-{agent}", f"a retrain of {agent!r}"),
         explain_full_disk(home),
+        keep_modules(),
     ):
         report = _continue_or_begin(subject, options, controls)
         return msgspec.structs.replace(report, seconds=round(time.monotonic() - started, 3))

@@ -1,7 +1,8 @@
 """Resolve import paths "module:function" of burnish.toml, relative to its folder.
 
 `resolve_object` is the entry. Modules of two projects in one process are kept apart. Python keeps a module that it has
-imported, so a process that lives on (a notebook) calls `unload_changed` before it runs a project's code again.
+imported, so a process that lives on (a notebook) calls `unload_changed` before it runs a project's code again. Work that
+runs for long keeps the modules that it began with: `keep_modules`.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import importlib
 import importlib.util
 import sys
 import threading
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,8 @@ _project_folders: list[Path] = []
 _sources: dict[
     str, tuple[Path, str]
 ] = {}  # of the projects' modules: file and hash at their import
-_lock = threading.Lock()  # guards _sources
+_keepers = 0
+_lock = threading.Lock()  # guards _sources and _keepers
 
 
 def resolve_object(spec: str, folder: Path) -> Any:
@@ -56,10 +59,30 @@ def resolve_object(spec: str, folder: Path) -> Any:
     return found
 
 
+@contextlib.contextmanager
+def keep_modules() -> Generator[None]:
+    """Keep the modules of all projects inside the block, also if their files change: `unload_changed` does nothing."""
+    global _keepers
+    with _lock:
+        _keepers += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _keepers -= 1
+
+
+def imported_sha256(file: Path) -> str | None:
+    """Return the hash that a project's file had when it was imported; None if it is not imported."""
+    with _lock:
+        return dict(_sources.values()).get(file.absolute())
+
+
 def unload_changed(folder: Path) -> list[str]:
     """Unload all modules of a project if the file of one has changed since its import.
 
-    The next `resolve_object` imports them again. Objects of the old modules stay as they are.
+    The next `resolve_object` imports them again. Objects of the old modules stay as they are. Inside `keep_modules`
+    nothing is unloaded.
 
     Args:
         folder: Folder of burnish.toml.
@@ -69,6 +92,8 @@ def unload_changed(folder: Path) -> list[str]:
     """
     folder = folder.absolute()
     with _lock:
+        if _keepers:
+            return []
         known = {name: at for name, at in _sources.items() if at[0].is_relative_to(folder)}
         changed = {file for file, digest in known.values() if _hash_source(file) != digest}
         for name, (file, _) in known.items() if changed else ():

@@ -9,7 +9,7 @@ import pytest
 
 from burnish import settings
 from burnish.errors import BurnishError, ImportPathError, SettingsError, UnknownAgent
-from burnish.imports.import_path import resolve_object, unload_changed
+from burnish.imports.import_path import keep_modules, resolve_object, unload_changed
 from burnish.project import (
     AgentConfig,
     DatasetConfig,
@@ -258,3 +258,18 @@ def test_modules_that_are_not_of_the_project_are_never_unloaded(tmp_path):
 
     assert unload_changed(tmp_path) == ["main_two.py"]
     assert before.keys() - sys.modules.keys() == {"main_two"}
+
+
+def test_work_keeps_the_modules_that_it_began_with(tmp_path):
+    file = tmp_path / "main_three.py"
+    file.write_text("VALUE = 'old'\n")
+    resolve_object("main_three:VALUE", tmp_path)
+    file.write_text("VALUE = 'new'\n")
+    with keep_modules():
+        with keep_modules():
+            assert unload_changed(tmp_path) == []
+        assert unload_changed(tmp_path) == []
+        assert resolve_object("main_three:VALUE", tmp_path) == "old"
+
+    assert unload_changed(tmp_path) == ["main_three.py"]
+    assert resolve_object("main_three:VALUE", tmp_path) == "new"

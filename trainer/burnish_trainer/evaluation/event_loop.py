@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from burnish.imports.import_path import keep_modules
 from burnish_trainer.evaluation.attempts.client_logs import bound_client_logs, mark_requests
 from burnish_trainer.evaluation.attempts.loop_watch import LoopWatch
 from burnish_trainer.evaluation.attempts.shared import EvaluationState
@@ -62,7 +63,7 @@ class EvaluationLoop:
         return self._call_in_thread(lambda: self._run_watched(work))
 
     def _run_watched(self, work: Coroutine[Any, Any, _T]) -> _T:
-        with LoopWatch(self._runner.get_loop()), bound_client_logs():
+        with LoopWatch(self._runner.get_loop()), bound_client_logs(), keep_modules():
             return self._runner.run(mark_requests(work))
 
     def _call_in_thread(self, work: Callable[[], _T]) -> _T:

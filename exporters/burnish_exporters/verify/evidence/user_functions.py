@@ -11,12 +11,17 @@ from typing import Any
 
 from burnish.capture.recorder.values import WrongValue
 from burnish.errors import ImportPathError
+from burnish.imports.import_path import imported_sha256, resolve_object, unload_changed
 from burnish.records import Verdict
 from burnish_exporters.verify.verdicts import read_answer, shown, unknown
 
 
 def version_of(module: str, folder: Path) -> str:
-    """Return a version that follows the text of a module; "1" where the text is not found."""
+    """Return a version that follows the text of a module; "1" where the text is not found.
+
+    It is the text that this process runs: changed modules are imported again, except in the middle of other work.
+    """
+    unload_changed(folder)
     parts = module.split(".")
     for root in (folder, *map(Path, sys.path)):
         for file in (
@@ -24,7 +29,8 @@ def version_of(module: str, folder: Path) -> str:
             root.joinpath(*parts, "__init__.py"),
         ):
             if file.is_file():
-                return "1." + hashlib.sha256(file.read_bytes()).hexdigest()[:8]
+                digest = imported_sha256(file) or hashlib.sha256(file.read_bytes()).hexdigest()
+                return f"1.{digest[:8]}"
     return "1"
 
 
@@ -35,15 +41,11 @@ def load_function(path: str, folder: Path | None, version: str) -> Callable[...,
     Args:
         path: Import path "module:function".
         folder: Folder in which the module is looked up first; the current one if None.
-        version: Version of the verifier that calls it. A verifier of another version gets the module as it is now, one
-            of the same version the function that it had.
+        version: Version of the verifier that calls it: one of the same version gets the function that it had.
 
     Raises:
         ImportPathError: If it cannot be imported, or is not a function.
     """
-    from burnish.imports.import_path import resolve_object, unload_changed
-
-    unload_changed(folder or Path.cwd())
     found = resolve_object(path, folder or Path.cwd())
     if not callable(found):
         raise ImportPathError(f"{path} is {shown(found)}", "a function", "name a function")
