@@ -12,7 +12,6 @@ import hashlib
 import importlib
 import importlib.util
 import sys
-import threading
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -21,11 +20,10 @@ from burnish.config.nearest_names import suggest_name
 from burnish.errors import ImportPathError
 
 _project_folders: list[Path] = []
-_sources: dict[
-    str, tuple[Path, str]
-] = {}  # of the projects' modules: file and hash at their import
-_keepers = 0
-_lock = threading.Lock()  # guards _sources and _keepers
+# Of the projects' modules, the file and its hash at their import. No lock: each step below is one operation of a dict or
+# set, or works on a copy, and a process that is forked in the middle would inherit a lock that stays closed.
+_sources: dict[str, tuple[Path, str]] = {}
+_keepers: set[object] = set()
 
 
 def resolve_object(spec: str, folder: Path) -> Any:
@@ -62,20 +60,17 @@ def resolve_object(spec: str, folder: Path) -> Any:
 @contextlib.contextmanager
 def keep_modules() -> Generator[None]:
     """Keep the modules of all projects inside the block, also if their files change: `unload_changed` does nothing."""
-    global _keepers
-    with _lock:
-        _keepers += 1
+    keeper = object()
+    _keepers.add(keeper)
     try:
         yield
     finally:
-        with _lock:
-            _keepers -= 1
+        _keepers.discard(keeper)
 
 
 def imported_sha256(file: Path) -> str | None:
     """Return the hash that a project's file had when it was imported; None if it is not imported."""
-    with _lock:
-        return dict(_sources.values()).get(file.absolute())
+    return dict(list(_sources.values())).get(file.absolute())
 
 
 def unload_changed(folder: Path) -> list[str]:
@@ -90,31 +85,31 @@ def unload_changed(folder: Path) -> list[str]:
     Returns:
         The names of the files that have changed, sorted.
     """
+    if _keepers:
+        return []
     folder = folder.absolute()
-    with _lock:
-        if _keepers:
-            return []
-        known = {name: at for name, at in _sources.items() if at[0].is_relative_to(folder)}
-        changed = {file for file, digest in known.values() if _hash_source(file) != digest}
-        for name, (file, _) in known.items() if changed else ():
-            sys.modules.pop(name, None)
-            del _sources[name]
-            with contextlib.suppress(OSError, NotImplementedError):
-                # Its time has a resolution of a second: after an edit within one it would count as current.
-                Path(importlib.util.cache_from_source(str(file))).unlink()
+    known = {name: at for name, at in list(_sources.items()) if at[0].is_relative_to(folder)}
+    changed = {file for file, digest in known.values() if _hash_source(file) != digest}
+    for name, (file, _) in known.items() if changed else ():
+        sys.modules.pop(name, None)
+        _sources.pop(name, None)
+        with contextlib.suppress(OSError, NotImplementedError):
+            # Its time has a resolution of a second: after an edit within one it would count as current.
+            Path(importlib.util.cache_from_source(str(file))).unlink()
     importlib.invalidate_caches()
     return sorted({file.name for file in changed})
 
 
 def _note_sources(folder: Path) -> None:
     """Keep the hashes of the modules that were imported from the project's folder since the last call."""
-    with _lock:
-        for name, module in list(sys.modules.items()):
-            file = getattr(module, "__file__", None)
-            if name not in _sources and isinstance(file, str):
-                place = folder.joinpath(*name.split("."))
-                if Path(file) in (place.with_suffix(".py"), place / "__init__.py"):
-                    _sources[name] = (Path(file), _hash_source(Path(file)))
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__dict__", {}).get(
+            "__file__"
+        )  # without what a lazy module imports for it
+        if name not in _sources and isinstance(file, str) and file.startswith(str(folder)):
+            place = folder.joinpath(*name.split("."))
+            if Path(file) in (place.with_suffix(".py"), place / "__init__.py"):
+                _sources[name] = (Path(file), _hash_source(Path(file)))
 
 
 def _hash_source(path: Path) -> str:
@@ -138,8 +133,7 @@ def _prioritize_folder(folder: Path) -> None:
     # The module's own imports must come from this project, too.
     for name in [name for name in sys.modules if name.partition(".")[0] in foreign]:
         del sys.modules[name]
-        with _lock:
-            _sources.pop(name, None)
+        _sources.pop(name, None)
     importlib.invalidate_caches()
 
 
