@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import queue
 import threading
-import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Self
@@ -50,6 +49,7 @@ class LiveGrader:
         self._queue: queue.SimpleQueue[EndedAttempt | None] = queue.SimpleQueue()
         self._undecided: list[EndedAttempt] = []
         self._problem: BaseException | None = None
+        self._over = threading.Event()  # the attempts are
         self._thread = threading.Thread(target=self._run, name="burnish-grading", daemon=True)
 
     def __enter__(self) -> Self:
@@ -64,6 +64,7 @@ class LiveGrader:
     ) -> None:
         """Wait for the last verdict; raise what ended the grading, unless the attempts have raised already."""
         self._queue.put(None)
+        self._over.set()
         self._thread.join()
         if error is None and self._problem is not None:
             raise self._problem
@@ -98,7 +99,7 @@ class LiveGrader:
             batch, over = self._take_batch()
             self._keep(batch, grader.grade(batch), last=False)
             if not over:
-                time.sleep(_ROUND_S)
+                self._over.wait(_ROUND_S)
         self._keep(self._undecided, grader.grade(self._undecided), last=True)
 
     def _take_batch(self) -> tuple[list[EndedAttempt], bool]:
