@@ -13,7 +13,7 @@ from itertools import groupby
 from typing import Any
 
 from burnish.records import Json
-from burnish_exporters.formats.pairs import Pair, calls_of
+from burnish_exporters.formats.pairs import Pair, calls_of, step_pairs
 from burnish_exporters.formats.plain import Chat, Unfit, text_of
 
 BIASED = 0.6
@@ -80,6 +80,35 @@ def each_fit_pair(
         else:
             tally.add(pair)
             yield made
+
+
+class StepPreferences:
+    """Base of the forms that set one reply against another; a form defines `render_pair`."""
+
+    contrast = True  # needs failures too
+
+    def __init__(self) -> None:
+        self.refused: Counter[str] = Counter()
+        self.tally = Tally()
+
+    def render(self, rows: Iterable[dict[str, Json]]) -> Iterator[dict[str, Json]]:
+        """Yield one row per pair of replies at the fork."""
+        self.refused.clear()
+        self.tally.clear()
+        pairs = step_pairs(rows, unpaired=self.refused)
+        return each_fit_pair(pairs, self.render_pair, self.tally, self.refused)
+
+    def render_pair(self, pair: Pair) -> dict[str, Json]:
+        """Return the row of a pair.
+
+        Raises:
+            Unfit: If the pair has no place in the form.
+        """
+        raise NotImplementedError
+
+    def facts(self) -> dict[str, Json]:
+        """Return the differences between the sides of the pairs that were rendered last."""
+        return self.tally.report()
 
 
 def pair_report(pairs: Iterable[Pair]) -> dict[str, Json]:

@@ -6,7 +6,6 @@ messages that carry no loss. Reasoning is left out: the format has no place for 
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from functools import cache
 from typing import Any
@@ -14,8 +13,8 @@ from typing import Any
 from burnish.errors import ExportError
 from burnish.records import Json
 from burnish_exporters.formats.columns import require
-from burnish_exporters.formats.contrast import Tally, each_fit_pair
-from burnish_exporters.formats.pairs import Pair, step_pairs
+from burnish_exporters.formats.contrast import StepPreferences
+from burnish_exporters.formats.pairs import Pair
 
 
 class OpenAIFormat:
@@ -44,27 +43,24 @@ class OpenAIFormat:
         _check_row(row)
 
 
-class OpenAIDpoFormat:
+class OpenAIDpoFormat(StepPreferences):
     """Preference rows of OpenAI and Together: a conversation and two replies to it."""
 
     name = "openai-dpo"
     columns: list[str] = ["input", "preferred_output", "non_preferred_output"]  # noqa: RUF012
-    contrast = True
 
-    def __init__(self) -> None:
-        self.refused: Counter[str] = Counter()
-        self.tally = Tally()
-
-    def render(self, rows: Iterable[dict[str, Json]]) -> Iterator[dict[str, Json]]:
-        """Yield one row per pair of replies at the fork."""
-        self.refused.clear()
-        self.tally.clear()
-        pairs = step_pairs(rows, unpaired=self.refused)
-        return each_fit_pair(pairs, _render_pair, self.tally, self.refused)
-
-    def facts(self) -> dict[str, Json]:
-        """Return the differences between the sides of the pairs that were rendered last."""
-        return self.tally.report()
+    def render_pair(self, pair: Pair) -> dict[str, Json]:
+        """Return the row of a pair."""
+        asked: dict[str, Json] = {
+            "messages": [_render_preferred(message) for message in pair.prompt]
+        }
+        if pair.tools:
+            asked |= {"tools": pair.tools, "parallel_tool_calls": True}
+        return {
+            "input": asked,
+            "preferred_output": [_render_preferred(message) for message in pair.chosen],
+            "non_preferred_output": [_render_preferred(message) for message in pair.rejected],
+        }
 
     def check(self, row: dict[str, Json]) -> None:
         """Validate prompt and sides with OpenAI's own types.
@@ -97,17 +93,6 @@ def _check_row(row: dict[str, Json]) -> None:
             "messages as in openai.types.chat",
             "burnish dataset verify ID",
         ) from problem
-
-
-def _render_pair(pair: Pair) -> dict[str, Json]:
-    asked: dict[str, Json] = {"messages": [_render_preferred(message) for message in pair.prompt]}
-    if pair.tools:
-        asked |= {"tools": pair.tools, "parallel_tool_calls": True}
-    return {
-        "input": asked,
-        "preferred_output": [_render_preferred(message) for message in pair.chosen],
-        "non_preferred_output": [_render_preferred(message) for message in pair.rejected],
-    }
 
 
 def _render_preferred(message: dict[str, Json]) -> dict[str, Json]:

@@ -20,8 +20,8 @@ from dataclasses import dataclass, field
 from burnish.errors import ExportError
 from burnish.records import Json
 from burnish_exporters.formats.columns import require
-from burnish_exporters.formats.contrast import Tally, each_fit_pair
-from burnish_exporters.formats.pairs import Pair, step_pairs
+from burnish_exporters.formats.contrast import StepPreferences
+from burnish_exporters.formats.pairs import Pair
 from burnish_exporters.formats.plain import Chat, Unfit, each_fit, object_of, only_text_of
 
 _ASKED = ("human", "observation")
@@ -52,35 +52,31 @@ class ShareGpt:
         _check_turns(row["conversations"])
 
 
-@dataclass(frozen=True, kw_only=True)
-class ShareGptDpo:
-    """Conversations with two replies of the model: one that is preferred to the other.
+class ShareGptDpo(StepPreferences):
+    """Conversations with two replies of the model: one that is preferred to the other."""
 
-    Attributes:
-        contrast: Marks that the form needs failures too.
-    """
+    name = "sharegpt-dpo"
+    columns: list[str] = ["conversations", "chosen", "rejected", "system", "tools"]  # noqa: RUF012
+    kinds: dict[str, str] = {"chosen": "json", "rejected": "json", "tools": "text"}  # noqa: RUF012
 
-    name: str = "sharegpt-dpo"
-    columns: list[str] = field(
-        default_factory=lambda: ["conversations", "chosen", "rejected", "system", "tools"]
-    )
-    kinds: dict[str, str] = field(
-        default_factory=lambda: {"chosen": "json", "rejected": "json", "tools": "text"}
-    )
-    contrast: bool = True
-    tally: Tally = field(default_factory=Tally)
-    refused: Counter[str] = field(default_factory=Counter)
+    def render_pair(self, pair: Pair) -> dict[str, Json]:
+        """Return the row of a pair.
 
-    def render(self, rows: Iterable[dict[str, Json]]) -> Iterator[dict[str, Json]]:
-        """Yield one row per pair of replies at the fork."""
-        self.tally.clear()
-        self.refused.clear()
-        pairs = step_pairs(rows, unpaired=self.refused)
-        return each_fit_pair(pairs, _render_pair, self.tally, self.refused)
-
-    def facts(self) -> dict[str, Json]:
-        """Return the differences between the sides of the pairs that were rendered last."""
-        return self.tally.report()
+        Raises:
+            Unfit: If LLaMA-Factory would skip the row, or the form has no place for a content.
+        """
+        turns, system = _render_turns(pair.prompt)
+        sides = [_render_turns([*pair.prompt, *said])[0] for said in (pair.chosen, pair.rejected)]
+        if any(len(side) != len(turns) + 1 for side in sides):
+            raise Unfit("a side that is not one reply")
+        chosen, rejected = (side[-1] for side in sides)
+        return {
+            "conversations": turns,
+            "chosen": chosen,
+            "rejected": rejected,
+            "system": system,
+            "tools": _render_tools(pair.tools),
+        }
 
     def check(self, row: dict[str, Json]) -> None:
         """Check that each side continues the conversation, and that the sides differ.
@@ -128,21 +124,6 @@ def _without_thoughts(value: str) -> str:
 def _render_conversation(row: Chat) -> Chat:
     turns, system = _render_turns(row["messages"])
     return {"conversations": turns, "system": system, "tools": _render_tools(row["tools"])}
-
-
-def _render_pair(pair: Pair) -> Chat:
-    turns, system = _render_turns(pair.prompt)
-    sides = [_render_turns([*pair.prompt, *said])[0] for said in (pair.chosen, pair.rejected)]
-    if any(len(side) != len(turns) + 1 for side in sides):
-        raise Unfit("a side that is not one reply")
-    chosen, rejected = (side[-1] for side in sides)
-    return {
-        "conversations": turns,
-        "chosen": chosen,
-        "rejected": rejected,
-        "system": system,
-        "tools": _render_tools(pair.tools),
-    }
 
 
 def _render_turns(messages: list[Chat]) -> tuple[list[Chat], str]:
