@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from burnish.errors import ExportError
-from burnish.imports.import_path import resolve_object
+from burnish.imports.import_path import resolve_object, unload_changed
 from burnish_exporters import curate
 from burnish_exporters.curate.sample import Drop, Sample, SetStep
 from burnish_exporters.curate.steps.contamination import read_benchmark
@@ -79,6 +79,7 @@ def _without_failures(samples: Iterable[Sample]) -> Iterator[Sample | Drop]:
 
 
 def _resolve_step(path: str, folder: Path) -> SetStep:
+    unload_changed(folder)
     found: Any = resolve_object(path, folder)
     if not callable(found):
         raise ExportError(f"recipe step {path!r} is not a function", '"module:function"')

@@ -340,6 +340,20 @@ def test_a_step_of_ones_own_is_named_in_the_recipe(make_run, module):
     assert dropped(version) == {"long": 1}
 
 
+def test_a_step_that_changed_in_a_living_process_is_run_as_it_is_now(
+    make_run, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)  # the folder of burnish.toml, by default
+    rows = []
+    for most in (9, 2):
+        (tmp_path / "changing_step.py").write_text(
+            f"def keep(samples):\n    return (one for one in samples if one.steps <= {most})\n"
+        )
+        runs, recipe = [make_run(1), make_run(2, calls=4)], {"steps": ["changing_step:keep"]}
+        rows.append(len(list(build(runs, recipe=recipe).rows())))
+    assert rows == [2, 1]
+
+
 def test_the_source_is_only_read(make_run):
     runs = [make_run(n) for n in range(3)]
     before = msgspec.json.encode(runs)

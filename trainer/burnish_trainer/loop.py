@@ -107,7 +107,8 @@ class RetrainLoop:
     def _look(self, hooks: TransitionHooks, *, once: bool = False) -> bool:
         """Let the canary judge its threads, and run a round if one is due; a fault is printed, and the loop continues.
 
-        Return True instead of running a round if the sources have changed. After each further failure the loop waits twice as long before the next round, an hour at most.
+        Return True instead of running a round if the sources have changed. After each further failure the loop waits
+        twice as long before the next round, an hour at most.
         """
         try:
             observe_canary(self._subject)
