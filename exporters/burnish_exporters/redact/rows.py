@@ -80,7 +80,9 @@ class RowRedactor:
         found: Counter[str] = Counter()
         for row in rows:
             for text in self._row_texts(row):
-                found += self.second_look.find_secrets(text)
+                secrets = self.second_look.find_secrets(text)
+                if secrets:
+                    found.update(secrets)
         return found
 
     def clean_names(self, names: list[str]) -> list[str]:

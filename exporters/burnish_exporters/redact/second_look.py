@@ -12,7 +12,7 @@ import importlib.metadata
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from burnish.redaction.memo import Memo
@@ -51,28 +51,31 @@ class SecondLook:
         self._plugins = _load_plugins()
         self._clean = Memo(1 << 20)
 
-    def find_secrets(self, text: str) -> Counter[str]:
-        """Return the findings in a text, by kind."""
+    def find_secrets(self, text: str) -> Mapping[str, int]:
+        """Return the number of findings in a text, by kind."""
         if len(text) < _LINE // 100:
-            return Counter()
+            return {}
         digest = self._clean.digest(text)
         if self._clean.get(digest) is not None:
-            return Counter()
+            return {}
         found = [*_find_addresses(text), *_find_near_words(text), *self._run_plugins(text)]
         # The search for pseudonyms costs as much as a redaction, and most texts have no finding.
         taken = self._stand_ins(text) if found else []
-        left = Counter(
+        left = [
             kind
             for kind, start, end in found
             if not any(start < behind and begin < end for begin, behind in taken)
-        )
+        ]
         if not left:
             self._clean.put(digest, ())
-        return left
+            return {}
+        return Counter(left)
 
     def _run_plugins(self, text: str) -> Iterator[tuple[str, int, int]]:
         """Yield the findings of the plugins of detect-secrets, line by line."""
-        for start, line in _candidate_lines(text) if self._plugins else ():
+        if not self._plugins or not _CANDIDATE.search(text):
+            return
+        for start, line in _candidate_lines(text):
             for plugin in self._plugins:
                 for value in plugin.analyze_string(line):
                     place = line.find(str(value))

@@ -70,10 +70,11 @@ def find(text: str, detectors: Iterable[Detector]) -> list[Detection]:
 
 def _find_in(text: str, detectors: tuple[Detector, ...]) -> list[Detection]:
     view = View(text)
+    has_number = view.has_number
     tokens: list[Token] = []
     taken: bytearray | None = None
     for detector in detectors:
-        if detector.number and not view.has_number:
+        if detector.number and not has_number:
             continue
         for token in detector.find(view):
             if taken is None:

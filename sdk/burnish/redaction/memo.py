@@ -36,14 +36,19 @@ class Memo:
     def __init__(self, most_bytes: int = _MOST) -> None:
         self.size = 0
         self._most = most_bytes
-        self._key = os.urandom(16)
+        key = os.urandom(16)
+        self._hashes = {
+            purpose: hashlib.blake2b(digest_size=16, key=key, person=purpose)
+            for purpose in (b"text", b"json")
+        }  # never updated, only copied: a copy costs half of a new keyed hash
         self._known: OrderedDict[bytes, tuple[Replacement, ...]] = OrderedDict()
         self._lock = threading.RLock()
 
     def digest(self, text: str, purpose: bytes = b"text") -> bytes:
         """Return the hash that identifies a text."""
-        encoded = text.encode("utf-8", "surrogatepass")
-        return hashlib.blake2b(encoded, digest_size=16, key=self._key, person=purpose).digest()
+        keyed = self._hashes[purpose].copy()
+        keyed.update(text.encode("utf-8", "surrogatepass"))
+        return keyed.digest()
 
     def get(self, digest: bytes) -> tuple[Replacement, ...] | None:
         """Return the replacements of a text; None if it is not cached."""
@@ -65,4 +70,6 @@ class Memo:
 
 
 def _size_of(replacements: tuple[Replacement, ...]) -> int:
+    if not replacements:
+        return _ENTRY
     return _ENTRY + sum(_EACH + len(replacement.stand_in) for replacement in replacements)

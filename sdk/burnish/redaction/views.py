@@ -37,10 +37,11 @@ _DIGITS = "".join(  # first digits of other scripts, each followed by nine more
 _COMPATIBLE = re.compile(
     f"[{_SPACES}{_DASHES}\u0660-\u0669\u06f0-\u06f9\u0966-\u096f{_DIGITS}\u2460-\u2473\u24b6-\u24e9\uff01-\uff5e\U0001d400-\U0001d7ff]"
 )
-_ESCAPE = re.compile(
-    r"(?P<colour>(?:\x1b|\\x1[bB]|\\u001[bB]|\\e|\\033)\[[0-9;?]{0,16}[A-Za-z])"
-    r"|\\u[0-9a-fA-F]{4}|\\x[0-9a-fA-F]{2}|\\[0-7]{3}|\\[nrtbfv0ae/\\]|\\(?P<quote>[\"'`])"
-    r"|%(?P<code>[0-9A-Fa-f]{2})|&(?P<entity>quot|apos|amp|lt|gt|#39|#34|#x27|#x22);"
+_ESCAPE = re.compile(  # begins with a character, which `re` finds faster than an alternation
+    r"[\x1b\\%&](?:"
+    r"(?P<colour>(?:(?<=\x1b)|(?<=\\)(?:x1[bB]|u001[bB]|e|033))\[[0-9;?]{0,16}[A-Za-z])"
+    r"|(?<=\\)(?:u[0-9a-fA-F]{4}|x[0-9a-fA-F]{2}|[0-7]{3}|[nrtbfv0ae/\\]|(?P<quote>[\"'`]))"
+    r"|(?<=%)(?P<code>[0-9A-Fa-f]{2})|(?<=&)(?P<entity>quot|apos|amp|lt|gt|#39|#34|#x27|#x22);)"
 )
 _ENTITIES = {"quot": '"', "apos": "'", "amp": "&", "lt": "<", "gt": ">",
              "#39": "'", "#34": '"', "#x27": "'", "#x22": '"'}  # fmt: skip

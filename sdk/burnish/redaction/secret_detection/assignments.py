@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from burnish.redaction.patterns import join_words
 from burnish.redaction.secret_detection.telling_names import (
     PASSWORD_WORDS,
     is_password_name,
@@ -28,6 +29,7 @@ _FOREIGN = (
     *(word.replace("_", " ") for word in PASSWORD_WORDS if not word.isascii()), "密钥", "令牌", "凭据",
 )  # fmt: skip
 _ALL_STEMS = (*_STEMS, *_FOREIGN)
+_ANY_STEM = re.compile(join_words(_ALL_STEMS))
 _LATIN = "A-Za-z0-9_\u00c0-\u024f\u0370-\u052f"
 _BEHIND = re.compile(f"[{_LATIN}.-]{{0,32}}")
 _BEFORE = frozenset(filter(re.compile(f"[{_LATIN}.$-]").match, map(chr, range(0x530))))
@@ -126,6 +128,8 @@ def find_assigned(view: View) -> Iterator[Token]:
 def _places_of_stems(lowered: str) -> list[tuple[int, int]]:
     """Find the places of the stems, in order."""
     found: list[tuple[int, int]] = []
+    if not has_telling_stem(lowered):
+        return found
     for stem in _STEMS if lowered.isascii() else _ALL_STEMS:
         if stem in lowered:
             place, size = lowered.find(stem), len(stem)
@@ -137,7 +141,7 @@ def _places_of_stems(lowered: str) -> list[tuple[int, int]]:
 
 def has_telling_stem(lowered: str) -> bool:
     """Return whether a text in lower case may hold the name of a secret."""
-    return _occurs_in(_STEMS, lowered) or (not lowered.isascii() and _occurs_in(_FOREIGN, lowered))
+    return _ANY_STEM.search(lowered) is not None
 
 
 def is_placeholder(text: str) -> bool:
@@ -148,13 +152,6 @@ def is_placeholder(text: str) -> bool:
 def is_template(text: str) -> bool:
     """Return whether a value is a variable, a template or stars; a word may be a password."""
     return _PLACEHOLDER.match(text) is not None
-
-
-def _occurs_in(stems: tuple[str, ...], text: str) -> bool:
-    for stem in stems:  # noqa: SIM110 - a generator costs more than all the searches
-        if stem in text:
-            return True
-    return False
 
 
 def _name_around(text: str, start: int, end: int) -> tuple[int, int]:

@@ -7,10 +7,12 @@ grows with the length of the text alone.
 from __future__ import annotations
 
 import base64
+import functools
 import re
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+from burnish.redaction.patterns import join_words
 from burnish.redaction.secret_detection.assignments import is_placeholder, is_template
 from burnish.redaction.secret_detection.tokens import Token
 from burnish.redaction.views import View
@@ -171,13 +173,18 @@ _VENDORS = (
     "yandex", "zendesk", "zoom", "weatherapi", "openweather", "stability", "together", "voyage", "serpapi", "softlayer",
     "cloudant", "ibm_cloud",
 )  # fmt: skip
-_VENDOR = re.compile("|".join(_VENDORS))
+_VENDOR = re.compile(join_words(_VENDORS))
 _VENDOR_HINT = re.compile(r"[:=>][ \t]{0,4}[\"'`]?[A-Za-z0-9_=./+-]{15}")
 _VENDOR_VALUE = re.compile(
     r"[\w.-]{0,24}[\"'`\])]{0,2}[ \t]{0,4}(?:=>|:=|[:=])[ \t]{0,4}[\"'`]?"
     r"(?P<value>[A-Za-z0-9_=./+-]{15,256})(?![A-Za-z0-9_/])"
 )
 
+_USER_OPTIONS = (
+    "-u",
+    "--user",
+    "--proxy-user",
+)  # of a command, which has a blank before some option
 _SHAPES = (
     _Shape("url_password", ("://",), re.compile(
         r"://[^\s:/@\"'<>]{0,256}:(?P<value>[^\s/\"'<>]{1,512})@"), _is_given),
@@ -189,7 +196,7 @@ _SHAPES = (
         r"(?<![A-Za-z])[Bb](?:earer|EARER)[\s:\"']{1,4}(?P<value>[A-Za-z0-9._~+/=-]{16,8192})"), _is_random),
     _Shape("basic", ("basic", "Basic", "BASIC"), re.compile(
         r"(?<![A-Za-z])[Bb](?:asic|ASIC)\s{1,4}(?P<value>[A-Za-z0-9+/]{8,1024}={0,2})"), _is_login),
-    _Shape("password", ("-u", "--user", "--proxy-user"), re.compile(
+    _Shape("password", _USER_OPTIONS, re.compile(
         r"(?<![\w-])(?:-u|--user|--proxy-user)[ =]?[\"']?[^\s:\"'@/=]{1,64}:(?P<value>[^\s\"'/]{3,256})"), _is_odd),
     _Shape("password", ("curl", "wget", "http"), re.compile(_WEB_LOGIN), _is_passed),
     _Shape("password", (" -p", " -P"), re.compile(_COMMANDS), _is_odd),
@@ -219,13 +226,31 @@ _SHAPES = (
     _Shape("password", ("ecureString",), re.compile(
         r"ConvertTo-SecureString(?: -String)? {1,3}[\"'](?P<value>[^\"'\n]{3,256})[\"']"), _is_given),
 )  # fmt: skip
-_PLAIN_SHAPES = tuple(shape for shape in _SHAPES if shape.hints[0][:2] not in (" -", "-u"))
+_HINTS = {hint.strip() for shape in _SHAPES for hint in shape.hints}
+_HINT = re.compile(join_words(sorted(_HINTS)))
+
+
+@functools.lru_cache(maxsize=4096)
+def _shapes_near(hints: frozenset[str]) -> tuple[_Shape, ...]:
+    """Return the shapes of some hints, without blanks, and of others that may overlap with these."""
+    near = {
+        other
+        for other in _HINTS
+        for hint in hints
+        if other in hint or any(other.startswith(hint[place:]) for place in range(len(hint)))
+    }
+    return tuple(
+        shape for shape in _SHAPES if not near.isdisjoint(hint.strip() for hint in shape.hints)
+    )
 
 
 def find_shapes(view: View) -> Iterator[Token]:
     """Find every secret that its context identifies."""
     text = view.plain
-    for shape in _SHAPES if " -" in text else _PLAIN_SHAPES:
+    hints = frozenset(_HINT.findall(text))
+    for shape in _shapes_near(hints) if hints else ():
+        if shape.hints == _USER_OPTIONS and " -" not in text:
+            continue
         for hint in shape.hints:
             if hint in text:
                 break

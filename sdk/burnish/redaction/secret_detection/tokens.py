@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+from burnish.redaction.patterns import join_words
 from burnish.redaction.secret_detection.secret_rules import ALPHABETS, INNER_RULES, TOKEN_RULES
 from burnish.redaction.views import View
 
@@ -86,6 +87,23 @@ def _letters_of_class(alphabet: str) -> str:
     return "".join(dict.fromkeys(spread))
 
 
+def _least_length(template: str) -> int:
+    """Return the length of the shortest token that a template accepts."""
+    parts = list(_PART.finditer(template))
+    sizes = (
+        int(part["least"]) if part["exact"] else _shortest_part(int(part["least"]))
+        for part in parts
+    )
+    return len(_PART.sub("", template)) + sum(sizes)
+
+
+def _letters_of_rules() -> str:
+    """Return the inside of a character class with every character of a token."""
+    fixed = {letter for _, template in TOKEN_RULES for letter in _PART.sub("", template)}
+    drawn = {letter for alphabet in ALPHABETS.values() for letter in _letters_of_class(alphabet)}
+    return "".join(map(re.escape, sorted(fixed | drawn)))
+
+
 def _by_beginning(rules: Iterable[tuple[str, str]]) -> dict[str, list[_Rule]]:
     found: dict[str, list[_Rule]] = {}
     for kind, template in rules:
@@ -96,20 +114,17 @@ def _by_beginning(rules: Iterable[tuple[str, str]]) -> dict[str, list[_Rule]]:
     return found
 
 
-def _build_alternation(beginnings: Iterable[str]) -> str:
-    """Join all prefixes by first letter, the longest first."""
-    heads: dict[str, list[str]] = {}
-    for beginning in sorted(beginnings, key=len, reverse=True):
-        heads.setdefault(beginning[0], []).append(re.escape(beginning[1:]))
-    return "|".join(f"{re.escape(head)}(?:{'|'.join(tails)})" for head, tails in heads.items())
-
-
 _RULES = _by_beginning(TOKEN_RULES)
-_BEGINNING = re.compile(rf"(?<![A-Za-z0-9])(?:{_build_alternation(_RULES)})")
+_LEAST = min(_least_length(template) for _, template in TOKEN_RULES)
+_CHARACTERS = _letters_of_rules()
+# Few words are as long as the shortest token, and this is found out faster than how they begin.
+_BEGINNING = re.compile(rf"(?<![A-Za-z0-9])(?=[{_CHARACTERS}]{{{_LEAST}}}){join_words(_RULES)}")
 _INNER = [
     (hint, _Rule(kind, re.compile(r"(?<![A-Za-z0-9])" + token_pattern(template)), False))
     for kind, hint, template in INNER_RULES
 ]
+_INNER_SHORT = [(hint, rule) for hint, rule in _INNER if len(hint) == 1]
+_INNER_HINT = re.compile(join_words(hint for hint, _ in _INNER if len(hint) > 1))
 
 
 def find_tokens(view: View) -> Iterator[Token]:
@@ -117,7 +132,7 @@ def find_tokens(view: View) -> Iterator[Token]:
     if not view.has_long_run:
         return
     text, end = view.plain, 0
-    for hint, rule in _INNER:
+    for hint, rule in _INNER if _INNER_HINT.search(text) else _INNER_SHORT:
         if hint in text:
             for found in rule.pattern.finditer(text):
                 yield Token(rule.kind, found.start(), found.end())

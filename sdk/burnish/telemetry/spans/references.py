@@ -169,9 +169,9 @@ def resolve_content(span: Span) -> Span:
 
     Missing content is counted in the span's losses.
     """
-    names = dict(_iterate_references(span))
-    url = settings.current().content_url if names else None
-    if url is None:
+    url = settings.current().content_url
+    names = {} if url is None else dict(_iterate_references(span))
+    if url is None or not names:
         return span
     store = open_store(url)
     attributes: Attributes = {k: v for k, v in span.attributes.items() if k not in names}
