@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import cProfile
+import gc
 import json
 import os
 import platform
@@ -187,10 +188,17 @@ class Spans:
         return iter(self._spans)
 
 
+def _freeze_objects() -> None:
+    """Keep what is in memory out of the collector's passes, whose number is a matter of chance."""
+    gc.collect()
+    gc.freeze()
+
+
 def build(source: Any, home: Path, redact: str) -> tuple[float, Any]:
     """Return CPU seconds of one build, and the version."""
     from burnish_exporters import BuildOptions, build_dataset
 
+    _freeze_objects()
     start = time.process_time()
     version = build_dataset(
         source,
@@ -210,6 +218,7 @@ def measure(calls: int, runs: int) -> dict[str, float]:
         home = Path(folder)
         unique_bytes = write_runs(home, runs, calls)
         workspace = Workspace(home)
+        _freeze_objects()
         start = time.process_time()
         spans = list(workspace.spans())
         reading = time.process_time() - start

@@ -172,16 +172,12 @@ class SegmentReader:
         Raises:
             JournalCorrupt: If there is no readable event at that offset.
         """
-        head = frames.PREFIX.size
-        first = self._read(offset, head)
-        if len(first) < head:
-            raise self._no_event(offset)
         start, window = self._window
         at = offset - start
-        end = at + head + frames.PREFIX.unpack(first)[0]
-        if end > len(window):  # longer than the window
-            at, window = 0, os.pread(self._fd, end - at, offset)
-        found = frames.frame_at(window, at, self._seeds)
+        found = frames.frame_at(window, at, self._seeds) if at >= 0 else None
+        if found is None:  # outside the window, or damaged
+            window = self._read_frame(offset)
+            found = frames.frame_at(window, 0, self._seeds)
         if found is not None and found[0] == frames.ERASED:
             return None
         if found is None or found[0] != frames.EVENT:
@@ -191,6 +187,13 @@ class SegmentReader:
         except UNREADABLE as error:
             raise self._no_event(offset) from error
         return unfold(event, self.own) if type(event) is ModelStarted else event
+
+    def _read_frame(self, offset: int) -> bytes:
+        """Read the frame at an offset, or less if the file ends before, and move the window there."""
+        first = self._read(offset, frames.PREFIX.size)
+        if len(first) < frames.PREFIX.size:
+            raise self._no_event(offset)
+        return self._read(offset, frames.PREFIX.size + frames.PREFIX.unpack(first)[0])
 
     def _no_event(self, offset: int) -> JournalCorrupt:
         return JournalCorrupt(
@@ -241,6 +244,9 @@ class SegmentReader:
 
     def _stored(self, ref: Ref) -> bytes | None:
         """Return the stored content of a name, with its inner contents filled in."""
+        place = self._places.get(ref)
+        if place is not None and place[1] >= 0:
+            return self._read(*place)
         around: list[bytes] = []
         while len(around) <= _NESTED:  # contents of a damaged segment may contain each other
             place = self._places.get(ref)

@@ -298,12 +298,12 @@ _LABELLED = re.compile(
     rf"(?i)(?<![^\W\d_])(?:{_LABEL_WORDS})(?:[ _-]?(?:no\.?|number|num|nr\.?|id|#))?[\"']?[ ]?(?:is|\.?:|=|#|号|为|是)?[ ]?[\"']?"
     r"(?P<value>[A-Z]{0,5}\d[A-Z0-9 ./-]{4,20}[A-Z0-9])(?![A-Za-z0-9])"
 )
-_LABEL_HINTS = {
+LABEL_HINTS = frozenset(
     max(re.split(r"\(.*|\[[^\]]{0,200}\]\??|.\?|\\.", word), key=len)[:8].strip()
     for word in _split_words(_LABEL_WORDS)
-}
+)
 """Substrings that cover every spelling of the words: searching them is cheaper than `_LABELLED`."""
-_LABEL_HINT = re.compile(join_words(sorted(_LABEL_HINTS)))
+_LABEL_HINT = re.compile(join_words(sorted(LABEL_HINTS)))
 
 
 def find_labelled_numbers(view: View) -> Iterator[Token]:

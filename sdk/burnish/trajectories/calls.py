@@ -115,6 +115,8 @@ def _read_messages(span: Span) -> list[Any]:
 
 
 def _read_usage(span: Span) -> Usage | None:
+    if _USAGE_ATTRIBUTES.isdisjoint(span.attributes):
+        return None
     counts = {field: span.attributes.get(name) for field, name in s.USAGE.items()}
     if counts["cache_write_tokens"] is None:
         counts["cache_write_tokens"] = span.attributes.get(s.CACHE_CREATION)
@@ -125,6 +127,8 @@ def _read_usage(span: Span) -> Usage | None:
 
 def _read_sampling(span: Span) -> dict[str, Json]:
     """Read sampling settings from another tool's attributes."""
+    if _SAMPLING_ATTRIBUTES.isdisjoint(span.attributes):
+        return {}
     found = {key: span.attributes.get(name) for key, name in s.SAMPLING.items()}
     return {key: value for key, value in found.items() if value is not None}
 
@@ -134,7 +138,7 @@ def _collect_extras(span: Span, request: Mapping[str, Json]) -> dict[str, Json]:
     get = span.attributes.get
     told = get(s.EXTRAS)
     extras = dict(told) if isinstance(told, dict) else {}
-    for name, key in _EXTRA_ATTRIBUTES:
+    for name, key in () if _EXTRA_NAMES.isdisjoint(span.attributes) else _EXTRA_ATTRIBUTES:
         value = get(key)
         if value is not None:
             extras[name] = value
@@ -154,3 +158,7 @@ _EXTRA_ATTRIBUTES = (
     ("redacted", s.REDACTED),
     ("unfinished", s.UNFINISHED),
 )
+# Most spans have few of these attributes: one look for any of them is cheaper than one for each.
+_EXTRA_NAMES = frozenset(key for _, key in _EXTRA_ATTRIBUTES)
+_SAMPLING_ATTRIBUTES = frozenset(s.SAMPLING.values())
+_USAGE_ATTRIBUTES = frozenset((*s.USAGE.values(), s.CACHE_CREATION))

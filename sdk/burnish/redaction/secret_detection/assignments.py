@@ -21,14 +21,16 @@ from burnish.redaction.secret_detection.telling_names import (
 from burnish.redaction.secret_detection.tokens import Token
 from burnish.redaction.views import View
 
-_STEMS = ("pass", "pwd", "pw", "secret", "token", "key", "credential", "authoriz", "cookie", "bearer", "jwt",
+_LATIN_STEMS = ("pass", "pwd", "pw", "secret", "token", "key", "credential", "authoriz", "cookie", "bearer", "jwt",
           "kennwort", "contrase", "clave", "senha", "mdp", "mot de passe", "wachtwoord", "losenord",
           "adgangskode", "salasana", "haslo", "heslo", "jelszo", "parola", "sifre", "palavra", "kata sandi",
           "zugangsdaten", "geheimnis", "identified by", "masterauth", "cvv", "otp", "mnemonic", "psk")  # fmt: skip
 _FOREIGN = (
     *(word.replace("_", " ") for word in PASSWORD_WORDS if not word.isascii()), "密钥", "令牌", "凭据",
 )  # fmt: skip
-_ALL_STEMS = (*_STEMS, *_FOREIGN)
+_ALL_STEMS = (*_LATIN_STEMS, *_FOREIGN)
+STEMS = frozenset(_ALL_STEMS)
+"""Beginnings of the names of secrets in lower case, of which a text with such a name holds one."""
 _ANY_STEM = re.compile(join_words(_ALL_STEMS))
 _LATIN = "A-Za-z0-9_\u00c0-\u024f\u0370-\u052f"
 _BEHIND = re.compile(f"[{_LATIN}.-]{{0,32}}")
@@ -130,7 +132,7 @@ def _places_of_stems(lowered: str) -> list[tuple[int, int]]:
     found: list[tuple[int, int]] = []
     if not has_telling_stem(lowered):
         return found
-    for stem in _STEMS if lowered.isascii() else _ALL_STEMS:
+    for stem in _LATIN_STEMS if lowered.isascii() else _ALL_STEMS:
         if stem in lowered:
             place, size = lowered.find(stem), len(stem)
             while place >= 0:

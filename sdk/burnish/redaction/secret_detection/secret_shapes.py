@@ -161,7 +161,7 @@ _SESSION = (
     r"(?i)(?<![\w.-])(?:session|sid|sess|salt|key|session[_-]?id|phpsessid|jsessionid)[\"'`]?[ \t]{0,2}[:=][ \t]{0,2}[\"'`]?"
     r"(?P<value>[A-Za-z0-9+/_=-]{12,256})(?![\w./-])"
 )
-_VENDORS = (
+VENDORS = frozenset((
     "adafruit", "adobe", "airtable", "algolia", "alibaba", "artifactory", "asana", "atlassian", "auth0", "beamer",
     "bintray", "bitbucket", "bitly", "bittrex", "brevo", "clearbit", "cloudflare", "codecov", "cohere", "coinbase",
     "confluence", "confluent", "contentful", "datadog", "deepl", "deepseek", "discord", "droneci", "dropbox", "etsy",
@@ -172,8 +172,9 @@ _VENDORS = (
     "sumologic", "sumo", "telegram", "travis", "trello", "twilio", "twitch", "twitter", "typeform", "virustotal",
     "yandex", "zendesk", "zoom", "weatherapi", "openweather", "stability", "together", "voyage", "serpapi", "softlayer",
     "cloudant", "ibm_cloud",
-)  # fmt: skip
-_VENDOR = re.compile(join_words(_VENDORS))
+))  # fmt: skip
+"""Names of providers in lower case, of which a text with a key beside such a name holds one."""
+_VENDOR = re.compile(join_words(sorted(VENDORS)))
 _VENDOR_HINT = re.compile(r"[:=>][ \t]{0,4}[\"'`]?[A-Za-z0-9_=./+-]{15}")
 _VENDOR_VALUE = re.compile(
     r"[\w.-]{0,24}[\"'`\])]{0,2}[ \t]{0,4}(?:=>|:=|[:=])[ \t]{0,4}[\"'`]?"
@@ -228,6 +229,8 @@ _SHAPES = (
 )  # fmt: skip
 _HINTS = {hint.strip() for shape in _SHAPES for hint in shape.hints}
 _HINT = re.compile(join_words(sorted(_HINTS)))
+WORDS = frozenset(hint.lower() for hint in _HINTS)
+"""Words in lower case, of which a text with a secret of such a shape holds one."""
 
 
 @functools.lru_cache(maxsize=4096)

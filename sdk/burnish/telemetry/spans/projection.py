@@ -57,12 +57,14 @@ class Projector:
     def add_event(self, event: e.AnyEvent, blobs: Blobs) -> Span | None:
         """Return the span that this event completes, if any."""
         if isinstance(event, _STARTS):
-            if isinstance(event, e.RunStarted):
+            if isinstance(event, e.NodeStarted):
+                if self._is_inner_agent(event):
+                    self._agents.add(event.span)
+            elif isinstance(event, e.ModelStarted):
+                if event.tools is not None:
+                    self._describe_tools(event.trajectory, event.tools, blobs)
+            elif isinstance(event, e.RunStarted):
                 self._remember_run(event)
-            elif isinstance(event, e.NodeStarted) and self._is_inner_agent(event):
-                self._agents.add(event.span)
-            elif isinstance(event, e.ModelStarted) and event.tools is not None:
-                self._describe_tools(event.trajectory, event.tools, blobs)
             self._open[event.span] = (event, blobs, self._find_run(event.trajectory).trace)
             return None
         if isinstance(event, _ENDS):
@@ -228,21 +230,12 @@ def _build_span(opened: _Open, end: e.AnyEvent | None, end_blobs: Blobs) -> Span
 
 def _set_position(attributes: Attributes, start: e.AnyEvent) -> None:
     """Set the position in the graph, as far as the event holds it."""
-    for field, name in _PLACES:
-        value = getattr(start, field, None)
+    for field, name in _PLACES[type(start)]:
+        value = getattr(start, field)
         if value is not None:
             attributes[name] = value
-    attempt = getattr(start, "attempt", 1)
-    if attempt != 1:
-        attributes[s.ATTEMPT] = attempt
-
-
-_PLACES = (
-    ("node", s.NODE),
-    ("step", s.STEP),
-    ("namespace", s.NAMESPACE),
-    ("speaker", s.SPEAKER),
-)
+    if s.ATTEMPT in attributes and attributes[s.ATTEMPT] == 1:
+        del attributes[s.ATTEMPT]
 
 
 def _set_error(attributes: Attributes, end: e.AnyEvent) -> bool:
@@ -392,7 +385,7 @@ def _set_reply(attributes: Attributes, end: e.ModelEnded, blobs: Blobs, started:
         count_missing(attributes)
 
 
-_STARTS = (e.RunStarted, e.NodeStarted, e.ModelStarted, e.ToolStarted)
+_STARTS = (e.NodeStarted, e.ModelStarted, e.ToolStarted, e.RunStarted)  # the most frequent first
 _ENDS = (e.RunEnded, e.NodeEnded, e.ModelEnded, e.ToolEnded)
 _KINDS: dict[type, tuple[SpanKind, Callable[..., str]]] = {
     e.RunStarted: ("agent", _describe_run),
@@ -400,3 +393,9 @@ _KINDS: dict[type, tuple[SpanKind, Callable[..., str]]] = {
     e.ModelStarted: ("model", _describe_model),
     e.ToolStarted: ("tool", describe_tool),
 }
+_PLACES = {
+    kind: [(field, name) for field, name in (
+        ("node", s.NODE), ("step", s.STEP), ("namespace", s.NAMESPACE), ("speaker", s.SPEAKER), ("attempt", s.ATTEMPT),
+    ) if field in kind.__struct_fields__]
+    for kind in _KINDS
+}  # fmt: skip
