@@ -250,7 +250,7 @@ def _shapes_near(hints: frozenset[str]) -> tuple[_Shape, ...]:
 def find_shapes(view: View) -> Iterator[Token]:
     """Find every secret that its context identifies."""
     text = view.plain
-    hints = frozenset(_HINT.findall(text))
+    hints = frozenset(match.group() for match in _HINT.finditer(text))
     for shape in _shapes_near(hints) if hints else ():
         if shape.hints == _USER_OPTIONS and " -" not in text:
             continue
