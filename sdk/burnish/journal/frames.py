@@ -147,7 +147,7 @@ def frame_at(
     end = start + length
     if end > len(data):
         return None
-    if crc32(data[start:end], seeds[kind]) != crc:
+    if crc32(memoryview(data)[start:end], seeds[kind]) != crc:
         return None
     return kind, start, end
 

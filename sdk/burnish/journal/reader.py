@@ -175,9 +175,9 @@ class SegmentReader:
         start, window = self._window
         at = offset - start
         found = frames.frame_at(window, at, self._seeds) if at >= 0 else None
-        if found is None:  # outside the window, or damaged
-            window = self._read_frame(offset)
-            found = frames.frame_at(window, 0, self._seeds)
+        if found is None:  # not whole in the window, or damaged
+            window, at = self._window_at(offset)
+            found = frames.frame_at(window, at, self._seeds)
         if found is not None and found[0] == frames.ERASED:
             return None
         if found is None or found[0] != frames.EVENT:
@@ -188,12 +188,21 @@ class SegmentReader:
             raise self._no_event(offset) from error
         return unfold(event, self.own) if type(event) is ModelStarted else event
 
-    def _read_frame(self, offset: int) -> bytes:
-        """Read the frame at an offset, or less if the file ends before, and move the window there."""
+    def _window_at(self, offset: int) -> tuple[bytes, int]:
+        """Return bytes with the whole frame at an offset of the file, and its place in them.
+
+        Raises:
+            JournalCorrupt: If the file ends before the frame begins.
+        """
         first = self._read(offset, frames.PREFIX.size)
         if len(first) < frames.PREFIX.size:
             raise self._no_event(offset)
-        return self._read(offset, frames.PREFIX.size + frames.PREFIX.unpack(first)[0])
+        start, window = self._window
+        at = offset - start
+        end = at + frames.PREFIX.size + frames.PREFIX.unpack(first)[0]
+        if end > len(window):  # longer than the window
+            return os.pread(self._fd, end - at, offset), 0
+        return window, at
 
     def _no_event(self, offset: int) -> JournalCorrupt:
         return JournalCorrupt(

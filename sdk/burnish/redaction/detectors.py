@@ -48,13 +48,11 @@ class Detector:
         name: Its name.
         find: Yields kind and place of each finding in a view.
         number: Whether it reads only texts with seven digits close together.
-        words: Words in lower case, of which a text must hold one to be read; none if any text is read.
     """
 
     name: str
     find: Callable[[View], Iterator[Token]]
     number: bool = False
-    words: frozenset[str] = frozenset()
 
 
 def find(text: str, detectors: Iterable[Detector]) -> list[Detection]:
@@ -74,12 +72,19 @@ def find(text: str, detectors: Iterable[Detector]) -> list[Detection]:
 
 def _find_in(text: str, detectors: tuple[Detector, ...]) -> list[Detection]:
     view = View(text)
-    has_number, has_word = view.has_number, _ANY_WORD.search(view.lowered) is not None
+    has_number = has_word = None  # not known yet
     tokens: list[Token] = []
     taken: bytearray | None = None
     for detector in detectors:
-        if (detector.number and not has_number) or (detector.words and not has_word):
-            continue
+        if detector.number:
+            has_number = view.has_number if has_number is None else has_number
+            if not has_number:
+                continue
+        elif detector.find in _WORDS:
+            if has_word is None:
+                has_word = _ANY_WORD.search(view.lowered) is not None
+            if not has_word:
+                continue
         for token in detector.find(view):
             if taken is None:
                 taken = bytearray(len(view.text))
@@ -101,10 +106,10 @@ def _find_in(text: str, detectors: tuple[Detector, ...]) -> list[Detection]:
 SECRETS: tuple[Detector, ...] = (
     Detector("private_key", secret_shapes.find_private_keys),
     Detector("token", find_tokens),
-    Detector("shape", secret_shapes.find_shapes, words=secret_shapes.WORDS),
-    Detector("assignment", find_assigned, words=STEMS),
-    Detector("column", find_columns, words=STEMS),
-    Detector("provider_key", secret_shapes.find_vendor_keys, words=secret_shapes.VENDORS),
+    Detector("shape", secret_shapes.find_shapes),
+    Detector("assignment", find_assigned),
+    Detector("column", find_columns),
+    Detector("provider_key", secret_shapes.find_vendor_keys),
 )
 """Keys, tokens and passwords."""
 
@@ -116,10 +121,18 @@ STRUCTURED: tuple[Detector, ...] = (
     Detector("national_id", personal.find_national_numbers, number=True),
     Detector("short_number", personal.find_short_numbers),
     Detector("ip", personal.find_ips),
-    Detector("labelled_number", personal.find_labelled_numbers, words=personal.LABEL_HINTS),
+    Detector("labelled_number", personal.find_labelled_numbers),
     Detector("phone", personal.find_phones, number=True),
 )
 """Personal data that has a form."""
 
-# One search for all words together costs a third of one for each detector, and most texts hold none.
-_ANY_WORD = re.compile(join_words(sorted(set().union(*(d.words for d in SECRETS + STRUCTURED)))))
+_WORDS: dict[Callable[[View], Iterator[Token]], frozenset[str]] = {
+    secret_shapes.find_shapes: secret_shapes.WORDS,
+    find_assigned: STEMS,
+    find_columns: STEMS,
+    secret_shapes.find_vendor_keys: secret_shapes.VENDORS,
+    personal.find_labelled_numbers: personal.LABEL_HINTS,
+}
+"""Words in lower case; a text in which the function finds something holds one of them."""
+# One search for the words of all functions costs a third of one for each, and most texts hold none.
+_ANY_WORD = re.compile(join_words(sorted(frozenset().union(*_WORDS.values()))))

@@ -10,7 +10,7 @@ import hashlib
 import os
 import threading
 from collections import OrderedDict
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 
 class Replacement(NamedTuple):
@@ -44,7 +44,7 @@ class Memo:
         self._known: OrderedDict[bytes, tuple[Replacement, ...]] = OrderedDict()
         self._lock = threading.RLock()
 
-    def digest(self, text: str, purpose: bytes = b"text") -> bytes:
+    def digest(self, text: str, purpose: Literal[b"text", b"json"] = b"text") -> bytes:
         """Return the hash that identifies a text."""
         keyed = self._hashes[purpose].copy()
         keyed.update(text.encode("utf-8", "surrogatepass"))

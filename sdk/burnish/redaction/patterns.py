@@ -39,7 +39,7 @@ class GuardedPattern:
     Args:
         first: Matches one character, with what may stand before it. Every match of `pattern` must begin with such a
             character: others are not found.
-        pattern: The pattern.
+        pattern: The pattern; both have the same flags, because they decide which characters are meant.
     """
 
     def __init__(self, first: re.Pattern[str], pattern: re.Pattern[str]) -> None:

@@ -160,6 +160,30 @@ def test_half_a_frame_at_the_end_of_a_live_journal_is_waited_for(tmp_path):
     assert reader.report.corrupt == 0
 
 
+@pytest.mark.parametrize("number", [1, 2])
+def test_an_event_at_the_edge_of_what_was_read_at_once_is_read_again(tmp_path, number):
+    """The second event crosses the edge of the 64 KiB that the reader keeps; one is erased after that."""
+    seeds = frames.make_seeds(b"saltsalt")
+    header = frames.SegmentHeader(format=3, pid=1, host="h", started=1, segment=0, salt=b"saltsalt")
+    ended = [
+        e.ToolEnded(at=at, trajectory="t", span="s", error="y" * size)
+        for at, size in enumerate((65_000, 1_000, 10))
+    ]
+    written = [frames.frame(frames.EVENT, e.encode(event), seeds) for event in ended]
+    path = tmp_path / "0.seg"
+    path.write_bytes(frames.encode_header(header) + b"".join(written))
+    start = len(frames.encode_header(header))
+    places = [start + sum(map(len, written[:count])) for count in range(3)]
+    reader = SegmentReader(path)
+    assert [reader.event_at(place) for place in places[:2]] == ended[:2]
+
+    with path.open("r+b") as file:
+        file.seek(places[number])
+        file.write(frames.erased(len(written[number]), seeds))
+
+    assert reader.event_at(places[number]) is None
+
+
 def test_content_of_an_earlier_segment_is_found_by_its_name(tmp_path):
     writer = JournalWriter(tmp_path, Settings(segment_bytes=600))
     content = e.canonical("x" * 1000)

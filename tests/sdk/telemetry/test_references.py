@@ -143,6 +143,16 @@ def test_a_name_that_is_none_opens_nothing(referring, name):
     assert resolve_content(span).attributes["burnish.losses"] == {"missing_content": 1}
 
 
+def test_a_span_without_references_needs_no_settings(monkeypatch):
+    monkeypatch.setattr("burnish.settings.current", lambda: pytest.fail("settings were read"))
+    span = Span(
+        trace_id="1" * 32, span_id="2" * 16, parent_id=None, kind="agent", name="n", start_ns=1,
+        end_ns=2, status="ok", attributes={"burnish.answer": "done"},
+    )  # fmt: skip
+
+    assert resolve_content(span) is span
+
+
 def test_a_torn_upload_is_written_again(tmp_path):
     store = ContentStore(f"file://{tmp_path}/content")
     content = b'"whole"'

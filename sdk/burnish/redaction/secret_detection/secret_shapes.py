@@ -233,25 +233,26 @@ WORDS = frozenset(hint.lower() for hint in _HINTS)
 """Words in lower case, of which a text with a secret of such a shape holds one."""
 
 
-@functools.lru_cache(maxsize=4096)
-def _shapes_near(hints: frozenset[str]) -> tuple[_Shape, ...]:
-    """Return the shapes of some hints, without blanks, and of others that may overlap with these."""
+@functools.cache
+def _shapes_near(hint: str) -> frozenset[int]:
+    """Return the places in `_SHAPES` of the shapes of a hint, without blanks, and of others that may overlap with it."""
+    ends = [hint[place:] for place in range(len(hint))]
     near = {
-        other
-        for other in _HINTS
-        for hint in hints
-        if other in hint or any(other.startswith(hint[place:]) for place in range(len(hint)))
+        other for other in _HINTS if other in hint or any(other.startswith(end) for end in ends)
     }
-    return tuple(
-        shape for shape in _SHAPES if not near.isdisjoint(hint.strip() for hint in shape.hints)
+    return frozenset(
+        place
+        for place, shape in enumerate(_SHAPES)
+        if not near.isdisjoint(other.strip() for other in shape.hints)
     )
 
 
 def find_shapes(view: View) -> Iterator[Token]:
     """Find every secret that its context identifies."""
     text = view.plain
-    hints = frozenset(match.group() for match in _HINT.finditer(text))
-    for shape in _shapes_near(hints) if hints else ():
+    hints = {match.group() for match in _HINT.finditer(text)}
+    for place in sorted(frozenset().union(*map(_shapes_near, hints))):
+        shape = _SHAPES[place]
         if shape.hints == _USER_OPTIONS and " -" not in text:
             continue
         for hint in shape.hints:

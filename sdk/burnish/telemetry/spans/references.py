@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import posixpath
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -159,7 +159,7 @@ def collect_contents(span: Span) -> dict[str, bytes]:
 def collect_names(span: Span) -> set[str]:
     """Return the names of all content that a span holds or refers to."""
     names = set(collect_contents(span))
-    for _, value in _iterate_references(span):
+    for _, value in _find_references(span):
         names.update(map(str, value) if isinstance(value, (list, tuple)) else [str(value)])
     return names
 
@@ -169,9 +169,9 @@ def resolve_content(span: Span) -> Span:
 
     Missing content is counted in the span's losses.
     """
-    url = settings.current().content_url
-    names = {} if url is None else dict(_iterate_references(span))
-    if url is None or not names:
+    names = dict(_find_references(span))
+    url = settings.current().content_url if names else None
+    if url is None:
         return span
     store = open_store(url)
     attributes: Attributes = {k: v for k, v in span.attributes.items() if k not in names}
@@ -188,10 +188,12 @@ def resolve_content(span: Span) -> Span:
     return msgspec.structs.replace(span, attributes=attributes)
 
 
-def _iterate_references(span: Span) -> Iterator[tuple[str, Json]]:
-    for key, value in span.attributes.items():
-        if key.endswith(ENDING) and key.removesuffix(ENDING) in s.CONTENT_ATTRIBUTES:
-            yield key, value
+def _find_references(span: Span) -> list[tuple[str, Json]]:
+    return [
+        (key, value)
+        for key, value in span.attributes.items()
+        if key.endswith(ENDING) and key.removesuffix(ENDING) in s.CONTENT_ATTRIBUTES
+    ]
 
 
 def _load_content(store: ContentStore, names: Json) -> Json:
