@@ -39,7 +39,8 @@ class GuardedPattern:
     Args:
         first: Matches one character, with what may stand before it. Every match of `pattern` must begin with such a
             character: others are not found.
-        pattern: The pattern; both have the same flags, because they decide which characters are meant.
+        pattern: The pattern. Both ignore case or neither does, and both are limited to ASCII or neither is; otherwise
+            `first` misses characters with which `pattern` begins.
     """
 
     def __init__(self, first: re.Pattern[str], pattern: re.Pattern[str]) -> None:

@@ -181,11 +181,8 @@ _VENDOR_VALUE = re.compile(
     r"(?P<value>[A-Za-z0-9_=./+-]{15,256})(?![A-Za-z0-9_/])"
 )
 
-_USER_OPTIONS = (
-    "-u",
-    "--user",
-    "--proxy-user",
-)  # of a command, which has a blank before some option
+# Options of a command: without a blank before some option, a text holds no command.
+_USER_OPTIONS = ("-u", "--user", "--proxy-user")
 _SHAPES = (
     _Shape("url_password", ("://",), re.compile(
         r"://[^\s:/@\"'<>]{0,256}:(?P<value>[^\s/\"'<>]{1,512})@"), _is_given),

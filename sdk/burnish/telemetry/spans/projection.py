@@ -234,8 +234,9 @@ def _set_position(attributes: Attributes, start: e.AnyEvent) -> None:
         value = getattr(start, field)
         if value is not None:
             attributes[name] = value
-    if s.ATTEMPT in attributes and attributes[s.ATTEMPT] == 1:
-        del attributes[s.ATTEMPT]
+    attempt = getattr(start, "attempt", 1)
+    if attempt != 1:
+        attributes[s.ATTEMPT] = attempt
 
 
 def _set_error(attributes: Attributes, end: e.AnyEvent) -> bool:
@@ -395,7 +396,7 @@ _KINDS: dict[type, tuple[SpanKind, Callable[..., str]]] = {
 }
 _PLACES = {
     kind: [(field, name) for field, name in (
-        ("node", s.NODE), ("step", s.STEP), ("namespace", s.NAMESPACE), ("speaker", s.SPEAKER), ("attempt", s.ATTEMPT),
+        ("node", s.NODE), ("step", s.STEP), ("namespace", s.NAMESPACE), ("speaker", s.SPEAKER),
     ) if field in kind.__struct_fields__]
     for kind in _KINDS
 }  # fmt: skip
