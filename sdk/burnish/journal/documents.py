@@ -1,8 +1,7 @@
 """Write small JSON files that survive a flipped byte.
 
 Each has a check sum inside and a copy beside it. The list of archived segments, tombstones and workspace.json are such files. Files of earlier
-versions, which have neither, are read without the check. A file without the check but with a copy is damaged: a flipped byte in the word
-"check" itself must not turn the check off.
+versions, which have neither, are read without the check.
 """
 
 from __future__ import annotations
@@ -84,19 +83,12 @@ def _read_file(path: Path, type_: type[_T]) -> tuple[_T | None, bool]:
     except (msgspec.DecodeError, ValueError):
         checked = None
     with contextlib.suppress(msgspec.DecodeError, ValueError, RecursionError):
-        if checked is None and _is_of_earlier_version(path):
-            return msgspec.json.decode(content, type=type_), True
         if checked is None:
-            return None, False
+            return msgspec.json.decode(content, type=type_), True
         body = bytes(checked.document)
         if checked.check == _check_of(body):
             return msgspec.json.decode(body, type=type_), True
     return None, False
-
-
-def _is_of_earlier_version(path: Path) -> bool:
-    """Return whether a file was written without a check sum, and so without a copy."""
-    return not path.name.endswith(COPY) and not _copy_of(path).exists()
 
 
 def _check_of(body: bytes) -> str:
