@@ -231,7 +231,24 @@ assert max(parts) < 0.6 * whole
 assert all(type(p) is torch.nn.Parameter for p in model.parameters() if p.requires_grad)
 if processes.first:
     print("divided", flush=True)
-distributed.destroy_process_group()
+"""
+
+LEFT = """
+import atexit, sys
+from torch import distributed
+from burnish_trainer import Recipe
+from burnish_trainer.run.processes import join_processes
+
+def say(rank):
+    print(rank, "is still joined" if distributed.is_initialized() else "has left", flush=True)
+
+if sys.argv[1] == "own group":
+    distributed.init_process_group("gloo")
+rank = join_processes("ddp", Recipe()).rank
+atexit._run_exitfuncs()  # what the interpreter calls first when it ends
+say(rank)
+if distributed.is_initialized():
+    distributed.destroy_process_group()
 """
 
 
@@ -242,6 +259,21 @@ def test_each_process_holds_about_half_of_the_base_weights(tmp_path, base):
     done = launch([str(script), str(base)], 2)
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.strip().endswith("divided")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("program", "told"), [("no group", "has left"), ("own group", "is still joined")]
+)
+def test_processes_leave_the_group_that_burnish_made_before_the_interpreter_ends(
+    tmp_path, program, told
+):
+    """One that is still there aborts a finished process now and then, and the launcher calls the run failed."""
+    script = tmp_path / "leave.py"
+    script.write_text(LEFT)
+    done = launch([str(script), program], 2)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert sorted(done.stdout.splitlines()) == [f"0 {told}", f"1 {told}"]
 
 
 @pytest.mark.slow

@@ -12,7 +12,9 @@ are added up before the optimiser moves. The first process alone writes: plan, f
 
 from __future__ import annotations
 
+import atexit
 import os
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
@@ -153,8 +155,20 @@ def join_processes(parallel: Parallel, recipe: TrainRecipe) -> Processes:
         return ALONE
     from accelerate import PartialState
 
+    joined_before = distributed.is_initialized()
     state = PartialState(cpu=not torch.cuda.is_available())
+    if not joined_before:
+        # A group that is still there when the interpreter ends can abort the process (pytorch/pytorch#179291), and the
+        # launcher then reports a finished run as failed. A program that made the group itself ends it itself.
+        atexit.register(_leave_group)
     return Processes(int(state.process_index), int(state.num_processes), parallel)
+
+
+def _leave_group() -> None:
+    """End the group of processes at the end of the program, unless it was ended already or an error ends the program."""
+    failed = getattr(sys, "last_value", None) is not None
+    if distributed.is_initialized() and not failed:  # after an error, the others may never answer
+        distributed.destroy_process_group()
 
 
 def _refuse_sharding(recipe: TrainRecipe, count: int) -> None:
