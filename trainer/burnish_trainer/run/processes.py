@@ -13,8 +13,10 @@ are added up before the optimiser moves. The first process alone writes: plan, f
 from __future__ import annotations
 
 import atexit
+import gc
 import os
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
@@ -28,6 +30,7 @@ from burnish_trainer.recipes.train_recipe import TrainRecipe
 Parallel = Literal["ddp", "fsdp2"]
 Found = TypeVar("Found")
 _KINDS = ("ddp", "fsdp2")
+_PAUSE_S = 0.2
 
 
 @dataclass(frozen=True)
@@ -157,18 +160,28 @@ def join_processes(parallel: Parallel, recipe: TrainRecipe) -> Processes:
 
     joined_before = distributed.is_initialized()
     state = PartialState(cpu=not torch.cuda.is_available())
-    if not joined_before:
-        # A group that is still there when the interpreter ends can abort the process (pytorch/pytorch#179291), and the
-        # launcher then reports a finished run as failed. A program that made the group itself ends it itself.
-        atexit.register(_leave_group)
+    atexit.register(_leave_group, not joined_before)
     return Processes(int(state.process_index), int(state.num_processes), parallel)
 
 
-def _leave_group() -> None:
-    """End the group of processes at the end of the program, unless it was ended already or an error ends the program."""
+def _leave_group(made_here: bool) -> None:
+    """Let the threads of the group finish before the interpreter ends.
+
+    Gloo's threads release the tensors of a collective after it has returned, and need the GIL for that. If the interpreter
+    is ending, Python ends such a thread, C++ then aborts the process, and the launcher reports a finished run as failed
+    (pytorch/pytorch#179291). The end of a group joins its threads, but only where nothing else refers to it, as a sharded
+    model and its mesh do; the pause leaves the GIL to the threads of a group that remains.
+
+    Args:
+        made_here: Whether this module made the group. A program that made it ends it itself.
+    """
     failed = getattr(sys, "last_value", None) is not None
-    if distributed.is_initialized() and not failed:  # after an error, the others may never answer
+    if not distributed.is_initialized() or failed:  # after an error, the others may never answer
+        return
+    if made_here:
         distributed.destroy_process_group()
+        gc.collect()
+    time.sleep(_PAUSE_S)
 
 
 def _refuse_sharding(recipe: TrainRecipe, count: int) -> None:
