@@ -16,7 +16,7 @@ def damaged_files(home: Path) -> list[Path]:
     """List the documents of a workspace whose file or copy cannot be read."""
     found = [path for path in paths_of(home) if is_damaged(path, Tombstone)]
     workspace = home / "workspace.json"
-    if is_damaged(workspace, WorkspaceFile, checked=False) or _differs_from_copy(workspace):
+    if is_damaged(workspace, WorkspaceFile) or _differs_from_copy(workspace):
         found.append(workspace)
     archive = home / "archive.json"
     if is_damaged(archive, dict) or read_archive_list(home).damaged:

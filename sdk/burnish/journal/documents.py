@@ -1,10 +1,11 @@
 """Write small JSON files that survive a flipped byte.
 
 Each has a check sum inside and a copy beside it. The list of archived segments and tombstones are such files. Files of earlier versions, which
-have neither, are read without the check. A file with a copy but without the check is damaged: a flipped byte in the word "check" itself must
-not turn the check off.
+have neither, are read without the check, and so is workspace.json, which is written once and has a copy, but no check sum, so that earlier
+versions read it.
 
-workspace.json is never rewritten and has a copy, but no check sum, so that earlier versions read it: `checked=False`.
+A flipped byte in the word "check" must not turn the check off. So an object that has one of the names "check" and "document", but not both, is
+damaged.
 """
 
 from __future__ import annotations
@@ -53,31 +54,19 @@ def write_document(path: Path, value: object) -> None:
     atomic_write(_copy_of(path), content)
 
 
-def read_document(path: Path, type_: type[_T], *, checked: bool = True) -> Document[_T]:
-    """Read a document; use the copy if the file is damaged or missing.
-
-    Args:
-        path: The file, or the copy alone.
-        type_: Type of the content.
-        checked: Whether `write_document` writes this file; False for one that has no check sum.
-    """
-    found, whole = _read_file(path, type_, checked)
+def read_document(path: Path, type_: type[_T]) -> Document[_T]:
+    """Read a document; use the copy if the file is damaged or missing."""
+    found, whole = _read_file(path, type_)
     if whole and found is not None:
         return Document(found)
-    copied, copy_whole = _read_file(_copy_of(path), type_, checked)
+    copied, copy_whole = _read_file(_copy_of(path), type_)
     return Document(copied, damaged=not (whole and copy_whole) or copied is not None)
 
 
-def is_damaged(path: Path, type_: type[object], *, checked: bool = True) -> bool:
-    """Return whether a document or its copy is damaged, or only the copy exists.
-
-    Args:
-        path: The file.
-        type_: Type of the content.
-        checked: Whether `write_document` writes this file; False for one that has no check sum.
-    """
-    found, whole = _read_file(path, type_, checked)
-    copied, copy_whole = _read_file(_copy_of(path), type_, checked)
+def is_damaged(path: Path, type_: type[object]) -> bool:
+    """Return whether a document or its copy is damaged, or only the copy exists."""
+    found, whole = _read_file(path, type_)
+    copied, copy_whole = _read_file(_copy_of(path), type_)
     return not (whole and copy_whole) or (found is None and copied is not None)
 
 
@@ -85,7 +74,7 @@ def _copy_of(path: Path) -> Path:
     return path.with_name(path.name + COPY)
 
 
-def _read_file(path: Path, type_: type[_T], checked: bool) -> tuple[_T | None, bool]:
+def _read_file(path: Path, type_: type[_T]) -> tuple[_T | None, bool]:
     """Read one file; return its content and whether it is whole. A missing file is whole and empty."""
     try:
         content = read_regular(path)
@@ -94,25 +83,25 @@ def _read_file(path: Path, type_: type[_T], checked: bool) -> tuple[_T | None, b
     except OSError:
         return None, False
     with contextlib.suppress(msgspec.DecodeError, ValueError, RecursionError):
-        body = _content_of(path, content) if checked else content
+        body = _content_of(content)
         if body is not None:
             return msgspec.json.decode(body, type=type_), True
     return None, False
 
 
-def _content_of(path: Path, file: bytes) -> bytes | None:
-    """Return what the check sum of a file covers; None if it does not match, or is missing where it should be."""
-    try:
-        found = msgspec.json.decode(file, type=_Checked)
-    except (msgspec.DecodeError, ValueError):
-        return file if _is_of_earlier_version(path) else None
-    body = bytes(found.document)
-    return body if found.check == _check_of(body) else None
+def _content_of(file: bytes) -> bytes | None:
+    """Return what the check sum of a file covers, or all of a file that has none; None if the file is damaged.
 
-
-def _is_of_earlier_version(path: Path) -> bool:
-    """Return whether a file was written without a check sum: those files have no copy and are none."""
-    return not path.name.endswith(COPY) and not _copy_of(path).exists()
+    Raises:
+        msgspec.DecodeError: If it is no JSON object.
+        ValueError: If it is not UTF-8.
+    """
+    found = msgspec.json.decode(file, type=dict[str, msgspec.Raw])
+    if found.keys().isdisjoint(_Checked.__struct_fields__):
+        return file
+    checked = msgspec.json.decode(file, type=_Checked)
+    body = bytes(checked.document)
+    return body if checked.check == _check_of(body) else None
 
 
 def _check_of(body: bytes) -> str:

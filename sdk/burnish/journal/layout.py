@@ -140,7 +140,7 @@ def check_home(home: Path) -> None:
         WorkspaceError: If workspace.json cannot be read.
     """
     path = home / "workspace.json"
-    found = read_document(path, WorkspaceFile, checked=False)
+    found = read_document(path, WorkspaceFile)
     written = found.value
     if written is None:
         if not found.damaged:
@@ -150,7 +150,7 @@ def check_home(home: Path) -> None:
             f'a file like {{"format":{WORKSPACE_FORMAT}}}',
             f"rm {path}, if no newer burnish wrote this workspace",
         )
-    copy = read_document(path.with_name(path.name + COPY), WorkspaceFile, checked=False).value
+    copy = read_document(path.with_name(path.name + COPY), WorkspaceFile).value
     if written.format > WORKSPACE_FORMAT and (copy is None or copy.format > WORKSPACE_FORMAT):
         raise WorkspaceTooNew(
             f"workspace {home} has format {written.format}, written by burnish {written.burnish}",

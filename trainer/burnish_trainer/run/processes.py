@@ -158,29 +158,25 @@ def join_processes(parallel: Parallel, recipe: TrainRecipe) -> Processes:
         return ALONE
     from accelerate import PartialState
 
-    joined_before = distributed.is_initialized()
+    if not distributed.is_initialized():  # a program that made the group ends it itself
+        atexit.register(_leave_group)
     state = PartialState(cpu=not torch.cuda.is_available())
-    atexit.register(_leave_group, not joined_before)
     return Processes(int(state.process_index), int(state.num_processes), parallel)
 
 
-def _leave_group(made_here: bool) -> None:
-    """Let the threads of the group finish before the interpreter ends.
+def _leave_group() -> None:
+    """Leave the group before the interpreter ends, and let its threads finish.
 
     Gloo's threads release the tensors of a collective after it has returned, and need the GIL for that. If the interpreter
     is ending, Python ends such a thread, C++ then aborts the process, and the launcher reports a finished run as failed
     (pytorch/pytorch#179291). The end of a group joins its threads, but only where nothing else refers to it, as a sharded
     model and its mesh do; the pause leaves the GIL to the threads of a group that remains.
-
-    Args:
-        made_here: Whether this module made the group. A program that made it ends it itself.
     """
     failed = getattr(sys, "last_value", None) is not None
     if not distributed.is_initialized() or failed:  # after an error, the others may never answer
         return
-    if made_here:
-        distributed.destroy_process_group()
-        gc.collect()
+    distributed.destroy_process_group()
+    gc.collect()
     time.sleep(_PAUSE_S)
 
 
