@@ -17,6 +17,7 @@ from typing import Literal
 import msgspec
 
 from burnish.errors import VerificationError
+from burnish.files.storage import BROKEN_JSON
 from burnish.journal.index.trajectory_index import Query
 from burnish.records import Json, Outcome, Trajectory
 from burnish.workspace import Workspace
@@ -159,7 +160,7 @@ def import_labels(path: Path, workspace: Workspace) -> LabelImport:
         try:
             given = msgspec.json.decode(line, type=dict[str, Json])
             label = msgspec.convert({k: v for k, v in given.items() if k != "run"}, Label)
-        except (msgspec.DecodeError, msgspec.ValidationError):
+        except BROKEN_JSON:
             dropped["malformed: no label"] += 1
             continue
         run = present(workspace, label.trajectory_id)

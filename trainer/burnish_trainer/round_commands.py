@@ -19,6 +19,7 @@ import typer
 from burnish.cli.options import AsJson, Home
 from burnish.cli.output import print_json, print_table, print_wide_table, shorten_text
 from burnish.errors import SettingsError
+from burnish.files.storage import BROKEN_JSON
 from burnish.records import RetrainReport
 from burnish_trainer.rounds.history import RoundSummary
 
@@ -302,7 +303,7 @@ def parse_settings(given: list[str]) -> dict[str, Any]:
             raise SettingsError(f"--set {one}", "table.key=value", "--set train.epochs=4")
         try:
             value: Any = msgspec.json.decode(text.encode())
-        except msgspec.DecodeError:
+        except BROKEN_JSON:
             value = text
         if len(keys) == 1:
             found[keys[0]] = value

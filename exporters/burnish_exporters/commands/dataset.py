@@ -265,9 +265,17 @@ def _open_store(home: Path | None) -> DatasetStore:
 
 
 def _used_datasets(home: Path) -> list[str]:
-    """Return the datasets that adapters of the workspace were trained on."""
-    found = [msgspec.json.decode(p.read_bytes()) for p in home.glob("adapters/*/burnish.json")]
-    return [manifest["dataset"] for manifest in found if manifest.get("dataset")]
+    """Return the datasets that adapters of the workspace were trained on.
+
+    Raises:
+        RegistryError: If a manifest cannot be read: the dataset that it names must not be removed.
+    """
+    from burnish.adapters.store import AdapterStore
+
+    store = AdapterStore(home)
+    versions = sorted(path.parent.name for path in home.glob("adapters/*@*/burnish.json"))
+    found = (store.get(version).dataset for version in versions)
+    return [dataset for dataset in found if dataset]
 
 
 def _format_counts(counts: dict[str, int]) -> str:

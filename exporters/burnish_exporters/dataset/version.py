@@ -18,6 +18,7 @@ import msgspec
 
 from burnish.errors import ExportError, VersionConflict
 from burnish.files.paths import is_version_id
+from burnish.files.storage import BROKEN_JSON
 from burnish.protocols import Format
 from burnish.records import DatasetManifest
 from burnish_exporters.dataset.draft import DROPPED, hash_version
@@ -63,7 +64,7 @@ class DatasetVersion:
             found = msgspec.json.decode(
                 (folder / "manifest.json").read_bytes(), type=DatasetManifest
             )
-        except (OSError, msgspec.DecodeError) as problem:
+        except (OSError, *BROKEN_JSON) as problem:
             raise ExportError(
                 f"no dataset version in {folder}: {problem}",
                 "a folder with manifest.json and rows/",

@@ -13,6 +13,7 @@ from typing import Self
 import msgspec
 
 from burnish.errors import ExportError
+from burnish.files.storage import BROKEN_JSON
 from burnish_exporters.rows.canonical_json import hash_json
 from burnish_exporters.rows.row import Row
 from burnish_exporters.rows.validity import tool_name
@@ -41,7 +42,7 @@ class ToolDocs:
         """
         try:
             found = msgspec.json.decode(path.read_bytes(), type=dict[str, str])
-        except (OSError, msgspec.MsgspecError) as problem:
+        except (OSError, *BROKEN_JSON) as problem:
             raise ExportError(
                 f"tool documentation {path}: {problem}",
                 "a JSON object with a text for each tool name",

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from burnish.files.storage import BROKEN_JSON
 from burnish.trajectories.normal_form import comparable_text, normal_text
 from burnish_exporters.rows.canonical_json import hash_json, stable_json
 from burnish_exporters.rows.chat import Chat
@@ -94,7 +95,7 @@ class _IdNames:
 
     def replace_ids(self, arguments: str) -> str:
         """Replace the ids of arguments by their names, and sort the keys."""
-        with contextlib.suppress(msgspec.DecodeError, UnicodeEncodeError, OverflowError):
+        with contextlib.suppress(OverflowError, *BROKEN_JSON):
             arguments = stable_json(msgspec.json.decode(arguments)).decode()
         if _SUSPECT.search(arguments):
             arguments = _GENERATED.sub(self._replace_id, arguments)

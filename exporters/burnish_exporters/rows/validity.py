@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
+from burnish.files.storage import BROKEN_JSON
 from burnish.records import Tool
 from burnish_exporters.rows.chat import Chat
 
@@ -74,7 +75,7 @@ def _find_call_problem(calls: list[Chat], names: set[str]) -> str | None:
             return "malformed: unknown tool name"
         try:
             arguments = _DECODER.decode(function["arguments"])
-        except (msgspec.DecodeError, UnicodeEncodeError):
+        except BROKEN_JSON:
             arguments = None
         if not isinstance(arguments, dict):
             return "malformed: arguments are no JSON object"

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from burnish.errors import ExportError
-from burnish.files.storage import atomic_write, make_private_folder, try_lock
+from burnish.files.storage import BROKEN_JSON, atomic_write, make_private_folder, try_lock
 from burnish_exporters.dataset.version_folder import make_version_folder
 from burnish_exporters.shards.shard import Shard
 
@@ -75,7 +75,7 @@ class ShardCache:
         """Return the shard of that name; None if it was not finished or cannot be read."""
         try:
             return _DECODER.decode((self.folder / name).read_bytes())
-        except (FileNotFoundError, msgspec.MsgspecError):
+        except (FileNotFoundError, *BROKEN_JSON):
             return None
 
     def has_shard(self, name: str) -> bool:

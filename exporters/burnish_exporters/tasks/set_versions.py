@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from burnish.errors import EvaluationError
-from burnish.files.storage import atomic_write
+from burnish.files.storage import BROKEN_JSON, atomic_write
 from burnish_exporters.tasks.task_files import MANIFEST, TASK_POOLS, StoredTask, read_tasks
 from burnish_exporters.tasks.task_sources import hash_tasks
 
@@ -61,7 +61,7 @@ def read_manifest(folder: Path) -> SetManifest:
         return msgspec.json.decode(path.read_bytes(), type=SetManifest)
     except FileNotFoundError:
         return SetManifest()
-    except (OSError, msgspec.DecodeError) as problem:
+    except (OSError, *BROKEN_JSON) as problem:
         raise EvaluationError(
             f"{path}: {problem}", "the JSON that burnish tasks writes", f"mv {path} {path}.broken"
         ) from problem

@@ -17,7 +17,7 @@ import msgspec
 
 from burnish.adapters.store import CONFIG, MANIFEST, SUMS, WEIGHTS, AdapterStore, adapter_id
 from burnish.errors import RegistryError
-from burnish.files.storage import sync_tree
+from burnish.files.storage import BROKEN_JSON, sync_tree
 from burnish.imports.extras import import_extra
 from burnish.records import AdapterManifest
 
@@ -102,7 +102,7 @@ def check_arrival(folder: Path) -> AdapterManifest:
         )
     try:
         manifest = msgspec.json.decode(path.read_bytes(), type=AdapterManifest)
-    except msgspec.DecodeError as problem:
+    except BROKEN_JSON as problem:
         raise RegistryError(
             f"{MANIFEST} cannot be read: {problem}", "a manifest", _AGAIN
         ) from problem
@@ -135,7 +135,7 @@ def check_safetensors(path: Path) -> None:
             header = json.loads(file.read(length)) if fits else None
             parts = {k: v for k, v in header.items() if k != "__metadata__"} if header else {}
             ends = [int(part["data_offsets"][1]) for part in parts.values()]
-        except (ValueError, KeyError, TypeError, AttributeError, IndexError):
+        except (KeyError, TypeError, AttributeError, IndexError, *BROKEN_JSON):
             ends = []
     if not ends or max(ends) != size - 8 - length:
         raise RegistryError(

@@ -25,7 +25,7 @@ import msgspec
 
 from burnish.adapters.control import SqlControlStore, add_push_listener
 from burnish.errors import RegistryError
-from burnish.files.storage import atomic_write, make_private_folder
+from burnish.files.storage import BROKEN_JSON, atomic_write, make_private_folder
 from burnish.records import Json, Record
 
 STALE_AFTER_S = 30.0
@@ -153,7 +153,7 @@ class PointerReader:
             self._next = float("-inf")
 
     def _read_snapshot(self) -> Pointer:
-        with contextlib.suppress(OSError, msgspec.DecodeError):
+        with contextlib.suppress(OSError, *BROKEN_JSON):
             kept = msgspec.json.decode(self._snapshot.read_bytes(), type=Pointer)
             return kept.without_canary()
         return Pointer()
@@ -210,7 +210,7 @@ class _SqliteSource:
             return None
         try:
             found = decode_pointer(msgspec.json.decode(row[0]), version) if row else Pointer()
-        except (msgspec.DecodeError, TypeError) as problem:
+        except (TypeError, *BROKEN_JSON) as problem:
             raise RegistryError(f"{self._path}: {problem}", "a control document") from problem
         self._document_version = version
         return found

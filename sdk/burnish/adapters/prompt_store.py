@@ -20,7 +20,7 @@ import msgspec
 
 from burnish.errors import RegistryError
 from burnish.files.paths import is_plain_name, is_version_id
-from burnish.files.storage import atomic_write, make_private_folder, read_regular
+from burnish.files.storage import BROKEN_JSON, atomic_write, make_private_folder, read_regular
 from burnish.journal.events import canonical
 from burnish.records import Json, Record
 
@@ -133,7 +133,7 @@ class PromptStore:
         try:
             found = msgspec.json.decode(read_regular(path), type=PromptVersion)
             whole = prompt_id(found.agent, found.texts) == version == found.id
-        except (OSError, msgspec.DecodeError, RecursionError, RegistryError) as problem:
+        except (OSError, RegistryError, *BROKEN_JSON) as problem:
             raise _altered(path, str(problem)) from problem
         if not whole:
             raise _altered(path, "its texts do not belong to its name")
@@ -144,7 +144,7 @@ class PromptStore:
         path = self.folder / self.get(version).id / "report.json"
         try:
             return msgspec.json.decode(read_regular(path), type=dict[str, Json])
-        except (OSError, msgspec.DecodeError, RecursionError):
+        except (OSError, *BROKEN_JSON):
             return {}
 
     def list(self, agent: str | None = None) -> list[PromptVersion]:

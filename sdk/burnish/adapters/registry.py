@@ -18,6 +18,7 @@ from burnish.adapters.pointer import Target
 from burnish.adapters.prompt_store import PromptStore
 from burnish.adapters.store import AdapterStore
 from burnish.errors import RegistryError
+from burnish.files.storage import BROKEN_JSON
 from burnish.records import Decision, Evaluation, Json, Record
 
 
@@ -205,7 +206,7 @@ def _read_report(path: Path, adapter_id: str | None, prompt: str | None) -> byte
     try:
         content = path.read_bytes()
         evaluation = msgspec.json.decode(content, type=Evaluation)
-    except (OSError, msgspec.DecodeError) as problem:
+    except (OSError, *BROKEN_JSON) as problem:
         raise RegistryError(
             f"no evaluation report at {path}: {problem}",
             "the JSON file of an Evaluation",

@@ -21,7 +21,7 @@ import msgspec
 
 from burnish.config.nearest_names import find_nearest
 from burnish.errors import RegistryError, UnknownAdapter
-from burnish.files.storage import sync_path, sync_tree
+from burnish.files.storage import BROKEN_JSON, sync_path, sync_tree
 from burnish.journal.layout import ensure_home
 from burnish.records import AdapterManifest
 
@@ -132,7 +132,7 @@ class AdapterStore:
         path = self.path(version) / MANIFEST
         try:
             return msgspec.json.decode(path.read_bytes(), type=AdapterManifest)
-        except (OSError, msgspec.DecodeError) as problem:
+        except (OSError, *BROKEN_JSON) as problem:
             raise RegistryError(
                 f"{path} cannot be read: {problem}", "the manifest as published", _RESTORE
             ) from problem
@@ -145,7 +145,7 @@ class AdapterStore:
                 found.append(
                     msgspec.json.decode((folder / MANIFEST).read_bytes(), type=AdapterManifest)
                 )
-            except (OSError, msgspec.DecodeError):
+            except (OSError, *BROKEN_JSON):
                 continue
         return sorted(found, key=lambda manifest: (manifest.created_at, manifest.id))
 
@@ -197,7 +197,7 @@ def _require_file(folder: Path, name: str) -> Path:
 def _hash_config(path: Path) -> bytes:
     try:
         config = msgspec.json.decode(path.read_bytes())
-    except msgspec.DecodeError as problem:
+    except BROKEN_JSON as problem:
         raise RegistryError(
             f"{path} is not JSON: {problem}", "a LoRA config", _RESTORE
         ) from problem
@@ -224,7 +224,7 @@ def _relative_path(path: Path, folder: Path) -> str:
 
 def _read_recorded_hashes(folder: Path) -> Iterator[tuple[str, str]]:
     path = folder / SUMS
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else ()
+    lines = path.read_text("utf-8", errors="replace").splitlines() if path.is_file() else ()
     for line in lines:
         digest, _, relative = line.partition("  ")
         yield relative, digest

@@ -20,7 +20,7 @@ from burnish.canary.assignment import Arm
 from burnish.canary.document import RolloutDocument
 from burnish.canary.guards import find_breaches
 from burnish.canary.ledger import make_storable
-from burnish.files.storage import atomic_write, make_private_folder
+from burnish.files.storage import BROKEN_JSON, atomic_write, make_private_folder
 from burnish.journal.index.trajectory_index import IndexEntry, Query
 from burnish.origins import RUNS, may_decide
 from burnish.project import CanaryConfig, read_trusted_sources
@@ -51,7 +51,7 @@ class ReadingPosition(Record, frozen=True, kw_only=True):
 
 def read_position(home: Path, agent: str) -> ReadingPosition:
     """Return the position of the last look; an empty one before the first."""
-    with contextlib.suppress(OSError, msgspec.MsgspecError):
+    with contextlib.suppress(OSError, *BROKEN_JSON):
         return msgspec.json.decode(_position_path(home, agent).read_bytes(), type=ReadingPosition)
     return ReadingPosition()
 

@@ -19,6 +19,12 @@ from pathlib import Path
 from burnish.files import platform
 
 FOLDER_MODE, FILE_MODE = 0o700, 0o600
+BROKEN_JSON = (ValueError, RecursionError)
+"""Errors of decoding the bytes of a damaged or foreign JSON file.
+
+It is not JSON or has another form (`msgspec.DecodeError`, a ValueError since msgspec 0.21), is not UTF-8 (`UnicodeDecodeError`, which is not a
+DecodeError), or is nested too deeply.
+"""
 NO_WAIT = getattr(os, "O_NONBLOCK", 0)
 """Flag with which opening a pipe returns at once."""
 _POLL_S = 0.02

@@ -11,7 +11,13 @@ from pathlib import Path
 
 import msgspec
 
-from burnish.files.storage import FileLock, atomic_write, make_private_folder, read_regular
+from burnish.files.storage import (
+    BROKEN_JSON,
+    FileLock,
+    atomic_write,
+    make_private_folder,
+    read_regular,
+)
 
 
 class Cursor(msgspec.Struct, kw_only=True):
@@ -41,7 +47,7 @@ def read(path: Path) -> Cursor | None:
     """Read a cursor; return None if the file is missing or damaged."""
     try:
         return msgspec.json.decode(read_regular(path), type=Cursor)
-    except (OSError, msgspec.MsgspecError):
+    except (OSError, *BROKEN_JSON):
         return None
 
 

@@ -17,7 +17,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from burnish.files.storage import atomic_write, read_regular
+from burnish.files.storage import BROKEN_JSON, atomic_write, read_regular
 
 COPY = ".copy"
 """Suffix of the copy's name."""
@@ -82,7 +82,7 @@ def _read_file(path: Path, type_: type[_T]) -> tuple[_T | None, bool]:
         return None, True
     except OSError:
         return None, False
-    with contextlib.suppress(msgspec.DecodeError, ValueError, RecursionError):
+    with contextlib.suppress(*BROKEN_JSON):
         body = _content_of(content)
         if body is not None:
             return msgspec.json.decode(body, type=type_), True
@@ -93,8 +93,7 @@ def _content_of(file: bytes) -> bytes | None:
     """Return what the check sum of a file covers, or all of a file that has none; None if the file is damaged.
 
     Raises:
-        msgspec.DecodeError: If it is no JSON object.
-        ValueError: If it is not UTF-8.
+        ValueError: If it is not a JSON object, or is not UTF-8.
     """
     found = msgspec.json.decode(file, type=dict[str, msgspec.Raw])
     if found.keys().isdisjoint(_Checked.__struct_fields__):

@@ -16,6 +16,7 @@ import msgspec
 
 from burnish.errors import RegistryError, ServingError
 from burnish.files.paths import is_version_id
+from burnish.files.storage import BROKEN_JSON
 from burnish.records import AdapterManifest
 from burnish.settings import current
 
@@ -68,7 +69,7 @@ def _checked_manifest(folder: Path, signature: tuple[Any, ...]) -> AdapterManife
     from burnish.adapters.store import adapter_id
 
     manifest: AdapterManifest | None = None
-    with contextlib.suppress(OSError, msgspec.DecodeError):
+    with contextlib.suppress(OSError, *BROKEN_JSON):
         content = (folder / _MANIFEST).read_bytes()
         manifest = msgspec.json.decode(content, type=AdapterManifest)
     named = manifest.id if manifest else ""

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 import burnish
-from burnish.files.storage import make_private_folder
+from burnish.files.storage import BROKEN_JSON, make_private_folder
 from burnish.journal.events import canonical
 from burnish.records import Task
 from burnish_exporters.tasks.task_sources import hash_tasks
@@ -69,7 +69,7 @@ class ArmCache:
         """Return the cached results by attempt, without those that the backend decided."""
         try:
             found = msgspec.json.decode(self._path.read_bytes(), type=list[AttemptResult])
-        except (FileNotFoundError, msgspec.DecodeError):
+        except (FileNotFoundError, *BROKEN_JSON):
             return {}
         return {result.key: result for result in found if result.cacheable}
 

@@ -15,6 +15,7 @@ import msgspec
 
 from burnish.adapters.prompt_store import PromptVersion, prompt_id
 from burnish.errors import BackendUnavailable, WorkspaceError
+from burnish.files.storage import BROKEN_JSON
 from burnish.records import Task, Trajectory
 from burnish_exporters.verify.evidence.transcript import transcript
 from burnish_trainer import console
@@ -181,7 +182,7 @@ def _read_known(folder: Path) -> dict[Attempt, AttemptResult]:
     """Return the results of all candidates."""
     found: dict[Attempt, AttemptResult] = {}
     for path in sorted(folder.glob("*/*.json")):
-        with contextlib.suppress(OSError, msgspec.DecodeError):
+        with contextlib.suppress(OSError, *BROKEN_JSON):
             results = msgspec.json.decode(path.read_bytes(), type=list[AttemptResult])
             found |= {(path.parent.name, one.key): one for one in results}
     return found

@@ -12,6 +12,7 @@ import msgspec
 
 from burnish.errors import EvaluationError
 from burnish.files.paths import is_component
+from burnish.files.storage import BROKEN_JSON
 from burnish.records import Decision, Evaluation, RetrainReport
 from burnish_trainer.evaluation.history.store import StoredEvaluation, list_evaluations
 from burnish_trainer.rounds.stages import list_runs, read_receipt
@@ -120,7 +121,7 @@ def _read_retrain(folder: Path, agent: str) -> ReportedEvaluation | None:
         written = path.stat().st_mtime
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as broken:
+    except (OSError, *BROKEN_JSON) as broken:
         raise EvaluationError(
             f"{path} cannot be read: {broken}",
             "the report that the retrain wrote",

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from burnish.files.storage import BROKEN_JSON
 from burnish.records import RetrainReport
 from burnish_trainer.rounds.stages import list_runs, read_receipt, run_number
 
@@ -170,5 +171,5 @@ def read_report(folder: Path) -> RetrainReport | None:
     """Return the report of a round; None if it has none that can be read."""
     try:
         return msgspec.json.decode((folder / "report.json").read_bytes(), type=RetrainReport)
-    except (OSError, msgspec.DecodeError):
+    except (OSError, *BROKEN_JSON):
         return None

@@ -27,6 +27,7 @@ from typing import Any, cast
 import msgspec
 
 from burnish.errors import VerificationError
+from burnish.files.storage import BROKEN_JSON
 from burnish.journal.events import canonical
 from burnish.protocols import VerifierTraits
 from burnish.records import Trajectory, Verdict
@@ -240,7 +241,7 @@ def _read_report(checker: ProgramRun) -> _Report | None:
     """Return the report of the tests; None where it is missing or cut."""
     try:
         return msgspec.json.decode(checker.report, type=_Report)
-    except msgspec.DecodeError:
+    except BROKEN_JSON:
         return None
 
 

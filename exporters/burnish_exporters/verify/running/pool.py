@@ -30,6 +30,7 @@ import msgspec
 
 from burnish import errors
 from burnish.errors import VerificationError
+from burnish.files.storage import BROKEN_JSON
 from burnish.protocols import Preparable, Verifier, traits_of
 from burnish.records import Trajectory, Verdict
 from burnish_exporters.verify.verdicts import judge, reusable, unknown
@@ -295,7 +296,7 @@ class _Worker:
             return "verifier process ended"
         try:
             return _DECODER.decode(frame)
-        except msgspec.DecodeError:
+        except BROKEN_JSON:
             self.close()
             return "verifier process spoke nonsense"
 

@@ -17,7 +17,7 @@ from urllib.parse import quote
 import msgspec
 
 from burnish.errors import VerificationError
-from burnish.files.storage import atomic_write, make_private_folder, read_regular
+from burnish.files.storage import BROKEN_JSON, atomic_write, make_private_folder, read_regular
 from burnish.protocols import Verifier, traits_of
 from burnish.records import Rate
 from burnish_exporters.verify.trust.metrics import FLOOR, Quality, count_labels_needed
@@ -85,7 +85,7 @@ class QualityStore:
             return msgspec.json.decode(read_regular(path), type=Ledger)
         except (FileNotFoundError, NotADirectoryError):
             return Ledger()
-        except (OSError, msgspec.DecodeError) as problem:
+        except (OSError, *BROKEN_JSON) as problem:
             raise VerificationError(
                 f"{path}: {problem}",
                 "the JSON that `burnish verify audit` writes",

@@ -14,7 +14,13 @@ from pathlib import Path
 import msgspec
 
 from burnish.errors import JournalCorrupt, JournalError
-from burnish.files.storage import atomic_write, make_private_folder, read_regular, remove_drafts
+from burnish.files.storage import (
+    BROKEN_JSON,
+    atomic_write,
+    make_private_folder,
+    read_regular,
+    remove_drafts,
+)
 from burnish.journal import layout
 from burnish.journal.documents import Document, read_document, write_document
 from burnish.journal.lifecycle.segment_tables import (
@@ -86,7 +92,7 @@ def read_archive_list(home: Path) -> Document[ArchiveList]:
         else:
             body = msgspec.json.encode(found.value)
             listed = ArchiveList(msgspec.json.decode(body, type=dict[str, Archived]))
-    except msgspec.DecodeError:
+    except BROKEN_JSON:
         return Document(None, damaged=True)
     named = {name: entry for name, entry in listed.segments.items() if _NAME.fullmatch(name)}
     damaged = found.damaged or len(named) < len(listed.segments)

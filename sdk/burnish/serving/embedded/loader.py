@@ -19,6 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from burnish.errors import BaseModelMismatch, BurnishError, ServingError
+from burnish.files.storage import BROKEN_JSON
 from burnish.records import AdapterManifest
 from burnish.serving.embedded.layer_patterns import LayerPatterns
 from burnish.serving.embedded.model import CausalModel
@@ -147,7 +148,7 @@ def _read_manifest(version: str, folder: Path) -> AdapterManifest | None:
         return None
     try:
         return msgspec.json.decode(path.read_bytes(), type=AdapterManifest)
-    except msgspec.DecodeError as error:
+    except BROKEN_JSON as error:
         raise ServingError(
             f"{path} of adapter {version} is not a manifest: {error}",
             "the file that publication writes",

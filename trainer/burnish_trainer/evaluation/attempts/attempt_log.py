@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from burnish.files.storage import make_private_folder
+from burnish.files.storage import BROKEN_JSON, make_private_folder
 from burnish_trainer.evaluation.attempts.ended import AttemptKey, AttemptResult, EndedAttempt
 
 
@@ -51,7 +51,7 @@ class AttemptLog:
         for text in lines:
             try:
                 line = msgspec.json.decode(text, type=_Line)
-            except msgspec.DecodeError:  # the process was killed in the middle of it
+            except BROKEN_JSON:  # the process was killed in the middle of it
                 continue
             if line.ended is not None:
                 ended[line.ended.key] = line.ended

@@ -17,6 +17,7 @@ import msgspec
 from burnish.adapters.prompt_store import PromptStore
 from burnish.adapters.store import AdapterStore
 from burnish.errors import BurnishError
+from burnish.files.storage import BROKEN_JSON
 from burnish.journal.index.trajectory_index import Query
 from burnish.records import Json, Task, Trajectory
 from burnish_exporters.tasks.task_sources import hash_tasks
@@ -215,7 +216,7 @@ def _read_earlier(
 def _read_guards(path: Path) -> dict[str, Any]:
     try:
         found: Any = msgspec.json.decode(path.read_bytes())
-    except (OSError, msgspec.DecodeError):
+    except (OSError, *BROKEN_JSON):
         return {}
     extras: Any = found.get("extras", {}) if isinstance(found, dict) else {}
     guards: Any = extras.get("guards") if isinstance(extras, dict) else None

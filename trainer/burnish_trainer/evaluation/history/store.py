@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from burnish.files.storage import make_private_folder
+from burnish.files.storage import BROKEN_JSON, make_private_folder
 from burnish.journal.events import canonical
 from burnish.records import Decision, Evaluation, Record
 from burnish_trainer.evaluation.attempts.arm_version import read_versions
@@ -91,7 +91,7 @@ def _list_files(home: Path, agent: str) -> Iterator[Path]:
 def _read_stored(path: Path) -> StoredEvaluation | None:
     try:
         return msgspec.json.decode(path.read_bytes(), type=StoredEvaluation)
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+    except (OSError, *BROKEN_JSON):
         return None
 
 
