@@ -59,6 +59,7 @@ def test_an_unreadable_adapter_hides_no_other_and_keeps_every_dataset(home):
     assert [manifest.id for manifest in store.list()] == [ADAPTER]
     with pytest.raises(RegistryError, match="cannot be read"):
         store.get(copy.name)
+    (copy / "burnish.json").write_bytes(b'{"dataset":"desk@\xe5"}')
     with pytest.raises(RegistryError, match="cannot be read"):
         _used_datasets(home)
 

@@ -10,7 +10,9 @@ import typer
 
 from burnish.cli.options import AsJson, Home
 from burnish.cli.output import print_json, print_table
+from burnish.errors import RegistryError
 from burnish.files.output_files import explain_unwritable
+from burnish.files.storage import BROKEN_JSON
 from burnish_exporters.commands.template import check_version
 
 if TYPE_CHECKING:
@@ -270,12 +272,23 @@ def _used_datasets(home: Path) -> list[str]:
     Raises:
         RegistryError: If a manifest cannot be read: the dataset that it names must not be removed.
     """
-    from burnish.adapters.store import AdapterStore
-
-    store = AdapterStore(home)
-    versions = sorted(path.parent.name for path in home.glob("adapters/*@*/burnish.json"))
-    found = (store.get(version).dataset for version in versions)
+    found: list[str | None] = []
+    for path in sorted(home.glob("adapters/*/burnish.json")):
+        try:
+            found.append(msgspec.json.decode(path.read_bytes(), type=_TrainedOn).dataset)
+        except BROKEN_JSON as problem:
+            raise RegistryError(
+                f"{path} cannot be read: {problem}",
+                "the manifest as published, which names the dataset that must stay",
+                f"restore {path.parent} from a backup, or remove it",
+            ) from problem
     return [dataset for dataset in found if dataset]
+
+
+class _TrainedOn(msgspec.Struct):
+    """The part of an adapter's manifest that names its dataset."""
+
+    dataset: str | None = None
 
 
 def _format_counts(counts: dict[str, int]) -> str:
